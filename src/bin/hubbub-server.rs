@@ -1,0 +1,89 @@
+//! The server's main: reads the arguments, serves until a signal, drains.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use anyhow::Context as _;
+use clap::Parser;
+use hubbub::address::Address;
+use hubbub::limits;
+use hubbub::server::{Server, ServerConfig};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+/// The chat server.
+#[derive(Debug, Parser)]
+#[command(version, about, after_help = EXAMPLES)]
+struct Args {
+    /// Where to listen: HOST:PORT, [IPV6]:PORT or unix:PATH; may be given several times [default: 127.0.0.1:5000, or
+    /// the port that the variable PORT names]
+    #[arg(long, value_name = "ADDR", env = "HUBBUB_LISTEN", value_delimiter = ',')]
+    listen: Vec<Address>,
+
+    /// The port to listen on when no --listen is given
+    #[arg(long, hide = true, env = "PORT", default_value_t = 5000)]
+    port: u16,
+
+    /// How many clients to serve at once; each takes two threads
+    #[arg(long, value_name = "N", env = "HUBBUB_CLIENTS_MAX", default_value_t = limits::CLIENTS_MAX)]
+    clients_max: usize,
+
+    /// How many bytes of events to keep in memory; slow readers find there what they have not read yet
+    #[arg(long, value_name = "BYTES", env = "HUBBUB_LOG_BYTES_MAX", default_value_t = limits::MEMORY_LOG_BYTES_MAX)]
+    log_bytes_max: usize,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  hubbub-server                                        serve this machine on port 5000
+  hubbub-server --listen 0.0.0.0:5000                  serve everybody who can reach it
+  hubbub-server --listen unix:/run/hubbub.sock         serve a Unix socket
+
+The variable RUST_LOG sets what is logged (error, warn, info, debug). Ctrl-C drains; a second one exits at once.";
+
+fn main() -> ExitCode {
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
+    let args = Args::parse();
+    match serve(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            log::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(args: Args) -> anyhow::Result<()> {
+    // A second signal exits at once: the flag is set by the first one, and only then the shutdown is armed.
+    let stopping = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stopping))
+            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stopping)))
+            .context("can't handle signals")?;
+    }
+    let mut signals = Signals::new([SIGINT, SIGTERM]).context("can't handle signals")?;
+
+    let server = Server::start(&config(args))?;
+    for address in server.addresses() {
+        log::info!("listening on {address}");
+    }
+    if signals.forever().next().is_some() {
+        log::info!("draining {} clients; a second signal exits at once", server.client_count());
+    }
+    match server.drain() {
+        0 => log::info!("drained"),
+        cancelled => log::warn!("{cancelled} clients did not read to the end in time and were cut off"),
+    }
+    Ok(())
+}
+
+fn config(args: Args) -> ServerConfig {
+    let listen = if args.listen.is_empty() { vec![Address::local(args.port)] } else { args.listen };
+    ServerConfig {
+        listen,
+        clients_max: args.clients_max,
+        memory_log_bytes_max: args.log_bytes_max,
+        ..ServerConfig::default()
+    }
+}

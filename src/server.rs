@@ -1,0 +1,237 @@
+//! The server: binds, serves, drains.
+
+pub mod threads;
+pub mod log;
+pub mod room;
+pub mod session;
+pub mod clients;
+pub mod hub;
+pub mod rpc;
+
+use std::io;
+use std::net::TcpListener;
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use grpcio::{ChannelBuilder, EnvBuilder, Environment, ResourceQuota, ServerBuilder, ServerCredentials};
+use thiserror::Error;
+
+use self::hub::Hub;
+use self::log::memory::MemoryLog;
+use self::log::{Log, writer};
+use self::room::{Rooms, fanout};
+use self::rpc::tutorial;
+use self::session::close::CloseReason;
+use self::threads::Joiner;
+use crate::address::Address;
+use crate::limits;
+use crate::park::block_on_until;
+
+/// What a server can be told. `Default` is what `hubbub-server` starts with.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// Where to listen: at least one place.
+    pub listen: Vec<Address>,
+    /// How many clients are served at once; more are refused with `RESOURCE_EXHAUSTED`.
+    pub clients_max: usize,
+    /// How much the in-memory log keeps in all, in bytes.
+    pub memory_log_bytes_max: usize,
+    /// How long a connection may be silent before its peer is asked whether it is still there.
+    pub keepalive_time: Duration,
+    /// How long the answer may take.
+    pub keepalive_timeout: Duration,
+    /// How long a drain waits for readers before it cancels them.
+    pub drain_timeout: Duration,
+    /// How many threads poll connections. One serves a machine of two cores best; see docs/performance.md.
+    pub pollers: usize,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            listen: vec![Address::local(5000)],
+            clients_max: limits::CLIENTS_MAX,
+            memory_log_bytes_max: limits::MEMORY_LOG_BYTES_MAX,
+            keepalive_time: limits::KEEPALIVE_TIME,
+            keepalive_timeout: limits::KEEPALIVE_TIMEOUT,
+            drain_timeout: limits::DRAIN_TIMEOUT,
+            pollers: (cores / 2).max(1),
+        }
+    }
+}
+
+/// Why a server could not start.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StartError {
+    #[error("no address to listen on: give one with --listen")]
+    NoAddress,
+    #[error("{0} is taken: another server runs there; stop it, or choose another place with --listen")]
+    Taken(Address),
+    #[error("can't listen on {address}: {fault}; choose another place with --listen")]
+    Bind { address: Address, fault: String },
+    #[error("can't start a thread: {0}")]
+    Thread(#[from] io::Error),
+    #[error("can't set up gRPC: {0}")]
+    Grpc(#[from] grpcio::Error),
+}
+
+/// A running server. Dropping it drains it.
+pub struct Server {
+    grpc: grpcio::Server,
+    addresses: Vec<Address>,
+    hub: Arc<Hub>,
+    log_writer: Option<JoinHandle<()>>,
+    fanout: Option<JoinHandle<()>>,
+    drain_timeout: Duration,
+    // Dropped in this order: the joiner waits for the threads of streams, which need the environment's pollers.
+    _joiner: Joiner,
+    _environment: Arc<Environment>,
+}
+
+impl Server {
+    /// Binds every address and serves. Serves nowhere if one of them fails.
+    pub fn start(config: &ServerConfig) -> Result<Self, StartError> {
+        if config.listen.is_empty() {
+            return Err(StartError::NoAddress);
+        }
+        for address in &config.listen {
+            check_free(address)?;
+        }
+        let joiner = Joiner::start()?;
+        let log: Arc<dyn Log> = Arc::new(MemoryLog::new(config.memory_log_bytes_max));
+        let rooms = Arc::new(Rooms::new(Arc::clone(&log)));
+        let (publisher, fanout) = fanout::spawn(Arc::clone(&rooms))?;
+        let (posts, log_writer) = writer::spawn(log, move |segment| publisher.publish(segment))?;
+        let hub = Arc::new(Hub::new(rooms, config.clients_max, joiner.spawner(), posts));
+
+        let environment = Arc::new(EnvBuilder::new().cq_count(config.pollers).name_prefix("poll").build());
+        let mut grpc = ServerBuilder::new(Arc::clone(&environment))
+            .register_service(tutorial::service(Arc::clone(&hub)))
+            .channel_args(connection_settings(&environment, config).build_args())
+            .build()?;
+        let mut addresses = Vec::new();
+        for address in &config.listen {
+            addresses.push(bind(&mut grpc, address)?);
+        }
+        grpc.start();
+        Ok(Self {
+            grpc,
+            addresses,
+            hub,
+            log_writer: Some(log_writer),
+            fanout: Some(fanout),
+            drain_timeout: config.drain_timeout,
+            _joiner: joiner,
+            _environment: environment,
+        })
+    }
+
+    /// Where it listens, with the ports that the system chose for port 0.
+    pub fn addresses(&self) -> &[Address] {
+        &self.addresses
+    }
+
+    /// How many clients are connected.
+    pub fn client_count(&self) -> usize {
+        self.hub.clients.len()
+    }
+
+    /// Stops: accepts nothing more, lets what was accepted reach everybody, closes the streams with a status.
+    ///
+    /// Takes at most the drain timeout, and a few seconds for streams that must be cancelled after it. Returns how
+    /// many those were.
+    pub fn drain(mut self) -> usize {
+        self.stop()
+    }
+
+    fn stop(&mut self) -> usize {
+        let Some(log_writer) = self.log_writer.take() else { return 0 };
+        let deadline = Instant::now() + self.drain_timeout;
+        let mut shutdown = self.grpc.shutdown();
+        self.hub.stop_accepting();
+        // The writer ends after what waited for it is committed, the fan-out thread after everybody was told of it:
+        // from then on the heads of the rooms stand still, and each session ends when it has reached them.
+        let _ = log_writer.join();
+        if let Some(fanout) = self.fanout.take() {
+            let _ = fanout.join();
+        }
+        self.hub.clients.close(&CloseReason::Draining);
+        let cancelled = match self.hub.clients.wait_until_empty(deadline) {
+            true => 0,
+            false => self.hub.clients.len(),
+        };
+        self.grpc.cancel_all_calls();
+        self.hub.clients.wait_until_empty(Instant::now() + 2 * limits::CLOSE_TIMEOUT);
+        let _ = block_on_until(&mut shutdown, Instant::now() + limits::CLOSE_TIMEOUT);
+        cancelled
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn connection_settings(environment: &Arc<Environment>, config: &ServerConfig) -> ChannelBuilder {
+    ChannelBuilder::new(Arc::clone(environment))
+        // Two servers on one port would share its clients in silence.
+        .reuse_port(false)
+        .max_concurrent_stream(limits::STREAMS_PER_CONNECTION_MAX as i32)
+        .max_receive_message_len(limits::RECEIVE_BYTES_MAX as i32)
+        .set_resource_quota(ResourceQuota::new(Some("server")).resize_memory(limits::GRPC_BYTES_MAX))
+        .keepalive_time(config.keepalive_time)
+        .keepalive_timeout(config.keepalive_timeout)
+        .keepalive_permit_without_calls(true)
+        .http2_max_pings_without_data(0)
+        .http2_min_recv_ping_interval_without_data(limits::KEEPALIVE_TIME / 2)
+        // Its probes answer each small message with a ping and learn nothing: messages here are far below a window.
+        .http2_bdp_probe(false)
+}
+
+fn bind(grpc: &mut grpcio::Server, address: &Address) -> Result<Address, StartError> {
+    let port = grpc.add_listening_port(address.target(), ServerCredentials::insecure());
+    match (port, address) {
+        (Ok(port), Address::Tcp { host, .. }) => Ok(Address::Tcp { host: host.clone(), port }),
+        (Ok(_), Address::Unix(path)) => Ok(Address::Unix(path.clone())),
+        // The library does not say why; `check_free` has ruled the usual reasons out a moment ago.
+        (Err(_), address) => Err(StartError::Bind { address: address.clone(), fault: "gRPC can't bind it".to_owned() }),
+    }
+}
+
+/// Finds out why an address can't be had, since the library's own error does not tell.
+fn check_free(address: &Address) -> Result<(), StartError> {
+    match address {
+        Address::Tcp { host, port } => match TcpListener::bind((host.as_str(), *port)) {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(StartError::Taken(address.clone())),
+            Err(error) => Err(StartError::Bind { address: address.clone(), fault: error.to_string() }),
+        },
+        Address::Unix(path) => check_socket_free(path, address),
+    }
+}
+
+/// A socket that nobody listens on is left over from a server that was killed; the library replaces it. One that
+/// answers belongs to a running server, which the library would cut off.
+fn check_socket_free(path: &Path, address: &Address) -> Result<(), StartError> {
+    let bind = |fault: &str| StartError::Bind { address: address.clone(), fault: fault.to_owned() };
+    let Ok(metadata) = path.symlink_metadata() else {
+        return match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => Err(bind("its folder does not exist")),
+            _ => Ok(()),
+        };
+    };
+    if !metadata.file_type().is_socket() {
+        return Err(bind("a file that is no socket is in the way"));
+    }
+    match UnixStream::connect(path) {
+        Ok(_) => Err(StartError::Taken(address.clone())),
+        Err(_) => Ok(()),
+    }
+}

@@ -1,0 +1,86 @@
+//! The client map: every client that is connected.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use parking_lot::{Condvar, Mutex};
+
+use super::session::Session;
+use super::session::close::CloseReason;
+use crate::names::ClientId;
+
+/// What the map holds of a client.
+#[derive(Clone)]
+pub struct Client {
+    pub session: Arc<Session>,
+    /// Ends the wait of its receive thread, which then takes no more from the stream.
+    pub stop_receiving: Arc<dyn Fn() + Send + Sync>,
+}
+
+pub struct Clients {
+    // lock order: 1 (held for one look, insertion or removal)
+    map: Mutex<HashMap<ClientId, Client>>,
+    emptied: Condvar,
+    last_id: AtomicU64,
+}
+
+impl Clients {
+    pub fn new() -> Self {
+        Self { map: Mutex::default(), emptied: Condvar::new(), last_id: AtomicU64::new(0) }
+    }
+
+    /// An id that no other client of this server's life has.
+    pub fn next_id(&self) -> ClientId {
+        ClientId(self.last_id.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    pub fn insert(&self, client: Client) {
+        let taken = self.map.lock().insert(client.session.id(), client);
+        assert!(taken.is_none(), "client ids are never given twice");
+    }
+
+    pub fn remove(&self, id: ClientId) {
+        let mut map = self.map.lock();
+        let client = map.remove(&id);
+        if map.is_empty() {
+            self.emptied.notify_all();
+        }
+        drop(map);
+        drop(client);
+    }
+
+    pub fn len(&self) -> usize {
+        self.map.lock().len()
+    }
+
+    /// Has every client's receive thread stop.
+    pub fn stop_receiving(&self) {
+        for client in self.all() {
+            (client.stop_receiving)();
+        }
+    }
+
+    /// Asks every client's session to end.
+    pub fn close(&self, reason: &CloseReason) {
+        for client in self.all() {
+            client.session.close(reason.clone());
+        }
+    }
+
+    /// Waits until no client is left. `false` says that the deadline passed first.
+    pub fn wait_until_empty(&self, deadline: Instant) -> bool {
+        let mut map = self.map.lock();
+        while !map.is_empty() {
+            if self.emptied.wait_until(&mut map, deadline).timed_out() {
+                return map.is_empty();
+            }
+        }
+        true
+    }
+
+    fn all(&self) -> Vec<Client> {
+        self.map.lock().values().cloned().collect()
+    }
+}

@@ -1,0 +1,117 @@
+//! A session: the server's side of one stream.
+//!
+//! Two threads serve it. The receive thread ([`receive`]) takes what the client sends and hands posts to the log
+//! writer. The send thread ([`send`]) owns all that may block on the way out: it reads the log for a cursor that lags,
+//! and ends the stream. What need not block does not wait for it: whoever learns that there is something to write (the
+//! fan-out thread of a new commit, the transport of a finished write) takes the session's [`baton`] and drives the
+//! [`outlet`] on the spot.
+
+pub mod baton;
+pub mod close;
+pub mod outlet;
+pub mod receive;
+pub mod send;
+
+use std::sync::Arc;
+use std::task::Wake;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use parking_lot::Mutex;
+
+use self::baton::Baton;
+use self::close::{Closing, CloseReason};
+use self::outlet::{FrameSink, Outlet, Pumped};
+use crate::names::ClientId;
+use crate::server::room::cursor::Cursor;
+use crate::server::room::followers::Follower;
+
+/// How many frames a thread that is not the session's own writes before it leaves the rest to the send thread.
+const BORROWED_FRAMES_MAX: usize = 16;
+
+/// What all threads that deal with one stream share.
+pub struct Session {
+    id: ClientId,
+    baton: Baton,
+    // Invariant: only the holder of the baton locks it, so nobody ever waits for this lock. `None` after the end.
+    outlet: Mutex<Option<Outlet>>,
+    closing: Closing,
+    // Bound 1: only the holder of the baton sends, and it gives the baton away with it.
+    to_send_thread: Sender<Turn>,
+}
+
+/// The baton, on its way to the send thread.
+pub struct Turn;
+
+impl Session {
+    /// A session whose baton is held: by the send thread, which begins with a turn of its own.
+    ///
+    /// Returns with it the receiving end for the send thread.
+    pub fn new(id: ClientId, sink: Box<dyn FrameSink>, cursor: Cursor) -> (Arc<Self>, Receiver<Turn>) {
+        let (to_send_thread, turns) = bounded(1);
+        let outlet = Mutex::new(Some(Outlet::new(sink, cursor)));
+        let session = Self { id, baton: Baton::held(), outlet, closing: Closing::default(), to_send_thread };
+        (Arc::new(session), turns)
+    }
+
+    pub fn id(&self) -> ClientId {
+        self.id
+    }
+
+    /// Asks the session to end. The first reason stands; the send thread carries it out.
+    pub fn close(self: &Arc<Self>, reason: CloseReason) {
+        self.closing.set(reason);
+        if self.baton.woken() {
+            self.drive();
+        }
+    }
+
+    /// Writes what there is to write without blocking. The caller holds the baton, and gives it away with this call.
+    fn drive(self: &Arc<Self>) {
+        if self.pump(BORROWED_FRAMES_MAX) == Pumped::NeedsSendThread {
+            // Invariant: one baton, so the queue of one has room; and its receiver lives as long as the baton goes round.
+            let sent = self.to_send_thread.try_send(Turn);
+            debug_assert!(sent.is_ok(), "two batons for one session");
+        }
+    }
+
+    /// Writes up to `frames_max` frames. With any result but `NeedsSendThread` the baton is given back.
+    fn pump(self: &Arc<Self>, frames_max: usize) -> Pumped {
+        loop {
+            let pumped = {
+                let mut outlet = self.outlet.try_lock().expect("only the baton's holder locks the outlet");
+                // Invariant: the outlet is taken out only by the send thread, which then keeps the baton for good.
+                let outlet = outlet.as_mut().expect("the baton goes round only while there is an outlet");
+                outlet.pump(self, frames_max)
+            };
+            let given_back = match pumped {
+                Pumped::AtHead => self.baton.rest(),
+                Pumped::Writing => self.baton.rest_writing(),
+                Pumped::NeedsSendThread => return pumped,
+            };
+            if given_back {
+                return pumped;
+            }
+        }
+    }
+}
+
+impl Follower for Session {
+    fn published(self: Arc<Self>) {
+        if self.baton.published() {
+            self.drive();
+        }
+    }
+}
+
+/// The transport wakes a session when a write is done or the call has ended.
+impl Wake for Session {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if self.baton.woken() {
+            self.drive();
+        }
+    }
+}

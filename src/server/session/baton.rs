@@ -1,0 +1,88 @@
+//! The baton: who may write to a stream, and how nobody's wake-up is lost.
+//!
+//! Three kinds of threads have reasons to write to a stream: the fan-out thread (something was committed), the
+//! transport's poller (the write before is done) and the send thread (the log was read). One at a time may: the one
+//! that holds the baton. Who comes meanwhile does not wait; it leaves a mark, and the holder looks again before it
+//! gives the baton back.
+//!
+//! 1. Who makes something to read visible MUST call [`Baton::published`] after that.
+//! 2. Who holds the baton MUST look for something to read after it got the baton, and again each time that giving it
+//!    back fails.
+//! 3. Who gives it back with [`Baton::rest_writing`] MUST have arranged for [`Baton::woken`] to be called when the
+//!    write in flight is done.
+//!
+//! With these, whatever is published gets written: `tests/schedules.rs` checks it over all schedules it can.
+
+use crate::sync::{AtomicU8, Ordering};
+
+/// Nobody holds it. There was nothing to read at the last look.
+const FREE: u8 = 0;
+/// Somebody holds it.
+const HELD: u8 = 1;
+/// Somebody holds it and must look again before giving it back.
+const HELD_LOOK_AGAIN: u8 = 2;
+/// Nobody holds it. A write is in flight; its end will take the baton.
+const WRITING: u8 = 3;
+
+/// See the module.
+pub struct Baton {
+    state: AtomicU8,
+}
+
+impl Baton {
+    /// A baton that the caller holds.
+    pub fn held() -> Self {
+        Self { state: AtomicU8::new(HELD) }
+    }
+
+    /// There is something new to read. `true` gives the baton to the caller.
+    ///
+    /// While a write is in flight there is nothing to do: its end looks for what is there to read.
+    pub fn published(&self) -> bool {
+        self.take_or_mark(false)
+    }
+
+    /// The write in flight is done, or there is another reason to look. `true` gives the baton to the caller.
+    pub fn woken(&self) -> bool {
+        self.take_or_mark(true)
+    }
+
+    /// Gives the baton back when all was read. `false` says to look again: the caller still holds it.
+    pub fn rest(&self) -> bool {
+        self.give_back(FREE)
+    }
+
+    /// Gives the baton back until the write in flight is done. `false` says to look again: the caller still holds it.
+    pub fn rest_writing(&self) -> bool {
+        self.give_back(WRITING)
+    }
+
+    fn take_or_mark(&self, also_from_writing: bool) -> bool {
+        let mut state = self.state.load(Ordering::Acquire);
+        loop {
+            let next = match state {
+                FREE => HELD,
+                WRITING if also_from_writing => HELD,
+                HELD => HELD_LOOK_AGAIN,
+                // Marked already, or about to be woken. Both will look later than now, and what was published is
+                // behind a lock that they take for it, so they see it.
+                _ => return false,
+            };
+            match self.state.compare_exchange_weak(state, next, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return next == HELD,
+                Err(actual) => state = actual,
+            }
+        }
+    }
+
+    fn give_back(&self, rested: u8) -> bool {
+        match self.state.compare_exchange(HELD, rested, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => true,
+            Err(state) => {
+                assert_eq!(state, HELD_LOOK_AGAIN, "the baton is given back by its holder");
+                self.state.store(HELD, Ordering::Release);
+                false
+            }
+        }
+    }
+}

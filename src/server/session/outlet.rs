@@ -1,0 +1,128 @@
+//! The outlet: a stream's sink and the cursor that feeds it, driven without blocking.
+
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use super::Session;
+use super::close::CloseReason;
+use crate::server::room::cursor::{Cursor, Look, Trimmed};
+use crate::wire::Frame;
+
+/// The transport's end of a stream, for writing. One frame is in flight at a time.
+pub trait FrameSink: Send {
+    /// Asks whether the next frame can be written. If not, or as long as the call lasts, the context's waker is called
+    /// when there is reason to ask again: the write is done, or the call has ended.
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Gone>>;
+
+    /// Starts to write a frame, after `poll_ready` said so. Does not block. `more_follows` promises another frame at
+    /// once, so the transport may hold this one back to join them.
+    fn start_write(&mut self, frame: &Frame, more_follows: bool) -> Result<(), Gone>;
+
+    /// Ends the stream with the status that belongs to the reason. Blocks until the peer has it, at most until the
+    /// deadline.
+    fn finish(self: Box<Self>, reason: &CloseReason, deadline: Instant);
+}
+
+/// The peer has left, or the call is over: nothing more can be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gone;
+
+/// Why an outlet has stopped writing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pumped {
+    /// Everything there is was written.
+    AtHead,
+    /// A write is in flight; the session will be woken when it is done.
+    Writing,
+    /// The send thread has to go on: the log must be read, the stream must end, or there is much to write.
+    NeedsSendThread,
+}
+
+pub struct Outlet {
+    sink: Box<dyn FrameSink>,
+    cursor: Cursor,
+    /// Wakes the session. Made at the first write: it refers to the session that this outlet is part of.
+    waker: Option<Waker>,
+}
+
+impl Outlet {
+    pub fn new(sink: Box<dyn FrameSink>, cursor: Cursor) -> Self {
+        Self { sink, cursor, waker: None }
+    }
+
+    /// Has the session woken when the call ends, from now on.
+    pub fn watch(&mut self, session: &Arc<Session>) -> Result<(), Gone> {
+        match poll_ready(&mut *self.sink, &mut self.waker, session) {
+            Poll::Ready(result) => result,
+            Poll::Pending => Ok(()),
+        }
+    }
+
+    /// Writes up to `frames_max` frames, as long as that needs no waiting.
+    pub fn pump(&mut self, session: &Arc<Session>, frames_max: usize) -> Pumped {
+        for _ in 0..frames_max {
+            if session.closing.now().is_some() {
+                return Pumped::NeedsSendThread;
+            }
+            match self.cursor.look() {
+                Look::Event => {}
+                Look::AtHead if session.closing.at_head(self.cursor.own_passed()).is_some() => {
+                    return Pumped::NeedsSendThread;
+                }
+                // A write may be in flight still. Whoever publishes next will find it so, or done.
+                Look::AtHead => return Pumped::AtHead,
+                Look::BehindTail => return Pumped::NeedsSendThread,
+            }
+            match poll_ready(&mut *self.sink, &mut self.waker, session) {
+                Poll::Pending => return Pumped::Writing,
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(Gone)) => return gone(session),
+            }
+            if self.write_next() == Err(Gone) {
+                return gone(session);
+            }
+        }
+        Pumped::NeedsSendThread
+    }
+
+    /// Fetches from the log what the cursor wants next, where it is behind the tail. May block.
+    pub fn catch_up(&mut self) -> Result<(), Trimmed> {
+        match self.cursor.look() {
+            Look::BehindTail => self.cursor.fetch(),
+            Look::Event | Look::AtHead => Ok(()),
+        }
+    }
+
+    /// The reason to end the stream now, if there is one.
+    pub fn due<'a>(&mut self, session: &'a Session) -> Option<&'a CloseReason> {
+        match self.cursor.look() {
+            Look::AtHead => session.closing.at_head(self.cursor.own_passed()),
+            Look::Event | Look::BehindTail => session.closing.now(),
+        }
+    }
+
+    /// Ends the stream.
+    pub fn finish(self, reason: &CloseReason, deadline: Instant) {
+        self.sink.finish(reason, deadline);
+    }
+
+    fn write_next(&mut self) -> Result<(), Gone> {
+        let Some(event) = self.cursor.event() else { return Ok(()) };
+        let frame = event.frame.clone();
+        self.cursor.advance();
+        // Only what is certain to follow may hold this frame back: not own events, which `look` passes over.
+        let more_follows = self.cursor.look() == Look::Event;
+        self.sink.start_write(&frame, more_follows)
+    }
+}
+
+fn poll_ready(sink: &mut dyn FrameSink, waker: &mut Option<Waker>, session: &Arc<Session>) -> Poll<Result<(), Gone>> {
+    let waker = waker.get_or_insert_with(|| Waker::from(Arc::clone(session)));
+    sink.poll_ready(&mut Context::from_waker(waker))
+}
+
+fn gone(session: &Session) -> Pumped {
+    session.closing.set(CloseReason::ClientLeft);
+    Pumped::NeedsSendThread
+}

@@ -1,0 +1,64 @@
+//! The send thread: what may block on a session's way out, and its end.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crossbeam_channel::Receiver;
+
+use super::outlet::{Gone, Outlet, Pumped};
+use super::{CloseReason, Session, Turn};
+use crate::limits::CLOSE_TIMEOUT;
+
+/// Drives the session whenever it gets the baton, until the session ends; then ends the stream.
+///
+/// Begins with the baton in hand. It returns because the client left, broke a rule or is done, or because of a drain.
+pub fn run(session: &Arc<Session>, turns: &Receiver<Turn>) {
+    let watched = with_outlet(session, |outlet| outlet.watch(session));
+    if watched == Err(Gone) {
+        session.closing.set(CloseReason::ClientLeft);
+    }
+    loop {
+        if let Some(reason) = turn(session) {
+            finish(session, &reason);
+            return;
+        }
+        if turns.recv().is_err() {
+            // Unreachable: the session, which this thread refers to, holds the sending end.
+            return;
+        }
+    }
+}
+
+/// Writes until there is nothing to do without the baton (`None`), or until the stream is to end.
+fn turn(session: &Arc<Session>) -> Option<CloseReason> {
+    loop {
+        let ready = with_outlet(session, |outlet| match outlet.due(session) {
+            Some(reason) => Err(reason.clone()),
+            None => outlet.catch_up().map_err(CloseReason::BehindRetention),
+        });
+        if let Err(reason) = ready {
+            return Some(reason);
+        }
+        if session.pump(usize::MAX) != Pumped::NeedsSendThread {
+            return None;
+        }
+    }
+}
+
+/// Ends the stream. The baton stays held for good: nobody drives the session any more.
+fn finish(session: &Arc<Session>, reason: &CloseReason) {
+    if reason.is_surprising() {
+        log::warn!("client {} is sent away: {reason}", session.id());
+    } else {
+        log::debug!("client {} ends: {reason}", session.id());
+    }
+    let outlet = session.outlet.try_lock().and_then(|mut outlet| outlet.take());
+    if let Some(outlet) = outlet {
+        outlet.finish(reason, Instant::now() + CLOSE_TIMEOUT);
+    }
+}
+
+fn with_outlet<T>(session: &Session, act: impl FnOnce(&mut Outlet) -> T) -> T {
+    let mut outlet = session.outlet.try_lock().expect("only the baton's holder locks the outlet");
+    act(outlet.as_mut().expect("the send thread alone takes the outlet, at its end"))
+}
