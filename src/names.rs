@@ -98,6 +98,11 @@ impl RoomName {
         Self(Arc::from("lobby"))
     }
 
+    #[cfg(test)]
+    pub(crate) fn new(name: &str) -> Self {
+        Self(Arc::from(name))
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }

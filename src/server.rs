@@ -18,6 +18,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use grpcio::{ChannelBuilder, EnvBuilder, Environment, ResourceQuota, ServerBuilder, ServerCredentials};
+use parking_lot::Mutex;
 use thiserror::Error;
 
 use self::hub::Hub;
@@ -83,7 +84,8 @@ pub enum StartError {
 
 /// A running server. Dropping it drains it.
 pub struct Server {
-    grpc: grpcio::Server,
+    // A mutex, so that a server can be asked from several threads: the library's own can't be shared.
+    grpc: Mutex<grpcio::Server>,
     addresses: Vec<Address>,
     hub: Arc<Hub>,
     log_writer: Option<JoinHandle<()>>,
@@ -121,7 +123,7 @@ impl Server {
         }
         grpc.start();
         Ok(Self {
-            grpc,
+            grpc: Mutex::new(grpc),
             addresses,
             hub,
             log_writer: Some(log_writer),
@@ -153,7 +155,7 @@ impl Server {
     fn stop(&mut self) -> usize {
         let Some(log_writer) = self.log_writer.take() else { return 0 };
         let deadline = Instant::now() + self.drain_timeout;
-        let mut shutdown = self.grpc.shutdown();
+        let mut shutdown = self.grpc.get_mut().shutdown();
         self.hub.stop_accepting();
         // The writer ends after what waited for it is committed, the fan-out thread after everybody was told of it:
         // from then on the heads of the rooms stand still, and each session ends when it has reached them.
@@ -166,7 +168,7 @@ impl Server {
             true => 0,
             false => self.hub.clients.len(),
         };
-        self.grpc.cancel_all_calls();
+        self.grpc.get_mut().cancel_all_calls();
         self.hub.clients.wait_until_empty(Instant::now() + 2 * limits::CLOSE_TIMEOUT);
         let _ = block_on_until(&mut shutdown, Instant::now() + limits::CLOSE_TIMEOUT);
         cancelled

@@ -32,9 +32,9 @@ pub struct Room {
 }
 
 impl Room {
-    /// The room with what its log holds already.
-    pub fn new(name: RoomName, log: Arc<dyn Log>) -> Self {
-        let tail = RwLock::new(Tail::new(log.head(&name), TAIL_BYTES_MAX));
+    /// The room with what its log holds already, and a tail of at most that size.
+    pub fn new(name: RoomName, log: Arc<dyn Log>, tail_bytes_max: usize) -> Self {
+        let tail = RwLock::new(Tail::new(log.head(&name), tail_bytes_max));
         Self { name, log, tail, followers: Followers::default(), announced: AtomicBool::new(false) }
     }
 
@@ -93,7 +93,7 @@ impl Rooms {
     /// The room of that name, which comes into being when it is first asked for.
     pub fn open(&self, name: &RoomName) -> Arc<Room> {
         let mut open = self.open.lock();
-        let room = open.entry(name.clone()).or_insert_with(|| Arc::new(Room::new(name.clone(), Arc::clone(&self.log))));
-        Arc::clone(room)
+        let make = || Arc::new(Room::new(name.clone(), Arc::clone(&self.log), TAIL_BYTES_MAX));
+        Arc::clone(open.entry(name.clone()).or_insert_with(make))
     }
 }

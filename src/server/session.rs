@@ -13,6 +13,7 @@ pub mod receive;
 pub mod send;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Wake;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -35,6 +36,8 @@ pub struct Session {
     // Invariant: only the holder of the baton locks it, so nobody ever waits for this lock. `None` after the end.
     outlet: Mutex<Option<Outlet>>,
     closing: Closing,
+    /// Whether the transport has called since the sink was last asked how it is.
+    transport_called: AtomicBool,
     // Bound 1: only the holder of the baton sends, and it gives the baton away with it.
     to_send_thread: Sender<Turn>,
 }
@@ -49,7 +52,14 @@ impl Session {
     pub fn new(id: ClientId, sink: Box<dyn FrameSink>, cursor: Cursor) -> (Arc<Self>, Receiver<Turn>) {
         let (to_send_thread, turns) = bounded(1);
         let outlet = Mutex::new(Some(Outlet::new(sink, cursor)));
-        let session = Self { id, baton: Baton::held(), outlet, closing: Closing::default(), to_send_thread };
+        let session = Self {
+            id,
+            baton: Baton::held(),
+            outlet,
+            closing: Closing::default(),
+            transport_called: AtomicBool::new(false),
+            to_send_thread,
+        };
         (Arc::new(session), turns)
     }
 
@@ -110,6 +120,7 @@ impl Wake for Session {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
+        self.transport_called.store(true, Ordering::Release);
         if self.baton.woken() {
             self.drive();
         }

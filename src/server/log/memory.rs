@@ -71,6 +71,9 @@ impl Log for MemoryLog {
             bytes += segment.bytes();
             page.push(Arc::clone(segment));
         }
+        if page.is_empty() && from.0 <= log.head {
+            return Page::Trimmed { oldest: Seq(log.head).next() };
+        }
         Page::Segments(page)
     }
 
@@ -101,5 +104,39 @@ impl Kept {
             trimmed.push(segment);
         }
         trimmed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::names::ClientId;
+    use crate::wire::Frame;
+
+    fn post(room: &RoomName) -> Post {
+        Post { room: room.clone(), event: Event { sender: ClientId(1), frame: Frame::new(b"x".to_vec()) } }
+    }
+
+    #[test]
+    fn a_batch_becomes_one_segment_a_room() {
+        let (lobby, other) = (RoomName::lobby(), RoomName::new("other"));
+        let log = MemoryLog::new(usize::MAX);
+        let segments = log.append(vec![post(&lobby), post(&other), post(&lobby)]);
+        let places: Vec<_> = segments.iter().map(|s| (s.room().as_str(), s.first().0, s.last().0)).collect();
+        assert_eq!(places, [("lobby", 1, 2), ("other", 1, 1)]);
+        assert_eq!((log.head(&lobby), log.head(&other)), (Seq(2), Seq(1)));
+    }
+
+    /// A room whose every event was dropped in favour of another room's once read as "nothing there yet", which
+    /// would have had a send thread ask again and again.
+    #[test]
+    fn a_room_that_lost_everything_says_so() {
+        let (lobby, other) = (RoomName::lobby(), RoomName::new("other"));
+        let log = MemoryLog::new(0);
+        log.append(vec![post(&lobby)]);
+        log.append(vec![post(&other)]);
+        assert!(matches!(log.read(&lobby, Seq(1), 1), Page::Trimmed { oldest: Seq(2) }));
+        assert!(matches!(log.read(&lobby, Seq(2), 1), Page::Segments(page) if page.is_empty()));
+        assert!(matches!(log.read(&other, Seq(1), 1), Page::Segments(page) if page.len() == 1));
     }
 }

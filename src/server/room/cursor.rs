@@ -109,3 +109,146 @@ impl Cursor {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    //! The log, the tail and the cursor against a naive model: a vector of everything ever said.
+
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::names::RoomName;
+    use crate::server::log::memory::MemoryLog;
+    use crate::server::log::{Log, Post};
+    use crate::wire::Frame;
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        /// Commits events of these senders together.
+        Append { senders: Vec<u64> },
+        /// A reader joins at the head.
+        Join { own: u64 },
+        /// A reader reads up to so many events.
+        Read { reader: usize, events: usize },
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let step = prop_oneof![
+            3 => vec(1..4u64, 1..6).prop_map(|senders| Step::Append { senders }),
+            1 => (0..4u64).prop_map(|own| Step::Join { own }),
+            4 => (0..6usize, 1..12usize).prop_map(|(reader, events)| Step::Read { reader, events }),
+        ];
+        vec(step, 1..120)
+    }
+
+    struct Reader {
+        cursor: Cursor,
+        own: u64,
+        /// Where the model is: the index of the event to read next.
+        next: usize,
+        /// Whether the log has dropped what it wanted.
+        cut_off: bool,
+    }
+
+    struct World {
+        room: Arc<Room>,
+        log: Arc<MemoryLog>,
+        /// The sender of every event ever committed.
+        said: Vec<u64>,
+        readers: Vec<Reader>,
+    }
+
+    impl World {
+        fn new(log_bytes_max: usize, tail_bytes_max: usize) -> Self {
+            let log = Arc::new(MemoryLog::new(log_bytes_max));
+            let room = Arc::new(Room::new(RoomName::lobby(), Arc::clone(&log) as _, tail_bytes_max));
+            Self { room, log, said: Vec::new(), readers: Vec::new() }
+        }
+
+        fn append(&mut self, senders: &[u64]) {
+            let mut posts = Vec::new();
+            for &sender in senders {
+                let frame = Frame::new(self.said.len().to_string().into_bytes());
+                posts.push(Post { room: RoomName::lobby(), event: Event { sender: ClientId(sender), frame } });
+                self.said.push(sender);
+            }
+            for segment in self.log.append(posts) {
+                self.room.publish(segment);
+            }
+        }
+
+        fn join(&mut self, own: u64) {
+            let cursor = self.room.cursor_at_head(ClientId(own));
+            self.readers.push(Reader { cursor, own, next: self.said.len(), cut_off: false });
+        }
+
+        fn read(&mut self, reader: usize, events: usize) {
+            let Some(reader) = self.readers.get_mut(reader) else { return };
+            for _ in 0..events {
+                if reader.cut_off {
+                    return;
+                }
+                while self.said.get(reader.next) == Some(&reader.own) {
+                    reader.next += 1;
+                }
+                reader.step(&self.said);
+            }
+        }
+    }
+
+    impl Reader {
+        /// Reads one event, and compares it with the model's.
+        fn step(&mut self, said: &[u64]) {
+            match self.cursor.look() {
+                Look::Event => {
+                    let event = self.cursor.event().unwrap();
+                    assert_eq!(event.frame.as_slice(), self.next.to_string().as_bytes());
+                    assert_eq!(event.sender.0, said[self.next]);
+                    self.cursor.advance();
+                    self.next += 1;
+                }
+                Look::AtHead => assert_eq!(self.next, said.len(), "the cursor rests where there is something to read"),
+                Look::BehindTail => match self.cursor.fetch() {
+                    Ok(()) => {
+                        assert_ne!(self.cursor.look(), Look::BehindTail, "a page brings the cursor on");
+                        self.step(said);
+                    }
+                    Err(trimmed) => {
+                        assert!(trimmed.oldest > trimmed.wanted, "{trimmed:?} is not trimmed");
+                        self.cut_off = true;
+                    }
+                },
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(500))]
+
+        /// Whatever the sizes of log and tail: each reader gets each event of others once, in order, or learns that
+        /// the log has dropped it. With a log that keeps everything, nobody is cut off.
+        #[test]
+        fn every_reader_reads_what_the_model_reads(
+            steps in steps(),
+            log_bytes_max in prop_oneof![Just(usize::MAX), 200..4000usize],
+            tail_bytes_max in 0..2000usize,
+        ) {
+            let mut world = World::new(log_bytes_max, tail_bytes_max);
+            for step in steps {
+                match step {
+                    Step::Append { senders } => world.append(&senders),
+                    Step::Join { own } => world.join(own),
+                    Step::Read { reader, events } => world.read(reader, events),
+                }
+            }
+            for reader in 0..world.readers.len() {
+                world.read(reader, usize::from(u16::MAX).min(world.said.len() + 1));
+            }
+            for reader in &world.readers {
+                prop_assert!(reader.cut_off || reader.next == world.said.len());
+                prop_assert!(!(reader.cut_off && log_bytes_max == usize::MAX));
+            }
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! The outlet: a stream's sink and the cursor that feeds it, driven without blocking.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
@@ -65,19 +66,16 @@ impl Outlet {
             if session.closing.now().is_some() {
                 return Pumped::NeedsSendThread;
             }
-            match self.cursor.look() {
-                Look::Event => {}
-                Look::AtHead if session.closing.at_head(self.cursor.own_passed()).is_some() => {
-                    return Pumped::NeedsSendThread;
-                }
-                // A write may be in flight still. Whoever publishes next will find it so, or done.
-                Look::AtHead => return Pumped::AtHead,
-                Look::BehindTail => return Pumped::NeedsSendThread,
+            let look = self.cursor.look();
+            if look == Look::AtHead {
+                return self.rest_at_head(session);
             }
             match poll_ready(&mut *self.sink, &mut self.waker, session) {
                 Poll::Pending => return Pumped::Writing,
-                Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(Gone)) => return gone(session),
+                // The log is read only for a stream that can take more: a stalled one holds nothing in memory.
+                Poll::Ready(Ok(())) if look == Look::BehindTail => return Pumped::NeedsSendThread,
+                Poll::Ready(Ok(())) => {}
             }
             if self.write_next() == Err(Gone) {
                 return gone(session);
@@ -86,12 +84,13 @@ impl Outlet {
         Pumped::NeedsSendThread
     }
 
-    /// Fetches from the log what the cursor wants next, where it is behind the tail. May block.
-    pub fn catch_up(&mut self) -> Result<(), Trimmed> {
-        match self.cursor.look() {
-            Look::BehindTail => self.cursor.fetch(),
-            Look::Event | Look::AtHead => Ok(()),
+    /// Fetches from the log what the cursor wants next, where it is behind the tail and the stream can take it. May block.
+    pub fn catch_up(&mut self, session: &Arc<Session>) -> Result<(), Trimmed> {
+        let behind = self.cursor.look() == Look::BehindTail;
+        if behind && poll_ready(&mut *self.sink, &mut self.waker, session) == Poll::Ready(Ok(())) {
+            return self.cursor.fetch();
         }
+        Ok(())
     }
 
     /// The reason to end the stream now, if there is one.
@@ -105,6 +104,20 @@ impl Outlet {
     /// Ends the stream.
     pub fn finish(self, reason: &CloseReason, deadline: Instant) {
         self.sink.finish(reason, deadline);
+    }
+
+    fn rest_at_head(&mut self, session: &Arc<Session>) -> Pumped {
+        if session.closing.at_head(self.cursor.own_passed()).is_some() {
+            return Pumped::NeedsSendThread;
+        }
+        // A write may be in flight still. Whoever publishes next will find it so, or done; asking the sink now would
+        // have each write's end wake us for nothing. If it was the transport that called, though, the call may be over.
+        if session.transport_called.swap(false, Ordering::AcqRel)
+            && poll_ready(&mut *self.sink, &mut self.waker, session) == Poll::Ready(Err(Gone))
+        {
+            return gone(session);
+        }
+        Pumped::AtHead
     }
 
     fn write_next(&mut self) -> Result<(), Gone> {

@@ -34,7 +34,7 @@ fn turn(session: &Arc<Session>) -> Option<CloseReason> {
     loop {
         let ready = with_outlet(session, |outlet| match outlet.due(session) {
             Some(reason) => Err(reason.clone()),
-            None => outlet.catch_up().map_err(CloseReason::BehindRetention),
+            None => outlet.catch_up(session).map_err(CloseReason::BehindRetention),
         });
         if let Err(reason) = ready {
             return Some(reason);

@@ -1,0 +1,163 @@
+//! Bad input gets a clear answer, and hurts nobody else.
+
+use grpcio::RpcStatusCode;
+use hubbub::limits::{BODY_BYTES_MAX, NAME_CHARS_MAX, RECEIVE_BYTES_MAX};
+use hubbub::server::{Server, ServerConfig, StartError};
+
+use super::support::chatter::{Chatter, environment};
+use super::support::process;
+use super::support::raw::Raw;
+use super::support::{start, start_with, target, wait_for_clients};
+
+/// Has a client say this, and checks that it alone is sent away, with this in the status.
+fn is_refused(name: &str, body: &str, code: RpcStatusCode, rule: &str) {
+    let server = start();
+    let environment = environment();
+    let mut witness = Chatter::join(&environment, &target(&server), "witness");
+    let mut offender = Chatter::join(&environment, &target(&server), "offender");
+    let mut other = Chatter::join(&environment, &target(&server), "other");
+    wait_for_clients(&server, 3);
+    offender.say("before");
+    offender.say_as(name, body);
+    let (ended, message) = offender.end();
+    assert_eq!(ended, code, "{message}");
+    assert!(message.contains(rule), "{message:?} does not name the rule {rule:?}");
+    wait_for_clients(&server, 2);
+    // What it said before stands, and the others go on.
+    other.say("after");
+    assert_eq!((witness.hear(), witness.hear()), ("before".to_owned(), "after".to_owned()));
+}
+
+#[test]
+fn an_empty_name() {
+    is_refused("  ", "body", RpcStatusCode::INVALID_ARGUMENT, "name is empty");
+}
+
+#[test]
+fn a_name_over_the_limit() {
+    let rule = format!("at most {NAME_CHARS_MAX}");
+    is_refused(&"n".repeat(NAME_CHARS_MAX + 1), "body", RpcStatusCode::INVALID_ARGUMENT, &rule);
+}
+
+#[test]
+fn a_name_with_a_control_character() {
+    is_refused("a\x1b[31m", "body", RpcStatusCode::INVALID_ARGUMENT, "U+001B");
+}
+
+#[test]
+fn an_empty_body() {
+    is_refused("name", "\n", RpcStatusCode::INVALID_ARGUMENT, "body is empty");
+}
+
+#[test]
+fn a_body_over_the_limit() {
+    let rule = format!("at most {BODY_BYTES_MAX}");
+    is_refused("name", &"b".repeat(BODY_BYTES_MAX + 1), RpcStatusCode::INVALID_ARGUMENT, &rule);
+}
+
+#[test]
+fn a_message_over_what_the_server_reads() {
+    is_refused("name", &"b".repeat(RECEIVE_BYTES_MAX), RpcStatusCode::RESOURCE_EXHAUSTED, "larger than max");
+}
+
+#[test]
+fn bytes_that_are_no_message_or_no_text() {
+    let server = start();
+    let environment = environment();
+    let mut witness = Chatter::join(&environment, &target(&server), "witness");
+    let mut other = Chatter::join(&environment, &target(&server), "other");
+    wait_for_clients(&server, 2);
+    // A length beyond the end; a tag of an unknown wire type; a name that is no UTF-8; nothing at all.
+    for bytes in [&b"\x0a\x7fshort"[..], b"\x0f", b"\x0a\x02\xff\xfe\x12\x04body", b""] {
+        let mut offender = Raw::join(&target(&server));
+        wait_for_clients(&server, 3);
+        offender.send(bytes);
+        wait_for_clients(&server, 2);
+    }
+    other.say("unharmed");
+    assert_eq!(witness.hear(), "unharmed");
+}
+
+#[test]
+fn one_client_too_many() {
+    let server = start_with(ServerConfig { clients_max: 1, ..Default::default() });
+    let environment = environment();
+    let first = Chatter::join(&environment, &target(&server), "first");
+    wait_for_clients(&server, 1);
+    let (code, message) = Chatter::join(&environment, &target(&server), "second").end();
+    assert_eq!(code, RpcStatusCode::RESOURCE_EXHAUSTED);
+    assert!(message.contains("1 clients at once"), "{message}");
+    // A place that is given up can be taken again.
+    drop(first);
+    wait_for_clients(&server, 0);
+    let mut third = Chatter::join(&environment, &target(&server), "third");
+    wait_for_clients(&server, 1);
+    assert_eq!(third.next_within(std::time::Duration::from_millis(1)), None);
+}
+
+#[test]
+fn a_port_in_use() {
+    let server = start();
+    let taken = server.addresses()[0].clone();
+    let config = ServerConfig { listen: vec!["127.0.0.1:0".parse().unwrap(), taken.clone()], ..Default::default() };
+    match Server::start(&config) {
+        Err(StartError::Taken(address)) => assert_eq!(address, taken),
+        other => panic!("the second server has {:?}", other.err()),
+    }
+}
+
+#[test]
+fn a_socket_in_use_or_left_over_or_no_socket() {
+    let folder = std::env::temp_dir().join(format!("hubbub-test-socket-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let address = |file: &str| format!("unix:{}/{file}", folder.display()).parse().expect("an address");
+    let config = |file: &str| ServerConfig { listen: vec![address(file)], ..Default::default() };
+
+    let first = Server::start(&config("socket")).expect("the first server starts");
+    assert!(matches!(Server::start(&config("socket")), Err(StartError::Taken(_))));
+    let environment = environment();
+    let mut client = Chatter::join(&environment, &target(&first), "client");
+    wait_for_clients(&first, 1);
+    assert_eq!(client.next_within(std::time::Duration::from_millis(1)), None, "the first server goes on");
+    drop(first);
+
+    drop(std::os::unix::net::UnixListener::bind(folder.join("left-over")).expect("a socket"));
+    drop(Server::start(&config("left-over")).expect("a left-over socket is replaced"));
+
+    std::fs::write(folder.join("file"), "precious").expect("a file");
+    assert!(matches!(Server::start(&config("file")), Err(StartError::Bind { .. })));
+    assert_eq!(std::fs::read(folder.join("file")).expect("the file is still there"), b"precious");
+    assert!(matches!(Server::start(&config("missing/socket")), Err(StartError::Bind { .. })));
+    std::fs::remove_dir_all(&folder).expect("the folder is ours");
+}
+
+#[test]
+fn wrong_usage_exits_with_2_and_failures_with_1() {
+    let server = start();
+    let taken = target(&server);
+    for (arguments, code, text) in [
+        (&["--listen", "nonsense"][..], 2, "give HOST:PORT"),
+        (&["--listen", "127.0.0.1:99999"], 2, "0 to 65535"),
+        (&["--clients-max", "many"], 2, "invalid digit"),
+        (&["--no-such-flag"], 2, "unexpected argument"),
+        (&["--listen", &taken], 1, "choose another place with --listen"),
+        (&["--listen", "192.0.2.1:1"], 1, "can't listen on 192.0.2.1:1"),
+        (&["--listen", "unix:/nowhere/socket"], 1, "its folder does not exist"),
+    ] {
+        let output = process::command().args(arguments).output().expect("hubbub-server starts");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(text), "{arguments:?}: {stderr}");
+        assert!(output.stdout.is_empty(), "data only goes to standard output");
+    }
+}
+
+#[test]
+fn the_variable_port_sets_the_default() {
+    let server = start();
+    let hubbub::address::Address::Tcp { port, .. } = server.addresses()[0] else { panic!("a TCP address") };
+    let output = process::command().env("PORT", port.to_string()).output().expect("hubbub-server starts");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains(&format!("127.0.0.1:{port} is taken")), "{stderr}");
+}

@@ -1,0 +1,129 @@
+//! The server's end: what was accepted reaches everybody, every stream gets a status, the process exits.
+
+use std::time::{Duration, Instant};
+
+use hubbub::server::ServerConfig;
+
+use super::support::chatter::{Chatter, Next, environment};
+use super::support::process::ServerProcess;
+use super::support::raw::{Raw, encode};
+use super::support::{DEADLINE, start, start_with, target, wait_for_clients};
+
+#[test]
+fn what_was_accepted_reaches_everybody() {
+    const MESSAGES: usize = 2_000;
+
+    let server = start();
+    let environment = environment();
+    let mut sender = Chatter::join(&environment, &target(&server), "sender");
+    let mut live = Chatter::join(&environment, &target(&server), "live");
+    let late = Raw::join(&target(&server));
+    wait_for_clients(&server, 3);
+    for number in 0..MESSAGES {
+        sender.say(&number.to_string());
+    }
+    // The live one has the last message, so all were accepted; the late one has read none yet.
+    for number in 0..MESSAGES {
+        assert_eq!(live.hear(), number.to_string());
+    }
+    let reading = std::thread::spawn(move || late.read_to_end());
+    assert_eq!(server.drain(), 0);
+    let expected: Vec<_> = (0..MESSAGES).map(|number| encode("sender", &number.to_string())).collect();
+    let (heard, trailers) = reading.join().expect("no thread panics");
+    assert_eq!(heard, expected);
+    assert!(trailers.contains("shutting down"), "{trailers:?}");
+    for mut client in [sender, live] {
+        let (code, message) = client.end();
+        assert_eq!(code, grpcio::RpcStatusCode::UNAVAILABLE);
+        assert!(message.contains("shutting down"), "{message}");
+    }
+}
+
+#[test]
+fn a_drain_amid_posts_leaves_every_receiver_with_the_same() {
+    for _ in 0..20 {
+        let server = start();
+        let environment = environment();
+        let mut sender = Chatter::join(&environment, &target(&server), "sender");
+        let mut live = Chatter::join(&environment, &target(&server), "live");
+        let receivers: Vec<_> = (0..3).map(|_| Raw::join(&target(&server))).collect();
+        wait_for_clients(&server, 5);
+        let heard: Vec<_> = std::thread::scope(|scope| {
+            let sending = scope.spawn(|| (0..300).for_each(|number| sender.say(&number.to_string())));
+            live.hear();
+            let reading: Vec<_> =
+                receivers.into_iter().map(|receiver| scope.spawn(move || receiver.read_to_end().0)).collect();
+            assert_eq!(server.drain(), 0);
+            sending.join().expect("no thread panics");
+            reading.into_iter().map(|thread| thread.join().expect("no thread panics")).collect()
+        });
+        let expected: Vec<_> = (0..heard[0].len()).map(|number| encode("sender", &number.to_string())).collect();
+        assert!(!expected.is_empty());
+        for receiver in heard {
+            assert_eq!(receiver, expected);
+        }
+    }
+}
+
+#[test]
+fn a_reader_that_does_not_read_holds_the_drain_up_for_its_time_only() {
+    let server = start_with(ServerConfig { drain_timeout: Duration::from_millis(200), ..Default::default() });
+    let environment = environment();
+    let mut sender = Chatter::join(&environment, &target(&server), "sender");
+    let mut live = Chatter::join(&environment, &target(&server), "live");
+    let _stuck = Raw::join(&target(&server));
+    wait_for_clients(&server, 3);
+    let body = "x".repeat(10_000);
+    for _ in 0..1_000 {
+        sender.say(&body);
+        assert_eq!(live.hear(), body);
+    }
+    assert_eq!(server.drain(), 1);
+}
+
+#[test]
+fn a_signal_drains_and_the_process_exits_with_0() {
+    for signal in [libc::SIGINT, libc::SIGTERM] {
+        let mut server = ServerProcess::start(&[]);
+        let environment = environment();
+        let mut client = Chatter::join(&environment, server.target(), "client");
+        let mut other = Chatter::join(&environment, server.target(), "other");
+        // There is no sign of having joined but being heard.
+        while other.next_within(Duration::from_millis(20)).is_none() {
+            client.say("are you there?");
+        }
+        server.signal(signal);
+        let (code, _) = loop {
+            if let Next::Ended { code, message } = other.next() {
+                break (code, message);
+            }
+        };
+        assert_eq!(code, grpcio::RpcStatusCode::UNAVAILABLE);
+        assert_eq!(server.wait().code(), Some(0));
+    }
+}
+
+#[test]
+fn a_second_signal_exits_at_once() {
+    let mut server = ServerProcess::start(&[]);
+    let environment = environment();
+    let mut sender = Chatter::join(&environment, server.target(), "sender");
+    let mut live = Chatter::join(&environment, server.target(), "live");
+    let _stuck = Raw::join(server.target());
+    while live.next_within(Duration::from_millis(20)).is_none() {
+        sender.say("are you there?");
+    }
+    // Enough that the stuck reader keeps the drain waiting for its whole time.
+    let body = "x".repeat(10_000);
+    let deadline = Instant::now() + DEADLINE;
+    for _ in 0..1_000 {
+        sender.say(&body);
+        while live.hear() != body {
+            assert!(Instant::now() < deadline);
+        }
+    }
+    server.signal(libc::SIGTERM);
+    server.wait_for_log("draining");
+    server.signal(libc::SIGTERM);
+    assert_eq!(server.wait().code(), Some(1));
+}

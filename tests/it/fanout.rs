@@ -1,0 +1,128 @@
+//! Every message reaches every other client once, in one order that all share, and never its sender.
+
+use std::thread;
+
+use super::support::chatter::{Chatter, Next, environment};
+use super::support::{start, target, wait_for_clients};
+
+#[test]
+fn a_message_reaches_everybody_but_its_sender() {
+    let server = start();
+    let environment = environment();
+    let mut clients: Vec<_> =
+        ["ann", "bob", "cleo"].iter().map(|name| Chatter::join(&environment, &target(&server), name)).collect();
+    wait_for_clients(&server, 3);
+
+    clients[0].say("hello");
+    let hello = || Next::Message { name: "ann".to_owned(), body: "hello".to_owned() };
+    assert_eq!(clients[1].next(), hello());
+    assert_eq!(clients[2].next(), hello());
+    // What ann receives first is bob's answer: her own message was not in between.
+    clients[1].say("hi ann");
+    assert_eq!(clients[0].hear(), "hi ann");
+    assert_eq!(clients[2].hear(), "hi ann");
+}
+
+#[test]
+fn all_receivers_share_one_order() {
+    const SENDERS: usize = 5;
+    const RECEIVERS: usize = 5;
+    const MESSAGES: usize = 300;
+
+    let server = start();
+    let environment = environment();
+    let join = |index: usize| Chatter::join(&environment, &target(&server), &format!("client {index}"));
+    let senders: Vec<_> = (0..SENDERS).map(join).collect();
+    let receivers: Vec<_> = (SENDERS..SENDERS + RECEIVERS).map(join).collect();
+    wait_for_clients(&server, SENDERS + RECEIVERS);
+
+    let heard: Vec<Vec<String>> = thread::scope(|scope| {
+        let mut listening = Vec::new();
+        for mut receiver in receivers {
+            listening.push(scope.spawn(move || (0..SENDERS * MESSAGES).map(|_| receiver.hear()).collect()));
+        }
+        for (index, mut sender) in senders.into_iter().enumerate() {
+            listening.push(scope.spawn(move || {
+                // A sender receives while it sends, or the two would wait for each other.
+                let mut heard = Vec::new();
+                for number in 0..MESSAGES {
+                    sender.say(&format!("{index} {number}"));
+                    heard.extend((0..SENDERS - 1).map(|_| sender.hear()));
+                }
+                heard
+            }));
+        }
+        listening.into_iter().map(|thread| thread.join().expect("no thread panics")).collect()
+    });
+
+    let order = &heard[0];
+    assert!(heard[..RECEIVERS].iter().all(|other| other == order), "receivers saw different orders");
+    for (index, own) in heard[RECEIVERS..].iter().enumerate() {
+        let without_own: Vec<_> = order.iter().filter(|body| !body.starts_with(&format!("{index} "))).collect();
+        assert!(own.iter().eq(without_own), "sender {index} saw another order, or its own messages");
+    }
+    for index in 0..SENDERS {
+        let numbers: Vec<_> = order.iter().filter_map(|body| body.strip_prefix(&format!("{index} "))).collect();
+        let sent: Vec<_> = (0..MESSAGES).map(|number| number.to_string()).collect();
+        assert_eq!(numbers, sent, "sender {index}'s messages are there once, in order");
+    }
+}
+
+#[test]
+fn a_half_closed_client_goes_on_receiving() {
+    let server = start();
+    let environment = environment();
+    let mut silent = Chatter::join(&environment, &target(&server), "silent");
+    let mut other = Chatter::join(&environment, &target(&server), "other");
+    wait_for_clients(&server, 2);
+    silent.say("last words");
+    silent.half_close();
+    assert_eq!(other.hear(), "last words");
+    for number in 0..10 {
+        other.say(&format!("message {number}"));
+        assert_eq!(silent.hear(), format!("message {number}"));
+    }
+    assert_eq!(server.client_count(), 2);
+    drop(silent);
+    wait_for_clients(&server, 1);
+}
+
+#[test]
+fn a_client_that_asks_for_it_is_told_when_all_it_sent_is_committed() {
+    let server = start();
+    let environment = environment();
+    let mut other = Chatter::join(&environment, &target(&server), "other");
+    let mut leaving = Chatter::join_to_finish(&environment, &target(&server), "leaving");
+    wait_for_clients(&server, 2);
+    for number in 0..500 {
+        leaving.say(&number.to_string());
+    }
+    leaving.half_close();
+    assert_eq!(leaving.end().0, grpcio::RpcStatusCode::OK);
+    // It is gone at once, so that only the log can have what it said.
+    drop(leaving);
+    for number in 0..500 {
+        assert_eq!(other.hear(), number.to_string());
+    }
+    wait_for_clients(&server, 1);
+}
+
+/// Clients that only come and say something before anybody has joined lose nothing by it: the stream is theirs at once.
+#[test]
+fn one_address_or_several_lead_to_the_same_room() {
+    let folder = std::env::temp_dir().join(format!("hubbub-test-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder for the socket");
+    let socket = format!("unix:{}/socket", folder.display());
+    let listen = ["127.0.0.1:0", "[::1]:0", &socket].map(|address| address.parse().expect("an address")).to_vec();
+    let config = hubbub::server::ServerConfig { listen, ..Default::default() };
+    let server = hubbub::server::Server::start(&config).expect("the server starts");
+    let environment = environment();
+    let mut clients: Vec<_> =
+        server.addresses().iter().map(|address| Chatter::join(&environment, &address.target(), "client")).collect();
+    wait_for_clients(&server, 3);
+    clients[0].say("hello");
+    assert_eq!((clients[1].hear(), clients[2].hear()), ("hello".to_owned(), "hello".to_owned()));
+    drop(clients);
+    drop(server);
+    std::fs::remove_dir_all(&folder).expect("the folder is ours");
+}

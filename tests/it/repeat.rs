@@ -1,0 +1,254 @@
+//! The repeat client, as users and scripts meet it: on a good server, and on servers with a fault each.
+
+use std::process::{Command, Output, Stdio};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use grpcio::{Service, ServiceBuilder, WriteFlags};
+use hubbub::park::block_on;
+use hubbub::wire::tutorial::FromClient;
+use hubbub::wire::{Frame, TUTORIAL_CHAT_SERVER};
+use protobuf::Message as _;
+
+use crate::support::chatter::{Chatter, environment};
+use crate::support::process::ServerProcess;
+use crate::support::{start, target, wait_for_clients};
+use crate::terminal::{pty::Pty, serve};
+
+/// The repeat client's program, with no settings from the environment that the tests run in.
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hubbub-repeat"));
+    for variable in ["PORT", "HUBBUB_SERVER", "RUST_LOG", "NO_COLOR"] {
+        command.env_remove(variable);
+    }
+    command.env("TERM", "xterm").args(arguments).stdin(Stdio::null());
+    command
+}
+
+/// Runs it with these arguments, on the server at the target; and returns its exit code, output, and errors.
+fn run(target: &str, arguments: &str) -> (Option<i32>, String, String) {
+    let mut command = command(&["--server", target]);
+    let Output { status, stdout, stderr } =
+        command.args(arguments.split(' ')).output().expect("hubbub-repeat starts");
+    let text = |bytes| String::from_utf8(bytes).expect("what it says is text");
+    (status.code(), text(stdout), text(stderr))
+}
+
+fn assert_holds(json: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(json.contains(part), "{part} in {json}");
+    }
+}
+
+#[test]
+fn a_good_server_loses_duplicates_and_reorders_nothing() {
+    let server = start();
+    let (code, json, errors) = run(&target(&server), "--clients 30 --senders 7 --messages 200 --json --quiet");
+    assert_eq!((code, errors.as_str()), (Some(0), ""));
+    // 1,400 messages at 23 clients that only listen, and 1,200 at each of the senders.
+    assert_holds(&json, &[r#""sent":1400,"#, r#""delivered":40600,"#, r#""lost":0,"duplicated":0,"out_of_order":0,"#]);
+    assert_holds(&json, &[r#""order_differs":0,"#, r#""failed":0,"#, r#""faultless":true"#, r#""observer":false"#]);
+    wait_for_clients(&server, 0);
+}
+
+#[test]
+fn where_all_send_an_observer_shows_the_order() {
+    let server = start();
+    for clients in [1, 2, 5] {
+        let arguments = format!("--clients {clients} --senders {clients} --messages 50 --in-flight 1 --json");
+        let (code, json, errors) = run(&target(&server), &arguments);
+        assert_eq!(code, Some(0), "{errors}");
+        assert_holds(&json, &[r#""observer":true"#, &format!(r#""delivered":{},"#, 50 * clients * clients)]);
+        assert!(errors.contains("all clients send"), "{errors}");
+        assert!(errors.contains("sent repeat-1 #50"), "{errors}");
+    }
+}
+
+#[test]
+fn what_other_people_say_does_not_count() {
+    let server = start();
+    let mut bob = Chatter::join(&environment(), &target(&server), "bob");
+    let target = target(&server);
+    let running = thread::spawn(move || run(&target, "--clients 3 --messages 300 --rate 1000"));
+    // Bob talks into it until he has heard the end of it.
+    while !bob.hear().contains("#0000000300") {
+        bob.say("not a number");
+    }
+    let (code, table, _) = running.join().expect("it runs");
+    assert_eq!(code, Some(0), "{table}");
+    let row = table.lines().find(|line| line.starts_with("from others")).expect("what bob said is counted");
+    assert!(!row.ends_with(" 0"), "{row}");
+}
+
+#[test]
+fn each_fault_of_a_server_is_found() {
+    let (clean, lost) = (r#""lost":0,"#, r#""lost":1,"#);
+    for (fault, expected) in [
+        (Fault::Loses, [lost, r#""duplicated":0,"out_of_order":0,"order_differs":0,"own":0,"#]),
+        (Fault::Duplicates, [clean, r#""duplicated":1,"out_of_order":0,"order_differs":0,"own":0,"#]),
+        (Fault::Swaps, [clean, r#""duplicated":0,"out_of_order":1,"order_differs":1,"own":0,"#]),
+        (Fault::Echoes, [clean, r#""duplicated":0,"out_of_order":0,"order_differs":0,"own":1,"#]),
+    ] {
+        let (_server, target) = serve(faulty(fault), "127.0.0.1:0");
+        let (code, json, errors) = run(&target, "--clients 4 --messages 100 --json --quiet --idle-timeout 1");
+        assert_eq!(code, Some(1), "{fault:?}: {json} {errors}");
+        assert_holds(&json, &expected);
+        assert_holds(&json, &[r#""failed":0,"#, r#""faultless":false"#]);
+    }
+}
+
+#[test]
+fn receivers_that_see_different_orders_are_found() {
+    let (_server, target) = serve(faulty(Fault::SwapsSenders), "127.0.0.1:0");
+    let (code, json, _) = run(&target, "--clients 4 --senders 2 --messages 100 --rate 2000 --json --quiet --idle-timeout 1");
+    assert_eq!(code, Some(1), "{json}");
+    assert_holds(&json, &[r#""lost":0,"duplicated":0,"out_of_order":0,"order_differs":1,"#]);
+}
+
+#[test]
+fn a_server_that_dies_ends_the_run_as_a_failure() {
+    let mut server = ServerProcess::start(&[]);
+    let mut bob = Chatter::join(&environment(), server.target(), "bob");
+    let target = server.target().to_owned();
+    let running = thread::spawn(move || run(&target, "--clients 5 --messages 100000 --rate 1000 --json --quiet"));
+    while !bob.hear().contains("#0000000050") {}
+    server.signal(libc::SIGKILL);
+    server.wait();
+    let (code, json, errors) = running.join().expect("it runs");
+    assert_eq!(code, Some(1));
+    assert_holds(&json, &[r#""failed":5,"#, r#""faultless":false"#]);
+    assert!(errors.contains("client 1 failed: "), "{errors}");
+}
+
+#[test]
+fn wrong_usage_is_told_from_failure() {
+    let nobody = {
+        let server = start();
+        target(&server)
+    };
+    for (arguments, code, told) in [
+        ("--messages 1", 1, "no server answers at"),
+        ("--clients 1", 2, "the number of messages is missing: give it with --messages"),
+        ("--messages many", 2, "'many' for '--messages <M>': give a whole number"),
+        ("--messages 1 --clients 2 --senders 3", 2, "--senders is 3"),
+        ("--messages 1 --size 10", 2, "--size is 10"),
+    ] {
+        let (exit, output, errors) = run(&nobody, arguments);
+        assert_eq!((exit, output.as_str()), (Some(code), ""), "{arguments}: {errors}");
+        assert!(errors.contains(told), "{errors}");
+    }
+}
+
+#[test]
+fn the_console_is_asked_for_a_missing_number() {
+    let server = start();
+    let mut pty = Pty::start(command(&["--server", &target(&server), "--quiet"]));
+    let question = "How many messages shall each sender send? ";
+    pty.wait_for_last_row(question);
+    pty.press("many\n");
+    pty.wait_for_row_with("That is no number from 1 to");
+    pty.wait_for_last_row(question);
+    pty.press("7\n");
+    pty.wait_for_row_with("latency max");
+    assert_eq!(pty.end(), 0);
+    assert!(pty.rows().iter().any(|row| row.starts_with("sent ") && row.ends_with(" 7")), "{:?}", pty.rows());
+}
+
+/// What a bad server does once, to the last client that joined.
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    Loses,
+    Duplicates,
+    /// One sender's messages.
+    Swaps,
+    /// Two senders' messages.
+    SwapsSenders,
+    /// To the sender.
+    Echoes,
+}
+
+/// Who is there, in the order of joining, and what is held back.
+#[derive(Default)]
+struct Faulty {
+    clients: Vec<(u32, Sender<Frame>)>,
+    joined: u32,
+    messages: u32,
+    held: Option<(u32, Frame)>,
+    done: bool,
+}
+
+/// A server of the tutorial's contract with a fault.
+fn faulty(fault: Fault) -> Service {
+    let state = Arc::new(Mutex::new(Faulty::default()));
+    ServiceBuilder::new()
+        .add_duplex_streaming_handler(&TUTORIAL_CHAT_SERVER, move |_, mut stream, mut sink| {
+            let (sender, frames) = channel();
+            let state = Arc::clone(&state);
+            let id = {
+                let mut state = state.lock().expect("nobody panics");
+                state.joined += 1;
+                let id = state.joined;
+                state.clients.push((id, sender));
+                id
+            };
+            thread::spawn(move || {
+                let sent = frames.iter().all(|frame| block_on(sink.send((frame, WriteFlags::default()))).is_ok());
+                // A client that is gone takes no end.
+                let _ = sent && block_on(sink.close()).is_ok();
+            });
+            thread::spawn(move || {
+                while let Some(Ok(message)) = block_on(stream.next()) {
+                    state.lock().expect("nobody panics").pass_on(id, &message, fault);
+                }
+                state.lock().expect("nobody panics").clients.retain(|(other, _)| *other != id);
+            });
+        })
+        .build()
+}
+
+impl Faulty {
+    fn pass_on(&mut self, from: u32, message: &FromClient, fault: Fault) {
+        // What a client says and what it hears have the same encoding.
+        let frame = Frame::new(message.write_to_bytes().expect("it was read, so it can be written"));
+        let counts = message.body.as_bytes().get(55) == Some(&b'm');
+        self.messages += u32::from(counts);
+        let due = counts && !self.done && self.messages >= 20;
+        let last = self.clients.len() - 1;
+        let mut held = self.held.take();
+        if let (Fault::SwapsSenders, Some((sender, first))) = (fault, &held)
+            && *sender == from
+        {
+            // A neighbour of the same sender won't do: let the one before go, and hold this one.
+            let _ = self.clients[last].1.send(first.clone());
+            held = None;
+        }
+        for (at, (id, client)) in self.clients.iter().enumerate() {
+            let copies = match fault {
+                Fault::Echoes if *id == from => usize::from(due),
+                _ if *id == from => 0,
+                _ if !due || at != last => 1,
+                Fault::Loses => 0,
+                Fault::Duplicates => 2,
+                Fault::Echoes => 1,
+                // The first is held back until the next has come.
+                Fault::Swaps | Fault::SwapsSenders => usize::from(held.is_some()),
+            };
+            for _ in 0..copies {
+                let _ = client.send(frame.clone());
+            }
+        }
+        if !due {
+            return;
+        }
+        match (fault, held) {
+            (Fault::Swaps | Fault::SwapsSenders, None) => self.held = Some((from, frame)),
+            (_, Some((_, held))) => {
+                let _ = self.clients[last].1.send(held);
+                self.done = true;
+            }
+            _ => self.done = true,
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! A reader that stops reading costs nobody else anything, and misses nothing.
+
+use hubbub::server::{Server, ServerConfig};
+
+use super::support::chatter::{Chatter, environment};
+use super::support::raw::{Raw, encode};
+use super::support::{start, start_with, target, wait_for_clients};
+
+/// Far more than the windows of HTTP/2 and the room's tail hold together, so that most of it must come from the log.
+const MESSAGES: usize = 4_000;
+const BODY_BYTES: usize = 1_000;
+
+fn body(number: usize) -> String {
+    format!("{number:0width$}", width = BODY_BYTES)
+}
+
+/// Sends all messages to a reader that is live and one that does not read. The live one is not held up.
+fn talk_past_a_slow_reader(server: &Server) -> (Chatter, Chatter, Raw) {
+    let environment = environment();
+    let mut sender = Chatter::join(&environment, &target(server), "sender");
+    let slow = Raw::join(&target(server));
+    let mut live = Chatter::join(&environment, &target(server), "live");
+    wait_for_clients(server, 3);
+    for number in 0..MESSAGES {
+        sender.say(&body(number));
+        assert_eq!(live.hear(), body(number));
+    }
+    (sender, live, slow)
+}
+
+#[test]
+fn a_slow_reader_gets_everything_later() {
+    let server = start();
+    let (mut sender, mut live, mut slow) = talk_past_a_slow_reader(&server);
+    let expected: Vec<_> = (0..MESSAGES).map(|number| encode("sender", &body(number))).collect();
+    assert_eq!(slow.read_messages(MESSAGES), expected);
+    // And it is live again.
+    sender.say("now");
+    assert_eq!(slow.read_messages(1), [encode("sender", "now")]);
+    assert_eq!(live.hear(), "now");
+}
+
+#[test]
+fn a_reader_too_far_behind_is_told_so() {
+    let server = start_with(ServerConfig { memory_log_bytes_max: 100_000, ..Default::default() });
+    let (_sender, _live, slow) = talk_past_a_slow_reader(&server);
+    // What it gets is a beginning without holes, and then the reason why there is no more.
+    let (heard, trailers) = slow.read_to_end();
+    assert!(heard.len() < MESSAGES);
+    let expected: Vec<_> = (0..heard.len()).map(|number| encode("sender", &body(number))).collect();
+    assert_eq!(heard, expected);
+    assert!(trailers.contains("too far behind"), "{trailers:?}");
+    wait_for_clients(&server, 2);
+}

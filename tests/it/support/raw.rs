@@ -1,0 +1,190 @@
+//! A client made of bytes: it joins like any other, and then does what no gRPC library lets a client do.
+//!
+//! It also reads everything that comes before the end of a stream. The library's own client does not: it reports a
+//! status other than OK as soon as it is there, even where a message before it was not handed out yet.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::os::fd::AsRawFd as _;
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const HEADERS: u8 = 1;
+const DATA: u8 = 0;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const WINDOW_UPDATE: u8 = 8;
+const END_HEADERS: u8 = 4;
+const END_STREAM: u8 = 1;
+/// A connection with one open stream.
+pub struct Raw {
+    connection: TcpStream,
+}
+
+impl Raw {
+    /// Joins. Until it reads on, the server can send it 64 KiB.
+    pub fn join(target: &str) -> Self {
+        let mut connection = TcpStream::connect(target).expect("the server listens");
+        let mut hello = PREFACE.to_vec();
+        hello.extend(frame(SETTINGS, 0, 0, &[]));
+        let mut block = Vec::new();
+        for (name, value) in [
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":path", "/chatserver.Services/ChatService"),
+            (":authority", "localhost"),
+            ("te", "trailers"),
+            ("content-type", "application/grpc"),
+        ] {
+            // A literal header field that is never indexed: name and value as they are.
+            block.extend([0x10, name.len() as u8]);
+            block.extend(name.bytes());
+            block.push(value.len() as u8);
+            block.extend(value.bytes());
+        }
+        hello.extend(frame(HEADERS, END_HEADERS, 1, &block));
+        connection.write_all(&hello).expect("the server reads");
+        let mut raw = Self { connection };
+        // The server speaks first of all: from then on the connection is in its hands, not in a queue of the system's.
+        assert_eq!(raw.read_frame().0, SETTINGS);
+        raw
+    }
+
+    /// Sends bytes as one gRPC message, whatever they are.
+    pub fn send(&mut self, message: &[u8]) {
+        let mut data = vec![0];
+        data.extend((message.len() as u32).to_be_bytes());
+        data.extend(message);
+        self.connection.write_all(&frame(DATA, 0, 1, &data)).expect("the server reads");
+    }
+
+    /// Reads until the stream ends. Returns the gRPC messages that came before the end, and the trailers as they are.
+    pub fn read_to_end(mut self) -> (Vec<Vec<u8>>, String) {
+        let mut data = Vec::new();
+        loop {
+            let (kind, flags, payload) = self.read_frame();
+            match kind {
+                DATA => data.extend(payload),
+                HEADERS if flags & END_STREAM != 0 => {
+                    return (messages(&data), String::from_utf8_lossy(&payload).into_owned());
+                }
+                RST_STREAM => panic!("the server reset the stream"),
+                _ => {}
+            }
+        }
+    }
+
+    /// Reads until so many gRPC messages came. Nothing may come after them.
+    pub fn read_messages(&mut self, count: usize) -> Vec<Vec<u8>> {
+        let mut data = Vec::new();
+        loop {
+            // Messages are only counted where they end with a frame, as the last one does.
+            let whole = whole_messages(&data);
+            if whole == Some(count) {
+                return messages(&data);
+            }
+            let (kind, _, payload) = self.read_frame();
+            if kind == DATA {
+                data.extend(payload);
+            }
+        }
+    }
+
+    /// Reads one frame, and lets the server send as much again.
+    fn read_frame(&mut self) -> (u8, u8, Vec<u8>) {
+        self.connection.set_read_timeout(Some(super::DEADLINE)).expect("a timeout is set");
+        let mut header = [0; 9];
+        self.connection.read_exact(&mut header).expect("the server sends another frame");
+        let length = u32::from_be_bytes([0, header[0], header[1], header[2]]);
+        let mut payload = vec![0; length as usize];
+        self.connection.read_exact(&mut payload).expect("a frame is whole");
+        if header[3] == DATA && length > 0 {
+            for stream in [0, 1] {
+                // The server may have closed its end already, having sent all it wanted to.
+                let _ = self.connection.write_all(&frame(WINDOW_UPDATE, 0, stream, &length.to_be_bytes()));
+            }
+        }
+        (header[3], header[4], payload)
+    }
+
+    /// Cancels the stream and closes the connection, as a client that leaves does.
+    pub fn leave(mut self) {
+        let cancel = 8u32.to_be_bytes();
+        self.connection.write_all(&frame(RST_STREAM, 0, 1, &cancel)).expect("the server reads");
+    }
+
+    /// Resets the connection, as the system does for a client that was killed.
+    pub fn vanish(self) {
+        let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+        let size = size_of::<libc::linger>() as libc::socklen_t;
+        // SAFETY: the descriptor is open, and the option's value is a `linger` of that size.
+        let result = unsafe {
+            let value = (&raw const linger).cast();
+            libc::setsockopt(self.connection.as_raw_fd(), libc::SOL_SOCKET, libc::SO_LINGER, value, size)
+        };
+        assert_eq!(result, 0, "SO_LINGER is set");
+    }
+
+    /// Waits until the server closes the connection.
+    pub fn wait_for_close(&mut self) {
+        self.connection.set_read_timeout(Some(super::DEADLINE)).expect("a timeout is set");
+        let mut buffer = [0; 4096];
+        loop {
+            match self.connection.read(&mut buffer) {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return,
+                Err(error) => panic!("the server did not close the connection: {error}"),
+            }
+        }
+    }
+}
+
+/// Takes the gRPC messages apart: one byte of flags and four of length stand before each.
+fn messages(mut data: &[u8]) -> Vec<Vec<u8>> {
+    let mut messages = Vec::new();
+    while let Some((message, rest)) = split_message(data) {
+        messages.push(message.to_vec());
+        data = rest;
+    }
+    assert!(data.is_empty(), "the stream ends within a message");
+    messages
+}
+
+/// How many messages these are, if the last one is whole.
+fn whole_messages(mut data: &[u8]) -> Option<usize> {
+    let mut count = 0;
+    while let Some((_, rest)) = split_message(data) {
+        data = rest;
+        count += 1;
+    }
+    data.is_empty().then_some(count)
+}
+
+fn split_message(data: &[u8]) -> Option<(&[u8], &[u8])> {
+    let [_, a, b, c, d, rest @ ..] = data else { return None };
+    rest.split_at_checked(u32::from_be_bytes([*a, *b, *c, *d]) as usize)
+}
+
+/// The encoding of a message with this name and body, which both directions share.
+pub fn encode(name: &str, body: &str) -> Vec<u8> {
+    let mut message = Vec::new();
+    for (tag, text) in [(0x0a, name), (0x12, body)] {
+        message.push(tag);
+        let mut length = text.len();
+        while length >= 0x80 {
+            message.push(length as u8 | 0x80);
+            length >>= 7;
+        }
+        message.push(length as u8);
+        message.extend(text.bytes());
+    }
+    message
+}
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let mut frame = (payload.len() as u32).to_be_bytes()[1..].to_vec();
+    frame.extend([kind, flags]);
+    frame.extend(stream.to_be_bytes());
+    frame.extend(payload);
+    frame
+}

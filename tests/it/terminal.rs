@@ -1,0 +1,444 @@
+//! The terminal client, as users and scripts meet it.
+
+mod emulator;
+pub mod pty;
+
+use std::io::{Read as _, Write as _};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures_util::{FutureExt as _, TryFutureExt as _};
+use grpcio::{
+    ChannelBuilder, Environment, RpcStatus, RpcStatusCode, ServerBuilder, ServerCredentials, Service, ServiceBuilder,
+};
+use hubbub::address::Address;
+use hubbub::client::{Connector, StreamError};
+use hubbub::server::{Server, ServerConfig};
+use hubbub::wire::TUTORIAL_CHAT_SERVER;
+
+use self::pty::{COLUMNS, Pty};
+use crate::support::chatter::{Chatter, environment};
+use crate::support::process::ServerProcess;
+use crate::support::{DEADLINE, start, target, wait_for_clients};
+
+/// The client's program, with no settings from the environment that the tests run in.
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hubbub"));
+    for variable in ["PORT", "HUBBUB_SERVER", "HUBBUB_NAME", "RUST_LOG", "NO_COLOR"] {
+        command.env_remove(variable);
+    }
+    command.env("TERM", "xterm").args(arguments);
+    command
+}
+
+/// The client with pipes in place of a terminal.
+fn piped(arguments: &[&str]) -> Child {
+    let command = &mut command(arguments);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("hubbub starts")
+}
+
+/// Runs the client on an input to its end.
+fn run(arguments: &[&str], input: &[u8]) -> Output {
+    let mut client = piped(arguments);
+    let mut stdin = client.stdin.take().expect("standard input is piped");
+    // A client that fails at once leaves its input unread.
+    let _ = stdin.write_all(input);
+    drop(stdin);
+    client.wait_with_output().expect("the client ends")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("what it says is text")
+}
+
+/// A client on a terminal, that has joined.
+fn on_terminal(server: &Server, name: &str) -> Pty {
+    let before = server.client_count();
+    let pty = Pty::start(command(&["--server", &target(server), "--name", name]));
+    wait_for_clients(server, before + 1);
+    pty.wait_for_last_row("> ");
+    pty
+}
+
+fn join(server: &Server, name: &str) -> Chatter {
+    let before = server.client_count();
+    let chatter = Chatter::join(&environment(), &target(server), name);
+    wait_for_clients(server, before + 1);
+    chatter
+}
+
+#[test]
+fn a_file_is_said_line_by_line_and_all_of_it_arrives() {
+    let server = start();
+    let mut listener = join(&server, "listener");
+    let lines = 3_000;
+    let input: String = (0..lines).map(|n| format!("  line {n}\t \r\n\n")).collect();
+    let output = run(&["--server", &target(&server), "--name", "file"], input.as_bytes());
+    assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""));
+    for n in 0..lines {
+        assert_eq!(listener.hear(), format!("line {n}"));
+    }
+}
+
+#[test]
+fn what_others_say_is_printed_until_the_input_ends() {
+    let server = start();
+    let mut client = piped(&["--server", &target(&server), "--name", "reader"]);
+    wait_for_clients(&server, 1);
+    let mut bob = join(&server, "bob");
+    bob.say("hello");
+    bob.say("two\nlines \x1b[2J\u{202e}");
+    bob.say_as("x: y", "z");
+    // The client has seen it all when it hears its own echo in another's answer; so end the input only now.
+    let mut stdout = client.stdout.take().expect("standard output is piped");
+    let mut shown = vec![0; "bob: hello\nbob: two\\nlines \\u{1b}[2J\\u{202e}\nx\\u{3a} y: z\n".len()];
+    stdout.read_exact(&mut shown).expect("the client prints");
+    assert_eq!(String::from_utf8_lossy(&shown), "bob: hello\nbob: two\\nlines \\u{1b}[2J\\u{202e}\nx\\u{3a} y: z\n");
+    drop(client.stdin.take());
+    assert_eq!(client.wait().expect("it ends").code(), Some(0));
+}
+
+#[test]
+fn lines_that_cannot_be_sent_cost_only_themselves() {
+    let server = start();
+    let mut listener = join(&server, "listener");
+    let mut input = vec![b'x'; 20_000];
+    input.extend_from_slice(b"\nfirst\n\xff\xfe\nsecond");
+    let output = run(&["--server", &target(&server), "--name", "file"], &input);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!((listener.hear(), listener.hear()), ("first".to_owned(), "second".to_owned()));
+    assert!(stderr(&output).contains("not sent: the body has 20000 bytes: send at most 16384"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("not sent: the line is no valid UTF-8"), "{}", stderr(&output));
+}
+
+#[test]
+fn wrong_usage_is_told_from_failure() {
+    let nobody = {
+        let server = start();
+        target(&server)
+    };
+    for (arguments, code, told) in [
+        (&["--server", &nobody, "--name", "ann"][..], 1, format!("no server answers at {nobody}: start one with")),
+        (&["--server", &nobody], 2, "no name: give one with --name".to_owned()),
+        (&["--server", &nobody, "--name", " "], 2, "the name is empty".to_owned()),
+        (&["--server", "localhost", "--name", "ann"], 2, "the port is missing".to_owned()),
+        (&["--what"], 2, "unexpected argument '--what'".to_owned()),
+    ] {
+        let output = run(arguments, b"");
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}");
+        assert!(stderr(&output).contains(&told), "{}", stderr(&output));
+        assert!(output.stdout.is_empty());
+    }
+    let output = command(&["--name", "ann"]).env("PORT", "x").stdin(Stdio::null()).output().expect("hubbub starts");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("the variable PORT is \"x\""));
+}
+
+#[test]
+fn a_closed_output_ends_it_quietly() {
+    let server = start();
+    let mut client = piped(&["--server", &target(&server), "--name", "reader"]);
+    wait_for_clients(&server, 1);
+    drop(client.stdout.take());
+    join(&server, "bob").say("anybody there?");
+    // Its input is still open, so nothing else ends it.
+    assert_eq!(client.wait().expect("it ends").code(), Some(0));
+    let mut told = String::new();
+    client.stderr.take().expect("standard error is piped").read_to_string(&mut told).expect("it is text");
+    assert_eq!(told, "");
+}
+
+#[test]
+fn incoming_lines_leave_the_line_being_typed_whole() {
+    let server = start();
+    let mut bob = join(&server, "bob");
+    let mut ann = on_terminal(&server, "ann");
+    ann.press("half a th");
+    ann.wait_for_last_row("> half a th");
+    for n in 0..50 {
+        bob.say(&format!("hello {n}"));
+        // Typing and hearing at once.
+        ann.press(if n % 2 == 0 { "o" } else { "\x7f" });
+    }
+    bob.say(&"long ".repeat(40));
+    ann.wait_for_row_with("hello 49");
+    ann.wait_for_last_row("> half a th");
+    ann.press("ought\r");
+    assert_eq!(bob.hear(), "half a thought");
+    ann.wait_for_last_row("> ");
+    let rows = ann.rows();
+    let heard: Vec<_> = rows.iter().filter(|row| row.starts_with("bob: hello")).cloned().collect();
+    assert_eq!(heard, (0..50).map(|n| format!("bob: hello {n}")).collect::<Vec<_>>());
+    assert_eq!(rows.iter().filter(|row| row.starts_with('>')).collect::<Vec<_>>(), ["> half a thought", ">"]);
+    ann.press("\x04");
+    assert_eq!(ann.end(), 0);
+}
+
+#[test]
+fn nothing_that_a_peer_sends_acts_on_the_terminal() {
+    let server = start();
+    let mut bob = join(&server, "bob");
+    let mut ann = on_terminal(&server, "ann");
+    // The emulator panics at each sequence and control character that the client does not itself use.
+    bob.say("\x1b[2J\x1b]0;title\x07\u{9b}31m\r\nann: I agree");
+    bob.say_as("* disconnected", "really");
+    bob.say("end");
+    ann.wait_for_row("bob: end");
+    let text = ann.rows().concat();
+    assert!(text.contains("bob: \\u{1b}[2J\\u{1b}]0;title\\u{7}\\u{9b}31m\\r\\nann: I agree"), "{text}");
+    assert!(text.contains("\\u{2a} disconnected: really"), "{text}");
+    assert!(!ann.rows().iter().any(|row| row.starts_with("ann:")));
+    ann.press("\x04");
+    assert_eq!(ann.end(), 0);
+}
+
+#[test]
+fn a_line_is_edited_recalled_and_scrolled() {
+    let server = start();
+    let mut bob = join(&server, "bob");
+    let mut ann = on_terminal(&server, "ann");
+    ann.press("wrold\x1b[D\x1b[D\x1b[D\x7fo\x01Hello, \x05!\x1b[D\x1b[D\x1b[D\x1b[3~\x1b[D\x1b[Dr\x05");
+    ann.press("\r");
+    let first = bob.hear();
+    ann.press("\x1b[A?\r");
+    assert_eq!(bob.hear(), format!("{first}?"));
+    let long = "0123456789".repeat(20);
+    ann.press(&long);
+    ann.wait_for_last_row(&format!("> {}", &long[long.len() - (COLUMNS - 3)..]));
+    ann.resize(30);
+    ann.wait_for_last_row(&format!("> {}", &long[long.len() - 27..]));
+    ann.press("\r");
+    assert_eq!(bob.hear(), long);
+    ann.press("\x04");
+    assert_eq!(ann.end(), 0);
+}
+
+#[test]
+fn what_was_typed_before_the_end_of_input_is_delivered() {
+    let server = start();
+    let mut bob = join(&server, "bob");
+    for n in 0..20 {
+        let mut ann = on_terminal(&server, "ann");
+        ann.press(&format!("one {n}\rtwo {n}\r\x04"));
+        assert_eq!(ann.end(), 0);
+        assert_eq!((bob.hear(), bob.hear()), (format!("one {n}"), format!("two {n}")));
+        wait_for_clients(&server, 1);
+    }
+}
+
+#[test]
+fn a_missing_name_is_asked_for() {
+    let server = start();
+    let mut bob = join(&server, "bob");
+    let mut ann = Pty::start(command(&["--server", &target(&server)]));
+    ann.wait_for_last_row("Your name: ");
+    ann.press(" \n");
+    ann.wait_for_row_with("* the name is empty");
+    ann.wait_for_last_row("Your name: ");
+    ann.press(" Ann \n");
+    ann.wait_for_last_row("> ");
+    ann.press("hi\r");
+    assert_eq!(bob.next(), crate::support::chatter::Next::Message { name: "Ann".to_owned(), body: "hi".to_owned() });
+    ann.press("\x04");
+    assert_eq!(ann.end(), 0);
+}
+
+#[test]
+fn interrupts_and_signals_leave_the_terminal_in_order() {
+    let server = start();
+    let mut ann = on_terminal(&server, "ann");
+    ann.press("half\x03");
+    assert_eq!(ann.end(), 130);
+    for signal in [libc::SIGTERM, libc::SIGHUP, libc::SIGINT] {
+        let mut ann = on_terminal(&server, "ann");
+        ann.signal(signal);
+        assert_eq!(ann.end(), 128 + signal);
+        wait_for_clients(&server, 0);
+    }
+}
+
+#[test]
+fn a_server_that_comes_back_gets_what_was_typed_meanwhile() {
+    let server = start();
+    let address = server.addresses()[0].clone();
+    let mut ann = on_terminal(&server, "ann");
+    server.drain();
+    ann.wait_for_row_with("* disconnected: ");
+    ann.wait_for_row_with("* trying again in ");
+    ann.press("still there?\r");
+    ann.wait_for_row("> still there?");
+    let server = start_at(&address);
+    let mut bob = Chatter::join(&environment(), &target(&server), "bob");
+    // Whichever of the two comes first, the server is the same: what bob misses is the kept line, if ann was faster.
+    ann.wait_for_row_with("* connected again");
+    ann.press("good\r");
+    while bob.hear() != "good" {}
+    ann.press("\x04");
+    assert_eq!(ann.end(), 0);
+}
+
+#[test]
+fn kept_lines_arrive_in_order() {
+    let server = start();
+    let address = server.addresses()[0].clone();
+    let mut client = piped(&["--server", &target(&server), "--name", "ann"]);
+    wait_for_clients(&server, 1);
+    server.drain();
+    let mut stdin = client.stdin.take().expect("standard input is piped");
+    // The server is not there: these are kept.
+    stdin.write_all(b"one\ntwo\nthree\n").expect("the client reads");
+    let listener = FirstListener::start(&address);
+    drop(stdin);
+    assert_eq!(client.wait().expect("it ends").code(), Some(0));
+    assert_eq!(listener.bodies(), ["one", "two", "three"]);
+}
+
+#[test]
+fn without_reconnecting_a_lost_server_is_a_failure() {
+    let server = start();
+    let mut ann = Pty::start(command(&["--server", &target(&server), "--name", "ann", "--no-reconnect"]));
+    wait_for_clients(&server, 1);
+    ann.wait_for_last_row("> ");
+    drop(server);
+    assert_eq!(ann.end(), 1);
+    assert!(ann.rows().iter().any(|row| row.starts_with("hubbub: ")), "{:?}", ann.rows());
+}
+
+#[test]
+fn a_server_that_does_not_confirm_is_not_trusted() {
+    let mut server = ServerProcess::start(&[]);
+    let mut client = piped(&["--server", server.target(), "--name", "ann"]);
+    let mut stdin = client.stdin.take().expect("standard input is piped");
+    stdin.write_all(b"one\n").expect("the client reads");
+    let mut listener = Chatter::join(&environment(), server.target(), "bob");
+    // Both have joined once the listener hears something.
+    while listener.next_within(std::time::Duration::from_millis(20)).is_none() {
+        stdin.write_all(b"more\n").expect("the client reads");
+    }
+    server.signal(libc::SIGSTOP);
+    stdin.write_all(b"last\n").expect("the client reads");
+    drop(stdin);
+    let output = client.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("what was sent last may not have arrived"), "{}", stderr(&output));
+    server.signal(libc::SIGKILL);
+    server.wait();
+}
+
+#[test]
+fn a_refusal_is_final() {
+    let status = RpcStatus::with_message(RpcStatusCode::INVALID_ARGUMENT, "no\x1b[2J".to_owned());
+    let server = Refuser::start(status);
+    let mut client = piped(&["--server", &server.target, "--name", "ann"]);
+    // Its input stays open: the refusal alone ends it.
+    let stdin = client.stdin.take();
+    let output = client.wait_with_output().expect("it ends");
+    drop(stdin);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(stderr(&output), "hubbub: the server refused: no\\u{1b}[2J\n");
+}
+
+/// A regression: the gRPC library reports the status of a drained stream before the message that came just ahead of
+/// it; the client's receiver lost that message.
+#[test]
+fn the_last_message_before_a_status_is_received() {
+    for _ in 0..30 {
+        let server = start();
+        let address = server.addresses()[0].clone();
+        let connection = Connector::new(1).open(&address).expect("the server is there");
+        let (_sender, mut receiver) = connection.converse().expect("a conversation begins");
+        wait_for_clients(&server, 1);
+        let mut bob = Chatter::join_to_finish(&environment(), &target(&server), "bob");
+        for n in 0..20 {
+            bob.say(&n.to_string());
+        }
+        bob.half_close();
+        // From here on all of it is committed.
+        assert_eq!(bob.end().0, RpcStatusCode::OK);
+        server.drain();
+        let mut bodies = Vec::new();
+        let end = loop {
+            match receiver.receive() {
+                Ok(Some(message)) => bodies.push(message.body),
+                end => break end,
+            }
+        };
+        assert!(matches!(end, Err(StreamError::Lost(_))), "{end:?}");
+        assert_eq!(bodies, (0..20).map(|n| n.to_string()).collect::<Vec<_>>());
+        // After its end it says so again, and touches nothing.
+        assert_eq!(receiver.receive(), Ok(None));
+    }
+}
+
+/// A server where the one before was.
+fn start_at(address: &Address) -> Server {
+    let config = ServerConfig { listen: vec![address.clone()], ..ServerConfig::default() };
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        match Server::start(&config) {
+            Ok(server) => return server,
+            Err(error) => assert!(Instant::now() < deadline, "the port is free again in time: {error}"),
+        }
+    }
+}
+
+/// A server of one client that keeps what it hears, so that nobody else need join first.
+struct FirstListener {
+    bodies: Arc<std::sync::Mutex<Vec<String>>>,
+    _server: grpcio::Server,
+}
+
+impl FirstListener {
+    fn start(address: &Address) -> Self {
+        use futures_util::StreamExt as _;
+        let bodies = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let heard = Arc::clone(&bodies);
+        let service = ServiceBuilder::new()
+            .add_duplex_streaming_handler(&TUTORIAL_CHAT_SERVER, move |ctx, mut stream, mut sink| {
+                let heard = Arc::clone(&heard);
+                ctx.spawn(async move {
+                    while let Some(Ok(message)) = stream.next().await {
+                        heard.lock().expect("nobody panics").push(message.body);
+                    }
+                    let _ = futures_util::SinkExt::close(&mut sink).await;
+                });
+            })
+            .build();
+        let (_server, _) = serve(service, &address.target());
+        Self { bodies, _server }
+    }
+
+    fn bodies(&self) -> Vec<String> {
+        self.bodies.lock().expect("nobody panics").clone()
+    }
+}
+
+/// A server that ends every conversation with one status.
+struct Refuser {
+    target: String,
+    _server: grpcio::Server,
+}
+
+impl Refuser {
+    fn start(status: RpcStatus) -> Self {
+        let service = ServiceBuilder::new()
+            .add_duplex_streaming_handler(&TUTORIAL_CHAT_SERVER, move |ctx, _stream, sink| {
+                ctx.spawn(sink.fail(status.clone()).map_err(drop).map(drop));
+            })
+            .build();
+        let (_server, target) = serve(service, "127.0.0.1:0");
+        Self { target, _server }
+    }
+}
+
+/// A server of the gRPC library alone.
+pub fn serve(service: Service, place: &str) -> (grpcio::Server, String) {
+    let environment = Arc::new(Environment::new(1));
+    let settings = ChannelBuilder::new(Arc::clone(&environment)).build_args();
+    let mut server =
+        ServerBuilder::new(environment).register_service(service).channel_args(settings).build().expect("it is built");
+    let port = server.add_listening_port(place, ServerCredentials::insecure()).expect("the port is free");
+    server.start();
+    (server, format!("127.0.0.1:{port}"))
+}

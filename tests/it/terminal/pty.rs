@@ -1,0 +1,155 @@
+//! A terminal for tests: a pseudo-terminal with the client on it, and what a user would see.
+
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::process::{Child, Command};
+use std::ptr;
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+
+use super::emulator::Emulator;
+use crate::support::wait_for;
+
+pub const COLUMNS: usize = 60;
+
+/// A program on a terminal of its own. Killed when dropped.
+pub struct Pty {
+    child: Child,
+    master: File,
+    /// Held open so that the terminal can be asked for its modes after the program has ended.
+    slave: OwnedFd,
+    modes_before: libc::termios,
+    emulator: Arc<Mutex<Emulator>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Pty {
+    pub fn start(mut command: Command) -> Self {
+        let (master, slave) = open(COLUMNS as u16);
+        let modes_before = modes(&slave);
+        let stdio = || slave.try_clone().expect("a descriptor can be copied");
+        command.stdin(stdio()).stdout(stdio()).stderr(stdio());
+        // SAFETY: between fork and exec, only async-signal-safe calls are made.
+        unsafe { command.pre_exec(become_session_leader) };
+        let child = command.spawn().expect("the program starts");
+        drop(command);
+        let emulator = Arc::new(Mutex::new(Emulator::new(COLUMNS)));
+        let (shown, mut output) = (Arc::clone(&emulator), master.try_clone().expect("a descriptor can be copied"));
+        let reader = thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            // The end of a terminal is an error.
+            while let Ok(count @ 1..) = output.read(&mut buffer) {
+                shown.lock().expect("the emulator takes everything").feed(&buffer[..count]);
+            }
+        });
+        Self { child, master, slave, modes_before, emulator, reader: Some(reader) }
+    }
+
+    pub fn press(&mut self, keys: &str) {
+        self.master.write_all(keys.as_bytes()).expect("the terminal takes input");
+    }
+
+    /// What is on the screen, and what was scrolled off it.
+    pub fn rows(&self) -> Vec<String> {
+        self.emulator.lock().expect("no escape sequence gets through").rows()
+    }
+
+    /// Waits until the last row is this, with the cursor at its end.
+    pub fn wait_for_last_row(&self, expected: &str) {
+        wait_for(&format!("{expected:?} as the last row"), || {
+            let emulator = self.emulator.lock().expect("no escape sequence gets through");
+            let rows = emulator.rows();
+            let last = rows.last().map_or("", String::as_str);
+            last == expected.trim_end() && emulator.cursor() == (rows.len() - 1, expected.chars().count())
+        });
+    }
+
+    /// Waits until there is a row like this.
+    pub fn wait_for_row(&self, expected: &str) {
+        wait_for(&format!("a row {expected:?}"), || self.rows().iter().any(|row| row == expected));
+    }
+
+    pub fn wait_for_row_with(&self, part: &str) {
+        wait_for(&format!("a row with {part:?}"), || self.rows().iter().any(|row| row.contains(part)));
+    }
+
+    pub fn signal(&self, signal: libc::c_int) {
+        // SAFETY: the process is our child and was not waited for, so its id can't have passed to another.
+        unsafe { libc::kill(self.child.id() as libc::pid_t, signal) };
+    }
+
+    pub fn resize(&self, columns: u16) {
+        set_size(&self.master, columns);
+    }
+
+    /// Waits for the program's end, which must leave the terminal as it was. Returns its exit code, or its signal
+    /// below zero.
+    pub fn end(&mut self) -> i32 {
+        let child = &mut self.child;
+        let mut status = None;
+        for _ in 0..30_000 {
+            status = child.try_wait().expect("the program is our child");
+            if status.is_some() {
+                break;
+            }
+            thread::park_timeout(std::time::Duration::from_millis(1));
+        }
+        let status = status.expect("the program ended in time");
+        let (before, after) = (self.modes_before, modes(&self.slave));
+        assert_eq!((before.c_iflag, before.c_oflag, before.c_lflag), (after.c_iflag, after.c_oflag, after.c_lflag));
+        status.code().unwrap_or_else(|| -status.signal().expect("it has a code or a signal"))
+    }
+}
+
+impl Drop for Pty {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        // The reader ends when nobody holds the other side any more.
+        let null = File::open("/dev/null").expect("there is a null device");
+        self.slave = null.into();
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join();
+        }
+    }
+}
+
+fn open(columns: u16) -> (File, OwnedFd) {
+    let (mut master, mut slave) = (-1, -1);
+    // SAFETY: both pointers are to room for a descriptor; the others may be null.
+    let result = unsafe { libc::openpty(&mut master, &mut slave, ptr::null_mut(), ptr::null(), ptr::null()) };
+    assert_eq!(result, 0, "a terminal can be had: {}", io::Error::last_os_error());
+    // SAFETY: openpty has succeeded, and both descriptors are ours alone.
+    let (master, slave) = unsafe { (File::from_raw_fd(master), OwnedFd::from_raw_fd(slave)) };
+    for fd in [master.as_raw_fd(), slave.as_raw_fd()] {
+        // SAFETY: no memory is involved.
+        unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
+    }
+    set_size(&master, columns);
+    (master, slave)
+}
+
+fn set_size(master: &File, columns: u16) {
+    let size = libc::winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: TIOCSWINSZ reads one winsize, to which the pointer is.
+    assert_eq!(unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) }, 0);
+}
+
+fn modes(terminal: &OwnedFd) -> libc::termios {
+    let mut modes = MaybeUninit::uninit();
+    // SAFETY: the pointer is to room for one termios, which is read only where tcgetattr succeeded.
+    unsafe {
+        assert_eq!(libc::tcgetattr(terminal.as_raw_fd(), modes.as_mut_ptr()), 0);
+        modes.assume_init()
+    }
+}
+
+/// Makes the terminal of standard input the program's own, as a login does.
+fn become_session_leader() -> io::Result<()> {
+    // SAFETY: both calls are async-signal-safe, and no memory is involved.
+    let done = unsafe { libc::setsid() != -1 && libc::ioctl(0, libc::TIOCSCTTY as _, 0) != -1 };
+    if done { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
