@@ -17,14 +17,16 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use grpcio::{ChannelBuilder, EnvBuilder, Environment, ResourceQuota, ServerBuilder, ServerCredentials};
+use grpcio::{ChannelBuilder, Environment, ResourceQuota, ServerBuilder, ServerCredentials};
 use parking_lot::Mutex;
 use thiserror::Error;
 
 use self::hub::Hub;
 use self::log::memory::MemoryLog;
 use self::log::{Log, writer};
-use self::room::{Rooms, fanout};
+use self::room::Rooms;
+use self::room::fanout::{self, Publisher};
+use self::rpc::pollers::Pollers;
 use self::rpc::tutorial;
 use self::session::close::CloseReason;
 use self::threads::Joiner;
@@ -89,11 +91,11 @@ pub struct Server {
     addresses: Vec<Address>,
     hub: Arc<Hub>,
     log_writer: Option<JoinHandle<()>>,
-    fanout: Option<JoinHandle<()>>,
+    fanout_pace: Option<JoinHandle<()>>,
     drain_timeout: Duration,
-    // Dropped in this order: the joiner waits for the threads of streams, which need the environment's pollers.
+    // Dropped in this order: the joiner waits for the threads of streams, which need the pollers.
     _joiner: Joiner,
-    _environment: Arc<Environment>,
+    _pollers: Pollers,
 }
 
 impl Server {
@@ -107,15 +109,20 @@ impl Server {
         }
         let joiner = Joiner::start()?;
         let log: Arc<dyn Log> = Arc::new(MemoryLog::new(config.memory_log_bytes_max));
-        let rooms = Arc::new(Rooms::new(Arc::clone(&log)));
-        let (publisher, fanout) = fanout::spawn(Arc::clone(&rooms))?;
+        let rooms = Arc::new(Rooms::new(Arc::clone(&log), config.pollers));
+        let (couriers, fanout_pace) = fanout::couriers(config.pollers)?;
+        let publisher = Publisher::new(Arc::clone(&rooms), couriers.clone());
         let (posts, log_writer) = writer::spawn(log, move |segment| publisher.publish(segment))?;
         let hub = Arc::new(Hub::new(rooms, config.clients_max, joiner.spawner(), posts));
 
-        let environment = Arc::new(EnvBuilder::new().cq_count(config.pollers).name_prefix("poll").build());
-        let mut grpc = ServerBuilder::new(Arc::clone(&environment))
-            .register_service(tutorial::service(Arc::clone(&hub)))
-            .channel_args(connection_settings(&environment, config).build_args())
+        let pollers = Pollers::start(config.pollers);
+        for (poller, courier) in couriers.into_iter().enumerate() {
+            pollers.run(poller, courier.run());
+        }
+        let environment = pollers.environment();
+        let mut grpc = ServerBuilder::new(Arc::clone(environment))
+            .register_service(tutorial::service(Arc::clone(&hub), pollers.clone()))
+            .channel_args(connection_settings(environment, config).build_args())
             .build()?;
         let mut addresses = Vec::new();
         for address in &config.listen {
@@ -127,10 +134,10 @@ impl Server {
             addresses,
             hub,
             log_writer: Some(log_writer),
-            fanout: Some(fanout),
+            fanout_pace: Some(fanout_pace),
             drain_timeout: config.drain_timeout,
             _joiner: joiner,
-            _environment: environment,
+            _pollers: pollers,
         })
     }
 
@@ -157,12 +164,9 @@ impl Server {
         let deadline = Instant::now() + self.drain_timeout;
         let mut shutdown = self.grpc.get_mut().shutdown();
         self.hub.stop_accepting();
-        // The writer ends after what waited for it is committed, the fan-out thread after everybody was told of it:
-        // from then on the heads of the rooms stand still, and each session ends when it has reached them.
+        // The writer ends after what waited for it is committed. From then on the heads of the rooms stand still, and
+        // each session ends when it has reached them.
         let _ = log_writer.join();
-        if let Some(fanout) = self.fanout.take() {
-            let _ = fanout.join();
-        }
         self.hub.clients.close(&CloseReason::Draining);
         let cancelled = match self.hub.clients.wait_until_empty(deadline) {
             true => 0,
@@ -171,6 +175,10 @@ impl Server {
         self.grpc.get_mut().cancel_all_calls();
         self.hub.clients.wait_until_empty(Instant::now() + 2 * limits::CLOSE_TIMEOUT);
         let _ = block_on_until(&mut shutdown, Instant::now() + limits::CLOSE_TIMEOUT);
+        // The couriers have ended with the writer's publisher, and the pace thread with them.
+        if let Some(fanout_pace) = self.fanout_pace.take() {
+            let _ = fanout_pace.join();
+        }
         cancelled
     }
 }

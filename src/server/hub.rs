@@ -25,6 +25,14 @@ pub struct Hub {
     posts: Mutex<Option<Sender<Post>>>,
 }
 
+/// A stream as the transport hands it over.
+pub struct Stream {
+    pub sink: Box<dyn FrameSink>,
+    pub source: Box<dyn Source>,
+    /// Which poller serves it.
+    pub poller: usize,
+}
+
 /// What reads from a stream: a thread that gives the stream's source back, or none.
 enum Receiving {
     Thread(JoinHandle<Option<Box<dyn Source>>>),
@@ -56,8 +64,9 @@ impl Hub {
     }
 
     /// Begins a session that follows the room from now on. Returns at once; the session's threads take it from here.
-    pub fn begin(self: &Arc<Self>, seat: Seat, room: &RoomName, sink: Box<dyn FrameSink>, source: Box<dyn Source>) {
+    pub fn begin(self: &Arc<Self>, seat: Seat, room: &RoomName, stream: Stream) {
         let Seat { id, send_thread } = seat;
+        let Stream { sink, source, poller } = stream;
         let room = self.rooms.open(room);
         let (session, turns) = Session::new(id, sink, room.cursor_at_head(id));
         let client = Client { session: Arc::clone(&session), stop_receiving: source.stopper() };
@@ -65,14 +74,14 @@ impl Hub {
         self.clients.insert(client);
         // After the insertion: either a drain finds the client in the map, or the client finds that one has begun.
         let posts = self.posts.lock().clone();
-        let membership = room.follow(Arc::clone(&session) as _);
+        let membership = room.follow(poller, Arc::clone(&session) as _);
 
         let hub = Arc::clone(self);
         send_thread.run(move || {
             let receiving = hub.start_receiving(&session, &room, source, posts);
             send::run(&session, &turns);
             stop_receiving();
-            room.unfollow(membership);
+            room.unfollow(poller, membership);
             receiving.end();
             hub.clients.remove(id);
         });

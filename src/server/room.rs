@@ -1,7 +1,6 @@
 //! A room: the newest end of its log in memory, and who follows it.
 //!
-//! A commit goes in at [`Room::publish`]; the fan-out thread then tells every follower, each of which reads from its own
-//! [`cursor`]. Nothing is queued for anyone: a follower that misses a call finds everything at its next look.
+//! A commit goes into the [`tail`]; the [`fanout`] then tells every follower, each of which reads from its own [`cursor`]. Nothing is queued for anyone: a follower that misses a call finds everything at its next look.
 
 pub mod cursor;
 pub mod fanout;
@@ -26,16 +25,23 @@ pub struct Room {
     log: Arc<dyn Log>,
     // lock order: 2 (a leaf, held for a look or a push)
     tail: RwLock<Tail>,
+    /// For each poller, the followers that it serves.
+    shares: Box<[Share]>,
+}
+
+/// The followers that one poller serves.
+#[derive(Default)]
+struct Share {
     followers: Followers,
-    /// Whether the fan-out thread has been told of a commit that it has not looked at yet.
+    /// Whether the poller's courier was told of a commit, and has not begun a round since.
     announced: AtomicBool,
 }
 
 impl Room {
-    /// The room with what its log holds already, and a tail of at most that size.
-    pub fn new(name: RoomName, log: Arc<dyn Log>, tail_bytes_max: usize) -> Self {
+    /// The room with what its log holds already, a tail of at most that size, and followers on so many pollers.
+    pub fn new(name: RoomName, log: Arc<dyn Log>, tail_bytes_max: usize, pollers: usize) -> Self {
         let tail = RwLock::new(Tail::new(log.head(&name), tail_bytes_max));
-        Self { name, log, tail, followers: Followers::default(), announced: AtomicBool::new(false) }
+        Self { name, log, tail, shares: (0..pollers).map(|_| Share::default()).collect() }
     }
 
     pub fn name(&self) -> &RoomName {
@@ -48,28 +54,37 @@ impl Room {
         Cursor::new(Arc::clone(self), own, head.next())
     }
 
-    /// Adds a follower. It MUST look at its cursor once after this, for what was committed before it was added.
-    pub fn follow(&self, follower: Arc<dyn Follower>) -> Membership {
-        self.followers.add(follower)
+    /// Adds a follower that this poller serves. It MUST look at its cursor once after this, for what was committed
+    /// before it was added.
+    pub fn follow(&self, poller: usize, follower: Arc<dyn Follower>) -> Membership {
+        self.shares[poller].followers.add(follower)
     }
 
-    pub fn unfollow(&self, membership: Membership) {
-        self.followers.remove(membership);
+    pub fn unfollow(&self, poller: usize, membership: Membership) {
+        self.shares[poller].followers.remove(membership);
     }
 
-    /// Makes a commit visible. Returns whether the fan-out thread must be told of it, which is so once for all the
-    /// commits until it next calls [`Room::tell_followers`].
-    fn publish(&self, segment: Arc<Segment>) -> bool {
+    /// Makes a commit visible.
+    fn push(&self, segment: Arc<Segment>) {
         let dropped = self.tail.write().push(segment);
         drop(dropped);
-        !self.announced.swap(true, Ordering::AcqRel)
     }
 
-    /// Tells every follower that there is something to read.
-    fn tell_followers(&self) {
-        // Taken back before anyone looks: a commit from here on announces itself anew.
-        self.announced.swap(false, Ordering::AcqRel);
-        self.followers.tell_all();
+    /// Notes that there is a commit to tell of. Returns whether the courier must be told, which is so once for all the
+    /// commits until it next begins a round.
+    fn announce(&self, poller: usize) -> bool {
+        !self.shares[poller].announced.swap(true, Ordering::AcqRel)
+    }
+
+    /// Tells a poller's followers from that place on that there is something to read. Returns how many were told, and
+    /// the place to go on with.
+    fn tell_followers(&self, poller: usize, start: usize) -> (usize, Option<usize>) {
+        let share = &self.shares[poller];
+        if start == 0 {
+            // Before anyone looks: a commit from here on is announced anew.
+            share.announced.swap(false, Ordering::AcqRel);
+        }
+        share.followers.tell(start)
     }
 
     /// Reads from the log what is older than the tail. Blocks; for send threads only.
@@ -81,19 +96,20 @@ impl Room {
 /// The rooms that are open.
 pub struct Rooms {
     log: Arc<dyn Log>,
+    pollers: usize,
     // lock order: 1
     open: Mutex<HashMap<RoomName, Arc<Room>>>,
 }
 
 impl Rooms {
-    pub fn new(log: Arc<dyn Log>) -> Self {
-        Self { log, open: Mutex::default() }
+    pub fn new(log: Arc<dyn Log>, pollers: usize) -> Self {
+        Self { log, pollers, open: Mutex::default() }
     }
 
     /// The room of that name, which comes into being when it is first asked for.
     pub fn open(&self, name: &RoomName) -> Arc<Room> {
         let mut open = self.open.lock();
-        let make = || Arc::new(Room::new(name.clone(), Arc::clone(&self.log), TAIL_BYTES_MAX));
+        let make = || Arc::new(Room::new(name.clone(), Arc::clone(&self.log), TAIL_BYTES_MAX, self.pollers));
         Arc::clone(open.entry(name.clone()).or_insert_with(make))
     }
 }

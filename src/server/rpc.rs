@@ -3,5 +3,6 @@
 //! The handlers run on the library's poller threads, which serve all connections: they copy what they need, hand over
 //! to threads, and return. Nothing here blocks a poller or panics on one.
 
+pub mod pollers;
 pub mod status;
 pub mod tutorial;

@@ -162,7 +162,7 @@ mod tests {
     impl World {
         fn new(log_bytes_max: usize, tail_bytes_max: usize) -> Self {
             let log = Arc::new(MemoryLog::new(log_bytes_max));
-            let room = Arc::new(Room::new(RoomName::lobby(), Arc::clone(&log) as _, tail_bytes_max));
+            let room = Arc::new(Room::new(RoomName::lobby(), Arc::clone(&log) as _, tail_bytes_max, 1));
             Self { room, log, said: Vec::new(), readers: Vec::new() }
         }
 
@@ -174,7 +174,7 @@ mod tests {
                 self.said.push(sender);
             }
             for segment in self.log.append(posts) {
-                self.room.publish(segment);
+                self.room.push(segment);
             }
         }
 

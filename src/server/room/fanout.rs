@@ -1,42 +1,144 @@
-//! The fan-out thread: it tells the followers of a room that there is something to read.
+//! Fan-out: telling the followers of a room that there is something to read.
 //!
-//! Telling a follower whose stream is idle starts the write to it right here, with no hand-off to another thread
-//! (`session::outlet`); a busy one goes on by itself when its write is done.
+//! Telling a follower whose stream is idle starts the write to it right there (`session::outlet`), and the end of that
+//! write is an event of the poller that serves the stream. So each poller has a courier, which tells the followers on
+//! that poller's own thread: the poller finds the ends of the writes when it comes back from the round, where another
+//! thread's writes would wake it one by one. Measured, that wake-up cost as much as the write (docs/performance.md).
+//!
+//! A courier MUST NOT keep its poller from reading for long. After [`ROUND_MAX`] followers it lets the poller go on, and
+//! the pace thread calls it back.
 
+use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
+use std::task::{Poll, Waker};
 use std::thread::JoinHandle;
 
-use crossbeam_channel::{Sender, unbounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use parking_lot::Mutex;
 
 use super::{Room, Rooms};
 use crate::server::log::Segment;
 use crate::server::threads;
 
-/// Where commits are published: each goes into its room's tail, and the fan-out thread is told of the room.
+/// How many followers a courier tells before its poller may do something else: about 1 ms of writes.
+const ROUND_MAX: usize = 128;
+
+/// Where commits are published: each goes into its room's tail, and the couriers are told of the room.
 pub struct Publisher {
     rooms: Arc<Rooms>,
-    // Bound: a room stands in it once at most, however many commits wait (`Room::announced`).
-    announced: Sender<Arc<Room>>,
+    couriers: Vec<Arc<Courier>>,
 }
 
-/// Starts the fan-out thread. It ends when the publisher is dropped and everybody was told of what it published.
-pub fn spawn(rooms: Arc<Rooms>) -> io::Result<(Publisher, JoinHandle<()>)> {
-    let (announced, inbox) = unbounded::<Arc<Room>>();
-    let thread = threads::spawn("fanout-0", move || {
-        while let Ok(room) = inbox.recv() {
-            room.tell_followers();
-        }
-    })?;
-    Ok((Publisher { rooms, announced }, thread))
+/// Tells the followers that are served by one poller.
+pub struct Courier {
+    /// Which poller's followers it tells.
+    poller: usize,
+    // lock order: 2 (a leaf, held to put in or take out a room)
+    inbox: Mutex<Inbox>,
+    /// To the pace thread. Bound: each courier has one waker in it at most.
+    pace: Sender<Waker>,
+}
+
+#[derive(Default)]
+struct Inbox {
+    /// The rooms that have something new, and the follower to go on with. Bound: each room once
+    /// (`Share::announced`) or, while its round lasts, twice.
+    rooms: VecDeque<(Arc<Room>, usize)>,
+    /// Calls the courier, while it rests.
+    waker: Option<Waker>,
+    closed: bool,
+}
+
+/// Makes a courier for each poller, and the pace thread, which ends when the couriers have.
+///
+/// Each courier's [`Courier::run`] is to be run by its poller.
+pub fn couriers(pollers: usize) -> io::Result<(Vec<Arc<Courier>>, JoinHandle<()>)> {
+    let (pace, called) = bounded(pollers);
+    let thread = threads::spawn("fanout-pace", move || call_back(&called))?;
+    let courier = |poller| Arc::new(Courier { poller, inbox: Mutex::default(), pace: pace.clone() });
+    Ok(((0..pollers).map(courier).collect(), thread))
+}
+
+fn call_back(called: &Receiver<Waker>) {
+    while let Ok(courier) = called.recv() {
+        courier.wake();
+    }
 }
 
 impl Publisher {
+    pub fn new(rooms: Arc<Rooms>, couriers: Vec<Arc<Courier>>) -> Self {
+        Self { rooms, couriers }
+    }
+
     pub fn publish(&self, segment: Arc<Segment>) {
         let room = self.rooms.open(segment.room());
-        if room.publish(segment) {
-            // The thread ends only after this sender is dropped.
-            let _ = self.announced.send(room);
+        room.push(segment);
+        for courier in &self.couriers {
+            if room.announce(courier.poller) {
+                courier.call(|inbox| inbox.rooms.push_back((Arc::clone(&room), 0)));
+            }
+        }
+    }
+}
+
+impl Drop for Publisher {
+    /// Nothing more will be published: the couriers end.
+    fn drop(&mut self) {
+        for courier in &self.couriers {
+            courier.call(|inbox| inbox.closed = true);
+        }
+    }
+}
+
+impl Courier {
+    /// Tells followers whenever there is something new, until the publisher is dropped. Never blocks.
+    pub fn run(self: Arc<Self>) -> impl Future<Output = ()> + Send + 'static {
+        poll_fn(move |context| {
+            let mut told = 0;
+            loop {
+                let next = {
+                    let mut inbox = self.inbox.lock();
+                    match inbox.rooms.pop_front() {
+                        Some(next) => next,
+                        None if inbox.closed => return Poll::Ready(()),
+                        None => {
+                            inbox.waker = Some(context.waker().clone());
+                            return Poll::Pending;
+                        }
+                    }
+                };
+                if told >= ROUND_MAX {
+                    self.inbox.lock().rooms.push_front(next);
+                    // Invariant: this courier's last waker was taken out before it was called, so there is room.
+                    let sent = self.pace.try_send(context.waker().clone());
+                    debug_assert!(sent.is_ok(), "a courier is called back twice");
+                    return Poll::Pending;
+                }
+                told += self.tell(next);
+            }
+        })
+    }
+
+    /// Tells some followers of a room. What is left of the round waits behind the other rooms.
+    fn tell(&self, (room, start): (Arc<Room>, usize)) -> usize {
+        let (told, next) = room.tell_followers(self.poller, start);
+        if let Some(next) = next {
+            self.inbox.lock().rooms.push_back((room, next));
+        }
+        told
+    }
+
+    /// Changes the inbox, and calls the courier to look at it.
+    fn call(&self, change: impl FnOnce(&mut Inbox)) {
+        let waker = {
+            let mut inbox = self.inbox.lock();
+            change(&mut inbox);
+            inbox.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
         }
     }
 }

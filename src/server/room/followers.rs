@@ -55,24 +55,24 @@ impl Followers {
         drop(follower);
     }
 
-    /// Tells everybody who follows now. Somebody who comes or goes meanwhile may or may not be told.
-    pub fn tell_all(&self) {
-        let mut chunk = Vec::with_capacity(CHUNK);
-        let mut start = 0;
-        loop {
-            {
-                let slots = self.slots.lock();
-                if start >= slots.taken.len() {
-                    return;
-                }
-                let end = slots.taken.len().min(start + CHUNK);
-                chunk.extend(slots.taken[start..end].iter().flatten().cloned());
-                start = end;
+    /// Tells those in the next places from `start` on. Returns how many there were, and the place to go on with, if
+    /// there is one. Somebody who comes or goes during a round may or may not be told.
+    pub fn tell(&self, start: usize) -> (usize, Option<usize>) {
+        let mut chunk: [Option<Arc<dyn Follower>>; CHUNK] = [const { None }; CHUNK];
+        let next = {
+            let slots = self.slots.lock();
+            let end = slots.taken.len().min(start + CHUNK);
+            for (copy, slot) in chunk.iter_mut().zip(slots.taken.get(start..end).unwrap_or_default()) {
+                copy.clone_from(slot);
             }
-            for follower in chunk.drain(..) {
-                follower.published();
-            }
+            (end < slots.taken.len()).then_some(end)
+        };
+        let mut told = 0;
+        for follower in chunk.into_iter().flatten() {
+            follower.published();
+            told += 1;
         }
+        (told, next)
     }
 }
 
@@ -91,17 +91,24 @@ mod tests {
         }
     }
 
+    fn tell_all(followers: &Followers) {
+        let mut start = Some(0);
+        while let Some(place) = start {
+            start = followers.tell(place).1;
+        }
+    }
+
     #[test]
     fn everybody_is_told_once_and_places_are_used_again() {
         let followers = Followers::default();
         let counts: Vec<_> = (0..3 * CHUNK + 1).map(|_| Arc::new(Count::default())).collect();
         let mut places: Vec<_> =
             counts.iter().map(|count| followers.add(Arc::clone(count) as Arc<dyn Follower>)).collect();
-        followers.tell_all();
+        tell_all(&followers);
         assert!(counts.iter().all(|count| count.0.load(Ordering::SeqCst) == 1));
 
         followers.remove(places.remove(7));
-        followers.tell_all();
+        tell_all(&followers);
         assert_eq!(counts[7].0.load(Ordering::SeqCst), 1);
         assert_eq!(counts[8].0.load(Ordering::SeqCst), 2);
         assert_eq!(Arc::strong_count(&counts[7]), 1);

@@ -9,10 +9,11 @@ use futures_util::sink::Sink as _;
 use futures_util::stream::{AbortHandle, Abortable, StreamExt as _};
 use grpcio::{DuplexSink, Error, RequestStream, RpcContext, Service, ServiceBuilder, WriteFlags};
 
+use super::pollers::Pollers;
 use super::status;
 use crate::names::{Body, InvalidText, RoomName, UserName};
 use crate::park::{block_on, block_on_until};
-use crate::server::hub::Hub;
+use crate::server::hub::{Hub, Stream};
 use crate::server::session::close::CloseReason;
 use crate::server::session::outlet::{FrameSink, Gone};
 use crate::server::session::receive::{Received, Source};
@@ -20,11 +21,11 @@ use crate::wire::tutorial::FromClient;
 use crate::wire::{self, Frame};
 
 /// `chatserver.Services`, served from the hub.
-pub fn service(hub: Arc<Hub>) -> Service {
+pub fn service(hub: Arc<Hub>, pollers: Pollers) -> Service {
     let lobby = RoomName::lobby();
     ServiceBuilder::new()
         .add_duplex_streaming_handler(&wire::TUTORIAL_CHAT_SERVER, move |context, stream, sink| {
-            accept(&hub, &lobby, &context, stream, sink);
+            accept(&hub, &lobby, &pollers, &context, stream, sink);
         })
         .build()
 }
@@ -32,6 +33,7 @@ pub fn service(hub: Arc<Hub>) -> Service {
 fn accept(
     hub: &Arc<Hub>,
     lobby: &RoomName,
+    pollers: &Pollers,
     context: &RpcContext<'_>,
     stream: RequestStream<FromClient>,
     sink: DuplexSink<Frame>,
@@ -40,9 +42,9 @@ fn accept(
         Ok(seat) => {
             let mut headers = context.request_headers().iter();
             let end_after_half_close = headers.any(|(key, _)| key == wire::END_AFTER_HALF_CLOSE);
-            let sink = TutorialSink { sink: Some(sink) };
-            let source = TutorialSource::new(stream, end_after_half_close);
-            hub.begin(seat, lobby, Box::new(sink), Box::new(source));
+            let sink = Box::new(TutorialSink { sink: Some(sink) });
+            let source = Box::new(TutorialSource::new(stream, end_after_half_close));
+            hub.begin(seat, lobby, Stream { sink, source, poller: pollers.current() });
         }
         Err(reason) => {
             log::warn!("{} is refused: {reason}", context.peer());
