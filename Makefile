@@ -1,0 +1,58 @@
+# Hubbub: build, run, test, measure. `make help` tells the targets.
+#
+# Everything is built in one profile (release), so that running, testing and measuring share one build of gRPC's
+# C core, which takes about ten minutes the first time.
+
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+BUILD := cargo build --release --locked
+BENCH_CRATES := benches/load benches/peers/tonic
+# Python's gRPC, for the test with a client that is not ours.
+PYTHON := $(TARGET_DIR)/python/bin/python
+GRPCIO_TOOLS := 1.80.0
+
+.DEFAULT_GOAL := help
+.PHONY: help run-server run-client run-repeat build test check bench deps test-deps
+
+help: ## show this
+	@echo "make TARGET [ARGS=\"flags for the program\"]"
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '  %-12s %s\n' "$$name" "$$text"; done
+
+run-server: deps ## build and run the server (ARGS="--help" tells its flags)
+	@$(BUILD) --bin hubbub-server
+	@exec $(TARGET_DIR)/release/hubbub-server $(ARGS)
+
+run-client: deps ## build and run the terminal client
+	@$(BUILD) --bin hubbub
+	@exec $(TARGET_DIR)/release/hubbub $(ARGS)
+
+run-repeat: deps ## build and run the client that loads and verifies a server
+	@$(BUILD) --bin hubbub-repeat
+	@exec $(TARGET_DIR)/release/hubbub-repeat $(ARGS)
+
+build: deps ## build all three programs
+	$(BUILD)
+
+test: deps $(PYTHON) ## run the tests (ARGS="name" runs those whose names hold it)
+	HUBBUB_TEST_PYTHON=$(abspath $(PYTHON)) cargo test --release --locked $(ARGS)
+
+check: deps $(PYTHON) ## what a change must pass: format, lints, tests, docs
+	cargo fmt --check
+	for crate in $(BENCH_CRATES); do (cd $$crate && cargo fmt --check) || exit 1; done
+	cargo clippy --release --locked --all-targets -- -D warnings
+	for crate in $(BENCH_CRATES); do \
+		cargo clippy --release --locked --all-targets --manifest-path $$crate/Cargo.toml -- -D warnings || exit 1; done
+	RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --no-deps
+	cargo test --release --locked --manifest-path benches/load/Cargo.toml
+	HUBBUB_TEST_PYTHON=$(abspath $(PYTHON)) cargo test --release --locked
+
+bench: deps ## measure the server beside its peer (ARGS="--help" tells the choices)
+	benches/run $(ARGS)
+
+deps:
+	@tools/install-deps build
+
+$(PYTHON): Makefile
+	@tools/install-deps test
+	python3 -m venv $(TARGET_DIR)/python
+	$(PYTHON) -m pip install --quiet grpcio-tools==$(GRPCIO_TOOLS)
+	@touch $(PYTHON)
