@@ -1,0 +1,193 @@
+//! The command line, and the run it asks for.
+
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+
+use crate::message::{BODY_BYTES_MAX, BODY_BYTES_MIN, SENDERS_MAX};
+use crate::process::PID_MAX;
+
+const IN_FLIGHT: u64 = 64;
+const RATE: u32 = 200;
+const CHURN_CLIENTS: usize = 8;
+
+/// Loads a chat server that serves the tutorial's contract, checks every delivery, and reports what it saw.
+///
+/// Exits with 1 if anything was lost, came twice, out of order or to its own sender.
+#[derive(Parser)]
+#[command(name = "hubbub-load", version)]
+pub struct Args {
+    /// The server's address; only loopback addresses are taken
+    #[arg(long, value_name = "IP:PORT")]
+    server: SocketAddr,
+    /// The server's process, whose CPU time and memory are measured
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i64::from(PID_MAX)))]
+    pid: u32,
+    #[arg(long, value_enum)]
+    scenario: Scenario,
+    /// Messages sent and not yet with every receiver, of all senders together [a-c; default: 64]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    in_flight: Option<u64>,
+    /// Clients that stay; in f, clients at a time [default: 100, in c and e 1000, in f 8]
+    #[arg(long, value_name = "N")]
+    clients: Option<usize>,
+    /// How many of the clients send [a-d; default: 1, in b and d 10]
+    #[arg(long, value_name = "N")]
+    senders: Option<usize>,
+    /// How long to measure, after one second to warm up
+    #[arg(long, value_name = "S", default_value_t = 5.0)]
+    seconds: f64,
+    /// Messages a second, of all senders together [d; default: 200]
+    #[arg(long, value_name = "R", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    rate: Option<u32>,
+    /// The length of a message's body
+    #[arg(long, value_name = "B", default_value_t = 64)]
+    body_bytes: usize,
+    /// Print one JSON object in place of the table
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What to do to the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Scenario {
+    /// 100 clients, one sends as fast as messages in flight allow
+    A,
+    /// The same with 10 senders
+    B,
+    /// 1,000 clients, one sends as fast as messages in flight allow
+    C,
+    /// 100 clients, 10 send at a steady pace
+    D,
+    /// 1,000 clients that say nothing
+    E,
+    /// Clients come, say one thing, and leave
+    F,
+}
+
+/// How messages are paced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// As many at a time as this.
+    InFlight(u64),
+    /// So many a second, whatever the server does.
+    PerSecond(u32),
+}
+
+/// A run, checked.
+#[derive(Clone, Debug)]
+pub struct Run {
+    pub server: SocketAddr,
+    pub pid: u32,
+    pub scenario: Scenario,
+    pub clients: usize,
+    /// The first this many of the clients send.
+    pub senders: usize,
+    pub pace: Pace,
+    pub window: Duration,
+    pub body_bytes: usize,
+}
+
+impl Scenario {
+    pub fn letter(self) -> &'static str {
+        match self {
+            Scenario::A => "a",
+            Scenario::B => "b",
+            Scenario::C => "c",
+            Scenario::D => "d",
+            Scenario::E => "e",
+            Scenario::F => "f",
+        }
+    }
+}
+
+impl Args {
+    /// Fills in what the scenario implies and checks the rest. The error names the flag and what it takes.
+    pub fn run(&self) -> Result<Run, String> {
+        if !self.server.ip().is_loopback() {
+            let server = self.server;
+            return Err(format!("--server {server} is not on this machine: only loopback addresses are loaded"));
+        }
+        let (clients, senders) = match self.scenario {
+            Scenario::A => (100, 1),
+            Scenario::B | Scenario::D => (100, 10),
+            Scenario::C => (1_000, 1),
+            Scenario::E => (1_000, 0),
+            Scenario::F => (CHURN_CLIENTS, CHURN_CLIENTS),
+        };
+        let clients = self.clients.unwrap_or(clients);
+        let fewest = if self.scenario == Scenario::F { 1 } else { 2 };
+        check("--clients", clients, fewest..=SENDERS_MAX)?;
+        let senders = match self.scenario {
+            Scenario::E => 0,
+            Scenario::F => clients,
+            // One client at least only listens: it is what tells in which order messages are.
+            _ => {
+                let senders = self.senders.unwrap_or(senders.min(clients - 1));
+                check("--senders", senders, 1..=clients - 1)?;
+                senders
+            }
+        };
+        check("--body-bytes", self.body_bytes, BODY_BYTES_MIN..=BODY_BYTES_MAX)?;
+        if !(0.1..=3_600.0).contains(&self.seconds) {
+            return Err(format!("--seconds {} must be between 0.1 and 3600", self.seconds));
+        }
+        let pace = match self.scenario {
+            Scenario::D => Pace::PerSecond(self.rate.unwrap_or(RATE)),
+            _ => Pace::InFlight(self.in_flight.unwrap_or(IN_FLIGHT)),
+        };
+        Ok(Run {
+            server: self.server,
+            pid: self.pid,
+            scenario: self.scenario,
+            clients,
+            senders,
+            pace,
+            window: Duration::from_secs_f64(self.seconds),
+            body_bytes: self.body_bytes,
+        })
+    }
+}
+
+fn check(flag: &str, value: usize, range: RangeInclusive<usize>) -> Result<(), String> {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    Err(format!("{flag} {value} must be between {} and {}", range.start(), range.end()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(flags: &str) -> Result<Run, String> {
+        let line = format!("hubbub-load --pid 1 {flags}");
+        Args::try_parse_from(line.split(' ')).map_err(|error| error.to_string())?.run()
+    }
+
+    #[test]
+    fn scenarios_have_defaults() {
+        let a = run("--server 127.0.0.1:1 --scenario a").unwrap();
+        assert_eq!((a.clients, a.senders, a.pace, a.body_bytes), (100, 1, Pace::InFlight(64), 64));
+        let d = run("--server [::1]:1 --scenario d --rate 9").unwrap();
+        assert_eq!((d.clients, d.senders, d.pace), (100, 10, Pace::PerSecond(9)));
+        let b = run("--server 127.0.0.1:1 --scenario b --clients 4").unwrap();
+        assert_eq!((b.clients, b.senders), (4, 3));
+    }
+
+    #[test]
+    fn only_loopback_is_loaded() {
+        assert!(run("--server 192.0.2.1:1 --scenario a").unwrap_err().contains("loopback"));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for flags in
+            ["--clients 1", "--senders 100", "--body-bytes 31", "--seconds 0", "--seconds NaN", "--in-flight 0"]
+        {
+            assert!(run(&format!("--server 127.0.0.1:1 --scenario a {flags}")).is_err(), "{flags}");
+        }
+    }
+}

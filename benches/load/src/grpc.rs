@@ -1,0 +1,126 @@
+//! Cuts the bytes of a gRPC stream into messages: each has a flag for compression and a length before it.
+
+/// The flag and the length.
+pub const PREFIX_BYTES: usize = 5;
+/// More than the contract's longest message.
+const MESSAGE_BYTES_MAX: usize = 1 << 20;
+
+/// Where the stream is, between two pieces of DATA.
+#[derive(Default)]
+pub struct Deframer {
+    /// A message, with its prefix, of which the rest has not come yet.
+    partial: Vec<u8>,
+    /// `partial` is whole and was handed out: it goes with the next call.
+    handed_out: bool,
+}
+
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MessageError {
+    #[error("the server compressed a message though we accept none that are")]
+    Compressed,
+    #[error("the server sent a message of {0} bytes, more than the {MESSAGE_BYTES_MAX} this program takes")]
+    TooLarge(usize),
+}
+
+impl Deframer {
+    /// Takes the next message off the front of `input`. `None` means that all of it was taken and more is needed.
+    ///
+    /// A message that lies whole in `input` is handed out where it lies; only one in pieces is copied.
+    pub fn next<'s, 'i: 's>(&'s mut self, input: &mut &'i [u8]) -> Result<Option<&'s [u8]>, MessageError> {
+        if self.handed_out {
+            self.partial.clear();
+            self.handed_out = false;
+        }
+        if self.partial.is_empty() {
+            let Some(end) = message_end(input)?.filter(|end| *end <= input.len()) else {
+                self.partial.extend_from_slice(input);
+                *input = &[];
+                return Ok(None);
+            };
+            let (message, rest) = input.split_at(end);
+            *input = rest;
+            return Ok(Some(&message[PREFIX_BYTES..]));
+        }
+        self.fill_to(PREFIX_BYTES, input);
+        let Some(end) = message_end(&self.partial)? else { return Ok(None) };
+        self.fill_to(end, input);
+        if self.partial.len() < end {
+            return Ok(None);
+        }
+        self.handed_out = true;
+        Ok(Some(&self.partial[PREFIX_BYTES..]))
+    }
+
+    fn fill_to(&mut self, length: usize, input: &mut &[u8]) {
+        let wanted = length.saturating_sub(self.partial.len());
+        let (bytes, rest) = input.split_at(wanted.min(input.len()));
+        self.partial.extend_from_slice(bytes);
+        *input = rest;
+    }
+}
+
+/// Writes what stands before a message of `length` bytes.
+pub fn write_prefix(out: &mut Vec<u8>, length: usize) {
+    debug_assert!(length <= MESSAGE_BYTES_MAX);
+    out.push(0);
+    out.extend_from_slice(&(length as u32).to_be_bytes());
+}
+
+/// Where the message at the front ends, if its prefix is whole.
+fn message_end(bytes: &[u8]) -> Result<Option<usize>, MessageError> {
+    let Some((&[compressed, l0, l1, l2, l3], _)) = bytes.split_first_chunk::<PREFIX_BYTES>() else {
+        return Ok(None);
+    };
+    let length = u32::from_be_bytes([l0, l1, l2, l3]) as usize;
+    if compressed != 0 {
+        return Err(MessageError::Compressed);
+    }
+    if length > MESSAGE_BYTES_MAX {
+        return Err(MessageError::TooLarge(length));
+    }
+    Ok(Some(PREFIX_BYTES + length))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn framed(messages: &[&[u8]]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for message in messages {
+            write_prefix(&mut bytes, message.len());
+            bytes.extend_from_slice(message);
+        }
+        bytes
+    }
+
+    fn read(deframer: &mut Deframer, mut input: &[u8], messages: &mut Vec<Vec<u8>>) {
+        while let Some(message) = deframer.next(&mut input).unwrap() {
+            messages.push(message.to_vec());
+        }
+        assert!(input.is_empty());
+    }
+
+    #[test]
+    fn messages_do_not_depend_on_where_pieces_end() {
+        let expected: [&[u8]; 4] = [b"one", b"", b"three and more", b"4"];
+        let bytes = framed(&expected);
+        for first in 0..=bytes.len() {
+            for second in first..=bytes.len() {
+                let mut deframer = Deframer::default();
+                let mut messages = Vec::new();
+                for part in [&bytes[..first], &bytes[first..second], &bytes[second..]] {
+                    read(&mut deframer, part, &mut messages);
+                }
+                assert_eq!(messages, expected, "split at {first} and {second}");
+            }
+        }
+    }
+
+    #[test]
+    fn compressed_and_huge_messages_are_refused() {
+        assert_eq!(Deframer::default().next(&mut &[1, 0, 0, 0, 0][..]), Err(MessageError::Compressed));
+        let huge = [0, 0x7f, 0xff, 0xff, 0xff];
+        assert_eq!(Deframer::default().next(&mut &huge[..]), Err(MessageError::TooLarge(0x7fff_ffff)));
+    }
+}

@@ -1,0 +1,113 @@
+//! What is counted within the measured window, and what both processes take up for it.
+
+use anyhow::Result;
+use hdrhistogram::Histogram;
+
+use crate::clock::Clock;
+use crate::process::{Footprint, Process, own_cpu_ns};
+
+/// Latencies above this count as this.
+const LATENCY_NS_MAX: u64 = 60_000_000_000;
+
+/// Counts while its window is open.
+pub struct Meter {
+    server: Process,
+    open: bool,
+    start: Moment,
+    /// Messages received, by all receivers together.
+    pub deliveries: u64,
+    /// From when a message was sent, or was to be sent, to a receiver's read of it, in nanoseconds.
+    latency: Histogram<u64>,
+}
+
+/// What a window held.
+pub struct Measured {
+    pub seconds: f64,
+    pub deliveries: u64,
+    /// `None` if nothing was delivered.
+    pub latency: Option<LatencyUs>,
+    /// User and system time of the server and of this program, in nanoseconds.
+    pub server_cpu_ns: u64,
+    pub own_cpu_ns: u64,
+    /// Of the server, at the end of the window.
+    pub footprint: Footprint,
+}
+
+/// Percentiles in microseconds.
+#[derive(Clone, Copy)]
+pub struct LatencyUs {
+    pub p50: f64,
+    pub p99: f64,
+    pub p999: f64,
+}
+
+struct Moment {
+    at_ns: u64,
+    server_cpu_ns: u64,
+    own_cpu_ns: u64,
+}
+
+impl Meter {
+    pub fn new(pid: u32) -> Result<Meter> {
+        // Three digits: a thousandth is far below what runs differ by.
+        let latency = Histogram::new_with_bounds(1, LATENCY_NS_MAX, 3)?;
+        let start = Moment { at_ns: 0, server_cpu_ns: 0, own_cpu_ns: 0 };
+        Ok(Meter { server: Process::new(pid)?, open: false, start, deliveries: 0, latency })
+    }
+
+    pub fn footprint(&self) -> Result<Footprint> {
+        self.server.footprint()
+    }
+
+    /// Begins to count.
+    pub fn open(&mut self, clock: &Clock) -> Result<()> {
+        self.start = self.moment(clock)?;
+        self.open = true;
+        Ok(())
+    }
+
+    /// Counts a message that took from `sent_ns` to `now_ns`, if the window is open.
+    #[inline]
+    pub fn delivered(&mut self, sent_ns: u64, now_ns: u64) {
+        if self.open {
+            self.deliveries += 1;
+            self.latency.saturating_record(now_ns.saturating_sub(sent_ns));
+        }
+    }
+
+    /// Stops counting.
+    pub fn close(&mut self, clock: &Clock) -> Result<Measured> {
+        self.open = false;
+        let end = self.moment(clock)?;
+        let at = |quantile| self.latency.value_at_quantile(quantile) as f64 / 1e3;
+        let latency = LatencyUs { p50: at(0.5), p99: at(0.99), p999: at(0.999) };
+        Ok(Measured {
+            seconds: (end.at_ns - self.start.at_ns) as f64 / 1e9,
+            deliveries: self.deliveries,
+            latency: (!self.latency.is_empty()).then_some(latency),
+            server_cpu_ns: end.server_cpu_ns - self.start.server_cpu_ns,
+            own_cpu_ns: end.own_cpu_ns - self.start.own_cpu_ns,
+            footprint: self.footprint()?,
+        })
+    }
+
+    fn moment(&self, clock: &Clock) -> Result<Moment> {
+        Ok(Moment { at_ns: clock.now_ns(), server_cpu_ns: self.server.cpu_ns()?, own_cpu_ns: own_cpu_ns()? })
+    }
+}
+
+impl Measured {
+    /// Processors that the server kept busy, in per cent of one.
+    pub fn server_cpu_percent(&self) -> f64 {
+        self.server_cpu_ns as f64 / self.seconds / 1e7
+    }
+
+    pub fn own_cpu_percent(&self) -> f64 {
+        self.own_cpu_ns as f64 / self.seconds / 1e7
+    }
+
+    /// The server's CPU time for each of `count`, in microseconds.
+    pub fn cpu_us_per(&self, count: u64) -> Option<f64> {
+        (count > 0).then(|| self.server_cpu_ns as f64 / 1e3 / count as f64)
+    }
+}
