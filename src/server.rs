@@ -1,6 +1,5 @@
 //! The server: binds, serves, drains.
 
-pub mod threads;
 pub mod log;
 pub mod room;
 pub mod session;
@@ -29,10 +28,10 @@ use self::room::fanout::{self, Publisher};
 use self::rpc::pollers::Pollers;
 use self::rpc::tutorial;
 use self::session::close::CloseReason;
-use self::threads::Joiner;
 use crate::address::Address;
 use crate::limits;
 use crate::park::block_on_until;
+use crate::threads::Joiner;
 
 /// What a server can be told. `Default` is what `hubbub-server` starts with.
 #[derive(Clone, Debug)]
@@ -148,7 +147,7 @@ impl Server {
 
     /// How many clients are connected.
     pub fn client_count(&self) -> usize {
-        self.hub.clients.len()
+        self.hub.clients.count()
     }
 
     /// Stops: accepts nothing more, lets what was accepted reach everybody, closes the streams with a status.
@@ -170,7 +169,7 @@ impl Server {
         self.hub.clients.close(&CloseReason::Draining);
         let cancelled = match self.hub.clients.wait_until_empty(deadline) {
             true => 0,
-            false => self.hub.clients.len(),
+            false => self.hub.clients.count(),
         };
         self.grpc.get_mut().cancel_all_calls();
         self.hub.clients.wait_until_empty(Instant::now() + 2 * limits::CLOSE_TIMEOUT);
@@ -233,7 +232,9 @@ fn check_socket_free(path: &Path, address: &Address) -> Result<(), StartError> {
     let bind = |fault: &str| StartError::Bind { address: address.clone(), fault: fault.to_owned() };
     let Ok(metadata) = path.symlink_metadata() else {
         return match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => Err(bind("its folder does not exist")),
+            Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
+                Err(bind("its folder does not exist"))
+            }
             _ => Ok(()),
         };
     };

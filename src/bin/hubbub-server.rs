@@ -16,9 +16,8 @@ use signal_hook::iterator::Signals;
 #[derive(Debug, Parser)]
 #[command(version, about, after_help = EXAMPLES)]
 struct Args {
-    /// Where to listen: HOST:PORT, [IPV6]:PORT or unix:PATH; may be given several times [default: 127.0.0.1:5000, or
-    /// the port that the variable PORT names]
-    #[arg(long, value_name = "ADDR", env = "HUBBUB_LISTEN", value_delimiter = ',')]
+    /// Where to listen.
+    #[arg(long, value_name = "ADDR", env = "HUBBUB_LISTEN", hide_env = true, value_delimiter = ',', help = LISTEN_HELP)]
     listen: Vec<Address>,
 
     /// The port to listen on when no --listen is given
@@ -26,13 +25,16 @@ struct Args {
     port: u16,
 
     /// How many clients to serve at once; each takes two threads
-    #[arg(long, value_name = "N", env = "HUBBUB_CLIENTS_MAX", default_value_t = limits::CLIENTS_MAX)]
+    #[arg(long, value_name = "N", env = "HUBBUB_CLIENTS_MAX", hide_env = true, default_value_t = limits::CLIENTS_MAX)]
     clients_max: usize,
 
     /// How many bytes of events to keep in memory; slow readers find there what they have not read yet
-    #[arg(long, value_name = "BYTES", env = "HUBBUB_LOG_BYTES_MAX", default_value_t = limits::MEMORY_LOG_BYTES_MAX)]
+    #[arg(long, value_name = "BYTES", env = "HUBBUB_LOG_BYTES_MAX", hide_env = true, default_value_t = limits::MEMORY_LOG_BYTES_MAX)]
     log_bytes_max: usize,
 }
+
+const LISTEN_HELP: &str = "HOST:PORT, [IPV6]:PORT or unix:PATH; may be given several times [default: 127.0.0.1:5000; \
+                           PORT sets that port]";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -40,7 +42,8 @@ Examples:
   hubbub-server --listen 0.0.0.0:5000                  serve everybody who can reach it
   hubbub-server --listen unix:/run/hubbub.sock         serve a Unix socket
 
-The variable RUST_LOG sets what is logged (error, warn, info, debug). Ctrl-C drains; a second one exits at once.";
+Every flag has a variable: HUBBUB_LISTEN, HUBBUB_CLIENTS_MAX, HUBBUB_LOG_BYTES_MAX. RUST_LOG sets what is logged.
+Ctrl-C drains; a second one exits at once. Exit codes: 0 done, 1 failed, 2 wrong usage.";
 
 fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
@@ -64,6 +67,7 @@ fn serve(args: Args) -> anyhow::Result<()> {
     }
     let mut signals = Signals::new([SIGINT, SIGTERM]).context("can't handle signals")?;
 
+    hubbub::descriptors::allow_many();
     let server = Server::start(&config(args))?;
     for address in server.addresses() {
         log::info!("listening on {address}");

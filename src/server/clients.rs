@@ -19,6 +19,7 @@ pub struct Client {
     pub stop_receiving: Arc<dyn Fn() + Send + Sync>,
 }
 
+#[derive(Default)]
 pub struct Clients {
     // lock order: 1 (held for one look, insertion or removal)
     map: Mutex<HashMap<ClientId, Client>>,
@@ -27,10 +28,6 @@ pub struct Clients {
 }
 
 impl Clients {
-    pub fn new() -> Self {
-        Self { map: Mutex::default(), emptied: Condvar::new(), last_id: AtomicU64::new(0) }
-    }
-
     /// An id that no other client of this server's life has.
     pub fn next_id(&self) -> ClientId {
         ClientId(self.last_id.fetch_add(1, Ordering::Relaxed) + 1)
@@ -51,7 +48,7 @@ impl Clients {
         drop(client);
     }
 
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.map.lock().len()
     }
 

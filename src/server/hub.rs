@@ -13,8 +13,8 @@ use super::session::close::CloseReason;
 use super::session::outlet::FrameSink;
 use super::session::receive::{self, Source};
 use super::session::{Session, send};
-use super::threads::{self, Prepared, Spawner};
 use crate::names::{ClientId, RoomName};
+use crate::threads::{self, Prepared, Spawner};
 
 pub struct Hub {
     pub clients: Clients,
@@ -47,7 +47,7 @@ pub struct Seat {
 
 impl Hub {
     pub fn new(rooms: Arc<Rooms>, clients_max: usize, spawner: Spawner, posts: Sender<Post>) -> Self {
-        Self { clients: Clients::new(), rooms, clients_max, spawner, posts: Mutex::new(Some(posts)) }
+        Self { clients: Clients::default(), rooms, clients_max, spawner, posts: Mutex::new(Some(posts)) }
     }
 
     /// Finds room for one more client, or says why there is none.
@@ -55,7 +55,7 @@ impl Hub {
         if self.posts.lock().is_none() {
             return Err(CloseReason::Draining);
         }
-        if self.clients.len() >= self.clients_max {
+        if self.clients.count() >= self.clients_max {
             return Err(CloseReason::Full { clients_max: self.clients_max });
         }
         let id = self.clients.next_id();

@@ -20,7 +20,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
 
 use self::baton::Baton;
-use self::close::{Closing, CloseReason};
+use self::close::{CloseReason, Closing};
 use self::outlet::{FrameSink, Outlet, Pumped};
 use crate::names::ClientId;
 use crate::server::room::cursor::Cursor;

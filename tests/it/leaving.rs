@@ -32,7 +32,11 @@ fn those_that_stay_lose_nothing_while_others_come_and_go() {
                 if count % 3 == 0 {
                     client.send(b"\x0a\x05churn\x12\x05noise");
                 }
-                if count % 2 == 0 { client.leave() } else { client.vanish() }
+                if count % 2 == 0 {
+                    client.leave()
+                } else {
+                    client.vanish()
+                }
                 count += 1;
                 // Connections are faster made than served, and their descriptors are ours as well as the server's.
                 if count % 20 == 0 {
@@ -154,6 +158,7 @@ fn a_thousand_idle_clients_cost_little_memory_and_no_time() {
     /// The bound is 80 KB, so 78 KiB, a client.
     const KIB_A_CLIENT_MAX: usize = 78;
 
+    hubbub::descriptors::allow_many();
     let server = ServerProcess::start(&[]);
     let before = server.rss_kib();
     let mut clients: Vec<_> = (0..CLIENTS).map(|_| Raw::join(server.target())).collect();

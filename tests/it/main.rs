@@ -3,7 +3,7 @@
 mod support;
 
 mod bad_input;
-//mod compatible;
+mod compatible;
 mod drain;
 mod fanout;
 mod leaving;

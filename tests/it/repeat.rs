@@ -30,8 +30,7 @@ fn command(arguments: &[&str]) -> Command {
 /// Runs it with these arguments, on the server at the target; and returns its exit code, output, and errors.
 fn run(target: &str, arguments: &str) -> (Option<i32>, String, String) {
     let mut command = command(&["--server", target]);
-    let Output { status, stdout, stderr } =
-        command.args(arguments.split(' ')).output().expect("hubbub-repeat starts");
+    let Output { status, stdout, stderr } = command.args(arguments.split(' ')).output().expect("hubbub-repeat starts");
     let text = |bytes| String::from_utf8(bytes).expect("what it says is text");
     (status.code(), text(stdout), text(stderr))
 }
@@ -102,7 +101,8 @@ fn each_fault_of_a_server_is_found() {
 #[test]
 fn receivers_that_see_different_orders_are_found() {
     let (_server, target) = serve(faulty(Fault::SwapsSenders), "127.0.0.1:0");
-    let (code, json, _) = run(&target, "--clients 4 --senders 2 --messages 100 --rate 2000 --json --quiet --idle-timeout 1");
+    let (code, json, _) =
+        run(&target, "--clients 4 --senders 2 --messages 100 --rate 2000 --json --quiet --idle-timeout 1");
     assert_eq!(code, Some(1), "{json}");
     assert_holds(&json, &[r#""lost":0,"duplicated":0,"out_of_order":0,"order_differs":1,"#]);
 }
@@ -118,8 +118,10 @@ fn a_server_that_dies_ends_the_run_as_a_failure() {
     server.wait();
     let (code, json, errors) = running.join().expect("it runs");
     assert_eq!(code, Some(1));
-    assert_holds(&json, &[r#""failed":5,"#, r#""faultless":false"#]);
-    assert!(errors.contains("client 1 failed: "), "{errors}");
+    // Once the four that listen have failed, the sender's failure makes no difference.
+    assert!(json.contains(r#""failed":4,"#) || json.contains(r#""failed":5,"#), "{json}");
+    assert_holds(&json, &[r#""faultless":false"#]);
+    assert!(errors.contains("client 2 failed: "), "{errors}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 mod emulator;
 pub mod pty;
 
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::Instant;
@@ -164,6 +164,10 @@ fn incoming_lines_leave_the_line_being_typed_whole() {
     bob.say(&"long ".repeat(40));
     ann.wait_for_row_with("hello 49");
     ann.wait_for_last_row("> half a th");
+    // No key is pressed now that would have the line drawn again anyway.
+    bob.say("still there?");
+    ann.wait_for_row("bob: still there?");
+    ann.wait_for_last_row("> half a th");
     ann.press("ought\r");
     assert_eq!(bob.hear(), "half a thought");
     ann.wait_for_last_row("> ");
@@ -251,10 +255,10 @@ fn interrupts_and_signals_leave_the_terminal_in_order() {
     ann.press("half\x03");
     assert_eq!(ann.end(), 130);
     for signal in [libc::SIGTERM, libc::SIGHUP, libc::SIGINT] {
+        wait_for_clients(&server, 0);
         let mut ann = on_terminal(&server, "ann");
         ann.signal(signal);
         assert_eq!(ann.end(), 128 + signal);
-        wait_for_clients(&server, 0);
     }
 }
 
@@ -285,8 +289,11 @@ fn kept_lines_arrive_in_order() {
     let mut client = piped(&["--server", &target(&server), "--name", "ann"]);
     wait_for_clients(&server, 1);
     server.drain();
+    // Once the client knows that the server is gone, it keeps what it is given.
+    let told = BufReader::new(client.stderr.as_mut().expect("standard error is piped"));
+    let told = told.lines().map_while(Result::ok).find(|line| line.starts_with("* disconnected: "));
+    assert!(told.is_some());
     let mut stdin = client.stdin.take().expect("standard input is piped");
-    // The server is not there: these are kept.
     stdin.write_all(b"one\ntwo\nthree\n").expect("the client reads");
     let listener = FirstListener::start(&address);
     drop(stdin);

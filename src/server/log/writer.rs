@@ -11,7 +11,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::{Log, Post, Segment};
 use crate::limits::{APPEND_QUEUE_POSTS_MAX, BATCH_POSTS_MAX};
-use crate::server::threads;
+use crate::threads;
 
 /// Starts the writer. It ends when every clone of the returned sender is dropped and the queue is empty.
 ///

@@ -5,7 +5,7 @@
 //! that poller's own thread: the poller finds the ends of the writes when it comes back from the round, where another
 //! thread's writes would wake it one by one. Measured, that wake-up cost as much as the write (docs/performance.md).
 //!
-//! A courier MUST NOT keep its poller from reading for long. After [`ROUND_MAX`] followers it lets the poller go on, and
+//! A courier MUST NOT keep its poller from reading for long. After a round of followers it lets the poller go on, and
 //! the pace thread calls it back.
 
 use std::collections::VecDeque;
@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 
 use super::{Room, Rooms};
 use crate::server::log::Segment;
-use crate::server::threads;
+use crate::threads;
 
 /// How many followers a courier tells before its poller may do something else: about 1 ms of writes.
 const ROUND_MAX: usize = 128;

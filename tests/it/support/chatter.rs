@@ -25,9 +25,15 @@ pub struct Chatter {
 /// What a chatter receives next.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Next {
-    Message { name: String, body: String },
+    Message {
+        name: String,
+        body: String,
+    },
     /// The server ended the stream with this status.
-    Ended { code: RpcStatusCode, message: String },
+    Ended {
+        code: RpcStatusCode,
+        message: String,
+    },
 }
 
 impl Chatter {
@@ -43,8 +49,7 @@ impl Chatter {
     }
 
     fn open(environment: &Arc<Environment>, target: &str, name: &str, option: CallOption) -> Self {
-        let channel =
-            ChannelBuilder::new(Arc::clone(environment)).use_local_subchannel_pool(true).connect(target);
+        let channel = ChannelBuilder::new(Arc::clone(environment)).use_local_subchannel_pool(true).connect(target);
         let client = Client::new(channel);
         let (sender, receiver) = client.duplex_streaming(&TUTORIAL_CHAT_CLIENT, option).expect("a call begins");
         Self { name: name.to_owned(), sender: Some(sender), receiver, _client: client }

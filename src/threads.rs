@@ -62,8 +62,13 @@ pub struct Spawner {
 }
 
 enum Note {
-    Started { key: u64, thread: JoinHandle<()> },
-    Ended { key: u64 },
+    Started {
+        key: u64,
+        thread: JoinHandle<()>,
+    },
+    Ended {
+        key: u64,
+    },
     /// No more threads will be started: end when all are joined.
     Close,
 }

@@ -1,0 +1,20 @@
+//! The terminal client. What it does, `hubbub::terminal` says.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use hubbub::terminal::{self, Options};
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    // Quiet unless RUST_LOG asks: the log would tear the terminal that the client draws on.
+    env_logger::Builder::new().parse_env(env_logger::Env::default().default_filter_or("off")).init();
+    match terminal::run(options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let code = error.exit_code();
+            terminal::complain(&error);
+            ExitCode::from(code)
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! Room for many connections: each is a file descriptor, of which a process may have 1,024 by default.
+
+/// Raises the soft limit to the hard one, which any process may do. Where that fails, the connection that is one too
+/// many says so.
+pub fn allow_many() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: getrlimit writes one rlimit, to which the pointer is; setrlimit reads it.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0 {
+            limit.rlim_cur = limit.rlim_max;
+            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! One client of the pool: its receive thread, and its send thread where it sends.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::payload::{Kind, Payload};
+use super::report::{Latencies, latencies};
+use super::run::Run;
+use super::verify::Verifier;
+use crate::client::{Incoming, Receiver, Sender, StreamError};
+use crate::names::Body;
+
+/// What a client has done so far, for the thread that watches over the run.
+#[derive(Default)]
+pub struct Tally {
+    pub delivered: AtomicU64,
+    /// When the last message came that counts, in nanoseconds since the run's start.
+    pub last_ns: AtomicU64,
+    /// Somebody else's probe has come.
+    probed: AtomicBool,
+    /// All has come, or nothing more will.
+    done: AtomicBool,
+}
+
+impl Tally {
+    /// For a client to which nobody sends: it is neither probed nor waited for.
+    pub fn expect_nothing(&self) {
+        self.probed.store(true, Ordering::SeqCst);
+        self.done.store(true, Ordering::SeqCst);
+    }
+}
+
+/// What a receive thread ends with.
+pub struct Received {
+    pub verifier: Verifier,
+    pub latencies: Latencies,
+    pub foreign: u64,
+    pub failure: Option<StreamError>,
+}
+
+/// The receive thread of a client. It ends with the conversation.
+pub fn receive(run: &Run, client: usize, mut receiver: Receiver) -> Received {
+    let verifier = run.verifier(client);
+    let mut received = Received { verifier, latencies: latencies(), foreign: 0, failure: None };
+    let expected = run.expected(client);
+    loop {
+        match receiver.receive() {
+            Ok(Some(message)) => take(run, client, &mut received, &message),
+            end => {
+                received.failure = failure(run, end);
+                break;
+            }
+        }
+        if received.verifier.delivered() >= expected {
+            run.done(&run.tallies[client].done);
+        }
+    }
+    if let Some(failure) = &received.failure {
+        log::error!("client {} failed: {failure}", client + 1);
+    }
+    run.window.leave(client);
+    run.probed(&run.tallies[client].probed);
+    run.done(&run.tallies[client].done);
+    received
+}
+
+/// What the end of a conversation says against it: nothing, once the run is over.
+fn failure(run: &Run, end: Result<Option<Incoming>, StreamError>) -> Option<StreamError> {
+    if run.is_over() {
+        return None;
+    }
+    Some(end.err().unwrap_or_else(|| StreamError::Lost("the server ended the conversation".to_owned())))
+}
+
+fn take(run: &Run, client: usize, received: &mut Received, message: &Incoming) {
+    let payload = match Payload::decode(&message.body) {
+        Some(payload) if payload.run == run.id => payload,
+        _ => {
+            received.foreign += 1;
+            return;
+        }
+    };
+    let tally = &run.tallies[client];
+    match payload.kind {
+        // A client's own probe coming back would say nothing about joining.
+        Kind::Probe if Some(payload.sender) == run.sender(client) => {}
+        Kind::Probe => run.probed(&tally.probed),
+        Kind::Message => {
+            let now_ns = run.now_ns();
+            let before = received.verifier.delivered();
+            let further = received.verifier.deliver(payload.sender, payload.number, &run.reference);
+            if received.verifier.delivered() > before {
+                received.latencies.saturating_record(now_ns.saturating_sub(payload.sent_ns) / 1000);
+                tally.last_ns.store(now_ns, Ordering::Relaxed);
+                tally.delivered.fetch_add(1, Ordering::Relaxed);
+            }
+            if further > 0 {
+                run.window.add(client, further);
+            }
+        }
+    }
+}
+
+/// The send thread of a client. It ends when all is sent, when sending fails, or with the run; and gives the sender
+/// back, whose conversation goes on.
+pub fn send(run: &Run, client: usize, index: u16, mut sender: Sender) -> Sender {
+    let name = &run.plan.names[usize::from(index)];
+    for number in 1..=run.plan.messages {
+        if !pace(run, index, number) || !run.window.enter() {
+            break;
+        }
+        let body = body(run, Kind::Message, index, number);
+        if let Err(e) = sender.send_on(name, &body) {
+            run.window.give_back();
+            if !run.is_over() {
+                log::error!("{name} could not send #{number}: {e}");
+            }
+            break;
+        }
+        run.sent[usize::from(index)].store(number, Ordering::Relaxed);
+        run.window.add(client, 1);
+        log::info!("sent {name} #{number}");
+    }
+    sender
+}
+
+/// The body of a message that is sent now.
+pub fn body(run: &Run, kind: Kind, sender: u16, number: u32) -> Body {
+    let payload = Payload { kind, run: run.id, sender, number, sent_ns: run.now_ns() };
+    // Invariant: the plan's size is one that a body may have.
+    Body::new(payload.encode(run.plan.body_bytes)).expect("a payload is a valid body")
+}
+
+/// Waits until the message is due, where there is a rate. The senders take turns. False says that the run is over.
+fn pace(run: &Run, index: u16, number: u32) -> bool {
+    let Some(rate) = run.plan.rate else { return !run.is_over() };
+    let turn = u64::from(number - 1) * u64::from(run.plan.senders) + u64::from(index);
+    let due = run.sending_since() + Duration::from_secs_f64(turn as f64 / f64::from(rate));
+    loop {
+        let left = due.saturating_duration_since(Instant::now());
+        if run.is_over() || left.is_zero() {
+            return !run.is_over();
+        }
+        thread::park_timeout(left);
+    }
+}
+
+impl Run {
+    /// Notes that a client has joined, once.
+    fn probed(&self, probed: &AtomicBool) {
+        if !probed.swap(true, Ordering::SeqCst) {
+            self.unprobed.fetch_sub(1, Ordering::SeqCst);
+            self.watcher.unpark();
+        }
+    }
+
+    /// Notes that a client has all, or that nothing more will come, once.
+    fn done(&self, done: &AtomicBool) {
+        if !done.load(Ordering::Relaxed) && !done.swap(true, Ordering::SeqCst) {
+            self.undone.fetch_sub(1, Ordering::SeqCst);
+            self.watcher.unpark();
+        }
+    }
+}

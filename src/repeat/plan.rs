@@ -1,0 +1,209 @@
+//! What a run does: the options as the user gave them, and the checked plan made of them.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::Parser;
+use thiserror::Error;
+
+use super::payload::BYTES_MIN;
+use crate::address::Address;
+use crate::client::{SERVER_HELP, default_server};
+use crate::limits::BODY_BYTES_MAX;
+use crate::names::UserName;
+
+/// How many clients a run may have: each costs two threads and a connection.
+const CLIENTS_MAX: usize = 20_000;
+
+/// How many times the console is asked before the program gives up.
+const QUESTIONS_MAX: usize = 5;
+
+/// Send numbered messages through a Hubbub server, and check that every client gets each of them once, in one order.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "hubbub-repeat", version, after_help = EXAMPLES)]
+pub struct Options {
+    /// Where the server is.
+    #[arg(long, value_name = "ADDR", env = "HUBBUB_SERVER", hide_env = true, help = SERVER_HELP)]
+    pub server: Option<Address>,
+    /// How many clients, each with a connection of its own
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = number::<usize>)]
+    pub clients: usize,
+    /// How many of the clients send
+    #[arg(long, value_name = "S", default_value_t = 1, value_parser = number::<usize>)]
+    pub senders: usize,
+    /// How many messages each sender sends [default: asks, on a terminal]
+    #[arg(long, value_name = "M", value_parser = number::<u32>)]
+    pub messages: Option<u32>,
+    /// Messages per second, of all senders together; 0 is as fast as it goes
+    #[arg(long, value_name = "R", default_value_t = 0, value_parser = number::<u32>)]
+    pub rate: u32,
+    /// The size of a message's body in bytes, 56 to 16384
+    #[arg(long, value_name = "B", default_value_t = 64, value_parser = number::<usize>)]
+    pub size: usize,
+    /// What the senders are called, before a hyphen and their number
+    #[arg(long, default_value = "repeat")]
+    pub name: String,
+    /// How many messages may be sent and not yet at every client
+    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = number::<u32>)]
+    pub in_flight: u32,
+    /// Give up when nothing has come for so long
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = number::<u32>)]
+    pub idle_timeout: u32,
+    /// Print one JSON object in place of the table
+    #[arg(long)]
+    pub json: bool,
+    /// Neither log each message sent nor show a progress bar
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  hubbub-repeat --messages 10                   say ten numbered messages, and listen
+  hubbub-repeat --clients 100 --senders 10 --messages 1000 --quiet
+  hubbub-repeat --clients 100 --rate 200 --messages 1000 --json --quiet
+
+Exit codes: 0 all there, 1 lost, duplicated, out of order or failed, 2 wrong usage.";
+
+/// A checked plan.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub server: Address,
+    pub clients: usize,
+    pub senders: u16,
+    /// Messages of each sender.
+    pub messages: u32,
+    /// Messages per second in all, if there is to be a limit.
+    pub rate: Option<u32>,
+    pub body_bytes: usize,
+    /// A name for each sender.
+    pub names: Vec<UserName>,
+    pub in_flight: u32,
+    pub idle_timeout: Duration,
+}
+
+/// What is wrong with the options: every fault at once.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{}", .0.join("\nhubbub-repeat: "))]
+pub struct InvalidPlan(pub Vec<String>);
+
+impl Plan {
+    pub fn new(options: &Options, messages: u32) -> Result<Self, InvalidPlan> {
+        let mut faults = Vec::new();
+        let mut check = |holds: bool, fault: String| {
+            if !holds {
+                faults.push(fault);
+            }
+        };
+        let Options { clients, senders, size, .. } = *options;
+        check(
+            (1..=CLIENTS_MAX).contains(&clients),
+            format!("--clients is {clients}: give a number from 1 to {CLIENTS_MAX}"),
+        );
+        check(
+            (1..=clients.max(1)).contains(&senders),
+            format!("--senders is {senders}: give a number from 1 to that of the clients, {clients}"),
+        );
+        check(messages > 0, "--messages is 0: give at least 1".to_owned());
+        check(
+            senders as u64 * u64::from(messages) < u64::from(u32::MAX),
+            format!("{senders} senders of {messages} messages each are too many: give fewer than {} in all", u32::MAX),
+        );
+        check(
+            (BYTES_MIN..=BODY_BYTES_MAX).contains(&size),
+            format!("--size is {size}: give a number from {BYTES_MIN} (what the numbering needs) to {BODY_BYTES_MAX}"),
+        );
+        check(options.in_flight > 0, "--in-flight is 0: give at least 1".to_owned());
+        check(options.idle_timeout > 0, "--idle-timeout is 0: give at least 1".to_owned());
+        let names = (1..=senders.min(CLIENTS_MAX)).map(|n| UserName::new(format!("{}-{n}", options.name)));
+        let names: Result<Vec<_>, _> = names.collect();
+        let blank = options.name.trim().is_empty();
+        check(!blank, "--name is empty: give some characters".to_owned());
+        check(
+            names.is_ok(),
+            format!("--name does not do: {}", names.as_ref().err().map_or(String::new(), |e| e.to_string())),
+        );
+        let server = match &options.server {
+            Some(server) => Some(server.clone()),
+            None => default_server().map_err(|e| check(false, e.to_string())).ok(),
+        };
+        match (server, names, u16::try_from(senders)) {
+            (Some(server), Ok(names), Ok(senders)) if faults.is_empty() => Ok(Self {
+                server,
+                clients,
+                senders,
+                messages,
+                rate: (options.rate > 0).then_some(options.rate),
+                body_bytes: size,
+                names,
+                in_flight: options.in_flight,
+                idle_timeout: Duration::from_secs(options.idle_timeout.into()),
+            }),
+            _ => Err(InvalidPlan(faults)),
+        }
+    }
+}
+
+/// How many messages each sender shall send: from the options, or else from the console.
+pub fn messages(options: &Options) -> Result<u32, InvalidPlan> {
+    if let Some(messages) = options.messages {
+        return Ok(messages);
+    }
+    let missing = || InvalidPlan(vec!["the number of messages is missing: give it with --messages".to_owned()]);
+    if !io::stdin().is_terminal() {
+        return Err(missing());
+    }
+    for _ in 0..QUESTIONS_MAX {
+        let _ = write!(io::stderr(), "How many messages shall each sender send? ");
+        let mut line = String::new();
+        match io::stdin().lock().read_line(&mut line) {
+            Ok(1..) => {}
+            Ok(0) | Err(_) => break,
+        }
+        match line.trim().parse() {
+            Ok(messages) if messages > 0 => return Ok(messages),
+            _ => drop(writeln!(io::stderr(), "That is no number from 1 to {}; try again.", u32::MAX)),
+        }
+    }
+    Err(missing())
+}
+
+/// Reads a number, and says in plain words when it is none.
+fn number<T: FromStr>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| "give a whole number, not too large".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(arguments: &[&str]) -> Options {
+        Options::parse_from([&["hubbub-repeat", "--server", "127.0.0.1:1"], arguments].concat())
+    }
+
+    #[test]
+    fn a_plan_is_made_of_sound_options() {
+        let options = options(&["--clients", "5", "--senders", "5", "--rate", "0", "--name", "r"]);
+        let plan = Plan::new(&options, 7).unwrap();
+        assert_eq!((plan.clients, plan.senders, plan.messages, plan.rate), (5, 5, 7, None));
+        assert_eq!(plan.names[4].as_str(), "r-5");
+    }
+
+    #[test]
+    fn every_fault_is_told_at_once() {
+        let options = options(&["--clients", "1", "--senders", "2", "--size", "9", "--in-flight", "0", "--name", " "]);
+        let InvalidPlan(faults) = Plan::new(&options, 0).unwrap_err();
+        for part in ["--senders", "--messages", "--size", "--in-flight", "--name"] {
+            assert_eq!(faults.iter().filter(|fault| fault.contains(part)).count(), 1, "{part}: {faults:?}");
+        }
+        assert_eq!(faults.len(), 5);
+    }
+
+    #[test]
+    fn too_many_messages_are_refused() {
+        let options = options(&["--clients", "9", "--senders", "9"]);
+        assert!(Plan::new(&options, u32::MAX / 9).is_ok());
+        assert!(Plan::new(&options, u32::MAX / 9 + 1).is_err());
+    }
+}

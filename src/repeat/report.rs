@@ -1,0 +1,199 @@
+//! What a run came to, as a table for people or one JSON object for programs.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+use super::verify::Counts;
+
+/// The longest latency that is told apart, in microseconds: ten minutes.
+const LATENCY_US_MAX: u64 = 600_000_000;
+
+/// Latencies in microseconds, to two digits: about 20 KB, since each receiver has its own.
+pub type Latencies = Histogram<u32>;
+
+/// Room for latencies.
+pub fn latencies() -> Latencies {
+    // Invariant: the bounds and the digits are valid constants.
+    Histogram::new_with_bounds(1, LATENCY_US_MAX, 2).expect("the histogram's bounds are valid")
+}
+
+/// The outcome of a run.
+#[derive(Clone, Debug)]
+pub struct Report {
+    pub clients: usize,
+    /// Whether a client that only listens was added, because all others send.
+    pub observer: bool,
+    pub senders: usize,
+    pub body_bytes: usize,
+    /// How many messages were to be sent in all, and how many were.
+    pub planned: u64,
+    pub sent: u64,
+    pub counts: Counts,
+    pub lost: u64,
+    /// Messages of other people or other runs, which were passed over.
+    pub foreign: u64,
+    /// Clients whose conversation broke.
+    pub failed: usize,
+    /// From the first message sent to the last that came.
+    pub took: Duration,
+    pub latencies: Latencies,
+}
+
+impl Report {
+    /// Whether everything was sent and everybody got it, once, in one order.
+    pub fn is_faultless(&self) -> bool {
+        let Counts { duplicated, out_of_order, order_differs, own, unknown, .. } = self.counts;
+        self.lost + duplicated + out_of_order + order_differs + own + unknown == 0
+            && self.failed == 0
+            && self.sent == self.planned
+    }
+
+    pub fn table(&self) -> String {
+        let Counts { delivered, duplicated, out_of_order, order_differs, own, unknown } = self.counts;
+        let observer = if self.observer { " + 1 observer" } else { "" };
+        let mut rows = vec![
+            ("clients", format!("{}{observer}", self.clients)),
+            ("senders", self.senders.to_string()),
+            ("sent", self.sent.to_string()),
+            ("delivered", delivered.to_string()),
+            ("lost", self.lost.to_string()),
+            ("duplicated", duplicated.to_string()),
+            ("out of order", out_of_order.to_string()),
+            ("order differs", order_differs.to_string()),
+        ];
+        // What ought to be zero and nearly always is shows only when it isn't.
+        let unsent = self.planned.saturating_sub(self.sent);
+        let failed = self.failed as u64;
+        let rare = [("not sent", unsent), ("own messages", own), ("unknown", unknown), ("failed clients", failed)];
+        rows.extend(rare.into_iter().filter(|(_, n)| *n > 0).map(|(label, n)| (label, n.to_string())));
+        if self.foreign > 0 {
+            rows.push(("from others", self.foreign.to_string()));
+        }
+        rows.push(("seconds", format!("{:.3}", self.took.as_secs_f64())));
+        rows.push(("deliveries/s", format!("{:.0}", self.deliveries_per_second())));
+        for (label, quantile) in [("latency p50", 0.5), ("latency p90", 0.9), ("latency p99", 0.99)] {
+            rows.push((label, duration(self.latencies.value_at_quantile(quantile))));
+        }
+        rows.push(("latency max", duration(self.latencies.max())));
+        let width = rows.iter().map(|(_, value)| value.len()).max().unwrap_or(0);
+        rows.into_iter().fold(String::new(), |mut table, (label, value)| {
+            // Writing into a string can't fail.
+            let _ = writeln!(table, "{label:<14}  {value:>width$}");
+            table
+        })
+    }
+
+    pub fn json(&self) -> String {
+        let Counts { delivered, duplicated, out_of_order, order_differs, own, unknown } = self.counts;
+        let quantile = |q| self.latencies.value_at_quantile(q);
+        format!(
+            concat!(
+                r#"{{"clients":{},"observer":{},"senders":{},"body_bytes":{},"planned":{},"sent":{},"#,
+                r#""delivered":{},"lost":{},"#,
+                r#""duplicated":{},"out_of_order":{},"order_differs":{},"own":{},"unknown":{},"foreign":{},"failed":{},"#,
+                r#""seconds":{:.6},"deliveries_per_second":{:.1},"#,
+                r#""latency_us":{{"p50":{},"p90":{},"p99":{},"max":{}}},"faultless":{}}}"#
+            ),
+            self.clients,
+            self.observer,
+            self.senders,
+            self.body_bytes,
+            self.planned,
+            self.sent,
+            delivered,
+            self.lost,
+            duplicated,
+            out_of_order,
+            order_differs,
+            own,
+            unknown,
+            self.foreign,
+            self.failed,
+            self.took.as_secs_f64(),
+            self.deliveries_per_second(),
+            quantile(0.5),
+            quantile(0.9),
+            quantile(0.99),
+            self.latencies.max(),
+            self.is_faultless(),
+        )
+    }
+
+    fn deliveries_per_second(&self) -> f64 {
+        let seconds = self.took.as_secs_f64();
+        if seconds > 0.0 { self.counts.delivered as f64 / seconds } else { 0.0 }
+    }
+}
+
+/// Microseconds as people read them.
+fn duration(us: u64) -> String {
+    match us {
+        0..10_000 => format!("{us} µs"),
+        10_000..10_000_000 => format!("{:.1} ms", us as f64 / 1e3),
+        _ => format!("{:.1} s", us as f64 / 1e6),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report() -> Report {
+        let mut latencies = latencies();
+        for us in [100, 200, 300, 50_000] {
+            latencies.saturating_record(us);
+        }
+        Report {
+            clients: 3,
+            observer: false,
+            senders: 1,
+            body_bytes: 64,
+            planned: 2,
+            sent: 2,
+            counts: Counts { delivered: 4, ..Counts::default() },
+            lost: 0,
+            foreign: 0,
+            failed: 0,
+            took: Duration::from_millis(500),
+            latencies,
+        }
+    }
+
+    #[test]
+    fn the_table_lines_up() {
+        let table = report().table();
+        let lines: Vec<_> = table.lines().collect();
+        assert_eq!(lines[0], "clients               3");
+        assert_eq!(lines[9], "deliveries/s          8");
+        assert!(lines[13].starts_with("latency max     50."), "{}", lines[13]);
+        let width = |line: &&str| line.chars().count();
+        assert!(lines[..10].iter().all(|line| width(line) == width(&lines[0])), "{table}");
+        assert!(!table.contains("failed"));
+    }
+
+    #[test]
+    fn any_fault_shows_and_counts() {
+        assert!(report().is_faultless());
+        let failed = Report { failed: 1, ..report() };
+        assert!(!failed.is_faultless() && failed.table().contains("failed clients"));
+        let unsent = Report { sent: 1, ..report() };
+        assert!(!unsent.is_faultless() && unsent.table().contains("not sent"));
+        let lost = Report { lost: 1, ..report() };
+        assert!(
+            !lost.is_faultless()
+                && lost.json().contains(r#""lost":1,"#)
+                && lost.json().contains(r#""faultless":false"#)
+        );
+        let own = Report { counts: Counts { own: 1, ..Counts::default() }, ..report() };
+        assert!(!own.is_faultless());
+    }
+
+    #[test]
+    fn durations_have_units() {
+        assert_eq!(duration(950), "950 µs");
+        assert_eq!(duration(12_345), "12.3 ms");
+        assert_eq!(duration(12_345_678), "12.3 s");
+    }
+}

@@ -1,0 +1,150 @@
+//! Making text from others harmless on a terminal.
+//!
+//! A terminal obeys what it is sent: a body could move the cursor, ring, recolour, retitle the window, or write lines
+//! that look as if somebody else had said them. So every character that does anything but show itself is written as an
+//! escape that a programmer knows: `\n`, `\u{1b}`, `\u{202e}`. Text that looks like such an escape already is left
+//! alone: a backslash is an honest character, and misreading it costs nothing.
+
+use std::borrow::Cow;
+
+/// The text with every character that acts on a terminal, or hides from the eye, replaced by its escape.
+pub fn escape(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(acts) {
+        return Cow::Borrowed(text);
+    }
+    let mut escaped = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match c {
+            '\n' => escaped.push_str("\\n"),
+            '\r' => escaped.push_str("\\r"),
+            '\t' => escaped.push_str("\\t"),
+            c if acts(c) => escaped.extend(c.escape_unicode()),
+            c => escaped.push(c),
+        }
+    }
+    Cow::Owned(escaped)
+}
+
+/// A name as [`escape`] shows it, and so that it can't pass for anything but a name.
+///
+/// The first `: ` of a shown line always ends the name, whatever the name holds. It never starts like a notice of this
+/// program (`*`) or like the user's own line (`>`). And it holds no joiners, which would let two names look alike.
+pub fn escape_name(name: &str) -> Cow<'_, str> {
+    let starts_falsely = name.starts_with(['*', '>']);
+    let plain = !starts_falsely && !name.contains(": ") && !name.chars().any(|c| acts(c) || is_joiner(c));
+    if plain {
+        return Cow::Borrowed(name);
+    }
+    let mut escaped = String::with_capacity(name.len() + 16);
+    let mut chars = name.char_indices().peekable();
+    while let Some((at, c)) = chars.next() {
+        let ends_falsely = c == ':' && chars.peek().is_some_and(|&(_, next)| next == ' ');
+        if is_joiner(c) || ends_falsely || (at == 0 && starts_falsely) {
+            escaped.extend(c.escape_unicode());
+        } else {
+            escaped.push_str(&escape(c.encode_utf8(&mut [0; 4])));
+        }
+    }
+    Cow::Owned(escaped)
+}
+
+/// The joiners change the shape of their neighbours only. Persian and Indic scripts need the one, emoji the other.
+fn is_joiner(c: char) -> bool {
+    matches!(c, '\u{200c}' | '\u{200d}')
+}
+
+/// Whether the character does anything but show itself where it stands.
+pub fn acts(c: char) -> bool {
+    matches!(c,
+        // C0, DEL and C1: cursor, bell, escape sequences (U+009B starts one all by itself).
+        '\u{0}'..='\u{1f}' | '\u{7f}'..='\u{9f}'
+        // Soft hyphen, combining grapheme joiner, Arabic letter mark, Hangul and Khmer fillers, Mongolian selectors and
+        // vowel separator: they show nothing, or only sometimes.
+        | '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+        | '\u{180b}'..='\u{180f}'
+        // Zero-width space, and the marks of direction. Between them stand the joiners, which bodies need.
+        | '\u{200b}' | '\u{200e}' | '\u{200f}'
+        // Line and paragraph separators; embeddings and overrides of direction.
+        | '\u{2028}'..='\u{202e}'
+        // Word joiner, invisible operators, isolates of direction, deprecated format characters.
+        | '\u{2060}'..='\u{206f}'
+        // Fillers, the byte order mark, annotations, what is no character.
+        | '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{fffe}' | '\u{ffff}'
+        // Shorthand and musical format characters; tags and variation selectors nobody sees.
+        | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}'
+        // Private use: what it shows, only its author knows, and terminals draw borders with it.
+        | '\u{e000}'..='\u{f8ff}' | '\u{f0000}'..='\u{10ffff}'
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_people_write_stays_as_it_is() {
+        for text in ["hello", "Grüße, 世界", "नमस्ते", "שלום", "مرحبا", "می\u{200c}خواهم", "👍🏽 👩‍👩‍👧 ❤️", "C:\\new", "a: b"]
+        {
+            assert!(matches!(escape(text), Cow::Borrowed(same) if same == text), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_acts_is_shown_as_an_escape() {
+        for (text, shown) in [
+            ("two\nlines\r\tend", "two\\nlines\\r\\tend"),
+            ("\u{1b}[2J\u{7}", "\\u{1b}[2J\\u{7}"),
+            ("\u{9b}31m", "\\u{9b}31m"),
+            ("\u{7f}", "\\u{7f}"),
+            ("a\u{202e}b\u{2066}c", "a\\u{202e}b\\u{2066}c"),
+            ("\u{2028}bob: hi", "\\u{2028}bob: hi"),
+            ("\u{200b}\u{feff}\u{e0041}", "\\u{200b}\\u{feff}\\u{e0041}"),
+        ] {
+            assert_eq!(escape(text), shown);
+        }
+    }
+
+    #[test]
+    fn a_name_passes_for_nothing_else() {
+        for (name, shown) in [
+            ("ann", "ann"),
+            ("a:b", "a:b"),
+            ("ann: hi", "ann\\u{3a} hi"),
+            ("* disconnected", "\\u{2a} disconnected"),
+            ("> me", "\\u{3e} me"),
+            ("an\u{200d}n", "an\\u{200d}n"),
+            ("an\u{202e}n*>", "an\\u{202e}n*>"),
+        ] {
+            assert_eq!(escape_name(name), shown);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_first_colon_and_space_end_the_name(name in "[a:* >\u{200d}\u{7}]{0,12}", body in any::<String>()) {
+            let shown = escape_name(&name).into_owned();
+            let line = format!("{shown}: {}", escape(&body));
+            prop_assert_eq!(line.split_once(": ").unwrap().0, shown);
+        }
+
+        #[test]
+        fn nothing_that_acts_gets_through(text in any::<String>()) {
+            let shown = escape(&text);
+            prop_assert!(!shown.chars().any(acts));
+            prop_assert!(!shown.chars().any(char::is_control));
+            prop_assert_eq!(shown.lines().count().max(1), 1);
+            // What shows itself is all there, in its order.
+            let kept: String = text.chars().filter(|&c| !acts(c)).collect();
+            let mut rest = shown.chars();
+            prop_assert!(kept.chars().all(|c| rest.any(|s| s == c)));
+        }
+
+        #[test]
+        fn escaping_twice_changes_nothing_more(text in any::<String>()) {
+            let once = escape(&text).into_owned();
+            prop_assert_eq!(escape(&once).into_owned(), once);
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! The terminal's modes and size: the few system calls that the standard library doesn't wrap.
+
+use std::io;
+use std::mem::MaybeUninit;
+
+/// How wide a terminal is taken to be that doesn't say.
+const DEFAULT_COLUMNS: usize = 80;
+
+/// The terminal of standard input hands over each key as it is pressed, without echo. Ends when dropped.
+pub struct RawMode {
+    before: libc::termios,
+    left: bool,
+}
+
+impl RawMode {
+    pub fn enter() -> io::Result<Self> {
+        let mut modes = MaybeUninit::<libc::termios>::uninit();
+        // SAFETY: the pointer is to room for one termios, which tcgetattr fills in where it succeeds.
+        if unsafe { libc::tcgetattr(libc::STDIN_FILENO, modes.as_mut_ptr()) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: tcgetattr has succeeded, so the modes are filled in.
+        let before = unsafe { modes.assume_init() };
+        let mut raw = before;
+        raw.c_iflag &=
+            !(libc::BRKINT | libc::ICRNL | libc::INLCR | libc::IGNCR | libc::INPCK | libc::ISTRIP | libc::IXON);
+        // Output keeps its processing: `\n` goes to the start of the next row, as everywhere.
+        raw.c_lflag &= !(libc::ECHO | libc::ECHONL | libc::ICANON | libc::IEXTEN | libc::ISIG);
+        raw.c_cc[libc::VMIN] = 1;
+        raw.c_cc[libc::VTIME] = 0;
+        set(&raw)?;
+        Ok(Self { before, left: false })
+    }
+
+    /// Sets the modes back to what they were.
+    pub fn leave(&mut self) {
+        if !self.left {
+            self.left = true;
+            // A terminal that is gone needs no modes.
+            let _ = set(&self.before);
+        }
+    }
+}
+
+impl Drop for RawMode {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+/// How many columns the terminal of standard output has.
+pub fn columns() -> usize {
+    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: TIOCGWINSZ writes one winsize, to which the pointer is.
+    let told = unsafe { libc::ioctl(libc::STDOUT_FILENO, libc::TIOCGWINSZ, &raw mut size) } == 0;
+    if told && size.ws_col > 0 { usize::from(size.ws_col) } else { DEFAULT_COLUMNS }
+}
+
+/// Stops this process, as the terminal does on Ctrl-Z where it may. Returns when it is continued; or at once, where
+/// nobody is there who could continue it.
+pub fn suspend() {
+    // Raised for this thread, so that it has taken effect when the call returns.
+    // SAFETY: no memory is involved.
+    unsafe { libc::raise(libc::SIGTSTP) };
+}
+
+fn set(modes: &libc::termios) -> io::Result<()> {
+    // Input typed ahead stays: TCSADRAIN, not TCSAFLUSH.
+    // SAFETY: the pointer is to valid modes.
+    match unsafe { libc::tcsetattr(libc::STDIN_FILENO, libc::TCSADRAIN, modes) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
