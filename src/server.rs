@@ -7,8 +7,9 @@ pub mod clients;
 pub mod hub;
 pub mod rpc;
 
+use std::fs;
 use std::io;
-use std::net::TcpListener;
+use std::net::{TcpListener, ToSocketAddrs as _};
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -77,6 +78,12 @@ pub enum StartError {
     Taken(Address),
     #[error("can't listen on {address}: {fault}; choose another place with --listen")]
     Bind { address: Address, fault: String },
+    #[error(
+        "{wanted} clients are more than this machine can serve ({possible}): each takes {} memory maps; allow fewer with \
+         --clients-max, or raise vm.max_map_count",
+        limits::MAPS_PER_CLIENT
+    )]
+    TooManyClients { wanted: usize, possible: usize },
     #[error("can't start a thread: {0}")]
     Thread(#[from] io::Error),
     #[error("can't set up gRPC: {0}")]
@@ -103,6 +110,7 @@ impl Server {
         if config.listen.is_empty() {
             return Err(StartError::NoAddress);
         }
+        check_clients(config.clients_max)?;
         for address in &config.listen {
             check_free(address)?;
         }
@@ -152,8 +160,7 @@ impl Server {
 
     /// Stops: accepts nothing more, lets what was accepted reach everybody, closes the streams with a status.
     ///
-    /// Takes at most the drain timeout, and a few seconds for streams that must be cancelled after it. Returns how
-    /// many those were.
+    /// Takes at most the drain timeout, and 2 s for streams that must be cancelled after it. Returns how many those were.
     pub fn drain(mut self) -> usize {
         self.stop()
     }
@@ -166,14 +173,14 @@ impl Server {
         // The writer ends after what waited for it is committed. From then on the heads of the rooms stand still, and
         // each session ends when it has reached them.
         let _ = log_writer.join();
-        self.hub.clients.close(&CloseReason::Draining);
-        let cancelled = match self.hub.clients.wait_until_empty(deadline) {
-            true => 0,
-            false => self.hub.clients.count(),
-        };
+        self.hub.clients.close(&CloseReason::Draining { until: deadline });
+        self.hub.clients.wait_until_empty(deadline);
+        let cancelled = self.hub.clients.count();
         self.grpc.get_mut().cancel_all_calls();
-        self.hub.clients.wait_until_empty(Instant::now() + 2 * limits::CLOSE_TIMEOUT);
-        let _ = block_on_until(&mut shutdown, Instant::now() + limits::CLOSE_TIMEOUT);
+        let deadline = Instant::now() + limits::CLOSE_TIMEOUT;
+        self.hub.clients.wait_until_empty(deadline);
+        let _ = block_on_until(&mut shutdown, deadline);
+        self.hub.log_refusals();
         // The couriers have ended with the writer's publisher, and the pace thread with them.
         if let Some(fanout_pace) = self.fanout_pace.take() {
             let _ = fanout_pace.join();
@@ -200,6 +207,8 @@ fn connection_settings(environment: &Arc<Environment>, config: &ServerConfig) ->
         .keepalive_permit_without_calls(true)
         .http2_max_pings_without_data(0)
         .http2_min_recv_ping_interval_without_data(limits::KEEPALIVE_TIME / 2)
+        // No message is inflated: 64 KiB of it could become 64 MB, on a poller. Who compresses gets UNIMPLEMENTED.
+        .raw_cfg_int(c"grpc.compression_enabled_algorithms_bitset".to_owned(), 1)
         // Its probes answer each small message with a ping and learn nothing: messages here are far below a window.
         .http2_bdp_probe(false)
 }
@@ -214,14 +223,36 @@ fn bind(grpc: &mut grpcio::Server, address: &Address) -> Result<Address, StartEr
     }
 }
 
+/// Refuses what would end in an abort: a thread that gets its stack but no map for its signal stack can't be refused.
+fn check_clients(wanted: usize) -> Result<(), StartError> {
+    // Other systems have no such bound.
+    let Ok(maps) = fs::read_to_string("/proc/sys/vm/max_map_count") else { return Ok(()) };
+    let Ok(maps) = maps.trim().parse::<usize>() else { return Ok(()) };
+    let possible = maps.saturating_sub(limits::MAPS_RESERVED) / limits::MAPS_PER_CLIENT;
+    if wanted > possible { Err(StartError::TooManyClients { wanted, possible }) } else { Ok(()) }
+}
+
 /// Finds out why an address can't be had, since the library's own error does not tell.
 fn check_free(address: &Address) -> Result<(), StartError> {
     match address {
-        Address::Tcp { host, port } => match TcpListener::bind((host.as_str(), *port)) {
-            Ok(_) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(StartError::Taken(address.clone())),
-            Err(error) => Err(StartError::Bind { address: address.clone(), fault: error.to_string() }),
-        },
+        Address::Tcp { host, port } => {
+            let bind = |error: io::Error| match error.kind() {
+                io::ErrorKind::AddrInUse => StartError::Taken(address.clone()),
+                _ => StartError::Bind { address: address.clone(), fault: error.to_string() },
+            };
+            // A name may stand for several addresses, of which the machine need not have all. The library is content
+            // with any of them; whoever is led to one that another server has would not be.
+            let mut outcome = Ok(());
+            let mut free = false;
+            for resolved in (host.as_str(), *port).to_socket_addrs().map_err(bind)? {
+                match TcpListener::bind(resolved) {
+                    Ok(_) => free = true,
+                    Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(bind(error)),
+                    Err(error) => outcome = Err(bind(error)),
+                }
+            }
+            if free { Ok(()) } else { outcome }
+        }
         Address::Unix(path) => check_socket_free(path, address),
     }
 }

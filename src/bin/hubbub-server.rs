@@ -46,7 +46,7 @@ Every flag has a variable: HUBBUB_LISTEN, HUBBUB_CLIENTS_MAX, HUBBUB_LOG_BYTES_M
 Ctrl-C drains; a second one exits at once. Exit codes: 0 done, 1 failed, 2 wrong usage.";
 
 fn main() -> ExitCode {
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info,grpcio=off")).init();
     let args = Args::parse();
     match serve(args) {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,13 +1,16 @@
 //! What all streams of a server share, and the life of one: admitted, begun, ended.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use crossbeam_channel::Sender;
 use parking_lot::Mutex;
 
 use super::clients::{Client, Clients};
 use super::log::Post;
+use super::room::followers::Membership;
 use super::room::{Room, Rooms};
 use super::session::close::CloseReason;
 use super::session::outlet::FrameSink;
@@ -18,8 +21,10 @@ use crate::threads::{self, Prepared, Spawner};
 
 pub struct Hub {
     pub clients: Clients,
-    pub rooms: Arc<Rooms>,
+    rooms: Arc<Rooms>,
     clients_max: usize,
+    /// How many streams were refused since that was last logged.
+    refused: AtomicU64,
     spawner: Spawner,
     // lock order: 1. `None` once a drain has begun: nothing more is accepted.
     posts: Mutex<Option<Sender<Post>>>,
@@ -47,13 +52,23 @@ pub struct Seat {
 
 impl Hub {
     pub fn new(rooms: Arc<Rooms>, clients_max: usize, spawner: Spawner, posts: Sender<Post>) -> Self {
-        Self { clients: Clients::default(), rooms, clients_max, spawner, posts: Mutex::new(Some(posts)) }
+        let (clients, refused) = (Clients::default(), AtomicU64::new(0));
+        Self { clients, rooms, clients_max, refused, spawner, posts: Mutex::new(Some(posts)) }
     }
 
     /// Finds room for one more client, or says why there is none.
     pub fn admit(&self) -> Result<Seat, CloseReason> {
+        let seat = self.find_seat();
+        if seat.is_err() {
+            // On a poller nothing is logged: standard error may block.
+            self.refused.fetch_add(1, Ordering::Relaxed);
+        }
+        seat
+    }
+
+    fn find_seat(&self) -> Result<Seat, CloseReason> {
         if self.posts.lock().is_none() {
-            return Err(CloseReason::Draining);
+            return Err(CloseReason::Draining { until: Instant::now() });
         }
         if self.clients.count() >= self.clients_max {
             return Err(CloseReason::Full { clients_max: self.clients_max });
@@ -78,12 +93,13 @@ impl Hub {
 
         let hub = Arc::clone(self);
         send_thread.run(move || {
-            let receiving = hub.start_receiving(&session, &room, source, posts);
-            send::run(&session, &turns);
+            // Dropped last, and after a panic too.
+            let leaving = Leaving { hub, session, room, poller, membership: Some(membership) };
+            let receiving = leaving.hub.start_receiving(&leaving.session, &leaving.room, source, posts);
+            send::run(&leaving.session, &turns);
             stop_receiving();
-            room.unfollow(poller, membership);
             receiving.end();
-            hub.clients.remove(id);
+            leaving.hub.log_refusals();
         });
     }
 
@@ -94,6 +110,14 @@ impl Hub {
         self.clients.stop_receiving();
     }
 
+    /// Logs how many streams were refused, if any, since this was last called.
+    pub fn log_refusals(&self) {
+        match self.refused.swap(0, Ordering::Relaxed) {
+            0 => {}
+            count => log::warn!("{count} streams were refused: the server is full, draining, or out of threads"),
+        }
+    }
+
     fn start_receiving(
         &self,
         session: &Arc<Session>,
@@ -102,7 +126,7 @@ impl Hub {
         posts: Option<Sender<Post>>,
     ) -> Receiving {
         let Some(posts) = posts else {
-            session.close(CloseReason::Draining);
+            session.close(CloseReason::Draining { until: Instant::now() });
             return Receiving::NotStarted(source);
         };
         match threads::prepare(&format!("recv-{}", session.id())) {
@@ -125,5 +149,24 @@ impl Receiving {
             Self::Thread(thread) => drop(thread.join()),
             Self::NotStarted(source) => drop(source),
         }
+    }
+}
+
+/// What a session leaves when it ends, so that nothing of its stream stays behind.
+struct Leaving {
+    hub: Arc<Hub>,
+    session: Arc<Session>,
+    room: Arc<Room>,
+    poller: usize,
+    membership: Option<Membership>,
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        if let Some(membership) = self.membership.take() {
+            self.room.unfollow(self.poller, membership);
+        }
+        self.session.abandon();
+        self.hub.clients.remove(self.session.id());
     }
 }

@@ -9,7 +9,6 @@ pub mod tail;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -17,6 +16,7 @@ use self::cursor::Cursor;
 use self::followers::{Follower, Followers, Membership};
 use self::tail::Tail;
 use super::log::{Log, Page, Segment};
+use super::session::baton::Baton;
 use crate::limits::TAIL_BYTES_MAX;
 use crate::names::{ClientId, RoomName, Seq};
 
@@ -30,18 +30,17 @@ pub struct Room {
 }
 
 /// The followers that one poller serves.
-#[derive(Default)]
 struct Share {
     followers: Followers,
-    /// Whether the poller's courier was told of a commit, and has not begun a round since.
-    announced: AtomicBool,
+    /// Held while the courier has a round through these followers to make. Who publishes meanwhile has it make another.
+    round: Baton,
 }
 
 impl Room {
     /// The room with what its log holds already, a tail of at most that size, and followers on so many pollers.
     pub fn new(name: RoomName, log: Arc<dyn Log>, tail_bytes_max: usize, pollers: usize) -> Self {
         let tail = RwLock::new(Tail::new(log.head(&name), tail_bytes_max));
-        Self { name, log, tail, shares: (0..pollers).map(|_| Share::default()).collect() }
+        Self { name, log, tail, shares: (0..pollers).map(|_| Share::new()).collect() }
     }
 
     pub fn name(&self) -> &RoomName {
@@ -64,32 +63,42 @@ impl Room {
         self.shares[poller].followers.remove(membership);
     }
 
-    /// Makes a commit visible.
+    /// Makes a commit visible. A room that was opened between a commit and its publishing has it already.
     fn push(&self, segment: Arc<Segment>) {
-        let dropped = self.tail.write().push(segment);
-        drop(dropped);
+        let mut tail = self.tail.write();
+        if segment.first() > tail.head() {
+            let dropped = tail.push(segment);
+            drop(tail);
+            drop(dropped);
+        }
     }
 
-    /// Notes that there is a commit to tell of. Returns whether the courier must be told, which is so once for all the
-    /// commits until it next begins a round.
+    /// Notes that there is a commit to tell a poller's followers of. `true` says that its courier must be given the
+    /// room; otherwise the courier has it already.
     fn announce(&self, poller: usize) -> bool {
-        !self.shares[poller].announced.swap(true, Ordering::AcqRel)
+        self.shares[poller].round.published()
     }
 
     /// Tells a poller's followers from that place on that there is something to read. Returns how many were told, and
-    /// the place to go on with.
+    /// the place to go on with: the first one, if more was published during the round.
     fn tell_followers(&self, poller: usize, start: usize) -> (usize, Option<usize>) {
         let share = &self.shares[poller];
-        if start == 0 {
-            // Before anyone looks: a commit from here on is announced anew.
-            share.announced.swap(false, Ordering::AcqRel);
+        match share.followers.tell(start) {
+            (told, None) if share.round.rest() => (told, None),
+            (told, None) => (told, Some(0)),
+            more => more,
         }
-        share.followers.tell(start)
     }
 
     /// Reads from the log what is older than the tail. Blocks; for send threads only.
     pub fn read_log(&self, from: Seq, bytes_max: usize) -> Page {
         self.log.read(&self.name, from, bytes_max)
+    }
+}
+
+impl Share {
+    fn new() -> Self {
+        Self { followers: Followers::default(), round: Baton::free() }
     }
 }
 
@@ -104,6 +113,11 @@ pub struct Rooms {
 impl Rooms {
     pub fn new(log: Arc<dyn Log>, pollers: usize) -> Self {
         Self { log, pollers, open: Mutex::default() }
+    }
+
+    /// The room of that name, if it is open. One that is not has nobody in it.
+    pub fn get(&self, name: &RoomName) -> Option<Arc<Room>> {
+        self.open.lock().get(name).cloned()
     }
 
     /// The room of that name, which comes into being when it is first asked for.

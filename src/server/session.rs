@@ -3,8 +3,15 @@
 //! Two threads serve it. The receive thread ([`receive`]) takes what the client sends and hands posts to the log
 //! writer. The send thread ([`send`]) owns all that may block on the way out: it reads the log for a cursor that lags,
 //! and ends the stream. What need not block does not wait for it: whoever learns that there is something to write (the
-//! fan-out thread of a new commit, the transport of a finished write) takes the session's [`baton`] and drives the
-//! [`outlet`] on the spot.
+//! fan-out, of a commit; the transport, of the end of a write) takes the session's [`baton`] and drives the [`outlet`]
+//! on the spot.
+//!
+//! | call | by whoever | does |
+//! | --- | --- | --- |
+//! | `published`, `wake`, `close` | has a reason to look | takes the baton, and with it drives |
+//! | `drive` | got the baton | pumps, and gives the baton back, or on to the send thread |
+//! | `pump` | holds the baton | writes what can be written without waiting |
+//! | `turn` | is the send thread, with the baton | reads the log or ends the stream where needed, and pumps |
 
 pub mod baton;
 pub mod close;
@@ -72,6 +79,13 @@ impl Session {
         self.closing.set(reason);
         if self.baton.woken() {
             self.drive();
+        }
+    }
+
+    /// Lets go of the stream, where its send thread has not ended it: the outlet refers to the session that it is part of.
+    pub fn abandon(&self) {
+        if let Some(mut outlet) = self.outlet.try_lock() {
+            drop(outlet.take());
         }
     }
 

@@ -6,8 +6,11 @@ use hubbub::server::{Server, ServerConfig, StartError};
 
 use super::support::chatter::{Chatter, environment};
 use super::support::process;
-use super::support::raw::Raw;
+use super::support::raw::{Raw, encode};
 use super::support::{start, start_with, target, wait_for_clients};
+
+/// How the trailers say which status it is.
+const INVALID_ARGUMENT: &str = "grpc-status\u{1}3";
 
 /// Has a client say this, and checks that it alone is sent away, with this in the status.
 fn is_refused(name: &str, body: &str, code: RpcStatusCode, rule: &str) {
@@ -68,14 +71,31 @@ fn bytes_that_are_no_message_or_no_text() {
     let mut other = Chatter::join(&environment, &target(&server), "other");
     wait_for_clients(&server, 2);
     // A length beyond the end; a tag of an unknown wire type; a name that is no UTF-8; nothing at all.
-    for bytes in [&b"\x0a\x7fshort"[..], b"\x0f", b"\x0a\x02\xff\xfe\x12\x04body", b""] {
+    for (bytes, rule) in [
+        (&b"\x0a\x7fshort"[..], "can't be decoded"),
+        (b"\x0f", "can't be decoded"),
+        (b"\x0a\x02\xff\xfe\x12\x04body", "can't be decoded"),
+        (b"", "name is empty"),
+    ] {
         let mut offender = Raw::join(&target(&server));
         wait_for_clients(&server, 3);
         offender.send(bytes);
+        let (_, trailers) = offender.read_to_end();
+        assert!(trailers.contains(rule) && trailers.contains(INVALID_ARGUMENT), "{bytes:?}: {trailers:?}");
         wait_for_clients(&server, 2);
     }
     other.say("unharmed");
     assert_eq!(witness.hear(), "unharmed");
+}
+
+/// 64 KiB of deflated bytes can stand for 64 MB, and were once inflated before anything looked at their size.
+#[test]
+fn a_client_that_compresses() {
+    let server = start();
+    let mut offender = Raw::join_with(&target(&server), Some(("grpc-encoding", "gzip")));
+    offender.send(&encode("name", "body"));
+    let (_, trailers) = offender.read_to_end();
+    assert!(trailers.contains("gzip") && trailers.contains("disabled"), "{trailers:?}");
 }
 
 #[test]
@@ -104,6 +124,23 @@ fn a_port_in_use() {
         Err(StartError::Taken(address)) => assert_eq!(address, taken),
         other => panic!("the second server has {:?}", other.err()),
     }
+}
+
+/// A name that stands for two addresses was once taken where one of them was free.
+#[test]
+fn a_port_in_use_behind_a_name() {
+    let server = start();
+    let hubbub::address::Address::Tcp { port, .. } = server.addresses()[0] else { panic!("a TCP address") };
+    let config = ServerConfig { listen: vec![format!("localhost:{port}").parse().unwrap()], ..Default::default() };
+    assert!(matches!(Server::start(&config), Err(StartError::Taken(_))));
+}
+
+#[test]
+fn more_clients_than_the_machine_can_serve() {
+    let config =
+        ServerConfig { listen: vec!["127.0.0.1:0".parse().unwrap()], clients_max: 100_000_000, ..Default::default() };
+    let error = Server::start(&config).err().expect("no machine has so many maps").to_string();
+    assert!(error.contains("raise vm.max_map_count"), "{error}");
 }
 
 #[test]

@@ -107,7 +107,6 @@ fn a_client_that_asks_for_it_is_told_when_all_it_sent_is_committed() {
     wait_for_clients(&server, 1);
 }
 
-/// Clients that only come and say something before anybody has joined lose nothing by it: the stream is theirs at once.
 #[test]
 fn one_address_or_several_lead_to_the_same_room() {
     let folder = std::env::temp_dir().join(format!("hubbub-test-{}", std::process::id()));

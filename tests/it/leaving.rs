@@ -8,7 +8,7 @@ use hubbub::server::ServerConfig;
 
 use super::support::chatter::{Chatter, environment};
 use super::support::process::ServerProcess;
-use super::support::raw::Raw;
+use super::support::raw::{Raw, encode};
 use super::support::{start, start_with, target, wait_for, wait_for_clients};
 
 #[test]
@@ -135,9 +135,8 @@ fn sockets(server: &ServerProcess) -> usize {
 
 #[test]
 fn a_client_that_answers_no_ping_is_removed() {
-    let keepalive = Duration::from_millis(500);
-    let server =
-        start_with(ServerConfig { keepalive_time: keepalive, keepalive_timeout: keepalive, ..Default::default() });
+    let (keepalive_time, keepalive_timeout) = (Duration::from_secs(1), Duration::from_secs(2));
+    let server = start_with(ServerConfig { keepalive_time, keepalive_timeout, ..Default::default() });
     let environment = environment();
     let mut alive = Chatter::join(&environment, &target(&server), "alive");
     // It never reads, so it never answers a ping: what a pulled cable looks like from the server's side.
@@ -150,6 +149,20 @@ fn a_client_that_answers_no_ping_is_removed() {
     wait_for_clients(&server, 2);
     other.say("still there?");
     assert_eq!(alive.hear(), "still there?");
+}
+
+#[test]
+fn a_half_closed_client_that_vanishes_is_removed() {
+    let server = start();
+    let environment = environment();
+    let mut sender = Chatter::join(&environment, &target(&server), "sender");
+    let mut half_closed = Raw::join(&target(&server));
+    wait_for_clients(&server, 2);
+    half_closed.half_close();
+    sender.say("heard");
+    assert_eq!(half_closed.read_messages(1), [encode("sender", "heard")]);
+    half_closed.vanish();
+    wait_for_clients(&server, 1);
 }
 
 #[test]
@@ -167,13 +180,15 @@ fn a_thousand_idle_clients_cost_little_memory_and_no_time() {
     println!("an idle client costs {a_client} KiB");
     assert!(a_client <= KIB_A_CLIENT_MAX, "an idle client costs {a_client} KiB");
 
-    // Once what joining takes is done, nothing runs any more: a second passes without a tick of the processor clock.
-    wait_for("a second without work", || {
-        let cpu_ms = server.cpu_ms();
+    // Once what joining takes is done, nothing runs any more: in a whole second no thread has gone to sleep anew, as
+    // every one would have that had been up, if only to look whether there is something to do.
+    wait_for("a second in which nothing runs", || {
+        let switches = server.voluntary_switches();
         thread::sleep(Duration::from_secs(1));
-        server.cpu_ms() == cpu_ms
+        server.voluntary_switches() == switches
     });
     // They are idle, not dead.
-    clients[0].send(b"\x0a\x04name\x12\x04body");
-    wait_for("the message takes some time of the processor", || server.cpu_ms() > 0);
+    let message = encode("name", "body");
+    clients[0].send(&message);
+    assert_eq!(clients[CLIENTS - 1].read_messages(1), [message]);
 }

@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::{Log, Post, Segment};
-use crate::limits::{APPEND_QUEUE_POSTS_MAX, BATCH_POSTS_MAX};
+use crate::limits::{APPEND_QUEUE_POSTS_MAX, BATCH_BYTES_MAX, BATCH_POSTS_MAX};
 use crate::threads;
 
 /// Starts the writer. It ends when every clone of the returned sender is dropped and the queue is empty.
@@ -28,10 +28,48 @@ pub fn spawn(
 
 fn run(log: &dyn Log, posts: &Receiver<Post>, mut publish: impl FnMut(Arc<Segment>)) {
     while let Ok(first) = posts.recv() {
-        let mut batch = vec![first];
-        batch.extend(posts.try_iter().take(BATCH_POSTS_MAX - 1));
-        for segment in log.append(batch) {
+        for segment in log.append(gather(first, posts)) {
             publish(segment);
         }
+    }
+}
+
+/// Takes what waits behind the first post, up to the bounds of a batch.
+fn gather(first: Post, posts: &Receiver<Post>) -> Vec<Post> {
+    let mut bytes = first.event.bytes();
+    let mut batch = vec![first];
+    while bytes < BATCH_BYTES_MAX && batch.len() < BATCH_POSTS_MAX {
+        let Ok(post) = posts.try_recv() else { break };
+        bytes += post.event.bytes();
+        batch.push(post);
+    }
+    batch
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::names::{ClientId, RoomName};
+    use crate::server::log::Event;
+    use crate::wire::Frame;
+
+    fn post(bytes: usize) -> Post {
+        let frame = Frame::new(vec![b'x'; bytes]);
+        Post { room: RoomName::lobby(), event: Event { sender: ClientId(1), frame } }
+    }
+
+    #[test]
+    fn a_batch_takes_what_waits_within_its_bounds() {
+        let (sender, receiver) = bounded(3 * BATCH_POSTS_MAX);
+        (0..2 * BATCH_POSTS_MAX).for_each(|_| sender.send(post(1)).unwrap());
+        let count = gather(post(1), &receiver).len();
+        let bytes = count * post(1).event.bytes();
+        assert!(count <= BATCH_POSTS_MAX && bytes < BATCH_BYTES_MAX + post(1).event.bytes());
+
+        let (sender, receiver) = bounded(3);
+        (0..2).for_each(|_| sender.send(post(BATCH_BYTES_MAX)).unwrap());
+        assert_eq!(gather(post(1), &receiver).len(), 2);
+        assert_eq!(gather(post(1), &receiver).len(), 2);
+        assert_eq!(gather(post(1), &receiver).len(), 1);
     }
 }

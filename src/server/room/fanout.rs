@@ -5,8 +5,8 @@
 //! that poller's own thread: the poller finds the ends of the writes when it comes back from the round, where another
 //! thread's writes would wake it one by one. Measured, that wake-up cost as much as the write (docs/performance.md).
 //!
-//! A courier MUST NOT keep its poller from reading for long. After a round of followers it lets the poller go on, and
-//! the pace thread calls it back.
+//! A courier MUST NOT keep its poller from reading for long. After [`FOLLOWERS_MAX`] followers it lets the poller go on,
+//! and the pace thread calls it back.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -23,7 +23,7 @@ use crate::server::log::Segment;
 use crate::threads;
 
 /// How many followers a courier tells before its poller may do something else: about 1 ms of writes.
-const ROUND_MAX: usize = 128;
+pub const FOLLOWERS_MAX: usize = 128;
 
 /// Where commits are published: each goes into its room's tail, and the couriers are told of the room.
 pub struct Publisher {
@@ -43,8 +43,7 @@ pub struct Courier {
 
 #[derive(Default)]
 struct Inbox {
-    /// The rooms that have something new, and the follower to go on with. Bound: each room once
-    /// (`Share::announced`) or, while its round lasts, twice.
+    /// The rooms that have something new, and the follower to go on with. Bound: each room once (`Share::round`).
     rooms: VecDeque<(Arc<Room>, usize)>,
     /// Calls the courier, while it rests.
     waker: Option<Waker>,
@@ -73,7 +72,7 @@ impl Publisher {
     }
 
     pub fn publish(&self, segment: Arc<Segment>) {
-        let room = self.rooms.open(segment.room());
+        let Some(room) = self.rooms.get(segment.room()) else { return };
         room.push(segment);
         for courier in &self.couriers {
             if room.announce(courier.poller) {
@@ -109,11 +108,13 @@ impl Courier {
                         }
                     }
                 };
-                if told >= ROUND_MAX {
+                if told >= FOLLOWERS_MAX {
                     self.inbox.lock().rooms.push_front(next);
-                    // Invariant: this courier's last waker was taken out before it was called, so there is room.
-                    let sent = self.pace.try_send(context.waker().clone());
-                    debug_assert!(sent.is_ok(), "a courier is called back twice");
+                    // Each courier's last waker was taken out before it was called, so there is room. Were there
+                    // none, it would go on at once.
+                    if let Err(unsent) = self.pace.try_send(context.waker().clone()) {
+                        unsent.into_inner().wake();
+                    }
                     return Poll::Pending;
                 }
                 told += self.tell(next);

@@ -22,7 +22,9 @@ pub struct Followers {
 
 #[derive(Default)]
 struct Slots {
+    /// Ends with a place that is taken.
     taken: Vec<Option<Arc<dyn Follower>>>,
+    /// Places that may be free.
     free: Vec<usize>,
 }
 
@@ -34,22 +36,25 @@ pub struct Membership(usize);
 impl Followers {
     pub fn add(&self, follower: Arc<dyn Follower>) -> Membership {
         let mut slots = self.slots.lock();
-        match slots.free.pop() {
-            Some(index) => {
-                slots.taken[index] = Some(follower);
-                Membership(index)
-            }
-            None => {
-                slots.taken.push(Some(follower));
-                Membership(slots.taken.len() - 1)
+        // A place is noted as free once too often where the slab shrank over it and grew again.
+        while let Some(index) = slots.free.pop() {
+            if let Some(place @ None) = slots.taken.get_mut(index) {
+                *place = Some(follower);
+                return Membership(index);
             }
         }
+        slots.taken.push(Some(follower));
+        Membership(slots.taken.len() - 1)
     }
 
     pub fn remove(&self, Membership(index): Membership) {
         let mut slots = self.slots.lock();
         let follower = slots.taken[index].take();
         slots.free.push(index);
+        // A round through a room that was full once should not be longer for it ever after.
+        while let Some(None) = slots.taken.last() {
+            slots.taken.pop();
+        }
         // Dropping the last reference to a follower may do more than we want under the lock.
         drop(slots);
         drop(follower);
@@ -113,7 +118,15 @@ mod tests {
         assert_eq!(counts[8].0.load(Ordering::SeqCst), 2);
         assert_eq!(Arc::strong_count(&counts[7]), 1);
 
-        let Membership(index) = followers.add(Arc::clone(&counts[7]) as Arc<dyn Follower>);
-        assert_eq!(index, 7);
+        let membership = followers.add(Arc::clone(&counts[7]) as Arc<dyn Follower>);
+        assert_eq!(membership.0, 7);
+        places.push(membership);
+
+        places.drain(..).for_each(|place| followers.remove(place));
+        assert_eq!(followers.tell(0), (0, None));
+        assert_eq!(followers.slots.lock().taken.len(), 0);
+        let places: Vec<_> =
+            counts.iter().map(|count| followers.add(Arc::clone(count) as Arc<dyn Follower>).0).collect();
+        assert_eq!(places, (0..counts.len()).collect::<Vec<_>>());
     }
 }

@@ -58,12 +58,14 @@ impl Tail {
         if seq > self.head {
             return Find::BeyondHead;
         }
-        // Cursors that follow live want the newest segment, or one near it.
-        for segment in self.segments.iter().rev() {
-            if segment.first() <= seq {
-                return Find::Found(Arc::clone(segment));
-            }
+        // Most cursors follow live, and want the newest segment.
+        let index = match self.segments.back() {
+            Some(newest) if newest.first() <= seq => self.segments.len() - 1,
+            _ => self.segments.partition_point(|segment| segment.last() < seq),
+        };
+        match self.segments.get(index) {
+            Some(segment) if segment.first() <= seq => Find::Found(Arc::clone(segment)),
+            _ => Find::BehindTail,
         }
-        Find::BehindTail
     }
 }

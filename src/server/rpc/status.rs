@@ -10,7 +10,8 @@ pub fn of(reason: &CloseReason) -> RpcStatus {
         CloseReason::ClientLeft => RpcStatusCode::CANCELLED,
         CloseReason::Undecodable(_) | CloseReason::Invalid(_) => RpcStatusCode::INVALID_ARGUMENT,
         CloseReason::BehindRetention(_) => RpcStatusCode::DATA_LOSS,
-        CloseReason::Draining => RpcStatusCode::UNAVAILABLE,
+        CloseReason::Draining { .. } => RpcStatusCode::UNAVAILABLE,
+        CloseReason::LogStopped => RpcStatusCode::INTERNAL,
         CloseReason::Full { .. } | CloseReason::NoThread(_) => RpcStatusCode::RESOURCE_EXHAUSTED,
     };
     RpcStatus::with_message(code, reason.to_string())

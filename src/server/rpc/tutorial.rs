@@ -47,7 +47,6 @@ fn accept(
             hub.begin(seat, lobby, Stream { sink, source, poller: pollers.current() });
         }
         Err(reason) => {
-            log::warn!("{} is refused: {reason}", context.peer());
             let refusal = sink.fail(status::of(&reason));
             context.spawn(async move {
                 // The client may be gone already, in which case there is nobody left to tell.

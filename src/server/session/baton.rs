@@ -1,7 +1,7 @@
 //! The baton: who may write to a stream, and how nobody's wake-up is lost.
 //!
-//! Three kinds of threads have reasons to write to a stream: the fan-out thread (something was committed), the
-//! transport's poller (the write before is done) and the send thread (the log was read). One at a time may: the one
+//! Three parties have reasons to write to a stream: the fan-out (something was committed), the transport (the write
+//! before is done) and the send thread (the log was read). One at a time may: the one
 //! that holds the baton. Who comes meanwhile does not wait; it leaves a mark, and the holder looks again before it
 //! gives the baton back.
 //!
@@ -11,7 +11,9 @@
 //! 3. Who gives it back with [`Baton::rest_writing`] MUST have arranged for [`Baton::woken`] to be called when the
 //!    write in flight is done.
 //!
-//! With these, whatever is published gets written: `tests/schedules.rs` checks it over all schedules it can.
+//! With these, whatever is published gets written: `tests/schedules.rs` checks it over many interleavings. That each
+//! side also sees what the other wrote before is due to every call here being a read-modify-write of one atomic, even
+//! where it changes nothing: they stand in one order, and each acquires what those before it released.
 
 use crate::sync::{AtomicU8, Ordering};
 
@@ -33,6 +35,11 @@ impl Baton {
     /// A baton that the caller holds.
     pub fn held() -> Self {
         Self { state: AtomicU8::new(HELD) }
+    }
+
+    /// A baton that nobody holds.
+    pub fn free() -> Self {
+        Self { state: AtomicU8::new(FREE) }
     }
 
     /// There is something new to read. `true` gives the baton to the caller.
@@ -58,17 +65,16 @@ impl Baton {
     }
 
     fn take_or_mark(&self, also_from_writing: bool) -> bool {
-        let mut state = self.state.load(Ordering::Acquire);
+        let mut state = self.state.load(Ordering::Relaxed);
         loop {
             let next = match state {
                 FREE => HELD,
                 WRITING if also_from_writing => HELD,
                 HELD => HELD_LOOK_AGAIN,
-                // Marked already, or about to be woken. Both will look later than now, and what was published is
-                // behind a lock that they take for it, so they see it.
-                _ => return false,
+                // Marked already, or about to be woken: both will look later than this.
+                unchanged => unchanged,
             };
-            match self.state.compare_exchange_weak(state, next, Ordering::AcqRel, Ordering::Acquire) {
+            match self.state.compare_exchange_weak(state, next, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) => return next == HELD,
                 Err(actual) => state = actual,
             }
@@ -76,11 +82,11 @@ impl Baton {
     }
 
     fn give_back(&self, rested: u8) -> bool {
-        match self.state.compare_exchange(HELD, rested, Ordering::AcqRel, Ordering::Acquire) {
+        match self.state.compare_exchange(HELD, rested, Ordering::AcqRel, Ordering::Relaxed) {
             Ok(_) => true,
-            Err(state) => {
+            Err(_) => {
+                let state = self.state.swap(HELD, Ordering::AcqRel);
                 assert_eq!(state, HELD_LOOK_AGAIN, "the baton is given back by its holder");
-                self.state.store(HELD, Ordering::Release);
                 false
             }
         }

@@ -1,9 +1,11 @@
 //! Why a stream ends: a closed list.
 
 use std::sync::OnceLock;
+use std::time::Instant;
 
 use thiserror::Error;
 
+use crate::limits::{CLOSE_TIMEOUT, FINISH_TIMEOUT};
 use crate::names::InvalidText;
 use crate::server::room::cursor::Trimmed;
 
@@ -25,8 +27,11 @@ pub enum CloseReason {
         .0.wanted, .0.oldest
     )]
     BehindRetention(Trimmed),
+    /// A drain has begun, which gives the session time until then.
     #[error("the server is shutting down: connect again in a moment")]
-    Draining,
+    Draining { until: Instant },
+    #[error("the server's log has stopped, so nothing can be said any more: tell whoever runs it")]
+    LogStopped,
     #[error("the server is full: it serves {clients_max} clients at once; try again later")]
     Full { clients_max: usize },
     #[error("the server could not start a thread for this stream ({0}): try again later")]
@@ -36,15 +41,30 @@ pub enum CloseReason {
 impl CloseReason {
     /// Whether it is our side's business: worth a warning in the log.
     pub fn is_surprising(&self) -> bool {
-        matches!(self, Self::BehindRetention(_) | Self::NoThread(_) | Self::Full { .. })
+        matches!(self, Self::BehindRetention(_) | Self::NoThread(_) | Self::LogStopped)
     }
 
-    /// Whether the end has to wait: for the room's head to be reached, with this many own posts passed.
-    fn waits_for(&self) -> Option<u64> {
+    /// Until when the status may take to reach the client, if the end begins now.
+    pub fn deadline(&self) -> Instant {
         match self {
-            Self::Finished { posted } => Some(*posted),
-            Self::Draining => Some(0),
-            _ => None,
+            Self::Finished { .. } => Instant::now() + FINISH_TIMEOUT,
+            // A drain itself cancels what is left at its end; this is for when it can't.
+            Self::Draining { until } => *until + CLOSE_TIMEOUT,
+            _ => Instant::now() + CLOSE_TIMEOUT,
+        }
+    }
+
+    /// Whether the end has to wait for the cursor to get somewhere.
+    fn waits(&self) -> bool {
+        matches!(self, Self::Finished { .. } | Self::Draining { .. })
+    }
+
+    /// Whether the cursor, having passed so many own posts, is far enough.
+    fn is_due(&self, own_passed: u64, at_head: bool) -> bool {
+        match self {
+            Self::Finished { posted } => own_passed >= *posted,
+            Self::Draining { .. } => at_head,
+            _ => true,
         }
     }
 }
@@ -52,7 +72,7 @@ impl CloseReason {
 /// Whether and why a session is to end.
 #[derive(Default)]
 pub struct Closing {
-    reason: OnceLock<CloseReason>,
+    waiting: OnceLock<CloseReason>,
     /// Overrides a reason that waits.
     at_once: OnceLock<CloseReason>,
 }
@@ -60,19 +80,15 @@ pub struct Closing {
 impl Closing {
     /// Sets the reason. The first one stands, except that one which waits gives way to one which does not.
     pub fn set(&self, reason: CloseReason) {
-        let slot = if reason.waits_for().is_some() { &self.reason } else { &self.at_once };
+        let slot = if reason.waits() { &self.waiting } else { &self.at_once };
         let _ = slot.set(reason);
     }
 
-    /// The reason, if the session is to end now, whatever there is to read.
-    pub fn now(&self) -> Option<&CloseReason> {
-        self.at_once.get()
-    }
-
-    /// The reason, if the session is to end now that its cursor is at the head and has passed this many own posts.
-    pub fn at_head(&self, own_passed: u64) -> Option<&CloseReason> {
-        let waiting = || self.reason.get().filter(|reason| reason.waits_for().is_some_and(|posts| own_passed >= posts));
-        self.now().or_else(waiting)
+    /// The reason, if the session is to end now that its cursor has passed so many own posts and is, or is not, at the
+    /// head.
+    pub fn due(&self, own_passed: u64, at_head: bool) -> Option<&CloseReason> {
+        let waiting = || self.waiting.get().filter(|reason| reason.is_due(own_passed, at_head));
+        self.at_once.get().or_else(waiting)
     }
 }
 
@@ -81,14 +97,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reason_that_waits_gives_way() {
+    fn a_reason_that_waits_is_due_in_its_time_and_gives_way() {
+        let finished = CloseReason::Finished { posted: 2 };
         let closing = Closing::default();
-        assert_eq!(closing.at_head(0), None);
-        closing.set(CloseReason::Finished { posted: 2 });
-        assert_eq!((closing.now(), closing.at_head(1)), (None, None));
-        assert_eq!(closing.at_head(2), Some(&CloseReason::Finished { posted: 2 }));
+        assert_eq!(closing.due(0, true), None);
+        closing.set(finished.clone());
+        assert_eq!(closing.due(1, true), None);
+        assert_eq!(closing.due(2, false), Some(&finished));
         closing.set(CloseReason::ClientLeft);
-        assert_eq!(closing.now(), Some(&CloseReason::ClientLeft));
-        assert_eq!(closing.at_head(2), Some(&CloseReason::ClientLeft));
+        assert_eq!(closing.due(0, false), Some(&CloseReason::ClientLeft));
+    }
+
+    #[test]
+    fn a_drain_waits_for_the_head() {
+        let draining = CloseReason::Draining { until: Instant::now() };
+        let closing = Closing::default();
+        closing.set(draining.clone());
+        assert_eq!((closing.due(9, false), closing.due(0, true)), (None, Some(&draining)));
     }
 }

@@ -63,10 +63,10 @@ impl Outlet {
     /// Writes up to `frames_max` frames, as long as that needs no waiting.
     pub fn pump(&mut self, session: &Arc<Session>, frames_max: usize) -> Pumped {
         for _ in 0..frames_max {
-            if session.closing.now().is_some() {
+            let look = self.cursor.look();
+            if session.closing.due(self.cursor.own_passed(), look == Look::AtHead).is_some() {
                 return Pumped::NeedsSendThread;
             }
-            let look = self.cursor.look();
             if look == Look::AtHead {
                 return self.rest_at_head(session);
             }
@@ -95,21 +95,16 @@ impl Outlet {
 
     /// The reason to end the stream now, if there is one.
     pub fn due<'a>(&mut self, session: &'a Session) -> Option<&'a CloseReason> {
-        match self.cursor.look() {
-            Look::AtHead => session.closing.at_head(self.cursor.own_passed()),
-            Look::Event | Look::BehindTail => session.closing.now(),
-        }
+        let at_head = self.cursor.look() == Look::AtHead;
+        session.closing.due(self.cursor.own_passed(), at_head)
     }
 
-    /// Ends the stream.
-    pub fn finish(self, reason: &CloseReason, deadline: Instant) {
-        self.sink.finish(reason, deadline);
+    /// Ends the stream with the reason's status. Blocks until the peer has it, at most until the reason's deadline.
+    pub fn finish(self, reason: &CloseReason) {
+        self.sink.finish(reason, reason.deadline());
     }
 
     fn rest_at_head(&mut self, session: &Arc<Session>) -> Pumped {
-        if session.closing.at_head(self.cursor.own_passed()).is_some() {
-            return Pumped::NeedsSendThread;
-        }
         // A write may be in flight still. Whoever publishes next will find it so, or done; asking the sink now would
         // have each write's end wake us for nothing. If it was the transport that called, though, the call may be over.
         if session.transport_called.swap(false, Ordering::AcqRel)

@@ -46,6 +46,7 @@ pub fn run(
                 let event = Event { sender: session.id(), frame };
                 // A full queue blocks here, so that flow control holds back this client alone.
                 if posts.send(Post { room: room.clone(), event }).is_err() {
+                    session.close(CloseReason::LogStopped);
                     break;
                 }
                 posted += 1;

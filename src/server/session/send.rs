@@ -1,13 +1,11 @@
 //! The send thread: what may block on a session's way out, and its end.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use crossbeam_channel::Receiver;
 
 use super::outlet::{Gone, Outlet, Pumped};
 use super::{CloseReason, Session, Turn};
-use crate::limits::CLOSE_TIMEOUT;
 
 /// Drives the session whenever it gets the baton, until the session ends; then ends the stream.
 ///
@@ -54,7 +52,7 @@ fn finish(session: &Arc<Session>, reason: &CloseReason) {
     }
     let outlet = session.outlet.try_lock().and_then(|mut outlet| outlet.take());
     if let Some(outlet) = outlet {
-        outlet.finish(reason, Instant::now() + CLOSE_TIMEOUT);
+        outlet.finish(reason);
     }
 }
 

@@ -23,18 +23,24 @@ pub struct Raw {
 impl Raw {
     /// Joins. Until it reads on, the server can send it 64 KiB.
     pub fn join(target: &str) -> Self {
+        Self::join_with(target, None)
+    }
+
+    /// Joins with a further header.
+    pub fn join_with(target: &str, header: Option<(&str, &str)>) -> Self {
         let mut connection = TcpStream::connect(target).expect("the server listens");
         let mut hello = PREFACE.to_vec();
         hello.extend(frame(SETTINGS, 0, 0, &[]));
         let mut block = Vec::new();
-        for (name, value) in [
+        let fixed = [
             (":method", "POST"),
             (":scheme", "http"),
             (":path", "/chatserver.Services/ChatService"),
             (":authority", "localhost"),
             ("te", "trailers"),
             ("content-type", "application/grpc"),
-        ] {
+        ];
+        for (name, value) in fixed.into_iter().chain(header) {
             // A literal header field that is never indexed: name and value as they are.
             block.extend([0x10, name.len() as u8]);
             block.extend(name.bytes());
@@ -55,6 +61,11 @@ impl Raw {
         data.extend((message.len() as u32).to_be_bytes());
         data.extend(message);
         self.connection.write_all(&frame(DATA, 0, 1, &data)).expect("the server reads");
+    }
+
+    /// Ends the sending side.
+    pub fn half_close(&mut self) {
+        self.connection.write_all(&frame(DATA, END_STREAM, 1, &[])).expect("the server reads");
     }
 
     /// Reads until the stream ends. Returns the gRPC messages that came before the end, and the trailers as they are.
