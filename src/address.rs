@@ -1,11 +1,19 @@
 //! Where a server listens, and where a client finds it.
 
+use std::env;
 use std::fmt;
 use std::net::{Ipv6Addr, SocketAddr};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use thiserror::Error;
+
+/// The port of a server that was started without further ado.
+pub const DEFAULT_PORT: u16 = 5000;
+
+/// The variable that moves that port, for servers and clients alike.
+const PORT_VARIABLE: &str = "PORT";
 
 /// `HOST:PORT` (an IPv6 address in brackets) or `unix:PATH`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,15 +30,30 @@ pub struct InvalidAddress {
     fault: &'static str,
 }
 
+/// The variable `PORT` holds no port.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("the variable PORT is {0:?}: set it to a number from 1 to 65535, or unset it")]
+pub struct InvalidPort(String);
+
 impl Address {
     /// The server's default place: this machine only.
     pub fn local(port: u16) -> Self {
         Self::Tcp { host: "127.0.0.1".to_owned(), port }
     }
 
-    /// The form in which the gRPC library takes it.
+    /// Where a server listens, and a client looks for it, unless told otherwise: on this machine only, at port 5000 or
+    /// the one that the variable `PORT` names. An empty variable is no variable, as elsewhere in a shell.
+    pub fn default_local() -> Result<Self, InvalidPort> {
+        let variable = env::var_os(PORT_VARIABLE).map(|value| value.to_string_lossy().into_owned());
+        port(variable.as_deref()).map(Self::local)
+    }
+
+    /// The form in which the gRPC library's servers take it.
     pub fn target(&self) -> String {
-        self.to_string()
+        match self {
+            Self::Tcp { .. } => self.to_string(),
+            Self::Unix(path) => format!("unix:{}", percent_encode(path.as_os_str().as_bytes())),
+        }
     }
 }
 
@@ -82,6 +105,28 @@ impl fmt::Display for Address {
     }
 }
 
+/// Escapes a path for the library, which reads targets as URIs.
+fn percent_encode(path: &[u8]) -> String {
+    let mut encoded = String::with_capacity(path.len());
+    for &byte in path {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'.' | b'_' | b'~' => encoded.push(byte as char),
+            _ => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    encoded
+}
+
+fn port(variable: Option<&str>) -> Result<u16, InvalidPort> {
+    match variable {
+        None | Some("") => Ok(DEFAULT_PORT),
+        Some(text) => match text.parse() {
+            Ok(port) if port != 0 => Ok(port),
+            _ => Err(InvalidPort(text.to_owned())),
+        },
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,6 +153,16 @@ mod tests {
         ] {
             let error = text.parse::<Address>().unwrap_err().to_string();
             assert!(error.contains(fault), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_variable_moves_the_default_port() {
+        assert_eq!(port(None), Ok(5000));
+        assert_eq!(port(Some("")), Ok(5000));
+        assert_eq!(port(Some("6000")), Ok(6000));
+        for text in ["0", "65536", "x", " 1"] {
+            assert_eq!(port(Some(text)), Err(InvalidPort(text.to_owned())));
         }
     }
 }

@@ -6,6 +6,7 @@
 
 pub mod limits;
 pub mod names;
+pub mod escape;
 pub mod address;
 pub mod wire;
 pub mod park;

@@ -29,7 +29,7 @@ use self::room::fanout::{self, Publisher};
 use self::rpc::pollers::Pollers;
 use self::rpc::tutorial;
 use self::session::close::CloseReason;
-use crate::address::Address;
+use crate::address::{Address, DEFAULT_PORT};
 use crate::limits;
 use crate::park::block_on_until;
 use crate::threads::Joiner;
@@ -57,7 +57,7 @@ impl Default for ServerConfig {
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
-            listen: vec![Address::local(5000)],
+            listen: vec![Address::local(DEFAULT_PORT)],
             clients_max: limits::CLIENTS_MAX,
             memory_log_bytes_max: limits::MEMORY_LOG_BYTES_MAX,
             keepalive_time: limits::KEEPALIVE_TIME,

@@ -4,11 +4,11 @@
 //! and what others say; `signals`, on a terminal only, puts the terminal in order before the program goes. `input` and
 //! `signals` block where nothing but the end of the process can end them, which is why nobody joins them.
 
-pub mod escape;
 mod editor;
 mod keys;
 mod lines;
 mod raw;
+mod wrap;
 mod screen;
 mod signals;
 
@@ -22,14 +22,13 @@ use clap::Parser;
 use thiserror::Error;
 
 use self::editor::Action;
-use self::escape::{escape, escape_name};
 use self::lines::{RawLine, read_line};
 use self::screen::{Screen, can_edit};
-use crate::address::Address;
+use crate::address::{Address, InvalidPort};
 use crate::client::{
-    Connector, Event, Inlet, InvalidPort, Policy, SERVER_HELP, Session, SessionError, default_server,
-    lines as count_lines,
+    Connector, Event, Inlet, Policy, SERVER_HELP, Session, SessionError, doubt, lines as count_lines, switch,
 };
+use crate::escape::{escape, escape_name};
 use crate::names::{Body, InvalidText, UserName};
 use crate::threads::spawn;
 
@@ -47,7 +46,7 @@ pub struct Options {
     #[arg(long, env = "HUBBUB_NAME", hide_env = true)]
     pub name: Option<String>,
     /// Fail when the connection is lost, instead of trying again
-    #[arg(long)]
+    #[arg(long, env = "HUBBUB_NO_RECONNECT", hide_env = true, value_parser = switch)]
     pub no_reconnect: bool,
 }
 
@@ -58,6 +57,7 @@ Examples:
   hubbub --name bot < announcements.txt         say each line of a file, and leave
   tail -f log | hubbub --name log --no-reconnect
 
+Each flag has a variable, such as HUBBUB_NO_RECONNECT=1.
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.";
 
 /// Why the client failed.
@@ -96,7 +96,7 @@ impl TerminalError {
 pub fn run(options: Options) -> Result<(), TerminalError> {
     let address = match options.server {
         Some(address) => address,
-        None => default_server()?,
+        None => Address::default_local()?,
     };
     let name = match options.name {
         Some(name) => UserName::new(name).map_err(TerminalError::Name)?,
@@ -163,11 +163,7 @@ fn show(screen: &Screen, event: Event) -> ControlFlow<()> {
             }
         }
         Event::Disconnected { reason, doubtful } => {
-            let doubt = match doubtful {
-                0 => String::new(),
-                n => format!("; may not have arrived: the last {} you sent", count_lines(n)),
-            };
-            screen.notice(&format!("disconnected: {reason}{doubt}"));
+            screen.notice(&format!("disconnected: {reason}{}", doubt(doubtful)));
         }
         Event::Retrying { pause } => screen.notice(&format!("trying again in {:.1} s", pause.as_secs_f64())),
         Event::Reconnected { kept: 0 } => screen.notice("connected again"),

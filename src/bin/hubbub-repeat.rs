@@ -5,26 +5,30 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use env_logger::{Env, Target};
+use hubbub::escape::escape;
 use hubbub::repeat::{self, InvalidPlan, Options, Plan, Progress};
 
 fn main() -> ExitCode {
     let options = Options::parse();
     let plan = match repeat::messages(&options).and_then(|messages| Plan::new(&options, messages)) {
         Ok(plan) => plan,
-        Err(error @ InvalidPlan(_)) => return complain(&error, 2),
+        Err(error @ InvalidPlan(_)) => return complain(&error.to_string(), 2),
     };
     let progress = Progress::new(options.quiet);
     // Of the gRPC library, only what went wrong.
     let level = if options.quiet { "error" } else { "error,hubbub=info" };
     env_logger::Builder::from_env(Env::default().default_filter_or(level))
-        .format_target(false)
-        .format_timestamp_millis()
+        // A message may hold text from a server, or from the library about what a server sent.
+        .format(|out, record| {
+            let message = record.args().to_string();
+            writeln!(out, "[{} {:<5}] {}", out.timestamp_millis(), record.level(), escape(&message))
+        })
         .target(Target::Pipe(Box::new(progress.log_target())))
         .init();
     hubbub::descriptors::allow_many();
     let report = match repeat::run(plan, &progress) {
         Ok(report) => report,
-        Err(error) => return complain(&error, 1),
+        Err(error) => return complain(&escape(&error.to_string()), 1),
     };
     let result = if options.json { report.json() + "\n" } else { report.table() };
     // Nobody is left to tell that standard output is closed; the exit code still says how it went.
@@ -32,7 +36,7 @@ fn main() -> ExitCode {
     if report.is_faultless() { ExitCode::SUCCESS } else { ExitCode::from(1) }
 }
 
-fn complain(error: &dyn std::error::Error, code: u8) -> ExitCode {
+fn complain(error: &str, code: u8) -> ExitCode {
     let _ = writeln!(io::stderr(), "hubbub-repeat: {error}");
     ExitCode::from(code)
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::Context as _;
 use clap::Parser;
-use hubbub::address::Address;
+use hubbub::address::{Address, InvalidPort};
 use hubbub::limits;
 use hubbub::server::{Server, ServerConfig};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -16,13 +16,8 @@ use signal_hook::iterator::Signals;
 #[derive(Debug, Parser)]
 #[command(version, about, after_help = EXAMPLES)]
 struct Args {
-    /// Where to listen.
     #[arg(long, value_name = "ADDR", env = "HUBBUB_LISTEN", hide_env = true, value_delimiter = ',', help = LISTEN_HELP)]
     listen: Vec<Address>,
-
-    /// The port to listen on when no --listen is given
-    #[arg(long, hide = true, env = "PORT", default_value_t = 5000)]
-    port: u16,
 
     /// How many clients to serve at once; each takes two threads
     #[arg(long, value_name = "N", env = "HUBBUB_CLIENTS_MAX", hide_env = true, default_value_t = limits::CLIENTS_MAX)]
@@ -32,6 +27,9 @@ struct Args {
     #[arg(long, value_name = "BYTES", env = "HUBBUB_LOG_BYTES_MAX", hide_env = true, default_value_t = limits::MEMORY_LOG_BYTES_MAX)]
     log_bytes_max: usize,
 }
+
+/// The exit code of a program that was called wrongly.
+const EXIT_USAGE: u8 = 2;
 
 const LISTEN_HELP: &str = "HOST:PORT, [IPV6]:PORT or unix:PATH; may be given several times [default: 127.0.0.1:5000; \
                            PORT sets that port]";
@@ -47,8 +45,14 @@ Ctrl-C drains; a second one exits at once. Exit codes: 0 done, 1 failed, 2 wrong
 
 fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info,grpcio=off")).init();
-    let args = Args::parse();
-    match serve(args) {
+    let config = match config(Args::parse()) {
+        Ok(config) => config,
+        Err(error) => {
+            log::error!("{error}");
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
+    match serve(&config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             log::error!("{error:#}");
@@ -57,7 +61,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(args: Args) -> anyhow::Result<()> {
+fn serve(config: &ServerConfig) -> anyhow::Result<()> {
     // A second signal exits at once: the flag is set by the first one, and only then the shutdown is armed.
     let stopping = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
@@ -68,7 +72,7 @@ fn serve(args: Args) -> anyhow::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM]).context("can't handle signals")?;
 
     hubbub::descriptors::allow_many();
-    let server = Server::start(&config(args))?;
+    let server = Server::start(config)?;
     for address in server.addresses() {
         log::info!("listening on {address}");
     }
@@ -82,12 +86,12 @@ fn serve(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn config(args: Args) -> ServerConfig {
-    let listen = if args.listen.is_empty() { vec![Address::local(args.port)] } else { args.listen };
-    ServerConfig {
+fn config(args: Args) -> Result<ServerConfig, InvalidPort> {
+    let listen = if args.listen.is_empty() { vec![Address::default_local()?] } else { args.listen };
+    Ok(ServerConfig {
         listen,
         clients_max: args.clients_max,
         memory_log_bytes_max: args.log_bytes_max,
         ..ServerConfig::default()
-    }
+    })
 }

@@ -1,14 +1,23 @@
 //! The terminal client. What it does, `hubbub::terminal` says.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use hubbub::escape::escape;
 use hubbub::terminal::{self, Options};
 
 fn main() -> ExitCode {
     let options = Options::parse();
     // Quiet unless RUST_LOG asks: the log would tear the terminal that the client draws on.
-    env_logger::Builder::new().parse_env(env_logger::Env::default().default_filter_or("off")).init();
+    env_logger::Builder::new()
+        .parse_env(env_logger::Env::default().default_filter_or("off"))
+        // A message may hold text from the library about what a server sent.
+        .format(|out, record| {
+            let message = record.args().to_string();
+            writeln!(out, "[{} {:<5} {}] {}", out.timestamp(), record.level(), record.target(), escape(&message))
+        })
+        .init();
     match terminal::run(options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -1,7 +1,6 @@
 //! A connection to a server, whatever is spoken over it.
 
 use std::net::IpAddr;
-use std::os::unix::ffi::OsStrExt;
 use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
@@ -11,6 +10,10 @@ use thiserror::Error;
 use crate::address::Address;
 use crate::limits::{KEEPALIVE_TIME, KEEPALIVE_TIMEOUT};
 use crate::park::block_on_until;
+
+/// How the programs' help explains where a server is.
+pub const SERVER_HELP: &str =
+    "HOST:PORT, [IPV6]:PORT or unix:PATH, or HUBBUB_SERVER [default: 127.0.0.1:5000; PORT sets that port]";
 
 /// How long a server may take to answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -110,20 +113,8 @@ fn target(address: &Address) -> String {
             Ok(IpAddr::V6(ip)) => format!("ipv6:%5B{ip}%5D:{port}"),
             Err(_) => format!("dns:///{host}:{port}"),
         },
-        Address::Unix(path) => format!("unix:{}", percent_encode(path.as_os_str().as_bytes())),
+        Address::Unix(_) => address.target(),
     }
-}
-
-/// Escapes a path for the library, which reads targets as URIs.
-fn percent_encode(path: &[u8]) -> String {
-    let mut encoded = String::with_capacity(path.len());
-    for &byte in path {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'.' | b'_' | b'~' => encoded.push(byte as char),
-            _ => encoded.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    encoded
 }
 
 /// Whether the address is on this machine, where a proxy has no place in between.

@@ -17,7 +17,7 @@ use thiserror::Error;
 
 use super::backoff::Backoff;
 use super::connection::{ConnectError, Connector};
-use super::outbox::{Line, lines};
+use super::outbox::{Line, doubt, lines};
 use super::state::{FINISH_TIMEOUT, Shared, Work};
 use super::stream::{Incoming, Receiver, StreamError};
 use crate::address::Address;
@@ -55,11 +55,13 @@ pub enum SessionError {
     Connect(#[from] ConnectError),
     #[error(transparent)]
     Stream(#[from] StreamError),
+    #[error("{error}{}", doubt(*.doubtful))]
+    Lost { error: StreamError, doubtful: u64 },
     #[error("what was sent last may not have arrived: {0}")]
     Unconfirmed(String),
     #[error("not sent: {}, because there was no connection for {} s", lines(*.0), FINISH_TIMEOUT.as_secs())]
     Unsent(u64),
-    #[error("may not have arrived: {}, because the connection was lost just after", lines(*.0))]
+    #[error("may not have arrived: {}, because the connection was lost soon after", lines(*.0))]
     Doubtful(u64),
     #[error("the session has ended")]
     Ended,
@@ -211,6 +213,11 @@ impl<F: FnMut(Event) -> ControlFlow<()>> Reader<F> {
                 break end;
             }
             let doubtful = self.shared.disconnect();
+            if !matches!(error, StreamError::Lost(_)) || self.policy == Policy::Fail {
+                // What waits to be sent has surely not arrived.
+                let doubtful = doubtful + self.shared.lock().outbox.len() as u64;
+                break Err(SessionError::Lost { error, doubtful });
+            }
             if since.elapsed() >= STABLE {
                 backoff.reset();
             }
@@ -238,17 +245,13 @@ impl<F: FnMut(Event) -> ControlFlow<()>> Reader<F> {
         Err(StreamError::Lost("the server ended the conversation".to_owned()))
     }
 
-    /// Whether the error ends the session, and how.
+    /// Whether the error ends a session that had an end coming, and how.
     fn judge(&self, error: &StreamError) -> Option<Result<(), SessionError>> {
         let state = self.shared.lock();
         if state.ended.is_some() {
             return Some(Ok(()));
         }
-        if state.half_closed {
-            return Some(Err(SessionError::Unconfirmed(error.to_string())));
-        }
-        let final_one = !matches!(error, StreamError::Lost(_)) || self.policy == Policy::Fail;
-        final_one.then(|| Err(SessionError::Stream(error.clone())))
+        state.half_closed.then(|| Err(SessionError::Unconfirmed(error.to_string())))
     }
 
     /// Tries until there is a connection again.
@@ -273,12 +276,11 @@ impl<F: FnMut(Event) -> ControlFlow<()>> Reader<F> {
 
     /// Hands an event to the owner, whose time does not count as the server's.
     fn tell(&mut self, event: Event) -> ControlFlow<()> {
-        self.shared.lock().handling = true;
-        let start = Instant::now();
+        self.shared.lock().handling.begin(Instant::now());
         let flow = (self.on_event)(event);
         let mut state = self.shared.lock();
-        state.handling = false;
-        state.progress_at += start.elapsed();
+        let took = state.handling.end(Instant::now());
+        state.progress_at += took;
         // The owner may wait for a deadline that was out of force meanwhile.
         if state.finishing {
             self.shared.changed.notify_all();

@@ -32,9 +32,17 @@ pub struct State {
     pub half_closed: bool,
     /// When something last went forward, for the end of a session that is finishing.
     pub progress_at: Instant,
-    /// The receive thread is in the owner's event handler, whose time does not count against the server.
-    pub handling: bool,
+    pub handling: Handling,
     pub ended: Option<Result<(), SessionError>>,
+}
+
+/// The receive thread's time in the owner's event handler. It doesn't count against the server; and meanwhile nobody
+/// notices a break, so it doesn't make a line sent before any less doubtful.
+#[derive(Debug, Default)]
+pub struct Handling {
+    since: Option<Instant>,
+    /// How long the visits before took, in all.
+    before: Duration,
 }
 
 /// The sending half, as the send thread sees it.
@@ -60,12 +68,12 @@ impl Shared {
         let state = State {
             link: Link::Ready(sender),
             canceller: Some(canceller),
-            outbox: Outbox::new(now),
+            outbox: Outbox::new(),
             doubtful: 0,
             finishing: false,
             half_closed: false,
             progress_at: now,
-            handling: false,
+            handling: Handling::default(),
             ended: None,
         };
         Self { state: Mutex::new(state), changed: Condvar::new() }
@@ -114,7 +122,8 @@ impl Shared {
         let now = Instant::now();
         state.link = match line_sent {
             Some(success) => {
-                state.outbox.sent(success, now);
+                let listened = state.handling.clock(now);
+                state.outbox.sent(success, listened);
                 if success { Link::Ready(sender) } else { Link::Spent(sender) }
             }
             None => Link::Spent(sender),
@@ -133,7 +142,8 @@ impl Shared {
         let spent = std::mem::replace(&mut state.link, Link::Down);
         state.canceller = None;
         let now = Instant::now();
-        let doubtful = state.outbox.take_doubtful(now);
+        let listened = state.handling.clock(now);
+        let doubtful = state.outbox.take_doubtful(listened);
         state.doubtful += doubtful;
         state.progress_at = now;
         drop(state);
@@ -187,7 +197,7 @@ impl State {
 
     /// When a session that is finishing gives up.
     pub fn deadline(&self) -> Option<Instant> {
-        (self.finishing && !self.handling).then(|| self.progress_at + FINISH_TIMEOUT)
+        (self.finishing && !self.handling.is_on()).then(|| self.progress_at + FINISH_TIMEOUT)
     }
 
     pub fn overdue(&self) -> SessionError {
@@ -196,5 +206,47 @@ impl State {
             Link::Down if waiting > 0 => SessionError::Unsent(waiting as u64),
             _ => SessionError::Unconfirmed(format!("the server did not confirm within {} s", FINISH_TIMEOUT.as_secs())),
         }
+    }
+}
+
+impl Handling {
+    pub fn begin(&mut self, now: Instant) {
+        self.since = Some(now);
+    }
+
+    /// Returns how long it took.
+    pub fn end(&mut self, now: Instant) -> Duration {
+        let took = self.since.take().map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+        self.before += took;
+        took
+    }
+
+    pub fn is_on(&self) -> bool {
+        self.since.is_some()
+    }
+
+    /// A clock that stands still while the owner handles an event.
+    pub fn clock(&self, now: Instant) -> Instant {
+        // Invariant: the visits lie between the session's start and now, so the difference is a time that was.
+        self.since.unwrap_or(now) - self.before
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A regression: where the owner's output was held up, such as by a pager, a break was noticed long after the
+    /// keepalive had ended the connection, and lines sent just before counted as old enough to be safe.
+    #[test]
+    fn time_in_which_nobody_listens_makes_no_line_safe() {
+        let start = Instant::now();
+        let at = |second| start + Duration::from_secs(second);
+        let mut handling = Handling::default();
+        assert_eq!(handling.clock(at(1)), at(1));
+        handling.begin(at(2));
+        assert_eq!(handling.clock(at(600)), at(2));
+        assert_eq!(handling.end(at(902)), Duration::from_secs(900));
+        assert_eq!(handling.clock(at(903)), at(3));
     }
 }

@@ -9,12 +9,18 @@ use thiserror::Error;
 
 use super::payload::BYTES_MIN;
 use crate::address::Address;
-use crate::client::{SERVER_HELP, default_server};
+use crate::client::{SERVER_HELP, switch};
 use crate::limits::BODY_BYTES_MAX;
 use crate::names::UserName;
 
 /// How many clients a run may have: each costs two threads and a connection.
 const CLIENTS_MAX: usize = 20_000;
+
+/// How many messages a run may have in all: the check of their order takes four bytes for each.
+const MESSAGES_MAX: u32 = 100_000_000;
+
+/// How many pairs of a client and a sender a run may have: the checks of the numbers take about 28 bytes for each.
+const PAIRS_MAX: usize = 25_000_000;
 
 /// How many times the console is asked before the program gives up.
 const QUESTIONS_MAX: usize = 5;
@@ -27,34 +33,52 @@ pub struct Options {
     #[arg(long, value_name = "ADDR", env = "HUBBUB_SERVER", hide_env = true, help = SERVER_HELP)]
     pub server: Option<Address>,
     /// How many clients, each with a connection of its own
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = number::<usize>)]
+    #[arg(
+        long, env = "HUBBUB_CLIENTS", hide_env = true,
+        value_name = "N", default_value_t = 2, value_parser = number::<usize>
+    )]
     pub clients: usize,
     /// How many of the clients send
-    #[arg(long, value_name = "S", default_value_t = 1, value_parser = number::<usize>)]
+    #[arg(
+        long, env = "HUBBUB_SENDERS", hide_env = true,
+        value_name = "S", default_value_t = 1, value_parser = number::<usize>
+    )]
     pub senders: usize,
     /// How many messages each sender sends [default: asks, on a terminal]
-    #[arg(long, value_name = "M", value_parser = number::<u32>)]
+    #[arg(long, env = "HUBBUB_MESSAGES", hide_env = true, value_name = "M", value_parser = number::<u32>)]
     pub messages: Option<u32>,
     /// Messages per second, of all senders together; 0 is as fast as it goes
-    #[arg(long, value_name = "R", default_value_t = 0, value_parser = number::<u32>)]
+    #[arg(
+        long, env = "HUBBUB_RATE", hide_env = true,
+        value_name = "R", default_value_t = 0, value_parser = number::<u32>
+    )]
     pub rate: u32,
     /// The size of a message's body in bytes, 56 to 16384
-    #[arg(long, value_name = "B", default_value_t = 64, value_parser = number::<usize>)]
+    #[arg(
+        long, env = "HUBBUB_SIZE", hide_env = true,
+        value_name = "B", default_value_t = 64, value_parser = number::<usize>
+    )]
     pub size: usize,
     /// What the senders are called, before a hyphen and their number
-    #[arg(long, default_value = "repeat")]
+    #[arg(long, env = "HUBBUB_NAME", hide_env = true, default_value = "repeat")]
     pub name: String,
     /// How many messages may be sent and not yet at every client
-    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = number::<u32>)]
+    #[arg(
+        long, env = "HUBBUB_IN_FLIGHT", hide_env = true,
+        value_name = "N", default_value_t = 1024, value_parser = number::<u32>
+    )]
     pub in_flight: u32,
     /// Give up when nothing has come for so long
-    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = number::<u32>)]
+    #[arg(
+        long, env = "HUBBUB_IDLE_TIMEOUT", hide_env = true,
+        value_name = "SECONDS", default_value_t = 10, value_parser = number::<u32>
+    )]
     pub idle_timeout: u32,
     /// Print one JSON object in place of the table
-    #[arg(long)]
+    #[arg(long, env = "HUBBUB_JSON", hide_env = true, value_parser = switch)]
     pub json: bool,
     /// Neither log each message sent nor show a progress bar
-    #[arg(long, short)]
+    #[arg(long, short, env = "HUBBUB_QUIET", hide_env = true, value_parser = switch)]
     pub quiet: bool,
 }
 
@@ -64,6 +88,7 @@ Examples:
   hubbub-repeat --clients 100 --senders 10 --messages 1000 --quiet
   hubbub-repeat --clients 100 --rate 200 --messages 1000 --json --quiet
 
+Each flag has a variable, such as HUBBUB_MESSAGES=10 or HUBBUB_QUIET=1.
 Exit codes: 0 all there, 1 lost, duplicated, out of order or failed, 2 wrong usage.";
 
 /// A checked plan.
@@ -107,8 +132,18 @@ impl Plan {
         );
         check(messages > 0, "--messages is 0: give at least 1".to_owned());
         check(
-            senders as u64 * u64::from(messages) < u64::from(u32::MAX),
-            format!("{senders} senders of {messages} messages each are too many: give fewer than {} in all", u32::MAX),
+            (senders as u64).saturating_mul(messages.into()) <= u64::from(MESSAGES_MAX),
+            format!(
+                "{senders} senders of {messages} messages each are too many: at most {MESSAGES_MAX} in all can be \
+                 checked; give fewer --messages or --senders"
+            ),
+        );
+        check(
+            clients.saturating_mul(senders) <= PAIRS_MAX,
+            format!(
+                "{clients} clients that check {senders} senders each are too many: their product may be {PAIRS_MAX} \
+                 at most; give fewer --clients or --senders"
+            ),
         );
         check(
             (BYTES_MIN..=BODY_BYTES_MAX).contains(&size),
@@ -126,7 +161,7 @@ impl Plan {
         );
         let server = match &options.server {
             Some(server) => Some(server.clone()),
-            None => default_server().map_err(|e| check(false, e.to_string())).ok(),
+            None => Address::default_local().map_err(|e| check(false, e.to_string())).ok(),
         };
         match (server, names, u16::try_from(senders)) {
             (Some(server), Ok(names), Ok(senders)) if faults.is_empty() => Ok(Self {
@@ -162,8 +197,8 @@ pub fn messages(options: &Options) -> Result<u32, InvalidPlan> {
             Ok(0) | Err(_) => break,
         }
         match line.trim().parse() {
-            Ok(messages) if messages > 0 => return Ok(messages),
-            _ => drop(writeln!(io::stderr(), "That is no number from 1 to {}; try again.", u32::MAX)),
+            Ok(messages @ 1..=MESSAGES_MAX) => return Ok(messages),
+            _ => drop(writeln!(io::stderr(), "That is no number from 1 to {MESSAGES_MAX}; try again.")),
         }
     }
     Err(missing())
@@ -176,10 +211,15 @@ fn number<T: FromStr>(text: &str) -> Result<T, String> {
 
 #[cfg(test)]
 mod tests {
+    use clap::{CommandFactory as _, FromArgMatches as _};
+
     use super::*;
 
+    /// The options, with no settings from the environment that the tests run in.
     fn options(arguments: &[&str]) -> Options {
-        Options::parse_from([&["hubbub-repeat", "--server", "127.0.0.1:1"], arguments].concat())
+        let command = Options::command().mut_args(|argument| argument.env(None::<&str>));
+        let matches = command.get_matches_from([&["hubbub-repeat", "--server", "127.0.0.1:1"], arguments].concat());
+        Options::from_arg_matches(&matches).unwrap()
     }
 
     #[test]
@@ -200,10 +240,20 @@ mod tests {
         assert_eq!(faults.len(), 5);
     }
 
+    /// A regression: only what did not fit into 32 bits was refused, so that a plan could ask for 16 GB at its start.
     #[test]
     fn too_many_messages_are_refused() {
-        let options = options(&["--clients", "9", "--senders", "9"]);
-        assert!(Plan::new(&options, u32::MAX / 9).is_ok());
-        assert!(Plan::new(&options, u32::MAX / 9 + 1).is_err());
+        let options = options(&["--clients", "100", "--senders", "100"]);
+        assert!(Plan::new(&options, MESSAGES_MAX / 100).is_ok());
+        let InvalidPlan(faults) = Plan::new(&options, 40_000_000).unwrap_err();
+        let told = "100 senders of 40000000 messages each are too many: at most 100000000 in all can be checked; give";
+        assert!(faults.len() == 1 && faults[0].starts_with(told), "{faults:?}");
+    }
+
+    #[test]
+    fn too_many_clients_that_check_too_many_senders_are_refused() {
+        assert!(Plan::new(&options(&["--clients", "5000", "--senders", "5000"]), 1).is_ok());
+        let InvalidPlan(faults) = Plan::new(&options(&["--clients", "20000", "--senders", "20000"]), 1).unwrap_err();
+        assert!(faults.len() == 1 && faults[0].contains("their product may be 25000000 at most"), "{faults:?}");
     }
 }

@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthStr;
 
-use super::escape::escape;
 use super::keys::Key;
+use crate::escape::escape;
 use crate::limits::BODY_BYTES_MAX;
 
 /// How many lines can be called back.

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
+use std::os::fd::AsRawFd;
 
 /// How wide a terminal is taken to be that doesn't say.
 const DEFAULT_COLUMNS: usize = 80;
@@ -9,7 +10,6 @@ const DEFAULT_COLUMNS: usize = 80;
 /// The terminal of standard input hands over each key as it is pressed, without echo. Ends when dropped.
 pub struct RawMode {
     before: libc::termios,
-    left: bool,
 }
 
 impl RawMode {
@@ -29,31 +29,24 @@ impl RawMode {
         raw.c_cc[libc::VMIN] = 1;
         raw.c_cc[libc::VTIME] = 0;
         set(&raw)?;
-        Ok(Self { before, left: false })
-    }
-
-    /// Sets the modes back to what they were.
-    pub fn leave(&mut self) {
-        if !self.left {
-            self.left = true;
-            // A terminal that is gone needs no modes.
-            let _ = set(&self.before);
-        }
+        Ok(Self { before })
     }
 }
 
 impl Drop for RawMode {
+    /// Sets the modes back to what they were.
     fn drop(&mut self) {
-        self.leave();
+        // A terminal that is gone needs no modes.
+        let _ = set(&self.before);
     }
 }
 
-/// How many columns the terminal of standard output has.
-pub fn columns() -> usize {
+/// How many columns the output has, if it is a terminal.
+pub fn columns(output: &impl AsRawFd) -> Option<usize> {
     let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
     // SAFETY: TIOCGWINSZ writes one winsize, to which the pointer is.
-    let told = unsafe { libc::ioctl(libc::STDOUT_FILENO, libc::TIOCGWINSZ, &raw mut size) } == 0;
-    if told && size.ws_col > 0 { usize::from(size.ws_col) } else { DEFAULT_COLUMNS }
+    let told = unsafe { libc::ioctl(output.as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) } == 0;
+    told.then(|| if size.ws_col > 0 { usize::from(size.ws_col) } else { DEFAULT_COLUMNS })
 }
 
 /// Stops this process, as the terminal does on Ctrl-Z where it may. Returns when it is continued; or at once, where
@@ -65,9 +58,10 @@ pub fn suspend() {
 }
 
 fn set(modes: &libc::termios) -> io::Result<()> {
-    // Input typed ahead stays: TCSADRAIN, not TCSAFLUSH.
+    // At once: input typed ahead stays, and a terminal that takes no output holds nobody up. What was written before
+    // looks the same, since the modes of output stay as they are.
     // SAFETY: the pointer is to valid modes.
-    match unsafe { libc::tcsetattr(libc::STDIN_FILENO, libc::TCSADRAIN, modes) } {
+    match unsafe { libc::tcsetattr(libc::STDIN_FILENO, libc::TCSANOW, modes) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }

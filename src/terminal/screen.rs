@@ -9,15 +9,18 @@
 //! the moment a line is entered, holds the last of them back at the end of input, and with it the thread that wrote it,
 //! and by default drops what was typed ahead.
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 
 use super::editor::{Action, Editor};
-use super::escape::escape;
 use super::keys::Decoder;
 use super::raw::{RawMode, columns, suspend};
+use super::wrap::wrap;
+use crate::escape::escape;
 
 /// What stands before the line that is being typed.
 const PROMPT: &str = "> ";
@@ -34,14 +37,17 @@ const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Standard output and standard error, shared by all threads.
 #[derive(Default)]
 pub struct Screen {
+    /// Lock order: 1. Held while writing.
     row: Mutex<Option<Row>>,
+    /// There while there is a row. Apart from it, so that whoever ends the program can give the terminal back though
+    /// another can't finish its writing. Lock order: 2. Held for a change of modes only.
+    raw: Mutex<Option<RawMode>>,
 }
 
 /// The last row, while it is edited.
 struct Row {
     editor: Editor,
     decoder: Decoder,
-    raw: RawMode,
 }
 
 /// Whether input and output are a terminal that lines can be edited on.
@@ -54,13 +60,17 @@ impl Screen {
     /// Starts editing in the last row. What can end the program must already know to stop editing.
     pub fn start_editing(&self) -> io::Result<()> {
         let mut row = self.row.lock();
-        *row = Some(Row { editor: Editor::default(), decoder: Decoder::default(), raw: RawMode::enter()? });
+        *self.raw.lock() = Some(RawMode::enter()?);
+        *row = Some(Row { editor: Editor::default(), decoder: Decoder::default() });
         draw(row.as_ref())
     }
 
-    /// Ends editing and gives the terminal back as it was.
+    /// Ends editing and gives the terminal back as it was. Its modes come back within a second, even where another
+    /// can't finish its writing because the terminal takes no more.
     pub fn stop_editing(&self) {
-        if let Some(mut row) = self.row.try_lock_for(LEAVE_TIMEOUT)
+        let row = self.row.try_lock_for(LEAVE_TIMEOUT);
+        drop(self.raw.lock().take());
+        if let Some(mut row) = row
             && row.take().is_some()
         {
             // Who leaves a terminal that is gone has nothing to tidy up.
@@ -68,9 +78,10 @@ impl Screen {
         }
     }
 
-    /// Writes a line of data to standard output.
+    /// Writes a line of data to standard output; on a terminal, in rows.
     pub fn print(&self, line: &str) -> io::Result<()> {
         let row = self.row.lock();
+        let line = rows(line, &io::stdout());
         let line = match *row {
             Some(_) => format!("{ERASE_ROW}{line}\n"),
             None => format!("{line}\n"),
@@ -83,7 +94,8 @@ impl Screen {
     pub fn notice(&self, line: &str) {
         let row = self.row.lock();
         let _ = erase(&row);
-        let _ = write(&mut io::stderr().lock(), &format!("* {}\n", escape(line)));
+        let line = format!("* {}", escape(line));
+        let _ = write(&mut io::stderr().lock(), &format!("{}\n", rows(&line, &io::stderr())));
         let _ = draw(row.as_ref());
     }
 
@@ -118,14 +130,22 @@ impl Screen {
 
     /// Stops this program as other programs stop on Ctrl-Z, and goes on when it is continued.
     pub fn suspend(&self) -> io::Result<()> {
-        let mut row = self.row.lock();
+        let row = self.row.lock();
         erase(&row)?;
-        if let Some(row) = row.as_mut() {
-            row.raw.leave();
+        if row.is_some() {
+            drop(self.raw.lock().take());
             suspend();
-            row.raw = RawMode::enter()?;
+            *self.raw.lock() = Some(RawMode::enter()?);
         }
         draw(row.as_ref())
+    }
+}
+
+/// The line as the output shows it: in indented rows on a terminal, in one piece everywhere else.
+fn rows<'a>(line: &'a str, output: &impl AsRawFd) -> Cow<'a, str> {
+    match columns(output) {
+        Some(columns) => Cow::Owned(wrap(line, columns)),
+        None => Cow::Borrowed(line),
     }
 }
 
@@ -139,7 +159,8 @@ fn erase(row: &MutexGuard<'_, Option<Row>>) -> io::Result<()> {
 /// Draws the row that is being edited, with the cursor where it belongs.
 fn draw(row: Option<&Row>) -> io::Result<()> {
     let Some(row) = row else { return Ok(()) };
-    let view = row.editor.view(columns().saturating_sub(PROMPT.len()));
+    let Some(columns) = columns(&io::stdout()) else { return Ok(()) };
+    let view = row.editor.view(columns.saturating_sub(PROMPT.len()));
     let right = PROMPT.len() + view.cursor;
     write(&mut io::stdout().lock(), &format!("{ERASE_ROW}{PROMPT}{}\r\x1b[{right}C", view.text))
 }

@@ -197,4 +197,9 @@ fn the_variable_port_sets_the_default() {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(stderr.contains(&format!("127.0.0.1:{port} is taken")), "{stderr}");
+
+    let output = process::command().env("PORT", "http").output().expect("hubbub-server starts");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("PORT") && stderr.contains("http"), "{stderr}");
 }

@@ -6,24 +6,21 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use grpcio::{Service, ServiceBuilder, WriteFlags};
+use grpcio::{RpcStatus, RpcStatusCode, Service, ServiceBuilder, WriteFlags};
 use hubbub::park::block_on;
 use hubbub::wire::tutorial::FromClient;
 use hubbub::wire::{Frame, TUTORIAL_CHAT_SERVER};
 use protobuf::Message as _;
 
-use crate::support::chatter::{Chatter, environment};
+use crate::support::chatter::{Chatter, Next, environment};
 use crate::support::process::ServerProcess;
 use crate::support::{start, target, wait_for_clients};
-use crate::terminal::{pty::Pty, serve};
+use crate::terminal::{Refuser, client_command, pty::Pty, serve};
 
 /// The repeat client's program, with no settings from the environment that the tests run in.
 fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hubbub-repeat"));
-    for variable in ["PORT", "HUBBUB_SERVER", "RUST_LOG", "NO_COLOR"] {
-        command.env_remove(variable);
-    }
-    command.env("TERM", "xterm").args(arguments).stdin(Stdio::null());
+    let mut command = client_command(env!("CARGO_BIN_EXE_hubbub-repeat"), arguments);
+    command.stdin(Stdio::null());
     command
 }
 
@@ -136,10 +133,60 @@ fn wrong_usage_is_told_from_failure() {
         ("--messages many", 2, "'many' for '--messages <M>': give a whole number"),
         ("--messages 1 --clients 2 --senders 3", 2, "--senders is 3"),
         ("--messages 1 --size 10", 2, "--size is 10"),
+        ("--clients 100 --senders 100 --messages 40000000", 2, "at most 100000000 in all can be checked"),
     ] {
         let (exit, output, errors) = run(&nobody, arguments);
         assert_eq!((exit, output.as_str()), (Some(code), ""), "{arguments}: {errors}");
         assert!(errors.contains(told), "{errors}");
+    }
+}
+
+/// A regression: what a server said when it ended a conversation reached the terminal as it was.
+#[test]
+fn nothing_that_a_server_says_acts_on_the_terminal() {
+    let server =
+        Refuser::start(RpcStatus::with_message(RpcStatusCode::UNAVAILABLE, "no\x1b[2J\u{202e}\nall fine".to_owned()));
+    for style in ["auto", "always"] {
+        let mut command = command(&["--server", &server.target, "--messages", "1", "--clients", "3"]);
+        let output = command.env("RUST_LOG_STYLE", style).output().expect("hubbub-repeat starts");
+        let errors = String::from_utf8(output.stderr).expect("what it says is text");
+        assert_eq!(output.status.code(), Some(1), "{errors}");
+        assert!(errors.contains("client 2 failed: no\\u{1b}[2J\\u{202e}\\nall fine\n"), "{errors}");
+        assert!(errors.ends_with("hubbub-repeat: no\\u{1b}[2J\\u{202e}\\nall fine\n"), "{errors}");
+        assert!(!errors.contains(|c: char| (c.is_control() && c != '\n') || c == '\u{202e}'), "{errors:?}");
+    }
+}
+
+/// A regression: only the server's address had a variable.
+#[test]
+fn each_flag_has_a_variable() {
+    let server = start();
+    let mut bob = Chatter::join(&environment(), &target(&server), "bob");
+    wait_for_clients(&server, 1);
+    let variables = [
+        ("SERVER", target(&server)),
+        ("CLIENTS", "4".to_owned()),
+        ("SENDERS", "2".to_owned()),
+        ("MESSAGES", "3".to_owned()),
+        ("RATE", "1000".to_owned()),
+        ("SIZE", "100".to_owned()),
+        ("NAME", "tester".to_owned()),
+        ("IN_FLIGHT", "1".to_owned()),
+        ("IDLE_TIMEOUT", "9".to_owned()),
+        ("JSON", "true".to_owned()),
+        ("QUIET", "1".to_owned()),
+    ];
+    let variables = variables.map(|(name, value)| (format!("HUBBUB_{name}"), value));
+    let output = command(&[]).envs(variables.clone()).output().expect("hubbub-repeat starts");
+    assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
+    let json = String::from_utf8(output.stdout).expect("what it says is text");
+    assert_holds(&json, &[r#""clients":4,"#, r#""senders":2,"body_bytes":100,"planned":6,"sent":6,"#]);
+    let Next::Message { name, .. } = bob.next() else { panic!("bob hears a message") };
+    assert!(name == "tester-1" || name == "tester-2", "{name}");
+    for (variable, _) in variables.iter().filter(|(variable, _)| variable != "HUBBUB_NAME") {
+        let output = command(&[]).env(variable, "x").output().expect("hubbub-repeat starts");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(2) && errors.contains("invalid value 'x'"), "{variable}: {errors}");
     }
 }
 

@@ -76,6 +76,18 @@ impl Pty {
         wait_for(&format!("a row with {part:?}"), || self.rows().iter().any(|row| row.contains(part)));
     }
 
+    /// Who holds its lock keeps the terminal from being read.
+    pub fn emulator(&self) -> Arc<Mutex<Emulator>> {
+        Arc::clone(&self.emulator)
+    }
+
+    /// Whether the terminal takes no more output until some is read.
+    pub fn is_full(&self) -> bool {
+        let mut poll = libc::pollfd { fd: self.slave.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
+        // SAFETY: the pointer is to one pollfd.
+        unsafe { libc::poll(&raw mut poll, 1, 0) == 0 }
+    }
+
     pub fn signal(&self, signal: libc::c_int) {
         // SAFETY: the process is our child and was not waited for, so its id can't have passed to another.
         unsafe { libc::kill(self.child.id() as libc::pid_t, signal) };

@@ -27,25 +27,34 @@ pub fn escape(text: &str) -> Cow<'_, str> {
 
 /// A name as [`escape`] shows it, and so that it can't pass for anything but a name.
 ///
-/// The first `: ` of a shown line always ends the name, whatever the name holds. It never starts like a notice of this
-/// program (`*`) or like the user's own line (`>`). And it holds no joiners, which would let two names look alike.
+/// In a shown line the first colon with a blank after it always ends the name, whatever the name holds. The name never
+/// starts like a notice of this program (`*`), like the user's own line (`>`), or like the rest of a longer line (a
+/// blank). And it holds no joiners, which would let two names look alike.
 pub fn escape_name(name: &str) -> Cow<'_, str> {
-    let starts_falsely = name.starts_with(['*', '>']);
-    let plain = !starts_falsely && !name.contains(": ") && !name.chars().any(|c| acts(c) || is_joiner(c));
-    if plain {
-        return Cow::Borrowed(name);
-    }
     let mut escaped = String::with_capacity(name.len() + 16);
-    let mut chars = name.char_indices().peekable();
-    while let Some((at, c)) = chars.next() {
-        let ends_falsely = c == ':' && chars.peek().is_some_and(|&(_, next)| next == ' ');
-        if is_joiner(c) || ends_falsely || (at == 0 && starts_falsely) {
+    let mut chars = name.chars().peekable();
+    while let Some(c) = chars.next() {
+        let starts_falsely = escaped.is_empty() && (is_blank(c) || matches!(c, '*' | '>'));
+        // The last one's cell has the blank in it.
+        let ends_falsely = is_colon(c) && chars.peek().is_some_and(|&next| is_blank(next)) || c == '\u{ff1a}';
+        if starts_falsely || ends_falsely || is_joiner(c) {
             escaped.extend(c.escape_unicode());
         } else {
             escaped.push_str(&escape(c.encode_utf8(&mut [0; 4])));
         }
     }
-    Cow::Owned(escaped)
+    if escaped == name { Cow::Borrowed(name) } else { Cow::Owned(escaped) }
+}
+
+/// Whether the character shows nothing and takes room. The Braille pattern without dots is no white space by its name.
+fn is_blank(c: char) -> bool {
+    c.is_whitespace() || c == '\u{2800}'
+}
+
+/// Whether the character looks like a colon in usual fonts: the colon itself, the letter colon and its modifiers, the
+/// Armenian and Hebrew full stops, the ratio, and the colon's own narrow and vertical forms.
+fn is_colon(c: char) -> bool {
+    matches!(c, ':' | '\u{2d0}' | '\u{2f8}' | '\u{589}' | '\u{5c3}' | '\u{2236}' | '\u{a789}' | '\u{fe13}' | '\u{fe55}')
 }
 
 /// The joiners change the shape of their neighbours only. Persian and Indic scripts need the one, emoji the other.
@@ -116,6 +125,26 @@ mod tests {
             ("> me", "\\u{3e} me"),
             ("an\u{200d}n", "an\\u{200d}n"),
             ("an\u{202e}n*>", "an\\u{202e}n*>"),
+            ("a b > c *", "a b > c *"),
+        ] {
+            assert_eq!(escape_name(name), shown);
+        }
+        assert!(matches!(escape_name("Ann-Marie (ops)"), Cow::Borrowed(_)));
+    }
+
+    /// A regression: only `: ` with a plain space was escaped, and `*` only as the very first character. So a name of
+    /// `ann:` and a no-break space let its owner speak as ann, and one of ` * disconnected` looked like a notice.
+    #[test]
+    fn a_name_passes_for_nothing_else_with_other_blanks_or_colons_either() {
+        for (name, shown) in [
+            ("ann:\u{a0}yes", "ann\\u{3a}\u{a0}yes"),
+            ("ann:\u{3000}yes", "ann\\u{3a}\u{3000}yes"),
+            ("ann:\u{2800}yes", "ann\\u{3a}\u{2800}yes"),
+            ("ann\u{2236} yes", "ann\\u{2236} yes"),
+            ("ann\u{ff1a}yes", "ann\\u{ff1a}yes"),
+            (" * disconnected", "\\u{20}* disconnected"),
+            ("\u{a0}> me", "\\u{a0}> me"),
+            ("  and so on", "\\u{20} and so on"),
         ] {
             assert_eq!(escape_name(name), shown);
         }

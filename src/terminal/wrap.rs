@@ -1,0 +1,96 @@
+//! Breaking a line into the rows of a terminal.
+//!
+//! A terminal breaks a long line by itself, and starts the next row in the first column, where names stand: enough
+//! blanks, and what follows them looks as if somebody else had said it. So lines are broken here, and every row after
+//! the first is indented.
+
+use unicode_segmentation::UnicodeSegmentation;
+use unicode_width::UnicodeWidthChar;
+
+/// What a row starts with that goes on with the line above. No name that is shown starts with a blank.
+const INDENT: &str = "  ";
+
+/// The line in rows of at most so many columns, at blanks where that leaves no row short. Nothing is left out. The line
+/// holds no control characters.
+pub fn wrap(line: &str, columns: usize) -> String {
+    let mut rows = String::with_capacity(line.len() + line.len() / 16);
+    let mut row = String::new();
+    let mut used = 0;
+    // Where the row had better be broken: after its last blank, in bytes and in columns.
+    let mut blank = None;
+    let mut room = columns;
+    for cluster in line.graphemes(true) {
+        let width = cluster.chars().map(columns_of).sum::<usize>();
+        while used + width > room && used > 0 {
+            let (bytes, left) = blank.take().filter(|&(_, left)| left >= room / 2).unwrap_or((row.len(), used));
+            rows.push_str(&row[..bytes]);
+            rows.push('\n');
+            rows.push_str(INDENT);
+            row.drain(..bytes);
+            used -= left;
+            room = columns.saturating_sub(INDENT.len());
+        }
+        row.push_str(cluster);
+        used += width;
+        if cluster.chars().all(char::is_whitespace) {
+            blank = Some((row.len(), used));
+        }
+    }
+    rows + &row
+}
+
+/// How many columns a terminal may take for the character. Terminals disagree about what joins its neighbour, such as
+/// emoji and marks; each is counted as if it stood alone, since a row that is broken too early does no harm.
+fn columns_of(c: char) -> usize {
+    c.width().unwrap_or(0).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_short_line_stays_as_it_is() {
+        for line in ["", "ann: hi", "ten wide  "] {
+            assert_eq!(wrap(line, 10), line);
+        }
+    }
+
+    #[test]
+    fn a_long_line_is_broken_at_blanks_or_else_anywhere() {
+        assert_eq!(wrap("ann: one two three", 10), "ann: one \n  two \n  three");
+        assert_eq!(wrap("bo: abcdefghijklmnop", 10), "bo: abcdef\n  ghijklmn\n  op");
+        assert_eq!(wrap("世世世世世世世", 7), "世世世\n  世世\n  世世");
+        assert_eq!(wrap("世世", 1), "世\n  世");
+    }
+
+    /// A regression: the terminal itself broke the line after the blanks, so what follows them stood where names stand.
+    #[test]
+    fn blanks_do_not_bring_the_rest_to_the_first_column() {
+        for columns in 1..40 {
+            for blanks in 0..40 {
+                for blank in [" ", "\u{a0}", "\u{3000}"] {
+                    let line = format!("bob: hello{}ann: I agree", blank.repeat(blanks));
+                    assert!(wrap(&line, columns).lines().skip(1).all(|row| row.starts_with(INDENT)));
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_row_fits_and_nothing_is_lost(line in "[ -~é世👍\u{301}\u{200d}]{0,60}", columns in 4..30usize) {
+            let rows = wrap(&line, columns);
+            let joined: String = rows.split(&format!("\n{INDENT}")).collect();
+            prop_assert_eq!(joined, line);
+            for row in rows.lines() {
+                let clusters: Vec<_> = row.graphemes(true).map(|c| c.chars().map(columns_of).sum::<usize>()).collect();
+                // What the eye sees as one is never broken, even where it alone is wider than a row.
+                let wide = clusters.iter().any(|&width| width > columns - INDENT.len());
+                prop_assert!(wide || clusters.iter().sum::<usize>() <= columns, "{:?}", row);
+            }
+        }
+    }
+}

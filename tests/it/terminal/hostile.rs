@@ -1,0 +1,87 @@
+//! Peers and servers that want to act on the terminal, or to speak as somebody else.
+
+use std::io::Read as _;
+
+use grpcio::{RpcStatus, RpcStatusCode};
+
+use super::pty::COLUMNS;
+use super::{Refuser, join, on_terminal, piped, stderr};
+use crate::support::{start, target, wait_for, wait_for_clients};
+
+#[test]
+fn nothing_that_a_peer_sends_acts_on_the_terminal() {
+    let server = start();
+    let mut bob = join(&server, "bob");
+    let mut ann = on_terminal(&server, "ann");
+    // The emulator panics at each sequence and control character that the client does not itself use.
+    bob.say("\x1b[2J\x1b]0;title\x07\u{9b}31m\r\nann: I agree");
+    bob.say_as("* disconnected", "really");
+    bob.say("end");
+    ann.wait_for_row("bob: end");
+    let text = ann.rows().concat();
+    assert!(text.contains("bob: \\u{1b}[2J\\u{1b}]0;title\\u{7}\\u{9b}31m\\r\\nann: I agree"), "{text}");
+    assert!(text.contains("\\u{2a} disconnected: really"), "{text}");
+    assert!(!ann.rows().iter().any(|row| row.starts_with("ann:")));
+    ann.press("\x04");
+    assert_eq!(ann.end(), 0);
+}
+
+/// A regression: the terminal broke long lines by itself, and went on in the first column, where names stand. What
+/// stood there looked as if somebody else had said it.
+#[test]
+fn the_rest_of_a_long_line_does_not_stand_where_names_do() {
+    let server = start();
+    let mut bob = join(&server, "bob");
+    let mut ann = on_terminal(&server, "ann");
+    let mut reader = piped(&["--server", &target(&server), "--name", "reader"]);
+    wait_for_clients(&server, 3);
+    let fill = COLUMNS - "bob: ".len();
+    let bodies = ["x", " ", "\u{a0}"].map(|filler| format!("hello{}ann: I agree", filler.repeat(fill - 5)));
+    for body in &bodies {
+        bob.say(body);
+    }
+    bob.say("end");
+    ann.wait_for_row("bob: end");
+    let rows = ann.rows();
+    assert!(!rows.iter().any(|row| row.starts_with("ann:")), "{rows:?}");
+    assert_eq!(rows.iter().filter(|row| *row == "  ann: I agree").count(), 3, "{rows:?}");
+    // What is no terminal gets each message in one line.
+    drop(reader.stdin.take());
+    let mut shown = String::new();
+    reader.stdout.take().expect("standard output is piped").read_to_string(&mut shown).expect("it is text");
+    assert!(bodies.iter().all(|body| shown.contains(&format!("bob: {body}\n"))), "{shown}");
+    reader.wait().expect("it ends");
+    ann.press("\x04");
+    assert_eq!(ann.end(), 0);
+}
+
+/// A regression: who could not get the row, because its holder could not finish writing, left the terminal raw.
+#[test]
+fn a_terminal_that_takes_no_more_is_left_in_order() {
+    let server = start();
+    let mut bob = join(&server, "bob");
+    let mut ann = on_terminal(&server, "ann");
+    let emulator = ann.emulator();
+    let unread = emulator.lock().expect("no escape sequence gets through");
+    // More than a terminal and the reader's buffer hold.
+    for _ in 0..30 {
+        bob.say(&"x".repeat(16_000));
+    }
+    wait_for("a terminal that takes no more", || ann.is_full());
+    ann.signal(libc::SIGTERM);
+    assert_eq!(ann.end(), 128 + libc::SIGTERM);
+    drop(unread);
+}
+
+#[test]
+fn a_refusal_is_final() {
+    let status = RpcStatus::with_message(RpcStatusCode::INVALID_ARGUMENT, "no\x1b[2J".to_owned());
+    let server = Refuser::start(status);
+    let mut client = piped(&["--server", &server.target, "--name", "ann"]);
+    // Its input stays open: the refusal alone ends it.
+    let stdin = client.stdin.take();
+    let output = client.wait_with_output().expect("it ends");
+    drop(stdin);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(stderr(&output), "hubbub: the server refused: no\\u{1b}[2J\n");
+}
