@@ -49,7 +49,7 @@ pub struct ServerConfig {
     pub keepalive_timeout: Duration,
     /// How long a drain waits for readers before it cancels them.
     pub drain_timeout: Duration,
-    /// How many threads poll connections. One serves a machine of two cores best; see docs/performance.md.
+    /// How many threads poll connections, at least one. One serves a machine of two cores best; see docs/performance.md.
     pub pollers: usize,
 }
 
@@ -114,38 +114,41 @@ impl Server {
         for address in &config.listen {
             check_free(address)?;
         }
+        let poller_count = config.pollers.max(1);
         let joiner = Joiner::start()?;
         let log: Arc<dyn Log> = Arc::new(MemoryLog::new(config.memory_log_bytes_max));
-        let rooms = Arc::new(Rooms::new(Arc::clone(&log), config.pollers));
-        let (couriers, fanout_pace) = fanout::couriers(config.pollers)?;
+        let rooms = Arc::new(Rooms::new(Arc::clone(&log), poller_count));
+        let (couriers, fanout_pace) = fanout::couriers(poller_count)?;
         let publisher = Publisher::new(Arc::clone(&rooms), couriers.clone());
         let (posts, log_writer) = writer::spawn(log, move |segment| publisher.publish(segment))?;
         let hub = Arc::new(Hub::new(rooms, config.clients_max, joiner.spawner(), posts));
 
-        let pollers = Pollers::start(config.pollers);
+        let pollers = Pollers::start(poller_count);
         for (poller, courier) in couriers.into_iter().enumerate() {
             pollers.run(poller, courier.run());
         }
         let environment = pollers.environment();
-        let mut grpc = ServerBuilder::new(Arc::clone(environment))
+        let grpc = ServerBuilder::new(Arc::clone(environment))
             .register_service(tutorial::service(Arc::clone(&hub), pollers.clone()))
             .channel_args(connection_settings(environment, config).build_args())
             .build()?;
-        let mut addresses = Vec::new();
-        for address in &config.listen {
-            addresses.push(bind(&mut grpc, address)?);
-        }
-        grpc.start();
-        Ok(Self {
+        let mut server = Self {
             grpc: Mutex::new(grpc),
-            addresses,
+            addresses: Vec::new(),
             hub,
             log_writer: Some(log_writer),
             fanout_pace: Some(fanout_pace),
             drain_timeout: config.drain_timeout,
             _joiner: joiner,
             _pollers: pollers,
-        })
+        };
+        // From here on, an error drops the server, and so ends and joins what was started.
+        for address in &config.listen {
+            let bound = bind(server.grpc.get_mut(), address)?;
+            server.addresses.push(bound);
+        }
+        server.grpc.get_mut().start();
+        Ok(server)
     }
 
     /// Where it listens, with the ports that the system chose for port 0.
