@@ -10,7 +10,7 @@ use std::io::{Read as _, Write as _};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 
-use futures_util::{FutureExt as _, TryFutureExt as _};
+use futures_util::FutureExt as _;
 use grpcio::{ChannelBuilder, Environment, RpcStatus, ServerBuilder, ServerCredentials, Service, ServiceBuilder};
 use hubbub::server::Server;
 use hubbub::wire::TUTORIAL_CHAT_SERVER;
@@ -259,8 +259,10 @@ pub struct Refuser {
 impl Refuser {
     pub fn start(status: RpcStatus) -> Self {
         let service = ServiceBuilder::new()
-            .add_duplex_streaming_handler(&TUTORIAL_CHAT_SERVER, move |ctx, _stream, sink| {
-                ctx.spawn(sink.fail(status.clone()).map_err(drop).map(drop));
+            .add_duplex_streaming_handler(&TUTORIAL_CHAT_SERVER, move |ctx, stream, sink| {
+                let refusal = sink.fail(status.clone());
+                // Dropped any earlier, the stream would cancel the call, and perhaps be faster than the status.
+                ctx.spawn(refusal.map(|_| drop(stream)));
             })
             .build();
         let (_server, target) = serve(service, "127.0.0.1:0");
