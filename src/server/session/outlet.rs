@@ -73,7 +73,7 @@ impl Outlet {
             match poll_ready(&mut *self.sink, &mut self.waker, session) {
                 Poll::Pending => return Pumped::Writing,
                 Poll::Ready(Err(Gone)) => return gone(session),
-                // The log is read only for a stream that can take more: a stalled one holds nothing in memory.
+                // The log is read only for a stream that can take more, so a stalled one fetches no page.
                 Poll::Ready(Ok(())) if look == Look::BehindTail => return Pumped::NeedsSendThread,
                 Poll::Ready(Ok(())) => {}
             }
