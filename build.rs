@@ -2,10 +2,12 @@
 
 fn main() {
     println!("cargo:rerun-if-changed=proto");
-    protobuf_codegen::Codegen::new()
-        .pure()
-        .include("proto")
-        .input("proto/chatserver/chat.proto")
-        .cargo_out_dir("proto")
-        .run_from_script();
+    for (contract, folder) in [("chatserver/chat.proto", "chatserver"), ("hubbub/v1/chat.proto", "hubbub_v1")] {
+        protobuf_codegen::Codegen::new()
+            .pure()
+            .include("proto")
+            .input(format!("proto/{contract}"))
+            .cargo_out_dir(folder)
+            .run_from_script();
+    }
 }

@@ -21,6 +21,16 @@ pub enum InvalidText {
     BodyEmpty,
     #[error("the body has {0} bytes: send at most {BODY_BYTES_MAX}")]
     BodyTooLong(usize),
+    #[error("the room's name is empty: send 1 to {NAME_CHARS_MAX} characters")]
+    RoomEmpty,
+    #[error("the room's name has {0} characters: send at most {NAME_CHARS_MAX}")]
+    RoomTooLong(usize),
+    #[error("the room's name holds {0:?}: use letters, digits, '-', '_' and '.', and no '.' at the beginning")]
+    RoomCharacter(char),
+    #[error("the message id has {0} bytes: send 16, or none to have the server make one")]
+    IdLength(usize),
+    #[error("the message id begins with four zero bytes, as only the server's own do: send a UUID")]
+    IdReserved,
 }
 
 /// Who says something: 1 to [`NAME_CHARS_MAX`] characters, none of them a control character, not all white space.
@@ -88,19 +98,29 @@ impl From<Body> for String {
     }
 }
 
-/// The name of a room. Cheap to clone.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+/// The name of a room: 1 to [`NAME_CHARS_MAX`] letters, digits, `-`, `_` and `.`, not beginning with a `.`. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RoomName(Arc<str>);
 
 impl RoomName {
+    pub fn new(name: &str) -> Result<Self, InvalidText> {
+        if name.is_empty() {
+            return Err(InvalidText::RoomEmpty);
+        }
+        let chars = name.chars().count();
+        if chars > NAME_CHARS_MAX {
+            return Err(InvalidText::RoomTooLong(chars));
+        }
+        let allowed = |(at, c): &(usize, char)| c.is_alphanumeric() || "-_".contains(*c) || (*c == '.' && *at > 0);
+        match name.char_indices().find(|place| !allowed(place)) {
+            Some((_, c)) => Err(InvalidText::RoomCharacter(c)),
+            None => Ok(Self(Arc::from(name))),
+        }
+    }
+
     /// The room that every client of the tutorial's contract is in.
     pub fn lobby() -> Self {
         Self(Arc::from("lobby"))
-    }
-
-    #[cfg(test)]
-    pub(crate) fn new(name: &str) -> Self {
-        Self(Arc::from(name))
     }
 
     pub fn as_str(&self) -> &str {
@@ -112,6 +132,90 @@ impl fmt::Display for RoomName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// The number of a room in a server's log, from 1: never given to another room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RoomId(pub u64);
+
+/// What makes a message the same when it is posted again: unique for its sender and room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MessageId([u8; 16]);
+
+impl MessageId {
+    /// The id that a client has chosen. Those that begin with four zero bytes are the server's own.
+    pub fn chosen(bytes: &[u8]) -> Result<Self, InvalidText> {
+        let bytes: [u8; 16] = bytes.try_into().map_err(|_| InvalidText::IdLength(bytes.len()))?;
+        if bytes[..4] == [0; 4] { Err(InvalidText::IdReserved) } else { Ok(Self(bytes)) }
+    }
+
+    /// The ids that the server makes for posts that have none: four zero bytes, seven of their origin, five of a count.
+    fn made(origin: Origin, count: u64) -> Self {
+        let mut bytes = [0; 16];
+        bytes[4..11].copy_from_slice(&origin.0);
+        bytes[11..].copy_from_slice(&count.to_be_bytes()[3..]);
+        Self(bytes)
+    }
+
+    /// An id as the log has it.
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+/// Where ids that the server makes come from: 7 random bytes for each stream, by which the stream knows its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin([u8; 7]);
+
+impl Origin {
+    pub fn random() -> Self {
+        let mut bytes = [0; 7];
+        fastrand::fill(&mut bytes);
+        Self(bytes)
+    }
+
+    /// The origin's id with that count, of which the lowest 40 bits tell.
+    pub fn id(self, count: u64) -> MessageId {
+        MessageId::made(self, count)
+    }
+
+    /// Whether the id is one of this origin's.
+    pub fn made(self, id: &MessageId) -> bool {
+        id.0[..4] == [0; 4] && id.0[4..11] == self.0
+    }
+}
+
+/// Which history of a room a seq belongs to: random, never 0. It changes only when history was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Epoch(u64);
+
+impl Epoch {
+    pub fn random() -> Self {
+        Self(fastrand::u64(1..))
+    }
+
+    /// `None` for 0, which stands for no epoch at all.
+    pub fn new(epoch: u64) -> Option<Self> {
+        (epoch != 0).then_some(Self(epoch))
+    }
+
+    pub fn get(self) -> u64 {
+        self.0
+    }
+}
+
+/// How a message is meant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// Something said.
+    #[default]
+    Text,
+    /// Something done, told in the third person.
+    Action,
 }
 
 /// A client of a server's life: one for each stream, never given twice.
@@ -156,6 +260,30 @@ mod tests {
         assert!(UserName::new("ü".repeat(NAME_CHARS_MAX)).is_ok());
         let long = "ü".repeat(NAME_CHARS_MAX + 1);
         assert_eq!(UserName::new(long), Err(InvalidText::NameTooLong(NAME_CHARS_MAX + 1)));
+    }
+
+    #[test]
+    fn a_room_name_is_checked() {
+        assert_eq!(RoomName::new(""), Err(InvalidText::RoomEmpty));
+        for good in ["lobby", "go-nuts", "v1.2_x", "küche", "日本語"] {
+            assert_eq!(RoomName::new(good).unwrap().as_str(), good);
+        }
+        for (bad, c) in [(".hidden", '.'), ("a b", ' '), ("a/b", '/'), ("a\u{200b}", '\u{200b}'), ("\u{1b}", '\u{1b}')]
+        {
+            assert_eq!(RoomName::new(bad), Err(InvalidText::RoomCharacter(c)));
+        }
+        assert_eq!(RoomName::new(&"x".repeat(65)), Err(InvalidText::RoomTooLong(65)));
+    }
+
+    #[test]
+    fn an_id_is_chosen_or_made() {
+        assert_eq!(MessageId::chosen(&[1; 15]), Err(InvalidText::IdLength(15)));
+        assert_eq!(MessageId::chosen(&[0; 16]), Err(InvalidText::IdReserved));
+        let chosen = MessageId::chosen(&[0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]).unwrap();
+        let (origin, other) = (Origin([1; 7]), Origin([2; 7]));
+        assert!(origin.made(&origin.id(7)) && !origin.made(&other.id(7)) && !origin.made(&chosen));
+        assert_ne!(origin.id(7), origin.id(8));
+        assert_eq!(MessageId::chosen(origin.id(7).as_bytes()), Err(InvalidText::IdReserved));
     }
 
     #[test]

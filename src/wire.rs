@@ -1,8 +1,10 @@
 //! The wire contracts: the generated messages, the method tables, and the marshaller for messages that are already
-//! encoded.
+//! encoded. How events are encoded, [`event`] says.
 //!
 //! The method tables are written by hand (about ten lines each) because no generator makes them for this version of
 //! the protobuf library, and because the server's side of a stream sends [`Frame`]s, which none could know.
+
+pub mod event;
 
 use std::io::Read;
 
@@ -13,12 +15,51 @@ use crate::names::{Body, UserName};
 
 /// The messages of `proto/chatserver/chat.proto`.
 pub mod tutorial {
-    pub use super::generated::chat::{FromClient, FromServer};
+    pub use self::generated::chat::{FromClient, FromServer};
+
+    mod generated {
+        include!(concat!(env!("OUT_DIR"), "/chatserver/mod.rs"));
+    }
 }
 
-/// What build.rs made of `proto/`.
-mod generated {
-    include!(concat!(env!("OUT_DIR"), "/proto/mod.rs"));
+/// The messages of `proto/hubbub/v1/chat.proto`.
+pub mod v1 {
+    pub use self::generated::chat::*;
+
+    mod generated {
+        include!(concat!(env!("OUT_DIR"), "/hubbub_v1/mod.rs"));
+    }
+}
+
+/// `hubbub.v1.ChatService/Chat` as a client calls it.
+pub const CHAT_CLIENT: Method<v1::ChatRequest, v1::ChatResponse> = duplex(CHAT, protobuf());
+
+/// `hubbub.v1.ChatService/Chat` as the server serves it: its frames hold events that were encoded once, when stored.
+pub const CHAT_SERVER: Method<v1::ChatRequest, Frame> = duplex(CHAT, FRAMES);
+
+pub const POST_MESSAGE: Method<v1::PostMessageRequest, v1::PostMessageResponse> =
+    unary("/hubbub.v1.ChatService/PostMessage");
+pub const LIST_MESSAGES: Method<v1::ListMessagesRequest, v1::ListMessagesResponse> =
+    unary("/hubbub.v1.ChatService/ListMessages");
+pub const LIST_ROOMS: Method<v1::ListRoomsRequest, v1::ListRoomsResponse> = unary("/hubbub.v1.ChatService/ListRooms");
+pub const LIST_MEMBERS: Method<v1::ListMembersRequest, v1::ListMembersResponse> =
+    unary("/hubbub.v1.ChatService/ListMembers");
+
+const CHAT: &str = "/hubbub.v1.ChatService/Chat";
+
+/// The marshaller of messages that are encoded already.
+const FRAMES: Marshaller<Frame> = Marshaller { ser: Frame::share, de: Frame::read };
+
+const fn protobuf<T: protobuf::Message>() -> Marshaller<T> {
+    Marshaller { ser: grpcio::pb_ser, de: grpcio::pb_de }
+}
+
+const fn unary<Q: protobuf::Message, P: protobuf::Message>(name: &'static str) -> Method<Q, P> {
+    Method { ty: MethodType::Unary, name, req_mar: protobuf(), resp_mar: protobuf() }
+}
+
+const fn duplex<Q: protobuf::Message, P>(name: &'static str, resp_mar: Marshaller<P>) -> Method<Q, P> {
+    Method { ty: MethodType::Duplex, name, req_mar: protobuf(), resp_mar }
 }
 
 /// The tutorial's one method, as its full name on the wire.
@@ -29,20 +70,10 @@ const TUTORIAL_CHAT: &str = "/chatserver.Services/ChatService";
 pub const END_AFTER_HALF_CLOSE: &str = "hubbub-end-after-half-close";
 
 /// The tutorial's method as a client calls it.
-pub const TUTORIAL_CHAT_CLIENT: Method<tutorial::FromClient, tutorial::FromServer> = Method {
-    ty: MethodType::Duplex,
-    name: TUTORIAL_CHAT,
-    req_mar: Marshaller { ser: grpcio::pb_ser, de: grpcio::pb_de },
-    resp_mar: Marshaller { ser: grpcio::pb_ser, de: grpcio::pb_de },
-};
+pub const TUTORIAL_CHAT_CLIENT: Method<tutorial::FromClient, tutorial::FromServer> = duplex(TUTORIAL_CHAT, protobuf());
 
 /// The tutorial's method as the server serves it: it sends frames, encoded once for all receivers.
-pub const TUTORIAL_CHAT_SERVER: Method<tutorial::FromClient, Frame> = Method {
-    ty: MethodType::Duplex,
-    name: TUTORIAL_CHAT,
-    req_mar: Marshaller { ser: grpcio::pb_ser, de: grpcio::pb_de },
-    resp_mar: Marshaller { ser: Frame::share, de: Frame::read },
-};
+pub const TUTORIAL_CHAT_SERVER: Method<tutorial::FromClient, Frame> = duplex(TUTORIAL_CHAT, FRAMES);
 
 /// One encoded gRPC message. Cloning it, and sending it, shares the bytes by reference count.
 #[derive(Clone, Debug)]
