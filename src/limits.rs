@@ -28,23 +28,99 @@ pub const MAPS_PER_CLIENT: usize = 8;
 /// begun to start, and aborts.
 pub const MAPS_RESERVED: usize = 4_096;
 
-/// How many posts may wait for the log writer. A full queue blocks the receive threads that want to append, so that
-/// HTTP/2 flow control holds back their senders and nobody else.
-pub const APPEND_QUEUE_POSTS_MAX: usize = 4096;
+/// How many commands one request of `hubbub.v1` may hold.
+pub const COMMANDS_MAX: usize = 1024;
 
-/// How many posts the log writer commits at once. The next batch gathers while this one is committed.
+/// How long a stream of `hubbub.v1` may take to say who is there.
+pub const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How many rooms a stream may have joined at once.
+pub const ROOMS_PER_STREAM_MAX: usize = 1000;
+
+/// How many members a room may have for their comings and goings to be told, since each is told to all.
+pub const PRESENCE_MEMBERS_MAX: usize = 50;
+
+/// How many answers to commands may wait for a client that does not read them, before its next commands wait too.
+pub const ANSWERS_MAX: usize = 256;
+
+/// How many comings and goings may wait for a client that does not read, beside its answers; more are left out.
+pub const PRESENCES_MAX: usize = 64;
+
+/// The most entries of a page that a client may ask for, and how many it gets where it does not say.
+pub const PAGE_SIZE_MAX: usize = 1000;
+pub const PAGE_SIZE: usize = 100;
+pub const MESSAGES_PAGE_SIZE: usize = 50;
+
+/// How many threads answer what must be read from the log and is not part of a stream, and how many calls may wait for
+/// them.
+pub const QUERY_THREADS: usize = 2;
+pub const QUERIES_MAX: usize = 256;
+
+/// How many orders (the posts of one request, or a room to open) may wait for the log writer. A full queue blocks the
+/// receive threads that want to append, so that HTTP/2 flow control holds back their senders and nobody else.
+pub const APPEND_QUEUE_ORDERS_MAX: usize = 1024;
+
+/// How many posts one order may hold, and how many bytes of them, and one post more. A request that holds more becomes
+/// several orders.
+pub const ORDER_POSTS_MAX: usize = 256;
+pub const ORDER_BYTES_MAX: usize = 16 * 1024;
+
+/// How many posts the log writer commits at once, and one order more. The next batch gathers while this one is committed.
 pub const BATCH_POSTS_MAX: usize = 1024;
 
-/// How many bytes of events the log writer commits at once, and one event more. It bounds a segment, which a reader
-/// that stalls within it keeps in memory.
-pub const BATCH_BYTES_MAX: usize = 64 * 1024;
+/// How many rooms the log writer opens before it commits what it has gathered: each that is new is a commit of its own.
+pub const BATCH_ROOMS_MAX: usize = 8;
+
+/// How many bytes the log writer commits at once, and one order more. It bounds a segment, which a reader that stalls
+/// within it keeps in memory.
+pub const BATCH_BYTES_MAX: usize = 48 * 1024;
+
+/// How long to wait after trimming failed.
+pub const TRIM_RETRY: Duration = Duration::from_secs(10);
+
+/// When a client whose message could not be stored is asked to try again.
+pub const STORE_RETRY: Duration = Duration::from_secs(1);
+
+/// When a client is asked to come back after the server has shut down.
+pub const RECONNECT_AFTER: Duration = Duration::from_millis(500);
+
+/// How many bytes are joined into one frame, and one segment more.
+pub const FRAME_BYTES_MAX: usize = 64 * 1024;
 
 /// How much of a room's end is kept ready in memory for cursors that follow it live, in bytes.
 pub const TAIL_BYTES_MAX: usize = 1024 * 1024;
 
+/// How much the tails of all rooms may keep together, in bytes, and one segment for each room. Beyond that, a room keeps
+/// only its newest segment, and who is further behind reads the log.
+pub const TAILS_BYTES_MAX: usize = 256 * 1024 * 1024;
+
 /// How much the in-memory log keeps in all by default, in bytes. What is older is dropped, and a reader that still
 /// wanted it is told so.
 pub const MEMORY_LOG_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// How many rooms a log may have. A room is never forgotten, and costs whoever appends to it a few hundred bytes of memory
+/// as long as the server runs.
+pub const ROOMS_MAX: usize = 1_000_000;
+
+/// How many threads read the log's file at once. Each has a connection of its own; the others wait for one.
+pub const READ_CONNECTIONS: usize = 4;
+
+/// How long a thread waits for the log before it gives up: a reader for a connection, the writer for the moment in which
+/// the write-ahead log begins anew. Either takes milliseconds unless the disk is in trouble.
+pub const LOG_WAIT: Duration = Duration::from_secs(10);
+
+/// How much is written, in bytes, before the write-ahead log is copied into the log's file, beside the writer.
+pub const CHECKPOINT_BYTES: usize = 8 * 1024 * 1024;
+
+/// How large the write-ahead log may grow, in bytes, before the writer is held for a moment so that it can begin anew.
+/// A server that was killed reads it whole when it starts.
+pub const WAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// How many messages a step of trimming takes away at once, and one segment more: a few milliseconds. Posts wait for it.
+pub const TRIM_MESSAGES_MAX: u64 = 1024;
+
+/// How long after an append the log is asked for something to trim, so that not every batch pays for another fsync.
+pub const TRIM_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How much a send thread reads from the log at once for a cursor behind the tail, in bytes, and one segment more.
 pub const READ_BYTES_MAX: usize = 64 * 1024;
@@ -71,3 +147,6 @@ pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The same for a client that asked for the end, and waits for it.
 pub const FINISH_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long the end of the server waits for threads of streams, after all streams were ended or cancelled.
+pub const JOIN_TIMEOUT: Duration = Duration::from_secs(3);

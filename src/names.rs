@@ -1,5 +1,6 @@
 //! The identifiers of the domain. Each checks itself on construction, so code that holds one need not check again.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -124,6 +125,12 @@ impl RoomName {
     }
 
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<str> for RoomName {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }

@@ -12,7 +12,7 @@ use std::io;
 use std::net::{TcpListener, ToSocketAddrs as _};
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -22,17 +22,22 @@ use parking_lot::Mutex;
 use thiserror::Error;
 
 use self::hub::Hub;
-use self::log::memory::MemoryLog;
-use self::log::{Log, writer};
+use self::log::sqlite::{OpenError, Sync};
+use self::log::{LogError, Retention, Sides, memory, sqlite, writer};
 use self::room::Rooms;
 use self::room::fanout::{self, Publisher};
 use self::rpc::pollers::Pollers;
-use self::rpc::tutorial;
+use self::rpc::queries::QueryThreads;
+use self::rpc::{tutorial, unary};
 use self::session::close::CloseReason;
 use crate::address::{Address, DEFAULT_PORT};
 use crate::limits;
+use crate::names::RoomName;
 use crate::park::block_on_until;
-use crate::threads::Joiner;
+use crate::threads::{self, Joiner};
+
+/// Where the logs are kept where nothing else is said.
+pub const DEFAULT_DATA: &str = "./hubbub-data";
 
 /// What a server can be told. `Default` is what `hubbub-server` starts with.
 #[derive(Clone, Debug)]
@@ -41,8 +46,10 @@ pub struct ServerConfig {
     pub listen: Vec<Address>,
     /// How many clients are served at once; more are refused with `RESOURCE_EXHAUSTED`.
     pub clients_max: usize,
-    /// How much the in-memory log keeps in all, in bytes.
-    pub memory_log_bytes_max: usize,
+    /// Where the rooms' logs are kept.
+    pub storage: Storage,
+    /// How much of each room's history is kept.
+    pub retention: Retention,
     /// How long a connection may be silent before its peer is asked whether it is still there.
     pub keepalive_time: Duration,
     /// How long the answer may take.
@@ -53,13 +60,25 @@ pub struct ServerConfig {
     pub pollers: usize,
 }
 
+/// Where the rooms' logs are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Storage {
+    /// In a folder, which is made where there is none.
+    ///
+    /// `restored` says that it is an older copy of itself, such as a backup: clients are told what they must forget.
+    Folder { path: PathBuf, sync: Sync, restored: bool },
+    /// In memory, up to so many bytes of all rooms together, and gone with the server.
+    Memory { bytes_max: usize },
+}
+
 impl Default for ServerConfig {
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             listen: vec![Address::local(DEFAULT_PORT)],
             clients_max: limits::CLIENTS_MAX,
-            memory_log_bytes_max: limits::MEMORY_LOG_BYTES_MAX,
+            storage: Storage::Folder { path: PathBuf::from(DEFAULT_DATA), sync: Sync::Full, restored: false },
+            retention: Retention::default(),
             keepalive_time: limits::KEEPALIVE_TIME,
             keepalive_timeout: limits::KEEPALIVE_TIMEOUT,
             drain_timeout: limits::DRAIN_TIMEOUT,
@@ -84,6 +103,10 @@ pub enum StartError {
         limits::MAPS_PER_CLIENT
     )]
     TooManyClients { wanted: usize, possible: usize },
+    #[error(transparent)]
+    Log(#[from] OpenError),
+    #[error("the lobby can't be opened: {0}")]
+    Lobby(LogError),
     #[error("can't start a thread: {0}")]
     Thread(#[from] io::Error),
     #[error("can't set up gRPC: {0}")]
@@ -99,7 +122,8 @@ pub struct Server {
     log_writer: Option<JoinHandle<()>>,
     fanout_pace: Option<JoinHandle<()>>,
     drain_timeout: Duration,
-    // Dropped in this order: the joiner waits for the threads of streams, which need the pollers.
+    // Dropped in this order: what waits for threads first, and the pollers, which those need, last.
+    _query_threads: QueryThreads,
     _joiner: Joiner,
     _pollers: Pollers,
 }
@@ -116,12 +140,15 @@ impl Server {
         }
         let poller_count = config.pollers.max(1);
         let joiner = Joiner::start()?;
-        let log: Arc<dyn Log> = Arc::new(MemoryLog::new(config.memory_log_bytes_max));
+        let (mut appender, log) = open_log(config)?;
         let rooms = Arc::new(Rooms::new(Arc::clone(&log), poller_count));
+        let lobby = Arc::new(rooms.insert(appender.open(&RoomName::lobby()).map_err(StartError::Lobby)?));
         let (couriers, fanout_pace) = fanout::couriers(poller_count)?;
         let publisher = Publisher::new(Arc::clone(&rooms), couriers.clone());
-        let (posts, log_writer) = writer::spawn(log, move |segment| publisher.publish(segment))?;
-        let hub = Arc::new(Hub::new(rooms, config.clients_max, joiner.spawner(), posts));
+        let (orders, log_writer) =
+            writer::spawn(appender, Arc::clone(&rooms), move |segment| publisher.publish(segment))?;
+        let query_threads = QueryThreads::start()?;
+        let hub = Arc::new(Hub::new(rooms, log, config.clients_max, joiner.spawner(), orders));
 
         let pollers = Pollers::start(poller_count);
         for (poller, courier) in couriers.into_iter().enumerate() {
@@ -129,7 +156,8 @@ impl Server {
         }
         let environment = pollers.environment();
         let grpc = ServerBuilder::new(Arc::clone(environment))
-            .register_service(tutorial::service(Arc::clone(&hub), pollers.clone()))
+            .register_service(tutorial::service(Arc::clone(&hub), lobby, pollers.clone()))
+            .register_service(unary::service(Arc::clone(&hub), pollers.clone(), query_threads.queries()))
             .channel_args(connection_settings(environment, config).build_args())
             .build()?;
         let mut server = Self {
@@ -139,6 +167,7 @@ impl Server {
             log_writer: Some(log_writer),
             fanout_pace: Some(fanout_pace),
             drain_timeout: config.drain_timeout,
+            _query_threads: query_threads,
             _joiner: joiner,
             _pollers: pollers,
         };
@@ -175,7 +204,10 @@ impl Server {
         self.hub.stop_accepting();
         // The writer ends after what waited for it is committed. From then on the heads of the rooms stand still, and
         // each session ends when it has reached them.
-        let _ = log_writer.join();
+        // Every wait of a receive thread ends with the stop, so the writer ends; a bug must not keep the process from it.
+        if !threads::join_until(log_writer, deadline) {
+            ::log::error!("the log writer did not end in time");
+        }
         self.hub.clients.close(&CloseReason::Draining { until: deadline });
         self.hub.clients.wait_until_empty(deadline);
         let cancelled = self.hub.clients.count();
@@ -196,6 +228,19 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+fn open_log(config: &ServerConfig) -> Result<Sides, StartError> {
+    Ok(match &config.storage {
+        Storage::Memory { bytes_max } => {
+            let (appender, log) = memory::open(*bytes_max, config.retention);
+            (Box::new(appender), log)
+        }
+        Storage::Folder { path, sync, restored } => {
+            let (appender, log) = sqlite::open(path, *sync, *restored, config.retention)?;
+            (Box::new(appender), log)
+        }
+    })
 }
 
 fn connection_settings(environment: &Arc<Environment>, config: &ServerConfig) -> ChannelBuilder {

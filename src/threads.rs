@@ -6,15 +6,31 @@
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 
-use crate::limits::STACK_BYTES;
+use crate::limits::{JOIN_TIMEOUT, STACK_BYTES};
 
 /// Starts a thread. The name shows in `top -H`, debuggers and logs; Linux shows 15 bytes of it.
 pub fn spawn<T: Send + 'static>(name: &str, body: impl FnOnce() -> T + Send + 'static) -> io::Result<JoinHandle<T>> {
     debug_assert!(name.len() <= 15, "thread name {name} is cut by the system");
     Builder::new().name(name.to_owned()).stack_size(STACK_BYTES).spawn(body)
+}
+
+/// Waits for a thread until the deadline. `false` says that the deadline passed, and the thread was left to itself.
+pub fn join_until<T>(thread: JoinHandle<T>, deadline: Instant) -> bool {
+    let mut pause = Duration::from_micros(100);
+    while !thread.is_finished() {
+        if Instant::now() >= deadline {
+            return false;
+        }
+        std::thread::park_timeout(pause);
+        pause = (pause * 2).min(Duration::from_millis(5));
+    }
+    // One that panicked has said so.
+    let _ = thread.join();
+    true
 }
 
 /// A thread that is running and waits for its job.
@@ -52,6 +68,8 @@ fn waiting_thread<T>() -> (Sender<Job<T>>, impl FnOnce() -> Option<T> + Send) {
 pub struct Joiner {
     notes: Sender<Note>,
     thread: Option<JoinHandle<()>>,
+    /// Disconnected when all threads are joined.
+    joined: Receiver<()>,
 }
 
 /// A way to start threads that a [`Joiner`] owns. Its clones keep the joiner going.
@@ -76,8 +94,13 @@ enum Note {
 impl Joiner {
     pub fn start() -> io::Result<Self> {
         let (notes, inbox) = unbounded();
-        let thread = spawn("joiner", move || join_all(&inbox))?;
-        Ok(Self { notes, thread: Some(thread) })
+        let (done, joined) = bounded(0);
+        let join = move || {
+            join_all(&inbox);
+            drop::<Sender<()>>(done);
+        };
+        let thread = spawn("joiner", join)?;
+        Ok(Self { notes, thread: Some(thread), joined })
     }
 
     pub fn spawner(&self) -> Spawner {
@@ -86,12 +109,19 @@ impl Joiner {
 }
 
 impl Drop for Joiner {
-    /// Waits until every thread has ended and is joined.
+    /// Waits until every thread has ended and is joined; but not for ever, since one that does not end must not keep the
+    /// process from ending. Only our own bug can leave one behind.
     fn drop(&mut self) {
         // The joiner's thread ends only here, so the note reaches it.
         let _ = self.notes.send(Note::Close);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+        match self.joined.recv_timeout(JOIN_TIMEOUT) {
+            Err(RecvTimeoutError::Timeout) => log::error!("threads were left behind: they did not end in time"),
+            // Nothing is ever sent: the sending end goes with the thread.
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => {
+                if let Some(thread) = self.thread.take() {
+                    let _ = thread.join();
+                }
+            }
         }
     }
 }

@@ -5,13 +5,12 @@
 //! the protobuf library, and because the server's side of a stream sends [`Frame`]s, which none could know.
 
 pub mod event;
+pub mod answer;
 
 use std::io::Read;
 
 use grpcio::{GrpcSlice, Marshaller, Method, MethodType};
 use protobuf::Message as _;
-
-use crate::names::{Body, UserName};
 
 /// The messages of `proto/chatserver/chat.proto`.
 pub mod tutorial {
@@ -39,8 +38,14 @@ pub const CHAT_SERVER: Method<v1::ChatRequest, Frame> = duplex(CHAT, FRAMES);
 
 pub const POST_MESSAGE: Method<v1::PostMessageRequest, v1::PostMessageResponse> =
     unary("/hubbub.v1.ChatService/PostMessage");
-pub const LIST_MESSAGES: Method<v1::ListMessagesRequest, v1::ListMessagesResponse> =
-    unary("/hubbub.v1.ChatService/ListMessages");
+const LIST_MESSAGES_NAME: &str = "/hubbub.v1.ChatService/ListMessages";
+
+pub const LIST_MESSAGES: Method<v1::ListMessagesRequest, v1::ListMessagesResponse> = unary(LIST_MESSAGES_NAME);
+
+/// `ListMessages` as the server serves it: its response holds events as the log has them.
+pub const LIST_MESSAGES_SERVER: Method<v1::ListMessagesRequest, Frame> =
+    Method { ty: MethodType::Unary, name: LIST_MESSAGES_NAME, req_mar: protobuf(), resp_mar: FRAMES };
+
 pub const LIST_ROOMS: Method<v1::ListRoomsRequest, v1::ListRoomsResponse> = unary("/hubbub.v1.ChatService/ListRooms");
 pub const LIST_MEMBERS: Method<v1::ListMembersRequest, v1::ListMembersResponse> =
     unary("/hubbub.v1.ChatService/ListMembers");
@@ -110,8 +115,8 @@ impl Frame {
 }
 
 /// Encodes what a client of the tutorial's contract receives.
-pub fn encode_from_server(name: UserName, body: Body) -> Frame {
-    let message = tutorial::FromServer { name: name.into(), body: body.into(), ..Default::default() };
+pub fn encode_from_server(name: &str, body: &str) -> Frame {
+    let message = tutorial::FromServer { name: name.to_owned(), body: body.to_owned(), ..Default::default() };
     // Invariant: writing into a vector can't fail, and both fields are bounded far below protobuf's 2 GiB.
     let bytes = message.write_to_bytes().expect("encoding into memory succeeds");
     Frame::new(bytes)
@@ -123,7 +128,7 @@ mod tests {
 
     #[test]
     fn a_frame_decodes_to_what_was_encoded() {
-        let frame = encode_from_server(UserName::new("ann").unwrap(), Body::new("hello").unwrap());
+        let frame = encode_from_server("ann", "hello");
         let message = tutorial::FromServer::parse_from_bytes(frame.as_slice()).unwrap();
         assert_eq!((message.name.as_str(), message.body.as_str()), ("ann", "hello"));
     }

@@ -1,15 +1,21 @@
 //! The server's main: reads the arguments, serves until a signal, drains.
 
+use std::num::NonZeroU64;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser;
 use hubbub::address::{Address, InvalidPort};
+use hubbub::client::switch;
 use hubbub::limits;
-use hubbub::server::{Server, ServerConfig};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use hubbub::server::log::Retention;
+use hubbub::server::log::sqlite::Sync;
+use hubbub::server::{DEFAULT_DATA, Server, ServerConfig, Storage};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 /// The chat server.
@@ -19,11 +25,35 @@ struct Args {
     #[arg(long, value_name = "ADDR", env = "HUBBUB_LISTEN", hide_env = true, value_delimiter = ',', help = LISTEN_HELP)]
     listen: Vec<Address>,
 
+    /// Where to keep what was said; made where there is none
+    #[arg(long, value_name = "DIR", env = "HUBBUB_DATA", hide_env = true, default_value = DEFAULT_DATA)]
+    data: PathBuf,
+
+    /// Keep what was said in memory only, until the server ends
+    #[arg(long, env = "HUBBUB_EPHEMERAL", hide_env = true, value_parser = switch)]
+    ephemeral: bool,
+
+    /// When a message counts as stored: "full" once the disk has it, "os" once the system has it
+    #[arg(long, value_name = "SYNC", env = "HUBBUB_SYNC", hide_env = true, default_value = "full", value_parser = sync)]
+    sync: Sync,
+
+    /// The data is an older backup: tell clients which messages they have seen are lost. For the first start only
+    #[arg(long, env = "HUBBUB_RESTORED", hide_env = true, value_parser = switch, conflicts_with = "ephemeral")]
+    restored: bool,
+
+    /// Keep each message for so long, such as 90d or 12h [default: for ever]
+    #[arg(long, value_name = "TIME", env = "HUBBUB_RETAIN_FOR", hide_env = true, value_parser = retain_for)]
+    retain_for: Option<Duration>,
+
+    /// Keep the newest so many messages of each room [default: all]
+    #[arg(long, value_name = "N", env = "HUBBUB_RETAIN_EVENTS", hide_env = true)]
+    retain_events: Option<NonZeroU64>,
+
     /// How many clients to serve at once; each takes two threads
     #[arg(long, value_name = "N", env = "HUBBUB_CLIENTS_MAX", hide_env = true, default_value_t = limits::CLIENTS_MAX)]
     clients_max: usize,
 
-    /// How many bytes of events to keep in memory; slow readers find there what they have not read yet
+    /// How many bytes of messages an ephemeral server keeps in all
     #[arg(long, value_name = "BYTES", env = "HUBBUB_LOG_BYTES_MAX", hide_env = true, default_value_t = limits::MEMORY_LOG_BYTES_MAX)]
     log_bytes_max: usize,
 }
@@ -37,10 +67,12 @@ const LISTEN_HELP: &str = "HOST:PORT, [IPV6]:PORT or unix:PATH; may be given sev
 const EXAMPLES: &str = "\
 Examples:
   hubbub-server                                        serve this machine on port 5000
-  hubbub-server --listen 0.0.0.0:5000                  serve everybody who can reach it
+  hubbub-server --listen 0.0.0.0:5000 --data /var/lib/hubbub
   hubbub-server --listen unix:/run/hubbub.sock         serve a Unix socket
+  hubbub-server --retain-for 90d --retain-events 1000000
+  hubbub-server --ephemeral                            keep nothing
 
-Every flag has a variable: HUBBUB_LISTEN, HUBBUB_CLIENTS_MAX, HUBBUB_LOG_BYTES_MAX. RUST_LOG sets what is logged.
+Every flag has a variable, such as HUBBUB_LISTEN or HUBBUB_EPHEMERAL=1. RUST_LOG sets what is logged.
 Ctrl-C drains; a second one exits at once. Exit codes: 0 done, 1 failed, 2 wrong usage.";
 
 fn main() -> ExitCode {
@@ -69,6 +101,8 @@ fn serve(config: &ServerConfig) -> anyhow::Result<()> {
             .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stopping)))
             .context("can't handle signals")?;
     }
+    // A file that may not grow any more is like a full disk, which the server outlives; the system would end it.
+    signal_hook::flag::register(SIGXFSZ, Arc::default()).context("can't handle signals")?;
     let mut signals = Signals::new([SIGINT, SIGTERM]).context("can't handle signals")?;
 
     hubbub::descriptors::allow_many();
@@ -88,10 +122,24 @@ fn serve(config: &ServerConfig) -> anyhow::Result<()> {
 
 fn config(args: Args) -> Result<ServerConfig, InvalidPort> {
     let listen = if args.listen.is_empty() { vec![Address::default_local()?] } else { args.listen };
-    Ok(ServerConfig {
-        listen,
-        clients_max: args.clients_max,
-        memory_log_bytes_max: args.log_bytes_max,
-        ..ServerConfig::default()
-    })
+    let storage = if args.ephemeral {
+        Storage::Memory { bytes_max: args.log_bytes_max }
+    } else {
+        Storage::Folder { path: args.data, sync: args.sync, restored: args.restored }
+    };
+    let retention = Retention { time: args.retain_for, messages: args.retain_events.map(NonZeroU64::get) };
+    Ok(ServerConfig { listen, clients_max: args.clients_max, storage, retention, ..ServerConfig::default() })
+}
+
+fn sync(text: &str) -> Result<Sync, String> {
+    match text {
+        "full" => Ok(Sync::Full),
+        "os" => Ok(Sync::Os),
+        _ => Err("give \"full\" or \"os\"".to_owned()),
+    }
+}
+
+fn retain_for(text: &str) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text).map_err(|_| "give a number and a unit, such as 90d, 12h or 30m")?;
+    if time.is_zero() { Err("give more than 0, or leave it out to keep all".to_owned()) } else { Ok(time) }
 }

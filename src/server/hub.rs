@@ -9,39 +9,41 @@ use crossbeam_channel::Sender;
 use parking_lot::Mutex;
 
 use super::clients::{Client, Clients};
-use super::log::Post;
-use super::room::followers::Membership;
-use super::room::{Room, Rooms};
+use super::log::Log;
+use super::log::writer::Order;
+use super::room::Rooms;
 use super::session::close::CloseReason;
-use super::session::outlet::FrameSink;
-use super::session::receive::{self, Source};
+use super::session::outlet::{FrameSink, Reader};
+use super::session::receive::{Stopper, Talk};
 use super::session::{Session, send};
-use crate::names::{ClientId, RoomName};
+use crate::names::ClientId;
 use crate::threads::{self, Prepared, Spawner};
 
 pub struct Hub {
     pub clients: Clients,
-    rooms: Arc<Rooms>,
+    pub rooms: Arc<Rooms>,
+    pub log: Arc<dyn Log>,
     clients_max: usize,
     /// How many streams were refused since that was last logged.
     refused: AtomicU64,
     spawner: Spawner,
     // lock order: 1. `None` once a drain has begun: nothing more is accepted.
-    posts: Mutex<Option<Sender<Post>>>,
+    orders: Mutex<Option<Sender<Order>>>,
 }
 
 /// A stream as the transport hands it over.
 pub struct Stream {
     pub sink: Box<dyn FrameSink>,
-    pub source: Box<dyn Source>,
-    /// Which poller serves it.
-    pub poller: usize,
+    pub reader: Box<dyn Reader>,
+    pub stop_receiving: Stopper,
 }
 
-/// What reads from a stream: a thread that gives the stream's source back, or none.
+/// What receives from a stream: a thread that gives the talk back when it has ended, or none.
 enum Receiving {
-    Thread(JoinHandle<Option<Box<dyn Source>>>),
-    NotStarted(Box<dyn Source>),
+    Thread(JoinHandle<Option<Box<dyn Talk>>>),
+    NotStarted(Box<dyn Talk>),
+    /// A drain had begun.
+    Nothing,
 }
 
 /// Room for one more client: its id, and its send thread.
@@ -51,9 +53,15 @@ pub struct Seat {
 }
 
 impl Hub {
-    pub fn new(rooms: Arc<Rooms>, clients_max: usize, spawner: Spawner, posts: Sender<Post>) -> Self {
+    pub fn new(
+        rooms: Arc<Rooms>,
+        log: Arc<dyn Log>,
+        clients_max: usize,
+        spawner: Spawner,
+        orders: Sender<Order>,
+    ) -> Self {
         let (clients, refused) = (Clients::default(), AtomicU64::new(0));
-        Self { clients, rooms, clients_max, refused, spawner, posts: Mutex::new(Some(posts)) }
+        Self { clients, rooms, log, clients_max, refused, spawner, orders: Mutex::new(Some(orders)) }
     }
 
     /// Finds room for one more client, or says why there is none.
@@ -67,7 +75,7 @@ impl Hub {
     }
 
     fn find_seat(&self) -> Result<Seat, CloseReason> {
-        if self.posts.lock().is_none() {
+        if self.orders().is_none() {
             return Err(CloseReason::Draining { until: Instant::now() });
         }
         if self.clients.count() >= self.clients_max {
@@ -78,25 +86,40 @@ impl Hub {
         Ok(Seat { id, send_thread: send_thread.map_err(|error| CloseReason::NoThread(error.to_string()))? })
     }
 
-    /// Begins a session that follows the room from now on. Returns at once; the session's threads take it from here.
-    pub fn begin(self: &Arc<Self>, seat: Seat, room: &RoomName, stream: Stream) {
+    /// Where posts go; nowhere once a drain has begun.
+    pub fn orders(&self) -> Option<Sender<Order>> {
+        self.orders.lock().clone()
+    }
+
+    /// Begins a session. Returns at once; the session's threads take it from here. `talk` makes its receiving side, on its
+    /// send thread.
+    pub fn begin<T: Talk + 'static>(
+        self: &Arc<Self>,
+        seat: Seat,
+        stream: Stream,
+        talk: impl FnOnce(Arc<Session>) -> T + Send + 'static,
+    ) {
         let Seat { id, send_thread } = seat;
-        let Stream { sink, source, poller } = stream;
-        let room = self.rooms.open(room);
-        let (session, turns) = Session::new(id, sink, room.cursor_at_head(id));
-        let client = Client { session: Arc::clone(&session), stop_receiving: source.stopper() };
-        let stop_receiving = Arc::clone(&client.stop_receiving);
+        let Stream { sink, reader, stop_receiving } = stream;
+        let (session, turns) = Session::new(id, sink, reader);
+        let client = Client { session: Arc::clone(&session), stop_receiving: Arc::clone(&stop_receiving) };
         self.clients.insert(client);
         // After the insertion: either a drain finds the client in the map, or the client finds that one has begun.
-        let posts = self.posts.lock().clone();
-        let membership = room.follow(poller, Arc::clone(&session) as _);
+        let orders = self.orders();
 
         let hub = Arc::clone(self);
         send_thread.run(move || {
             // Dropped last, and after a panic too.
-            let leaving = Leaving { hub, session, room, poller, membership: Some(membership) };
-            let receiving = leaving.hub.start_receiving(&leaving.session, &leaving.room, source, posts);
-            send::run(&leaving.session, &turns);
+            let leaving = Leaving { hub, session };
+            let session = &leaving.session;
+            let receiving = match orders {
+                Some(orders) => start_receiving(session, Box::new(talk(Arc::clone(session))), orders),
+                None => {
+                    session.close(CloseReason::Draining { until: Instant::now() });
+                    Receiving::Nothing
+                }
+            };
+            send::run(session, &turns);
             stop_receiving();
             receiving.end();
             leaving.hub.log_refusals();
@@ -105,8 +128,8 @@ impl Hub {
 
     /// Stops accepting: neither clients nor posts. What was accepted goes on to the log writer, which ends after it.
     pub fn stop_accepting(&self) {
-        let posts = self.posts.lock().take();
-        drop(posts);
+        let orders = self.orders.lock().take();
+        drop(orders);
         self.clients.stop_receiving();
     }
 
@@ -117,37 +140,30 @@ impl Hub {
             count => log::warn!("{count} streams were refused: the server is full, draining, or out of threads"),
         }
     }
+}
 
-    fn start_receiving(
-        &self,
-        session: &Arc<Session>,
-        room: &Arc<Room>,
-        source: Box<dyn Source>,
-        posts: Option<Sender<Post>>,
-    ) -> Receiving {
-        let Some(posts) = posts else {
-            session.close(CloseReason::Draining { until: Instant::now() });
-            return Receiving::NotStarted(source);
-        };
-        match threads::prepare(&format!("recv-{}", session.id())) {
-            Ok(thread) => {
-                let (session, room) = (Arc::clone(session), room.name().clone());
-                Receiving::Thread(thread.run(move || receive::run(source, &session, &room, &posts)))
-            }
-            Err(error) => {
-                session.close(CloseReason::NoThread(error.to_string()));
-                Receiving::NotStarted(source)
-            }
+fn start_receiving(session: &Arc<Session>, mut talk: Box<dyn Talk>, orders: Sender<Order>) -> Receiving {
+    match threads::prepare(&format!("recv-{}", session.id())) {
+        Ok(thread) => Receiving::Thread(thread.run(move || {
+            talk.run(&orders);
+            // The log writer waits for the end of all of these; the talk itself lasts as long as the stream.
+            drop(orders);
+            talk
+        })),
+        Err(error) => {
+            session.close(CloseReason::NoThread(error.to_string()));
+            Receiving::NotStarted(talk)
         }
     }
 }
 
 impl Receiving {
-    /// Waits for the receive thread, which has been stopped, and drops the source: what is left of the call ends.
+    /// Waits for the receive thread, which has been stopped, and drops the talk: what is left of the call ends.
     fn end(self) {
         match self {
             Self::Thread(thread) => drop(thread.join()),
-            Self::NotStarted(source) => drop(source),
+            Self::NotStarted(talk) => drop(talk),
+            Self::Nothing => {}
         }
     }
 }
@@ -156,16 +172,10 @@ impl Receiving {
 struct Leaving {
     hub: Arc<Hub>,
     session: Arc<Session>,
-    room: Arc<Room>,
-    poller: usize,
-    membership: Option<Membership>,
 }
 
 impl Drop for Leaving {
     fn drop(&mut self) {
-        if let Some(membership) = self.membership.take() {
-            self.room.unfollow(self.poller, membership);
-        }
         self.session.abandon();
         self.hub.clients.remove(self.session.id());
     }

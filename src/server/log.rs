@@ -1,101 +1,142 @@
-//! The log: what was said in each room, in order, each event once.
+//! The log: what was said in each room, in order, each message once.
 //!
-//! The log gives every event its place in its room (`seq`) and hands the events that were committed together out as one
-//! [`Segment`]. A room gets segments only from the writer's publish callback, never from the one who posted.
+//! The log gives every message its place in its room (`seq`), encodes it once, and hands the messages that were committed
+//! together out as one [`Segment`], whose bytes are what is stored and what is sent. A room gets segments only from the
+//! writer's publish callback, never from the one who posted.
+//!
+//! A log has two sides. The [`Appender`] belongs to the log writer's thread alone. The [`Log`] is shared by all who read,
+//! and never waits for the appender.
 
+pub mod segment;
+pub mod batch;
+pub mod retention;
 pub mod memory;
+pub mod sqlite;
 pub mod writer;
+#[cfg(test)]
+pub(crate) mod contract;
 
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
-use crate::names::{ClientId, RoomName, Seq};
-use crate::wire::Frame;
+use thiserror::Error;
 
-/// What a client wants appended to a room.
-#[derive(Debug)]
+pub use self::segment::Segment;
+use crate::names::{Epoch, MessageId, RoomId, RoomName, Seq, UserName};
+
+/// What somebody wants said in a room.
+#[derive(Clone, Debug)]
 pub struct Post {
     pub room: RoomName,
-    pub event: Event,
+    pub sender: UserName,
+    pub id: MessageId,
+    /// Whether the sender has chosen the id, and so may post the message again. Those that the server makes are unique.
+    pub id_chosen: bool,
+    /// The encoded content, made by [`crate::wire::event::content`]. It holds the id and the sender too.
+    pub content: Vec<u8>,
 }
 
-/// One entry of a room's log, encoded once for all who will receive it.
-#[derive(Clone, Debug)]
-pub struct Event {
-    /// The client that posted it.
-    pub sender: ClientId,
-    /// The encoded gRPC message that carries it.
-    pub frame: Frame,
+/// What the log knows of a room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoomState {
+    pub id: RoomId,
+    pub name: RoomName,
+    pub epoch: Epoch,
+    /// The first seq that was given in this epoch, or in an earlier one but the first: what the first one had given from
+    /// there on is lost.
+    pub epoch_first: Seq,
+    /// The newest message; [`Seq::ZERO`] before the first.
+    pub head: Seq,
+    /// The oldest message that is kept; one above the head if none is.
+    pub oldest: Seq,
 }
 
-impl Event {
-    /// What keeping the event costs in memory, in bytes: its frame, and about 128 bytes for what is around it.
-    fn bytes(&self) -> usize {
-        self.frame.len() + 128
-    }
+/// What became of a post.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Appended {
+    /// It is stored, in this place.
+    New(RoomId, Seq),
+    /// It had been stored before, in this place.
+    Before(RoomId, Seq),
 }
 
-/// The run of events of one room that were committed together. Never empty, never changed.
+/// What an append has done.
 #[derive(Debug)]
-pub struct Segment {
-    room: RoomName,
-    first: Seq,
-    // Invariant: not empty.
-    events: Box<[Event]>,
-    bytes: usize,
-}
-
-impl Segment {
-    pub fn new(room: RoomName, first: Seq, events: Vec<Event>) -> Self {
-        assert!(!events.is_empty(), "a segment has at least one event");
-        let bytes = events.iter().map(Event::bytes).sum();
-        Self { room, first, events: events.into_boxed_slice(), bytes }
-    }
-
-    pub fn room(&self) -> &RoomName {
-        &self.room
-    }
-
-    pub fn first(&self) -> Seq {
-        self.first
-    }
-
-    pub fn last(&self) -> Seq {
-        Seq(self.first.0 + self.events.len() as u64 - 1)
-    }
-
-    /// What keeping the segment costs in memory, in bytes.
-    pub fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    /// The event at `seq`, where this segment has it.
-    pub fn event(&self, seq: Seq) -> Option<&Event> {
-        let index = seq.0.checked_sub(self.first.0)?;
-        self.events.get(index as usize)
-    }
+pub struct Batch {
+    /// One for each room that got anything.
+    pub segments: Vec<Arc<Segment>>,
+    /// What became of each post, in the order of the posts. A post whose own room can't be had is refused by itself.
+    pub outcomes: Vec<Result<Appended, LogError>>,
 }
 
 /// What a read of the log found.
 #[derive(Debug)]
 pub enum Page {
-    /// Segments in order, the first of which holds the event asked for. Empty where the log has none yet.
+    /// Segments in order, the first of which holds the message asked for. Empty where the log has none yet.
     Segments(Vec<Arc<Segment>>),
-    /// The event asked for is gone: the oldest that is kept is this one.
+    /// The message asked for is gone: the oldest that is kept is this one, or will be.
     Trimmed { oldest: Seq },
 }
 
-/// Where events are kept. One thread appends; any number read.
+/// Why the log can't do what it should.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum LogError {
+    /// It may work again later: the disk is full, or failing.
+    #[error("{0}")]
+    Unavailable(String),
+    /// What is stored can't be read.
+    #[error("{0}")]
+    Damaged(String),
+    #[error("the server has as many rooms as it may have ({0}): use one of those, or tell whoever runs it")]
+    TooManyRooms(usize),
+}
+
+/// How much of each room's history is kept. What is older is trimmed, a whole segment at a time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retention {
+    /// Messages older than this may be trimmed. `None` keeps them however old they are.
+    pub time: Option<Duration>,
+    /// Messages beyond the newest so many of their room may be trimmed. `None` keeps them however many there are.
+    pub messages: Option<u64>,
+}
+
+/// Both sides of a log.
+pub type Sides = (Box<dyn Appender>, Arc<dyn Log>);
+
+/// The side of a log that appends. It belongs to one thread.
 ///
-/// 1. `append` MUST give each event the next seq of its room: dense, from 1.
-/// 2. What `append` has returned MUST be found by every later `read`, until it is trimmed from the old end.
-/// 3. `read` MUST NOT wait for an `append`'s disk writes.
+/// 1. `append` MUST give each new message the next seq of its room: dense, from 1; and a time that never falls within a
+///    room.
+/// 2. `append` MUST NOT store a message whose id was chosen, and is stored already with the same room and sender: it
+///    returns that one's place. That holds within a batch too, and as long as the message is kept.
+/// 3. What `append` and `open` have returned MUST be durable, and MUST be found by every later call of [`Log`], until it is
+///    trimmed from the old end.
+/// 4. After an error nothing of the call MUST be found, and the next call MUST be tried afresh.
+/// 5. What is wrong with one room MUST NOT keep posts from others.
+pub trait Appender: Send {
+    /// The room of that name. It comes into being if there is none.
+    fn open(&mut self, name: &RoomName) -> Result<RoomState, LogError>;
+
+    /// Appends the posts in their order. Their rooms come into being if they are not there.
+    fn append(&mut self, posts: &[Post], now: SystemTime) -> Result<Batch, LogError>;
+
+    /// Does a step of what retention asks for: at most a few milliseconds of work. Returns when there may be more to do:
+    /// now, or later, or not until something was appended (`None`).
+    fn trim(&mut self, now: SystemTime) -> Result<Option<SystemTime>, LogError>;
+}
+
+/// The side of a log that reads. Any number of threads may; how many do at once is the log's to bound.
+///
+/// No call MUST wait for an append. Those that say so read a disk, and MUST NOT be called on a poller.
 pub trait Log: Send + Sync {
-    /// Appends the posts in their order, and returns them as segments, one for each room that got any.
-    fn append(&self, posts: Vec<Post>) -> Vec<Arc<Segment>>;
+    /// Reads a room from a seq on: whole segments, until they make up `bytes_max`, but at least one. Small neighbours may
+    /// come as one segment. May read a disk.
+    fn read(&self, room: RoomId, from: Seq, bytes_max: usize) -> Result<Page, LogError>;
 
-    /// Reads events of the room from `from` on: whole segments, until they make up `bytes_max`, but at least one.
-    fn read(&self, room: &RoomName, from: Seq, bytes_max: usize) -> Page;
+    /// The room of that name, if there is one. May read a disk.
+    fn find(&self, name: &RoomName) -> Result<Option<RoomState>, LogError>;
 
-    /// The seq of the room's newest event; [`Seq::ZERO`] where it has none.
-    fn head(&self, room: &RoomName) -> Seq;
+    /// Rooms in the order of their names' bytes, from the one that follows this name; at most so many. May read a disk.
+    fn rooms(&self, after: Option<&RoomName>, max: usize) -> Result<Vec<RoomState>, LogError>;
 }

@@ -1,6 +1,9 @@
 //! A room: the newest end of its log in memory, and who follows it.
 //!
-//! A commit goes into the [`tail`]; the [`fanout`] then tells every follower, each of which reads from its own [`cursor`]. Nothing is queued for anyone: a follower that misses a call finds everything at its next look.
+//! A commit goes into the [`tail`]; the [`fanout`] then tells every follower, each of which reads from its own
+//! [`cursor`]. Nothing is queued for anyone: a follower that misses a call finds everything at its next look.
+//!
+//! A room is open while anybody holds it. The log writer alone opens rooms.
 
 pub mod cursor;
 pub mod fanout;
@@ -8,19 +11,20 @@ pub mod followers;
 pub mod tail;
 
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 
-use self::cursor::Cursor;
 use self::followers::{Follower, Followers, Membership};
-use self::tail::Tail;
-use super::log::{Log, Page, Segment};
+use self::tail::{Find, Tail, Tails};
+use super::log::{Log, LogError, Page, RoomState, Segment};
 use super::session::baton::Baton;
-use crate::limits::TAIL_BYTES_MAX;
-use crate::names::{ClientId, RoomName, Seq};
+use crate::limits::{TAIL_BYTES_MAX, TAILS_BYTES_MAX};
+use crate::names::{RoomId, RoomName, Seq};
 
 pub struct Room {
+    id: RoomId,
     name: RoomName,
     log: Arc<dyn Log>,
     // lock order: 2 (a leaf, held for a look or a push)
@@ -37,20 +41,36 @@ struct Share {
 }
 
 impl Room {
-    /// The room with what its log holds already, a tail of at most that size, and followers on so many pollers.
-    pub fn new(name: RoomName, log: Arc<dyn Log>, tail_bytes_max: usize, pollers: usize) -> Self {
-        let tail = RwLock::new(Tail::new(log.head(&name), tail_bytes_max));
-        Self { name, log, tail, shares: (0..pollers).map(|_| Share::new()).collect() }
+    /// The room as the log has it, with a tail of at most that size among those of all rooms, and followers on so many
+    /// pollers.
+    pub fn new(state: RoomState, log: Arc<dyn Log>, tail_bytes_max: usize, tails: Arc<Tails>, pollers: usize) -> Self {
+        let RoomState { id, name, head, .. } = state;
+        let tail = RwLock::new(Tail::new(head, tail_bytes_max, tails));
+        Self { id, name, log, tail, shares: (0..pollers).map(|_| Share::new()).collect() }
+    }
+
+    pub fn id(&self) -> RoomId {
+        self.id
     }
 
     pub fn name(&self) -> &RoomName {
         &self.name
     }
 
-    /// A cursor that starts at the head: it reads what is committed from now on, without what `own` posts.
-    pub fn cursor_at_head(self: &Arc<Self>, own: ClientId) -> Cursor {
-        let head = self.tail.read().head();
-        Cursor::new(Arc::clone(self), own, head.next())
+    /// The newest message that is published.
+    pub fn head(&self) -> Seq {
+        self.tail.read().head()
+    }
+
+    /// What the log has of the room. May read a disk.
+    pub fn stored(&self) -> Result<RoomState, LogError> {
+        let missing = || LogError::Damaged(format!("room {} is missing in the log", self.name));
+        self.log.find(&self.name)?.ok_or_else(missing)
+    }
+
+    /// Where that message stands as seen from the tail.
+    fn find(&self, seq: Seq) -> Find {
+        self.tail.read().find(seq)
     }
 
     /// Adds a follower that this poller serves. It MUST look at its cursor once after this, for what was committed
@@ -61,6 +81,16 @@ impl Room {
 
     pub fn unfollow(&self, poller: usize, membership: Membership) {
         self.shares[poller].followers.remove(membership);
+    }
+
+    /// How many follow the room.
+    pub fn follower_count(&self) -> usize {
+        self.shares.iter().map(|share| share.followers.count()).sum()
+    }
+
+    /// Those who follow the room.
+    pub fn followers(&self) -> impl Iterator<Item = Arc<dyn Follower>> {
+        self.shares.iter().flat_map(|share| share.followers.all())
     }
 
     /// Makes a commit visible. A room that was opened between a commit and its publishing has it already.
@@ -91,8 +121,8 @@ impl Room {
     }
 
     /// Reads from the log what is older than the tail. Blocks; for send threads only.
-    pub fn read_log(&self, from: Seq, bytes_max: usize) -> Page {
-        self.log.read(&self.name, from, bytes_max)
+    fn read_log(&self, from: Seq, bytes_max: usize) -> Result<Page, LogError> {
+        self.log.read(self.id, from, bytes_max)
     }
 }
 
@@ -105,25 +135,91 @@ impl Share {
 /// The rooms that are open.
 pub struct Rooms {
     log: Arc<dyn Log>,
+    tails: Arc<Tails>,
     pollers: usize,
     // lock order: 1
-    open: Mutex<HashMap<RoomName, Arc<Room>>>,
+    open: Mutex<Open>,
+}
+
+#[derive(Default)]
+struct Open {
+    by_name: HashMap<RoomName, Held>,
+    by_id: HashMap<RoomId, Arc<Room>>,
+}
+
+struct Held {
+    room: Arc<Room>,
+    // Invariant: not 0.
+    holds: usize,
+}
+
+/// Keeps a room open.
+pub struct Hold {
+    rooms: Arc<Rooms>,
+    room: Arc<Room>,
 }
 
 impl Rooms {
     pub fn new(log: Arc<dyn Log>, pollers: usize) -> Self {
-        Self { log, pollers, open: Mutex::default() }
+        Self { log, tails: Arc::new(Tails::new(TAILS_BYTES_MAX)), pollers, open: Mutex::default() }
     }
 
-    /// The room of that name, if it is open. One that is not has nobody in it.
-    pub fn get(&self, name: &RoomName) -> Option<Arc<Room>> {
-        self.open.lock().get(name).cloned()
-    }
-
-    /// The room of that name, which comes into being when it is first asked for.
-    pub fn open(&self, name: &RoomName) -> Arc<Room> {
+    /// The room of that name, if it is open.
+    pub fn get(self: &Arc<Self>, name: &RoomName) -> Option<Hold> {
         let mut open = self.open.lock();
-        let make = || Arc::new(Room::new(name.clone(), Arc::clone(&self.log), TAIL_BYTES_MAX, self.pollers));
-        Arc::clone(open.entry(name.clone()).or_insert_with(make))
+        let held = open.by_name.get_mut(name)?;
+        held.holds += 1;
+        Some(Hold { rooms: Arc::clone(self), room: Arc::clone(&held.room) })
+    }
+
+    /// Opens a room as the log has it. For the log writer, which alone knows that nothing is committed meanwhile.
+    pub fn insert(self: &Arc<Self>, state: RoomState) -> Hold {
+        let (log, tails) = (Arc::clone(&self.log), Arc::clone(&self.tails));
+        let room = Arc::new(Room::new(state, log, TAIL_BYTES_MAX, tails, self.pollers));
+        let mut open = self.open.lock();
+        open.by_id.insert(room.id, Arc::clone(&room));
+        let before = open.by_name.insert(room.name.clone(), Held { room: Arc::clone(&room), holds: 1 });
+        assert!(before.is_none(), "a room is opened once");
+        Hold { rooms: Arc::clone(self), room }
+    }
+
+    /// The room of that id, if it is open. One that is not has nobody in it.
+    fn published(&self, id: RoomId) -> Option<Arc<Room>> {
+        self.open.lock().by_id.get(&id).cloned()
+    }
+
+    /// How many follow the room of that name.
+    pub fn follower_count(&self, name: &RoomName) -> usize {
+        let room = self.open.lock().by_name.get(name).map(|held| Arc::clone(&held.room));
+        room.map_or(0, |room| room.follower_count())
+    }
+}
+
+impl Clone for Hold {
+    fn clone(&self) -> Self {
+        // Invariant: a room stays in the map while anybody holds it.
+        self.rooms.get(&self.room.name).expect("a held room is open")
+    }
+}
+
+impl Deref for Hold {
+    type Target = Arc<Room>;
+
+    fn deref(&self) -> &Arc<Room> {
+        &self.room
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        let mut open = self.rooms.open.lock();
+        if let Some(held) = open.by_name.get_mut(&self.room.name) {
+            held.holds -= 1;
+            if held.holds == 0 {
+                open.by_name.remove(&self.room.name);
+                open.by_id.remove(&self.room.id);
+            }
+        }
+        // The room itself, which may hold a megabyte, goes with `self`, after the lock.
     }
 }

@@ -5,4 +5,8 @@
 
 pub mod pollers;
 pub mod status;
+pub mod stream;
 pub mod tutorial;
+pub mod chat;
+pub mod unary;
+pub mod queries;

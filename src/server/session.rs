@@ -1,14 +1,14 @@
 //! A session: the server's side of one stream.
 //!
-//! Two threads serve it. The receive thread ([`receive`]) takes what the client sends and hands posts to the log
-//! writer. The send thread ([`send`]) owns all that may block on the way out: it reads the log for a cursor that lags,
-//! and ends the stream. What need not block does not wait for it: whoever learns that there is something to write (the
-//! fan-out, of a commit; the transport, of the end of a write) takes the session's [`baton`] and drives the [`outlet`]
-//! on the spot.
+//! Two threads serve it. The receive thread takes what the client sends and hands posts to the log writer ([`receive`];
+//! for each contract in its own way, [`tutorial`] and [`chat`]). The send thread ([`send`]) owns all that may block on the
+//! way out: it reads the log for a cursor that lags, and ends the stream. What need not block does not wait for it:
+//! whoever learns that there is something to write (the fan-out, of a commit; the transport, of the end of a write) takes
+//! the session's [`baton`] and drives the [`outlet`] on the spot.
 //!
 //! | call | by whoever | does |
 //! | --- | --- | --- |
-//! | `published`, `wake`, `close` | has a reason to look | takes the baton, and with it drives |
+//! | `look_again`, `wake`, `close` | has a reason to look | takes the baton, and with it drives |
 //! | `drive` | got the baton | pumps, and gives the baton back, or on to the send thread |
 //! | `pump` | holds the baton | writes what can be written without waiting |
 //! | `turn` | is the send thread, with the baton | reads the log or ends the stream where needed, and pumps |
@@ -18,6 +18,8 @@ pub mod close;
 pub mod outlet;
 pub mod receive;
 pub mod send;
+pub mod tutorial;
+pub mod chat;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,10 +30,8 @@ use parking_lot::Mutex;
 
 use self::baton::Baton;
 use self::close::{CloseReason, Closing};
-use self::outlet::{FrameSink, Outlet, Pumped};
+use self::outlet::{FrameSink, Outlet, Pumped, Reader};
 use crate::names::ClientId;
-use crate::server::room::cursor::Cursor;
-use crate::server::room::followers::Follower;
 
 /// How many frames a thread that is not the session's own writes before it leaves the rest to the send thread.
 const BORROWED_FRAMES_MAX: usize = 16;
@@ -56,9 +56,9 @@ impl Session {
     /// A session whose baton is held: by the send thread, which begins with a turn of its own.
     ///
     /// Returns with it the receiving end for the send thread.
-    pub fn new(id: ClientId, sink: Box<dyn FrameSink>, cursor: Cursor) -> (Arc<Self>, Receiver<Turn>) {
+    pub fn new(id: ClientId, sink: Box<dyn FrameSink>, reader: Box<dyn Reader>) -> (Arc<Self>, Receiver<Turn>) {
         let (to_send_thread, turns) = bounded(1);
-        let outlet = Mutex::new(Some(Outlet::new(sink, cursor)));
+        let outlet = Mutex::new(Some(Outlet::new(sink, reader)));
         let session = Self {
             id,
             baton: Baton::held(),
@@ -72,6 +72,13 @@ impl Session {
 
     pub fn id(&self) -> ClientId {
         self.id
+    }
+
+    /// There is something new for the reader.
+    pub fn look_again(self: &Arc<Self>) {
+        if self.baton.published() {
+            self.drive();
+        }
     }
 
     /// Asks the session to end. The first reason stands; the send thread carries it out.
@@ -115,14 +122,6 @@ impl Session {
             if given_back {
                 return pumped;
             }
-        }
-    }
-}
-
-impl Follower for Session {
-    fn published(self: Arc<Self>) {
-        if self.baton.published() {
-            self.drive();
         }
     }
 }

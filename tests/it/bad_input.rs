@@ -7,7 +7,7 @@ use hubbub::server::{Server, ServerConfig, StartError};
 use super::support::chatter::{Chatter, environment};
 use super::support::process;
 use super::support::raw::{Raw, encode};
-use super::support::{start, start_with, target, wait_for_clients};
+use super::support::{ephemeral, start, start_with, target, wait_for_clients};
 
 /// How the trailers say which status it is.
 const INVALID_ARGUMENT: &str = "grpc-status\u{1}3";
@@ -100,7 +100,7 @@ fn a_client_that_compresses() {
 
 #[test]
 fn one_client_too_many() {
-    let server = start_with(ServerConfig { clients_max: 1, ..Default::default() });
+    let server = start_with(ServerConfig { clients_max: 1, ..ephemeral() });
     let environment = environment();
     let first = Chatter::join(&environment, &target(&server), "first");
     wait_for_clients(&server, 1);
@@ -119,7 +119,7 @@ fn one_client_too_many() {
 fn a_port_in_use() {
     let server = start();
     let taken = server.addresses()[0].clone();
-    let config = ServerConfig { listen: vec!["127.0.0.1:0".parse().unwrap(), taken.clone()], ..Default::default() };
+    let config = ServerConfig { listen: vec!["127.0.0.1:0".parse().unwrap(), taken.clone()], ..ephemeral() };
     match Server::start(&config) {
         Err(StartError::Taken(address)) => assert_eq!(address, taken),
         other => panic!("the second server has {:?}", other.err()),
@@ -131,14 +131,13 @@ fn a_port_in_use() {
 fn a_port_in_use_behind_a_name() {
     let server = start();
     let hubbub::address::Address::Tcp { port, .. } = server.addresses()[0] else { panic!("a TCP address") };
-    let config = ServerConfig { listen: vec![format!("localhost:{port}").parse().unwrap()], ..Default::default() };
+    let config = ServerConfig { listen: vec![format!("localhost:{port}").parse().unwrap()], ..ephemeral() };
     assert!(matches!(Server::start(&config), Err(StartError::Taken(_))));
 }
 
 #[test]
 fn more_clients_than_the_machine_can_serve() {
-    let config =
-        ServerConfig { listen: vec!["127.0.0.1:0".parse().unwrap()], clients_max: 100_000_000, ..Default::default() };
+    let config = ServerConfig { listen: vec!["127.0.0.1:0".parse().unwrap()], clients_max: 100_000_000, ..ephemeral() };
     let error = Server::start(&config).err().expect("no machine has so many maps").to_string();
     assert!(error.contains("raise vm.max_map_count"), "{error}");
 }
@@ -148,7 +147,7 @@ fn a_socket_in_use_or_left_over_or_no_socket() {
     let folder = std::env::temp_dir().join(format!("hubbub-test-socket-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder");
     let address = |file: &str| format!("unix:{}/{file}", folder.display()).parse().expect("an address");
-    let config = |file: &str| ServerConfig { listen: vec![address(file)], ..Default::default() };
+    let config = |file: &str| ServerConfig { listen: vec![address(file)], ..ephemeral() };
 
     let first = Server::start(&config("socket")).expect("the first server starts");
     assert!(matches!(Server::start(&config("socket")), Err(StartError::Taken(_))));

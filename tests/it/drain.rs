@@ -7,7 +7,7 @@ use hubbub::server::ServerConfig;
 use super::support::chatter::{Chatter, Next, environment};
 use super::support::process::ServerProcess;
 use super::support::raw::{Raw, encode};
-use super::support::{DEADLINE, start, start_with, target, wait_for_clients};
+use super::support::{DEADLINE, ephemeral, start, start_with, target, wait_for_clients};
 
 #[test]
 fn what_was_accepted_reaches_everybody() {
@@ -92,7 +92,7 @@ fn a_reader_slow_to_begin_has_the_whole_time_of_the_drain() {
 
 #[test]
 fn a_reader_that_does_not_read_holds_the_drain_up_for_its_time_only() {
-    let server = start_with(ServerConfig { drain_timeout: Duration::from_millis(200), ..Default::default() });
+    let server = start_with(ServerConfig { drain_timeout: Duration::from_millis(200), ..ephemeral() });
     let environment = environment();
     let mut sender = Chatter::join(&environment, &target(&server), "sender");
     let mut live = Chatter::join(&environment, &target(&server), "live");

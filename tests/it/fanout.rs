@@ -3,7 +3,7 @@
 use std::thread;
 
 use super::support::chatter::{Chatter, Next, environment};
-use super::support::{start, target, wait_for_clients};
+use super::support::{ephemeral, start, target, wait_for_clients};
 
 #[test]
 fn a_message_reaches_everybody_but_its_sender() {
@@ -114,7 +114,7 @@ fn one_address_or_several_lead_to_the_same_room() {
     // The library reads a path as part of a URI, so this one is not to be taken literally.
     let socket = format!("unix:{}/a%41 socket", folder.display());
     let listen = ["127.0.0.1:0", "[::1]:0", &socket].map(|address| address.parse().expect("an address")).to_vec();
-    let config = hubbub::server::ServerConfig { listen, ..Default::default() };
+    let config = hubbub::server::ServerConfig { listen, ..ephemeral() };
     let server = hubbub::server::Server::start(&config).expect("the server starts");
     let environment = environment();
     let mut clients: Vec<_> =

@@ -9,7 +9,7 @@ use hubbub::server::ServerConfig;
 use super::support::chatter::{Chatter, environment};
 use super::support::process::ServerProcess;
 use super::support::raw::{Raw, encode};
-use super::support::{start, start_with, target, wait_for, wait_for_clients};
+use super::support::{ephemeral, start, start_with, target, wait_for, wait_for_clients};
 
 #[test]
 fn those_that_stay_lose_nothing_while_others_come_and_go() {
@@ -136,7 +136,7 @@ fn sockets(server: &ServerProcess) -> usize {
 #[test]
 fn a_client_that_answers_no_ping_is_removed() {
     let (keepalive_time, keepalive_timeout) = (Duration::from_secs(1), Duration::from_secs(2));
-    let server = start_with(ServerConfig { keepalive_time, keepalive_timeout, ..Default::default() });
+    let server = start_with(ServerConfig { keepalive_time, keepalive_timeout, ..ephemeral() });
     let environment = environment();
     let mut alive = Chatter::join(&environment, &target(&server), "alive");
     // It never reads, so it never answers a ping: what a pulled cable looks like from the server's side.

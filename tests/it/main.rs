@@ -3,10 +3,18 @@
 mod support;
 
 mod bad_input;
+mod chat;
+mod unary;
 mod compatible;
+mod disk;
 mod drain;
 mod fanout;
 mod leaving;
+mod model;
 mod slow_reader;
+mod behind;
+mod crash;
+mod cut;
+mod power;
 mod repeat;
 mod terminal;

@@ -1,10 +1,10 @@
 //! A reader that stops reading costs nobody else anything, and misses nothing.
 
-use hubbub::server::{Server, ServerConfig};
+use hubbub::server::{Server, ServerConfig, Storage};
 
 use super::support::chatter::{Chatter, environment};
 use super::support::raw::{Raw, encode};
-use super::support::{start, start_with, target, wait_for_clients};
+use super::support::{ephemeral, start, start_with, target, wait_for_clients};
 
 /// Far more than the windows of HTTP/2 and the room's tail hold together, so that most of it must come from the log.
 const MESSAGES: usize = 4_000;
@@ -42,7 +42,7 @@ fn a_slow_reader_gets_everything_later() {
 
 #[test]
 fn a_reader_too_far_behind_is_told_so() {
-    let server = start_with(ServerConfig { memory_log_bytes_max: 100_000, ..Default::default() });
+    let server = start_with(ServerConfig { storage: Storage::Memory { bytes_max: 100_000 }, ..ephemeral() });
     let (_sender, _live, slow) = talk_past_a_slow_reader(&server);
     // What it gets is a beginning without holes, and then the reason why there is no more.
     let (heard, trailers) = slow.read_to_end();

@@ -1,142 +1,269 @@
 //! The log in memory: bounded in bytes, gone with the process.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::ops::Bound;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 
-use super::{Event, Log, Page, Post, Segment};
-use crate::names::{RoomName, Seq};
+use super::batch::{self, Head, Stored, millis};
+use super::retention::{Oldest, Schedule};
+use super::{Appender, Batch, Log, LogError, Page, Post, Retention, RoomState, Segment};
+use crate::limits::{ROOMS_MAX, TRIM_MESSAGES_MAX};
+use crate::names::{Epoch, MessageId, RoomId, RoomName, Seq, UserName};
+use crate::wire::event;
 
-/// A log that keeps the newest `bytes_max` bytes of all rooms together, and drops the oldest segments beyond.
-pub struct MemoryLog {
+/// What knowing a chosen id costs in memory, about, in bytes.
+const ID_BYTES: usize = 128;
+
+/// An empty log that keeps `bytes_max` bytes of all rooms together, and never less than the newest segment.
+pub fn open(bytes_max: usize, retention: Retention) -> (MemoryAppender, Arc<dyn Log>) {
+    let log = Arc::new(MemoryLog { kept: Mutex::default() });
+    (MemoryAppender { log: Arc::clone(&log), bytes_max, schedule: Schedule::new(retention) }, log)
+}
+
+/// The side that appends.
+pub struct MemoryAppender {
+    log: Arc<MemoryLog>,
     bytes_max: usize,
+    schedule: Schedule,
+}
+
+/// The side that reads.
+pub struct MemoryLog {
     // lock order: 3 (a leaf: nothing is locked under it)
     kept: Mutex<Kept>,
 }
 
 #[derive(Default)]
 struct Kept {
-    rooms: HashMap<RoomName, RoomLog>,
-    /// The room of each kept segment, oldest first: where to trim next.
-    ages: VecDeque<RoomName>,
+    by_name: BTreeMap<RoomName, RoomId>,
+    /// Each room at the place of its number, less one.
+    rooms: Vec<RoomLog>,
+    /// Each kept segment, oldest first, and perhaps some that were trimmed.
+    ages: VecDeque<(RoomId, Seq)>,
     bytes: usize,
 }
 
-#[derive(Default)]
 struct RoomLog {
+    name: RoomName,
+    epoch: Epoch,
     // Invariant: each segment's first seq follows its predecessor's last; the newest segment's last seq is `head`.
-    segments: VecDeque<Arc<Segment>>,
-    head: u64,
+    segments: VecDeque<KeptSegment>,
+    head: Seq,
+    time_ms: u64,
+    /// The chosen ids of the messages that are kept.
+    ids: HashMap<(MessageId, UserName), Seq>,
 }
 
-impl MemoryLog {
-    /// An empty log that keeps `bytes_max` bytes of events, and never less than the newest segment.
-    pub fn new(bytes_max: usize) -> Self {
-        Self { bytes_max, kept: Mutex::default() }
+struct KeptSegment {
+    segment: Arc<Segment>,
+    time_ms: u64,
+    bytes: usize,
+}
+
+impl Appender for MemoryAppender {
+    fn open(&mut self, name: &RoomName) -> Result<RoomState, LogError> {
+        let mut kept = self.log.kept.lock();
+        let id = kept.open(name)?;
+        Ok(kept.room(id).state(id))
+    }
+
+    fn append(&mut self, posts: &[Post], now: SystemTime) -> Result<Batch, LogError> {
+        let mut kept = self.log.kept.lock();
+        let plan = batch::plan(posts, now, &mut *kept)?;
+        let times: Vec<_> = plan.runs.iter().map(|run| (run.time_ms, run.claims)).collect();
+        let batch = plan.committed();
+        for (segment, (time_ms, claims)) in batch.segments.iter().zip(times) {
+            kept.push(Arc::clone(segment), time_ms, claims);
+            self.schedule.appended(segment.room(), Oldest { last: segment.last(), time_ms });
+        }
+        let mut trimmed = Vec::new();
+        while kept.bytes > self.bytes_max && kept.ages.len() > 1 {
+            let Some((room, first)) = kept.ages.pop_front() else { break };
+            if kept.room(room).oldest() == first {
+                trimmed.extend(kept.trim(room, &mut self.schedule));
+            }
+        }
+        // Freeing what was trimmed may take a while, so it happens after the lock is released.
+        drop(kept);
+        drop(trimmed);
+        Ok(batch)
+    }
+
+    fn trim(&mut self, now: SystemTime) -> Result<Option<SystemTime>, LogError> {
+        let mut trimmed = Vec::new();
+        let mut messages = 0;
+        let mut kept = self.log.kept.lock();
+        while messages < TRIM_MESSAGES_MAX
+            && let Some((room, _)) = self.schedule.due(millis(now))
+        {
+            let Some(segment) = kept.trim(room, &mut self.schedule) else { break };
+            messages += segment.last().0 - segment.first().0 + 1;
+            trimmed.push(segment);
+        }
+        kept.forget_ages();
+        drop(kept);
+        Ok(self.schedule.next_ms().map(|next_ms| UNIX_EPOCH + Duration::from_millis(next_ms)))
     }
 }
 
 impl Log for MemoryLog {
-    fn append(&self, posts: Vec<Post>) -> Vec<Arc<Segment>> {
-        let mut runs: Vec<(RoomName, Vec<Event>)> = Vec::new();
-        for Post { room, event } in posts {
-            match runs.iter_mut().find(|(name, _)| *name == room) {
-                Some((_, events)) => events.push(event),
-                None => runs.push((room, vec![event])),
-            }
-        }
+    fn read(&self, room: RoomId, from: Seq, bytes_max: usize) -> Result<Page, LogError> {
         let mut kept = self.kept.lock();
-        let segments = runs.into_iter().map(|(room, events)| kept.append(room, events)).collect();
-        let trimmed = kept.trim(self.bytes_max);
-        // Freeing what was trimmed may take a while, so it happens after the lock is released.
-        drop(kept);
-        drop(trimmed);
-        segments
-    }
-
-    fn read(&self, room: &RoomName, from: Seq, bytes_max: usize) -> Page {
-        let kept = self.kept.lock();
-        let Some(log) = kept.rooms.get(room) else { return Page::Segments(Vec::new()) };
-        let start = log.segments.partition_point(|segment| segment.last() < from);
+        let room = kept.room(room);
+        if from < room.oldest() {
+            return Ok(Page::Trimmed { oldest: room.oldest() });
+        }
+        let start = room.segments.partition_point(|kept| kept.segment.last() < from);
         let mut page = Vec::new();
         let mut bytes = 0;
-        for segment in log.segments.range(start..) {
-            if page.is_empty() && segment.first() > from {
-                return Page::Trimmed { oldest: segment.first() };
-            }
-            if bytes >= bytes_max {
+        for KeptSegment { segment, .. } in room.segments.range(start..) {
+            if bytes >= bytes_max && !page.is_empty() {
                 break;
             }
             bytes += segment.bytes();
             page.push(Arc::clone(segment));
         }
-        if page.is_empty() && from.0 <= log.head {
-            return Page::Trimmed { oldest: Seq(log.head).next() };
-        }
-        Page::Segments(page)
+        Ok(Page::Segments(page))
     }
 
-    fn head(&self, room: &RoomName) -> Seq {
-        self.kept.lock().rooms.get(room).map_or(Seq::ZERO, |log| Seq(log.head))
+    fn find(&self, name: &RoomName) -> Result<Option<RoomState>, LogError> {
+        let mut kept = self.kept.lock();
+        let id = kept.by_name.get(name).copied();
+        Ok(id.map(|id| kept.room(id).state(id)))
+    }
+
+    fn rooms(&self, after: Option<&RoomName>, max: usize) -> Result<Vec<RoomState>, LogError> {
+        let mut kept = self.kept.lock();
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let ids: Vec<_> =
+            kept.by_name.range::<RoomName, _>((start, Bound::Unbounded)).take(max).map(|(_, id)| *id).collect();
+        Ok(ids.into_iter().map(|id| kept.room(id).state(id)).collect())
+    }
+}
+
+impl Stored for Kept {
+    fn head(&mut self, name: &RoomName) -> Result<Head, LogError> {
+        let room = self.open(name)?;
+        let RoomLog { head, time_ms, .. } = *self.room(room);
+        Ok(Head { room, seq: head, time_ms })
+    }
+
+    // Nothing can fail after the heads are there, so a claim stands at once.
+    fn claim(&mut self, room: RoomId, post: &Post, seq: Seq) -> Result<Option<Seq>, LogError> {
+        let taken = *self.room(room).ids.entry((post.id, post.sender.clone())).or_insert(seq);
+        Ok((taken != seq).then_some(taken))
     }
 }
 
 impl Kept {
-    fn append(&mut self, room: RoomName, events: Vec<Event>) -> Arc<Segment> {
-        let log = self.rooms.entry(room.clone()).or_default();
-        let segment = Arc::new(Segment::new(room.clone(), Seq(log.head).next(), events));
-        log.head = segment.last().0;
-        log.segments.push_back(Arc::clone(&segment));
-        self.ages.push_back(room);
-        self.bytes += segment.bytes();
-        segment
+    fn open(&mut self, name: &RoomName) -> Result<RoomId, LogError> {
+        if let Some(id) = self.by_name.get(name) {
+            return Ok(*id);
+        }
+        if self.rooms.len() >= ROOMS_MAX {
+            return Err(LogError::TooManyRooms(ROOMS_MAX));
+        }
+        self.rooms.push(RoomLog::new(name.clone()));
+        let id = RoomId(self.rooms.len() as u64);
+        self.by_name.insert(name.clone(), id);
+        Ok(id)
     }
 
-    /// Takes out the oldest segments until the rest fits, but never the newest one of all.
-    fn trim(&mut self, bytes_max: usize) -> Vec<Arc<Segment>> {
-        let mut trimmed = Vec::new();
-        while self.bytes > bytes_max && self.ages.len() > 1 {
-            let oldest = self.ages.pop_front().and_then(|room| self.rooms.get_mut(&room)?.segments.pop_front());
-            // Invariant: `ages` names a room once for each segment it keeps.
-            let segment = oldest.expect("every age has its segment");
-            self.bytes -= segment.bytes();
-            trimmed.push(segment);
+    fn room(&mut self, id: RoomId) -> &mut RoomLog {
+        // Invariant: ids are given out by this log, and rooms are never forgotten.
+        &mut self.rooms[id.0 as usize - 1]
+    }
+
+    fn push(&mut self, segment: Arc<Segment>, time_ms: u64, claims: usize) {
+        let bytes = segment.bytes() + claims * ID_BYTES;
+        self.bytes += bytes;
+        self.ages.push_back((segment.room(), segment.first()));
+        let room = self.room(segment.room());
+        assert_eq!(segment.first(), room.head.next(), "a segment follows its predecessor");
+        room.head = segment.last();
+        room.time_ms = time_ms;
+        room.segments.push_back(KeptSegment { segment, time_ms, bytes });
+    }
+
+    /// Drops the ages of segments that are gone, once they are as many as the others.
+    fn forget_ages(&mut self) {
+        let segments: usize = self.rooms.iter().map(|room| room.segments.len()).sum();
+        if self.ages.len() > 2 * segments + self.rooms.len() {
+            let rooms = &self.rooms;
+            self.ages.retain(|(room, first)| rooms[room.0 as usize - 1].oldest() <= *first);
         }
-        trimmed
+    }
+
+    /// Takes out a room's oldest segment, and forgets the ids of its messages.
+    fn trim(&mut self, id: RoomId, schedule: &mut Schedule) -> Option<Arc<Segment>> {
+        let room = self.room(id);
+        let KeptSegment { segment, bytes, .. } = room.segments.pop_front()?;
+        for entry in event::entries(segment.frame().as_slice()) {
+            let content = entry.and_then(|(entry, _)| event::read_content(entry.content));
+            let content = content.expect("a segment's entries are valid");
+            // Invariant: a sender's name was checked when it was stored.
+            if let Ok(sender) = UserName::new(content.sender) {
+                room.ids.remove(&(content.id, sender));
+            }
+        }
+        let oldest = room.segments.front().map(|kept| Oldest { last: kept.segment.last(), time_ms: kept.time_ms });
+        schedule.set(id, oldest, room.head);
+        self.bytes -= bytes;
+        Some(segment)
+    }
+}
+
+impl RoomLog {
+    fn new(name: RoomName) -> Self {
+        let (segments, ids) = Default::default();
+        Self { name, epoch: Epoch::random(), segments, head: Seq::ZERO, time_ms: 0, ids }
+    }
+
+    /// The oldest message that is kept; one above the head if none is.
+    fn oldest(&self) -> Seq {
+        self.segments.front().map_or(self.head.next(), |kept| kept.segment.first())
+    }
+
+    fn state(&self, id: RoomId) -> RoomState {
+        let (name, epoch, epoch_first) = (self.name.clone(), self.epoch, Seq(1));
+        RoomState { id, name, epoch, epoch_first, head: self.head, oldest: self.oldest() }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::contract::{Subject, at, contract_tests, post, post_without_id, room};
     use super::*;
-    use crate::names::ClientId;
-    use crate::wire::Frame;
 
-    fn post(room: &RoomName) -> Post {
-        Post { room: room.clone(), event: Event { sender: ClientId(1), frame: Frame::new(b"x".to_vec()) } }
+    fn subject(retention: Retention) -> Subject {
+        let (appender, log) = open(usize::MAX, retention);
+        Subject { appender: Box::new(appender), log, open_again: None }
     }
 
-    #[test]
-    fn a_batch_becomes_one_segment_a_room() {
-        let (lobby, other) = (RoomName::lobby(), RoomName::new("other"));
-        let log = MemoryLog::new(usize::MAX);
-        let segments = log.append(vec![post(&lobby), post(&other), post(&lobby)]);
-        let places: Vec<_> = segments.iter().map(|s| (s.room().as_str(), s.first().0, s.last().0)).collect();
-        assert_eq!(places, [("lobby", 1, 2), ("other", 1, 1)]);
-        assert_eq!((log.head(&lobby), log.head(&other)), (Seq(2), Seq(1)));
-    }
+    contract_tests!(subject);
 
-    /// A room whose every event was dropped in favour of another room's once read as "nothing there yet", which
-    /// would have had a send thread ask again and again.
     #[test]
-    fn a_room_that_lost_everything_says_so() {
-        let (lobby, other) = (RoomName::lobby(), RoomName::new("other"));
-        let log = MemoryLog::new(0);
-        log.append(vec![post(&lobby)]);
-        log.append(vec![post(&other)]);
-        assert!(matches!(log.read(&lobby, Seq(1), 1), Page::Trimmed { oldest: Seq(2) }));
-        assert!(matches!(log.read(&lobby, Seq(2), 1), Page::Segments(page) if page.is_empty()));
-        assert!(matches!(log.read(&other, Seq(1), 1), Page::Segments(page) if page.len() == 1));
+    fn all_rooms_together_are_bounded_in_bytes() {
+        let (mut appender, log) = open(10_000, Retention::default());
+        let rooms = [room("attic"), room("cellar")];
+        for n in 0..1000 {
+            appender.append(&[post(&rooms[n % 2], "ann", n as u64, "hello")], at(1)).unwrap();
+            let kept = appender.log.kept.lock();
+            let bytes: usize = kept.rooms.iter().flat_map(|room| &room.segments).map(|kept| kept.bytes).sum();
+            assert_eq!(kept.bytes, bytes);
+            assert!(bytes <= 10_000 && kept.ages.len() < 100);
+            let ids: usize = kept.rooms.iter().map(|room| room.ids.len()).sum();
+            assert_eq!(ids, kept.rooms.iter().map(|room| room.segments.len()).sum::<usize>());
+        }
+        // The newest segment is kept however small the bound is.
+        let (mut appender, tiny) = open(0, Retention::default());
+        appender.append(&[post_without_id(&rooms[0], "ann", "hello")], at(1)).unwrap();
+        appender.append(&[post_without_id(&rooms[1], "ann", "there")], at(1)).unwrap();
+        let oldest = |log: &Arc<dyn Log>, room| log.find(room).unwrap().map(|state| state.oldest);
+        assert_eq!((oldest(&tiny, &rooms[0]), oldest(&tiny, &rooms[1])), (Some(Seq(2)), Some(Seq(1))));
+        assert!(oldest(&log, &rooms[0]) > Some(Seq(400)));
     }
 }

@@ -1,75 +1,238 @@
-//! The log writer: the one thread that appends.
+//! The log writer: the one thread that appends, and the one that opens rooms.
 //!
-//! It takes everything that waits, commits it as one batch, and publishes it; what arrives meanwhile makes up the next
-//! batch. So batches arise from load: a lone post is committed at once, a flood in large groups.
+//! It takes everything that waits, commits it as one batch, publishes it, and tells each poster what became of its posts;
+//! what arrives meanwhile makes up the next batch. So batches arise from load: a lone post is committed at once, a flood
+//! in large groups. That rooms are opened on the same thread settles what a room holds when it opens: all that was
+//! committed before, and what is committed after is published to it.
 
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::SystemTime;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
-use super::{Log, Post, Segment};
-use crate::limits::{APPEND_QUEUE_POSTS_MAX, BATCH_BYTES_MAX, BATCH_POSTS_MAX};
+use super::{Appended, Appender, LogError, Post, Segment};
+use crate::limits::{
+    APPEND_QUEUE_ORDERS_MAX, BATCH_BYTES_MAX, BATCH_POSTS_MAX, BATCH_ROOMS_MAX, TRIM_INTERVAL, TRIM_RETRY,
+};
+use crate::names::RoomName;
+use crate::server::room::{Hold, Rooms};
 use crate::threads;
+
+/// What the writer is asked for.
+pub enum Order {
+    /// To append posts, in their order.
+    Posts { posts: Vec<Post>, poster: Arc<dyn Poster> },
+    /// To open a room, which comes into being if there is none.
+    Room { name: RoomName, reply: Sender<Result<Hold, LogError>> },
+}
+
+/// Whoever has posts appended.
+pub trait Poster: Send + Sync {
+    /// What became of each of the posts. What is new was published before. Called on the writer's thread: MUST NOT block.
+    fn settled(&self, posts: &[Post], outcomes: &[Result<Appended, LogError>]);
+}
 
 /// Starts the writer. It ends when every clone of the returned sender is dropped and the queue is empty.
 ///
-/// The queue is bounded: a send waits while [`APPEND_QUEUE_POSTS_MAX`] posts wait for the writer. `publish` is called
+/// The queue is bounded: a send waits while [`APPEND_QUEUE_ORDERS_MAX`] orders wait for the writer. `publish` is called
 /// on the writer's thread with each committed segment, in the order of commits.
 pub fn spawn(
-    log: Arc<dyn Log>,
+    appender: Box<dyn Appender>,
+    rooms: Arc<Rooms>,
     publish: impl FnMut(Arc<Segment>) + Send + 'static,
-) -> io::Result<(Sender<Post>, JoinHandle<()>)> {
-    let (sender, receiver) = bounded(APPEND_QUEUE_POSTS_MAX);
-    let thread = threads::spawn("log-writer", move || run(&*log, &receiver, publish))?;
+) -> io::Result<(Sender<Order>, JoinHandle<()>)> {
+    let (sender, orders) = bounded(APPEND_QUEUE_ORDERS_MAX);
+    let writer = Writer { appender, rooms, publish, failing: false };
+    let thread = threads::spawn("log-writer", move || writer.run(&orders))?;
     Ok((sender, thread))
 }
 
-fn run(log: &dyn Log, posts: &Receiver<Post>, mut publish: impl FnMut(Arc<Segment>)) {
-    while let Ok(first) = posts.recv() {
-        for segment in log.append(gather(first, posts)) {
-            publish(segment);
+struct Writer<F> {
+    appender: Box<dyn Appender>,
+    rooms: Arc<Rooms>,
+    publish: F,
+    /// Whether the last append failed, so that it is logged once when that begins, and once when it ends.
+    failing: bool,
+}
+
+/// The posts of one order, within a batch.
+struct Share {
+    poster: Arc<dyn Poster>,
+    count: usize,
+}
+
+impl<F: FnMut(Arc<Segment>)> Writer<F> {
+    fn run(mut self, orders: &Receiver<Order>) {
+        // What a log that was opened has to trim, it has to trim now.
+        let mut trim_at = Some(SystemTime::now());
+        loop {
+            match next(orders, trim_at) {
+                Ok(first) => self.commit(first, orders),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            let now = SystemTime::now();
+            trim_at = match trim_at {
+                Some(at) if at <= now => self.trim(now),
+                // What was appended may have put something else beyond what is kept.
+                at => Some(at.unwrap_or(now + TRIM_INTERVAL).min(now + TRIM_INTERVAL)),
+            };
         }
+    }
+
+    /// Trims a little. Returns when to go on.
+    fn trim(&mut self, now: SystemTime) -> Option<SystemTime> {
+        self.appender.trim(now).unwrap_or_else(|error| {
+            log::warn!("old messages can't be trimmed: {error}");
+            Some(now + TRIM_RETRY)
+        })
+    }
+
+    /// Takes what waits behind the first order, up to the bounds of a batch, and commits it.
+    fn commit(&mut self, first: Order, orders: &Receiver<Order>) {
+        let (mut posts, mut shares) = (Vec::new(), Vec::new());
+        let (mut bytes, mut rooms) = (0, 0);
+        let mut order = Some(first);
+        while let Some(next) = order.take() {
+            match next {
+                Order::Posts { posts: more, poster } => {
+                    bytes += more.iter().map(|post| post.content.len()).sum::<usize>();
+                    shares.push(Share { poster, count: more.len() });
+                    posts.extend(more);
+                }
+                Order::Room { name, reply } => {
+                    rooms += 1;
+                    // Nobody waits for a room whose client is gone; the hold is given back.
+                    drop(reply.send(self.open(&name)));
+                }
+            }
+            if bytes < BATCH_BYTES_MAX && posts.len() < BATCH_POSTS_MAX && rooms < BATCH_ROOMS_MAX {
+                order = orders.try_recv().ok();
+            }
+        }
+        if !posts.is_empty() {
+            self.append(&posts, &shares);
+        }
+    }
+
+    fn open(&mut self, name: &RoomName) -> Result<Hold, LogError> {
+        match self.rooms.get(name) {
+            Some(hold) => Ok(hold),
+            None => Ok(self.rooms.insert(self.appender.open(name)?)),
+        }
+    }
+
+    fn append(&mut self, posts: &[Post], shares: &[Share]) {
+        let result = self.appender.append(posts, SystemTime::now());
+        self.note(result.as_ref().err());
+        let outcomes = match result {
+            Ok(batch) => {
+                batch.segments.into_iter().for_each(&mut self.publish);
+                batch.outcomes
+            }
+            Err(error) => vec![Err(error); posts.len()],
+        };
+        let mut start = 0;
+        for Share { poster, count } in shares {
+            let range = start..start + count;
+            start += count;
+            poster.settled(&posts[range.clone()], &outcomes[range]);
+        }
+    }
+
+    fn note(&mut self, error: Option<&LogError>) {
+        match error {
+            Some(error) if !self.failing => log::error!("messages can't be stored, and are rejected: {error}"),
+            None if self.failing => log::info!("messages are stored again"),
+            _ => {}
+        }
+        self.failing = error.is_some();
     }
 }
 
-/// Takes what waits behind the first post, up to the bounds of a batch.
-fn gather(first: Post, posts: &Receiver<Post>) -> Vec<Post> {
-    let mut bytes = first.event.bytes();
-    let mut batch = vec![first];
-    while bytes < BATCH_BYTES_MAX && batch.len() < BATCH_POSTS_MAX {
-        let Ok(post) = posts.try_recv() else { break };
-        bytes += post.event.bytes();
-        batch.push(post);
+/// Waits for an order, or until it is time to trim.
+fn next(orders: &Receiver<Order>, trim_at: Option<SystemTime>) -> Result<Order, RecvTimeoutError> {
+    match trim_at {
+        None => orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        Some(at) => orders.recv_timeout(at.duration_since(SystemTime::now()).unwrap_or_default()),
     }
-    batch
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::names::{ClientId, RoomName};
-    use crate::server::log::Event;
-    use crate::wire::Frame;
+    use std::time::{Duration, Instant};
 
-    fn post(bytes: usize) -> Post {
-        let frame = Frame::new(vec![b'x'; bytes]);
-        Post { room: RoomName::lobby(), event: Event { sender: ClientId(1), frame } }
+    use super::*;
+    use crate::limits::{ORDER_POSTS_MAX, TAIL_BYTES_MAX};
+    use crate::names::Seq;
+    use crate::server::log::contract::{post_without_id, room};
+    use crate::server::log::{Log, Retention, memory};
+
+    struct Nobody;
+
+    impl Poster for Nobody {
+        fn settled(&self, _posts: &[Post], outcomes: &[Result<Appended, LogError>]) {
+            assert!(outcomes.iter().all(Result::is_ok));
+        }
+    }
+
+    struct Running {
+        log: Arc<dyn Log>,
+        orders: Sender<Order>,
+        published: Receiver<Arc<Segment>>,
+        thread: JoinHandle<()>,
+    }
+
+    fn start(retention: Retention) -> Running {
+        let (appender, log) = memory::open(usize::MAX, retention);
+        let rooms = Arc::new(Rooms::new(Arc::clone(&log), 0));
+        let (publish, published) = crossbeam_channel::unbounded();
+        let (orders, thread) =
+            spawn(Box::new(appender), rooms, move |segment| drop(publish.send(segment))).expect("a thread starts");
+        Running { log, orders, published, thread }
+    }
+
+    fn order(count: usize, bytes: usize) -> Order {
+        let posts = (0..count).map(|_| post_without_id(&room("attic"), "ann", &"x".repeat(bytes))).collect();
+        Order::Posts { posts, poster: Arc::new(Nobody) }
     }
 
     #[test]
     fn a_batch_takes_what_waits_within_its_bounds() {
-        let (sender, receiver) = bounded(3 * BATCH_POSTS_MAX);
-        (0..2 * BATCH_POSTS_MAX).for_each(|_| sender.send(post(1)).unwrap());
-        let count = gather(post(1), &receiver).len();
-        let bytes = count * post(1).event.bytes();
-        assert!(count <= BATCH_POSTS_MAX && bytes < BATCH_BYTES_MAX + post(1).event.bytes());
+        let Running { orders, published, thread, .. } = start(Retention::default());
+        for _ in 0..100 {
+            orders.send(order(ORDER_POSTS_MAX, 1)).unwrap();
+            orders.send(order(1, 10_000)).unwrap();
+        }
+        drop(orders);
+        thread.join().unwrap();
+        let segments: Vec<_> = published.iter().collect();
+        assert_eq!(segments.last().unwrap().last(), Seq(100 * (ORDER_POSTS_MAX as u64 + 1)));
+        for segment in segments {
+            assert!(segment.last().0 - segment.first().0 < (BATCH_POSTS_MAX + ORDER_POSTS_MAX) as u64);
+            assert!(segment.bytes() < 4 * BATCH_BYTES_MAX && segment.bytes() < TAIL_BYTES_MAX / 4);
+        }
+    }
 
-        let (sender, receiver) = bounded(3);
-        (0..2).for_each(|_| sender.send(post(BATCH_BYTES_MAX)).unwrap());
-        assert_eq!(gather(post(1), &receiver).len(), 2);
-        assert_eq!(gather(post(1), &receiver).len(), 2);
-        assert_eq!(gather(post(1), &receiver).len(), 1);
+    /// A bound in time, due in an hour, once kept the bound in number from being looked at until then.
+    #[test]
+    fn both_retentions_hold() {
+        let retention = Retention { time: Some(Duration::from_secs(3600)), messages: Some(10) };
+        let Running { log, orders, published, thread } = start(retention);
+        let deadline = Instant::now() + Duration::from_secs(30);
+        for _ in 0..50 {
+            orders.send(order(1, 1)).unwrap();
+            // A segment each, since they are trimmed as a whole.
+            published.recv().unwrap();
+        }
+        let state = || log.find(&room("attic")).unwrap();
+        while state().is_none_or(|state| state.oldest != Seq(41)) {
+            assert!(Instant::now() < deadline, "not trimmed: {:?}", state());
+            std::thread::park_timeout(Duration::from_millis(2));
+        }
+        drop(orders);
+        thread.join().unwrap();
     }
 }

@@ -1,7 +1,7 @@
 //! A cursor: where a client stands in a room's log.
 //!
-//! Live, catching up and resuming are the same walk. While the cursor is within the tail, [`Cursor::look`] finds the
-//! next event without blocking; behind the tail, the send thread fetches pages of the log for it ([`Cursor::fetch`]).
+//! Live, catching up and resuming are the same walk. While the cursor is within the tail, [`Cursor::look`] finds what is
+//! next without blocking; behind the tail, the send thread fetches pages of the log for it ([`Cursor::fetch`]).
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,16 +9,14 @@ use std::sync::Arc;
 use super::Room;
 use super::tail::Find;
 use crate::limits::READ_BYTES_MAX;
-use crate::names::{ClientId, Seq};
-use crate::server::log::{Event, Page, Segment};
+use crate::names::Seq;
+use crate::server::log::{LogError, Page, Segment};
+use crate::wire::Frame;
 
 pub struct Cursor {
     room: Arc<Room>,
-    own: ClientId,
-    /// The event to read next.
+    /// The message to read next.
     next: Seq,
-    /// How many events of its own client the cursor has passed.
-    own_passed: u64,
     /// The segment that `next` was last found in.
     segment: Option<Arc<Segment>>,
     /// What was fetched from the log and not read yet.
@@ -28,77 +26,112 @@ pub struct Cursor {
 /// What a cursor sees next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Look {
-    /// An event of somebody else: [`Cursor::event`] has it.
-    Event,
+    /// Something to read.
+    Ready,
     /// Nothing yet: the cursor has read all there is.
     AtHead,
     /// Something that only the log has.
     BehindTail,
 }
 
-/// The log no longer has what the cursor wanted next.
+/// What a fetch found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fetched {
+    /// What the cursor wants next.
+    Page,
+    /// The log no longer has what the cursor wanted.
+    Trimmed(Trimmed),
+}
+
+/// The log no longer has what a cursor wanted next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trimmed {
     pub wanted: Seq,
     pub oldest: Seq,
 }
 
+/// Messages that a cursor has passed: a part of a segment.
+pub struct Run {
+    segment: Arc<Segment>,
+    from: Seq,
+    to: Seq,
+}
+
 impl Cursor {
-    /// A cursor that reads the room from `next` on, without what `own` posts.
-    pub fn new(room: Arc<Room>, own: ClientId, next: Seq) -> Self {
-        Self { room, own, next, own_passed: 0, segment: None, fetched: VecDeque::new() }
+    /// A cursor that reads the room from `next` on.
+    pub fn new(room: Arc<Room>, next: Seq) -> Self {
+        Self { room, next, segment: None, fetched: VecDeque::new() }
     }
 
-    /// Finds what is next, passing over the client's own events. Never blocks.
+    /// The message to read next.
+    pub fn next(&self) -> Seq {
+        self.next
+    }
+
+    /// Finds what is next. Never blocks.
     pub fn look(&mut self) -> Look {
-        loop {
-            if !self.hold_segment() {
-                match self.room.tail.read().find(self.next) {
-                    Find::Found(segment) => self.segment = Some(segment),
-                    Find::BeyondHead => return Look::AtHead,
-                    Find::BehindTail => return Look::BehindTail,
-                }
+        if self.hold_segment() {
+            return Look::Ready;
+        }
+        match self.room.find(self.next) {
+            Find::Found(segment) => {
+                self.segment = Some(segment);
+                Look::Ready
             }
-            match self.event() {
-                Some(event) if event.sender == self.own => {
-                    self.own_passed += 1;
-                    self.advance();
-                }
-                _ => return Look::Event,
-            }
+            Find::BeyondHead => Look::AtHead,
+            Find::BehindTail => Look::BehindTail,
         }
     }
 
-    /// The event that [`Cursor::look`] has found.
-    pub fn event(&self) -> Option<&Event> {
-        self.segment.as_ref()?.event(self.next)
+    /// The segment with the next message, where [`Cursor::look`] said that there is one.
+    pub fn segment(&self) -> Option<&Arc<Segment>> {
+        self.segment.as_ref().filter(|segment| segment.holds(self.next))
     }
 
-    /// Goes past that event.
+    /// Goes past the next message.
     pub fn advance(&mut self) {
         self.next = self.next.next();
     }
 
+    /// Takes the rest of the segment with the next message, but nothing beyond `until`, and goes past it.
+    pub fn take(&mut self, until: Seq) -> Option<Run> {
+        let segment = Arc::clone(self.segment()?);
+        let (from, to) = (self.next, segment.last().min(until));
+        if to < from {
+            return None;
+        }
+        self.next = to.next();
+        if to == segment.last() {
+            // A segment that was read is let go of, so that a cursor that rests keeps nothing alive.
+            self.segment = None;
+        }
+        Some(Run { segment, from, to })
+    }
+
     /// Fetches a page of the log, where [`Cursor::look`] said that the cursor is behind the tail. May block.
-    pub fn fetch(&mut self) -> Result<(), Trimmed> {
-        match self.room.read_log(self.next, READ_BYTES_MAX) {
+    pub fn fetch(&mut self) -> Result<Fetched, LogError> {
+        match self.room.read_log(self.next, READ_BYTES_MAX)? {
+            Page::Segments(segments) if segments.is_empty() => {
+                let (room, next) = (self.room.name(), self.next);
+                Err(LogError::Damaged(format!("message {next} of room {room} is missing in the log")))
+            }
             Page::Segments(segments) => {
                 self.fetched = segments.into();
-                Ok(())
+                Ok(Fetched::Page)
             }
-            Page::Trimmed { oldest } => Err(Trimmed { wanted: self.next, oldest }),
+            Page::Trimmed { oldest } => Ok(Fetched::Trimmed(Trimmed { wanted: self.next, oldest })),
         }
     }
 
-    /// How many events of its own client the cursor has passed.
-    pub fn own_passed(&self) -> u64 {
-        self.own_passed
+    /// Goes on from there: what is in between is gone.
+    pub fn skip_to(&mut self, next: Seq) {
+        self.next = next;
     }
 
     /// Whether the cursor holds the segment of `next`, or could take it from what was fetched.
     fn hold_segment(&mut self) -> bool {
         loop {
-            if self.event().is_some() {
+            if self.segment().is_some() {
                 return true;
             }
             // A segment that was read is let go of here, so that a lagging cursor keeps nothing alive.
@@ -110,113 +143,131 @@ impl Cursor {
     }
 }
 
+impl Run {
+    /// The last message of it.
+    pub fn last(&self) -> Seq {
+        self.to
+    }
+
+    /// How many bytes the run has, or may have where only a part of a segment is in it.
+    pub fn bytes_max(&self) -> usize {
+        self.segment.frame().len()
+    }
+
+    /// The segment's own frame, where the run is all of it.
+    pub fn whole(&self) -> Option<&Frame> {
+        (self.from == self.segment.first() && self.to == self.segment.last()).then(|| self.segment.frame())
+    }
+
+    /// The entries of the run.
+    pub fn entries(&self) -> &[u8] {
+        let bytes = self.segment.frame().as_slice();
+        if self.whole().is_some() {
+            return bytes;
+        }
+        &bytes[self.segment.offset(self.from)..self.segment.offset(self.to.next())]
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    //! The log, the tail and the cursor against a naive model: a vector of everything ever said.
+    //! The log, the tail and the cursor against a naive model: the number of messages ever said, each of which says its seq.
 
     use proptest::collection::vec;
     use proptest::prelude::*;
 
     use super::*;
-    use crate::names::RoomName;
-    use crate::server::log::memory::MemoryLog;
-    use crate::server::log::{Log, Post};
-    use crate::wire::Frame;
+    use crate::server::log::contract::{at, post_without_id, room};
+    use crate::server::log::memory::MemoryAppender;
+    use crate::server::log::{Appender as _, Retention, memory};
+    use crate::server::room::tail::Tails;
+    use crate::wire::event;
 
     #[derive(Clone, Debug)]
     enum Step {
-        /// Commits events of these senders together.
-        Append { senders: Vec<u64> },
-        /// A reader joins at the head.
-        Join { own: u64 },
-        /// A reader reads up to so many events.
-        Read { reader: usize, events: usize },
+        Append { count: usize },
+        Join { back: u64 },
+        Read { reader: usize, runs: usize, until: u64 },
     }
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
         let step = prop_oneof![
-            3 => vec(1..4u64, 1..6).prop_map(|senders| Step::Append { senders }),
-            1 => (0..4u64).prop_map(|own| Step::Join { own }),
-            4 => (0..6usize, 1..12usize).prop_map(|(reader, events)| Step::Read { reader, events }),
+            4 => (1..6usize).prop_map(|count| Step::Append { count }),
+            1 => (0..40u64).prop_map(|back| Step::Join { back }),
+            4 => (0..8usize, 0..4usize, 0..30u64).prop_map(|(reader, runs, until)| Step::Read { reader, runs, until }),
         ];
-        vec(step, 1..120)
+        vec(step, 1..80)
+    }
+
+    struct World {
+        appender: MemoryAppender,
+        room: Arc<Room>,
+        head: u64,
+        readers: Vec<Reader>,
     }
 
     struct Reader {
         cursor: Cursor,
-        own: u64,
-        /// Where the model is: the index of the event to read next.
-        next: usize,
-        /// Whether the log has dropped what it wanted.
-        cut_off: bool,
-    }
-
-    struct World {
-        room: Arc<Room>,
-        log: Arc<MemoryLog>,
-        /// The sender of every event ever committed.
-        said: Vec<u64>,
-        readers: Vec<Reader>,
+        /// What it is to read next.
+        next: u64,
+        trimmed: bool,
     }
 
     impl World {
         fn new(log_bytes_max: usize, tail_bytes_max: usize) -> Self {
-            let log = Arc::new(MemoryLog::new(log_bytes_max));
-            let room = Arc::new(Room::new(RoomName::lobby(), Arc::clone(&log) as _, tail_bytes_max, 1));
-            Self { room, log, said: Vec::new(), readers: Vec::new() }
+            let (mut appender, log) = memory::open(log_bytes_max, Retention::default());
+            let state = appender.open(&room("attic")).unwrap();
+            let room = Arc::new(Room::new(state, log, tail_bytes_max, Arc::new(Tails::new(usize::MAX)), 0));
+            Self { appender, room, head: 0, readers: Vec::new() }
         }
 
-        fn append(&mut self, senders: &[u64]) {
-            let mut posts = Vec::new();
-            for &sender in senders {
-                let frame = Frame::new(self.said.len().to_string().into_bytes());
-                posts.push(Post { room: RoomName::lobby(), event: Event { sender: ClientId(sender), frame } });
-                self.said.push(sender);
-            }
-            for segment in self.log.append(posts) {
+        fn append(&mut self, count: usize) {
+            let said = (1..=count as u64).map(|n| (self.head + n).to_string());
+            let posts: Vec<_> = said.map(|body| post_without_id(self.room.name(), "ann", &body)).collect();
+            for segment in self.appender.append(&posts, at(1)).unwrap().segments {
                 self.room.push(segment);
             }
+            self.head += count as u64;
         }
 
-        fn join(&mut self, own: u64) {
-            let cursor = self.room.cursor_at_head(ClientId(own));
-            self.readers.push(Reader { cursor, own, next: self.said.len(), cut_off: false });
+        fn join(&mut self, back: u64) {
+            let next = (self.head + 1).saturating_sub(back).max(1);
+            let cursor = Cursor::new(Arc::clone(&self.room), Seq(next));
+            self.readers.push(Reader { cursor, next, trimmed: false });
         }
 
-        fn read(&mut self, reader: usize, events: usize) {
+        fn read(&mut self, reader: usize, runs: usize, until: u64) {
             let Some(reader) = self.readers.get_mut(reader) else { return };
-            for _ in 0..events {
-                if reader.cut_off {
-                    return;
-                }
-                while self.said.get(reader.next) == Some(&reader.own) {
-                    reader.next += 1;
-                }
-                reader.step(&self.said);
+            for _ in 0..runs {
+                reader.step(self.head, until);
             }
         }
     }
 
     impl Reader {
-        /// Reads one event, and compares it with the model's.
-        fn step(&mut self, said: &[u64]) {
+        /// Reads one run, and compares it with the model's.
+        fn step(&mut self, head: u64, until: u64) {
             match self.cursor.look() {
-                Look::Event => {
-                    let event = self.cursor.event().unwrap();
-                    assert_eq!(event.frame.as_slice(), self.next.to_string().as_bytes());
-                    assert_eq!(event.sender.0, said[self.next]);
-                    self.cursor.advance();
-                    self.next += 1;
-                }
-                Look::AtHead => assert_eq!(self.next, said.len(), "the cursor rests where there is something to read"),
-                Look::BehindTail => match self.cursor.fetch() {
-                    Ok(()) => {
-                        assert_ne!(self.cursor.look(), Look::BehindTail, "a page brings the cursor on");
-                        self.step(said);
+                Look::Ready => {
+                    let until = self.next + until;
+                    let run = self.cursor.take(Seq(until)).expect("there is something to take");
+                    for entry in event::entries(run.entries()) {
+                        let entry = entry.unwrap().0;
+                        let content = event::read_content(entry.content).unwrap();
+                        assert_eq!((entry.seq.0, content.body), (self.next, self.next.to_string().as_str()));
+                        self.next += 1;
                     }
-                    Err(trimmed) => {
-                        assert!(trimmed.oldest > trimmed.wanted, "{trimmed:?} is not trimmed");
-                        self.cut_off = true;
+                    assert!(self.next <= until + 1 && self.next <= head + 1);
+                    assert_eq!(self.cursor.next(), Seq(self.next));
+                }
+                Look::AtHead => assert_eq!(self.next, head + 1, "the cursor rests where there is something to read"),
+                Look::BehindTail => match self.cursor.fetch().unwrap() {
+                    Fetched::Page => assert_eq!(self.cursor.look(), Look::Ready, "a page brings the cursor on"),
+                    Fetched::Trimmed(trimmed) => {
+                        assert!(trimmed.wanted == Seq(self.next) && trimmed.oldest > trimmed.wanted, "{trimmed:?}");
+                        self.cursor.skip_to(trimmed.oldest);
+                        self.next = trimmed.oldest.0;
+                        self.trimmed = true;
                     }
                 },
             }
@@ -226,8 +277,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(500))]
 
-        /// Whatever the sizes of log and tail: each reader gets each event of others once, in order, or learns that
-        /// the log has dropped it. With a log that keeps everything, nobody is cut off.
+        /// Whatever the sizes of log and tail: each reader gets each message once, in order, or learns that the log has
+        /// dropped it. With a log that keeps everything, nobody misses anything.
         #[test]
         fn every_reader_reads_what_the_model_reads(
             steps in steps(),
@@ -237,17 +288,17 @@ mod tests {
             let mut world = World::new(log_bytes_max, tail_bytes_max);
             for step in steps {
                 match step {
-                    Step::Append { senders } => world.append(&senders),
-                    Step::Join { own } => world.join(own),
-                    Step::Read { reader, events } => world.read(reader, events),
+                    Step::Append { count } => world.append(count),
+                    Step::Join { back } => world.join(back),
+                    Step::Read { reader, runs, until } => world.read(reader, runs, until),
                 }
             }
             for reader in 0..world.readers.len() {
-                world.read(reader, usize::from(u16::MAX).min(world.said.len() + 1));
+                world.read(reader, 2 * world.head as usize + 2, 1_000);
             }
             for reader in &world.readers {
-                prop_assert!(reader.cut_off || reader.next == world.said.len());
-                prop_assert!(!(reader.cut_off && log_bytes_max == usize::MAX));
+                prop_assert_eq!(reader.next, world.head + 1);
+                prop_assert!(!(reader.trimmed && log_bytes_max == usize::MAX));
             }
         }
     }

@@ -72,7 +72,7 @@ impl Publisher {
     }
 
     pub fn publish(&self, segment: Arc<Segment>) {
-        let Some(room) = self.rooms.get(segment.room()) else { return };
+        let Some(room) = self.rooms.published(segment.room()) else { return };
         room.push(segment);
         for courier in &self.couriers {
             if room.announce(courier.poller) {

@@ -4,13 +4,29 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use crate::names::{ClientId, UserName};
+
 /// How many followers are copied out at once, so that the lock is never held while anyone is told.
 const CHUNK: usize = 64;
 
-/// Somebody who wants to know that a room has something new.
+/// Somebody who wants to know what happens in a room. Its methods MUST NOT block and MUST NOT call back into the room's
+/// list of followers.
 pub trait Follower: Send + Sync {
-    /// There is something new. MUST NOT block and MUST NOT call back into the room's list of followers.
+    /// There is something new to read.
     fn published(self: Arc<Self>);
+
+    /// Who it is, if it has said so.
+    fn member(&self) -> Option<Member>;
+
+    /// Somebody else came or went: this entry tells of it.
+    fn presence(self: Arc<Self>, entry: &Arc<[u8]>);
+}
+
+/// A follower that has a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    pub client: ClientId,
+    pub name: UserName,
 }
 
 /// The followers of one room: a slab, so that joining, leaving and a round through all cost no search and no copy.
@@ -26,6 +42,7 @@ struct Slots {
     taken: Vec<Option<Arc<dyn Follower>>>,
     /// Places that may be free.
     free: Vec<usize>,
+    count: usize,
 }
 
 /// A place among the followers, for giving it up.
@@ -36,6 +53,7 @@ pub struct Membership(usize);
 impl Followers {
     pub fn add(&self, follower: Arc<dyn Follower>) -> Membership {
         let mut slots = self.slots.lock();
+        slots.count += 1;
         // A place is noted as free once too often where the slab shrank over it and grew again.
         while let Some(index) = slots.free.pop() {
             if let Some(place @ None) = slots.taken.get_mut(index) {
@@ -51,6 +69,7 @@ impl Followers {
         let mut slots = self.slots.lock();
         let follower = slots.taken[index].take();
         slots.free.push(index);
+        slots.count -= 1;
         // A round through a room that was full once should not be longer for it ever after.
         while let Some(None) = slots.taken.last() {
             slots.taken.pop();
@@ -58,6 +77,15 @@ impl Followers {
         // Dropping the last reference to a follower may do more than we want under the lock.
         drop(slots);
         drop(follower);
+    }
+
+    pub fn count(&self) -> usize {
+        self.slots.lock().count
+    }
+
+    /// Everybody.
+    pub fn all(&self) -> Vec<Arc<dyn Follower>> {
+        self.slots.lock().taken.iter().flatten().cloned().collect()
     }
 
     /// Tells those in the next places from `start` on. Returns how many there were, and the place to go on with, if
@@ -94,6 +122,12 @@ mod tests {
         fn published(self: Arc<Self>) {
             self.0.fetch_add(1, Ordering::SeqCst);
         }
+
+        fn member(&self) -> Option<Member> {
+            None
+        }
+
+        fn presence(self: Arc<Self>, _entry: &Arc<[u8]>) {}
     }
 
     fn tell_all(followers: &Followers) {
@@ -116,6 +150,7 @@ mod tests {
         tell_all(&followers);
         assert_eq!(counts[7].0.load(Ordering::SeqCst), 1);
         assert_eq!(counts[8].0.load(Ordering::SeqCst), 2);
+        assert_eq!((followers.count(), followers.all().len()), (3 * CHUNK, 3 * CHUNK));
         assert_eq!(Arc::strong_count(&counts[7]), 1);
 
         let membership = followers.add(Arc::clone(&counts[7]) as Arc<dyn Follower>);

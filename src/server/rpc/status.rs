@@ -2,16 +2,22 @@
 
 use grpcio::{RpcStatus, RpcStatusCode};
 
+use crate::server::log::LogError;
 use crate::server::session::close::CloseReason;
 
 pub fn of(reason: &CloseReason) -> RpcStatus {
     let code = match reason {
         CloseReason::Finished { .. } => return RpcStatus::ok(),
         CloseReason::ClientLeft => RpcStatusCode::CANCELLED,
-        CloseReason::Undecodable(_) | CloseReason::Invalid(_) => RpcStatusCode::INVALID_ARGUMENT,
+        CloseReason::Undecodable(_) | CloseReason::Invalid(_) | CloseReason::TooManyCommands(_) => {
+            RpcStatusCode::INVALID_ARGUMENT
+        }
+        CloseReason::HelloExpected | CloseReason::HelloRepeated => RpcStatusCode::FAILED_PRECONDITION,
+        CloseReason::HelloLate => RpcStatusCode::DEADLINE_EXCEEDED,
         CloseReason::BehindRetention(_) => RpcStatusCode::DATA_LOSS,
-        CloseReason::Draining { .. } => RpcStatusCode::UNAVAILABLE,
-        CloseReason::LogStopped => RpcStatusCode::INTERNAL,
+        CloseReason::LogUnreadable(LogError::Unavailable(_)) => RpcStatusCode::UNAVAILABLE,
+        CloseReason::Draining { .. } | CloseReason::NotStored(_) => RpcStatusCode::UNAVAILABLE,
+        CloseReason::LogStopped | CloseReason::LogUnreadable(_) => RpcStatusCode::INTERNAL,
         CloseReason::Full { .. } | CloseReason::NoThread(_) => RpcStatusCode::RESOURCE_EXHAUSTED,
     };
     RpcStatus::with_message(code, reason.to_string())

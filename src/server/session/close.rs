@@ -5,8 +5,9 @@ use std::time::Instant;
 
 use thiserror::Error;
 
-use crate::limits::{CLOSE_TIMEOUT, FINISH_TIMEOUT};
+use crate::limits::{CLOSE_TIMEOUT, COMMANDS_MAX, FINISH_TIMEOUT, HELLO_TIMEOUT};
 use crate::names::InvalidText;
+use crate::server::log::LogError;
 use crate::server::room::cursor::Trimmed;
 
 /// Why a session ends. `rpc::status` turns each into the status that the client gets.
@@ -18,8 +19,16 @@ pub enum CloseReason {
     /// The client asked for the end after its half-close, and its `posted` posts are committed.
     #[error("the client has sent all it wanted to")]
     Finished { posted: u64 },
-    #[error("the message can't be decoded: send chatserver.FromClient in protobuf's encoding ({0})")]
+    #[error("the message can't be decoded: send what the contract says in protobuf's encoding ({0})")]
     Undecodable(String),
+    #[error("the first command must be Hello: say who you are, once, before anything else")]
+    HelloExpected,
+    #[error("no Hello came within {} s: say who you are when the stream begins", HELLO_TIMEOUT.as_secs())]
+    HelloLate,
+    #[error("a second Hello came: connect again to go by another name")]
+    HelloRepeated,
+    #[error("the request has {0} commands: send at most {COMMANDS_MAX} in one")]
+    TooManyCommands(usize),
     #[error("{0}")]
     Invalid(#[from] InvalidText),
     #[error(
@@ -32,6 +41,10 @@ pub enum CloseReason {
     Draining { until: Instant },
     #[error("the server's log has stopped, so nothing can be said any more: tell whoever runs it")]
     LogStopped,
+    #[error("the message could not be stored ({0}): try again later")]
+    NotStored(LogError),
+    #[error("the server can't read its log: tell whoever runs it")]
+    LogUnreadable(LogError),
     #[error("the server is full: it serves {clients_max} clients at once; try again later")]
     Full { clients_max: usize },
     #[error("the server could not start a thread for this stream ({0}): try again later")]

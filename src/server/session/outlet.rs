@@ -1,4 +1,4 @@
-//! The outlet: a stream's sink and the cursor that feeds it, driven without blocking.
+//! The outlet: a stream's sink and the reader that feeds it, driven without blocking.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -7,8 +7,25 @@ use std::time::Instant;
 
 use super::Session;
 use super::close::CloseReason;
-use crate::server::room::cursor::{Cursor, Look, Trimmed};
+use crate::server::room::cursor::Look;
 use crate::wire::Frame;
+
+/// What a stream is to get: frames made of what its cursors find. Each contract has its own.
+pub trait Reader: Send {
+    /// Finds what is next. Never blocks.
+    fn look(&mut self) -> Look;
+
+    /// Takes the next frame, where [`Reader::look`] has found something; and whether another will certainly follow.
+    fn take(&mut self) -> Option<(Frame, bool)>;
+
+    /// Fetches from the log what is next, where [`Reader::look`] said that it is behind the tail. May block.
+    fn fetch(&mut self) -> Result<(), CloseReason>;
+
+    /// How many messages of the stream's own client were passed, if anybody may want to know.
+    fn own_passed(&self) -> u64 {
+        0
+    }
+}
 
 /// The transport's end of a stream, for writing. One frame is in flight at a time.
 pub trait FrameSink: Send {
@@ -42,14 +59,14 @@ pub enum Pumped {
 
 pub struct Outlet {
     sink: Box<dyn FrameSink>,
-    cursor: Cursor,
+    reader: Box<dyn Reader>,
     /// Wakes the session. Made at the first write: it refers to the session that this outlet is part of.
     waker: Option<Waker>,
 }
 
 impl Outlet {
-    pub fn new(sink: Box<dyn FrameSink>, cursor: Cursor) -> Self {
-        Self { sink, cursor, waker: None }
+    pub fn new(sink: Box<dyn FrameSink>, reader: Box<dyn Reader>) -> Self {
+        Self { sink, reader, waker: None }
     }
 
     /// Has the session woken when the call ends, from now on.
@@ -63,8 +80,8 @@ impl Outlet {
     /// Writes up to `frames_max` frames, as long as that needs no waiting.
     pub fn pump(&mut self, session: &Arc<Session>, frames_max: usize) -> Pumped {
         for _ in 0..frames_max {
-            let look = self.cursor.look();
-            if session.closing.due(self.cursor.own_passed(), look == Look::AtHead).is_some() {
+            let look = self.reader.look();
+            if session.closing.due(self.reader.own_passed(), look == Look::AtHead).is_some() {
                 return Pumped::NeedsSendThread;
             }
             if look == Look::AtHead {
@@ -84,19 +101,19 @@ impl Outlet {
         Pumped::NeedsSendThread
     }
 
-    /// Fetches from the log what the cursor wants next, where it is behind the tail and the stream can take it. May block.
-    pub fn catch_up(&mut self, session: &Arc<Session>) -> Result<(), Trimmed> {
-        let behind = self.cursor.look() == Look::BehindTail;
+    /// Fetches from the log what the reader wants next, where it is behind the tail and the stream can take it. May block.
+    pub fn catch_up(&mut self, session: &Arc<Session>) -> Result<(), CloseReason> {
+        let behind = self.reader.look() == Look::BehindTail;
         if behind && poll_ready(&mut *self.sink, &mut self.waker, session) == Poll::Ready(Ok(())) {
-            return self.cursor.fetch();
+            return self.reader.fetch();
         }
         Ok(())
     }
 
     /// The reason to end the stream now, if there is one.
     pub fn due<'a>(&mut self, session: &'a Session) -> Option<&'a CloseReason> {
-        let at_head = self.cursor.look() == Look::AtHead;
-        session.closing.due(self.cursor.own_passed(), at_head)
+        let at_head = self.reader.look() == Look::AtHead;
+        session.closing.due(self.reader.own_passed(), at_head)
     }
 
     /// Ends the stream with the reason's status. Blocks until the peer has it, at most until the reason's deadline.
@@ -116,12 +133,10 @@ impl Outlet {
     }
 
     fn write_next(&mut self) -> Result<(), Gone> {
-        let Some(event) = self.cursor.event() else { return Ok(()) };
-        let frame = event.frame.clone();
-        self.cursor.advance();
-        // Only what is certain to follow may hold this frame back: not own events, which `look` passes over.
-        let more_follows = self.cursor.look() == Look::Event;
-        self.sink.start_write(&frame, more_follows)
+        match self.reader.take() {
+            Some((frame, more_follows)) => self.sink.start_write(&frame, more_follows),
+            None => Ok(()),
+        }
     }
 }
 

@@ -1,28 +1,33 @@
-//! The receive thread: takes what the client sends, and hands posts to the log writer.
+//! What receive threads have in common, whatever contract their stream speaks.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use crossbeam_channel::Sender;
 
-use super::Session;
 use super::close::CloseReason;
-use crate::names::RoomName;
-use crate::server::log::{Event, Post};
-use crate::wire::Frame;
+use crate::server::log::writer::Order;
+use crate::server::room::followers::{Follower, Membership};
+use crate::server::room::{Hold, Room};
 
 /// The transport's end of a stream, for reading.
-pub trait Source: Send {
-    /// Waits for what comes next. After anything but a frame it is not called again.
-    fn receive(&mut self) -> Received;
+pub trait Source<T>: Send {
+    /// Waits for what comes next, at most until the deadline. After anything but an item it is not called again.
+    fn receive(&mut self, deadline: Option<Instant>) -> Received<T>;
 
     /// A way to end the wait from another thread, for good.
-    fn stopper(&self) -> Arc<dyn Fn() + Send + Sync>;
+    fn stopper(&self) -> Stopper;
 }
 
+/// Has a receive thread stop.
+pub type Stopper = Arc<dyn Fn() + Send + Sync>;
+
 /// What a receive thread gets from its stream.
-pub enum Received {
-    /// Something to say, checked and encoded for its receivers.
-    Frame(Frame),
+pub enum Received<T> {
+    /// Something that was checked.
+    Item(T),
+    /// The deadline has passed.
+    Late,
     /// The client has ended its sending side; with `end_when_posted` it wants the stream ended once what it sent is
     /// committed.
     HalfClosed { end_when_posted: bool },
@@ -32,36 +37,36 @@ pub enum Received {
     Broken(CloseReason),
 }
 
-/// Receives until the stream gives no more. Returns the source, whose end cancels the call: it must outlive the status.
-pub fn run(
-    mut source: Box<dyn Source>,
-    session: &Arc<Session>,
-    room: &RoomName,
-    posts: &Sender<Post>,
-) -> Box<dyn Source> {
-    let mut posted = 0;
-    loop {
-        match source.receive() {
-            Received::Frame(frame) => {
-                let event = Event { sender: session.id(), frame };
-                // A full queue blocks here, so that flow control holds back this client alone.
-                if posts.send(Post { room: room.clone(), event }).is_err() {
-                    session.close(CloseReason::LogStopped);
-                    break;
-                }
-                posted += 1;
-            }
-            Received::HalfClosed { end_when_posted: true } => {
-                session.close(CloseReason::Finished { posted });
-                break;
-            }
-            // The session learns of the call's end from its sink. After a half-close it goes on without this thread.
-            Received::HalfClosed { end_when_posted: false } | Received::Over => break,
-            Received::Broken(reason) => {
-                session.close(reason);
-                break;
-            }
+/// The receiving side of a session. Dropping it ends the call and leaves the rooms: it must outlive the status.
+pub trait Talk: Send {
+    /// Receives until the stream gives no more, and has posts appended. Runs on the receive thread.
+    fn run(&mut self, orders: &Sender<Order>);
+}
+
+/// A place among the followers of a room, which ends with it.
+pub struct Following {
+    hold: Hold,
+    poller: usize,
+    // Invariant: there until the drop.
+    membership: Option<Membership>,
+}
+
+impl Following {
+    /// Follows the room, on the poller that serves the stream. The follower MUST look at its cursor once after this.
+    pub fn new(hold: Hold, poller: usize, follower: Arc<dyn Follower>) -> Self {
+        let membership = Some(hold.follow(poller, follower));
+        Self { hold, poller, membership }
+    }
+
+    pub fn room(&self) -> &Arc<Room> {
+        &self.hold
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        if let Some(membership) = self.membership.take() {
+            self.hold.unfollow(self.poller, membership);
         }
     }
-    source
 }

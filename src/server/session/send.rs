@@ -32,7 +32,7 @@ fn turn(session: &Arc<Session>) -> Option<CloseReason> {
     loop {
         let ready = with_outlet(session, |outlet| match outlet.due(session) {
             Some(reason) => Err(reason.clone()),
-            None => outlet.catch_up(session).map_err(CloseReason::BehindRetention),
+            None => outlet.catch_up(session),
         });
         if let Err(reason) = ready {
             return Some(reason);
@@ -45,7 +45,9 @@ fn turn(session: &Arc<Session>) -> Option<CloseReason> {
 
 /// Ends the stream. The baton stays held for good: nobody drives the session any more.
 fn finish(session: &Arc<Session>, reason: &CloseReason) {
-    if reason.is_surprising() {
+    if let CloseReason::LogUnreadable(error) = reason {
+        log::error!("the log can't be read for client {}, which is sent away: {error}", session.id());
+    } else if reason.is_surprising() {
         log::warn!("client {} is sent away: {reason}", session.id());
     } else {
         log::debug!("client {} ends: {reason}", session.id());

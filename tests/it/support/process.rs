@@ -2,6 +2,9 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::{self, JoinHandle};
@@ -18,14 +21,25 @@ pub struct ServerProcess {
 }
 
 impl ServerProcess {
-    /// Starts a server on a free port and waits until it listens.
+    /// Starts a server on a free port and waits until it listens. It keeps its logs in memory, unless told where to.
     pub fn start(arguments: &[&str]) -> Self {
-        let mut child = command()
-            .args(["--listen", "127.0.0.1:0"])
-            .args(arguments)
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("hubbub-server starts");
+        let storage = if arguments.contains(&"--data") { None } else { Some("--ephemeral") };
+        let mut command = command();
+        command.args(["--listen", "127.0.0.1:0"]).args(storage).args(arguments);
+        Self::listening(command)
+    }
+
+    /// Starts what [`command`] began, and waits until it listens.
+    pub fn listening(command: Command) -> Self {
+        let mut server = Self::spawn(command);
+        let line = server.wait_for_log("listening on ");
+        server.target = line.rsplit(' ').next().expect("an address ends the line").to_owned();
+        server
+    }
+
+    /// Starts what [`command`] began, and waits for nothing.
+    pub fn spawn(mut command: Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("hubbub-server starts");
         let stderr = child.stderr.take().expect("standard error is piped");
         let (lines, log) = channel();
         let log_reader = thread::spawn(move || {
@@ -33,10 +47,7 @@ impl ServerProcess {
                 let _ = lines.send(line);
             }
         });
-        let mut server = Self { child, target: String::new(), log, log_reader: Some(log_reader) };
-        let line = server.wait_for_log("listening on ");
-        server.target = line.rsplit(' ').next().expect("an address ends the line").to_owned();
-        server
+        Self { child, target: String::new(), log, log_reader: Some(log_reader) }
     }
 
     pub fn target(&self) -> &str {
@@ -76,6 +87,24 @@ impl ServerProcess {
             assert!(Instant::now() < deadline, "the server did not end");
             thread::park_timeout(std::time::Duration::from_millis(2));
         }
+    }
+
+    /// Kills it as a crash would: with no chance to do anything.
+    pub fn crash(mut self) {
+        self.signal(libc::SIGKILL);
+        let status = self.wait();
+        assert_eq!(status.signal(), Some(libc::SIGKILL), "the server had ended before: {status}");
+    }
+
+    /// Whether its log writer is in the midst of writing to the disk, or waits for it.
+    pub fn is_writing(&self) -> bool {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.pid())).into_iter().flatten().flatten();
+        let is_writer = |task: &PathBuf| fs::read_to_string(task.join("comm")).is_ok_and(|name| name == "log-writer\n");
+        let Some(writer) = tasks.map(|task| task.path()).find(is_writer) else { return false };
+        // The number of the call that the thread is in, and its arguments; or "running".
+        let call = fs::read_to_string(writer.join("syscall")).expect("the kernel tells a child's calls");
+        let number = call.split(' ').next().and_then(|number| number.parse().ok());
+        number.is_some_and(|number| [libc::SYS_fdatasync, libc::SYS_fsync, libc::SYS_pwrite64].contains(&number))
     }
 
     /// How many threads it runs.
@@ -120,9 +149,21 @@ impl Drop for ServerProcess {
     }
 }
 
+/// An address that a server can come back to after it was killed: its port is none that the system gives to whoever asks
+/// for any, and so is not taken meanwhile by a client's end of a connection.
+pub fn lasting_address() -> String {
+    let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").expect("the kernel tells its ports");
+    let first = range.split_whitespace().next().and_then(|port| port.parse::<u16>().ok()).expect("a range of ports");
+    let mut addresses = (0..1000).map(|_| format!("127.0.0.1:{}", fastrand::u16(1024..first)));
+    addresses.find(|address| TcpListener::bind(address).is_ok()).expect("a port is free")
+}
+
 /// The server's program, with no settings from the environment that the tests run in.
 pub fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hubbub-server"));
-    command.env_remove("PORT").env_remove("HUBBUB_LISTEN").env_remove("RUST_LOG").stdin(Stdio::null());
+    for variable in ["PORT", "HUBBUB_LISTEN", "HUBBUB_DATA", "HUBBUB_SYNC", "HUBBUB_EPHEMERAL", "RUST_LOG"] {
+        command.env_remove(variable);
+    }
+    command.stdin(Stdio::null());
     command
 }

@@ -1,0 +1,245 @@
+//! What both logs do with a batch of posts: they give each new message its place, encode it, and find out which were stored
+//! before.
+//!
+//! This decides nothing for good. The heads of the rooms move when the log has committed the runs, not before, so that
+//! after an error the next batch begins where this one did.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::{Appended, Batch, LogError, Post, Segment};
+use crate::names::{RoomId, RoomName, Seq};
+use crate::wire::event::{self, ENVELOPE_BYTES_MAX, Entry};
+
+/// The end of a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    pub room: RoomId,
+    /// The newest message; [`Seq::ZERO`] before the first.
+    pub seq: Seq,
+    /// When it was stored. The next one is not older.
+    pub time_ms: u64,
+}
+
+/// What a batch asks of the log that it is for. All of it is undone where the batch isn't committed.
+pub trait Stored {
+    /// The end of the room of that name, which comes into being if there is none. Asked once for each room, before
+    /// anything is claimed.
+    fn head(&mut self, name: &RoomName) -> Result<Head, LogError>;
+
+    /// Notes that the post, whose id was chosen, will be the message with this seq. If it is stored already, or was claimed
+    /// before in this batch, nothing changes: that one's seq is returned.
+    fn claim(&mut self, room: RoomId, post: &Post, seq: Seq) -> Result<Option<Seq>, LogError>;
+}
+
+/// The messages of one room that a batch brings: the segment that they will be.
+#[derive(Debug)]
+pub struct Run {
+    pub room: RoomId,
+    pub first: Seq,
+    pub last: Seq,
+    /// When they were stored, all of them.
+    pub time_ms: u64,
+    /// How many of them have a chosen id.
+    pub claims: usize,
+    pub entries: Vec<u8>,
+}
+
+/// A batch that is not committed yet.
+#[derive(Debug)]
+pub struct Plan {
+    /// One for each room that gets something.
+    pub runs: Vec<Run>,
+    outcomes: Vec<Result<Appended, LogError>>,
+}
+
+impl Plan {
+    /// What there is to publish, now that the runs are committed.
+    pub fn committed(self) -> Batch {
+        let segment = |run: Run| Arc::new(Segment::new(run.room, run.first, run.last, run.entries));
+        Batch { segments: self.runs.into_iter().map(segment).collect(), outcomes: self.outcomes }
+    }
+}
+
+/// Milliseconds since 1970. A clock that is set before then counts as being there.
+pub fn millis(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Gives the posts their places, in their order.
+pub fn plan(posts: &[Post], now: SystemTime, stored: &mut impl Stored) -> Result<Plan, LogError> {
+    let (mut runs, run_of) = begin_runs(posts, millis(now), stored)?;
+    let mut outcomes = Vec::with_capacity(posts.len());
+    for (post, index) in posts.iter().zip(run_of) {
+        let run = match index {
+            Ok(index) => &mut runs[index],
+            Err(refused) => {
+                outcomes.push(Err(refused));
+                continue;
+            }
+        };
+        let seq = run.last.next();
+        let before = if post.id_chosen { stored.claim(run.room, post, seq)? } else { None };
+        outcomes.push(Ok(match before {
+            Some(before) => Appended::Before(run.room, before),
+            None => {
+                run.push(post, seq);
+                Appended::New(run.room, seq)
+            }
+        }));
+    }
+    runs.retain(|run| !run.entries.is_empty());
+    Ok(Plan { runs, outcomes })
+}
+
+impl Run {
+    fn push(&mut self, post: &Post, seq: Seq) {
+        debug_assert_eq!(seq, self.last.next(), "a message follows its predecessor");
+        event::push(&mut self.entries, &Entry { room: self.room, seq, time_ms: self.time_ms, content: &post.content });
+        self.last = seq;
+        self.claims += usize::from(post.id_chosen);
+    }
+}
+
+/// Which run a post belongs to, or why it can't have one.
+type RunOf = Result<usize, LogError>;
+
+/// An empty run for each room, with space for all of its posts; and which run each post belongs to.
+fn begin_runs(posts: &[Post], now_ms: u64, stored: &mut impl Stored) -> Result<(Vec<Run>, Vec<RunOf>), LogError> {
+    let mut runs: Vec<Run> = Vec::new();
+    let mut bytes: Vec<usize> = Vec::new();
+    let mut run_of: Vec<RunOf> = Vec::with_capacity(posts.len());
+    let mut known: HashMap<&RoomName, RunOf> = HashMap::new();
+    for (at, post) in posts.iter().enumerate() {
+        // Neighbours are often of one room.
+        let neighbour =
+            at.checked_sub(1).filter(|&before| posts[before].room == post.room).map(|before| run_of[before].clone());
+        let index = match neighbour.or_else(|| known.get(&post.room).cloned()) {
+            Some(index) => index,
+            None => {
+                let index = match stored.head(&post.room) {
+                    Ok(head) => {
+                        runs.push(Run::after(head, now_ms));
+                        bytes.push(0);
+                        Ok(runs.len() - 1)
+                    }
+                    // Nothing can be stored, whatever the room.
+                    Err(error @ LogError::Unavailable(_)) => return Err(error),
+                    Err(refused) => Err(refused),
+                };
+                known.insert(&post.room, index.clone());
+                index
+            }
+        };
+        if let Ok(index) = index {
+            bytes[index] += post.content.len() + ENVELOPE_BYTES_MAX;
+        }
+        run_of.push(index);
+    }
+    for (run, bytes) in runs.iter_mut().zip(bytes) {
+        run.entries.reserve_exact(bytes);
+    }
+    Ok((runs, run_of))
+}
+
+impl Run {
+    fn after(head: Head, now_ms: u64) -> Self {
+        let time_ms = now_ms.max(head.time_ms);
+        Self { room: head.room, first: head.seq.next(), last: head.seq, time_ms, claims: 0, entries: Vec::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::server::log::contract::{post, post_without_id, room};
+
+    /// A log of which only the rooms `a0`, `a1` and so on are there, each with as many messages as its number.
+    struct Counting {
+        heads_asked: usize,
+        taken: HashMap<(RoomId, [u8; 16]), Seq>,
+    }
+
+    impl Stored for Counting {
+        fn head(&mut self, name: &RoomName) -> Result<Head, LogError> {
+            self.heads_asked += 1;
+            let number = name.as_str()[1..].parse().map_err(|_| LogError::TooManyRooms(1))?;
+            Ok(Head { room: RoomId(number + 1), seq: Seq(number), time_ms: 5_000 })
+        }
+
+        fn claim(&mut self, room: RoomId, post: &Post, seq: Seq) -> Result<Option<Seq>, LogError> {
+            let taken = *self.taken.entry((room, *post.id.as_bytes())).or_insert(seq);
+            Ok((taken != seq).then_some(taken))
+        }
+    }
+
+    fn counting() -> Counting {
+        Counting { heads_asked: 0, taken: HashMap::new() }
+    }
+
+    #[test]
+    fn each_room_is_one_run_in_the_order_of_its_posts() {
+        let rooms = [room("a3"), room("a7")];
+        let posts: Vec<_> = (0..10).map(|n| post(&rooms[n % 2], "ann", n as u64 + 1, "hello")).collect();
+        let mut log = counting();
+        let plan = plan(&posts, UNIX_EPOCH + Duration::from_secs(9), &mut log).unwrap();
+        let places: Vec<_> = plan.runs.iter().map(|run| (run.room.0, run.first.0, run.last.0, run.time_ms)).collect();
+        assert_eq!(places, [(4, 4, 8, 9_000), (8, 8, 12, 9_000)]);
+        assert_eq!(log.heads_asked, 2);
+        for run in plan.runs {
+            assert_eq!(Segment::check(run.room, run.first, &run.entries), Ok(run.last));
+        }
+    }
+
+    #[test]
+    fn time_does_not_fall() {
+        let posts = [post(&room("a0"), "ann", 1, "hello")];
+        for (now_ms, stored_ms) in [(4_999, 5_000), (5_000, 5_000), (5_001, 5_001)] {
+            let now = UNIX_EPOCH + Duration::from_millis(now_ms);
+            assert_eq!(plan(&posts, now, &mut counting()).unwrap().runs[0].time_ms, stored_ms);
+        }
+        let before_all = UNIX_EPOCH - Duration::from_secs(1);
+        assert_eq!(plan(&posts, before_all, &mut counting()).unwrap().runs[0].time_ms, 5_000);
+    }
+
+    #[test]
+    fn a_room_whose_posts_were_all_stored_before_has_no_run() {
+        let mut log = counting();
+        let first = post(&room("a1"), "ann", 1, "hello");
+        let posts = [first.clone(), first.clone(), post(&room("a2"), "ann", 1, "hello")];
+        let outcomes = plan(&posts, UNIX_EPOCH, &mut log).unwrap().outcomes;
+        let (one, two) = (RoomId(2), RoomId(3));
+        let expected = [Appended::New(one, Seq(2)), Appended::Before(one, Seq(2)), Appended::New(two, Seq(3))];
+        assert_eq!(outcomes, expected.map(Ok));
+        // The log has claimed it at seq 2; asked with a later head, it says so.
+        log.taken.insert((RoomId(11), *first.id.as_bytes()), Seq(4));
+        let again = Post { room: room("a10"), ..first };
+        let plan = plan(&[again], UNIX_EPOCH, &mut log).unwrap();
+        assert_eq!(plan.outcomes, [Ok(Appended::Before(RoomId(11), Seq(4)))]);
+        assert!(plan.runs.is_empty());
+    }
+
+    /// Finding the run of each post by walking along the runs was quadratic: a thousand posts for a thousand rooms.
+    #[test]
+    fn a_batch_may_be_of_many_rooms() {
+        let posts: Vec<_> = (0..50_000).map(|n| post(&room(&format!("a{n}")), "ann", 1, "x")).collect();
+        let mut log = counting();
+        assert_eq!(plan(&posts, UNIX_EPOCH, &mut log).unwrap().runs.len(), posts.len());
+        assert_eq!(log.heads_asked, posts.len());
+    }
+
+    /// A room that can't be had, such as one too many, once failed the whole batch, and so the posts of everybody else.
+    #[test]
+    fn a_room_that_cannot_be_had_refuses_its_own_posts_only() {
+        let mut log = counting();
+        let posts = ["a0", "full", "a0", "full"].map(|name| post_without_id(&room(name), "ann", "hello"));
+        let plan = plan(&posts, UNIX_EPOCH, &mut log).unwrap();
+        let new = |seq| Ok(Appended::New(RoomId(1), Seq(seq)));
+        let refused = || Err(LogError::TooManyRooms(1));
+        assert_eq!(plan.outcomes, [new(1), refused(), new(2), refused()]);
+        assert_eq!(plan.runs.len(), 1);
+    }
+}

@@ -1,0 +1,413 @@
+//! What every log must do, whatever it is made of: both logs pass these tests.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use protobuf::Message as _;
+
+use super::{Appended, Appender, Log, Page, Post, Retention, Segment, Sides, memory};
+use crate::names::{Body, Kind, MessageId, Origin, RoomId, RoomName, Seq, UserName};
+use crate::wire::event;
+use crate::wire::v1;
+
+pub fn room(name: &str) -> RoomName {
+    RoomName::new(name).unwrap()
+}
+
+/// A post with a chosen id, made of a number.
+pub fn post(room: &RoomName, sender: &str, id: u64, body: &str) -> Post {
+    let mut bytes = [7; 16];
+    bytes[8..].copy_from_slice(&id.to_be_bytes());
+    make_post(room, sender, MessageId::chosen(&bytes).unwrap(), true, body)
+}
+
+/// A post whose id the server makes.
+pub fn post_without_id(room: &RoomName, sender: &str, body: &str) -> Post {
+    make_post(room, sender, Origin::random().id(1), false, body)
+}
+
+fn make_post(room: &RoomName, sender: &str, id: MessageId, id_chosen: bool, body: &str) -> Post {
+    let sender = UserName::new(sender).unwrap();
+    let content = event::content(&id, &sender, &Body::new(body).unwrap(), Kind::Text);
+    Post { room: room.clone(), sender, id, id_chosen, content }
+}
+
+pub fn at(seconds: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(seconds)
+}
+
+/// A log under test, and how to open it again, where it outlives its closing.
+pub struct Subject {
+    pub appender: Box<dyn Appender>,
+    pub log: Arc<dyn Log>,
+    pub open_again: Option<Box<dyn Fn() -> Sides>>,
+}
+
+impl Subject {
+    /// Closes the log and opens it again, where it outlives that.
+    fn reopen(&mut self) {
+        let Some(open_again) = &self.open_again else { return };
+        // Closed first: a log is open once at a time.
+        let (appender, log) = memory::open(0, Retention::default());
+        (self.appender, self.log) = (Box::new(appender), log);
+        (self.appender, self.log) = open_again();
+    }
+}
+
+/// The tests, for a log that `$open` makes (`fn(Retention) -> Subject`).
+macro_rules! contract_tests {
+    ($open:expr) => {
+        $crate::server::log::contract::contract_tests!($open,
+            seqs_are_dense_and_rooms_apart, an_id_is_stored_once, an_id_is_forgotten_with_its_message,
+            a_read_begins_anywhere_and_is_bounded, time_never_falls, rooms_are_listed_in_order,
+            retention_by_count, retention_by_time, readers_see_whole_prefixes, a_room_that_lost_everything_says_so,
+            unknown_rooms_are_not_there, a_naive_model_agrees);
+    };
+    ($open:expr, $($test:ident),*) => {
+        $(#[test]
+        fn $test() {
+            $crate::server::log::contract::$test(&$open);
+        })*
+    };
+}
+pub(crate) use contract_tests;
+
+type Open<'a> = &'a dyn Fn(Retention) -> Subject;
+
+/// All messages of a room from a seq on, as the log has them: seq, sender, body, time.
+fn read_all(log: &dyn Log, room: RoomId, from: u64) -> Vec<(u64, String, String, u64)> {
+    let mut from = Seq(from);
+    let mut messages = Vec::new();
+    loop {
+        match log.read(room, from, 500).unwrap() {
+            Page::Segments(segments) if segments.is_empty() => return messages,
+            Page::Segments(segments) => {
+                for segment in segments {
+                    assert!(segment.first() <= from, "a page begins where it was asked to, and goes on without a gap");
+                    assert!(segment.holds(from));
+                    let bytes = &segment.frame().as_slice()[segment.offset(from)..];
+                    for event in v1::ChatResponse::parse_from_bytes(bytes).unwrap().events {
+                        assert_eq!((event.room_id, event.seq), (room.0, from.0));
+                        let message = event.message();
+                        messages.push((event.seq, message.sender.clone(), message.body.clone(), event.time_ms));
+                        from = from.next();
+                    }
+                    assert_eq!(from, segment.last().next());
+                }
+            }
+            Page::Trimmed { oldest } => {
+                assert!(oldest > from);
+                from = oldest;
+            }
+        }
+    }
+}
+
+fn seqs(log: &dyn Log, room: RoomId, from: u64) -> Vec<u64> {
+    read_all(log, room, from).into_iter().map(|(seq, ..)| seq).collect()
+}
+
+pub fn seqs_are_dense_and_rooms_apart(open: Open<'_>) {
+    let mut subject = open(Retention::default());
+    let (attic, cellar) = (room("attic"), room("cellar"));
+    let id = subject.appender.open(&attic).unwrap().id;
+    for batch in 0..20 {
+        let posts: Vec<_> = (0..5)
+            .map(|n| post_without_id(if n % 2 == 0 { &attic } else { &cellar }, "ann", &format!("{batch}.{n}")))
+            .collect();
+        let batch = subject.appender.append(&posts, at(1)).unwrap();
+        assert_eq!((batch.outcomes.len(), batch.segments.len()), (5, 2));
+    }
+    let state = subject.log.find(&attic).unwrap().unwrap();
+    assert_eq!((state.id, state.head, state.oldest), (id, Seq(60), Seq(1)));
+    assert_eq!(seqs(&*subject.log, id, 1), (1..=60).collect::<Vec<_>>());
+    let cellar = subject.log.find(&cellar).unwrap().unwrap();
+    assert_eq!((cellar.head, cellar.epoch == state.epoch), (Seq(40), false));
+    let bodies: Vec<_> = read_all(&*subject.log, cellar.id, 1).into_iter().map(|(.., body, _)| body).collect();
+    let expected: Vec<_> = (0..20).flat_map(|batch| [1, 3].map(|n| format!("{batch}.{n}"))).collect();
+    assert_eq!(bodies, expected);
+}
+
+pub fn an_id_is_stored_once(open: Open<'_>) {
+    let mut subject = open(Retention::default());
+    let (attic, cellar) = (room("attic"), room("cellar"));
+    let first = post(&attic, "ann", 1, "hello");
+    let posts = [first.clone(), first.clone(), post(&attic, "bob", 1, "mine"), post(&cellar, "ann", 1, "there")];
+    let outcomes = subject.appender.append(&posts, at(1)).unwrap().outcomes;
+    let (a, c) = (RoomId(1), RoomId(2));
+    let expected =
+        [Appended::New(a, Seq(1)), Appended::Before(a, Seq(1)), Appended::New(a, Seq(2)), Appended::New(c, Seq(1))];
+    assert_eq!(outcomes, expected.map(Ok));
+    subject.reopen();
+    let again = subject.appender.append(&[post(&attic, "bob", 2, "new"), first], at(2)).unwrap();
+    assert_eq!(again.outcomes, [Ok(Appended::New(a, Seq(3))), Ok(Appended::Before(a, Seq(1)))]);
+    let all = subject.appender.append(&posts[..2], at(3)).unwrap();
+    assert!(all.segments.is_empty());
+    assert_eq!(seqs(&*subject.log, a, 1), [1, 2, 3]);
+}
+
+pub fn an_id_is_forgotten_with_its_message(open: Open<'_>) {
+    let mut subject = open(Retention { messages: Some(1), ..Retention::default() });
+    let attic = room("attic");
+    subject.appender.append(&[post(&attic, "ann", 1, "hello")], at(1)).unwrap();
+    subject.appender.append(&[post(&attic, "ann", 2, "there")], at(2)).unwrap();
+    assert_eq!(subject.appender.trim(at(3)), Ok(None));
+    let outcomes = subject.appender.append(&[post(&attic, "ann", 2, "there"), post(&attic, "ann", 1, "hello")], at(4));
+    assert_eq!(
+        outcomes.unwrap().outcomes,
+        [Appended::Before(RoomId(1), Seq(2)), Appended::New(RoomId(1), Seq(3))].map(Ok)
+    );
+}
+
+pub fn a_read_begins_anywhere_and_is_bounded(open: Open<'_>) {
+    let mut subject = open(Retention::default());
+    let attic = room("attic");
+    for batch in [1, 7, 1, 1, 30, 2] {
+        let posts: Vec<_> = (0..batch).map(|_| post_without_id(&attic, "ann", &"x".repeat(50))).collect();
+        subject.appender.append(&posts, at(1)).unwrap();
+    }
+    let id = subject.log.find(&attic).unwrap().unwrap().id;
+    for from in 1..=43 {
+        assert_eq!(seqs(&*subject.log, id, from), (from..=42).collect::<Vec<_>>());
+        for bytes_max in [0, 1, 300, 5_000] {
+            if let Page::Segments(segments) = subject.log.read(id, Seq(from), bytes_max).unwrap() {
+                assert_eq!(segments.is_empty(), from == 43);
+                let bytes: usize = segments.iter().map(|segment| segment.frame().len()).sum();
+                let last = segments.last().map_or(0, |segment| segment.frame().len());
+                assert!(bytes - last <= bytes_max, "{bytes} bytes from {from}, asked for {bytes_max}");
+            }
+        }
+    }
+    assert!(seqs(&*subject.log, id, 1_000).is_empty());
+    assert!(seqs(&*subject.log, id, u64::MAX).is_empty());
+}
+
+pub fn time_never_falls(open: Open<'_>) {
+    let mut subject = open(Retention::default());
+    let attic = room("attic");
+    for seconds in [100, 50, 200] {
+        subject.appender.append(&[post_without_id(&attic, "ann", "x")], at(seconds)).unwrap();
+        subject.reopen();
+    }
+    let times: Vec<_> = read_all(&*subject.log, RoomId(1), 1).into_iter().map(|(.., time_ms)| time_ms).collect();
+    assert_eq!(times, [100_000, 100_000, 200_000]);
+}
+
+pub fn rooms_are_listed_in_order(open: Open<'_>) {
+    let mut subject = open(Retention::default());
+    let mut names: Vec<_> = (0..50).map(|n| room(&format!("room-{}", (n * 7) % 50))).collect();
+    names.push(room("Zimmer"));
+    names.push(room("ärger"));
+    for name in &names {
+        subject.appender.open(name).unwrap();
+        subject.appender.open(name).unwrap();
+    }
+    names.sort();
+    let mut listed = Vec::new();
+    while let Some(page) = Some(subject.log.rooms(listed.last(), 7).unwrap()).filter(|page| !page.is_empty()) {
+        assert!(page.len() <= 7);
+        listed.extend(page.into_iter().map(|state| state.name));
+    }
+    assert_eq!(listed, names);
+}
+
+pub fn retention_by_count(open: Open<'_>) {
+    let mut subject = open(Retention { messages: Some(10), ..Retention::default() });
+    let attic = room("attic");
+    for n in 0..10 {
+        let posts: Vec<_> = (0..3).map(|k| post(&attic, "ann", n * 3 + k, "x")).collect();
+        subject.appender.append(&posts, at(n)).unwrap();
+        assert_eq!(subject.appender.trim(at(n)), Ok(None));
+    }
+    // Ten and no fewer; whole segments, so up to two more.
+    assert_eq!(seqs(&*subject.log, RoomId(1), 1), (19..=30).collect::<Vec<_>>());
+    assert!(matches!(subject.log.read(RoomId(1), Seq(4), 1), Ok(Page::Trimmed { oldest: Seq(19) })));
+    let state = subject.log.find(&attic).unwrap().unwrap();
+    assert_eq!((state.head, state.oldest), (Seq(30), Seq(19)));
+}
+
+pub fn retention_by_time(open: Open<'_>) {
+    let retention = Retention { time: Some(Duration::from_secs(100)), ..Retention::default() };
+    let mut subject = open(retention);
+    let (attic, cellar) = (room("attic"), room("cellar"));
+    subject.appender.append(&[post_without_id(&attic, "ann", "old")], at(1_000)).unwrap();
+    subject.appender.append(&[post_without_id(&cellar, "ann", "old")], at(1_010)).unwrap();
+    subject.appender.append(&[post_without_id(&attic, "ann", "new")], at(1_050)).unwrap();
+    subject.reopen();
+    assert_eq!(subject.appender.trim(at(1_099)), Ok(Some(at(1_100))));
+    assert_eq!(subject.appender.trim(at(1_100)), Ok(Some(at(1_110))));
+    assert_eq!(seqs(&*subject.log, RoomId(1), 1), [2]);
+    assert_eq!(seqs(&*subject.log, RoomId(2), 1), [1]);
+    assert_eq!(subject.appender.trim(at(2_000)), Ok(None));
+    assert_eq!(seqs(&*subject.log, RoomId(1), 1), [0; 0]);
+    let state = subject.log.find(&attic).unwrap().unwrap();
+    assert_eq!((state.head, state.oldest), (Seq(2), Seq(3)));
+    let next = subject.appender.append(&[post_without_id(&attic, "ann", "newer")], at(2_000)).unwrap();
+    assert_eq!(next.outcomes, [Ok(Appended::New(RoomId(1), Seq(3)))]);
+}
+
+/// A room whose every message was dropped once read as "nothing there yet", which would have had a send thread ask again
+/// and again.
+pub fn a_room_that_lost_everything_says_so(open: Open<'_>) {
+    let mut subject = open(Retention { time: Some(Duration::from_secs(1)), ..Retention::default() });
+    let attic = room("attic");
+    subject.appender.append(&[post_without_id(&attic, "ann", "x")], at(1)).unwrap();
+    subject.appender.trim(at(10)).unwrap();
+    assert!(matches!(subject.log.read(RoomId(1), Seq(1), 1), Ok(Page::Trimmed { oldest: Seq(2) })));
+    assert!(matches!(subject.log.read(RoomId(1), Seq(2), 1), Ok(Page::Segments(page)) if page.is_empty()));
+}
+
+pub fn unknown_rooms_are_not_there(open: Open<'_>) {
+    let subject = open(Retention::default());
+    assert_eq!(subject.log.find(&room("attic")), Ok(None));
+    assert_eq!(subject.log.rooms(None, 10), Ok(Vec::new()));
+}
+
+/// While one thread appends, others read: each sees everything up to some commit, and never less than before.
+pub fn readers_see_whole_prefixes(open: Open<'_>) {
+    let mut subject = open(Retention::default());
+    let attic = room("attic");
+    let id = subject.appender.open(&attic).unwrap().id;
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let mut before = 0;
+                while !done.load(Ordering::SeqCst) {
+                    let head = subject.log.find(&attic).unwrap().unwrap().head.0;
+                    assert!(head >= before && head.is_multiple_of(4), "a part of a batch is visible: {head}");
+                    let found = seqs(&*subject.log, id, before + 1);
+                    assert_eq!(found, (before + 1..=before + found.len() as u64).collect::<Vec<_>>());
+                    assert!(before + found.len() as u64 >= head);
+                    before = head;
+                }
+            });
+        }
+        for n in 0..200 {
+            let posts: Vec<_> = (0..4).map(|k| post(&attic, "ann", n * 4 + k, "x")).collect();
+            subject.appender.append(&posts, at(n)).unwrap();
+        }
+        done.store(true, Ordering::SeqCst);
+    });
+    assert_eq!(seqs(&*subject.log, id, 1).len(), 800);
+}
+
+/// What happens to a log.
+#[derive(Clone, Debug)]
+enum Step {
+    Append(Vec<(usize, u64, bool)>),
+    Trim,
+    Reopen,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    // Few rooms and ids, so that they meet.
+    let posts = vec((0..3usize, 0..12u64, any::<bool>()), 1..12);
+    let step = prop_oneof![6 => posts.prop_map(Step::Append), 2 => Just(Step::Trim), 1 => Just(Step::Reopen)];
+    vec(step, 1..30)
+}
+
+/// What a naive log would hold of a room.
+#[derive(Default)]
+struct Model {
+    bodies: Vec<String>,
+    /// Which message has which id.
+    ids: HashMap<u64, u64>,
+    /// The size of each segment that is kept, and how many messages were trimmed.
+    segments: Vec<u64>,
+    trimmed: u64,
+}
+
+const KEPT: u64 = 15;
+
+impl Model {
+    /// Takes away whole segments, as long as enough messages are left without them.
+    fn trim(&mut self) {
+        while let Some(&oldest) = self.segments.first()
+            && self.bodies.len() as u64 >= self.trimmed + oldest + KEPT
+        {
+            self.trimmed += self.segments.remove(0);
+            self.ids.retain(|_, seq| *seq > self.trimmed);
+        }
+    }
+}
+
+pub fn a_naive_model_agrees(open: Open<'_>) {
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(60));
+    let outcome = runner.run(&steps(), |steps| {
+        let mut subject = open(Retention { messages: Some(KEPT), ..Retention::default() });
+        let mut models: HashMap<usize, Model> = HashMap::new();
+        for (time, step) in steps.into_iter().enumerate() {
+            match step {
+                Step::Append(said) => append(&mut *subject.appender, &mut models, &said, at(time as u64))?,
+                Step::Trim => {
+                    prop_assert_eq!(subject.appender.trim(at(time as u64)), Ok(None));
+                    models.values_mut().for_each(Model::trim);
+                }
+                Step::Reopen => subject.reopen(),
+            }
+            for (room_number, model) in &models {
+                let state = subject.log.find(&room(&format!("room-{room_number}"))).unwrap().unwrap();
+                prop_assert_eq!((state.head.0, state.oldest.0), (model.bodies.len() as u64, model.trimmed + 1));
+                let bodies: Vec<_> =
+                    read_all(&*subject.log, state.id, 1).into_iter().map(|(.., body, _)| body).collect();
+                prop_assert_eq!(&bodies, &model.bodies[model.trimmed as usize..]);
+            }
+        }
+        Ok(())
+    });
+    outcome.unwrap_or_else(|error| panic!("{error}"));
+}
+
+fn append(
+    appender: &mut dyn Appender,
+    models: &mut HashMap<usize, Model>,
+    said: &[(usize, u64, bool)],
+    now: SystemTime,
+) -> Result<(), TestCaseError> {
+    let mut expected = Vec::new();
+    let mut runs: HashMap<usize, u64> = HashMap::new();
+    let posts: Vec<_> = said
+        .iter()
+        .enumerate()
+        .map(|(index, (number, id, chosen))| {
+            let model = models.entry(*number).or_default();
+            let name = room(&format!("room-{number}"));
+            let next = model.bodies.len() as u64 + 1;
+            let before = chosen.then(|| model.ids.get(id).copied()).flatten();
+            expected.push(before.map_or((true, next), |seq| (false, seq)));
+            let body = format!("{index} {next}");
+            if before.is_none() {
+                model.bodies.push(body.clone());
+                *runs.entry(*number).or_default() += 1;
+                if *chosen {
+                    model.ids.insert(*id, next);
+                }
+            }
+            if *chosen { post(&name, "ann", *id, &body) } else { post_without_id(&name, "ann", &body) }
+        })
+        .collect();
+    for (number, count) in runs {
+        models.entry(number).or_default().segments.push(count);
+    }
+    let batch = appender.append(&posts, now).unwrap();
+    let outcomes: Vec<_> = batch
+        .outcomes
+        .into_iter()
+        .map(|outcome| match outcome.unwrap() {
+            Appended::New(_, seq) => (true, seq.0),
+            Appended::Before(_, seq) => (false, seq.0),
+        })
+        .collect();
+    prop_assert_eq!(outcomes, expected);
+    let checked = |segment: &Arc<Segment>| Segment::check(segment.room(), segment.first(), segment.frame().as_slice());
+    for segment in &batch.segments {
+        prop_assert_eq!(checked(segment), Ok(segment.last()));
+    }
+    Ok(())
+}

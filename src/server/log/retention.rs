@@ -1,0 +1,118 @@
+//! Which rooms have something to trim, and when: found without looking at those that have not.
+//!
+//! A room's segments are trimmed from the oldest on, so all that counts of a room is its oldest segment. A room is due when
+//! that one is too old, or when the room would have enough messages without it.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+
+use super::Retention;
+use crate::names::{RoomId, Seq};
+
+/// The oldest segment of a room, or one that would be the oldest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Oldest {
+    pub last: Seq,
+    pub time_ms: u64,
+}
+
+/// The order in which rooms are trimmed.
+pub struct Schedule {
+    retention: Retention,
+    /// The rooms of which something is kept.
+    rooms: HashMap<RoomId, Kept>,
+    // Invariant: where time counts, it holds each room of `rooms` once, with the time of its oldest segment.
+    by_time: BTreeSet<(u64, RoomId)>,
+    // Invariant: it holds the rooms that are marked as `queued`, each once.
+    over: VecDeque<RoomId>,
+}
+
+struct Kept {
+    oldest: Oldest,
+    head: Seq,
+    queued: bool,
+}
+
+impl Schedule {
+    pub fn new(retention: Retention) -> Self {
+        Self { retention, rooms: HashMap::new(), by_time: BTreeSet::new(), over: VecDeque::new() }
+    }
+
+    /// Whether nothing is ever trimmed. Then the schedule notes nothing.
+    pub fn keeps_all(&self) -> bool {
+        self.retention == Retention::default()
+    }
+
+    /// Notes that a segment was appended to a room. It is the room's oldest if nothing else is kept of it: so a room of
+    /// which something is kept must be noted ([`Schedule::set`]) before.
+    pub fn appended(&mut self, room: RoomId, segment: Oldest) {
+        match self.rooms.get(&room).map(|kept| kept.oldest) {
+            Some(oldest) => self.set(room, Some(oldest), segment.last),
+            None => self.set(room, Some(segment), segment.last),
+        }
+    }
+
+    /// Notes what is kept of a room: its oldest segment, if there is one, and its head.
+    pub fn set(&mut self, room: RoomId, oldest: Option<Oldest>, head: Seq) {
+        if self.keeps_all() {
+            return;
+        }
+        let before = self.rooms.remove(&room);
+        let queued = before.as_ref().is_some_and(|kept| kept.queued);
+        let (time_before, time_now) = (before.map(|kept| kept.oldest.time_ms), oldest.map(|oldest| oldest.time_ms));
+        if self.retention.time.is_some() && time_before != time_now {
+            time_before.map(|time_ms| self.by_time.remove(&(time_ms, room)));
+            time_now.map(|time_ms| self.by_time.insert((time_ms, room)));
+        }
+        // A queued room of which nothing is kept stays in the queue, and is passed over when its turn comes.
+        let Some(oldest) = oldest else {
+            if queued {
+                self.over.retain(|other| *other != room);
+            }
+            return;
+        };
+        let is_over = self.is_over(oldest, head);
+        if is_over && !queued {
+            self.over.push_back(room);
+        }
+        self.rooms.insert(room, Kept { oldest, head, queued: queued || is_over });
+    }
+
+    /// The oldest segment of a room, if anything is kept of it.
+    pub fn oldest(&self, room: RoomId) -> Option<Oldest> {
+        self.rooms.get(&room).map(|kept| kept.oldest)
+    }
+
+    /// Whether a segment is to be trimmed when it is its room's oldest, and the room's head is this.
+    pub fn is_due(&self, segment: Oldest, head: Seq, now_ms: u64) -> bool {
+        self.is_over(segment, head) || self.due_ms(segment.time_ms).is_some_and(|due_ms| due_ms <= now_ms)
+    }
+
+    /// A room that is due, and its head.
+    pub fn due(&mut self, now_ms: u64) -> Option<(RoomId, Seq)> {
+        while let Some(&room) = self.over.front() {
+            // Invariant: rooms leave the queue before they leave `rooms`.
+            let kept = &self.rooms[&room];
+            if self.is_over(kept.oldest, kept.head) {
+                return Some((room, kept.head));
+            }
+            self.over.pop_front();
+            self.rooms.entry(room).and_modify(|kept| kept.queued = false);
+        }
+        let &(time_ms, room) = self.by_time.first()?;
+        self.due_ms(time_ms).is_some_and(|due_ms| due_ms <= now_ms).then(|| (room, self.rooms[&room].head))
+    }
+
+    /// When the next room is due; in the past if one is now. `None` if none will be until something is appended.
+    pub fn next_ms(&self) -> Option<u64> {
+        if self.over.is_empty() { self.due_ms(self.by_time.first()?.0) } else { Some(0) }
+    }
+
+    fn is_over(&self, segment: Oldest, head: Seq) -> bool {
+        self.retention.messages.is_some_and(|messages| head.0 - segment.last.0 >= messages)
+    }
+
+    fn due_ms(&self, time_ms: u64) -> Option<u64> {
+        let kept_ms = u64::try_from(self.retention.time?.as_millis()).unwrap_or(u64::MAX);
+        Some(time_ms.saturating_add(kept_ms))
+    }
+}

@@ -1,0 +1,116 @@
+//! A segment: messages of one room that follow each other, as the bytes that are stored and sent.
+
+use std::sync::OnceLock;
+
+use crate::names::{Kind, MessageId, RoomId, Seq};
+use crate::wire::event::{self, Malformed};
+use crate::wire::{self, Frame};
+
+/// A run of messages of one room. Never empty, never changed.
+#[derive(Debug)]
+pub struct Segment {
+    room: RoomId,
+    first: Seq,
+    last: Seq,
+    /// The entries of the messages, one after the other.
+    frame: Frame,
+    /// The same messages for the tutorial's clients, made when the first of them asks.
+    tutorial: OnceLock<Box<[TutorialMessage]>>,
+}
+
+/// A message as a client of the tutorial's contract gets it.
+#[derive(Debug)]
+pub struct TutorialMessage {
+    pub id: MessageId,
+    /// A gRPC message of its own.
+    pub frame: Frame,
+}
+
+impl Segment {
+    /// The segment of these entries, which the caller has encoded for this room and these seqs.
+    pub fn new(room: RoomId, first: Seq, last: Seq, entries: Vec<u8>) -> Self {
+        assert!(first <= last && !entries.is_empty(), "a segment has at least one message");
+        Self { room, first, last, frame: Frame::new(entries), tutorial: OnceLock::new() }
+    }
+
+    /// Checks that bytes which were stored are the entries of messages of this room from this seq on, whose contents can be
+    /// read. Returns the last seq.
+    pub fn check(room: RoomId, first: Seq, entries: &[u8]) -> Result<Seq, Malformed> {
+        let mut next = first;
+        let mut at = 0;
+        for entry in event::entries(entries) {
+            let (entry, end) = entry?;
+            if (entry.room, entry.seq) != (room, next) || event::read_content(entry.content).is_err() {
+                return Err(Malformed(at));
+            }
+            next = next.next();
+            at = end;
+        }
+        if next == first { Err(Malformed(0)) } else { Ok(Seq(next.0 - 1)) }
+    }
+
+    /// Reads a segment from bytes that were stored, and checks that they are what they should be.
+    pub fn read(room: RoomId, first: Seq, entries: Vec<u8>) -> Result<Self, Malformed> {
+        let last = Self::check(room, first, &entries)?;
+        Ok(Self::new(room, first, last, entries))
+    }
+
+    pub fn room(&self) -> RoomId {
+        self.room
+    }
+
+    pub fn first(&self) -> Seq {
+        self.first
+    }
+
+    pub fn last(&self) -> Seq {
+        self.last
+    }
+
+    /// What keeping the segment costs in memory, in bytes: its entries, and about 128 bytes for what is around them.
+    pub fn bytes(&self) -> usize {
+        self.frame.len() + 128
+    }
+
+    /// All of it, as a valid `ChatResponse`.
+    pub fn frame(&self) -> &Frame {
+        &self.frame
+    }
+
+    /// Whether this message is in it.
+    pub fn holds(&self, seq: Seq) -> bool {
+        (self.first..=self.last).contains(&seq)
+    }
+
+    /// Where in the frame the messages from this one on begin. The frame's end, where there are none. Found by walking, since few begin within a segment.
+    pub fn offset(&self, from: Seq) -> usize {
+        let skipped = from.0.saturating_sub(self.first.0) as usize;
+        let mut ends =
+            event::entries(self.frame.as_slice()).map(|entry| entry.expect("a segment's entries are valid").1);
+        match skipped.checked_sub(1) {
+            None => 0,
+            Some(before) => ends.nth(before).unwrap_or(self.frame.len()),
+        }
+    }
+}
+
+impl Segment {
+    /// The message at `seq` for the tutorial's clients, where this segment has it.
+    pub fn tutorial(&self, seq: Seq) -> Option<&TutorialMessage> {
+        let messages = self.tutorial.get_or_init(|| {
+            event::entries(self.frame.as_slice())
+                .map(|entry| entry.and_then(|(entry, _)| event::read_content(entry.content)))
+                .map(|content| tutorial_message(&content.expect("a segment's entries are valid")))
+                .collect()
+        });
+        messages.get(seq.0.checked_sub(self.first.0)? as usize)
+    }
+}
+
+fn tutorial_message(content: &event::Content<'_>) -> TutorialMessage {
+    let frame = match content.kind {
+        Kind::Text => wire::encode_from_server(content.sender, content.body),
+        Kind::Action => wire::encode_from_server(content.sender, &format!("/me {}", content.body)),
+    };
+    TutorialMessage { id: content.id, frame }
+}

@@ -1,0 +1,331 @@
+//! The side of the log that appends: one connection, one transaction for each batch.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior};
+
+use super::errors::{OpenError, log_error};
+use super::keeper::Keeper;
+use super::reader::{StoredRoom, find_room, number, seq, stored_room};
+use super::{Folder, Sync, schema};
+use crate::limits::{CHECKPOINT_BYTES, ROOMS_MAX, TRIM_MESSAGES_MAX};
+use crate::names::{Epoch, RoomId, RoomName, Seq};
+use crate::server::log::batch::{self, Head, Plan, Stored, millis};
+use crate::server::log::retention::{Oldest, Schedule};
+use crate::server::log::{Appender, Batch, LogError, Post, Retention, RoomState};
+use crate::wire::event;
+
+/// The size of the database's pages, which is SQLite's default.
+const PAGE_BYTES: usize = 4096;
+
+/// Where the system says which of its lives this is: a text that changes with each start of the machine.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+pub struct SqliteAppender {
+    // Dropped before the connection that it works beside.
+    keeper: Keeper,
+    pub(super) connection: Connection,
+    database: PathBuf,
+    sync: Sync,
+    /// The ends of the rooms that were appended to or opened.
+    heads: HashMap<RoomName, Head>,
+    room_count: usize,
+    schedule: Schedule,
+    /// How much was written since the keeper was last called, in bytes.
+    written: usize,
+    _folder: Arc<Folder>,
+}
+
+impl SqliteAppender {
+    pub(super) fn open(
+        folder: Arc<Folder>,
+        database: PathBuf,
+        sync: Sync,
+        restored: bool,
+        retention: Retention,
+    ) -> Result<Self, OpenError> {
+        let connection = schema::open(&database)?;
+        let keeper = Keeper::start(&database)?;
+        let mut appender = Self {
+            connection,
+            sync,
+            heads: HashMap::new(),
+            room_count: 0,
+            schedule: Schedule::new(retention),
+            written: 0,
+            keeper,
+            database,
+            _folder: folder,
+        };
+        appender.load(restored).map_err(|error| OpenError::of(appender.database.clone(), &error))?;
+        Ok(appender)
+    }
+
+    /// Reads what must be known of a database before anything is appended to it.
+    fn load(&mut self, restored: bool) -> rusqlite::Result<()> {
+        // The beginning of a life is on the disk before anything of it is.
+        self.connection.pragma_update(None, "synchronous", "FULL")?;
+        self.begin_life(restored)?;
+        self.set_up()?;
+        let count: i64 = self.connection.query_row(schema::COUNT_ROOMS, (), |row| row.get(0))?;
+        self.room_count = usize::try_from(count).unwrap_or(usize::MAX);
+        if !self.schedule.keeps_all() {
+            let mut statement = self.connection.prepare(schema::ALL_ROOMS)?;
+            for room in statement.query_map((), stored_room)? {
+                let room = room?;
+                self.schedule.set(room.state.id, room.oldest, room.state.head);
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins a life of the log. Where the last one left it to the system when to write, did not end in good order, and was
+    /// followed by another life of the machine, a power cut may have eaten messages that were seen; so may the restoring of
+    /// an older copy. Every room then gets another epoch.
+    fn begin_life(&mut self, restored: bool) -> rusqlite::Result<()> {
+        let boot = fs::read_to_string(BOOT_ID).unwrap_or_default();
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let life = |row: &Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, bool>(1)?, row.get::<_, bool>(2)?));
+        let (last_boot, synced, ended) = transaction.query_row(schema::LIFE, (), life)?;
+        // Where the system does not say, it may have gone down.
+        let may_be_lost = !synced && !ended && (last_boot != boot || boot.is_empty());
+        if may_be_lost {
+            log::warn!("the machine went down without closing the log (--sync os): its last messages may be lost");
+        }
+        if may_be_lost || restored {
+            let rooms: Vec<_> =
+                transaction.prepare(schema::ALL_ROOMS)?.query_map((), stored_room)?.collect::<rusqlite::Result<_>>()?;
+            for StoredRoom { state, .. } in rooms {
+                let (epoch, first) = (Epoch::random().get() as i64, number(state.head.next().0));
+                transaction.execute(schema::SET_EPOCH, (number(state.id.0), epoch, first))?;
+            }
+        }
+        transaction.execute(schema::BEGIN_LIFE, (boot, self.sync == Sync::Full))?;
+        transaction.commit()
+    }
+
+    fn set_up(&self) -> rusqlite::Result<()> {
+        let synchronous = match self.sync {
+            Sync::Full => "FULL",
+            Sync::Os => "NORMAL",
+        };
+        self.connection.pragma_update(None, "synchronous", synchronous)?;
+        self.connection.pragma_update(None, "wal_autocheckpoint", 0)
+    }
+
+    /// Does something in a transaction of its own, and nothing of it where it fails.
+    fn transact<T>(&mut self, act: impl FnOnce(&mut Self) -> Result<T, LogError>) -> Result<T, LogError> {
+        self.execute(schema::BEGIN)?;
+        let result = act(self).and_then(|done| self.execute(schema::COMMIT).map(|()| done));
+        if result.is_err() {
+            self.undo();
+        }
+        result
+    }
+
+    fn execute(&self, statement: &str) -> Result<(), LogError> {
+        let run = || self.connection.prepare_cached(statement)?.execute(());
+        run().map(drop).map_err(|error| log_error(&error))
+    }
+
+    /// Ends a transaction that has failed. SQLite may have done so itself; where it can't, only a new connection can.
+    fn undo(&mut self) {
+        if !self.connection.is_autocommit() && self.execute(schema::ROLLBACK).is_err() {
+            match schema::open(&self.database) {
+                Ok(connection) => self.connection = connection,
+                Err(error) => log::error!("the log can't be opened anew: {error}"),
+            }
+            if let Err(error) = self.set_up() {
+                log::error!("the log can't be set up anew: {}", log_error(&error));
+            }
+        }
+    }
+
+    fn insert(&mut self, plan: &Plan) -> rusqlite::Result<()> {
+        let mut statement = self.connection.prepare_cached(schema::INSERT_SEGMENT)?;
+        for run in &plan.runs {
+            let (first, last) = (number(run.first.0), number(run.last.0));
+            statement.execute((number(run.room.0), first, last, number(run.time_ms), &run.entries))?;
+        }
+        Ok(())
+    }
+
+    /// Notes what was committed.
+    fn committed(&mut self, plan: Plan, opened: HashMap<RoomName, Head>, created: usize, posts: &[Post]) -> Batch {
+        self.room_count += created;
+        self.heads.extend(opened);
+        for run in &plan.runs {
+            self.schedule.appended(run.room, Oldest { last: run.last, time_ms: run.time_ms });
+            self.written += run.entries.len() + 64 * run.claims;
+        }
+        self.note_written(2 * plan.runs.len());
+        let ends: HashMap<RoomId, (Seq, u64)> =
+            plan.runs.iter().map(|run| (run.room, (run.last, run.time_ms))).collect();
+        for post in posts {
+            let Some(head) = self.heads.get_mut(&post.room) else { continue };
+            if let Some((seq, time_ms)) = ends.get(&head.room) {
+                (head.seq, head.time_ms) = (*seq, *time_ms);
+            }
+        }
+        plan.committed()
+    }
+
+    /// Notes a commit that changed so many places, in each of which a page is written whole, and has the keeper called in
+    /// time.
+    fn note_written(&mut self, places: usize) {
+        self.written += places * PAGE_BYTES;
+        if self.written >= CHECKPOINT_BYTES {
+            self.written = 0;
+            self.keeper.call();
+        }
+    }
+
+    /// Takes away the oldest segment of a room. Returns how many messages it had, and what is the oldest now.
+    fn trim_room(&self, room: RoomId) -> rusqlite::Result<(u64, Option<Oldest>)> {
+        let id = number(room.0);
+        let mut oldest = self.connection.prepare_cached(schema::OLDEST_SEGMENTS)?;
+        let found =
+            oldest.query_row([id], |row| Ok((seq(row, 0)?, seq(row, 1)?, row.get::<_, Vec<u8>>(3)?))).optional()?;
+        let Some((first, last, entries)) = found else { return Ok((0, None)) };
+        let mut delete_id = self.connection.prepare_cached(schema::DELETE_ID)?;
+        // What can't be read has no ids that anybody could post again.
+        for (entry, _) in event::entries(&entries).map_while(Result::ok) {
+            if let Ok(content) = event::read_content(entry.content) {
+                delete_id.execute((id, content.id.as_bytes(), content.sender, number(entry.seq.0)))?;
+            }
+        }
+        self.connection.prepare_cached(schema::DELETE_SEGMENT)?.execute((id, number(first.0)))?;
+        self.connection.prepare_cached(schema::SET_TRIMMED)?.execute((id, number(last.0)))?;
+        let next =
+            oldest.query_row([id], |row| Ok(Oldest { last: seq(row, 1)?, time_ms: seq(row, 2)?.0 })).optional()?;
+        Ok((last.0 - first.0 + 1, next))
+    }
+}
+
+impl Appender for SqliteAppender {
+    fn open(&mut self, name: &RoomName) -> Result<RoomState, LogError> {
+        let find = |this: &Self| find_room(&this.connection, name).map_err(|error| log_error(&error));
+        if let Some(room) = find(self)? {
+            return Ok(room.state);
+        }
+        if self.room_count >= ROOMS_MAX {
+            return Err(LogError::TooManyRooms(ROOMS_MAX));
+        }
+        self.transact(|this| create_room(&this.connection, name).map(drop).map_err(|error| log_error(&error)))?;
+        self.room_count += 1;
+        self.note_written(3);
+        // Invariant: it was created and committed a moment ago.
+        Ok(find(self)?.expect("a room that was created is there").state)
+    }
+
+    fn append(&mut self, posts: &[Post], now: SystemTime) -> Result<Batch, LogError> {
+        let (plan, opened, created) = self.transact(|this| {
+            let mut claims = Claims {
+                connection: &this.connection,
+                heads: &this.heads,
+                opened: HashMap::new(),
+                room_count: this.room_count,
+                created: 0,
+            };
+            let plan = batch::plan(posts, now, &mut claims)?;
+            let (opened, created) = (claims.opened, claims.created);
+            this.insert(&plan).map_err(|error| log_error(&error))?;
+            Ok((plan, opened, created))
+        })?;
+        Ok(self.committed(plan, opened, created, posts))
+    }
+
+    fn trim(&mut self, now: SystemTime) -> Result<Option<SystemTime>, LogError> {
+        let now_ms = millis(now);
+        let mut messages = 0;
+        // What the schedule said before, in case that nothing comes of it.
+        let mut before: Vec<(RoomId, Option<Oldest>, Seq)> = Vec::new();
+        if self.schedule.due(now_ms).is_some() {
+            let outcome = self.transact(|this| {
+                while messages < TRIM_MESSAGES_MAX
+                    && let Some((room, head)) = this.schedule.due(now_ms)
+                {
+                    before.push((room, this.schedule.oldest(room), head));
+                    let (trimmed, oldest) = this.trim_room(room).map_err(|error| log_error(&error))?;
+                    messages += trimmed;
+                    this.schedule.set(room, oldest, head);
+                }
+                Ok(())
+            });
+            if let Err(error) = outcome {
+                before.into_iter().rev().for_each(|(room, oldest, head)| self.schedule.set(room, oldest, head));
+                return Err(error);
+            }
+            self.note_written(messages as usize);
+        }
+        Ok(self.schedule.next_ms().map(|next_ms| UNIX_EPOCH + Duration::from_millis(next_ms)))
+    }
+}
+
+impl Drop for SqliteAppender {
+    /// Notes that the log was closed in good order. Where that fails, it was not.
+    fn drop(&mut self) {
+        let end = || {
+            self.connection.pragma_update(None, "synchronous", "FULL")?;
+            self.connection.execute(schema::END_LIFE, ())?;
+            // So that the database is all there is: readers, which may be open still, could not do it.
+            self.connection.query_row(schema::CHECKPOINT_END, (), |_| Ok(()))
+        };
+        if let Err(error) = end() {
+            log::warn!("the log can't be closed in good order: {}", log_error(&error));
+        }
+    }
+}
+
+/// The log as a batch asks it, within the batch's transaction.
+struct Claims<'a> {
+    connection: &'a Connection,
+    heads: &'a HashMap<RoomName, Head>,
+    /// The rooms that were not known before.
+    opened: HashMap<RoomName, Head>,
+    room_count: usize,
+    created: usize,
+}
+
+impl Stored for Claims<'_> {
+    fn head(&mut self, name: &RoomName) -> Result<Head, LogError> {
+        if let Some(head) = self.heads.get(name) {
+            return Ok(*head);
+        }
+        let found = find_room(self.connection, name).map_err(|error| log_error(&error))?;
+        let head = match found {
+            Some(room) => Head { room: room.state.id, seq: room.state.head, time_ms: room.time_ms },
+            None if self.room_count + self.created >= ROOMS_MAX => return Err(LogError::TooManyRooms(ROOMS_MAX)),
+            None => {
+                self.created += 1;
+                let room = create_room(self.connection, name).map_err(|error| log_error(&error))?;
+                Head { room, seq: Seq::ZERO, time_ms: 0 }
+            }
+        };
+        self.opened.insert(name.clone(), head);
+        Ok(head)
+    }
+
+    fn claim(&mut self, room: RoomId, post: &Post, seq_wanted: Seq) -> Result<Option<Seq>, LogError> {
+        let (room, id, sender) = (number(room.0), post.id.as_bytes(), post.sender.as_str());
+        let claim = || {
+            let mut insert = self.connection.prepare_cached(schema::CLAIM_ID)?;
+            if insert.execute((room, id, sender, number(seq_wanted.0)))? == 1 {
+                return Ok(None);
+            }
+            let mut claimed = self.connection.prepare_cached(schema::CLAIMED)?;
+            claimed.query_row((room, id, sender), |row| seq(row, 0)).map(Some)
+        };
+        claim().map_err(|error| log_error(&error))
+    }
+}
+
+fn create_room(connection: &Connection, name: &RoomName) -> rusqlite::Result<RoomId> {
+    let epoch = Epoch::random().get() as i64;
+    connection.prepare_cached(schema::INSERT_ROOM)?.execute((name.as_str(), epoch))?;
+    Ok(RoomId(connection.last_insert_rowid() as u64))
+}

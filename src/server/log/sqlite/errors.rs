@@ -1,0 +1,68 @@
+//! What can go wrong with a log on a disk, with the remedy.
+
+use std::io;
+use std::path::PathBuf;
+
+use rusqlite::ErrorCode;
+use thiserror::Error;
+
+use super::schema;
+use crate::server::log::LogError;
+
+/// Why a log can't be opened.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    #[error("the data folder {} can't be used: {fault}; see who owns it, or name another with --data", .path.display())]
+    Folder { path: PathBuf, fault: io::Error },
+    #[error("the data folder {} is in use: another server has it; stop that one, or name another folder with --data", .path.display())]
+    Locked { path: PathBuf },
+    #[error(
+        "{} was made by a newer hubbub-server (its version is {found}, this one knows {}): use that one, or name another \
+         folder with --data",
+        .path.display(), schema::VERSION
+    )]
+    Newer { path: PathBuf, found: i64 },
+    #[error(
+        "{} is damaged, or no log of hubbub-server's ({fault}): restore the folder from a backup, or move it away to begin anew",
+        .path.display()
+    )]
+    Damaged { path: PathBuf, fault: String },
+    #[error("{} can't be opened: {fault}; make room, see who owns it, or name another folder with --data", .path.display())]
+    Database { path: PathBuf, fault: String },
+    #[error("no thread can be started for the log: {0}")]
+    Thread(io::Error),
+}
+
+impl OpenError {
+    pub(super) fn of(path: PathBuf, error: &rusqlite::Error) -> Self {
+        let fault = text(error);
+        if is_damage(error) { Self::Damaged { path, fault } } else { Self::Database { path, fault } }
+    }
+}
+
+/// What an error of the database means to whoever uses the log.
+pub fn log_error(error: &rusqlite::Error) -> LogError {
+    if is_damage(error) {
+        return LogError::Damaged(format!("the log's file is damaged: {}", text(error)));
+    }
+    let unavailable = match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => "the disk is full".to_owned(),
+        Some(ErrorCode::SystemIoFailure) => format!("the disk fails: {}", text(error)),
+        _ => format!("the log's file can't be used: {}", text(error)),
+    };
+    LogError::Unavailable(unavailable)
+}
+
+fn is_damage(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+        || matches!(error, rusqlite::Error::InvalidColumnType(..) | rusqlite::Error::IntegralValueOutOfRange(..))
+}
+
+/// What SQLite says, with its own code for the cause.
+fn text(error: &rusqlite::Error) -> String {
+    match error {
+        rusqlite::Error::SqliteFailure(failure, Some(message)) => format!("{message}, code {}", failure.extended_code),
+        other => other.to_string(),
+    }
+}

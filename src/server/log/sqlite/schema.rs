@@ -1,0 +1,155 @@
+//! The database: its tables, all statements, and how an older one becomes the present one.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+use super::errors::OpenError;
+use crate::limits::LOG_WAIT;
+
+/// The version of the tables, which stands in the database. A database of a later one is refused.
+pub const VERSION: i64 = MIGRATIONS.len() as i64;
+
+/// Says in the database's header whose it is: "HbBb".
+const APPLICATION_ID: i64 = 0x4862_4262;
+
+/// What makes each version of the one before. A version, once released, never changes.
+const MIGRATIONS: &[&str] = &[
+    // 1: rooms; their messages, a segment a row; and the ids that clients have chosen. `trimmed` is the last seq that
+    // retention took. All but `rooms` are their own index, in the order in which they are written and read.
+    "CREATE TABLE rooms (
+         id INTEGER PRIMARY KEY AUTOINCREMENT,
+         name TEXT NOT NULL UNIQUE,
+         epoch INTEGER NOT NULL,
+         trimmed INTEGER NOT NULL DEFAULT 0
+     ) STRICT;
+     CREATE TABLE segments (
+         room INTEGER NOT NULL,
+         first INTEGER NOT NULL,
+         last INTEGER NOT NULL,
+         time_ms INTEGER NOT NULL,
+         entries BLOB NOT NULL,
+         PRIMARY KEY (room, first)
+     ) STRICT, WITHOUT ROWID;
+     CREATE TABLE ids (
+         room INTEGER NOT NULL,
+         id BLOB NOT NULL,
+         sender TEXT NOT NULL,
+         seq INTEGER NOT NULL,
+         PRIMARY KEY (room, id, sender)
+     ) STRICT, WITHOUT ROWID;",
+    // 2: from where on seqs may have been given in more than one epoch, 0 where there was only one; and what the last life of the log was like: one row. `boot` is the machine's life,
+    // as the system names it, in which a server took the log into use, and `ended` whether it closed it in good order.
+    "ALTER TABLE rooms ADD COLUMN epoch_first INTEGER NOT NULL DEFAULT 0;
+     CREATE TABLE life (boot TEXT NOT NULL, synced INTEGER NOT NULL, ended INTEGER NOT NULL) STRICT;
+     INSERT INTO life (boot, synced, ended) VALUES ('', 1, 1);",
+];
+
+pub const BEGIN: &str = "BEGIN IMMEDIATE";
+pub const COMMIT: &str = "COMMIT";
+pub const ROLLBACK: &str = "ROLLBACK";
+
+pub const INSERT_ROOM: &str = "INSERT INTO rooms (name, epoch) VALUES (?1, ?2)";
+pub const COUNT_ROOMS: &str = "SELECT count(*) FROM rooms";
+
+/// Columns: id, name, epoch, epoch_first, trimmed; last and time of the newest segment; first, last and time of the oldest.
+macro_rules! room_states {
+    ($rest:literal) => {
+        concat!(
+            "SELECT rooms.id, name, epoch, epoch_first, trimmed, newest.last, newest.time_ms, oldest.first, oldest.last, oldest.time_ms
+             FROM rooms
+             LEFT JOIN segments newest ON newest.room = rooms.id
+                 AND newest.first = (SELECT max(first) FROM segments WHERE room = rooms.id)
+             LEFT JOIN segments oldest ON oldest.room = rooms.id
+                 AND oldest.first = (SELECT min(first) FROM segments WHERE room = rooms.id) ",
+            $rest
+        )
+    };
+}
+pub const ROOM_BY_NAME: &str = room_states!("WHERE name = ?1");
+pub const ROOMS_AFTER: &str = room_states!("WHERE name > ?1 ORDER BY name LIMIT ?2");
+pub const ALL_ROOMS: &str = room_states!("");
+
+pub const INSERT_SEGMENT: &str =
+    "INSERT INTO segments (room, first, last, time_ms, entries) VALUES (?1, ?2, ?3, ?4, ?5)";
+/// From the segment on that holds a seq, or else from the one that follows.
+pub const SEGMENTS_FROM: &str = "SELECT first, last, entries FROM segments WHERE room = ?1 AND first >=
+     coalesce((SELECT max(first) FROM segments WHERE room = ?1 AND first <= ?2), 0) ORDER BY first";
+pub const OLDEST_SEGMENTS: &str =
+    "SELECT first, last, time_ms, entries FROM segments WHERE room = ?1 ORDER BY first LIMIT 1";
+pub const DELETE_SEGMENT: &str = "DELETE FROM segments WHERE room = ?1 AND first = ?2";
+pub const TRIMMED: &str = "SELECT trimmed FROM rooms WHERE id = ?1";
+pub const SET_TRIMMED: &str = "UPDATE rooms SET trimmed = ?2 WHERE id = ?1";
+
+pub const LIFE: &str = "SELECT boot, synced, ended FROM life";
+pub const BEGIN_LIFE: &str = "UPDATE life SET boot = ?1, synced = ?2, ended = 0";
+pub const END_LIFE: &str = "UPDATE life SET ended = 1";
+/// An epoch that follows another is told of all that any of them lost: who comes from the first must not miss that.
+pub const SET_EPOCH: &str = "UPDATE rooms SET epoch = ?2,
+     epoch_first = CASE epoch_first WHEN 0 THEN ?3 ELSE min(epoch_first, ?3) END WHERE id = ?1";
+
+pub const CLAIM_ID: &str = "INSERT INTO ids (room, id, sender, seq) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";
+pub const CLAIMED: &str = "SELECT seq FROM ids WHERE room = ?1 AND id = ?2 AND sender = ?3";
+pub const DELETE_ID: &str = "DELETE FROM ids WHERE room = ?1 AND id = ?2 AND sender = ?3 AND seq = ?4";
+
+/// Copies what it can of the write-ahead log, and holds up nobody.
+pub const CHECKPOINT: &str = "PRAGMA wal_checkpoint(PASSIVE)";
+/// Holds the writer until all is copied, so that the write-ahead log begins anew.
+pub const CHECKPOINT_ALL: &str = "PRAGMA wal_checkpoint(RESTART)";
+/// The same, and leaves the write-ahead log empty.
+pub const CHECKPOINT_END: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
+
+/// Opens the database for the one who changes it, and brings it to the present version.
+pub fn open(path: &Path) -> Result<Connection, OpenError> {
+    let fault = |error: &rusqlite::Error| OpenError::of(path.to_owned(), error);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(path, flags).map_err(|error| fault(&error))?;
+    connection.busy_timeout(LOG_WAIT).map_err(|error| fault(&error))?;
+    let (application, version) = header(&connection).map_err(|error| fault(&error))?;
+    if (application != APPLICATION_ID && (application, version) != (0, 0)) || version < 0 {
+        let fault = "it is another program's database".to_owned();
+        return Err(OpenError::Damaged { path: path.to_owned(), fault });
+    }
+    if version > VERSION {
+        return Err(OpenError::Newer { path: path.to_owned(), found: version });
+    }
+    prepare(&mut connection, version).map_err(|error| fault(&error))?;
+    Ok(connection)
+}
+
+/// Opens the database for one who reads, or who keeps the write-ahead log short.
+pub fn open_beside(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(LOG_WAIT)?;
+    Ok(connection)
+}
+
+fn header(connection: &Connection) -> rusqlite::Result<(i64, i64)> {
+    let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get(0));
+    Ok((number("application_id")?, number("user_version")?))
+}
+
+fn prepare(connection: &mut Connection, version: i64) -> rusqlite::Result<()> {
+    // The write-ahead log is copied by the keeper, not by whoever happens to commit.
+    let mode: String = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
+    if mode != "wal" {
+        let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN);
+        let text = "its file system can't share memory, as network file systems can't: use another".to_owned();
+        return Err(rusqlite::Error::SqliteFailure(code, Some(text)));
+    }
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    if version < VERSION {
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        for migration in &MIGRATIONS[version as usize..] {
+            transaction.execute_batch(migration)?;
+        }
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        transaction.pragma_update(None, "user_version", VERSION)?;
+        transaction.commit()?;
+        if version > 0 {
+            log::info!("the log was brought from version {version} to {VERSION}");
+        }
+    }
+    Ok(())
+}

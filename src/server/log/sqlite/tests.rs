@@ -1,0 +1,215 @@
+//! What the log does with its folder: opens it again, brings it up to date, refuses what it can't use, and recovers.
+
+use std::io::{Seek as _, SeekFrom, Write as _};
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::super::contract::{Subject, at, contract_tests, post, room};
+use super::super::{Appended, Appender, Log, LogError, Page, RoomState};
+use super::*;
+use crate::names::{RoomId, Seq};
+
+fn subject(retention: Retention) -> Subject {
+    let folder = tempfile::tempdir().unwrap();
+    let open_again = move || {
+        let (appender, log) = open(folder.path(), Sync::Os, false, retention).unwrap();
+        (Box::new(appender) as Box<dyn Appender>, log as Arc<dyn Log>)
+    };
+    let (appender, log) = open_again();
+    Subject { appender, log, open_again: Some(Box::new(open_again)) }
+}
+
+contract_tests!(subject);
+
+fn open_full(folder: &Path) -> (SqliteAppender, Arc<SqliteLog>) {
+    open(folder, Sync::Full, false, Retention::default()).unwrap()
+}
+
+fn refused(folder: &Path) -> OpenError {
+    open(folder, Sync::Full, false, Retention::default()).map(|_| ()).expect_err("the folder can't be used")
+}
+
+fn bodies(log: &dyn Log, state: &RoomState) -> Vec<(u64, String)> {
+    let mut from = state.oldest;
+    let mut bodies = Vec::new();
+    while let Page::Segments(segments) = log.read(state.id, from, 1000).unwrap() {
+        let Some(last) = segments.last() else { break };
+        from = last.last().next();
+        for segment in &segments {
+            for entry in crate::wire::event::entries(segment.frame().as_slice()) {
+                let entry = entry.unwrap().0;
+                let content = crate::wire::event::read_content(entry.content).unwrap();
+                bodies.push((entry.seq.0, content.body.to_owned()));
+            }
+        }
+    }
+    bodies
+}
+
+/// The fixture's README tells what is in it.
+#[test]
+fn a_folder_of_the_first_version_is_brought_up_to_date() {
+    let folder = tempfile::tempdir().unwrap();
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/data-v1").join(DATABASE);
+    fs::copy(fixture, folder.path().join(DATABASE)).unwrap();
+    let version = |folder: &Path| -> i64 {
+        let connection = Connection::open(folder.join(DATABASE)).unwrap();
+        connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap()
+    };
+    assert_eq!(version(folder.path()), 1);
+    let mut epochs = Vec::new();
+    for _ in 0..2 {
+        let (mut appender, log) = open_full(folder.path());
+        for (index, name) in ["lobby", "garden", "cellar"].into_iter().enumerate() {
+            let state = log.find(&room(name)).unwrap().unwrap();
+            assert_eq!((state.head, state.epoch_first), (Seq(150), Seq(1)));
+            assert!((50..=51).contains(&state.oldest.0), "whole segments, so up to one message more: {state:?}");
+            epochs.push(state.epoch);
+            let said =
+                (0..300).filter(|n| n % 3 == index).flat_map(|n| (0..=n % 2).map(move |k| format!("message {n}.{k}")));
+            let expected: Vec<_> = (1..).zip(said).skip(state.oldest.0 as usize - 1).collect();
+            assert_eq!(bodies(&*log, &state), expected);
+            // Its ids are known.
+            let n = 297 + index as u64;
+            let again = appender.append(&[post(&room(name), "ann", n * 2, "again")], at(1)).unwrap().outcomes;
+            assert!(
+                matches!(again[..], [Ok(Appended::Before(id, seq))] if id == state.id && seq > Seq(140)),
+                "{again:?}"
+            );
+        }
+    }
+    assert_eq!(version(folder.path()), schema::VERSION);
+    assert_eq!(epochs[..3], epochs[3..]);
+}
+
+#[test]
+fn a_folder_in_use_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = open_full(folder.path());
+    let error = refused(folder.path());
+    assert!(matches!(error, OpenError::Locked { .. }) && error.to_string().contains("stop that one"), "{error}");
+    drop(open);
+    open_full(folder.path());
+}
+
+#[test]
+fn a_folder_of_a_newer_version_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(open_full(folder.path()));
+    let connection = Connection::open(folder.path().join(DATABASE)).unwrap();
+    connection.pragma_update(None, "user_version", schema::VERSION + 1).unwrap();
+    drop(connection);
+    let before = fs::read(folder.path().join(DATABASE)).unwrap();
+    let error = refused(folder.path());
+    assert!(matches!(error, OpenError::Newer { .. }) && error.to_string().contains("newer"), "{error}");
+    assert_eq!(fs::read(folder.path().join(DATABASE)).unwrap(), before);
+}
+
+#[test]
+fn what_is_no_log_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join(DATABASE);
+    fs::write(&file, "this is a shopping list\n".repeat(1000)).unwrap();
+    let error = refused(folder.path());
+    assert!(matches!(error, OpenError::Damaged { .. }) && error.to_string().contains("backup"), "{error}");
+    fs::remove_file(&file).unwrap();
+    let other = Connection::open(&file).unwrap();
+    other.execute_batch("CREATE TABLE birds (name TEXT); PRAGMA user_version = 1").unwrap();
+    drop(other);
+    let error = refused(folder.path());
+    assert!(error.to_string().contains("another program's"), "{error}");
+
+    let file_in_the_way = folder.path().join("file");
+    fs::write(&file_in_the_way, "").unwrap();
+    let error = refused(&file_in_the_way);
+    assert!(matches!(error, OpenError::Folder { .. }) && error.to_string().contains("--data"), "{error}");
+}
+
+/// Bytes that turned over on the disk are found when they are read, and told by room and seq; the rest goes on.
+#[test]
+fn damaged_messages_are_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut appender, log) = open_full(folder.path());
+    let attic = room("attic");
+    for n in 0..3 {
+        appender.append(&[post(&attic, "ann", n, &format!("needle-{n}"))], at(1)).unwrap();
+    }
+    drop((appender, log));
+    let file = folder.path().join(DATABASE);
+    let bytes = fs::read(&file).unwrap();
+    let at_needle = bytes.windows(8).position(|window| window == b"needle-1").unwrap();
+    let mut writer = File::options().write(true).open(&file).unwrap();
+    // The tag of the body's field, two bytes before it.
+    writer.seek(SeekFrom::Start(at_needle as u64 - 2)).unwrap();
+    writer.write_all(&[0xff]).unwrap();
+    let (mut appender, log) = open_full(folder.path());
+    match log.read(RoomId(1), Seq(2), 1) {
+        Err(LogError::Damaged(text)) => assert!(text.contains("message 2 of room number 1"), "{text}"),
+        other => panic!("damage was expected: {other:?}"),
+    }
+    assert!(matches!(log.read(RoomId(1), Seq(3), 1), Ok(Page::Segments(_))));
+    let outcome = appender.append(&[post(&attic, "ann", 9, "hello")], at(1)).unwrap().outcomes;
+    assert_eq!(outcome, [Ok(Appended::New(RoomId(1), Seq(4)))]);
+}
+
+/// A full disk: SQLite's own bound on the file stands for it, which fails at the same places with the same code.
+#[test]
+fn a_full_disk_loses_nothing_and_recovers() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut appender, log) = open_full(folder.path());
+    let attic = room("attic");
+    let large = "x".repeat(10_000);
+    appender.append(&[post(&attic, "ann", 1, &large)], at(1)).unwrap();
+    let pages: i64 = appender.connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
+    appender.connection.pragma_update(None, "max_page_count", pages + 2).unwrap();
+    for id in 2..5 {
+        let batch = [post(&attic, "ann", id, &large), post(&room("cellar"), "ann", id, "small")];
+        let error = appender.append(&batch, at(1)).unwrap_err();
+        assert_eq!(error, LogError::Unavailable("the disk is full".to_owned()));
+        assert_eq!(log.find(&attic).unwrap().unwrap().head, Seq(1));
+        assert_eq!(log.find(&room("cellar")), Ok(None));
+    }
+    appender.connection.pragma_update(None, "max_page_count", 1_000_000).unwrap();
+    let batch = [post(&attic, "ann", 2, &large), post(&room("cellar"), "ann", 2, "small"), post(&attic, "ann", 1, "x")];
+    let outcomes = appender.append(&batch, at(1)).unwrap().outcomes;
+    let stored =
+        [Appended::New(RoomId(1), Seq(2)), Appended::New(RoomId(2), Seq(1)), Appended::Before(RoomId(1), Seq(1))];
+    assert_eq!(outcomes, stored.map(Ok));
+}
+
+/// Only what a power cut may have eaten changes the epoch.
+#[test]
+fn an_epoch_changes_only_where_messages_may_be_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let attic = room("attic");
+    let live = |sync, restored| {
+        let (mut appender, log) = open(folder.path(), sync, restored, Retention::default()).unwrap();
+        appender.append(&[super::super::contract::post_without_id(&attic, "ann", "hello")], at(1)).unwrap();
+        let state = log.find(&attic).unwrap().unwrap();
+        (appender, (state.epoch, state.epoch_first, state.head))
+    };
+    let pretend = |sql: &str| {
+        Connection::open(folder.path().join(DATABASE)).unwrap().execute(sql, ()).unwrap();
+    };
+    let (appender, (epoch, ..)) = live(Sync::Os, false);
+    drop(appender);
+    // It ended in good order, whatever the machine did then.
+    pretend("UPDATE life SET boot = 'another'");
+    assert_eq!(live(Sync::Os, false).1, (epoch, Seq(1), Seq(2)));
+    // The server was killed, but the machine went on.
+    pretend("UPDATE life SET ended = 0");
+    assert_eq!(live(Sync::Os, false).1, (epoch, Seq(1), Seq(3)));
+    // The machine went down, but all was on the disk.
+    drop(live(Sync::Full, false));
+    pretend("UPDATE life SET ended = 0, boot = 'another'");
+    assert_eq!(live(Sync::Os, false).1, (epoch, Seq(1), Seq(5)));
+    // The machine went down, and not all may have been on the disk.
+    pretend("UPDATE life SET ended = 0, boot = 'another'");
+    let (appender, (another, first, head)) = live(Sync::Os, false);
+    assert!(another != epoch && (first, head) == (Seq(6), Seq(6)));
+    drop(appender);
+    // An older copy was put in its place. Who comes from the first epoch must hear of both losses.
+    let (_, (third, first, head)) = live(Sync::Full, true);
+    assert!(third != another && third != epoch && (first, head) == (Seq(6), Seq(7)));
+}

@@ -1,0 +1,114 @@
+//! `hubbub.v1.ChatService/Chat`: commands up, events down. Here requests become commands.
+
+use std::sync::Arc;
+
+use grpcio::{DuplexSink, RequestStream, RpcContext};
+use protobuf::EnumOrUnknown;
+
+use super::pollers::Pollers;
+use super::stream::{self, StreamSink, StreamSource};
+use crate::limits::{COMMANDS_MAX, NAME_CHARS_MAX};
+use crate::names::{Body, Epoch, InvalidText, Kind, MessageId, RoomName, Seq, UserName};
+use crate::server::hub::{Hub, Stream};
+use crate::server::session::chat::{ChatReader, ChatTalk, Command, From, Notes, Refusal};
+use crate::server::session::close::CloseReason;
+use crate::server::session::receive::Source;
+use crate::wire::answer::{Code, Failed};
+use crate::wire::{Frame, v1};
+
+pub fn accept(
+    hub: &Arc<Hub>,
+    pollers: &Pollers,
+    context: &RpcContext<'_>,
+    stream: RequestStream<v1::ChatRequest>,
+    sink: DuplexSink<Frame>,
+) {
+    let seat = match hub.admit() {
+        Ok(seat) => seat,
+        Err(reason) => return stream::refuse(context, stream, sink, &reason),
+    };
+    let source = Box::new(StreamSource::new(stream, false, commands));
+    let notes = Arc::new(Notes::default());
+    let (stop, held_back) = (source.stopper(), Arc::clone(&notes));
+    let stream = Stream {
+        sink: Box::new(StreamSink::new(sink, true)),
+        reader: Box::new(ChatReader::new(Arc::clone(&notes))),
+        // A receive thread waits for its client in two places.
+        stop_receiving: Arc::new(move || {
+            stop();
+            held_back.close();
+        }),
+    };
+    let (rooms, poller) = (Arc::clone(&hub.rooms), pollers.current());
+    hub.begin(seat, stream, move |session| ChatTalk::new(session, source, rooms, notes, poller));
+}
+
+fn commands(request: v1::ChatRequest) -> Result<Vec<Command>, CloseReason> {
+    let count = request.commands.len();
+    if count > COMMANDS_MAX {
+        return Err(CloseReason::TooManyCommands(count));
+    }
+    request.commands.into_iter().map(command).collect()
+}
+
+/// A command that breaks a rule is refused by itself; only a wrong `Hello` ends the stream.
+fn command(command: v1::Command) -> Result<Command, CloseReason> {
+    use v1::command::Command as Wire;
+    Ok(match command.command {
+        Some(Wire::Hello(hello)) => Command::Hello {
+            name: UserName::new(hello.name)?,
+            client_version: hello.client_version.chars().take(NAME_CHARS_MAX).collect(),
+        },
+        Some(Wire::Join(join)) => self::join(join),
+        Some(Wire::Leave(leave)) => Command::Leave { room: echo(leave.room) },
+        Some(Wire::Post(post)) => self::post(post),
+        None => {
+            let reason = "the command is unknown: this server is older than your client".to_owned();
+            Command::Refused(Refusal { command: Failed::Unknown, code: Code::Unknown, reason })
+        }
+    })
+}
+
+fn join(join: v1::Join) -> Command {
+    let from = match join.from {
+        None => From::Head,
+        Some(v1::join::From::Last(count)) => From::Last(count),
+        Some(v1::join::From::After(place)) => From::After { seq: Seq(place.seq), epoch: Epoch::new(place.epoch) },
+    };
+    match RoomName::new(&join.room) {
+        Ok(room) => Command::Join { room, from },
+        Err(fault) => invalid(Failed::Room(echo(join.room)), &fault),
+    }
+}
+
+fn post(post: v1::Post) -> Command {
+    let v1::Post { room, message_id, body, kind, .. } = post;
+    match checked_post(&message_id, body, kind) {
+        Ok((id, body, kind)) => Command::Post { room: echo(room), id, body, kind },
+        Err(fault) => invalid(Failed::Post(message_id.into_iter().take(16).collect()), &fault),
+    }
+}
+
+/// What a post says, checked.
+pub fn checked_post(
+    message_id: &[u8],
+    body: String,
+    kind: EnumOrUnknown<v1::Kind>,
+) -> Result<(Option<MessageId>, Body, Kind), InvalidText> {
+    let id = if message_id.is_empty() { None } else { Some(MessageId::chosen(message_id)?) };
+    let kind = match kind.enum_value() {
+        Ok(v1::Kind::KIND_ACTION) => Kind::Action,
+        // A kind of a later version is text to this one.
+        _ => Kind::Text,
+    };
+    Ok((id, Body::new(body)?, kind))
+}
+
+fn invalid(command: Failed, fault: &InvalidText) -> Command {
+    Command::Refused(Refusal { command, code: Code::Invalid, reason: fault.to_string() })
+}
+
+/// What is to be a room's name, cut to what may be one: it comes back in answers, of which many may wait.
+fn echo(room: String) -> String {
+    if room.chars().count() <= NAME_CHARS_MAX { room } else { room.chars().take(NAME_CHARS_MAX).collect() }
+}

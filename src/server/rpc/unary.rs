@@ -1,0 +1,313 @@
+//! The unary methods of `hubbub.v1.ChatService`, and the service as a whole.
+//!
+//! A handler checks the request, has the answer made elsewhere (by the log writer, or a query thread), and returns; the
+//! answer comes through a channel to a task on the poller, which sends it.
+
+use std::sync::Arc;
+
+use futures_channel::oneshot;
+use grpcio::{Method, RpcContext, RpcStatus, RpcStatusCode, Service, ServiceBuilder, UnarySink};
+use parking_lot::Mutex;
+use protobuf::Message as _;
+
+use super::chat;
+use super::pollers::Pollers;
+use super::queries::Queries;
+use crate::limits::{MESSAGES_PAGE_SIZE, PAGE_SIZE, PAGE_SIZE_MAX, READ_BYTES_MAX};
+use crate::names::{ClientId, InvalidText, MessageId, Origin, RoomId, RoomName, Seq, UserName};
+use crate::server::hub::Hub;
+use crate::server::log::writer::{Order, Poster};
+use crate::server::log::{Appended, Log, LogError, Page, Post, RoomState};
+use crate::wire::event;
+use crate::wire::{self, Frame, v1};
+
+/// What a call ends with.
+type Answer<T> = Result<T, RpcStatus>;
+
+/// `hubbub.v1.ChatService`, served from the hub.
+pub fn service(hub: Arc<Hub>, pollers: Pollers, queries: Queries) -> Service {
+    let mut service = ServiceBuilder::new();
+    let for_chat = Arc::clone(&hub);
+    service = service.add_duplex_streaming_handler(&wire::CHAT_SERVER, move |context, stream, sink| {
+        chat::accept(&for_chat, &pollers, &context, stream, sink);
+    });
+    let for_posts = Arc::clone(&hub);
+    service = service.add_unary_handler(&wire::POST_MESSAGE, move |context, request, sink| {
+        let (answer, answered) = oneshot::channel();
+        post_message(&for_posts, request, answer);
+        reply(&context, sink, answered);
+    });
+    service = add_query(service, &wire::LIST_MESSAGES_SERVER, &hub, &queries, list_messages);
+    service = add_query(service, &wire::LIST_ROOMS, &hub, &queries, list_rooms);
+    add_query(service, &wire::LIST_MEMBERS, &hub, &queries, list_members).build()
+}
+
+/// Adds a method whose answer a query thread makes.
+fn add_query<Q: Send + 'static, P: Send + 'static>(
+    service: ServiceBuilder,
+    method: &Method<Q, P>,
+    hub: &Arc<Hub>,
+    queries: &Queries,
+    make: fn(&Hub, Q) -> Answer<P>,
+) -> ServiceBuilder {
+    let (hub, queries) = (Arc::clone(hub), queries.clone());
+    service.add_unary_handler(method, move |context, request, sink| {
+        let (answer, answered) = oneshot::channel();
+        let hub = Arc::clone(&hub);
+        // Where too many wait, the channel is dropped with the query, and says so.
+        queries.ask(move || drop(answer.send(make(&hub, request))));
+        reply(&context, sink, answered);
+    })
+}
+
+/// Sends the answer when it is there.
+fn reply<T: Send + 'static>(context: &RpcContext<'_>, sink: UnarySink<T>, answer: oneshot::Receiver<Answer<T>>) {
+    context.spawn(async move {
+        // The client may be gone already, in which case there is nobody left to tell.
+        let _ = match answer.await {
+            Ok(Ok(response)) => sink.success(response).await,
+            Ok(Err(status)) => sink.fail(status).await,
+            Err(oneshot::Canceled) => {
+                sink.fail(unavailable("the server is busy, or shutting down: try again in a moment".to_owned())).await
+            }
+        };
+    });
+}
+
+/// Tells a unary call what became of its post.
+struct Waiting {
+    // lock order: 3 (a leaf)
+    answer: Mutex<Option<oneshot::Sender<Answer<v1::PostMessageResponse>>>>,
+}
+
+impl Poster for Waiting {
+    fn settled(&self, posts: &[Post], outcomes: &[Result<Appended, LogError>]) {
+        let answer = match (posts, outcomes) {
+            ([post], [Ok(Appended::New(_, seq))]) => Ok(posted(*seq, &post.id, false)),
+            ([post], [Ok(Appended::Before(_, seq))]) => Ok(posted(*seq, &post.id, true)),
+            (_, [Err(error)]) => Err(log_failed(error)),
+            // Invariant: each call is one post, and has one outcome.
+            _ => unreachable!("a call posts one message"),
+        };
+        let waiting = self.answer.lock().take();
+        if let Some(waiting) = waiting {
+            // A client that is gone does not wait.
+            let _ = waiting.send(answer);
+        }
+    }
+}
+
+fn posted(seq: Seq, id: &MessageId, was_stored: bool) -> v1::PostMessageResponse {
+    v1::PostMessageResponse { seq: seq.0, message_id: id.as_bytes().to_vec(), was_stored, ..Default::default() }
+}
+
+/// Hands the post to the log writer, which answers. Where it can't take more, the answer's channel is dropped.
+fn post_message(hub: &Hub, request: v1::PostMessageRequest, answer: oneshot::Sender<Answer<v1::PostMessageResponse>>) {
+    let post = match post(request) {
+        Ok(post) => post,
+        Err(fault) => return drop(answer.send(Err(invalid(&fault)))),
+    };
+    let poster = Arc::new(Waiting { answer: Mutex::new(Some(answer)) });
+    if let Some(orders) = hub.orders() {
+        let _ = orders.try_send(Order::Posts { posts: vec![post], poster });
+    }
+}
+
+fn post(request: v1::PostMessageRequest) -> Result<Post, InvalidText> {
+    let room = RoomName::new(&request.room)?;
+    let sender = UserName::new(request.sender)?;
+    let (id, body, kind) = chat::checked_post(&request.message_id, request.body, request.kind)?;
+    let id_chosen = id.is_some();
+    let id = id.unwrap_or_else(|| Origin::random().id(0));
+    let content = event::content(&id, &sender, &body, kind);
+    Ok(Post { room, sender, id, id_chosen, content })
+}
+
+fn list_messages(hub: &Hub, request: v1::ListMessagesRequest) -> Answer<Frame> {
+    use v1::list_messages_request::Place;
+    let max = page_size(request.page_size, MESSAGES_PAGE_SIZE)? as u64;
+    let room = find(hub, &request.room)?;
+    let entries = match request.place {
+        Some(Place::AfterSeq(seq)) => {
+            let from = Seq(seq.saturating_add(1)).max(room.oldest);
+            let to = Seq(from.0.saturating_add(max - 1)).min(room.head);
+            read(&*hub.log, room.id, from, to, Keep::Oldest)?
+        }
+        place => {
+            let before = match place {
+                Some(Place::BeforeSeq(seq)) => Seq(seq),
+                _ => room.head.next(),
+            };
+            let to = Seq(before.0.saturating_sub(1)).min(room.head);
+            let from = Seq((to.0 + 1).saturating_sub(max)).max(room.oldest);
+            read(&*hub.log, room.id, from, to, Keep::Newest)?
+        }
+    };
+    let rest = v1::ListMessagesResponse {
+        epoch: room.epoch.get(),
+        head_seq: room.head.0,
+        oldest_seq: room.oldest.0,
+        ..Default::default()
+    };
+    // The entries are the first field as the log has it, and the other fields follow.
+    let mut response = entries;
+    // Invariant: writing into a vector can't fail.
+    rest.write_to_vec(&mut response).expect("encoding into memory succeeds");
+    response.shrink_to_fit();
+    Ok(Frame::new(response))
+}
+
+/// Which messages a page keeps where not all fit.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keep {
+    Oldest,
+    Newest,
+}
+
+/// The entries of these messages, or as many of them as make up [`READ_BYTES_MAX`] bytes.
+fn read(log: &dyn Log, room: RoomId, mut from: Seq, to: Seq, keep: Keep) -> Answer<Vec<u8>> {
+    let mut entries: Vec<u8> = Vec::new();
+    while from <= to {
+        let segments = match log.read(room, from, READ_BYTES_MAX).map_err(|error| log_failed(&error))? {
+            Page::Segments(segments) if segments.is_empty() => break,
+            Page::Segments(segments) => segments,
+            // Trimmed a moment ago: what is left is what there is.
+            Page::Trimmed { oldest } => {
+                from = oldest;
+                entries.clear();
+                continue;
+            }
+        };
+        for segment in segments {
+            let last = segment.last().min(to);
+            if from > last {
+                break;
+            }
+            entries.extend_from_slice(&segment.frame().as_slice()[segment.offset(from)..segment.offset(last.next())]);
+            from = last.next();
+        }
+        if entries.len() > READ_BYTES_MAX {
+            cut(&mut entries, keep);
+            if keep == Keep::Oldest {
+                break;
+            }
+        }
+    }
+    Ok(entries)
+}
+
+/// Cuts entries down to [`READ_BYTES_MAX`] bytes, but at least one entry.
+fn cut(entries: &mut Vec<u8>, keep: Keep) {
+    let ends = || event::entries(entries).map_while(Result::ok).map(|(_, end)| end);
+    let len = entries.len();
+    match keep {
+        Keep::Oldest => {
+            let first = ends().next();
+            let end = ends().take_while(|end| *end <= READ_BYTES_MAX).last().or(first).unwrap_or(len);
+            entries.truncate(end);
+        }
+        Keep::Newest => {
+            // From the first place on from which the rest fits; the last entry begins at the last end but one.
+            let last = ends().take_while(|end| *end < len).last().unwrap_or(0);
+            let start = ends().find(|end| len - end <= READ_BYTES_MAX).unwrap_or(last).min(last);
+            entries.drain(..start);
+        }
+    }
+}
+
+fn list_rooms(hub: &Hub, request: v1::ListRoomsRequest) -> Answer<v1::ListRoomsResponse> {
+    let max = page_size(request.page_size, PAGE_SIZE)?;
+    let after = match request.page_token.as_str() {
+        "" => None,
+        token => Some(RoomName::new(token).map_err(|_| bad_token())?),
+    };
+    // One more than asked for tells whether there is another page.
+    let mut states = hub.log.rooms(after.as_ref(), max + 1).map_err(|error| log_failed(&error))?;
+    let more = states.len() > max;
+    states.truncate(max);
+    let next_page_token = states.last().filter(|_| more).map_or(String::new(), |last| last.name.as_str().to_owned());
+    let rooms = states.into_iter().map(|state| room(hub, state)).collect();
+    Ok(v1::ListRoomsResponse { rooms, next_page_token, ..Default::default() })
+}
+
+fn room(hub: &Hub, state: RoomState) -> v1::Room {
+    v1::Room {
+        member_count: hub.rooms.follower_count(&state.name) as u32,
+        name: state.name.as_str().to_owned(),
+        room_id: state.id.0,
+        epoch: state.epoch.get(),
+        head_seq: state.head.0,
+        oldest_seq: state.oldest.0,
+        ..Default::default()
+    }
+}
+
+fn list_members(hub: &Hub, request: v1::ListMembersRequest) -> Answer<v1::ListMembersResponse> {
+    let max = page_size(request.page_size, PAGE_SIZE)?;
+    let state = find(hub, &request.room)?;
+    let after = match request.page_token.as_str() {
+        "" => ClientId(0),
+        token => ClientId(token.parse().map_err(|_| bad_token())?),
+    };
+    let open = hub.rooms.get(&state.name);
+    let followers = open.iter().flat_map(|room| room.followers().collect::<Vec<_>>());
+    let mut members: Vec<_> = followers.filter_map(|follower| follower.member()).collect();
+    members.retain(|member| member.client > after);
+    members.sort_by_key(|member| member.client);
+    let more = members.len() > max;
+    members.truncate(max);
+    let next_page_token = members.last().filter(|_| more).map_or(String::new(), |last| last.client.to_string());
+    let member = |member: crate::server::room::followers::Member| v1::Member {
+        client_id: member.client.0,
+        name: member.name.into(),
+        ..Default::default()
+    };
+    Ok(v1::ListMembersResponse {
+        members: members.into_iter().map(member).collect(),
+        next_page_token,
+        ..Default::default()
+    })
+}
+
+fn find(hub: &Hub, room: &str) -> Answer<RoomState> {
+    let name = RoomName::new(room).map_err(|fault| invalid(&fault))?;
+    let found = hub.log.find(&name).map_err(|error| log_failed(&error))?;
+    let missing = || {
+        let text = format!("there is no room {name}: it comes into being when somebody joins it or posts to it");
+        RpcStatus::with_message(RpcStatusCode::NOT_FOUND, text)
+    };
+    found.ok_or_else(missing)
+}
+
+fn page_size(asked: u32, default: usize) -> Answer<usize> {
+    match asked as usize {
+        0 => Ok(default),
+        size if size <= PAGE_SIZE_MAX => Ok(size),
+        size => {
+            let text = format!("the page size is {size}: ask for {PAGE_SIZE_MAX} at most");
+            Err(RpcStatus::with_message(RpcStatusCode::INVALID_ARGUMENT, text))
+        }
+    }
+}
+
+fn bad_token() -> RpcStatus {
+    let text = "the page token is none of this server's: send that of the response before, or none".to_owned();
+    RpcStatus::with_message(RpcStatusCode::INVALID_ARGUMENT, text)
+}
+
+fn invalid(fault: &InvalidText) -> RpcStatus {
+    RpcStatus::with_message(RpcStatusCode::INVALID_ARGUMENT, fault.to_string())
+}
+
+fn unavailable(text: String) -> RpcStatus {
+    RpcStatus::with_message(RpcStatusCode::UNAVAILABLE, text)
+}
+
+fn log_failed(error: &LogError) -> RpcStatus {
+    let code = match error {
+        LogError::Unavailable(_) => RpcStatusCode::UNAVAILABLE,
+        LogError::Damaged(_) => RpcStatusCode::INTERNAL,
+        LogError::TooManyRooms(_) => RpcStatusCode::RESOURCE_EXHAUSTED,
+    };
+    RpcStatus::with_message(code, error.to_string())
+}

@@ -1,0 +1,244 @@
+//! What a client of `hubbub.v1` gets: the messages of its rooms and the answers to its commands, joined into frames.
+//!
+//! Rooms with something to read take turns. A frame takes what is there, up to [`FRAME_BYTES_MAX`]: under load a frame
+//! holds many messages, and where it is exactly one segment, its bytes are those that every other receiver gets too.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use super::notes::{Joining, News, Note, Notes};
+use crate::limits::FRAME_BYTES_MAX;
+use crate::names::{RoomId, Seq};
+use crate::server::room::cursor::{Cursor, Fetched, Look, Run};
+use crate::server::session::close::CloseReason;
+use crate::server::session::outlet::Reader;
+use crate::wire::Frame;
+use crate::wire::answer::{self, GapReason};
+
+pub struct ChatReader {
+    notes: Arc<Notes>,
+    rooms: HashMap<RoomId, Subscription>,
+    /// The rooms that may have something to read, in turn; each once.
+    ready: VecDeque<RoomId>,
+    /// What goes out before anything else.
+    controls: VecDeque<Control>,
+}
+
+/// A room that was joined.
+struct Subscription {
+    cursor: Cursor,
+    news: Arc<News>,
+    /// Whether it is in `ready`.
+    is_ready: bool,
+    /// Where the history that was asked for ends, until that was told.
+    history: Option<Seq>,
+}
+
+/// Entries to send, and what they count as.
+enum Control {
+    Answer(Vec<u8>),
+    Presence(Arc<[u8]>),
+    /// What the reader itself has to say.
+    Own(Vec<u8>),
+}
+
+/// What a frame is made of.
+enum Piece {
+    Entries(Control),
+    Run(Run),
+}
+
+#[derive(Default)]
+struct Assembly {
+    pieces: Vec<Piece>,
+    bytes: usize,
+}
+
+impl ChatReader {
+    pub fn new(notes: Arc<Notes>) -> Self {
+        Self { notes, rooms: HashMap::new(), ready: VecDeque::new(), controls: VecDeque::new() }
+    }
+
+    fn read_notes(&mut self) {
+        while let Some(note) = self.notes.pop() {
+            match note {
+                Note::Joined(joining) => self.join(joining),
+                Note::Left(room, entry) => {
+                    self.rooms.remove(&room);
+                    self.controls.push_back(Control::Answer(entry));
+                }
+                Note::News(room) => {
+                    if let Some(subscription) = self.rooms.get_mut(&room) {
+                        subscription.news.read();
+                        if !std::mem::replace(&mut subscription.is_ready, true) {
+                            self.ready.push_back(room);
+                        }
+                    }
+                }
+                Note::Presence(room, entry) if self.rooms.contains_key(&room) => {
+                    self.controls.push_back(Control::Presence(entry));
+                }
+                Note::Presence(..) => self.notes.presence_sent(),
+                Note::Answer(entry) => self.controls.push_back(Control::Answer(entry)),
+            }
+        }
+    }
+
+    fn join(&mut self, Joining { room, entries, cursor, news, head }: Joining) {
+        self.controls.push_back(Control::Answer(entries));
+        let mut subscription = Subscription { cursor, news, is_ready: false, history: Some(head) };
+        self.controls.extend(subscription.end_history(room));
+        self.rooms.insert(room, subscription);
+    }
+}
+
+impl Subscription {
+    /// Tells once when the history that was asked for was read.
+    fn end_history(&mut self, room: RoomId) -> Option<Control> {
+        let head = self.history.filter(|head| self.cursor.next() > *head)?;
+        self.history = None;
+        Some(Control::Own(answer::caught_up(room, head)))
+    }
+}
+
+impl Reader for ChatReader {
+    fn look(&mut self) -> Look {
+        self.read_notes();
+        if !self.controls.is_empty() {
+            return Look::Ready;
+        }
+        while let Some(room) = self.ready.front() {
+            match self.rooms.get_mut(room) {
+                None => {}
+                Some(subscription) => match subscription.cursor.look() {
+                    Look::AtHead => subscription.is_ready = false,
+                    found => return found,
+                },
+            }
+            self.ready.pop_front();
+        }
+        Look::AtHead
+    }
+
+    fn take(&mut self) -> Option<(Frame, bool)> {
+        let mut frame = Assembly::default();
+        let mut answers = 0;
+        while frame.bytes < FRAME_BYTES_MAX
+            && let Some(control) = self.controls.pop_front()
+        {
+            match control {
+                Control::Answer(_) => answers += 1,
+                Control::Presence(_) => self.notes.presence_sent(),
+                Control::Own(_) => {}
+            }
+            frame.push(Piece::Entries(control));
+        }
+        // What the cursor of a room has to say of it follows in its place.
+        while self.controls.is_empty()
+            && let Some(room) = self.ready.pop_front()
+        {
+            let Some(subscription) = self.rooms.get_mut(&room) else { continue };
+            let full = !subscription.fill(room, &mut frame);
+            match subscription.cursor.look() {
+                Look::AtHead => subscription.is_ready = false,
+                // It has had its turn; or it must be read from the log, for which it goes first.
+                Look::Ready => self.ready.push_back(room),
+                Look::BehindTail => self.ready.push_front(room),
+            }
+            if full || self.ready.front() == Some(&room) {
+                break;
+            }
+        }
+        if answers > 0 {
+            self.notes.answers_sent(answers);
+        }
+        frame.finish().map(|frame| (frame, false))
+    }
+
+    fn fetch(&mut self) -> Result<(), CloseReason> {
+        let Some(&room) = self.ready.front() else { return Ok(()) };
+        let Some(subscription) = self.rooms.get_mut(&room) else { return Ok(()) };
+        match subscription.cursor.fetch() {
+            Ok(Fetched::Page) => {}
+            Ok(Fetched::Trimmed(trimmed)) => {
+                let to = Seq(trimmed.oldest.0 - 1);
+                let gap = answer::gap(room, trimmed.wanted, to, GapReason::Retention);
+                subscription.cursor.skip_to(trimmed.oldest);
+                self.controls.push_back(Control::Own(gap));
+                self.controls.extend(subscription.end_history(room));
+            }
+            Err(error) => return Err(CloseReason::LogUnreadable(error)),
+        }
+        Ok(())
+    }
+}
+
+impl Subscription {
+    /// Adds what the cursor finds without the log. `false` says that the frame has no room for more.
+    fn fill(&mut self, room: RoomId, frame: &mut Assembly) -> bool {
+        while self.cursor.look() == Look::Ready {
+            if !frame.has_room(&self.cursor) {
+                return false;
+            }
+            let Some(run) = self.cursor.take(self.history.unwrap_or(Seq(u64::MAX))) else { return true };
+            frame.push(Piece::Run(run));
+            if let Some(control) = self.end_history(room) {
+                frame.push(Piece::Entries(control));
+            }
+        }
+        true
+    }
+}
+
+impl Assembly {
+    /// Whether the cursor's segment fits in. The first one always does.
+    fn has_room(&self, cursor: &Cursor) -> bool {
+        let next = cursor.segment().map_or(0, |segment| segment.frame().len());
+        self.pieces.is_empty() || self.bytes + next <= FRAME_BYTES_MAX
+    }
+
+    fn push(&mut self, piece: Piece) {
+        self.bytes += match &piece {
+            Piece::Entries(control) => control.entries().len(),
+            Piece::Run(run) => run.bytes_max(),
+        };
+        self.pieces.push(piece);
+    }
+
+    fn finish(self) -> Option<Frame> {
+        match self.pieces.as_slice() {
+            [] => return None,
+            [Piece::Run(run)] => {
+                if let Some(frame) = run.whole() {
+                    return Some(frame.clone());
+                }
+            }
+            _ => {}
+        }
+        let mut bytes = Vec::with_capacity(self.bytes);
+        for piece in &self.pieces {
+            bytes.extend_from_slice(match piece {
+                Piece::Entries(control) => control.entries(),
+                Piece::Run(run) => run.entries(),
+            });
+        }
+        // The library takes a vector over only where it is exactly full; it is not where a part of a segment was taken.
+        bytes.shrink_to_fit();
+        Some(Frame::new(bytes))
+    }
+}
+
+impl Control {
+    fn entries(&self) -> &[u8] {
+        match self {
+            Self::Answer(entries) | Self::Own(entries) => entries,
+            Self::Presence(entries) => entries,
+        }
+    }
+}
+
+impl Drop for ChatReader {
+    fn drop(&mut self) {
+        self.notes.close();
+    }
+}

@@ -1,0 +1,459 @@
+//! What a client of `hubbub.v1` sends: commands, carried out in order.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crossbeam_channel::{Sender, bounded};
+
+use super::notes::{Joining, News, Note, Notes};
+use crate::limits::{
+    HELLO_TIMEOUT, ORDER_BYTES_MAX, ORDER_POSTS_MAX, PRESENCE_MEMBERS_MAX, ROOMS_PER_STREAM_MAX, STORE_RETRY,
+};
+use crate::names::{Body, Epoch, Kind, MessageId, Origin, RoomId, RoomName, Seq, UserName};
+use crate::server::log::writer::{Order, Poster};
+use crate::server::log::{Appended, LogError, Post, RoomState};
+use crate::server::room::cursor::Cursor;
+use crate::server::room::followers::{Follower, Member};
+use crate::server::room::{Hold, Rooms};
+use crate::server::session::Session;
+use crate::server::session::close::CloseReason;
+use crate::server::session::receive::{Following, Received, Source, Talk};
+use crate::wire::answer::{self, Change, Code, Failed, GapReason, RoomAtJoin};
+use crate::wire::event;
+
+/// A command, checked.
+pub enum Command {
+    Hello {
+        name: UserName,
+        client_version: String,
+    },
+    Join {
+        room: RoomName,
+        from: From,
+    },
+    Leave {
+        room: String,
+    },
+    Post {
+        room: String,
+        id: Option<MessageId>,
+        body: Body,
+        kind: Kind,
+    },
+    /// It can't be carried out.
+    Refused(Refusal),
+}
+
+/// Where to begin to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum From {
+    Head,
+    Last(u32),
+    After { seq: Seq, epoch: Option<Epoch> },
+}
+
+/// Why a command can't be carried out.
+pub struct Refusal {
+    pub command: Failed,
+    pub code: Code,
+    pub reason: String,
+}
+
+/// The receiving side of a session that speaks `hubbub.v1`.
+pub struct ChatTalk {
+    session: Arc<Session>,
+    source: Box<dyn Source<Vec<Command>>>,
+    rooms: Arc<Rooms>,
+    notes: Arc<Notes>,
+    /// Which poller serves the stream.
+    poller: usize,
+    poster: Arc<ChatPoster>,
+    /// There after the first command.
+    name: Option<UserName>,
+    joined: HashMap<RoomName, Following>,
+    origin: Origin,
+    /// How many ids were made for posts that had none.
+    made: u64,
+    /// Posts that were not handed over yet.
+    posts: Vec<Post>,
+    posts_bytes: usize,
+}
+
+/// What the receive thread does after a command.
+type Outcome = Result<(), CloseReason>;
+
+impl ChatTalk {
+    /// `notes` are the reader's.
+    pub fn new(
+        session: Arc<Session>,
+        source: Box<dyn Source<Vec<Command>>>,
+        rooms: Arc<Rooms>,
+        notes: Arc<Notes>,
+        poller: usize,
+    ) -> Self {
+        let poster = Arc::new(ChatPoster { session: Arc::clone(&session), notes: Arc::clone(&notes) });
+        Self {
+            session,
+            source,
+            rooms,
+            notes,
+            poller,
+            poster,
+            name: None,
+            joined: HashMap::new(),
+            origin: Origin::random(),
+            made: 0,
+            posts: Vec::new(),
+            posts_bytes: 0,
+        }
+    }
+
+    fn carry_out(&mut self, command: Command, orders: &Sender<Order>) -> Outcome {
+        let Some(name) = self.name.clone() else {
+            return match command {
+                Command::Hello { name, client_version } => {
+                    self.welcome(name, &client_version);
+                    Ok(())
+                }
+                _ => Err(CloseReason::HelloExpected),
+            };
+        };
+        match command {
+            Command::Hello { .. } => return Err(CloseReason::HelloRepeated),
+            Command::Join { room, from } => {
+                self.hand_over(orders)?;
+                self.join(room, from, name, orders)?;
+            }
+            Command::Leave { room } => {
+                self.hand_over(orders)?;
+                self.leave(room);
+            }
+            Command::Post { room, id, body, kind } => {
+                self.post(&room, id, name, &body, kind);
+                if self.posts.len() >= ORDER_POSTS_MAX || self.posts_bytes >= ORDER_BYTES_MAX {
+                    self.hand_over(orders)?;
+                }
+            }
+            Command::Refused(refusal) => self.refuse(refusal),
+        }
+        Ok(())
+    }
+
+    fn welcome(&mut self, name: UserName, client_version: &str) {
+        log::debug!("client {} is {:?} on {client_version:?}", self.session.id(), name.as_str());
+        self.name = Some(name);
+        self.answer(answer::welcome(self.session.id()));
+    }
+
+    fn post(&mut self, room: &str, id: Option<MessageId>, sender: UserName, body: &Body, kind: Kind) {
+        let Some((room, _)) = self.joined.get_key_value(room) else {
+            let id = id.map_or(Vec::new(), |id| id.as_bytes().to_vec());
+            return self.refuse(Refusal::not_joined(Failed::Post(id), room));
+        };
+        let id_chosen = id.is_some();
+        let id = id.unwrap_or_else(|| {
+            self.made += 1;
+            self.origin.id(self.made)
+        });
+        let content = event::content(&id, &sender, body, kind);
+        self.posts_bytes += content.len();
+        self.posts.push(Post { room: room.clone(), sender, id, id_chosen, content });
+    }
+
+    /// Hands the posts to the log writer. A full queue blocks here, so that flow control holds back this client alone.
+    fn hand_over(&mut self, orders: &Sender<Order>) -> Outcome {
+        if self.posts.is_empty() {
+            return Ok(());
+        }
+        let posts = std::mem::take(&mut self.posts);
+        self.posts_bytes = 0;
+        let poster = Arc::clone(&self.poster) as _;
+        orders.send(Order::Posts { posts, poster }).map_err(|_| CloseReason::LogStopped)
+    }
+
+    fn join(&mut self, name: RoomName, from: From, client_name: UserName, orders: &Sender<Order>) -> Outcome {
+        let failed = Failed::Room(name.as_str().to_owned());
+        if self.joined.contains_key(&name) {
+            let reason = "the room was joined already: leave it first to read it from another place".to_owned();
+            self.refuse(Refusal { command: failed, code: Code::AlreadyJoined, reason });
+            return Ok(());
+        }
+        if self.joined.len() >= ROOMS_PER_STREAM_MAX {
+            let reason = format!("{ROOMS_PER_STREAM_MAX} rooms are joined, the most for one stream: leave one first");
+            self.refuse(Refusal { command: failed, code: Code::TooManyRooms, reason });
+            return Ok(());
+        }
+        let opened = self.open(&name, orders)?.and_then(|hold| Ok((hold.stored()?, hold)));
+        match opened {
+            Ok((stored, hold)) => self.follow(hold, &stored, from, client_name),
+            Err(error) => self.refuse_for_log(failed, &error),
+        }
+        Ok(())
+    }
+
+    /// The room, which the log writer opens where it is not open yet.
+    fn open(&self, name: &RoomName, orders: &Sender<Order>) -> Result<Result<Hold, LogError>, CloseReason> {
+        if let Some(hold) = self.rooms.get(name) {
+            return Ok(Ok(hold));
+        }
+        let (reply, opened) = bounded(1);
+        let order = Order::Room { name: name.clone(), reply };
+        orders.send(order).map_err(|_| CloseReason::LogStopped)?;
+        opened.recv().map_err(|_| CloseReason::LogStopped)
+    }
+
+    fn follow(&mut self, hold: Hold, stored: &RoomState, from: From, client_name: UserName) {
+        let room = Arc::clone(&hold);
+        let (head, oldest) = (room.head(), stored.oldest);
+        let start = Start::new(from, head, stored);
+        let mut entries = answer::joined(&RoomAtJoin {
+            id: room.id(),
+            name: room.name(),
+            epoch: stored.epoch,
+            head,
+            oldest,
+            member_count: room.follower_count() + 1,
+        });
+        if let Some((from, to)) = start.replaced {
+            entries.extend(answer::gap(room.id(), from, to, GapReason::EpochChanged));
+        }
+        let news = Arc::new(News::default());
+        let cursor = Cursor::new(Arc::clone(&room), start.next);
+        self.notes.push(Note::Joined(Joining { room: room.id(), entries, cursor, news: Arc::clone(&news), head }));
+        let member = Member { client: self.session.id(), name: client_name };
+        let listener = Listener {
+            session: Arc::clone(&self.session),
+            notes: Arc::clone(&self.notes),
+            room: room.id(),
+            news,
+            member,
+        };
+        let listener = Arc::new(listener);
+        let following = Following::new(hold, self.poller, Arc::clone(&listener) as _);
+        // The first look, for what was committed before the room was followed.
+        listener.published();
+        self.tell_presence(&following, Change::Joined);
+        self.joined.insert(room.name().clone(), following);
+    }
+
+    fn leave(&mut self, room: String) {
+        match self.joined.remove_entry(room.as_str()) {
+            Some((name, following)) => {
+                let id = following.room().id();
+                self.tell_presence(&following, Change::Left);
+                drop(following);
+                self.notes.push(Note::Left(id, answer::left(id, &name)));
+                self.session.look_again();
+            }
+            None => self.refuse(Refusal::not_joined(Failed::Room(room.clone()), &room)),
+        }
+    }
+
+    /// Tells the others in a room that this client came or went, unless there are too many of them.
+    fn tell_presence(&self, following: &Following, change: Change) {
+        let room = following.room();
+        let Some(name) = &self.name else { return };
+        if room.follower_count() > PRESENCE_MEMBERS_MAX {
+            return;
+        }
+        let entry: Arc<[u8]> = answer::presence(room.id(), self.session.id(), name, change).into();
+        let is_other =
+            |follower: &Arc<dyn Follower>| follower.member().is_none_or(|member| member.client != self.session.id());
+        for follower in room.followers().filter(is_other) {
+            follower.presence(&entry);
+        }
+    }
+
+    fn refuse(&self, Refusal { command, code, reason }: Refusal) {
+        self.answer(answer::rejected(command, code, reason, None));
+    }
+
+    fn refuse_for_log(&self, command: Failed, error: &LogError) {
+        self.answer(rejected_by_log(command, error));
+    }
+
+    fn answer(&self, entry: Vec<u8>) {
+        self.notes.push(Note::Answer(entry));
+        self.session.look_again();
+    }
+}
+
+impl Talk for ChatTalk {
+    fn run(&mut self, orders: &Sender<Order>) {
+        let mut deadline = Some(Instant::now() + HELLO_TIMEOUT);
+        loop {
+            let outcome = match self.source.receive(deadline) {
+                Received::Item(commands) => {
+                    let outcome = commands.into_iter().try_for_each(|command| self.carry_out(command, orders));
+                    outcome.and_then(|()| self.hand_over(orders))
+                }
+                Received::Late => Err(CloseReason::HelloLate),
+                Received::Broken(reason) => Err(reason),
+                Received::HalfClosed { .. } if self.name.is_none() => Err(CloseReason::HelloExpected),
+                // The session learns of the call's end from its sink. After a half-close it goes on without this thread.
+                Received::HalfClosed { .. } | Received::Over => return,
+            };
+            if let Err(reason) = outcome {
+                return self.session.close(reason);
+            }
+            deadline = deadline.filter(|_| self.name.is_none());
+            self.notes.wait_for_room();
+        }
+    }
+}
+
+impl Drop for ChatTalk {
+    fn drop(&mut self) {
+        for following in self.joined.values() {
+            self.tell_presence(following, Change::Left);
+        }
+        self.joined.clear();
+        // The notes that nobody has read may refer to what refers to them.
+        self.notes.clear();
+    }
+}
+
+/// Where a cursor starts.
+#[derive(Debug, PartialEq, Eq)]
+struct Start {
+    next: Seq,
+    /// The messages that the client may have seen in an earlier epoch, and that are lost: first and last. Empty (the last
+    /// below the first) where the epoch is another one, but nothing was lost that concerns the client.
+    replaced: Option<(Seq, Seq)>,
+}
+
+impl Start {
+    /// `head` is the newest message that was published, which may be behind what is stored.
+    fn new(from: From, head: Seq, stored: &RoomState) -> Self {
+        let &RoomState { epoch, epoch_first, oldest, .. } = stored;
+        let at = |next| Self { next, replaced: None };
+        match from {
+            From::Head => at(head.next()),
+            From::Last(count) => at(Seq(head.0.saturating_sub(count.into())).next().max(oldest)),
+            From::After { seq, epoch: Some(theirs) } if theirs != epoch => {
+                let next = Seq(seq.0.saturating_add(1)).min(epoch_first);
+                Self { next, replaced: Some((next, seq)) }
+            }
+            // What the client has seen, this log never had: history was lost without anybody noticing.
+            From::After { seq, epoch: Some(_) } if seq > head.max(stored.head) => {
+                Self { next: head.next(), replaced: Some((head.next(), seq)) }
+            }
+            From::After { seq, epoch: Some(_) } => at(seq.next()),
+            From::After { seq, epoch: None } => at(seq.min(head).next()),
+        }
+    }
+}
+
+/// Listens to a room on behalf of a session.
+struct Listener {
+    session: Arc<Session>,
+    notes: Arc<Notes>,
+    room: RoomId,
+    news: Arc<News>,
+    member: Member,
+}
+
+impl Follower for Listener {
+    fn published(self: Arc<Self>) {
+        if self.news.arrive() {
+            self.notes.push(Note::News(self.room));
+        }
+        self.session.look_again();
+    }
+
+    fn member(&self) -> Option<Member> {
+        Some(self.member.clone())
+    }
+
+    fn presence(self: Arc<Self>, entry: &Arc<[u8]>) {
+        self.notes.push(Note::Presence(self.room, Arc::clone(entry)));
+        self.session.look_again();
+    }
+}
+
+/// Tells a session what became of its posts, where the room itself does not.
+struct ChatPoster {
+    session: Arc<Session>,
+    notes: Arc<Notes>,
+}
+
+impl Poster for ChatPoster {
+    fn settled(&self, posts: &[Post], outcomes: &[Result<Appended, LogError>]) {
+        let mut answered = false;
+        for (post, outcome) in posts.iter().zip(outcomes) {
+            let answer = match outcome {
+                // The message itself says so.
+                Ok(Appended::New(..)) => continue,
+                Ok(Appended::Before(room, seq)) => answer::posted(*room, &post.id, *seq),
+                Err(error) => {
+                    let id = if post.id_chosen { post.id.as_bytes().to_vec() } else { Vec::new() };
+                    rejected_by_log(Failed::Post(id), error)
+                }
+            };
+            self.notes.push(Note::Answer(answer));
+            answered = true;
+        }
+        if answered {
+            self.session.look_again();
+        }
+    }
+}
+
+impl Refusal {
+    fn not_joined(command: Failed, room: &str) -> Self {
+        let reason = format!("the room {room:?} is not joined: join it first");
+        Self { command, code: Code::NotJoined, reason }
+    }
+}
+
+fn rejected_by_log(command: Failed, error: &LogError) -> Vec<u8> {
+    match error {
+        LogError::TooManyRooms(_) => answer::rejected(command, Code::TooManyRooms, error.to_string(), None),
+        LogError::Unavailable(_) | LogError::Damaged(_) => {
+            answer::rejected(command, Code::Unavailable, error.to_string(), Some(STORE_RETRY))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A room with messages 5 to 10, whose epoch began with 8.
+    fn start(from: From) -> Start {
+        let (name, epoch) = (RoomName::lobby(), Epoch::new(2).unwrap());
+        let (epoch_first, head, oldest) = (Seq(8), Seq(10), Seq(5));
+        Start::new(from, head, &RoomState { id: RoomId(1), name, epoch, epoch_first, head, oldest })
+    }
+
+    fn after(seq: u64, epoch: u64) -> From {
+        From::After { seq: Seq(seq), epoch: Epoch::new(epoch) }
+    }
+
+    #[test]
+    fn a_cursor_starts_where_it_was_asked_to() {
+        let at = |next| Start { next: Seq(next), replaced: None };
+        assert_eq!(start(From::Head), at(11));
+        assert_eq!(start(From::Last(0)), at(11));
+        assert_eq!(start(From::Last(3)), at(8));
+        assert_eq!(start(From::Last(100)), at(5));
+        assert_eq!(start(after(7, 2)), at(8));
+        assert_eq!(start(after(10, 2)), at(11));
+        // What was trimmed is found when it is read.
+        assert_eq!(start(after(0, 0)), at(1));
+        assert_eq!(start(after(99, 0)), at(11));
+    }
+
+    #[test]
+    fn another_epoch_replaces_what_was_seen_of_it() {
+        let replaced = |next, from, to| Start { next: Seq(next), replaced: Some((Seq(from), Seq(to))) };
+        assert_eq!(start(after(9, 1)), replaced(8, 8, 9));
+        assert_eq!(start(after(70, 1)), replaced(8, 8, 70));
+        assert_eq!(start(after(u64::MAX, 1)), replaced(8, 8, u64::MAX));
+        // Nothing is lost that this client has seen: an empty range.
+        assert_eq!(start(after(6, 1)), replaced(7, 7, 6));
+        // A log that lost its end without anybody noticing.
+        assert_eq!(start(after(12, 2)), replaced(11, 11, 12));
+    }
+}

@@ -1,0 +1,138 @@
+//! A session that speaks the tutorial's contract: one cursor, at the head of the lobby, that passes over what its own
+//! client says; each message is a frame of its own.
+
+use std::sync::Arc;
+
+use crossbeam_channel::Sender;
+
+use super::Session;
+use super::close::CloseReason;
+use super::outlet::Reader;
+use super::receive::{Following, Received, Source, Talk};
+use crate::names::{Body, Kind, Origin, UserName};
+use crate::server::log::writer::{Order, Poster};
+use crate::server::log::{Appended, LogError, Post};
+use crate::server::room::cursor::{Cursor, Fetched, Look};
+use crate::server::room::followers::{Follower, Member};
+use crate::wire::Frame;
+use crate::wire::event;
+
+/// Something to say, as the client sent it.
+pub struct Said {
+    pub name: UserName,
+    pub body: Body,
+}
+
+/// What the client gets.
+pub struct TutorialReader {
+    cursor: Cursor,
+    /// Where the ids of the client's own messages come from.
+    own: Origin,
+    own_passed: u64,
+}
+
+/// What the client sends.
+pub struct TutorialTalk {
+    session: Arc<Session>,
+    source: Box<dyn Source<Said>>,
+    following: Following,
+    origin: Origin,
+}
+
+impl TutorialReader {
+    pub fn new(cursor: Cursor, own: Origin) -> Self {
+        Self { cursor, own, own_passed: 0 }
+    }
+}
+
+impl Reader for TutorialReader {
+    fn look(&mut self) -> Look {
+        loop {
+            let look = self.cursor.look();
+            let next = self.cursor.next();
+            match self.cursor.segment().and_then(|segment| segment.tutorial(next)) {
+                Some(message) if look == Look::Ready && self.own.made(&message.id) => {
+                    self.own_passed += 1;
+                    self.cursor.advance();
+                }
+                _ => return look,
+            }
+        }
+    }
+
+    fn take(&mut self) -> Option<(Frame, bool)> {
+        let frame = self.cursor.segment()?.tutorial(self.cursor.next())?.frame.clone();
+        self.cursor.advance();
+        // Only what is certain to follow may hold this frame back: not own messages, which `look` passes over.
+        Some((frame, self.look() == Look::Ready))
+    }
+
+    fn fetch(&mut self) -> Result<(), CloseReason> {
+        match self.cursor.fetch() {
+            Ok(Fetched::Page) => Ok(()),
+            Ok(Fetched::Trimmed(trimmed)) => Err(CloseReason::BehindRetention(trimmed)),
+            Err(error) => Err(CloseReason::LogUnreadable(error)),
+        }
+    }
+
+    fn own_passed(&self) -> u64 {
+        self.own_passed
+    }
+}
+
+impl TutorialTalk {
+    /// `following` is the lobby, on behalf of the session; `origin` is the reader's.
+    pub fn new(session: Arc<Session>, source: Box<dyn Source<Said>>, following: Following, origin: Origin) -> Self {
+        Self { session, source, following, origin }
+    }
+}
+
+impl Talk for TutorialTalk {
+    fn run(&mut self, orders: &Sender<Order>) {
+        let mut posted = 0;
+        loop {
+            match self.source.receive(None) {
+                Received::Item(Said { name, body }) => {
+                    let id = self.origin.id(posted);
+                    let content = event::content(&id, &name, &body, Kind::Text);
+                    let room = self.following.room().name().clone();
+                    let posts = vec![Post { room, sender: name, id, id_chosen: false, content }];
+                    // A full queue blocks here, so that flow control holds back this client alone.
+                    if orders.send(Order::Posts { posts, poster: Arc::new(Arc::clone(&self.session)) }).is_err() {
+                        return self.session.close(CloseReason::LogStopped);
+                    }
+                    posted += 1;
+                }
+                Received::HalfClosed { end_when_posted: true } => {
+                    return self.session.close(CloseReason::Finished { posted });
+                }
+                // The session learns of the call's end from its sink. After a half-close it goes on without this thread.
+                Received::HalfClosed { end_when_posted: false } | Received::Over | Received::Late => return,
+                Received::Broken(reason) => return self.session.close(reason),
+            }
+        }
+    }
+}
+
+impl Follower for Session {
+    fn published(self: Arc<Self>) {
+        self.look_again();
+    }
+
+    fn member(&self) -> Option<Member> {
+        None
+    }
+
+    fn presence(self: Arc<Self>, _entry: &Arc<[u8]>) {
+        // The contract has no word for it.
+    }
+}
+
+impl Poster for Arc<Session> {
+    fn settled(&self, _posts: &[Post], outcomes: &[Result<Appended, LogError>]) {
+        // The contract has no word for a message that was not stored.
+        if let Some(error) = outcomes.iter().find_map(|outcome| outcome.as_ref().err()) {
+            self.close(CloseReason::NotStored(error.clone()));
+        }
+    }
+}

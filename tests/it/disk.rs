@@ -1,0 +1,90 @@
+//! A disk that is full: what is posted is rejected, reading goes on, and it recovers by itself.
+//!
+//! The kernel's bound on the size of files stands for the disk: it needs no privileges, can be moved while the server runs,
+//! and fails the same writes.
+
+use std::path::Path;
+use std::time::Duration;
+
+use grpcio::RpcStatusCode;
+use hubbub::wire::LIST_MESSAGES;
+use hubbub::wire::v1::event::Event as Kind;
+use hubbub::wire::v1::rejected::Code;
+use hubbub::wire::v1::{ListMessagesRequest, join};
+
+use super::support::chatter::{Chatter, environment};
+use super::support::process::ServerProcess;
+use super::support::talker::{Talker, call, post_message};
+
+/// Bounds the files that the process may write.
+fn bound_files(pid: u32, bytes: u64) {
+    let limit = libc::rlimit { rlim_cur: bytes, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: the process is our child; prlimit reads one rlimit, to which the pointer is, and writes none.
+    let result =
+        unsafe { libc::prlimit(pid as libc::pid_t, libc::RLIMIT_FSIZE, &raw const limit, std::ptr::null_mut()) };
+    assert_eq!(result, 0, "the bound can be set");
+}
+
+fn write_ahead_bytes(folder: &Path) -> u64 {
+    std::fs::metadata(folder.join("hubbub.db-wal")).expect("the write-ahead log is there").len()
+}
+
+#[test]
+fn a_full_disk_rejects_posts_and_nothing_else_and_recovers() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = ServerProcess::start(&["--data", folder.path().to_str().unwrap()]);
+    let (environment, target) = (environment(), server.target().to_owned());
+    let mut ann = Talker::join(&environment, &target, "ann", "garden");
+    let mut old = Chatter::join(&environment, &target, "old");
+    ann.post("garden", 1, "before");
+    assert_eq!(ann.hear(), (1, "ann".to_owned(), "before".to_owned()));
+
+    bound_files(server.pid(), write_ahead_bytes(folder.path()) + 10_000);
+    let body = "x".repeat(15_000);
+    ann.post("garden", 2, &body);
+    let rejected = ann.rejected();
+    assert_eq!(rejected.code.enum_value(), Ok(Code::CODE_UNAVAILABLE), "{rejected:?}");
+    assert!(rejected.retry_after_ms > 0 && rejected.reason.contains("disk"), "{rejected:?}");
+    server.wait_for_log("messages can't be stored");
+    let end = post_message(&ann.client, "garden", "bot", 3, &body).unwrap_err();
+    assert_eq!(end.code, RpcStatusCode::UNAVAILABLE, "{}", end.message);
+    // The tutorial's contract has no word for it but the end.
+    old.say(&body);
+    assert_eq!(old.end().0, RpcStatusCode::UNAVAILABLE);
+    // Reading goes on.
+    let mut reader = Talker::hello(&environment, &target, "reader");
+    let (joined, history) = reader.join_room("garden", Some(join::From::Last(10)));
+    assert_eq!((joined.head_seq, history.len()), (1, 1));
+    let request = ListMessagesRequest { room: "garden".to_owned(), ..Default::default() };
+    assert_eq!(call(&ann.client, &LIST_MESSAGES, &request).unwrap().events.len(), 1);
+
+    bound_files(server.pid(), libc::RLIM_INFINITY);
+    ann.post("garden", 2, &body);
+    let heard = loop {
+        match ann.next().event {
+            Some(Kind::Message(message)) => break message,
+            Some(Kind::Presence(_)) => {}
+            other => panic!("the message was expected: {other:?}"),
+        }
+    };
+    assert_eq!(heard.body, body);
+    server.wait_for_log("messages are stored again");
+    let stored = post_message(&ann.client, "garden", "bot", 3, "after").unwrap();
+    assert_eq!((stored.seq, stored.was_stored), (3, false));
+    assert_eq!(reader.hear().0, 2);
+    assert!(ann.next_within(Duration::from_secs(20)).is_some_and(|event| event.is_ok_and(|event| event.seq == 3)));
+}
+
+#[test]
+fn a_server_whose_folder_another_has_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_str().unwrap();
+    let _first = ServerProcess::start(&["--data", path]);
+    let output = super::support::process::command()
+        .args(["--listen", "127.0.0.1:0", "--data", path])
+        .output()
+        .expect("hubbub-server starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("another server has it") && said.contains("--data"), "{said}");
+}

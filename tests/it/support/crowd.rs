@@ -1,0 +1,322 @@
+//! Clients in one room that lose their connections again and again, and go on as the contract tells them to: they join
+//! after what they have seen, and post again what they have not got back. Nothing of the client library is in it, so that
+//! what they find is the server's doing.
+//!
+//! All of them compare what they get with one record of the room.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use grpcio::Environment;
+use hubbub::wire::v1;
+use hubbub::wire::v1::event::Event as Kind;
+
+use super::chatter::environment;
+use super::talker::{Talker, after, hello, join, message_id, post};
+use super::{DEADLINE, wait_for};
+
+/// How many messages of a sender may wait for their acknowledgement.
+const IN_FLIGHT_MAX: usize = 64;
+
+/// How many a sender posts at once at most, and how long it rests between two such bursts at most.
+const BURST_MAX: usize = 16;
+const REST_MAX: Duration = Duration::from_millis(80);
+
+/// How long a client waits for something to come before it looks at what else there is to do.
+const GLANCE: Duration = Duration::from_millis(10);
+
+/// The clients. Those that send do so until [`Crowd::finish`].
+pub struct Crowd {
+    shared: Arc<Shared>,
+    clients: Vec<JoinHandle<()>>,
+}
+
+/// What a crowd has done.
+#[derive(Debug)]
+pub struct Summary {
+    pub messages: u64,
+    pub reconnects: usize,
+    /// How many acknowledgements said that the message was stored already: it was posted again although it had been.
+    pub stored_before: usize,
+}
+
+struct Shared {
+    target: String,
+    room: String,
+    record: Mutex<Record>,
+    sending: AtomicBool,
+    /// Messages that were posted and not acknowledged.
+    in_flight: AtomicUsize,
+    /// How many different messages were posted.
+    posted: AtomicU64,
+    /// The room's last seq, once it is known.
+    goal: AtomicU64,
+    connected: AtomicUsize,
+    reconnects: AtomicUsize,
+    stored_before: AtomicUsize,
+}
+
+/// The room, as those saw it who saw each message first.
+#[derive(Default)]
+struct Record {
+    epoch: u64,
+    messages: Vec<v1::Event>,
+    /// Where acknowledgements have said that messages are: id and seq.
+    acknowledged: HashMap<Vec<u8>, u64>,
+}
+
+struct Client {
+    shared: Arc<Shared>,
+    environment: Arc<Environment>,
+    number: usize,
+    sends: bool,
+    name: String,
+    last: u64,
+    said: u64,
+    /// What was not acknowledged, in order.
+    outbox: VecDeque<u64>,
+    burst_at: Instant,
+    random: fastrand::Rng,
+}
+
+impl Crowd {
+    /// So many clients, of which the first `senders` send.
+    pub fn start(target: &str, room: &str, clients: usize, senders: usize, seed: u64) -> Self {
+        let shared = Shared {
+            target: target.to_owned(),
+            room: room.to_owned(),
+            record: Mutex::default(),
+            sending: AtomicBool::new(true),
+            in_flight: AtomicUsize::new(0),
+            posted: AtomicU64::new(0),
+            goal: AtomicU64::new(u64::MAX),
+            connected: AtomicUsize::new(0),
+            reconnects: AtomicUsize::new(0),
+            stored_before: AtomicUsize::new(0),
+        };
+        let shared = Arc::new(shared);
+        let environment = environment();
+        let client = |number| {
+            let client = Client {
+                shared: Arc::clone(&shared),
+                environment: Arc::clone(&environment),
+                number,
+                sends: number < senders,
+                name: format!("client-{number}"),
+                last: 0,
+                said: 0,
+                outbox: VecDeque::new(),
+                burst_at: Instant::now(),
+                random: fastrand::Rng::with_seed(seed ^ number as u64),
+            };
+            thread::Builder::new().name(client.name.clone()).spawn(move || client.run()).expect("a thread starts")
+        };
+        let clients = (0..clients).map(client).collect();
+        Self { shared, clients }
+    }
+
+    /// How many messages wait for their acknowledgement now.
+    fn in_flight(&self) -> usize {
+        self.shared.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// How many clients have joined the room on the connection that they have now.
+    pub fn connected(&self) -> usize {
+        self.shared.connected.load(Ordering::Relaxed)
+    }
+
+    /// How many messages were posted so far.
+    fn posted(&self) -> u64 {
+        self.shared.posted.load(Ordering::Relaxed)
+    }
+
+    /// Whether a client has found a fault, and so has ended.
+    pub fn has_failed(&self) -> bool {
+        self.clients.iter().any(JoinHandle::is_finished)
+    }
+
+    /// Ends the sending, waits until everybody has everything, and checks it against what a new reader gets.
+    pub fn finish(self) -> Summary {
+        self.shared.sending.store(false, Ordering::Release);
+        wait_for("all messages are acknowledged", || self.in_flight() == 0 || self.has_failed());
+        // Each message was stored once, however often it was posted.
+        let messages = self.posted();
+        self.shared.goal.store(messages, Ordering::Release);
+        for client in self.clients {
+            client.join().expect("a client of the crowd has found no fault");
+        }
+        let shared = self.shared;
+        let mut record = std::mem::take(&mut *shared.record());
+        assert_eq!(record.messages.len() as u64, messages);
+        record.check_acknowledgements();
+        record.check_new_reader(&shared);
+        Summary {
+            messages,
+            reconnects: shared.reconnects.load(Ordering::Relaxed),
+            stored_before: shared.stored_before.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl Shared {
+    fn record(&self) -> MutexGuard<'_, Record> {
+        self.record.lock().expect("no client has found a fault")
+    }
+}
+
+impl Record {
+    /// Takes down what the room has at the event's place, or compares.
+    fn note(&mut self, reader: &str, event: v1::Event) {
+        let place = event.seq as usize - 1;
+        match self.messages.get(place) {
+            Some(noted) => assert_eq!(&event, noted, "{reader} sees another message than others did"),
+            None => {
+                assert_eq!(place, self.messages.len(), "readers have every message before the next");
+                self.messages.push(event);
+            }
+        }
+    }
+
+    fn check_acknowledgements(&self) {
+        let mut ids = HashMap::new();
+        for event in &self.messages {
+            let Some(Kind::Message(message)) = &event.event else { panic!("{event:?} is no message") };
+            let before = ids.insert(message.message_id.clone(), event.seq);
+            assert_eq!(before, None, "{message:?} is there twice, the second time as {}", event.seq);
+        }
+        assert_eq!(ids, self.acknowledged, "what is there is what was acknowledged");
+    }
+
+    fn check_new_reader(&mut self, shared: &Shared) {
+        let mut reader = Talker::hello(&environment(), &shared.target, "reader");
+        let (joined, history) = reader.join_room(&shared.room, after(0, 0));
+        let last = self.messages.len() as u64;
+        assert_eq!((joined.epoch, joined.head_seq, joined.oldest_seq), (self.epoch, last, 1));
+        assert_eq!(history.len(), self.messages.len());
+        for (event, noted) in history.iter().zip(&self.messages) {
+            // The room has the same number, as long as its data folder lives.
+            assert_eq!(event, noted);
+        }
+    }
+}
+
+impl Client {
+    fn run(mut self) {
+        while self.last < self.shared.goal.load(Ordering::Acquire) {
+            let talker = Talker::connect(&self.environment, &self.shared.target, &self.name);
+            if self.talk(talker) {
+                self.shared.connected.fetch_sub(1, Ordering::Relaxed);
+                self.shared.reconnects.fetch_add(1, Ordering::Relaxed);
+            }
+            thread::park_timeout(GLANCE.mul_f64(self.random.f64()));
+        }
+    }
+
+    /// Returns at the end of the connection, or when there is no more to come. Returns whether it had joined.
+    fn talk(&mut self, mut talker: Talker) -> bool {
+        let epoch = self.shared.record().epoch;
+        let mut commands = vec![hello(&self.name), join(&self.shared.room, after(self.last, epoch))];
+        commands.extend(self.outbox.iter().map(|said| self.post(*said)));
+        talker.send(commands);
+        let mut joined = false;
+        let mut came_at = Instant::now();
+        while self.last < self.shared.goal.load(Ordering::Acquire) {
+            match talker.next_within(GLANCE) {
+                Some(Ok(event)) => {
+                    came_at = Instant::now();
+                    if self.take(event) {
+                        joined = true;
+                        self.shared.connected.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+                // All ends look alike to one who will come back.
+                Some(Err(_)) => return joined,
+                None => assert!(came_at.elapsed() < DEADLINE, "{} is told nothing, at {}", self.name, self.last),
+            }
+            self.say_more(&mut talker);
+        }
+        joined
+    }
+
+    /// Posts some more messages, when it is time to.
+    fn say_more(&mut self, talker: &mut Talker) {
+        if !self.sends || !self.shared.sending.load(Ordering::Acquire) || Instant::now() < self.burst_at {
+            return;
+        }
+        let burst = self.random.usize(1..=BURST_MAX).min(IN_FLIGHT_MAX - self.outbox.len());
+        let mut commands = Vec::new();
+        for _ in 0..burst {
+            self.said += 1;
+            self.outbox.push_back(self.said);
+            commands.push(self.post(self.said));
+        }
+        self.shared.in_flight.fetch_add(burst, Ordering::Relaxed);
+        self.shared.posted.fetch_add(burst as u64, Ordering::Relaxed);
+        self.burst_at = Instant::now() + REST_MAX.mul_f64(self.random.f64());
+        if !commands.is_empty() {
+            talker.send(commands);
+        }
+    }
+
+    fn post(&self, said: u64) -> v1::Command {
+        post(&self.shared.room, self.id(said), &self.body(said))
+    }
+
+    fn id(&self, said: u64) -> u128 {
+        (self.number as u128) << 64 | u128::from(said)
+    }
+
+    fn body(&self, said: u64) -> String {
+        format!("{} says {said} {}", self.name, "·".repeat(said as usize % 100))
+    }
+
+    /// Takes in an event. Returns whether it says that the room is joined.
+    fn take(&mut self, event: v1::Event) -> bool {
+        match &event.event {
+            Some(Kind::Message(message)) => {
+                assert_eq!(event.seq, self.last + 1, "{} gets the messages without a gap", self.name);
+                self.last = event.seq;
+                if message.sender == self.name {
+                    let said = self.acknowledge(&message.message_id, event.seq);
+                    let body = said.map(|said| self.body(said));
+                    assert!(body.is_none_or(|body| body == message.body), "{event:?} is not what was posted");
+                }
+                let shared = Arc::clone(&self.shared);
+                shared.record().note(&self.name, event);
+            }
+            Some(Kind::Posted(posted)) => {
+                self.shared.stored_before.fetch_add(1, Ordering::Relaxed);
+                self.acknowledge(&posted.message_id, posted.message_seq);
+            }
+            Some(Kind::Joined(joined)) => {
+                let mut record = self.shared.record();
+                assert!(record.epoch == 0 || record.epoch == joined.epoch, "the epoch has changed: {joined:?}");
+                assert!(
+                    joined.head_seq >= self.last,
+                    "{} had seen {} and now there is {joined:?}",
+                    self.name,
+                    self.last
+                );
+                record.epoch = joined.epoch;
+                return true;
+            }
+            Some(Kind::Welcome(_) | Kind::CaughtUp(_) | Kind::Presence(_)) => {}
+            other => panic!("{} expected nothing like {other:?}", self.name),
+        }
+        false
+    }
+
+    /// Notes that a message is stored. Returns which one it was, if that is news.
+    fn acknowledge(&mut self, id: &[u8], seq: u64) -> Option<u64> {
+        let mut record = self.shared.record();
+        let before = record.acknowledged.insert(id.to_vec(), seq);
+        assert!(before.is_none_or(|before| before == seq), "{id:?} is at {seq}, and was at {before:?}");
+        drop(record);
+        let place = self.outbox.iter().position(|said| message_id(self.id(*said)) == id)?;
+        self.shared.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.outbox.remove(place)
+    }
+}

@@ -1,0 +1,140 @@
+//! The repeat client in a process of its own, as a user starts it, in one room whose whole history is checked at the end.
+
+use std::collections::{HashMap, HashSet};
+use std::io::{self, Read};
+use std::process::{Child, Command, Stdio};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use grpcio::{CallOption, ChannelBuilder, Client};
+use hubbub::wire::v1::event::Event as Kind;
+use hubbub::wire::{LIST_MESSAGES, v1};
+
+use super::chatter::environment;
+use super::talker::{Talker, after};
+use crate::terminal::client_command;
+
+const ROOM: &str = "room";
+const CLIENTS: usize = 12;
+const SENDERS: u64 = 6;
+
+/// How long the run may take when nothing bad happens any more.
+const FINISH_MAX: Duration = Duration::from_secs(120);
+
+/// The process. Killed when dropped.
+pub struct Repeat {
+    child: Child,
+    /// What it says, and its errors.
+    said: Vec<JoinHandle<io::Result<String>>>,
+    /// Messages of each sender.
+    messages: u64,
+}
+
+/// Looks how far a server's room is, over a connection of its own.
+pub struct Watch(Client);
+
+impl Repeat {
+    /// Has that many messages sent, at least, and so many a second while they can be.
+    pub fn start(target: &str, messages: u64, rate: u64) -> Self {
+        let messages = messages.div_ceil(SENDERS);
+        let mut command: Command = client_command(env!("CARGO_BIN_EXE_hubbub-repeat"), &["--server", target]);
+        let (clients, senders) = (CLIENTS.to_string(), SENDERS.to_string());
+        command.args(["--room", ROOM, "--clients", &clients, "--senders", &senders, "--json", "--quiet"]);
+        command.args(["--messages", &messages.to_string(), "--rate", &rate.to_string()]);
+        command.args(["--idle-timeout", "60", "--reconnect-timeout", "60"]);
+        let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("hubbub-repeat starts");
+        let output = child.stdout.take().map(|pipe| Box::new(pipe) as Box<dyn Read + Send>);
+        let errors = child.stderr.take().map(|pipe| Box::new(pipe) as Box<dyn Read + Send>);
+        let said = [output, errors].into_iter().flatten();
+        let said = said.map(|pipe| thread::spawn(move || io::read_to_string(pipe))).collect();
+        Self { child, said, messages }
+    }
+
+    /// How many messages there will be in all.
+    pub fn total(&self) -> u64 {
+        SENDERS * self.messages
+    }
+
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("it is our child").is_some()
+    }
+
+    /// Waits for its end, and checks its verdict and the room itself. Returns how often its clients lost a connection.
+    pub fn finish(mut self, server: &str) -> u64 {
+        let deadline = Instant::now() + FINISH_MAX;
+        while !self.has_ended() {
+            assert!(Instant::now() < deadline, "hubbub-repeat does not come to an end");
+            thread::park_timeout(Duration::from_millis(10));
+        }
+        let said = self.said.drain(..).map(|reader| reader.join().expect("it reads").expect("what is said is text"));
+        let [json, errors] = said.collect::<Vec<_>>().try_into().expect("two pipes are read");
+        let report: serde_json::Value = serde_json::from_str(&json).unwrap_or_else(|_| panic!("{json:?} {errors:?}"));
+        let number = |key: &str| report[key].as_u64().unwrap_or_else(|| panic!("{key} is a number in {json}"));
+        for fault in [
+            "lost",
+            "duplicated",
+            "out_of_order",
+            "order_differs",
+            "unknown",
+            "failed",
+            "acknowledged_lost",
+            "holes",
+            "gaps",
+            "faults",
+            "rejected",
+        ] {
+            assert_eq!(number(fault), 0, "{fault}: {json} {errors}");
+        }
+        let total = self.total();
+        assert_eq!((number("sent"), number("acknowledged")), (total, total), "{json}");
+        assert_eq!(report["faultless"], true, "{json}");
+        self.check_room(server);
+        number("reconnects")
+    }
+
+    /// Reads the room from its beginning: it has what was sent, each message once, and those of a sender in their order.
+    fn check_room(&self, server: &str) {
+        let (joined, events) = Talker::hello(&environment(), server, "reader").join_room(ROOM, after(0, 0));
+        // The first client's last word, by which the others know that no more comes, is a message too.
+        assert_eq!((joined.oldest_seq, joined.head_seq, events.len() as u64), (1, self.total() + 1, self.total() + 1));
+        let (mut ids, mut said) = (HashSet::new(), HashMap::new());
+        for (event, seq) in events.into_iter().zip(1..) {
+            let Some(Kind::Message(message)) = event.event else { panic!("{event:?} is no message") };
+            assert_eq!(event.seq, seq);
+            assert!(ids.insert((message.sender.clone(), message.message_id)), "{seq} is there twice");
+            if seq > self.total() {
+                break;
+            }
+            let number = message.body.get(1..11).and_then(|number| number.parse::<u64>().ok());
+            let said = said.entry(message.sender).or_insert(0);
+            *said += 1;
+            assert_eq!(number, Some(*said), "{} is not the next of its sender's", message.body);
+        }
+        assert!(said.values().all(|said| *said == self.messages) && said.len() as u64 == SENDERS);
+    }
+}
+
+impl Drop for Repeat {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Watch {
+    pub fn start(server: &str) -> Self {
+        Self(Client::new(ChannelBuilder::new(environment()).connect(server)))
+    }
+
+    /// How many messages the room has; 0 if there is no room yet. `None` if the server can't be asked.
+    pub fn head(&self) -> Option<u64> {
+        let request = v1::ListMessagesRequest { room: ROOM.to_owned(), page_size: 1, ..Default::default() };
+        let option = CallOption::default().timeout(Duration::from_secs(5));
+        match self.0.unary_call(&LIST_MESSAGES, &request, option) {
+            Ok(response) => Some(response.head_seq),
+            Err(grpcio::Error::RpcFailure(status)) if status.code() == grpcio::RpcStatusCode::NOT_FOUND => Some(0),
+            Err(_) => None,
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! A client of `hubbub.v1`, bare: no reconnecting, no checking.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use grpcio::{
+    CallOption, ChannelBuilder, Client, ClientDuplexReceiver, ClientDuplexSender, Environment, Error, RpcStatusCode,
+    WriteFlags,
+};
+use hubbub::park::{block_on, block_on_until};
+use hubbub::wire::v1::event::Event as Kind;
+use hubbub::wire::v1::{self, command, join};
+use hubbub::wire::{self, CHAT_CLIENT};
+
+use super::DEADLINE;
+
+/// One client on a connection of its own.
+pub struct Talker {
+    name: String,
+    sender: Option<ClientDuplexSender<v1::ChatRequest>>,
+    receiver: ClientDuplexReceiver<v1::ChatResponse>,
+    events: VecDeque<v1::Event>,
+    pub client: Client,
+}
+
+/// How a stream ended.
+#[derive(Debug, PartialEq, Eq)]
+pub struct End {
+    pub code: RpcStatusCode,
+    pub message: String,
+}
+
+impl Talker {
+    /// One that has not said who it is.
+    pub fn connect(environment: &Arc<Environment>, target: &str, name: &str) -> Self {
+        let channel = ChannelBuilder::new(Arc::clone(environment)).use_local_subchannel_pool(true).connect(target);
+        let client = Client::new(channel);
+        let (sender, receiver) = client.duplex_streaming(&CHAT_CLIENT, CallOption::default()).expect("a call begins");
+        Self { name: name.to_owned(), sender: Some(sender), receiver, events: VecDeque::new(), client }
+    }
+
+    /// One that was welcomed.
+    pub fn hello(environment: &Arc<Environment>, target: &str, name: &str) -> Self {
+        let mut talker = Self::connect(environment, target, name);
+        talker.send(vec![hello(name)]);
+        match talker.next().event {
+            Some(Kind::Welcome(_)) => talker,
+            other => panic!("{name} expected a welcome: {other:?}"),
+        }
+    }
+
+    /// One that has joined a room at its head, and caught up.
+    pub fn join(environment: &Arc<Environment>, target: &str, name: &str, room: &str) -> Self {
+        let mut talker = Self::hello(environment, target, name);
+        talker.join_room(room, None);
+        talker
+    }
+
+    /// Joins, and waits for `Joined` and `CaughtUp`. Returns what came in between, and what `Joined` said.
+    pub fn join_room(&mut self, room: &str, from: Option<join::From>) -> (v1::Joined, Vec<v1::Event>) {
+        self.send(vec![join(room, from)]);
+        let joined = match self.next().event {
+            Some(Kind::Joined(joined)) => joined,
+            other => panic!("{} expected to join {room}: {other:?}", self.name),
+        };
+        let mut history = Vec::new();
+        loop {
+            let event = self.next();
+            if let Some(Kind::CaughtUp(_)) = event.event {
+                return (joined, history);
+            }
+            history.push(event);
+        }
+    }
+
+    pub fn send(&mut self, commands: Vec<v1::Command>) {
+        let request = v1::ChatRequest { commands, ..Default::default() };
+        let Some(sender) = &mut self.sender else { return };
+        if block_on(sender.send((request, WriteFlags::default()))).is_err() {
+            // The server has ended the stream; with what, the receiving side tells.
+            self.sender = None;
+        }
+    }
+
+    pub fn post(&mut self, room: &str, id: u128, body: &str) {
+        self.send(vec![post(room, id, body)]);
+    }
+
+    pub fn half_close(&mut self) {
+        let mut sender = self.sender.take().expect("half-closed once");
+        block_on(sender.close()).expect("the half-close is sent");
+    }
+
+    /// The next event.
+    pub fn next(&mut self) -> v1::Event {
+        match self.next_within(DEADLINE) {
+            Some(Ok(event)) => event,
+            Some(Err(end)) => panic!("{} expected an event: {end:?}", self.name),
+            None => panic!("{} waited in vain for an event", self.name),
+        }
+    }
+
+    /// The next event or the end; `None` when nothing came in time.
+    pub fn next_within(&mut self, time: Duration) -> Option<Result<v1::Event, End>> {
+        let deadline = Instant::now() + time;
+        while self.events.is_empty() {
+            match block_on_until(&mut self.receiver.next(), deadline)? {
+                Some(Ok(response)) => self.events.extend(response.events),
+                Some(Err(Error::RpcFailure(status))) => {
+                    return Some(Err(End { code: status.code(), message: status.message().to_owned() }));
+                }
+                Some(Err(error)) => panic!("{} has an error of the library's: {error}", self.name),
+                None => return Some(Err(End { code: RpcStatusCode::OK, message: String::new() })),
+            }
+        }
+        self.events.pop_front().map(Ok)
+    }
+
+    /// The next message: its seq, sender and body. Presences are passed over.
+    pub fn hear(&mut self) -> (u64, String, String) {
+        loop {
+            let event = self.next();
+            match event.event {
+                Some(Kind::Message(message)) => return (event.seq, message.sender, message.body),
+                Some(Kind::Presence(_)) => {}
+                other => panic!("{} expected a message: {other:?}", self.name),
+            }
+        }
+    }
+
+    /// The end of the stream, which must come next.
+    pub fn end(&mut self) -> End {
+        match self.next_within(DEADLINE) {
+            Some(Err(end)) => end,
+            other => panic!("{} expected the end: {other:?}", self.name),
+        }
+    }
+
+    /// The rejection that must come next.
+    pub fn rejected(&mut self) -> v1::Rejected {
+        match self.next().event {
+            Some(Kind::Rejected(rejected)) => rejected,
+            other => panic!("{} expected a rejection: {other:?}", self.name),
+        }
+    }
+}
+
+pub fn hello(name: &str) -> v1::Command {
+    command(command::Command::Hello(v1::Hello { name: name.to_owned(), ..Default::default() }))
+}
+
+pub fn join(room: &str, from: Option<join::From>) -> v1::Command {
+    command(command::Command::Join(v1::Join { room: room.to_owned(), from, ..Default::default() }))
+}
+
+pub fn leave(room: &str) -> v1::Command {
+    command(command::Command::Leave(v1::Leave { room: room.to_owned(), ..Default::default() }))
+}
+
+/// A post; an id of 0 is none.
+pub fn post(room: &str, id: u128, body: &str) -> v1::Command {
+    let message_id = if id == 0 { Vec::new() } else { message_id(id) };
+    let post = v1::Post { room: room.to_owned(), message_id, body: body.to_owned(), ..Default::default() };
+    command(command::Command::Post(post))
+}
+
+/// An id that a client may choose.
+pub fn message_id(id: u128) -> Vec<u8> {
+    (id | 1 << 127).to_be_bytes().to_vec()
+}
+
+pub fn after(seq: u64, epoch: u64) -> Option<join::From> {
+    Some(join::From::After(v1::Position { seq, epoch, ..Default::default() }))
+}
+
+fn command(command: command::Command) -> v1::Command {
+    v1::Command { command: Some(command), ..Default::default() }
+}
+
+/// A unary call, which must end in time.
+pub fn call<Q, P: Unpin>(client: &Client, method: &grpcio::Method<Q, P>, request: &Q) -> Result<P, End> {
+    let option = CallOption::default().timeout(DEADLINE);
+    match client.unary_call(method, request, option) {
+        Ok(response) => Ok(response),
+        Err(Error::RpcFailure(status)) => Err(End { code: status.code(), message: status.message().to_owned() }),
+        Err(error) => panic!("the library has an error: {error}"),
+    }
+}
+
+/// Posts one message by a call of its own.
+pub fn post_message(
+    client: &Client,
+    room: &str,
+    sender: &str,
+    id: u128,
+    body: &str,
+) -> Result<v1::PostMessageResponse, End> {
+    let message_id = if id == 0 { Vec::new() } else { message_id(id) };
+    let (room, sender, body) = (room.to_owned(), sender.to_owned(), body.to_owned());
+    call(client, &wire::POST_MESSAGE, &v1::PostMessageRequest { room, sender, message_id, body, ..Default::default() })
+}

@@ -1,0 +1,117 @@
+//! The unary methods of `hubbub.v1`.
+
+use grpcio::RpcStatusCode;
+use hubbub::wire::v1::list_messages_request::Place;
+use hubbub::wire::{LIST_MEMBERS, LIST_MESSAGES, LIST_ROOMS, v1};
+
+use super::support::chatter::environment;
+use super::support::talker::{Talker, call, post_message};
+use super::support::{start, target};
+
+#[test]
+fn a_call_that_is_repeated_has_the_same_answer() {
+    let server = start();
+    let caller = Talker::connect(&environment(), &target(&server), "caller");
+    let post = |id, body: &str| post_message(&caller.client, "garden", "bot", id, body).unwrap();
+    let first = post(7, "hello");
+    assert_eq!((first.seq, first.was_stored), (1, false));
+    let second = post(8, "there");
+    assert_eq!((second.seq, second.was_stored), (2, false));
+    let again = post(7, "hello");
+    assert_eq!((again.seq, again.was_stored, again.message_id), (1, true, first.message_id));
+    // Without an id, each call is a message.
+    assert_eq!((post(0, "x").seq, post(0, "x").seq), (3, 4));
+    for (room, sender, body) in [("", "bot", "x"), ("garden", "", "x"), ("garden", "bot", "")] {
+        let end = post_message(&caller.client, room, sender, 1, body).unwrap_err();
+        assert_eq!(end.code, RpcStatusCode::INVALID_ARGUMENT, "{}", end.message);
+    }
+}
+
+#[test]
+fn history_is_read_in_pages_from_both_ends() {
+    let server = start();
+    let caller = Talker::connect(&environment(), &target(&server), "caller");
+    for n in 1..=20 {
+        post_message(&caller.client, "garden", "bot", n, &n.to_string()).unwrap();
+    }
+    let list = |place, page_size| {
+        let request = v1::ListMessagesRequest { room: "garden".to_owned(), page_size, place, ..Default::default() };
+        let response = call(&caller.client, &LIST_MESSAGES, &request).unwrap();
+        assert_eq!((response.head_seq, response.oldest_seq), (20, 1));
+        assert!(response.epoch != 0);
+        for event in &response.events {
+            assert_eq!(event.message().body, event.seq.to_string());
+        }
+        response.events.iter().map(|event| event.seq).collect::<Vec<_>>()
+    };
+    assert_eq!(list(None, 0), (1..=20).collect::<Vec<_>>());
+    assert_eq!(list(None, 3), [18, 19, 20]);
+    assert_eq!(list(Some(Place::AfterSeq(0)), 3), [1, 2, 3]);
+    assert_eq!(list(Some(Place::AfterSeq(18)), 9), [19, 20]);
+    assert_eq!(list(Some(Place::AfterSeq(u64::MAX)), 9), [0; 0]);
+    assert_eq!(list(Some(Place::BeforeSeq(5)), 2), [3, 4]);
+    assert_eq!(list(Some(Place::BeforeSeq(0)), 2), [0; 0]);
+    assert_eq!(list(Some(Place::BeforeSeq(u64::MAX)), 2), [19, 20]);
+    let wrong = v1::ListMessagesRequest { room: "cellar".to_owned(), ..Default::default() };
+    assert_eq!(call(&caller.client, &LIST_MESSAGES, &wrong).unwrap_err().code, RpcStatusCode::NOT_FOUND);
+    let wrong = v1::ListMessagesRequest { room: "garden".to_owned(), page_size: 1001, ..Default::default() };
+    assert_eq!(call(&caller.client, &LIST_MESSAGES, &wrong).unwrap_err().code, RpcStatusCode::INVALID_ARGUMENT);
+}
+
+/// A page of large messages holds fewer than asked for, and from the right end.
+#[test]
+fn a_page_is_bounded_in_bytes() {
+    let server = start();
+    let caller = Talker::connect(&environment(), &target(&server), "caller");
+    let body = "x".repeat(10_000);
+    for n in 1..=40 {
+        post_message(&caller.client, "garden", "bot", n, &body).unwrap();
+    }
+    let list = |place| {
+        let request = v1::ListMessagesRequest { room: "garden".to_owned(), page_size: 40, place, ..Default::default() };
+        let response = call(&caller.client, &LIST_MESSAGES, &request).unwrap();
+        response.events.iter().map(|event| event.seq).collect::<Vec<_>>()
+    };
+    assert_eq!(list(Some(Place::AfterSeq(3))), (4..=9).collect::<Vec<_>>());
+    assert_eq!(list(Some(Place::BeforeSeq(31))), (25..=30).collect::<Vec<_>>());
+    assert_eq!(list(None), (35..=40).collect::<Vec<_>>());
+}
+
+#[test]
+fn rooms_and_members_are_listed() {
+    let server = start();
+    let (environment, target) = (environment(), target(&server));
+    let ann = Talker::join(&environment, &target, "ann", "garden");
+    let mut bob = Talker::join(&environment, &target, "bob", "garden");
+    bob.join_room("attic", None);
+    post_message(&ann.client, "cellar", "bot", 1, "x").unwrap();
+    let rooms = |page_size, page_token: &str| {
+        let request = v1::ListRoomsRequest { page_size, page_token: page_token.to_owned(), ..Default::default() };
+        let response = call(&ann.client, &LIST_ROOMS, &request).unwrap();
+        let rooms: Vec<_> =
+            response.rooms.iter().map(|room| (room.name.clone(), room.head_seq, room.member_count)).collect();
+        (rooms, response.next_page_token)
+    };
+    let room = |name: &str, head, members| (name.to_owned(), head, members);
+    let all = vec![room("attic", 0, 1), room("cellar", 1, 0), room("garden", 0, 2), room("lobby", 0, 0)];
+    assert_eq!(rooms(0, ""), (all.clone(), String::new()));
+    let (first, token) = rooms(3, "");
+    assert_eq!(first, all[..3]);
+    assert_eq!(rooms(3, &token), (all[3..].to_vec(), String::new()));
+
+    let members = |room: &str, page_size, page_token: &str| {
+        let (room, page_token) = (room.to_owned(), page_token.to_owned());
+        let request = v1::ListMembersRequest { room, page_size, page_token, ..Default::default() };
+        let response = call(&ann.client, &LIST_MEMBERS, &request)?;
+        let names: Vec<_> = response.members.iter().map(|member| member.name.clone()).collect();
+        Ok((names, response.next_page_token))
+    };
+    assert_eq!(members("garden", 0, ""), Ok((vec!["ann".to_owned(), "bob".to_owned()], String::new())));
+    let (first, token) = members("garden", 1, "").unwrap();
+    assert_eq!(first, ["ann"]);
+    assert_eq!(members("garden", 1, &token), Ok((vec!["bob".to_owned()], String::new())));
+    assert_eq!(members("cellar", 0, ""), Ok((vec![], String::new())));
+    let code = |result: Result<_, super::support::talker::End>| result.unwrap_err().code;
+    assert_eq!(code(members("nowhere", 0, "")), RpcStatusCode::NOT_FOUND);
+    assert_eq!(code(members("garden", 0, "?")), RpcStatusCode::INVALID_ARGUMENT);
+}
