@@ -1,23 +1,35 @@
 //! The client library: what the terminal client and the repeat client share.
 //!
 //! From the ground up: an [`Address`](crate::address::Address) says where a server is, a [`Connector`] opens a
-//! [`Connection`] to it, and a connection carries a conversation, split into a [`Sender`] and a [`Receiver`] for two
-//! threads. A [`Session`] keeps a conversation going over lost connections. Connecting and coming back know nothing of
-//! the contract that is spoken; that is the business of `stream` alone.
+//! [`Connection`] to it. Over `hubbub.v1`, a [`Session`] is a conversation that outlives its connections: it joins rooms,
+//! resumes each where it was, and posts again what was not acknowledged; a [`Caller`] makes the unary calls. The module
+//! [`tutorial`] has the same for the tutorial's contract, which has neither rooms nor acknowledgements.
 //!
 //! All calls block the calling thread. Nothing here needs an async runtime.
 
+mod contract;
 mod connection;
 mod stream;
 mod backoff;
+mod chat;
+mod place;
 mod outbox;
 mod state;
 mod session;
+mod reader;
+mod calls;
+pub mod tutorial;
 mod switch;
 
 pub use backoff::Backoff;
+pub use calls::{CALL_TIMEOUT, CallError, Caller, Member, Page, PagePlace, Posted, RoomInfo, StoredMessage};
 pub use connection::{ConnectError, Connection, Connector, SERVER_HELP};
-pub use outbox::{doubt, lines};
-pub use session::{Event, Inlet, Policy, Session, SessionError};
-pub use stream::{Canceller, Incoming, Receiver, Sender, StreamError};
+pub use contract::{CONTRACT_HELP, Contract};
+pub use outbox::{Line, lines};
+pub use place::{From, Gap, GapReason};
+pub use session::{
+    BYTES_MAX, Event, FINISH_TIMEOUT, Inlet, LINES_MAX, Message, Policy, Session, SessionError, Settings,
+    new_message_id,
+};
+pub use stream::{Canceller, StreamError};
 pub use switch::switch;

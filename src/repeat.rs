@@ -1,19 +1,41 @@
 //! The repeat client: loads a server with numbered messages, and verifies what everybody gets.
 //!
 //! It judges a server by its contract alone: what it reports as lost, duplicated or out of order is so, whoever wrote
-//! the server. Its own costs are a client's on the same library with a thread each, so on one machine it loads the
+//! the server. Its own costs are a client's on the same library with two threads each, so on one machine it loads the
 //! cores as much as the server does; what the server alone costs, `make bench` tells.
 
 mod payload;
-mod verify;
+mod numbers;
 mod window;
 mod plan;
+mod pace;
 mod progress;
-mod client;
-mod run;
+mod rooms;
+mod tutorial;
 mod report;
+
+use thiserror::Error;
 
 pub use plan::{InvalidPlan, Options, Plan, messages};
 pub use progress::Progress;
 pub use report::Report;
-pub use run::{RunError, run};
+
+use crate::client::Contract;
+
+/// Why a run could not take place.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum RunError {
+    #[error(transparent)]
+    Rooms(#[from] rooms::RunError),
+    #[error(transparent)]
+    Tutorial(#[from] tutorial::RunError),
+}
+
+/// Runs the plan. Call it on the thread that shall watch over the run.
+pub fn run(plan: Plan, progress: &Progress) -> Result<Report, RunError> {
+    match plan.contract {
+        Contract::V1 => Ok(rooms::run(plan, progress)?),
+        Contract::Tutorial => Ok(tutorial::run(plan, progress)?),
+    }
+}

@@ -3,12 +3,11 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use hubbub::escape::escape;
 use hubbub::terminal::{self, Options};
 
 fn main() -> ExitCode {
-    let options = Options::parse();
+    let options = Options::from_program();
     // Quiet unless RUST_LOG asks: the log would tear the terminal that the client draws on.
     env_logger::Builder::new()
         .parse_env(env_logger::Env::default().default_filter_or("off"))

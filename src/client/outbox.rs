@@ -1,105 +1,176 @@
-//! What a session still has to send, and how sure it can be of what it sent.
+//! The lines that a server has not acknowledged yet. Pure logic: no connection, no thread.
+//!
+//! A line stays here until its message comes back, or the server says that it has it; only then is it stored for sure.
+//! When a connection is lost, all that is here is posted again, with the same ids and in the same order, and the server
+//! knows by the ids what it has already.
+//!
+//! Order: the lines of one room are stored in the order in which they were handed over. There is one exception, which no
+//! client can avoid that sends more than one line at a time: where a server asks to wait with a line that it could not
+//! store, it may have taken later ones already, and those then stand before it. Nothing more of that room is sent until
+//! the time is over; then it goes on from that line, in order, and what was taken already is not stored again.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crate::limits::{KEEPALIVE_TIME, KEEPALIVE_TIMEOUT};
-use crate::names::{Body, UserName};
+use super::chat::{post_bytes, push_post};
+use crate::names::{Body, Kind, MessageId, RoomName};
 
-/// How many lines wait for a connection at most. More than anybody types while a server is away; whoever reads from a
-/// file is made to wait.
-pub const LINES_MAX: usize = 1024;
-
-/// A line handed to the network less than this before a break was noticed may have been lost with it: a pulled cable or
-/// a frozen server is noticed only when the keepalive's question stays unanswered.
-///
-/// The same holds where the server ended the stream with a status. The gRPC library makes statuses of its own with the
-/// same codes, so the two can't be told apart; and a server that drains reads no further, so what then was on its way,
-/// or waited in a buffer because the server was busy, was not accepted. Doubting too much is honest, too little is not.
-const RECENT: Duration = KEEPALIVE_TIME.saturating_add(KEEPALIVE_TIMEOUT);
-
-/// How exactly a line's time is remembered. It may be in doubt for so much longer than [`RECENT`].
-const PERIOD: Duration = Duration::from_secs(1);
-
-/// A line to send.
+/// A line to post.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
-    pub name: UserName,
+    pub id: MessageId,
     pub body: Body,
+    pub kind: Kind,
 }
 
-/// The lines to send, at most [`LINES_MAX`], and the count of those that may be lost.
-///
-/// The contract has no acknowledgement, so nobody knows what a broken connection took along. Sending it again could
-/// show it twice; so it isn't, and the user is told how many lines are in doubt.
+/// What a request may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestLimits {
+    pub commands_max: usize,
+    pub bytes_max: usize,
+}
+
+/// What a rejection led to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Rejection {
+    /// The line is given up.
+    Dropped(Line),
+    /// The line is held back until its time, and all that follow it in its room.
+    Held,
+    /// It is not here, or was held back already.
+    Known,
+}
+
+/// The lines of a session, in all rooms, bounded in number and in bytes.
 #[derive(Debug)]
 pub struct Outbox {
+    rooms: Vec<Queue>,
+    lines: usize,
+    bytes: usize,
+    lines_max: usize,
+    bytes_max: usize,
+    /// Whose turn it is, so that no room starves another.
+    turn: usize,
+}
+
+#[derive(Debug)]
+struct Queue {
+    room: RoomName,
     lines: VecDeque<Line>,
-    /// When a period began, and how many lines were sent in it. As many periods as there are in [`RECENT`], and at most
-    /// two more.
-    sent: VecDeque<(Instant, u64)>,
-    failed: u64,
+    /// How many of them, from the front, were sent on this connection. Invariant: at most as many as there are.
+    sent: usize,
+    /// Whether the room is joined on this connection.
+    open: bool,
+    held_until: Option<Instant>,
 }
 
 impl Outbox {
-    pub fn new() -> Self {
-        Self { lines: VecDeque::new(), sent: VecDeque::new(), failed: 0 }
+    pub fn new(rooms: impl IntoIterator<Item = RoomName>, lines_max: usize, bytes_max: usize) -> Self {
+        let queue = |room| Queue { room, lines: VecDeque::new(), sent: 0, open: false, held_until: None };
+        Self { rooms: rooms.into_iter().map(queue).collect(), lines: 0, bytes: 0, lines_max, bytes_max, turn: 0 }
     }
 
     pub fn len(&self) -> usize {
-        self.lines.len()
+        self.lines
     }
 
     pub fn is_empty(&self) -> bool {
-        self.lines.is_empty()
+        self.lines == 0
     }
 
-    pub fn is_full(&self) -> bool {
-        self.lines.len() >= LINES_MAX
+    /// Whether a line of this body may be pushed. One always may into an empty outbox.
+    pub fn has_room_for(&self, body: &Body) -> bool {
+        self.is_empty() || (self.lines < self.lines_max && self.bytes + body.as_str().len() <= self.bytes_max)
     }
 
-    /// Takes a line in. The caller made sure that there is room.
-    pub fn push(&mut self, line: Line) {
-        assert!(!self.is_full(), "a line was pushed into a full outbox");
-        self.lines.push_back(line);
+    /// Takes a line in. The caller made sure that there is room for it.
+    pub fn push(&mut self, room: usize, line: Line) {
+        assert!(self.has_room_for(&line.body), "a line was pushed into a full outbox");
+        self.lines += 1;
+        self.bytes += line.body.as_str().len();
+        self.rooms[room].lines.push_back(line);
     }
 
-    pub fn pop(&mut self) -> Option<Line> {
-        self.lines.pop_front()
+    /// The room is joined on this connection: its lines may go.
+    pub fn open(&mut self, room: usize) {
+        self.rooms[room].open = true;
     }
 
-    /// Notes how the sending of a line went.
-    pub fn sent(&mut self, success: bool, now: Instant) {
-        if !success {
-            self.failed += 1;
-            return;
+    /// The connection is lost: everything is to be sent again, once its room is joined again.
+    pub fn rewind(&mut self) {
+        for queue in &mut self.rooms {
+            queue.open = false;
+            queue.sent = 0;
         }
-        self.forget(now);
-        match self.sent.back_mut() {
-            Some((start, count)) if now.saturating_duration_since(*start) < PERIOD => *count += 1,
-            _ => self.sent.push_back((now, 1)),
-        }
     }
 
-    /// The connection broke: how many lines may be lost with it. Starts counting anew.
-    pub fn take_doubtful(&mut self, now: Instant) -> u64 {
-        self.forget(now);
-        self.sent.drain(..).map(|(_, count)| count).sum::<u64>() + std::mem::take(&mut self.failed)
+    /// Appends to the request what may be sent now and fits into it, and notes it as sent. Returns how many lines.
+    pub fn fill(&mut self, request: &mut Vec<u8>, limits: RequestLimits, now: Instant) -> usize {
+        let mut filled = 0;
+        for _ in 0..self.rooms.len() {
+            let queue = &mut self.rooms[self.turn];
+            if queue.held_until.is_some_and(|until| until <= now) {
+                queue.held_until = None;
+            }
+            while queue.may_go() {
+                let line = &queue.lines[queue.sent];
+                let bytes = request.len() + post_bytes(&queue.room, &line.body);
+                // A server that reads less than one line is asked all the same, and answers with its rule.
+                if filled > 0 && (filled == limits.commands_max || bytes > limits.bytes_max) {
+                    return filled;
+                }
+                push_post(request, &queue.room, &line.id, &line.body, line.kind);
+                queue.sent += 1;
+                filled += 1;
+            }
+            self.turn = (self.turn + 1) % self.rooms.len();
+        }
+        filled
     }
 
-    /// Drops the periods in which no recent line was sent.
-    fn forget(&mut self, now: Instant) {
-        while self.sent.front().is_some_and(|(start, _)| now.saturating_duration_since(*start) >= RECENT + PERIOD) {
-            self.sent.pop_front();
-        }
+    /// When the next line that is held back may go, if one waits for nothing else.
+    pub fn next_hold(&self) -> Option<Instant> {
+        let held = self.rooms.iter().filter(|queue| queue.open && queue.sent < queue.lines.len());
+        held.filter_map(|queue| queue.held_until).min()
+    }
+
+    /// The server has the line. False says that it was not here, or not any more.
+    pub fn acknowledge(&mut self, room: usize, id: &MessageId) -> bool {
+        self.rooms[room].find(id).is_some_and(|at| self.take(room, at).is_some())
+    }
+
+    /// The server did not take a line: for good, or until a time.
+    pub fn reject(&mut self, id: &MessageId, retry_at: Option<Instant>) -> Rejection {
+        let found = self.rooms.iter().enumerate().find_map(|(room, queue)| Some((room, queue.find(id)?)));
+        let Some((room, at)) = found else { return Rejection::Known };
+        let Some(retry_at) = retry_at else {
+            return self.take(room, at).map_or(Rejection::Known, Rejection::Dropped);
+        };
+        let queue = &mut self.rooms[room];
+        let told = queue.held_until.is_some();
+        queue.held_until = queue.held_until.max(Some(retry_at));
+        queue.sent = queue.sent.min(at);
+        if told { Rejection::Known } else { Rejection::Held }
+    }
+
+    fn take(&mut self, room: usize, at: usize) -> Option<Line> {
+        let queue = &mut self.rooms[room];
+        let line = queue.lines.remove(at)?;
+        queue.sent -= usize::from(at < queue.sent);
+        self.lines -= 1;
+        self.bytes -= line.body.as_str().len();
+        Some(line)
     }
 }
 
-/// What a message about a lost connection ends with: how many lines are in doubt, if any.
-pub fn doubt(count: u64) -> String {
-    match count {
-        0 => String::new(),
-        count => format!("; may not have arrived: the last {} you sent", lines(count)),
+impl Queue {
+    fn may_go(&self) -> bool {
+        self.open && self.held_until.is_none() && self.sent < self.lines.len()
+    }
+
+    /// Nearly always the first.
+    fn find(&self, id: &MessageId) -> Option<usize> {
+        self.lines.iter().position(|line| line.id == *id)
     }
 }
 
@@ -113,47 +184,120 @@ pub fn lines(count: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use protobuf::Message as _;
+
     use super::*;
+    use crate::wire::v1;
 
-    #[test]
-    fn lines_leave_in_order_and_are_bounded() {
-        let mut outbox = Outbox::new();
-        let line = |n: usize| Line { name: UserName::new("ann").unwrap(), body: Body::new(n.to_string()).unwrap() };
-        for n in 0..LINES_MAX {
-            assert!(!outbox.is_full());
-            outbox.push(line(n));
-        }
-        assert!(outbox.is_full());
-        assert_eq!((outbox.pop(), outbox.pop()), (Some(line(0)), Some(line(1))));
-        assert_eq!(outbox.len(), LINES_MAX - 2);
+    const LIMITS: RequestLimits = RequestLimits { commands_max: 1024, bytes_max: 64 * 1024 };
+
+    fn outbox(rooms: usize) -> Outbox {
+        let names = (0..rooms).map(|n| RoomName::new(&format!("room{n}")).unwrap());
+        let mut outbox = Outbox::new(names, 100, 1000);
+        (0..rooms).for_each(|room| outbox.open(room));
+        outbox
     }
 
-    /// A regression: only the last second before a break was remembered. A pulled cable shows after up to 40 s, so
-    /// lines that were surely lost were not even in doubt, and the program reported success.
-    #[test]
-    fn lines_are_in_doubt_for_as_long_as_a_break_may_go_unnoticed() {
-        let start = Instant::now();
-        let mut outbox = Outbox::new();
-        outbox.sent(true, start);
-        let later = start + RECENT * 3;
-        for second in 0..40 {
-            outbox.sent(true, later + Duration::from_secs(second));
-        }
-        outbox.sent(false, later + RECENT);
-        assert_eq!(outbox.take_doubtful(later + RECENT), 41);
-        assert_eq!(outbox.take_doubtful(later + RECENT), 0);
-        outbox.sent(true, later);
-        assert_eq!(outbox.take_doubtful(later + RECENT + PERIOD), 0);
+    fn id(n: u8) -> MessageId {
+        MessageId::from_bytes([n; 16])
+    }
+
+    fn line(n: u8) -> Line {
+        Line { id: id(n), body: Body::new(n.to_string()).unwrap(), kind: Kind::Text }
+    }
+
+    /// What goes up now: the bodies.
+    fn sent(outbox: &mut Outbox, limits: RequestLimits, now: Instant) -> Vec<String> {
+        let mut request = Vec::new();
+        let count = outbox.fill(&mut request, limits, now);
+        assert!(request.len() <= limits.bytes_max);
+        let request = v1::ChatRequest::parse_from_bytes(&request).unwrap();
+        assert_eq!(request.commands.len(), count);
+        request.commands.iter().map(|command| command.post().body.clone()).collect()
     }
 
     #[test]
-    fn the_record_of_what_was_sent_is_bounded() {
-        let start = Instant::now();
-        let mut outbox = Outbox::new();
-        for tenth in 0..10_000 {
-            outbox.sent(true, start + PERIOD / 10 * tenth);
-            assert!(outbox.sent.len() <= 42);
+    fn lines_go_up_once_and_stay_until_they_are_acknowledged() {
+        let (mut outbox, now) = (outbox(1), Instant::now());
+        (1..=4).for_each(|n| outbox.push(0, line(n)));
+        assert_eq!(sent(&mut outbox, LIMITS, now), ["1", "2", "3", "4"]);
+        assert!(sent(&mut outbox, LIMITS, now).is_empty());
+        assert!(outbox.acknowledge(0, &id(1)) && outbox.acknowledge(0, &id(3)));
+        assert!(!outbox.acknowledge(0, &id(3)) && !outbox.acknowledge(0, &id(9)));
+        outbox.push(0, line(5));
+        assert_eq!(sent(&mut outbox, LIMITS, now), ["5"]);
+        outbox.rewind();
+        assert!(sent(&mut outbox, LIMITS, now).is_empty(), "the room is not joined yet");
+        // One that comes back before it is sent again need not be.
+        assert!(outbox.acknowledge(0, &id(2)));
+        outbox.open(0);
+        assert_eq!(sent(&mut outbox, LIMITS, now), ["4", "5"]);
+        assert!(outbox.acknowledge(0, &id(4)) && outbox.acknowledge(0, &id(5)));
+        assert!(outbox.is_empty() && outbox.bytes == 0);
+    }
+
+    #[test]
+    fn requests_and_the_outbox_are_bounded() {
+        let (mut outbox, now) = (outbox(2), Instant::now());
+        for n in 0..100 {
+            assert!(outbox.has_room_for(&line(n).body));
+            outbox.push(usize::from(n % 2), line(n));
         }
-        assert!((400..=420).contains(&outbox.take_doubtful(start + PERIOD * 1000)));
+        assert!(!outbox.has_room_for(&line(1).body));
+        let limits = RequestLimits { commands_max: 3, ..LIMITS };
+        assert_eq!(sent(&mut outbox, limits, now), ["0", "2", "4"]);
+        let limits = RequestLimits { bytes_max: 100, ..LIMITS };
+        let few = sent(&mut outbox, limits, now);
+        assert!(!few.is_empty() && few.len() < 4, "{few:?}");
+        let mut small = Outbox::new([RoomName::lobby()], 100, 10);
+        let large = Line { body: Body::new("x".repeat(20)).unwrap(), ..line(1) };
+        assert!(small.has_room_for(&large.body));
+        small.push(0, large);
+        assert!(!small.has_room_for(&line(2).body));
+    }
+
+    #[test]
+    fn a_room_that_is_not_joined_holds_no_other_up() {
+        let (mut outbox, now) = (outbox(2), Instant::now());
+        outbox.rewind();
+        outbox.open(1);
+        outbox.push(0, line(1));
+        outbox.push(1, line(2));
+        assert_eq!(sent(&mut outbox, LIMITS, now), ["2"]);
+        outbox.open(0);
+        assert_eq!(sent(&mut outbox, LIMITS, now), ["1"]);
+    }
+
+    #[test]
+    fn a_line_that_is_rejected_for_good_costs_only_itself() {
+        let (mut outbox, now) = (outbox(1), Instant::now());
+        (1..=3).for_each(|n| outbox.push(0, line(n)));
+        sent(&mut outbox, LIMITS, now);
+        assert_eq!(outbox.reject(&id(2), None), Rejection::Dropped(line(2)));
+        assert_eq!(outbox.reject(&id(2), None), Rejection::Known);
+        outbox.rewind();
+        outbox.open(0);
+        assert_eq!(sent(&mut outbox, LIMITS, now), ["1", "3"]);
+    }
+
+    #[test]
+    fn a_line_that_must_wait_holds_back_its_room_and_goes_first() {
+        let (mut outbox, now) = (outbox(2), Instant::now());
+        let later = now + Duration::from_secs(1);
+        (1..=3).for_each(|n| outbox.push(0, line(n)));
+        sent(&mut outbox, LIMITS, now);
+        assert_eq!(outbox.next_hold(), None);
+        assert_eq!(outbox.reject(&id(2), Some(later)), Rejection::Held);
+        assert_eq!(outbox.reject(&id(3), Some(later)), Rejection::Known);
+        outbox.push(0, line(4));
+        outbox.push(1, line(5));
+        assert_eq!(sent(&mut outbox, LIMITS, now), ["5"]);
+        assert_eq!(outbox.next_hold(), Some(later));
+        // The first was taken meanwhile, as was the third.
+        assert!(outbox.acknowledge(0, &id(1)) && outbox.acknowledge(0, &id(3)));
+        assert_eq!(sent(&mut outbox, LIMITS, later), ["2", "4"]);
+        assert_eq!(outbox.next_hold(), None);
     }
 }

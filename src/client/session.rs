@@ -1,43 +1,62 @@
-//! A conversation that outlives its connections.
+//! A conversation over `hubbub.v1` that outlives its connections, and loses and repeats nothing.
 //!
-//! Two threads serve it. `send` takes lines from the outbox and writes them to the stream of the moment. `receive`
-//! reads that stream, reports what happens, and when the connection is lost, makes the next one; so there is exactly
-//! one place where connections come from. Both end with the session, and [`Session::wait`] joins them.
+//! Two threads serve it. `send` takes what waits in the outbox, as many lines at once as a request holds, and writes them
+//! to the stream of the moment. `receive` reads that stream, holds the server to each room's place, tells the owner what
+//! happens, and when the connection is lost, makes the next one and resumes every room; so there is exactly one place
+//! where connections come from. Both end with the session, and [`Session::wait`] joins them.
 //!
-//! What a broken connection took along is never sent again, because the contract could not tell a repeat from a new
-//! line; the session counts what is in doubt and says so.
+//! What it guarantees: the owner gets each message of each room once and in the order of seq, or is told of the gap. A
+//! line that was handed over is stored once, in its order (`outbox.rs` tells the one exception), or the owner is told
+//! that it was rejected, or that the session ended before the server had acknowledged it.
 
+use std::collections::HashMap;
 use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
+use uuid::Uuid;
 
 use super::backoff::Backoff;
-use super::connection::{ConnectError, Connector};
-use super::outbox::{Line, doubt, lines};
-use super::state::{FINISH_TIMEOUT, Shared, Work};
-use super::stream::{Incoming, Receiver, StreamError};
+use super::chat;
+use super::connection::{ConnectError, Connection, Connector};
+use super::outbox::{self, Line, Outbox};
+use super::place::{From, Gap};
+use super::reader::Reader;
+use super::state::Shared;
+use super::stream::StreamError;
 use crate::address::Address;
-use crate::names::{Body, UserName};
+use crate::names::{Body, Epoch, Kind, MessageId, RoomName, UserName};
 use crate::threads::spawn;
 
-/// A connection that lasted this long was a good one: after it, the pauses start small again.
-const STABLE: Duration = Duration::from_secs(5);
+/// How many lines may wait for their acknowledgement by default. More than anybody types while a server is away; whoever
+/// reads from a file is made to wait.
+pub const LINES_MAX: usize = 1024;
 
-/// What happens in a session, in order.
-#[derive(Debug)]
-pub enum Event {
-    /// Somebody else said something.
-    Message(Incoming),
-    /// The connection is lost; `doubtful` lines that were sent may not have arrived.
-    Disconnected { reason: String, doubtful: u64 },
-    /// There is no connection; the next attempt comes after the pause.
-    Retrying { pause: Duration },
-    /// There is a connection again; the lines kept meanwhile are on their way.
-    Reconnected { kept: usize },
+/// How many bytes those lines may have by default: 64 of the largest.
+pub const BYTES_MAX: usize = 1024 * 1024;
+
+/// How long a session that is finishing waits without any progress by default.
+pub const FINISH_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What a session is to do.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub name: UserName,
+    /// The rooms to join, each once, and where to begin in each.
+    pub rooms: Vec<(RoomName, From)>,
+    pub policy: Policy,
+    /// How long the first connection may be tried for; by default the first attempt decides.
+    pub connect_within: Duration,
+    /// How long there may be no connection before the session fails; `None` is for ever.
+    pub outage_max: Option<Duration>,
+    /// How long it may take until something is acknowledged when all has been said.
+    pub finish_timeout: Duration,
+    /// How many lines may wait for their acknowledgement, and how many bytes they may have: then [`Inlet::post`] blocks.
+    pub lines_max: usize,
+    pub bytes_max: usize,
 }
 
 /// What a session does when the connection is lost.
@@ -45,6 +64,51 @@ pub enum Event {
 pub enum Policy {
     Reconnect,
     Fail,
+}
+
+/// What happens in a session, in order.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A room is joined, for the first time or again.
+    Joined { room: &'a RoomName, epoch: Epoch, head_seq: u64, oldest_seq: u64, members: u32 },
+    /// Somebody said something; perhaps this session, which thus knows that it is stored.
+    Message(Message<'a>),
+    /// The history that was asked for, or missed, ends here.
+    CaughtUp { room: &'a RoomName, head_seq: u64 },
+    /// Messages of the room are missing here, or are not what they were.
+    Gap { room: &'a RoomName, gap: Gap },
+    /// Somebody else came into the room, or left it.
+    Presence { room: &'a RoomName, name: &'a str, came: bool },
+    /// A line of this session is stored. Its message came before, or will come.
+    Stored { room: &'a RoomName, id: MessageId, seq: u64 },
+    /// A line will never be stored.
+    Rejected { line: Line, reason: &'a str },
+    /// The server asks to wait with a line. It is kept, and posted again after the pause.
+    Held { reason: &'a str, pause: Duration },
+    /// Nothing more is here at the moment: what was gathered can be shown.
+    Pause,
+    /// The connection is lost, or was given up because the server broke its contract (`fault`); so many lines will be
+    /// posted again.
+    Disconnected { reason: String, fault: bool, kept: usize },
+    /// There is no connection; the next attempt comes after the pause.
+    Retrying { pause: Duration },
+    /// There is a connection again; the rooms are being resumed.
+    Reconnected,
+}
+
+/// A message of a room. Nothing about its texts is checked: whoever shows them on a terminal escapes them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Message<'a> {
+    pub room: &'a RoomName,
+    pub seq: u64,
+    /// When it was stored, by the server's clock, in milliseconds since 1970.
+    pub time_ms: u64,
+    pub id: MessageId,
+    pub sender: &'a str,
+    pub body: &'a str,
+    pub kind: Kind,
+    /// This session posted it.
+    pub own: bool,
 }
 
 /// Why a session failed.
@@ -55,14 +119,14 @@ pub enum SessionError {
     Connect(#[from] ConnectError),
     #[error(transparent)]
     Stream(#[from] StreamError),
-    #[error("{error}{}", doubt(*.doubtful))]
-    Lost { error: StreamError, doubtful: u64 },
-    #[error("what was sent last may not have arrived: {0}")]
-    Unconfirmed(String),
-    #[error("not sent: {}, because there was no connection for {} s", lines(*.0), FINISH_TIMEOUT.as_secs())]
-    Unsent(u64),
-    #[error("may not have arrived: {}, because the connection was lost soon after", lines(*.0))]
-    Doubtful(u64),
+    #[error("{error}{}", unacknowledged(*.lines))]
+    Lost { error: StreamError, lines: u64 },
+    #[error("no connection for {} s ({reason}){}", .outage.as_secs(), unacknowledged(*.lines))]
+    Outage { outage: Duration, reason: String, lines: u64 },
+    #[error("perhaps not stored: {}, because {reason}", outbox::lines(*.lines))]
+    Unacknowledged { lines: u64, reason: String },
+    #[error("can't join {room}: {reason}")]
+    Room { room: RoomName, reason: String },
     #[error("the session has ended")]
     Ended,
     #[error("no thread can be started ({0}): raise the limit of processes, see ulimit -u")]
@@ -72,6 +136,8 @@ pub enum SessionError {
 /// A running session. Its owner waits for its end.
 pub struct Session {
     shared: Arc<Shared>,
+    rooms: Arc<HashMap<RoomName, usize>>,
+    finish_timeout: Duration,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -79,64 +145,60 @@ pub struct Session {
 #[derive(Clone)]
 pub struct Inlet {
     shared: Arc<Shared>,
+    rooms: Arc<HashMap<RoomName, usize>>,
+}
+
+impl Settings {
+    /// For one room, and otherwise by default.
+    pub fn new(name: UserName, room: RoomName, from: From) -> Self {
+        Self {
+            name,
+            rooms: vec![(room, from)],
+            policy: Policy::Reconnect,
+            connect_within: Duration::ZERO,
+            outage_max: None,
+            finish_timeout: FINISH_TIMEOUT,
+            lines_max: LINES_MAX,
+            bytes_max: BYTES_MAX,
+        }
+    }
 }
 
 impl Session {
-    /// Connects and starts. Events come on the session's receive thread, which is held up while one is handled; a
-    /// handler that breaks ends the session in good order.
+    /// Connects and starts. Events come on the session's receive thread, which is held up while one is handled; a handler
+    /// that breaks ends the session in good order.
     pub fn start(
         connector: Connector,
         address: Address,
-        policy: Policy,
-        on_event: impl FnMut(Event) -> ControlFlow<()> + Send + 'static,
+        settings: Settings,
+        on_event: impl FnMut(Event<'_>) -> ControlFlow<()> + Send + 'static,
     ) -> Result<Self, SessionError> {
-        let (sender, receiver) = connector.open(&address)?.converse()?;
-        let shared = Arc::new(Shared::new(sender, receiver.canceller()));
-        let mut session = Self { shared: shared.clone(), threads: Vec::with_capacity(2) };
-        let reader = Reader { shared: shared.clone(), connector, address, policy, on_event };
-        let spawned = spawn("send", move || send_lines(&shared))
+        let (sender, receiver) = chat::open(&connect_first(&connector, &address, settings.connect_within)?)?;
+        let names = settings.rooms.iter().map(|(room, _)| room.clone());
+        let rooms: Arc<HashMap<_, _>> = Arc::new(names.clone().enumerate().map(|(at, room)| (room, at)).collect());
+        let outbox = Outbox::new(names, settings.lines_max, settings.bytes_max);
+        let shared = Arc::new(Shared::new(outbox, settings.rooms.len()));
+        let finish_timeout = settings.finish_timeout;
+        let mut session = Self { shared: shared.clone(), rooms: rooms.clone(), finish_timeout, threads: vec![] };
+        let reader = Reader::new(shared.clone(), connector, address, settings, rooms, on_event);
+        reader.connect(sender, &receiver);
+        let spawned = spawn("send", move || send_requests(&shared))
             .map(|thread| session.threads.push(thread))
             .and_then(|()| spawn("receive", move || reader.run(receiver)))
             .map(|thread| session.threads.push(thread));
-        match spawned {
-            Ok(()) => Ok(session),
-            Err(e) => {
-                session.shared.end(Ok(()));
-                session.join();
-                Err(SessionError::Thread(e))
-            }
-        }
+        // Where one was refused, dropping the session ends the other.
+        spawned.map(|()| session).map_err(SessionError::Thread)
     }
 
     pub fn inlet(&self) -> Inlet {
-        Inlet { shared: self.shared.clone() }
+        Inlet { shared: self.shared.clone(), rooms: self.rooms.clone() }
     }
 
-    /// Waits until the session has ended: finished, failed, or broken off by its event handler.
+    /// Waits until the session has ended: finished, failed, stopped, or broken off by its event handler.
     pub fn wait(mut self) -> Result<(), SessionError> {
-        let mut state = self.shared.lock();
-        while state.ended.is_none() {
-            match state.deadline() {
-                None => self.shared.changed.wait(&mut state),
-                Some(deadline) if deadline > Instant::now() => {
-                    self.shared.changed.wait_until(&mut state, deadline);
-                }
-                Some(_) => {
-                    let error = state.overdue();
-                    state.end(Err(error));
-                    self.shared.changed.notify_all();
-                }
-            }
-        }
-        // Ended stays set, so that the threads see it; they never look into it.
-        let outcome = state.ended.replace(Ok(())).unwrap_or(Ok(()));
-        let doubtful = state.doubtful;
-        drop(state);
+        let outcome = self.shared.wait(self.finish_timeout);
         self.join();
-        match outcome {
-            Ok(()) if doubtful > 0 => Err(SessionError::Doubtful(doubtful)),
-            outcome => outcome,
-        }
+        outcome
     }
 
     fn join(&mut self) {
@@ -147,144 +209,80 @@ impl Session {
     }
 }
 
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.shared.end(Ok(()));
+        self.join();
+    }
+}
+
 impl Inlet {
-    /// Hands a line over. Blocks while 1,024 lines wait.
-    pub fn send(&self, name: UserName, body: Body) -> Result<(), SessionError> {
-        let mut state = self.shared.lock();
-        while state.outbox.is_full() && state.ended.is_none() {
-            self.shared.changed.wait(&mut state);
-        }
-        if state.ended.is_some() || state.finishing {
-            return Err(SessionError::Ended);
-        }
-        state.outbox.push(Line { name, body });
-        self.shared.changed.notify_all();
-        Ok(())
+    /// Hands a line over. Blocks while as many wait for their acknowledgement as the settings allow.
+    ///
+    /// # Panics
+    ///
+    /// If the room is not one of the session's.
+    pub fn post(&self, room: &RoomName, body: Body, kind: Kind) -> Result<MessageId, SessionError> {
+        let id = new_message_id();
+        self.post_as(room, id, body, kind)?;
+        Ok(id)
     }
 
-    /// Says that no more lines come. The session ends once the server has everything.
+    /// The same, with an id that the owner has chosen: unique for this name and room, not beginning with four zero bytes.
+    pub fn post_as(&self, room: &RoomName, id: MessageId, body: Body, kind: Kind) -> Result<(), SessionError> {
+        let room = *self.rooms.get(room).expect("a line goes to a room of the session");
+        self.shared.post(room, Line { id, body, kind })
+    }
+
+    /// Says that no more lines come. The session ends once the server has acknowledged all, and every room has caught up
+    /// with the history that was asked for.
     pub fn finish(&self) {
-        let mut state = self.shared.lock();
-        state.finishing = true;
-        state.progress_at = Instant::now();
-        self.shared.changed.notify_all();
+        self.shared.finish();
+    }
+
+    /// Ends the session at once. Lines that were not acknowledged may or may not be stored.
+    pub fn stop(&self) {
+        self.shared.end(Ok(()));
+    }
+}
+
+/// A new id for a message: a UUID of version 7, whose order in time keeps the server's index small.
+pub fn new_message_id() -> MessageId {
+    MessageId::from_bytes(*Uuid::now_v7().as_bytes())
+}
+
+/// What a message about a failed session ends with: how many lines nobody has acknowledged, if any.
+fn unacknowledged(count: u64) -> String {
+    match count {
+        0 => String::new(),
+        count => format!("; perhaps not stored: the last {} you sent", outbox::lines(count)),
+    }
+}
+
+/// Tries until there is a connection, or the time is over.
+fn connect_first(connector: &Connector, address: &Address, within: Duration) -> Result<Connection, ConnectError> {
+    let deadline = Instant::now() + within;
+    let mut backoff = Backoff::new();
+    loop {
+        let error = match connector.open(address) {
+            Ok(connection) => return Ok(connection),
+            Err(error) => error,
+        };
+        let pause = backoff.pause();
+        if Instant::now() + pause >= deadline {
+            return Err(error);
+        }
+        thread::sleep(pause);
     }
 }
 
 /// The send thread. Ends with the session.
-fn send_lines(shared: &Shared) {
-    loop {
-        match shared.next_work() {
-            Work::Send(mut sender, line) => {
-                let success = sender.send(&line.name, &line.body).is_ok();
-                shared.give_back(sender, Some(success));
-            }
-            Work::Finish(mut sender) => {
-                // A failure shows at the receiver as well, with its reason.
-                let _ = sender.finish(Instant::now() + FINISH_TIMEOUT);
-                shared.give_back(sender, None);
-            }
-            Work::Stop => return,
-        }
-    }
-}
-
-/// The receive thread's belongings.
-struct Reader<F> {
-    shared: Arc<Shared>,
-    connector: Connector,
-    address: Address,
-    policy: Policy,
-    on_event: F,
-}
-
-impl<F: FnMut(Event) -> ControlFlow<()>> Reader<F> {
-    /// The receive thread. Ends with the session, which it ends itself where it can't go on.
-    fn run(mut self, mut receiver: Receiver) {
-        let mut backoff = Backoff::new();
-        let outcome = loop {
-            let since = Instant::now();
-            let error = match self.follow(&mut receiver) {
-                Ok(()) => break Ok(()),
-                Err(error) => error,
-            };
-            drop(receiver);
-            if let Some(end) = self.judge(&error) {
-                break end;
-            }
-            let doubtful = self.shared.disconnect();
-            if !matches!(error, StreamError::Lost(_)) || self.policy == Policy::Fail {
-                // What waits to be sent has surely not arrived.
-                let doubtful = doubtful + self.shared.lock().outbox.len() as u64;
-                break Err(SessionError::Lost { error, doubtful });
-            }
-            if since.elapsed() >= STABLE {
-                backoff.reset();
-            }
-            if self.tell(Event::Disconnected { reason: error.to_string(), doubtful }).is_break() {
-                break Ok(());
-            }
-            match self.reconnect(&mut backoff) {
-                ControlFlow::Continue(next) => receiver = next,
-                ControlFlow::Break(()) => break Ok(()),
-            }
-        };
-        self.shared.end(outcome);
-    }
-
-    /// Reports what comes until the stream ends: in good order, or with an error.
-    fn follow(&mut self, receiver: &mut Receiver) -> Result<(), StreamError> {
-        while let Some(message) = receiver.receive()? {
-            if self.tell(Event::Message(message)).is_break() {
-                return Ok(());
-            }
-        }
-        if self.shared.lock().half_closed {
-            return Ok(());
-        }
-        Err(StreamError::Lost("the server ended the conversation".to_owned()))
-    }
-
-    /// Whether the error ends a session that had an end coming, and how.
-    fn judge(&self, error: &StreamError) -> Option<Result<(), SessionError>> {
-        let state = self.shared.lock();
-        if state.ended.is_some() {
-            return Some(Ok(()));
-        }
-        state.half_closed.then(|| Err(SessionError::Unconfirmed(error.to_string())))
-    }
-
-    /// Tries until there is a connection again.
-    fn reconnect(&mut self, backoff: &mut Backoff) -> ControlFlow<(), Receiver> {
-        loop {
-            let pause = backoff.pause();
-            self.tell(Event::Retrying { pause })?;
-            if !self.shared.pause(pause) {
-                return ControlFlow::Break(());
-            }
-            let Ok(connection) = self.connector.open(&self.address) else { continue };
-            let Ok((sender, receiver)) = connection.converse() else { continue };
-            return match self.shared.connect(sender, receiver.canceller()) {
-                Ok(kept) => {
-                    self.tell(Event::Reconnected { kept })?;
-                    ControlFlow::Continue(receiver)
-                }
-                Err(_) => ControlFlow::Break(()),
-            };
-        }
-    }
-
-    /// Hands an event to the owner, whose time does not count as the server's.
-    fn tell(&mut self, event: Event) -> ControlFlow<()> {
-        self.shared.lock().handling.begin(Instant::now());
-        let flow = (self.on_event)(event);
-        let mut state = self.shared.lock();
-        let took = state.handling.end(Instant::now());
-        state.progress_at += took;
-        // The owner may wait for a deadline that was out of force meanwhile.
-        if state.finishing {
-            self.shared.changed.notify_all();
-        }
-        flow
+fn send_requests(shared: &Shared) {
+    let mut buffer = Vec::new();
+    while let Some((mut sender, request)) = shared.next_request(&mut buffer) {
+        // It waits for the request before, so that while one is on its way, the next one gathers.
+        // A failure shows at the receiver as well, with its reason.
+        let success = sender.send_on(request).is_ok();
+        shared.give_back(sender, success);
     }
 }

@@ -1,170 +1,272 @@
 //! What the threads of a session share, and what they wait for.
 //!
-//! One lock, one condition variable. Nothing is written, read or told to the owner under the lock.
+//! One lock. Nothing is written, read or told to the owner under it. Each kind of waiting has its own condition, so that
+//! a line that is handed over wakes nobody but the send thread, and only where that sleeps: under load, no line costs a
+//! switch of threads.
 
+use std::collections::VecDeque;
+use std::mem;
 use std::time::{Duration, Instant};
 
+use grpcio::GrpcSlice;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use super::outbox::{Line, Outbox};
+use super::chat::Sender;
+use super::outbox::{Line, Outbox, RequestLimits};
 use super::session::SessionError;
-use super::stream::{Canceller, Sender};
+use super::stream::Canceller;
 
-/// How long a session that is finishing waits without any progress.
-pub const FINISH_TIMEOUT: Duration = Duration::from_secs(10);
+/// What a request holds at most, unless the server says that it takes less: what every server of this contract takes.
+const REQUEST_LIMITS: RequestLimits = RequestLimits { commands_max: 1024, bytes_max: 64 * 1024 };
 
 pub struct Shared {
     state: Mutex<State>,
-    /// Signalled at each change of the state that somebody may wait for.
+    /// For the send thread: there may be something to send.
+    work: Condvar,
+    /// For whoever hands lines over: there may be room.
+    room: Condvar,
+    /// For everybody else: the connection, or the session, has changed.
     pub changed: Condvar,
 }
 
 pub struct State {
-    pub link: Link,
+    link: Link,
     /// Ends the stream of the moment, if any.
-    pub canceller: Option<Canceller>,
+    canceller: Option<Canceller>,
+    /// What comes before all lines on this connection: hello, and the rooms.
+    greeting: VecDeque<GrpcSlice>,
+    limits: RequestLimits,
     pub outbox: Outbox,
-    /// How many lines may have been lost with earlier connections.
-    pub doubtful: u64,
-    /// The user has nothing more to say.
+    /// How many rooms have never caught up with their history.
+    pub catching_up: usize,
+    /// The owner has nothing more to say.
     pub finishing: bool,
-    /// The stream of the moment was told so.
-    pub half_closed: bool,
     /// When something last went forward, for the end of a session that is finishing.
-    pub progress_at: Instant,
-    pub handling: Handling,
+    progress_at: Instant,
+    /// Since when the receive thread is in the owner's handler, whose time does not count against the server.
+    handling: Option<Instant>,
+    /// Why the server last asked to wait with a line.
+    pub held_because: Option<String>,
     pub ended: Option<Result<(), SessionError>>,
-}
-
-/// The receive thread's time in the owner's event handler. It doesn't count against the server; and meanwhile nobody
-/// notices a break, so it doesn't make a line sent before any less doubtful.
-#[derive(Debug, Default)]
-pub struct Handling {
-    since: Option<Instant>,
-    /// How long the visits before took, in all.
-    before: Duration,
+    /// The send thread sleeps.
+    idle: bool,
+    /// How many threads wait for room.
+    waiting: usize,
 }
 
 /// The sending half, as the send thread sees it.
-pub enum Link {
+enum Link {
     Ready(Sender),
     /// The send thread has the sender and is writing.
     Writing,
-    /// Half-closed or broken; kept until the receiver has seen the end, because dropping it could hide the reason.
+    /// Broken; kept until the receiver has seen the end, because dropping it could hide the reason.
     Spent(#[allow(dead_code, reason = "held for its drop")] Sender),
     Down,
 }
 
-/// What the send thread does next.
-pub enum Work {
-    Send(Sender, Line),
-    Finish(Sender),
-    Stop,
-}
-
 impl Shared {
-    pub fn new(sender: Sender, canceller: Canceller) -> Self {
-        let now = Instant::now();
+    pub fn new(outbox: Outbox, rooms: usize) -> Self {
         let state = State {
-            link: Link::Ready(sender),
-            canceller: Some(canceller),
-            outbox: Outbox::new(),
-            doubtful: 0,
+            link: Link::Down,
+            canceller: None,
+            greeting: VecDeque::new(),
+            limits: REQUEST_LIMITS,
+            outbox,
+            catching_up: rooms,
             finishing: false,
-            half_closed: false,
-            progress_at: now,
-            handling: Handling::default(),
+            progress_at: Instant::now(),
+            handling: None,
+            held_because: None,
             ended: None,
+            idle: false,
+            waiting: 0,
         };
-        Self { state: Mutex::new(state), changed: Condvar::new() }
+        Self { state: Mutex::new(state), work: Condvar::new(), room: Condvar::new(), changed: Condvar::new() }
     }
 
     pub fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock()
     }
 
+    /// Ends the session. The first end counts.
     pub fn end(&self, outcome: Result<(), SessionError>) {
-        self.state.lock().end(outcome);
+        self.end_locked(&mut self.state.lock(), outcome);
+    }
+
+    fn end_locked(&self, state: &mut State, outcome: Result<(), SessionError>) {
+        if state.ended.is_none() {
+            state.ended = Some(outcome);
+        }
+        if let Some(canceller) = state.canceller.take() {
+            canceller.cancel();
+        }
+        self.work.notify_all();
+        self.room.notify_all();
         self.changed.notify_all();
     }
 
-    /// Waits for something to write.
-    pub fn next_work(&self) -> Work {
+    /// Hands a line over; blocks while there is no room for it.
+    pub fn post(&self, room: usize, line: Line) -> Result<(), SessionError> {
+        let mut state = self.state.lock();
+        while state.ended.is_none() && !state.outbox.has_room_for(&line.body) {
+            state.waiting += 1;
+            self.room.wait(&mut state);
+            state.waiting -= 1;
+        }
+        if state.ended.is_some() || state.finishing {
+            return Err(SessionError::Ended);
+        }
+        state.outbox.push(room, line);
+        if state.idle {
+            // It need not be told twice.
+            state.idle = false;
+            self.work.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Nothing more will be handed over.
+    pub fn finish(&self) {
+        let mut state = self.state.lock();
+        state.finishing = true;
+        state.progress_at = Instant::now();
+        self.end_if_finished(&mut state);
+        self.changed.notify_all();
+    }
+
+    fn end_if_finished(&self, state: &mut State) {
+        if state.finishing && state.outbox.is_empty() && state.catching_up == 0 {
+            self.end_locked(state, Ok(()));
+        }
+    }
+
+    /// Waits for something to send, and takes the sender for it. `None` says that the session has ended.
+    pub fn next_request(&self, buffer: &mut Vec<u8>) -> Option<(Sender, GrpcSlice)> {
         let mut state = self.state.lock();
         loop {
             if state.ended.is_some() {
-                return Work::Stop;
+                return None;
             }
-            let work = !state.outbox.is_empty() || (state.finishing && !state.half_closed);
-            if work && matches!(state.link, Link::Ready(_)) {
-                let Link::Ready(sender) = std::mem::replace(&mut state.link, Link::Writing) else {
-                    unreachable!("the link was ready just now");
-                };
-                return match state.outbox.pop() {
-                    Some(line) => {
-                        self.changed.notify_all();
-                        Work::Send(sender, line)
-                    }
+            let mut hold = None;
+            if matches!(state.link, Link::Ready(_)) {
+                buffer.clear();
+                let request = match state.greeting.pop_front() {
+                    Some(greeting) => Some(greeting),
                     None => {
-                        state.half_closed = true;
-                        state.progress_at = Instant::now();
-                        Work::Finish(sender)
+                        let limits = state.limits;
+                        let filled = state.outbox.fill(buffer, limits, Instant::now());
+                        (filled > 0).then(|| GrpcSlice::from(buffer.as_slice()))
                     }
                 };
+                if let Some(request) = request {
+                    let Link::Ready(sender) = mem::replace(&mut state.link, Link::Writing) else {
+                        unreachable!("the link was ready just now");
+                    };
+                    return Some((sender, request));
+                }
+                hold = state.outbox.next_hold();
             }
-            self.changed.wait(&mut state);
+            state.idle = true;
+            match hold {
+                Some(until) => drop(self.work.wait_until(&mut state, until)),
+                None => self.work.wait(&mut state),
+            }
+            state.idle = false;
         }
     }
 
-    /// Gives the sender back after some work.
-    pub fn give_back(&self, sender: Sender, line_sent: Option<bool>) {
+    /// Gives the sender back after a request.
+    pub fn give_back(&self, sender: Sender, success: bool) {
         let mut state = self.state.lock();
-        let now = Instant::now();
-        state.link = match line_sent {
-            Some(success) => {
-                let listened = state.handling.clock(now);
-                state.outbox.sent(success, listened);
-                if success { Link::Ready(sender) } else { Link::Spent(sender) }
-            }
-            None => Link::Spent(sender),
-        };
-        state.progress_at = now;
-        self.changed.notify_all();
-    }
-
-    /// Notes that the stream has ended; its receiver is dropped, so a write still going on ends soon. Returns how many
-    /// lines are in doubt.
-    pub fn disconnect(&self) -> u64 {
-        let mut state = self.state.lock();
-        while matches!(state.link, Link::Writing) {
-            self.changed.wait(&mut state);
+        state.link = if success { Link::Ready(sender) } else { Link::Spent(sender) };
+        if !success || state.canceller.is_none() {
+            self.changed.notify_all();
         }
-        let spent = std::mem::replace(&mut state.link, Link::Down);
-        state.canceller = None;
-        let now = Instant::now();
-        let listened = state.handling.clock(now);
-        let doubtful = state.outbox.take_doubtful(listened);
-        state.doubtful += doubtful;
-        state.progress_at = now;
-        drop(state);
-        drop(spent);
-        doubtful
     }
 
-    /// Takes the next stream into use. Returns how many lines were kept for it, or the sender if the session has ended.
-    pub fn connect(&self, sender: Sender, canceller: Canceller) -> Result<usize, Sender> {
+    /// Takes a stream into use. False says that the session has ended.
+    pub fn connect(&self, sender: Sender, canceller: Canceller, greeting: VecDeque<GrpcSlice>) -> bool {
         let mut state = self.state.lock();
         if state.ended.is_some() {
-            return Err(sender);
+            return false;
         }
         state.link = Link::Ready(sender);
         state.canceller = Some(canceller);
-        state.progress_at = Instant::now();
-        self.changed.notify_all();
-        Ok(state.outbox.len())
+        state.greeting = greeting;
+        state.limits = REQUEST_LIMITS;
+        self.work.notify_one();
+        true
     }
 
-    /// Waits out a pause between attempts. False says that the session has ended, or that nothing is left to do.
+    /// Notes that the stream has ended; its receiver is dropped, so a write still going on ends soon. Returns how many
+    /// lines will be posted again.
+    pub fn disconnect(&self) -> usize {
+        let mut state = self.state.lock();
+        // Told to whoever gives the sender back.
+        state.canceller = None;
+        while matches!(state.link, Link::Writing) {
+            self.changed.wait(&mut state);
+        }
+        let spent = mem::replace(&mut state.link, Link::Down);
+        state.greeting.clear();
+        state.outbox.rewind();
+        let kept = state.outbox.len();
+        drop(state);
+        drop(spent);
+        kept
+    }
+
+    /// Takes what the server says that it takes.
+    pub fn limit(&self, commands_max: u32, bytes_max: u32) {
+        let mut state = self.state.lock();
+        let stated = |limit: u32, default: usize| if limit == 0 { default } else { default.min(limit as usize) };
+        state.limits = RequestLimits {
+            commands_max: stated(commands_max, REQUEST_LIMITS.commands_max),
+            bytes_max: stated(bytes_max, REQUEST_LIMITS.bytes_max),
+        };
+    }
+
+    /// The room is joined on this connection.
+    pub fn open(&self, room: usize) {
+        let mut state = self.state.lock();
+        state.outbox.open(room);
+        self.work.notify_one();
+    }
+
+    /// Wakes the send thread: a line may go at another time than it knew.
+    pub fn look_again(&self) {
+        self.work.notify_one();
+    }
+
+    /// The receive thread begins to handle a response.
+    pub fn begin_handling(&self) {
+        self.state.lock().handling = Some(Instant::now());
+    }
+
+    /// It is through. `progress` says that something came that a finishing session waits for.
+    pub fn end_handling(&self, progress: bool) {
+        let mut state = self.state.lock();
+        let took = state.handling.take().map_or(Duration::ZERO, |since| since.elapsed());
+        if progress {
+            state.progress_at = Instant::now();
+            state.held_because = None;
+        } else {
+            state.progress_at += took;
+        }
+        let finishing = state.finishing;
+        if progress || finishing {
+            if state.waiting > 0 {
+                self.room.notify_all();
+            }
+            self.end_if_finished(&mut state);
+        }
+        // The owner may wait for a deadline that was out of force meanwhile.
+        if finishing {
+            self.changed.notify_all();
+        }
+    }
+
+    /// Waits out a pause between attempts. False says that the session has ended, or that nothing is left to send.
     pub fn pause(&self, pause: Duration) -> bool {
         let until = Instant::now() + pause;
         let mut state = self.state.lock();
@@ -173,8 +275,7 @@ impl Shared {
                 return false;
             }
             if state.finishing && state.outbox.is_empty() {
-                state.end(Ok(()));
-                self.changed.notify_all();
+                self.end_locked(&mut state, Ok(()));
                 return false;
             }
             if self.changed.wait_until(&mut state, until).timed_out() {
@@ -182,71 +283,37 @@ impl Shared {
             }
         }
     }
+
+    /// Waits for the session's end: the owner's thread. A session that is finishing gets so long without progress.
+    pub fn wait(&self, finish_timeout: Duration) -> Result<(), SessionError> {
+        let mut state = self.state.lock();
+        loop {
+            if let Some(outcome) = &mut state.ended {
+                // It stays set, so that the threads see it; they never look into it.
+                return mem::replace(outcome, Ok(()));
+            }
+            let deadline = (state.finishing && state.handling.is_none()).then(|| state.progress_at + finish_timeout);
+            match deadline {
+                None => self.changed.wait(&mut state),
+                Some(deadline) if deadline > Instant::now() => drop(self.changed.wait_until(&mut state, deadline)),
+                Some(_) => {
+                    let overdue = state.overdue(finish_timeout);
+                    self.end_locked(&mut state, Err(overdue));
+                }
+            }
+        }
+    }
 }
 
 impl State {
-    /// The first end counts.
-    pub fn end(&mut self, outcome: Result<(), SessionError>) {
-        if self.ended.is_none() {
-            self.ended = Some(outcome);
-        }
-        if let Some(canceller) = self.canceller.take() {
-            canceller.cancel();
-        }
-    }
-
-    /// When a session that is finishing gives up.
-    pub fn deadline(&self) -> Option<Instant> {
-        (self.finishing && !self.handling.is_on()).then(|| self.progress_at + FINISH_TIMEOUT)
-    }
-
-    pub fn overdue(&self) -> SessionError {
-        let waiting = self.outbox.len();
-        match self.link {
-            Link::Down if waiting > 0 => SessionError::Unsent(waiting as u64),
-            _ => SessionError::Unconfirmed(format!("the server did not confirm within {} s", FINISH_TIMEOUT.as_secs())),
-        }
-    }
-}
-
-impl Handling {
-    pub fn begin(&mut self, now: Instant) {
-        self.since = Some(now);
-    }
-
-    /// Returns how long it took.
-    pub fn end(&mut self, now: Instant) -> Duration {
-        let took = self.since.take().map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
-        self.before += took;
-        took
-    }
-
-    pub fn is_on(&self) -> bool {
-        self.since.is_some()
-    }
-
-    /// A clock that stands still while the owner handles an event.
-    pub fn clock(&self, now: Instant) -> Instant {
-        // Invariant: the visits lie between the session's start and now, so the difference is a time that was.
-        self.since.unwrap_or(now) - self.before
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A regression: where the owner's output was held up, such as by a pager, a break was noticed long after the
-    /// keepalive had ended the connection, and lines sent just before counted as old enough to be safe.
-    #[test]
-    fn time_in_which_nobody_listens_makes_no_line_safe() {
-        let start = Instant::now();
-        let at = |second| start + Duration::from_secs(second);
-        let mut handling = Handling::default();
-        assert_eq!(handling.clock(at(1)), at(1));
-        handling.begin(at(2));
-        assert_eq!(handling.clock(at(600)), at(2));
-        assert_eq!(handling.end(at(902)), Duration::from_secs(900));
-        assert_eq!(handling.clock(at(903)), at(3));
+    /// Why a finishing session gives up.
+    fn overdue(&self, timeout: Duration) -> SessionError {
+        let seconds = timeout.as_secs();
+        let reason = match (&self.held_because, &self.link) {
+            (_, Link::Down) => format!("there was no connection for {seconds} s"),
+            (Some(reason), _) => format!("the server asks to wait: {reason}"),
+            (None, _) => format!("the server did not answer for {seconds} s"),
+        };
+        SessionError::Unacknowledged { lines: self.outbox.len() as u64, reason }
     }
 }

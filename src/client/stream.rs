@@ -1,4 +1,4 @@
-//! One conversation over the tutorial's contract, split for two threads.
+//! One conversation, split for two threads, whatever contract it is in.
 //!
 //! Both halves are dead once they have reported their end, because the gRPC library may panic when a finished call is
 //! touched again.
@@ -9,24 +9,14 @@ use std::time::Instant;
 use futures_util::stream::{AbortHandle, Abortable};
 use futures_util::{SinkExt, StreamExt};
 use grpcio::{
-    CallOption, Client, ClientDuplexReceiver, ClientDuplexSender, Error as GrpcError, MetadataBuilder, RpcStatus,
-    RpcStatusCode, WriteFlags,
+    CallOption, Client, ClientDuplexReceiver, ClientDuplexSender, Error as GrpcError, MetadataBuilder, Method,
+    RpcStatus, RpcStatusCode, WriteFlags,
 };
 use thiserror::Error;
 
 use super::connection::Connection;
-use crate::names::{Body, UserName};
+use super::contract::Contract;
 use crate::park::{block_on, block_on_until};
-use crate::wire::tutorial::{FromClient, FromServer};
-use crate::wire::{END_AFTER_HALF_CLOSE, TUTORIAL_CHAT_CLIENT};
-
-/// What somebody else said, as the server passed it on. Nothing about the text is checked: whoever shows it on a
-/// terminal escapes it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Incoming {
-    pub name: String,
-    pub body: String,
-}
 
 /// Why a conversation ended before it was finished.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -38,6 +28,9 @@ pub enum StreamError {
     /// The connection or the server is gone, or the server asks to come back later.
     #[error("{0}")]
     Lost(String),
+    /// The server broke its contract. This side can go on where it was, over another connection.
+    #[error("the server broke its contract: {0}")]
+    Fault(String),
     /// What came is no message of the contract.
     #[error("the server sent what is no chat message ({0}): see whether a chat server listens there")]
     Unreadable(String),
@@ -47,9 +40,10 @@ pub enum StreamError {
 }
 
 /// The half that sends. Dropping it unfinished cancels the conversation, which ends the other half too.
-pub struct Sender {
-    sink: ClientDuplexSender<FromClient>,
+pub struct Sender<Q> {
+    sink: ClientDuplexSender<Q>,
     state: SenderState,
+    contract: Contract,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -60,9 +54,10 @@ enum SenderState {
 }
 
 /// The half that receives. Dropping it cancels a conversation that has not ended.
-pub struct Receiver {
-    stream: Abortable<ClientDuplexReceiver<FromServer>>,
+pub struct Receiver<P> {
+    stream: Abortable<ClientDuplexReceiver<P>>,
     abort: AbortHandle,
+    contract: Contract,
     /// The status that the conversation ended with, while messages before it may still have to be read.
     failure: Option<StreamError>,
     ended: bool,
@@ -74,37 +69,41 @@ pub struct Receiver {
 #[derive(Clone)]
 pub struct Canceller(AbortHandle);
 
-impl Connection {
-    /// Starts a conversation. It asks the server to end the stream with `OK` after this side's half-close, once all that
-    /// was sent is committed; so only one who is about to go should [`finish`](Sender::finish).
-    pub fn converse(&self) -> Result<(Sender, Receiver), StreamError> {
-        let mut headers = MetadataBuilder::new();
-        headers.add_str(END_AFTER_HALF_CLOSE, "1").map_err(lost)?;
-        let options = CallOption::default().headers(headers.build());
-        let (sink, stream) = self.client().duplex_streaming(&TUTORIAL_CHAT_CLIENT, options).map_err(lost)?;
-        let (abort, registration) = AbortHandle::new_pair();
-        let stream = Abortable::new(stream, registration);
-        Ok((
-            Sender { sink, state: SenderState::Open },
-            Receiver { stream, abort, failure: None, ended: false, _client: self.client().clone() },
-        ))
+/// Starts a conversation, with a header of its own if there is one.
+pub(super) fn open<Q, P>(
+    connection: &Connection,
+    contract: Contract,
+    method: &Method<Q, P>,
+    header: Option<(&str, &str)>,
+) -> Result<(Sender<Q>, Receiver<P>), StreamError> {
+    let mut headers = MetadataBuilder::new();
+    if let Some((name, value)) = header {
+        headers.add_str(name, value).map_err(|e| lost(e, contract))?;
     }
+    let options = CallOption::default().headers(headers.build());
+    let (sink, stream) = connection.client().duplex_streaming(method, options).map_err(|e| lost(e, contract))?;
+    let (abort, registration) = AbortHandle::new_pair();
+    let stream = Abortable::new(stream, registration);
+    Ok((
+        Sender { sink, state: SenderState::Open, contract },
+        Receiver { stream, abort, contract, failure: None, ended: false, _client: connection.client().clone() },
+    ))
 }
 
-impl Sender {
+impl<Q> Sender<Q> {
     /// Sends, and waits until the message has left for the network or been taken into the connection's bounded
-    /// buffers. That it arrived, the contract can't say before the [`finish`](Self::finish).
-    pub fn send(&mut self, name: &UserName, body: &Body) -> Result<(), StreamError> {
-        self.attempt(|sink| block_on(sink.send(message(name, body))))
+    /// buffers.
+    pub fn send(&mut self, message: Q) -> Result<(), StreamError> {
+        self.attempt(|sink| block_on(sink.send((message, WriteFlags::default()))))
     }
 
     /// Sends, and waits only for the message before: for one who has much to send. Its error may thus be that of the
     /// message before.
-    pub fn send_on(&mut self, name: &UserName, body: &Body) -> Result<(), StreamError> {
-        self.attempt(|sink| block_on(sink.feed(message(name, body))))
+    pub fn send_on(&mut self, message: Q) -> Result<(), StreamError> {
+        self.attempt(|sink| block_on(sink.feed((message, WriteFlags::default()))))
     }
 
-    /// Half-closes: nothing more will be sent. The receiver then gets what is still on its way, and the end.
+    /// Half-closes: nothing more will be sent. The receiver then gets what is still on its way.
     pub fn finish(&mut self, deadline: Instant) -> Result<(), StreamError> {
         let outcome = self.attempt(|sink| {
             let mut close = sink.close();
@@ -116,7 +115,7 @@ impl Sender {
 
     fn attempt(
         &mut self,
-        step: impl FnOnce(&mut ClientDuplexSender<FromClient>) -> grpcio::Result<()>,
+        step: impl FnOnce(&mut ClientDuplexSender<Q>) -> grpcio::Result<()>,
     ) -> Result<(), StreamError> {
         if self.state == SenderState::Dead {
             return Err(StreamError::Lost("the conversation has ended".to_owned()));
@@ -125,38 +124,57 @@ impl Sender {
         // status the server ended it.
         step(&mut self.sink).map_err(|e| {
             self.state = SenderState::Dead;
-            lost(e)
+            lost(e, self.contract)
         })
     }
 }
 
-impl Receiver {
-    /// Waits for the next message. `None` says that the server ended the conversation in good order: after a
-    /// [`Sender::finish`], that everything sent is committed.
-    pub fn receive(&mut self) -> Result<Option<Incoming>, StreamError> {
-        if self.ended {
-            return Ok(None);
+impl<P> Receiver<P> {
+    /// Waits for the next message. `None` says that the server ended the conversation in good order.
+    pub fn receive(&mut self) -> Result<Option<P>, StreamError> {
+        while !self.ended {
+            let item = block_on(self.stream.next());
+            if let Some(outcome) = self.take(item) {
+                return outcome;
+            }
         }
-        loop {
-            match block_on(self.stream.next()) {
-                Some(Ok(FromServer { name, body, .. })) => return Ok(Some(Incoming { name, body })),
-                // The library reports a status as soon as it is there, before a message that came just ahead of it. It
-                // then goes on to the end of the messages, so the status can wait until there.
-                Some(Err(GrpcError::RpcFailure(status))) if self.failure.is_none() => {
-                    self.failure = Some(judge(&status))
-                }
-                Some(Err(e)) => {
-                    self.ended = true;
-                    return Err(self.failure.take().unwrap_or_else(|| lost(e)));
-                }
-                None => {
-                    self.ended = true;
-                    return match self.failure.take() {
-                        Some(failure) => Err(failure),
-                        None if self.stream.is_aborted() => Err(StreamError::Cancelled),
-                        None => Ok(None),
-                    };
-                }
+        Ok(None)
+    }
+
+    /// The same, but fails at the deadline, after which the conversation should be dropped.
+    pub fn receive_until(&mut self, deadline: Instant) -> Result<Option<P>, StreamError> {
+        while !self.ended {
+            let Some(item) = block_on_until(&mut self.stream.next(), deadline) else {
+                return Err(StreamError::Lost("the server does not answer".to_owned()));
+            };
+            if let Some(outcome) = self.take(item) {
+                return outcome;
+            }
+        }
+        Ok(None)
+    }
+
+    /// Judges what the library gave. `None` asks for the next.
+    fn take(&mut self, item: Option<grpcio::Result<P>>) -> Option<Result<Option<P>, StreamError>> {
+        match item {
+            Some(Ok(message)) => Some(Ok(Some(message))),
+            // The library reports a status as soon as it is there, before a message that came just ahead of it. It then
+            // goes on to the end of the messages, so the status can wait until there.
+            Some(Err(GrpcError::RpcFailure(status))) if self.failure.is_none() => {
+                self.failure = Some(judge(&status, self.contract));
+                None
+            }
+            Some(Err(e)) => {
+                self.ended = true;
+                Some(Err(self.failure.take().unwrap_or_else(|| lost(e, self.contract))))
+            }
+            None => {
+                self.ended = true;
+                Some(match self.failure.take() {
+                    Some(failure) => Err(failure),
+                    None if self.stream.is_aborted() => Err(StreamError::Cancelled),
+                    None => Ok(None),
+                })
             }
         }
     }
@@ -173,15 +191,10 @@ impl Canceller {
     }
 }
 
-fn message(name: &UserName, body: &Body) -> (FromClient, WriteFlags) {
-    let message = FromClient { name: name.as_str().to_owned(), body: body.as_str().to_owned(), ..Default::default() };
-    (message, WriteFlags::default())
-}
-
 /// What the library's error means to a client.
-fn lost(error: GrpcError) -> StreamError {
+pub(super) fn lost(error: GrpcError, contract: Contract) -> StreamError {
     match error {
-        GrpcError::RpcFailure(status) | GrpcError::RpcFinished(Some(status)) => judge(&status),
+        GrpcError::RpcFailure(status) | GrpcError::RpcFinished(Some(status)) => judge(&status, contract),
         GrpcError::Codec(e) => StreamError::Unreadable(e.to_string()),
         GrpcError::RpcFinished(None) | GrpcError::RemoteStopped => {
             StreamError::Lost("the connection to the server is lost".to_owned())
@@ -191,13 +204,15 @@ fn lost(error: GrpcError) -> StreamError {
 }
 
 /// Tells a status that another attempt would get again from one that it may not.
-fn judge(status: &RpcStatus) -> StreamError {
+fn judge(status: &RpcStatus, contract: Contract) -> StreamError {
     let text = if status.message().is_empty() { status.code().to_string() } else { status.message().to_owned() };
     match status.code() {
-        RpcStatusCode::UNIMPLEMENTED => StreamError::Refused(format!("it does not speak this chat contract ({text})")),
-        RpcStatusCode::INVALID_ARGUMENT | RpcStatusCode::PERMISSION_DENIED | RpcStatusCode::UNAUTHENTICATED => {
-            StreamError::Refused(text)
-        }
+        RpcStatusCode::UNIMPLEMENTED => StreamError::Refused(format!("{} ({text})", contract.remedy())),
+        RpcStatusCode::INVALID_ARGUMENT
+        | RpcStatusCode::FAILED_PRECONDITION
+        | RpcStatusCode::NOT_FOUND
+        | RpcStatusCode::PERMISSION_DENIED
+        | RpcStatusCode::UNAUTHENTICATED => StreamError::Refused(text),
         _ => StreamError::Lost(text),
     }
 }
@@ -208,10 +223,16 @@ mod tests {
 
     #[test]
     fn only_what_would_be_refused_again_is_a_refusal() {
-        let judged = |code, text: &str| judge(&RpcStatus::with_message(code, text.to_owned()));
+        let judged = |code, text: &str| judge(&RpcStatus::with_message(code, text.to_owned()), Contract::V1);
         assert_eq!(judged(RpcStatusCode::INVALID_ARGUMENT, "too long"), StreamError::Refused("too long".to_owned()));
-        assert!(matches!(judged(RpcStatusCode::UNIMPLEMENTED, ""), StreamError::Refused(_)));
         assert_eq!(judged(RpcStatusCode::UNAVAILABLE, "gone"), StreamError::Lost("gone".to_owned()));
         assert!(matches!(judged(RpcStatusCode::RESOURCE_EXHAUSTED, ""), StreamError::Lost(_)));
+    }
+
+    #[test]
+    fn a_server_that_knows_only_the_tutorials_contract_is_told_how_to_use() {
+        let status = RpcStatus::new(RpcStatusCode::UNIMPLEMENTED);
+        let StreamError::Refused(text) = judge(&status, Contract::V1) else { panic!("it is a refusal") };
+        assert!(text.contains("--contract tutorial"), "{text}");
     }
 }

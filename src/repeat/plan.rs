@@ -9,14 +9,14 @@ use thiserror::Error;
 
 use super::payload::BYTES_MIN;
 use crate::address::Address;
-use crate::client::{SERVER_HELP, switch};
+use crate::client::{CONTRACT_HELP, Contract, SERVER_HELP, switch};
 use crate::limits::BODY_BYTES_MAX;
-use crate::names::UserName;
+use crate::names::{InvalidText, RoomName, UserName};
 
 /// How many clients a run may have: each costs two threads and a connection.
 const CLIENTS_MAX: usize = 20_000;
 
-/// How many messages a run may have in all: the check of their order takes four bytes for each.
+/// How many messages a run may have in all: the check of their order takes eight bytes for each.
 const MESSAGES_MAX: u32 = 100_000_000;
 
 /// How many pairs of a client and a sender a run may have: the checks of the numbers take about 28 bytes for each.
@@ -25,7 +25,8 @@ const PAIRS_MAX: usize = 25_000_000;
 /// How many times the console is asked before the program gives up.
 const QUESTIONS_MAX: usize = 5;
 
-/// Send numbered messages through a Hubbub server, and check that every client gets each of them once, in one order.
+/// Send numbered messages through a Hubbub server, and check that every client gets each of them once, in one order, and
+/// that nothing is lost that the server has acknowledged, however often connections are lost.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "hubbub-repeat", version, after_help = EXAMPLES)]
 pub struct Options {
@@ -59,7 +60,16 @@ pub struct Options {
         value_name = "B", default_value_t = 64, value_parser = number::<usize>
     )]
     pub size: usize,
-    /// What the senders are called, before a hyphen and their number
+    /// What to speak.
+    #[arg(
+        long, env = "HUBBUB_CONTRACT", hide_env = true,
+        value_name = "CONTRACT", default_value = "v1", help = CONTRACT_HELP
+    )]
+    pub contract: Contract,
+    /// The room in which all this takes place
+    #[arg(long, env = "HUBBUB_ROOM", hide_env = true, default_value = "lobby", value_parser = room)]
+    pub room: RoomName,
+    /// What the clients are called, before a hyphen and their number
     #[arg(long, env = "HUBBUB_NAME", hide_env = true, default_value = "repeat")]
     pub name: String,
     /// How many messages may be sent and not yet at every client
@@ -68,12 +78,18 @@ pub struct Options {
         value_name = "N", default_value_t = 1024, value_parser = number::<u32>
     )]
     pub in_flight: u32,
-    /// Give up when nothing has come for so long
+    /// Give up when nothing has come for so long, though there are connections
     #[arg(
         long, env = "HUBBUB_IDLE_TIMEOUT", hide_env = true,
         value_name = "SECONDS", default_value_t = 10, value_parser = number::<u32>
     )]
     pub idle_timeout: u32,
+    /// Give up a client that has had no connection for so long (v1 only)
+    #[arg(
+        long, env = "HUBBUB_RECONNECT_TIMEOUT", hide_env = true,
+        value_name = "SECONDS", default_value_t = 30, value_parser = number::<u32>
+    )]
+    pub reconnect_timeout: u32,
     /// Print one JSON object in place of the table
     #[arg(long, env = "HUBBUB_JSON", hide_env = true, value_parser = switch)]
     pub json: bool,
@@ -95,6 +111,8 @@ Exit codes: 0 all there, 1 lost, duplicated, out of order or failed, 2 wrong usa
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub server: Address,
+    pub contract: Contract,
+    pub room: RoomName,
     pub clients: usize,
     pub senders: u16,
     /// Messages of each sender.
@@ -102,10 +120,12 @@ pub struct Plan {
     /// Messages per second in all, if there is to be a limit.
     pub rate: Option<u32>,
     pub body_bytes: usize,
-    /// A name for each sender.
+    /// A name for each client.
     pub names: Vec<UserName>,
     pub in_flight: u32,
     pub idle_timeout: Duration,
+    /// How long a client may have no connection.
+    pub reconnect_timeout: Duration,
 }
 
 /// What is wrong with the options: every fault at once.
@@ -151,7 +171,11 @@ impl Plan {
         );
         check(options.in_flight > 0, "--in-flight is 0: give at least 1".to_owned());
         check(options.idle_timeout > 0, "--idle-timeout is 0: give at least 1".to_owned());
-        let names = (1..=senders.min(CLIENTS_MAX)).map(|n| UserName::new(format!("{}-{n}", options.name)));
+        check(
+            options.contract == Contract::V1 || options.room == RoomName::lobby(),
+            "--room is given: the tutorial's contract has no room but lobby".to_owned(),
+        );
+        let names = (1..=clients.min(CLIENTS_MAX)).map(|n| UserName::new(format!("{}-{n}", options.name)));
         let names: Result<Vec<_>, _> = names.collect();
         let blank = options.name.trim().is_empty();
         check(!blank, "--name is empty: give some characters".to_owned());
@@ -166,6 +190,8 @@ impl Plan {
         match (server, names, u16::try_from(senders)) {
             (Some(server), Ok(names), Ok(senders)) if faults.is_empty() => Ok(Self {
                 server,
+                contract: options.contract,
+                room: options.room.clone(),
                 clients,
                 senders,
                 messages,
@@ -174,6 +200,7 @@ impl Plan {
                 names,
                 in_flight: options.in_flight,
                 idle_timeout: Duration::from_secs(options.idle_timeout.into()),
+                reconnect_timeout: Duration::from_secs(options.reconnect_timeout.into()),
             }),
             _ => Err(InvalidPlan(faults)),
         }
@@ -202,6 +229,10 @@ pub fn messages(options: &Options) -> Result<u32, InvalidPlan> {
         }
     }
     Err(missing())
+}
+
+fn room(text: &str) -> Result<RoomName, InvalidText> {
+    RoomName::new(text)
 }
 
 /// Reads a number, and says in plain words when it is none.

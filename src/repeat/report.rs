@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use super::verify::Counts;
+use super::numbers::Counts;
+use super::rooms::RoomCounts;
 
 /// The longest latency that is told apart, in microseconds: ten minutes.
 const LATENCY_US_MAX: u64 = 600_000_000;
@@ -39,6 +40,41 @@ pub struct Report {
     /// From the first message sent to the last that came.
     pub took: Duration,
     pub latencies: Latencies,
+    /// What only `hubbub.v1` tells.
+    pub rooms: Option<RoomsReport>,
+}
+
+/// What a run over `hubbub.v1` came to beside that.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RoomsReport {
+    pub acknowledged: u64,
+    /// Acknowledged messages that somebody did not get.
+    pub acknowledged_lost: u64,
+    /// How often a client lost its connection and got another.
+    pub reconnects: u64,
+    pub room: RoomCounts,
+    /// How often the server broke its contract so that a client had to resume.
+    pub faults: u64,
+    /// Messages that the server refused for good.
+    pub rejected: u64,
+}
+
+impl RoomsReport {
+    fn is_faultless(&self, planned: u64) -> bool {
+        let RoomCounts { holes, gaps } = self.room;
+        self.acknowledged == planned && self.acknowledged_lost + holes + gaps + self.faults + self.rejected == 0
+    }
+
+    fn json(&self) -> String {
+        let RoomCounts { holes, gaps } = self.room;
+        format!(
+            concat!(
+                r#""acknowledged":{},"acknowledged_lost":{},"reconnects":{},"#,
+                r#""holes":{},"gaps":{},"faults":{},"rejected":{},"#
+            ),
+            self.acknowledged, self.acknowledged_lost, self.reconnects, holes, gaps, self.faults, self.rejected
+        )
+    }
 }
 
 impl Report {
@@ -48,6 +84,7 @@ impl Report {
         self.lost + duplicated + out_of_order + order_differs + own + unknown == 0
             && self.failed == 0
             && self.sent == self.planned
+            && self.rooms.is_none_or(|rooms| rooms.is_faultless(self.planned))
     }
 
     pub fn table(&self) -> String {
@@ -63,11 +100,19 @@ impl Report {
             ("out of order", out_of_order.to_string()),
             ("order differs", order_differs.to_string()),
         ];
+        if let Some(rooms) = &self.rooms {
+            rows.insert(3, ("acknowledged", rooms.acknowledged.to_string()));
+            rows.push(("ack'd but lost", rooms.acknowledged_lost.to_string()));
+            rows.push(("reconnects", rooms.reconnects.to_string()));
+        }
         // What ought to be zero and nearly always is shows only when it isn't.
         let unsent = self.planned.saturating_sub(self.sent);
         let failed = self.failed as u64;
         let rare = [("not sent", unsent), ("own messages", own), ("unknown", unknown), ("failed clients", failed)];
-        rows.extend(rare.into_iter().filter(|(_, n)| *n > 0).map(|(label, n)| (label, n.to_string())));
+        let RoomsReport { room, faults, rejected, .. } = self.rooms.unwrap_or_default();
+        let rooms = [("holes in seq", room.holes), ("gaps told", room.gaps), ("broke contract", faults)];
+        let rare = rare.into_iter().chain(rooms).chain([("rejected", rejected)]);
+        rows.extend(rare.filter(|(_, n)| *n > 0).map(|(label, n)| (label, n.to_string())));
         if self.foreign > 0 {
             rows.push(("from others", self.foreign.to_string()));
         }
@@ -91,7 +136,7 @@ impl Report {
         format!(
             concat!(
                 r#"{{"clients":{},"observer":{},"senders":{},"body_bytes":{},"planned":{},"sent":{},"#,
-                r#""delivered":{},"lost":{},"#,
+                r#"{}"delivered":{},"lost":{},"#,
                 r#""duplicated":{},"out_of_order":{},"order_differs":{},"own":{},"unknown":{},"foreign":{},"failed":{},"#,
                 r#""seconds":{:.6},"deliveries_per_second":{:.1},"#,
                 r#""latency_us":{{"p50":{},"p90":{},"p99":{},"max":{}}},"faultless":{}}}"#
@@ -102,6 +147,7 @@ impl Report {
             self.body_bytes,
             self.planned,
             self.sent,
+            self.rooms.as_ref().map_or(String::new(), RoomsReport::json),
             delivered,
             self.lost,
             duplicated,
@@ -158,7 +204,28 @@ mod tests {
             failed: 0,
             took: Duration::from_millis(500),
             latencies,
+            rooms: None,
         }
+    }
+
+    #[test]
+    fn what_was_acknowledged_and_lost_is_a_fault() {
+        let rooms = RoomsReport { acknowledged: 2, ..RoomsReport::default() };
+        let good = Report { rooms: Some(rooms), ..report() };
+        assert!(good.is_faultless() && good.table().contains("ack'd but lost        0"), "{}", good.table());
+        let room = RoomCounts { holes: 1, gaps: 0 };
+        for bad in [
+            RoomsReport { acknowledged: 1, ..rooms },
+            RoomsReport { acknowledged_lost: 1, ..rooms },
+            RoomsReport { faults: 1, ..rooms },
+            RoomsReport { rejected: 1, ..rooms },
+            RoomsReport { room, ..rooms },
+            RoomsReport { room: RoomCounts { holes: 0, gaps: 1 }, ..rooms },
+        ] {
+            assert!(!Report { rooms: Some(bad), ..report() }.is_faultless(), "{bad:?}");
+        }
+        let many = Report { rooms: Some(RoomsReport { reconnects: 9, ..rooms }), ..report() };
+        assert!(many.is_faultless() && many.json().contains(r#""reconnects":9,"#));
     }
 
     #[test]

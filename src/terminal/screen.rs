@@ -142,7 +142,7 @@ impl Screen {
 }
 
 /// The line as the output shows it: in indented rows on a terminal, in one piece everywhere else.
-fn rows<'a>(line: &'a str, output: &impl AsRawFd) -> Cow<'a, str> {
+pub fn rows<'a>(line: &'a str, output: &impl AsRawFd) -> Cow<'a, str> {
     match columns(output) {
         Some(columns) => Cow::Owned(wrap(line, columns)),
         None => Cow::Borrowed(line),

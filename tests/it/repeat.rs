@@ -1,4 +1,7 @@
-//! The repeat client, as users and scripts meet it: on a good server, and on servers with a fault each.
+//! The repeat client, as users and scripts meet it: on a good server, and on servers with a fault each. Here it speaks the
+//! tutorial's contract, in `rooms` `hubbub.v1`.
+
+mod rooms;
 
 use std::process::{Command, Output, Stdio};
 use std::sync::mpsc::{Sender, channel};
@@ -17,8 +20,15 @@ use crate::support::process::ServerProcess;
 use crate::support::{start, target, wait_for_clients};
 use crate::terminal::{Refuser, client_command, pty::Pty, serve};
 
-/// The repeat client's program, with no settings from the environment that the tests run in.
+/// The repeat client's program on the tutorial's contract, with no settings from the environment that the tests run in.
 fn command(arguments: &[&str]) -> Command {
+    let mut command = v1_command(arguments);
+    command.env("HUBBUB_CONTRACT", "tutorial");
+    command
+}
+
+/// The same on the contract that it speaks by itself.
+fn v1_command(arguments: &[&str]) -> Command {
     let mut command = client_command(env!("CARGO_BIN_EXE_hubbub-repeat"), arguments);
     command.stdin(Stdio::null());
     command
@@ -26,7 +36,10 @@ fn command(arguments: &[&str]) -> Command {
 
 /// Runs it with these arguments, on the server at the target; and returns its exit code, output, and errors.
 fn run(target: &str, arguments: &str) -> (Option<i32>, String, String) {
-    let mut command = command(&["--server", target]);
+    run_command(command(&["--server", target]), arguments)
+}
+
+fn run_command(mut command: Command, arguments: &str) -> (Option<i32>, String, String) {
     let Output { status, stdout, stderr } = command.args(arguments.split(' ')).output().expect("hubbub-repeat starts");
     let text = |bytes| String::from_utf8(bytes).expect("what it says is text");
     (status.code(), text(stdout), text(stderr))
@@ -178,6 +191,9 @@ fn each_flag_has_a_variable() {
         ("NAME", "tester".to_owned()),
         ("IN_FLIGHT", "1".to_owned()),
         ("IDLE_TIMEOUT", "9".to_owned()),
+        ("CONTRACT", "tutorial".to_owned()),
+        ("ROOM", "lobby".to_owned()),
+        ("RECONNECT_TIMEOUT", "9".to_owned()),
         ("JSON", "true".to_owned()),
         ("QUIET", "1".to_owned()),
     ];
@@ -188,7 +204,9 @@ fn each_flag_has_a_variable() {
     assert_holds(&json, &[r#""clients":4,"#, r#""senders":2,"body_bytes":100,"planned":6,"sent":6,"#]);
     let Next::Message { name, .. } = bob.next() else { panic!("bob hears a message") };
     assert!(name == "tester-1" || name == "tester-2", "{name}");
-    for (variable, _) in variables.iter().filter(|(variable, _)| variable != "HUBBUB_NAME") {
+    for (variable, _) in
+        variables.iter().filter(|(variable, _)| !["HUBBUB_NAME", "HUBBUB_ROOM"].contains(&variable.as_str()))
+    {
         let output = command(&[]).env(variable, "x").output().expect("hubbub-repeat starts");
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.code() == Some(2) && errors.contains("invalid value 'x'"), "{variable}: {errors}");

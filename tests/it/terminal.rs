@@ -1,9 +1,14 @@
-//! The terminal client, as users and scripts meet it.
+//! The terminal client, as users and scripts meet it: here on the tutorial's contract, in `chat` and `commands` on
+//! `hubbub.v1`.
 
 mod emulator;
 pub mod pty;
 mod hostile;
 mod lost;
+pub mod model;
+mod session;
+mod chat;
+mod commands;
 
 use std::env;
 use std::io::{Read as _, Write as _};
@@ -19,8 +24,15 @@ use self::pty::{COLUMNS, Pty};
 use crate::support::chatter::{Chatter, environment};
 use crate::support::{start, target, wait_for_clients};
 
-/// The client's program, with no settings from the environment that the tests run in.
+/// The client's program on the tutorial's contract, with no settings from the environment that the tests run in.
 fn command(arguments: &[&str]) -> Command {
+    let mut command = v1_command(arguments);
+    command.env("HUBBUB_CONTRACT", "tutorial");
+    command
+}
+
+/// The same on the contract that it speaks by itself.
+fn v1_command(arguments: &[&str]) -> Command {
     client_command(env!("CARGO_BIN_EXE_hubbub"), arguments)
 }
 
@@ -46,7 +58,11 @@ fn start_piped(mut command: Command) -> Child {
 
 /// Runs the client on an input to its end.
 fn run(arguments: &[&str], input: &[u8]) -> Output {
-    let mut client = piped(arguments);
+    run_to_end(command(arguments), input)
+}
+
+fn run_to_end(command: Command, input: &[u8]) -> Output {
+    let mut client = start_piped(command);
     let mut stdin = client.stdin.take().expect("standard input is piped");
     // A client that fails at once leaves its input unread.
     let _ = stdin.write_all(input);

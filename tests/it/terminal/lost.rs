@@ -15,7 +15,7 @@ use super::pty::Pty;
 use super::{command, on_terminal, piped, serve, start_piped, stderr};
 use crate::support::chatter::{Chatter, environment};
 use crate::support::process::ServerProcess;
-use crate::support::{DEADLINE, start, target, wait_for_clients};
+use crate::support::{DEADLINE, ephemeral, start, target, wait_for_clients};
 
 #[test]
 fn a_server_that_comes_back_gets_what_was_typed_meanwhile() {
@@ -171,7 +171,7 @@ fn the_last_message_before_a_status_is_received() {
 
 /// A server where the one before was.
 fn start_at(address: &Address) -> Server {
-    let config = ServerConfig { listen: vec![address.clone()], ..ServerConfig::default() };
+    let config = ServerConfig { listen: vec![address.clone()], ..ephemeral() };
     let deadline = Instant::now() + DEADLINE;
     loop {
         match Server::start(&config) {

@@ -6,8 +6,10 @@
 //! its own messages, which it doesn't get, leave gaps that don't matter. It may get a message before the reference
 //! does; then it remembers the message until the rank is known.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::repeat::numbers::{Counts, Numbers};
 
 /// The order in which the reference got the messages. Four bytes a message.
 pub struct Reference {
@@ -21,29 +23,9 @@ pub struct Reference {
 #[derive(Debug)]
 pub struct Verifier {
     own: Option<u16>,
-    messages: u32,
-    /// For each sender, the highest number that came.
-    highest: Vec<u32>,
-    /// For each sender, the numbers below the highest that did not come: first and last of each run of them.
-    missing: Vec<BTreeMap<u32, u32>>,
+    numbers: Numbers,
     counts: Counts,
     order: OrderCheck,
-}
-
-/// What a receiver counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Different messages that came.
-    pub delivered: u64,
-    pub duplicated: u64,
-    /// Messages that came after a later one of the same sender.
-    pub out_of_order: u64,
-    /// Messages that came in another order than at the reference.
-    pub order_differs: u64,
-    /// The receiver's own messages.
-    pub own: u64,
-    /// Messages with a number or sender that nobody has.
-    pub unknown: u64,
 }
 
 /// Compares the order of what comes with the reference's.
@@ -56,18 +38,6 @@ struct OrderCheck {
     ahead_max: usize,
     last: u32,
     differs: u64,
-}
-
-impl Counts {
-    /// Adds another receiver's counts.
-    pub fn add(&mut self, other: &Counts) {
-        self.delivered += other.delivered;
-        self.duplicated += other.duplicated;
-        self.out_of_order += other.out_of_order;
-        self.order_differs += other.order_differs;
-        self.own += other.own;
-        self.unknown += other.unknown;
-    }
 }
 
 impl Reference {
@@ -106,9 +76,7 @@ impl Verifier {
     pub fn new(own: Option<u16>, senders: u16, messages: u32, leads: bool, ahead_max: usize) -> Self {
         Self {
             own,
-            messages,
-            highest: vec![0; senders.into()],
-            missing: vec![BTreeMap::new(); senders.into()],
+            numbers: Numbers::new(senders, messages),
             counts: Counts::default(),
             order: OrderCheck { leads, ahead: VecDeque::new(), ahead_max, last: 0, differs: 0 },
         }
@@ -116,7 +84,7 @@ impl Verifier {
 
     /// Takes a message. Returns by how many messages the receiver got further, those included that it must have missed.
     pub fn deliver(&mut self, sender: u16, number: u32, reference: &Reference) -> u32 {
-        if usize::from(sender) >= self.highest.len() || number == 0 || number > self.messages {
+        if !self.numbers.knows(sender, number) {
             self.counts.unknown += 1;
             return 0;
         }
@@ -124,22 +92,10 @@ impl Verifier {
             self.counts.own += 1;
             return 0;
         }
-        let highest = &mut self.highest[usize::from(sender)];
-        let missing = &mut self.missing[usize::from(sender)];
-        let further = number.saturating_sub(*highest);
-        if further > 0 {
-            if further > 1 {
-                missing.insert(*highest + 1, number - 1);
-            }
-            *highest = number;
-        } else if remove(missing, number) {
-            self.counts.out_of_order += 1;
-        } else {
-            self.counts.duplicated += 1;
-            return 0;
+        let (new, further) = self.numbers.take(sender, number, &mut self.counts);
+        if new {
+            self.order.take(reference.index(sender, number), reference);
         }
-        self.counts.delivered += 1;
-        self.order.take(reference.index(sender, number), reference);
         further
     }
 
@@ -153,15 +109,10 @@ impl Verifier {
     pub fn finish(mut self, sent: &[u32], reference: &Reference) -> (Counts, u64) {
         self.order.settle(reference, true);
         self.counts.order_differs = self.order.differs;
-        let lost = self.others().map(|sender| {
-            let gaps: u64 = self.missing[sender].iter().map(|(first, last)| u64::from(last - first) + 1).sum();
-            gaps + u64::from(sent[sender].saturating_sub(self.highest[sender]))
-        });
-        (self.counts, lost.sum())
-    }
-
-    fn others(&self) -> impl Iterator<Item = usize> + '_ {
-        (0..self.highest.len()).filter(|&sender| self.own.map(usize::from) != Some(sender))
+        let others = (0..self.numbers.senders()).filter(|&sender| self.own != Some(sender));
+        let absent = others.flat_map(|sender| self.numbers.absent(sender, sent[usize::from(sender)]));
+        let lost = absent.map(|(first, last)| u64::from(last - first) + 1).sum();
+        (self.counts, lost)
     }
 }
 
@@ -188,22 +139,6 @@ impl OrderCheck {
             self.ahead.pop_front();
         }
     }
-}
-
-/// Removes a number from the runs of missing ones. False says that it was not among them.
-fn remove(missing: &mut BTreeMap<u32, u32>, number: u32) -> bool {
-    let Some((&first, &last)) = missing.range(..=number).next_back() else { return false };
-    if last < number {
-        return false;
-    }
-    missing.remove(&first);
-    if first < number {
-        missing.insert(first, number - 1);
-    }
-    if number < last {
-        missing.insert(number + 1, last);
-    }
-    true
 }
 
 #[cfg(test)]

@@ -14,13 +14,15 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 
 use super::client::{Received, Tally, body, receive, send};
-use super::payload::{Kind, RunId};
-use super::plan::Plan;
-use super::progress::Progress;
-use super::report::{Report, latencies};
-use super::verify::{Counts, Reference, Verifier};
-use super::window::Window;
-use crate::client::{Canceller, ConnectError, Connector, Receiver, Sender, StreamError};
+use super::verify::{Reference, Verifier};
+use crate::client::tutorial::{Receiver, Sender};
+use crate::client::{Canceller, ConnectError, Connector, StreamError};
+use crate::repeat::numbers::Counts;
+use crate::repeat::payload::{Kind, RunId};
+use crate::repeat::plan::Plan;
+use crate::repeat::progress::Progress;
+use crate::repeat::report::{Report, latencies};
+use crate::repeat::window::Window;
 use crate::threads::spawn;
 
 /// How long the clients may take to join.
@@ -311,6 +313,7 @@ fn report(run: &Run, received: Vec<Received>) -> Report {
         failed: run.clients() - received.len(),
         took: last.saturating_duration_since(run.sending_since()),
         latencies: latencies(),
+        rooms: None,
     };
     for client in received {
         let (counts, lost) = client.verifier.finish(&sent, &run.reference);

@@ -1,15 +1,15 @@
 //! One client of the pool: its receive thread, and its send thread where it sends.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
 
-use super::payload::{Kind, Payload};
-use super::report::{Latencies, latencies};
 use super::run::Run;
 use super::verify::Verifier;
-use crate::client::{Incoming, Receiver, Sender, StreamError};
+use crate::client::StreamError;
+use crate::client::tutorial::{Incoming, Receiver, Sender};
 use crate::names::Body;
+use crate::repeat::pace::pace;
+use crate::repeat::payload::{Kind, Payload};
+use crate::repeat::report::{Latencies, latencies};
 
 /// What a client has done so far, for the thread that watches over the run.
 #[derive(Default)]
@@ -107,7 +107,7 @@ fn take(run: &Run, client: usize, received: &mut Received, message: &Incoming) {
 pub fn send(run: &Run, client: usize, index: u16, mut sender: Sender) -> Sender {
     let name = &run.plan.names[usize::from(index)];
     for number in 1..=run.plan.messages {
-        if !pace(run, index, number) || !run.window.enter() {
+        if !pace(&run.plan, run.sending_since(), index, number, || run.is_over()) || !run.window.enter() {
             break;
         }
         let body = body(run, Kind::Message, index, number);
@@ -130,20 +130,6 @@ pub fn body(run: &Run, kind: Kind, sender: u16, number: u32) -> Body {
     let payload = Payload { kind, run: run.id, sender, number, sent_ns: run.now_ns() };
     // Invariant: the plan's size is one that a body may have.
     Body::new(payload.encode(run.plan.body_bytes)).expect("a payload is a valid body")
-}
-
-/// Waits until the message is due, where there is a rate. The senders take turns. False says that the run is over.
-fn pace(run: &Run, index: u16, number: u32) -> bool {
-    let Some(rate) = run.plan.rate else { return !run.is_over() };
-    let turn = u64::from(number - 1) * u64::from(run.plan.senders) + u64::from(index);
-    let due = run.sending_since() + Duration::from_secs_f64(turn as f64 / f64::from(rate));
-    loop {
-        let left = due.saturating_duration_since(Instant::now());
-        if run.is_over() || left.is_zero() {
-            return !run.is_over();
-        }
-        thread::park_timeout(left);
-    }
 }
 
 impl Run {

@@ -1,0 +1,217 @@
+//! The unary calls of `hubbub.v1`: for scripts, bots, and whoever wants an answer and no conversation.
+//!
+//! Each call has a deadline within which it is tried again when the server can't be reached or asks to come back. All of
+//! them are safe to repeat: those that read change nothing, and a post carries its id.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use grpcio::{CallOption, Method};
+use protobuf::Message;
+use thiserror::Error;
+
+use super::backoff::Backoff;
+use super::chat::kind;
+use super::connection::{ConnectError, Connection, Connector};
+use super::contract::Contract;
+use super::stream::{StreamError, lost};
+use crate::address::Address;
+use crate::names::{Body, Kind, MessageId, RoomName, UserName};
+use crate::wire::{LIST_MEMBERS, LIST_MESSAGES, LIST_ROOMS, POST_MESSAGE, v1};
+
+/// How long a call may take in all, by default.
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why a call failed.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum CallError {
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    #[error("{0}")]
+    Refused(String),
+    #[error("no answer within {} s: {last}", .timeout.as_secs())]
+    TimedOut { timeout: Duration, last: String },
+    #[error(transparent)]
+    Unreadable(StreamError),
+}
+
+/// Calls one server.
+pub struct Caller {
+    connector: Connector,
+    address: Address,
+    connection: Option<Connection>,
+    timeout: Duration,
+}
+
+/// What was stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Posted {
+    pub seq: u64,
+    /// An earlier attempt had stored it.
+    pub was_stored: bool,
+}
+
+/// Where to read in a room's history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PagePlace {
+    Newest,
+    After(u64),
+    Before(u64),
+}
+
+/// A message as it stands in a room's history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredMessage {
+    pub seq: u64,
+    pub time_ms: u64,
+    pub id: MessageId,
+    pub sender: String,
+    pub body: String,
+    pub kind: Kind,
+}
+
+/// Some of a room's history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// In the order of seq, without a gap.
+    pub messages: Vec<StoredMessage>,
+    pub head_seq: u64,
+    pub oldest_seq: u64,
+}
+
+/// A room as it is listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoomInfo {
+    pub name: String,
+    pub head_seq: u64,
+    pub oldest_seq: u64,
+    pub members: u32,
+}
+
+/// A client in a room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    pub client_id: u64,
+    pub name: String,
+}
+
+impl Caller {
+    /// Connects. `timeout` is how long each call may take in all.
+    pub fn connect(connector: Connector, address: Address, timeout: Duration) -> Result<Self, CallError> {
+        let connection = Some(connector.open(&address)?);
+        Ok(Self { connector, address, connection, timeout })
+    }
+
+    /// Posts one message, which is stored once when this returns. After a failure it may or may not be; the same call
+    /// with the same id settles that.
+    pub fn post(
+        &mut self,
+        room: &RoomName,
+        sender: &UserName,
+        id: &MessageId,
+        body: &Body,
+        kind: Kind,
+    ) -> Result<Posted, CallError> {
+        let kind = if kind == Kind::Action { v1::Kind::KIND_ACTION } else { v1::Kind::KIND_TEXT };
+        let request = v1::PostMessageRequest {
+            room: room.as_str().to_owned(),
+            sender: sender.as_str().to_owned(),
+            message_id: id.as_bytes().to_vec(),
+            body: body.as_str().to_owned(),
+            kind: kind.into(),
+            ..Default::default()
+        };
+        let v1::PostMessageResponse { seq, was_stored, .. } = self.call(&POST_MESSAGE, &request)?;
+        Ok(Posted { seq, was_stored })
+    }
+
+    /// Reads a part of a room's history: at most 1,000 messages, perhaps fewer than there are.
+    pub fn messages(&mut self, room: &RoomName, place: PagePlace, max: u32) -> Result<Page, CallError> {
+        let place = match place {
+            PagePlace::Newest => None,
+            PagePlace::After(seq) => Some(v1::list_messages_request::Place::AfterSeq(seq)),
+            PagePlace::Before(seq) => Some(v1::list_messages_request::Place::BeforeSeq(seq)),
+        };
+        let request =
+            v1::ListMessagesRequest { room: room.as_str().to_owned(), place, page_size: max, ..Default::default() };
+        let response = self.call(&LIST_MESSAGES, &request)?;
+        let messages = response.events.into_iter().map(stored).collect::<Result<_, _>>()?;
+        Ok(Page { messages, head_seq: response.head_seq, oldest_seq: response.oldest_seq })
+    }
+
+    /// Lists the rooms after a token; the token of the next page is empty when there is none.
+    pub fn rooms(&mut self, page_token: &str) -> Result<(Vec<RoomInfo>, String), CallError> {
+        let request = v1::ListRoomsRequest { page_size: 1000, page_token: page_token.to_owned(), ..Default::default() };
+        let response = self.call(&LIST_ROOMS, &request)?;
+        let info = |v1::Room { name, head_seq, oldest_seq, member_count, .. }| RoomInfo {
+            name,
+            head_seq,
+            oldest_seq,
+            members: member_count,
+        };
+        Ok((response.rooms.into_iter().map(info).collect(), response.next_page_token))
+    }
+
+    /// Lists who is in a room, after a token; the token of the next page is empty when there is none.
+    pub fn members(&mut self, room: &RoomName, page_token: &str) -> Result<(Vec<Member>, String), CallError> {
+        let request = v1::ListMembersRequest {
+            room: room.as_str().to_owned(),
+            page_size: 1000,
+            page_token: page_token.to_owned(),
+            ..Default::default()
+        };
+        let response = self.call(&LIST_MEMBERS, &request)?;
+        let member = |v1::Member { client_id, name, .. }| Member { client_id, name };
+        Ok((response.members.into_iter().map(member).collect(), response.next_page_token))
+    }
+
+    /// Calls, again and again until the deadline where another attempt may do better.
+    fn call<Q: Message, P: Message + Unpin>(&mut self, method: &Method<Q, P>, request: &Q) -> Result<P, CallError> {
+        let timeout = self.timeout;
+        let deadline = Instant::now() + timeout;
+        let mut backoff = Backoff::new();
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let last = match self.attempt(method, request, left) {
+                Ok(response) => return Ok(response),
+                Err(StreamError::Refused(reason)) => return Err(CallError::Refused(reason)),
+                Err(StreamError::Lost(last) | StreamError::Fault(last)) => last,
+                Err(error) => return Err(CallError::Unreadable(error)),
+            };
+            // A connection that failed once is not trusted again.
+            self.connection = None;
+            let pause = backoff.pause();
+            if Instant::now() + pause >= deadline {
+                return Err(CallError::TimedOut { timeout, last });
+            }
+            thread::sleep(pause);
+        }
+    }
+
+    fn attempt<Q: Message, P: Message + Unpin>(
+        &mut self,
+        method: &Method<Q, P>,
+        request: &Q,
+        left: Duration,
+    ) -> Result<P, StreamError> {
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.connector.open(&self.address).map_err(|e| StreamError::Lost(e.to_string()))?,
+        };
+        let options = CallOption::default().timeout(left);
+        let outcome = connection.client().unary_call(method, request, options);
+        self.connection = Some(connection);
+        outcome.map_err(|e| lost(e, Contract::V1))
+    }
+}
+
+fn stored(event: v1::Event) -> Result<StoredMessage, CallError> {
+    let unreadable = |what: &str| CallError::Unreadable(StreamError::Unreadable(what.to_owned()));
+    let v1::Event { seq, time_ms, event: Some(v1::event::Event::Message(message)), .. } = event else {
+        return Err(unreadable("an event that is no message"));
+    };
+    let Ok(id) = message.message_id.try_into() else { return Err(unreadable("a message without an id")) };
+    let kind = kind(message.kind.enum_value_or_default());
+    Ok(StoredMessage { seq, time_ms, id: MessageId::from_bytes(id), sender: message.sender, body: message.body, kind })
+}

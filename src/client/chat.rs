@@ -1,0 +1,283 @@
+//! `hubbub.v1` on the wire, as a client speaks it: commands encoded by hand into one buffer, events read where they lie.
+//!
+//! A client that loads a server sends and gets hundreds of thousands of messages a second, so a post costs no allocation
+//! beyond its body, and a message that comes costs none at all: its texts are slices of the response.
+
+use std::io::Read as _;
+use std::ops::ControlFlow;
+
+use grpcio::{GrpcSlice, Marshaller, MessageReader, Method, MethodType};
+use protobuf::{CodedInputStream, Message as _};
+
+use super::connection::Connection;
+use super::contract::Contract;
+use super::stream::{self, StreamError};
+use crate::names::{Body, Kind, MessageId, RoomName, UserName};
+use crate::wire::event::{Content, entries, read_content};
+use crate::wire::{CHAT_CLIENT, v1};
+
+/// The half that sends whole requests.
+pub(super) type Sender = stream::Sender<GrpcSlice>;
+
+/// The half that receives whole responses, as bytes.
+pub(super) type Receiver = stream::Receiver<Vec<u8>>;
+
+/// The method as it is called here: both sides are encoded and decoded in this file.
+const CHAT: Method<GrpcSlice, Vec<u8>> = Method {
+    ty: MethodType::Duplex,
+    name: CHAT_CLIENT.name,
+    req_mar: Marshaller { ser: give, de: take_slice },
+    resp_mar: Marshaller { ser: give_bytes, de: take },
+};
+
+/// `ChatRequest.commands` and `Command.post`: fields 1 and 4, length-delimited.
+const COMMANDS: u8 = 0x0a;
+const POST: u8 = 0x22;
+/// `Post.room`, `message_id` and `body`: fields 1 to 3, length-delimited; `Post.kind`: field 4, a varint.
+const ROOM: u8 = 0x0a;
+const MESSAGE_ID: u8 = 0x12;
+const BODY: u8 = 0x1a;
+const KIND: u8 = 0x20;
+
+/// `ChatResponse.events`.
+const EVENTS: u32 = 0x0a;
+
+/// What a post takes in a request beside its room's name and its body, in bytes at most.
+const POST_BYTES_AROUND: usize = 2 * (1 + 3) + 2 + (1 + 2) + 18 + (1 + 3) + 2;
+
+/// An event as it came.
+pub(super) enum Item<'a> {
+    Message { room_id: u64, seq: u64, time_ms: u64, content: Content<'a> },
+    Other(v1::Event),
+}
+
+/// Starts a conversation. Nothing is said yet.
+pub(super) fn open(connection: &Connection) -> Result<(Sender, Receiver), StreamError> {
+    stream::open(connection, Contract::V1, &CHAT, None)
+}
+
+/// A request that says hello.
+pub(super) fn hello(name: &UserName) -> Vec<u8> {
+    let hello = v1::Hello {
+        name: name.as_str().to_owned(),
+        client_version: concat!("hubbub/", env!("CARGO_PKG_VERSION")).to_owned(),
+        ..Default::default()
+    };
+    request(v1::command::Command::Hello(hello))
+}
+
+/// A request that joins a room.
+pub(super) fn join(room: &RoomName, from: Option<v1::join::From>) -> Vec<u8> {
+    request(v1::command::Command::Join(v1::Join { room: room.as_str().to_owned(), from, ..Default::default() }))
+}
+
+fn request(command: v1::command::Command) -> Vec<u8> {
+    let command = v1::Command { command: Some(command), ..Default::default() };
+    let request = v1::ChatRequest { commands: vec![command], ..Default::default() };
+    // Invariant: writing into a vector can't fail, and all fields are bounded far below protobuf's 2 GiB.
+    request.write_to_bytes().expect("encoding into memory succeeds")
+}
+
+/// How many bytes a post takes in a request, at most.
+pub(super) fn post_bytes(room: &RoomName, body: &Body) -> usize {
+    POST_BYTES_AROUND + room.as_str().len() + body.as_str().len()
+}
+
+/// Appends a post to a request. The encodings of a repeated field's elements are joined, so a request is as many as fit.
+pub(super) fn push_post(request: &mut Vec<u8>, room: &RoomName, id: &MessageId, body: &Body, kind: Kind) {
+    let (room, body) = (room.as_str().as_bytes(), body.as_str().as_bytes());
+    let kind_bytes = if kind == Kind::Action { 2 } else { 0 };
+    let post = field_bytes(room.len()) + field_bytes(id.as_bytes().len()) + field_bytes(body.len()) + kind_bytes;
+    request.push(COMMANDS);
+    push_varint(request, field_bytes(post));
+    request.push(POST);
+    push_varint(request, post);
+    for (tag, value) in [(ROOM, room), (MESSAGE_ID, id.as_bytes().as_slice()), (BODY, body)] {
+        request.push(tag);
+        push_varint(request, value.len());
+        request.extend_from_slice(value);
+    }
+    if kind == Kind::Action {
+        request.extend([KIND, v1::Kind::KIND_ACTION as u8]);
+    }
+}
+
+/// Hands out the events of a response in their order, until `each` breaks.
+pub(super) fn read_events<B>(
+    bytes: &[u8],
+    mut each: impl FnMut(Item<'_>) -> ControlFlow<B>,
+) -> Result<ControlFlow<B>, StreamError> {
+    let mut at = 0;
+    while at < bytes.len() {
+        // What a server has stored is canonical, and is nearly all that comes.
+        let start = at;
+        for entry in entries(&bytes[start..]) {
+            let Ok((entry, end)) = entry else { break };
+            let Ok(content) = read_content(entry.content) else { break };
+            at = start + end;
+            let item = Item::Message { room_id: entry.room.0, seq: entry.seq.0, time_ms: entry.time_ms, content };
+            if let ControlFlow::Break(end) = each(item) {
+                return Ok(ControlFlow::Break(end));
+            }
+        }
+        // Everything else is read by the library, in whatever order and however extended.
+        let mut input = CodedInputStream::from_bytes(&bytes[at..]);
+        let Some(tag) = input.read_raw_tag_or_eof().map_err(unreadable)? else { break };
+        if tag != EVENTS {
+            protobuf::rt::skip_field_for_tag(tag, &mut input).map_err(unreadable)?;
+            at += input.pos() as usize;
+            continue;
+        }
+        let event: v1::Event = input.read_message().map_err(unreadable)?;
+        at += input.pos() as usize;
+        if let ControlFlow::Break(end) = other(event, &mut each)? {
+            return Ok(ControlFlow::Break(end));
+        }
+    }
+    Ok(ControlFlow::Continue(()))
+}
+
+/// Hands out an event that was not canonical; a message among them as a message.
+fn other<B>(
+    event: v1::Event,
+    each: &mut impl FnMut(Item<'_>) -> ControlFlow<B>,
+) -> Result<ControlFlow<B>, StreamError> {
+    let v1::Event { room_id, seq, time_ms, .. } = event;
+    let Some(v1::event::Event::Message(message)) = &event.event else { return Ok(each(Item::Other(event))) };
+    let id = message.message_id.as_slice().try_into().map_err(|_| {
+        StreamError::Unreadable(format!("a message id of {} bytes in place of 16", message.message_id.len()))
+    })?;
+    let content = Content {
+        id: MessageId::from_bytes(id),
+        sender: &message.sender,
+        body: &message.body,
+        kind: kind(message.kind.enum_value_or_default()),
+    };
+    Ok(each(Item::Message { room_id, seq, time_ms, content }))
+}
+
+/// A kind that this client does not know is shown as text.
+pub(super) fn kind(kind: v1::Kind) -> Kind {
+    if kind == v1::Kind::KIND_ACTION { Kind::Action } else { Kind::Text }
+}
+
+fn unreadable(error: protobuf::Error) -> StreamError {
+    StreamError::Unreadable(error.to_string())
+}
+
+/// How long a length-delimited field with a tag of one byte is.
+fn field_bytes(len: usize) -> usize {
+    let varint = match len {
+        0..0x80 => 1,
+        0x80..0x4000 => 2,
+        0x4000..0x20_0000 => 3,
+        _ => 5,
+    };
+    1 + varint + len
+}
+
+fn push_varint(bytes: &mut Vec<u8>, mut value: usize) {
+    while value >= 0x80 {
+        bytes.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    bytes.push(value as u8);
+}
+
+fn give(request: &GrpcSlice, buffer: &mut GrpcSlice) -> grpcio::Result<()> {
+    *buffer = request.clone();
+    Ok(())
+}
+
+fn give_bytes(response: &Vec<u8>, buffer: &mut GrpcSlice) -> grpcio::Result<()> {
+    *buffer = GrpcSlice::from(response.as_slice());
+    Ok(())
+}
+
+fn take(mut reader: MessageReader) -> grpcio::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(reader.len());
+    reader.read_to_end(&mut bytes).map_err(|e| grpcio::Error::Codec(Box::new(e)))?;
+    Ok(bytes)
+}
+
+fn take_slice(reader: MessageReader) -> grpcio::Result<GrpcSlice> {
+    take(reader).map(GrpcSlice::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::names::{RoomId, Seq};
+    use crate::wire::event::{Entry, content, control, push};
+
+    proptest! {
+        /// What is written by hand reads the same through the generated code, and is no longer than was said.
+        #[test]
+        fn posts_are_a_request(bodies in proptest::collection::vec("[a-zé]{1,300}|x{16000}", 1..9), action: bool) {
+            let room = RoomName::new("küche").unwrap();
+            let kind = if action { Kind::Action } else { Kind::Text };
+            let mut request = Vec::new();
+            let mut bound = 0;
+            for (index, body) in bodies.iter().enumerate() {
+                let body = Body::new(body.as_str()).unwrap();
+                bound += post_bytes(&room, &body);
+                push_post(&mut request, &room, &MessageId::from_bytes([index as u8 + 1; 16]), &body, kind);
+            }
+            prop_assert!(request.len() <= bound);
+            let read = v1::ChatRequest::parse_from_bytes(&request).unwrap();
+            prop_assert_eq!(read.commands.len(), bodies.len());
+            for (index, (command, body)) in read.commands.iter().zip(&bodies).enumerate() {
+                let post = command.post();
+                prop_assert_eq!((post.room.as_str(), post.body.as_str()), ("küche", body.as_str()));
+                prop_assert_eq!(&post.message_id, &vec![index as u8 + 1; 16]);
+                prop_assert_eq!(super::kind(post.kind.enum_value_or_default()), kind);
+            }
+        }
+
+        /// Whatever bytes a server sends: they are read or refused, and nothing panics.
+        #[test]
+        fn broken_responses_are_refused(cut in 0..200usize, flip in 0..200usize, bit in 0..8u8) {
+            let mut bytes = response();
+            let at = flip % bytes.len();
+            bytes[at] ^= 1 << bit;
+            bytes.truncate(bytes.len() - cut % bytes.len());
+            let _ = read_events::<()>(&bytes, |_| ControlFlow::Continue(()));
+        }
+    }
+
+    /// A message, a control event, a message whose fields come in another order, and a field that nobody knows.
+    fn response() -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let id = MessageId::from_bytes([7; 16]);
+        let said = content(&id, &UserName::new("ann").unwrap(), &Body::new("one").unwrap(), Kind::Text);
+        push(&mut bytes, &Entry { room: RoomId(3), seq: Seq(1), time_ms: 9, content: &said });
+        let welcome = v1::event::Event::Welcome(v1::Welcome { client_id: 5, ..Default::default() });
+        bytes.extend(control(&v1::Event { time_ms: 9, event: Some(welcome), ..Default::default() }));
+        let said = content(&id, &UserName::new("bob").unwrap(), &Body::new("two").unwrap(), Kind::Action);
+        let mut event = vec![0x22, said.len() as u8];
+        event.extend(&said);
+        event.extend([0x10, 2, 0x08, 3]);
+        bytes.extend([COMMANDS, event.len() as u8]);
+        bytes.extend(event);
+        bytes.extend([0x7a, 1, 0]);
+        bytes
+    }
+
+    #[test]
+    fn events_come_in_their_order_whoever_encoded_them() {
+        let mut seen = Vec::new();
+        let flow = read_events::<()>(&response(), |item| {
+            seen.push(match item {
+                Item::Message { room_id, seq, content, .. } => {
+                    format!("{room_id} {seq} {}: {} {:?}", content.sender, content.body, content.kind)
+                }
+                Item::Other(event) => format!("client {}", event.welcome().client_id),
+            });
+            ControlFlow::Continue(())
+        });
+        assert!(matches!(flow, Ok(ControlFlow::Continue(()))));
+        assert_eq!(seen, ["3 1 ann: one Text", "client 5", "3 2 bob: two Action"]);
+    }
+}

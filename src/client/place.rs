@@ -1,0 +1,322 @@
+//! Where a client is in a room's log, and what may come next. Pure logic: no connection, no thread.
+//!
+//! The contract promises each message once, in the order of seq, or a gap that names what is missing. A place holds the
+//! server to it: whatever else comes is a fault, after which the client connects again and resumes at its place. So the
+//! owner gets each message once and in order, whatever the server or the network does.
+
+use thiserror::Error;
+
+use crate::names::Epoch;
+use crate::wire::v1;
+
+/// Where to begin in a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum From {
+    /// With what is posted from now on.
+    Head,
+    /// With the last so many messages, or as many as there are.
+    Last(u32),
+    /// After the message of that seq; 0 stands before the first one. The epoch is that in which it was seen, if it was.
+    After { seq: u64, epoch: Option<Epoch> },
+}
+
+/// Messages that a room's reader does not get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gap {
+    pub from_seq: u64,
+    /// Below `from_seq` where nothing is missing after all, which only [`GapReason::EpochChanged`] can say.
+    pub to_seq: u64,
+    pub reason: GapReason,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GapReason {
+    /// They were older than the server keeps.
+    Retention,
+    /// The server lost history that this client may have seen. Others will come, or have come, in their place.
+    EpochChanged,
+}
+
+/// What a server sent against the contract.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Fault {
+    #[error("message {got} came where {expected} was due")]
+    OutOfOrder { expected: u64, got: u64 },
+    #[error("a gap from {from} to {to} came where message {expected} was due")]
+    FalseGap { expected: u64, from: u64, to: u64 },
+    #[error("a gap came without a reason that is known")]
+    NoReason,
+    #[error("history was said to end at {head}, with {last} the last that came")]
+    ShortHistory { head: u64, last: u64 },
+    #[error("the room's epoch changed, and no gap said so")]
+    SilentEpoch,
+    #[error("the room has no epoch")]
+    NoEpoch,
+}
+
+/// A place in a room.
+#[derive(Clone, Debug)]
+pub struct Place {
+    from: From,
+    at: Option<At>,
+    /// The room's epoch, while it differs from that of the place and no gap has said so yet.
+    changed: Option<Epoch>,
+    /// What may come in place of the next seq: a place that the server can't have taken literally leaves it the choice.
+    or: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct At {
+    /// The last message that came, or that will never come.
+    seq: u64,
+    epoch: Epoch,
+}
+
+impl Place {
+    pub fn new(from: From) -> Self {
+        Self { from, at: None, changed: None, or: None }
+    }
+
+    /// What to join with: at first what the owner asked for, and then the place.
+    pub fn join(&self) -> Option<v1::join::From> {
+        let after = |seq, epoch| Some(v1::join::From::After(v1::Position { seq, epoch, ..Default::default() }));
+        match (self.at, self.from) {
+            (Some(At { seq, epoch }), _) => after(seq, epoch.get()),
+            (None, From::Head) => None,
+            (None, From::Last(n)) => Some(v1::join::From::Last(n)),
+            (None, From::After { seq, epoch }) => after(seq, epoch.map_or(0, Epoch::get)),
+        }
+    }
+
+    /// The seq of the last message that came, or that will never come; `None` before the first join is answered.
+    pub fn last(&self) -> Option<u64> {
+        self.at.map(|at| at.seq)
+    }
+
+    pub fn joined(&mut self, joined: &v1::Joined) -> Result<(), Fault> {
+        let epoch = Epoch::new(joined.epoch).ok_or(Fault::NoEpoch)?;
+        let head = joined.head_seq;
+        (self.changed, self.or) = (None, None);
+        let at = match (self.at, self.from) {
+            (Some(at), _) => at,
+            (None, From::Head) => At { seq: head, epoch },
+            (None, From::Last(n)) => {
+                At { seq: head.saturating_sub(n.into()).max(joined.oldest_seq.saturating_sub(1)), epoch }
+            }
+            (None, From::After { seq, epoch: seen }) => At { seq, epoch: seen.unwrap_or(epoch) },
+        };
+        if at.epoch != epoch {
+            self.changed = Some(epoch);
+        } else if at.seq > head {
+            // Nobody has seen what is not there, so the place was a guess. The room goes on at its head, unless the
+            // server means to wait for the seq that was asked for.
+            self.or = Some(at.seq + 1);
+            self.at = Some(At { seq: head, epoch });
+            return Ok(());
+        }
+        self.at = Some(at);
+        Ok(())
+    }
+
+    /// Takes a message.
+    pub fn message(&mut self, seq: u64) -> Result<(), Fault> {
+        let Some(at) = &mut self.at else { return Err(Fault::OutOfOrder { expected: 0, got: seq }) };
+        if self.changed.is_some() {
+            return Err(Fault::SilentEpoch);
+        }
+        if seq != at.seq + 1 && self.or != Some(seq) {
+            return Err(Fault::OutOfOrder { expected: at.seq + 1, got: seq });
+        }
+        at.seq = seq;
+        self.or = None;
+        Ok(())
+    }
+
+    /// Takes a gap.
+    pub fn gap(&mut self, gap: &v1::Gap) -> Result<Gap, Fault> {
+        let v1::Gap { from_seq, to_seq, .. } = *gap;
+        let expected = self.at.map_or(0, |at| at.seq.saturating_add(1));
+        let falsehood = Fault::FalseGap { expected, from: from_seq, to: to_seq };
+        let Some(at) = &mut self.at else { return Err(falsehood) };
+        let reason = match gap.reason.enum_value() {
+            Ok(v1::gap::Reason::REASON_RETENTION) => GapReason::Retention,
+            Ok(v1::gap::Reason::REASON_EPOCH_CHANGED) => GapReason::EpochChanged,
+            _ => return Err(Fault::NoReason),
+        };
+        match reason {
+            GapReason::Retention => {
+                if self.changed.is_some() {
+                    return Err(Fault::SilentEpoch);
+                }
+                if (from_seq != expected && self.or != Some(from_seq)) || to_seq < from_seq || to_seq == u64::MAX {
+                    return Err(falsehood);
+                }
+                at.seq = to_seq;
+                self.or = None;
+            }
+            GapReason::EpochChanged => {
+                // What is missing was seen, or was next to be seen.
+                if from_seq == 0 || from_seq > expected || to_seq == u64::MAX {
+                    return Err(falsehood);
+                }
+                at.seq = from_seq - 1;
+                at.epoch = self.changed.take().unwrap_or(at.epoch);
+                // The room goes on with the first of the lost seqs where others came in their place, or else after them.
+                self.or = (to_seq >= from_seq).then_some(to_seq + 1);
+            }
+        }
+        Ok(Gap { from_seq, to_seq, reason })
+    }
+
+    /// Takes the end of history.
+    pub fn caught_up(&mut self, head: u64) -> Result<(), Fault> {
+        if self.changed.is_some() {
+            return Err(Fault::SilentEpoch);
+        }
+        let last = self.last().unwrap_or(0);
+        let next = self.or.map_or(last, |or| last.max(or - 1));
+        if next < head { Err(Fault::ShortHistory { head, last }) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OLD: u64 = 7;
+    const NEW: u64 = 8;
+
+    fn joined(epoch: u64, oldest_seq: u64, head_seq: u64) -> v1::Joined {
+        v1::Joined { epoch, head_seq, oldest_seq, ..Default::default() }
+    }
+
+    fn gap(from_seq: u64, to_seq: u64, reason: v1::gap::Reason) -> v1::Gap {
+        v1::Gap { from_seq, to_seq, reason: reason.into(), ..Default::default() }
+    }
+
+    fn retention(from: u64, to: u64) -> v1::Gap {
+        gap(from, to, v1::gap::Reason::REASON_RETENTION)
+    }
+
+    fn epoch_changed(from: u64, to: u64) -> v1::Gap {
+        gap(from, to, v1::gap::Reason::REASON_EPOCH_CHANGED)
+    }
+
+    /// A place after the message of that seq, in the old epoch.
+    fn at(seq: u64) -> Place {
+        let mut place = Place::new(From::After { seq, epoch: Epoch::new(OLD) });
+        place.joined(&joined(OLD, 1, seq)).unwrap();
+        place
+    }
+
+    fn resumes_after(place: &Place) -> (u64, u64) {
+        match place.join() {
+            Some(v1::join::From::After(position)) => (position.seq, position.epoch),
+            other => panic!("{other:?} is no place"),
+        }
+    }
+
+    #[test]
+    fn a_join_begins_where_the_owner_asked() {
+        for (from, oldest, head, first) in [
+            (From::Head, 1, 10, 11),
+            (From::Head, 1, 0, 1),
+            (From::Last(3), 1, 10, 8),
+            (From::Last(30), 1, 10, 1),
+            (From::Last(30), 6, 10, 6),
+            (From::Last(30), 11, 10, 11),
+            (From::Last(0), 1, 10, 11),
+            (From::After { seq: 0, epoch: None }, 1, 10, 1),
+            (From::After { seq: 4, epoch: None }, 1, 10, 5),
+        ] {
+            let mut place = Place::new(from);
+            place.joined(&joined(OLD, oldest, head)).unwrap();
+            assert!(place.clone().message(first + 1).is_err(), "{from:?}");
+            assert!(first == 1 || place.clone().message(first - 1).is_err(), "{from:?}");
+            place.message(first).unwrap();
+            assert_eq!(resumes_after(&place), (first, OLD));
+        }
+    }
+
+    #[test]
+    fn losses_and_repeats_are_faults_and_move_nothing() {
+        let mut place = at(5);
+        assert_eq!(place.message(7), Err(Fault::OutOfOrder { expected: 6, got: 7 }));
+        assert_eq!(place.message(5), Err(Fault::OutOfOrder { expected: 6, got: 5 }));
+        assert_eq!(place.message(0), Err(Fault::OutOfOrder { expected: 6, got: 0 }));
+        assert_eq!(resumes_after(&place), (5, OLD));
+        place.message(6).unwrap();
+        assert_eq!(place.caught_up(8), Err(Fault::ShortHistory { head: 8, last: 6 }));
+        place.caught_up(6).unwrap();
+    }
+
+    #[test]
+    fn a_gap_of_retention_moves_the_place_behind_it() {
+        let mut place = at(5);
+        for (from, to) in [(7, 9), (5, 9), (6, 5), (6, u64::MAX)] {
+            assert!(matches!(place.gap(&retention(from, to)), Err(Fault::FalseGap { .. })), "{from} to {to}");
+        }
+        let told = place.gap(&retention(6, 9)).unwrap();
+        assert_eq!(told, Gap { from_seq: 6, to_seq: 9, reason: GapReason::Retention });
+        assert!(place.clone().message(9).is_err());
+        place.message(10).unwrap();
+        assert_eq!(place.gap(&gap(11, 12, v1::gap::Reason::REASON_UNSPECIFIED)), Err(Fault::NoReason));
+    }
+
+    #[test]
+    fn lost_history_is_told_and_the_room_goes_on_in_its_place() {
+        let mut place = at(100);
+        place.joined(&joined(NEW, 1, 90)).unwrap();
+        // Until the gap has come, another break resumes in the old epoch, or it would be lost.
+        assert_eq!(resumes_after(&place), (100, OLD));
+        assert_eq!(place.clone().message(101), Err(Fault::SilentEpoch));
+        assert_eq!(place.clone().caught_up(0), Err(Fault::SilentEpoch));
+        assert_eq!(place.clone().gap(&retention(101, 102)), Err(Fault::SilentEpoch));
+        assert!(place.clone().gap(&epoch_changed(102, 110)).is_err());
+        let told = place.gap(&epoch_changed(81, 100)).unwrap();
+        assert_eq!((told.from_seq, told.to_seq, told.reason), (81, 100, GapReason::EpochChanged));
+        assert_eq!(resumes_after(&place), (80, NEW));
+        let mut after = place.clone();
+        place.message(81).unwrap();
+        place.message(82).unwrap();
+        after.message(101).unwrap();
+    }
+
+    #[test]
+    fn an_epoch_that_took_nothing_from_this_client_is_no_fault() {
+        let mut place = at(70);
+        place.joined(&joined(NEW, 1, 90)).unwrap();
+        place.gap(&epoch_changed(71, 70)).unwrap();
+        assert!(place.clone().message(72).is_err());
+        place.message(71).unwrap();
+        assert_eq!(resumes_after(&place), (71, NEW));
+    }
+
+    #[test]
+    fn what_was_lost_and_then_trimmed_is_two_gaps() {
+        let mut place = at(100);
+        place.joined(&joined(NEW, 86, 90)).unwrap();
+        place.gap(&epoch_changed(81, 100)).unwrap();
+        place.gap(&retention(81, 85)).unwrap();
+        place.message(86).unwrap();
+    }
+
+    #[test]
+    fn a_place_beyond_the_head_goes_on_at_the_head_or_where_it_was() {
+        for next in [11, 51] {
+            let mut place = Place::new(From::After { seq: 50, epoch: None });
+            place.joined(&joined(OLD, 1, 10)).unwrap();
+            place.caught_up(10).unwrap();
+            assert!(place.clone().message(12).is_err());
+            place.message(next).unwrap();
+            assert!(place.message(52.min(next)).is_err());
+        }
+    }
+
+    #[test]
+    fn nothing_may_come_before_the_room_is_joined() {
+        let mut place = Place::new(From::Head);
+        assert!(place.message(1).is_err() && place.gap(&retention(1, 1)).is_err());
+        assert_eq!(place.joined(&joined(0, 1, 0)), Err(Fault::NoEpoch));
+    }
+}

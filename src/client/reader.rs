@@ -1,0 +1,451 @@
+//! The receive thread of a session: reads the stream of the moment, holds the server to each room's place, tells the owner
+//! what happens, and makes the next connection when this one is lost.
+
+use std::collections::{HashMap, VecDeque};
+use std::iter;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use grpcio::GrpcSlice;
+
+use super::backoff::Backoff;
+use super::chat::{self, Item, Receiver, Sender, read_events};
+use super::connection::Connector;
+use super::outbox::Rejection;
+use super::place::{Fault, From, GapReason, Place};
+use super::session::{Event, Message, Policy, SessionError, Settings};
+use super::state::Shared;
+use super::stream::StreamError;
+use crate::address::Address;
+use crate::names::{Epoch, MessageId, RoomName};
+use crate::wire::event::Content;
+use crate::wire::v1::{self, event::Event as Wire};
+
+/// How long a server may take to say welcome.
+const WELCOME_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A connection that lasted this long was a good one, as was one over which a room caught up: after it, the pauses start
+/// small again. One that merely brought no message must not make them longer: where everybody waits for one who is away,
+/// nobody gets any.
+const STABLE: Duration = Duration::from_secs(5);
+
+/// How many rooms are joined with one request: with the longest names, a quarter of what a server reads at once.
+const GREETING_COMMANDS: usize = 50;
+
+/// A server that asks for a longer pause than this is asked again all the same.
+const PAUSE_MAX: Duration = Duration::from_secs(300);
+
+/// The receive thread's belongings.
+pub struct Reader<F> {
+    shared: Arc<Shared>,
+    connector: Connector,
+    address: Address,
+    settings: Settings,
+    rooms: Rooms,
+    /// This client's number on this connection, once the server has said welcome.
+    client_id: Option<u64>,
+    /// Since when there is no connection.
+    down_since: Option<Instant>,
+    /// When the server that said goodbye asks to come back.
+    reconnect_after: Option<Duration>,
+    on_event: F,
+}
+
+struct Rooms {
+    list: Vec<Room>,
+    by_name: Arc<HashMap<RoomName, usize>>,
+    /// By the numbers that hold on this connection.
+    by_id: HashMap<u64, usize>,
+}
+
+struct Room {
+    name: RoomName,
+    place: Place,
+    id: Option<u64>,
+    /// Where messages of this session will come that the server has acknowledged ahead of them, in order.
+    announced: VecDeque<u64>,
+    caught_up: bool,
+}
+
+/// Why the reading of a stream ended.
+enum End {
+    /// The session is over.
+    Over(Result<(), SessionError>),
+    Broken(StreamError),
+}
+
+/// What reading a response brought forward.
+#[derive(Default)]
+struct Progress {
+    /// Something that a finishing session waits for.
+    any: bool,
+    /// A room caught up.
+    caught_up: bool,
+}
+
+type Step = ControlFlow<End>;
+
+impl<F: FnMut(Event<'_>) -> ControlFlow<()>> Reader<F> {
+    pub fn new(
+        shared: Arc<Shared>,
+        connector: Connector,
+        address: Address,
+        settings: Settings,
+        by_name: Arc<HashMap<RoomName, usize>>,
+        on_event: F,
+    ) -> Self {
+        let room = |(name, from): &(RoomName, From)| Room {
+            name: name.clone(),
+            place: Place::new(*from),
+            id: None,
+            announced: VecDeque::new(),
+            caught_up: false,
+        };
+        let rooms = Rooms { list: settings.rooms.iter().map(room).collect(), by_name, by_id: HashMap::new() };
+        Self {
+            shared,
+            connector,
+            address,
+            settings,
+            rooms,
+            client_id: None,
+            down_since: None,
+            reconnect_after: None,
+            on_event,
+        }
+    }
+
+    /// The receive thread. Ends with the session, which it ends itself where it can't go on.
+    pub fn run(mut self, mut receiver: Receiver) {
+        let mut backoff = Backoff::new();
+        let outcome = loop {
+            let since = Instant::now();
+            let error = match self.follow(&mut receiver, &mut backoff) {
+                End::Over(outcome) => break outcome,
+                End::Broken(error) => error,
+            };
+            drop(receiver);
+            if self.shared.lock().ended.is_some() {
+                break Ok(());
+            }
+            let kept = self.shared.disconnect();
+            self.rooms.disconnect();
+            self.client_id = None;
+            if !matches!(error, StreamError::Lost(_) | StreamError::Fault(_)) || self.settings.policy == Policy::Fail {
+                break Err(SessionError::Lost { error, lines: kept as u64 });
+            }
+            if since.elapsed() >= STABLE {
+                backoff.reset();
+            }
+            self.down_since.get_or_insert_with(Instant::now);
+            let fault = matches!(error, StreamError::Fault(_));
+            if self.tell_apart(Event::Disconnected { reason: error.to_string(), fault, kept }).is_break() {
+                break Ok(());
+            }
+            match self.reconnect(&mut backoff, error) {
+                Ok(Some(next)) => receiver = next,
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        self.shared.end(outcome);
+    }
+
+    /// Takes a stream into use. False says that the session has ended.
+    pub fn connect(&self, sender: Sender, receiver: &Receiver) -> bool {
+        let joins = self.rooms.list.iter().map(|room| chat::join(&room.name, room.place.join()));
+        let commands: Vec<_> = iter::once(chat::hello(&self.settings.name)).chain(joins).collect();
+        // Requests joined end to end are one request.
+        let greeting = commands.chunks(GREETING_COMMANDS).map(|chunk| GrpcSlice::from(chunk.concat())).collect();
+        self.shared.connect(sender, receiver.canceller(), greeting)
+    }
+
+    /// Tries until there is a connection again. `None` says that the session has ended.
+    fn reconnect(&mut self, backoff: &mut Backoff, mut error: StreamError) -> Result<Option<Receiver>, SessionError> {
+        loop {
+            let mut pause = backoff.pause();
+            if let Some(asked) = self.reconnect_after.take() {
+                // Some more, so that not all clients of a restarted server come at the same moment.
+                pause = asked + pause;
+            }
+            if let Some(outage) = self.settings.outage_max {
+                let left = outage.saturating_sub(self.down_since.map_or(Duration::ZERO, |since| since.elapsed()));
+                if left.is_zero() {
+                    let lines = self.shared.lock().outbox.len() as u64;
+                    return Err(SessionError::Outage { outage, reason: error.to_string(), lines });
+                }
+                pause = pause.min(left);
+            }
+            if self.tell_apart(Event::Retrying { pause }).is_break() || !self.shared.pause(pause) {
+                return Ok(None);
+            }
+            let opened = self.connector.open(&self.address).map_err(|e| StreamError::Lost(e.to_string()));
+            match opened.and_then(|connection| chat::open(&connection)) {
+                Ok((sender, receiver)) => return Ok(self.connect(sender, &receiver).then_some(receiver)),
+                Err(e) => error = e,
+            }
+        }
+    }
+
+    /// Reads until the stream ends, and tells what happens.
+    fn follow(&mut self, receiver: &mut Receiver, backoff: &mut Backoff) -> End {
+        let deadline = Instant::now() + WELCOME_TIMEOUT;
+        loop {
+            let response = match self.client_id {
+                Some(_) => receiver.receive(),
+                None => receiver.receive_until(deadline),
+            };
+            let response = match response {
+                Ok(Some(response)) => response,
+                Ok(None) => return End::Broken(StreamError::Lost("the server ended the conversation".to_owned())),
+                Err(error) => return End::Broken(error),
+            };
+            self.shared.begin_handling();
+            let mut progress = Progress::default();
+            let step = match read_events(&response, |item| self.take(item, &mut progress)) {
+                Ok(step) => step,
+                Err(error) => ControlFlow::Break(End::Broken(error)),
+            };
+            let step = match step {
+                ControlFlow::Continue(()) => over((self.on_event)(Event::Pause)),
+                end => end,
+            };
+            if progress.caught_up {
+                backoff.reset();
+            }
+            self.shared.end_handling(progress.any);
+            if let ControlFlow::Break(end) = step {
+                return end;
+            }
+        }
+    }
+
+    fn take(&mut self, item: Item<'_>, progress: &mut Progress) -> Step {
+        match item {
+            Item::Message { room_id, seq, time_ms, content } => {
+                progress.any = true;
+                self.message(room_id, seq, time_ms, content)
+            }
+            Item::Other(v1::Event { room_id, event: Some(event), .. }) => self.control(room_id, event, progress),
+            // An event that this client is too old to know.
+            Item::Other(_) => Step::Continue(()),
+        }
+    }
+
+    fn message(&mut self, room_id: u64, seq: u64, time_ms: u64, content: Content<'_>) -> Step {
+        let index = self.room(room_id)?;
+        let room = &mut self.rooms.list[index];
+        if let Err(fault) = room.place.message(seq) {
+            return broken(&room.name, fault);
+        }
+        let Content { id, sender, body, kind } = content;
+        let mut own = false;
+        if sender == self.settings.name.as_str() {
+            while room.announced.front().is_some_and(|&announced| announced < seq) {
+                room.announced.pop_front();
+            }
+            own = room.announced.front() == Some(&seq) || self.shared.lock().outbox.acknowledge(index, &id);
+        }
+        let message = Message { room: &room.name, seq, time_ms, id, sender, body, kind, own };
+        over((self.on_event)(Event::Message(message)))
+    }
+
+    fn control(&mut self, room_id: u64, event: Wire, progress: &mut Progress) -> Step {
+        match event {
+            Wire::Welcome(welcome) => {
+                self.client_id = Some(welcome.client_id);
+                let limits = welcome.limits.unwrap_or_default();
+                self.shared.limit(limits.commands_max, limits.request_bytes_max);
+                match self.down_since.take() {
+                    Some(_) => over((self.on_event)(Event::Reconnected)),
+                    None => Step::Continue(()),
+                }
+            }
+            Wire::Joined(joined) => self.joined(room_id, &joined),
+            Wire::CaughtUp(caught_up) => {
+                (progress.any, progress.caught_up) = (true, true);
+                let index = self.room(room_id)?;
+                let room = &mut self.rooms.list[index];
+                if let Err(fault) = room.place.caught_up(caught_up.head_seq) {
+                    return broken(&room.name, fault);
+                }
+                if !std::mem::replace(&mut room.caught_up, true) {
+                    self.shared.lock().catching_up -= 1;
+                }
+                over((self.on_event)(Event::CaughtUp { room: &room.name, head_seq: caught_up.head_seq }))
+            }
+            Wire::Gap(gap) => {
+                progress.any = true;
+                let index = self.room(room_id)?;
+                let room = &mut self.rooms.list[index];
+                match room.place.gap(&gap) {
+                    Ok(gap) => {
+                        // What was announced in the range has not come, and never will.
+                        let lost = gap.reason == GapReason::EpochChanged;
+                        room.announced.retain(|&seq| !lost && seq > gap.to_seq);
+                        over((self.on_event)(Event::Gap { room: &room.name, gap }))
+                    }
+                    Err(fault) => broken(&room.name, fault),
+                }
+            }
+            Wire::Presence(presence) if Some(presence.client_id) == self.client_id => Step::Continue(()),
+            Wire::Presence(presence) => {
+                let index = self.room(room_id)?;
+                let came = match presence.change.enum_value() {
+                    Ok(v1::presence::Change::CHANGE_JOINED) => true,
+                    Ok(v1::presence::Change::CHANGE_LEFT) => false,
+                    _ => return Step::Continue(()),
+                };
+                let room = &self.rooms.list[index].name;
+                over((self.on_event)(Event::Presence { room, name: &presence.name, came }))
+            }
+            Wire::Posted(posted) => self.posted(room_id, &posted, progress),
+            Wire::Rejected(rejected) => self.rejected(&rejected, progress),
+            Wire::Goodbye(goodbye) => {
+                let pause = Duration::from_millis(goodbye.reconnect_after_ms.into());
+                self.reconnect_after = Some(pause.min(PAUSE_MAX));
+                Step::Continue(())
+            }
+            // Rooms are left with the session only; and messages come as such.
+            Wire::Left(_) | Wire::Message(_) => Step::Continue(()),
+        }
+    }
+
+    fn joined(&mut self, room_id: u64, joined: &v1::Joined) -> Step {
+        let index = RoomName::new(&joined.room).ok().and_then(|name| self.rooms.by_name.get(&name).copied());
+        let Some(index) = index else { return fault("it joined a room that was not asked for") };
+        let room = &mut self.rooms.list[index];
+        if let Err(fault) = room.place.joined(joined) {
+            return broken(&room.name, fault);
+        }
+        room.id = Some(room_id);
+        self.rooms.by_id.insert(room_id, index);
+        self.shared.open(index);
+        let Some(epoch) = Epoch::new(joined.epoch) else { return broken(&room.name, Fault::NoEpoch) };
+        over((self.on_event)(Event::Joined {
+            room: &room.name,
+            epoch,
+            head_seq: joined.head_seq,
+            oldest_seq: joined.oldest_seq,
+            members: joined.member_count,
+        }))
+    }
+
+    fn posted(&mut self, room_id: u64, posted: &v1::Posted, progress: &mut Progress) -> Step {
+        let index = self.room(room_id)?;
+        let room = &mut self.rooms.list[index];
+        let Ok(id) = <[u8; 16]>::try_from(posted.message_id.as_slice()) else {
+            return fault("it acknowledged a message without an id");
+        };
+        let (id, seq) = (MessageId::from_bytes(id), posted.message_seq);
+        if !self.shared.lock().outbox.acknowledge(index, &id) {
+            return Step::Continue(());
+        }
+        progress.any = true;
+        if room.place.last().is_none_or(|last| seq > last) {
+            // Nearly always the last.
+            let at = room.announced.partition_point(|&announced| announced < seq);
+            room.announced.insert(at, seq);
+        }
+        over((self.on_event)(Event::Stored { room: &room.name, id, seq }))
+    }
+
+    fn rejected(&mut self, rejected: &v1::Rejected, progress: &mut Progress) -> Step {
+        let pause = Duration::from_millis(rejected.retry_after_ms.into()).min(PAUSE_MAX);
+        let retry_at = (!pause.is_zero()).then(|| Instant::now() + pause);
+        let reason = rejected.reason.as_str();
+        match &rejected.command {
+            Some(v1::rejected::Command::MessageId(id)) => {
+                let Ok(id) = <[u8; 16]>::try_from(id.as_slice()) else {
+                    return fault("it rejected a message without an id");
+                };
+                let rejection = {
+                    let mut state = self.shared.lock();
+                    if retry_at.is_some() {
+                        state.held_because = Some(reason.to_owned());
+                    }
+                    state.outbox.reject(&MessageId::from_bytes(id), retry_at)
+                };
+                match rejection {
+                    Rejection::Dropped(line) => {
+                        progress.any = true;
+                        over((self.on_event)(Event::Rejected { line, reason }))
+                    }
+                    Rejection::Held => {
+                        self.shared.look_again();
+                        over((self.on_event)(Event::Held { reason, pause }))
+                    }
+                    Rejection::Known => Step::Continue(()),
+                }
+            }
+            Some(v1::rejected::Command::Room(room)) => {
+                let Some((room, _)) = RoomName::new(room).ok().and_then(|name| self.rooms.by_name.get_key_value(&name))
+                else {
+                    return fault("it rejected a room that was not asked for");
+                };
+                if retry_at.is_some() {
+                    // The next connection asks again.
+                    self.reconnect_after = Some(pause);
+                    let reason = format!("can't join {room} yet: {reason}");
+                    return Step::Break(End::Broken(StreamError::Lost(reason)));
+                }
+                let (room, reason) = (room.clone(), reason.to_owned());
+                Step::Break(End::Over(Err(SessionError::Room { room, reason })))
+            }
+            _ => Step::Continue(()),
+        }
+    }
+
+    /// The room of that number.
+    fn room(&self, room_id: u64) -> ControlFlow<End, usize> {
+        // Most clients are in one room.
+        if let [room] = self.rooms.list.as_slice()
+            && room.id == Some(room_id)
+        {
+            return ControlFlow::Continue(0);
+        }
+        match self.rooms.by_id.get(&room_id) {
+            Some(&index) => ControlFlow::Continue(index),
+            None => {
+                let what = format!("it sent an event of room {room_id}, which was not joined");
+                ControlFlow::Break(End::Broken(StreamError::Fault(what)))
+            }
+        }
+    }
+
+    /// Tells the owner something between two connections.
+    fn tell_apart(&mut self, event: Event<'_>) -> ControlFlow<()> {
+        self.shared.begin_handling();
+        let flow = (self.on_event)(event);
+        self.shared.end_handling(false);
+        flow
+    }
+}
+
+impl Rooms {
+    /// The numbers of the rooms were those of a connection.
+    fn disconnect(&mut self) {
+        self.by_id.clear();
+        for room in &mut self.list {
+            room.id = None;
+        }
+    }
+}
+
+/// What the owner's answer to an event means.
+fn over(flow: ControlFlow<()>) -> Step {
+    match flow {
+        ControlFlow::Continue(()) => Step::Continue(()),
+        ControlFlow::Break(()) => Step::Break(End::Over(Ok(()))),
+    }
+}
+
+fn broken(room: &RoomName, fault: Fault) -> Step {
+    self::fault(&format!("in {room}, {fault}"))
+}
+
+/// The server broke its contract. The client resumes where it was, which is all that it can do.
+fn fault(what: &str) -> Step {
+    Step::Break(End::Broken(StreamError::Fault(what.to_owned())))
+}

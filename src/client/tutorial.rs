@@ -1,0 +1,11 @@
+//! The tutorial's contract: a stream of lines without acknowledgements, and a session that counts what it can't be sure
+//! of.
+
+mod stream;
+mod outbox;
+mod state;
+mod session;
+
+pub use outbox::doubt;
+pub use session::{Event, Inlet, Session, SessionError};
+pub use stream::{Incoming, Receiver, Sender};

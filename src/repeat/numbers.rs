@@ -1,0 +1,123 @@
+//! Which of the numbered messages came, from each sender. Pure logic.
+
+use std::collections::BTreeMap;
+
+/// What a receiver counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Different messages that came.
+    pub delivered: u64,
+    pub duplicated: u64,
+    /// Messages that came after a later one of the same sender.
+    pub out_of_order: u64,
+    /// Messages that came in another order than at others.
+    pub order_differs: u64,
+    /// The receiver's own messages, where it should not get them.
+    pub own: u64,
+    /// Messages with a number or sender that nobody has.
+    pub unknown: u64,
+}
+
+/// The numbers that a receiver has.
+#[derive(Debug)]
+pub struct Numbers {
+    messages: u32,
+    /// For each sender, the highest number that came.
+    highest: Vec<u32>,
+    /// For each sender, the numbers below the highest that did not come: first and last of each run of them.
+    missing: Vec<BTreeMap<u32, u32>>,
+}
+
+impl Counts {
+    /// Adds another receiver's counts.
+    pub fn add(&mut self, other: &Counts) {
+        self.delivered += other.delivered;
+        self.duplicated += other.duplicated;
+        self.out_of_order += other.out_of_order;
+        self.order_differs += other.order_differs;
+        self.own += other.own;
+        self.unknown += other.unknown;
+    }
+}
+
+impl Numbers {
+    /// For so many senders of so many messages each.
+    pub fn new(senders: u16, messages: u32) -> Self {
+        Self { messages, highest: vec![0; senders.into()], missing: vec![BTreeMap::new(); senders.into()] }
+    }
+
+    /// Whether there is such a message.
+    pub fn knows(&self, sender: u16, number: u32) -> bool {
+        usize::from(sender) < self.highest.len() && (1..=self.messages).contains(&number)
+    }
+
+    /// Takes a message that there is, and counts it. Returns whether it is new, and by how many messages the receiver got
+    /// further, those included that it must have missed.
+    pub fn take(&mut self, sender: u16, number: u32, counts: &mut Counts) -> (bool, u32) {
+        let highest = &mut self.highest[usize::from(sender)];
+        let missing = &mut self.missing[usize::from(sender)];
+        let further = number.saturating_sub(*highest);
+        if further > 0 {
+            if further > 1 {
+                missing.insert(*highest + 1, number - 1);
+            }
+            *highest = number;
+        } else if remove(missing, number) {
+            counts.out_of_order += 1;
+        } else {
+            counts.duplicated += 1;
+            return (false, 0);
+        }
+        counts.delivered += 1;
+        (true, further)
+    }
+
+    /// The numbers up to `sent` that did not come from a sender: first and last of each run of them.
+    pub fn absent(&self, sender: u16, sent: u32) -> impl Iterator<Item = (u32, u32)> + '_ {
+        let highest = self.highest[usize::from(sender)];
+        let runs = self.missing[usize::from(sender)].iter().map(|(&first, &last)| (first, last));
+        runs.chain((highest < sent).then_some((highest + 1, sent)))
+    }
+
+    pub fn senders(&self) -> u16 {
+        self.highest.len() as u16
+    }
+}
+
+/// Removes a number from the runs of missing ones. False says that it was not among them.
+fn remove(missing: &mut BTreeMap<u32, u32>, number: u32) -> bool {
+    let Some((&first, &last)) = missing.range(..=number).next_back() else { return false };
+    if last < number {
+        return false;
+    }
+    missing.remove(&first);
+    if first < number {
+        missing.insert(first, number - 1);
+    }
+    if number < last {
+        missing.insert(number + 1, last);
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn what_came_and_what_did_not_add_up(got in proptest::collection::vec(1..=20u32, 0..60), sent in 0..=20u32) {
+            let (mut numbers, mut counts) = (Numbers::new(1, 20), Counts::default());
+            for &number in &got {
+                numbers.take(0, number, &mut counts);
+            }
+            let absent: Vec<u32> = numbers.absent(0, sent).flat_map(|(first, last)| first..=last).collect();
+            let highest = got.iter().copied().max().unwrap_or(0);
+            let expected: Vec<u32> = (1..=highest.max(sent)).filter(|number| !got.contains(number)).collect();
+            prop_assert_eq!(absent, expected);
+            prop_assert_eq!(counts.delivered + counts.duplicated, got.len() as u64);
+        }
+    }
+}

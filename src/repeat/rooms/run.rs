@@ -1,0 +1,345 @@
+//! A run from its first connection to its report.
+//!
+//! The calling thread watches over it; each client has a session with its two threads, each sender a thread `post-<n>`
+//! too. Phases: join, which the contract confirms; send, while the watcher waits for everything to be everywhere; mark
+//! the end, so that whatever a server has stored twice before it still counts; finish and report.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, JoinHandle, Thread};
+use std::time::{Duration, Instant, SystemTime};
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use thiserror::Error;
+
+use super::client::{Listener, Received, Tally, send};
+use super::verify::{Acknowledged, Ledger, Verdict, Verifier, judge};
+use crate::client::{BYTES_MAX, Connector, From, Inlet, LINES_MAX, Session, SessionError, Settings};
+use crate::names::Kind;
+use crate::repeat::payload::{self, RunId};
+use crate::repeat::plan::Plan;
+use crate::repeat::progress::Progress;
+use crate::repeat::report::{Report, RoomsReport, latencies};
+use crate::repeat::window::Window;
+use crate::threads::spawn;
+
+/// How long the clients may take to join, and longer where an outage may be.
+const JOIN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How often the bar moves, and how exactly silence is measured.
+const TICK: Duration = Duration::from_millis(100);
+
+/// How many threads of the gRPC library serve all connections.
+const POLLERS_MAX: usize = 4;
+
+/// The number of the mark that ends a run; no message has it.
+pub const MARK: u32 = 0;
+
+/// Why a run could not take place.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum RunError {
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    #[error("no thread can be started ({0}): raise the limit of processes (ulimit -u), or use fewer --clients")]
+    Thread(#[from] io::Error),
+    #[error("{clients} clients did not join within {} s: see the server's log", .timeout.as_secs())]
+    NotJoined { clients: usize, timeout: Duration },
+}
+
+/// What all threads of a run share.
+pub struct Run {
+    pub plan: Plan,
+    pub id: RunId,
+    start: Instant,
+    /// The same by the clock, in milliseconds since 1970.
+    pub start_ms: u64,
+    sending_since: OnceLock<Instant>,
+    pub window: Window,
+    pub ledger: Ledger,
+    pub tallies: Vec<Tally>,
+    /// For each sender, the number of the last message handed over.
+    pub sent: Vec<AtomicU32>,
+    /// How many clients have not joined, not got all, and not seen the mark.
+    pub unjoined: AtomicUsize,
+    pub undone: AtomicUsize,
+    pub unmarked: AtomicUsize,
+    /// How many clients' sessions have ended.
+    pub gone: AtomicUsize,
+    over: AtomicBool,
+    watcher: Thread,
+}
+
+/// Runs the plan. Call it on the thread that shall watch over the run.
+pub fn run(plan: Plan, progress: &Progress) -> Result<Report, RunError> {
+    let run = Arc::new(Run::new(plan));
+    let mut pool = Pool::start(&run)?;
+    pool.join_room()?;
+    progress.start(run.expected() * run.plan.clients as u64);
+    pool.send()?;
+    let complete = run.watch(&run.undone, progress);
+    if complete && run.gone.load(Ordering::SeqCst) == 0 {
+        pool.mark_end(progress);
+    }
+    progress.stop();
+    Ok(pool.finish())
+}
+
+impl Run {
+    fn new(plan: Plan) -> Self {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let clients = plan.clients;
+        Self {
+            id: RunId(fastrand::u64(..)),
+            start: Instant::now(),
+            start_ms: now.as_millis() as u64,
+            sending_since: OnceLock::new(),
+            window: Window::new(clients, plan.in_flight.into()),
+            ledger: Ledger::default(),
+            tallies: (0..clients).map(|_| Tally::default()).collect(),
+            sent: (0..plan.senders).map(|_| AtomicU32::new(0)).collect(),
+            unjoined: AtomicUsize::new(clients),
+            undone: AtomicUsize::new(clients),
+            unmarked: AtomicUsize::new(clients),
+            gone: AtomicUsize::new(0),
+            over: AtomicBool::new(false),
+            watcher: thread::current(),
+            plan,
+        }
+    }
+
+    /// The sender that the client is, if it sends: the first clients do.
+    pub fn sender(&self, client: usize) -> Option<u16> {
+        u16::try_from(client).ok().filter(|&sender| sender < self.plan.senders)
+    }
+
+    /// How many messages each client gets if all goes well.
+    pub fn expected(&self) -> u64 {
+        u64::from(self.plan.senders) * u64::from(self.plan.messages)
+    }
+
+    pub fn now_ns(&self) -> u64 {
+        self.start.elapsed().as_nanos() as u64
+    }
+
+    /// When the senders were let go: when this was first asked.
+    pub fn sending_since(&self) -> Instant {
+        *self.sending_since.get_or_init(Instant::now)
+    }
+
+    pub fn is_over(&self) -> bool {
+        self.over.load(Ordering::SeqCst)
+    }
+
+    /// Notes that a client got somewhere, once.
+    pub fn note(&self, done: &AtomicBool, left: &AtomicUsize) {
+        if !done.load(Ordering::Relaxed)
+            && !done.swap(true, Ordering::SeqCst)
+            && left.fetch_sub(1, Ordering::SeqCst) == 1
+        {
+            self.watcher.unpark();
+        }
+    }
+
+    /// Waits until no client is left, or gone. False says that it gave up, because nothing more came though every client
+    /// had a connection; one that has none is its session's to give up.
+    fn watch(&self, left: &AtomicUsize, progress: &Progress) -> bool {
+        // With a rate, silence up to the next message is as it should be.
+        let interval = self.plan.rate.map_or(Duration::ZERO, |rate| Duration::from_secs(1) / rate);
+        let patience = self.plan.idle_timeout + interval;
+        let mut seen = (0, 0);
+        let mut changed_at = Instant::now();
+        while left.load(Ordering::SeqCst) > 0 {
+            let delivered = self.tallies.iter().map(|tally| tally.delivered.load(Ordering::Relaxed)).sum();
+            let sent: u64 = self.sent.iter().map(|sent| u64::from(sent.load(Ordering::Relaxed))).sum();
+            progress.set(delivered);
+            let down = self.tallies.iter().any(|tally| tally.down.load(Ordering::Relaxed));
+            if down || (delivered, sent) != seen {
+                seen = (delivered, sent);
+                changed_at = Instant::now();
+            } else if changed_at.elapsed() > patience {
+                log::error!("nothing came for {} s: giving up", patience.as_secs());
+                return false;
+            }
+            thread::park_timeout(TICK);
+        }
+        true
+    }
+}
+
+/// The threads and sessions of a run.
+struct Pool {
+    run: Arc<Run>,
+    sessions: Vec<Session>,
+    inlets: Vec<Inlet>,
+    results: Receiver<Received>,
+    sending: Vec<JoinHandle<()>>,
+}
+
+impl Pool {
+    fn start(run: &Arc<Run>) -> Result<Self, RunError> {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let connector = Connector::new(cores.min(POLLERS_MAX));
+        let (results, received) = unbounded();
+        let mut pool =
+            Self { run: Arc::clone(run), sessions: vec![], inlets: vec![], results: received, sending: vec![] };
+        for client in 0..run.plan.clients {
+            let session = connect(run, client, &connector, &results)?;
+            pool.inlets.push(session.inlet());
+            pool.sessions.push(session);
+        }
+        Ok(pool)
+    }
+
+    /// Waits until every client is in the room.
+    fn join_room(&mut self) -> Result<(), RunError> {
+        let timeout = JOIN_TIMEOUT.max(self.run.plan.reconnect_timeout);
+        let deadline = Instant::now() + timeout;
+        while self.run.unjoined.load(Ordering::SeqCst) > 0 {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(RunError::NotJoined { clients: self.run.unjoined.load(Ordering::SeqCst), timeout });
+            }
+            thread::park_timeout(left);
+        }
+        if self.run.gone.load(Ordering::SeqCst) == 0 {
+            return Ok(());
+        }
+        // One has failed: what it says is why there is no run. The others have nothing to say.
+        self.inlets.iter().for_each(Inlet::stop);
+        for session in self.sessions.drain(..) {
+            session.wait()?;
+        }
+        Err(RunError::Session(SessionError::Ended))
+    }
+
+    fn send(&mut self) -> Result<(), RunError> {
+        self.run.sending_since();
+        for index in 0..self.run.plan.senders {
+            let (run, inlet) = (Arc::clone(&self.run), self.inlets[usize::from(index)].clone());
+            let name = format!("post-{}", u32::from(index) + 1);
+            self.sending.push(spawn(&name, move || send(&run, index, &inlet))?);
+        }
+        Ok(())
+    }
+
+    /// Has everybody get one message more. Who gets it has got all that stands before it in the room.
+    fn mark_end(&mut self, progress: &Progress) {
+        let run = &self.run;
+        let mark = run.payload(payload::Kind::Probe, 0, MARK);
+        if self.inlets[0].post_as(&run.plan.room, run.message_id(MARK), mark, Kind::Text).is_ok() {
+            run.watch(&run.unmarked, progress);
+        }
+    }
+
+    /// Ends the send threads.
+    fn end_sending(&mut self) {
+        self.run.over.store(true, Ordering::SeqCst);
+        self.run.window.close();
+        for thread in &self.sending {
+            thread.thread().unpark();
+        }
+    }
+
+    /// Ends all sessions, and adds up.
+    fn finish(mut self) -> Report {
+        self.end_sending();
+        let marked = self.run.unmarked.load(Ordering::SeqCst) == 0;
+        for inlet in &self.inlets {
+            // After a run that gave up there is nothing to wait for, and a thread may wait for room to post.
+            if marked { inlet.finish() } else { inlet.stop() }
+        }
+        let mut failed = 0;
+        for (client, session) in self.sessions.drain(..).enumerate() {
+            if let Err(failure) = session.wait() {
+                failed += 1;
+                log::error!("client {} failed: {failure}", client + 1);
+            }
+        }
+        for thread in self.sending.drain(..) {
+            let _ = thread.join();
+        }
+        report(&self.run, failed, self.results.try_iter().collect())
+    }
+}
+
+impl Drop for Pool {
+    /// Ends and joins what an error left behind.
+    fn drop(&mut self) {
+        self.end_sending();
+        self.inlets.iter().for_each(Inlet::stop);
+        for thread in self.sending.drain(..) {
+            let _ = thread.join();
+        }
+        // Dropped sessions end and join their threads.
+        self.sessions.clear();
+    }
+}
+
+/// Starts a client's session. The first must find its server at once; the others know that there is one, which may be on
+/// its way back.
+fn connect(
+    run: &Arc<Run>,
+    client: usize,
+    connector: &Connector,
+    results: &Sender<Received>,
+) -> Result<Session, RunError> {
+    let Plan { server, room, names, reconnect_timeout, in_flight, body_bytes, .. } = &run.plan;
+    let lines_max = (*in_flight as usize).max(LINES_MAX);
+    let settings = Settings {
+        connect_within: if client > 0 { *reconnect_timeout } else { Duration::ZERO },
+        outage_max: Some(*reconnect_timeout),
+        finish_timeout: run.plan.idle_timeout,
+        lines_max,
+        bytes_max: BYTES_MAX.max(lines_max.saturating_mul(*body_bytes)),
+        ..Settings::new(names[client].clone(), room.clone(), From::Head)
+    };
+    let mut listener = Listener::new(Arc::clone(run), client, results.clone());
+    match Session::start(connector.clone(), server.clone(), settings, move |event| listener.handle(event)) {
+        Err(SessionError::Thread(e)) => Err(RunError::Thread(e)),
+        outcome => Ok(outcome?),
+    }
+}
+
+/// Adds up what the clients received.
+fn report(run: &Run, failed: usize, mut received: Vec<Received>) -> Report {
+    received.sort_by_key(|received| received.client);
+    let last_ns = run.tallies.iter().map(|tally| tally.last_ns.load(Ordering::SeqCst)).max().unwrap_or(0);
+    let last = run.start + Duration::from_nanos(last_ns);
+    let mut all = latencies();
+    let (mut foreign, mut rooms) = (0, RoomsReport::default());
+    let (mut verifiers, mut acknowledged): (Vec<Verifier>, Vec<Acknowledged>) = (vec![], vec![]);
+    // One whose thread has panicked left nothing behind, and has got nothing as far as anybody knows.
+    let missing = run.plan.clients - received.len();
+    for client in received {
+        // Invariant: all histograms have the same bounds.
+        all.add(&client.latencies).expect("histograms of equal bounds add up");
+        foreign += client.foreign;
+        rooms.reconnects += client.reconnects;
+        rooms.faults += client.faults;
+        rooms.rejected += client.rejected;
+        verifiers.push(client.verifier);
+        if client.client < usize::from(run.plan.senders) {
+            acknowledged.resize_with(client.client, || Acknowledged::new(run.plan.messages));
+            acknowledged.push(client.acknowledged);
+        }
+    }
+    acknowledged.resize_with(run.plan.senders.into(), || Acknowledged::new(run.plan.messages));
+    let Verdict { counts, room, acknowledged, lost, acknowledged_lost } = judge(&verifiers, &acknowledged);
+    Report {
+        clients: run.plan.clients,
+        observer: false,
+        senders: run.plan.senders.into(),
+        body_bytes: run.plan.body_bytes,
+        planned: run.expected(),
+        sent: run.sent.iter().map(|sent| u64::from(sent.load(Ordering::SeqCst))).sum(),
+        counts,
+        lost,
+        foreign,
+        failed: failed + missing,
+        took: last.saturating_duration_since(run.sending_since()),
+        latencies: all,
+        rooms: Some(RoomsReport { acknowledged, acknowledged_lost, room, ..rooms }),
+    }
+}

@@ -1,0 +1,7 @@
+//! A run over the tutorial's contract, which neither acknowledges nor resumes: a client that loses its connection fails.
+
+mod verify;
+mod client;
+mod run;
+
+pub use run::{RunError, run};

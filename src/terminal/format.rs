@@ -1,0 +1,192 @@
+//! How messages look: as lines for people, escaped for terminals, and as JSON for programs.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use crate::client::{Gap, GapReason};
+use crate::escape::{acts, escape, escape_name};
+use crate::names::{Kind, MessageId, RoomName};
+
+/// A message as one line of JSON. The order of the fields is that of the line.
+#[derive(Serialize)]
+pub struct JsonMessage<'a> {
+    room: &'a str,
+    seq: u64,
+    time_ms: u64,
+    /// 32 hexadecimal digits.
+    message_id: String,
+    sender: &'a str,
+    body: &'a str,
+    /// `text` or `action`.
+    kind: &'static str,
+}
+
+/// A room as one line of JSON.
+#[derive(Serialize)]
+pub struct JsonRoom<'a> {
+    pub room: &'a str,
+    pub head_seq: u64,
+    pub oldest_seq: u64,
+    pub members: u32,
+}
+
+/// Somebody in a room as one line of JSON.
+#[derive(Serialize)]
+pub struct JsonMember<'a> {
+    pub room: &'a str,
+    pub client_id: u64,
+    pub name: &'a str,
+}
+
+impl<'a> JsonMessage<'a> {
+    pub fn new(
+        room: &'a RoomName,
+        (seq, time_ms): (u64, u64),
+        id: &MessageId,
+        sender: &'a str,
+        body: &'a str,
+        kind: Kind,
+    ) -> Self {
+        let mut message_id = String::with_capacity(32);
+        for byte in id.as_bytes() {
+            // Writing into a string can't fail.
+            let _ = write!(message_id, "{byte:02x}");
+        }
+        let kind = match kind {
+            Kind::Text => "text",
+            Kind::Action => "action",
+        };
+        Self { room: room.as_str(), seq, time_ms, message_id, sender, body, kind }
+    }
+}
+
+/// The value as one line. JSON escapes what is below the space; what else acts on a terminal is escaped here as JSON
+/// itself would, so that a program reads the same text.
+pub fn json(value: &impl Serialize) -> String {
+    // Invariant: what is written here has string keys, and nothing that can fail.
+    let line = serde_json::to_string(value).expect("plain values are JSON");
+    if !line.chars().any(acts) {
+        return line;
+    }
+    let mut escaped = String::with_capacity(line.len() + 16);
+    for c in line.chars() {
+        if acts(c) {
+            // Outside of strings JSON is all printable, so this stands in a string.
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(escaped, "\\u{unit:04x}");
+            }
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped
+}
+
+/// A message as people read it: `ann: hello`, or `*ann* waves`.
+///
+/// Nobody can say anything that looks like somebody else's line, or like a notice: the first colon with a blank ends the
+/// name of one who says something; a line that begins with a star and no blank tells what somebody does, and the second
+/// star ends the name.
+pub fn line(sender: &str, body: &str, kind: Kind) -> String {
+    match kind {
+        Kind::Text => format!("{}: {}", escape_name(sender), escape(body)),
+        Kind::Action => {
+            let name = escape_name(sender);
+            let name = if name.contains('*') { Cow::Owned(name.replace('*', "\\u{2a}")) } else { name };
+            format!("*{name}* {}", escape(body))
+        }
+    }
+}
+
+/// What a gap means to a reader.
+pub fn gap(gap: &Gap) -> String {
+    let Gap { from_seq, to_seq, reason } = *gap;
+    let range = match to_seq.checked_sub(from_seq) {
+        None => return "the server lost messages that you had not seen".to_owned(),
+        Some(0) => format!("message {from_seq}"),
+        Some(_) => format!("messages {from_seq} to {to_seq}"),
+    };
+    match reason {
+        GapReason::Retention => format!("missing here: {range}, which the server does not keep any more"),
+        GapReason::EpochChanged => format!("the server lost {range}, which you may have seen: others take their place"),
+    }
+}
+
+/// What is said, and how, where `/me waves` is something done.
+pub fn spoken(text: &str) -> (&str, Kind) {
+    match text.strip_prefix("/me").map(|rest| (rest, rest.trim_start())) {
+        Some((rest, deed)) if rest.starts_with(char::is_whitespace) && !deed.is_empty() => (deed, Kind::Action),
+        _ => (text, Kind::Text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn message<'a>(room: &'a RoomName, sender: &'a str, body: &'a str) -> JsonMessage<'a> {
+        JsonMessage::new(room, (7, 1_700_000_000_000), &MessageId::from_bytes([0xab; 16]), sender, body, Kind::Action)
+    }
+
+    #[test]
+    fn a_line_of_json_has_all_there_is() {
+        let room = RoomName::lobby();
+        let expected = concat!(
+            r#"{"room":"lobby","seq":7,"time_ms":1700000000000,"message_id":"abababababababababababababababab","#,
+            r#""sender":"ann","body":"\"hi\"\u001b[2J\u009b\u202e\n","kind":"action"}"#
+        );
+        assert_eq!(json(&message(&room, "ann", "\"hi\"\u{1b}[2J\u{9b}\u{202e}\n")), expected);
+    }
+
+    #[test]
+    fn deeds_are_told_from_words_and_from_notices() {
+        assert_eq!(line("ann", "hello", Kind::Text), "ann: hello");
+        assert_eq!(line("ann", "waves", Kind::Action), "*ann* waves");
+        assert_eq!(line("ann* x", "bob: no", Kind::Action), "*ann\\u{2a} x* bob: no");
+        assert_eq!(line(" disconnected", "x", Kind::Action), "*\\u{20}disconnected* x");
+    }
+
+    #[test]
+    fn only_me_with_a_deed_is_one() {
+        for (text, expected) in [
+            ("/me waves", ("waves", Kind::Action)),
+            ("/me  waves ", ("waves ", Kind::Action)),
+            ("/me", ("/me", Kind::Text)),
+            ("/me ", ("/me ", Kind::Text)),
+            ("/mean", ("/mean", Kind::Text)),
+            ("me waves", ("me waves", Kind::Text)),
+        ] {
+            assert_eq!(spoken(text), expected);
+        }
+    }
+
+    #[test]
+    fn a_gap_names_what_is_missing() {
+        let told = |from_seq, to_seq, reason| gap(&Gap { from_seq, to_seq, reason });
+        assert!(told(3, 3, GapReason::Retention).contains("message 3,"));
+        assert!(told(3, 9, GapReason::EpochChanged).contains("lost messages 3 to 9,"));
+        assert!(told(3, 2, GapReason::EpochChanged).contains("had not seen"));
+    }
+
+    proptest! {
+        #[test]
+        fn json_reads_back_and_acts_on_nothing(sender in any::<String>(), body in any::<String>()) {
+            let room = RoomName::lobby();
+            let line = json(&message(&room, &sender, &body));
+            prop_assert!(!line.chars().any(acts));
+            let read: serde_json::Value = serde_json::from_str(&line).unwrap();
+            prop_assert_eq!((read["sender"].as_str(), read["body"].as_str()), (Some(&*sender), Some(&*body)));
+        }
+
+        #[test]
+        fn the_second_star_ends_the_name(name in "[a:* >\u{200d}\u{7}]{1,12}", body in any::<String>()) {
+            let shown = line(&name, &body, Kind::Action);
+            prop_assert_eq!(shown.split("* ").next().unwrap().matches('*').count(), 1);
+            prop_assert!(!shown.starts_with("* "));
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! `hubbub history`, `rooms` and `members`: what there is, page by page.
+
+use super::TerminalError;
+use super::format::{JsonMember, JsonMessage, JsonRoom, json, line};
+use super::options::{HistoryOptions, ListOptions, MembersOptions};
+use super::output::{Output, unless_closed};
+use super::screen::Screen;
+use crate::address::Address;
+use crate::client::{CALL_TIMEOUT, Caller, Connector, PagePlace, lines};
+use crate::escape::{escape, escape_name};
+
+/// The most messages that are asked for at once.
+const PAGE_MAX: u64 = 1000;
+
+/// Why a listing ended early.
+enum Stop {
+    Output(std::io::Error),
+    Error(TerminalError),
+}
+
+/// Messages of a room are numbered without a gap, so the last so many before a place are those that follow another one:
+/// every range is read forwards, and printed as it comes.
+pub fn history(address: Address, options: &HistoryOptions) -> Result<(), TerminalError> {
+    let HistoryOptions { room, after, before, limit, json: as_json } = options;
+    let mut caller = connect(address)?;
+    let mut output = Output::new(*as_json);
+    outcome((|| {
+        let head = caller.messages(room, PagePlace::Newest, 1)?;
+        let end = before.unwrap_or(u64::MAX).min(head.head_seq.saturating_add(1));
+        let start = after.unwrap_or_else(|| end.saturating_sub(limit.saturating_add(1)));
+        // What was asked for by its number and is gone is missed by somebody.
+        if after.is_some() && start.saturating_add(1) < head.oldest_seq {
+            let gone = head.oldest_seq - 1 - start;
+            let told = format!("{} before message {} not kept any more", lines(gone), head.oldest_seq);
+            Screen::default().notice(&told);
+        }
+        let (mut last, mut left) = (start, *limit);
+        while left > 0 && last.saturating_add(1) < end {
+            let size = left.min(PAGE_MAX).min(end - 1 - last);
+            let page = caller.messages(room, PagePlace::After(last), size as u32)?;
+            if page.messages.is_empty() {
+                break;
+            }
+            for message in page.messages {
+                if message.seq <= last || message.seq >= end || left == 0 {
+                    // Nothing that was asked for; a server that repeats itself ends the listing.
+                    return output.flush().map_err(Stop::Output);
+                }
+                let shown = match as_json {
+                    true => json(&JsonMessage::new(
+                        room,
+                        (message.seq, message.time_ms),
+                        &message.id,
+                        &message.sender,
+                        &message.body,
+                        message.kind,
+                    )),
+                    false => line(&message.sender, &message.body, message.kind),
+                };
+                output.line(&shown)?;
+                (last, left) = (message.seq, left - 1);
+            }
+        }
+        output.flush().map_err(Stop::Output)
+    })())
+}
+
+pub fn rooms(address: Address, options: &ListOptions) -> Result<(), TerminalError> {
+    let mut caller = connect(address)?;
+    let mut output = Output::new(options.json);
+    let mut token = String::new();
+    outcome((|| {
+        loop {
+            let (rooms, next) = caller.rooms(&token)?;
+            for room in rooms {
+                output.line(&match options.json {
+                    true => json(&JsonRoom {
+                        room: &room.name,
+                        head_seq: room.head_seq,
+                        oldest_seq: room.oldest_seq,
+                        members: room.members,
+                    }),
+                    false => {
+                        let kept = room.head_seq.saturating_add(1).saturating_sub(room.oldest_seq);
+                        let (messages, members) = (count(kept, "message"), count(room.members.into(), "member"));
+                        format!("{}: {messages}, {members}", escape(&room.name))
+                    }
+                })?;
+            }
+            if next.is_empty() || next == token {
+                return output.flush().map_err(Stop::Output);
+            }
+            token = next;
+        }
+    })())
+}
+
+pub fn members(address: Address, options: &MembersOptions) -> Result<(), TerminalError> {
+    let mut caller = connect(address)?;
+    let mut output = Output::new(options.json);
+    let mut token = String::new();
+    outcome((|| {
+        loop {
+            let (members, next) = caller.members(&options.room, &token)?;
+            for member in members {
+                output.line(&match options.json {
+                    true => json(&JsonMember {
+                        room: options.room.as_str(),
+                        client_id: member.client_id,
+                        name: &member.name,
+                    }),
+                    false => escape_name(&member.name).into_owned(),
+                })?;
+            }
+            if next.is_empty() || next == token {
+                return output.flush().map_err(Stop::Output);
+            }
+            token = next;
+        }
+    })())
+}
+
+fn connect(address: Address) -> Result<Caller, TerminalError> {
+    Ok(Caller::connect(Connector::new(1), address, CALL_TIMEOUT)?)
+}
+
+/// So many of something, in words.
+fn count(n: u64, what: &str) -> String {
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+}
+
+fn outcome(outcome: Result<(), Stop>) -> Result<(), TerminalError> {
+    match outcome {
+        Ok(()) => Ok(()),
+        Err(Stop::Output(e)) => unless_closed(Err(e)).map_err(TerminalError::Output),
+        Err(Stop::Error(e)) => Err(e),
+    }
+}
+
+impl From<std::io::Error> for Stop {
+    fn from(error: std::io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+impl From<crate::client::CallError> for Stop {
+    fn from(error: crate::client::CallError) -> Self {
+        Self::Error(error.into())
+    }
+}

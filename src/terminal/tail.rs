@@ -1,0 +1,83 @@
+//! `hubbub tail`: follows a room as `tail -f` follows a file.
+
+use std::io;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::TerminalError;
+use super::chat::notice;
+use super::format::{JsonMessage, json, line};
+use super::options::TailOptions;
+use super::output::{Output, unless_closed};
+use super::screen::Screen;
+use crate::address::Address;
+use crate::client::{Connector, Event, From, Inlet, Message, Session, Settings};
+use crate::names::UserName;
+use crate::threads::spawn;
+
+/// Follows until the output closes or the session fails.
+pub fn tail(address: Address, name: UserName, options: &TailOptions) -> Result<(), TerminalError> {
+    let from = match options.from {
+        Some(seq) => From::After { seq: seq.saturating_sub(1), epoch: None },
+        None => From::Last(options.last),
+    };
+    let first = options.from.unwrap_or(0);
+    let screen = Screen::default();
+    let failure = Arc::new(Mutex::new(Ok(())));
+    let failed = Arc::clone(&failure);
+    let mut output = Output::new(options.json);
+    let as_json = options.json;
+    let settings = Settings::new(name, options.room.clone(), from);
+    let session = Session::start(Connector::new(1), address, settings, move |event| {
+        let outcome = match &event {
+            // A message that is not there yet is waited for.
+            Event::Message(message) if message.seq < first => Ok(()),
+            Event::Message(message) => output.line(&shown(message, as_json)),
+            Event::Pause => output.flush(),
+            _ => {
+                notice(&screen, &event);
+                Ok(())
+            }
+        };
+        match outcome {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(e) => {
+                *failed.lock() = Err(e);
+                ControlFlow::Break(())
+            }
+        }
+    })?;
+    let inlet = session.inlet();
+    // It ends with the process: nothing else can end its waiting.
+    spawn("output", move || stop_when_closed(&inlet)).map_err(TerminalError::Thread)?;
+    session.wait()?;
+    let outcome = std::mem::replace(&mut *failure.lock(), Ok(()));
+    unless_closed(outcome).map_err(TerminalError::Output)
+}
+
+fn shown(message: &Message<'_>, as_json: bool) -> String {
+    let Message { room, seq, time_ms, id, sender, body, kind, .. } = *message;
+    match as_json {
+        true => json(&JsonMessage::new(room, (seq, time_ms), &id, sender, body, kind)),
+        false => line(sender, body, kind),
+    }
+}
+
+/// Ends the session when nobody reads the output any more, though nothing is written that could fail: a room may be
+/// silent for days.
+fn stop_when_closed(inlet: &Inlet) {
+    let mut poll = libc::pollfd { fd: libc::STDOUT_FILENO, events: 0, revents: 0 };
+    loop {
+        // SAFETY: the pointer is to one pollfd, which outlives the call.
+        let count = unsafe { libc::poll(&raw mut poll, 1, -1) };
+        if count < 0 && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted {
+            continue;
+        }
+        if count > 0 && poll.revents & (libc::POLLERR | libc::POLLHUP) != 0 {
+            inlet.stop();
+        }
+        return;
+    }
+}

@@ -1,0 +1,181 @@
+//! The repeat client over `hubbub.v1`: it verifies through breaks, and finds each fault of a server.
+
+use super::{assert_holds, run_command, v1_command};
+use crate::support::chatter::{Chatter, environment};
+use crate::support::{start, target, wait_for};
+use crate::terminal::Refuser;
+use crate::terminal::model::{Delivery, Model, Verdict};
+
+/// Runs it with these arguments, on this server; and returns its exit code, output, and errors.
+fn run(model: &Model, arguments: &str) -> (Option<i32>, String, String) {
+    run_command(v1_command(&["--server", &model.target, "--json", "--quiet"]), arguments)
+}
+
+#[test]
+fn a_good_server_loses_duplicates_and_reorders_nothing() {
+    let model = Model::start();
+    model.say("load", "bob", "before");
+    let (code, json, errors) = run(&model, "--clients 10 --senders 4 --messages 200 --room load");
+    assert_eq!((code, errors.as_str()), (Some(0), ""), "{json}");
+    assert_holds(&json, &[r#""sent":800,"acknowledged":800,"acknowledged_lost":0,"reconnects":0,"#]);
+    assert_holds(&json, &[r#""holes":0,"gaps":0,"faults":0,"rejected":0,"#, r#""faultless":true"#]);
+    // A sender gets its own too.
+    assert_holds(&json, &[r#""delivered":8000,"lost":0,"duplicated":0,"out_of_order":0,"order_differs":0,"#]);
+    // What was there before, the messages, and the mark at the end.
+    assert_eq!(model.bodies("load").len(), 802);
+}
+
+#[test]
+fn one_client_alone_is_a_run_too() {
+    let model = Model::start();
+    let (code, json, errors) = run(&model, "--clients 1 --messages 20 --in-flight 1 --rate 1000");
+    assert_eq!((code, errors.as_str()), (Some(0), ""), "{json}");
+    assert_holds(&json, &[r#""acknowledged":20,"#, r#""delivered":20,"lost":0,"#]);
+}
+
+#[test]
+fn breaks_are_counted_and_cost_nothing() {
+    let model = Model::start();
+    let mut posts = 0;
+    model.world().judge = Box::new(move |_| {
+        posts += 1;
+        match posts % 400 {
+            150 => Verdict::StoreAndBreak,
+            350 => Verdict::Break,
+            _ => Verdict::Store,
+        }
+    });
+    let (code, json, errors) = run(&model, "--clients 6 --senders 3 --messages 300");
+    assert_eq!((code, errors.as_str()), (Some(0), ""), "{json}");
+    assert_holds(
+        &json,
+        &[r#""acknowledged":900,"acknowledged_lost":0,"#, r#""delivered":5400,"lost":0,"duplicated":0,"#],
+    );
+    assert_holds(&json, &[r#""faults":0,"#, r#""faultless":true"#]);
+    assert!(!json.contains(r#""reconnects":0,"#), "{json}");
+}
+
+#[test]
+fn a_delivery_against_the_contract_is_found_though_the_client_repairs_it() {
+    for wrong in [Delivery::Never, Delivery::Twice, Delivery::Late] {
+        let model = Model::start();
+        let mut once = Some(wrong);
+        model.world().deliver = Box::new(move |_, event| match event.seq {
+            50 => once.take().unwrap_or(Delivery::Once),
+            _ => Delivery::Once,
+        });
+        let (code, json, errors) = run(&model, "--clients 3 --messages 100");
+        assert_eq!(code, Some(1), "{wrong:?}: {json}");
+        assert_holds(&json, &[r#""lost":0,"duplicated":0,"#, r#""faults":1,"#, r#""faultless":false"#]);
+        assert!(errors.contains("the server broke its contract: in lobby, message "), "{errors}");
+    }
+}
+
+#[test]
+fn a_message_that_never_comes_is_lost() {
+    let model = Model::start();
+    // The last of them, so that no seq after it shows the hole.
+    model.world().deliver = Box::new(|stream, event| match (stream, event.seq) {
+        (3, 100..) => Delivery::Never,
+        _ => Delivery::Once,
+    });
+    let (code, json, errors) = run(&model, "--clients 3 --messages 100 --idle-timeout 1");
+    assert_eq!(code, Some(1), "{json}");
+    assert_holds(&json, &[r#""acknowledged":100,"acknowledged_lost":1,"#, r#""delivered":299,"lost":1,"#]);
+    assert!(errors.contains("nothing came for 1 s: giving up"), "{errors}");
+}
+
+#[test]
+fn a_server_that_forgets_what_it_acknowledged_is_found() {
+    let model = Model::start();
+    let target = model.target.clone();
+    let running = std::thread::spawn(move || {
+        let command = v1_command(&["--server", &target, "--json", "--quiet"]);
+        run_command(command, "--clients 3 --messages 300 --rate 300 --idle-timeout 1")
+    });
+    wait_for("some messages", || model.bodies("lobby").len() >= 60);
+    model.lose_history("lobby", 50);
+    let (code, json, _) = running.join().expect("it runs");
+    assert_eq!(code, Some(1), "{json}");
+    assert_holds(&json, &[r#""faultless":false"#]);
+    // Everybody had seen what was lost, and was told so.
+    assert!(!json.contains(r#""gaps":0,"#), "{json}");
+}
+
+#[test]
+fn a_message_that_is_stored_twice_is_found_to_the_last() {
+    for number in ["#0000000010 ", "#0000000100 "] {
+        let model = Model::start();
+        let mut seen = None;
+        // It forgets that it has the message already, and so stores the repeat.
+        model.world().judge = Box::new(move |post| {
+            if post.body.starts_with(number) && seen.is_none() {
+                seen = Some(());
+                return Verdict::StoreTwice;
+            }
+            Verdict::Store
+        });
+        let (code, json, _) = run(&model, "--clients 3 --messages 100");
+        assert_eq!(code, Some(1), "{json}");
+        assert_holds(&json, &[r#""lost":0,"duplicated":3,"#, r#""holes":0,"#, r#""faultless":false"#]);
+    }
+}
+
+#[test]
+fn a_refused_message_is_a_fault_and_holds_up_nobody() {
+    let model = Model::start();
+    model.world().judge = Box::new(|post| match post.body.starts_with("#0000000007 ") {
+        true => Verdict::Reject { reason: "not that", retry_after_ms: 0 },
+        false => Verdict::Store,
+    });
+    let (code, json, errors) = run(&model, "--clients 2 --messages 100 --in-flight 2 --idle-timeout 1");
+    assert_eq!(code, Some(1), "{json}");
+    assert_holds(&json, &[r#""acknowledged":99,"#, r#""rejected":1,"#, r#""lost":0,"#]);
+    assert!(errors.contains("not that"), "{errors}");
+}
+
+#[test]
+fn an_outage_that_lasts_ends_the_run() {
+    let model = Model::start();
+    let target = model.target.clone();
+    let running = std::thread::spawn(move || {
+        let command = v1_command(&["--server", &target, "--json", "--quiet"]);
+        run_command(command, "--clients 3 --messages 100000 --rate 500 --reconnect-timeout 1")
+    });
+    wait_for("some messages", || model.bodies("lobby").len() >= 50);
+    drop(model);
+    let (code, json, errors) = running.join().expect("it runs");
+    assert_eq!(code, Some(1), "{json}");
+    assert_holds(&json, &[r#""failed":3,"#, r#""faultless":false"#]);
+    assert!(errors.contains("client 2 failed: no connection for 1 s ("), "{errors}");
+}
+
+#[test]
+fn a_server_that_knows_only_the_tutorials_contract_is_told() {
+    let refuser = Refuser::start(grpcio::RpcStatus::new(grpcio::RpcStatusCode::OK));
+    let (code, output, errors) = run_command(v1_command(&["--server", &refuser.target]), "--messages 1 --clients 5");
+    assert_eq!((code, output.as_str()), (Some(1), ""), "{errors}");
+    assert!(errors.contains("use --contract tutorial"), "{errors}");
+    let arguments = "--messages 1 --contract tutorial --room tea";
+    let (code, _, errors) = run_command(v1_command(&["--server", &refuser.target]), arguments);
+    assert!(code == Some(2) && errors.contains("no room but lobby"), "{errors}");
+}
+
+#[test]
+fn a_server_is_verified_while_others_talk_in_the_room() {
+    let server = start();
+    let mut bob = Chatter::join(&environment(), &target(&server), "bob");
+    let target = target(&server);
+    let running = std::thread::spawn(move || {
+        let command = v1_command(&["--server", &target, "--json", "--quiet"]);
+        run_command(command, "--clients 20 --senders 5 --messages 200 --rate 2000")
+    });
+    // A client of the tutorial's contract is in the same room.
+    while !bob.hear().contains("#0000000200") {
+        bob.say("not a number");
+    }
+    let (code, json, errors) = running.join().expect("it runs");
+    assert_eq!((code, errors.as_str()), (Some(0), ""), "{json}");
+    assert_holds(&json, &[r#""acknowledged":1000,"acknowledged_lost":0,"#, r#""delivered":20000,"lost":0,"#]);
+    assert!(!json.contains(r#""foreign":0,"#), "{json}");
+}
