@@ -1,0 +1,132 @@
+//! The server is killed, again and again, in the midst of its work, and comes back on its data folder: nothing that was
+//! acknowledged is lost, nothing is there twice, and everybody sees the same.
+
+use std::env;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use super::support::crowd::Crowd;
+use super::support::process::{ServerProcess, command, lasting_address};
+use super::support::repeat::{Repeat, Watch};
+use super::support::{DEADLINE, seed, wait_for};
+
+/// How many messages there are for a kill, where the repeat client sends them, and how many it sends a second.
+const MESSAGES_PER_KILL: u64 = 1000;
+const RATE: u64 = 5000;
+
+/// How long the server lives at most, from when all clients of a crowd have come back to its kill.
+const LIFE_MAX: Duration = Duration::from_millis(400);
+
+/// How long it takes at most from its start to its kill where it is killed before it listens: more than a start takes.
+const START_MAX: Duration = Duration::from_millis(60);
+
+/// A server that is killed and comes back.
+struct Phoenix {
+    address: String,
+    folder: TempDir,
+    random: fastrand::Rng,
+    running: Option<ServerProcess>,
+    hits: Hits,
+}
+
+/// What the kills have hit.
+#[derive(Debug, Default)]
+struct Hits {
+    kills: usize,
+    /// The server was starting.
+    starting: usize,
+    /// The log writer was writing, or waited for the disk.
+    writing: usize,
+}
+
+impl Phoenix {
+    fn start() -> Self {
+        let (address, folder) = (lasting_address(), tempfile::tempdir().expect("a folder can be made"));
+        let random = fastrand::Rng::with_seed(seed());
+        let mut phoenix = Self { address, folder, random, running: None, hits: Hits::default() };
+        phoenix.running = Some(ServerProcess::listening(phoenix.command()));
+        phoenix
+    }
+
+    fn command(&self) -> Command {
+        let mut command = command();
+        command.args(["--listen", &self.address, "--data"]).arg(self.folder.path());
+        command
+    }
+
+    /// Kills the server, and starts it again.
+    ///
+    /// Most kills wait for the moment that is the worst, which comes soon while messages are posted; unless `is_over`
+    /// says that there will be none.
+    fn crash(&mut self, mut is_over: impl FnMut() -> bool) {
+        let running = self.running.take().expect("it was started");
+        if self.random.u8(..6) > 0 {
+            let deadline = Instant::now() + DEADLINE;
+            while !running.is_writing() && !is_over() {
+                assert!(Instant::now() < deadline, "the log writer writes nothing");
+            }
+        }
+        self.hits.kills += 1;
+        self.hits.writing += usize::from(running.is_writing());
+        running.crash();
+        if self.random.u8(..4) == 0 {
+            self.hits.starting += 1;
+            let starting = ServerProcess::spawn(self.command());
+            thread::park_timeout(START_MAX.mul_f64(self.random.f64()));
+            starting.crash();
+        }
+        self.running = Some(ServerProcess::listening(self.command()));
+    }
+}
+
+/// `make crash-test` sets how many kills are enough.
+fn kills() -> usize {
+    env::var("HUBBUB_CRASH_KILLS").map_or(50, |kills| kills.parse().expect("HUBBUB_CRASH_KILLS is a number"))
+}
+
+#[test]
+fn the_repeat_client_finds_no_fault_in_a_server_that_is_killed() {
+    let mut server = Phoenix::start();
+    let mut repeat = Repeat::start(&server.address, MESSAGES_PER_KILL * kills() as u64, RATE);
+    // The kills come at random places of the room, in its first nine tenths, so that there is something to kill.
+    let last = repeat.total() * 9 / 10;
+    let mut places: Vec<u64> = (0..kills()).map(|_| server.random.u64(..last)).collect();
+    places.sort_unstable();
+    for place in places {
+        let watch = Watch::start(&server.address);
+        let mut ended = false;
+        wait_for(&format!("message {place}"), || {
+            ended = repeat.has_ended();
+            ended || watch.head().is_some_and(|head| head >= place)
+        });
+        if ended {
+            break;
+        }
+        server.crash(|| repeat.has_ended());
+    }
+    let reconnects = repeat.finish(&server.address);
+    eprintln!("{:?}, {reconnects} reconnects", server.hits);
+    assert!(server.hits.kills == kills() && server.hits.writing > kills() / 3, "few kills hit: {:?}", server.hits);
+    assert!(reconnects >= kills() as u64);
+}
+
+#[test]
+fn clients_that_resume_miss_nothing_of_a_server_that_is_killed() {
+    let mut server = Phoenix::start();
+    let crowd = Crowd::start(&server.address, "room", 12, 6, server.random.u64(..));
+    for kill in 0..kills() {
+        wait_for("all clients have come back", || crowd.connected() == 12 || crowd.has_failed());
+        thread::park_timeout(LIFE_MAX.mul_f64(server.random.f64()));
+        assert!(!crowd.has_failed(), "a client has found a fault, after {kill} kills");
+        server.crash(|| crowd.has_failed());
+    }
+    let summary = crowd.finish();
+    eprintln!("{:?}, {summary:?}", server.hits);
+    assert!(server.hits.writing > kills() / 3, "few kills hit: {:?}", server.hits);
+    assert!(summary.reconnects >= kills() * 12 && summary.messages > kills() as u64);
+    // Some were stored, and their server killed before anybody heard of it.
+    assert!(summary.stored_before > 0, "{summary:?}");
+}

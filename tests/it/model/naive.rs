@@ -1,0 +1,196 @@
+//! What a naive server would hold: a list of what was said in each room.
+
+use std::collections::HashMap;
+
+use hubbub::wire::v1::event::Event as Kind;
+use hubbub::wire::v1::gap::Reason;
+use hubbub::wire::v1::{self, join};
+
+use crate::support::talker::Talker;
+
+/// What was said in a room, and what has become of it.
+#[derive(Clone, Default)]
+pub struct Room {
+    /// Who said what, the first with seq 1.
+    pub said: Vec<(String, String)>,
+    /// Which message has which id of which sender.
+    pub ids: HashMap<(String, u128), u64>,
+    /// 0 until somebody was told.
+    pub epoch: u64,
+    /// How many of the newest messages are kept at least; `None` keeps all.
+    pub kept: Option<u64>,
+}
+
+/// Where somebody was in a room, and what had been said there until then.
+#[derive(Clone)]
+pub struct Place {
+    pub room: &'static str,
+    pub seq: u64,
+    pub epoch: u64,
+    pub said: Vec<(String, String)>,
+}
+
+/// What a client knows of a room that it has joined.
+pub struct View {
+    pub room: &'static str,
+    pub room_id: u64,
+    pub next: u64,
+    /// Where the history ends that it asked for, until that was told.
+    pub history_to: Option<u64>,
+}
+
+/// A client, and what it is still to be told.
+pub struct Client {
+    pub name: String,
+    pub talker: Talker,
+    pub views: Vec<View>,
+    /// How many of its posts were stored before.
+    pub posted_due: usize,
+}
+
+impl Room {
+    pub fn head(&self) -> u64 {
+        self.said.len() as u64
+    }
+
+    /// Whether retention may have taken this message.
+    fn may_be_trimmed(&self, seq: u64) -> bool {
+        self.kept.is_some_and(|kept| seq + kept <= self.head())
+    }
+
+    /// Whether it is certain what becomes of a post: its id is new, or that of a message that is kept.
+    pub fn is_certain(&self, sender: &str, id: u128) -> bool {
+        self.ids.get(&(sender.to_owned(), id)).is_none_or(|seq| !self.may_be_trimmed(*seq))
+    }
+
+    /// Says something, and returns its seq; or, as an error, the seq of the message that has the id already.
+    pub fn say(&mut self, sender: &str, id: u128, body: &str) -> Result<u64, u64> {
+        let next = self.head() + 1;
+        match *self.ids.entry((sender.to_owned(), id)).or_insert(next) {
+            seq if seq == next => {
+                self.said.push((sender.to_owned(), body.to_owned()));
+                Ok(seq)
+            }
+            seq => Err(seq),
+        }
+    }
+
+    /// Checks that a message is what was said there.
+    pub fn check(&self, seq: u64, message: &v1::Message) {
+        let (sender, body) = &self.said[seq as usize - 1];
+        assert_eq!((&message.sender, &message.body), (sender, body), "message {seq}");
+    }
+
+    pub fn check_oldest(&self, oldest: u64) {
+        assert!(oldest >= 1 && (oldest == 1 || self.may_be_trimmed(oldest - 1)), "{oldest} of {} is kept", self.head());
+    }
+
+    /// The place of somebody who reads this message next.
+    pub fn place_before(&self, room: &'static str, next: u64) -> Place {
+        let said = self.said[..next as usize - 1].to_vec();
+        Place { room, seq: next - 1, epoch: self.epoch, said }
+    }
+
+    /// The first message, of those that somebody has seen, that is another one now.
+    fn first_replaced(&self, place: &Place) -> u64 {
+        let same = self.said.iter().zip(&place.said).take_while(|(now, then)| now == then);
+        same.count() as u64 + 1
+    }
+}
+
+impl Client {
+    /// Joins, and reads what comes before the first message. Returns whether a gap did.
+    pub fn joined(&mut self, rooms: &mut HashMap<&'static str, Room>, joins: Joins) -> bool {
+        let known = rooms.entry(joins.room).or_default();
+        let (joined, room_id) = loop {
+            let event = self.talker.next();
+            match event.event {
+                Some(Kind::Joined(joined)) => break (joined, event.room_id),
+                Some(Kind::Presence(_)) => {}
+                other => panic!("{} expected to join {}: {other:?}", self.name, joins.room),
+            }
+        };
+        let head = known.head();
+        assert_eq!(joined.head_seq, head, "the head of {}", joins.room);
+        known.check_oldest(joined.oldest_seq);
+        assert!(joined.epoch != 0 && (known.epoch == 0 || joined.epoch == known.epoch), "{joined:?}");
+        known.epoch = joined.epoch;
+        let (next, replaced) = match (joins.from, &joins.place) {
+            (None, _) => (head + 1, None),
+            (Some(join::From::Last(count)), _) => {
+                ((head + 1).saturating_sub(count.into()).max(joined.oldest_seq), None)
+            }
+            (Some(join::From::After(after)), _) if after.epoch == 0 => (after.seq.min(head) + 1, None),
+            (Some(join::From::After(after)), _) if after.epoch == joined.epoch && after.seq <= head => {
+                (after.seq + 1, None)
+            }
+            // Of this epoch, nothing has been there that was beyond the head.
+            (Some(join::From::After(after)), _) if after.epoch == joined.epoch => {
+                (self.replaced(after.seq, head + 1), Some(()))
+            }
+            (Some(join::From::After(after)), Some(place)) => {
+                (self.replaced(after.seq, known.first_replaced(place)), Some(()))
+            }
+            (Some(join::From::After(after)), None) => (self.replaced(after.seq, after.seq.saturating_add(1)), Some(())),
+            (Some(other), _) => unreachable!("no step joins from {other:?}"),
+        };
+        self.views.push(View { room: joins.room, room_id, next, history_to: Some(head) });
+        replaced.is_some()
+    }
+
+    /// Reads that what the client has seen up to that message is replaced, from the one that is another now at the latest.
+    /// Returns what comes next.
+    fn replaced(&mut self, seen: u64, first_replaced: u64) -> u64 {
+        match self.talker.next().event {
+            Some(Kind::Gap(gap)) => {
+                assert_eq!(gap.reason.enum_value(), Ok(Reason::REASON_EPOCH_CHANGED));
+                assert!(gap.to_seq == seen && gap.from_seq >= 1, "{gap:?}");
+                assert!(gap.from_seq <= first_replaced, "{first_replaced} is another message now: {gap:?}");
+                assert!(gap.from_seq <= seen.saturating_add(1), "{gap:?} skips what was not seen");
+                gap.from_seq
+            }
+            other => panic!("a gap was expected: {other:?}"),
+        }
+    }
+
+    /// Compares an event with the model. Returns how many gaps it was.
+    pub fn take(&mut self, rooms: &HashMap<&'static str, Room>, event: v1::Event) -> usize {
+        let (room_id, seq) = (event.room_id, event.seq);
+        let view = self.views.iter_mut().find(|view| view.room_id == room_id);
+        let view = view.unwrap_or_else(|| panic!("{} got an event of a room that it is not in: {event:?}", self.name));
+        let room = &rooms[view.room];
+        match event.event {
+            Some(Kind::Message(message)) => {
+                assert_eq!(seq, view.next, "{} reads {}", self.name, view.room);
+                room.check(seq, &message);
+                view.next += 1;
+            }
+            Some(Kind::CaughtUp(caught_up)) => {
+                assert_eq!(view.history_to.take(), Some(caught_up.head_seq));
+                assert!(view.next > caught_up.head_seq);
+            }
+            Some(Kind::Gap(gap)) => {
+                assert_eq!(gap.reason.enum_value(), Ok(Reason::REASON_RETENTION));
+                assert!(gap.from_seq == view.next && gap.to_seq >= gap.from_seq, "{gap:?} from {}", view.next);
+                assert!(room.may_be_trimmed(gap.to_seq), "{gap:?} of {}", room.head());
+                view.next = gap.to_seq + 1;
+                return 1;
+            }
+            Some(Kind::Posted(posted)) => {
+                let id = u128::from_be_bytes(posted.message_id.try_into().expect("an id has 16 bytes")) & !(1 << 127);
+                assert_eq!(room.ids.get(&(self.name.clone(), id)), Some(&posted.message_seq));
+                self.posted_due -= 1;
+            }
+            Some(Kind::Presence(_)) => {}
+            other => panic!("{} did not expect {other:?}", self.name),
+        }
+        0
+    }
+}
+
+/// How a room is joined: from where, and what had been seen before.
+pub struct Joins {
+    pub room: &'static str,
+    pub from: Option<join::From>,
+    pub place: Option<Place>,
+}
