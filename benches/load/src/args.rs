@@ -10,12 +10,17 @@ use crate::message::{BODY_BYTES_MAX, BODY_BYTES_MIN, SENDERS_MAX};
 use crate::process::PID_MAX;
 
 const IN_FLIGHT: u64 = 64;
+const APPEND_IN_FLIGHT: u64 = 8_192;
 const RATE: u32 = 200;
+const SLOW_RATE: u32 = 10_000;
 const CHURN_CLIENTS: usize = 8;
+const MESSAGES: u64 = 1_000_000;
 
-/// Loads a chat server that serves the tutorial's contract, checks every delivery, and reports what it saw.
+/// Loads a chat server, checks every delivery, and reports what it saw.
 ///
-/// Exits with 1 if anything was lost, came twice, out of order or to its own sender.
+/// A delivery is one message at one receiver. Over v1 a sender gets its own messages back, and they count: the server
+/// does that work too. Over the tutorial's contract it must not get them. A message is in flight until every receiver
+/// has it. Exits with 1 if anything was lost, came twice, out of order, damaged or to who must not get it.
 #[derive(Parser)]
 #[command(name = "hubbub-load", version)]
 pub struct Args {
@@ -27,21 +32,27 @@ pub struct Args {
     pid: u32,
     #[arg(long, value_enum)]
     scenario: Scenario,
-    /// Messages sent and not yet with every receiver, of all senders together [a-c; default: 64]
+    /// What to speak
+    #[arg(long = "contract", value_enum, default_value_t = Wire::V1)]
+    wire: Wire,
+    /// Messages in flight, of all senders together [a-c; default: 64, in append 8192]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     in_flight: Option<u64>,
-    /// Clients that stay; in f, clients at a time [default: 100, in c and e 1000, in f 8]
+    /// Clients that stay; in f, clients at a time [default: 100, in c and e 1000, in f 8, in append 2, in lone 1, in slow 5]
     #[arg(long, value_name = "N")]
     clients: Option<usize>,
-    /// How many of the clients send [a-d; default: 1, in b and d 10]
+    /// How many of the clients send [default: 1, in b, d and catchup 10, in slow 2]
     #[arg(long, value_name = "N")]
     senders: Option<usize>,
     /// How long to measure, after one second to warm up
     #[arg(long, value_name = "S", default_value_t = 5.0)]
     seconds: f64,
-    /// Messages a second, of all senders together [d; default: 200]
+    /// Messages a second, of all senders together [d, catchup, slow; default: 200, in slow 10000]
     #[arg(long, value_name = "R", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     rate: Option<u32>,
+    /// How many messages a reader is behind [catchup, slow]
+    #[arg(long, value_name = "N", default_value_t = MESSAGES, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    messages: u64,
     /// The length of a message's body
     #[arg(long, value_name = "B", default_value_t = 64)]
     body_bytes: usize,
@@ -63,8 +74,25 @@ pub enum Scenario {
     D,
     /// 1,000 clients that say nothing
     E,
-    /// Clients come, say one thing, and leave
+    /// Clients come, say one thing, and leave: when they got it back, or (tutorial) another got it
     F,
+    /// Two clients, one sends with thousands of messages in flight: what the log takes [v1]
+    Append,
+    /// One client that sends one message at a time: the time until it is stored and back [v1]
+    Lone,
+    /// Readers that come one after another and read a long history, beside d [v1]
+    Catchup,
+    /// One client that stops reading for many messages, then reads them, beside others at a steady pace [v1]
+    Slow,
+}
+
+/// The contract over which to speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Wire {
+    /// hubbub.v1
+    V1,
+    /// The tutorial's
+    Tutorial,
 }
 
 /// How messages are paced.
@@ -82,16 +110,19 @@ pub struct Run {
     pub server: SocketAddr,
     pub pid: u32,
     pub scenario: Scenario,
+    pub wire: Wire,
     pub clients: usize,
     /// The first this many of the clients send.
     pub senders: usize,
     pub pace: Pace,
     pub window: Duration,
+    /// How many a reader is behind, in catchup and slow.
+    pub messages: u64,
     pub body_bytes: usize,
 }
 
 impl Scenario {
-    pub fn letter(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Scenario::A => "a",
             Scenario::B => "b",
@@ -99,7 +130,44 @@ impl Scenario {
             Scenario::D => "d",
             Scenario::E => "e",
             Scenario::F => "f",
+            Scenario::Append => "append",
+            Scenario::Lone => "lone",
+            Scenario::Catchup => "catchup",
+            Scenario::Slow => "slow",
         }
+    }
+
+    /// Its clients and senders, unless they are chosen.
+    fn cast(self) -> (usize, usize) {
+        match self {
+            Scenario::A => (100, 1),
+            Scenario::B | Scenario::D | Scenario::Catchup => (100, 10),
+            Scenario::C => (1_000, 1),
+            Scenario::E => (1_000, 0),
+            Scenario::F => (CHURN_CLIENTS, CHURN_CLIENTS),
+            Scenario::Append => (2, 1),
+            Scenario::Lone => (1, 1),
+            Scenario::Slow => (5, 2),
+        }
+    }
+
+    fn needs_v1(self) -> bool {
+        matches!(self, Scenario::Append | Scenario::Lone | Scenario::Catchup | Scenario::Slow)
+    }
+}
+
+impl Wire {
+    pub fn name(self) -> &'static str {
+        match self {
+            Wire::V1 => "v1",
+            Wire::Tutorial => "tutorial",
+        }
+    }
+}
+
+impl Run {
+    pub fn window_ns(&self) -> u64 {
+        self.window.as_nanos() as u64
     }
 }
 
@@ -110,23 +178,21 @@ impl Args {
             let server = self.server;
             return Err(format!("--server {server} is not on this machine: only loopback addresses are loaded"));
         }
-        let (clients, senders) = match self.scenario {
-            Scenario::A => (100, 1),
-            Scenario::B | Scenario::D => (100, 10),
-            Scenario::C => (1_000, 1),
-            Scenario::E => (1_000, 0),
-            Scenario::F => (CHURN_CLIENTS, CHURN_CLIENTS),
-        };
+        if self.scenario.needs_v1() && self.wire != Wire::V1 {
+            let name = self.scenario.name();
+            return Err(format!("--scenario {name} needs --contract v1: the tutorial's contract stores nothing"));
+        }
+        let (clients, senders) = self.scenario.cast();
         let clients = self.clients.unwrap_or(clients);
-        let fewest = if self.scenario == Scenario::F { 1 } else { 2 };
-        check("--clients", clients, fewest..=SENDERS_MAX)?;
+        // Over the tutorial's contract one client at least only listens: it is what tells in which order messages are.
+        let listeners = if self.wire == Wire::Tutorial && self.scenario != Scenario::F { 1 } else { 0 };
+        check("--clients", clients, 1 + listeners..=SENDERS_MAX)?;
         let senders = match self.scenario {
             Scenario::E => 0,
             Scenario::F => clients,
-            // One client at least only listens: it is what tells in which order messages are.
             _ => {
-                let senders = self.senders.unwrap_or(senders.min(clients - 1));
-                check("--senders", senders, 1..=clients - 1)?;
+                let senders = self.senders.unwrap_or(senders.min(clients - listeners));
+                check("--senders", senders, 1..=clients - listeners)?;
                 senders
             }
         };
@@ -135,17 +201,22 @@ impl Args {
             return Err(format!("--seconds {} must be between 0.1 and 3600", self.seconds));
         }
         let pace = match self.scenario {
-            Scenario::D => Pace::PerSecond(self.rate.unwrap_or(RATE)),
+            Scenario::D | Scenario::Catchup => Pace::PerSecond(self.rate.unwrap_or(RATE)),
+            Scenario::Slow => Pace::PerSecond(self.rate.unwrap_or(SLOW_RATE)),
+            Scenario::Append => Pace::InFlight(self.in_flight.unwrap_or(APPEND_IN_FLIGHT)),
+            Scenario::Lone => Pace::InFlight(1),
             _ => Pace::InFlight(self.in_flight.unwrap_or(IN_FLIGHT)),
         };
         Ok(Run {
             server: self.server,
             pid: self.pid,
             scenario: self.scenario,
+            wire: self.wire,
             clients,
             senders,
             pace,
             window: Duration::from_secs_f64(self.seconds),
+            messages: self.messages,
             body_bytes: self.body_bytes,
         })
     }
@@ -174,6 +245,8 @@ mod tests {
         let d = run("--server [::1]:1 --scenario d --rate 9").unwrap();
         assert_eq!((d.clients, d.senders, d.pace), (100, 10, Pace::PerSecond(9)));
         let b = run("--server 127.0.0.1:1 --scenario b --clients 4").unwrap();
+        assert_eq!((b.clients, b.senders), (4, 4));
+        let b = run("--server 127.0.0.1:1 --scenario b --clients 4 --contract tutorial").unwrap();
         assert_eq!((b.clients, b.senders), (4, 3));
     }
 
@@ -185,9 +258,13 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_refused() {
         for flags in
-            ["--clients 1", "--senders 100", "--body-bytes 31", "--seconds 0", "--seconds NaN", "--in-flight 0"]
+            ["--clients 0", "--senders 101", "--body-bytes 31", "--seconds 0", "--seconds NaN", "--in-flight 0"]
         {
             assert!(run(&format!("--server 127.0.0.1:1 --scenario a {flags}")).is_err(), "{flags}");
+        }
+        for flags in ["a --clients 1", "a --senders 100", "append", "lone", "catchup", "slow"] {
+            let line = format!("--server 127.0.0.1:1 --contract tutorial --scenario {flags}");
+            assert!(run(&line).is_err(), "{flags}");
         }
     }
 }

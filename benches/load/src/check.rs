@@ -1,4 +1,4 @@
-//! Checks every delivery: each receiver gets each message of each other sender once, never its own, in one order that
+//! Checks every delivery over the tutorial's contract: each receiver gets each message of each other sender once, never its own, in one order that
 //! all share.
 //!
 //! The first receiver that gets a message fixes its place in the order; there the message is decoded and checked against
@@ -11,6 +11,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 
+use crate::grpc::MessageError;
 use crate::message::{ChatMessage, Mark, Purpose, sender_name};
 
 /// How many receivers a report of missing messages names.
@@ -75,6 +76,12 @@ pub enum Fault {
     Damaged { receiver: usize, text: String },
     #[error("lost: {0}")]
     Missing(String),
+    #[error("client {receiver} got seq {got} where {due} was due")]
+    Hole { receiver: usize, got: u64, due: u64 },
+    #[error("client {receiver} got what a client that keeps to the rules must not: {text}")]
+    Unwelcome { receiver: usize, text: String },
+    #[error(transparent)]
+    Framing(#[from] MessageError),
 }
 
 impl Checker {
@@ -319,8 +326,13 @@ pub fn unexpected(receiver: usize, bytes: &[u8]) -> Fault {
 }
 
 fn damaged(receiver: usize, bytes: &[u8]) -> Fault {
+    Fault::Damaged { receiver, text: shown(bytes) }
+}
+
+/// The start of what a server sent, made harmless for a terminal.
+pub fn shown(bytes: &[u8]) -> String {
     const SHOWN_BYTES_MAX: usize = 80;
-    Fault::Damaged { receiver, text: bytes[..bytes.len().min(SHOWN_BYTES_MAX)].escape_ascii().to_string() }
+    bytes[..bytes.len().min(SHOWN_BYTES_MAX)].escape_ascii().to_string()
 }
 
 #[cfg(test)]

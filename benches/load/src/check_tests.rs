@@ -1,8 +1,6 @@
 //! What the checker must let pass, and what it must catch.
 
 use super::*;
-use crate::grpc::PREFIX_BYTES;
-use crate::http2::frames::HEAD_BYTES;
 use crate::message::Template;
 
 const BODY_BYTES: usize = 40;
@@ -13,9 +11,7 @@ fn message(sender: u32, seq: u64) -> Vec<u8> {
 }
 
 fn encode(sender: u32, purpose: Purpose, seq: u64) -> Vec<u8> {
-    let mut out = Vec::new();
-    Template::new(sender, BODY_BYTES).write(&mut out, purpose, seq, seq);
-    out.split_off(HEAD_BYTES + PREFIX_BYTES)
+    Template::new(sender, BODY_BYTES).fill(purpose, seq, seq).to_vec()
 }
 
 /// A room in which clients 0 and 1 have each sent three messages.

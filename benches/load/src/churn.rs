@@ -1,7 +1,11 @@
-//! Scenario f: clients come, say one thing, and leave when an observer, who stays, has heard it.
+//! Scenario f: clients come, say one thing, and leave when it was heard: over the tutorial's contract by an observer, who
+//! stays; over `hubbub.v1` by themselves.
 //!
 //! The observer must hear each of them once and in order. The others are in the room for a moment that only the server
-//! knows, so they must not hear themselves, nor anybody's message twice or after a later one.
+//! knows, so what they must hear depends on the contract.
+
+mod tutorial;
+mod v1;
 
 use std::time::Duration;
 
@@ -9,25 +13,43 @@ use anyhow::{Context, Result, bail};
 use mio::{Events, Poll, Token};
 
 use crate::args::Run;
-use crate::check::{Fault, MessageId, unexpected};
+use crate::check::{Fault, MessageId};
 use crate::clock::Clock;
 use crate::connection::Connection;
-use crate::fanout::{STALL_NS, WARM_UP_NS};
-use crate::message::{ChatMessage, Mark, Purpose, Template};
+use crate::fanout::WARM_UP_NS;
+use crate::live::STALL_NS;
+use crate::message::Mark;
 use crate::meter::{Measured, Meter};
-use crate::pool::{Pool, register, templates};
+use crate::pool::register;
 use crate::report::Report;
+
+pub use tutorial::Tutorial;
+pub use v1::V1;
 
 const PATIENCE: Duration = Duration::from_millis(20);
 const READ_BYTES: usize = 64 << 10;
 
+/// What clients say and hear, over one contract. Slots have the indices 0 to n - 1, the observer n.
+pub trait Visits: Sized {
+    /// Has the observer join the room; it says where it is.
+    fn begin(run: &Run, clock: Clock) -> Result<(Self, Connection)>;
+
+    /// A client connects, and says its message as soon as it can.
+    fn enter(&mut self, run: &Run, slot: usize, seq: u64, sent_ns: u64) -> std::io::Result<Connection>;
+
+    /// Checks what a client or the observer heard; `heard` gets the slots whose messages were heard as they should be.
+    fn hear(&mut self, receiver: usize, seqs: &[u64], bytes: &[u8], heard: &mut Vec<usize>) -> Result<(), Fault>;
+}
+
 /// The slots take turns of their own, from connecting to leaving.
-struct Churn {
+struct Churn<V> {
     run: Run,
     poll: Poll,
     clock: Clock,
-    templates: Vec<Template>,
+    visits: V,
     slots: Vec<Slot>,
+    /// By slot: the number of the message that its client says.
+    seqs: Vec<u64>,
     observer: Connection,
     buffer: Vec<u8>,
 }
@@ -35,42 +57,34 @@ struct Churn {
 /// One client at a time.
 struct Slot {
     connection: Connection,
-    /// The number of the message that this client says.
-    seq: u64,
     sent_ns: u64,
-    /// By sender: the least number that this client may still hear.
-    next_heard: Vec<u64>,
 }
 
-pub fn run(run: &Run) -> Result<Report> {
+pub fn run<V: Visits>(run: &Run) -> Result<Report> {
     let mut meter = Meter::new(run.pid)?;
-    let mut churn = Churn::begin(run)?;
+    let mut churn = Churn::<V>::begin(run)?;
     let measured = churn.measure(&mut meter)?;
     Ok(Report::of_churn(run, &measured))
 }
 
-impl Churn {
-    fn begin(run: &Run) -> Result<Churn> {
-        let templates = templates(run.clients, run.body_bytes);
-        // The observer and one more, so that each hears the other's probes; then the observer alone stays.
-        let mut pool = Pool::open(run.server, 2)?;
-        pool.join(&templates)?;
-        let prober = pool.connections.pop().context("the pool has two connections")?;
-        prober.leave()?;
-        let mut observer = pool.connections.pop().context("the pool has two connections")?;
+impl<V: Visits> Churn<V> {
+    fn begin(run: &Run) -> Result<Churn<V>> {
+        let clock = Clock::start();
+        let (visits, mut observer) = V::begin(run, clock)?;
         let poll = Poll::new()?;
         register(&poll, &mut observer, Token(run.clients))?;
         let mut churn = Churn {
             run: run.clone(),
             poll,
-            clock: pool.clock,
-            templates,
+            clock,
+            visits,
             slots: Vec::new(),
+            seqs: vec![0; run.clients],
             observer,
             buffer: vec![0; READ_BYTES],
         };
         for index in 0..run.clients {
-            let slot = churn.enter(index, 0)?;
+            let slot = churn.enter(index)?;
             churn.slots.push(slot);
         }
         Ok(churn)
@@ -93,8 +107,9 @@ impl Churn {
                 return meter.close(&self.clock);
             }
             if now_ns > progress_ns + STALL_NS {
-                let waiting: Vec<String> = (0..self.slots.len()).map(|slot| self.due(slot).to_string()).collect();
-                bail!("the observer has heard nothing for 10 s; lost: {}", waiting.join(", "));
+                let due = |(slot, seq): (usize, &u64)| MessageId { sender: slot as u32, seq: *seq }.to_string();
+                let waiting: Vec<String> = self.seqs.iter().enumerate().map(due).collect();
+                bail!("nobody was heard for 10 s; lost: {}", waiting.join(", "));
             }
             match self.poll.poll(&mut events, Some(PATIENCE)) {
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
@@ -102,94 +117,50 @@ impl Churn {
             }
             for event in &events {
                 let Token(index) = event.token();
-                if index < self.slots.len() {
-                    self.listen(index).with_context(|| format!("client {index}"))?;
-                } else {
-                    self.observe(&mut heard).context("observer")?;
-                }
+                self.hear(index, &mut heard).with_context(|| format!("client {index}"))?;
             }
             for index in heard.drain(..) {
                 progress_ns = self.clock.now_ns();
-                meter.delivered(self.slots[index].sent_ns, progress_ns);
+                meter.delivered(self.slots[index].sent_ns, progress_ns, 1);
                 self.replace(index)?;
             }
         }
     }
 
     /// A client comes, with what it has to say.
-    fn enter(&self, index: usize, seq: u64) -> Result<Slot> {
+    fn enter(&mut self, index: usize) -> Result<Slot> {
         let server = self.run.server;
+        let refused = || format!("no connection to {server}");
         let sent_ns = self.clock.now_ns();
-        let mut connection = Connection::open(server).with_context(|| format!("no connection to {server}"))?;
-        connection.send(&self.templates[index], Purpose::Load, seq, sent_ns);
+        let entered = self.visits.enter(&self.run, index, self.seqs[index], sent_ns);
+        let mut connection = entered.with_context(refused)?;
         register(&self.poll, &mut connection, Token(index))?;
-        connection.flush().with_context(|| format!("no connection to {server}"))?;
-        Ok(Slot { connection, seq, sent_ns, next_heard: vec![0; self.run.clients] })
+        connection.flush().with_context(refused)?;
+        Ok(Slot { connection, sent_ns })
     }
 
     /// A client leaves and another takes its slot.
     fn replace(&mut self, index: usize) -> Result<()> {
-        let next = self.enter(index, self.slots[index].seq + 1)?;
+        self.seqs[index] += 1;
+        let next = self.enter(index)?;
         let left = std::mem::replace(&mut self.slots[index], next);
         left.connection.leave().context("a client could not leave in peace")
     }
 
-    /// The observer hears those who speak; `heard` gets their slots.
-    fn observe(&mut self, heard: &mut Vec<usize>) -> Result<()> {
-        // The place of the observer, after those of the slots.
-        let receiver = self.slots.len();
-        let slots = &self.slots;
-        self.observer.receive(&mut self.buffer, &self.clock, |_, message| {
-            let Some(mark) = read(receiver, message)? else { return Ok(()) };
-            let got = id(mark);
-            let slot = mark.sender as usize;
-            let Some(due) = slots.get(slot).map(|slot| slot.seq) else {
-                return Err(Fault::NeverSent { receiver, got });
-            };
-            if mark.seq > due {
-                return Err(Fault::NeverSent { receiver, got });
-            }
-            if mark.seq < due || heard.contains(&slot) {
-                return Err(Fault::Duplicate { receiver, got });
-            }
-            heard.push(slot);
-            Ok(())
-        })?;
+    fn hear(&mut self, index: usize, heard: &mut Vec<usize>) -> Result<()> {
+        let (visits, seqs) = (&mut self.visits, &self.seqs);
+        let connection = self.slots.get_mut(index).map_or(&mut self.observer, |slot| &mut slot.connection);
+        connection.receive(&mut self.buffer, &self.clock, |_, bytes| visits.hear(index, seqs, bytes, heard))?;
         Ok(())
-    }
-
-    /// A client hears others while it is there.
-    fn listen(&mut self, index: usize) -> Result<()> {
-        let Slot { connection, next_heard, .. } = &mut self.slots[index];
-        connection.receive(&mut self.buffer, &self.clock, |_, message| {
-            let Some(mark) = read(index, message)? else { return Ok(()) };
-            if mark.sender as usize == index {
-                return Err(Fault::Own { receiver: index, seq: mark.seq });
-            }
-            let Some(next) = next_heard.get_mut(mark.sender as usize) else {
-                return Err(Fault::NeverSent { receiver: index, got: id(mark) });
-            };
-            if mark.seq < *next {
-                return Err(Fault::Duplicate { receiver: index, got: id(mark) });
-            }
-            *next = mark.seq + 1;
-            Ok(())
-        })?;
-        Ok(())
-    }
-
-    fn due(&self, index: usize) -> MessageId {
-        MessageId { sender: index as u32, seq: self.slots[index].seq }
     }
 }
 
-/// Decodes a message. `None` is a probe that was still on its way.
-fn read(receiver: usize, message: &[u8]) -> Result<Option<Mark>, Fault> {
-    let mark = ChatMessage::read(message).and_then(|message| Mark::read(message.body));
-    let mark = mark.ok_or_else(|| unexpected(receiver, message))?;
-    Ok((mark.purpose == Purpose::Load).then_some(mark))
-}
-
-fn id(mark: Mark) -> MessageId {
-    MessageId { sender: mark.sender, seq: mark.seq }
+/// Fails unless the message is the one that a client says at the moment.
+fn check_due(receiver: usize, mark: Mark, seqs: &[u64]) -> Result<(), Fault> {
+    let got = MessageId { sender: mark.sender, seq: mark.seq };
+    match seqs.get(mark.sender as usize) {
+        Some(due) if mark.seq == *due => Ok(()),
+        Some(due) if mark.seq < *due => Err(Fault::Duplicate { receiver, got }),
+        _ => Err(Fault::NeverSent { receiver, got }),
+    }
 }

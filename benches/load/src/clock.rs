@@ -3,11 +3,14 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, RawFd};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 /// Nanoseconds since the start of the run.
+#[derive(Clone, Copy)]
 pub struct Clock {
     start: Instant,
+    /// When it started, in milliseconds since 1970.
+    pub start_unix_ms: u64,
 }
 
 /// Wakes the event loop once, after a time. The timeout of epoll itself counts in milliseconds.
@@ -17,7 +20,9 @@ pub struct Alarm {
 
 impl Clock {
     pub fn start() -> Clock {
-        Clock { start: Instant::now() }
+        // A system clock before 1970 only makes message ids less apt.
+        let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Clock { start: Instant::now(), start_unix_ms: unix.as_millis() as u64 }
     }
 
     #[inline]

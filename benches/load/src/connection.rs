@@ -7,15 +7,13 @@ use mio::net::TcpStream;
 
 use crate::check::Fault;
 use crate::clock::Clock;
-use crate::grpc::{Deframer, MessageError};
+use crate::grpc::{PREFIX_BYTES, write_prefix};
 use crate::http2::frames::{
     self, CANCEL, Head, INITIAL_WINDOW_BYTES, PREFACE, STREAM, WINDOW_BYTES_MAX, flag, kind, setting,
 };
 use crate::http2::parser::{FrameError, FrameParser, Piece};
 use crate::http2::request::write_request;
-use crate::message::{Purpose, Template};
 
-const CHAT_PATH: &str = "/chatserver.Services/ChatService";
 /// When the server may send less than this, we let it send as much more: together below the largest window.
 const TOP_UP_BYTES: u32 = 1 << 30;
 /// What may wait for the socket before a connection takes no more messages.
@@ -27,9 +25,10 @@ const SHOWN_BYTES_MAX: usize = 400;
 pub struct Connection {
     pub socket: TcpStream,
     frames: FrameParser,
-    messages: Deframer,
     /// DATA bytes that the server may have sent in all, by the windows we gave it.
     granted_bytes: u64,
+    /// We give it no more.
+    held: bool,
     sending: Sending,
 }
 
@@ -53,7 +52,9 @@ pub enum ConnectionError {
     Io(#[from] io::Error),
     #[error("the server closed the connection")]
     Closed,
-    #[error("the server ended the stream; in its trailers stands: {0}")]
+    #[error(
+        "the server ended the stream: if it does not know the contract, choose another with --contract; trailers: {0}"
+    )]
     Ended(String),
     #[error("the server reset the stream: {0}")]
     Reset(&'static str),
@@ -64,21 +65,33 @@ pub enum ConnectionError {
     #[error(transparent)]
     Frame(#[from] FrameError),
     #[error(transparent)]
-    Message(#[from] MessageError),
-    #[error(transparent)]
     Fault(#[from] Fault),
 }
 
 impl Connection {
-    /// Begins to connect, and to open the stream as soon as the connection stands.
-    pub fn open(server: SocketAddr) -> io::Result<Connection> {
+    /// Begins to connect, and to call the method at `path` as soon as the connection stands.
+    pub fn open(server: SocketAddr, path: &str) -> io::Result<Connection> {
+        Connection::with_window(server, path, WINDOW_BYTES_MAX)
+    }
+
+    /// The same as a client that will not read: the server gets the windows that HTTP/2 begins with, and no more until
+    /// [`Connection::let_go`]. The connection still reads what comes, and answers pings, as gRPC's own clients do.
+    pub fn open_held(server: SocketAddr, path: &str) -> io::Result<Connection> {
+        let mut connection = Connection::with_window(server, path, INITIAL_WINDOW_BYTES as u32)?;
+        connection.held = true;
+        Ok(connection)
+    }
+
+    fn with_window(server: SocketAddr, path: &str, window_bytes: u32) -> io::Result<Connection> {
         let socket = TcpStream::connect(server)?;
         socket.set_nodelay(true)?;
         let mut out = Vec::with_capacity(512);
         out.extend_from_slice(PREFACE);
-        frames::write_settings(&mut out);
-        frames::write_window_update(&mut out, 0, WINDOW_BYTES_MAX - INITIAL_WINDOW_BYTES as u32);
-        write_request(&mut out, &server.to_string(), CHAT_PATH);
+        frames::write_settings(&mut out, window_bytes);
+        if window_bytes > INITIAL_WINDOW_BYTES as u32 {
+            frames::write_window_update(&mut out, 0, window_bytes - INITIAL_WINDOW_BYTES as u32);
+        }
+        write_request(&mut out, &server.to_string(), path);
         let sending = Sending {
             out,
             written: 0,
@@ -87,13 +100,19 @@ impl Connection {
             initial_window: INITIAL_WINDOW_BYTES,
             greeted: false,
         };
-        Ok(Connection {
-            socket,
-            frames: FrameParser::default(),
-            messages: Deframer::default(),
-            granted_bytes: WINDOW_BYTES_MAX.into(),
-            sending,
-        })
+        let frames = FrameParser::default();
+        Ok(Connection { socket, frames, granted_bytes: window_bytes.into(), held: false, sending })
+    }
+
+    pub fn is_held(&self) -> bool {
+        self.held
+    }
+
+    /// Lets the server send as much as it likes from now on.
+    pub fn let_go(&mut self) -> io::Result<()> {
+        self.held = false;
+        self.top_up();
+        self.flush()
     }
 
     /// The server has answered: it has accepted the connection.
@@ -101,18 +120,23 @@ impl Connection {
         self.sending.greeted
     }
 
-    /// Whether the server's windows, and our own bound, have room for the message.
-    pub fn has_room(&self, template: &Template) -> bool {
+    /// Whether the server's windows, and our own bound, have room for a message of so many bytes.
+    pub fn has_room(&self, message_bytes: usize) -> bool {
         let window = self.sending.connection_window.min(self.sending.stream_window);
-        window >= template.window_bytes() && self.sending.out.len() < OUT_BYTES_MAX
+        window >= (PREFIX_BYTES + message_bytes) as i64 && self.sending.out.len() < OUT_BYTES_MAX
     }
 
-    /// Puts a message on its way; it leaves with the next [`Connection::flush`]. There must be room for it.
-    pub fn send(&mut self, template: &Template, purpose: Purpose, seq: u64, sent_ns: u64) {
-        debug_assert!(self.has_room(template));
-        template.write(&mut self.sending.out, purpose, seq, sent_ns);
-        self.sending.connection_window -= template.window_bytes();
-        self.sending.stream_window -= template.window_bytes();
+    /// Puts a message on its way, as one DATA frame; it leaves with the next [`Connection::flush`]. There must be room
+    /// for it.
+    pub fn send(&mut self, message: &[u8]) {
+        debug_assert!(self.has_room(message.len()));
+        let length = PREFIX_BYTES + message.len();
+        let Sending { out, connection_window, stream_window, .. } = &mut self.sending;
+        Head { length, kind: kind::DATA, flags: 0, stream: STREAM }.write(out);
+        write_prefix(out, message.len());
+        out.extend_from_slice(message);
+        *connection_window -= length as i64;
+        *stream_window -= length as i64;
     }
 
     /// Writes what waits, as far as the socket takes it. The rest goes when it is writable again.
@@ -134,32 +158,42 @@ impl Connection {
         Ok(())
     }
 
-    /// Reads all that has come, through `buffer`, and calls `on_message` with the time and each message.
+    /// Reads all that has come, through `buffer`, and calls `on_data` with the time and each piece of the stream.
     pub fn receive(
         &mut self,
         buffer: &mut [u8],
         clock: &Clock,
-        mut on_message: impl FnMut(u64, &[u8]) -> Result<(), Fault>,
+        mut on_data: impl FnMut(u64, &[u8]) -> Result<(), Fault>,
     ) -> Result<(), ConnectionError> {
-        loop {
-            let length = match self.socket.read(buffer) {
-                Ok(0) => return Err(ConnectionError::Closed),
-                Ok(length) => length,
-                Err(error) => match error.kind() {
-                    io::ErrorKind::WouldBlock | io::ErrorKind::NotConnected => break,
-                    io::ErrorKind::Interrupted => continue,
-                    _ => return Err(error.into()),
-                },
-            };
-            let now_ns = clock.now_ns();
-            self.take(&buffer[..length], |message| on_message(now_ns, message))?;
-            // A read that did not fill the buffer has emptied the socket: epoll reports whatever comes after it.
-            if length < buffer.len() {
-                break;
-            }
+        while self.read_once(buffer, clock, &mut on_data)? {}
+        Ok(())
+    }
+
+    /// The same with one read. Returns whether more may have come.
+    pub fn read_once(
+        &mut self,
+        buffer: &mut [u8],
+        clock: &Clock,
+        mut on_data: impl FnMut(u64, &[u8]) -> Result<(), Fault>,
+    ) -> Result<bool, ConnectionError> {
+        let length = match self.socket.read(buffer) {
+            Ok(0) => return Err(ConnectionError::Closed),
+            Ok(length) => length,
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock | io::ErrorKind::NotConnected => 0,
+                io::ErrorKind::Interrupted => return Ok(true),
+                _ => return Err(error.into()),
+            },
+        };
+        let now_ns = clock.now_ns();
+        self.take(&buffer[..length], |bytes| on_data(now_ns, bytes))?;
+        // A read that did not fill the buffer has emptied the socket: epoll reports whatever comes after it.
+        let more = length == buffer.len();
+        if !more {
+            self.top_up();
+            self.flush()?;
         }
-        self.top_up();
-        Ok(self.flush()?)
+        Ok(more)
     }
 
     /// Says that the stream is no longer needed, as far as the socket takes it, before the connection is dropped.
@@ -172,17 +206,15 @@ impl Connection {
     fn take(
         &mut self,
         mut input: &[u8],
-        mut on_message: impl FnMut(&[u8]) -> Result<(), Fault>,
+        mut on_data: impl FnMut(&[u8]) -> Result<(), Fault>,
     ) -> Result<(), ConnectionError> {
         while let Some(piece) = self.frames.next(&mut input)? {
             match piece {
-                Piece::Data { stream, mut bytes, end } => {
+                Piece::Data { stream, bytes, end } => {
                     if stream != STREAM {
                         return Err(ConnectionError::Protocol("DATA for a stream that we did not open"));
                     }
-                    while let Some(message) = self.messages.next(&mut bytes)? {
-                        on_message(message)?;
-                    }
+                    on_data(bytes)?;
                     if end {
                         return Err(ConnectionError::Ended("nothing, there are none".into()));
                     }
@@ -195,7 +227,7 @@ impl Connection {
 
     fn top_up(&mut self) {
         let left = self.granted_bytes.saturating_sub(self.frames.data_bytes);
-        if left < TOP_UP_BYTES.into() {
+        if !self.held && left < TOP_UP_BYTES.into() {
             frames::write_window_update(&mut self.sending.out, 0, TOP_UP_BYTES);
             frames::write_window_update(&mut self.sending.out, STREAM, TOP_UP_BYTES);
             self.granted_bytes += u64::from(TOP_UP_BYTES);

@@ -2,16 +2,26 @@
 
 /// The flag and the length.
 pub const PREFIX_BYTES: usize = 5;
-/// More than the contract's longest message.
+/// More than the contracts' longest message.
 const MESSAGE_BYTES_MAX: usize = 1 << 20;
 
-/// Where the stream is, between two pieces of DATA.
+/// Hands out whole messages, and joins those that come in pieces.
 #[derive(Default)]
 pub struct Deframer {
     /// A message, with its prefix, of which the rest has not come yet.
     partial: Vec<u8>,
     /// `partial` is whole and was handed out: it goes with the next call.
     handed_out: bool,
+}
+
+/// Hands out messages in the pieces in which they come: nothing is copied.
+#[derive(Default)]
+pub struct Splitter {
+    /// The start of a prefix of which the rest has not come yet.
+    prefix: [u8; PREFIX_BYTES],
+    prefix_filled: usize,
+    /// Within a message: its bytes which have not come yet.
+    missing: Option<usize>,
 }
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -59,6 +69,40 @@ impl Deframer {
     }
 }
 
+impl Splitter {
+    /// Takes the next piece off the front of `input`, and tells whether its message ends with it. `None` means that all
+    /// of it was taken and more is needed.
+    #[inline]
+    pub fn next<'i>(&mut self, input: &mut &'i [u8]) -> Result<Option<(&'i [u8], bool)>, MessageError> {
+        let missing = match self.missing {
+            Some(_) if input.is_empty() => return Ok(None),
+            Some(missing) => missing,
+            None => match self.take_prefix(input)? {
+                Some(length) => length,
+                None => return Ok(None),
+            },
+        };
+        let (piece, rest) = input.split_at(missing.min(input.len()));
+        *input = rest;
+        let left = missing - piece.len();
+        self.missing = (left > 0).then_some(left);
+        Ok(Some((piece, left == 0)))
+    }
+
+    /// Takes a prefix, as far as it has come. Returns the length of the message, if it is whole.
+    fn take_prefix(&mut self, input: &mut &[u8]) -> Result<Option<usize>, MessageError> {
+        let (bytes, rest) = input.split_at(input.len().min(PREFIX_BYTES - self.prefix_filled));
+        *input = rest;
+        self.prefix[self.prefix_filled..][..bytes.len()].copy_from_slice(bytes);
+        self.prefix_filled += bytes.len();
+        if self.prefix_filled < PREFIX_BYTES {
+            return Ok(None);
+        }
+        self.prefix_filled = 0;
+        Ok(message_end(&self.prefix)?.map(|end| end - PREFIX_BYTES))
+    }
+}
+
 /// Writes what stands before a message of `length` bytes.
 pub fn write_prefix(out: &mut Vec<u8>, length: usize) {
     debug_assert!(length <= MESSAGE_BYTES_MAX);
@@ -101,18 +145,35 @@ mod tests {
         assert!(input.is_empty());
     }
 
+    fn split(splitter: &mut Splitter, mut input: &[u8], pieces: &mut Vec<(Vec<u8>, bool)>) {
+        while let Some((piece, end)) = splitter.next(&mut input).unwrap() {
+            pieces.push((piece.to_vec(), end));
+        }
+        assert!(input.is_empty());
+    }
+
     #[test]
     fn messages_do_not_depend_on_where_pieces_end() {
         let expected: [&[u8]; 4] = [b"one", b"", b"three and more", b"4"];
         let bytes = framed(&expected);
         for first in 0..=bytes.len() {
             for second in first..=bytes.len() {
-                let mut deframer = Deframer::default();
-                let mut messages = Vec::new();
+                let (mut deframer, mut splitter) = (Deframer::default(), Splitter::default());
+                let (mut messages, mut pieces) = (Vec::new(), Vec::new());
+                let mut joined = vec![Vec::new()];
                 for part in [&bytes[..first], &bytes[first..second], &bytes[second..]] {
                     read(&mut deframer, part, &mut messages);
+                    split(&mut splitter, part, &mut pieces);
+                }
+                for (piece, end) in pieces {
+                    joined.last_mut().unwrap().extend(piece);
+                    if end {
+                        joined.push(Vec::new());
+                    }
                 }
                 assert_eq!(messages, expected, "split at {first} and {second}");
+                assert_eq!(joined.pop(), Some(Vec::new()));
+                assert_eq!(joined, expected, "split at {first} and {second}");
             }
         }
     }
@@ -120,6 +181,7 @@ mod tests {
     #[test]
     fn compressed_and_huge_messages_are_refused() {
         assert_eq!(Deframer::default().next(&mut &[1, 0, 0, 0, 0][..]), Err(MessageError::Compressed));
+        assert_eq!(Splitter::default().next(&mut &[1, 0, 0, 0, 0][..]), Err(MessageError::Compressed));
         let huge = [0, 0x7f, 0xff, 0xff, 0xff];
         assert_eq!(Deframer::default().next(&mut &huge[..]), Err(MessageError::TooLarge(0x7fff_ffff)));
     }

@@ -3,34 +3,31 @@
 use anyhow::Result;
 
 use crate::args::Run;
-use crate::check::Checker;
+use crate::clock::Clock;
+use crate::contract::Contract;
 use crate::fanout::WARM_UP_NS;
-use crate::meter::{Measured, Meter};
-use crate::pool::{Pool, templates};
+use crate::meter::Meter;
+use crate::pool::Pool;
 use crate::report::Report;
 
-pub fn run(run: &Run) -> Result<Report> {
+pub fn run<C: Contract>(run: &Run) -> Result<Report> {
     let mut meter = Meter::new(run.pid)?;
     let before = meter.footprint()?;
-    let mut pool = Pool::open(run.server, run.clients)?;
-    pool.join(&templates(0, run.body_bytes))?;
-    let measured = watch(&mut pool, &mut meter, run)?;
-    Ok(Report::of_idle(run, before, &measured))
-}
-
-/// Lets the last probes come through, then watches while nobody speaks.
-fn watch(pool: &mut Pool, meter: &mut Meter, run: &Run) -> Result<Measured> {
-    let mut checker = Checker::new(run.clients, run.body_bytes);
-    let mut serve_until = |pool: &mut Pool, until_ns: u64| -> Result<()> {
-        while pool.clock.now_ns() < until_ns {
-            // Nobody has sent anything: the checker lets pass nothing but probes.
-            pool.serve(|receiver, _, message| checker.deliver(receiver, message).map(|_| ()))?;
+    let clock = Clock::start();
+    let mut contract = C::new(run.clients, run.body_bytes, &clock);
+    let mut pool = Pool::open(run.server, C::PATH, run.clients, clock)?;
+    contract.join(&mut pool)?;
+    // Nobody has sent anything: the contract lets pass no message but probes that are still on their way.
+    let mut serve_until = |until_ns: u64| -> Result<()> {
+        while clock.now_ns() < until_ns {
+            pool.serve(|receiver, _, bytes| contract.take(receiver, bytes, |_, _| ()))?;
         }
         Ok(())
     };
-    let start_ns = pool.clock.now_ns() + WARM_UP_NS;
-    serve_until(pool, start_ns)?;
-    meter.open(&pool.clock)?;
-    serve_until(pool, start_ns + run.window.as_nanos() as u64)?;
-    meter.close(&pool.clock)
+    let start_ns = clock.now_ns() + WARM_UP_NS;
+    serve_until(start_ns)?;
+    meter.open(&clock)?;
+    serve_until(start_ns + run.window_ns())?;
+    let measured = meter.close(&clock)?;
+    Ok(Report::of_idle(run, before, &measured))
 }

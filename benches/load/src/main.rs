@@ -1,25 +1,34 @@
-//! A load generator for chat servers that serve the tutorial's contract, and a judge of what they deliver.
+//! A load generator for chat servers, over the project's contract or the tutorial's, and a judge of what they deliver.
 //!
 //! One thread drives all connections, with no more of HTTP/2 and gRPC than it needs, so that on a small machine the
 //! server gets the processors: every delivery is still checked, at the price of comparing its bytes. Modules stand in
-//! groups, in reading order: the scenarios, the judgement, the connections, the formats, the system.
+//! groups, in reading order: the scenarios, the room and its contracts, the judgement, the connections, the formats, the
+//! system.
 
 mod args;
 
+mod behind;
 mod churn;
 mod fanout;
 mod idle;
 
+mod contract;
+mod live;
+
 mod check;
+mod member;
 mod meter;
+mod order;
 mod report;
 
 mod connection;
 mod pool;
 
+mod chat;
 mod grpc;
 mod http2;
 mod message;
+mod protobuf;
 
 mod clock;
 mod process;
@@ -29,7 +38,8 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::Parser;
 
-use crate::args::{Args, Run, Scenario};
+use crate::args::{Args, Run, Scenario, Wire};
+use crate::contract::{Contract, Tutorial, V1};
 use crate::report::Report;
 
 const FAILED: u8 = 1;
@@ -50,7 +60,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            eprintln!("error: scenario {}: {error:#}", run.scenario.letter());
+            eprintln!("error: scenario {}: {error:#}", run.scenario.name());
             ExitCode::from(FAILED)
         }
     }
@@ -58,9 +68,20 @@ fn main() -> ExitCode {
 
 fn carry_out(run: &Run) -> Result<Report> {
     process::raise_file_limit().context("the limit of open files")?;
+    match run.wire {
+        Wire::V1 => over::<V1, churn::V1>(run),
+        Wire::Tutorial => over::<Tutorial, churn::Tutorial>(run),
+    }
+}
+
+fn over<C: Contract, V: churn::Visits>(run: &Run) -> Result<Report> {
     match run.scenario {
-        Scenario::A | Scenario::B | Scenario::C | Scenario::D => fanout::run(run),
-        Scenario::E => idle::run(run),
-        Scenario::F => churn::run(run),
+        Scenario::A | Scenario::B | Scenario::C | Scenario::D | Scenario::Append | Scenario::Lone => {
+            fanout::run::<C>(run)
+        }
+        Scenario::E => idle::run::<C>(run),
+        Scenario::F => churn::run::<V>(run),
+        Scenario::Catchup => behind::catch_up(run),
+        Scenario::Slow => behind::slow(run),
     }
 }

@@ -1,11 +1,10 @@
-//! The messages of the tutorial's contract, and the mark that each of ours carries in its body.
+//! The mark that each of our messages carries in its body, and the messages of the tutorial's contract.
 //!
-//! `FromClient` and `FromServer` have the same fields: `string name = 1; string body = 2`. The body is text of a fixed
-//! size: what it is for, its sender, its number and when it was sent, then dots:
-//! `L 0007 00000000002a 0000003b9aca ......`.
+//! A body is text of a fixed size: what it is for, its sender, its number and when it was sent, then dots:
+//! `L 0007 00000000002a 0000003b9aca ......`. In the tutorial's contract `FromClient` and `FromServer` have the same
+//! fields: `string name = 1; string body = 2`.
 
-use crate::grpc::{PREFIX_BYTES, write_prefix};
-use crate::http2::frames::{Head, STREAM, kind};
+use crate::protobuf::{self, Value, bytes_tag, write_bytes, write_varint};
 
 /// The length of a mark without dots.
 pub const BODY_BYTES_MIN: usize = 32;
@@ -14,9 +13,11 @@ pub const BODY_BYTES_MAX: usize = 16_000;
 /// So that a sender's index fits into four digits.
 pub const SENDERS_MAX: usize = 1 << 16;
 
-const TAG_NAME: u8 = 0x0a;
-const TAG_BODY: u8 = 0x12;
-const PADDING: u8 = b'.';
+pub const PADDING: u8 = b'.';
+
+/// The fields of the tutorial's messages.
+const NAME: u8 = 1;
+const BODY: u8 = 2;
 
 /// What a message is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,14 +40,14 @@ pub struct Mark {
     pub sent_ns: u64,
 }
 
-/// A message as it was received.
+/// A message of the tutorial's contract as it was received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChatMessage<'a> {
     pub name: &'a [u8],
     pub body: &'a [u8],
 }
 
-/// A sender's message, framed and encoded once; sending it copies it and fills in the mark.
+/// A sender's message of the tutorial's contract, encoded once; only the mark changes.
 pub struct Template {
     bytes: Vec<u8>,
     body_at: usize,
@@ -54,7 +55,8 @@ pub struct Template {
 }
 
 impl Mark {
-    fn write(&self, body: &mut [u8]) {
+    /// Writes itself to the front of a body.
+    pub fn write(&self, body: &mut [u8]) {
         body[0] = match self.purpose {
             Purpose::Load => b'L',
             Purpose::Probe => b'P',
@@ -90,26 +92,13 @@ impl Mark {
 
 impl<'a> ChatMessage<'a> {
     /// Decodes a `FromServer`: fields in any order, unknown ones skipped. `None` if it is not valid protobuf.
-    pub fn read(mut bytes: &'a [u8]) -> Option<ChatMessage<'a>> {
+    pub fn read(bytes: &'a [u8]) -> Option<ChatMessage<'a>> {
         let mut message = ChatMessage { name: &[], body: &[] };
-        while !bytes.is_empty() {
-            let key = take_varint(&mut bytes)?;
-            match key & 7 {
-                0 => drop(take_varint(&mut bytes)?),
-                1 => drop(take(&mut bytes, 8)?),
-                5 => drop(take(&mut bytes, 4)?),
-                2 => {
-                    let length = usize::try_from(take_varint(&mut bytes)?).ok()?;
-                    let value = take(&mut bytes, length)?;
-                    match key >> 3 {
-                        1 => message.name = value,
-                        2 => message.body = value,
-                        _ => {}
-                    }
-                }
-                _ => return None,
-            }
-        }
+        protobuf::read(bytes, |field, value| match (u8::try_from(field), value) {
+            (Ok(NAME), Value::Bytes(name)) => message.name = name,
+            (Ok(BODY), Value::Bytes(body)) => message.body = body,
+            _ => {}
+        })?;
         Some(message)
     }
 }
@@ -117,34 +106,23 @@ impl<'a> ChatMessage<'a> {
 impl Template {
     /// `sender` is below [`SENDERS_MAX`], `body_bytes` between [`BODY_BYTES_MIN`] and [`BODY_BYTES_MAX`].
     pub fn new(sender: u32, body_bytes: usize) -> Template {
-        let name = sender_name(sender);
-        let mut message = Vec::with_capacity(body_bytes + 32);
-        message.push(TAG_NAME);
-        write_varint(&mut message, name.len());
-        message.extend_from_slice(name.as_bytes());
-        message.push(TAG_BODY);
-        write_varint(&mut message, body_bytes);
-        let body_in_message = message.len();
-        message.resize(body_in_message + body_bytes, PADDING);
-
-        let mut bytes = Vec::with_capacity(message.len() + 16);
-        Head { length: PREFIX_BYTES + message.len(), kind: kind::DATA, flags: 0, stream: STREAM }.write(&mut bytes);
-        write_prefix(&mut bytes, message.len());
-        let body_at = bytes.len() + body_in_message;
-        bytes.extend_from_slice(&message);
+        let mut bytes = Vec::with_capacity(body_bytes + 32);
+        write_bytes(&mut bytes, NAME, sender_name(sender).as_bytes());
+        bytes.push(bytes_tag(BODY));
+        write_varint(&mut bytes, body_bytes as u64);
+        let body_at = bytes.len();
+        bytes.resize(body_at + body_bytes, PADDING);
         Template { bytes, body_at, sender }
     }
 
-    /// The bytes that a message takes from the send windows.
-    pub fn window_bytes(&self) -> i64 {
-        (self.bytes.len() - crate::http2::frames::HEAD_BYTES) as i64
+    pub fn len(&self) -> usize {
+        self.bytes.len()
     }
 
-    /// Writes the message as one DATA frame.
-    pub fn write(&self, out: &mut Vec<u8>, purpose: Purpose, seq: u64, sent_ns: u64) {
-        let start = out.len();
-        out.extend_from_slice(&self.bytes);
-        Mark { purpose, sender: self.sender, seq, sent_ns }.write(&mut out[start + self.body_at..]);
+    /// The message, with this mark.
+    pub fn fill(&mut self, purpose: Purpose, seq: u64, sent_ns: u64) -> &[u8] {
+        Mark { purpose, sender: self.sender, seq, sent_ns }.write(&mut self.bytes[self.body_at..]);
+        &self.bytes
     }
 }
 
@@ -173,46 +151,15 @@ fn read_hex(digits: &[u8]) -> Option<u64> {
     Some(value)
 }
 
-fn write_varint(out: &mut Vec<u8>, mut value: usize) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
-fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
-    let mut value = 0;
-    for shift in (0..64).step_by(7) {
-        let byte = take(bytes, 1)?[0];
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte < 0x80 {
-            return Some(value);
-        }
-    }
-    None
-}
-
-fn take<'a>(bytes: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
-    let (taken, rest) = bytes.split_at_checked(length)?;
-    *bytes = rest;
-    Some(taken)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http2::frames::HEAD_BYTES;
 
     #[test]
     fn what_is_written_reads_back() {
         for body_bytes in [BODY_BYTES_MIN, 64, 127, 128, BODY_BYTES_MAX] {
-            let template = Template::new(4_242, body_bytes);
-            let mut out = Vec::new();
-            template.write(&mut out, Purpose::Load, 7, 1_000_000_007);
-            let head = Head::parse(out[..HEAD_BYTES].try_into().unwrap());
-            assert_eq!((head.length, head.length as i64), (out.len() - HEAD_BYTES, template.window_bytes()));
-            let message = ChatMessage::read(&out[HEAD_BYTES + PREFIX_BYTES..]).unwrap();
+            let mut template = Template::new(4_242, body_bytes);
+            let message = ChatMessage::read(template.fill(Purpose::Load, 7, 1_000_000_007)).unwrap();
             assert_eq!((message.name, message.body.len()), (&b"load-4242"[..], body_bytes));
             let mark = Mark { purpose: Purpose::Load, sender: 4_242, seq: 7, sent_ns: 1_000_000_007 };
             assert_eq!(Mark::read(message.body), Some(mark));
@@ -221,27 +168,14 @@ mod tests {
 
     #[test]
     fn the_encoding_is_the_contracts() {
-        let mut out = Vec::new();
-        Template::new(1, 34).write(&mut out, Purpose::Probe, 0x2a, 0xff);
         let expected = b"\x0a\x06load-1\x12\x22P 0001 00000000002a 0000000000ff..";
-        assert_eq!(&out[HEAD_BYTES + PREFIX_BYTES..], expected);
+        assert_eq!(Template::new(1, 34).fill(Purpose::Probe, 0x2a, 0xff), expected);
     }
 
     #[test]
     fn unknown_fields_and_other_orders_are_read() {
         let bytes = b"\x12\x01b\x18\x96\x01\x0a\x01a\x25....\x31........\x3a\x02no";
         assert_eq!(ChatMessage::read(bytes), Some(ChatMessage { name: b"a", body: b"b" }));
-    }
-
-    #[test]
-    fn what_is_cut_short_is_refused_and_nothing_panics() {
-        let bytes = b"\x0a\x06load-1\x12\x04body\x18\x96\x01";
-        for length in 0..bytes.len() {
-            let whole_fields = [0, 8, 14].contains(&length);
-            assert_eq!(ChatMessage::read(&bytes[..length]).is_some(), whole_fields, "{length} bytes");
-        }
-        assert_eq!(ChatMessage::read(&[0xff; 20]), None);
-        assert_eq!(ChatMessage::read(b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"), None);
     }
 
     #[test]

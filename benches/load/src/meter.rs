@@ -59,19 +59,21 @@ impl Meter {
         self.server.footprint()
     }
 
-    /// Begins to count.
+    /// Begins to count, from nothing.
     pub fn open(&mut self, clock: &Clock) -> Result<()> {
+        self.deliveries = 0;
+        self.latency.reset();
         self.start = self.moment(clock)?;
         self.open = true;
         Ok(())
     }
 
-    /// Counts a message that took from `sent_ns` to `now_ns`, if the window is open.
+    /// Counts `count` messages that took from `sent_ns` to `now_ns`, if the window is open.
     #[inline]
-    pub fn delivered(&mut self, sent_ns: u64, now_ns: u64) {
+    pub fn delivered(&mut self, sent_ns: u64, now_ns: u64, count: u64) {
         if self.open {
-            self.deliveries += 1;
-            self.latency.saturating_record(now_ns.saturating_sub(sent_ns));
+            self.deliveries += count;
+            self.latency.saturating_record_n(now_ns.saturating_sub(sent_ns), count);
         }
     }
 

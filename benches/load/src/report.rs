@@ -3,12 +3,14 @@
 use std::fmt::Write;
 
 use crate::args::{Pace, Run};
+use crate::behind::{Reading, Sizes};
 use crate::meter::{LatencyUs, Measured};
 use crate::process::Footprint;
 
 /// Named figures, in the order in which they are shown.
 pub struct Report {
     scenario: &'static str,
+    contract: &'static str,
     figures: Vec<Figure>,
 }
 
@@ -21,17 +23,13 @@ struct Figure {
 }
 
 impl Report {
-    pub fn of_fanout(run: &Run, measured: &Measured) -> Report {
+    /// `receivers` is how many get each message.
+    pub fn of_fanout(run: &Run, receivers: usize, measured: &Measured) -> Report {
         let mut report = Report::new(run);
-        let per_message = (run.clients - 1) as f64;
         let deliveries_per_s = measured.deliveries as f64 / measured.seconds;
-        report.add("senders", run.senders as f64, 0);
-        match run.pace {
-            Pace::InFlight(messages) => report.add("in_flight", messages as f64, 0),
-            Pace::PerSecond(messages) => report.add("rate_per_s", messages.into(), 0),
-        }
+        report.add_senders(run);
         report.add("deliveries_per_s", deliveries_per_s, 0);
-        report.add("messages_per_s", deliveries_per_s / per_message, 0);
+        report.add("messages_per_s", deliveries_per_s / receivers as f64, 0);
         report.add_latency(measured.latency);
         report.add_some("cpu_us_per_delivery", measured.cpu_us_per(measured.deliveries), 4);
         report.add_both(measured);
@@ -58,11 +56,65 @@ impl Report {
         report
     }
 
+    /// `without` is the same room with nobody behind.
+    pub fn of_catch_up(run: &Run, without: &Measured, with: &Measured, reading: &Reading) -> Report {
+        let mut report = Report::new(run);
+        report.add_senders(run);
+        report.add_reading(reading);
+        // What the readers cost is what the server took beyond what the room takes.
+        let room_ns = without.server_cpu_ns as f64 / without.seconds * with.seconds;
+        let readers_s = (with.server_cpu_ns as f64 - room_ns) / 1e9;
+        report.add("read_per_cpu_s", reading.messages as f64 / readers_s, 0);
+        report.add("cpu_s_per_reader", readers_s / reading.readers as f64, 3);
+        report.add_beside(without, with);
+        report.add_both(with);
+        report
+    }
+
+    /// `without` is the same room before somebody stopped reading.
+    pub fn of_slow(run: &Run, without: &Measured, with: &Measured, reading: &Reading, sizes: &Sizes) -> Report {
+        let mut report = Report::new(run);
+        report.add_senders(run);
+        report.add_reading(reading);
+        report.add("rss_before_kib", sizes.before.rss_kib as f64, 0);
+        report.add("rss_stalled_kib", sizes.stalled.rss_kib as f64, 0);
+        report.add("rss_after_kib", sizes.after.rss_kib as f64, 0);
+        report.add("rss_ratio", sizes.stalled.rss_kib as f64 / sizes.before.rss_kib as f64, 3);
+        report.add_beside(without, with);
+        report.add_both(with);
+        report
+    }
+
     fn new(run: &Run) -> Report {
-        let mut report = Report { scenario: run.scenario.letter(), figures: Vec::new() };
+        let (scenario, contract) = (run.scenario.name(), run.wire.name());
+        let mut report = Report { scenario, contract, figures: Vec::new() };
         report.add("clients", run.clients as f64, 0);
         report.add("body_bytes", run.body_bytes as f64, 0);
         report
+    }
+
+    fn add_senders(&mut self, run: &Run) {
+        self.add("senders", run.senders as f64, 0);
+        match run.pace {
+            Pace::InFlight(messages) => self.add("in_flight", messages as f64, 0),
+            Pace::PerSecond(messages) => self.add("rate_per_s", messages.into(), 0),
+        }
+    }
+
+    fn add_reading(&mut self, reading: &Reading) {
+        self.add("readers", reading.readers as f64, 0);
+        self.add("read_messages", reading.messages as f64, 0);
+        self.add("read_per_s", reading.messages as f64 / reading.seconds, 0);
+    }
+
+    /// What the others saw of it.
+    fn add_beside(&mut self, without: &Measured, with: &Measured) {
+        self.add_latency(with.latency);
+        if let (Some(without), Some(with)) = (without.latency, with.latency) {
+            self.add("p50_us_without", without.p50, 1);
+            self.add("p99_us_without", without.p99, 1);
+            self.add("p99_ratio", with.p99 / without.p99, 3);
+        }
     }
 
     /// What every scenario ends with: how busy both programs were, and the server's size at the end of the window.
@@ -92,7 +144,7 @@ impl Report {
 
     /// One object on one line. Nothing in it needs escaping.
     pub fn json(&self) -> String {
-        let mut text = format!("{{\"scenario\":\"{}\"", self.scenario);
+        let mut text = format!("{{\"scenario\":\"{}\",\"contract\":\"{}\"", self.scenario, self.contract);
         for Figure { name, value, digits } in &self.figures {
             // Writing to a string does not fail.
             let _ = write!(text, ",\"{name}\":{value:.digits$}");
@@ -101,7 +153,7 @@ impl Report {
     }
 
     pub fn table(&self) -> String {
-        let mut text = format!("{:<20} {:>14}", "scenario", self.scenario);
+        let mut text = format!("{:<20} {:>14}\n{:<20} {:>14}", "scenario", self.scenario, "contract", self.contract);
         for Figure { name, value, digits } in &self.figures {
             let _ = write!(text, "\n{name:<20} {value:>14.digits$}");
         }
@@ -115,10 +167,10 @@ mod tests {
 
     #[test]
     fn json_is_one_flat_object() {
-        let mut report = Report { scenario: "a", figures: Vec::new() };
+        let mut report = Report { scenario: "a", contract: "v1", figures: Vec::new() };
         report.add("clients", 100.0, 0);
         report.add_some("p50_us", None, 1);
         report.add("seconds", 5.00049, 3);
-        assert_eq!(report.json(), r#"{"scenario":"a","clients":100,"seconds":5.000}"#);
+        assert_eq!(report.json(), r#"{"scenario":"a","contract":"v1","clients":100,"seconds":5.000}"#);
     }
 }

@@ -78,10 +78,10 @@ pub fn write_frame(out: &mut Vec<u8>, kind: u8, flags: u8, stream: u32, payload:
     out.extend_from_slice(payload);
 }
 
-/// Our settings: no push, and the largest window on each stream.
-pub fn write_settings(out: &mut Vec<u8>) {
+/// Our settings: no push, and the window that the server has on each stream.
+pub fn write_settings(out: &mut Vec<u8>, window_bytes: u32) {
     let mut payload = Vec::with_capacity(12);
-    for (id, value) in [(setting::ENABLE_PUSH, 0), (setting::INITIAL_WINDOW_SIZE, WINDOW_BYTES_MAX)] {
+    for (id, value) in [(setting::ENABLE_PUSH, 0), (setting::INITIAL_WINDOW_SIZE, window_bytes)] {
         payload.extend_from_slice(&id.to_be_bytes());
         payload.extend_from_slice(&u32::to_be_bytes(value));
     }

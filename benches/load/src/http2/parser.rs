@@ -142,7 +142,7 @@ mod tests {
 
     fn conversation() -> Vec<u8> {
         let mut bytes = Vec::new();
-        write_settings(&mut bytes);
+        write_settings(&mut bytes, 77);
         write_frame(&mut bytes, kind::SETTINGS, flag::ACK, 0, &[]);
         write_frame(&mut bytes, kind::DATA, 0, STREAM, b"hello, ");
         write_window_update(&mut bytes, 0, 77);

@@ -1,0 +1,81 @@
+//! Over the tutorial's contract the observer hears who speaks. The others must not hear themselves, nor anybody's message
+//! twice or after a later one.
+
+use std::io;
+
+use anyhow::{Context, Result};
+
+use super::{Visits, check_due};
+use crate::args::Run;
+use crate::check::{Fault, unexpected};
+use crate::clock::Clock;
+use crate::connection::Connection;
+use crate::contract::{self, Contract};
+use crate::grpc::Deframer;
+use crate::member::id;
+use crate::message::{ChatMessage, Mark, Purpose, Template};
+use crate::pool::Pool;
+
+pub struct Tutorial {
+    templates: Vec<Template>,
+    /// Of the slots, then of the observer.
+    messages: Vec<Deframer>,
+    /// By slot and sender: the least number that the slot's client may still hear.
+    next_heard: Vec<Vec<u64>>,
+}
+
+impl Visits for Tutorial {
+    fn begin(run: &Run, clock: Clock) -> Result<(Tutorial, Connection)> {
+        // The observer and one more, so that each hears the other's probes; then the observer alone stays.
+        let mut pool = Pool::open(run.server, contract::Tutorial::PATH, 2, clock)?;
+        contract::Tutorial::new(2, run.body_bytes, &clock).join(&mut pool)?;
+        let prober = pool.connections.pop().context("the pool has two connections")?;
+        prober.leave()?;
+        let observer = pool.connections.pop().context("the pool has two connections")?;
+        let visits = Tutorial {
+            templates: (0..run.clients as u32).map(|sender| Template::new(sender, run.body_bytes)).collect(),
+            messages: (0..=run.clients).map(|_| Deframer::default()).collect(),
+            next_heard: vec![Vec::new(); run.clients],
+        };
+        Ok((visits, observer))
+    }
+
+    fn enter(&mut self, run: &Run, slot: usize, seq: u64, sent_ns: u64) -> io::Result<Connection> {
+        let mut connection = Connection::open(run.server, contract::Tutorial::PATH)?;
+        connection.send(self.templates[slot].fill(Purpose::Load, seq, sent_ns));
+        self.messages[slot] = Deframer::default();
+        self.next_heard[slot] = vec![0; run.clients];
+        Ok(connection)
+    }
+
+    fn hear(&mut self, receiver: usize, seqs: &[u64], mut bytes: &[u8], heard: &mut Vec<usize>) -> Result<(), Fault> {
+        while let Some(message) = self.messages[receiver].next(&mut bytes)? {
+            let mark = ChatMessage::read(message).and_then(|message| Mark::read(message.body));
+            let mark = mark.ok_or_else(|| unexpected(receiver, message))?;
+            if mark.purpose == Purpose::Probe {
+                // It was still on its way.
+                continue;
+            }
+            let sender = mark.sender as usize;
+            let Some(next_heard) = self.next_heard.get_mut(receiver) else {
+                check_due(receiver, mark, seqs)?;
+                if heard.contains(&sender) {
+                    return Err(Fault::Duplicate { receiver, got: id(mark) });
+                }
+                heard.push(sender);
+                continue;
+            };
+            if sender == receiver {
+                return Err(Fault::Own { receiver, seq: mark.seq });
+            }
+            let Some(next) = next_heard.get_mut(sender) else {
+                return Err(Fault::NeverSent { receiver, got: id(mark) });
+            };
+            if mark.seq < *next {
+                return Err(Fault::Duplicate { receiver, got: id(mark) });
+            }
+            *next = mark.seq + 1;
+        }
+        Ok(())
+    }
+}

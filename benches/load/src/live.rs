@@ -1,0 +1,147 @@
+//! A room in which clients post at a pace and everybody receives, step by step.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context, Result, bail};
+
+use crate::args::Pace;
+use crate::clock::Clock;
+use crate::contract::Contract;
+use crate::meter::Meter;
+use crate::pool::Pool;
+
+/// A server that delivers nothing for so long while something is due has lost it.
+pub const STALL_NS: u64 = 10_000_000_000;
+/// How long everything may take to arrive once nothing more is sent.
+const DRAIN_NS: u64 = 60_000_000_000;
+/// How long the run goes on when all have everything, in case something comes twice.
+const SETTLE_NS: u64 = 100_000_000;
+/// At a steady pace, more than this in flight means that the server does not keep up: memory would only grow.
+const BACKLOG_MAX: u64 = 100_000;
+const SECOND_NS: u64 = 1_000_000_000;
+
+/// The room, and its senders' pace.
+pub struct Live<C> {
+    pub pool: Pool,
+    pub contract: C,
+    /// The first so many clients send.
+    senders: usize,
+    pace: Pace,
+    /// Who sends next.
+    turn: usize,
+    /// Messages posted since the start.
+    pub posted: u64,
+    /// At a steady pace: when the first message was due, or is.
+    first_due_ns: u64,
+    /// When something was last delivered, or nothing was due.
+    progress_ns: u64,
+}
+
+impl<C: Contract> Live<C> {
+    /// Has `clients` join the room; the pace begins now.
+    pub fn open(
+        server: SocketAddr,
+        clients: usize,
+        senders: usize,
+        pace: Pace,
+        body_bytes: usize,
+        clock: Clock,
+    ) -> Result<Live<C>> {
+        let mut contract = C::new(clients, body_bytes, &clock);
+        let mut pool = Pool::open(server, C::PATH, clients, clock)?;
+        contract.join(&mut pool)?;
+        let now_ns = clock.now_ns();
+        Ok(Live { pool, contract, senders, pace, turn: 0, posted: 0, first_due_ns: now_ns, progress_ns: now_ns })
+    }
+
+    pub fn now_ns(&self) -> u64 {
+        self.pool.clock.now_ns()
+    }
+
+    /// Posts what is due, as long as fewer than `most` have been posted in all, and takes what comes.
+    pub fn step(&mut self, meter: &mut Meter, most: u64) -> Result<()> {
+        let start_ns = self.now_ns();
+        if self.posted < most {
+            self.send(start_ns, most)?;
+        }
+        let (contract, progress_ns) = (&mut self.contract, &mut self.progress_ns);
+        let before = *progress_ns;
+        self.pool.serve(|receiver, now_ns, bytes| {
+            contract.take(receiver, bytes, |sent_ns, count| {
+                meter.delivered(sent_ns, now_ns, count);
+                *progress_ns = now_ns;
+            })
+        })?;
+        let waits = self.contract.in_flight() > 0 || (matches!(self.pace, Pace::InFlight(_)) && self.posted < most);
+        if !waits {
+            self.progress_ns = start_ns;
+        } else if self.progress_ns == before && start_ns > before + STALL_NS {
+            self.contract.finish()?;
+            bail!("the server takes no more messages: it has closed its windows for 10 s");
+        }
+        Ok(())
+    }
+
+    /// Goes on with all of it until a time.
+    pub fn run_until(&mut self, meter: &mut Meter, until_ns: u64) -> Result<()> {
+        while self.now_ns() < until_ns {
+            self.step(meter, u64::MAX)?;
+        }
+        Ok(())
+    }
+
+    /// Posts nothing more and waits until everybody has everything, once.
+    pub fn drain(&mut self, meter: &mut Meter) -> Result<()> {
+        let deadline_ns = self.now_ns() + DRAIN_NS;
+        while self.contract.in_flight() > 0 && self.now_ns() < deadline_ns {
+            self.step(meter, 0)?;
+        }
+        let settled_ns = self.now_ns() + SETTLE_NS;
+        while self.now_ns() < settled_ns {
+            self.step(meter, 0)?;
+        }
+        Ok(self.contract.finish()?)
+    }
+
+    /// Sends what the pace asks for, as far as the server's windows allow.
+    fn send(&mut self, now_ns: u64, most: u64) -> Result<()> {
+        match self.pace {
+            Pace::InFlight(window) => {
+                while self.posted < most && self.contract.in_flight() < window && self.send_one(now_ns) {}
+            }
+            Pace::PerSecond(rate) => {
+                // A message is timed from when it is due: if it leaves late, that shows.
+                while self.posted < most && self.due_ns(rate) <= now_ns && self.send_one(self.due_ns(rate)) {}
+                if self.contract.in_flight() > BACKLOG_MAX {
+                    bail!("the server does not keep up: {BACKLOG_MAX} messages are in flight; choose a lower --rate");
+                }
+                self.pool.wake_at(self.due_ns(rate))?;
+            }
+        }
+        for (sender, connection) in self.pool.connections.iter_mut().take(self.senders).enumerate() {
+            self.contract.send(connection, sender);
+            connection.flush().with_context(|| format!("client {sender}"))?;
+        }
+        Ok(())
+    }
+
+    /// The next sender that has room posts a message. `false` if none has.
+    fn send_one(&mut self, sent_ns: u64) -> bool {
+        for _ in 0..self.senders {
+            let sender = self.turn;
+            self.turn = (sender + 1) % self.senders;
+            let connection = &mut self.pool.connections[sender];
+            if self.contract.has_room(connection, sender) {
+                self.contract.post(connection, sender, sent_ns);
+                self.posted += 1;
+                return true;
+            }
+        }
+        false
+    }
+
+    fn due_ns(&self, rate: u32) -> u64 {
+        let elapsed = u128::from(self.posted) * u128::from(SECOND_NS) / u128::from(rate);
+        self.first_due_ns + elapsed as u64
+    }
+}

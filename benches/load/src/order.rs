@@ -1,0 +1,316 @@
+//! Checks every delivery over `hubbub.v1`: everybody gets every message of the room once, in the order of its seq.
+//!
+//! The bytes of a room's messages are the same for everybody, however they are cut into responses. So the first receiver
+//! that gets a message decodes it, checks it against what its sender sent, and adds its bytes to a copy of the log; every
+//! other receiver has a place in that copy and must get the bytes that follow it. Comparing whole runs of them, where they
+//! lie in the read buffer, is nearly all that a delivery costs. What differs is decoded: it may be an event for this
+//! receiver alone, the same message encoded in another way, or a fault, which then has a name.
+//!
+//! A message is delivered when the response that holds it is whole: before, a client could not read it.
+
+use std::collections::VecDeque;
+use std::mem;
+
+use crate::chat::{Event, Message, What, take_entry};
+use crate::check::{Fault, MessageId, unexpected};
+use crate::grpc::Splitter;
+use crate::member::{Member, id};
+
+/// How many receivers a report of missing messages names.
+const REPORTED_MAX: usize = 5;
+/// The copy of the log is cut when so much of it is with everybody, and that is most of it.
+const CUT_BYTES_MIN: usize = 256 << 10;
+
+/// The check of one room in which everybody receives and some also send. Senders and receivers are one set of indices.
+pub struct Order {
+    start_unix_ms: u64,
+    body_bytes: usize,
+    receivers: Vec<Receiver>,
+    /// The encoded messages that somebody still waits for, and maybe some before them.
+    log: Vec<u8>,
+    /// The position of `log[0]` since the start.
+    log_start: u64,
+    /// The messages in `log` that somebody still waits for.
+    entries: VecDeque<Entry>,
+    /// The index of `entries[0]` since the start; so many are with everybody.
+    base: u64,
+    /// How many receivers wait for the entry with each index from `base` on; the last is the one that is not there yet.
+    waiting: VecDeque<u32>,
+    /// The room's number, and its head before the first of our messages, once somebody has joined.
+    room: Option<(u64, u64)>,
+    time_ms: u64,
+    /// By sender: the number of its next message to be sent, and of its next one to enter the order.
+    sent: Vec<u64>,
+    ordered: Vec<u64>,
+    sent_total: u64,
+}
+
+#[derive(Default)]
+struct Receiver {
+    member: Member,
+    messages: Splitter,
+    /// The position up to which it got what the log holds: the start of the entry `next`, or beyond it within a response.
+    at: u64,
+    /// The index of the entry that it is to get next.
+    next: u64,
+    /// What it got of this response beyond `at` that is not, or not yet, in the log.
+    astray: Vec<u8>,
+}
+
+struct Entry {
+    /// Its position since the start.
+    start: u64,
+    sent_ns: u64,
+}
+
+impl Order {
+    pub fn new(clients: usize, body_bytes: usize, start_unix_ms: u64) -> Order {
+        Order {
+            start_unix_ms,
+            body_bytes,
+            receivers: (0..clients).map(|_| Receiver::default()).collect(),
+            log: Vec::new(),
+            log_start: 0,
+            entries: VecDeque::new(),
+            base: 0,
+            waiting: VecDeque::from([clients as u32]),
+            room: None,
+            time_ms: 0,
+            sent: vec![0; clients],
+            ordered: vec![0; clients],
+            sent_total: 0,
+        }
+    }
+
+    /// The first client that is not in the room yet, if there is one.
+    pub fn absent(&self) -> Option<usize> {
+        self.receivers.iter().position(|receiver| !receiver.member.caught_up())
+    }
+
+    /// The seq of the newest message that somebody has received.
+    pub fn head_seq(&self) -> u64 {
+        self.seq(self.end()) - 1
+    }
+
+    /// Notes that `sender` sends its next message, and returns the message's number.
+    pub fn send(&mut self, sender: usize) -> u64 {
+        let number = self.sent[sender];
+        self.sent[sender] += 1;
+        self.sent_total += 1;
+        number
+    }
+
+    /// Messages sent that somebody still waits for.
+    pub fn in_flight(&self) -> u64 {
+        self.sent_total - self.base
+    }
+
+    /// Checks what `receiver` got. `on_delivery` is told when messages that it now has were sent, and how many.
+    #[inline]
+    pub fn take(
+        &mut self,
+        receiver: usize,
+        mut bytes: &[u8],
+        mut on_delivery: impl FnMut(u64, u64),
+    ) -> Result<(), Fault> {
+        while let Some((piece, end)) = self.receivers[receiver].messages.next(&mut bytes)? {
+            self.follow(receiver, piece);
+            if end {
+                let next = self.settle(receiver)?;
+                self.pass(receiver, next, &mut on_delivery);
+            }
+        }
+        Ok(())
+    }
+
+    /// Fails if anybody still waits for a message, and names some who do.
+    pub fn finish(&self) -> Result<(), Fault> {
+        if self.in_flight() == 0 {
+            return Ok(());
+        }
+        let unordered = self.ordered.iter().zip(&self.sent).enumerate().filter(|(_, (ordered, sent))| ordered < sent);
+        let nobody = unordered.map(|(sender, (ordered, sent))| {
+            format!("messages {ordered} to {} of client {sender} reached nobody", sent - 1)
+        });
+        let late = self.receivers.iter().enumerate().filter(|(_, receiver)| receiver.next < self.end());
+        let waiting = late.map(|(index, receiver)| format!("client {index} waits for seq {}", self.seq(receiver.next)));
+        let lines: Vec<String> = nobody.take(REPORTED_MAX).chain(waiting.take(REPORTED_MAX)).collect();
+        let shown = lines.join("; ");
+        Err(Fault::Missing(format!("{} messages are not with everybody: {shown}", self.in_flight())))
+    }
+
+    /// A piece of a response came.
+    #[inline]
+    fn follow(&mut self, receiver: usize, piece: &[u8]) {
+        let Receiver { at, astray, .. } = &mut self.receivers[receiver];
+        let from = (*at - self.log_start) as usize;
+        if astray.is_empty() && self.log.get(from..from + piece.len()) == Some(piece) {
+            *at += piece.len() as u64;
+        } else {
+            astray.extend_from_slice(piece);
+        }
+    }
+
+    /// A response is whole. Returns the index of the entry that the receiver is to get next.
+    #[inline]
+    fn settle(&mut self, receiver: usize) -> Result<u64, Fault> {
+        let Receiver { at, next, astray, .. } = &mut self.receivers[receiver];
+        if !astray.is_empty() {
+            // Others may have brought it into the log since.
+            if !self.log[(*at - self.log_start) as usize..].starts_with(astray) {
+                return self.walk(receiver);
+            }
+            *at += astray.len() as u64;
+            astray.clear();
+        }
+        let (at, mut next) = (*at, *next);
+        while next < self.end() && self.start(next) < at {
+            next += 1;
+        }
+        if self.start(next) != at {
+            return Err(Fault::Unwelcome { receiver, text: "a response that ends within an event".into() });
+        }
+        Ok(next)
+    }
+
+    /// A response is whole that the log does not hold as it is: goes through its events.
+    #[cold]
+    #[inline(never)]
+    fn walk(&mut self, receiver: usize) -> Result<u64, Fault> {
+        let Receiver { at, next, astray, .. } = &mut self.receivers[receiver];
+        let (at, mut next, astray) = (*at, *next, mem::take(astray));
+        let matched = (self.start(next) - self.log_start) as usize..(at - self.log_start) as usize;
+        let response = [&self.log[matched], &astray].concat();
+        let mut rest = &response[..];
+        while !rest.is_empty() {
+            let start = rest;
+            let (entry, event) = take_entry(&mut rest).ok_or_else(|| unexpected(receiver, start))?;
+            let What::Message(message) = event.what else {
+                self.heed(receiver, &event)?;
+                continue;
+            };
+            if next == self.end() {
+                self.enter(receiver, entry, &event, &message)?;
+            } else if self.entry(next) != entry {
+                self.compare(receiver, next, entry, &event)?;
+            }
+            next += 1;
+        }
+        self.receivers[receiver].at = self.start(next);
+        Ok(next)
+    }
+
+    /// The receiver has all entries before `next`.
+    fn pass(&mut self, receiver: usize, next: u64, on_delivery: &mut impl FnMut(u64, u64)) {
+        let passed = mem::replace(&mut self.receivers[receiver].next, next);
+        let (first, last) = ((passed - self.base) as usize, (next - self.base) as usize);
+        if first == last {
+            return;
+        }
+        // Messages that were sent in one go count in one go.
+        let mut run = (self.entries[first].sent_ns, 0);
+        for entry in self.entries.range(first..last) {
+            if entry.sent_ns != run.0 {
+                on_delivery(run.0, run.1);
+                run = (entry.sent_ns, 0);
+            }
+            run.1 += 1;
+        }
+        on_delivery(run.0, run.1);
+        self.waiting[first] -= 1;
+        self.waiting[last] += 1;
+        while self.waiting[0] == 0 && !self.entries.is_empty() {
+            self.entries.pop_front();
+            self.waiting.pop_front();
+            self.base += 1;
+        }
+        let done = (self.start(self.base) - self.log_start) as usize;
+        if done >= CUT_BYTES_MIN && done > self.log.len() / 2 {
+            self.log.drain(..done);
+            self.log_start += done as u64;
+        }
+    }
+
+    /// The receiver is the first to get this message: it enters the order if it is its sender's next.
+    fn enter(&mut self, receiver: usize, entry: &[u8], event: &Event<'_>, message: &Message<'_>) -> Result<(), Fault> {
+        let damaged = || unexpected(receiver, entry);
+        let (room_id, _) = self.room.ok_or_else(damaged)?;
+        let mark = message.mark(self.start_unix_ms, self.body_bytes).ok_or_else(damaged)?;
+        let due_seq = self.seq(self.end());
+        if event.room_id != room_id || event.time_ms < self.time_ms {
+            return Err(damaged());
+        }
+        if event.seq != due_seq {
+            return Err(Fault::Hole { receiver, got: event.seq, due: due_seq });
+        }
+        let (sender, got) = (mark.sender as usize, id(mark));
+        if self.sent.get(sender).is_none_or(|sent| mark.seq >= *sent) {
+            return Err(Fault::NeverSent { receiver, got });
+        }
+        let due = MessageId { sender: mark.sender, seq: self.ordered[sender] };
+        if got.seq < due.seq {
+            return Err(Fault::Duplicate { receiver, got });
+        }
+        if got.seq > due.seq {
+            return Err(Fault::OutOfOrder { receiver, got, due });
+        }
+        self.ordered[sender] += 1;
+        self.time_ms = event.time_ms;
+        let start = self.log_start + self.log.len() as u64;
+        self.log.extend_from_slice(entry);
+        self.entries.push_back(Entry { start, sent_ns: mark.sent_ns });
+        self.waiting.push_back(0);
+        Ok(())
+    }
+
+    /// Fails unless the message is the one with this index, encoded in another way.
+    fn compare(&self, receiver: usize, index: u64, entry: &[u8], event: &Event<'_>) -> Result<(), Fault> {
+        let due = self.seq(index);
+        if event.seq != due {
+            return Err(Fault::Hole { receiver, got: event.seq, due });
+        }
+        // Invariant: what is in the log was read when it entered.
+        let (_, logged) = take_entry(&mut self.entry(index)).expect("the log holds events");
+        if logged == *event { Ok(()) } else { Err(unexpected(receiver, entry)) }
+    }
+
+    /// The receiver got something that is not in the room's log.
+    fn heed(&mut self, receiver: usize, event: &Event<'_>) -> Result<(), Fault> {
+        let member = &mut self.receivers[receiver].member;
+        member.heed(receiver, event)?;
+        if let What::Joined { .. } = event.what {
+            let room = (member.room_id, member.head_seq);
+            if *self.room.get_or_insert(room) != room {
+                let text = format!("another room number or head than others: {room:?}");
+                return Err(Fault::Unwelcome { receiver, text });
+            }
+        }
+        Ok(())
+    }
+
+    /// The index of the entry that is not there yet.
+    #[inline]
+    fn end(&self) -> u64 {
+        self.base + self.entries.len() as u64
+    }
+
+    /// The position at which an entry starts, or the end of the log.
+    #[inline]
+    fn start(&self, index: u64) -> u64 {
+        let entry = self.entries.get((index - self.base) as usize);
+        entry.map_or(self.log_start + self.log.len() as u64, |entry| entry.start)
+    }
+
+    fn entry(&self, index: u64) -> &[u8] {
+        let position = |index| (self.start(index) - self.log_start) as usize;
+        &self.log[position(index)..position(index + 1)]
+    }
+
+    fn seq(&self, index: u64) -> u64 {
+        self.room.map_or(0, |(_, head_seq)| head_seq) + 1 + index
+    }
+}
+
+#[cfg(test)]
+#[path = "order_tests.rs"]
+mod tests;
