@@ -20,7 +20,7 @@ use super::support::{DEADLINE, seed, start_with, target, wait_for};
 const ROOM: &str = "room";
 
 /// How often the power is cut, and how long the server runs at most between two cuts.
-const CUTS: u32 = 8;
+const CUTS: u32 = 6;
 const LIFE_MAX: Duration = Duration::from_millis(900);
 
 /// How many bots post by calls of their own, and how many messages the one who chats has under way.
