@@ -5,8 +5,10 @@
 
 mod notes;
 mod reader;
+mod start;
 mod talk;
 
 pub use self::notes::Notes;
 pub use self::reader::ChatReader;
-pub use self::talk::{ChatTalk, Command, From, Refusal};
+pub use self::start::From;
+pub use self::talk::{ChatTalk, Command, Refusal};

@@ -1,0 +1,86 @@
+//! Where a client that joins a room begins to read it.
+
+use crate::names::{Epoch, Seq};
+use crate::server::log::RoomState;
+
+/// Where to begin to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum From {
+    Head,
+    Last(u32),
+    After { seq: Seq, epoch: Option<Epoch> },
+}
+
+/// Where a cursor starts.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Start {
+    pub next: Seq,
+    /// The messages that the client may have seen in an earlier epoch, and that are lost: first and last. Empty (the last
+    /// below the first) where the epoch is another one, but nothing was lost that concerns the client.
+    pub replaced: Option<(Seq, Seq)>,
+}
+
+impl Start {
+    /// `head` is the newest message that was published, which may be behind what is stored.
+    pub fn new(from: From, head: Seq, stored: &RoomState) -> Self {
+        let &RoomState { epoch, epoch_first, oldest, .. } = stored;
+        let at = |next| Self { next, replaced: None };
+        match from {
+            From::Head => at(head.next()),
+            From::Last(count) => at(Seq(head.0.saturating_sub(count.into())).next().max(oldest)),
+            From::After { seq, epoch: Some(theirs) } if theirs != epoch => {
+                let next = Seq(seq.0.saturating_add(1)).min(epoch_first);
+                Self { next, replaced: Some((next, seq)) }
+            }
+            // What the client has seen, this log never had: history was lost without anybody noticing.
+            From::After { seq, epoch: Some(_) } if seq > head.max(stored.head) => {
+                Self { next: head.next(), replaced: Some((head.next(), seq)) }
+            }
+            From::After { seq, epoch: Some(_) } => at(seq.next()),
+            From::After { seq, epoch: None } => at(seq.min(head).next()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::names::{RoomId, RoomName};
+
+    /// A room with messages 5 to 10, whose epoch began with 8.
+    fn start(from: From) -> Start {
+        let (name, epoch) = (RoomName::lobby(), Epoch::new(2).unwrap());
+        let (epoch_first, head, oldest) = (Seq(8), Seq(10), Seq(5));
+        Start::new(from, head, &RoomState { id: RoomId(1), name, epoch, epoch_first, head, oldest })
+    }
+
+    fn after(seq: u64, epoch: u64) -> From {
+        From::After { seq: Seq(seq), epoch: Epoch::new(epoch) }
+    }
+
+    #[test]
+    fn a_cursor_starts_where_it_was_asked_to() {
+        let at = |next| Start { next: Seq(next), replaced: None };
+        assert_eq!(start(From::Head), at(11));
+        assert_eq!(start(From::Last(0)), at(11));
+        assert_eq!(start(From::Last(3)), at(8));
+        assert_eq!(start(From::Last(100)), at(5));
+        assert_eq!(start(after(7, 2)), at(8));
+        assert_eq!(start(after(10, 2)), at(11));
+        // What was trimmed is found when it is read.
+        assert_eq!(start(after(0, 0)), at(1));
+        assert_eq!(start(after(99, 0)), at(11));
+    }
+
+    #[test]
+    fn another_epoch_replaces_what_was_seen_of_it() {
+        let replaced = |next, from, to| Start { next: Seq(next), replaced: Some((Seq(from), Seq(to))) };
+        assert_eq!(start(after(9, 1)), replaced(8, 8, 9));
+        assert_eq!(start(after(70, 1)), replaced(8, 8, 70));
+        assert_eq!(start(after(u64::MAX, 1)), replaced(8, 8, u64::MAX));
+        // Nothing is lost that this client has seen: an empty range.
+        assert_eq!(start(after(6, 1)), replaced(7, 7, 6));
+        // A log that lost its end without anybody noticing.
+        assert_eq!(start(after(12, 2)), replaced(11, 11, 12));
+    }
+}
