@@ -8,6 +8,7 @@ use crate::process::{Footprint, Process, own_cpu_ns};
 
 /// Latencies above this count as this.
 const LATENCY_NS_MAX: u64 = 60_000_000_000;
+const SECOND_NS: u64 = 1_000_000_000;
 
 /// Counts while its window is open.
 pub struct Meter {
@@ -18,6 +19,10 @@ pub struct Meter {
     pub deliveries: u64,
     /// From when a message was sent, or was to be sent, to a receiver's read of it, in nanoseconds.
     latency: Histogram<u64>,
+    /// The same of the second that lasts until `second_end_ns`, and the p99 of each one before it in the window.
+    second: Histogram<u64>,
+    second_end_ns: u64,
+    seconds_p99_ns: Vec<u64>,
 }
 
 /// What a window held.
@@ -39,6 +44,8 @@ pub struct LatencyUs {
     pub p50: f64,
     pub p99: f64,
     pub p999: f64,
+    /// The median of every second's p99: what a burst of noise on the machine changes least. `None` below one second.
+    pub p99_of_seconds: Option<f64>,
 }
 
 struct Moment {
@@ -50,9 +57,17 @@ struct Moment {
 impl Meter {
     pub fn new(pid: u32) -> Result<Meter> {
         // Three digits: a thousandth is far below what runs differ by.
-        let latency = Histogram::new_with_bounds(1, LATENCY_NS_MAX, 3)?;
-        let start = Moment { at_ns: 0, server_cpu_ns: 0, own_cpu_ns: 0 };
-        Ok(Meter { server: Process::new(pid)?, open: false, start, deliveries: 0, latency })
+        let latency = Histogram::<u64>::new_with_bounds(1, LATENCY_NS_MAX, 3)?;
+        Ok(Meter {
+            server: Process::new(pid)?,
+            open: false,
+            start: Moment { at_ns: 0, server_cpu_ns: 0, own_cpu_ns: 0 },
+            deliveries: 0,
+            second: latency.clone(),
+            latency,
+            second_end_ns: 0,
+            seconds_p99_ns: Vec::new(),
+        })
     }
 
     pub fn footprint(&self) -> Result<Footprint> {
@@ -63,7 +78,10 @@ impl Meter {
     pub fn open(&mut self, clock: &Clock) -> Result<()> {
         self.deliveries = 0;
         self.latency.reset();
+        self.second.reset();
+        self.seconds_p99_ns.clear();
         self.start = self.moment(clock)?;
+        self.second_end_ns = self.start.at_ns + SECOND_NS;
         self.open = true;
         Ok(())
     }
@@ -73,8 +91,21 @@ impl Meter {
     pub fn delivered(&mut self, sent_ns: u64, now_ns: u64, count: u64) {
         if self.open {
             self.deliveries += count;
-            self.latency.saturating_record_n(now_ns.saturating_sub(sent_ns), count);
+            if now_ns >= self.second_end_ns {
+                self.end_second(now_ns);
+            }
+            let latency_ns = now_ns.saturating_sub(sent_ns);
+            self.latency.saturating_record_n(latency_ns, count);
+            self.second.saturating_record_n(latency_ns, count);
         }
+    }
+
+    fn end_second(&mut self, now_ns: u64) {
+        if !self.second.is_empty() {
+            self.seconds_p99_ns.push(self.second.value_at_quantile(0.99));
+            self.second.reset();
+        }
+        self.second_end_ns = now_ns + SECOND_NS;
     }
 
     /// Stops counting.
@@ -82,7 +113,10 @@ impl Meter {
         self.open = false;
         let end = self.moment(clock)?;
         let at = |quantile| self.latency.value_at_quantile(quantile) as f64 / 1e3;
-        let latency = LatencyUs { p50: at(0.5), p99: at(0.99), p999: at(0.999) };
+        self.seconds_p99_ns.sort_unstable();
+        let middle = self.seconds_p99_ns.get(self.seconds_p99_ns.len() / 2);
+        let p99_of_seconds = middle.map(|&p99_ns| p99_ns as f64 / 1e3);
+        let latency = LatencyUs { p50: at(0.5), p99: at(0.99), p999: at(0.999), p99_of_seconds };
         Ok(Measured {
             seconds: (end.at_ns - self.start.at_ns) as f64 / 1e9,
             deliveries: self.deliveries,

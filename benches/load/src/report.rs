@@ -113,7 +113,11 @@ impl Report {
         if let (Some(without), Some(with)) = (without.latency, with.latency) {
             self.add("p50_us_without", without.p50, 1);
             self.add("p99_us_without", without.p99, 1);
-            self.add("p99_ratio", with.p99 / without.p99, 3);
+            if let (Some(without), Some(with)) = (without.p99_of_seconds, with.p99_of_seconds) {
+                self.add("p99_of_seconds_us", with, 1);
+                self.add("p99_of_seconds_us_without", without, 1);
+                self.add("p99_ratio", with / without, 3);
+            }
         }
     }
 
@@ -153,9 +157,9 @@ impl Report {
     }
 
     pub fn table(&self) -> String {
-        let mut text = format!("{:<20} {:>14}\n{:<20} {:>14}", "scenario", self.scenario, "contract", self.contract);
+        let mut text = format!("{:<26} {:>14}\n{:<26} {:>14}", "scenario", self.scenario, "contract", self.contract);
         for Figure { name, value, digits } in &self.figures {
-            let _ = write!(text, "\n{name:<20} {value:>14.digits$}");
+            let _ = write!(text, "\n{name:<26} {value:>14.digits$}");
         }
         text
     }
