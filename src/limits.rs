@@ -112,6 +112,10 @@ pub const LOG_WAIT: Duration = Duration::from_secs(10);
 /// How much is written, in bytes, before the write-ahead log is copied into the log's file, beside the writer.
 pub const CHECKPOINT_BYTES: usize = 8 * 1024 * 1024;
 
+/// How large the write-ahead log is made when the server starts, in bytes, so that commits overwrite it: what is written
+/// before it is copied, and half as much for what is written meanwhile.
+pub const WAL_BYTES_LAID_OUT: usize = CHECKPOINT_BYTES + CHECKPOINT_BYTES / 2;
+
 /// How large the write-ahead log may grow, in bytes, before the writer is held for a moment so that it can begin anew.
 /// A server that was killed reads it whole when it starts.
 pub const WAL_BYTES_MAX: u64 = 64 * 1024 * 1024;

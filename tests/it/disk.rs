@@ -3,7 +3,7 @@
 //! The kernel's bound on the size of files stands for the disk: it needs no privileges, can be moved while the server runs,
 //! and fails the same writes.
 
-use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use grpcio::RpcStatusCode;
@@ -13,7 +13,7 @@ use hubbub::wire::v1::rejected::Code;
 use hubbub::wire::v1::{ListMessagesRequest, join};
 
 use super::support::chatter::{Chatter, environment};
-use super::support::process::ServerProcess;
+use super::support::process::{ServerProcess, command};
 use super::support::talker::{Talker, call, post_message};
 
 /// Bounds the files that the process may write.
@@ -25,9 +25,8 @@ fn bound_files(pid: u32, bytes: u64) {
     assert_eq!(result, 0, "the bound can be set");
 }
 
-fn write_ahead_bytes(folder: &Path) -> u64 {
-    std::fs::metadata(folder.join("hubbub.db-wal")).expect("the write-ahead log is there").len()
-}
+/// Less than a server's write-ahead log has from the start, and more than its other files.
+const SMALL: u64 = 40_000;
 
 #[test]
 fn a_full_disk_rejects_posts_and_nothing_else_and_recovers() {
@@ -39,7 +38,7 @@ fn a_full_disk_rejects_posts_and_nothing_else_and_recovers() {
     ann.post("garden", 1, "before");
     assert_eq!(ann.hear(), (1, "ann".to_owned(), "before".to_owned()));
 
-    bound_files(server.pid(), write_ahead_bytes(folder.path()) + 10_000);
+    bound_files(server.pid(), SMALL);
     let body = "x".repeat(15_000);
     ann.post("garden", 2, &body);
     let rejected = ann.rejected();
@@ -80,11 +79,25 @@ fn a_server_whose_folder_another_has_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().to_str().unwrap();
     let _first = ServerProcess::start(&["--data", path]);
-    let output = super::support::process::command()
-        .args(["--listen", "127.0.0.1:0", "--data", path])
-        .output()
-        .expect("hubbub-server starts");
+    let output = command().args(["--listen", "127.0.0.1:0", "--data", path]).output().expect("hubbub-server starts");
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("another server has it") && said.contains("--data"), "{said}");
+}
+
+/// The write-ahead log is laid out in advance only to make commits quicker.
+#[test]
+fn a_server_starts_where_there_is_little_space() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = command();
+    let mut bounded = Command::new("sh");
+    // In blocks of 512 or 1,024 bytes.
+    bounded.args(["-c", "ulimit -f 2000; exec \"$@\"", "sh"]).arg(server.get_program());
+    bounded.args(["--listen", "127.0.0.1:0", "--data"]).arg(folder.path());
+    let mut server = ServerProcess::spawn(bounded);
+    server.wait_for_log("no space to lay out the write-ahead log");
+    let target = server.wait_for_listening();
+    let mut ann = Talker::join(&environment(), &target, "ann", "garden");
+    ann.post("garden", 1, "hello");
+    assert_eq!(ann.hear(), (1, "ann".to_owned(), "hello".to_owned()));
 }

@@ -26,8 +26,15 @@ static void fail(const char *what) {
 }
 
 /* Copies what the descriptor has. It reads by the program's own descriptor: if another one of the file were opened and
- * closed, the locks that the program has on the file would be gone. */
-static void copy(int from, const char *disk, const char *name) {
+ * closed, the locks that the program has on the file would be gone. One that is for writing alone is no database's. */
+static void copy(int from, const char *path, const char *disk, const char *name) {
+    if ((fcntl(from, F_GETFL) & O_ACCMODE) == O_WRONLY) {
+        from = open(path, O_RDONLY | O_CLOEXEC);
+        if (from < 0) fail(path);
+        copy(from, path, disk, name);
+        close(from);
+        return;
+    }
     char partial[PATH_MAX], whole[PATH_MAX];
     snprintf(partial, sizeof partial, "%s/.partial", disk);
     snprintf(whole, sizeof whole, "%s/%s", disk, name);
@@ -68,7 +75,7 @@ static void synced(int file) {
     if (strncmp(path, data, folder) != 0) return;
     pthread_mutex_lock(&one_copy);
     if (path[folder] == 0) forget(data, disk);
-    if (path[folder] == '/') copy(file, disk, path + folder + 1);
+    if (path[folder] == '/') copy(file, path, disk, path + folder + 1);
     pthread_mutex_unlock(&one_copy);
 }
 

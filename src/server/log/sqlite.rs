@@ -13,6 +13,7 @@ mod errors;
 mod keeper;
 mod reader;
 mod schema;
+mod write_ahead;
 #[cfg(test)]
 mod tests;
 

@@ -113,8 +113,7 @@ impl SqliteAppender {
             Sync::Full => "FULL",
             Sync::Os => "NORMAL",
         };
-        self.connection.pragma_update(None, "synchronous", synchronous)?;
-        self.connection.pragma_update(None, "wal_autocheckpoint", 0)
+        self.connection.pragma_update(None, "synchronous", synchronous)
     }
 
     /// Does something in a transaction of its own, and nothing of it where it fails.

@@ -5,14 +5,14 @@
 //! what was written during the copy before, and one fsync of the database. Measured, a few milliseconds.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rusqlite::{Connection, OpenFlags};
 
 use super::errors::{OpenError, log_error};
-use super::schema;
+use super::{schema, write_ahead};
 use crate::limits::WAL_BYTES_MAX;
 use crate::threads;
 
@@ -30,9 +30,7 @@ impl Keeper {
     pub fn start(database: &Path) -> Result<Self, OpenError> {
         let connection = schema::open_beside(database, OpenFlags::SQLITE_OPEN_READ_WRITE)
             .map_err(|error| OpenError::of(database.to_owned(), &error))?;
-        let mut write_ahead = database.as_os_str().to_owned();
-        write_ahead.push("-wal");
-        let write_ahead = PathBuf::from(write_ahead);
+        let write_ahead = write_ahead::path(database);
         let (calls, waiting) = bounded(1);
         let thread = threads::spawn("log-keeper", move || run(&connection, &write_ahead, &waiting));
         Ok(Self { calls: Some(calls), thread: Some(thread.map_err(OpenError::Thread)?) })

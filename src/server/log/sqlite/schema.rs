@@ -5,6 +5,7 @@ use std::path::Path;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::errors::OpenError;
+use super::write_ahead;
 use crate::limits::LOG_WAIT;
 
 /// The version of the tables, which stands in the database. A database of a later one is refused.
@@ -102,9 +103,7 @@ pub const CHECKPOINT_END: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
 /// Opens the database for the one who changes it, and brings it to the present version.
 pub fn open(path: &Path) -> Result<Connection, OpenError> {
     let fault = |error: &rusqlite::Error| OpenError::of(path.to_owned(), error);
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut connection = Connection::open_with_flags(path, flags).map_err(|error| fault(&error))?;
-    connection.busy_timeout(LOG_WAIT).map_err(|error| fault(&error))?;
+    let mut connection = connect(path).map_err(|error| fault(&error))?;
     let (application, version) = header(&connection).map_err(|error| fault(&error))?;
     if (application != APPLICATION_ID && (application, version) != (0, 0)) || version < 0 {
         let fault = "it is another program's database".to_owned();
@@ -114,6 +113,16 @@ pub fn open(path: &Path) -> Result<Connection, OpenError> {
         return Err(OpenError::Newer { path: path.to_owned(), found: version });
     }
     prepare(&mut connection, version).map_err(|error| fault(&error))?;
+    // The last connection takes the write-ahead log with it, so that another can be laid out.
+    connection.close().map_err(|(_, error)| fault(&error))?;
+    write_ahead::lay_out(path);
+    connect(path).map_err(|error| fault(&error))
+}
+
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = open_beside(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
+    // The write-ahead log is copied by the keeper, not by whoever happens to commit.
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     Ok(connection)
 }
 
@@ -130,14 +139,12 @@ fn header(connection: &Connection) -> rusqlite::Result<(i64, i64)> {
 }
 
 fn prepare(connection: &mut Connection, version: i64) -> rusqlite::Result<()> {
-    // The write-ahead log is copied by the keeper, not by whoever happens to commit.
     let mode: String = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     if mode != "wal" {
         let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN);
         let text = "its file system can't share memory, as network file systems can't: use another".to_owned();
         return Err(rusqlite::Error::SqliteFailure(code, Some(text)));
     }
-    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     if version < VERSION {
         connection.pragma_update(None, "synchronous", "FULL")?;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;

@@ -8,6 +8,7 @@ use rusqlite::Connection;
 use super::super::contract::{Subject, at, contract_tests, post, room};
 use super::super::{Appended, Appender, Log, LogError, Page, RoomState};
 use super::*;
+use crate::limits::WAL_BYTES_LAID_OUT;
 use crate::names::{RoomId, Seq};
 
 fn subject(retention: Retention) -> Subject {
@@ -81,6 +82,28 @@ fn a_folder_of_the_first_version_is_brought_up_to_date() {
     }
     assert_eq!(version(folder.path()), schema::VERSION);
     assert_eq!(epochs[..3], epochs[3..]);
+}
+
+/// Commits overwrite it, and what they wrote counts, zeros after it or not.
+#[test]
+fn the_write_ahead_log_is_laid_out_before_it_is_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let attic = room("attic");
+    let length = || fs::metadata(folder.path().join(DATABASE).with_extension("db-wal")).unwrap().len();
+    for round in 0..2 {
+        let (mut appender, log) = open_full(folder.path());
+        assert_eq!(length(), WAL_BYTES_LAID_OUT as u64);
+        appender.append(&[post(&attic, "ann", round, "hello")], at(1)).unwrap();
+        assert_eq!(length(), WAL_BYTES_LAID_OUT as u64);
+        assert_eq!(log.find(&attic).unwrap().unwrap().head, Seq(round + 1));
+        // What a killed server leaves.
+        let killed = tempfile::tempdir().unwrap();
+        for file in fs::read_dir(folder.path()).unwrap() {
+            let file = file.unwrap();
+            fs::copy(file.path(), killed.path().join(file.file_name())).unwrap();
+        }
+        assert_eq!(open_full(killed.path()).1.find(&attic).unwrap().unwrap().head, Seq(round + 1));
+    }
 }
 
 #[test]
