@@ -17,6 +17,11 @@ pub const RECEIVE_BYTES_MAX: usize = 4 * BODY_BYTES_MAX;
 /// How many streams one connection may carry at once.
 pub const STREAMS_PER_CONNECTION_MAX: usize = 100;
 
+/// How many messages of one stream may wait for its receive thread, and how many bytes of them, and one message more; as
+/// much again may be with that thread. What is beyond that waits at the client.
+pub const INFLOW_MESSAGES_MAX: usize = 256;
+pub const INFLOW_BYTES_MAX: usize = RECEIVE_BYTES_MAX;
+
 /// How many clients a server serves at once by default. A Linux machine with default settings (`vm.max_map_count` of
 /// 65,530) can carry about 7,600.
 pub const CLIENTS_MAX: usize = 7_500;

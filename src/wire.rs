@@ -10,7 +10,7 @@ pub mod answer;
 use std::io::Read;
 
 use grpcio::{GrpcSlice, Marshaller, Method, MethodType};
-use protobuf::Message as _;
+use protobuf::{CodedInputStream, Message as _};
 
 /// The messages of `proto/chatserver/chat.proto`.
 pub mod tutorial {
@@ -31,10 +31,10 @@ pub mod v1 {
 }
 
 /// `hubbub.v1.ChatService/Chat` as a client calls it.
-pub const CHAT_CLIENT: Method<v1::ChatRequest, v1::ChatResponse> = duplex(CHAT, protobuf());
+pub const CHAT_CLIENT: Method<v1::ChatRequest, v1::ChatResponse> = duplex(CHAT, protobuf(), protobuf());
 
 /// `hubbub.v1.ChatService/Chat` as the server serves it: its frames hold events that were encoded once, when stored.
-pub const CHAT_SERVER: Method<v1::ChatRequest, Frame> = duplex(CHAT, FRAMES);
+pub const CHAT_SERVER: Method<Request, Frame> = duplex(CHAT, REQUESTS, FRAMES);
 
 pub const POST_MESSAGE: Method<v1::PostMessageRequest, v1::PostMessageResponse> =
     unary("/hubbub.v1.ChatService/PostMessage");
@@ -55,6 +55,9 @@ const CHAT: &str = "/hubbub.v1.ChatService/Chat";
 /// The marshaller of messages that are encoded already.
 const FRAMES: Marshaller<Frame> = Marshaller { ser: Frame::share, de: Frame::read };
 
+/// The marshaller of messages that are decoded later.
+const REQUESTS: Marshaller<Request> = Marshaller { ser: Request::refuse, de: Request::keep };
+
 const fn protobuf<T: protobuf::Message>() -> Marshaller<T> {
     Marshaller { ser: grpcio::pb_ser, de: grpcio::pb_de }
 }
@@ -63,8 +66,8 @@ const fn unary<Q: protobuf::Message, P: protobuf::Message>(name: &'static str) -
     Method { ty: MethodType::Unary, name, req_mar: protobuf(), resp_mar: protobuf() }
 }
 
-const fn duplex<Q: protobuf::Message, P>(name: &'static str, resp_mar: Marshaller<P>) -> Method<Q, P> {
-    Method { ty: MethodType::Duplex, name, req_mar: protobuf(), resp_mar }
+const fn duplex<Q, P>(name: &'static str, req_mar: Marshaller<Q>, resp_mar: Marshaller<P>) -> Method<Q, P> {
+    Method { ty: MethodType::Duplex, name, req_mar, resp_mar }
 }
 
 /// The tutorial's one method, as its full name on the wire.
@@ -75,10 +78,11 @@ const TUTORIAL_CHAT: &str = "/chatserver.Services/ChatService";
 pub const END_AFTER_HALF_CLOSE: &str = "hubbub-end-after-half-close";
 
 /// The tutorial's method as a client calls it.
-pub const TUTORIAL_CHAT_CLIENT: Method<tutorial::FromClient, tutorial::FromServer> = duplex(TUTORIAL_CHAT, protobuf());
+pub const TUTORIAL_CHAT_CLIENT: Method<tutorial::FromClient, tutorial::FromServer> =
+    duplex(TUTORIAL_CHAT, protobuf(), protobuf());
 
 /// The tutorial's method as the server serves it: it sends frames, encoded once for all receivers.
-pub const TUTORIAL_CHAT_SERVER: Method<tutorial::FromClient, Frame> = duplex(TUTORIAL_CHAT, FRAMES);
+pub const TUTORIAL_CHAT_SERVER: Method<Request, Frame> = duplex(TUTORIAL_CHAT, REQUESTS, FRAMES);
 
 /// One encoded gRPC message. Cloning it, and sending it, shares the bytes by reference count.
 #[derive(Clone, Debug)]
@@ -111,6 +115,33 @@ impl Frame {
         let mut bytes = Vec::with_capacity(reader.len());
         reader.read_to_end(&mut bytes).map_err(|e| grpcio::Error::Codec(Box::new(e)))?;
         Ok(Self::new(bytes))
+    }
+}
+
+/// One gRPC message as it came, not decoded yet.
+pub struct Request(grpcio::MessageReader);
+
+impl Request {
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn parse<Q: protobuf::Message>(mut self) -> protobuf::Result<Q> {
+        let mut message = Q::new();
+        message.merge_from(&mut CodedInputStream::from_buf_read(&mut self.0))?;
+        Ok(message)
+    }
+
+    fn keep(reader: grpcio::MessageReader) -> grpcio::Result<Self> {
+        Ok(Self(reader))
+    }
+
+    fn refuse(&self, _buffer: &mut GrpcSlice) -> grpcio::Result<()> {
+        Err(grpcio::Error::Codec("a request that came is not sent again".into()))
     }
 }
 

@@ -5,6 +5,7 @@
 
 pub mod pollers;
 pub mod status;
+pub mod inflow;
 pub mod stream;
 pub mod tutorial;
 pub mod chat;

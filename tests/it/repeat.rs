@@ -272,6 +272,7 @@ fn faulty(fault: Fault) -> Service {
             });
             thread::spawn(move || {
                 while let Some(Ok(message)) = block_on(stream.next()) {
+                    let message = message.parse().expect("the client encodes well");
                     state.lock().expect("nobody panics").pass_on(id, &message, fault);
                 }
                 state.lock().expect("nobody panics").clients.retain(|(other, _)| *other != id);

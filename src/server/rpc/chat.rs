@@ -14,20 +14,20 @@ use crate::server::session::chat::{ChatReader, ChatTalk, Command, From, Notes, R
 use crate::server::session::close::CloseReason;
 use crate::server::session::receive::Source;
 use crate::wire::answer::{Code, Failed};
-use crate::wire::{Frame, v1};
+use crate::wire::{Frame, Request, v1};
 
 pub fn accept(
     hub: &Arc<Hub>,
     pollers: &Pollers,
     context: &RpcContext<'_>,
-    stream: RequestStream<v1::ChatRequest>,
+    stream: RequestStream<Request>,
     sink: DuplexSink<Frame>,
 ) {
     let seat = match hub.admit() {
         Ok(seat) => seat,
         Err(reason) => return stream::refuse(context, stream, sink, &reason),
     };
-    let source = Box::new(StreamSource::new(stream, false, commands));
+    let source = Box::new(StreamSource::new(context, stream, false, commands));
     let notes = Arc::new(Notes::default());
     let (stop, held_back) = (source.stopper(), Arc::clone(&notes));
     let stream = Stream {

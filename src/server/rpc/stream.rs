@@ -1,30 +1,26 @@
 //! A stream of the library's, as the core knows it: a sink for frames, and a source of what the client sends.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 use futures_util::sink::Sink as _;
-use futures_util::stream::{AbortHandle, Abortable, StreamExt as _};
 use grpcio::{DuplexSink, Error, RequestStream, RpcContext, WriteFlags};
 
+use super::inflow::{self, End, Inflow, Taken};
 use super::status;
 use crate::limits::RECONNECT_AFTER;
-use crate::park::{block_on, block_on_until};
+use crate::park::block_on_until;
 use crate::server::session::close::CloseReason;
 use crate::server::session::outlet::{FrameSink, Gone};
 use crate::server::session::receive::{Received, Source, Stopper};
-use crate::wire::Frame;
 use crate::wire::answer;
+use crate::wire::{Frame, Request};
 
 /// Ends a call that was not admitted.
-pub fn refuse<Q: Send + 'static>(
-    context: &RpcContext<'_>,
-    stream: RequestStream<Q>,
-    sink: DuplexSink<Frame>,
-    reason: &CloseReason,
-) {
+pub fn refuse(context: &RpcContext<'_>, stream: RequestStream<Request>, sink: DuplexSink<Frame>, reason: &CloseReason) {
     let refusal = sink.fail(status::of(reason));
     context.spawn(async move {
         // The client may be gone already, in which case there is nobody left to tell.
@@ -87,49 +83,57 @@ impl FrameSink for StreamSink {
     }
 }
 
-/// The request stream, which can be stopped from outside, and what turns a message of it into what the core takes.
-pub struct StreamSource<Q, F> {
-    stream: Abortable<RequestStream<Q>>,
-    abort: AbortHandle,
-    translate: F,
+/// What comes from the request stream, and what turns a message of it into what the core takes.
+pub struct StreamSource<Q, T> {
+    inflow: Arc<Inflow>,
+    /// What was taken from the inflow and not handed on yet.
+    messages: VecDeque<Request>,
+    translate: fn(Q) -> Result<T, CloseReason>,
     end_after_half_close: bool,
 }
 
-impl<Q, F> StreamSource<Q, F> {
-    pub fn new(stream: RequestStream<Q>, end_after_half_close: bool, translate: F) -> Self {
-        let (abort, registration) = AbortHandle::new_pair();
-        Self { stream: Abortable::new(stream, registration), abort, translate, end_after_half_close }
+impl<Q, T> StreamSource<Q, T> {
+    /// From now on the poller takes what comes from the stream.
+    pub fn new(
+        context: &RpcContext<'_>,
+        stream: RequestStream<Request>,
+        end_after_half_close: bool,
+        translate: fn(Q) -> Result<T, CloseReason>,
+    ) -> Self {
+        let inflow = Arc::new(Inflow::default());
+        context.spawn(inflow::pump(stream, Arc::clone(&inflow)));
+        Self { inflow, messages: VecDeque::new(), translate, end_after_half_close }
     }
 }
 
-impl<Q, T, F> Source<T> for StreamSource<Q, F>
-where
-    Q: Send + 'static,
-    F: Fn(Q) -> Result<T, CloseReason> + Send,
-{
+impl<Q: protobuf::Message, T> Source<T> for StreamSource<Q, T> {
     fn receive(&mut self, deadline: Option<Instant>) -> Received<T> {
-        let mut next = self.stream.next();
-        let message = match deadline {
-            None => block_on(next),
-            Some(deadline) => match block_on_until(&mut next, deadline) {
-                Some(message) => message,
-                None => return Received::Late,
-            },
-        };
-        match message {
-            Some(Ok(message)) => match (self.translate)(message) {
-                Ok(item) => Received::Item(item),
-                Err(reason) => Received::Broken(reason),
-            },
-            Some(Err(Error::Codec(fault))) => Received::Broken(CloseReason::Undecodable(fault.to_string())),
-            Some(Err(_)) => Received::Over,
-            None if self.abort.is_aborted() => Received::Over,
-            None => Received::HalfClosed { end_when_posted: self.end_after_half_close },
+        if self.messages.is_empty() {
+            match self.inflow.take(&mut self.messages, deadline) {
+                Taken::Messages => {}
+                Taken::Late => return Received::Late,
+                Taken::Ended(End::HalfClosed) => {
+                    return Received::HalfClosed { end_when_posted: self.end_after_half_close };
+                }
+                Taken::Ended(End::Over) | Taken::Stopped => return Received::Over,
+            }
+        }
+        let Some(message) = self.messages.pop_front() else { return Received::Over };
+        match message.parse().map_err(|fault| CloseReason::Undecodable(fault.to_string())).and_then(self.translate) {
+            Ok(item) => Received::Item(item),
+            Err(reason) => Received::Broken(reason),
         }
     }
 
     fn stopper(&self) -> Stopper {
-        let abort = self.abort.clone();
-        Arc::new(move || abort.abort())
+        let inflow = Arc::clone(&self.inflow);
+        Arc::new(move || inflow.stop())
+    }
+}
+
+impl<Q, T> Drop for StreamSource<Q, T> {
+    /// Ends the call, if it goes on.
+    fn drop(&mut self) {
+        self.inflow.release();
     }
 }

@@ -14,7 +14,7 @@ use crate::server::session::close::CloseReason;
 use crate::server::session::receive::{Following, Source};
 use crate::server::session::tutorial::{Said, TutorialReader, TutorialTalk};
 use crate::wire::tutorial::FromClient;
-use crate::wire::{self, Frame};
+use crate::wire::{self, Frame, Request};
 
 /// `chatserver.Services`, served from the hub, in this room.
 pub fn service(hub: Arc<Hub>, lobby: Arc<Hold>, pollers: Pollers) -> Service {
@@ -30,7 +30,7 @@ fn accept(
     lobby: &Hold,
     pollers: &Pollers,
     context: &RpcContext<'_>,
-    stream: RequestStream<FromClient>,
+    stream: RequestStream<Request>,
     sink: DuplexSink<Frame>,
 ) {
     let seat = match hub.admit() {
@@ -39,7 +39,7 @@ fn accept(
     };
     let mut headers = context.request_headers().iter();
     let end_after_half_close = headers.any(|(key, _)| key == wire::END_AFTER_HALF_CLOSE);
-    let source = Box::new(StreamSource::new(stream, end_after_half_close, said));
+    let source = Box::new(StreamSource::new(context, stream, end_after_half_close, said));
     let origin = Origin::random();
     let cursor = Cursor::new(Arc::clone(lobby), lobby.head().next());
     let stream = Stream {

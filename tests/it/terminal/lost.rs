@@ -10,6 +10,7 @@ use hubbub::address::Address;
 use hubbub::client::{Connector, StreamError};
 use hubbub::server::{Server, ServerConfig};
 use hubbub::wire::TUTORIAL_CHAT_SERVER;
+use hubbub::wire::tutorial::FromClient;
 
 use super::pty::Pty;
 use super::{command, on_terminal, piped, serve, start_piped, stderr};
@@ -196,6 +197,7 @@ impl FirstListener {
                 let heard = Arc::clone(&heard);
                 ctx.spawn(async move {
                     while let Some(Ok(message)) = stream.next().await {
+                        let message: FromClient = message.parse().expect("the client encodes well");
                         heard.lock().expect("nobody panics").push(message.body);
                     }
                     let _ = sink.close().await;

@@ -112,7 +112,7 @@ impl Model {
                 let world = Arc::clone(&chat);
                 thread::spawn(move || {
                     while let Some(Ok(request)) = block_on(requests.next()) {
-                        lock(&world).take(id, request);
+                        lock(&world).take(id, request.parse().expect("the client encodes well"));
                     }
                     lock(&world).streams.remove(&id);
                 });
