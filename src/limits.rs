@@ -138,6 +138,10 @@ pub const READ_BYTES_MAX: usize = 64 * 1024;
 /// costs it about 30 KB.
 pub const GRPC_BYTES_MAX: usize = 1024 * 1024 * 1024;
 
+/// How many threads whose streams have ended are kept for the next streams, and how long each.
+pub const SPARE_THREADS_MAX: usize = 64;
+pub const SPARE_THREAD_TIME: Duration = Duration::from_secs(1);
+
 /// The stack of a stream's threads, in bytes. Untouched stack costs no memory; what is touched is about 8 KiB.
 pub const STACK_BYTES: usize = 128 * 1024;
 

@@ -141,19 +141,21 @@ impl Server {
         let poller_count = config.pollers.max(1);
         let joiner = Joiner::start()?;
         let (mut appender, log) = open_log(config)?;
-        let rooms = Arc::new(Rooms::new(Arc::clone(&log), poller_count));
+        let couriers = fanout::couriers(poller_count);
+        let rooms = Arc::new(Rooms::new(Arc::clone(&log), Arc::clone(&couriers)));
         let lobby = Arc::new(rooms.insert(appender.open(&RoomName::lobby()).map_err(StartError::Lobby)?));
-        let (couriers, fanout_pace) = fanout::couriers(poller_count)?;
-        let publisher = Publisher::new(Arc::clone(&rooms), couriers.clone());
+        let publisher = Publisher::new(Arc::clone(&rooms), Arc::clone(&couriers));
         let (orders, log_writer) =
             writer::spawn(appender, Arc::clone(&rooms), move |segment| publisher.publish(segment))?;
         let query_threads = QueryThreads::start()?;
         let hub = Arc::new(Hub::new(rooms, log, config.clients_max, joiner.spawner(), orders));
 
         let pollers = Pollers::start(poller_count);
-        for (poller, courier) in couriers.into_iter().enumerate() {
-            pollers.run(poller, courier.run());
+        let (pace, fanout_pace) = fanout::pace(poller_count)?;
+        for (poller, courier) in couriers.iter().enumerate() {
+            pollers.run(poller, Arc::clone(courier).run(pace.clone()));
         }
+        drop(pace);
         let environment = pollers.environment();
         let grpc = ServerBuilder::new(Arc::clone(environment))
             .register_service(tutorial::service(Arc::clone(&hub), lobby, pollers.clone()))
@@ -257,6 +259,8 @@ fn connection_settings(environment: &Arc<Environment>, config: &ServerConfig) ->
         .http2_min_recv_ping_interval_without_data(limits::KEEPALIVE_TIME / 2)
         // No message is inflated: 64 KiB of it could become 64 MB, on a poller. Who compresses gets UNIMPLEMENTED.
         .raw_cfg_int(c"grpc.compression_enabled_algorithms_bitset".to_owned(), 1)
+        // What the library would count and note of each connection for its channelz service, which is not served.
+        .raw_cfg_int(c"grpc.enable_channelz".to_owned(), 0)
         // Its probes answer each small message with a ping and learn nothing: messages here are far below a window.
         .http2_bdp_probe(false)
 }

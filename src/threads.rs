@@ -1,20 +1,28 @@
 //! Threads: every one has a name, an owner that joins it, and a reason to end.
 //!
 //! The threads of streams come and go all the time, and none of them can join itself. They are owned by a [`Joiner`],
-//! which joins each as soon as it has ended.
+//! which joins each as soon as it has ended. One whose stream has ended is kept for a moment, for the next stream.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
+use futures_channel::oneshot;
+use parking_lot::{Condvar, Mutex};
 
-use crate::limits::{JOIN_TIMEOUT, STACK_BYTES};
+use crate::limits::{JOIN_TIMEOUT, SPARE_THREAD_TIME, SPARE_THREADS_MAX, STACK_BYTES};
+use crate::park::block_on;
 
-/// Starts a thread. The name shows in `top -H`, debuggers and logs; Linux shows 15 bytes of it.
+/// How much of a thread's name the system shows.
+const NAME_BYTES_MAX: usize = 15;
+
+/// Starts a thread. The name shows in `top -H`, debuggers and logs; Linux shows [`NAME_BYTES_MAX`] bytes of it.
 pub fn spawn<T: Send + 'static>(name: &str, body: impl FnOnce() -> T + Send + 'static) -> io::Result<JoinHandle<T>> {
-    debug_assert!(name.len() <= 15, "thread name {name} is cut by the system");
+    debug_assert!(name.len() <= NAME_BYTES_MAX, "thread name {name} is cut by the system");
     Builder::new().name(name.to_owned()).stack_size(STACK_BYTES).spawn(body)
 }
 
@@ -33,50 +41,199 @@ pub fn join_until<T>(thread: JoinHandle<T>, deadline: Instant) -> bool {
     true
 }
 
+/// Gives back what the calling thread's stack takes in memory beyond what it uses now: the pages that a deep call has
+/// touched, such as one into the database, would stay for as long as the thread rests.
+///
+/// The thread MUST have a stack of [`STACK_BYTES`] at least, and be less than half of that deep in it.
+pub fn release_stack() {
+    const PAGE_BYTES: usize = 4096;
+    /// What the call itself may need below this frame.
+    const MARGIN_BYTES: usize = 512;
+    let here = 0_u8;
+    let end = (std::hint::black_box(&raw const here).addr() - MARGIN_BYTES) / PAGE_BYTES * PAGE_BYTES;
+    let start = (end - STACK_BYTES / 2) as *mut libc::c_void;
+    // SAFETY: the pages are the calling thread's stack, below all frames that are in use; nobody reads them before they are
+    // written again, and then they come back as zeros. A system that refuses leaves them as they are.
+    unsafe {
+        libc::madvise(start, STACK_BYTES / 2, libc::MADV_DONTNEED);
+    }
+}
+
 /// A thread that is running and waits for its job.
 ///
 /// A system may refuse a thread at any time. Whoever must still be able to say so to a peer asks for the thread first,
 /// and gives away what it would need for the answer (a stream's two ends) only once the thread is there.
-pub struct Prepared<T, H> {
-    job: Sender<Job<T>>,
-    handle: H,
+pub struct Prepared {
+    // Invariant: there until the thread gets a job.
+    desk: Option<Arc<Desk>>,
+    name: String,
 }
 
-type Job<T> = Box<dyn FnOnce() -> T + Send>;
-
-/// Starts a thread that waits for its job, and ends with the job's result; or with `None` when it gets no job.
-pub fn prepare<T: Send + 'static>(name: &str) -> io::Result<Prepared<T, JoinHandle<Option<T>>>> {
-    let (job, body) = waiting_thread();
-    Ok(Prepared { job, handle: spawn(name, body)? })
-}
-
-impl<T, H> Prepared<T, H> {
-    /// Has the thread do this, and end.
-    pub fn run(self, job: impl FnOnce() -> T + Send + 'static) -> H {
-        // The thread waits for this and nothing else, so it is there to take it.
-        let _ = self.job.send(Box::new(job));
-        self.handle
+impl Prepared {
+    /// Has the thread do this. Its name shows while it does.
+    pub fn run<T: Send + 'static>(mut self, job: impl FnOnce() -> T + Send + 'static) -> Running<T> {
+        let (sender, result) = oneshot::channel();
+        let name = std::mem::take(&mut self.name);
+        let job = Box::new(move || {
+            show_name(&name);
+            // Nobody may want to know.
+            let _ = sender.send(job());
+        });
+        if let Some(desk) = self.desk.take() {
+            desk.put(Slip::Job(job));
+        }
+        Running { result }
     }
 }
 
-fn waiting_thread<T>() -> (Sender<Job<T>>, impl FnOnce() -> Option<T> + Send) {
-    let (sender, receiver) = bounded::<Job<T>>(1);
-    (sender, move || receiver.recv().ok().map(|job| job()))
+impl Drop for Prepared {
+    /// Has the thread end, where it got no job.
+    fn drop(&mut self) {
+        if let Some(desk) = self.desk.take() {
+            desk.put(Slip::Dismissal);
+        }
+    }
 }
 
-/// Owns threads that end by themselves, and joins each when it has.
+/// A job that a thread does.
+pub struct Running<T> {
+    result: oneshot::Receiver<T>,
+}
+
+impl<T> Running<T> {
+    /// Waits until it is done. `None` says that it panicked.
+    pub fn wait(self) -> Option<T> {
+        block_on(self.result).ok()
+    }
+}
+
+/// Where a thread finds its next job.
+#[derive(Default)]
+struct Desk {
+    // lock order: 3 (a leaf)
+    slip: Mutex<Option<Slip>>,
+    put: Condvar,
+}
+
+enum Slip {
+    Job(Box<dyn FnOnce() + Send>),
+    Dismissal,
+}
+
+impl Desk {
+    fn put(&self, slip: Slip) {
+        *self.slip.lock() = Some(slip);
+        self.put.notify_one();
+    }
+
+    /// Waits for what is put, at most until the deadline.
+    fn take(&self, deadline: Option<Instant>) -> Option<Slip> {
+        let mut slip = self.slip.lock();
+        while slip.is_none() {
+            match deadline {
+                None => self.put.wait(&mut slip),
+                Some(deadline) if self.put.wait_until(&mut slip, deadline).timed_out() => break,
+                Some(_) => {}
+            }
+        }
+        slip.take()
+    }
+}
+
+/// Threads that have done their job and wait a little for another: starting and ending one costs as much as all else that a
+/// short visit of a client has them do.
+#[derive(Default)]
+struct Spares {
+    // lock order: 3 (a leaf)
+    idle: Mutex<Idle>,
+}
+
+#[derive(Default)]
+struct Idle {
+    // Bound: `SPARE_THREADS_MAX`.
+    desks: Vec<Arc<Desk>>,
+    closed: bool,
+}
+
+impl Spares {
+    fn take(&self) -> Option<Arc<Desk>> {
+        self.idle.lock().desks.pop()
+    }
+
+    /// `false` says that there are enough.
+    fn offer(&self, desk: &Arc<Desk>) -> bool {
+        let mut idle = self.idle.lock();
+        let is_wanted = !idle.closed && idle.desks.len() < SPARE_THREADS_MAX;
+        if is_wanted {
+            idle.desks.push(Arc::clone(desk));
+        }
+        is_wanted
+    }
+
+    /// `false` says that somebody has taken the desk meanwhile, who will put something on it.
+    fn withdraw(&self, desk: &Arc<Desk>) -> bool {
+        let mut idle = self.idle.lock();
+        let place = idle.desks.iter().position(|other| Arc::ptr_eq(other, desk));
+        if let Some(place) = place {
+            idle.desks.remove(place);
+        }
+        place.is_some()
+    }
+
+    fn close(&self) {
+        let desks = {
+            let mut idle = self.idle.lock();
+            idle.closed = true;
+            std::mem::take(&mut idle.desks)
+        };
+        for desk in desks {
+            desk.put(Slip::Dismissal);
+        }
+    }
+}
+
+/// A thread's life: a first job, and others as long as there are some before [`SPARE_THREAD_TIME`] has passed.
+fn work(desk: &Arc<Desk>, spares: &Spares) {
+    let mut slip = desk.take(None);
+    while let Some(Slip::Job(job)) = slip {
+        job();
+        show_name("spare");
+        if !spares.offer(desk) {
+            return;
+        }
+        slip = desk.take(Some(Instant::now() + SPARE_THREAD_TIME));
+        if slip.is_none() && !spares.withdraw(desk) {
+            slip = desk.take(None);
+        }
+    }
+}
+
+/// Shows a name for the calling thread in `top -H` and debuggers.
+fn show_name(name: &str) {
+    let shown: Vec<u8> = name.bytes().take(NAME_BYTES_MAX).chain([0]).collect();
+    // SAFETY: the bytes end with a zero and outlive the call; the thread is the calling one.
+    #[cfg(target_os = "linux")]
+    unsafe {
+        libc::pthread_setname_np(libc::pthread_self(), shown.as_ptr().cast());
+    }
+}
+
+/// Owns the threads of streams, and joins each when it has ended.
 pub struct Joiner {
     notes: Sender<Note>,
+    spares: Arc<Spares>,
     thread: Option<JoinHandle<()>>,
     /// Disconnected when all threads are joined.
     joined: Receiver<()>,
 }
 
-/// A way to start threads that a [`Joiner`] owns. Its clones keep the joiner going.
+/// A way to have things done by threads that a [`Joiner`] owns. Its clones keep the joiner going.
 #[derive(Clone)]
 pub struct Spawner {
     // Bound: two notes for each thread that is running or not joined yet.
     notes: Sender<Note>,
+    spares: Arc<Spares>,
+    started: Arc<AtomicU64>,
 }
 
 enum Note {
@@ -100,11 +257,11 @@ impl Joiner {
             drop::<Sender<()>>(done);
         };
         let thread = spawn("joiner", join)?;
-        Ok(Self { notes, thread: Some(thread), joined })
+        Ok(Self { notes, spares: Arc::default(), thread: Some(thread), joined })
     }
 
     pub fn spawner(&self) -> Spawner {
-        Spawner { notes: self.notes.clone() }
+        Spawner { notes: self.notes.clone(), spares: Arc::clone(&self.spares), started: Arc::default() }
     }
 }
 
@@ -112,6 +269,7 @@ impl Drop for Joiner {
     /// Waits until every thread has ended and is joined; but not for ever, since one that does not end must not keep the
     /// process from ending. Only our own bug can leave one behind.
     fn drop(&mut self) {
+        self.spares.close();
         // The joiner's thread ends only here, so the note reaches it.
         let _ = self.notes.send(Note::Close);
         match self.joined.recv_timeout(JOIN_TIMEOUT) {
@@ -127,17 +285,27 @@ impl Drop for Joiner {
 }
 
 impl Spawner {
-    /// Starts a thread that waits for its job, under a key that no other running thread of this joiner has.
-    pub fn prepare(&self, key: u64, name: &str) -> io::Result<Prepared<(), ()>> {
-        let (job, body) = waiting_thread();
-        let notes = self.notes.clone();
-        let thread = spawn(name, move || {
-            // Sent also when the body panics, so that the thread is joined and its owner learns of it.
+    /// A thread that waits for its job: a spare one, or else a new one.
+    pub fn prepare(&self, name: String) -> io::Result<Prepared> {
+        debug_assert!(name.len() <= NAME_BYTES_MAX, "thread name {name} is cut by the system");
+        let desk = match self.spares.take() {
+            Some(desk) => desk,
+            None => self.start()?,
+        };
+        Ok(Prepared { desk: Some(desk), name })
+    }
+
+    fn start(&self) -> io::Result<Arc<Desk>> {
+        let key = self.started.fetch_add(1, Ordering::Relaxed);
+        let desk = Arc::new(Desk::default());
+        let (notes, spares, own) = (self.notes.clone(), Arc::clone(&self.spares), Arc::clone(&desk));
+        let thread = spawn("stream", move || {
+            // Sent also when a job panics, so that the thread is joined and its owner learns of it.
             let _ended = SendOnDrop { notes, key };
-            body();
+            work(&own, &spares);
         })?;
         let _ = self.notes.send(Note::Started { key, thread });
-        Ok(Prepared { job, handle: () })
+        Ok(desk)
     }
 }
 
@@ -172,50 +340,75 @@ fn join_all(inbox: &Receiver<Note>) {
 }
 
 fn join(thread: JoinHandle<()>) {
-    let name = thread.thread().name().unwrap_or("?").to_owned();
     if thread.join().is_err() {
         // Only our own bug can get here; the panic's message stands on standard error already.
-        log::error!("thread {name} panicked");
+        log::error!("the thread of a stream panicked");
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
+    use std::thread;
 
     use super::*;
+
+    fn prepare(joiner: &Joiner) -> Prepared {
+        joiner.spawner().prepare("test".to_owned()).unwrap()
+    }
 
     #[test]
     fn dropping_the_joiner_waits_for_every_thread() {
         let ended = Arc::new(AtomicUsize::new(0));
         let joiner = Joiner::start().unwrap();
         let (go, wait) = unbounded::<()>();
-        for key in 0..50 {
+        let spawner = joiner.spawner();
+        for _ in 0..50 {
             let (ended, wait) = (Arc::clone(&ended), wait.clone());
             let body = move || {
                 let _ = wait.recv();
                 ended.fetch_add(1, Ordering::SeqCst);
             };
-            joiner.spawner().prepare(key, "test").unwrap().run(body);
+            spawner.prepare("test".to_owned()).unwrap().run(body);
         }
         assert_eq!(ended.load(Ordering::SeqCst), 0);
-        drop(go);
+        drop((go, spawner));
         drop(joiner);
         assert_eq!(ended.load(Ordering::SeqCst), 50);
     }
 
     #[test]
+    fn a_thread_that_is_done_takes_another_job_until_its_time_has_passed() {
+        let joiner = Joiner::start().unwrap();
+        let spawner = joiner.spawner();
+        let idle = || joiner.spares.idle.lock().desks.len();
+        let job = || spawner.prepare("test".to_owned()).unwrap().run(|| thread::current().id()).wait().unwrap();
+        let wait_for_idle = |count| {
+            let deadline = Instant::now() + Duration::from_secs(20);
+            while idle() != count {
+                assert!(Instant::now() < deadline, "{} threads are idle, not {count}", idle());
+                thread::park_timeout(Duration::from_millis(1));
+            }
+        };
+        let first = job();
+        wait_for_idle(1);
+        assert_eq!(job(), first);
+        wait_for_idle(1);
+        wait_for_idle(0);
+        assert_ne!(job(), first);
+    }
+
+    #[test]
     fn a_prepared_thread_without_a_job_ends() {
         let joiner = Joiner::start().unwrap();
-        drop(joiner.spawner().prepare(1, "test").unwrap());
+        drop(prepare(&joiner));
         drop(joiner);
     }
 
     #[test]
     fn a_panicking_thread_is_joined_too() {
         let joiner = Joiner::start().unwrap();
-        joiner.spawner().prepare(1, "test").unwrap().run(|| panic!("on purpose"));
+        assert_eq!(prepare(&joiner).run(|| panic!("on purpose")).wait(), None::<()>);
         drop(joiner);
     }
 }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread::JoinHandle;
 use std::time::Instant;
 
 use crossbeam_channel::Sender;
@@ -17,7 +16,7 @@ use super::session::outlet::{FrameSink, Reader};
 use super::session::receive::{Stopper, Talk};
 use super::session::{Session, send};
 use crate::names::ClientId;
-use crate::threads::{self, Prepared, Spawner};
+use crate::threads::{Prepared, Running, Spawner};
 
 pub struct Hub {
     pub clients: Clients,
@@ -40,7 +39,7 @@ pub struct Stream {
 
 /// What receives from a stream: a thread that gives the talk back when it has ended, or none.
 enum Receiving {
-    Thread(JoinHandle<Option<Box<dyn Talk>>>),
+    Thread(Running<Box<dyn Talk>>),
     NotStarted(Box<dyn Talk>),
     /// A drain had begun.
     Nothing,
@@ -49,7 +48,7 @@ enum Receiving {
 /// Room for one more client: its id, and its send thread.
 pub struct Seat {
     id: ClientId,
-    send_thread: Prepared<(), ()>,
+    send_thread: Prepared,
 }
 
 impl Hub {
@@ -82,7 +81,7 @@ impl Hub {
             return Err(CloseReason::Full { clients_max: self.clients_max });
         }
         let id = self.clients.next_id();
-        let send_thread = self.spawner.prepare(id.0, &format!("send-{id}"));
+        let send_thread = self.spawner.prepare(format!("send-{id}"));
         Ok(Seat { id, send_thread: send_thread.map_err(|error| CloseReason::NoThread(error.to_string()))? })
     }
 
@@ -113,7 +112,7 @@ impl Hub {
             let leaving = Leaving { hub, session };
             let session = &leaving.session;
             let receiving = match orders {
-                Some(orders) => start_receiving(session, Box::new(talk(Arc::clone(session))), orders),
+                Some(orders) => leaving.hub.start_receiving(session, Box::new(talk(Arc::clone(session))), orders),
                 None => {
                     session.close(CloseReason::Draining { until: Instant::now() });
                     Receiving::Nothing
@@ -124,6 +123,21 @@ impl Hub {
             receiving.end();
             leaving.hub.log_refusals();
         });
+    }
+
+    fn start_receiving(&self, session: &Arc<Session>, mut talk: Box<dyn Talk>, orders: Sender<Order>) -> Receiving {
+        match self.spawner.prepare(format!("recv-{}", session.id())) {
+            Ok(thread) => Receiving::Thread(thread.run(move || {
+                talk.run(&orders);
+                // The log writer waits for the end of all of these; the talk itself lasts as long as the stream.
+                drop(orders);
+                talk
+            })),
+            Err(error) => {
+                session.close(CloseReason::NoThread(error.to_string()));
+                Receiving::NotStarted(talk)
+            }
+        }
     }
 
     /// Stops accepting: neither clients nor posts. What was accepted goes on to the log writer, which ends after it.
@@ -142,26 +156,11 @@ impl Hub {
     }
 }
 
-fn start_receiving(session: &Arc<Session>, mut talk: Box<dyn Talk>, orders: Sender<Order>) -> Receiving {
-    match threads::prepare(&format!("recv-{}", session.id())) {
-        Ok(thread) => Receiving::Thread(thread.run(move || {
-            talk.run(&orders);
-            // The log writer waits for the end of all of these; the talk itself lasts as long as the stream.
-            drop(orders);
-            talk
-        })),
-        Err(error) => {
-            session.close(CloseReason::NoThread(error.to_string()));
-            Receiving::NotStarted(talk)
-        }
-    }
-}
-
 impl Receiving {
     /// Waits for the receive thread, which has been stopped, and drops the talk: what is left of the call ends.
     fn end(self) {
         match self {
-            Self::Thread(thread) => drop(thread.join()),
+            Self::Thread(thread) => drop(thread.wait()),
             Self::NotStarted(talk) => drop(talk),
             Self::Nothing => {}
         }

@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 
+use self::fanout::Courier;
 use self::followers::{Follower, Followers, Membership};
 use self::tail::{Find, Tail, Tails};
 use super::log::{Log, LogError, Page, RoomState, Segment};
@@ -29,7 +30,8 @@ pub struct Room {
     log: Arc<dyn Log>,
     // lock order: 2 (a leaf, held for a look or a push)
     tail: RwLock<Tail>,
-    /// For each poller, the followers that it serves.
+    /// One for each poller, and the followers which that serves.
+    couriers: Arc<[Arc<Courier>]>,
     shares: Box<[Share]>,
 }
 
@@ -41,12 +43,18 @@ struct Share {
 }
 
 impl Room {
-    /// The room as the log has it, with a tail of at most that size among those of all rooms, and followers on so many
-    /// pollers.
-    pub fn new(state: RoomState, log: Arc<dyn Log>, tail_bytes_max: usize, tails: Arc<Tails>, pollers: usize) -> Self {
+    /// The room as the log has it, with a tail of at most that size among those of all rooms.
+    pub fn new(
+        state: RoomState,
+        log: Arc<dyn Log>,
+        tail_bytes_max: usize,
+        tails: Arc<Tails>,
+        couriers: Arc<[Arc<Courier>]>,
+    ) -> Self {
         let RoomState { id, name, head, .. } = state;
         let tail = RwLock::new(Tail::new(head, tail_bytes_max, tails));
-        Self { id, name, log, tail, shares: (0..pollers).map(|_| Share::new()).collect() }
+        let shares = couriers.iter().map(|_| Share::new()).collect();
+        Self { id, name, log, tail, couriers, shares }
     }
 
     pub fn id(&self) -> RoomId {
@@ -103,10 +111,13 @@ impl Room {
         }
     }
 
-    /// Notes that there is a commit to tell a poller's followers of. `true` says that its courier must be given the
-    /// room; otherwise the courier has it already.
-    fn announce(&self, poller: usize) -> bool {
-        self.shares[poller].round.published()
+    /// Has the couriers tell the followers that there is something new. One that has the room already makes another round.
+    pub fn call_couriers(self: &Arc<Self>) {
+        for (share, courier) in self.shares.iter().zip(&*self.couriers) {
+            if share.round.published() {
+                courier.give(Arc::clone(self));
+            }
+        }
     }
 
     /// Tells a poller's followers from that place on that there is something to read. Returns how many were told, and
@@ -136,7 +147,7 @@ impl Share {
 pub struct Rooms {
     log: Arc<dyn Log>,
     tails: Arc<Tails>,
-    pollers: usize,
+    couriers: Arc<[Arc<Courier>]>,
     // lock order: 1
     open: Mutex<Open>,
 }
@@ -160,8 +171,8 @@ pub struct Hold {
 }
 
 impl Rooms {
-    pub fn new(log: Arc<dyn Log>, pollers: usize) -> Self {
-        Self { log, tails: Arc::new(Tails::new(TAILS_BYTES_MAX)), pollers, open: Mutex::default() }
+    pub fn new(log: Arc<dyn Log>, couriers: Arc<[Arc<Courier>]>) -> Self {
+        Self { log, tails: Arc::new(Tails::new(TAILS_BYTES_MAX)), couriers, open: Mutex::default() }
     }
 
     /// The room of that name, if it is open.
@@ -174,8 +185,8 @@ impl Rooms {
 
     /// Opens a room as the log has it. For the log writer, which alone knows that nothing is committed meanwhile.
     pub fn insert(self: &Arc<Self>, state: RoomState) -> Hold {
-        let (log, tails) = (Arc::clone(&self.log), Arc::clone(&self.tails));
-        let room = Arc::new(Room::new(state, log, TAIL_BYTES_MAX, tails, self.pollers));
+        let (log, tails, couriers) = (Arc::clone(&self.log), Arc::clone(&self.tails), Arc::clone(&self.couriers));
+        let room = Arc::new(Room::new(state, log, TAIL_BYTES_MAX, tails, couriers));
         let mut open = self.open.lock();
         open.by_id.insert(room.id, Arc::clone(&room));
         let before = open.by_name.insert(room.name.clone(), Held { room: Arc::clone(&room), holds: 1 });

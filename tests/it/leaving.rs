@@ -100,6 +100,7 @@ struct Holdings {
 /// What the server holds, once it holds nothing of its clients any more.
 fn settled(server: &ServerProcess, own_sockets: usize) -> Holdings {
     wait_for("no thread of a client", || client_threads(server) == 0);
+    wait_for("no thread that waits for one", || threads(server, &["spare"]) == 0);
     wait_for("no connection", || sockets(server) == own_sockets);
     Holdings { threads: server.threads(), files: server.files(), rss_kib: server.rss_kib() }
 }
@@ -121,9 +122,14 @@ fn round(server: &ServerProcess, count: usize) {
 
 /// How many threads of the server belong to a stream: by their names.
 fn client_threads(server: &ServerProcess) -> usize {
+    threads(server, &["recv-", "send-"])
+}
+
+/// How many threads of the server have a name that begins so.
+fn threads(server: &ServerProcess, beginnings: &[&str]) -> usize {
     let names = std::fs::read_dir(format!("/proc/{}/task", server.pid())).expect("the server runs").flatten();
     let names = names.filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok());
-    names.filter(|name| name.starts_with("recv-") || name.starts_with("send-")).count()
+    names.filter(|name| beginnings.iter().any(|beginning| name.starts_with(beginning))).count()
 }
 
 /// How many sockets the server holds.

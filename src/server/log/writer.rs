@@ -187,7 +187,7 @@ mod tests {
 
     fn start(retention: Retention) -> Running {
         let (appender, log) = memory::open(usize::MAX, retention);
-        let rooms = Arc::new(Rooms::new(Arc::clone(&log), 0));
+        let rooms = Arc::new(Rooms::new(Arc::clone(&log), Arc::default()));
         let (publish, published) = crossbeam_channel::unbounded();
         let (orders, thread) =
             spawn(Box::new(appender), rooms, move |segment| drop(publish.send(segment))).expect("a thread starts");

@@ -217,7 +217,8 @@ mod tests {
         fn new(log_bytes_max: usize, tail_bytes_max: usize) -> Self {
             let (mut appender, log) = memory::open(log_bytes_max, Retention::default());
             let state = appender.open(&room("attic")).unwrap();
-            let room = Arc::new(Room::new(state, log, tail_bytes_max, Arc::new(Tails::new(usize::MAX)), 0));
+            let room =
+                Arc::new(Room::new(state, log, tail_bytes_max, Arc::new(Tails::new(usize::MAX)), Arc::default()));
             Self { appender, room, head: 0, readers: Vec::new() }
         }
 

@@ -25,10 +25,10 @@ use crate::threads;
 /// How many followers a courier tells before its poller may do something else: about 1 ms of writes.
 pub const FOLLOWERS_MAX: usize = 128;
 
-/// Where commits are published: each goes into its room's tail, and the couriers are told of the room.
+/// Where commits are published: each goes into its room's tail, and the couriers are called.
 pub struct Publisher {
     rooms: Arc<Rooms>,
-    couriers: Vec<Arc<Courier>>,
+    couriers: Arc<[Arc<Courier>]>,
 }
 
 /// Tells the followers that are served by one poller.
@@ -37,8 +37,6 @@ pub struct Courier {
     poller: usize,
     // lock order: 2 (a leaf, held to put in or take out a room)
     inbox: Mutex<Inbox>,
-    /// To the pace thread. Bound: each courier has one waker in it at most.
-    pace: Sender<Waker>,
 }
 
 #[derive(Default)]
@@ -50,14 +48,17 @@ struct Inbox {
     closed: bool,
 }
 
-/// Makes a courier for each poller, and the pace thread, which ends when the couriers have.
-///
-/// Each courier's [`Courier::run`] is to be run by its poller.
-pub fn couriers(pollers: usize) -> io::Result<(Vec<Arc<Courier>>, JoinHandle<()>)> {
+/// Makes a courier for each poller.
+pub fn couriers(pollers: usize) -> Arc<[Arc<Courier>]> {
+    (0..pollers).map(|poller| Arc::new(Courier { poller, inbox: Mutex::default() })).collect()
+}
+
+/// Starts the pace thread, which calls so many couriers back when it gets their wakers, and ends when they have.
+pub fn pace(pollers: usize) -> io::Result<(Sender<Waker>, JoinHandle<()>)> {
+    // Each courier has one waker in it at most.
     let (pace, called) = bounded(pollers);
     let thread = threads::spawn("fanout-pace", move || call_back(&called))?;
-    let courier = |poller| Arc::new(Courier { poller, inbox: Mutex::default(), pace: pace.clone() });
-    Ok(((0..pollers).map(courier).collect(), thread))
+    Ok((pace, thread))
 }
 
 fn call_back(called: &Receiver<Waker>) {
@@ -67,33 +68,30 @@ fn call_back(called: &Receiver<Waker>) {
 }
 
 impl Publisher {
-    pub fn new(rooms: Arc<Rooms>, couriers: Vec<Arc<Courier>>) -> Self {
+    pub fn new(rooms: Arc<Rooms>, couriers: Arc<[Arc<Courier>]>) -> Self {
         Self { rooms, couriers }
     }
 
     pub fn publish(&self, segment: Arc<Segment>) {
         let Some(room) = self.rooms.published(segment.room()) else { return };
         room.push(segment);
-        for courier in &self.couriers {
-            if room.announce(courier.poller) {
-                courier.call(|inbox| inbox.rooms.push_back((Arc::clone(&room), 0)));
-            }
-        }
+        room.call_couriers();
     }
 }
 
 impl Drop for Publisher {
     /// Nothing more will be published: the couriers end.
     fn drop(&mut self) {
-        for courier in &self.couriers {
+        for courier in &*self.couriers {
             courier.call(|inbox| inbox.closed = true);
         }
     }
 }
 
 impl Courier {
-    /// Tells followers whenever there is something new, until the publisher is dropped. Never blocks.
-    pub fn run(self: Arc<Self>) -> impl Future<Output = ()> + Send + 'static {
+    /// Tells followers whenever there is something new, until the publisher is dropped. Never blocks. To be run by the
+    /// courier's poller.
+    pub fn run(self: Arc<Self>, pace: Sender<Waker>) -> impl Future<Output = ()> + Send + 'static {
         poll_fn(move |context| {
             let mut told = 0;
             loop {
@@ -112,7 +110,7 @@ impl Courier {
                     self.inbox.lock().rooms.push_front(next);
                     // Each courier's last waker was taken out before it was called, so there is room. Were there
                     // none, it would go on at once.
-                    if let Err(unsent) = self.pace.try_send(context.waker().clone()) {
+                    if let Err(unsent) = pace.try_send(context.waker().clone()) {
                         unsent.into_inner().wake();
                     }
                     return Poll::Pending;
@@ -129,6 +127,16 @@ impl Courier {
             self.inbox.lock().rooms.push_back((room, next));
         }
         told
+    }
+
+    /// Gives the courier a room that it does not have, in which there is something new.
+    pub fn give(&self, room: Arc<Room>) {
+        self.call(|inbox| {
+            // Where nothing more will be published, nobody comes for it.
+            if !inbox.closed {
+                inbox.rooms.push_back((room, 0));
+            }
+        });
     }
 
     /// Changes the inbox, and calls the courier to look at it.

@@ -1,9 +1,9 @@
 //! What the threads that deal with a session tell its reader, in order.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use crossbeam_queue::SegQueue;
 use parking_lot::{Condvar, Mutex};
 
 use crate::limits::{ANSWERS_MAX, PRESENCES_MAX};
@@ -13,7 +13,7 @@ use crate::server::room::cursor::Cursor;
 /// Something that the reader is to know.
 pub enum Note {
     /// A room was joined.
-    Joined(Joining),
+    Joined(Box<Joining>),
     /// A room was left: this entry says so, and nothing of the room follows it.
     Left(RoomId, Vec<u8>),
     /// A room has something new.
@@ -58,48 +58,48 @@ impl News {
 /// request, and one for each post that waits for the log.
 #[derive(Default)]
 pub struct Notes {
-    queue: SegQueue<Note>,
-    presences: AtomicUsize,
-    // lock order: 3 (a leaf)
-    answers: Mutex<Answers>,
+    // lock order: 3 (a leaf, held for one push or one pop)
+    state: Mutex<State>,
     fell: Condvar,
 }
 
 #[derive(Default)]
-struct Answers {
-    waiting: usize,
+struct State {
+    queue: VecDeque<Note>,
+    answers: usize,
+    presences: usize,
     /// Nobody waits any more: there will be no reader, or no more commands.
     closed: bool,
 }
 
 impl Notes {
     pub fn push(&self, note: Note) {
+        let mut state = self.state.lock();
         match &note {
-            Note::Answer(_) | Note::Joined(_) | Note::Left(..) => self.answers.lock().waiting += 1,
-            Note::Presence(..) if self.presences.fetch_add(1, Ordering::AcqRel) >= PRESENCES_MAX => {
-                self.presences.fetch_sub(1, Ordering::AcqRel);
-                return;
-            }
-            Note::Presence(..) | Note::News(_) => {}
+            Note::Answer(_) | Note::Joined(_) | Note::Left(..) => state.answers += 1,
+            // Dropped with the argument, after the lock.
+            Note::Presence(..) if state.presences >= PRESENCES_MAX => return,
+            Note::Presence(..) => state.presences += 1,
+            Note::News(_) => {}
         }
-        self.queue.push(note);
+        state.queue.push_back(note);
     }
 
     pub fn pop(&self) -> Option<Note> {
-        self.queue.pop()
+        self.state.lock().queue.pop_front()
     }
 
     pub fn presence_sent(&self) {
-        self.presences.fetch_sub(1, Ordering::AcqRel);
+        self.state.lock().presences -= 1;
     }
 
     /// So many answers were sent.
     pub fn answers_sent(&self, count: usize) {
-        let mut answers = self.answers.lock();
-        let before = answers.waiting;
-        answers.waiting -= count;
-        let fell = before >= ANSWERS_MAX && answers.waiting < ANSWERS_MAX;
-        drop(answers);
+        let mut state = self.state.lock();
+        let before = state.answers;
+        state.answers -= count;
+        let fell = before >= ANSWERS_MAX && state.answers < ANSWERS_MAX;
+        drop(state);
         if fell {
             self.fell.notify_all();
         }
@@ -107,20 +107,21 @@ impl Notes {
 
     /// Waits while too many answers wait. Ends at once when the session does, or a drain begins.
     pub fn wait_for_room(&self) {
-        let mut answers = self.answers.lock();
-        while answers.waiting >= ANSWERS_MAX && !answers.closed {
-            self.fell.wait(&mut answers);
+        let mut state = self.state.lock();
+        while state.answers >= ANSWERS_MAX && !state.closed {
+            self.fell.wait(&mut state);
         }
     }
 
     /// Lets go who waits, for good.
     pub fn close(&self) {
-        self.answers.lock().closed = true;
+        self.state.lock().closed = true;
         self.fell.notify_all();
     }
 
     /// Throws away what nobody will read.
     pub fn clear(&self) {
-        while self.queue.pop().is_some() {}
+        let queue = std::mem::take(&mut self.state.lock().queue);
+        drop(queue);
     }
 }

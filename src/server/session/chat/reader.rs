@@ -3,8 +3,10 @@
 //! Rooms with something to read take turns. A frame takes what is there, up to [`FRAME_BYTES_MAX`]: under load a frame
 //! holds many messages, and where it is exactly one segment, its bytes are those that every other receiver gets too.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
 
 use super::notes::{Joining, News, Note, Notes};
 use crate::limits::FRAME_BYTES_MAX;
@@ -17,7 +19,8 @@ use crate::wire::answer::{self, GapReason};
 
 pub struct ChatReader {
     notes: Arc<Notes>,
-    rooms: HashMap<RoomId, Subscription>,
+    // The server gives the ids, so nobody can choose them to collide.
+    rooms: FxHashMap<RoomId, Subscription>,
     /// The rooms that may have something to read, in turn; each once.
     ready: VecDeque<RoomId>,
     /// What goes out before anything else.
@@ -56,13 +59,13 @@ struct Assembly {
 
 impl ChatReader {
     pub fn new(notes: Arc<Notes>) -> Self {
-        Self { notes, rooms: HashMap::new(), ready: VecDeque::new(), controls: VecDeque::new() }
+        Self { notes, rooms: FxHashMap::default(), ready: VecDeque::new(), controls: VecDeque::new() }
     }
 
     fn read_notes(&mut self) {
         while let Some(note) = self.notes.pop() {
             match note {
-                Note::Joined(joining) => self.join(joining),
+                Note::Joined(joining) => self.join(*joining),
                 Note::Left(room, entry) => {
                     self.rooms.remove(&room);
                     self.controls.push_back(Control::Answer(entry));

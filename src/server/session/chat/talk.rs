@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crossbeam_channel::{Sender, bounded};
+use crossbeam_channel::{Sender, TrySendError, bounded};
 
 use super::notes::{Joining, News, Note, Notes};
 use super::start::{From, Start};
@@ -20,6 +20,7 @@ use crate::server::room::{Hold, Rooms};
 use crate::server::session::Session;
 use crate::server::session::close::CloseReason;
 use crate::server::session::receive::{Following, Received, Source, Talk};
+use crate::threads;
 use crate::wire::answer::{self, Change, Code, Failed, GapReason, RoomAtJoin};
 use crate::wire::event;
 
@@ -71,6 +72,8 @@ pub struct ChatTalk {
     /// Posts that were not handed over yet.
     posts: Vec<Post>,
     posts_bytes: usize,
+    /// Whether there are notes that the session was not told of yet.
+    has_notes: bool,
 }
 
 /// What the receive thread does after a command.
@@ -99,6 +102,7 @@ impl ChatTalk {
             made: 0,
             posts: Vec::new(),
             posts_bytes: 0,
+            has_notes: false,
         }
     }
 
@@ -154,7 +158,7 @@ impl ChatTalk {
         self.posts.push(Post { room: room.clone(), sender, id, id_chosen, content });
     }
 
-    /// Hands the posts to the log writer. A full queue blocks here, so that flow control holds back this client alone.
+    /// Hands the posts to the log writer.
     fn hand_over(&mut self, orders: &Sender<Order>) -> Outcome {
         if self.posts.is_empty() {
             return Ok(());
@@ -162,7 +166,7 @@ impl ChatTalk {
         let posts = std::mem::take(&mut self.posts);
         self.posts_bytes = 0;
         let poster = Arc::clone(&self.poster) as _;
-        orders.send(Order::Posts { posts, poster }).map_err(|_| CloseReason::LogStopped)
+        self.order(Order::Posts { posts, poster }, orders)
     }
 
     fn join(&mut self, name: RoomName, from: From, client_name: UserName, orders: &Sender<Order>) -> Outcome {
@@ -186,13 +190,14 @@ impl ChatTalk {
     }
 
     /// The room, which the log writer opens where it is not open yet.
-    fn open(&self, name: &RoomName, orders: &Sender<Order>) -> Result<Result<Hold, LogError>, CloseReason> {
+    fn open(&mut self, name: &RoomName, orders: &Sender<Order>) -> Result<Result<Hold, LogError>, CloseReason> {
         if let Some(hold) = self.rooms.get(name) {
             return Ok(Ok(hold));
         }
         let (reply, opened) = bounded(1);
-        let order = Order::Room { name: name.clone(), reply };
-        orders.send(order).map_err(|_| CloseReason::LogStopped)?;
+        self.order(Order::Room { name: name.clone(), reply }, orders)?;
+        // The answers so far need not wait for the disk.
+        self.send_notes();
         opened.recv().map_err(|_| CloseReason::LogStopped)
     }
 
@@ -213,7 +218,8 @@ impl ChatTalk {
         }
         let news = Arc::new(News::default());
         let cursor = Cursor::new(Arc::clone(&room), start.next);
-        self.notes.push(Note::Joined(Joining { room: room.id(), entries, cursor, news: Arc::clone(&news), head }));
+        let joining = Joining { room: room.id(), entries, cursor, news: Arc::clone(&news), head };
+        self.note(Note::Joined(Box::new(joining)));
         let member = Member { client: self.session.id(), name: client_name };
         let listener = Listener {
             session: Arc::clone(&self.session),
@@ -224,8 +230,8 @@ impl ChatTalk {
         };
         let listener = Arc::new(listener);
         let following = Following::new(hold, self.poller, Arc::clone(&listener) as _);
-        // The first look, for what was committed before the room was followed.
-        listener.published();
+        // What was committed before the room was followed.
+        listener.note_news();
         self.tell_presence(&following, Change::Joined);
         self.joined.insert(room.name().clone(), following);
     }
@@ -236,8 +242,7 @@ impl ChatTalk {
                 let id = following.room().id();
                 self.tell_presence(&following, Change::Left);
                 drop(following);
-                self.notes.push(Note::Left(id, answer::left(id, &name)));
-                self.session.look_again();
+                self.note(Note::Left(id, answer::left(id, &name)));
             }
             None => self.refuse(Refusal::not_joined(Failed::Room(room.clone()), &room)),
         }
@@ -256,19 +261,44 @@ impl ChatTalk {
         for follower in room.followers().filter(is_other) {
             follower.presence(&entry);
         }
+        room.call_couriers();
     }
 
-    fn refuse(&self, Refusal { command, code, reason }: Refusal) {
+    fn refuse(&mut self, Refusal { command, code, reason }: Refusal) {
         self.answer(answer::rejected(command, code, reason, None));
     }
 
-    fn refuse_for_log(&self, command: Failed, error: &LogError) {
+    fn refuse_for_log(&mut self, command: Failed, error: &LogError) {
         self.answer(rejected_by_log(command, error));
     }
 
-    fn answer(&self, entry: Vec<u8>) {
-        self.notes.push(Note::Answer(entry));
-        self.session.look_again();
+    fn answer(&mut self, entry: Vec<u8>) {
+        self.note(Note::Answer(entry));
+    }
+
+    /// Has the notes so far sent: those of a request together, unless it has to wait for something.
+    fn send_notes(&mut self) {
+        if std::mem::take(&mut self.has_notes) {
+            self.session.look_again();
+            // The log was read, or a frame was written from here.
+            threads::release_stack();
+        }
+    }
+
+    fn note(&mut self, note: Note) {
+        self.notes.push(note);
+        self.has_notes = true;
+    }
+
+    /// Hands an order to the log writer. Where its queue is full, this waits, so that flow control holds back this client
+    /// alone.
+    fn order(&mut self, order: Order, orders: &Sender<Order>) -> Outcome {
+        let order = match orders.try_send(order) {
+            Ok(()) => return Ok(()),
+            Err(TrySendError::Full(order) | TrySendError::Disconnected(order)) => order,
+        };
+        self.send_notes();
+        orders.send(order).map_err(|_| CloseReason::LogStopped)
     }
 }
 
@@ -279,7 +309,9 @@ impl Talk for ChatTalk {
             let outcome = match self.source.receive(deadline) {
                 Received::Item(commands) => {
                     let outcome = commands.into_iter().try_for_each(|command| self.carry_out(command, orders));
-                    outcome.and_then(|()| self.hand_over(orders))
+                    let outcome = outcome.and_then(|()| self.hand_over(orders));
+                    self.send_notes();
+                    outcome
                 }
                 Received::Late => Err(CloseReason::HelloLate),
                 Received::Broken(reason) => Err(reason),
@@ -316,11 +348,17 @@ struct Listener {
     member: Member,
 }
 
-impl Follower for Listener {
-    fn published(self: Arc<Self>) {
+impl Listener {
+    fn note_news(&self) {
         if self.news.arrive() {
             self.notes.push(Note::News(self.room));
         }
+    }
+}
+
+impl Follower for Listener {
+    fn published(self: Arc<Self>) {
+        self.note_news();
         self.session.look_again();
     }
 
@@ -330,7 +368,6 @@ impl Follower for Listener {
 
     fn presence(self: Arc<Self>, entry: &Arc<[u8]>) {
         self.notes.push(Note::Presence(self.room, Arc::clone(entry)));
-        self.session.look_again();
     }
 }
 
