@@ -11,7 +11,7 @@ PYTHON := $(TARGET_DIR)/python/bin/python
 GRPCIO_TOOLS := 1.80.0
 
 .DEFAULT_GOAL := help
-.PHONY: help run-server run-client run-repeat build test crash-test check bench deps test-deps
+.PHONY: help run-server run-client run-repeat build test crash-test check bench micro deps test-deps
 
 help: ## show this
 	@echo "make TARGET [ARGS=\"flags for the program\"]"
@@ -50,6 +50,9 @@ check: deps $(PYTHON) ## what a change must pass: format, lints, tests, docs
 
 bench: deps ## measure the server beside its peer (ARGS="--help" tells the choices)
 	benches/run $(ARGS)
+
+micro: deps ## measure single steps of a message's way (ARGS="name" measures those whose names hold it)
+	cargo bench --locked --bench micro -- $(ARGS)
 
 deps:
 	@tools/install-deps build

@@ -6,14 +6,21 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 
+use crate::chat;
 use crate::message::{BODY_BYTES_MAX, BODY_BYTES_MIN, SENDERS_MAX};
 use crate::process::PID_MAX;
+use crate::seating::Seating;
 
 const IN_FLIGHT: u64 = 64;
 const APPEND_IN_FLIGHT: u64 = 8_192;
 const RATE: u32 = 200;
 const SLOW_RATE: u32 = 10_000;
 const CHURN_CLIENTS: usize = 8;
+/// What all rooms' deliveries come to, in the scenario of that name.
+const ROOMS_DELIVERIES_PER_S: f64 = 20_000.0;
+const ROOMS: usize = 100;
+/// The contract's bound for one stream.
+const JOINED_MAX: usize = 1_000;
 const MESSAGES: u64 = 1_000_000;
 
 /// Loads a chat server, checks every delivery, and reports what it saw.
@@ -38,16 +45,22 @@ pub struct Args {
     /// Messages in flight, of all senders together [a-c; default: 64, in append 8192]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     in_flight: Option<u64>,
-    /// Clients that stay; in f, clients at a time [default: 100, in c and e 1000, in f 8, in append 2, in lone 1, in slow 5]
+    /// Clients that stay; in f, clients at a time [default: 100, in c, e and rooms 1000, in f 8, in append 2, in lone 1, in slow 5]
     #[arg(long, value_name = "N")]
     clients: Option<usize>,
-    /// How many of the clients send [default: 1, in b, d and catchup 10, in slow 2]
+    /// How many of the clients send [default: 1, in b, d and catchup 10, in slow 2, in rooms all]
     #[arg(long, value_name = "N")]
     senders: Option<usize>,
+    /// Over how many rooms the clients are spread [e, rooms; default: 1, in rooms 100]
+    #[arg(long, value_name = "N")]
+    rooms: Option<usize>,
+    /// How many rooms each client joins [e, rooms; default: 1]
+    #[arg(long, value_name = "N")]
+    joined: Option<usize>,
     /// How long to measure, after one second to warm up
     #[arg(long, value_name = "S", default_value_t = 5.0)]
     seconds: f64,
-    /// Messages a second, of all senders together [d, catchup, slow; default: 200, in slow 10000]
+    /// Messages a second, of all senders together [d, catchup, slow, rooms; default: 200, in slow 10000, in rooms what makes 20000 deliveries]
     #[arg(long, value_name = "R", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     rate: Option<u32>,
     /// How many messages a reader is behind [catchup, slow]
@@ -72,6 +85,8 @@ pub enum Scenario {
     C,
     /// 100 clients, 10 send at a steady pace
     D,
+    /// 1,000 clients spread over 100 rooms, all send to their rooms in turn at a steady pace [v1]
+    Rooms,
     /// 1,000 clients that say nothing
     E,
     /// Clients come, say one thing, and leave: when they got it back, or (tutorial) another got it
@@ -111,7 +126,7 @@ pub struct Run {
     pub pid: u32,
     pub scenario: Scenario,
     pub wire: Wire,
-    pub clients: usize,
+    pub seating: Seating,
     /// The first this many of the clients send.
     pub senders: usize,
     pub pace: Pace,
@@ -128,6 +143,7 @@ impl Scenario {
             Scenario::B => "b",
             Scenario::C => "c",
             Scenario::D => "d",
+            Scenario::Rooms => "rooms",
             Scenario::E => "e",
             Scenario::F => "f",
             Scenario::Append => "append",
@@ -143,6 +159,7 @@ impl Scenario {
             Scenario::A => (100, 1),
             Scenario::B | Scenario::D | Scenario::Catchup => (100, 10),
             Scenario::C => (1_000, 1),
+            Scenario::Rooms => (1_000, 1_000),
             Scenario::E => (1_000, 0),
             Scenario::F => (CHURN_CLIENTS, CHURN_CLIENTS),
             Scenario::Append => (2, 1),
@@ -152,7 +169,7 @@ impl Scenario {
     }
 
     fn needs_v1(self) -> bool {
-        matches!(self, Scenario::Append | Scenario::Lone | Scenario::Catchup | Scenario::Slow)
+        matches!(self, Scenario::Rooms | Scenario::Append | Scenario::Lone | Scenario::Catchup | Scenario::Slow)
     }
 }
 
@@ -191,16 +208,22 @@ impl Args {
             Scenario::E => 0,
             Scenario::F => clients,
             _ => {
+                let senders = if self.scenario == Scenario::Rooms { clients } else { senders };
                 let senders = self.senders.unwrap_or(senders.min(clients - listeners));
                 check("--senders", senders, 1..=clients - listeners)?;
                 senders
             }
         };
+        let seating = self.seating(clients)?;
         check("--body-bytes", self.body_bytes, BODY_BYTES_MIN..=BODY_BYTES_MAX)?;
         if !(0.1..=3_600.0).contains(&self.seconds) {
             return Err(format!("--seconds {} must be between 0.1 and 3600", self.seconds));
         }
         let pace = match self.scenario {
+            Scenario::Rooms => {
+                let rate = ROOMS_DELIVERIES_PER_S / seating.members_mean();
+                Pace::PerSecond(self.rate.unwrap_or(rate.round().max(1.0) as u32))
+            }
             Scenario::D | Scenario::Catchup => Pace::PerSecond(self.rate.unwrap_or(RATE)),
             Scenario::Slow => Pace::PerSecond(self.rate.unwrap_or(SLOW_RATE)),
             Scenario::Append => Pace::InFlight(self.in_flight.unwrap_or(APPEND_IN_FLIGHT)),
@@ -212,13 +235,33 @@ impl Args {
             pid: self.pid,
             scenario: self.scenario,
             wire: self.wire,
-            clients,
+            seating,
             senders,
             pace,
             window: Duration::from_secs_f64(self.seconds),
             messages: self.messages,
             body_bytes: self.body_bytes,
         })
+    }
+}
+
+impl Args {
+    /// Who is in which room.
+    fn seating(&self, clients: usize) -> Result<Seating, String> {
+        let several = matches!(self.scenario, Scenario::Rooms | Scenario::E) && self.wire == Wire::V1;
+        if !several && (self.rooms.is_some() || self.joined.is_some()) {
+            return Err("--rooms and --joined need --scenario e or rooms, and --contract v1".to_owned());
+        }
+        let joined = self.joined.unwrap_or(1);
+        check("--joined", joined, 1..=JOINED_MAX)?;
+        let rooms_max = chat::ROOMS_MAX.min(clients * joined);
+        let rooms = self.rooms.unwrap_or(if self.scenario == Scenario::Rooms {
+            ROOMS.clamp(joined, rooms_max)
+        } else {
+            joined
+        });
+        check("--rooms", rooms, joined..=rooms_max)?;
+        Ok(Seating { clients, rooms, joined })
     }
 }
 
@@ -241,13 +284,34 @@ mod tests {
     #[test]
     fn scenarios_have_defaults() {
         let a = run("--server 127.0.0.1:1 --scenario a").unwrap();
-        assert_eq!((a.clients, a.senders, a.pace, a.body_bytes), (100, 1, Pace::InFlight(64), 64));
+        assert_eq!((a.seating.clients, a.senders, a.pace, a.body_bytes), (100, 1, Pace::InFlight(64), 64));
         let d = run("--server [::1]:1 --scenario d --rate 9").unwrap();
-        assert_eq!((d.clients, d.senders, d.pace), (100, 10, Pace::PerSecond(9)));
+        assert_eq!((d.seating.clients, d.senders, d.pace), (100, 10, Pace::PerSecond(9)));
         let b = run("--server 127.0.0.1:1 --scenario b --clients 4").unwrap();
-        assert_eq!((b.clients, b.senders), (4, 4));
+        assert_eq!((b.seating.clients, b.senders), (4, 4));
         let b = run("--server 127.0.0.1:1 --scenario b --clients 4 --contract tutorial").unwrap();
-        assert_eq!((b.clients, b.senders), (4, 3));
+        assert_eq!((b.seating.clients, b.senders), (4, 3));
+    }
+
+    #[test]
+    fn clients_are_spread_over_rooms() {
+        let rooms = |flags: &str| run(&format!("--server 127.0.0.1:1 --scenario {flags}"));
+        let run = rooms("rooms").unwrap();
+        assert_eq!(run.seating, Seating { clients: 1_000, rooms: 100, joined: 1 });
+        assert_eq!((run.senders, run.pace), (1_000, Pace::PerSecond(2_000)));
+        let run = rooms("rooms --clients 100 --rooms 10000 --joined 100").unwrap();
+        assert_eq!((run.seating.seats(), run.pace), (10_000, Pace::PerSecond(20_000)));
+        assert_eq!(rooms("e --clients 7").unwrap().seating, Seating::together(7));
+        for flags in [
+            "d --rooms 2",
+            "e --rooms 2 --contract tutorial",
+            "rooms --clients 9 --rooms 10",
+            "rooms --rooms 9 --joined 10",
+            "rooms --joined 1001",
+            "rooms --clients 101 --joined 1000 --rooms 100001",
+        ] {
+            assert!(rooms(flags).is_err(), "{flags}");
+        }
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::meter::{Measured, Meter};
 use crate::pool::READ_BYTES;
 use crate::process::Footprint;
 use crate::report::Report;
+use crate::seating::Seating;
 
 /// What may be in flight while the room is filled.
 const FILL_IN_FLIGHT: u64 = 8_192;
@@ -29,8 +30,10 @@ pub struct Reading {
     pub seconds: f64,
 }
 
-/// Sizes of the server: before a client stopped reading, at the end of its pause, and when it had read everything.
+/// Sizes of the server: with nobody there, before a client stopped reading, at the end of its pause, and when it had read
+/// everything.
 pub struct Sizes {
+    pub nobody: Footprint,
     pub before: Footprint,
     pub stalled: Footprint,
     pub after: Footprint,
@@ -50,7 +53,8 @@ pub fn catch_up(run: &Run) -> Result<Report> {
     let mut meter = Meter::new(run.pid)?;
     let clock = Clock::start();
     fill(run, &mut meter, clock)?;
-    let mut live = open(run, clock)?;
+    let before = meter.footprint()?;
+    let mut live = Live::open(run, &meter, clock)?;
     let without = measure_without(run, &mut live, &mut meter)?;
 
     let mut reading = Reading::default();
@@ -75,13 +79,14 @@ pub fn catch_up(run: &Run) -> Result<Report> {
     }
     let with = meter.close(&clock)?;
     live.drain(&mut meter)?;
-    Ok(Report::of_catch_up(run, &without, &with, &reading))
+    Ok(Report::of_catch_up(run, before, &without, &with, &reading))
 }
 
 pub fn slow(run: &Run) -> Result<Report> {
     let mut meter = Meter::new(run.pid)?;
     let clock = Clock::start();
-    let mut live = open(run, clock)?;
+    let nobody = meter.footprint()?;
+    let mut live = Live::open(run, &meter, clock)?;
     let without = measure_without(run, &mut live, &mut meter)?;
 
     let connection = Connection::open_held(run.server, V1::PATH);
@@ -112,7 +117,7 @@ pub fn slow(run: &Run) -> Result<Report> {
     }
     let seconds = (clock.now_ns() - start_ns) as f64 / 1e9;
     let reading = Reading { readers: 1, messages: guest.reader.next_seq - first_seq, seconds };
-    let sizes = Sizes { before, stalled, after: meter.footprint()? };
+    let sizes = Sizes { nobody, before, stalled, after: meter.footprint()? };
     // In case something comes twice.
     live.drain(&mut meter)?;
     guest.read(&mut live)?;
@@ -121,15 +126,13 @@ pub fn slow(run: &Run) -> Result<Report> {
 
 /// Has the room hold as many messages as the run asks for.
 fn fill(run: &Run, meter: &mut Meter, clock: Clock) -> Result<()> {
-    let mut filler = Live::<V1>::open(run.server, 1, 1, Pace::InFlight(FILL_IN_FLIGHT), run.body_bytes, clock)?;
+    let pace = Pace::InFlight(FILL_IN_FLIGHT);
+    let alone = Run { seating: Seating::together(1), senders: 1, pace, ..run.clone() };
+    let mut filler = Live::<V1>::open(&alone, meter, clock)?;
     while filler.posted < run.messages {
         filler.step(meter, run.messages)?;
     }
     filler.drain(meter).context("while the room was filled")
-}
-
-fn open(run: &Run, clock: Clock) -> Result<Live<V1>> {
-    Live::open(run.server, run.clients, run.senders, run.pace, run.body_bytes, clock)
 }
 
 /// A window in which nobody is behind.
@@ -145,13 +148,13 @@ impl Guest {
     fn enter(run: &Run, live: &mut Live<V1>, connection: io::Result<Connection>, from: From) -> Result<Guest> {
         let server = run.server;
         let mut connection = connection.with_context(|| format!("no connection to {server}"))?;
-        enter_room(&mut connection, run.clients as u32, from);
+        enter_room(&mut connection, run.seating.clients as u32, from);
         live.pool.admit_guest(&mut connection)?;
         connection.flush().with_context(|| format!("no connection to {server}"))?;
         Ok(Guest {
             connection,
             reader: Reader::new(from == From::Start, live.pool.clock.start_unix_ms, run.body_bytes),
-            index: run.clients,
+            index: run.seating.clients,
             buffer: vec![0; READ_BYTES],
             progress_ns: live.now_ns(),
         })

@@ -1,10 +1,12 @@
 //! What of `hubbub.v1` a client of ours says and hears (proto/hubbub/v1/chat.proto), without copying.
 
 use crate::message::{Mark, PADDING, Purpose, sender_name};
-use crate::protobuf::{self, Value, bytes_tag, take_bytes, write_bytes, write_varint};
+use crate::protobuf::{self, Value, bytes_tag, take_bytes, write_bytes};
 
-/// The room in which everything happens.
-pub const ROOM: &str = "bench";
+/// What the names of rooms begin with; the room's index follows, in this many digits.
+const ROOM: &str = "bench-";
+const ROOM_DIGITS: usize = 6;
+pub const ROOMS_MAX: usize = 100_000;
 pub const ID_BYTES: usize = 16;
 
 /// `ChatRequest.commands`.
@@ -40,6 +42,7 @@ pub enum What<'a> {
     Message(Message<'a>),
     Welcome,
     Joined {
+        room: &'a [u8],
         head_seq: u64,
     },
     CaughtUp,
@@ -61,33 +64,56 @@ pub struct Message<'a> {
     pub body: &'a [u8],
 }
 
-/// A sender's `Post`, encoded once as a command of a request; only its id and its mark change.
+/// A sender's `Post`, encoded once as a command of a request; only its room, its id and its mark change.
 pub struct Post {
     bytes: Vec<u8>,
+    /// The room that `bytes` are for, and where its name's digits stand.
+    room: usize,
+    digits_at: usize,
     id_at: usize,
     body_at: usize,
     sender: u32,
     start_unix_ms: u64,
 }
 
-/// The commands with which a client comes.
-pub fn hello_and_join(sender: u32, from: From) -> Vec<u8> {
+/// The name of a room, whose index is below [`ROOMS_MAX`].
+pub fn room_name(room: usize) -> String {
+    format!("{ROOM}{room:0ROOM_DIGITS$}")
+}
+
+/// The index of a room that has a name of ours.
+pub fn room_index(name: &[u8]) -> Option<usize> {
+    let digits = name.strip_prefix(ROOM.as_bytes()).filter(|digits| digits.len() == ROOM_DIGITS)?;
+    digits
+        .iter()
+        .try_fold(0, |index, digit| Some(index * 10 + usize::from(digit.checked_sub(b'0').filter(|n| *n < 10)?)))
+}
+
+/// The command with which a client comes.
+pub fn hello(sender: u32) -> Vec<u8> {
     let mut hello = Vec::new();
     write_bytes(&mut hello, 1, sender_name(sender).as_bytes());
     write_bytes(&mut hello, 2, CLIENT_VERSION.as_bytes());
+    command(HELLO, &hello)
+}
+
+/// The command with which it enters a room.
+pub fn join(room: usize, from: From) -> Vec<u8> {
     let mut join = Vec::new();
-    write_bytes(&mut join, 1, ROOM.as_bytes());
+    write_bytes(&mut join, 1, room_name(room).as_bytes());
     if from == From::Start {
         // After seq 0, of whatever epoch: a position whose fields all have their defaults.
         write_bytes(&mut join, 2, &[]);
     }
-    let mut request = Vec::new();
-    for (field, content) in [(HELLO, hello), (JOIN, join)] {
-        let mut command = Vec::new();
-        write_bytes(&mut command, field, &content);
-        write_bytes(&mut request, COMMANDS, &command);
-    }
-    request
+    command(JOIN, &join)
+}
+
+/// A command as an element of a request; such elements, joined, are a request.
+fn command(field: u8, content: &[u8]) -> Vec<u8> {
+    let (mut command, mut element) = (Vec::new(), Vec::new());
+    write_bytes(&mut command, field, content);
+    write_bytes(&mut element, COMMANDS, &command);
+    element
 }
 
 /// A message's id: a UUID of version 7, as the contract advises, which holds the time, the sender and the number.
@@ -140,13 +166,13 @@ impl<'a> What<'a> {
             4 => What::Message(Message::read(content)?),
             5 => What::Welcome,
             6 => {
-                let mut head_seq = 0;
-                protobuf::read(content, |field, value| {
-                    if let (3, Value::Number(number)) = (field, value) {
-                        head_seq = number;
-                    }
+                let (mut room, mut head_seq) = (&[][..], 0);
+                protobuf::read(content, |field, value| match (field, value) {
+                    (1, Value::Bytes(name)) => room = name,
+                    (3, Value::Number(number)) => head_seq = number,
+                    _ => {}
                 })?;
-                What::Joined { head_seq }
+                What::Joined { room, head_seq }
             }
             7 => What::CaughtUp,
             8 => What::Unwelcome { name: "Gap", content },
@@ -197,28 +223,29 @@ impl Post {
     /// `sender` is below [`crate::message::SENDERS_MAX`]; `body_bytes` between the bounds in [`crate::message`].
     pub fn new(sender: u32, body_bytes: usize, start_unix_ms: u64) -> Post {
         let mut post = Vec::with_capacity(body_bytes + 48);
-        write_bytes(&mut post, 1, ROOM.as_bytes());
+        write_bytes(&mut post, 1, room_name(0).as_bytes());
+        let room_end = post.len();
         write_bytes(&mut post, 2, &[0; ID_BYTES]);
         let id_end = post.len();
         write_bytes(&mut post, 3, &vec![PADDING; body_bytes]);
-        let mut command = Vec::with_capacity(post.len() + 4);
-        write_bytes(&mut command, POST, &post);
-        let mut bytes = Vec::with_capacity(command.len() + 4);
-        bytes.push(bytes_tag(COMMANDS));
-        write_varint(&mut bytes, command.len() as u64);
-        bytes.extend_from_slice(&command);
-        // The body stands last.
-        let body_at = bytes.len() - body_bytes;
-        let id_at = bytes.len() - post.len() + id_end - ID_BYTES;
-        Post { bytes, id_at, body_at, sender, start_unix_ms }
+        let bytes = command(POST, &post);
+        // The post stands last in the command, and the body in the post.
+        let post_at = bytes.len() - post.len();
+        let digits_at = post_at + room_end - ROOM_DIGITS;
+        let (id_at, body_at) = (post_at + id_end - ID_BYTES, bytes.len() - body_bytes);
+        Post { bytes, room: 0, digits_at, id_at, body_at, sender, start_unix_ms }
     }
 
     pub fn len(&self) -> usize {
         self.bytes.len()
     }
 
-    /// The command, for this number and time.
-    pub fn fill(&mut self, seq: u64, sent_ns: u64) -> &[u8] {
+    /// The command, for this room, number and time.
+    pub fn fill(&mut self, room: usize, seq: u64, sent_ns: u64) -> &[u8] {
+        if room != self.room {
+            self.bytes[self.digits_at..][..ROOM_DIGITS].copy_from_slice(&room_name(room).as_bytes()[ROOM.len()..]);
+            self.room = room;
+        }
         let id = message_id(self.start_unix_ms, self.sender, seq, sent_ns);
         self.bytes[self.id_at..][..ID_BYTES].copy_from_slice(&id);
         let mark = Mark { purpose: Purpose::Load, sender: self.sender, seq, sent_ns };
@@ -231,6 +258,7 @@ impl Post {
 pub mod tests {
     use super::*;
     use crate::message::{BODY_BYTES_MAX, BODY_BYTES_MIN};
+    use crate::protobuf::write_varint;
 
     pub const START_UNIX_MS: u64 = 1_700_000_000_000;
     pub const BODY_BYTES: usize = 40;
@@ -248,6 +276,14 @@ pub mod tests {
         let mut entry = Vec::new();
         write_bytes(&mut entry, EVENTS, &event);
         entry
+    }
+
+    /// What tells a client that it is in the room with this number and index, whose head is below 128.
+    pub fn joined_entry(room_id: u64, room: usize, head_seq: u64) -> Vec<u8> {
+        let mut content = Vec::new();
+        write_bytes(&mut content, 1, room_name(room).as_bytes());
+        content.extend([0x18, head_seq as u8]);
+        entry(room_id, 0, 1, 6, &content)
     }
 
     /// The entry of a message of ours. Its time is its number.
@@ -275,10 +311,11 @@ pub mod tests {
     fn a_post_is_encoded_as_the_contract_says() {
         for body_bytes in [BODY_BYTES_MIN, 64, 128, BODY_BYTES_MAX] {
             let mut post = Post::new(515, body_bytes, START_UNIX_MS);
-            let command = post.fill(0x2a, 3_000_000).to_vec();
+            post.fill(99_999, 0x2b, 3_000_000);
+            let command = post.fill(4_321, 0x2a, 3_000_000).to_vec();
             assert_eq!(command.len(), post.len());
             let post = bytes_in(bytes_in(&command, 1), 4);
-            assert_eq!(bytes_in(post, 1), ROOM.as_bytes());
+            assert_eq!(bytes_in(post, 1), b"bench-004321");
             let message = Message { id: bytes_in(post, 2), sender: b"load-515", body: bytes_in(post, 3) };
             let mark = Mark { purpose: Purpose::Load, sender: 515, seq: 0x2a, sent_ns: 3_000_000 };
             assert_eq!(message.mark(START_UNIX_MS, body_bytes), Some(mark));
@@ -287,11 +324,21 @@ pub mod tests {
 
     #[test]
     fn a_client_says_hello_and_joins() {
-        assert_eq!(hello_and_join(7, From::Head).len() + 2, hello_and_join(7, From::Start).len());
-        let request = hello_and_join(7, From::Start);
-        let (hello, join) = request.split_at(request.len() - 13);
-        assert_eq!(hello[4..], *[b"\x0a\x06load-7\x12\x11", CLIENT_VERSION.as_bytes()].concat());
-        assert_eq!(join, b"\x0a\x0b\x12\x09\x0a\x05bench\x12\x00");
+        assert_eq!(hello(7)[4..], *[b"\x0a\x06load-7\x12\x11", CLIENT_VERSION.as_bytes()].concat());
+        assert_eq!(join(0, From::Start), b"\x0a\x12\x12\x10\x0a\x0cbench-000000\x12\x00");
+        assert_eq!(join(99_999, From::Head), b"\x0a\x10\x12\x0e\x0a\x0cbench-099999");
+    }
+
+    #[test]
+    fn rooms_are_known_by_their_names() {
+        for room in [0, 7, 1_234, ROOMS_MAX - 1] {
+            assert_eq!(room_index(room_name(room).as_bytes()), Some(room));
+        }
+        for name in
+            [&b""[..], b"bench-", b"bench-12345", b"bench-1234567", b"bench-00000/", b"bench-+00001", b"hench-000001"]
+        {
+            assert_eq!(room_index(name), None);
+        }
     }
 
     #[test]
@@ -312,7 +359,7 @@ pub mod tests {
         assert_eq!((bytes, event.room_id, event.seq, event.time_ms), (&first[..], 3, 9, START_UNIX_MS));
         let What::Message(message) = event.what else { panic!("it is a message") };
         assert_eq!(message.mark(START_UNIX_MS, BODY_BYTES).map(|mark| (mark.sender, mark.seq)), Some((2, 5)));
-        assert_eq!(take_entry(&mut rest).unwrap().1.what, What::Joined { head_seq: 7 });
+        assert_eq!(take_entry(&mut rest).unwrap().1.what, What::Joined { room: b"bench", head_seq: 7 });
         let rejected = What::Unwelcome { name: "Rejected", content: b"\x22\x02no" };
         assert_eq!(take_entry(&mut rest).unwrap().1.what, rejected);
         assert!(rest.is_empty());

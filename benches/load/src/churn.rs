@@ -72,18 +72,18 @@ impl<V: Visits> Churn<V> {
         let clock = Clock::start();
         let (visits, mut observer) = V::begin(run, clock)?;
         let poll = Poll::new()?;
-        register(&poll, &mut observer, Token(run.clients))?;
+        register(&poll, &mut observer, Token(run.seating.clients))?;
         let mut churn = Churn {
             run: run.clone(),
             poll,
             clock,
             visits,
             slots: Vec::new(),
-            seqs: vec![0; run.clients],
+            seqs: vec![0; run.seating.clients],
             observer,
             buffer: vec![0; READ_BYTES],
         };
-        for index in 0..run.clients {
+        for index in 0..run.seating.clients {
             let slot = churn.enter(index)?;
             churn.slots.push(slot);
         }
@@ -95,7 +95,7 @@ impl<V: Visits> Churn<V> {
         let end_ns = warm_ns + self.run.window.as_nanos() as u64;
         let mut opened = false;
         let mut progress_ns = self.clock.now_ns();
-        let mut events = Events::with_capacity(self.run.clients + 1);
+        let mut events = Events::with_capacity(self.run.seating.clients + 1);
         let mut heard = Vec::new();
         loop {
             let now_ns = self.clock.now_ns();

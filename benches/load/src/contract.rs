@@ -9,27 +9,28 @@ use crate::check::Fault;
 use crate::clock::Clock;
 use crate::connection::Connection;
 use crate::pool::Pool;
+use crate::seating::Seating;
 
 pub use tutorial::Tutorial;
 pub use v1::{V1, enter_room};
 
-/// One room with its clients, over one contract: how they join and post, and the judge of what they get.
+/// Rooms with their clients, over one contract: how they join and post, and the judge of what they get.
 pub trait Contract: Sized {
     /// Of the chat's method.
     const PATH: &'static str;
 
-    fn new(clients: usize, body_bytes: usize, clock: &Clock) -> Self;
+    fn new(seating: Seating, body_bytes: usize, clock: &Clock) -> Self;
 
-    /// How many clients get each message.
-    fn receivers(clients: usize) -> usize;
+    /// How many clients get each message, on average.
+    fn receivers(seating: &Seating) -> f64;
 
-    /// Has every connection of the pool join the room, and waits until all have.
+    /// Has every connection of the pool join its rooms, and waits until all have.
     fn join(&mut self, pool: &mut Pool) -> Result<()>;
 
     /// Whether `sender` may post one more message.
     fn has_room(&self, connection: &Connection, sender: usize) -> bool;
 
-    /// Posts `sender`'s next message. There must be room for it.
+    /// Posts `sender`'s next message, to its rooms in turn. There must be room for it.
     fn post(&mut self, connection: &mut Connection, sender: usize, sent_ns: u64);
 
     /// Puts on its way what `sender` has posted; it leaves with the next [`Connection::flush`].

@@ -1,4 +1,4 @@
-//! Scenarios a to d, append and lone: some clients send, all receive, and every delivery is checked.
+//! Scenarios a to d, rooms, append and lone: some clients send, all receive, and every delivery is checked.
 
 use anyhow::Result;
 
@@ -13,12 +13,13 @@ pub const WARM_UP_NS: u64 = 1_000_000_000;
 
 pub fn run<C: Contract>(run: &Run) -> Result<Report> {
     let mut meter = Meter::new(run.pid)?;
-    let mut live = Live::<C>::open(run.server, run.clients, run.senders, run.pace, run.body_bytes, Clock::start())?;
+    let before = meter.footprint()?;
+    let mut live = Live::<C>::open(run, &meter, Clock::start())?;
     let start_ns = live.now_ns() + WARM_UP_NS;
     live.run_until(&mut meter, start_ns)?;
     meter.open(&live.pool.clock)?;
     live.run_until(&mut meter, start_ns + run.window_ns())?;
     let measured = meter.close(&live.pool.clock)?;
     live.drain(&mut meter)?;
-    Ok(Report::of_fanout(run, C::receivers(run.clients), &measured))
+    Ok(Report::of_fanout(run, C::receivers(&run.seating), before, live.entry, &measured))
 }

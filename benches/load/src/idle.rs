@@ -6,6 +6,7 @@ use crate::args::Run;
 use crate::clock::Clock;
 use crate::contract::Contract;
 use crate::fanout::WARM_UP_NS;
+use crate::live::enter;
 use crate::meter::Meter;
 use crate::pool::Pool;
 use crate::report::Report;
@@ -14,9 +15,9 @@ pub fn run<C: Contract>(run: &Run) -> Result<Report> {
     let mut meter = Meter::new(run.pid)?;
     let before = meter.footprint()?;
     let clock = Clock::start();
-    let mut contract = C::new(run.clients, run.body_bytes, &clock);
-    let mut pool = Pool::open(run.server, C::PATH, run.clients, clock)?;
-    contract.join(&mut pool)?;
+    let mut contract = C::new(run.seating, run.body_bytes, &clock);
+    let mut pool = Pool::open(run.server, C::PATH, run.seating.clients, clock)?;
+    let entry = enter(&mut contract, &mut pool, &meter)?;
     // Nobody has sent anything: the contract lets pass no message but probes that are still on their way.
     let mut serve_until = |until_ns: u64| -> Result<()> {
         while clock.now_ns() < until_ns {
@@ -29,5 +30,5 @@ pub fn run<C: Contract>(run: &Run) -> Result<Report> {
     meter.open(&clock)?;
     serve_until(start_ns + run.window_ns())?;
     let measured = meter.close(&clock)?;
-    Ok(Report::of_idle(run, before, &measured))
+    Ok(Report::of_idle(run, before, entry, &measured))
 }

@@ -1,10 +1,8 @@
-//! A room in which clients post at a pace and everybody receives, step by step.
-
-use std::net::SocketAddr;
+//! Rooms in which clients post at a pace and everybody receives, step by step.
 
 use anyhow::{Context, Result, bail};
 
-use crate::args::Pace;
+use crate::args::{Pace, Run};
 use crate::clock::Clock;
 use crate::contract::Contract;
 use crate::meter::Meter;
@@ -20,7 +18,7 @@ const SETTLE_NS: u64 = 100_000_000;
 const BACKLOG_MAX: u64 = 100_000;
 const SECOND_NS: u64 = 1_000_000_000;
 
-/// The room, and its senders' pace.
+/// The rooms, and their senders' pace.
 pub struct Live<C> {
     pub pool: Pool,
     pub contract: C,
@@ -29,29 +27,51 @@ pub struct Live<C> {
     pace: Pace,
     /// Who sends next.
     turn: usize,
+    /// Who has posted and not sent it yet, perhaps several times.
+    posters: Vec<usize>,
     /// Messages posted since the start.
     pub posted: u64,
     /// At a steady pace: when the first message was due, or is.
     first_due_ns: u64,
     /// When something was last delivered, or nothing was due.
     progress_ns: u64,
+    pub entry: Entry,
+}
+
+/// What it took to have all clients that were connected join their rooms.
+#[derive(Clone, Copy)]
+pub struct Entry {
+    pub seconds: f64,
+    pub server_cpu_ns: u64,
+}
+
+/// Has the clients of the pool join their rooms.
+pub fn enter<C: Contract>(contract: &mut C, pool: &mut Pool, meter: &Meter) -> Result<Entry> {
+    let (start_ns, cpu_ns) = (pool.clock.now_ns(), meter.server_cpu_ns()?);
+    contract.join(pool)?;
+    let seconds = (pool.clock.now_ns() - start_ns) as f64 / 1e9;
+    Ok(Entry { seconds, server_cpu_ns: meter.server_cpu_ns()? - cpu_ns })
 }
 
 impl<C: Contract> Live<C> {
-    /// Has `clients` join the room; the pace begins now.
-    pub fn open(
-        server: SocketAddr,
-        clients: usize,
-        senders: usize,
-        pace: Pace,
-        body_bytes: usize,
-        clock: Clock,
-    ) -> Result<Live<C>> {
-        let mut contract = C::new(clients, body_bytes, &clock);
-        let mut pool = Pool::open(server, C::PATH, clients, clock)?;
-        contract.join(&mut pool)?;
+    /// Has the run's clients join their rooms; the pace begins now.
+    pub fn open(run: &Run, meter: &Meter, clock: Clock) -> Result<Live<C>> {
+        let mut contract = C::new(run.seating, run.body_bytes, &clock);
+        let mut pool = Pool::open(run.server, C::PATH, run.seating.clients, clock)?;
+        let entry = enter(&mut contract, &mut pool, meter)?;
         let now_ns = clock.now_ns();
-        Ok(Live { pool, contract, senders, pace, turn: 0, posted: 0, first_due_ns: now_ns, progress_ns: now_ns })
+        Ok(Live {
+            pool,
+            contract,
+            senders: run.senders,
+            pace: run.pace,
+            turn: 0,
+            posters: Vec::new(),
+            posted: 0,
+            first_due_ns: now_ns,
+            progress_ns: now_ns,
+            entry,
+        })
     }
 
     pub fn now_ns(&self) -> u64 {
@@ -118,7 +138,8 @@ impl<C: Contract> Live<C> {
                 self.pool.wake_at(self.due_ns(rate))?;
             }
         }
-        for (sender, connection) in self.pool.connections.iter_mut().take(self.senders).enumerate() {
+        for sender in self.posters.drain(..) {
+            let connection = &mut self.pool.connections[sender];
             self.contract.send(connection, sender);
             connection.flush().with_context(|| format!("client {sender}"))?;
         }
@@ -133,6 +154,7 @@ impl<C: Contract> Live<C> {
             let connection = &mut self.pool.connections[sender];
             if self.contract.has_room(connection, sender) {
                 self.contract.post(connection, sender, sent_ns);
+                self.posters.push(sender);
                 self.posted += 1;
                 return true;
             }

@@ -19,6 +19,8 @@ mod check;
 mod member;
 mod meter;
 mod order;
+mod rooms;
+mod seating;
 mod report;
 
 mod connection;
@@ -76,7 +78,7 @@ fn carry_out(run: &Run) -> Result<Report> {
 
 fn over<C: Contract, V: churn::Visits>(run: &Run) -> Result<Report> {
     match run.scenario {
-        Scenario::A | Scenario::B | Scenario::C | Scenario::D | Scenario::Append | Scenario::Lone => {
+        Scenario::A | Scenario::B | Scenario::C | Scenario::D | Scenario::Rooms | Scenario::Append | Scenario::Lone => {
             fanout::run::<C>(run)
         }
         Scenario::E => idle::run::<C>(run),

@@ -45,7 +45,7 @@ impl Member {
     pub fn heed(&mut self, receiver: usize, event: &Event<'_>) -> Result<(), Fault> {
         let (due, next) = match event.what {
             What::Welcome => (Stage::Arrived, Stage::Welcomed),
-            What::Joined { head_seq } => {
+            What::Joined { head_seq, .. } => {
                 (self.room_id, self.head_seq) = (event.room_id, head_seq);
                 (Stage::Welcomed, Stage::Joined)
             }
@@ -88,7 +88,7 @@ impl Reader {
                 let (entry, event) = take_entry(&mut response).ok_or_else(|| unexpected(receiver, response))?;
                 let What::Message(message) = event.what else {
                     self.member.heed(receiver, &event)?;
-                    if let What::Joined { head_seq } = event.what {
+                    if let What::Joined { head_seq, .. } = event.what {
                         self.next_seq = if self.from_start { 1 } else { head_seq + 1 };
                     }
                     continue;

@@ -74,6 +74,11 @@ impl Meter {
         self.server.footprint()
     }
 
+    /// The server's CPU time so far.
+    pub fn server_cpu_ns(&self) -> Result<u64> {
+        self.server.cpu_ns()
+    }
+
     /// Begins to count, from nothing.
     pub fn open(&mut self, clock: &Clock) -> Result<()> {
         self.deliveries = 0;

@@ -11,20 +11,29 @@
 use std::collections::VecDeque;
 use std::mem;
 
-use crate::chat::{Event, Message, What, take_entry};
-use crate::check::{Fault, MessageId, unexpected};
+use crate::chat::{Event, Message, What, room_name, take_entry};
+use crate::check::{Fault, MessageId, shown, unexpected};
 use crate::grpc::Splitter;
 use crate::member::{Member, id};
+use crate::seating::Seating;
 
 /// How many receivers a report of missing messages names.
 const REPORTED_MAX: usize = 5;
-/// The copy of the log is cut when so much of it is with everybody, and that is most of it.
+/// The copy of the log is cut when so much of it is with everybody, and that is most of it; or when it is all of it.
 const CUT_BYTES_MIN: usize = 256 << 10;
 
-/// The check of one room in which everybody receives and some also send. Senders and receivers are one set of indices.
+/// Numbers of messages begin at a multiple of this that is the room's own, so that a message of another room is known.
+/// Ids have 40 bits for a number: that is for 131,072 rooms. Where there is one, it may have more messages than this.
+const NUMBERS_PER_ROOM: u64 = 1 << 23;
+
+/// The check of one room in which all members receive and some also send. Senders and receivers are one set of indices.
 pub struct Order {
+    seating: Seating,
+    /// Which of the rooms this is.
+    index: usize,
     start_unix_ms: u64,
     body_bytes: usize,
+    /// In the order of their places.
     receivers: Vec<Receiver>,
     /// The encoded messages that somebody still waits for, and maybe some before them.
     log: Vec<u8>,
@@ -39,7 +48,7 @@ pub struct Order {
     /// The room's number, and its head before the first of our messages, once somebody has joined.
     room: Option<(u64, u64)>,
     time_ms: u64,
-    /// By sender: the number of its next message to be sent, and of its next one to enter the order.
+    /// By the sender's place: the number of its next message to be sent, and of its next one to enter the order.
     sent: Vec<u64>,
     ordered: Vec<u64>,
     sent_total: u64,
@@ -64,27 +73,33 @@ struct Entry {
 }
 
 impl Order {
-    pub fn new(clients: usize, body_bytes: usize, start_unix_ms: u64) -> Order {
+    /// The room with this index, below `seating.rooms`.
+    pub fn new(seating: Seating, index: usize, body_bytes: usize, start_unix_ms: u64) -> Order {
+        let members = seating.members(index);
+        let first_number = index as u64 * NUMBERS_PER_ROOM;
         Order {
+            seating,
+            index,
             start_unix_ms,
             body_bytes,
-            receivers: (0..clients).map(|_| Receiver::default()).collect(),
+            receivers: (0..members).map(|_| Receiver::default()).collect(),
             log: Vec::new(),
             log_start: 0,
             entries: VecDeque::new(),
             base: 0,
-            waiting: VecDeque::from([clients as u32]),
+            waiting: VecDeque::from([members as u32]),
             room: None,
             time_ms: 0,
-            sent: vec![0; clients],
-            ordered: vec![0; clients],
+            sent: vec![first_number; members],
+            ordered: vec![first_number; members],
             sent_total: 0,
         }
     }
 
-    /// The first client that is not in the room yet, if there is one.
+    /// The first member that is not in the room yet, if there is one.
     pub fn absent(&self) -> Option<usize> {
-        self.receivers.iter().position(|receiver| !receiver.member.caught_up())
+        let place = self.receivers.iter().position(|receiver| !receiver.member.caught_up())?;
+        Some(self.seating.client(self.index, place))
     }
 
     /// The seq of the newest message that somebody has received.
@@ -92,10 +107,11 @@ impl Order {
         self.seq(self.end()) - 1
     }
 
-    /// Notes that `sender` sends its next message, and returns the message's number.
+    /// Notes that `sender`, a member, sends its next message, and returns the message's number.
     pub fn send(&mut self, sender: usize) -> u64 {
-        let number = self.sent[sender];
-        self.sent[sender] += 1;
+        let place = self.place(sender);
+        let number = self.sent[place];
+        self.sent[place] += 1;
         self.sent_total += 1;
         number
     }
@@ -105,7 +121,8 @@ impl Order {
         self.sent_total - self.base
     }
 
-    /// Checks what `receiver` got. `on_delivery` is told when messages that it now has were sent, and how many.
+    /// Checks what `receiver`, a member that is in no other room, got. `on_delivery` is told when messages that it now has
+    /// were sent, and how many.
     #[inline]
     pub fn take(
         &mut self,
@@ -113,13 +130,30 @@ impl Order {
         mut bytes: &[u8],
         mut on_delivery: impl FnMut(u64, u64),
     ) -> Result<(), Fault> {
-        while let Some((piece, end)) = self.receivers[receiver].messages.next(&mut bytes)? {
-            self.follow(receiver, piece);
+        let place = self.place(receiver);
+        while let Some((piece, end)) = self.receivers[place].messages.next(&mut bytes)? {
+            self.follow(place, piece);
             if end {
-                let next = self.settle(receiver)?;
-                self.pass(receiver, next, &mut on_delivery);
+                let next = self.settle(receiver, place)?;
+                self.pass(place, next, &mut on_delivery);
             }
         }
+        Ok(())
+    }
+
+    /// The same for an event of a whole response that a client got which may be in other rooms too.
+    pub fn take_event(
+        &mut self,
+        receiver: usize,
+        entry: &[u8],
+        event: &Event<'_>,
+        mut on_delivery: impl FnMut(u64, u64),
+    ) -> Result<(), Fault> {
+        let place = self.seating.place(self.index, receiver).ok_or_else(|| unexpected(receiver, entry))?;
+        let next = self.receivers[place].next;
+        let next = self.check(receiver, next, entry, event)?;
+        self.receivers[place].at = self.start(next);
+        self.pass(place, next, &mut on_delivery);
         Ok(())
     }
 
@@ -129,20 +163,23 @@ impl Order {
             return Ok(());
         }
         let unordered = self.ordered.iter().zip(&self.sent).enumerate().filter(|(_, (ordered, sent))| ordered < sent);
+        let client = |place| self.seating.client(self.index, place);
         let nobody = unordered.map(|(sender, (ordered, sent))| {
-            format!("messages {ordered} to {} of client {sender} reached nobody", sent - 1)
+            format!("messages {ordered} to {} of client {} reached nobody", sent - 1, client(sender))
         });
         let late = self.receivers.iter().enumerate().filter(|(_, receiver)| receiver.next < self.end());
-        let waiting = late.map(|(index, receiver)| format!("client {index} waits for seq {}", self.seq(receiver.next)));
+        let waiting =
+            late.map(|(place, receiver)| format!("client {} waits for seq {}", client(place), self.seq(receiver.next)));
         let lines: Vec<String> = nobody.take(REPORTED_MAX).chain(waiting.take(REPORTED_MAX)).collect();
         let shown = lines.join("; ");
-        Err(Fault::Missing(format!("{} messages are not with everybody: {shown}", self.in_flight())))
+        let room = room_name(self.index);
+        Err(Fault::Missing(format!("{} messages of {room} are not with everybody: {shown}", self.in_flight())))
     }
 
     /// A piece of a response came.
     #[inline]
-    fn follow(&mut self, receiver: usize, piece: &[u8]) {
-        let Receiver { at, astray, .. } = &mut self.receivers[receiver];
+    fn follow(&mut self, place: usize, piece: &[u8]) {
+        let Receiver { at, astray, .. } = &mut self.receivers[place];
         let from = (*at - self.log_start) as usize;
         if astray.is_empty() && self.log.get(from..from + piece.len()) == Some(piece) {
             *at += piece.len() as u64;
@@ -153,12 +190,12 @@ impl Order {
 
     /// A response is whole. Returns the index of the entry that the receiver is to get next.
     #[inline]
-    fn settle(&mut self, receiver: usize) -> Result<u64, Fault> {
-        let Receiver { at, next, astray, .. } = &mut self.receivers[receiver];
+    fn settle(&mut self, receiver: usize, place: usize) -> Result<u64, Fault> {
+        let Receiver { at, next, astray, .. } = &mut self.receivers[place];
         if !astray.is_empty() {
             // Others may have brought it into the log since.
             if !self.log[(*at - self.log_start) as usize..].starts_with(astray) {
-                return self.walk(receiver);
+                return self.walk(receiver, place);
             }
             *at += astray.len() as u64;
             astray.clear();
@@ -176,8 +213,8 @@ impl Order {
     /// A response is whole that the log does not hold as it is: goes through its events.
     #[cold]
     #[inline(never)]
-    fn walk(&mut self, receiver: usize) -> Result<u64, Fault> {
-        let Receiver { at, next, astray, .. } = &mut self.receivers[receiver];
+    fn walk(&mut self, receiver: usize, place: usize) -> Result<u64, Fault> {
+        let Receiver { at, next, astray, .. } = &mut self.receivers[place];
         let (at, mut next, astray) = (*at, *next, mem::take(astray));
         let matched = (self.start(next) - self.log_start) as usize..(at - self.log_start) as usize;
         let response = [&self.log[matched], &astray].concat();
@@ -185,24 +222,30 @@ impl Order {
         while !rest.is_empty() {
             let start = rest;
             let (entry, event) = take_entry(&mut rest).ok_or_else(|| unexpected(receiver, start))?;
-            let What::Message(message) = event.what else {
-                self.heed(receiver, &event)?;
-                continue;
-            };
-            if next == self.end() {
-                self.enter(receiver, entry, &event, &message)?;
-            } else if self.entry(next) != entry {
-                self.compare(receiver, next, entry, &event)?;
-            }
-            next += 1;
+            next = self.check(receiver, next, entry, &event)?;
         }
-        self.receivers[receiver].at = self.start(next);
+        self.receivers[place].at = self.start(next);
         Ok(next)
     }
 
+    /// Checks an event that a member got which has all entries before `next`. Returns the index of the one that it is to
+    /// get then.
+    fn check(&mut self, receiver: usize, next: u64, entry: &[u8], event: &Event<'_>) -> Result<u64, Fault> {
+        let What::Message(message) = event.what else {
+            self.heed(receiver, event)?;
+            return Ok(next);
+        };
+        if next == self.end() {
+            self.enter(receiver, entry, event, &message)?;
+        } else if self.entry(next) != entry {
+            self.compare(receiver, next, entry, event)?;
+        }
+        Ok(next + 1)
+    }
+
     /// The receiver has all entries before `next`.
-    fn pass(&mut self, receiver: usize, next: u64, on_delivery: &mut impl FnMut(u64, u64)) {
-        let passed = mem::replace(&mut self.receivers[receiver].next, next);
+    fn pass(&mut self, place: usize, next: u64, on_delivery: &mut impl FnMut(u64, u64)) {
+        let passed = mem::replace(&mut self.receivers[place].next, next);
         let (first, last) = ((passed - self.base) as usize, (next - self.base) as usize);
         if first == last {
             return;
@@ -225,7 +268,7 @@ impl Order {
             self.base += 1;
         }
         let done = (self.start(self.base) - self.log_start) as usize;
-        if done >= CUT_BYTES_MIN && done > self.log.len() / 2 {
+        if done == self.log.len() || done >= CUT_BYTES_MIN && done > self.log.len() / 2 {
             self.log.drain(..done);
             self.log_start += done as u64;
         }
@@ -243,10 +286,11 @@ impl Order {
         if event.seq != due_seq {
             return Err(Fault::Hole { receiver, got: event.seq, due: due_seq });
         }
-        let (sender, got) = (mark.sender as usize, id(mark));
-        if self.sent.get(sender).is_none_or(|sent| mark.seq >= *sent) {
-            return Err(Fault::NeverSent { receiver, got });
-        }
+        let got = id(mark);
+        let sender = self.seating.place(self.index, mark.sender as usize);
+        let first_number = self.index as u64 * NUMBERS_PER_ROOM;
+        let sender = sender.filter(|place| (first_number..self.sent[*place]).contains(&mark.seq));
+        let sender = sender.ok_or(Fault::NeverSent { receiver, got })?;
         let due = MessageId { sender: mark.sender, seq: self.ordered[sender] };
         if got.seq < due.seq {
             return Err(Fault::Duplicate { receiver, got });
@@ -276,9 +320,16 @@ impl Order {
 
     /// The receiver got something that is not in the room's log.
     fn heed(&mut self, receiver: usize, event: &Event<'_>) -> Result<(), Fault> {
-        let member = &mut self.receivers[receiver].member;
+        let place = self.place(receiver);
+        let member = &mut self.receivers[place].member;
         member.heed(receiver, event)?;
-        if let What::Joined { .. } = event.what {
+        if let What::Joined { room: name, .. } = event.what {
+            if name != room_name(self.index).as_bytes() {
+                return Err(Fault::Unwelcome {
+                    receiver,
+                    text: format!("a room that it did not join: {}", shown(name)),
+                });
+            }
             let room = (member.room_id, member.head_seq);
             if *self.room.get_or_insert(room) != room {
                 let text = format!("another room number or head than others: {room:?}");
@@ -286,6 +337,12 @@ impl Order {
             }
         }
         Ok(())
+    }
+
+    /// The place of a member.
+    #[inline]
+    fn place(&self, member: usize) -> usize {
+        self.seating.place(self.index, member).expect("only members are asked for")
     }
 
     /// The index of the entry that is not there yet.

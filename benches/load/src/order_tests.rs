@@ -1,7 +1,7 @@
 //! What the order must let pass, and what it must catch.
 
 use super::*;
-use crate::chat::tests::{BODY_BYTES, START_UNIX_MS, entry, message_entry};
+use crate::chat::tests::{BODY_BYTES, START_UNIX_MS, entry, joined_entry, message_entry};
 use crate::grpc::write_prefix;
 use crate::message::SENDERS_MAX;
 use crate::protobuf::write_bytes;
@@ -19,12 +19,12 @@ fn response(entries: &[Vec<u8>]) -> Vec<u8> {
 }
 
 fn arrival() -> Vec<Vec<u8>> {
-    vec![entry(0, 0, 1, 5, b""), entry(ROOM_ID, 0, 1, 6, &[0x18, HEAD as u8]), entry(ROOM_ID, 0, 1, 7, b"")]
+    vec![entry(0, 0, 1, 5, b""), joined_entry(ROOM_ID, 0, HEAD), entry(ROOM_ID, 0, 1, 7, b"")]
 }
 
 /// A room with everybody in it, in which clients 0 and 1 have each sent three messages.
 fn room(clients: usize) -> Order {
-    let mut order = Order::new(clients, BODY_BYTES, START_UNIX_MS);
+    let mut order = Order::new(Seating::together(clients), 0, BODY_BYTES, START_UNIX_MS);
     for receiver in 0..clients {
         assert_eq!(order.absent(), Some(receiver));
         assert_eq!(take(&mut order, receiver, &response(&arrival())), Ok(0));
@@ -200,7 +200,7 @@ fn what_must_not_happen_is_caught() {
         let event = entry(ROOM_ID, 0, 1, field, b"");
         assert!(deliver(&mut room(3), 0, &[message(0), event]).is_err(), "field {field}");
     }
-    let mut order = Order::new(2, BODY_BYTES, START_UNIX_MS);
+    let mut order = Order::new(Seating::together(2), 0, BODY_BYTES, START_UNIX_MS);
     order.send(0);
     assert!(deliver(&mut order, 0, &[message_entry(ROOM_ID, 1, 0, 0)]).is_err(), "before the room was joined");
 }
@@ -211,7 +211,7 @@ fn a_loss_at_the_end_is_named() {
     deliver(&mut order, 0, &[message(0), message(1), message(2)]).unwrap();
     deliver(&mut order, 1, &[message(0)]).unwrap();
     let text = order.finish().unwrap_err().to_string();
-    assert!(text.contains("6 messages are not with everybody"), "{text}");
+    assert!(text.contains("6 messages of bench-000000 are not with everybody"), "{text}");
     assert!(text.contains("messages 2 to 2 of client 0 reached nobody"), "{text}");
     assert!(text.contains("client 1 waits for seq 7"), "{text}");
     assert!(text.contains("client 2 waits for seq 6"), "{text}");

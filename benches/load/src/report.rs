@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use crate::args::{Pace, Run};
 use crate::behind::{Reading, Sizes};
+use crate::live::Entry;
 use crate::meter::{LatencyUs, Measured};
 use crate::process::Footprint;
 
@@ -23,24 +24,26 @@ struct Figure {
 }
 
 impl Report {
-    /// `receivers` is how many get each message.
-    pub fn of_fanout(run: &Run, receivers: usize, measured: &Measured) -> Report {
+    /// `receivers` is how many get each message, `before` the server with nobody connected.
+    pub fn of_fanout(run: &Run, receivers: f64, before: Footprint, entry: Entry, measured: &Measured) -> Report {
         let mut report = Report::new(run);
         let deliveries_per_s = measured.deliveries as f64 / measured.seconds;
         report.add_senders(run);
         report.add("deliveries_per_s", deliveries_per_s, 0);
-        report.add("messages_per_s", deliveries_per_s / receivers as f64, 0);
+        report.add("messages_per_s", deliveries_per_s / receivers, 0);
         report.add_latency(measured.latency);
         report.add_some("cpu_us_per_delivery", measured.cpu_us_per(measured.deliveries), 4);
+        report.add_entry(run, entry);
+        report.add_growth(run, before, measured);
         report.add_both(measured);
         report
     }
 
     /// `before` is the server with nobody connected.
-    pub fn of_idle(run: &Run, before: Footprint, measured: &Measured) -> Report {
+    pub fn of_idle(run: &Run, before: Footprint, entry: Entry, measured: &Measured) -> Report {
         let mut report = Report::new(run);
-        let grown = measured.footprint.rss_kib as f64 - before.rss_kib as f64;
-        report.add("kib_per_client", grown / run.clients as f64, 2);
+        report.add_entry(run, entry);
+        report.add_growth(run, before, measured);
         report.add("rss_before_kib", before.rss_kib as f64, 0);
         report.add("threads_before", before.threads as f64, 0);
         report.add_both(measured);
@@ -56,8 +59,8 @@ impl Report {
         report
     }
 
-    /// `without` is the same room with nobody behind.
-    pub fn of_catch_up(run: &Run, without: &Measured, with: &Measured, reading: &Reading) -> Report {
+    /// `before` is the server that holds the history, with nobody connected; `without` the same room with nobody behind.
+    pub fn of_catch_up(run: &Run, before: Footprint, without: &Measured, with: &Measured, reading: &Reading) -> Report {
         let mut report = Report::new(run);
         report.add_senders(run);
         report.add_reading(reading);
@@ -67,6 +70,7 @@ impl Report {
         report.add("read_per_cpu_s", reading.messages as f64 / readers_s, 0);
         report.add("cpu_s_per_reader", readers_s / reading.readers as f64, 3);
         report.add_beside(without, with);
+        report.add_growth(run, before, with);
         report.add_both(with);
         report
     }
@@ -81,6 +85,7 @@ impl Report {
         report.add("rss_after_kib", sizes.after.rss_kib as f64, 0);
         report.add("rss_ratio", sizes.stalled.rss_kib as f64 / sizes.before.rss_kib as f64, 3);
         report.add_beside(without, with);
+        report.add_growth(run, sizes.nobody, with);
         report.add_both(with);
         report
     }
@@ -88,7 +93,9 @@ impl Report {
     fn new(run: &Run) -> Report {
         let (scenario, contract) = (run.scenario.name(), run.wire.name());
         let mut report = Report { scenario, contract, figures: Vec::new() };
-        report.add("clients", run.clients as f64, 0);
+        report.add("clients", run.seating.clients as f64, 0);
+        report.add("rooms", run.seating.rooms as f64, 0);
+        report.add("rooms_per_client", run.seating.joined as f64, 0);
         report.add("body_bytes", run.body_bytes as f64, 0);
         report
     }
@@ -99,6 +106,20 @@ impl Report {
             Pace::InFlight(messages) => self.add("in_flight", messages as f64, 0),
             Pace::PerSecond(messages) => self.add("rate_per_s", messages.into(), 0),
         }
+    }
+
+    /// What it took to join, for each client in each of its rooms.
+    fn add_entry(&mut self, run: &Run, entry: Entry) {
+        let joins = run.seating.seats() as f64;
+        self.add("join_s", entry.seconds, 3);
+        self.add("joins_per_s", joins / entry.seconds, 0);
+        self.add("cpu_us_per_join", entry.server_cpu_ns as f64 / 1e3 / joins, 1);
+    }
+
+    /// What the server has grown by since nobody was there.
+    fn add_growth(&mut self, run: &Run, before: Footprint, measured: &Measured) {
+        let grown_kib = measured.footprint.rss_kib as f64 - before.rss_kib as f64;
+        self.add("kib_per_client", grown_kib / run.seating.clients as f64, 2);
     }
 
     fn add_reading(&mut self, reading: &Reading) {

@@ -15,6 +15,7 @@ use crate::grpc::Deframer;
 use crate::member::id;
 use crate::message::{ChatMessage, Mark, Purpose, Template};
 use crate::pool::Pool;
+use crate::seating::Seating;
 
 pub struct Tutorial {
     templates: Vec<Template>,
@@ -28,14 +29,14 @@ impl Visits for Tutorial {
     fn begin(run: &Run, clock: Clock) -> Result<(Tutorial, Connection)> {
         // The observer and one more, so that each hears the other's probes; then the observer alone stays.
         let mut pool = Pool::open(run.server, contract::Tutorial::PATH, 2, clock)?;
-        contract::Tutorial::new(2, run.body_bytes, &clock).join(&mut pool)?;
+        contract::Tutorial::new(Seating::together(2), run.body_bytes, &clock).join(&mut pool)?;
         let prober = pool.connections.pop().context("the pool has two connections")?;
         prober.leave()?;
         let observer = pool.connections.pop().context("the pool has two connections")?;
         let visits = Tutorial {
-            templates: (0..run.clients as u32).map(|sender| Template::new(sender, run.body_bytes)).collect(),
-            messages: (0..=run.clients).map(|_| Deframer::default()).collect(),
-            next_heard: vec![Vec::new(); run.clients],
+            templates: (0..run.seating.clients as u32).map(|sender| Template::new(sender, run.body_bytes)).collect(),
+            messages: (0..=run.seating.clients).map(|_| Deframer::default()).collect(),
+            next_heard: vec![Vec::new(); run.seating.clients],
         };
         Ok((visits, observer))
     }
@@ -44,7 +45,7 @@ impl Visits for Tutorial {
         let mut connection = Connection::open(run.server, contract::Tutorial::PATH)?;
         connection.send(self.templates[slot].fill(Purpose::Load, seq, sent_ns));
         self.messages[slot] = Deframer::default();
-        self.next_heard[slot] = vec![0; run.clients];
+        self.next_heard[slot] = vec![0; run.seating.clients];
         Ok(connection)
     }
 

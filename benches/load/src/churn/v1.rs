@@ -28,7 +28,7 @@ impl Visits for V1 {
     fn begin(run: &Run, clock: Clock) -> Result<(V1, Connection)> {
         let mut pool = Pool::open(run.server, contract::V1::PATH, 1, clock)?;
         let mut observer = Reader::new(false, clock.start_unix_ms, run.body_bytes);
-        enter_room(&mut pool.connections[0], run.clients as u32, From::Head);
+        enter_room(&mut pool.connections[0], run.seating.clients as u32, From::Head);
         pool.connections[0].flush()?;
         let deadline_ns = clock.now_ns() + JOIN_TIMEOUT_NS;
         while !observer.member.caught_up() {
@@ -36,20 +36,22 @@ impl Visits for V1 {
                 bail!("the observer has not been let into the room in 30 s");
             }
             pool.serve(|_, _, bytes| {
-                observer.take(run.clients, bytes, |mark| Err(Fault::NeverSent { receiver: run.clients, got: id(mark) }))
+                observer.take(run.seating.clients, bytes, |mark| {
+                    Err(Fault::NeverSent { receiver: run.seating.clients, got: id(mark) })
+                })
             })?;
         }
         let connection = pool.connections.pop().context("the pool has a connection")?;
         let mut readers: Vec<_> =
-            (0..run.clients).map(|_| Reader::new(false, clock.start_unix_ms, run.body_bytes)).collect();
+            (0..run.seating.clients).map(|_| Reader::new(false, clock.start_unix_ms, run.body_bytes)).collect();
         readers.push(observer);
         let visits = V1 {
             clock,
-            posts: (0..run.clients as u32)
+            posts: (0..run.seating.clients as u32)
                 .map(|sender| Post::new(sender, run.body_bytes, clock.start_unix_ms))
                 .collect(),
             readers,
-            next_observed: vec![0; run.clients],
+            next_observed: vec![0; run.seating.clients],
         };
         Ok((visits, connection))
     }
@@ -58,7 +60,7 @@ impl Visits for V1 {
         let mut connection = Connection::open(run.server, contract::V1::PATH)?;
         enter_room(&mut connection, slot as u32, From::Head);
         // Commands are carried out in order: it need not wait until it has joined.
-        connection.send(self.posts[slot].fill(seq, sent_ns));
+        connection.send(self.posts[slot].fill(0, seq, sent_ns));
         self.readers[slot] = Reader::new(false, self.clock.start_unix_ms, run.body_bytes);
         Ok(connection)
     }

@@ -9,6 +9,7 @@ use crate::connection::Connection;
 use crate::grpc::Deframer;
 use crate::message::{ChatMessage, Mark, Purpose, Template};
 use crate::pool::{JOIN_TIMEOUT_NS, Pool};
+use crate::seating::Seating;
 
 /// How long probes get to come through before the next ones are sent.
 const PROBE_PAUSE_NS: u64 = 20_000_000;
@@ -24,7 +25,8 @@ pub struct Tutorial {
 impl Contract for Tutorial {
     const PATH: &'static str = "/chatserver.Services/ChatService";
 
-    fn new(clients: usize, body_bytes: usize, _: &Clock) -> Tutorial {
+    /// There is one room, whatever else the seating says.
+    fn new(Seating { clients, .. }: Seating, body_bytes: usize, _: &Clock) -> Tutorial {
         Tutorial {
             templates: (0..clients as u32).map(|sender| Template::new(sender, body_bytes)).collect(),
             messages: (0..clients).map(|_| Deframer::default()).collect(),
@@ -32,8 +34,8 @@ impl Contract for Tutorial {
         }
     }
 
-    fn receivers(clients: usize) -> usize {
-        clients - 1
+    fn receivers(seating: &Seating) -> f64 {
+        (seating.clients - 1) as f64
     }
 
     /// Waits until every connection has received what somebody else sent: in this contract a server says nothing when

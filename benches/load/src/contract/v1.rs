@@ -4,63 +4,83 @@
 use anyhow::{Result, bail};
 
 use super::Contract;
-use crate::chat::{From, Post, hello_and_join};
+use crate::chat::{From, Post, hello, join};
 use crate::check::Fault;
 use crate::clock::Clock;
 use crate::connection::Connection;
 use crate::grpc::PREFIX_BYTES;
 use crate::http2::frames::FRAME_BYTES_MAX;
-use crate::order::Order;
 use crate::pool::{JOIN_TIMEOUT_NS, Pool};
+use crate::rooms::Rooms;
+use crate::seating::Seating;
 
-/// A request fits into one frame, which keeps it far below the contract's bounds: 65,536 bytes and 1,024 commands.
+/// A request fits into one frame, which keeps it below the contract's bounds: 65,536 bytes and 1,024 commands.
 const REQUEST_BYTES_MAX: usize = FRAME_BYTES_MAX - PREFIX_BYTES;
 
 pub struct V1 {
+    seating: Seating,
     posts: Vec<Post>,
     /// By sender: the commands of its next request.
     requests: Vec<Vec<u8>>,
-    order: Order,
+    /// By sender: to which of its rooms it posts next.
+    turns: Vec<usize>,
+    rooms: Rooms,
 }
 
 impl V1 {
-    /// The seq of the room's newest message that somebody has received.
+    /// The seq of the first room's newest message that somebody has received.
     pub fn head_seq(&self) -> u64 {
-        self.order.head_seq()
+        self.rooms.head_seq()
     }
 }
 
-/// Has a client that has just connected enter the room.
+/// Has a client that has just connected enter the first room.
 pub fn enter_room(connection: &mut Connection, client: u32, from: From) {
-    connection.send(&hello_and_join(client, from));
+    connection.send(&[hello(client), join(0, from)].concat());
 }
 
 impl Contract for V1 {
     const PATH: &'static str = "/hubbub.v1.ChatService/Chat";
 
-    fn new(clients: usize, body_bytes: usize, clock: &Clock) -> V1 {
+    fn new(seating: Seating, body_bytes: usize, clock: &Clock) -> V1 {
         V1 {
-            posts: (0..clients as u32).map(|sender| Post::new(sender, body_bytes, clock.start_unix_ms)).collect(),
-            requests: vec![Vec::new(); clients],
-            order: Order::new(clients, body_bytes, clock.start_unix_ms),
+            seating,
+            posts: (0..seating.clients as u32)
+                .map(|sender| Post::new(sender, body_bytes, clock.start_unix_ms))
+                .collect(),
+            requests: vec![Vec::new(); seating.clients],
+            turns: vec![0; seating.clients],
+            rooms: Rooms::new(seating, body_bytes, clock.start_unix_ms),
         }
     }
 
-    fn receivers(clients: usize) -> usize {
-        clients
+    fn receivers(seating: &Seating) -> f64 {
+        seating.members_mean()
     }
 
     fn join(&mut self, pool: &mut Pool) -> Result<()> {
         for (client, connection) in pool.connections.iter_mut().enumerate() {
-            enter_room(connection, client as u32, From::Head);
+            let mut request = hello(client as u32);
+            for room in self.seating.rooms_of(client) {
+                let join = join(room, From::Head);
+                if request.len() + join.len() > REQUEST_BYTES_MAX {
+                    connection.send(&request);
+                    request.clear();
+                }
+                request.extend(join);
+            }
+            connection.send(&request);
             connection.flush()?;
         }
-        let deadline_ns = pool.clock.now_ns() + JOIN_TIMEOUT_NS;
-        while let Some(absent) = self.order.absent() {
-            if pool.clock.now_ns() > deadline_ns {
-                bail!("client {absent} has not been let into the room in 30 s");
+        let mut heard_ns = pool.clock.now_ns();
+        while let Some((room, absent)) = self.rooms.absent() {
+            if pool.clock.now_ns() > heard_ns + JOIN_TIMEOUT_NS {
+                bail!("client {absent} has not been let into room {room}, nor anybody into any, in 30 s");
             }
-            pool.serve(|receiver, _, bytes| self.order.take(receiver, bytes, |_, _| ()))?;
+            pool.serve(|receiver, now_ns, bytes| {
+                heard_ns = now_ns;
+                self.rooms.take(receiver, bytes, |_, _| ())
+            })?;
         }
         Ok(())
     }
@@ -74,8 +94,10 @@ impl Contract for V1 {
         if self.requests[sender].len() + self.posts[sender].len() > REQUEST_BYTES_MAX {
             self.send(connection, sender);
         }
-        let number = self.order.send(sender);
-        self.requests[sender].extend_from_slice(self.posts[sender].fill(number, sent_ns));
+        let room = self.seating.room(sender, self.turns[sender]);
+        self.turns[sender] = (self.turns[sender] + 1) % self.seating.joined;
+        let number = self.rooms.send(room, sender);
+        self.requests[sender].extend_from_slice(self.posts[sender].fill(room, number, sent_ns));
     }
 
     fn send(&mut self, connection: &mut Connection, sender: usize) {
@@ -88,14 +110,14 @@ impl Contract for V1 {
 
     #[inline]
     fn take(&mut self, receiver: usize, bytes: &[u8], on_delivery: impl FnMut(u64, u64)) -> Result<(), Fault> {
-        self.order.take(receiver, bytes, on_delivery)
+        self.rooms.take(receiver, bytes, on_delivery)
     }
 
     fn in_flight(&self) -> u64 {
-        self.order.in_flight()
+        self.rooms.in_flight()
     }
 
     fn finish(&self) -> Result<(), Fault> {
-        self.order.finish()
+        self.rooms.finish()
     }
 }

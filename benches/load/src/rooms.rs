@@ -1,0 +1,131 @@
+//! The check of all rooms of a run over `hubbub.v1`: what each client gets is shared out to the orders of its rooms.
+//!
+//! A client that is in one room gets nothing else, and its bytes go to that room's order as they come. Where it is in
+//! several, a response may hold events of any of them: it is decoded, and each event goes to the order of the room whose
+//! number it carries.
+
+use std::collections::HashMap;
+
+use crate::chat::{Event, What, room_index, take_entry};
+use crate::check::{Fault, unexpected};
+use crate::grpc::Deframer;
+use crate::order::Order;
+use crate::seating::Seating;
+
+pub struct Rooms {
+    seating: Seating,
+    orders: Vec<Order>,
+    /// By client, where each is in several rooms.
+    streams: Vec<Deframer>,
+    /// Which room has which number, where each client is in several.
+    by_id: HashMap<u64, usize>,
+    in_flight: u64,
+    /// All members of the rooms before this one have been let in.
+    entered: usize,
+}
+
+impl Rooms {
+    pub fn new(seating: Seating, body_bytes: usize, start_unix_ms: u64) -> Rooms {
+        let streams = if seating.joined > 1 { seating.clients } else { 0 };
+        Rooms {
+            seating,
+            orders: (0..seating.rooms).map(|room| Order::new(seating, room, body_bytes, start_unix_ms)).collect(),
+            streams: (0..streams).map(|_| Deframer::default()).collect(),
+            by_id: HashMap::new(),
+            in_flight: 0,
+            entered: 0,
+        }
+    }
+
+    /// A room, and a client that is not in it yet, if there is one.
+    pub fn absent(&mut self) -> Option<(usize, usize)> {
+        while let Some(order) = self.orders.get(self.entered) {
+            if let Some(client) = order.absent() {
+                return Some((self.entered, client));
+            }
+            self.entered += 1;
+        }
+        None
+    }
+
+    /// The seq of the newest message of the first room that somebody has received.
+    pub fn head_seq(&self) -> u64 {
+        self.orders[0].head_seq()
+    }
+
+    /// Notes that `sender` sends its next message to a room, and returns the message's number.
+    pub fn send(&mut self, room: usize, sender: usize) -> u64 {
+        self.in_flight += 1;
+        self.orders[room].send(sender)
+    }
+
+    /// Messages sent that somebody still waits for.
+    pub fn in_flight(&self) -> u64 {
+        self.in_flight
+    }
+
+    /// Checks what `receiver` got. `on_delivery` is told when messages that it now has were sent, and how many.
+    #[inline]
+    pub fn take(
+        &mut self,
+        receiver: usize,
+        mut bytes: &[u8],
+        mut on_delivery: impl FnMut(u64, u64),
+    ) -> Result<(), Fault> {
+        let Rooms { seating, orders, streams, by_id, in_flight, .. } = self;
+        if seating.joined == 1 {
+            let order = &mut orders[seating.room(receiver, 0)];
+            let before = order.in_flight();
+            order.take(receiver, bytes, on_delivery)?;
+            *in_flight -= before - order.in_flight();
+            return Ok(());
+        }
+        while let Some(mut response) = streams[receiver].next(&mut bytes)? {
+            while !response.is_empty() {
+                let start = response;
+                let (entry, event) = take_entry(&mut response).ok_or_else(|| unexpected(receiver, start))?;
+                if event.what == What::Welcome {
+                    for room in seating.rooms_of(receiver) {
+                        orders[room].take_event(receiver, entry, &event, &mut on_delivery)?;
+                    }
+                    continue;
+                }
+                let order = &mut orders[room_of(seating, by_id, receiver, entry, &event)?];
+                let before = order.in_flight();
+                order.take_event(receiver, entry, &event, &mut on_delivery)?;
+                *in_flight -= before - order.in_flight();
+            }
+        }
+        Ok(())
+    }
+
+    /// Fails if anybody still waits for a message, and names some who do.
+    pub fn finish(&self) -> Result<(), Fault> {
+        self.orders.iter().try_for_each(Order::finish)
+    }
+}
+
+/// The room that an event concerns; where it concerns none, any of the receiver's.
+fn room_of(
+    seating: &Seating,
+    by_id: &mut HashMap<u64, usize>,
+    receiver: usize,
+    entry: &[u8],
+    event: &Event<'_>,
+) -> Result<usize, Fault> {
+    if let What::Joined { room: name, .. } = event.what {
+        let room = room_index(name).filter(|room| *room < seating.rooms).ok_or_else(|| unexpected(receiver, entry))?;
+        if *by_id.entry(event.room_id).or_insert(room) != room {
+            return Err(Fault::Unwelcome { receiver, text: format!("the number {} for two rooms", event.room_id) });
+        }
+        return Ok(room);
+    }
+    if event.room_id == 0 {
+        return Ok(seating.room(receiver, 0));
+    }
+    by_id.get(&event.room_id).copied().ok_or_else(|| unexpected(receiver, entry))
+}
+
+#[cfg(test)]
+#[path = "rooms_tests.rs"]
+mod tests;

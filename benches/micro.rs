@@ -1,0 +1,151 @@
+//! Micro-benchmarks: what the steps of a message's way cost by themselves, with the crate's own code. `make micro` runs
+//! them; docs/performance.md tells what they are for.
+//!
+//! Bodies have 64 bytes, as in the load generator's scenarios. Items are messages.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use divan::counter::ItemsCount;
+use divan::{Bencher, black_box};
+use hubbub::limits::MEMORY_LOG_BYTES_MAX;
+use hubbub::names::{Body, Kind, MessageId, RoomId, RoomName, Seq, UserName};
+use hubbub::server::log::sqlite::{self, Sync};
+use hubbub::server::log::{Appender, Log, Post, Retention, memory};
+use hubbub::server::room::cursor::{Cursor, Look};
+use hubbub::server::room::fanout::Publisher;
+use hubbub::server::room::{Hold, Rooms};
+use hubbub::wire::event::{self, Entry};
+use hubbub::wire::v1;
+use protobuf::Message as _;
+
+/// Posts in a batch.
+const BATCHES: [usize; 3] = [1, 64, 1024];
+/// How many messages a cursor reads in one go: they fit into a room's tail however they are cut into segments.
+const TAIL_MESSAGES: usize = 2048;
+/// The messages of the segment that is sliced.
+const SLICED_MESSAGES: usize = 64;
+
+fn main() {
+    divan::main();
+}
+
+#[divan::bench(counters = [ItemsCount::new(1usize)])]
+fn encode_content(bencher: Bencher) {
+    let (sender, body) = (sender(), body());
+    bencher.bench(|| event::content(black_box(&id(1)), &sender, &body, Kind::Text));
+}
+
+#[divan::bench(counters = [ItemsCount::new(1usize)])]
+fn encode_envelope(bencher: Bencher) {
+    let content = event::content(&id(1), &sender(), &body(), Kind::Text);
+    let entry = Entry { room: RoomId(1_000), seq: Seq(1_000_000), time_ms: 1_700_000_000_000, content: &content };
+    bencher.with_inputs(|| Vec::with_capacity(256)).bench_refs(|bytes| event::push(bytes, black_box(&entry)));
+}
+
+#[divan::bench(args = BATCHES)]
+fn append_to_memory(bencher: Bencher, count: usize) {
+    let (appender, _log) = memory::open(MEMORY_LOG_BYTES_MAX, Retention::default());
+    append(bencher, count, appender);
+}
+
+/// With `--sync os`: the disk is not waited for.
+#[divan::bench(args = BATCHES)]
+fn append_to_sqlite(bencher: Bencher, count: usize) {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the target folder can be written to");
+    let (appender, _log) = sqlite::open(folder.path(), Sync::Os, false, Retention::default()).expect("the log opens");
+    append(bencher, count, appender);
+}
+
+/// The middle half of a segment's messages, whose place is found by walking.
+#[divan::bench(counters = [ItemsCount::new(SLICED_MESSAGES / 2)])]
+fn slice_a_segment(bencher: Bencher) {
+    let room = room(SLICED_MESSAGES, SLICED_MESSAGES);
+    let (from, until) = (SLICED_MESSAGES as u64 / 4 + 1, SLICED_MESSAGES as u64 / 4 * 3);
+    let cursor = || {
+        let mut cursor = Cursor::new(Arc::clone(&room), Seq(from));
+        assert_eq!(cursor.look(), Look::Ready);
+        cursor
+    };
+    bencher.with_inputs(cursor).bench_local_refs(|cursor| {
+        let run = cursor.take(Seq(until)).expect("it was looked for");
+        black_box(run.entries()).len()
+    });
+}
+
+/// Whole segments, of so many messages each.
+#[divan::bench(args = [1, 64], counters = [ItemsCount::new(TAIL_MESSAGES)])]
+fn follow_a_tail(bencher: Bencher, segment_messages: usize) {
+    let room = room(TAIL_MESSAGES, segment_messages);
+    bencher.with_inputs(|| Cursor::new(Arc::clone(&room), Seq(1))).bench_local_refs(|cursor| {
+        while cursor.look() == Look::Ready {
+            black_box(cursor.take(Seq(u64::MAX)).expect("it was looked for").entries());
+        }
+        assert_eq!(cursor.next(), Seq(TAIL_MESSAGES as u64 + 1));
+    });
+}
+
+#[divan::bench(counters = [ItemsCount::new(64usize)])]
+fn decode_a_request_of_64_posts(bencher: Bencher) {
+    let mut request = v1::ChatRequest::new();
+    for number in 1..=64 {
+        let mut command = v1::Command::new();
+        let (room, message_id, body) = (name().to_string(), id(number).as_bytes().to_vec(), body().as_str().to_owned());
+        command.set_post(v1::Post { room, message_id, body, ..Default::default() });
+        request.commands.push(command);
+    }
+    let bytes = request.write_to_bytes().expect("it is encoded into memory");
+    bencher.bench(|| v1::ChatRequest::parse_from_bytes(black_box(&bytes)).expect("it was encoded"));
+}
+
+/// Batches of posts to one room, each with an id that its sender chose.
+fn append(bencher: Bencher, count: usize, mut appender: impl Appender) {
+    let mut last = 0;
+    let posts = || {
+        last += count as u64;
+        (last - count as u64 + 1..=last).map(post).collect::<Vec<_>>()
+    };
+    let now = SystemTime::now();
+    bencher.counter(ItemsCount::new(count)).with_inputs(posts).bench_local_refs(|posts| {
+        let batch = appender.append(posts, now).expect("the log takes posts");
+        assert!(batch.outcomes.iter().all(Result::is_ok));
+        batch
+    });
+}
+
+/// A room whose tail has so many messages, cut into segments of so many.
+fn room(messages: usize, segment_messages: usize) -> Hold {
+    let (mut appender, log) = memory::open(MEMORY_LOG_BYTES_MAX, Retention::default());
+    let rooms = Arc::new(Rooms::new(log as Arc<dyn Log>, 0));
+    let room = rooms.insert(appender.open(&name()).expect("the log has no rooms yet"));
+    let publisher = Publisher::new(rooms, Vec::new());
+    let posts: Vec<_> = (1..=messages as u64).map(post).collect();
+    for posts in posts.chunks(segment_messages) {
+        let batch = appender.append(posts, SystemTime::now()).expect("the log takes posts");
+        batch.segments.into_iter().for_each(|segment| publisher.publish(segment));
+    }
+    room
+}
+
+fn post(number: u64) -> Post {
+    let id = id(number);
+    let content = event::content(&id, &sender(), &body(), Kind::Text);
+    Post { room: name(), sender: sender(), id, id_chosen: true, content }
+}
+
+/// Ids in an order, as those are that hold the time.
+fn id(number: u64) -> MessageId {
+    MessageId::from_bytes((0x0198_u128 << 112 | u128::from(number)).to_be_bytes())
+}
+
+fn name() -> RoomName {
+    RoomName::new("bench").expect("it is a valid name")
+}
+
+fn sender() -> UserName {
+    UserName::new("load-7").expect("it is a valid name")
+}
+
+fn body() -> Body {
+    Body::new(".".repeat(64)).expect("it is a valid body")
+}
