@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior};
 
 use super::errors::{OpenError, log_error};
-use super::keeper::Keeper;
+use super::keeper::{Keeper, Turn};
 use super::reader::{StoredRoom, find_room, number, seq, stored_room};
 use super::{Folder, Sync, schema};
 use crate::limits::{CHECKPOINT_BYTES, ROOMS_MAX, TRIM_MESSAGES_MAX};
@@ -28,6 +28,7 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 pub struct SqliteAppender {
     // Dropped before the connection that it works beside.
     keeper: Keeper,
+    turn: Turn,
     pub(super) connection: Connection,
     database: PathBuf,
     sync: Sync,
@@ -49,7 +50,8 @@ impl SqliteAppender {
         retention: Retention,
     ) -> Result<Self, OpenError> {
         let connection = schema::open(&database)?;
-        let keeper = Keeper::start(&database)?;
+        let turn = Turn::default();
+        let keeper = Keeper::start(&database, Arc::clone(&turn))?;
         let mut appender = Self {
             connection,
             sync,
@@ -58,6 +60,7 @@ impl SqliteAppender {
             schedule: Schedule::new(retention),
             written: 0,
             keeper,
+            turn,
             database,
             _folder: folder,
         };
@@ -118,6 +121,8 @@ impl SqliteAppender {
 
     /// Does something in a transaction of its own, and nothing of it where it fails.
     fn transact<T>(&mut self, act: impl FnOnce(&mut Self) -> Result<T, LogError>) -> Result<T, LogError> {
+        let turn = Arc::clone(&self.turn);
+        let _turn = turn.lock();
         self.execute(schema::BEGIN)?;
         let result = act(self).and_then(|done| self.execute(schema::COMMIT).map(|()| done));
         if result.is_err() {

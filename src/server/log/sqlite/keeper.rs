@@ -1,14 +1,20 @@
 //! The log keeper: copies the write-ahead log into the database, so that it does not grow for ever.
 //!
 //! Copying beside the writer holds up nobody, but as long as there is always more to copy, the write-ahead log never
-//! begins anew. When it is larger than [`WAL_BYTES_MAX`], the keeper therefore holds the writer while it copies the rest:
+//! begins anew. When it is larger than [`WAL_BYTES_MAX`], the keeper therefore takes the writer's turn and copies the rest:
 //! what was written during the copy before, and one fsync of the database. Measured, a few milliseconds.
+//!
+//! The turn is a lock of our own. SQLite's own lock is free for microseconds only between two commits of a busy writer, and who
+//! wants it looks again every few milliseconds: that took seconds, in which the write-ahead log grew to 500 MB.
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use parking_lot::Mutex;
 use rusqlite::{Connection, OpenFlags};
 
 use super::errors::{OpenError, log_error};
@@ -20,6 +26,13 @@ use crate::threads;
 const PAGES_LEFT: i64 = 256;
 const PASSES_MAX: usize = 8;
 
+/// Whoever has it may write: the writer for a transaction, or the keeper for the rest of a copy. Held during both, which no
+/// other lock is; only these two take it, and no other lock under it.
+pub type Turn = Arc<Mutex<()>>;
+
+/// How long the keeper waits for readers while it has the turn.
+const READERS_WAIT: Duration = Duration::from_millis(100);
+
 pub struct Keeper {
     // Bound 1: a call while one waits says nothing new. `None` at the end.
     calls: Option<Sender<()>>,
@@ -27,12 +40,15 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    pub fn start(database: &Path) -> Result<Self, OpenError> {
-        let connection = schema::open_beside(database, OpenFlags::SQLITE_OPEN_READ_WRITE)
-            .map_err(|error| OpenError::of(database.to_owned(), &error))?;
+    pub fn start(database: &Path, turn: Turn) -> Result<Self, OpenError> {
+        let connect = || {
+            let connection = schema::open_beside(database, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+            connection.busy_timeout(READERS_WAIT).map(|()| connection)
+        };
+        let connection = connect().map_err(|error| OpenError::of(database.to_owned(), &error))?;
         let write_ahead = write_ahead::path(database);
         let (calls, waiting) = bounded(1);
-        let thread = threads::spawn("log-keeper", move || run(&connection, &write_ahead, &waiting));
+        let thread = threads::spawn("log-keeper", move || run(&connection, &write_ahead, &turn, &waiting));
         Ok(Self { calls: Some(calls), thread: Some(thread.map_err(OpenError::Thread)?) })
     }
 
@@ -54,7 +70,7 @@ impl Drop for Keeper {
     }
 }
 
-fn run(connection: &Connection, write_ahead: &Path, calls: &Receiver<()>) {
+fn run(connection: &Connection, write_ahead: &Path, turn: &Turn, calls: &Receiver<()>) {
     while calls.recv().is_ok() {
         let is_large = || fs::metadata(write_ahead).is_ok_and(|metadata| metadata.len() > WAL_BYTES_MAX);
         let mut outcome = checkpoint(connection, schema::CHECKPOINT);
@@ -67,6 +83,7 @@ fn run(connection: &Connection, write_ahead: &Path, calls: &Receiver<()>) {
                     _ => break,
                 }
             }
+            let _turn = turn.lock();
             outcome = outcome.and_then(|_| checkpoint(connection, schema::CHECKPOINT_ALL));
         }
         if let Err(error) = outcome {

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use super::super::contract::{Subject, at, contract_tests, post, room};
 use super::super::{Appended, Appender, Log, LogError, Page, RoomState};
 use super::*;
-use crate::limits::WAL_BYTES_LAID_OUT;
+use crate::limits::{WAL_BYTES_LAID_OUT, WAL_BYTES_MAX};
 use crate::names::{RoomId, Seq};
 
 fn subject(retention: Retention) -> Subject {
@@ -104,6 +104,23 @@ fn the_write_ahead_log_is_laid_out_before_it_is_used() {
         }
         assert_eq!(open_full(killed.path()).1.find(&attic).unwrap().unwrap().head, Seq(round + 1));
     }
+}
+
+/// A writer without pauses leaves SQLite's lock free for microseconds only.
+#[test]
+fn the_write_ahead_log_keeps_its_bound_under_load() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut appender, log) = open(folder.path(), Sync::Os, false, Retention::default()).unwrap();
+    let attic = room("attic");
+    let body = "x".repeat(15_000);
+    let batches = 6 * WAL_BYTES_MAX / (3 * body.len() as u64);
+    for batch in 0..batches {
+        let posts = [0, 1, 2].map(|n| post(&attic, "ann", 3 * batch + n, &body));
+        appender.append(&posts, at(1)).unwrap();
+        let bytes = fs::metadata(folder.path().join(DATABASE).with_extension("db-wal")).unwrap().len();
+        assert!(bytes < 2 * WAL_BYTES_MAX, "the write-ahead log has {bytes} bytes");
+    }
+    assert_eq!(log.find(&attic).unwrap().unwrap().head, Seq(3 * batches));
 }
 
 #[test]
