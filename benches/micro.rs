@@ -116,9 +116,9 @@ fn append(bencher: Bencher, count: usize, mut appender: impl Appender) {
 /// A room whose tail has so many messages, cut into segments of so many.
 fn room(messages: usize, segment_messages: usize) -> Hold {
     let (mut appender, log) = memory::open(MEMORY_LOG_BYTES_MAX, Retention::default());
-    let rooms = Arc::new(Rooms::new(log as Arc<dyn Log>, 0));
+    let rooms = Arc::new(Rooms::new(log as Arc<dyn Log>, Arc::default()));
     let room = rooms.insert(appender.open(&name()).expect("the log has no rooms yet"));
-    let publisher = Publisher::new(rooms, Vec::new());
+    let publisher = Publisher::new(rooms, Arc::default());
     let posts: Vec<_> = (1..=messages as u64).map(post).collect();
     for posts in posts.chunks(segment_messages) {
         let batch = appender.append(posts, SystemTime::now()).expect("the log takes posts");

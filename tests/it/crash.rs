@@ -63,14 +63,15 @@ impl Phoenix {
     /// says that there will be none.
     fn crash(&mut self, mut is_over: impl FnMut() -> bool) {
         let running = self.running.take().expect("it was started");
+        let writer = running.log_writer();
         if self.random.u8(..6) > 0 {
             let deadline = Instant::now() + DEADLINE;
-            while !running.is_writing() && !is_over() {
+            while !writer.is_writing() && !is_over() {
                 assert!(Instant::now() < deadline, "the log writer writes nothing");
             }
         }
         self.hits.kills += 1;
-        self.hits.writing += usize::from(running.is_writing());
+        self.hits.writing += usize::from(writer.is_writing());
         running.crash();
         if self.random.u8(..4) == 0 {
             self.hits.starting += 1;
@@ -109,7 +110,7 @@ fn the_repeat_client_finds_no_fault_in_a_server_that_is_killed() {
     }
     let reconnects = repeat.finish(&server.address);
     eprintln!("{:?}, {reconnects} reconnects", server.hits);
-    assert!(server.hits.kills == kills() && server.hits.writing > kills() / 3, "few kills hit: {:?}", server.hits);
+    assert!(server.hits.kills == kills() && server.hits.writing > kills() / 2, "few kills hit: {:?}", server.hits);
     assert!(reconnects >= kills() as u64);
 }
 
@@ -125,7 +126,7 @@ fn clients_that_resume_miss_nothing_of_a_server_that_is_killed() {
     }
     let summary = crowd.finish();
     eprintln!("{:?}, {summary:?}", server.hits);
-    assert!(server.hits.writing > kills() / 3, "few kills hit: {:?}", server.hits);
+    assert!(server.hits.writing > kills() / 2, "few kills hit: {:?}", server.hits);
     assert!(summary.reconnects >= kills() * 12 && summary.messages > kills() as u64);
     // Some were stored, and their server killed before anybody heard of it.
     assert!(summary.stored_before > 0, "{summary:?}");

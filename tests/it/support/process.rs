@@ -8,9 +8,23 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::DEADLINE;
+
+/// The thread of a server that writes to the disk.
+pub struct LogWriter(PathBuf);
+
+impl LogWriter {
+    /// Whether it is in the midst of writing to the disk, or waits for it. Asking takes a few microseconds, a commit a
+    /// hundred and more.
+    pub fn is_writing(&self) -> bool {
+        // The number of the call that the thread is in, and its arguments; or "running".
+        let call = fs::read_to_string(self.0.join("syscall")).expect("the kernel tells a child's calls");
+        let number = call.split(' ').next().and_then(|number| number.parse().ok());
+        number.is_some_and(|number| [libc::SYS_fdatasync, libc::SYS_fsync, libc::SYS_pwrite64].contains(&number))
+    }
+}
 
 /// The process. Killed when dropped.
 pub struct ServerProcess {
@@ -82,6 +96,22 @@ impl ServerProcess {
         assert_eq!(result, 0, "the server can be signalled");
     }
 
+    /// Stops the process where it stands, and waits until all its threads have stopped: the signal comes to each of them in
+    /// its own time.
+    pub fn freeze(&self) {
+        self.signal(libc::SIGSTOP);
+        let deadline = Instant::now() + DEADLINE;
+        let is_stopped = |task: PathBuf| {
+            let status = fs::read_to_string(task.join("status")).unwrap_or_default();
+            status.lines().any(|line| line.starts_with("State:\tT"))
+        };
+        let tasks = || fs::read_dir(format!("/proc/{}/task", self.pid())).expect("the server is there").flatten();
+        while !tasks().all(|task| is_stopped(task.path())) {
+            assert!(Instant::now() < deadline, "the server does not stop");
+            thread::park_timeout(Duration::from_millis(1));
+        }
+    }
+
     /// Waits until the process has ended.
     pub fn wait(&mut self) -> ExitStatus {
         let deadline = Instant::now() + DEADLINE;
@@ -101,15 +131,11 @@ impl ServerProcess {
         assert_eq!(status.signal(), Some(libc::SIGKILL), "the server had ended before: {status}");
     }
 
-    /// Whether its log writer is in the midst of writing to the disk, or waits for it.
-    pub fn is_writing(&self) -> bool {
-        let tasks = fs::read_dir(format!("/proc/{}/task", self.pid())).into_iter().flatten().flatten();
+    /// Its log writer.
+    pub fn log_writer(&self) -> LogWriter {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.pid())).expect("the server runs").flatten();
         let is_writer = |task: &PathBuf| fs::read_to_string(task.join("comm")).is_ok_and(|name| name == "log-writer\n");
-        let Some(writer) = tasks.map(|task| task.path()).find(is_writer) else { return false };
-        // The number of the call that the thread is in, and its arguments; or "running".
-        let call = fs::read_to_string(writer.join("syscall")).expect("the kernel tells a child's calls");
-        let number = call.split(' ').next().and_then(|number| number.parse().ok());
-        number.is_some_and(|number| [libc::SYS_fdatasync, libc::SYS_fsync, libc::SYS_pwrite64].contains(&number))
+        LogWriter(tasks.map(|task| task.path()).find(is_writer).expect("a server that listens has a log writer"))
     }
 
     /// How many threads it runs.

@@ -128,7 +128,7 @@ fn a_server_that_does_not_confirm_is_not_trusted() {
     while listener.next_within(Duration::from_millis(20)).is_none() {
         stdin.write_all(b"more\n").expect("the client reads");
     }
-    server.signal(libc::SIGSTOP);
+    server.freeze();
     stdin.write_all(b"last\n").expect("the client reads");
     drop(stdin);
     let output = client.wait_with_output().expect("it ends");
