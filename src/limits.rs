@@ -18,9 +18,13 @@ pub const RECEIVE_BYTES_MAX: usize = 4 * BODY_BYTES_MAX;
 pub const STREAMS_PER_CONNECTION_MAX: usize = 100;
 
 /// How many messages of one stream may wait for its receive thread, and how many bytes of them, and one message more; as
-/// much again may be with that thread. What is beyond that waits at the client.
+/// much again may be with that thread. The library holds the next message and a window of 64 KiB; what is beyond that waits
+/// at the client.
 pub const INFLOW_MESSAGES_MAX: usize = 256;
-pub const INFLOW_BYTES_MAX: usize = RECEIVE_BYTES_MAX;
+pub const INFLOW_BYTES_MAX: usize = 32 * 1024;
+
+/// How many places an empty queue of a stream keeps: what a burst has made it grow to is given back.
+pub const QUEUE_KEPT: usize = 32;
 
 /// How many clients a server serves at once by default. A Linux machine with default settings (`vm.max_map_count` of
 /// 65,530) can carry about 7,600.
@@ -137,6 +141,9 @@ pub const READ_BYTES_MAX: usize = 64 * 1024;
 /// How much memory gRPC may use for all connections, in bytes, before it refuses and sheds some. A connected client
 /// costs it about 30 KB.
 pub const GRPC_BYTES_MAX: usize = 1024 * 1024 * 1024;
+
+/// How many threads poll connections at most.
+pub const POLLERS_MAX: usize = 256;
 
 /// How many threads whose streams have ended are kept for the next streams, and how long each.
 pub const SPARE_THREADS_MAX: usize = 64;

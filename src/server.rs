@@ -56,7 +56,8 @@ pub struct ServerConfig {
     pub keepalive_timeout: Duration,
     /// How long a drain waits for readers before it cancels them.
     pub drain_timeout: Duration,
-    /// How many threads poll connections, at least one. One serves a machine of two cores best; see docs/performance.md.
+    /// How many threads poll connections, 1 to [`limits::POLLERS_MAX`]. One serves a machine of two cores best; see
+    /// docs/performance.md.
     pub pollers: usize,
 }
 
@@ -138,7 +139,7 @@ impl Server {
         for address in &config.listen {
             check_free(address)?;
         }
-        let poller_count = config.pollers.max(1);
+        let poller_count = config.pollers.clamp(1, limits::POLLERS_MAX);
         let joiner = Joiner::start()?;
         let (mut appender, log) = open_log(config)?;
         let couriers = fanout::couriers(poller_count);
@@ -219,8 +220,10 @@ impl Server {
         let _ = block_on_until(&mut shutdown, deadline);
         self.hub.log_refusals();
         // The couriers have ended with the writer's publisher, and the pace thread with them.
-        if let Some(fanout_pace) = self.fanout_pace.take() {
-            let _ = fanout_pace.join();
+        if let Some(fanout_pace) = self.fanout_pace.take()
+            && !threads::join_until(fanout_pace, deadline)
+        {
+            ::log::error!("the pace thread did not end in time");
         }
         cancelled
     }

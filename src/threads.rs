@@ -45,6 +45,7 @@ pub fn join_until<T>(thread: JoinHandle<T>, deadline: Instant) -> bool {
 /// touched, such as one into the database, would stay for as long as the thread rests.
 ///
 /// The thread MUST have a stack of [`STACK_BYTES`] at least, and be less than half of that deep in it.
+#[inline(never)]
 pub fn release_stack() {
     const PAGE_BYTES: usize = 4096;
     /// What the call itself may need below this frame.
@@ -52,8 +53,9 @@ pub fn release_stack() {
     let here = 0_u8;
     let end = (std::hint::black_box(&raw const here).addr() - MARGIN_BYTES) / PAGE_BYTES * PAGE_BYTES;
     let start = (end - STACK_BYTES / 2) as *mut libc::c_void;
-    // SAFETY: the pages are the calling thread's stack, below all frames that are in use; nobody reads them before they are
-    // written again, and then they come back as zeros. A system that refuses leaves them as they are.
+    // SAFETY: the pages are the calling thread's stack, below all frames that are in use: this frame is smaller than the
+    // margin, and as the function is never inlined it is the last one. Nobody reads the pages before they are written again,
+    // and then they come back as zeros. A system that refuses leaves them as they are.
     unsafe {
         libc::madvise(start, STACK_BYTES / 2, libc::MADV_DONTNEED);
     }
@@ -222,6 +224,7 @@ fn show_name(name: &str) {
 pub struct Joiner {
     notes: Sender<Note>,
     spares: Arc<Spares>,
+    started: Arc<AtomicU64>,
     thread: Option<JoinHandle<()>>,
     /// Disconnected when all threads are joined.
     joined: Receiver<()>,
@@ -233,6 +236,7 @@ pub struct Spawner {
     // Bound: two notes for each thread that is running or not joined yet.
     notes: Sender<Note>,
     spares: Arc<Spares>,
+    /// How many threads were started, which gives each its key.
     started: Arc<AtomicU64>,
 }
 
@@ -257,11 +261,11 @@ impl Joiner {
             drop::<Sender<()>>(done);
         };
         let thread = spawn("joiner", join)?;
-        Ok(Self { notes, spares: Arc::default(), thread: Some(thread), joined })
+        Ok(Self { notes, spares: Arc::default(), started: Arc::default(), thread: Some(thread), joined })
     }
 
     pub fn spawner(&self) -> Spawner {
-        Spawner { notes: self.notes.clone(), spares: Arc::clone(&self.spares), started: Arc::default() }
+        Spawner { notes: self.notes.clone(), spares: Arc::clone(&self.spares), started: Arc::clone(&self.started) }
     }
 }
 

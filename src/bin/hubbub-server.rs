@@ -53,6 +53,10 @@ struct Args {
     #[arg(long, value_name = "N", env = "HUBBUB_CLIENTS_MAX", hide_env = true, default_value_t = limits::CLIENTS_MAX)]
     clients_max: usize,
 
+    /// How many threads poll connections; each connection has one of them [default: one for every two processors]
+    #[arg(long, value_name = "N", env = "HUBBUB_POLLERS", hide_env = true, value_parser = clap::value_parser!(u16).range(1..=limits::POLLERS_MAX as i64))]
+    pollers: Option<u16>,
+
     /// How many bytes of messages an ephemeral server keeps in all
     #[arg(long, value_name = "BYTES", env = "HUBBUB_LOG_BYTES_MAX", hide_env = true, default_value_t = limits::MEMORY_LOG_BYTES_MAX)]
     log_bytes_max: usize,
@@ -128,7 +132,9 @@ fn config(args: Args) -> Result<ServerConfig, InvalidPort> {
         Storage::Folder { path: args.data, sync: args.sync, restored: args.restored }
     };
     let retention = Retention { time: args.retain_for, messages: args.retain_events.map(NonZeroU64::get) };
-    Ok(ServerConfig { listen, clients_max: args.clients_max, storage, retention, ..ServerConfig::default() })
+    let default = ServerConfig::default();
+    let pollers = args.pollers.map_or(default.pollers, usize::from);
+    Ok(ServerConfig { listen, clients_max: args.clients_max, storage, retention, pollers, ..default })
 }
 
 fn sync(text: &str) -> Result<Sync, String> {

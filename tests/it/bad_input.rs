@@ -175,6 +175,7 @@ fn wrong_usage_exits_with_2_and_failures_with_1() {
         (&["--listen", "nonsense"][..], 2, "give HOST:PORT"),
         (&["--listen", "127.0.0.1:99999"], 2, "0 to 65535"),
         (&["--clients-max", "many"], 2, "invalid digit"),
+        (&["--pollers", "0"], 2, "1..=256"),
         (&["--no-such-flag"], 2, "unexpected argument"),
         (&["--listen", &taken], 1, "choose another place with --listen"),
         (&["--listen", "192.0.2.1:1"], 1, "can't listen on 192.0.2.1:1"),

@@ -15,7 +15,7 @@ use futures_util::stream::Stream as _;
 use grpcio::RequestStream;
 use parking_lot::{Condvar, Mutex};
 
-use crate::limits::{INFLOW_BYTES_MAX, INFLOW_MESSAGES_MAX};
+use crate::limits::{INFLOW_BYTES_MAX, INFLOW_MESSAGES_MAX, QUEUE_KEPT};
 use crate::wire::Request;
 
 /// The messages that wait for the receive thread. Bound: [`INFLOW_MESSAGES_MAX`] and [`INFLOW_BYTES_MAX`], and one
@@ -91,6 +91,9 @@ enum Room {
 impl Inflow {
     /// Waits for messages, and swaps them for the list's, which MUST be empty.
     pub fn take(&self, messages: &mut VecDeque<Request>, deadline: Option<Instant>) -> Taken {
+        if messages.capacity() > QUEUE_KEPT {
+            *messages = VecDeque::new();
+        }
         let mut state = self.state.lock();
         loop {
             if state.stopped {
@@ -115,6 +118,11 @@ impl Inflow {
                 Some(_) => {}
             }
         }
+    }
+
+    /// Whether the receive thread is to take nothing more, nor go on with what it has taken.
+    pub fn is_stopped(&self) -> bool {
+        self.state.lock().stopped
     }
 
     /// Ends the wait of the receive thread, for good.

@@ -108,6 +108,9 @@ impl<Q, T> StreamSource<Q, T> {
 
 impl<Q: protobuf::Message, T> Source<T> for StreamSource<Q, T> {
     fn receive(&mut self, deadline: Option<Instant>) -> Received<T> {
+        if self.inflow.is_stopped() {
+            return Received::Over;
+        }
         if self.messages.is_empty() {
             match self.inflow.take(&mut self.messages, deadline) {
                 Taken::Messages => {}
@@ -132,7 +135,7 @@ impl<Q: protobuf::Message, T> Source<T> for StreamSource<Q, T> {
 }
 
 impl<Q, T> Drop for StreamSource<Q, T> {
-    /// Ends the call, if it goes on.
+    /// Has the poller let go of the stream, which ends the call, if it goes on.
     fn drop(&mut self) {
         self.inflow.release();
     }

@@ -7,7 +7,6 @@
 //! The turn is a lock of our own. SQLite's own lock is free for microseconds only between two commits of a busy writer, and who
 //! wants it looks again every few milliseconds: that took seconds, in which the write-ahead log grew to 500 MB.
 
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -18,12 +17,16 @@ use parking_lot::Mutex;
 use rusqlite::{Connection, OpenFlags};
 
 use super::errors::{OpenError, log_error};
-use super::{schema, write_ahead};
+use super::schema;
 use crate::limits::WAL_BYTES_MAX;
 use crate::threads;
 
-/// How many pages of 4 KiB may be left to copy while the writer is held, and how many passes to make for that.
-const PAGES_LEFT: i64 = 256;
+/// The size of the write-ahead log's pages, with their headers.
+const PAGE_BYTES: u64 = 4096 + 24;
+
+/// How many pages may be left to copy while the writer is held, and how many passes to make for that, as long as it does not
+/// outrun the keeper.
+const PAGES_LEFT: u64 = 256;
 const PASSES_MAX: usize = 8;
 
 /// Whoever has it may write: the writer for a transaction, or the keeper for the rest of a copy. Held during both, which no
@@ -46,9 +49,8 @@ impl Keeper {
             connection.busy_timeout(READERS_WAIT).map(|()| connection)
         };
         let connection = connect().map_err(|error| OpenError::of(database.to_owned(), &error))?;
-        let write_ahead = write_ahead::path(database);
         let (calls, waiting) = bounded(1);
-        let thread = threads::spawn("log-keeper", move || run(&connection, &write_ahead, &turn, &waiting));
+        let thread = threads::spawn("log-keeper", move || run(&connection, &turn, &waiting));
         Ok(Self { calls: Some(calls), thread: Some(thread.map_err(OpenError::Thread)?) })
     }
 
@@ -70,16 +72,17 @@ impl Drop for Keeper {
     }
 }
 
-fn run(connection: &Connection, write_ahead: &Path, turn: &Turn, calls: &Receiver<()>) {
+fn run(connection: &Connection, turn: &Turn, calls: &Receiver<()>) {
     while calls.recv().is_ok() {
-        let is_large = || fs::metadata(write_ahead).is_ok_and(|metadata| metadata.len() > WAL_BYTES_MAX);
         let mut outcome = checkpoint(connection, schema::CHECKPOINT);
-        if is_large() {
+        if outcome.as_ref().is_ok_and(|pages| pages.in_log * PAGE_BYTES > WAL_BYTES_MAX) {
             // What is written during a pass is less than what the pass copied: a few of them leave little to hold up the
-            // writer for.
+            // writer for, unless it is the faster one.
             for _ in 0..PASSES_MAX {
                 match outcome {
-                    Ok(left) if left > PAGES_LEFT => outcome = checkpoint(connection, schema::CHECKPOINT),
+                    Ok(pages) if pages.left > PAGES_LEFT && pages.in_log * PAGE_BYTES < WAL_BYTES_MAX / 4 * 5 => {
+                        outcome = checkpoint(connection, schema::CHECKPOINT);
+                    }
                     _ => break,
                 }
             }
@@ -93,7 +96,20 @@ fn run(connection: &Connection, write_ahead: &Path, turn: &Turn, calls: &Receive
     }
 }
 
-/// Returns how many pages of the write-ahead log are left to copy.
-fn checkpoint(connection: &Connection, statement: &str) -> rusqlite::Result<i64> {
-    connection.query_row(statement, (), |row| Ok(row.get::<_, i64>(1)? - row.get::<_, i64>(2)?))
+/// What a copy finds, in pages.
+#[derive(Clone, Copy)]
+struct Pages {
+    /// In the write-ahead log since it began anew. Its file may be longer than that.
+    in_log: u64,
+    /// Of these, left to copy.
+    left: u64,
+}
+
+fn checkpoint(connection: &Connection, statement: &str) -> rusqlite::Result<Pages> {
+    connection.query_row(statement, (), |row| {
+        // Both are -1 where there is no write-ahead log.
+        let number = |column| row.get::<_, i64>(column).map(|number| u64::try_from(number).unwrap_or(0));
+        let (in_log, copied) = (number(1)?, number(2)?);
+        Ok(Pages { in_log, left: in_log.saturating_sub(copied) })
+    })
 }

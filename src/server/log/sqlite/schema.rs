@@ -113,7 +113,8 @@ pub fn open(path: &Path) -> Result<Connection, OpenError> {
         return Err(OpenError::Newer { path: path.to_owned(), found: version });
     }
     prepare(&mut connection, version).map_err(|error| fault(&error))?;
-    // The last connection takes the write-ahead log with it, so that another can be laid out.
+    // The last connection takes the write-ahead log with it, so that another can be laid out. (Where others are open, as when
+    // the writer's had to be given up, it stays as it is.)
     connection.close().map_err(|(_, error)| fault(&error))?;
     write_ahead::lay_out(path);
     connect(path).map_err(|error| fault(&error))

@@ -9,17 +9,13 @@ use std::path::{Path, PathBuf};
 
 use crate::limits::WAL_BYTES_LAID_OUT;
 
-/// The name that SQLite gives the file.
-pub fn path(database: &Path) -> PathBuf {
-    let mut path = database.as_os_str().to_owned();
-    path.push("-wal");
-    path.into()
-}
-
 /// Fills the file with zeros, which SQLite takes for a log that holds nothing. Leaves a log that is not empty alone, and lays
 /// out none where the disk has no space: everything works without.
 pub fn lay_out(database: &Path) {
-    let path = path(database);
+    // The name that SQLite gives the file.
+    let mut path = database.as_os_str().to_owned();
+    path.push("-wal");
+    let path = PathBuf::from(path);
     if path.metadata().is_ok_and(|file| file.len() > 0) {
         return;
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::limits::{ANSWERS_MAX, PRESENCES_MAX};
+use crate::limits::{ANSWERS_MAX, PRESENCES_MAX, QUEUE_KEPT};
 use crate::names::{RoomId, Seq};
 use crate::server::room::cursor::Cursor;
 
@@ -86,7 +86,12 @@ impl Notes {
     }
 
     pub fn pop(&self) -> Option<Note> {
-        self.state.lock().queue.pop_front()
+        let mut state = self.state.lock();
+        let note = state.queue.pop_front();
+        if note.is_none() && state.queue.capacity() > QUEUE_KEPT {
+            state.queue = VecDeque::new();
+        }
+        note
     }
 
     pub fn presence_sent(&self) {

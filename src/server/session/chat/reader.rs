@@ -19,7 +19,7 @@ use crate::wire::answer::{self, GapReason};
 
 pub struct ChatReader {
     notes: Arc<Notes>,
-    // The server gives the ids, so nobody can choose them to collide.
+    // The server gives the ids, in turn: nobody can choose many that collide.
     rooms: FxHashMap<RoomId, Subscription>,
     /// The rooms that may have something to read, in turn; each once.
     ready: VecDeque<RoomId>,
