@@ -20,7 +20,7 @@ use crate::park::block_on;
 /// How much of a thread's name the system shows.
 const NAME_BYTES_MAX: usize = 15;
 
-/// Starts a thread. The name shows in `top -H`, debuggers and logs; Linux shows [`NAME_BYTES_MAX`] bytes of it.
+/// Starts a thread. The name shows in `top -H`, debuggers and logs; Linux shows 15 bytes of it.
 pub fn spawn<T: Send + 'static>(name: &str, body: impl FnOnce() -> T + Send + 'static) -> io::Result<JoinHandle<T>> {
     debug_assert!(name.len() <= NAME_BYTES_MAX, "thread name {name} is cut by the system");
     Builder::new().name(name.to_owned()).stack_size(STACK_BYTES).spawn(body)
