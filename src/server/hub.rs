@@ -100,7 +100,7 @@ impl Hub {
     ) {
         let Seat { id, send_thread } = seat;
         let Stream { sink, reader, stop_receiving } = stream;
-        let (session, turns) = Session::new(id, sink, reader);
+        let session = Session::new(id, sink, reader);
         let client = Client { session: Arc::clone(&session), stop_receiving: Arc::clone(&stop_receiving) };
         self.clients.insert(client);
         // After the insertion: either a drain finds the client in the map, or the client finds that one has begun.
@@ -118,7 +118,7 @@ impl Hub {
                     Receiving::Nothing
                 }
             };
-            send::run(session, &turns);
+            send::run(session);
             stop_receiving();
             receiving.end();
             leaving.hub.log_refusals();

@@ -25,8 +25,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Wake;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 use self::baton::Baton;
 use self::close::{CloseReason, Closing};
@@ -45,19 +44,36 @@ pub struct Session {
     closing: Closing,
     /// Whether the transport has called since the sink was last asked how it is.
     transport_called: AtomicBool,
-    // Bound 1: only the holder of the baton sends, and it gives the baton away with it.
-    to_send_thread: Sender<Turn>,
+    /// Where the send thread gets the baton.
+    turn: Turn,
 }
 
-/// The baton, on its way to the send thread.
-pub struct Turn;
+/// The baton, on its way to the send thread. A queue's wait would look for it many times before it rests.
+#[derive(Default)]
+struct Turn {
+    // lock order: 3 (a leaf)
+    given: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Turn {
+    fn give(&self) {
+        *self.given.lock() = true;
+        self.changed.notify_one();
+    }
+
+    /// Waits until it is given.
+    fn take(&self) {
+        let mut given = self.given.lock();
+        while !std::mem::take(&mut *given) {
+            self.changed.wait(&mut given);
+        }
+    }
+}
 
 impl Session {
     /// A session whose baton is held: by the send thread, which begins with a turn of its own.
-    ///
-    /// Returns with it the receiving end for the send thread.
-    pub fn new(id: ClientId, sink: Box<dyn FrameSink>, reader: Box<dyn Reader>) -> (Arc<Self>, Receiver<Turn>) {
-        let (to_send_thread, turns) = bounded(1);
+    pub fn new(id: ClientId, sink: Box<dyn FrameSink>, reader: Box<dyn Reader>) -> Arc<Self> {
         let outlet = Mutex::new(Some(Outlet::new(sink, reader)));
         let session = Self {
             id,
@@ -65,9 +81,9 @@ impl Session {
             outlet,
             closing: Closing::default(),
             transport_called: AtomicBool::new(false),
-            to_send_thread,
+            turn: Turn::default(),
         };
-        (Arc::new(session), turns)
+        Arc::new(session)
     }
 
     pub fn id(&self) -> ClientId {
@@ -99,9 +115,7 @@ impl Session {
     /// Writes what there is to write without blocking. The caller holds the baton, and gives it away with this call.
     fn drive(self: &Arc<Self>) {
         if self.pump(BORROWED_FRAMES_MAX) == Pumped::NeedsSendThread {
-            // Invariant: one baton, so the queue of one has room; and its receiver lives as long as the baton goes round.
-            let sent = self.to_send_thread.try_send(Turn);
-            debug_assert!(sent.is_ok(), "two batons for one session");
+            self.turn.give();
         }
     }
 

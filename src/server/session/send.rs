@@ -2,15 +2,13 @@
 
 use std::sync::Arc;
 
-use crossbeam_channel::Receiver;
-
 use super::outlet::{Gone, Outlet, Pumped};
-use super::{CloseReason, Session, Turn};
+use super::{CloseReason, Session};
 
 /// Drives the session whenever it gets the baton, until the session ends; then ends the stream.
 ///
 /// Begins with the baton in hand. It returns because the client left, broke a rule or is done, or because of a drain.
-pub fn run(session: &Arc<Session>, turns: &Receiver<Turn>) {
+pub fn run(session: &Arc<Session>) {
     let watched = with_outlet(session, |outlet| outlet.watch(session));
     if watched == Err(Gone) {
         session.closing.set(CloseReason::ClientLeft);
@@ -20,10 +18,7 @@ pub fn run(session: &Arc<Session>, turns: &Receiver<Turn>) {
             finish(session, &reason);
             return;
         }
-        if turns.recv().is_err() {
-            // Unreachable: the session, which this thread refers to, holds the sending end.
-            return;
-        }
+        session.turn.take();
     }
 }
 

@@ -68,10 +68,12 @@ impl Talker {
         let mut history = Vec::new();
         loop {
             let event = self.next();
-            if let Some(Kind::CaughtUp(_)) = event.event {
-                return (joined, history);
+            match event.event {
+                Some(Kind::CaughtUp(_)) => return (joined, history),
+                // Others may come and go meanwhile.
+                Some(Kind::Presence(_)) => {}
+                _ => history.push(event),
             }
-            history.push(event);
         }
     }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior};
 
 use super::errors::{OpenError, log_error};
-use super::keeper::{Keeper, Turn};
+use super::keeper::{Keeper, WriterTurn};
 use super::reader::{StoredRoom, find_room, number, seq, stored_room};
 use super::{Folder, Sync, schema};
 use crate::limits::{CHECKPOINT_BYTES, ROOMS_MAX, TRIM_MESSAGES_MAX};
@@ -28,7 +28,7 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 pub struct SqliteAppender {
     // Dropped before the connection that it works beside.
     keeper: Keeper,
-    turn: Turn,
+    turn: WriterTurn,
     pub(super) connection: Connection,
     database: PathBuf,
     sync: Sync,
@@ -50,7 +50,7 @@ impl SqliteAppender {
         retention: Retention,
     ) -> Result<Self, OpenError> {
         let connection = schema::open(&database)?;
-        let turn = Turn::default();
+        let turn = WriterTurn::default();
         let keeper = Keeper::start(&database, Arc::clone(&turn))?;
         let mut appender = Self {
             connection,

@@ -31,7 +31,7 @@ const PASSES_MAX: usize = 8;
 
 /// Whoever has it may write: the writer for a transaction, or the keeper for the rest of a copy. Held during both, which no
 /// other lock is; only these two take it, and no other lock under it.
-pub type Turn = Arc<Mutex<()>>;
+pub type WriterTurn = Arc<Mutex<()>>;
 
 /// How long the keeper waits for readers while it has the turn.
 const READERS_WAIT: Duration = Duration::from_millis(100);
@@ -43,7 +43,7 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    pub fn start(database: &Path, turn: Turn) -> Result<Self, OpenError> {
+    pub fn start(database: &Path, turn: WriterTurn) -> Result<Self, OpenError> {
         let connect = || {
             let connection = schema::open_beside(database, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
             connection.busy_timeout(READERS_WAIT).map(|()| connection)
@@ -72,7 +72,7 @@ impl Drop for Keeper {
     }
 }
 
-fn run(connection: &Connection, turn: &Turn, calls: &Receiver<()>) {
+fn run(connection: &Connection, turn: &WriterTurn, calls: &Receiver<()>) {
     while calls.recv().is_ok() {
         let mut outcome = checkpoint(connection, schema::CHECKPOINT);
         if outcome.as_ref().is_ok_and(|pages| pages.in_log * PAGE_BYTES > WAL_BYTES_MAX) {
