@@ -9,6 +9,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::session::Session;
 use super::session::close::CloseReason;
+use super::session::receive::{Stop, Stopper};
 use crate::names::ClientId;
 
 /// What the map holds of a client.
@@ -16,7 +17,7 @@ use crate::names::ClientId;
 pub struct Client {
     pub session: Arc<Session>,
     /// Ends the wait of its receive thread, which then takes no more from the stream.
-    pub stop_receiving: Arc<dyn Fn() + Send + Sync>,
+    pub stop_receiving: Stopper,
 }
 
 #[derive(Default)]
@@ -52,10 +53,10 @@ impl Clients {
         self.map.lock().len()
     }
 
-    /// Has every client's receive thread stop.
+    /// Has every client's receive thread stop at once.
     pub fn stop_receiving(&self) {
         for client in self.all() {
-            (client.stop_receiving)();
+            (client.stop_receiving)(Stop::AtOnce);
         }
     }
 

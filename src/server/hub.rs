@@ -13,7 +13,7 @@ use super::log::writer::Order;
 use super::room::Rooms;
 use super::session::close::CloseReason;
 use super::session::outlet::{FrameSink, Reader};
-use super::session::receive::{Stopper, Talk};
+use super::session::receive::{Stop, Stopper, Talk};
 use super::session::{Session, send};
 use crate::names::ClientId;
 use crate::threads::{Prepared, Running, Spawner};
@@ -119,7 +119,7 @@ impl Hub {
                 }
             };
             send::run(session);
-            stop_receiving();
+            stop_receiving(Stop::AfterWhatCame);
             receiving.end();
             leaving.hub.log_refusals();
         });

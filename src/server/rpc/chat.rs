@@ -34,8 +34,8 @@ pub fn accept(
         sink: Box::new(StreamSink::new(sink, true)),
         reader: Box::new(ChatReader::new(Arc::clone(&notes))),
         // A receive thread waits for its client in two places.
-        stop_receiving: Arc::new(move || {
-            stop();
+        stop_receiving: Arc::new(move |when| {
+            stop(when);
             held_back.close();
         }),
     };

@@ -167,8 +167,9 @@ impl Inflow {
         self.changed.notify_one();
     }
 
-    fn end(&self, end: End) {
-        self.state.lock().end = Some(end);
+    /// Nothing follows the messages that wait. The first end stands.
+    pub fn end(&self, end: End) {
+        self.state.lock().end.get_or_insert(end);
         self.changed.notify_one();
     }
 }

@@ -15,7 +15,7 @@ use crate::limits::RECONNECT_AFTER;
 use crate::park::block_on_until;
 use crate::server::session::close::CloseReason;
 use crate::server::session::outlet::{FrameSink, Gone};
-use crate::server::session::receive::{Received, Source, Stopper};
+use crate::server::session::receive::{Received, Source, Stop, Stopper};
 use crate::wire::answer;
 use crate::wire::{Frame, Request};
 
@@ -130,7 +130,10 @@ impl<Q: protobuf::Message, T> Source<T> for StreamSource<Q, T> {
 
     fn stopper(&self) -> Stopper {
         let inflow = Arc::clone(&self.inflow);
-        Arc::new(move || inflow.stop())
+        Arc::new(move |when| match when {
+            Stop::AfterWhatCame => inflow.end(End::Over),
+            Stop::AtOnce => inflow.stop(),
+        })
     }
 }
 

@@ -15,12 +15,21 @@ pub trait Source<T>: Send {
     /// Waits for what comes next, at most until the deadline. After anything but an item it is not called again.
     fn receive(&mut self, deadline: Option<Instant>) -> Received<T>;
 
-    /// A way to end the wait from another thread, for good.
+    /// A way to end it from another thread, for good.
     fn stopper(&self) -> Stopper;
 }
 
 /// Has a receive thread stop.
-pub type Stopper = Arc<dyn Fn() + Send + Sync>;
+pub type Stopper = Arc<dyn Fn(Stop) + Send + Sync>;
+
+/// When a receive thread is to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// After what has come so far: the call is over, and what was said before its end stands.
+    AfterWhatCame,
+    /// A drain has begun: nothing more is accepted.
+    AtOnce,
+}
 
 /// What a receive thread gets from its stream.
 pub enum Received<T> {
