@@ -1,6 +1,16 @@
-//! Generates the protobuf messages from `proto/`. Pure Rust: needs no `protoc`.
+//! Generates the protobuf messages from `proto/`, in pure Rust, without `protoc`; and compiles the one file in C++, which
+//! changes what a call passes in the C core (`src/server/rpc/channel_stack.rs`).
+
+use std::env;
+use std::path::PathBuf;
+use std::process::Command;
 
 fn main() {
+    generate_messages();
+    compile_channel_stack();
+}
+
+fn generate_messages() {
     println!("cargo:rerun-if-changed=proto");
     for (contract, folder) in [("chatserver/chat.proto", "chatserver"), ("hubbub/v1/chat.proto", "hubbub_v1")] {
         protobuf_codegen::Codegen::new()
@@ -10,4 +20,37 @@ fn main() {
             .cargo_out_dir(folder)
             .run_from_script();
     }
+}
+
+fn compile_channel_stack() {
+    let file = "src/server/rpc/channel_stack.cc";
+    println!("cargo:rerun-if-changed={file}");
+    println!("cargo:rerun-if-changed=Cargo.lock");
+    let grpc = grpc_source();
+    let mut build = cc::Build::new();
+    build.cpp(true).file(file).warnings(true);
+    for folder in ["", "include", "third_party/abseil-cpp", "third_party/upb", "src/core/ext/upb-generated"] {
+        // As the system's headers, of whose warnings nobody is told.
+        build.flag("-isystem").flag(grpc.join(folder).display().to_string());
+    }
+    // The C core's own build leaves this out only where nothing is optimized, and its structures depend on it.
+    if env::var("OPT_LEVEL").is_ok_and(|level| level != "0") {
+        build.define("NDEBUG", None);
+    }
+    build.compile("hubbub_channel_stack");
+}
+
+/// Where the source of the C core is that this build uses: its internal headers are not among what its crate hands out.
+fn grpc_source() -> PathBuf {
+    let variable = |name| env::var(name).expect("cargo sets it");
+    let output = Command::new(variable("CARGO"))
+        .args(["metadata", "--format-version=1", "--locked", "--filter-platform", &variable("TARGET")])
+        .output()
+        .expect("cargo can be run");
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|_| panic!("cargo metadata fails: {}", String::from_utf8_lossy(&output.stderr)));
+    let packages = metadata["packages"].as_array().expect("cargo metadata lists packages");
+    let package = packages.iter().find(|package| package["name"] == "grpcio-sys").expect("grpcio-sys is a dependency");
+    let manifest = package["manifest_path"].as_str().expect("a package has a manifest");
+    PathBuf::from(manifest).with_file_name("grpc")
 }

@@ -262,6 +262,7 @@ fn connection_settings(environment: &Arc<Environment>, config: &ServerConfig) ->
         .http2_min_recv_ping_interval_without_data(limits::KEEPALIVE_TIME / 2)
         // No message is inflated: 64 KiB of it could become 64 MB, on a poller. Who compresses gets UNIMPLEMENTED.
         .raw_cfg_int(c"grpc.compression_enabled_algorithms_bitset".to_owned(), 1)
+        .raw_cfg_int(rpc::channel_stack::lean_argument().to_owned(), 1)
         // What the library would count and note of each connection for its channelz service, which is not served.
         .raw_cfg_int(c"grpc.enable_channelz".to_owned(), 0)
         // Its probes answer each small message with a ping and learn nothing: messages here are far below a window.

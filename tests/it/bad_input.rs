@@ -60,7 +60,8 @@ fn a_body_over_the_limit() {
 
 #[test]
 fn a_message_over_what_the_server_reads() {
-    is_refused("name", &"b".repeat(RECEIVE_BYTES_MAX), RpcStatusCode::RESOURCE_EXHAUSTED, "larger than max");
+    let rule = format!("send at most {RECEIVE_BYTES_MAX}");
+    is_refused("name", &"b".repeat(RECEIVE_BYTES_MAX), RpcStatusCode::RESOURCE_EXHAUSTED, &rule);
 }
 
 #[test]

@@ -1,0 +1,128 @@
+// The filters that a call passes in the C core, made as few as this server needs. `channel_stack.rs` says why.
+//
+// This is written against the C core's internal headers of the one version that Cargo.lock names: `build.rs` finds them
+// in the source of `grpcio-sys` and compiles this file as the C core itself is compiled.
+
+#include <grpc/support/port_platform.h>
+
+#include <climits>
+#include <string>
+#include <vector>
+
+#include "src/core/lib/channel/channel_stack.h"
+#include "src/core/lib/channel/channel_stack_builder.h"
+#include "src/core/lib/config/core_configuration.h"
+#include "src/core/lib/gprpp/debug_location.h"
+#include "src/core/lib/gprpp/status_helper.h"
+#include "src/core/lib/iomgr/closure.h"
+#include "src/core/lib/surface/channel_init.h"
+#include "src/core/lib/surface/channel_stack_type.h"
+#include "src/core/lib/transport/transport.h"
+
+namespace {
+
+// The channel argument that asks for this.
+constexpr char kArgument[] = "hubbub.lean_stack";
+
+// Whether a filter is left out.
+bool LeftOut(absl::string_view filter) {
+  return filter == "compression"            // this server neither compresses nor inflates
+         || filter == "server-auth"         // checks credentials, which come with TLS only
+         || filter == "server_call_tracer"; // nothing traces
+}
+
+// In the place of message_size: what that does for a message that is received, and nothing for one that is sent.
+struct Receiving {
+  size_t bytes_max;
+  grpc_closure on_message;
+  absl::optional<grpc_core::SliceBuffer>* message;
+  grpc_closure* next;
+};
+
+void OnMessage(void* arg, grpc_error_handle error) {
+  auto* receiving = static_cast<Receiving*>(arg);
+  if (error.ok() && receiving->message->has_value()) {
+    const size_t bytes = (*receiving->message)->Length();
+    if (bytes > receiving->bytes_max) {
+      error = grpc_error_set_int(
+          GRPC_ERROR_CREATE("the message has " + std::to_string(bytes) + " bytes: send at most " +
+                            std::to_string(receiving->bytes_max)),
+          grpc_core::StatusIntProperty::kRpcStatus, GRPC_STATUS_RESOURCE_EXHAUSTED);
+    }
+  }
+  // With an error, the library ends the call with its status.
+  grpc_core::Closure::Run(DEBUG_LOCATION, receiving->next, error);
+}
+
+void StartBatch(grpc_call_element* element, grpc_transport_stream_op_batch* batch) {
+  if (batch->recv_message) {
+    auto* receiving = static_cast<Receiving*>(element->call_data);
+    auto& payload = batch->payload->recv_message;
+    receiving->message = payload.recv_message;
+    // One message is asked for at a time.
+    receiving->next = payload.recv_message_ready;
+    payload.recv_message_ready = &receiving->on_message;
+  }
+  grpc_call_next_op(element, batch);
+}
+
+grpc_error_handle BeginCall(grpc_call_element* element, const grpc_call_element_args*) {
+  auto* receiving = static_cast<Receiving*>(element->call_data);
+  receiving->bytes_max = *static_cast<size_t*>(element->channel_data);
+  GRPC_CLOSURE_INIT(&receiving->on_message, OnMessage, receiving, grpc_schedule_on_exec_ctx);
+  return absl::OkStatus();
+}
+
+void EndCall(grpc_call_element*, const grpc_call_final_info*, grpc_closure*) {}
+
+grpc_error_handle BeginChannel(grpc_channel_element* element, grpc_channel_element_args* args) {
+  const auto bytes_max = args->channel_args.GetInt(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH);
+  *static_cast<size_t*>(element->channel_data) = bytes_max.value_or(GRPC_DEFAULT_MAX_RECV_MESSAGE_LENGTH);
+  return absl::OkStatus();
+}
+
+void EndChannel(grpc_channel_element*) {}
+
+const grpc_channel_filter kReceiveBound = {
+    StartBatch,
+    nullptr,  // no promise: only calls that are made of batches are served
+    grpc_channel_next_op,
+    sizeof(Receiving),
+    BeginCall,
+    grpc_call_stack_ignore_set_pollset_or_pollset_set,
+    EndCall,
+    sizeof(size_t),
+    BeginChannel,
+    grpc_channel_stack_no_post_init,
+    EndChannel,
+    grpc_channel_next_get_info,
+    "hubbub_receive_bound",
+};
+
+bool MakeLean(grpc_core::ChannelStackBuilder* builder) {
+  if (!builder->channel_args().GetBool(kArgument).value_or(false)) return true;
+  bool bounded = false;
+  std::vector<const grpc_channel_filter*> kept;
+  for (const grpc_channel_filter* filter : builder->stack()) {
+    const absl::string_view name = filter->name;
+    if (LeftOut(name)) continue;
+    bounded |= name == "message_size";
+    kept.push_back(name == "message_size" ? &kReceiveBound : filter);
+  }
+  // Without a bound, no connection is better.
+  if (bounded) *builder->mutable_stack() = std::move(kept);
+  return bounded;
+}
+
+// The C core takes such changes only before its first use, and this is before `main`.
+const bool registered = [] {
+  grpc_core::CoreConfiguration::RegisterBuilder([](grpc_core::CoreConfiguration::Builder* builder) {
+    // After those that add what is left out here.
+    builder->channel_init()->RegisterStage(GRPC_SERVER_CHANNEL, INT_MAX, MakeLean);
+  });
+  return true;
+}();
+
+}  // namespace
+
+extern "C" const char* hubbub_lean_stack_argument() { return registered ? kArgument : nullptr; }
