@@ -55,6 +55,9 @@ pub const ANSWERS_MAX: usize = 256;
 /// How many comings and goings may wait for a client that does not read, beside its answers; more are left out.
 pub const PRESENCES_MAX: usize = 64;
 
+/// How long a coming or going waits for a message to go out with.
+pub const PRESENCE_TIME: Duration = Duration::from_millis(50);
+
 /// The most entries of a page that a client may ask for, and how many it gets where it does not say.
 pub const PAGE_SIZE_MAX: usize = 1000;
 pub const PAGE_SIZE: usize = 100;
@@ -144,6 +147,9 @@ pub const GRPC_BYTES_MAX: usize = 1024 * 1024 * 1024;
 
 /// How many threads poll connections at most.
 pub const POLLERS_MAX: usize = 256;
+
+/// How long a receive thread waits before it gives back the memory that its stack has come to take.
+pub const STACK_TIME: Duration = Duration::from_millis(50);
 
 /// How many threads whose streams have ended are kept for the next streams, and how long each.
 pub const SPARE_THREADS_MAX: usize = 64;

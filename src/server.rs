@@ -142,7 +142,7 @@ impl Server {
         let poller_count = config.pollers.clamp(1, limits::POLLERS_MAX);
         let joiner = Joiner::start()?;
         let (mut appender, log) = open_log(config)?;
-        let couriers = fanout::couriers(poller_count);
+        let (couriers, fanout_pace) = fanout::start(poller_count)?;
         let rooms = Arc::new(Rooms::new(Arc::clone(&log), Arc::clone(&couriers)));
         let lobby = Arc::new(rooms.insert(appender.open(&RoomName::lobby()).map_err(StartError::Lobby)?));
         let publisher = Publisher::new(Arc::clone(&rooms), Arc::clone(&couriers));
@@ -152,11 +152,9 @@ impl Server {
         let hub = Arc::new(Hub::new(rooms, log, config.clients_max, joiner.spawner(), orders));
 
         let pollers = Pollers::start(poller_count);
-        let (pace, fanout_pace) = fanout::pace(poller_count)?;
-        for (poller, courier) in couriers.iter().enumerate() {
-            pollers.run(poller, Arc::clone(courier).run(pace.clone()));
+        for poller in 0..poller_count {
+            pollers.run(poller, Arc::clone(&couriers).run(poller));
         }
-        drop(pace);
         let environment = pollers.environment();
         let grpc = ServerBuilder::new(Arc::clone(environment))
             .register_service(tutorial::service(Arc::clone(&hub), lobby, pollers.clone()))

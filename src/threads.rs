@@ -3,7 +3,7 @@
 //! The threads of streams come and go all the time, and none of them can join itself. They are owned by a [`Joiner`],
 //! which joins each as soon as it has ended. One whose stream has ended is kept for a moment, for the next stream.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,14 +11,15 @@ use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
-use futures_channel::oneshot;
 use parking_lot::{Condvar, Mutex};
 
 use crate::limits::{JOIN_TIMEOUT, SPARE_THREAD_TIME, SPARE_THREADS_MAX, STACK_BYTES};
-use crate::park::block_on;
 
 /// How much of a thread's name the system shows.
 const NAME_BYTES_MAX: usize = 15;
+
+/// What a thread is called that waits for a job.
+const SPARE: &str = "spare";
 
 /// Starts a thread. The name shows in `top -H`, debuggers and logs; Linux shows 15 bytes of it.
 pub fn spawn<T: Send + 'static>(name: &str, body: impl FnOnce() -> T + Send + 'static) -> io::Result<JoinHandle<T>> {
@@ -69,43 +70,29 @@ pub struct Prepared {
     // Invariant: there until the thread gets a job.
     desk: Option<Arc<Desk>>,
     name: String,
+    spares: Arc<Spares>,
 }
 
 impl Prepared {
     /// Has the thread do this. Its name shows while it does.
-    pub fn run<T: Send + 'static>(mut self, job: impl FnOnce() -> T + Send + 'static) -> Running<T> {
-        let (sender, result) = oneshot::channel();
+    pub fn run(mut self, job: impl FnOnce() + Send + 'static) {
         let name = std::mem::take(&mut self.name);
         let job = Box::new(move || {
             show_name(&name);
-            // Nobody may want to know.
-            let _ = sender.send(job());
+            job();
         });
         if let Some(desk) = self.desk.take() {
             desk.put(Slip::Job(job));
         }
-        Running { result }
     }
 }
 
 impl Drop for Prepared {
-    /// Has the thread end, where it got no job.
+    /// A thread that got no job waits for another.
     fn drop(&mut self) {
         if let Some(desk) = self.desk.take() {
-            desk.put(Slip::Dismissal);
+            self.spares.offer(desk);
         }
-    }
-}
-
-/// A job that a thread does.
-pub struct Running<T> {
-    result: oneshot::Receiver<T>,
-}
-
-impl<T> Running<T> {
-    /// Waits until it is done. `None` says that it panicked.
-    pub fn wait(self) -> Option<T> {
-        block_on(self.result).ok()
     }
 }
 
@@ -128,58 +115,68 @@ impl Desk {
         self.put.notify_one();
     }
 
-    /// Waits for what is put, at most until the deadline.
-    fn take(&self, deadline: Option<Instant>) -> Option<Slip> {
+    /// Waits for what is put.
+    fn take(&self) -> Slip {
         let mut slip = self.slip.lock();
-        while slip.is_none() {
-            match deadline {
+        loop {
+            match slip.take() {
+                Some(slip) => return slip,
                 None => self.put.wait(&mut slip),
-                Some(deadline) if self.put.wait_until(&mut slip, deadline).timed_out() => break,
-                Some(_) => {}
             }
         }
-        slip.take()
     }
 }
 
-/// Threads that have done their job and wait a little for another: starting and ending one costs as much as all else that a
-/// short visit of a client has them do.
-#[derive(Default)]
+/// Threads that wait a little for another job: starting and ending one costs as much as all else that a short visit of a
+/// client has them do.
 struct Spares {
     // lock order: 3 (a leaf)
     idle: Mutex<Idle>,
+    /// The joiner's, which dismisses those that have waited for [`SPARE_THREAD_TIME`].
+    notes: Sender<Note>,
 }
 
 #[derive(Default)]
 struct Idle {
-    // Bound: `SPARE_THREADS_MAX`.
-    desks: Vec<Arc<Desk>>,
+    /// Oldest first, each with when its time is over. Bound: `SPARE_THREADS_MAX`.
+    desks: VecDeque<(Arc<Desk>, Instant)>,
     closed: bool,
 }
 
 impl Spares {
     fn take(&self) -> Option<Arc<Desk>> {
-        self.idle.lock().desks.pop()
+        self.idle.lock().desks.pop_back().map(|(desk, _)| desk)
     }
 
-    /// `false` says that there are enough.
-    fn offer(&self, desk: &Arc<Desk>) -> bool {
+    /// Takes a thread that has nothing to do; or dismisses it, where there are enough.
+    fn offer(&self, desk: Arc<Desk>) {
         let mut idle = self.idle.lock();
-        let is_wanted = !idle.closed && idle.desks.len() < SPARE_THREADS_MAX;
-        if is_wanted {
-            idle.desks.push(Arc::clone(desk));
+        if idle.closed || idle.desks.len() >= SPARE_THREADS_MAX {
+            drop(idle);
+            return desk.put(Slip::Dismissal);
         }
-        is_wanted
+        let is_first = idle.desks.is_empty();
+        idle.desks.push_back((desk, Instant::now() + SPARE_THREAD_TIME));
+        drop(idle);
+        if is_first {
+            let _ = self.notes.send(Note::Spare);
+        }
     }
 
-    /// `false` says that somebody has taken the desk meanwhile, who will put something on it.
-    fn withdraw(&self, desk: &Arc<Desk>) -> bool {
-        let mut idle = self.idle.lock();
-        let place = idle.desks.iter().position(|other| Arc::ptr_eq(other, desk));
-        if let Some(place) = place {
-            idle.desks.remove(place);
+    /// Dismisses those whose time is over. Returns when the next one's is.
+    fn dismiss(&self, now: Instant) -> Option<Instant> {
+        loop {
+            let desk = {
+                let mut idle = self.idle.lock();
+                match idle.desks.front() {
+                    Some((_, over)) if *over <= now => idle.desks.pop_front(),
+                    next => return next.map(|(_, over)| *over),
+                }
+            };
+            if let Some((desk, _)) = desk {
+                desk.put(Slip::Dismissal);
+            }
         }
-        place.is_some()
     }
 
     fn close(&self) {
@@ -188,25 +185,18 @@ impl Spares {
             idle.closed = true;
             std::mem::take(&mut idle.desks)
         };
-        for desk in desks {
+        for (desk, _) in desks {
             desk.put(Slip::Dismissal);
         }
     }
 }
 
-/// A thread's life: a first job, and others as long as there are some before [`SPARE_THREAD_TIME`] has passed.
+/// A thread's life: jobs, until it is dismissed.
 fn work(desk: &Arc<Desk>, spares: &Spares) {
-    let mut slip = desk.take(None);
-    while let Some(Slip::Job(job)) = slip {
+    while let Slip::Job(job) = desk.take() {
         job();
-        show_name("spare");
-        if !spares.offer(desk) {
-            return;
-        }
-        slip = desk.take(Some(Instant::now() + SPARE_THREAD_TIME));
-        if slip.is_none() && !spares.withdraw(desk) {
-            slip = desk.take(None);
-        }
+        show_name(SPARE);
+        spares.offer(Arc::clone(desk));
     }
 }
 
@@ -233,7 +223,7 @@ pub struct Joiner {
 /// A way to have things done by threads that a [`Joiner`] owns. Its clones keep the joiner going.
 #[derive(Clone)]
 pub struct Spawner {
-    // Bound: two notes for each thread that is running or not joined yet.
+    // Bound: two notes for each thread that is running or not joined yet, and as many that there are spare ones.
     notes: Sender<Note>,
     spares: Arc<Spares>,
     /// How many threads were started, which gives each its key.
@@ -248,6 +238,8 @@ enum Note {
     Ended {
         key: u64,
     },
+    /// There is a spare thread, after there was none.
+    Spare,
     /// No more threads will be started: end when all are joined.
     Close,
 }
@@ -255,13 +247,15 @@ enum Note {
 impl Joiner {
     pub fn start() -> io::Result<Self> {
         let (notes, inbox) = unbounded();
+        let spares = Arc::new(Spares { idle: Mutex::default(), notes: notes.clone() });
         let (done, joined) = bounded(0);
+        let kept = Arc::clone(&spares);
         let join = move || {
-            join_all(&inbox);
+            join_all(&inbox, &kept);
             drop::<Sender<()>>(done);
         };
         let thread = spawn("joiner", join)?;
-        Ok(Self { notes, spares: Arc::default(), started: Arc::default(), thread: Some(thread), joined })
+        Ok(Self { notes, spares, started: Arc::default(), thread: Some(thread), joined })
     }
 
     pub fn spawner(&self) -> Spawner {
@@ -296,14 +290,14 @@ impl Spawner {
             Some(desk) => desk,
             None => self.start()?,
         };
-        Ok(Prepared { desk: Some(desk), name })
+        Ok(Prepared { desk: Some(desk), name, spares: Arc::clone(&self.spares) })
     }
 
     fn start(&self) -> io::Result<Arc<Desk>> {
         let key = self.started.fetch_add(1, Ordering::Relaxed);
         let desk = Arc::new(Desk::default());
         let (notes, spares, own) = (self.notes.clone(), Arc::clone(&self.spares), Arc::clone(&desk));
-        let thread = spawn("stream", move || {
+        let thread = spawn(SPARE, move || {
             // Sent also when a job panics, so that the thread is joined and its owner learns of it.
             let _ended = SendOnDrop { notes, key };
             work(&own, &spares);
@@ -324,21 +318,26 @@ impl Drop for SendOnDrop {
     }
 }
 
-fn join_all(inbox: &Receiver<Note>) {
+fn join_all(inbox: &Receiver<Note>, spares: &Spares) {
     let mut running = HashMap::new();
     // A short-lived thread may say that it ended before its starter says that it started.
     let mut ended_early = HashSet::new();
     let mut closing = false;
     while !(closing && running.is_empty() && ended_early.is_empty()) {
-        match inbox.recv() {
+        let note = match spares.dismiss(Instant::now()) {
+            None => inbox.recv().map_err(RecvTimeoutError::from),
+            Some(next) => inbox.recv_deadline(next),
+        };
+        match note {
             Ok(Note::Started { key, thread }) if ended_early.remove(&key) => join(thread),
             Ok(Note::Started { key, thread }) => drop(running.insert(key, thread)),
             Ok(Note::Ended { key }) => match running.remove(&key) {
                 Some(thread) => join(thread),
                 None => drop(ended_early.insert(key)),
             },
+            Ok(Note::Spare) | Err(RecvTimeoutError::Timeout) => {}
             Ok(Note::Close) => closing = true,
-            Err(_) => return,
+            Err(RecvTimeoutError::Disconnected) => return,
         }
     }
 }
@@ -386,7 +385,11 @@ mod tests {
         let joiner = Joiner::start().unwrap();
         let spawner = joiner.spawner();
         let idle = || joiner.spares.idle.lock().desks.len();
-        let job = || spawner.prepare("test".to_owned()).unwrap().run(|| thread::current().id()).wait().unwrap();
+        let job = || {
+            let (tell, told) = bounded(1);
+            spawner.prepare("test".to_owned()).unwrap().run(move || tell.send(thread::current().id()).unwrap());
+            told.recv().unwrap()
+        };
         let wait_for_idle = |count| {
             let deadline = Instant::now() + Duration::from_secs(20);
             while idle() != count {
@@ -403,16 +406,25 @@ mod tests {
     }
 
     #[test]
-    fn a_prepared_thread_without_a_job_ends() {
+    fn a_prepared_thread_without_a_job_is_spare() {
         let joiner = Joiner::start().unwrap();
         drop(prepare(&joiner));
+        assert_eq!(joiner.spares.idle.lock().desks.len(), 1);
+        drop(joiner);
+    }
+
+    #[test]
+    fn a_thread_that_is_one_too_many_ends() {
+        let joiner = Joiner::start().unwrap();
+        drop((0..=SPARE_THREADS_MAX).map(|_| prepare(&joiner)).collect::<Vec<_>>());
+        assert_eq!(joiner.spares.idle.lock().desks.len(), SPARE_THREADS_MAX);
         drop(joiner);
     }
 
     #[test]
     fn a_panicking_thread_is_joined_too() {
         let joiner = Joiner::start().unwrap();
-        assert_eq!(prepare(&joiner).run(|| panic!("on purpose")).wait(), None::<()>);
+        prepare(&joiner).run(|| panic!("on purpose"));
         drop(joiner);
     }
 }

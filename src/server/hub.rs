@@ -16,7 +16,7 @@ use super::session::outlet::{FrameSink, Reader};
 use super::session::receive::{Stop, Stopper, Talk};
 use super::session::{Session, send};
 use crate::names::ClientId;
-use crate::threads::{Prepared, Running, Spawner};
+use crate::threads::{Prepared, Spawner};
 
 pub struct Hub {
     pub clients: Clients,
@@ -37,17 +37,10 @@ pub struct Stream {
     pub stop_receiving: Stopper,
 }
 
-/// What receives from a stream: a thread that gives the talk back when it has ended, or none.
-enum Receiving {
-    Thread(Running<Box<dyn Talk>>),
-    NotStarted(Box<dyn Talk>),
-    /// A drain had begun.
-    Nothing,
-}
-
-/// Room for one more client: its id, and its send thread.
+/// Room for one more client: its id, and its threads.
 pub struct Seat {
     id: ClientId,
+    receive_thread: Prepared,
     send_thread: Prepared,
 }
 
@@ -81,8 +74,8 @@ impl Hub {
             return Err(CloseReason::Full { clients_max: self.clients_max });
         }
         let id = self.clients.next_id();
-        let send_thread = self.spawner.prepare(format!("send-{id}"));
-        Ok(Seat { id, send_thread: send_thread.map_err(|error| CloseReason::NoThread(error.to_string()))? })
+        let thread = |name| self.spawner.prepare(name).map_err(|error| CloseReason::NoThread(error.to_string()));
+        Ok(Seat { id, receive_thread: thread(format!("recv-{id}"))?, send_thread: thread(format!("send-{id}"))? })
     }
 
     /// Where posts go; nowhere once a drain has begun.
@@ -90,54 +83,36 @@ impl Hub {
         self.orders.lock().clone()
     }
 
-    /// Begins a session. Returns at once; the session's threads take it from here. `talk` makes its receiving side, on its
-    /// send thread.
+    /// Begins a session. Never blocks; the session's threads take it from here. `talk` makes its receiving side.
     pub fn begin<T: Talk + 'static>(
         self: &Arc<Self>,
         seat: Seat,
         stream: Stream,
-        talk: impl FnOnce(Arc<Session>) -> T + Send + 'static,
+        talk: impl FnOnce(Arc<Session>) -> T,
     ) {
-        let Seat { id, send_thread } = seat;
+        let Seat { id, receive_thread, send_thread } = seat;
         let Stream { sink, reader, stop_receiving } = stream;
         let session = Session::new(id, sink, reader);
         let client = Client { session: Arc::clone(&session), stop_receiving: Arc::clone(&stop_receiving) };
         self.clients.insert(client);
+        let leaving = Leaving { hub: Arc::clone(self), session: Arc::clone(&session), talk: Mutex::default() };
+        let leaving = Arc::new(leaving);
         // After the insertion: either a drain finds the client in the map, or the client finds that one has begun.
-        let orders = self.orders();
-
-        let hub = Arc::clone(self);
-        send_thread.run(move || {
-            // Dropped last, and after a panic too.
-            let leaving = Leaving { hub, session };
-            let session = &leaving.session;
-            let receiving = match orders {
-                Some(orders) => leaving.hub.start_receiving(session, Box::new(talk(Arc::clone(session))), orders),
-                None => {
-                    session.close(CloseReason::Draining { until: Instant::now() });
-                    Receiving::Nothing
-                }
-            };
-            send::run(session);
-            stop_receiving(Stop::AfterWhatCame);
-            receiving.end();
-            leaving.hub.log_refusals();
-        });
-    }
-
-    fn start_receiving(&self, session: &Arc<Session>, mut talk: Box<dyn Talk>, orders: Sender<Order>) -> Receiving {
-        match self.spawner.prepare(format!("recv-{}", session.id())) {
-            Ok(thread) => Receiving::Thread(thread.run(move || {
-                talk.run(&orders);
-                // The log writer waits for the end of all of these; the talk itself lasts as long as the stream.
-                drop(orders);
-                talk
-            })),
-            Err(error) => {
-                session.close(CloseReason::NoThread(error.to_string()));
-                Receiving::NotStarted(talk)
+        match self.orders() {
+            Some(orders) => {
+                let (mut talk, leaving) = (talk(Arc::clone(&session)), Arc::clone(&leaving));
+                receive_thread.run(move || {
+                    talk.run(&orders);
+                    // The log writer waits for the end of all of these; the talk itself lasts as long as the stream.
+                    drop(orders);
+                    leaving.talk.lock().replace(Box::new(talk));
+                    leaving.hub.log_refusals();
+                });
             }
+            None => session.close(CloseReason::Draining { until: Instant::now() }),
         }
+        let sending = Sending { leaving, stop_receiving };
+        session.begin(Box::new(move || send_thread.run(move || send::run(&sending.leaving.session))));
     }
 
     /// Stops accepting: neither clients nor posts. What was accepted goes on to the log writer, which ends after it.
@@ -156,25 +131,30 @@ impl Hub {
     }
 }
 
-impl Receiving {
-    /// Waits for the receive thread, which has been stopped, and drops the talk: what is left of the call ends.
-    fn end(self) {
-        match self {
-            Self::Thread(thread) => drop(thread.wait()),
-            Self::NotStarted(talk) => drop(talk),
-            Self::Nothing => {}
-        }
+/// What the send thread holds for as long as the stream goes on.
+struct Sending {
+    leaving: Arc<Leaving>,
+    stop_receiving: Stopper,
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        (self.stop_receiving)(Stop::AfterWhatCame);
     }
 }
 
-/// What a session leaves when it ends, so that nothing of its stream stays behind.
+/// What a session leaves when both of its threads have ended, or have panicked, so that nothing of its stream stays behind.
 struct Leaving {
     hub: Arc<Hub>,
     session: Arc<Session>,
+    /// What has received from the stream, when it has ended.
+    // lock order: 3 (a leaf)
+    talk: Mutex<Option<Box<dyn Talk>>>,
 }
 
 impl Drop for Leaving {
     fn drop(&mut self) {
+        drop(self.talk.get_mut().take());
         self.session.abandon();
         self.hub.clients.remove(self.session.id());
     }

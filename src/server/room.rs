@@ -13,16 +13,20 @@ pub mod tail;
 use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
-use self::fanout::Courier;
+use self::fanout::Couriers;
 use self::followers::{Follower, Followers, Membership};
 use self::tail::{Find, Tail, Tails};
 use super::log::{Log, LogError, Page, RoomState, Segment};
 use super::session::baton::Baton;
-use crate::limits::{TAIL_BYTES_MAX, TAILS_BYTES_MAX};
+use crate::limits::{PRESENCES_MAX, TAIL_BYTES_MAX, TAILS_BYTES_MAX};
 use crate::names::{RoomId, RoomName, Seq};
+
+/// How much may be noted for each follower before it goes out by itself.
+const NOTED_MAX: usize = PRESENCES_MAX / 2;
 
 pub struct Room {
     id: RoomId,
@@ -30,9 +34,14 @@ pub struct Room {
     log: Arc<dyn Log>,
     // lock order: 2 (a leaf, held for a look or a push)
     tail: RwLock<Tail>,
-    /// One for each poller, and the followers which that serves.
-    couriers: Arc<[Arc<Courier>]>,
+    /// What the log said of the room, and how often it had trimmed before.
+    // lock order: 3 (a leaf, held for a copy)
+    stored: Mutex<(RoomState, u64)>,
+    couriers: Arc<Couriers>,
+    /// For each courier, the followers whom it tells.
     shares: Box<[Share]>,
+    /// How much was noted for the followers that can wait a moment, and does.
+    noted: AtomicUsize,
 }
 
 /// The followers that one poller serves.
@@ -49,12 +58,13 @@ impl Room {
         log: Arc<dyn Log>,
         tail_bytes_max: usize,
         tails: Arc<Tails>,
-        couriers: Arc<[Arc<Courier>]>,
+        couriers: Arc<Couriers>,
     ) -> Self {
-        let RoomState { id, name, head, .. } = state;
-        let tail = RwLock::new(Tail::new(head, tail_bytes_max, tails));
-        let shares = couriers.iter().map(|_| Share::new()).collect();
-        Self { id, name, log, tail, couriers, shares }
+        let tail = RwLock::new(Tail::new(state.head, tail_bytes_max, tails));
+        let shares = (0..couriers.count()).map(|_| Share::new()).collect();
+        let (id, name) = (state.id, state.name.clone());
+        let stored = Mutex::new((state, log.trims()));
+        Self { id, name, log, tail, stored, couriers, shares, noted: AtomicUsize::new(0) }
     }
 
     pub fn id(&self) -> RoomId {
@@ -70,10 +80,21 @@ impl Room {
         self.tail.read().head()
     }
 
-    /// What the log has of the room. May read a disk.
-    pub fn stored(&self) -> Result<RoomState, LogError> {
+    /// What the log has of the room, for somebody who says to have seen it up to there. The head may be an older one, but
+    /// not one before what was seen, where that is stored. Reads a disk only where the log has trimmed since it was last
+    /// read, or what was seen is not published.
+    pub fn stored(&self, seen: Seq) -> Result<RoomState, LogError> {
+        let trims = self.log.trims();
+        if seen <= self.head()
+            && let (state, at) = &*self.stored.lock()
+            && *at == trims
+        {
+            return Ok(state.clone());
+        }
         let missing = || LogError::Damaged(format!("room {} is missing in the log", self.name));
-        self.log.find(&self.name)?.ok_or_else(missing)
+        let state = self.log.find(&self.name)?.ok_or_else(missing)?;
+        *self.stored.lock() = (state.clone(), trims);
+        Ok(state)
     }
 
     /// Where that message stands as seen from the tail.
@@ -113,11 +134,26 @@ impl Room {
 
     /// Has the couriers tell the followers that there is something new. One that has the room already makes another round.
     pub fn call_couriers(self: &Arc<Self>) {
-        for (share, courier) in self.shares.iter().zip(&*self.couriers) {
+        for (poller, share) in self.shares.iter().enumerate() {
             if share.round.published() {
-                courier.give(Arc::clone(self));
+                self.couriers.give(poller, Arc::clone(self));
             }
         }
+    }
+
+    /// Something was noted for every follower that can wait a moment: it goes out with the next message, or by itself.
+    pub fn note(self: &Arc<Self>) {
+        match self.noted.fetch_add(1, Ordering::AcqRel) + 1 {
+            1 => self.couriers.tell_later(Arc::clone(self)),
+            noted if noted % NOTED_MAX == 0 => self.call_couriers(),
+            _ => {}
+        }
+    }
+
+    /// Has the couriers tell the followers what was noted. What is noted from now on waits anew.
+    fn tell_noted(self: &Arc<Self>) {
+        self.noted.store(0, Ordering::Release);
+        self.call_couriers();
     }
 
     /// Tells a poller's followers from that place on that there is something to read. Returns how many were told, and
@@ -147,7 +183,7 @@ impl Share {
 pub struct Rooms {
     log: Arc<dyn Log>,
     tails: Arc<Tails>,
-    couriers: Arc<[Arc<Courier>]>,
+    couriers: Arc<Couriers>,
     // lock order: 1
     open: Mutex<Open>,
 }
@@ -171,7 +207,7 @@ pub struct Hold {
 }
 
 impl Rooms {
-    pub fn new(log: Arc<dyn Log>, couriers: Arc<[Arc<Courier>]>) -> Self {
+    pub fn new(log: Arc<dyn Log>, couriers: Arc<Couriers>) -> Self {
         Self { log, tails: Arc::new(Tails::new(TAILS_BYTES_MAX)), couriers, open: Mutex::default() }
     }
 

@@ -29,7 +29,7 @@ use parking_lot::{Condvar, Mutex};
 
 use self::baton::Baton;
 use self::close::{CloseReason, Closing};
-use self::outlet::{FrameSink, Outlet, Pumped, Reader};
+use self::outlet::{FrameSink, Gone, Outlet, Pumped, Reader};
 use crate::names::ClientId;
 
 /// How many frames a thread that is not the session's own writes before it leaves the rest to the send thread.
@@ -48,31 +48,48 @@ pub struct Session {
     turn: Turn,
 }
 
+/// Has the send thread begin. Dropped instead, it lets go of all that the send thread would have held.
+pub type BeginSending = Box<dyn FnOnce() + Send>;
+
 /// The baton, on its way to the send thread. A queue's wait would look for it many times before it rests.
 #[derive(Default)]
 struct Turn {
     // lock order: 3 (a leaf)
-    given: Mutex<bool>,
+    state: Mutex<TurnState>,
     changed: Condvar,
+}
+
+#[derive(Default)]
+struct TurnState {
+    given: bool,
+    /// There until the send thread has something to do for the first time, if it ever has.
+    begin: Option<BeginSending>,
 }
 
 impl Turn {
     fn give(&self) {
-        *self.given.lock() = true;
-        self.changed.notify_one();
+        let begin = {
+            let mut state = self.state.lock();
+            state.given = true;
+            state.begin.take()
+        };
+        match begin {
+            Some(begin) => begin(),
+            None => drop(self.changed.notify_one()),
+        }
     }
 
     /// Waits until it is given.
     fn take(&self) {
-        let mut given = self.given.lock();
-        while !std::mem::take(&mut *given) {
-            self.changed.wait(&mut given);
+        let mut state = self.state.lock();
+        while !std::mem::take(&mut state.given) {
+            self.changed.wait(&mut state);
         }
     }
 }
 
 impl Session {
-    /// A session whose baton is held: by the send thread, which begins with a turn of its own.
+    /// A session whose baton is held by the caller, who has it [begin](Self::begin).
     pub fn new(id: ClientId, sink: Box<dyn FrameSink>, reader: Box<dyn Reader>) -> Arc<Self> {
         let outlet = Mutex::new(Some(Outlet::new(sink, reader)));
         let session = Self {
@@ -88,6 +105,17 @@ impl Session {
 
     pub fn id(&self) -> ClientId {
         self.id
+    }
+
+    /// Writes what there is to write, and has the session woken from now on, when the call ends too. `begin_sending` has
+    /// the send thread begin when there is something to do that blocks. Never blocks itself.
+    pub fn begin(self: &Arc<Self>, begin_sending: BeginSending) {
+        self.turn.state.lock().begin = Some(begin_sending);
+        let watched = self.with_outlet(|outlet| outlet.watch(self));
+        if watched == Err(Gone) {
+            self.closing.set(CloseReason::ClientLeft);
+        }
+        self.drive();
     }
 
     /// There is something new for the reader.
@@ -107,31 +135,47 @@ impl Session {
 
     /// Lets go of the stream, where its send thread has not ended it: the outlet refers to the session that it is part of.
     pub fn abandon(&self) {
-        if let Some(mut outlet) = self.outlet.try_lock() {
-            drop(outlet.take());
-        }
+        let outlet = self.outlet.try_lock().and_then(|mut outlet| outlet.take());
+        drop(outlet);
+    }
+
+    /// For the baton's holder.
+    fn with_outlet<T>(&self, act: impl FnOnce(&mut Outlet) -> T) -> T {
+        let mut outlet = self.outlet.try_lock().expect("only the baton's holder locks the outlet");
+        // Invariant: who takes the outlet out keeps the baton for good.
+        act(outlet.as_mut().expect("the baton goes round only while there is an outlet"))
     }
 
     /// Writes what there is to write without blocking. The caller holds the baton, and gives it away with this call.
     fn drive(self: &Arc<Self>) {
-        if self.pump(BORROWED_FRAMES_MAX) == Pumped::NeedsSendThread {
-            self.turn.give();
+        match self.pump(BORROWED_FRAMES_MAX) {
+            Pumped::AtHead | Pumped::Writing => {}
+            Pumped::NeedsSendThread => self.turn.give(),
+            Pumped::Over => self.end(),
         }
     }
 
-    /// Writes up to `frames_max` frames. With any result but `NeedsSendThread` the baton is given back.
+    /// The call is over, and nothing is left to do that blocks: a send thread that has not begun need not. The baton stays
+    /// held for good: nobody drives the session any more.
+    fn end(&self) {
+        let begin = self.turn.state.lock().begin.take();
+        match begin {
+            Some(begin) => {
+                self.abandon();
+                drop(begin);
+            }
+            None => self.turn.give(),
+        }
+    }
+
+    /// Writes up to `frames_max` frames. With `AtHead` and `Writing` the baton is given back.
     fn pump(self: &Arc<Self>, frames_max: usize) -> Pumped {
         loop {
-            let pumped = {
-                let mut outlet = self.outlet.try_lock().expect("only the baton's holder locks the outlet");
-                // Invariant: the outlet is taken out only by the send thread, which then keeps the baton for good.
-                let outlet = outlet.as_mut().expect("the baton goes round only while there is an outlet");
-                outlet.pump(self, frames_max)
-            };
+            let pumped = self.with_outlet(|outlet| outlet.pump(self, frames_max));
             let given_back = match pumped {
                 Pumped::AtHead => self.baton.rest(),
                 Pumped::Writing => self.baton.rest_writing(),
-                Pumped::NeedsSendThread => return pumped,
+                Pumped::NeedsSendThread | Pumped::Over => return pumped,
             };
             if given_back {
                 return pumped;

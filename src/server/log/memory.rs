@@ -44,6 +44,8 @@ struct Kept {
     /// Each kept segment, oldest first, and perhaps some that were trimmed.
     ages: VecDeque<(RoomId, Seq)>,
     bytes: usize,
+    /// How many segments were trimmed.
+    trims: u64,
 }
 
 struct RoomLog {
@@ -135,6 +137,10 @@ impl Log for MemoryLog {
         Ok(id.map(|id| kept.room(id).state(id)))
     }
 
+    fn trims(&self) -> u64 {
+        self.kept.lock().trims
+    }
+
     fn rooms(&self, after: Option<&RoomName>, max: usize) -> Result<Vec<RoomState>, LogError> {
         let mut kept = self.kept.lock();
         let start = after.map_or(Bound::Unbounded, Bound::Excluded);
@@ -212,6 +218,7 @@ impl Kept {
         let oldest = room.segments.front().map(|kept| Oldest { last: kept.segment.last(), time_ms: kept.time_ms });
         schedule.set(id, oldest, room.head);
         self.bytes -= bytes;
+        self.trims += 1;
         Some(segment)
     }
 }

@@ -59,7 +59,7 @@ pub fn open(
     let folder = Arc::new(Folder::open(path)?);
     let database = folder.path.join(DATABASE);
     let appender = SqliteAppender::open(Arc::clone(&folder), database.clone(), sync, restored, retention)?;
-    let log = Arc::new(SqliteLog::open(folder, &database)?);
+    let log = Arc::new(SqliteLog::open(folder, &database, appender.trims())?);
     Ok((appender, log))
 }
 

@@ -6,7 +6,7 @@
 //! thread's writes would wake it one by one. Measured, that wake-up cost as much as the write (docs/performance.md).
 //!
 //! A courier MUST NOT keep its poller from reading for long. After [`FOLLOWERS_MAX`] followers it lets the poller go on,
-//! and the pace thread calls it back.
+//! and the pace thread calls it back. That thread also has told what can wait a moment for a message to go with.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -14,11 +14,13 @@ use std::io;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, SendError, Sender, unbounded};
 use parking_lot::Mutex;
 
 use super::{Room, Rooms};
+use crate::limits::PRESENCE_TIME;
 use crate::server::log::Segment;
 use crate::threads;
 
@@ -28,13 +30,28 @@ pub const FOLLOWERS_MAX: usize = 128;
 /// Where commits are published: each goes into its room's tail, and the couriers are called.
 pub struct Publisher {
     rooms: Arc<Rooms>,
-    couriers: Arc<[Arc<Courier>]>,
+    couriers: Arc<Couriers>,
+}
+
+/// One courier for each poller.
+pub struct Couriers {
+    all: Box<[Courier]>,
+    /// To the pace thread. Bound: each courier's waker once, and each room once (`Room::noted`).
+    pace: Sender<Pace>,
+}
+
+/// What the pace thread is asked for.
+enum Pace {
+    /// To call a courier back.
+    Back(Waker),
+    /// To have told, when [`PRESENCE_TIME`] has passed, what is noted for a room's followers.
+    Later(Arc<Room>),
+    End,
 }
 
 /// Tells the followers that are served by one poller.
-pub struct Courier {
-    /// Which poller's followers it tells.
-    poller: usize,
+#[derive(Default)]
+struct Courier {
     // lock order: 2 (a leaf, held to put in or take out a room)
     inbox: Mutex<Inbox>,
 }
@@ -48,27 +65,40 @@ struct Inbox {
     closed: bool,
 }
 
-/// Makes a courier for each poller.
-pub fn couriers(pollers: usize) -> Arc<[Arc<Courier>]> {
-    (0..pollers).map(|poller| Arc::new(Courier { poller, inbox: Mutex::default() })).collect()
+/// Makes a courier for each poller, and starts the pace thread, which ends when the publisher is dropped.
+pub fn start(pollers: usize) -> io::Result<(Arc<Couriers>, JoinHandle<()>)> {
+    let (pace, asked) = unbounded();
+    let thread = threads::spawn("fanout-pace", move || keep_pace(&asked))?;
+    let all = (0..pollers).map(|_| Courier::default()).collect();
+    Ok((Arc::new(Couriers { all, pace }), thread))
 }
 
-/// Starts the pace thread, which calls so many couriers back when it gets their wakers, and ends when they have.
-pub fn pace(pollers: usize) -> io::Result<(Sender<Waker>, JoinHandle<()>)> {
-    // Each courier has one waker in it at most.
-    let (pace, called) = bounded(pollers);
-    let thread = threads::spawn("fanout-pace", move || call_back(&called))?;
-    Ok((pace, thread))
-}
-
-fn call_back(called: &Receiver<Waker>) {
-    while let Ok(courier) = called.recv() {
-        courier.wake();
+fn keep_pace(asked: &Receiver<Pace>) {
+    // In the order of their times, since each waits as long.
+    let mut later: VecDeque<(Instant, Arc<Room>)> = VecDeque::new();
+    loop {
+        let next = later.front().map(|(at, _)| *at);
+        if next.is_some_and(|at| at <= Instant::now())
+            && let Some((_, room)) = later.pop_front()
+        {
+            room.tell_noted();
+            continue;
+        }
+        let asked = match next {
+            None => asked.recv().map_err(RecvTimeoutError::from),
+            Some(at) => asked.recv_deadline(at),
+        };
+        match asked {
+            Ok(Pace::Back(courier)) => courier.wake(),
+            Ok(Pace::Later(room)) => later.push_back((Instant::now() + PRESENCE_TIME, room)),
+            Err(RecvTimeoutError::Timeout) => {}
+            Ok(Pace::End) | Err(RecvTimeoutError::Disconnected) => return,
+        }
     }
 }
 
 impl Publisher {
-    pub fn new(rooms: Arc<Rooms>, couriers: Arc<[Arc<Courier>]>) -> Self {
+    pub fn new(rooms: Arc<Rooms>, couriers: Arc<Couriers>) -> Self {
         Self { rooms, couriers }
     }
 
@@ -80,23 +110,52 @@ impl Publisher {
 }
 
 impl Drop for Publisher {
-    /// Nothing more will be published: the couriers end.
+    /// Nothing more will be published: the couriers end, and the pace thread.
     fn drop(&mut self) {
-        for courier in &*self.couriers {
+        for courier in &self.couriers.all {
             courier.call(|inbox| inbox.closed = true);
         }
+        let _ = self.couriers.pace.send(Pace::End);
     }
 }
 
-impl Courier {
-    /// Tells followers whenever there is something new, until the publisher is dropped. Never blocks. To be run by the
-    /// courier's poller.
-    pub fn run(self: Arc<Self>, pace: Sender<Waker>) -> impl Future<Output = ()> + Send + 'static {
+impl Default for Couriers {
+    /// None, for rooms that nobody follows.
+    fn default() -> Self {
+        Self { all: Box::default(), pace: unbounded().0 }
+    }
+}
+
+impl Couriers {
+    pub fn count(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Gives a poller's courier a room that it does not have, in which there is something new.
+    pub fn give(&self, poller: usize, room: Arc<Room>) {
+        self.all[poller].call(|inbox| {
+            // Where nothing more will be published, nobody comes for it.
+            if !inbox.closed {
+                inbox.rooms.push_back((room, 0));
+            }
+        });
+    }
+
+    /// Has told, after a moment, what is noted for a room's followers.
+    pub fn tell_later(&self, room: Arc<Room>) {
+        // At the server's end nobody needs to know any more.
+        let _ = self.pace.send(Pace::Later(room));
+    }
+
+    /// Tells a poller's followers whenever there is something new, until the publisher is dropped. Never blocks. To be run
+    /// by that poller.
+    pub fn run(self: Arc<Self>, poller: usize) -> impl Future<Output = ()> + Send + 'static {
         poll_fn(move |context| {
+            let courier = &self.all[poller];
             let mut told = 0;
             loop {
                 let next = {
-                    let mut inbox = self.inbox.lock();
+                    let mut inbox = courier.inbox.lock();
                     match inbox.rooms.pop_front() {
                         Some(next) => next,
                         None if inbox.closed => return Poll::Ready(()),
@@ -107,36 +166,27 @@ impl Courier {
                     }
                 };
                 if told >= FOLLOWERS_MAX {
-                    self.inbox.lock().rooms.push_front(next);
-                    // Each courier's last waker was taken out before it was called, so there is room. Were there
-                    // none, it would go on at once.
-                    if let Err(unsent) = pace.try_send(context.waker().clone()) {
-                        unsent.into_inner().wake();
+                    courier.inbox.lock().rooms.push_front(next);
+                    if let Err(SendError(Pace::Back(waker))) = self.pace.send(Pace::Back(context.waker().clone())) {
+                        // Without a pace thread it goes on at once.
+                        waker.wake();
                     }
                     return Poll::Pending;
                 }
-                told += self.tell(next);
+                told += courier.tell(poller, next);
             }
         })
     }
+}
 
+impl Courier {
     /// Tells some followers of a room. What is left of the round waits behind the other rooms.
-    fn tell(&self, (room, start): (Arc<Room>, usize)) -> usize {
-        let (told, next) = room.tell_followers(self.poller, start);
+    fn tell(&self, poller: usize, (room, start): (Arc<Room>, usize)) -> usize {
+        let (told, next) = room.tell_followers(poller, start);
         if let Some(next) = next {
             self.inbox.lock().rooms.push_back((room, next));
         }
         told
-    }
-
-    /// Gives the courier a room that it does not have, in which there is something new.
-    pub fn give(&self, room: Arc<Room>) {
-        self.call(|inbox| {
-            // Where nothing more will be published, nobody comes for it.
-            if !inbox.closed {
-                inbox.rooms.push_back((room, 0));
-            }
-        });
     }
 
     /// Changes the inbox, and calls the courier to look at it.

@@ -18,7 +18,7 @@ pub trait Follower: Send + Sync {
     /// Who it is, if it has said so.
     fn member(&self) -> Option<Member>;
 
-    /// Somebody else came or went: this entry tells of it. It is noted, and sent when the couriers are called.
+    /// Somebody else came or went: this entry tells of it. It is noted, and sent when the couriers come by ([`super::Room::note`]).
     fn presence(self: Arc<Self>, entry: &Arc<[u8]>);
 }
 

@@ -13,9 +13,10 @@ use std::time::Instant;
 
 use futures_util::stream::Stream as _;
 use grpcio::RequestStream;
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use crate::limits::{INFLOW_BYTES_MAX, INFLOW_MESSAGES_MAX, QUEUE_KEPT};
+use crate::limits::{INFLOW_BYTES_MAX, INFLOW_MESSAGES_MAX, QUEUE_KEPT, STACK_TIME};
+use crate::threads;
 use crate::wire::Request;
 
 /// The messages that wait for the receive thread. Bound: [`INFLOW_MESSAGES_MAX`] and [`INFLOW_BYTES_MAX`], and one
@@ -89,12 +90,14 @@ enum Room {
 }
 
 impl Inflow {
-    /// Waits for messages, and swaps them for the list's, which MUST be empty.
+    /// Waits for messages, and swaps them for the list's, which MUST be empty. In a lull, gives back what the thread's stack
+    /// takes.
     pub fn take(&self, messages: &mut VecDeque<Request>, deadline: Option<Instant>) -> Taken {
         if messages.capacity() > QUEUE_KEPT {
             *messages = VecDeque::new();
         }
         let mut state = self.state.lock();
+        let mut rested = false;
         loop {
             if state.stopped {
                 return Taken::Stopped;
@@ -113,7 +116,13 @@ impl Inflow {
                 return Taken::Ended(end);
             }
             match deadline {
-                None => self.changed.wait(&mut state),
+                None if rested => self.changed.wait(&mut state),
+                None => {
+                    rested = self.changed.wait_for(&mut state, STACK_TIME).timed_out();
+                    if rested {
+                        MutexGuard::unlocked(&mut state, threads::release_stack);
+                    }
+                }
                 Some(deadline) if self.changed.wait_until(&mut state, deadline).timed_out() => return Taken::Late,
                 Some(_) => {}
             }

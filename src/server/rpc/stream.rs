@@ -131,7 +131,10 @@ impl<Q: protobuf::Message, T> Source<T> for StreamSource<Q, T> {
     fn stopper(&self) -> Stopper {
         let inflow = Arc::clone(&self.inflow);
         Arc::new(move |when| match when {
-            Stop::AfterWhatCame => inflow.end(End::Over),
+            Stop::AfterWhatCame => {
+                inflow.end(End::Over);
+                inflow.release();
+            }
             Stop::AtOnce => inflow.stop(),
         })
     }

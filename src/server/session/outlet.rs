@@ -55,6 +55,8 @@ pub enum Pumped {
     Writing,
     /// The send thread has to go on: the log must be read, the stream must end, or there is much to write.
     NeedsSendThread,
+    /// The call is over.
+    Over,
 }
 
 pub struct Outlet {
@@ -81,8 +83,10 @@ impl Outlet {
     pub fn pump(&mut self, session: &Arc<Session>, frames_max: usize) -> Pumped {
         for _ in 0..frames_max {
             let look = self.reader.look();
-            if session.closing.due(self.reader.own_passed(), look == Look::AtHead).is_some() {
-                return Pumped::NeedsSendThread;
+            match session.closing.due(self.reader.own_passed(), look == Look::AtHead) {
+                None => {}
+                Some(CloseReason::ClientLeft) => return Pumped::Over,
+                Some(_) => return Pumped::NeedsSendThread,
             }
             if look == Look::AtHead {
                 return self.rest_at_head(session);
@@ -147,5 +151,5 @@ fn poll_ready(sink: &mut dyn FrameSink, waker: &mut Option<Waker>, session: &Arc
 
 fn gone(session: &Session) -> Pumped {
     session.closing.set(CloseReason::ClientLeft);
-    Pumped::NeedsSendThread
+    Pumped::Over
 }

@@ -2,38 +2,36 @@
 
 use std::sync::Arc;
 
-use super::outlet::{Gone, Outlet, Pumped};
+use super::outlet::Pumped;
 use super::{CloseReason, Session};
 
 /// Drives the session whenever it gets the baton, until the session ends; then ends the stream.
 ///
-/// Begins with the baton in hand. It returns because the client left, broke a rule or is done, or because of a drain.
+/// It returns because the client left, broke a rule or is done, or because of a drain.
 pub fn run(session: &Arc<Session>) {
-    let watched = with_outlet(session, |outlet| outlet.watch(session));
-    if watched == Err(Gone) {
-        session.closing.set(CloseReason::ClientLeft);
-    }
     loop {
+        session.turn.take();
         if let Some(reason) = turn(session) {
             finish(session, &reason);
             return;
         }
-        session.turn.take();
     }
 }
 
 /// Writes until there is nothing to do without the baton (`None`), or until the stream is to end.
 fn turn(session: &Arc<Session>) -> Option<CloseReason> {
     loop {
-        let ready = with_outlet(session, |outlet| match outlet.due(session) {
+        let ready = session.with_outlet(|outlet| match outlet.due(session) {
             Some(reason) => Err(reason.clone()),
             None => outlet.catch_up(session),
         });
         if let Err(reason) = ready {
             return Some(reason);
         }
-        if session.pump(usize::MAX) != Pumped::NeedsSendThread {
-            return None;
+        match session.pump(usize::MAX) {
+            Pumped::AtHead | Pumped::Writing => return None,
+            Pumped::NeedsSendThread => {}
+            Pumped::Over => return Some(CloseReason::ClientLeft),
         }
     }
 }
@@ -51,9 +49,4 @@ fn finish(session: &Arc<Session>, reason: &CloseReason) {
     if let Some(outlet) = outlet {
         outlet.finish(reason);
     }
-}
-
-fn with_outlet<T>(session: &Session, act: impl FnOnce(&mut Outlet) -> T) -> T {
-    let mut outlet = session.outlet.try_lock().expect("only the baton's holder locks the outlet");
-    act(outlet.as_mut().expect("the send thread alone takes the outlet, at its end"))
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior};
@@ -36,6 +37,8 @@ pub struct SqliteAppender {
     heads: HashMap<RoomName, Head>,
     room_count: usize,
     schedule: Schedule,
+    /// How often it has trimmed.
+    trims: Arc<AtomicU64>,
     /// How much was written since the keeper was last called, in bytes.
     written: usize,
     _folder: Arc<Folder>,
@@ -58,6 +61,7 @@ impl SqliteAppender {
             heads: HashMap::new(),
             room_count: 0,
             schedule: Schedule::new(retention),
+            trims: Arc::default(),
             written: 0,
             keeper,
             turn,
@@ -66,6 +70,11 @@ impl SqliteAppender {
         };
         appender.load(restored).map_err(|error| OpenError::of(appender.database.clone(), &error))?;
         Ok(appender)
+    }
+
+    /// Counts how often it has trimmed.
+    pub(super) fn trims(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.trims)
     }
 
     /// Reads what must be known of a database before anything is appended to it.
@@ -264,6 +273,7 @@ impl Appender for SqliteAppender {
                 before.into_iter().rev().for_each(|(room, oldest, head)| self.schedule.set(room, oldest, head));
                 return Err(error);
             }
+            self.trims.fetch_add(1, Ordering::Release);
             self.note_written(messages as usize);
         }
         Ok(self.schedule.next_ms().map(|next_ms| UNIX_EPOCH + Duration::from_millis(next_ms)))

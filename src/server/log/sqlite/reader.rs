@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
@@ -19,6 +20,8 @@ pub struct SqliteLog {
     // lock order: 3 (a leaf, held to take a connection or give it back)
     idle: Mutex<Vec<Connection>>,
     returned: Condvar,
+    /// How often the appender has trimmed.
+    trims: Arc<AtomicU64>,
     _folder: Arc<Folder>,
 }
 
@@ -31,11 +34,12 @@ pub struct StoredRoom {
 }
 
 impl SqliteLog {
-    pub(super) fn open(folder: Arc<Folder>, database: &Path) -> Result<Self, OpenError> {
+    pub(super) fn open(folder: Arc<Folder>, database: &Path, trims: Arc<AtomicU64>) -> Result<Self, OpenError> {
         let open = || schema::open_beside(database, OpenFlags::SQLITE_OPEN_READ_ONLY);
         let idle: rusqlite::Result<Vec<_>> = (0..READ_CONNECTIONS).map(|_| open()).collect();
         let idle = idle.map_err(|error| OpenError::of(database.to_owned(), &error))?;
-        Ok(Self { database: database.to_owned(), idle: Mutex::new(idle), returned: Condvar::new(), _folder: folder })
+        let (database, idle, returned) = (database.to_owned(), Mutex::new(idle), Condvar::new());
+        Ok(Self { database, idle, returned, trims, _folder: folder })
     }
 
     /// Reads with a connection, for which it waits where all are busy.
@@ -123,6 +127,10 @@ impl Log for SqliteLog {
         self.with(|connection| {
             Ok(find_room(connection, name).map_err(|error| log_error(&error))?.map(|room| room.state))
         })
+    }
+
+    fn trims(&self) -> u64 {
+        self.trims.load(Ordering::Acquire)
     }
 
     fn rooms(&self, after: Option<&RoomName>, max: usize) -> Result<Vec<RoomState>, LogError> {

@@ -11,7 +11,7 @@ use super::start::{From, Start};
 use crate::limits::{
     HELLO_TIMEOUT, ORDER_BYTES_MAX, ORDER_POSTS_MAX, PRESENCE_MEMBERS_MAX, ROOMS_PER_STREAM_MAX, STORE_RETRY,
 };
-use crate::names::{Body, Kind, MessageId, Origin, RoomId, RoomName, UserName};
+use crate::names::{Body, Kind, MessageId, Origin, RoomId, RoomName, Seq, UserName};
 use crate::server::log::writer::{Order, Poster};
 use crate::server::log::{Appended, LogError, Post, RoomState};
 use crate::server::room::cursor::Cursor;
@@ -20,7 +20,6 @@ use crate::server::room::{Hold, Rooms};
 use crate::server::session::Session;
 use crate::server::session::close::CloseReason;
 use crate::server::session::receive::{Following, Received, Source, Talk};
-use crate::threads;
 use crate::wire::answer::{self, Change, Code, Failed, GapReason, RoomAtJoin};
 use crate::wire::event;
 
@@ -181,7 +180,8 @@ impl ChatTalk {
             self.refuse(Refusal { command: failed, code: Code::TooManyRooms, reason });
             return Ok(());
         }
-        let opened = self.open(&name, orders)?.and_then(|hold| Ok((hold.stored()?, hold)));
+        let seen = if let From::After { seq, .. } = from { seq } else { Seq::ZERO };
+        let opened = self.open(&name, orders)?.and_then(|hold| Ok((hold.stored(seen)?, hold)));
         match opened {
             Ok((stored, hold)) => self.follow(hold, &stored, from, client_name),
             Err(error) => self.refuse_for_log(failed, &error),
@@ -261,7 +261,7 @@ impl ChatTalk {
         for follower in room.followers().filter(is_other) {
             follower.presence(&entry);
         }
-        room.call_couriers();
+        room.note();
     }
 
     fn refuse(&mut self, Refusal { command, code, reason }: Refusal) {
@@ -280,8 +280,6 @@ impl ChatTalk {
     fn send_notes(&mut self) {
         if std::mem::take(&mut self.has_notes) {
             self.session.look_again();
-            // The log was read, or a frame was written from here.
-            threads::release_stack();
         }
     }
 
