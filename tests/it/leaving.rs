@@ -76,7 +76,7 @@ fn those_that_stay_lose_nothing_while_others_come_and_go() {
 #[test]
 fn nothing_of_2000_clients_stays_behind() {
     let server = ServerProcess::start(&[]);
-    let own_sockets = sockets(&server);
+    let own_sockets = server.sockets();
     // The first clients start what the server keeps for good, such as gRPC's own threads.
     round(&server, 100);
     let before = settled(&server, own_sockets);
@@ -99,8 +99,8 @@ struct Holdings {
 
 /// What the server holds, once it holds nothing of its clients any more.
 fn settled(server: &ServerProcess, own_sockets: usize) -> Holdings {
-    wait_for("no thread of a client, nor one that waits for one", || client_threads(server) == 0);
-    wait_for("no connection", || sockets(server) == own_sockets);
+    wait_for("no thread of a client, nor one that waits for one", || server.client_threads() == 0);
+    wait_for("no connection", || server.sockets() == own_sockets);
     Holdings { threads: server.threads(), files: server.files(), rss_kib: server.rss_kib() }
 }
 
@@ -111,32 +111,12 @@ fn round(server: &ServerProcess, count: usize) {
         for client in &mut clients {
             client.send(b"\x0a\x04name\x12\x04body");
         }
-        wait_for("a group has come", || threads(server, &["recv-"]) == clients.len());
+        wait_for("a group has come", || server.threads_named(&["recv-"]) == clients.len());
         for (index, client) in clients.into_iter().enumerate() {
             if index % 2 == 0 { client.leave() } else { client.vanish() }
         }
-        wait_for("the group has gone", || threads(server, &["recv-", "send-"]) == 0);
+        wait_for("the group has gone", || server.threads_named(&["recv-", "send-"]) == 0);
     }
-}
-
-/// How many threads of the server belong to a stream, which has two: by their names. A thread that waits for its first job,
-/// or for another stream, is a spare one.
-fn client_threads(server: &ServerProcess) -> usize {
-    threads(server, &["recv-", "send-", "spare"])
-}
-
-/// How many threads of the server have a name that begins so.
-fn threads(server: &ServerProcess, beginnings: &[&str]) -> usize {
-    let names = std::fs::read_dir(format!("/proc/{}/task", server.pid())).expect("the server runs").flatten();
-    let names = names.filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok());
-    names.filter(|name| beginnings.iter().any(|beginning| name.starts_with(beginning))).count()
-}
-
-/// How many sockets the server holds.
-fn sockets(server: &ServerProcess) -> usize {
-    let files = std::fs::read_dir(format!("/proc/{}/fd", server.pid())).expect("the server runs").flatten();
-    let targets = files.filter_map(|file| std::fs::read_link(file.path()).ok());
-    targets.filter(|target| target.to_string_lossy().starts_with("socket:")).count()
 }
 
 #[test]
@@ -181,7 +161,7 @@ fn a_thousand_idle_clients_cost_little_memory_and_no_time() {
     let server = ServerProcess::start(&[]);
     let before = server.rss_kib();
     let mut clients: Vec<_> = (0..CLIENTS).map(|_| Raw::join(server.target())).collect();
-    wait_for("all have come", || client_threads(&server) == 2 * CLIENTS);
+    wait_for("all have come", || server.client_threads() == 2 * CLIENTS);
     let a_client = (server.rss_kib() - before) / CLIENTS;
     println!("an idle client costs {a_client} KiB");
     assert!(a_client <= KIB_A_CLIENT_MAX, "an idle client costs {a_client} KiB");

@@ -3,6 +3,7 @@
 mod support;
 
 mod bad_input;
+mod hostile;
 mod chat;
 mod unary;
 mod compatible;

@@ -12,6 +12,10 @@ use std::time::{Duration, Instant};
 
 use super::DEADLINE;
 
+/// The threads that the gRPC library starts by itself. The system keeps 15 bytes of a name.
+const LIBRARY_THREADS: [&str; 5] =
+    ["default-executo", "resolver-execut", "event_engine", "timer_manager", "grpc_global_tim"];
+
 /// The thread of a server that writes to the disk.
 pub struct LogWriter(PathBuf);
 
@@ -124,6 +128,11 @@ impl ServerProcess {
         }
     }
 
+    /// What it logged since it was last asked, up to its end: it must have ended.
+    pub fn rest_of_log(&mut self) -> Vec<String> {
+        self.log.iter().collect()
+    }
+
     /// Kills it as a crash would: with no chance to do anything.
     pub fn crash(mut self) {
         self.signal(libc::SIGKILL);
@@ -143,9 +152,38 @@ impl ServerProcess {
         fs::read_dir(format!("/proc/{}/task", self.pid())).expect("the server runs").count()
     }
 
+    /// How many of its threads are its own, not the gRPC library's: those are started when there is something to do for
+    /// them, and kept.
+    pub fn own_threads(&self) -> usize {
+        self.thread_names().filter(|name| !LIBRARY_THREADS.contains(&name.trim_end())).count()
+    }
+
+    /// How many of its threads belong to a stream, which has two: by their names. A thread that waits for its first job, or
+    /// for another stream, is a spare one.
+    pub fn client_threads(&self) -> usize {
+        self.threads_named(&["recv-", "send-", "spare"])
+    }
+
+    /// How many of its threads have a name that begins so.
+    pub fn threads_named(&self, beginnings: &[&str]) -> usize {
+        self.thread_names().filter(|name| beginnings.iter().any(|beginning| name.starts_with(beginning))).count()
+    }
+
+    fn thread_names(&self) -> impl Iterator<Item = String> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.pid())).expect("the server runs").flatten();
+        tasks.filter_map(|task| fs::read_to_string(task.path().join("comm")).ok())
+    }
+
     /// How many files it holds open.
     pub fn files(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("the server runs").count()
+    }
+
+    /// How many of them are sockets.
+    pub fn sockets(&self) -> usize {
+        let files = fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("the server runs").flatten();
+        let targets = files.filter_map(|file| fs::read_link(file.path()).ok());
+        targets.filter(|target| target.to_string_lossy().starts_with("socket:")).count()
     }
 
     /// How much memory it occupies, in KiB.
@@ -172,6 +210,11 @@ impl ServerProcess {
 
 impl Drop for ServerProcess {
     fn drop(&mut self) {
+        if thread::panicking()
+            && let Ok(Some(status)) = self.child.try_wait()
+        {
+            eprintln!("the server had ended before: {status}");
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
         if let Some(reader) = self.log_reader.take() {

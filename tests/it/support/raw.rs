@@ -7,14 +7,23 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::fd::AsRawFd as _;
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-const HEADERS: u8 = 1;
-const DATA: u8 = 0;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const WINDOW_UPDATE: u8 = 8;
-const END_HEADERS: u8 = 4;
-const END_STREAM: u8 = 1;
+use hubbub::wire::TUTORIAL_CHAT_CLIENT;
+
+pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+// Kinds of frames.
+pub const DATA: u8 = 0;
+pub const HEADERS: u8 = 1;
+pub const RST_STREAM: u8 = 3;
+pub const SETTINGS: u8 = 4;
+pub const PING: u8 = 6;
+pub const GOAWAY: u8 = 7;
+pub const WINDOW_UPDATE: u8 = 8;
+
+// Flags of frames.
+pub const END_STREAM: u8 = 1;
+pub const END_HEADERS: u8 = 4;
+
 /// A connection with one open stream.
 pub struct Raw {
     connection: TcpStream,
@@ -31,22 +40,7 @@ impl Raw {
         let mut connection = TcpStream::connect(target).expect("the server listens");
         let mut hello = PREFACE.to_vec();
         hello.extend(frame(SETTINGS, 0, 0, &[]));
-        let mut block = Vec::new();
-        let fixed = [
-            (":method", "POST"),
-            (":scheme", "http"),
-            (":path", "/chatserver.Services/ChatService"),
-            (":authority", "localhost"),
-            ("te", "trailers"),
-            ("content-type", "application/grpc"),
-        ];
-        for (name, value) in fixed.into_iter().chain(header) {
-            // A literal header field that is never indexed: name and value as they are.
-            block.extend([0x10, name.len() as u8]);
-            block.extend(name.bytes());
-            block.push(value.len() as u8);
-            block.extend(value.bytes());
-        }
+        let block = headers(TUTORIAL_CHAT_CLIENT.name, header);
         hello.extend(frame(HEADERS, END_HEADERS, 1, &block));
         connection.write_all(&hello).expect("the server reads");
         let mut raw = Self { connection };
@@ -57,10 +51,7 @@ impl Raw {
 
     /// Sends bytes as one gRPC message, whatever they are.
     pub fn send(&mut self, message: &[u8]) {
-        let mut data = vec![0];
-        data.extend((message.len() as u32).to_be_bytes());
-        data.extend(message);
-        self.connection.write_all(&frame(DATA, 0, 1, &data)).expect("the server reads");
+        self.connection.write_all(&frame(DATA, 0, 1, &prefixed(0, message))).expect("the server reads");
     }
 
     /// Ends the sending side.
@@ -125,14 +116,7 @@ impl Raw {
 
     /// Resets the connection, as the system does for a client that was killed.
     pub fn vanish(self) {
-        let linger = libc::linger { l_onoff: 1, l_linger: 0 };
-        let size = size_of::<libc::linger>() as libc::socklen_t;
-        // SAFETY: the descriptor is open, and the option's value is a `linger` of that size.
-        let result = unsafe {
-            let value = (&raw const linger).cast();
-            libc::setsockopt(self.connection.as_raw_fd(), libc::SOL_SOCKET, libc::SO_LINGER, value, size)
-        };
-        assert_eq!(result, 0, "SO_LINGER is set");
+        reset(self.connection);
     }
 
     /// Waits until the server closes the connection.
@@ -178,24 +162,68 @@ fn split_message(data: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// The encoding of a message with this name and body, which both directions share.
 pub fn encode(name: &str, body: &str) -> Vec<u8> {
-    let mut message = Vec::new();
-    for (tag, text) in [(0x0a, name), (0x12, body)] {
-        message.push(tag);
-        let mut length = text.len();
-        while length >= 0x80 {
-            message.push(length as u8 | 0x80);
-            length >>= 7;
-        }
-        message.push(length as u8);
-        message.extend(text.bytes());
-    }
-    message
+    [field(1, name.as_bytes()), field(2, body.as_bytes())].concat()
 }
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+/// The encoding of a protobuf field that has a length: the number is at most 15.
+pub fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+    const LENGTH_DELIMITED: u8 = 2;
+    let mut field = vec![number << 3 | LENGTH_DELIMITED];
+    let mut length = bytes.len();
+    while length >= 0x80 {
+        field.push(length as u8 | 0x80);
+        length >>= 7;
+    }
+    field.push(length as u8);
+    field.extend(bytes);
+    field
+}
+
+/// A gRPC message: the flag says whether it is compressed, if it is 0 or 1.
+pub fn prefixed(flag: u8, message: &[u8]) -> Vec<u8> {
+    let mut prefixed = vec![flag];
+    prefixed.extend((message.len() as u32).to_be_bytes());
+    prefixed.extend(message);
+    prefixed
+}
+
+/// The header block that begins a call.
+pub fn headers<'a>(path: &'a str, more: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<u8> {
+    let fixed = [
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":path", path),
+        (":authority", "localhost"),
+        ("te", "trailers"),
+        ("content-type", "application/grpc"),
+    ];
+    let mut block = Vec::new();
+    for (name, value) in fixed.into_iter().chain(more) {
+        // A literal header field that is never indexed: name and value as they are.
+        block.extend([0x10, name.len() as u8]);
+        block.extend(name.bytes());
+        block.push(value.len() as u8);
+        block.extend(value.bytes());
+    }
+    block
+}
+
+pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let mut frame = (payload.len() as u32).to_be_bytes()[1..].to_vec();
     frame.extend([kind, flags]);
     frame.extend(stream.to_be_bytes());
     frame.extend(payload);
     frame
+}
+
+/// Closes a connection so that its other end is told of a reset.
+pub fn reset(connection: TcpStream) {
+    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+    let size = size_of::<libc::linger>() as libc::socklen_t;
+    // SAFETY: the descriptor is open, and the option's value is a `linger` of that size.
+    let result = unsafe {
+        let value = (&raw const linger).cast();
+        libc::setsockopt(connection.as_raw_fd(), libc::SOL_SOCKET, libc::SO_LINGER, value, size)
+    };
+    assert_eq!(result, 0, "SO_LINGER is set");
 }
