@@ -26,6 +26,13 @@ fn compile_channel_stack() {
     let file = "src/server/rpc/channel_stack.cc";
     println!("cargo:rerun-if-changed={file}");
     println!("cargo:rerun-if-changed=Cargo.lock");
+    println!("cargo:rerun-if-env-changed=GRPCIO_SYS_USE_PKG_CONFIG");
+    // As grpcio-sys reads it.
+    if env::var("GRPCIO_SYS_USE_PKG_CONFIG").is_ok_and(|value| value == "1") {
+        panic!(
+            "the system's gRPC can't be used: {file} needs the version that Cargo.lock names. Unset GRPCIO_SYS_USE_PKG_CONFIG"
+        );
+    }
     let grpc = grpc_source();
     let mut build = cc::Build::new();
     build.cpp(true).file(file).warnings(true);
@@ -36,6 +43,10 @@ fn compile_channel_stack() {
     // The C core's own build leaves this out only where nothing is optimized, and its structures depend on it.
     if env::var("OPT_LEVEL").is_ok_and(|level| level != "0") {
         build.define("NDEBUG", None);
+    }
+    // The C core's own build asks for it there, and its strings depend on it.
+    if env::var("CARGO_CFG_TARGET_VENDOR").is_ok_and(|vendor| vendor == "apple") {
+        build.std("c++14");
     }
     build.compile("hubbub_channel_stack");
 }

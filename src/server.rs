@@ -204,10 +204,16 @@ impl Server {
         let mut shutdown = self.grpc.get_mut().shutdown();
         self.hub.stop_accepting();
         // The writer ends after what waited for it is committed. From then on the heads of the rooms stand still, and
-        // each session ends when it has reached them.
+        // each session ends when it has reached them, of which it must have been told.
         // Every wait of a receive thread ends with the stop, so the writer ends; a bug must not keep the process from it.
         if !threads::join_until(log_writer, deadline) {
             ::log::error!("the log writer did not end in time");
+        }
+        // The couriers end once all of it is told, and the pace thread with them.
+        if let Some(fanout_pace) = self.fanout_pace.take()
+            && !threads::join_until(fanout_pace, deadline)
+        {
+            ::log::error!("the pace thread did not end in time");
         }
         self.hub.clients.close(&CloseReason::Draining { until: deadline });
         self.hub.clients.wait_until_empty(deadline);
@@ -217,12 +223,6 @@ impl Server {
         self.hub.clients.wait_until_empty(deadline);
         let _ = block_on_until(&mut shutdown, deadline);
         self.hub.log_refusals();
-        // The couriers have ended with the writer's publisher, and the pace thread with them.
-        if let Some(fanout_pace) = self.fanout_pace.take()
-            && !threads::join_until(fanout_pace, deadline)
-        {
-            ::log::error!("the pace thread did not end in time");
-        }
         cancelled
     }
 }

@@ -220,10 +220,11 @@ pub struct Joiner {
     joined: Receiver<()>,
 }
 
-/// A way to have things done by threads that a [`Joiner`] owns. Its clones keep the joiner going.
+/// A way to have things done by threads that a [`Joiner`] owns.
 #[derive(Clone)]
 pub struct Spawner {
-    // Bound: two notes for each thread that is running or not joined yet, and as many that there are spare ones.
+    // Bound: two notes for each thread that is running or not joined yet, and those that there is a spare one, each of which
+    // the joiner reads at once.
     notes: Sender<Note>,
     spares: Arc<Spares>,
     /// How many threads were started, which gives each its key.
@@ -337,6 +338,7 @@ fn join_all(inbox: &Receiver<Note>, spares: &Spares) {
             },
             Ok(Note::Spare) | Err(RecvTimeoutError::Timeout) => {}
             Ok(Note::Close) => closing = true,
+            // Not while there are `spares`, which hold a sender.
             Err(RecvTimeoutError::Disconnected) => return,
         }
     }

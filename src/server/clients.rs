@@ -16,7 +16,7 @@ use crate::names::ClientId;
 #[derive(Clone)]
 pub struct Client {
     pub session: Arc<Session>,
-    /// Ends the wait of its receive thread, which then takes no more from the stream.
+    /// Ends its receive thread.
     pub stop_receiving: Stopper,
 }
 

@@ -14,7 +14,7 @@ use super::room::Rooms;
 use super::session::close::CloseReason;
 use super::session::outlet::{FrameSink, Reader};
 use super::session::receive::{Stop, Stopper, Talk};
-use super::session::{Session, send};
+use super::session::{Session, ToSend, send};
 use crate::names::ClientId;
 use crate::threads::{Prepared, Spawner};
 
@@ -98,9 +98,10 @@ impl Hub {
         let leaving = Leaving { hub: Arc::clone(self), session: Arc::clone(&session), talk: Mutex::default() };
         let leaving = Arc::new(leaving);
         // After the insertion: either a drain finds the client in the map, or the client finds that one has begun.
+        let mut talk = talk(Arc::clone(&session));
         match self.orders() {
             Some(orders) => {
-                let (mut talk, leaving) = (talk(Arc::clone(&session)), Arc::clone(&leaving));
+                let leaving = Arc::clone(&leaving);
                 receive_thread.run(move || {
                     talk.run(&orders);
                     // The log writer waits for the end of all of these; the talk itself lasts as long as the stream.
@@ -109,10 +110,12 @@ impl Hub {
                     leaving.hub.log_refusals();
                 });
             }
-            None => session.close(CloseReason::Draining { until: Instant::now() }),
+            None => {
+                leaving.talk.lock().replace(Box::new(talk));
+                session.close(CloseReason::Draining { until: Instant::now() });
+            }
         }
-        let sending = Sending { leaving, stop_receiving };
-        session.begin(Box::new(move || send_thread.run(move || send::run(&sending.leaving.session))));
+        session.begin(Box::new(SendSide { thread: send_thread, sending: Sending { leaving, stop_receiving } }));
     }
 
     /// Stops accepting: neither clients nor posts. What was accepted goes on to the log writer, which ends after it.
@@ -127,6 +130,27 @@ impl Hub {
         match self.refused.swap(0, Ordering::Relaxed) {
             0 => {}
             count => log::warn!("{count} streams were refused: the server is full, draining, or out of threads"),
+        }
+    }
+}
+
+/// A send thread that has not begun, and what it will hold.
+struct SendSide {
+    thread: Prepared,
+    sending: Sending,
+}
+
+impl ToSend for SendSide {
+    fn begin(self: Box<Self>) {
+        let Self { thread, sending } = *self;
+        thread.run(move || send::run(&sending.leaving.session));
+    }
+
+    fn forgo(self: Box<Self>) {
+        let Self { thread, sending } = *self;
+        // Where the receive thread has ended already, clearing up is not for a poller: a talk may be in a thousand rooms.
+        if sending.leaving.talk.lock().is_some() {
+            thread.run(move || drop(sending));
         }
     }
 }

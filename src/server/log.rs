@@ -137,7 +137,7 @@ pub trait Log: Send + Sync {
     /// The room of that name, if there is one. May read a disk.
     fn find(&self, name: &RoomName) -> Result<Option<RoomState>, LogError>;
 
-    /// How often something was trimmed. As long as that stays the same, so does a room's oldest message. Never blocks.
+    /// How often something was trimmed. As long as that stays the same, so does a room's oldest message. Reads no disk.
     fn trims(&self) -> u64;
 
     /// Rooms in the order of their names' bytes, from the one that follows this name; at most so many. May read a disk.

@@ -13,7 +13,7 @@ pub mod tail;
 use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -22,11 +22,8 @@ use self::followers::{Follower, Followers, Membership};
 use self::tail::{Find, Tail, Tails};
 use super::log::{Log, LogError, Page, RoomState, Segment};
 use super::session::baton::Baton;
-use crate::limits::{PRESENCES_MAX, TAIL_BYTES_MAX, TAILS_BYTES_MAX};
+use crate::limits::{TAIL_BYTES_MAX, TAILS_BYTES_MAX};
 use crate::names::{RoomId, RoomName, Seq};
-
-/// How much may be noted for each follower before it goes out by itself.
-const NOTED_MAX: usize = PRESENCES_MAX / 2;
 
 pub struct Room {
     id: RoomId,
@@ -40,8 +37,8 @@ pub struct Room {
     couriers: Arc<Couriers>,
     /// For each courier, the followers whom it tells.
     shares: Box<[Share]>,
-    /// How much was noted for the followers that can wait a moment, and does.
-    noted: AtomicUsize,
+    /// Whether something was noted for the followers that can wait a moment, and does.
+    noted: AtomicBool,
 }
 
 /// The followers that one poller serves.
@@ -64,7 +61,7 @@ impl Room {
         let shares = (0..couriers.count()).map(|_| Share::new()).collect();
         let (id, name) = (state.id, state.name.clone());
         let stored = Mutex::new((state, log.trims()));
-        Self { id, name, log, tail, stored, couriers, shares, noted: AtomicUsize::new(0) }
+        Self { id, name, log, tail, stored, couriers, shares, noted: AtomicBool::new(false) }
     }
 
     pub fn id(&self) -> RoomId {
@@ -143,16 +140,14 @@ impl Room {
 
     /// Something was noted for every follower that can wait a moment: it goes out with the next message, or by itself.
     pub fn note(self: &Arc<Self>) {
-        match self.noted.fetch_add(1, Ordering::AcqRel) + 1 {
-            1 => self.couriers.tell_later(Arc::clone(self)),
-            noted if noted % NOTED_MAX == 0 => self.call_couriers(),
-            _ => {}
+        if !self.noted.swap(true, Ordering::AcqRel) {
+            self.couriers.tell_later(Arc::clone(self));
         }
     }
 
     /// Has the couriers tell the followers what was noted. What is noted from now on waits anew.
     fn tell_noted(self: &Arc<Self>) {
-        self.noted.store(0, Ordering::Release);
+        self.noted.swap(false, Ordering::AcqRel);
         self.call_couriers();
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Two threads serve it. The receive thread takes what the client sends and hands posts to the log writer ([`receive`];
 //! for each contract in its own way, [`tutorial`] and [`chat`]). The send thread ([`send`]) owns all that may block on the
-//! way out: it reads the log for a cursor that lags, and ends the stream. What need not block does not wait for it:
+//! way out: it reads the log for a cursor that lags, and ends the stream, where the client has not. What need not block does not wait for it:
 //! whoever learns that there is something to write (the fan-out, of a commit; the transport, of the end of a write) takes
 //! the session's [`baton`] and drives the [`outlet`] on the spot.
 //!
@@ -10,6 +10,7 @@
 //! | --- | --- | --- |
 //! | `look_again`, `wake`, `close` | has a reason to look | takes the baton, and with it drives |
 //! | `drive` | got the baton | pumps, and gives the baton back, or on to the send thread |
+//! | `end` | found with the baton that the call is over | lets go of the stream, or leaves that to a send thread that has begun |
 //! | `pump` | holds the baton | writes what can be written without waiting |
 //! | `turn` | is the send thread, with the baton | reads the log or ends the stream where needed, and pumps |
 
@@ -48,8 +49,14 @@ pub struct Session {
     turn: Turn,
 }
 
-/// Has the send thread begin. Dropped instead, it lets go of all that the send thread would have held.
-pub type BeginSending = Box<dyn FnOnce() + Send>;
+/// A send thread that has not begun. Either happens, once.
+pub trait ToSend: Send {
+    /// Has the thread [run](send::run). Never blocks.
+    fn begin(self: Box<Self>);
+
+    /// The stream is over, and lets go of all that the thread would have held. Never blocks.
+    fn forgo(self: Box<Self>);
+}
 
 /// The baton, on its way to the send thread. A queue's wait would look for it many times before it rests.
 #[derive(Default)]
@@ -63,18 +70,18 @@ struct Turn {
 struct TurnState {
     given: bool,
     /// There until the send thread has something to do for the first time, if it ever has.
-    begin: Option<BeginSending>,
+    to_send: Option<Box<dyn ToSend>>,
 }
 
 impl Turn {
     fn give(&self) {
-        let begin = {
+        let to_send = {
             let mut state = self.state.lock();
             state.given = true;
-            state.begin.take()
+            state.to_send.take()
         };
-        match begin {
-            Some(begin) => begin(),
+        match to_send {
+            Some(to_send) => to_send.begin(),
             None => drop(self.changed.notify_one()),
         }
     }
@@ -107,10 +114,10 @@ impl Session {
         self.id
     }
 
-    /// Writes what there is to write, and has the session woken from now on, when the call ends too. `begin_sending` has
-    /// the send thread begin when there is something to do that blocks. Never blocks itself.
-    pub fn begin(self: &Arc<Self>, begin_sending: BeginSending) {
-        self.turn.state.lock().begin = Some(begin_sending);
+    /// Writes what there is to write, and has the session woken from now on, when the call ends too. `to_send`
+    /// begins when there is something to do that blocks. Never blocks itself.
+    pub fn begin(self: &Arc<Self>, to_send: Box<dyn ToSend>) {
+        self.turn.state.lock().to_send = Some(to_send);
         let watched = self.with_outlet(|outlet| outlet.watch(self));
         if watched == Err(Gone) {
             self.closing.set(CloseReason::ClientLeft);
@@ -125,7 +132,7 @@ impl Session {
         }
     }
 
-    /// Asks the session to end. The first reason stands; the send thread carries it out.
+    /// Asks the session to end. The first reason stands.
     pub fn close(self: &Arc<Self>, reason: CloseReason) {
         self.closing.set(reason);
         if self.baton.woken() {
@@ -158,11 +165,11 @@ impl Session {
     /// The call is over, and nothing is left to do that blocks: a send thread that has not begun need not. The baton stays
     /// held for good: nobody drives the session any more.
     fn end(&self) {
-        let begin = self.turn.state.lock().begin.take();
-        match begin {
-            Some(begin) => {
+        let to_send = self.turn.state.lock().to_send.take();
+        match to_send {
+            Some(to_send) => {
                 self.abandon();
-                drop(begin);
+                to_send.forgo();
             }
             None => self.turn.give(),
         }

@@ -1,9 +1,10 @@
 //! `hubbub.v1`: rooms, history, resuming, and what is refused.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use grpcio::RpcStatusCode;
-use hubbub::limits::COMMANDS_MAX;
+use hubbub::limits::{COMMANDS_MAX, PRESENCES_MAX};
 use hubbub::server::ServerConfig;
 use hubbub::wire::v1::event::Event as Kind;
 use hubbub::wire::v1::rejected::Code;
@@ -173,6 +174,39 @@ fn who_comes_and_goes_is_told() {
     expect("eve", presence::Change::CHANGE_JOINED);
     drop(eve);
     expect("eve", presence::Change::CHANGE_LEFT);
+}
+
+/// More than may wait for a client that does not read: one that does misses none of them.
+#[test]
+fn who_goes_from_many_rooms_is_told_in_each() {
+    const ROOMS: usize = 2 * PRESENCES_MAX;
+    let server = start();
+    let (environment, target) = (environment(), target(&server));
+    let rooms: Vec<String> = (0..ROOMS).map(|number| format!("room-{number}")).collect();
+    let mut ann = Talker::hello(&environment, &target, "ann");
+    let mut bob = Talker::hello(&environment, &target, "bob");
+    for room in &rooms {
+        ann.join_room(room, None);
+    }
+    let mut told = |change| {
+        let mut rooms = HashSet::new();
+        while rooms.len() < ROOMS {
+            let event = ann.next();
+            match event.event {
+                Some(Kind::Presence(presence)) => {
+                    assert_eq!(presence.change.enum_value(), Ok(change));
+                    assert!(rooms.insert(event.room_id), "bob is told of twice");
+                }
+                other => panic!("a presence was expected: {other:?}"),
+            }
+        }
+    };
+    for room in &rooms {
+        bob.join_room(room, None);
+    }
+    told(presence::Change::CHANGE_JOINED);
+    drop(bob);
+    told(presence::Change::CHANGE_LEFT);
 }
 
 #[test]

@@ -46,7 +46,8 @@ enum Pace {
     Back(Waker),
     /// To have told, when [`PRESENCE_TIME`] has passed, what is noted for a room's followers.
     Later(Arc<Room>),
-    End,
+    /// Nothing: a courier has ended.
+    Ended,
 }
 
 /// Tells the followers that are served by one poller.
@@ -65,18 +66,18 @@ struct Inbox {
     closed: bool,
 }
 
-/// Makes a courier for each poller, and starts the pace thread, which ends when the publisher is dropped.
+/// Makes a courier for each poller, and starts the pace thread, which ends when all of them have.
 pub fn start(pollers: usize) -> io::Result<(Arc<Couriers>, JoinHandle<()>)> {
     let (pace, asked) = unbounded();
-    let thread = threads::spawn("fanout-pace", move || keep_pace(&asked))?;
+    let thread = threads::spawn("fanout-pace", move || keep_pace(&asked, pollers))?;
     let all = (0..pollers).map(|_| Courier::default()).collect();
     Ok((Arc::new(Couriers { all, pace }), thread))
 }
 
-fn keep_pace(asked: &Receiver<Pace>) {
+fn keep_pace(asked: &Receiver<Pace>, mut couriers: usize) {
     // In the order of their times, since each waits as long.
     let mut later: VecDeque<(Instant, Arc<Room>)> = VecDeque::new();
-    loop {
+    while couriers > 0 {
         let next = later.front().map(|(at, _)| *at);
         if next.is_some_and(|at| at <= Instant::now())
             && let Some((_, room)) = later.pop_front()
@@ -91,8 +92,10 @@ fn keep_pace(asked: &Receiver<Pace>) {
         match asked {
             Ok(Pace::Back(courier)) => courier.wake(),
             Ok(Pace::Later(room)) => later.push_back((Instant::now() + PRESENCE_TIME, room)),
+            Ok(Pace::Ended) => couriers -= 1,
             Err(RecvTimeoutError::Timeout) => {}
-            Ok(Pace::End) | Err(RecvTimeoutError::Disconnected) => return,
+            // The server could not be started.
+            Err(RecvTimeoutError::Disconnected) => return,
         }
     }
 }
@@ -110,12 +113,11 @@ impl Publisher {
 }
 
 impl Drop for Publisher {
-    /// Nothing more will be published: the couriers end, and the pace thread.
+    /// Nothing more will be published: the couriers end once all is told.
     fn drop(&mut self) {
         for courier in &self.couriers.all {
             courier.call(|inbox| inbox.closed = true);
         }
-        let _ = self.couriers.pace.send(Pace::End);
     }
 }
 
@@ -158,7 +160,12 @@ impl Couriers {
                     let mut inbox = courier.inbox.lock();
                     match inbox.rooms.pop_front() {
                         Some(next) => next,
-                        None if inbox.closed => return Poll::Ready(()),
+                        None if inbox.closed => {
+                            drop(inbox);
+                            // The pace thread does not end before this.
+                            let _ = self.pace.send(Pace::Ended);
+                            return Poll::Ready(());
+                        }
                         None => {
                             inbox.waker = Some(context.waker().clone());
                             return Poll::Pending;

@@ -9,8 +9,7 @@ use crate::names::{ClientId, UserName};
 /// How many followers are copied out at once, so that the lock is never held while anyone is told.
 const CHUNK: usize = 64;
 
-/// Somebody who wants to know what happens in a room. Its methods MUST NOT block and MUST NOT call back into the room's
-/// list of followers.
+/// Somebody who wants to know what happens in a room. Its methods MUST NOT block.
 pub trait Follower: Send + Sync {
     /// There is something new to read.
     fn published(self: Arc<Self>);
@@ -18,7 +17,7 @@ pub trait Follower: Send + Sync {
     /// Who it is, if it has said so.
     fn member(&self) -> Option<Member>;
 
-    /// Somebody else came or went: this entry tells of it. It is noted, and sent when the couriers come by ([`super::Room::note`]).
+    /// Somebody else came or went: this entry tells of it. It may be sent when the couriers come by ([`super::Room::note`]).
     fn presence(self: Arc<Self>, entry: &Arc<[u8]>);
 }
 

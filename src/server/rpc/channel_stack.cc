@@ -27,7 +27,7 @@ constexpr char kArgument[] = "hubbub.lean_stack";
 // Whether a filter is left out.
 bool LeftOut(absl::string_view filter) {
   return filter == "compression"            // this server neither compresses nor inflates
-         || filter == "server-auth"         // checks credentials, which come with TLS only
+         || filter == "server-auth"         // tells who the peer is, which without TLS nobody knows
          || filter == "server_call_tracer"; // nothing traces
 }
 
@@ -101,6 +101,7 @@ const grpc_channel_filter kReceiveBound = {
 
 bool MakeLean(grpc_core::ChannelStackBuilder* builder) {
   if (!builder->channel_args().GetBool(kArgument).value_or(false)) return true;
+  // Should there be no bound to replace, ours comes first.
   bool bounded = false;
   std::vector<const grpc_channel_filter*> kept;
   for (const grpc_channel_filter* filter : builder->stack()) {
@@ -109,9 +110,9 @@ bool MakeLean(grpc_core::ChannelStackBuilder* builder) {
     bounded |= name == "message_size";
     kept.push_back(name == "message_size" ? &kReceiveBound : filter);
   }
-  // Without a bound, no connection is better.
-  if (bounded) *builder->mutable_stack() = std::move(kept);
-  return bounded;
+  if (!bounded) kept.insert(kept.begin(), &kReceiveBound);
+  *builder->mutable_stack() = std::move(kept);
+  return true;
 }
 
 // The C core takes such changes only before its first use, and this is before `main`.

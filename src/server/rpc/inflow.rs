@@ -13,10 +13,9 @@ use std::time::Instant;
 
 use futures_util::stream::Stream as _;
 use grpcio::RequestStream;
-use parking_lot::{Condvar, Mutex, MutexGuard};
+use parking_lot::{Condvar, Mutex};
 
-use crate::limits::{INFLOW_BYTES_MAX, INFLOW_MESSAGES_MAX, QUEUE_KEPT, STACK_TIME};
-use crate::threads;
+use crate::limits::{INFLOW_BYTES_MAX, INFLOW_MESSAGES_MAX, QUEUE_KEPT};
 use crate::wire::Request;
 
 /// The messages that wait for the receive thread. Bound: [`INFLOW_MESSAGES_MAX`] and [`INFLOW_BYTES_MAX`], and one
@@ -90,14 +89,12 @@ enum Room {
 }
 
 impl Inflow {
-    /// Waits for messages, and swaps them for the list's, which MUST be empty. In a lull, gives back what the thread's stack
-    /// takes.
+    /// Waits for messages, and swaps them for the list's, which MUST be empty.
     pub fn take(&self, messages: &mut VecDeque<Request>, deadline: Option<Instant>) -> Taken {
         if messages.capacity() > QUEUE_KEPT {
             *messages = VecDeque::new();
         }
         let mut state = self.state.lock();
-        let mut rested = false;
         loop {
             if state.stopped {
                 return Taken::Stopped;
@@ -116,13 +113,7 @@ impl Inflow {
                 return Taken::Ended(end);
             }
             match deadline {
-                None if rested => self.changed.wait(&mut state),
-                None => {
-                    rested = self.changed.wait_for(&mut state, STACK_TIME).timed_out();
-                    if rested {
-                        MutexGuard::unlocked(&mut state, threads::release_stack);
-                    }
-                }
+                None => self.changed.wait(&mut state),
                 Some(deadline) if self.changed.wait_until(&mut state, deadline).timed_out() => return Taken::Late,
                 Some(_) => {}
             }

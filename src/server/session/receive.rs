@@ -12,7 +12,7 @@ use crate::server::room::{Hold, Room};
 
 /// The transport's end of a stream, for reading.
 pub trait Source<T>: Send {
-    /// Waits for what comes next, at most until the deadline. After anything but an item it is not called again.
+    /// Waits for what comes next, at most until the deadline. It is called again only after an item, or `Late`.
     fn receive(&mut self, deadline: Option<Instant>) -> Received<T>;
 
     /// A way to end it from another thread, for good.

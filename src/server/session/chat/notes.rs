@@ -75,14 +75,21 @@ struct State {
 impl Notes {
     pub fn push(&self, note: Note) {
         let mut state = self.state.lock();
-        match &note {
-            Note::Answer(_) | Note::Joined(_) | Note::Left(..) => state.answers += 1,
-            // Dropped with the argument, after the lock.
-            Note::Presence(..) if state.presences >= PRESENCES_MAX => return,
-            Note::Presence(..) => state.presences += 1,
-            Note::News(_) => {}
+        if let Note::Answer(_) | Note::Joined(_) | Note::Left(..) = note {
+            state.answers += 1;
         }
         state.queue.push_back(note);
+    }
+
+    /// Notes that somebody came or went, unless too many such notes wait. `true` says that half as many do, and should not
+    /// wait for anything else to go out with.
+    pub fn push_presence(&self, room: RoomId, entry: Arc<[u8]>) -> bool {
+        let mut state = self.state.lock();
+        if state.presences < PRESENCES_MAX {
+            state.presences += 1;
+            state.queue.push_back(Note::Presence(room, entry));
+        }
+        state.presences >= PRESENCES_MAX / 2
     }
 
     pub fn pop(&self) -> Option<Note> {

@@ -9,7 +9,8 @@ use crossbeam_channel::{Sender, TrySendError, bounded};
 use super::notes::{Joining, News, Note, Notes};
 use super::start::{From, Start};
 use crate::limits::{
-    HELLO_TIMEOUT, ORDER_BYTES_MAX, ORDER_POSTS_MAX, PRESENCE_MEMBERS_MAX, ROOMS_PER_STREAM_MAX, STORE_RETRY,
+    HELLO_TIMEOUT, ORDER_BYTES_MAX, ORDER_POSTS_MAX, PRESENCE_MEMBERS_MAX, ROOMS_PER_STREAM_MAX, STACK_TIME,
+    STORE_RETRY,
 };
 use crate::names::{Body, Kind, MessageId, Origin, RoomId, RoomName, Seq, UserName};
 use crate::server::log::writer::{Order, Poster};
@@ -20,6 +21,7 @@ use crate::server::room::{Hold, Rooms};
 use crate::server::session::Session;
 use crate::server::session::close::CloseReason;
 use crate::server::session::receive::{Following, Received, Source, Talk};
+use crate::threads;
 use crate::wire::answer::{self, Change, Code, Failed, GapReason, RoomAtJoin};
 use crate::wire::event;
 
@@ -73,6 +75,8 @@ pub struct ChatTalk {
     posts_bytes: usize,
     /// Whether there are notes that the session was not told of yet.
     has_notes: bool,
+    /// Whether the thread's stack has come to take more memory than it needs to wait.
+    went_deep: bool,
 }
 
 /// What the receive thread does after a command.
@@ -102,6 +106,7 @@ impl ChatTalk {
             posts: Vec::new(),
             posts_bytes: 0,
             has_notes: false,
+            went_deep: false,
         }
     }
 
@@ -258,10 +263,11 @@ impl ChatTalk {
         let entry: Arc<[u8]> = answer::presence(room.id(), self.session.id(), name, change).into();
         let is_other =
             |follower: &Arc<dyn Follower>| follower.member().is_none_or(|member| member.client != self.session.id());
-        for follower in room.followers().filter(is_other) {
-            follower.presence(&entry);
+        let others: Vec<_> = room.followers().filter(is_other).collect();
+        if !others.is_empty() {
+            others.into_iter().for_each(|follower| follower.presence(&entry));
+            room.note();
         }
-        room.note();
     }
 
     fn refuse(&mut self, Refusal { command, code, reason }: Refusal) {
@@ -279,7 +285,9 @@ impl ChatTalk {
     /// Has the notes so far sent: those of a request together, unless it has to wait for something.
     fn send_notes(&mut self) {
         if std::mem::take(&mut self.has_notes) {
+            // A frame may be written from here.
             self.session.look_again();
+            self.went_deep = true;
         }
     }
 
@@ -311,7 +319,12 @@ impl Talk for ChatTalk {
                     self.send_notes();
                     outcome
                 }
-                Received::Late => Err(CloseReason::HelloLate),
+                Received::Late if self.name.is_none() => Err(CloseReason::HelloLate),
+                Received::Late => {
+                    threads::release_stack();
+                    self.went_deep = false;
+                    Ok(())
+                }
                 Received::Broken(reason) => Err(reason),
                 Received::HalfClosed { .. } if self.name.is_none() => Err(CloseReason::HelloExpected),
                 // The session learns of the call's end from its sink. After a half-close it goes on without this thread.
@@ -320,7 +333,9 @@ impl Talk for ChatTalk {
             if let Err(reason) = outcome {
                 return self.session.close(reason);
             }
-            deadline = deadline.filter(|_| self.name.is_none());
+            if self.name.is_some() {
+                deadline = self.went_deep.then(|| Instant::now() + STACK_TIME);
+            }
             self.notes.wait_for_room();
         }
     }
@@ -365,7 +380,9 @@ impl Follower for Listener {
     }
 
     fn presence(self: Arc<Self>, entry: &Arc<[u8]>) {
-        self.notes.push(Note::Presence(self.room, Arc::clone(entry)));
+        if self.notes.push_presence(self.room, Arc::clone(entry)) {
+            self.session.look_again();
+        }
     }
 }
 
