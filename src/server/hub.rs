@@ -97,8 +97,8 @@ impl Hub {
         self.clients.insert(client);
         let leaving = Leaving { hub: Arc::clone(self), session: Arc::clone(&session), talk: Mutex::default() };
         let leaving = Arc::new(leaving);
-        // After the insertion: either a drain finds the client in the map, or the client finds that one has begun.
         let mut talk = talk(Arc::clone(&session));
+        // After the insertion: either a drain finds the client in the map, or the client finds that one has begun.
         match self.orders() {
             Some(orders) => {
                 let leaving = Arc::clone(&leaving);
@@ -143,7 +143,10 @@ struct SendSide {
 impl ToSend for SendSide {
     fn begin(self: Box<Self>) {
         let Self { thread, sending } = *self;
-        thread.run(move || send::run(&sending.leaving.session));
+        thread.run(move || {
+            send::run(&sending.leaving.session);
+            drop(sending);
+        });
     }
 
     fn forgo(self: Box<Self>) {
