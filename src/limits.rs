@@ -52,9 +52,8 @@ pub const PRESENCE_MEMBERS_MAX: usize = 50;
 /// How many answers to commands may wait for a client that does not read them, before its next commands wait too.
 pub const ANSWERS_MAX: usize = 256;
 
-/// How many comings and goings may wait for a client, beside its answers; more are left out. As many as one client can cause
-/// at once, which goes from all its rooms; each takes some 50 bytes.
-pub const PRESENCES_MAX: usize = ROOMS_PER_STREAM_MAX;
+/// How many comings and goings may wait for a client, beside its answers; more are left out.
+pub const PRESENCES_MAX: usize = 64;
 
 /// How long a coming or going waits for a message to go out with.
 pub const PRESENCE_TIME: Duration = Duration::from_millis(50);

@@ -2,9 +2,9 @@
 //!
 //! Two threads serve it. The receive thread takes what the client sends and hands posts to the log writer ([`receive`];
 //! for each contract in its own way, [`tutorial`] and [`chat`]). The send thread ([`send`]) owns all that may block on the
-//! way out: it reads the log for a cursor that lags, and ends the stream, where the client has not. What need not block does not wait for it:
-//! whoever learns that there is something to write (the fan-out, of a commit; the transport, of the end of a write) takes
-//! the session's [`baton`] and drives the [`outlet`] on the spot.
+//! way out: it reads the log for a cursor that lags, and ends the stream, where the client has not. What need not block
+//! does not wait for it: whoever learns that there is something to write (the fan-out, of a commit; the transport, of the
+//! end of a write) takes the session's [`baton`] and drives the [`outlet`] on the spot.
 //!
 //! | call | by whoever | does |
 //! | --- | --- | --- |

@@ -12,6 +12,7 @@ use protobuf::Message as _;
 
 use super::{Appended, Appender, Log, Page, Post, Retention, Segment, Sides, memory};
 use crate::names::{Body, Kind, MessageId, Origin, RoomId, RoomName, Seq, UserName};
+use crate::server::room::Rooms;
 use crate::wire::event;
 use crate::wire::v1;
 
@@ -239,8 +240,14 @@ pub fn retention_by_time(open: Open<'_>) {
     subject.appender.append(&[post_without_id(&cellar, "ann", "old")], at(1_010)).unwrap();
     subject.appender.append(&[post_without_id(&attic, "ann", "new")], at(1_050)).unwrap();
     subject.reopen();
+    // An open room need not be asked for again until something is trimmed, but then it must.
+    let rooms = Arc::new(Rooms::new(Arc::clone(&subject.log), Arc::default()));
+    let open_room = rooms.insert(subject.appender.open(&attic).unwrap());
+    let stored = |seen| open_room.stored(Seq(seen)).map(|state| (state.head.0, state.oldest.0));
     assert_eq!(subject.appender.trim(at(1_099)), Ok(Some(at(1_100))));
+    assert_eq!(stored(0), Ok((2, 1)));
     assert_eq!(subject.appender.trim(at(1_100)), Ok(Some(at(1_110))));
+    assert_eq!(stored(0), Ok((2, 2)));
     assert_eq!(seqs(&*subject.log, RoomId(1), 1), [2]);
     assert_eq!(seqs(&*subject.log, RoomId(2), 1), [1]);
     assert_eq!(subject.appender.trim(at(2_000)), Ok(None));
@@ -249,6 +256,8 @@ pub fn retention_by_time(open: Open<'_>) {
     assert_eq!((state.head, state.oldest), (Seq(2), Seq(3)));
     let next = subject.appender.append(&[post_without_id(&attic, "ann", "newer")], at(2_000)).unwrap();
     assert_eq!(next.outcomes, [Ok(Appended::New(RoomId(1), Seq(3)))]);
+    // What somebody has seen already is found, though it was not published to the room.
+    assert_eq!(stored(3), Ok((3, 3)));
 }
 
 /// A room whose every message was dropped once read as "nothing there yet", which would have had a send thread ask again

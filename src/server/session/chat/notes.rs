@@ -137,3 +137,22 @@ impl Notes {
         drop(queue);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn presences_are_bounded_and_half_of_them_call_for_a_write() {
+        let notes = Notes::default();
+        let push = || notes.push_presence(RoomId(1), Arc::from([1_u8]));
+        let calls: Vec<bool> = (0..PRESENCES_MAX + 5).map(|_| push()).collect();
+        assert_eq!(calls.iter().position(|call| *call), Some(PRESENCES_MAX / 2 - 1));
+        let noted = std::iter::from_fn(|| notes.pop()).count();
+        assert_eq!(noted, PRESENCES_MAX);
+        // What is sent makes room.
+        (0..noted).for_each(|_| notes.presence_sent());
+        assert!(!push());
+        assert!(notes.pop().is_some());
+    }
+}
