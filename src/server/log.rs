@@ -78,6 +78,24 @@ pub enum Page {
     Trimmed { oldest: Seq },
 }
 
+/// Which part of a room's history to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The messages from this one on, the oldest of them first. Those that retention took are passed over.
+    From(Seq),
+    /// The newest messages before this one.
+    Before(Seq),
+}
+
+/// A part of a room's history, and the room as it was at the moment of the read.
+#[derive(Debug)]
+pub struct History {
+    pub room: RoomState,
+    /// Segments in order, without a gap between them. The outermost may hold messages beyond the part. Empty only if the
+    /// part holds no message.
+    pub segments: Vec<Arc<Segment>>,
+}
+
 /// Why the log can't do what it should.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -133,6 +151,16 @@ pub trait Log: Send + Sync {
     /// Reads a room from a seq on: whole segments, until they make up `bytes_max`, but at least one. Small neighbours may
     /// come as one segment. May read a disk.
     fn read(&self, room: RoomId, from: Seq, bytes_max: usize) -> Result<Page, LogError>;
+
+    /// Reads the room of that name, if there is one, and a part of its history, both from one state of the log: until the
+    /// part's end, or until the segments hold `messages_max` messages or `bytes_max` bytes of it. May read a disk.
+    fn history(
+        &self,
+        name: &RoomName,
+        part: Part,
+        messages_max: u64,
+        bytes_max: usize,
+    ) -> Result<Option<History>, LogError>;
 
     /// The room of that name, if there is one. May read a disk.
     fn find(&self, name: &RoomName) -> Result<Option<RoomState>, LogError>;

@@ -10,7 +10,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use protobuf::Message as _;
 
-use super::{Appended, Appender, Log, Page, Post, Retention, Segment, Sides, memory};
+use super::{Appended, Appender, History, Log, Page, Part, Post, Retention, Segment, Sides, memory};
 use crate::names::{Body, Kind, MessageId, Origin, RoomId, RoomName, Seq, UserName};
 use crate::server::room::Rooms;
 use crate::wire::event;
@@ -67,7 +67,8 @@ macro_rules! contract_tests {
             seqs_are_dense_and_rooms_apart, an_id_is_stored_once, an_id_is_forgotten_with_its_message,
             a_read_begins_anywhere_and_is_bounded, time_never_falls, rooms_are_listed_in_order,
             retention_by_count, retention_by_time, readers_see_whole_prefixes, a_room_that_lost_everything_says_so,
-            unknown_rooms_are_not_there, a_naive_model_agrees);
+            unknown_rooms_are_not_there, a_part_of_history_is_of_one_state, history_is_read_from_both_ends,
+            a_naive_model_agrees);
     };
     ($open:expr, $($test:ident),*) => {
         $(#[test]
@@ -304,6 +305,89 @@ pub fn readers_see_whole_prefixes(open: Open<'_>) {
         done.store(true, Ordering::SeqCst);
     });
     assert_eq!(seqs(&*subject.log, id, 1).len(), 800);
+}
+
+fn history(log: &dyn Log, name: &RoomName, part: Part, messages_max: u64, bytes_max: usize) -> History {
+    let history = log.history(name, part, messages_max, bytes_max).unwrap().unwrap();
+    for pair in history.segments.windows(2) {
+        assert_eq!(pair[0].last().next(), pair[1].first());
+    }
+    history
+}
+
+/// A page of history was once put together from a room's state and from reads after it. Where retention trimmed in between,
+/// the page was empty although there was more: 252 pages of 22,668.
+pub fn a_part_of_history_is_of_one_state(open: Open<'_>) {
+    const KEPT: u64 = 5;
+    let mut subject = open(Retention { messages: Some(KEPT), ..Retention::default() });
+    let attic = room("attic");
+    let say = |appender: &mut dyn Appender| {
+        appender.append(&[post_without_id(&attic, "ann", "x"), post_without_id(&attic, "ann", "x")], at(1)).unwrap();
+    };
+    (0..KEPT).for_each(|_| say(&mut *subject.appender));
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for reader in 0..4 {
+            let (log, attic, done) = (&subject.log, &attic, &done);
+            scope.spawn(move || {
+                while !done.load(Ordering::SeqCst) {
+                    let backwards = reader % 2 == 0;
+                    let part = if backwards { Part::Before(Seq(u64::MAX)) } else { Part::From(Seq(1)) };
+                    let History { room, segments } = history(&**log, attic, part, 1_000, usize::MAX);
+                    assert_eq!(segments.first().map(|segment| segment.first()), Some(room.oldest));
+                    assert_eq!(segments.last().map(|segment| segment.last()), Some(room.head));
+                    assert!(room.head.0 - room.oldest.0 + 1 >= KEPT);
+                }
+            });
+        }
+        for _ in 0..300 {
+            say(&mut *subject.appender);
+            subject.appender.trim(at(1)).unwrap();
+        }
+        done.store(true, Ordering::SeqCst);
+    });
+}
+
+pub fn history_is_read_from_both_ends(open: Open<'_>) {
+    let mut subject = open(Retention::default());
+    let attic = room("attic");
+    assert!(subject.log.history(&attic, Part::From(Seq(1)), 1, 1).unwrap().is_none());
+    subject.appender.open(&attic).unwrap();
+    let ends = |part, messages_max, bytes_max| {
+        let segments = history(&*subject.log, &attic, part, messages_max, bytes_max).segments;
+        segments.first().zip(segments.last()).map(|(first, last)| (first.first().0, last.last().0))
+    };
+    assert_eq!(ends(Part::From(Seq(1)), 1, 1), None);
+    assert_eq!(ends(Part::Before(Seq(u64::MAX)), 1, 1), None);
+    // Five messages to a segment, each of about 10,000 bytes.
+    for _ in 0..20 {
+        let posts: Vec<_> = (0..5).map(|_| post_without_id(&attic, "ann", &"x".repeat(10_000))).collect();
+        subject.appender.append(&posts, at(1)).unwrap();
+    }
+    for (part, messages_max, bytes_max, expected) in [
+        (Part::From(Seq(1)), 1, 1, Some((1, 5))),
+        (Part::From(Seq(7)), 1, 1, Some((6, 10))),
+        (Part::From(Seq(7)), 1_000, 1, Some((6, 10))),
+        (Part::From(Seq(7)), 1_000, 60_000, Some((6, 15))),
+        (Part::From(Seq(100)), 1_000, 1_000_000, Some((96, 100))),
+        (Part::From(Seq(101)), 1_000, 1_000_000, None),
+        (Part::From(Seq(u64::MAX)), 1_000, 1_000_000, None),
+        (Part::Before(Seq(u64::MAX)), 1, 1, Some((96, 100))),
+        (Part::Before(Seq(96)), 1, 1, Some((91, 95))),
+        (Part::Before(Seq(97)), 1_000, 1, Some((96, 100))),
+        (Part::Before(Seq(96)), 1_000, 60_000, Some((86, 95))),
+        (Part::Before(Seq(7)), 1_000, 1_000_000, Some((1, 10))),
+        (Part::Before(Seq(1)), 1_000, 1_000_000, None),
+        (Part::Before(Seq(0)), 1_000, 1_000_000, None),
+    ] {
+        let found = ends(part, messages_max, bytes_max);
+        // A log may join small neighbours, and so read a segment more.
+        let covers =
+            found.zip(expected).is_some_and(|(found, expected)| found.0 <= expected.0 && found.1 >= expected.1);
+        assert!(found == expected || covers, "{part:?} of {messages_max}, {bytes_max}: {found:?}");
+        let size = found.map_or(0, |(first, last)| last + 1 - first) as usize * 10_100;
+        assert!(size <= bytes_max.saturating_add(100_000), "{part:?} of {bytes_max} bytes read {size}");
+    }
 }
 
 /// What happens to a log.

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use super::batch::{self, Head, Stored, millis};
 use super::retention::{Oldest, Schedule};
-use super::{Appender, Batch, Log, LogError, Page, Post, Retention, RoomState, Segment};
+use super::{Appender, Batch, History, Log, LogError, Page, Part, Post, Retention, RoomState, Segment};
 use crate::limits::{ROOMS_MAX, TRIM_MESSAGES_MAX};
 use crate::names::{Epoch, MessageId, RoomId, RoomName, Seq, UserName};
 use crate::wire::event;
@@ -129,6 +129,44 @@ impl Log for MemoryLog {
             page.push(Arc::clone(segment));
         }
         Ok(Page::Segments(page))
+    }
+
+    fn history(
+        &self,
+        name: &RoomName,
+        part: Part,
+        messages_max: u64,
+        bytes_max: usize,
+    ) -> Result<Option<History>, LogError> {
+        let mut kept = self.kept.lock();
+        let Some(&id) = kept.by_name.get(name) else { return Ok(None) };
+        let room = kept.room(id);
+        let (mut segments, mut messages, mut bytes) = (VecDeque::new(), 0, 0);
+        match part {
+            Part::From(from) => {
+                let start = room.segments.partition_point(|kept| kept.segment.last() < from);
+                for KeptSegment { segment, .. } in room.segments.range(start..) {
+                    if messages >= messages_max || bytes >= bytes_max {
+                        break;
+                    }
+                    messages += segment.last().0 + 1 - segment.first().max(from).0;
+                    bytes += segment.frame().len();
+                    segments.push_back(Arc::clone(segment));
+                }
+            }
+            Part::Before(before) => {
+                let end = room.segments.partition_point(|kept| kept.segment.first() < before);
+                for KeptSegment { segment, .. } in room.segments.range(..end).rev() {
+                    if messages >= messages_max || bytes >= bytes_max {
+                        break;
+                    }
+                    messages += segment.last().next().min(before).0 - segment.first().0;
+                    bytes += segment.frame().len();
+                    segments.push_front(Arc::clone(segment));
+                }
+            }
+        }
+        Ok(Some(History { room: room.state(id), segments: segments.into() }))
     }
 
     fn find(&self, name: &RoomName) -> Result<Option<RoomState>, LogError> {

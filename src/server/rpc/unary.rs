@@ -14,10 +14,10 @@ use super::chat;
 use super::pollers::Pollers;
 use super::queries::Queries;
 use crate::limits::{MESSAGES_PAGE_SIZE, PAGE_SIZE, PAGE_SIZE_MAX, READ_BYTES_MAX};
-use crate::names::{ClientId, InvalidText, MessageId, Origin, RoomId, RoomName, Seq, UserName};
+use crate::names::{ClientId, InvalidText, MessageId, Origin, RoomName, Seq, UserName};
 use crate::server::hub::Hub;
 use crate::server::log::writer::{Order, Poster};
-use crate::server::log::{Appended, Log, LogError, Page, Post, RoomState};
+use crate::server::log::{Appended, History, LogError, Part, Post, RoomState, Segment};
 use crate::wire::event;
 use crate::wire::{self, Frame, v1};
 
@@ -126,23 +126,17 @@ fn post(request: v1::PostMessageRequest) -> Result<Post, InvalidText> {
 fn list_messages(hub: &Hub, request: v1::ListMessagesRequest) -> Answer<Frame> {
     use v1::list_messages_request::Place;
     let max = page_size(request.page_size, MESSAGES_PAGE_SIZE)? as u64;
-    let room = find(hub, &request.room)?;
-    let entries = match request.place {
-        Some(Place::AfterSeq(seq)) => {
-            let from = Seq(seq.saturating_add(1)).max(room.oldest);
-            let to = Seq(from.0.saturating_add(max - 1)).min(room.head);
-            read(&*hub.log, room.id, from, to, Keep::Oldest)?
-        }
-        place => {
-            let before = match place {
-                Some(Place::BeforeSeq(seq)) => Seq(seq),
-                _ => room.head.next(),
-            };
-            let to = Seq(before.0.saturating_sub(1)).min(room.head);
-            let from = Seq((to.0 + 1).saturating_sub(max)).max(room.oldest);
-            read(&*hub.log, room.id, from, to, Keep::Newest)?
-        }
+    let name = RoomName::new(&request.room).map_err(|fault| invalid(&fault))?;
+    let (part, keep) = match request.place {
+        Some(Place::AfterSeq(seq)) => (Part::From(Seq(seq.saturating_add(1))), Keep::Oldest),
+        Some(Place::BeforeSeq(seq)) => (Part::Before(Seq(seq)), Keep::Newest),
+        _ => (Part::Before(Seq(u64::MAX)), Keep::Newest),
     };
+    // The room and the messages are of one state, so that a page is empty only where there is nothing more, whatever
+    // retention takes meanwhile.
+    let found = hub.log.history(&name, part, max, READ_BYTES_MAX).map_err(|error| log_failed(&error))?;
+    let Some(History { room, segments }) = found else { return Err(no_room(&name)) };
+    let entries = page(&segments, part, max, keep);
     let rest = v1::ListMessagesResponse {
         epoch: room.epoch.get(),
         head_seq: room.head.0,
@@ -164,36 +158,30 @@ enum Keep {
     Newest,
 }
 
-/// The entries of these messages, or as many of them as make up [`READ_BYTES_MAX`] bytes.
-fn read(log: &dyn Log, room: RoomId, mut from: Seq, to: Seq, keep: Keep) -> Answer<Vec<u8>> {
-    let mut entries: Vec<u8> = Vec::new();
-    while from <= to {
-        let segments = match log.read(room, from, READ_BYTES_MAX).map_err(|error| log_failed(&error))? {
-            Page::Segments(segments) if segments.is_empty() => break,
-            Page::Segments(segments) => segments,
-            // Trimmed a moment ago: what is left is what there is.
-            Page::Trimmed { oldest } => {
-                from = oldest;
-                entries.clear();
-                continue;
-            }
-        };
-        for segment in segments {
-            let last = segment.last().min(to);
-            if from > last {
-                break;
-            }
-            entries.extend_from_slice(&segment.frame().as_slice()[segment.offset(from)..segment.offset(last.next())]);
-            from = last.next();
+/// The entries of this part that the segments hold: at most so many, and at most [`READ_BYTES_MAX`] bytes of them.
+fn page(segments: &[Arc<Segment>], part: Part, max: u64, keep: Keep) -> Vec<u8> {
+    let (Some(first), Some(last)) = (segments.first(), segments.last()) else { return Vec::new() };
+    let (from, to) = match part {
+        Part::From(from) => {
+            let from = from.max(first.first());
+            (from, Seq(from.0.saturating_add(max - 1)).min(last.last()))
         }
-        if entries.len() > READ_BYTES_MAX {
-            cut(&mut entries, keep);
-            if keep == Keep::Oldest {
-                break;
-            }
+        Part::Before(before) => {
+            let to = Seq(before.0.saturating_sub(1)).min(last.last());
+            (Seq((to.0 + 1).saturating_sub(max)).max(first.first()), to)
+        }
+    };
+    let mut entries: Vec<u8> = Vec::new();
+    for segment in segments {
+        let (start, end) = (segment.first().max(from), segment.last().min(to));
+        if start <= end {
+            entries.extend_from_slice(&segment.frame().as_slice()[segment.offset(start)..segment.offset(end.next())]);
         }
     }
-    Ok(entries)
+    if entries.len() > READ_BYTES_MAX {
+        cut(&mut entries, keep);
+    }
+    entries
 }
 
 /// Cuts entries down to [`READ_BYTES_MAX`] bytes, but at least one entry.
@@ -272,11 +260,12 @@ fn list_members(hub: &Hub, request: v1::ListMembersRequest) -> Answer<v1::ListMe
 fn find(hub: &Hub, room: &str) -> Answer<RoomState> {
     let name = RoomName::new(room).map_err(|fault| invalid(&fault))?;
     let found = hub.log.find(&name).map_err(|error| log_failed(&error))?;
-    let missing = || {
-        let text = format!("there is no room {name}: it comes into being when somebody joins it or posts to it");
-        RpcStatus::with_message(RpcStatusCode::NOT_FOUND, text)
-    };
-    found.ok_or_else(missing)
+    found.ok_or_else(|| no_room(&name))
+}
+
+fn no_room(name: &RoomName) -> RpcStatus {
+    let text = format!("no room named \"{name}\": a room is created when somebody joins it or posts to it");
+    RpcStatus::with_message(RpcStatusCode::NOT_FOUND, text)
 }
 
 fn page_size(asked: u32, default: usize) -> Answer<usize> {

@@ -13,7 +13,7 @@ use super::{Folder, schema};
 use crate::limits::{LOG_WAIT, READ_CONNECTIONS};
 use crate::names::{Epoch, RoomId, RoomName, Seq};
 use crate::server::log::retention::Oldest;
-use crate::server::log::{Log, LogError, Page, RoomState, Segment};
+use crate::server::log::{History, Log, LogError, Page, Part, RoomState, Segment};
 
 pub struct SqliteLog {
     database: PathBuf,
@@ -118,7 +118,90 @@ impl SqliteLog {
     }
 }
 
+/// How far a part of a room's history is read.
+#[derive(Clone, Copy)]
+struct Bounds {
+    messages_max: u64,
+    bytes_max: usize,
+}
+
+impl SqliteLog {
+    /// Reads a part of a room's history, within a transaction.
+    fn read_part(
+        &self,
+        connection: &Connection,
+        room: &RoomState,
+        part: Part,
+        bounds: Bounds,
+    ) -> Result<Vec<Arc<Segment>>, LogError> {
+        let (mut from, end, bytes_max) = match part {
+            Part::From(from) => {
+                let from = from.max(room.oldest);
+                (from, Seq(from.0.saturating_add(bounds.messages_max)), bounds.bytes_max)
+            }
+            Part::Before(before) => {
+                let before = before.min(room.head.next());
+                let oldest = Seq(before.0.saturating_sub(bounds.messages_max)).max(room.oldest);
+                let start = first_before(connection, room.id, before, oldest, bounds.bytes_max);
+                let (first, bytes) = start.map_err(|error| log_error(&error))?;
+                (first, before, bytes)
+            }
+        };
+        let (mut segments, mut bytes) = (Vec::new(), 0);
+        while from < end && from <= room.head && bytes < bytes_max {
+            let page = self.read_rows(connection, room.id, from, bytes_max - bytes)?;
+            let Page::Segments(page) = page else { return Err(self.damaged(room.id, from)) };
+            let Some(last) = page.last() else { return Err(self.damaged(room.id, from)) };
+            from = last.last().next();
+            bytes += page.iter().map(|segment| segment.frame().len()).sum::<usize>();
+            segments.extend(page);
+        }
+        Ok(segments)
+    }
+}
+
+/// Where to begin to read so as to get what is before a place, and how many bytes the segments from there to the place
+/// have: at least `bytes_max`, unless they reach back to `oldest`. The place itself, and 0, where nothing is before it.
+fn first_before(
+    connection: &Connection,
+    room: RoomId,
+    before: Seq,
+    oldest: Seq,
+    bytes_max: usize,
+) -> rusqlite::Result<(Seq, usize)> {
+    let mut statement = connection.prepare_cached(schema::SEGMENTS_BEFORE)?;
+    let mut rows = statement.query((number(room.0), number(before.0)))?;
+    let (mut first, mut bytes) = (before, 0);
+    while first > oldest
+        && bytes < bytes_max
+        && let Some(row) = rows.next()?
+    {
+        first = seq(row, 0)?;
+        bytes += row.get::<_, i64>(1)? as usize;
+    }
+    Ok((first, bytes))
+}
+
 impl Log for SqliteLog {
+    fn history(
+        &self,
+        name: &RoomName,
+        part: Part,
+        messages_max: u64,
+        bytes_max: usize,
+    ) -> Result<Option<History>, LogError> {
+        self.with(|connection| {
+            let fault = |error| log_error(&error);
+            // Both reads are of one state of the log, whatever is appended or trimmed meanwhile.
+            let _state = connection.unchecked_transaction().map_err(fault)?;
+            let Some(StoredRoom { state: room, .. }) = find_room(connection, name).map_err(fault)? else {
+                return Ok(None);
+            };
+            let segments = self.read_part(connection, &room, part, Bounds { messages_max, bytes_max })?;
+            Ok(Some(History { room, segments }))
+        })
+    }
+
     fn read(&self, room: RoomId, from: Seq, bytes_max: usize) -> Result<Page, LogError> {
         self.with(|connection| self.read_rows(connection, room, from, bytes_max))
     }

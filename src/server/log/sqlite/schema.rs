@@ -76,6 +76,9 @@ pub const INSERT_SEGMENT: &str =
 /// From the segment on that holds a seq, or else from the one that follows.
 pub const SEGMENTS_FROM: &str = "SELECT first, last, entries FROM segments WHERE room = ?1 AND first >=
      coalesce((SELECT max(first) FROM segments WHERE room = ?1 AND first <= ?2), 0) ORDER BY first";
+/// The segments before a seq, the newest first, with the sizes of their entries, which are not read for that.
+pub const SEGMENTS_BEFORE: &str =
+    "SELECT first, length(entries) FROM segments WHERE room = ?1 AND first < ?2 ORDER BY first DESC";
 pub const OLDEST_SEGMENTS: &str =
     "SELECT first, last, time_ms, entries FROM segments WHERE room = ?1 ORDER BY first LIMIT 1";
 pub const DELETE_SEGMENT: &str = "DELETE FROM segments WHERE room = ?1 AND first = ?2";
