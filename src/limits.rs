@@ -135,6 +135,21 @@ pub const WAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// How many messages a step of trimming takes away at once, and one segment more: a few milliseconds. Posts wait for it.
 pub const TRIM_MESSAGES_MAX: u64 = 1024;
 
+/// How long a message's id is remembered after retention deleted the message: a client that lost its connection within that
+/// time may post the message again, and it is not stored twice.
+pub const IDS_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How many ids of deleted messages are remembered in all rooms together; beyond that, the oldest are forgotten before their
+/// time. Each takes about 80 bytes on the disk.
+pub const IDS_KEPT_MAX: u64 = 1_000_000;
+
+/// Which part of an in-memory log's bytes the ids of deleted messages may take: one so-manieth.
+pub const IDS_KEPT_SHARE: usize = 8;
+
+/// The longest that the log writer waits for the time at which something is to be deleted: the clock may be set meanwhile, or
+/// the machine may sleep.
+pub const TRIM_WAIT_MAX: Duration = Duration::from_secs(60);
+
 /// How long after an append the log is asked for something to trim, so that not every batch pays for another fsync.
 pub const TRIM_INTERVAL: Duration = Duration::from_millis(100);
 

@@ -157,6 +157,11 @@ impl MessageId {
     }
 
     /// The ids that the server makes for posts that have none: four zero bytes, seven of their origin, five of a count.
+    /// Whether a client has chosen it, and so may post its message again.
+    pub fn is_chosen(&self) -> bool {
+        self.0[..4] != [0; 4]
+    }
+
     fn made(origin: Origin, count: u64) -> Self {
         let mut bytes = [0; 16];
         bytes[4..11].copy_from_slice(&origin.0);

@@ -131,7 +131,8 @@ fn config(args: Args) -> Result<ServerConfig, InvalidPort> {
     } else {
         Storage::Folder { path: args.data, sync: args.sync, restored: args.restored }
     };
-    let retention = Retention { time: args.retain_for, messages: args.retain_events.map(NonZeroU64::get) };
+    let retention =
+        Retention { time: args.retain_for, messages: args.retain_events.map(NonZeroU64::get), ..Retention::default() };
     let default = ServerConfig::default();
     let pollers = args.pollers.map_or(default.pollers, usize::from);
     Ok(ServerConfig { listen, clients_max: args.clients_max, storage, retention, pollers, ..default })

@@ -1,8 +1,8 @@
 //! The lines that a server has not acknowledged yet. Pure logic: no connection, no thread.
 //!
 //! A line stays here until its message comes back, or the server says that it has it; only then is it stored for sure.
-//! When a connection is lost, all that is here is posted again, with the same ids and in the same order, and the server
-//! knows by the ids what it has already.
+//! When a connection is lost, the client first reads what it missed, which acknowledges what was stored. Then all that is
+//! still here is posted again, with the same ids and in the same order, and the server knows by the ids what it has already.
 //!
 //! Order: the lines of one room are stored in the order in which they were handed over. There is one exception, which no
 //! client can avoid that sends more than one line at a time: where a server asks to wait with a line that it could not
@@ -59,14 +59,17 @@ struct Queue {
     lines: VecDeque<Line>,
     /// How many of them, from the front, were sent on this connection. Invariant: at most as many as there are.
     sent: usize,
-    /// Whether the room is joined on this connection.
+    /// Whether lines may go on this connection.
     open: bool,
+    /// Whether lines were sent on an earlier connection and may be stored: the history that was missed tells.
+    unsure: bool,
     held_until: Option<Instant>,
 }
 
 impl Outbox {
     pub fn new(rooms: impl IntoIterator<Item = RoomName>, lines_max: usize, bytes_max: usize) -> Self {
-        let queue = |room| Queue { room, lines: VecDeque::new(), sent: 0, open: false, held_until: None };
+        let queue =
+            |room| Queue { room, lines: VecDeque::new(), sent: 0, open: false, unsure: false, held_until: None };
         Self { rooms: rooms.into_iter().map(queue).collect(), lines: 0, bytes: 0, lines_max, bytes_max, turn: 0 }
     }
 
@@ -91,15 +94,23 @@ impl Outbox {
         self.rooms[room].lines.push_back(line);
     }
 
-    /// The room is joined on this connection: its lines may go.
+    /// The room is joined on this connection: its lines may go, unless some may be stored already.
     pub fn open(&mut self, room: usize) {
-        self.rooms[room].open = true;
+        let queue = &mut self.rooms[room];
+        queue.open = !queue.unsure;
     }
 
-    /// The connection is lost: everything is to be sent again, once its room is joined again.
+    /// What was missed of the room has come: what was sent before and did not come with it may go again.
+    pub fn caught_up(&mut self, room: usize) {
+        let queue = &mut self.rooms[room];
+        (queue.open, queue.unsure) = (true, false);
+    }
+
+    /// The connection is lost: everything is to be sent again, once its room is joined again and has caught up.
     pub fn rewind(&mut self) {
         for queue in &mut self.rooms {
             queue.open = false;
+            queue.unsure |= queue.sent > 0 || queue.held_until.is_some();
             queue.sent = 0;
         }
     }
@@ -233,6 +244,8 @@ mod tests {
         // One that comes back before it is sent again need not be.
         assert!(outbox.acknowledge(0, &id(2)));
         outbox.open(0);
+        assert!(sent(&mut outbox, LIMITS, now).is_empty(), "they may be among what was missed");
+        outbox.caught_up(0);
         assert_eq!(sent(&mut outbox, LIMITS, now), ["4", "5"]);
         assert!(outbox.acknowledge(0, &id(4)) && outbox.acknowledge(0, &id(5)));
         assert!(outbox.is_empty() && outbox.bytes == 0);
@@ -279,6 +292,7 @@ mod tests {
         assert_eq!(outbox.reject(&id(2), None), Rejection::Known);
         outbox.rewind();
         outbox.open(0);
+        outbox.caught_up(0);
         assert_eq!(sent(&mut outbox, LIMITS, now), ["1", "3"]);
     }
 

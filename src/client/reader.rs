@@ -273,6 +273,7 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()>> Reader<F> {
                 if !std::mem::replace(&mut room.caught_up, true) {
                     self.shared.lock().catching_up -= 1;
                 }
+                self.shared.caught_up(index);
                 over((self.on_event)(Event::CaughtUp { room: &room.name, head_seq: caught_up.head_seq }))
             }
             Wire::Gap(gap) => {

@@ -233,6 +233,13 @@ impl Shared {
         self.work.notify_one();
     }
 
+    /// The room has caught up with its history on this connection.
+    pub fn caught_up(&self, room: usize) {
+        let mut state = self.state.lock();
+        state.outbox.caught_up(room);
+        self.work.notify_one();
+    }
+
     /// Wakes the send thread: a line may go at another time than it knew.
     pub fn look_again(&self) {
         self.work.notify_one();

@@ -22,6 +22,7 @@ use std::time::{Duration, SystemTime};
 use thiserror::Error;
 
 pub use self::segment::Segment;
+use crate::limits::IDS_KEPT;
 use crate::names::{Epoch, MessageId, RoomId, RoomName, Seq, UserName};
 
 /// What somebody wants said in a room.
@@ -111,12 +112,21 @@ pub enum LogError {
 }
 
 /// How much of each room's history is kept. What is older is trimmed, a whole segment at a time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
     /// Messages older than this may be trimmed. `None` keeps them however old they are.
     pub time: Option<Duration>,
     /// Messages beyond the newest so many of their room may be trimmed. `None` keeps them however many there are.
     pub messages: Option<u64>,
+    /// How long the id of a deleted message is remembered, so that a repeat of the message is recognized.
+    pub ids: Duration,
+}
+
+impl Default for Retention {
+    /// Keeps every message.
+    fn default() -> Self {
+        Self { time: None, messages: None, ids: IDS_KEPT }
+    }
 }
 
 /// Both sides of a log.
@@ -125,9 +135,10 @@ pub type Sides = (Box<dyn Appender>, Arc<dyn Log>);
 /// The side of a log that appends. It belongs to one thread.
 ///
 /// 1. `append` MUST give each new message the next seq of its room: dense, from 1; and a time that never falls within a
-///    room.
+///    room, even if all of it was trimmed.
 /// 2. `append` MUST NOT store a message whose id was chosen, and is stored already with the same room and sender: it
-///    returns that one's place. That holds within a batch too, and as long as the message is kept.
+///    returns that one's place. That holds within a batch too, as long as the message is kept, and for [`Retention::ids`]
+///    after it was trimmed (unless more than [`crate::limits::IDS_KEPT_MAX`] ids were trimmed since).
 /// 3. What `append` and `open` have returned MUST be durable, and MUST be found by every later call of [`Log`], until it is
 ///    trimmed from the old end.
 /// 4. After an error nothing of the call MUST be found, and the next call MUST be tried afresh.

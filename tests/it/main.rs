@@ -17,5 +17,6 @@ mod behind;
 mod crash;
 mod cut;
 mod power;
+mod retention;
 mod repeat;
 mod terminal;

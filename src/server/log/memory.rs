@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use super::batch::{self, Head, Stored, millis};
 use super::retention::{Oldest, Schedule};
 use super::{Appender, Batch, History, Log, LogError, Page, Part, Post, Retention, RoomState, Segment};
-use crate::limits::{ROOMS_MAX, TRIM_MESSAGES_MAX};
+use crate::limits::{IDS_KEPT_MAX, IDS_KEPT_SHARE, ROOMS_MAX, TRIM_MESSAGES_MAX};
 use crate::names::{Epoch, MessageId, RoomId, RoomName, Seq, UserName};
 use crate::wire::event;
 
@@ -20,7 +20,15 @@ const ID_BYTES: usize = 128;
 /// An empty log that keeps `bytes_max` bytes of all rooms together, and never less than the newest segment.
 pub fn open(bytes_max: usize, retention: Retention) -> (MemoryAppender, Arc<dyn Log>) {
     let log = Arc::new(MemoryLog { kept: Mutex::default() });
-    (MemoryAppender { log: Arc::clone(&log), bytes_max, schedule: Schedule::new(retention) }, log)
+    (
+        MemoryAppender {
+            log: Arc::clone(&log),
+            bytes_max,
+            schedule: Schedule::new(retention),
+            ids_kept: retention.ids,
+        },
+        log,
+    )
 }
 
 /// The side that appends.
@@ -28,6 +36,8 @@ pub struct MemoryAppender {
     log: Arc<MemoryLog>,
     bytes_max: usize,
     schedule: Schedule,
+    /// How long the ids of trimmed messages are remembered.
+    ids_kept: Duration,
 }
 
 /// The side that reads.
@@ -43,6 +53,11 @@ struct Kept {
     rooms: Vec<RoomLog>,
     /// Each kept segment, oldest first, and perhaps some that were trimmed.
     ages: VecDeque<(RoomId, Seq)>,
+    /// The ids of trimmed messages, a segment each, those that are due first in front.
+    expiring: VecDeque<ExpiringIds>,
+    /// How many ids these are.
+    expiring_ids: usize,
+    /// What the segments and all ids take.
     bytes: usize,
     /// How many segments were trimmed.
     trims: u64,
@@ -55,7 +70,7 @@ struct RoomLog {
     segments: VecDeque<KeptSegment>,
     head: Seq,
     time_ms: u64,
-    /// The chosen ids of the messages that are kept.
+    /// The chosen ids of the messages that are kept, or were trimmed not long ago.
     ids: HashMap<(MessageId, UserName), Seq>,
 }
 
@@ -63,6 +78,20 @@ struct KeptSegment {
     segment: Arc<Segment>,
     time_ms: u64,
     bytes: usize,
+}
+
+/// The chosen ids of a segment that was trimmed.
+struct ExpiringIds {
+    due_ms: u64,
+    room: RoomId,
+    ids: Vec<(MessageId, UserName)>,
+}
+
+impl MemoryAppender {
+    /// When the ids of what is trimmed now are to be forgotten.
+    fn ids_due_ms(&self, now: SystemTime) -> u64 {
+        millis(now.checked_add(self.ids_kept).unwrap_or(now))
+    }
 }
 
 impl Appender for MemoryAppender {
@@ -73,6 +102,7 @@ impl Appender for MemoryAppender {
     }
 
     fn append(&mut self, posts: &[Post], now: SystemTime) -> Result<Batch, LogError> {
+        let ids_due_ms = self.ids_due_ms(now);
         let mut kept = self.log.kept.lock();
         let plan = batch::plan(posts, now, &mut *kept)?;
         let times: Vec<_> = plan.runs.iter().map(|run| (run.time_ms, run.claims)).collect();
@@ -85,8 +115,9 @@ impl Appender for MemoryAppender {
         while kept.bytes > self.bytes_max && kept.ages.len() > 1 {
             let Some((room, first)) = kept.ages.pop_front() else { break };
             if kept.room(room).oldest() == first {
-                trimmed.extend(kept.trim(room, &mut self.schedule));
+                trimmed.extend(kept.trim(room, &mut self.schedule, ids_due_ms));
             }
+            kept.forget_ids_beyond(self.bytes_max);
         }
         // Freeing what was trimmed may take a while, so it happens after the lock is released.
         drop(kept);
@@ -95,19 +126,26 @@ impl Appender for MemoryAppender {
     }
 
     fn trim(&mut self, now: SystemTime) -> Result<Option<SystemTime>, LogError> {
+        let (now_ms, ids_due_ms) = (millis(now), self.ids_due_ms(now));
         let mut trimmed = Vec::new();
         let mut messages = 0;
         let mut kept = self.log.kept.lock();
         while messages < TRIM_MESSAGES_MAX
-            && let Some((room, _)) = self.schedule.due(millis(now))
+            && let Some((room, _)) = self.schedule.due(now_ms)
         {
-            let Some(segment) = kept.trim(room, &mut self.schedule) else { break };
+            let Some(segment) = kept.trim(room, &mut self.schedule, ids_due_ms) else { break };
             messages += segment.last().0 - segment.first().0 + 1;
             trimmed.push(segment);
         }
+        while messages < TRIM_MESSAGES_MAX && kept.expiring.front().is_some_and(|ids| ids.due_ms <= now_ms) {
+            messages += kept.forget_ids();
+        }
+        kept.forget_ids_beyond(self.bytes_max);
         kept.forget_ages();
+        let ids_next_ms = kept.expiring.front().map(|ids| ids.due_ms);
         drop(kept);
-        Ok(self.schedule.next_ms().map(|next_ms| UNIX_EPOCH + Duration::from_millis(next_ms)))
+        let next_ms = self.schedule.next_ms().into_iter().chain(ids_next_ms).min();
+        Ok(next_ms.map(|next_ms| UNIX_EPOCH + Duration::from_millis(next_ms)))
     }
 }
 
@@ -241,23 +279,52 @@ impl Kept {
         }
     }
 
-    /// Takes out a room's oldest segment, and forgets the ids of its messages.
-    fn trim(&mut self, id: RoomId, schedule: &mut Schedule) -> Option<Arc<Segment>> {
+    /// Takes out a room's oldest segment. The ids of its messages are remembered until the time that is given.
+    fn trim(&mut self, id: RoomId, schedule: &mut Schedule, ids_due_ms: u64) -> Option<Arc<Segment>> {
         let room = self.room(id);
         let KeptSegment { segment, bytes, .. } = room.segments.pop_front()?;
+        let mut ids = Vec::new();
         for entry in event::entries(segment.frame().as_slice()) {
             let content = entry.and_then(|(entry, _)| event::read_content(entry.content));
             let content = content.expect("a segment's entries are valid");
             // Invariant: a sender's name was checked when it was stored.
-            if let Ok(sender) = UserName::new(content.sender) {
-                room.ids.remove(&(content.id, sender));
+            if content.id.is_chosen()
+                && let Ok(sender) = UserName::new(content.sender)
+            {
+                ids.push((content.id, sender));
             }
         }
         let oldest = room.segments.front().map(|kept| Oldest { last: kept.segment.last(), time_ms: kept.time_ms });
         schedule.set(id, oldest, room.head);
         self.bytes -= bytes;
         self.trims += 1;
+        if !ids.is_empty() {
+            self.bytes += ids.len() * ID_BYTES;
+            self.expiring_ids += ids.len();
+            self.expiring.push_back(ExpiringIds { due_ms: ids_due_ms, room: id, ids });
+        }
         Some(segment)
+    }
+
+    /// Forgets the ids of one trimmed segment, those that are due first. Returns how many.
+    fn forget_ids(&mut self) -> u64 {
+        let Some(ExpiringIds { room, ids, .. }) = self.expiring.pop_front() else { return 0 };
+        let count = ids.len();
+        let known = &mut self.room(room).ids;
+        for id in &ids {
+            known.remove(id);
+        }
+        self.expiring_ids -= count;
+        self.bytes -= count * ID_BYTES;
+        count as u64
+    }
+
+    /// Forgets the ids of trimmed messages beyond their share of the bytes that may be kept.
+    fn forget_ids_beyond(&mut self, bytes_max: usize) {
+        let ids_max = (bytes_max / IDS_KEPT_SHARE / ID_BYTES).min(IDS_KEPT_MAX as usize);
+        while self.expiring_ids > ids_max {
+            self.forget_ids();
+        }
     }
 }
 
@@ -298,10 +365,12 @@ mod tests {
             appender.append(&[post(&rooms[n % 2], "ann", n as u64, "hello")], at(1)).unwrap();
             let kept = appender.log.kept.lock();
             let bytes: usize = kept.rooms.iter().flat_map(|room| &room.segments).map(|kept| kept.bytes).sum();
-            assert_eq!(kept.bytes, bytes);
+            let expiring: usize = kept.expiring.iter().map(|expiring| expiring.ids.len()).sum();
+            assert_eq!((kept.bytes, kept.expiring_ids), (bytes + expiring * ID_BYTES, expiring));
+            assert!(expiring * ID_BYTES <= 10_000 / IDS_KEPT_SHARE);
             assert!(bytes <= 10_000 && kept.ages.len() < 100);
             let ids: usize = kept.rooms.iter().map(|room| room.ids.len()).sum();
-            assert_eq!(ids, kept.rooms.iter().map(|room| room.segments.len()).sum::<usize>());
+            assert_eq!(ids, kept.rooms.iter().map(|room| room.segments.len()).sum::<usize>() + expiring);
         }
         // The newest segment is kept however small the bound is.
         let (mut appender, tiny) = open(0, Retention::default());

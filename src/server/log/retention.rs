@@ -39,7 +39,7 @@ impl Schedule {
 
     /// Whether nothing is ever trimmed. Then the schedule notes nothing.
     pub fn keeps_all(&self) -> bool {
-        self.retention == Retention::default()
+        self.retention.time.is_none() && self.retention.messages.is_none()
     }
 
     /// Notes that a segment was appended to a room. It is the room's oldest if nothing else is kept of it: so a room of

@@ -10,6 +10,7 @@
 
 mod appender;
 mod errors;
+mod expiring;
 mod keeper;
 mod reader;
 mod schema;

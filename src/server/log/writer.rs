@@ -15,6 +15,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use super::{Appended, Appender, LogError, Post, Segment};
 use crate::limits::{
     APPEND_QUEUE_ORDERS_MAX, BATCH_BYTES_MAX, BATCH_POSTS_MAX, BATCH_ROOMS_MAX, TRIM_INTERVAL, TRIM_RETRY,
+    TRIM_WAIT_MAX,
 };
 use crate::names::RoomName;
 use crate::server::room::{Hold, Rooms};
@@ -156,7 +157,8 @@ impl<F: FnMut(Arc<Segment>)> Writer<F> {
 fn next(orders: &Receiver<Order>, trim_at: Option<SystemTime>) -> Result<Order, RecvTimeoutError> {
     match trim_at {
         None => orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
-        Some(at) => orders.recv_timeout(at.duration_since(SystemTime::now()).unwrap_or_default()),
+        // The clock may be set while this waits, so it looks again after a while.
+        Some(at) => orders.recv_timeout(at.duration_since(SystemTime::now()).unwrap_or_default().min(TRIM_WAIT_MAX)),
     }
 }
 
@@ -219,7 +221,7 @@ mod tests {
     /// A bound in time, due in an hour, once kept the bound in number from being looked at until then.
     #[test]
     fn both_retentions_hold() {
-        let retention = Retention { time: Some(Duration::from_secs(3600)), messages: Some(10) };
+        let retention = Retention { time: Some(Duration::from_secs(3600)), messages: Some(10), ..Retention::default() };
         let Running { log, orders, published, thread } = start(retention);
         let deadline = Instant::now() + Duration::from_secs(30);
         for _ in 0..50 {

@@ -13,7 +13,7 @@ use crate::support::talker::Talker;
 pub struct Room {
     /// Who said what, the first with seq 1.
     pub said: Vec<(String, String)>,
-    /// Which message has which id of which sender.
+    /// Which message has which id of which sender, be it kept or not: no run takes a day.
     pub ids: HashMap<(String, u128), u64>,
     /// 0 until somebody was told.
     pub epoch: u64,
@@ -56,11 +56,6 @@ impl Room {
     /// Whether retention may have taken this message.
     fn may_be_trimmed(&self, seq: u64) -> bool {
         self.kept.is_some_and(|kept| seq + kept <= self.head())
-    }
-
-    /// Whether it is certain what becomes of a post: its id is new, or that of a message that is kept.
-    pub fn is_certain(&self, sender: &str, id: u128) -> bool {
-        self.ids.get(&(sender.to_owned(), id)).is_none_or(|seq| !self.may_be_trimmed(*seq))
     }
 
     /// Says something, and returns its seq; or, as an error, the seq of the message that has the id already.

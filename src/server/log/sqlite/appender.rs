@@ -10,15 +10,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior};
 
 use super::errors::{OpenError, log_error};
+use super::expiring::Expiring;
 use super::keeper::{Keeper, WriterTurn};
 use super::reader::{StoredRoom, find_room, number, seq, stored_room};
 use super::{Folder, Sync, schema};
-use crate::limits::{CHECKPOINT_BYTES, ROOMS_MAX, TRIM_MESSAGES_MAX};
+use crate::limits::{CHECKPOINT_BYTES, IDS_KEPT_MAX, ROOMS_MAX, TRIM_MESSAGES_MAX};
 use crate::names::{Epoch, RoomId, RoomName, Seq};
 use crate::server::log::batch::{self, Head, Plan, Stored, millis};
 use crate::server::log::retention::{Oldest, Schedule};
 use crate::server::log::{Appender, Batch, LogError, Post, Retention, RoomState};
-use crate::wire::event;
 
 /// The size of the database's pages, which is SQLite's default.
 const PAGE_BYTES: usize = 4096;
@@ -37,6 +37,10 @@ pub struct SqliteAppender {
     heads: HashMap<RoomName, Head>,
     room_count: usize,
     schedule: Schedule,
+    retention: Retention,
+    expiring: Expiring,
+    /// How many ids of trimmed messages are remembered at most.
+    pub(super) ids_max: u64,
     /// How often it has trimmed.
     trims: Arc<AtomicU64>,
     /// How much was written since the keeper was last called, in bytes.
@@ -61,6 +65,9 @@ impl SqliteAppender {
             heads: HashMap::new(),
             room_count: 0,
             schedule: Schedule::new(retention),
+            retention,
+            expiring: Expiring::default(),
+            ids_max: IDS_KEPT_MAX,
             trims: Arc::default(),
             written: 0,
             keeper,
@@ -85,6 +92,7 @@ impl SqliteAppender {
         self.set_up()?;
         let count: i64 = self.connection.query_row(schema::COUNT_ROOMS, (), |row| row.get(0))?;
         self.room_count = usize::try_from(count).unwrap_or(usize::MAX);
+        self.expiring = Expiring::load(&self.connection)?;
         if !self.schedule.keeps_all() {
             let mut statement = self.connection.prepare(schema::ALL_ROOMS)?;
             for room in statement.query_map((), stored_room)? {
@@ -197,22 +205,18 @@ impl SqliteAppender {
         }
     }
 
-    /// Takes away the oldest segment of a room. Returns how many messages it had, and what is the oldest now.
-    fn trim_room(&self, room: RoomId) -> rusqlite::Result<(u64, Option<Oldest>)> {
+    /// Deletes the oldest segment of a room; the ids of its messages are remembered until the time that is given. Returns how
+    /// many messages it had, and what is the oldest now.
+    fn trim_room(&mut self, room: RoomId, ids_due_ms: u64) -> rusqlite::Result<(u64, Option<Oldest>)> {
         let id = number(room.0);
         let mut oldest = self.connection.prepare_cached(schema::OLDEST_SEGMENTS)?;
-        let found =
-            oldest.query_row([id], |row| Ok((seq(row, 0)?, seq(row, 1)?, row.get::<_, Vec<u8>>(3)?))).optional()?;
-        let Some((first, last, entries)) = found else { return Ok((0, None)) };
-        let mut delete_id = self.connection.prepare_cached(schema::DELETE_ID)?;
-        // What can't be read has no ids that anybody could post again.
-        for (entry, _) in event::entries(&entries).map_while(Result::ok) {
-            if let Ok(content) = event::read_content(entry.content) {
-                delete_id.execute((id, content.id.as_bytes(), content.sender, number(entry.seq.0)))?;
-            }
-        }
+        let segment = |row: &Row<'_>| Ok((seq(row, 0)?, seq(row, 1)?, seq(row, 2)?.0, row.get::<_, Vec<u8>>(3)?));
+        let Some((first, last, time_ms, entries)) = oldest.query_row([id], segment).optional()? else {
+            return Ok((0, None));
+        };
+        self.expiring.note(&self.connection, id, first, &entries, ids_due_ms)?;
         self.connection.prepare_cached(schema::DELETE_SEGMENT)?.execute((id, number(first.0)))?;
-        self.connection.prepare_cached(schema::SET_TRIMMED)?.execute((id, number(last.0)))?;
+        self.connection.prepare_cached(schema::SET_TRIMMED)?.execute((id, number(last.0), number(time_ms)))?;
         let next =
             oldest.query_row([id], |row| Ok(Oldest { last: seq(row, 1)?, time_ms: seq(row, 2)?.0 })).optional()?;
         Ok((last.0 - first.0 + 1, next))
@@ -254,29 +258,37 @@ impl Appender for SqliteAppender {
 
     fn trim(&mut self, now: SystemTime) -> Result<Option<SystemTime>, LogError> {
         let now_ms = millis(now);
+        let ids_due_ms = millis(now.checked_add(self.retention.ids).unwrap_or(now));
         let mut messages = 0;
         // What the schedule said before, in case that nothing comes of it.
         let mut before: Vec<(RoomId, Option<Oldest>, Seq)> = Vec::new();
-        if self.schedule.due(now_ms).is_some() {
+        let expiring_before = self.expiring;
+        if self.schedule.due(now_ms).is_some() || self.expiring.is_due(now_ms, self.ids_max) {
             let outcome = self.transact(|this| {
                 while messages < TRIM_MESSAGES_MAX
                     && let Some((room, head)) = this.schedule.due(now_ms)
                 {
                     before.push((room, this.schedule.oldest(room), head));
-                    let (trimmed, oldest) = this.trim_room(room).map_err(|error| log_error(&error))?;
+                    let (trimmed, oldest) = this.trim_room(room, ids_due_ms).map_err(|error| log_error(&error))?;
                     messages += trimmed;
                     this.schedule.set(room, oldest, head);
+                }
+                while messages < TRIM_MESSAGES_MAX && this.expiring.is_due(now_ms, this.ids_max) {
+                    messages += this.expiring.forget(&this.connection).map_err(|error| log_error(&error))?;
                 }
                 Ok(())
             });
             if let Err(error) = outcome {
                 before.into_iter().rev().for_each(|(room, oldest, head)| self.schedule.set(room, oldest, head));
+                self.expiring = expiring_before;
                 return Err(error);
             }
             self.trims.fetch_add(1, Ordering::Release);
             self.note_written(messages as usize);
         }
-        Ok(self.schedule.next_ms().map(|next_ms| UNIX_EPOCH + Duration::from_millis(next_ms)))
+        let ids_next_ms = if self.expiring.ids > self.ids_max { Some(0) } else { self.expiring.due_ms };
+        let next_ms = self.schedule.next_ms().into_iter().chain(ids_next_ms).min();
+        Ok(next_ms.map(|next_ms| UNIX_EPOCH + Duration::from_millis(next_ms)))
     }
 }
 

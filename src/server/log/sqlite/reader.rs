@@ -240,7 +240,7 @@ pub fn stored_room(row: &Row<'_>) -> rusqlite::Result<StoredRoom> {
     let epoch = Epoch::new(row.get::<_, i64>(2)? as u64).ok_or_else(|| out_of_range(2))?;
     let epoch_first = seq(row, 3)?.max(Seq(1));
     let trimmed = seq(row, 4)?;
-    let (mut head, mut oldest, mut oldest_segment, mut time_ms) = (trimmed, trimmed.next(), None, 0);
+    let (mut head, mut oldest, mut oldest_segment, mut time_ms) = (trimmed, trimmed.next(), None, seq(row, 10)?.0);
     if row.get::<_, Option<i64>>(5)?.is_some() {
         head = seq(row, 5)?;
         time_ms = seq(row, 6)?.0;

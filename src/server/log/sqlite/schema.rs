@@ -44,6 +44,17 @@ const MIGRATIONS: &[&str] = &[
     "ALTER TABLE rooms ADD COLUMN epoch_first INTEGER NOT NULL DEFAULT 0;
      CREATE TABLE life (boot TEXT NOT NULL, synced INTEGER NOT NULL, ended INTEGER NOT NULL) STRICT;
      INSERT INTO life (boot, synced, ended) VALUES ('', 1, 1);",
+    // Then: the time of a room's newest trimmed message; and the ids of trimmed messages, a segment a row, with the time
+    // when they are to be forgotten. Of each id: the message's seq, the id and the sender, packed as `expiring.rs` says.
+    "ALTER TABLE rooms ADD COLUMN time_ms INTEGER NOT NULL DEFAULT 0;
+     CREATE TABLE expiring (
+         due_ms INTEGER NOT NULL,
+         room INTEGER NOT NULL,
+         first INTEGER NOT NULL,
+         count INTEGER NOT NULL,
+         ids BLOB NOT NULL,
+         PRIMARY KEY (due_ms, room, first)
+     ) STRICT, WITHOUT ROWID;",
 ];
 
 pub const BEGIN: &str = "BEGIN IMMEDIATE";
@@ -53,11 +64,13 @@ pub const ROLLBACK: &str = "ROLLBACK";
 pub const INSERT_ROOM: &str = "INSERT INTO rooms (name, epoch) VALUES (?1, ?2)";
 pub const COUNT_ROOMS: &str = "SELECT count(*) FROM rooms";
 
-/// Columns: id, name, epoch, epoch_first, trimmed; last and time of the newest segment; first, last and time of the oldest.
+/// Columns: id, name, epoch, epoch_first, trimmed; last and time of the newest segment; first, last and time of the oldest; time of the newest that was
+/// trimmed.
 macro_rules! room_states {
     ($rest:literal) => {
         concat!(
-            "SELECT rooms.id, name, epoch, epoch_first, trimmed, newest.last, newest.time_ms, oldest.first, oldest.last, oldest.time_ms
+            "SELECT rooms.id, name, epoch, epoch_first, trimmed, newest.last, newest.time_ms, oldest.first, oldest.last, oldest.time_ms,
+                 rooms.time_ms
              FROM rooms
              LEFT JOIN segments newest ON newest.room = rooms.id
                  AND newest.first = (SELECT max(first) FROM segments WHERE room = rooms.id)
@@ -83,7 +96,7 @@ pub const OLDEST_SEGMENTS: &str =
     "SELECT first, last, time_ms, entries FROM segments WHERE room = ?1 ORDER BY first LIMIT 1";
 pub const DELETE_SEGMENT: &str = "DELETE FROM segments WHERE room = ?1 AND first = ?2";
 pub const TRIMMED: &str = "SELECT trimmed FROM rooms WHERE id = ?1";
-pub const SET_TRIMMED: &str = "UPDATE rooms SET trimmed = ?2 WHERE id = ?1";
+pub const SET_TRIMMED: &str = "UPDATE rooms SET trimmed = ?2, time_ms = max(time_ms, ?3) WHERE id = ?1";
 
 pub const LIFE: &str = "SELECT boot, synced, ended FROM life";
 pub const BEGIN_LIFE: &str = "UPDATE life SET boot = ?1, synced = ?2, ended = 0";
@@ -94,6 +107,11 @@ pub const SET_EPOCH: &str = "UPDATE rooms SET epoch = ?2,
 
 pub const CLAIM_ID: &str = "INSERT INTO ids (room, id, sender, seq) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";
 pub const CLAIMED: &str = "SELECT seq FROM ids WHERE room = ?1 AND id = ?2 AND sender = ?3";
+pub const INSERT_EXPIRING: &str =
+    "INSERT OR REPLACE INTO expiring (due_ms, room, first, count, ids) VALUES (?1, ?2, ?3, ?4, ?5)";
+pub const COUNT_EXPIRING: &str = "SELECT coalesce(sum(count), 0), min(due_ms) FROM expiring";
+pub const NEXT_EXPIRING: &str = "SELECT due_ms, room, first, count, ids FROM expiring ORDER BY due_ms LIMIT 1";
+pub const DELETE_EXPIRING: &str = "DELETE FROM expiring WHERE due_ms = ?1 AND room = ?2 AND first = ?3";
 pub const DELETE_ID: &str = "DELETE FROM ids WHERE room = ?1 AND id = ?2 AND sender = ?3 AND seq = ?4";
 
 /// Copies what it can of the write-ahead log, and holds up nobody.

@@ -253,3 +253,26 @@ fn an_epoch_changes_only_where_messages_may_be_lost() {
     let (_, (third, first, head)) = live(Sync::Full, true);
     assert!(third != another && third != epoch && (first, head) == (Seq(6), Seq(7)));
 }
+
+/// However many messages a day brings, the ids of those that were trimmed are bounded.
+#[test]
+fn ids_of_trimmed_messages_are_bounded_in_number() {
+    let folder = tempfile::tempdir().unwrap();
+    let retention = Retention { messages: Some(1), ..Retention::default() };
+    let (mut appender, log) = open(folder.path(), Sync::Os, false, retention).unwrap();
+    let attic = room("attic");
+    appender.ids_max = 10;
+    for id in 1..=100 {
+        appender.append(&[post(&attic, "ann", id, "x")], at(id)).unwrap();
+        appender.trim(at(id)).unwrap();
+    }
+    let count = |table| -> i64 {
+        appender.connection.query_row(&format!("SELECT count(*) FROM {table}"), (), |row| row.get(0)).unwrap()
+    };
+    assert_eq!((count("ids"), count("expiring")), (11, 10));
+    drop((appender, log));
+    let (mut appender, _log) = open(folder.path(), Sync::Os, false, retention).unwrap();
+    let outcomes = appender.append(&[post(&attic, "ann", 90, "x"), post(&attic, "ann", 89, "x")], at(101)).unwrap();
+    let expected = [Appended::Before(RoomId(1), Seq(90)), Appended::New(RoomId(1), Seq(101))];
+    assert_eq!(outcomes.outcomes, expected.map(Ok));
+}

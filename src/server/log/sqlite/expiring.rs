@@ -1,0 +1,107 @@
+//! The ids of messages that retention deleted. They are remembered for a while, so that a client that lost its connection
+//! before it saw its message come back can post it again without storing it twice.
+//!
+//! The table `ids` stays the one place where ids are looked up. When a segment is deleted, the ids of its messages stay there,
+//! and a row of the table `expiring` notes which they are and when they are due. So trimming a segment costs one insertion,
+//! whatever the number of its messages.
+
+use rusqlite::{Connection, OptionalExtension as _};
+
+use super::reader::number;
+use super::schema;
+use crate::names::Seq;
+use crate::wire::event;
+
+/// What is remembered of deleted messages.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Expiring {
+    /// How many ids.
+    pub ids: u64,
+    /// When the first of them are due, in milliseconds since 1970.
+    pub due_ms: Option<u64>,
+}
+
+impl Expiring {
+    pub fn load(connection: &Connection) -> rusqlite::Result<Self> {
+        connection.query_row(schema::COUNT_EXPIRING, (), |row| {
+            let (ids, due_ms): (i64, Option<i64>) = (row.get(0)?, row.get(1)?);
+            Ok(Self { ids: ids as u64, due_ms: due_ms.map(|due_ms| due_ms as u64) })
+        })
+    }
+
+    /// Notes the ids of a segment that is being deleted. Within a transaction.
+    pub fn note(
+        &mut self,
+        connection: &Connection,
+        room: i64,
+        first: Seq,
+        entries: &[u8],
+        due_ms: u64,
+    ) -> rusqlite::Result<()> {
+        let (count, ids) = pack(entries);
+        if count > 0 {
+            let row = (number(due_ms), room, number(first.0), number(count), ids);
+            connection.prepare_cached(schema::INSERT_EXPIRING)?.execute(row)?;
+            self.ids += count;
+            self.due_ms = Some(self.due_ms.map_or(due_ms, |first| first.min(due_ms)));
+        }
+        Ok(())
+    }
+
+    /// Whether some are to be forgotten now.
+    pub fn is_due(&self, now_ms: u64, ids_max: u64) -> bool {
+        self.ids > ids_max || self.due_ms.is_some_and(|due_ms| due_ms <= now_ms)
+    }
+
+    /// Forgets the ids of one segment: those that are due first. Within a transaction. Returns how many.
+    pub fn forget(&mut self, connection: &Connection) -> rusqlite::Result<u64> {
+        let mut next = connection.prepare_cached(schema::NEXT_EXPIRING)?;
+        type Next = (i64, i64, i64, i64, Vec<u8>);
+        let found: Option<Next> = next
+            .query_row((), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))
+            .optional()?;
+        let Some((due_ms, room, first, count, ids)) = found else {
+            *self = Self::default();
+            return Ok(0);
+        };
+        let mut delete = connection.prepare_cached(schema::DELETE_ID)?;
+        for (id, sender, seq) in unpack(&ids) {
+            delete.execute((room, id, sender, number(seq)))?;
+        }
+        connection.prepare_cached(schema::DELETE_EXPIRING)?.execute((due_ms, room, first))?;
+        self.ids = self.ids.saturating_sub(count as u64);
+        let next_due: Option<i64> = next.query_row((), |row| row.get(0)).optional()?;
+        self.due_ms = next_due.map(|due_ms| due_ms as u64);
+        Ok(count as u64)
+    }
+}
+
+/// The chosen ids of these messages, and how many they are. Of each: the seq in eight bytes, the id, and the sender with its
+/// length in two bytes before it. What can't be read has no id that anybody could post again.
+fn pack(entries: &[u8]) -> (u64, Vec<u8>) {
+    let (mut count, mut packed) = (0, Vec::new());
+    for (entry, _) in event::entries(entries).map_while(Result::ok) {
+        let Ok(content) = event::read_content(entry.content) else { continue };
+        let Ok(length) = u16::try_from(content.sender.len()) else { continue };
+        if content.id.is_chosen() {
+            count += 1;
+            packed.extend_from_slice(&entry.seq.0.to_be_bytes());
+            packed.extend_from_slice(content.id.as_bytes());
+            packed.extend_from_slice(&length.to_be_bytes());
+            packed.extend_from_slice(content.sender.as_bytes());
+        }
+    }
+    (count, packed)
+}
+
+/// Each id with its sender and its message's seq.
+fn unpack(mut packed: &[u8]) -> impl Iterator<Item = (&[u8], &str, u64)> {
+    std::iter::from_fn(move || {
+        let (seq, rest) = packed.split_first_chunk::<8>()?;
+        let (id, rest) = rest.split_at_checked(16)?;
+        let (length, rest) = rest.split_first_chunk::<2>()?;
+        let (sender, rest) = rest.split_at_checked(u16::from_be_bytes(*length).into())?;
+        packed = rest;
+        Some((id, std::str::from_utf8(sender).ok()?, u64::from_be_bytes(*seq)))
+    })
+}

@@ -1,0 +1,121 @@
+//! Retention: what is deleted, and what its deletion must not break.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use hubbub::client::{Connector, From, Session, Settings};
+use hubbub::limits::MEMORY_LOG_BYTES_MAX;
+use hubbub::names::{Body, Kind, RoomName, UserName};
+use hubbub::server::log::Retention;
+use hubbub::server::log::sqlite::Sync;
+use hubbub::server::{ServerConfig, Storage};
+use hubbub::wire::v1::event::Event as Wire;
+use parking_lot::Mutex;
+
+use super::support::chatter::environment;
+use super::support::talker::{Talker, post_message};
+use super::support::{start_with, target, wait_for};
+
+/// A relay in front of a server, which can stop to pass on what the server says, and then cut the connection.
+struct Relay {
+    address: String,
+    is_deaf: Arc<AtomicBool>,
+    connections: Arc<Mutex<Vec<TcpStream>>>,
+}
+
+impl Relay {
+    fn start(server: String) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let address = listener.local_addr().expect("it is bound").to_string();
+        let (is_deaf, connections) = (Arc::new(AtomicBool::new(false)), Arc::<Mutex<Vec<TcpStream>>>::default());
+        let (deaf, all) = (Arc::clone(&is_deaf), Arc::clone(&connections));
+        // It ends with the test's process.
+        thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                let server = TcpStream::connect(&server).expect("the server listens");
+                let ends = [&client, &server].map(|end| end.try_clone().expect("a descriptor is free"));
+                all.lock().extend(ends);
+                let (from, to) = [&client, &server].map(|end| end.try_clone().expect("a descriptor is free")).into();
+                thread::spawn(move || pass_on(from, to, &AtomicBool::new(false)));
+                let deaf = Arc::clone(&deaf);
+                thread::spawn(move || pass_on(server, client, &deaf));
+            }
+        });
+        Self { address, is_deaf, connections }
+    }
+
+    fn cut(&self) {
+        self.connections.lock().drain(..).for_each(|end| drop(end.shutdown(Shutdown::Both)));
+        self.is_deaf.store(false, Ordering::SeqCst);
+    }
+}
+
+fn pass_on(mut from: TcpStream, mut to: TcpStream, is_deaf: &AtomicBool) {
+    let mut bytes = [0; 4096];
+    while let Ok(count @ 1..) = from.read(&mut bytes) {
+        if !is_deaf.load(Ordering::SeqCst) && to.write_all(&bytes[..count]).is_err() {
+            return;
+        }
+    }
+}
+
+/// `hubbub send` against a server that keeps 20 messages: its connection was lost after its line was stored and before the
+/// line came back. By the time it was connected again, others had posted 60 messages and retention had deleted the line, and
+/// with it its id. So the line was stored a second time, as seq 63, and a member saw it twice.
+#[test]
+fn a_line_that_retention_deleted_before_its_echo_is_not_stored_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let durable = Storage::Folder { path: folder.path().to_owned(), sync: Sync::Os, restored: false };
+    for storage in [durable, Storage::Memory { bytes_max: MEMORY_LOG_BYTES_MAX }] {
+        let retention = Retention { messages: Some(20), ..Retention::default() };
+        let server = start_with(ServerConfig { storage, retention, ..ServerConfig::default() });
+        let relay = Relay::start(target(&server));
+        let mut member = Talker::join(&environment(), &target(&server), "bob", "talk");
+        let (room, name) = (RoomName::new("talk").unwrap(), UserName::new("ann").unwrap());
+        let address = relay.address.parse().unwrap();
+        let caught_up = Arc::new(AtomicBool::new(false));
+        let noted = Arc::clone(&caught_up);
+        let settings = Settings::new(name, room.clone(), From::Head);
+        let session = Session::start(Connector::new(1), address, settings, move |event| {
+            noted.fetch_or(matches!(event, hubbub::client::Event::CaughtUp { .. }), Ordering::SeqCst);
+            ControlFlow::Continue(())
+        });
+        let session = session.expect("the session starts");
+        wait_for("ann to catch up", || caught_up.load(Ordering::SeqCst));
+
+        relay.is_deaf.store(true, Ordering::SeqCst);
+        let inlet = session.inlet();
+        inlet.post(&room, Body::new("the line").unwrap(), Kind::Text).unwrap();
+        let mut lines = 0;
+        let mut heard = 0;
+        let mut hear = |until: u64| {
+            while heard < until {
+                let event = member.next();
+                if let Some(Wire::Message(message)) = event.event {
+                    heard = event.seq;
+                    lines += u32::from(message.body == "the line");
+                }
+            }
+            lines
+        };
+        assert_eq!(hear(1), 1);
+        let others = Talker::connect(&environment(), &target(&server), "others");
+        for _ in 0..60 {
+            post_message(&others.client, "talk", "eve", 0, "meanwhile").unwrap();
+        }
+        let oldest = || {
+            let (joined, _) = Talker::hello(&environment(), &target(&server), "eve").join_room("talk", None);
+            joined.oldest_seq
+        };
+        wait_for("retention to delete the line", || oldest() > 1);
+        relay.cut();
+        inlet.finish();
+        session.wait().expect("the line is stored");
+        assert_eq!(post_message(&others.client, "talk", "eve", 0, "the end").unwrap().seq, 62);
+        assert_eq!(hear(62), 1, "a member saw the line twice");
+    }
+}
