@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use hubbub::limits::MEMORY_LOG_BYTES_MAX;
-use hubbub::names::{Body, Kind, MessageId, RoomId, RoomName, Seq, UserName};
+use hubbub::names::{Body, ClientId, Kind, MessageId, RoomId, RoomName, Seq, UserName};
 use hubbub::server::log::sqlite::{self, Sync};
 use hubbub::server::log::{Appender, Log, Post, Retention, memory};
 use hubbub::server::room::cursor::{Cursor, Look};
@@ -33,12 +33,12 @@ fn main() {
 #[divan::bench(counters = [ItemsCount::new(1usize)])]
 fn encode_content(bencher: Bencher) {
     let (sender, body) = (sender(), body());
-    bencher.bench(|| event::content(black_box(&id(1)), &sender, &body, Kind::Text));
+    bencher.bench(|| event::content(black_box(&id(1)), &sender, client(), &body, Kind::Text));
 }
 
 #[divan::bench(counters = [ItemsCount::new(1usize)])]
 fn encode_envelope(bencher: Bencher) {
-    let content = event::content(&id(1), &sender(), &body(), Kind::Text);
+    let content = event::content(&id(1), &sender(), client(), &body(), Kind::Text);
     let entry = Entry { room: RoomId(1_000), seq: Seq(1_000_000), time_ms: 1_700_000_000_000, content: &content };
     bencher.with_inputs(|| Vec::with_capacity(256)).bench_refs(|bytes| event::push(bytes, black_box(&entry)));
 }
@@ -129,7 +129,7 @@ fn room(messages: usize, segment_messages: usize) -> Hold {
 
 fn post(number: u64) -> Post {
     let id = id(number);
-    let content = event::content(&id, &sender(), &body(), Kind::Text);
+    let content = event::content(&id, &sender(), client(), &body(), Kind::Text);
     Post { room: name(), sender: sender(), id, id_chosen: true, content }
 }
 
@@ -144,6 +144,10 @@ fn name() -> RoomName {
 
 fn sender() -> UserName {
     UserName::new("load-7").expect("it is a valid name")
+}
+
+fn client() -> Option<ClientId> {
+    Some(ClientId(1 << 47))
 }
 
 fn body() -> Body {

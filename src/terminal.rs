@@ -14,6 +14,7 @@ mod wrap;
 mod screen;
 mod signals;
 mod input;
+mod namesakes;
 mod chat;
 mod tutorial;
 mod output;

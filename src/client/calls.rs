@@ -11,7 +11,7 @@ use protobuf::Message;
 use thiserror::Error;
 
 use super::backoff::Backoff;
-use super::chat::kind;
+use super::chat::{client, kind};
 use super::connection::{ConnectError, Connection, Connector};
 use super::contract::Contract;
 use super::stream::{StreamError, lost};
@@ -69,6 +69,8 @@ pub struct StoredMessage {
     pub sender: String,
     pub body: String,
     pub kind: Kind,
+    /// The client that posted it, where the server knows.
+    pub client_id: Option<u64>,
 }
 
 /// Some of a room's history.
@@ -212,6 +214,13 @@ fn stored(event: v1::Event) -> Result<StoredMessage, CallError> {
         return Err(unreadable("an event that is no message"));
     };
     let Ok(id) = message.message_id.try_into() else { return Err(unreadable("a message without an id")) };
-    let kind = kind(message.kind.enum_value_or_default());
-    Ok(StoredMessage { seq, time_ms, id: MessageId::from_bytes(id), sender: message.sender, body: message.body, kind })
+    Ok(StoredMessage {
+        seq,
+        time_ms,
+        id: MessageId::from_bytes(id),
+        kind: kind(message.kind.enum_value_or_default()),
+        client_id: client(message.client_id).map(|client| client.0),
+        sender: message.sender,
+        body: message.body,
+    })
 }

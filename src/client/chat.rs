@@ -12,7 +12,7 @@ use protobuf::{CodedInputStream, Message as _};
 use super::connection::Connection;
 use super::contract::Contract;
 use super::stream::{self, StreamError};
-use crate::names::{Body, Kind, MessageId, RoomName, UserName};
+use crate::names::{Body, ClientId, Kind, MessageId, RoomName, UserName};
 use crate::wire::event::{Content, entries, read_content};
 use crate::wire::{CHAT_CLIENT, v1};
 
@@ -152,6 +152,7 @@ fn other<B>(
         sender: &message.sender,
         body: &message.body,
         kind: kind(message.kind.enum_value_or_default()),
+        client: client(message.client_id),
     };
     Ok(each(Item::Message { room_id, seq, time_ms, content }))
 }
@@ -159,6 +160,11 @@ fn other<B>(
 /// A kind that this client does not know is shown as text.
 pub(super) fn kind(kind: v1::Kind) -> Kind {
     if kind == v1::Kind::KIND_ACTION { Kind::Action } else { Kind::Text }
+}
+
+/// 0 stands for a client that is not known.
+pub(super) fn client(id: u64) -> Option<ClientId> {
+    (id != 0).then_some(ClientId(id))
 }
 
 fn unreadable(error: protobuf::Error) -> StreamError {
@@ -251,11 +257,11 @@ mod tests {
     fn response() -> Vec<u8> {
         let mut bytes = Vec::new();
         let id = MessageId::from_bytes([7; 16]);
-        let said = content(&id, &UserName::new("ann").unwrap(), &Body::new("one").unwrap(), Kind::Text);
+        let said = content(&id, &UserName::new("ann").unwrap(), None, &Body::new("one").unwrap(), Kind::Text);
         push(&mut bytes, &Entry { room: RoomId(3), seq: Seq(1), time_ms: 9, content: &said });
         let welcome = v1::event::Event::Welcome(v1::Welcome { client_id: 5, ..Default::default() });
         bytes.extend(control(&v1::Event { time_ms: 9, event: Some(welcome), ..Default::default() }));
-        let said = content(&id, &UserName::new("bob").unwrap(), &Body::new("two").unwrap(), Kind::Action);
+        let said = content(&id, &UserName::new("bob").unwrap(), client(6), &Body::new("two").unwrap(), Kind::Action);
         let mut event = vec![0x22, said.len() as u8];
         event.extend(&said);
         event.extend([0x10, 2, 0x08, 3]);
@@ -271,13 +277,14 @@ mod tests {
         let flow = read_events::<()>(&response(), |item| {
             seen.push(match item {
                 Item::Message { room_id, seq, content, .. } => {
-                    format!("{room_id} {seq} {}: {} {:?}", content.sender, content.body, content.kind)
+                    let Content { sender, body, kind, client, .. } = content;
+                    format!("{room_id} {seq} {sender}: {body} {kind:?} {:?}", client.map(|client| client.0))
                 }
                 Item::Other(event) => format!("client {}", event.welcome().client_id),
             });
             ControlFlow::Continue(())
         });
         assert!(matches!(flow, Ok(ControlFlow::Continue(()))));
-        assert_eq!(seen, ["3 1 ann: one Text", "client 5", "3 2 bob: two Action"]);
+        assert_eq!(seen, ["3 1 ann: one Text None", "client 5", "3 2 bob: two Action Some(6)"]);
     }
 }

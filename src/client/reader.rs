@@ -239,7 +239,7 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()>> Reader<F> {
         if let Err(fault) = room.place.message(seq) {
             return broken(&room.name, fault);
         }
-        let Content { id, sender, body, kind } = content;
+        let Content { id, sender, body, kind, client } = content;
         let mut own = false;
         if sender == self.settings.name.as_str() {
             while room.announced.front().is_some_and(|&announced| announced < seq) {
@@ -247,7 +247,8 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()>> Reader<F> {
             }
             own = room.announced.front() == Some(&seq) || self.shared.lock().outbox.acknowledge(index, &id);
         }
-        let message = Message { room: &room.name, seq, time_ms, id, sender, body, kind, own };
+        let client_id = client.map(|client| client.0);
+        let message = Message { room: &room.name, seq, time_ms, id, sender, body, kind, client_id, own };
         over((self.on_event)(Event::Message(message)))
     }
 
@@ -299,7 +300,12 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()>> Reader<F> {
                     _ => return Step::Continue(()),
                 };
                 let room = &self.rooms.list[index].name;
-                over((self.on_event)(Event::Presence { room, name: &presence.name, came }))
+                over((self.on_event)(Event::Presence {
+                    room,
+                    name: &presence.name,
+                    client_id: presence.client_id,
+                    came,
+                }))
             }
             Wire::Posted(posted) => self.posted(room_id, &posted, progress),
             Wire::Rejected(rejected) => self.rejected(&rejected, progress),

@@ -78,7 +78,7 @@ pub enum Event<'a> {
     /// Messages of the room are missing here, or are not what they were.
     Gap { room: &'a RoomName, gap: Gap },
     /// Somebody else came into the room, or left it.
-    Presence { room: &'a RoomName, name: &'a str, came: bool },
+    Presence { room: &'a RoomName, name: &'a str, client_id: u64, came: bool },
     /// A line of this session is stored. Its message came before, or will come.
     Stored { room: &'a RoomName, id: MessageId, seq: u64 },
     /// A line will never be stored.
@@ -107,6 +107,9 @@ pub struct Message<'a> {
     pub sender: &'a str,
     pub body: &'a str,
     pub kind: Kind,
+    /// The client that posted it, where the server knows: two clients of one name have different numbers, and so has one
+    /// that came back on another connection.
+    pub client_id: Option<u64>,
     /// This session posted it.
     pub own: bool,
 }

@@ -20,18 +20,31 @@ pub struct Client {
     pub stop_receiving: Stopper,
 }
 
-#[derive(Default)]
 pub struct Clients {
     // lock order: 1 (held for one look, insertion or removal)
     map: Mutex<HashMap<ClientId, Client>>,
     emptied: Condvar,
-    last_id: AtomicU64,
+    /// The number before the first client's, random for each start of a server.
+    before_first: ClientId,
+    admitted: AtomicU64,
+}
+
+impl Default for Clients {
+    fn default() -> Self {
+        Self {
+            map: Mutex::default(),
+            emptied: Condvar::new(),
+            before_first: ClientId::random_start(),
+            admitted: AtomicU64::new(0),
+        }
+    }
 }
 
 impl Clients {
-    /// An id that no other client of this server's life has.
-    pub fn next_id(&self) -> ClientId {
-        ClientId(self.last_id.fetch_add(1, Ordering::Relaxed) + 1)
+    /// An id that no other client has had since the server started; and which client it is since then, from 1.
+    pub fn next_id(&self) -> (ClientId, u64) {
+        let count = self.admitted.fetch_add(1, Ordering::Relaxed) + 1;
+        (ClientId(self.before_first.0 + count), count)
     }
 
     pub fn insert(&self, client: Client) {

@@ -73,9 +73,10 @@ impl Hub {
         if self.clients.count() >= self.clients_max {
             return Err(CloseReason::Full { clients_max: self.clients_max });
         }
-        let id = self.clients.next_id();
+        let (id, number) = self.clients.next_id();
         let thread = |name| self.spawner.prepare(name).map_err(|error| CloseReason::NoThread(error.to_string()));
-        Ok(Seat { id, receive_thread: thread(format!("recv-{id}"))?, send_thread: thread(format!("send-{id}"))? })
+        let receive_thread = thread(format!("recv-{number}"))?;
+        Ok(Seat { id, receive_thread, send_thread: thread(format!("send-{number}"))? })
     }
 
     /// Where posts go; nowhere once a drain has begun.

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::format::{gap, line};
 use super::input::Outlet;
+use super::namesakes::Namesakes;
 use super::options::ChatOptions;
 use super::screen::{Screen, can_edit};
 use super::{TerminalError, converse};
@@ -27,6 +28,8 @@ pub fn chat(address: Address, name: UserName, options: &ChatOptions) -> Result<(
         editing: can_edit(),
         skipped: Arc::clone(&skipped),
         resuming: Resuming::No,
+        around: Namesakes::new(name.as_str()),
+        live: false,
     };
     let policy = if *no_reconnect { Policy::Fail } else { Policy::Reconnect };
     let settings = Settings { policy, ..Settings::new(name.clone(), room.clone(), From::Last(*last)) };
@@ -42,6 +45,10 @@ struct Shown {
     editing: bool,
     skipped: Arc<AtomicU64>,
     resuming: Resuming,
+    /// Who is there, to tell clients of one name apart.
+    around: Namesakes,
+    /// Whether what comes is being said now; history says nothing about who is there.
+    live: bool,
 }
 
 /// Where the room is after a break.
@@ -57,11 +64,14 @@ enum Resuming {
 impl Shown {
     /// Breaks when nobody reads it any more.
     fn show(&mut self, event: Event<'_>) -> ControlFlow<()> {
+        self.note(&event);
         match event {
             Event::Message(message) if message.own && self.editing => {}
             Event::Message(message) => {
                 // A closed output is how a reader says that it has seen enough.
-                if self.screen.print(&line(message.sender, message.body, message.kind)).is_err() {
+                let plain = message.own || !self.live;
+                let sender = self.around.label(message.sender, message.client_id.filter(|_| !plain));
+                if self.screen.print(&line(&sender, message.body, message.kind)).is_err() {
                     return ControlFlow::Break(());
                 }
             }
@@ -91,6 +101,28 @@ impl Shown {
             event => notice(&self.screen, &event),
         }
         ControlFlow::Continue(())
+    }
+}
+
+impl Shown {
+    /// Notes what an event says about who is there.
+    fn note(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Message(message) if self.live && !message.own => {
+                if let Some(client) = message.client_id {
+                    self.around.note(message.sender, client);
+                }
+            }
+            Event::Presence { name, client_id, came: true, .. } => self.around.note(name, *client_id),
+            Event::Presence { name, client_id, came: false, .. } => self.around.forget(name, *client_id),
+            Event::CaughtUp { .. } => self.live = true,
+            Event::Disconnected { .. } => {
+                // Nobody says from here on who leaves.
+                self.around.clear();
+                self.live = false;
+            }
+            _ => {}
+        }
     }
 }
 

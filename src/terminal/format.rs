@@ -21,6 +21,9 @@ pub struct JsonMessage<'a> {
     body: &'a str,
     /// `text` or `action`.
     kind: &'static str,
+    /// The client that posted it; left out where the server does not know.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_id: Option<u64>,
 }
 
 /// A room as one line of JSON.
@@ -48,6 +51,7 @@ impl<'a> JsonMessage<'a> {
         sender: &'a str,
         body: &'a str,
         kind: Kind,
+        client_id: Option<u64>,
     ) -> Self {
         let mut message_id = String::with_capacity(32);
         for byte in id.as_bytes() {
@@ -58,7 +62,7 @@ impl<'a> JsonMessage<'a> {
             Kind::Text => "text",
             Kind::Action => "action",
         };
-        Self { room: room.as_str(), seq, time_ms, message_id, sender, body, kind }
+        Self { room: room.as_str(), seq, time_ms, message_id, sender, body, kind, client_id }
     }
 }
 
@@ -129,7 +133,8 @@ mod tests {
     use super::*;
 
     fn message<'a>(room: &'a RoomName, sender: &'a str, body: &'a str) -> JsonMessage<'a> {
-        JsonMessage::new(room, (7, 1_700_000_000_000), &MessageId::from_bytes([0xab; 16]), sender, body, Kind::Action)
+        let id = MessageId::from_bytes([0xab; 16]);
+        JsonMessage::new(room, (7, 1_700_000_000_000), &id, sender, body, Kind::Action, Some(0x3f))
     }
 
     #[test]
@@ -137,7 +142,7 @@ mod tests {
         let room = RoomName::lobby();
         let expected = concat!(
             r#"{"room":"lobby","seq":7,"time_ms":1700000000000,"message_id":"abababababababababababababababab","#,
-            r#""sender":"ann","body":"\"hi\"\u001b[2J\u009b\u202e\n","kind":"action"}"#
+            r#""sender":"ann","body":"\"hi\"\u001b[2J\u009b\u202e\n","kind":"action","client_id":63}"#
         );
         assert_eq!(json(&message(&room, "ann", "\"hi\"\u{1b}[2J\u{9b}\u{202e}\n")), expected);
     }

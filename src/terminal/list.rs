@@ -54,6 +54,7 @@ pub fn history(address: Address, options: &HistoryOptions) -> Result<(), Termina
                         &message.sender,
                         &message.body,
                         message.kind,
+                        message.client_id,
                     )),
                     false => line(&message.sender, &message.body, message.kind),
                 };

@@ -58,9 +58,9 @@ pub fn tail(address: Address, name: UserName, options: &TailOptions) -> Result<(
 }
 
 fn shown(message: &Message<'_>, as_json: bool) -> String {
-    let Message { room, seq, time_ms, id, sender, body, kind, .. } = *message;
+    let Message { room, seq, time_ms, id, sender, body, kind, client_id, .. } = *message;
     match as_json {
-        true => json(&JsonMessage::new(room, (seq, time_ms), &id, sender, body, kind)),
+        true => json(&JsonMessage::new(room, (seq, time_ms), &id, sender, body, kind, client_id)),
         false => line(sender, body, kind),
     }
 }

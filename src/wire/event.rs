@@ -10,7 +10,7 @@ use protobuf::Message as _;
 use thiserror::Error;
 
 use super::v1;
-use crate::names::{Body, Kind, MessageId, RoomId, Seq, UserName};
+use crate::names::{Body, ClientId, Kind, MessageId, RoomId, Seq, UserName};
 
 /// `ChatResponse.events`, and the first field of `Message`: field 1, length-delimited.
 const EVENTS: u8 = 0x0a;
@@ -26,6 +26,12 @@ const SENDER: u8 = 0x12;
 const BODY: u8 = 0x1a;
 /// `Message.kind`: field 4, a varint.
 const KIND: u8 = 0x20;
+/// `Message.client_id`: field 12, a varint.
+const CLIENT_ID: u8 = 0x60;
+
+/// The most bytes that [`content`] adds to the sender's name and the body: the id, three lengths of at most three bytes
+/// each with its tag, the kind, and a client id of eight bytes with its tag.
+const CONTENT_BYTES_AROUND: usize = 18 + 2 * (1 + 3) + 2 + (1 + 8);
 
 /// The most bytes that an entry has around its content: four tags, three varints of ten bytes at most, and two lengths
 /// of three.
@@ -53,17 +59,24 @@ pub struct Content<'a> {
     pub sender: &'a str,
     pub body: &'a str,
     pub kind: Kind,
+    /// The client that posted it, where that is known: not for a call, nor for messages that were stored before client ids
+    /// were.
+    pub client: Option<ClientId>,
 }
 
 /// Encodes a message's content: a `Message`.
-pub fn content(id: &MessageId, sender: &UserName, body: &Body, kind: Kind) -> Vec<u8> {
+pub fn content(id: &MessageId, sender: &UserName, client: Option<ClientId>, body: &Body, kind: Kind) -> Vec<u8> {
     let (sender, body) = (sender.as_str().as_bytes(), body.as_str().as_bytes());
-    let mut bytes = Vec::with_capacity(18 + 5 + sender.len() + 5 + body.len() + 2);
+    let mut bytes = Vec::with_capacity(CONTENT_BYTES_AROUND + sender.len() + body.len());
     push_field(&mut bytes, MESSAGE_ID, id.as_bytes());
     push_field(&mut bytes, SENDER, sender);
     push_field(&mut bytes, BODY, body);
     if kind == Kind::Action {
         bytes.extend([KIND, v1::Kind::KIND_ACTION as u8]);
+    }
+    if let Some(ClientId(client)) = client.filter(|client| client.0 != 0) {
+        bytes.push(CLIENT_ID);
+        push_varint(&mut bytes, client);
     }
     bytes
 }
@@ -132,12 +145,18 @@ pub fn read_content(bytes: &[u8]) -> Result<Content<'_>, Malformed> {
         let id = field(bytes, &mut at, MESSAGE_ID)?.try_into().ok()?;
         let sender = std::str::from_utf8(field(bytes, &mut at, SENDER)?).ok()?;
         let body = std::str::from_utf8(field(bytes, &mut at, BODY)?).ok()?;
-        let kind = match &bytes[at..] {
-            [] => Kind::Text,
-            [KIND, kind] if *kind == v1::Kind::KIND_ACTION as u8 => Kind::Action,
-            _ => return None,
+        let kind = match bytes[at..] {
+            [KIND, kind, ..] if kind == v1::Kind::KIND_ACTION as u8 => {
+                at += 2;
+                Kind::Action
+            }
+            _ => Kind::Text,
         };
-        Some(Content { id: MessageId::from_bytes(id), sender, body, kind })
+        let client = match at == bytes.len() {
+            true => None,
+            false => Some(ClientId(number(bytes, &mut at, CLIENT_ID)?)),
+        };
+        (at == bytes.len()).then_some(Content { id: MessageId::from_bytes(id), sender, body, kind, client })
     };
     read().ok_or(Malformed(0))
 }
@@ -208,12 +227,18 @@ mod tests {
 
     use super::*;
 
+    /// The client of a run's message: every other one has none.
+    fn client_of(index: usize) -> Option<ClientId> {
+        (index % 2 == 1).then_some(ClientId(index as u64 * 0x1234_5678_9abc))
+    }
+
     fn run(room: RoomId, first: u64, time_ms: u64, bodies: &[String]) -> Vec<u8> {
         let mut bytes = Vec::new();
         for (index, body) in bodies.iter().enumerate() {
             let kind = if index % 3 == 2 { Kind::Action } else { Kind::Text };
             let id = MessageId::from_bytes([index as u8 + 1; 16]);
-            let content = content(&id, &UserName::new("änn").unwrap(), &Body::new(body.as_str()).unwrap(), kind);
+            let (sender, body) = (UserName::new("änn").unwrap(), Body::new(body.as_str()).unwrap());
+            let content = content(&id, &sender, client_of(index), &body, kind);
             push(&mut bytes, &Entry { room, seq: Seq(first + index as u64), time_ms, content: &content });
         }
         bytes
@@ -241,6 +266,8 @@ mod tests {
                 prop_assert_eq!(read.id.as_bytes().as_slice(), event.message().message_id.as_slice());
                 let action = event.message().kind.enum_value() == Ok(v1::Kind::KIND_ACTION);
                 prop_assert_eq!(read.kind == Kind::Action, action);
+                prop_assert_eq!(read.client, client_of(index));
+                prop_assert_eq!(event.message().client_id, client_of(index).map_or(0, |client| client.0));
                 prop_assert!(end > last_end);
                 last_end = end;
             }

@@ -18,5 +18,6 @@ mod crash;
 mod cut;
 mod power;
 mod retention;
+mod sender;
 mod repeat;
 mod terminal;

@@ -34,7 +34,7 @@ pub fn post_without_id(room: &RoomName, sender: &str, body: &str) -> Post {
 
 fn make_post(room: &RoomName, sender: &str, id: MessageId, id_chosen: bool, body: &str) -> Post {
     let sender = UserName::new(sender).unwrap();
-    let content = event::content(&id, &sender, &Body::new(body).unwrap(), Kind::Text);
+    let content = event::content(&id, &sender, None, &Body::new(body).unwrap(), Kind::Text);
     Post { room: room.clone(), sender, id, id_chosen, content }
 }
 

@@ -119,7 +119,7 @@ fn post(request: v1::PostMessageRequest) -> Result<Post, InvalidText> {
     let (id, body, kind) = chat::checked_post(&request.message_id, request.body, request.kind)?;
     let id_chosen = id.is_some();
     let id = id.unwrap_or_else(|| Origin::random().id(0));
-    let content = event::content(&id, &sender, &body, kind);
+    let content = event::content(&id, &sender, None, &body, kind);
     Ok(Post { room, sender, id, id_chosen, content })
 }
 

@@ -94,7 +94,7 @@ impl Talk for TutorialTalk {
             match self.source.receive(None) {
                 Received::Item(Said { name, body }) => {
                     let id = self.origin.id(posted);
-                    let content = event::content(&id, &name, &body, Kind::Text);
+                    let content = event::content(&id, &name, Some(self.session.id()), &body, Kind::Text);
                     let room = self.following.room().name().clone();
                     let posts = vec![Post { room, sender: name, id, id_chosen: false, content }];
                     // A full queue blocks here, so that flow control holds back this client alone.

@@ -41,6 +41,8 @@ fn bodies(log: &dyn Log, state: &RoomState) -> Vec<(u64, String)> {
             for entry in crate::wire::event::entries(segment.frame().as_slice()) {
                 let entry = entry.unwrap().0;
                 let content = crate::wire::event::read_content(entry.content).unwrap();
+                // Neither the first version nor these tests' posts have a client's number.
+                assert_eq!(content.client, None);
                 bodies.push((entry.seq.0, content.body.to_owned()));
             }
         }

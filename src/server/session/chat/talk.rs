@@ -157,7 +157,7 @@ impl ChatTalk {
             self.made += 1;
             self.origin.id(self.made)
         });
-        let content = event::content(&id, &sender, body, kind);
+        let content = event::content(&id, &sender, Some(self.session.id()), body, kind);
         self.posts_bytes += content.len();
         self.posts.push(Post { room: room.clone(), sender, id, id_chosen, content });
     }

@@ -1,0 +1,129 @@
+//! Tells clients of one name apart where several are around: `ann#3f` and `ann#40` in place of two of `ann`.
+//!
+//! Pure logic. A client is around from its first message or its coming, as far as this client has seen them, until it has
+//! left. What was said before this client came says nothing about who is around, so history shows plain names.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+/// How many names are remembered. With more than that in a room, those that were seen first are forgotten.
+const NAMES_MAX: usize = 1024;
+
+/// How many clients of one name are remembered: the newest.
+const CLIENTS_MAX: usize = 16;
+
+/// The fewest hexadecimal digits of a client's number that are shown.
+const DIGITS_MIN: usize = 2;
+
+/// Who is around, by name.
+pub struct Namesakes {
+    own_name: String,
+    /// For each name its clients, and when the name was first seen.
+    names: HashMap<String, (u64, Vec<u64>)>,
+    seen: u64,
+}
+
+impl Namesakes {
+    /// For a client with this name, which is around itself.
+    pub fn new(own_name: &str) -> Self {
+        Self { own_name: own_name.to_owned(), names: HashMap::new(), seen: 0 }
+    }
+
+    /// Notes a client that said something now, or came.
+    pub fn note(&mut self, name: &str, client: u64) {
+        if !self.names.contains_key(name) {
+            self.make_room();
+            self.seen += 1;
+            self.names.insert(name.to_owned(), (self.seen, Vec::new()));
+        }
+        let Some((_, clients)) = self.names.get_mut(name) else { return };
+        if !clients.contains(&client) {
+            if clients.len() == CLIENTS_MAX {
+                clients.remove(0);
+            }
+            clients.push(client);
+        }
+    }
+
+    /// Notes a client that left.
+    pub fn forget(&mut self, name: &str, client: u64) {
+        if let Some((_, clients)) = self.names.get_mut(name) {
+            clients.retain(|&other| other != client);
+            if clients.is_empty() {
+                self.names.remove(name);
+            }
+        }
+    }
+
+    /// Forgets everybody, as when the connection is lost: nobody says any more who leaves.
+    pub fn clear(&mut self) {
+        self.names.clear();
+    }
+
+    /// The name of somebody else, with as many digits of the client's number as tell it from the others of that name.
+    pub fn label<'a>(&self, name: &'a str, client: Option<u64>) -> Cow<'a, str> {
+        let Some(client) = client else { return Cow::Borrowed(name) };
+        let clients = self.names.get(name).map_or(&[][..], |(_, clients)| clients);
+        let others = || clients.iter().filter(|&&other| other != client);
+        if name != self.own_name && others().next().is_none() {
+            return Cow::Borrowed(name);
+        }
+        let same = |digits: usize, other: u64| (client ^ other) & ((1 << (4 * digits)) - 1) == 0;
+        let digits = (DIGITS_MIN..15).find(|&digits| !others().any(|&other| same(digits, other))).unwrap_or(15);
+        Cow::Owned(format!("{name}#{:0digits$x}", client & ((1 << (4 * digits)) - 1)))
+    }
+
+    fn make_room(&mut self) {
+        if self.names.len() >= NAMES_MAX {
+            let oldest = self.names.iter().min_by_key(|(_, (seen, _))| seen).map(|(name, _)| name.clone());
+            oldest.and_then(|name| self.names.remove(&name));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_clients_that_share_a_name_get_a_number() {
+        let mut around = Namesakes::new("bob");
+        around.note("ann", 0xabc3f);
+        assert_eq!(around.label("ann", Some(0xabc3f)), "ann");
+        around.note("ann", 0xabc40);
+        assert_eq!(around.label("ann", Some(0xabc3f)), "ann#3f");
+        assert_eq!(around.label("ann", Some(0xabc40)), "ann#40");
+        assert_eq!(around.label("ann", None), "ann");
+        around.forget("ann", 0xabc3f);
+        assert_eq!(around.label("ann", Some(0xabc40)), "ann");
+    }
+
+    #[test]
+    fn somebody_with_my_own_name_gets_a_number() {
+        let around = Namesakes::new("bob");
+        assert_eq!(around.label("bob", Some(0x105)), "bob#05");
+    }
+
+    #[test]
+    fn as_many_digits_are_shown_as_it_takes() {
+        let mut around = Namesakes::new("bob");
+        for client in [0x1_0041, 0x2_0041, 0x2_0042] {
+            around.note("ann", client);
+        }
+        assert_eq!(around.label("ann", Some(0x1_0041)), "ann#10041");
+        assert_eq!(around.label("ann", Some(0x2_0042)), "ann#42");
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let mut around = Namesakes::new("bob");
+        for client in 1..3000 {
+            around.note(&format!("n{client}"), client);
+            around.note("crowd", client);
+        }
+        assert!(around.names.len() <= NAMES_MAX);
+        assert!(around.names.values().all(|(_, clients)| clients.len() <= CLIENTS_MAX));
+        around.clear();
+        assert_eq!(around.label("n2999", Some(7)), "n2999");
+    }
+}
