@@ -2,7 +2,7 @@
 
 use std::env;
 use std::fmt;
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -22,12 +22,12 @@ pub enum Address {
     Unix(PathBuf),
 }
 
-/// What is wrong with an address, and how one looks.
+/// What is wrong with an address, and what one looks like.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{text:?} is no address ({fault}): give HOST:PORT, [IPV6]:PORT or unix:PATH, such as 127.0.0.1:5000")]
+#[error("invalid address {text:?}: {fault} (expected HOST:PORT, [IPV6]:PORT or unix:PATH)")]
 pub struct InvalidAddress {
     text: String,
-    fault: &'static str,
+    fault: String,
 }
 
 /// The variable `PORT` holds no port.
@@ -41,8 +41,8 @@ impl Address {
         Self::Tcp { host: "127.0.0.1".to_owned(), port }
     }
 
-    /// Where a server listens, and a client looks for it, unless told otherwise: on this machine only, at port 5000 or
-    /// the one that the variable `PORT` names. An empty variable is no variable, as elsewhere in a shell.
+    /// The default address of a server: this machine only, at port 5000 or the one in the variable `PORT`. An empty
+    /// variable counts as unset.
     pub fn default_local() -> Result<Self, InvalidPort> {
         let variable = env::var_os(PORT_VARIABLE).map(|value| value.to_string_lossy().into_owned());
         port(variable.as_deref()).map(Self::local)
@@ -66,33 +66,115 @@ impl From<SocketAddr> for Address {
 impl FromStr for Address {
     type Err = InvalidAddress;
 
+    /// An address without a port gets the default port. `http://` and `grpc://` before it and a slash after it are ignored.
     fn from_str(text: &str) -> Result<Self, InvalidAddress> {
-        let fault = |fault| InvalidAddress { text: text.to_owned(), fault };
-        if text.contains('\0') {
-            return Err(fault("it holds a NUL byte"));
-        }
-        if let Some(path) = text.strip_prefix("unix:") {
-            return match path {
-                "" => Err(fault("the path is missing")),
-                // The system's own limit, which leaves one byte for the NUL at the end.
-                _ if path.len() > 107 => Err(fault("a socket's path has at most 107 bytes")),
-                _ => Ok(Self::Unix(Path::new(path).to_owned())),
-            };
-        }
-        let (host, port) = text.rsplit_once(':').ok_or_else(|| fault("the port is missing"))?;
-        let port = port.parse().map_err(|_| fault("the port is no number from 0 to 65535"))?;
-        let host = match host.strip_prefix('[').map(|host| host.strip_suffix(']')) {
-            Some(Some(host)) if host.parse::<Ipv6Addr>().is_ok() => host,
-            Some(_) => return Err(fault("what stands in brackets is no IPv6 address")),
-            None if host.is_empty() => return Err(fault("the host is missing")),
-            None if host.contains(|c: char| c.is_whitespace() || c == '/') => {
-                return Err(fault("the host holds a character that no host has"));
-            }
-            None if host.contains(':') => return Err(fault("an IPv6 address stands in brackets")),
-            None => host,
-        };
-        Ok(Self::Tcp { host: host.to_owned(), port })
+        let variable = env::var_os(PORT_VARIABLE).map(|value| value.to_string_lossy().into_owned());
+        parse(text.trim(), || port(variable.as_deref()).map_err(|error| error.to_string()))
+            .map_err(|fault| InvalidAddress { text: text.to_owned(), fault })
     }
+}
+
+fn parse(text: &str, default_port: impl FnOnce() -> Result<u16, String>) -> Result<Address, String> {
+    if text.contains('\0') {
+        return Err("contains a NUL byte".to_owned());
+    }
+    if let Some(path) = text.strip_prefix("unix:") {
+        // Both forms of a URI name the same path: unix:/run/x and unix:///run/x.
+        let path = path.strip_prefix("//").filter(|rest| rest.starts_with('/')).unwrap_or(path);
+        return match path {
+            "" => Err("missing path".to_owned()),
+            // The system's own limit, which leaves one byte for the NUL at the end.
+            _ if path.len() > 107 => Err("the path of a socket has at most 107 bytes".to_owned()),
+            _ => Ok(Address::Unix(Path::new(path).to_owned())),
+        };
+    }
+    let authority = authority(text)?;
+    if authority.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err("contains a blank or a control character".to_owned());
+    }
+    if authority.contains('@') {
+        return Err("a user does not belong in it; give your name with --name".to_owned());
+    }
+    let (host, port) = match authority.strip_prefix('[') {
+        Some(rest) => {
+            let (host, rest) = rest.split_once(']').ok_or("missing ] after the IPv6 address")?;
+            check_ipv6(host)?;
+            (host, if rest.is_empty() { None } else { Some(rest.strip_prefix(':').ok_or("missing : after the ]")?) })
+        }
+        None if authority.matches(':').count() > 1 => {
+            return Err(format!("write an IPv6 address in brackets, for example [::1]:{DEFAULT_PORT}"));
+        }
+        None => match authority.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (authority, None),
+        },
+    };
+    if host.is_empty() && port.is_none() {
+        return Err("missing host".to_owned());
+    }
+    if host.is_empty() || host.bytes().all(|byte| byte.is_ascii_digit()) {
+        let port = port.unwrap_or(host);
+        return Err(format!(
+            "missing host; for this machine write 127.0.0.1:{port}, and for a server on all interfaces 0.0.0.0:{port}"
+        ));
+    }
+    let port = match port {
+        None => default_port()?,
+        Some("") => return Err("missing port after the colon".to_owned()),
+        Some(port) if port.bytes().all(|byte| byte.is_ascii_digit()) => {
+            port.parse().map_err(|_| format!("port {port} is above 65535"))?
+        }
+        Some(_) => return Err("the port is not a number".to_owned()),
+    };
+    if !host.contains(':') {
+        check_host(host)?;
+    }
+    Ok(Address::Tcp { host: host.to_owned(), port })
+}
+
+/// What follows a scheme, if there is one, and precedes a path.
+fn authority(text: &str) -> Result<&str, String> {
+    let rest = match text.split_once("://") {
+        None => text,
+        Some((scheme, rest)) => match scheme.to_ascii_lowercase().as_str() {
+            "http" | "grpc" => rest,
+            "https" | "grpcs" => {
+                return Err(format!("TLS is not supported yet; write {rest} to connect without encryption"));
+            }
+            _ => return Err(format!("{scheme}:// is not supported; write {rest}")),
+        },
+    };
+    match rest.split_once('/') {
+        None => Ok(rest),
+        Some((authority, "")) => Ok(authority),
+        Some((authority, _)) => Err(format!("a path does not belong in it; write {authority}")),
+    }
+}
+
+/// An IPv6 address, perhaps with the zone (the interface) that a link-local one needs.
+fn check_ipv6(host: &str) -> Result<(), String> {
+    let (ip, zone) = host.split_once('%').map_or((host, None), |(ip, zone)| (ip, Some(zone)));
+    if ip.parse::<Ipv6Addr>().is_err() {
+        return Err("the text in brackets is not an IPv6 address".to_owned());
+    }
+    if zone == Some("") {
+        return Err("missing interface after the %".to_owned());
+    }
+    Ok(())
+}
+
+fn check_host(host: &str) -> Result<(), String> {
+    if !host.is_ascii() {
+        return Err("the host has non-ASCII letters; write its ASCII form, which begins with xn--".to_owned());
+    }
+    if let Some(odd) = host.chars().find(|c| !c.is_ascii_alphanumeric() && !matches!(c, '-' | '.' | '_')) {
+        return Err(format!("{odd:?} does not belong in a host name"));
+    }
+    let is_numeric = host.split('.').all(|label| label.bytes().all(|byte| byte.is_ascii_digit()));
+    if is_numeric && host.split('.').count() == 4 && host.parse::<Ipv4Addr>().is_err() {
+        return Err(format!("{host} is not an IPv4 address"));
+    }
+    Ok(())
 }
 
 impl fmt::Display for Address {
@@ -133,26 +215,67 @@ mod tests {
 
     #[test]
     fn addresses_come_back_as_they_were() {
-        for text in ["127.0.0.1:5000", "localhost:0", "[::1]:5000", "unix:/tmp/hubbub.sock", "unix:relative"] {
+        for text in [
+            "127.0.0.1:5000",
+            "localhost:0",
+            "[::1]:5000",
+            "[fe80::1%eth0]:5000",
+            "Chat.Example.Org:80",
+            "unix:/tmp/hubbub.sock",
+            "unix:relative",
+        ] {
             assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
         }
     }
 
+    /// A newcomer typed `--server chat.example.org`, then `http://…`, as for a web site, and was refused both times; an
+    /// IPv6 address with a zone was refused too.
     #[test]
-    fn what_is_no_address_is_refused_with_its_fault() {
+    fn an_address_as_people_type_it_is_understood() {
+        for (text, meant) in [
+            ("chat.example.org", "chat.example.org:7000"),
+            ("[::1]", "[::1]:7000"),
+            ("http://chat.example.org:80/", "chat.example.org:80"),
+            ("GRPC://chat.example.org", "chat.example.org:7000"),
+            ("127.0.0.1:5000/", "127.0.0.1:5000"),
+            ("[fe80::1%eth0]:5000", "[fe80::1%eth0]:5000"),
+            ("unix:///run/hubbub.sock", "unix:/run/hubbub.sock"),
+        ] {
+            assert_eq!(parse(text, || Ok(7000)).unwrap().to_string(), meant);
+        }
+        assert_eq!(" 127.0.0.1:1\n".parse::<Address>().unwrap().to_string(), "127.0.0.1:1");
+    }
+
+    #[test]
+    fn an_invalid_address_is_refused_with_the_reason_and_the_remedy() {
         for (text, fault) in [
-            ("5000", "the port is missing"),
-            (":5000", "the host is missing"),
-            ("localhost:", "the port is no number"),
-            ("localhost:65536", "the port is no number"),
-            ("::1:5000", "stands in brackets"),
-            ("[::x]:5000", "no IPv6 address"),
-            ("http://localhost:80", "no host has"),
-            ("a b:80", "no host has"),
-            ("unix:", "the path is missing"),
+            ("", "missing host"),
+            ("5000", "missing host; for this machine write 127.0.0.1:5000"),
+            (":5000", "missing host; for this machine write 127.0.0.1:5000"),
+            ("localhost:", "missing port after the colon"),
+            ("localhost:65536", "port 65536 is above 65535"),
+            ("localhost:x", "the port is not a number"),
+            ("localhost:+1", "the port is not a number"),
+            ("::1", "in brackets, for example [::1]:5000"),
+            ("::1:5000", "in brackets"),
+            ("[::x]:5000", "not an IPv6 address"),
+            ("[fe80::1%]:5000", "missing interface"),
+            ("[::1]5000", "missing : after the ]"),
+            ("https://chat.example.org", "TLS is not supported yet; write chat.example.org"),
+            ("ftp://chat.example.org", "ftp:// is not supported"),
+            ("http://localhost:80/chat", "a path does not belong in it; write localhost:80"),
+            ("ann@localhost:80", "give your name with --name"),
+            ("a b:80", "contains a blank"),
+            ("münchen.example:80", "xn--"),
+            ("127.0.0.300:80", "not an IPv4 address"),
+            ("what?:80", "does not belong in a host name"),
+            ("unix:", "missing path"),
         ] {
             let error = text.parse::<Address>().unwrap_err().to_string();
-            assert!(error.contains(fault), "{text}: {error}");
+            assert!(
+                error.contains(fault) && error.ends_with("(expected HOST:PORT, [IPV6]:PORT or unix:PATH)"),
+                "{error}"
+            );
         }
     }
 

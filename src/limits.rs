@@ -179,6 +179,20 @@ pub const KEEPALIVE_TIME: Duration = Duration::from_secs(30);
 /// How long the answer to that question may take before the connection counts as lost.
 pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How often a client may ping, as the contract states it. Keepalive of 10 s, which many clients use, is far within it.
+pub const PING_INTERVAL_MIN: Duration = Duration::from_secs(5);
+
+/// How much sooner than that a ping may arrive, since the network delays one ping and not the next.
+pub const PING_JITTER: Duration = Duration::from_secs(1);
+
+/// How long after a signal that begins a drain another one is part of the same stop: `timeout` sends two, and a terminal
+/// and a supervisor may each send one.
+pub const SECOND_SIGNAL_AFTER: Duration = Duration::from_secs(1);
+
+/// How many file descriptors a server takes beside those of its clients: its log, its readers, its listeners, its log file
+/// and the pollers.
+pub const DESCRIPTORS_RESERVED: usize = 48;
+
 /// How long a drain waits for readers to receive what was accepted, before it cancels their streams.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 

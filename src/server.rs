@@ -54,6 +54,8 @@ pub struct ServerConfig {
     pub keepalive_time: Duration,
     /// How long the answer may take.
     pub keepalive_timeout: Duration,
+    /// How often a client may ping. One that pings more often than that, by more than a second, is disconnected.
+    pub ping_interval_min: Duration,
     /// How long a drain waits for readers before it cancels them.
     pub drain_timeout: Duration,
     /// How many threads poll connections, 1 to [`limits::POLLERS_MAX`]. One serves a machine of two cores best; see
@@ -82,6 +84,7 @@ impl Default for ServerConfig {
             retention: Retention::default(),
             keepalive_time: limits::KEEPALIVE_TIME,
             keepalive_timeout: limits::KEEPALIVE_TIMEOUT,
+            ping_interval_min: limits::PING_INTERVAL_MIN,
             drain_timeout: limits::DRAIN_TIMEOUT,
             pollers: (cores / 2).max(1),
         }
@@ -191,6 +194,12 @@ impl Server {
         self.hub.clients.count()
     }
 
+    /// Counts clients, while the server drains too.
+    pub fn client_counter(&self) -> impl Fn() -> usize + Send + std::marker::Sync + 'static + use<> {
+        let hub = Arc::clone(&self.hub);
+        move || hub.clients.count()
+    }
+
     /// Stops: accepts nothing more, lets what was accepted reach everybody, closes the streams with a status.
     ///
     /// Takes at most the drain timeout, and 2 s for streams that must be cancelled after it. Returns how many those were.
@@ -257,7 +266,7 @@ fn connection_settings(environment: &Arc<Environment>, config: &ServerConfig) ->
         .keepalive_timeout(config.keepalive_timeout)
         .keepalive_permit_without_calls(true)
         .http2_max_pings_without_data(0)
-        .http2_min_recv_ping_interval_without_data(limits::KEEPALIVE_TIME / 2)
+        .http2_min_recv_ping_interval_without_data(config.ping_interval_min.saturating_sub(limits::PING_JITTER))
         // No message is inflated: 64 KiB of it could become 64 MB, on a poller. Who compresses gets UNIMPLEMENTED.
         .raw_cfg_int(c"grpc.compression_enabled_algorithms_bitset".to_owned(), 1)
         .raw_cfg_int(rpc::channel_stack::lean_argument().to_owned(), 1)

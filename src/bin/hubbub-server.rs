@@ -1,11 +1,12 @@
 //! The server's main: reads the arguments, serves until a signal, drains.
 
+use std::io;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Parser;
@@ -15,7 +16,8 @@ use hubbub::limits;
 use hubbub::server::log::Retention;
 use hubbub::server::log::sqlite::Sync;
 use hubbub::server::{DEFAULT_DATA, Server, ServerConfig, Storage};
-use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
+use hubbub::threads;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 /// The chat server.
@@ -77,7 +79,7 @@ Examples:
   hubbub-server --ephemeral                            keep nothing
 
 Every flag has a variable, such as HUBBUB_LISTEN or HUBBUB_EPHEMERAL=1. RUST_LOG sets what is logged.
-Ctrl-C drains; a second one exits at once. Exit codes: 0 done, 1 failed, 2 wrong usage.";
+Ctrl-C, SIGTERM and SIGHUP drain; another signal, a second later or more, exits at once. Exit codes: 0 done, 1 failed, 2 wrong usage.";
 
 fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info,grpcio=off")).init();
@@ -98,30 +100,69 @@ fn main() -> ExitCode {
 }
 
 fn serve(config: &ServerConfig) -> anyhow::Result<()> {
-    // A second signal exits at once: the flag is set by the first one, and only then the shutdown is armed.
-    let stopping = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stopping))
-            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stopping)))
-            .context("can't handle signals")?;
-    }
     // A file that may not grow any more is like a full disk, which the server outlives; the system would end it.
     signal_hook::flag::register(SIGXFSZ, Arc::default()).context("can't handle signals")?;
-    let mut signals = Signals::new([SIGINT, SIGTERM]).context("can't handle signals")?;
+    let (stop, stopping) = sync_channel(1);
+    let clients = Arc::new(OnceLock::new());
+    watch_signals(stop, Arc::clone(&clients)).context("can't handle signals")?;
 
     hubbub::descriptors::allow_many();
     let server = Server::start(config)?;
+    let _ = clients.set(server.client_counter());
     for address in server.addresses() {
         log::info!("listening on {address}");
     }
-    if signals.forever().next().is_some() {
-        log::info!("draining {} clients; a second signal exits at once", server.client_count());
+    if let Ok(signal) = stopping.recv() {
+        log::info!("{signal}: draining {} clients; another signal exits at once", server.client_count());
     }
     match server.drain() {
         0 => log::info!("drained"),
         cancelled => log::warn!("{cancelled} clients did not read to the end in time and were cut off"),
     }
     Ok(())
+}
+
+/// Starts the thread that waits for signals. The first one begins the drain. One that follows within a second belongs to
+/// the same stop: `timeout` signals its child and then the whole group, and a terminal and a supervisor may both signal.
+/// A later one ends the process. The thread ends with the process.
+fn watch_signals<C: Fn() -> usize + Send + std::marker::Sync + 'static>(
+    stop: SyncSender<&'static str>,
+    clients: Arc<OnceLock<C>>,
+) -> io::Result<()> {
+    let mut handled = vec![SIGINT, SIGTERM];
+    // Whoever started the server with `nohup` wants it to outlive the terminal.
+    if !is_ignored(SIGHUP) {
+        handled.push(SIGHUP);
+    }
+    let mut signals = Signals::new(handled)?;
+    let watch = move || {
+        let mut first: Option<Instant> = None;
+        for signal in signals.forever() {
+            let name = signal_hook::low_level::signal_name(signal).unwrap_or("signal");
+            match first {
+                None => {
+                    first = Some(Instant::now());
+                    let _ = stop.try_send(name);
+                }
+                Some(first) if first.elapsed() < limits::SECOND_SIGNAL_AFTER => {}
+                Some(_) => {
+                    let count = clients.get().map_or(0, |count| count());
+                    log::warn!("{name}: exiting at once; {count} clients were not drained");
+                    signal_hook::low_level::exit(1);
+                }
+            }
+        }
+    };
+    threads::spawn("signals", watch)?;
+    Ok(())
+}
+
+fn is_ignored(signal: libc::c_int) -> bool {
+    // SAFETY: sigaction with no new action only writes the current one, to which the pointer is; zeros are valid for it.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(signal, std::ptr::null(), &raw mut action) == 0 && action.sa_sigaction == libc::SIG_IGN
+    }
 }
 
 fn config(args: Args) -> Result<ServerConfig, InvalidPort> {

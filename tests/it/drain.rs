@@ -128,6 +128,8 @@ fn a_signal_drains_and_the_process_exits_with_0() {
     }
 }
 
+/// A second signal, a second after the first or later, ends the server at once, and says how many clients were not
+/// drained. It used to say nothing.
 #[test]
 fn a_second_signal_exits_at_once() {
     let mut server = ServerProcess::start(&[]);
@@ -149,6 +151,8 @@ fn a_second_signal_exits_at_once() {
     }
     server.signal(libc::SIGTERM);
     server.wait_for_log("draining");
+    std::thread::sleep(hubbub::limits::SECOND_SIGNAL_AFTER);
     server.signal(libc::SIGTERM);
+    server.wait_for_log("SIGTERM: exiting at once; 1 clients were not drained");
     assert_eq!(server.wait().code(), Some(1));
 }

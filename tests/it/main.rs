@@ -9,6 +9,7 @@ mod unary;
 mod compatible;
 mod disk;
 mod drain;
+mod reach;
 mod fanout;
 mod leaving;
 mod model;

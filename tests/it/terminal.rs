@@ -144,7 +144,7 @@ fn wrong_usage_is_told_from_failure() {
         (&["--server", &nobody, "--name", "ann"][..], 1, format!("no server answers at {nobody}: start one with")),
         (&["--server", &nobody], 2, "no name: give one with --name".to_owned()),
         (&["--server", &nobody, "--name", " "], 2, "the name is empty".to_owned()),
-        (&["--server", "localhost", "--name", "ann"], 2, "the port is missing".to_owned()),
+        (&["--server", "localhost:", "--name", "ann"], 2, "missing port after the colon".to_owned()),
         (&["--what"], 2, "unexpected argument '--what'".to_owned()),
     ] {
         let output = run(arguments, b"");

@@ -21,6 +21,7 @@ pub const GOAWAY: u8 = 7;
 pub const WINDOW_UPDATE: u8 = 8;
 
 // Flags of frames.
+pub const ACK: u8 = 1;
 pub const END_STREAM: u8 = 1;
 pub const END_HEADERS: u8 = 4;
 
@@ -87,6 +88,29 @@ impl Raw {
             let (kind, _, payload) = self.read_frame();
             if kind == DATA {
                 data.extend(payload);
+            }
+        }
+    }
+
+    /// Pings. Fails where the connection is closed.
+    pub fn ping(&mut self) -> std::io::Result<()> {
+        self.connection.write_all(&frame(PING, 0, 0, &[0; 8]))
+    }
+
+    /// Reads until the answer to a ping; false if the server says goodbye or hangs up instead.
+    pub fn is_ping_answered(&mut self) -> bool {
+        self.connection.set_read_timeout(Some(super::DEADLINE)).expect("a timeout is set");
+        loop {
+            let mut header = [0; 9];
+            if self.connection.read_exact(&mut header).is_err() {
+                return false;
+            }
+            let mut payload = vec![0; u32::from_be_bytes([0, header[0], header[1], header[2]]) as usize];
+            if self.connection.read_exact(&mut payload).is_err() || header[3] == GOAWAY {
+                return false;
+            }
+            if header[3] == PING && header[4] & ACK != 0 {
+                return true;
             }
         }
     }
