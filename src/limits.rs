@@ -150,6 +150,28 @@ pub const IDS_KEPT_SHARE: usize = 8;
 /// the machine may sleep.
 pub const TRIM_WAIT_MAX: Duration = Duration::from_secs(60);
 
+/// How far ahead of the last time that the log saw the clock may be at a start, and still give messages their times: as long
+/// as a server may well be off.
+pub const CLOCK_OFF_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
+/// How far the clock may step while the server runs, or be behind, and still give messages their times. A room whose newest
+/// message is further ahead than that gets the right time again, though it falls.
+pub const CLOCK_STEP_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// For how long a clock that was further off must keep to its time before messages get their times from it, and before
+/// messages are deleted by their age by it. Clocks that are set wrong at a start are mostly set right within minutes.
+pub const CLOCK_CONFIRM_TIMES: Duration = Duration::from_secs(60 * 60);
+pub const CLOCK_CONFIRM_AGES: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How often the log says that the clock is not believed.
+pub const CLOCK_WARN_INTERVAL: Duration = Duration::from_secs(60 * 60);
+
+/// How often the time that the log has seen is kept on the disk, which is a commit.
+pub const CLOCK_KEEP_INTERVAL: Duration = Duration::from_secs(60 * 60);
+
+/// How often the log says how much retention deleted.
+pub const TRIM_LOG_INTERVAL: Duration = Duration::from_secs(60);
+
 /// How long after an append the log is asked for something to trim, so that not every batch pays for another fsync.
 pub const TRIM_INTERVAL: Duration = Duration::from_millis(100);
 

@@ -22,6 +22,7 @@ use parking_lot::Mutex;
 use thiserror::Error;
 
 use self::hub::Hub;
+use self::log::clock::{Clock, Machine};
 use self::log::sqlite::{OpenError, Sync};
 use self::log::{LogError, Retention, Sides, memory, sqlite, writer};
 use self::room::Rooms;
@@ -50,6 +51,8 @@ pub struct ServerConfig {
     pub storage: Storage,
     /// How much of each room's history is kept.
     pub retention: Retention,
+    /// Believe the clock as it is, however far it is from the time that the log has seen.
+    pub trust_clock: bool,
     /// How long a connection may be silent before its peer is asked whether it is still there.
     pub keepalive_time: Duration,
     /// How long the answer may take.
@@ -82,6 +85,7 @@ impl Default for ServerConfig {
             clients_max: limits::CLIENTS_MAX,
             storage: Storage::Folder { path: PathBuf::from(DEFAULT_DATA), sync: Sync::Full, restored: false },
             retention: Retention::default(),
+            trust_clock: false,
             keepalive_time: limits::KEEPALIVE_TIME,
             keepalive_timeout: limits::KEEPALIVE_TIMEOUT,
             ping_interval_min: limits::PING_INTERVAL_MIN,
@@ -148,9 +152,10 @@ impl Server {
         let (couriers, fanout_pace) = fanout::start(poller_count)?;
         let rooms = Arc::new(Rooms::new(Arc::clone(&log), Arc::clone(&couriers)));
         let lobby = Arc::new(rooms.insert(appender.open(&RoomName::lobby()).map_err(StartError::Lobby)?));
+        let clock = Clock::new(Box::new(Machine), appender.clock(), config.retention.time, config.trust_clock);
         let publisher = Publisher::new(Arc::clone(&rooms), Arc::clone(&couriers));
         let (orders, log_writer) =
-            writer::spawn(appender, Arc::clone(&rooms), move |segment| publisher.publish(segment))?;
+            writer::spawn(appender, Arc::clone(&rooms), clock, move |segment| publisher.publish(segment))?;
         let query_threads = QueryThreads::start()?;
         let hub = Arc::new(Hub::new(rooms, log, config.clients_max, joiner.spawner(), orders));
 

@@ -51,6 +51,10 @@ struct Args {
     #[arg(long, value_name = "N", env = "HUBBUB_RETAIN_EVENTS", hide_env = true)]
     retain_events: Option<NonZeroU64>,
 
+    /// Believe the clock as it is, though it is far from the time that the log has seen. For one start only
+    #[arg(long, env = "HUBBUB_TRUST_CLOCK", hide_env = true, value_parser = switch)]
+    trust_clock: bool,
+
     /// How many clients to serve at once; each takes two threads
     #[arg(long, value_name = "N", env = "HUBBUB_CLIENTS_MAX", hide_env = true, default_value_t = limits::CLIENTS_MAX)]
     clients_max: usize,
@@ -176,7 +180,15 @@ fn config(args: Args) -> Result<ServerConfig, InvalidPort> {
         Retention { time: args.retain_for, messages: args.retain_events.map(NonZeroU64::get), ..Retention::default() };
     let default = ServerConfig::default();
     let pollers = args.pollers.map_or(default.pollers, usize::from);
-    Ok(ServerConfig { listen, clients_max: args.clients_max, storage, retention, pollers, ..default })
+    Ok(ServerConfig {
+        listen,
+        clients_max: args.clients_max,
+        storage,
+        retention,
+        trust_clock: args.trust_clock,
+        pollers,
+        ..default
+    })
 }
 
 fn sync(text: &str) -> Result<Sync, String> {

@@ -9,6 +9,7 @@
 
 pub mod segment;
 pub mod batch;
+pub mod clock;
 pub mod retention;
 pub mod memory;
 pub mod sqlite;
@@ -16,11 +17,13 @@ pub mod writer;
 #[cfg(test)]
 pub(crate) mod contract;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use thiserror::Error;
 
+pub use self::clock::ClockState;
 pub use self::segment::Segment;
 use crate::limits::IDS_KEPT;
 use crate::names::{Epoch, MessageId, RoomId, RoomName, Seq, UserName};
@@ -68,6 +71,8 @@ pub struct Batch {
     pub segments: Vec<Arc<Segment>>,
     /// What became of each post, in the order of the posts. A post whose own room can't be had is refused by itself.
     pub outcomes: Vec<Result<Appended, LogError>>,
+    /// The rooms whose time was far ahead and is right again, with the time before, in milliseconds since 1970.
+    pub corrected: Vec<(RoomId, u64)>,
 }
 
 /// What a read of the log found.
@@ -129,13 +134,21 @@ impl Default for Retention {
     }
 }
 
+/// What was deleted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Deleted {
+    pub messages: u64,
+    pub rooms: HashSet<RoomId>,
+}
+
 /// Both sides of a log.
 pub type Sides = (Box<dyn Appender>, Arc<dyn Log>);
 
 /// The side of a log that appends. It belongs to one thread.
 ///
 /// 1. `append` MUST give each new message the next seq of its room: dense, from 1; and a time that never falls within a
-///    room, even if all of it was trimmed.
+///    room, even if all of it was trimmed; unless the room's time is more than [`crate::limits::CLOCK_STEP_MAX`] ahead of
+///    `now`, and so was wrong.
 /// 2. `append` MUST NOT store a message whose id was chosen, and is stored already with the same room and sender: it
 ///    returns that one's place. That holds within a batch too, as long as the message is kept, and for [`Retention::ids`]
 ///    after it was trimmed (unless more than [`crate::limits::IDS_KEPT_MAX`] ids were trimmed since).
@@ -153,6 +166,15 @@ pub trait Appender: Send {
     /// Does a step of what retention asks for: at most a few milliseconds of work. Returns when there may be more to do:
     /// now, or later, or not until something was appended (`None`).
     fn trim(&mut self, now: SystemTime) -> Result<Option<SystemTime>, LogError>;
+
+    /// What trimming has deleted since this was last asked.
+    fn deleted(&mut self) -> Deleted;
+
+    /// What the log knows of the time, from its last life or by its newest message.
+    fn clock(&self) -> ClockState;
+
+    /// Keeps what is known of the time for the next life.
+    fn keep_clock(&mut self, state: ClockState) -> Result<(), LogError>;
 }
 
 /// The side of a log that reads. Any number of threads may; how many do at once is the log's to bound.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{Appended, Batch, LogError, Post, Segment};
+use crate::limits::CLOCK_STEP_MAX;
 use crate::names::{RoomId, RoomName, Seq};
 use crate::wire::event::{self, ENVELOPE_BYTES_MAX, Entry};
 
@@ -41,6 +42,8 @@ pub struct Run {
     pub last: Seq,
     /// When they were stored, all of them.
     pub time_ms: u64,
+    /// The time that the room had before, where that was too far ahead to be right.
+    corrected: Option<u64>,
     /// How many of them have a chosen id.
     pub claims: usize,
     pub entries: Vec<u8>,
@@ -58,7 +61,8 @@ impl Plan {
     /// What there is to publish, now that the runs are committed.
     pub fn committed(self) -> Batch {
         let segment = |run: Run| Arc::new(Segment::new(run.room, run.first, run.last, run.entries));
-        Batch { segments: self.runs.into_iter().map(segment).collect(), outcomes: self.outcomes }
+        let corrected = self.runs.iter().filter_map(|run| Some((run.room, run.corrected?))).collect();
+        Batch { segments: self.runs.into_iter().map(segment).collect(), outcomes: self.outcomes, corrected }
     }
 }
 
@@ -145,8 +149,11 @@ fn begin_runs(posts: &[Post], now_ms: u64, stored: &mut impl Stored) -> Result<(
 
 impl Run {
     fn after(head: Head, now_ms: u64) -> Self {
-        let time_ms = now_ms.max(head.time_ms);
-        Self { room: head.room, first: head.seq.next(), last: head.seq, time_ms, claims: 0, entries: Vec::new() }
+        let is_ahead = head.time_ms > now_ms.saturating_add(CLOCK_STEP_MAX.as_millis() as u64);
+        let time_ms = if is_ahead { now_ms } else { now_ms.max(head.time_ms) };
+        let corrected = is_ahead.then_some(head.time_ms);
+        let (first, last, entries) = (head.seq.next(), head.seq, Vec::new());
+        Self { room: head.room, first, last, time_ms, corrected, claims: 0, entries }
     }
 }
 

@@ -66,7 +66,7 @@ macro_rules! contract_tests {
         $crate::server::log::contract::contract_tests!($open,
             seqs_are_dense_and_rooms_apart, an_id_is_stored_once, an_id_outlives_its_message,
             a_read_begins_anywhere_and_is_bounded, time_never_falls,
-            time_does_not_fall_in_a_room_that_was_emptied, rooms_are_listed_in_order,
+            time_does_not_fall_in_a_room_that_was_emptied, a_time_far_ahead_is_corrected, rooms_are_listed_in_order,
             retention_by_count, retention_by_time, readers_see_whole_prefixes, a_room_that_lost_everything_says_so,
             unknown_rooms_are_not_there, a_part_of_history_is_of_one_state, history_is_read_from_both_ends,
             a_naive_model_agrees);
@@ -226,6 +226,22 @@ pub fn time_does_not_fall_in_a_room_that_was_emptied(open: Open<'_>) {
     subject.appender.append(&[post_without_id(&attic, "ann", "right")], at(500)).unwrap();
     let times: Vec<_> = read_all(&*subject.log, RoomId(1), 1).into_iter().map(|(.., time_ms)| time_ms).collect();
     assert_eq!(times, [1_000_000]);
+}
+
+/// One message that was stored with the clock ten years ahead dated all later messages of its room ten years ahead.
+pub fn a_time_far_ahead_is_corrected(open: Open<'_>) {
+    const YEAR: u64 = 365 * 24 * 60 * 60;
+    let mut subject = open(Retention::default());
+    let attic = room("attic");
+    let mut corrected = Vec::new();
+    for seconds in [50 * YEAR, 60 * YEAR, 50 * YEAR + 1, 50 * YEAR + 2] {
+        let batch = subject.appender.append(&[post_without_id(&attic, "ann", "x")], at(seconds)).unwrap();
+        corrected.push(batch.corrected);
+        subject.reopen();
+    }
+    let times: Vec<_> = read_all(&*subject.log, RoomId(1), 1).into_iter().map(|(.., time_ms)| time_ms / 1000).collect();
+    assert_eq!(times, [50 * YEAR, 60 * YEAR, 50 * YEAR + 1, 50 * YEAR + 2]);
+    assert_eq!(corrected, [vec![], vec![], vec![(RoomId(1), 60 * YEAR * 1000)], vec![]]);
 }
 
 pub fn rooms_are_listed_in_order(open: Open<'_>) {

@@ -9,7 +9,9 @@ use parking_lot::Mutex;
 
 use super::batch::{self, Head, Stored, millis};
 use super::retention::{Oldest, Schedule};
-use super::{Appender, Batch, History, Log, LogError, Page, Part, Post, Retention, RoomState, Segment};
+use super::{
+    Appender, Batch, ClockState, Deleted, History, Log, LogError, Page, Part, Post, Retention, RoomState, Segment,
+};
 use crate::limits::{IDS_KEPT_MAX, IDS_KEPT_SHARE, ROOMS_MAX, TRIM_MESSAGES_MAX};
 use crate::names::{Epoch, MessageId, RoomId, RoomName, Seq, UserName};
 use crate::wire::event;
@@ -26,6 +28,7 @@ pub fn open(bytes_max: usize, retention: Retention) -> (MemoryAppender, Arc<dyn 
             bytes_max,
             schedule: Schedule::new(retention),
             ids_kept: retention.ids,
+            deleted: Deleted::default(),
         },
         log,
     )
@@ -38,6 +41,7 @@ pub struct MemoryAppender {
     schedule: Schedule,
     /// How long the ids of trimmed messages are remembered.
     ids_kept: Duration,
+    deleted: Deleted,
 }
 
 /// The side that reads.
@@ -135,8 +139,10 @@ impl Appender for MemoryAppender {
         {
             let Some(segment) = kept.trim(room, &mut self.schedule, ids_due_ms) else { break };
             messages += segment.last().0 - segment.first().0 + 1;
+            self.deleted.rooms.insert(room);
             trimmed.push(segment);
         }
+        self.deleted.messages += messages;
         while messages < TRIM_MESSAGES_MAX && kept.expiring.front().is_some_and(|ids| ids.due_ms <= now_ms) {
             messages += kept.forget_ids();
         }
@@ -146,6 +152,19 @@ impl Appender for MemoryAppender {
         drop(kept);
         let next_ms = self.schedule.next_ms().into_iter().chain(ids_next_ms).min();
         Ok(next_ms.map(|next_ms| UNIX_EPOCH + Duration::from_millis(next_ms)))
+    }
+
+    fn deleted(&mut self) -> Deleted {
+        std::mem::take(&mut self.deleted)
+    }
+
+    // It has one life, and nothing before it.
+    fn clock(&self) -> ClockState {
+        ClockState::default()
+    }
+
+    fn keep_clock(&mut self, _state: ClockState) -> Result<(), LogError> {
+        Ok(())
     }
 }
 

@@ -8,14 +8,16 @@
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
-use super::{Appended, Appender, LogError, Post, Segment};
+use super::batch::millis;
+use super::clock::Clock;
+use super::{Appended, Appender, ClockState, Deleted, LogError, Post, Segment};
 use crate::limits::{
-    APPEND_QUEUE_ORDERS_MAX, BATCH_BYTES_MAX, BATCH_POSTS_MAX, BATCH_ROOMS_MAX, TRIM_INTERVAL, TRIM_RETRY,
-    TRIM_WAIT_MAX,
+    APPEND_QUEUE_ORDERS_MAX, BATCH_BYTES_MAX, BATCH_POSTS_MAX, BATCH_ROOMS_MAX, CLOCK_KEEP_INTERVAL, TRIM_INTERVAL,
+    TRIM_LOG_INTERVAL, TRIM_RETRY, TRIM_WAIT_MAX,
 };
 use crate::names::RoomName;
 use crate::server::room::{Hold, Rooms};
@@ -42,10 +44,13 @@ pub trait Poster: Send + Sync {
 pub fn spawn(
     appender: Box<dyn Appender>,
     rooms: Arc<Rooms>,
+    clock: Clock,
     publish: impl FnMut(Arc<Segment>) + Send + 'static,
 ) -> io::Result<(Sender<Order>, JoinHandle<()>)> {
     let (sender, orders) = bounded(APPEND_QUEUE_ORDERS_MAX);
-    let writer = Writer { appender, rooms, publish, failing: false };
+    let kept = appender.clock();
+    let writer =
+        Writer { appender, rooms, clock, kept, deleted: Deleted::default(), told: None, publish, failing: false };
     let thread = threads::spawn("log-writer", move || writer.run(&orders))?;
     Ok((sender, thread))
 }
@@ -53,6 +58,12 @@ pub fn spawn(
 struct Writer<F> {
     appender: Box<dyn Appender>,
     rooms: Arc<Rooms>,
+    clock: Clock,
+    /// What was last kept of the clock.
+    kept: ClockState,
+    /// What retention has deleted and the log was not told yet, and when it was told last.
+    deleted: Deleted,
+    told: Option<Instant>,
     publish: F,
     /// Whether the last append failed, so that it is logged once when that begins, and once when it ends.
     failing: bool,
@@ -67,28 +78,72 @@ struct Share {
 impl<F: FnMut(Arc<Segment>)> Writer<F> {
     fn run(mut self, orders: &Receiver<Order>) {
         // What a log that was opened has to trim, it has to trim now.
-        let mut trim_at = Some(SystemTime::now());
+        let mut trim_at = Some(self.clock.age_time());
         loop {
-            match next(orders, trim_at) {
+            let now = self.clock.age_time();
+            match next(orders, trim_at.map(|at| at.duration_since(now).unwrap_or_default())) {
                 Ok(first) => self.commit(first, orders),
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Disconnected) => break,
             }
-            let now = SystemTime::now();
+            let now = self.clock.age_time();
             trim_at = match trim_at {
                 Some(at) if at <= now => self.trim(now),
                 // What was appended may have put something else beyond what is kept.
                 at => Some(at.unwrap_or(now + TRIM_INTERVAL).min(now + TRIM_INTERVAL)),
             };
         }
+        self.tell_deleted(true);
+        self.clock.age_time();
+        self.keep_clock();
     }
 
     /// Trims a little. Returns when to go on.
     fn trim(&mut self, now: SystemTime) -> Option<SystemTime> {
-        self.appender.trim(now).unwrap_or_else(|error| {
-            log::warn!("old messages can't be trimmed: {error}");
+        let mut next = self.appender.trim(now).unwrap_or_else(|error| {
+            log::warn!("old messages can't be deleted: {error}");
             Some(now + TRIM_RETRY)
-        })
+        });
+        let Deleted { messages, rooms } = self.appender.deleted();
+        self.deleted.messages += messages;
+        self.deleted.rooms.extend(rooms);
+        // A pass is over once there is nothing more to do now.
+        if next.is_none_or(|next| next > now) {
+            self.tell_deleted(false);
+            if let Some(warning) = self.clock.warning() {
+                log::warn!("{warning}");
+            }
+            let (state, kept) = (self.clock.state(), self.kept);
+            let since =
+                |now_ms: u64, kept_ms: u64| u128::from(now_ms.abs_diff(kept_ms)) >= CLOCK_KEEP_INTERVAL.as_millis();
+            if since(state.time_ms, kept.time_ms)
+                || since(state.age_ms, kept.age_ms)
+                || since(state.held_ms, kept.held_ms)
+            {
+                self.keep_clock();
+            }
+            if self.deleted.messages > 0 {
+                next = Some(next.map_or(now + TRIM_LOG_INTERVAL, |next| next.min(now + TRIM_LOG_INTERVAL)));
+            }
+        }
+        next
+    }
+
+    /// Says what retention has deleted, now and again.
+    fn tell_deleted(&mut self, at_once: bool) {
+        if self.deleted.messages > 0 && (at_once || self.told.is_none_or(|at| at.elapsed() >= TRIM_LOG_INTERVAL)) {
+            let Deleted { messages, rooms } = std::mem::take(&mut self.deleted);
+            log::info!("retention deleted {messages} messages in {} rooms", rooms.len());
+            self.told = Some(Instant::now());
+        }
+    }
+
+    fn keep_clock(&mut self) {
+        let state = self.clock.state();
+        match self.appender.keep_clock(state) {
+            Ok(()) => self.kept = state,
+            Err(error) => log::warn!("the time can't be kept in the log: {error}"),
+        }
     }
 
     /// Takes what waits behind the first order, up to the bounds of a batch, and commits it.
@@ -126,10 +181,20 @@ impl<F: FnMut(Arc<Segment>)> Writer<F> {
     }
 
     fn append(&mut self, posts: &[Post], shares: &[Share]) {
-        let result = self.appender.append(posts, SystemTime::now());
+        let now = self.clock.time();
+        let result = self.appender.append(posts, now);
         self.note(result.as_ref().err());
         let outcomes = match result {
             Ok(batch) => {
+                for (room, time_ms) in &batch.corrected {
+                    let ahead = Duration::from_millis(*time_ms).saturating_sub(Duration::from_millis(millis(now)));
+                    let hours = ahead.as_secs() / 3600;
+                    log::warn!(
+                        "the newest message of room number {} was dated {hours} hours ahead of the clock: times go on from the \
+                         clock",
+                        room.0
+                    );
+                }
                 batch.segments.into_iter().for_each(&mut self.publish);
                 batch.outcomes
             }
@@ -153,24 +218,24 @@ impl<F: FnMut(Arc<Segment>)> Writer<F> {
     }
 }
 
-/// Waits for an order, or until it is time to trim.
-fn next(orders: &Receiver<Order>, trim_at: Option<SystemTime>) -> Result<Order, RecvTimeoutError> {
-    match trim_at {
+/// Waits for an order, or until it is time to trim. The clock may be set while this waits, so it ends after a while.
+fn next(orders: &Receiver<Order>, trim_in: Option<Duration>) -> Result<Order, RecvTimeoutError> {
+    match trim_in {
         None => orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
-        // The clock may be set while this waits, so it looks again after a while.
-        Some(at) => orders.recv_timeout(at.duration_since(SystemTime::now()).unwrap_or_default().min(TRIM_WAIT_MAX)),
+        Some(wait) => orders.recv_timeout(wait.min(TRIM_WAIT_MAX)),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
-
     use super::*;
     use crate::limits::{ORDER_POSTS_MAX, TAIL_BYTES_MAX};
     use crate::names::Seq;
+    use crate::server::log::clock::Machine;
+    use crate::server::log::clock::tests::{DAY, Fake, MINUTE, NOW, YEAR};
     use crate::server::log::contract::{post_without_id, room};
-    use crate::server::log::{Log, Retention, memory};
+    use crate::server::log::sqlite::{self, Sync};
+    use crate::server::log::{Log, Retention, Sides, memory};
 
     struct Nobody;
 
@@ -189,10 +254,15 @@ mod tests {
 
     fn start(retention: Retention) -> Running {
         let (appender, log) = memory::open(usize::MAX, retention);
+        let clock = Clock::new(Box::new(Machine), appender.clock(), retention.time, false);
+        run((Box::new(appender), log), clock)
+    }
+
+    fn run((appender, log): Sides, clock: Clock) -> Running {
         let rooms = Arc::new(Rooms::new(Arc::clone(&log), Arc::default()));
         let (publish, published) = crossbeam_channel::unbounded();
         let (orders, thread) =
-            spawn(Box::new(appender), rooms, move |segment| drop(publish.send(segment))).expect("a thread starts");
+            spawn(appender, rooms, clock, move |segment| drop(publish.send(segment))).expect("a thread starts");
         Running { log, orders, published, thread }
     }
 
@@ -236,5 +306,38 @@ mod tests {
         }
         drop(orders);
         thread.join().unwrap();
+    }
+
+    /// A server that keeps messages for 90 days was started once with its clock ten years ahead. All its messages were deleted
+    /// without a line in the log, and the one that was stored then dated all that followed it ten years ahead.
+    #[test]
+    fn one_start_with_the_clock_years_ahead_takes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let retention = Retention { time: Some(Duration::from_millis(90 * DAY)), ..Retention::default() };
+        let live = |wall_ms: u64, trusts: bool, expected_oldest: u64| {
+            let fake = Fake::default();
+            fake.set(wall_ms);
+            let (appender, log) = sqlite::open(folder.path(), Sync::Os, false, retention).unwrap();
+            let clock = Clock::new(Box::new(fake), appender.clock(), retention.time, trusts);
+            let Running { log, orders, published, thread } = run((Box::new(appender), log), clock);
+            let deadline = Instant::now() + Duration::from_secs(30);
+            let oldest = || log.find(&room("attic")).unwrap().map_or(1, |state| state.oldest.0);
+            while oldest() < expected_oldest {
+                assert!(Instant::now() < deadline, "not trimmed: {}", oldest());
+                std::thread::park_timeout(Duration::from_millis(2));
+            }
+            orders.send(order(1, 1)).unwrap();
+            let segment = published.recv().unwrap();
+            drop(orders);
+            thread.join().unwrap();
+            let entry = crate::wire::event::entries(segment.frame().as_slice()).next().unwrap().unwrap().0;
+            (entry.seq.0, entry.time_ms, oldest())
+        };
+        assert_eq!(live(NOW, false, 1), (1, NOW, 1));
+        // The bad start, and the next one, with the clock set right.
+        assert_eq!(live(NOW + 10 * YEAR, false, 1), (2, NOW, 1));
+        assert_eq!(live(NOW + MINUTE, false, 1), (3, NOW + MINUTE, 1));
+        // It was ten years: the operator says so.
+        assert_eq!(live(NOW + 10 * YEAR, true, 4), (4, NOW + 10 * YEAR, 4));
     }
 }

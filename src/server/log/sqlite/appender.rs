@@ -18,7 +18,7 @@ use crate::limits::{CHECKPOINT_BYTES, IDS_KEPT_MAX, ROOMS_MAX, TRIM_MESSAGES_MAX
 use crate::names::{Epoch, RoomId, RoomName, Seq};
 use crate::server::log::batch::{self, Head, Plan, Stored, millis};
 use crate::server::log::retention::{Oldest, Schedule};
-use crate::server::log::{Appender, Batch, LogError, Post, Retention, RoomState};
+use crate::server::log::{Appender, Batch, ClockState, Deleted, LogError, Post, Retention, RoomState};
 
 /// The size of the database's pages, which is SQLite's default.
 const PAGE_BYTES: usize = 4096;
@@ -39,6 +39,8 @@ pub struct SqliteAppender {
     schedule: Schedule,
     retention: Retention,
     expiring: Expiring,
+    clock: ClockState,
+    deleted: Deleted,
     /// How many ids of trimmed messages are remembered at most.
     pub(super) ids_max: u64,
     /// How often it has trimmed.
@@ -67,6 +69,8 @@ impl SqliteAppender {
             schedule: Schedule::new(retention),
             retention,
             expiring: Expiring::default(),
+            clock: ClockState::default(),
+            deleted: Deleted::default(),
             ids_max: IDS_KEPT_MAX,
             trims: Arc::default(),
             written: 0,
@@ -93,6 +97,7 @@ impl SqliteAppender {
         let count: i64 = self.connection.query_row(schema::COUNT_ROOMS, (), |row| row.get(0))?;
         self.room_count = usize::try_from(count).unwrap_or(usize::MAX);
         self.expiring = Expiring::load(&self.connection)?;
+        self.clock = self.load_clock()?;
         if !self.schedule.keeps_all() {
             let mut statement = self.connection.prepare(schema::ALL_ROOMS)?;
             for room in statement.query_map((), stored_room)? {
@@ -101,6 +106,23 @@ impl SqliteAppender {
             }
         }
         Ok(())
+    }
+
+    /// What the last life knew of the time. One before there was such a thing is told by its newest message.
+    fn load_clock(&self) -> rusqlite::Result<ClockState> {
+        let time = |row: &Row<'_>, column| seq(row, column).map(|number| number.0);
+        let mut clock = self.connection.query_row(schema::CLOCK, (), |row| {
+            let (time_ms, age_ms) = (time(row, 0)?, time(row, 1)?);
+            Ok(ClockState { time_ms, age_ms, doubted_ms: time(row, 2)?, held_ms: time(row, 3)? })
+        })?;
+        if clock.time_ms == 0 {
+            let mut statement = self.connection.prepare(schema::ALL_ROOMS)?;
+            for room in statement.query_map((), stored_room)? {
+                clock.time_ms = clock.time_ms.max(room?.time_ms);
+            }
+            clock.age_ms = clock.time_ms;
+        }
+        Ok(clock)
     }
 
     /// Begins a life of the log. Where the last one left it to the system when to write, did not end in good order, and was
@@ -259,7 +281,7 @@ impl Appender for SqliteAppender {
     fn trim(&mut self, now: SystemTime) -> Result<Option<SystemTime>, LogError> {
         let now_ms = millis(now);
         let ids_due_ms = millis(now.checked_add(self.retention.ids).unwrap_or(now));
-        let mut messages = 0;
+        let (mut messages, mut deleted) = (0, 0);
         // What the schedule said before, in case that nothing comes of it.
         let mut before: Vec<(RoomId, Option<Oldest>, Seq)> = Vec::new();
         let expiring_before = self.expiring;
@@ -273,6 +295,7 @@ impl Appender for SqliteAppender {
                     messages += trimmed;
                     this.schedule.set(room, oldest, head);
                 }
+                deleted = messages;
                 while messages < TRIM_MESSAGES_MAX && this.expiring.is_due(now_ms, this.ids_max) {
                     messages += this.expiring.forget(&this.connection).map_err(|error| log_error(&error))?;
                 }
@@ -283,12 +306,36 @@ impl Appender for SqliteAppender {
                 self.expiring = expiring_before;
                 return Err(error);
             }
+            for (room, ..) in &before {
+                self.deleted.rooms.insert(*room);
+            }
+            self.deleted.messages += deleted;
             self.trims.fetch_add(1, Ordering::Release);
             self.note_written(messages as usize);
         }
         let ids_next_ms = if self.expiring.ids > self.ids_max { Some(0) } else { self.expiring.due_ms };
         let next_ms = self.schedule.next_ms().into_iter().chain(ids_next_ms).min();
         Ok(next_ms.map(|next_ms| UNIX_EPOCH + Duration::from_millis(next_ms)))
+    }
+
+    fn deleted(&mut self) -> Deleted {
+        std::mem::take(&mut self.deleted)
+    }
+
+    fn clock(&self) -> ClockState {
+        self.clock
+    }
+
+    fn keep_clock(&mut self, state: ClockState) -> Result<(), LogError> {
+        let ClockState { time_ms, age_ms, doubted_ms, held_ms } = state;
+        let row = [time_ms, age_ms, doubted_ms, held_ms].map(number);
+        self.transact(|this| {
+            let keep = || this.connection.prepare_cached(schema::KEEP_CLOCK)?.execute(row);
+            keep().map(drop).map_err(|error| log_error(&error))
+        })?;
+        self.clock = state;
+        self.note_written(1);
+        Ok(())
     }
 }
 

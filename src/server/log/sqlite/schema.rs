@@ -55,6 +55,11 @@ const MIGRATIONS: &[&str] = &[
          ids BLOB NOT NULL,
          PRIMARY KEY (due_ms, room, first)
      ) STRICT, WITHOUT ROWID;",
+    // Then: what the log knows of the time, 0 where it knows nothing (see `log/clock.rs`).
+    "ALTER TABLE life ADD COLUMN time_ms INTEGER NOT NULL DEFAULT 0;
+     ALTER TABLE life ADD COLUMN age_ms INTEGER NOT NULL DEFAULT 0;
+     ALTER TABLE life ADD COLUMN doubted_ms INTEGER NOT NULL DEFAULT 0;
+     ALTER TABLE life ADD COLUMN held_ms INTEGER NOT NULL DEFAULT 0;",
 ];
 
 pub const BEGIN: &str = "BEGIN IMMEDIATE";
@@ -100,6 +105,8 @@ pub const SET_TRIMMED: &str = "UPDATE rooms SET trimmed = ?2, time_ms = max(time
 
 pub const LIFE: &str = "SELECT boot, synced, ended FROM life";
 pub const BEGIN_LIFE: &str = "UPDATE life SET boot = ?1, synced = ?2, ended = 0";
+pub const CLOCK: &str = "SELECT time_ms, age_ms, doubted_ms, held_ms FROM life";
+pub const KEEP_CLOCK: &str = "UPDATE life SET time_ms = ?1, age_ms = ?2, doubted_ms = ?3, held_ms = ?4";
 pub const END_LIFE: &str = "UPDATE life SET ended = 1";
 /// An epoch that follows another is told of all that any of them lost: who comes from the first must not miss that.
 pub const SET_EPOCH: &str = "UPDATE rooms SET epoch = ?2,

@@ -1,0 +1,385 @@
+//! The time that the log goes by: the machine's clock, as long as that can be believed.
+//!
+//! Retention by age deletes for good what a clock says is old, and a message keeps the time it was stored with. So a clock
+//! that jumps is not believed at once. The log remembers the time that it last saw. From there, time goes on with the
+//! machine's own counting of seconds, which no setting of the clock changes; and the clock is believed while it agrees with
+//! that, or after it has kept to its new time for a while, or when the operator says so (`--trust-clock`).
+//!
+//! Times of messages and ages are judged apart. A server that was off for months has the right time at once, but does not
+//! delete most of its log for that until the clock is confirmed.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::batch::millis;
+use crate::limits::{CLOCK_CONFIRM_AGES, CLOCK_CONFIRM_TIMES, CLOCK_OFF_MAX, CLOCK_STEP_MAX, CLOCK_WARN_INTERVAL};
+
+/// What a machine says of the time, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// The clock: since 1970.
+    pub wall_ms: u64,
+    /// Since some moment that stays the same as long as the machine runs; it counts on while the machine sleeps.
+    pub passed_ms: u64,
+}
+
+/// Where readings come from.
+pub trait TimeSource: Send {
+    fn read(&self) -> Reading;
+}
+
+/// The machine's own clocks.
+#[derive(Debug, Default)]
+pub struct Machine;
+
+/// What is kept of a clock from one life of the log to the next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClockState {
+    /// The last time that a message could get; 0 if no life has kept one.
+    pub time_ms: u64,
+    /// The last time by which ages were judged; 0 if no life has kept one.
+    pub age_ms: u64,
+    /// While ages are not judged by the clock: what the clock said last, and for how long it has kept to that. 0 otherwise.
+    pub doubted_ms: u64,
+    pub held_ms: u64,
+}
+
+/// By how much a clock may be off, and for how long it must keep to a time to be believed after that; in milliseconds.
+#[derive(Clone, Copy, Debug)]
+struct Tolerance {
+    /// How far ahead of the last time seen it may be at a start.
+    start_ms: u64,
+    /// How far off it may be otherwise, ahead or behind.
+    step_ms: u64,
+    confirm_ms: u64,
+}
+
+/// A clock, believed or not.
+#[derive(Debug)]
+struct Believed {
+    tolerance: Tolerance,
+    /// The time as far as it is believed; `None` before the first reading of a log that has seen none.
+    seen_ms: Option<u64>,
+    /// The last reading.
+    last: Option<Reading>,
+    /// Whether the clock was believed in this life.
+    is_settled: bool,
+    doubt: Option<Doubt>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Doubt {
+    wall_ms: u64,
+    held_ms: u64,
+}
+
+/// The log's time.
+pub struct Clock {
+    source: Box<dyn TimeSource>,
+    times: Believed,
+    /// `None` where nothing is deleted by age; then the times of messages do.
+    ages: Option<Believed>,
+    warned: Option<u64>,
+}
+
+impl TimeSource for Machine {
+    fn read(&self) -> Reading {
+        Reading { wall_ms: millis(SystemTime::now()), passed_ms: passed_ms() }
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn passed_ms() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is to a timespec that outlives the call. The clock is there since Linux 2.6.39.
+    unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut time) };
+    time.tv_sec as u64 * 1000 + time.tv_nsec as u64 / 1_000_000
+}
+
+#[cfg(not(target_os = "linux"))]
+fn passed_ms() -> u64 {
+    use std::sync::OnceLock;
+    use std::time::Instant;
+    static START: OnceLock<Instant> = OnceLock::new();
+    START.get_or_init(Instant::now).elapsed().as_millis() as u64
+}
+
+impl Clock {
+    /// The clock of a log that kept this state, and deletes messages of this age. `trusts` believes the clock as it is.
+    pub fn new(source: Box<dyn TimeSource>, state: ClockState, age_max: Option<Duration>, trusts: bool) -> Self {
+        let seen = |seen_ms: u64| Some(seen_ms).filter(|&seen_ms| seen_ms > 0 && !trusts);
+        let times =
+            Tolerance { start_ms: ms(CLOCK_OFF_MAX), step_ms: ms(CLOCK_STEP_MAX), confirm_ms: ms(CLOCK_CONFIRM_TIMES) };
+        let ages = age_max.map(|age_max| {
+            // A quarter of the age takes a quarter of the log at most.
+            let step_ms = ms(age_max / 4);
+            let confirm_ms = ms(CLOCK_CONFIRM_AGES.min(age_max / 2));
+            let mut ages = Believed::new(Tolerance { start_ms: step_ms, step_ms, confirm_ms }, seen(state.age_ms));
+            ages.doubt = (state.doubted_ms > 0 && !trusts)
+                .then_some(Doubt { wall_ms: state.doubted_ms, held_ms: state.held_ms });
+            ages
+        });
+        Self { source, times: Believed::new(times, seen(state.time_ms)), ages, warned: None }
+    }
+
+    /// The time that a message gets now.
+    pub fn time(&mut self) -> SystemTime {
+        let reading = self.source.read();
+        at(self.times.read(reading))
+    }
+
+    /// The time by which ages are judged now.
+    pub fn age_time(&mut self) -> SystemTime {
+        let reading = self.source.read();
+        let time_ms = self.times.read(reading);
+        at(self.ages.as_mut().map_or(time_ms, |ages| ages.read(reading)))
+    }
+
+    /// What is to be kept for the next life.
+    pub fn state(&self) -> ClockState {
+        let ages = self.ages.as_ref().unwrap_or(&self.times);
+        let doubt = ages.doubt.filter(|_| self.ages.is_some()).unwrap_or(Doubt { wall_ms: 0, held_ms: 0 });
+        ClockState {
+            time_ms: self.times.seen_ms.unwrap_or(0),
+            age_ms: ages.seen_ms.unwrap_or(0),
+            doubted_ms: doubt.wall_ms,
+            held_ms: doubt.held_ms,
+        }
+    }
+
+    /// What to tell the operator of a clock that is not believed: when that begins, and then now and again.
+    pub fn warning(&mut self) -> Option<String> {
+        let reading = self.times.last?;
+        let ages = self.ages.as_ref().filter(|ages| ages.doubt.is_some());
+        let doubted = if self.times.doubt.is_some() { Some(&self.times) } else { ages };
+        let Some(doubted) = doubted else {
+            self.warned = None;
+            return None;
+        };
+        let is_due = self.warned.is_none_or(|at| reading.passed_ms.saturating_sub(at) >= ms(CLOCK_WARN_INTERVAL));
+        // One that is over in a moment is nobody's concern.
+        if !is_due || doubted.tolerance.confirm_ms < 60_000 {
+            return None;
+        }
+        self.warned = Some(reading.passed_ms);
+        let seen_ms = doubted.seen_ms.unwrap_or(0);
+        let (off_ms, direction) = match reading.wall_ms.checked_sub(seen_ms) {
+            Some(off_ms) => (off_ms, "ahead of"),
+            None => (seen_ms - reading.wall_ms, "behind"),
+        };
+        let mut until = Vec::new();
+        if let Some(left) = self.times.left_ms() {
+            until.push(format!("messages get times by the log's own time for another {}", length(left)));
+        }
+        if let Some(left) = ages.and_then(Believed::left_ms) {
+            until.push(format!("no message is deleted by its age for another {}", length(left)));
+        }
+        Some(format!(
+            "the clock says {}, which is {} {direction} the time that the log has seen pass ({}): {}, unless the clock is set \
+             right; if the clock is right, start once with --trust-clock",
+            date(reading.wall_ms),
+            length(off_ms),
+            date(seen_ms),
+            until.join(", and "),
+        ))
+    }
+}
+
+impl Believed {
+    fn new(tolerance: Tolerance, seen_ms: Option<u64>) -> Self {
+        Self { tolerance, seen_ms, last: None, is_settled: false, doubt: None }
+    }
+
+    /// How long the clock must keep to its time to be believed, where it is not.
+    fn left_ms(&self) -> Option<u64> {
+        self.doubt.map(|doubt| self.tolerance.confirm_ms.saturating_sub(doubt.held_ms))
+    }
+
+    /// Takes a reading, and says what the time is as far as it is believed.
+    fn read(&mut self, reading: Reading) -> u64 {
+        let Reading { wall_ms, passed_ms } = reading;
+        let passed = self.last.map_or(0, |last| passed_ms.saturating_sub(last.passed_ms));
+        self.last = Some(reading);
+        let Some(seen_ms) = self.seen_ms else {
+            (self.seen_ms, self.is_settled) = (Some(wall_ms), true);
+            return wall_ms;
+        };
+        let expected_ms = seen_ms.saturating_add(passed);
+        let Tolerance { start_ms, step_ms, confirm_ms } = self.tolerance;
+        let ahead_max = if self.is_settled { step_ms } else { start_ms };
+        let is_off = wall_ms > expected_ms.saturating_add(ahead_max) || wall_ms.saturating_add(step_ms) < expected_ms;
+        self.doubt = is_off.then(|| {
+            let doubt = self.doubt.unwrap_or(Doubt { wall_ms, held_ms: 0 });
+            // Off by as much as before: it keeps to its time. Another jump begins anew.
+            let kept = wall_ms.abs_diff(doubt.wall_ms.saturating_add(passed)) <= step_ms;
+            Doubt { wall_ms, held_ms: if kept { doubt.held_ms.saturating_add(passed) } else { 0 } }
+        });
+        if self.doubt.is_some_and(|doubt| doubt.held_ms >= confirm_ms) {
+            self.doubt = None;
+            ::log::info!("the clock has kept to its time, and is believed: {}", date(wall_ms));
+        }
+        let now_ms = if self.doubt.is_some() { expected_ms } else { wall_ms };
+        self.is_settled |= self.doubt.is_none();
+        self.seen_ms = Some(now_ms);
+        now_ms
+    }
+}
+
+fn at(time_ms: u64) -> SystemTime {
+    UNIX_EPOCH.checked_add(Duration::from_millis(time_ms)).unwrap_or(UNIX_EPOCH)
+}
+
+fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn date(time_ms: u64) -> String {
+    // What is beyond the year 9999 can't be shown.
+    humantime::format_rfc3339_seconds(at(time_ms.min(253_402_300_799_000))).to_string()
+}
+
+/// How long that is, in its two largest units at most.
+fn length(length_ms: u64) -> String {
+    let seconds = length_ms / 1000;
+    let rounded = if seconds >= 86_400 {
+        seconds / 3600 * 3600
+    } else if seconds >= 3600 {
+        seconds / 60 * 60
+    } else {
+        seconds
+    };
+    humantime::format_duration(Duration::from_secs(rounded)).to_string()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+
+    pub const MINUTE: u64 = 60_000;
+    pub const HOUR: u64 = 60 * MINUTE;
+    pub const DAY: u64 = 24 * HOUR;
+    pub const YEAR: u64 = 365 * DAY;
+    pub const NOW: u64 = 56 * YEAR;
+
+    /// A machine whose clocks a test sets.
+    #[derive(Clone, Default)]
+    pub struct Fake(Arc<(AtomicU64, AtomicU64)>);
+
+    impl Fake {
+        pub fn set(&self, wall_ms: u64) {
+            self.0.0.store(wall_ms, Ordering::SeqCst);
+        }
+
+        pub fn pass(&self, passed_ms: u64) {
+            self.0.0.fetch_add(passed_ms, Ordering::SeqCst);
+            self.0.1.fetch_add(passed_ms, Ordering::SeqCst);
+        }
+    }
+
+    impl TimeSource for Fake {
+        fn read(&self) -> Reading {
+            Reading { wall_ms: self.0.0.load(Ordering::SeqCst), passed_ms: self.0.1.load(Ordering::SeqCst) }
+        }
+    }
+
+    struct World {
+        fake: Fake,
+        clock: Clock,
+    }
+
+    impl World {
+        /// A start with this clock, of a log that saw `NOW` last and keeps messages for 90 days.
+        fn start(wall_ms: u64) -> Self {
+            Self::resume(wall_ms, ClockState { time_ms: NOW, age_ms: NOW, ..ClockState::default() }, false)
+        }
+
+        fn resume(wall_ms: u64, state: ClockState, trusts: bool) -> Self {
+            let fake = Fake::default();
+            fake.set(wall_ms);
+            let age_max = Some(Duration::from_millis(90 * DAY));
+            let clock = Clock::new(Box::new(fake.clone()), state, age_max, trusts);
+            Self { fake, clock }
+        }
+
+        /// The time of messages and that of ages, after so much has passed in steps of a minute.
+        fn after(&mut self, passed_ms: u64) -> (u64, u64) {
+            for _ in 0..passed_ms / MINUTE {
+                self.fake.pass(MINUTE);
+                self.clock.age_time();
+            }
+            (millis(self.clock.time()), millis(self.clock.age_time()))
+        }
+    }
+
+    /// One start with the clock ten years ahead emptied a log, without a line.
+    #[test]
+    fn a_clock_years_ahead_is_not_believed_at_once() {
+        let mut world = World::start(NOW + 10 * YEAR);
+        assert_eq!(world.after(0), (NOW, NOW));
+        let warning = world.clock.warning().expect("the operator is told");
+        assert!(warning.contains("--trust-clock") && warning.contains("ahead of"), "{warning}");
+        assert_eq!(world.clock.warning(), None, "once");
+        assert_eq!(world.after(59 * MINUTE), (NOW + 59 * MINUTE, NOW + 59 * MINUTE));
+        // Set right, all is well.
+        world.fake.set(NOW + HOUR);
+        assert_eq!(world.after(0), (NOW + HOUR, NOW + HOUR));
+        assert_eq!(world.clock.warning(), None);
+    }
+
+    #[test]
+    fn a_clock_that_keeps_to_its_time_is_believed() {
+        let mut world = World::start(NOW + 10 * YEAR);
+        world.after(0);
+        assert_eq!(world.after(HOUR), (NOW + 10 * YEAR + HOUR, NOW + HOUR), "the times of messages first");
+        assert!(world.clock.warning().is_some());
+        // A restart does not begin anew.
+        let state = world.clock.state();
+        let mut world = World::resume(NOW + 10 * YEAR + 10 * HOUR, state, false);
+        world.after(0);
+        assert_eq!(world.after(22 * HOUR).1, NOW + 23 * HOUR);
+        let believed = NOW + 10 * YEAR + 33 * HOUR;
+        assert_eq!(world.after(HOUR), (believed, believed));
+        assert_eq!(world.clock.warning(), None);
+    }
+
+    #[test]
+    fn a_clock_that_jumps_again_begins_anew() {
+        let mut world = World::start(NOW + 10 * YEAR);
+        world.after(0);
+        world.after(23 * HOUR);
+        world.fake.set(NOW + 20 * YEAR);
+        assert_eq!(world.after(2 * HOUR).1, NOW + 25 * HOUR);
+        // The operator knows better.
+        let mut world = World::resume(NOW + 20 * YEAR, world.clock.state(), true);
+        assert_eq!(world.after(0), (NOW + 20 * YEAR, NOW + 20 * YEAR));
+        assert_eq!(world.clock.warning(), None);
+    }
+
+    #[test]
+    fn a_server_that_was_off_for_weeks_has_the_right_time_at_once() {
+        let mut world = World::start(NOW + 20 * DAY);
+        assert_eq!(world.after(0), (NOW + 20 * DAY, NOW + 20 * DAY));
+        // Months are believed for messages, and not for taking most of the log.
+        let mut world = World::start(NOW + 80 * DAY);
+        assert_eq!(world.after(0), (NOW + 80 * DAY, NOW));
+        // Nothing was seen before: there is nothing to compare with.
+        let mut world = World::resume(NOW, ClockState::default(), false);
+        assert_eq!(world.after(0), (NOW, NOW));
+    }
+
+    #[test]
+    fn a_clock_far_behind_is_told_and_times_go_on() {
+        let mut world = World::start(NOW - 6 * YEAR);
+        assert_eq!(world.after(0), (NOW, NOW));
+        let warning = world.clock.warning().expect("the operator is told");
+        assert!(warning.contains("behind"), "{warning}");
+        // The network has set it, after weeks in which the server was off.
+        world.fake.set(NOW + 20 * DAY);
+        assert_eq!(world.after(0), (NOW + 20 * DAY, NOW + 20 * DAY));
+        // A step of years while it runs.
+        world.fake.set(NOW + 3 * YEAR);
+        assert_eq!(world.after(0), (NOW + 20 * DAY, NOW + 20 * DAY));
+    }
+}
