@@ -9,6 +9,7 @@
 
 mod contract;
 mod connection;
+mod diagnosis;
 mod stream;
 mod backoff;
 mod chat;

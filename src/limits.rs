@@ -201,6 +201,12 @@ pub const KEEPALIVE_TIME: Duration = Duration::from_secs(30);
 /// How long the answer to that question may take before the connection counts as lost.
 pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a client waits for one address of a server's name before it tries the next beside it: what RFC 8305 recommends.
+pub const ADDRESS_STAGGER: Duration = Duration::from_millis(250);
+
+/// How many addresses of a name a client tries: each undecided one takes a thread for up to 5 s.
+pub const ADDRESSES_MAX: usize = 8;
+
 /// How often a client may ping, as the contract states it. Keepalive of 10 s, which many clients use, is far within it.
 pub const PING_INTERVAL_MIN: Duration = Duration::from_secs(5);
 

@@ -1,12 +1,14 @@
 //! A connection to a server, whatever is spoken over it.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
 use grpcio::{Channel, ChannelBuilder, Client, ConnectivityState, EnvBuilder, Environment};
 use thiserror::Error;
 
+use super::diagnosis::{self, Proxy};
 use crate::address::Address;
 use crate::limits::{KEEPALIVE_TIME, KEEPALIVE_TIMEOUT};
 use crate::park::block_on_until;
@@ -22,13 +24,41 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    #[error("no server answers at {0}: start one with hubbub-server, or name another with --server")]
+    #[error(
+        "no server answers at {0}: start one with hubbub-server, or name another with --server (connection refused)"
+    )]
     NoServer(Address),
     #[error(
         "{0} gave no answer in {seconds} s: see whether a chat server listens there, or name another with --server",
         seconds = CONNECT_TIMEOUT.as_secs()
     )]
     Silent(Address),
+    #[error("host {0:?} not found: check the spelling, or name another server with --server")]
+    NotFound(String),
+    #[error("can't look up host {host:?} ({reason}): check the network and its name servers")]
+    NameServers { host: String, reason: String },
+    #[error("can't reach {0}: the host is down, or a firewall drops the connection (timed out)")]
+    Unanswered(Address),
+    #[error("can't reach {0}: the network has no route to it; check the address and the network connection")]
+    NoRoute(Address),
+    #[error("no socket at {}: start a server with hubbub-server --listen unix:{}, or correct the path", .0.display(), .0.display())]
+    NoSocket(PathBuf),
+    #[error("this user may not connect to {}: ask for write permission on the socket and access to its folder", .0.display())]
+    SocketForbidden(PathBuf),
+    #[error("no server behind the socket {}: the one that made it has ended; start it again", .0.display())]
+    SocketAbandoned(PathBuf),
+    #[error("{address} is not a chat server but {what}: check the port")]
+    NotHubbub { address: Address, what: String },
+    #[error(
+        "{0} accepts connections and closes them at once: it is not a chat server, or a proxy whose server is down"
+    )]
+    HungUp(Address),
+    #[error("the proxy {proxy} {fault}; correct the variable, or list the server in no_proxy")]
+    Proxy { proxy: String, fault: String },
+    #[error("port 0 can't be connected to: name the server's port in {0}")]
+    PortZero(Address),
+    #[error("can't connect to {address}: {reason}")]
+    Failed { address: Address, reason: String },
 }
 
 /// Opens connections. It owns the threads on which the gRPC library does its work.
@@ -50,27 +80,67 @@ impl Connector {
         Self { environment: Arc::new(environment) }
     }
 
-    /// Connects, or fails as soon as it is clear that no server answers, at the latest after 5 s.
+    /// Connects, or fails as soon as it is clear why it can't: at the latest after 5 s, and a few more where a peer has to
+    /// be asked what it is.
     pub fn open(&self, address: &Address) -> Result<Connection, ConnectError> {
-        let channel = channel(self.environment.clone(), address).connect(&target(address));
         let deadline = Instant::now() + CONNECT_TIMEOUT;
-        let mut state = channel.check_connectivity_state(true);
-        loop {
-            match state {
-                ConnectivityState::GRPC_CHANNEL_READY => return Ok(Connection { client: Client::new(channel) }),
-                // The library would go on trying by itself, behind our back and with pauses of up to two minutes.
-                // The first failure ends this channel; who wants another attempt opens another connection.
-                ConnectivityState::GRPC_CHANNEL_TRANSIENT_FAILURE | ConnectivityState::GRPC_CHANNEL_SHUTDOWN => {
-                    return Err(ConnectError::NoServer(address.clone()));
-                }
-                ConnectivityState::GRPC_CHANNEL_IDLE | ConnectivityState::GRPC_CHANNEL_CONNECTING => {}
-            }
-            if !wait_for_change(&channel, state, deadline) {
-                return Err(ConnectError::Silent(address.clone()));
-            }
-            state = channel.check_connectivity_state(true);
+        let route = find(address, deadline)?;
+        let channel = channel(self.environment.clone(), address, &route).connect(&route.target);
+        if is_ready(&channel, deadline) {
+            return Ok(Connection { client: Client::new(channel) });
         }
+        // The library would go on trying by itself, behind our back and with pauses of up to two minutes.
+        // The first failure ends this channel; who wants another attempt opens another connection.
+        drop(channel);
+        Err(diagnosis::diagnose(address, &route.found, route.proxy.as_ref()))
     }
+}
+
+/// Whether the channel is connected before the deadline, and before its first failure.
+fn is_ready(channel: &Channel, deadline: Instant) -> bool {
+    let mut state = channel.check_connectivity_state(true);
+    loop {
+        match state {
+            ConnectivityState::GRPC_CHANNEL_READY => return true,
+            ConnectivityState::GRPC_CHANNEL_TRANSIENT_FAILURE | ConnectivityState::GRPC_CHANNEL_SHUTDOWN => {
+                return false;
+            }
+            ConnectivityState::GRPC_CHANNEL_IDLE | ConnectivityState::GRPC_CHANNEL_CONNECTING => {}
+        }
+        if !wait_for_change(channel, state, deadline) {
+            return false;
+        }
+        state = channel.check_connectivity_state(true);
+    }
+}
+
+/// How to reach a server.
+struct Route {
+    /// Where the library connects to.
+    target: String,
+    found: Vec<SocketAddr>,
+    proxy: Option<Proxy>,
+}
+
+/// Finds the one address that the library is given. Behind a proxy, that is the name, which the proxy looks up.
+fn find(address: &Address, deadline: Instant) -> Result<Route, ConnectError> {
+    let Address::Tcp { host, port } = address else {
+        return Ok(Route { target: address.target(), found: Vec::new(), proxy: None });
+    };
+    if *port == 0 {
+        return Err(ConnectError::PortZero(address.clone()));
+    }
+    if !is_local(address)
+        && let Some(proxy) = Proxy::for_host(host)
+    {
+        return Ok(Route { target: proxied_target(host, *port), found: Vec::new(), proxy: Some(proxy) });
+    }
+    let found = diagnosis::resolve(host, *port, deadline)?;
+    let chosen = match found[..] {
+        [only] => only,
+        _ => diagnosis::first_that_accepts(&found, deadline).map_err(|error| diagnosis::tcp_fault(address, &error))?,
+    };
+    Ok(Route { target: target(chosen), found: vec![chosen], proxy: None })
 }
 
 impl Connection {
@@ -86,8 +156,14 @@ fn wait_for_change(channel: &Channel, state: ConnectivityState, deadline: Instan
     block_on_until(&mut change, deadline).unwrap_or(false)
 }
 
-fn channel(environment: Arc<Environment>, address: &Address) -> ChannelBuilder {
-    ChannelBuilder::new(environment)
+fn channel(environment: Arc<Environment>, address: &Address, route: &Route) -> ChannelBuilder {
+    let builder = ChannelBuilder::new(environment);
+    // What the server is called, whichever of its addresses was chosen.
+    let builder = match address {
+        Address::Tcp { .. } => builder.default_authority(authority(address)),
+        Address::Unix(_) => builder,
+    };
+    builder
         // Channels with equal arguments would share one socket, and with it the pause after a failed attempt.
         .use_local_subchannel_pool(true)
         // A server that vanished without a word is noticed after 40 s, in a silent room too: without the zero the
@@ -100,20 +176,34 @@ fn channel(environment: Arc<Environment>, address: &Address) -> ChannelBuilder {
         .http2_bdp_probe(false)
         // Nothing is ever sent again behind our back.
         .enable_retry(false)
-        .enable_http_proxy(!is_local(address))
+        .enable_http_proxy(route.proxy.is_some())
         .primary_user_agent(concat!("hubbub/", env!("CARGO_PKG_VERSION")))
 }
 
-/// The address as the library's client side wants it. The scheme is always written out, because the library would take
-/// the host of `dns:5000` for one.
-fn target(address: &Address) -> String {
+/// A server's name and port as a header holds them: without the zone, which means something on this machine only.
+fn authority(address: &Address) -> String {
+    let text = address.to_string();
+    match text.split_once('%').map(|(ip, rest)| (ip, rest.split_once(']'))) {
+        Some((ip, Some((_, port)))) => format!("{ip}]{port}"),
+        _ => text,
+    }
+}
+
+/// The address as the library's client side wants it, with its scheme written out.
+fn target(address: SocketAddr) -> String {
     match address {
-        Address::Tcp { host, port } => match host.parse() {
-            Ok(IpAddr::V4(ip)) => format!("ipv4:{ip}:{port}"),
-            Ok(IpAddr::V6(ip)) => format!("ipv6:%5B{ip}%5D:{port}"),
-            Err(_) => format!("dns:///{host}:{port}"),
-        },
-        Address::Unix(_) => address.target(),
+        SocketAddr::V4(address) => format!("ipv4:{address}"),
+        SocketAddr::V6(address) if address.scope_id() != 0 => {
+            format!("ipv6:%5B{}%25{}%5D:{}", address.ip(), address.scope_id(), address.port())
+        }
+        SocketAddr::V6(address) => format!("ipv6:%5B{}%5D:{}", address.ip(), address.port()),
+    }
+}
+
+fn proxied_target(host: &str, port: u16) -> String {
+    match host.parse() {
+        Ok(ip) => target(SocketAddr::new(ip, port)),
+        Err(_) => format!("dns:///{host}:{port}"),
     }
 }
 
@@ -142,17 +232,18 @@ mod tests {
 
     #[test]
     fn targets_are_uris_that_the_library_reads_as_meant() {
-        for (text, expected, local) in [
-            ("127.1.2.3:5000", "ipv4:127.1.2.3:5000", true),
-            ("[::1]:80", "ipv6:%5B::1%5D:80", true),
-            ("chat.example.org:80", "dns:///chat.example.org:80", false),
-            ("localhost:80", "dns:///localhost:80", true),
-            ("dns:5000", "dns:///dns:5000", false),
-            ("unix:/run/a b.sock", "unix:/run/a%20b.sock", true),
+        for (text, expected) in [
+            ("127.1.2.3:5000", "ipv4:127.1.2.3:5000"),
+            ("[::1]:80", "ipv6:%5B::1%5D:80"),
+            ("[fe80::1%7]:80", "ipv6:%5Bfe80::1%257%5D:80"),
         ] {
-            let address: Address = text.parse().unwrap();
-            assert_eq!((target(&address).as_str(), is_local(&address)), (expected, local));
+            assert_eq!(target(text.parse().unwrap()), expected);
         }
+        assert_eq!(proxied_target("dns", 5000), "dns:///dns:5000");
+        for (text, local) in [("127.1.2.3:1", true), ("localhost:1", true), ("chat.example.org:1", false)] {
+            assert_eq!(is_local(&text.parse().unwrap()), local);
+        }
+        assert_eq!(authority(&"[fe80::1%eth0]:80".parse().unwrap()), "[fe80::1]:80");
     }
 
     #[test]
@@ -175,9 +266,33 @@ mod tests {
         assert_eq!(error, ConnectError::Silent(address));
     }
 
+    /// A mistyped host, a refused port and a socket that this user may not write to were all answered with "no server
+    /// answers: start one".
     #[test]
-    fn a_unix_socket_that_is_not_there_is_told_at_once() {
-        let address: Address = "unix:/nonexistent/hubbub.sock".parse().unwrap();
-        assert_eq!(Connector::new(1).open(&address).err(), Some(ConnectError::NoServer(address)));
+    fn each_way_to_fail_has_its_reason_and_remedy() {
+        let fault = |text: &str| Connector::new(1).open(&text.parse().unwrap()).err().unwrap().to_string();
+        assert!(fault("unix:/nonexistent/hubbub.sock").starts_with("no socket at /nonexistent/hubbub.sock: start"));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("left-over");
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        assert!(fault(&format!("unix:{}", path.display())).starts_with("no server behind the socket"));
+        assert!(fault("127.0.0.1:0").starts_with("port 0 can't"));
+        for (says, told) in [
+            (&b"SSH-2.0-x\r\n"[..], "but an SSH server"),
+            (b"HTTP/1.1 400 Bad Request\r\n\r\n", "but a web server (HTTP/1.1 400 Bad Request)"),
+            (b"\x15\x03\x01\0\x02\x02\x46", "expects TLS"),
+            (b"", "closes them at once"),
+        ] {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = listener.local_addr().unwrap();
+            // Ends with the process: nobody ends a server that waits for connections.
+            std::thread::spawn(move || {
+                for mut stream in listener.incoming().flatten() {
+                    let _ = std::io::Write::write_all(&mut stream, says);
+                }
+            });
+            let fault = fault(&address.to_string());
+            assert!(fault.contains(told), "{fault}");
+        }
     }
 }

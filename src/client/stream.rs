@@ -206,6 +206,14 @@ pub(super) fn lost(error: GrpcError, contract: Contract) -> StreamError {
 /// Tells a status that another attempt would get again from one that it may not.
 fn judge(status: &RpcStatus, contract: Contract) -> StreamError {
     let text = if status.message().is_empty() { status.code().to_string() } else { status.message().to_owned() };
+    // The library's words for an answer of HTTP/2 that has no gRPC in it.
+    if let Some((_, http)) = text.split_once("Received http2 header with status: ")
+        && !matches!(http, "429" | "502" | "503" | "504")
+    {
+        return StreamError::Refused(format!(
+            "a web server answers there, not a chat server (HTTP {http}): check the port"
+        ));
+    }
     match status.code() {
         RpcStatusCode::UNIMPLEMENTED => StreamError::Refused(format!("{} ({text})", contract.remedy())),
         RpcStatusCode::INVALID_ARGUMENT

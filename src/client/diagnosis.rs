@@ -1,0 +1,315 @@
+//! Finding a server's address, and the reason why it can't be reached, neither of which the gRPC library does for us: it
+//! gives each address of a name up to 20 s before the next, and its failures carry no reason.
+
+use std::env;
+use std::fmt;
+use std::io::{self, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use super::connection::ConnectError;
+use crate::address::Address;
+use crate::limits::{ADDRESS_STAGGER, ADDRESSES_MAX};
+use crate::threads::spawn;
+
+/// How long a diagnosis waits for a connection, and for what the peer says by itself and in answer.
+const CONNECT_WAIT: Duration = Duration::from_secs(1);
+const BANNER_WAIT: Duration = Duration::from_millis(300);
+const ANSWER_WAIT: Duration = Duration::from_secs(1);
+
+/// HTTP/2's opening with empty settings: what a gRPC client says first.
+const OPENING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
+/// An HTTP proxy that the environment names, with the variable that does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proxy {
+    variable: &'static str,
+    /// Host and port.
+    place: String,
+    has_credentials: bool,
+}
+
+/// Looks up a name. The thread that does so may outlast the deadline, since the system's resolver can't be interrupted.
+pub fn resolve(host: &str, port: u16, deadline: Instant) -> Result<Vec<SocketAddr>, ConnectError> {
+    let (found, answer) = channel();
+    let name = host.to_owned();
+    let look_up = move || {
+        let _ =
+            found.send((name.as_str(), port).to_socket_addrs().map(|all| all.take(ADDRESSES_MAX).collect::<Vec<_>>()));
+    };
+    let fault = |reason: &str| ConnectError::NameServers { host: host.to_owned(), reason: reason.to_owned() };
+    spawn("resolve", look_up).map_err(|error| fault(&error.to_string()))?;
+    match answer.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+        Ok(Ok(addresses)) if !addresses.is_empty() => Ok(addresses),
+        Ok(Err(error)) if error.to_string().contains("Temporary failure") => Err(fault("temporary failure")),
+        Ok(_) => Err(ConnectError::NotFound(host.to_owned())),
+        Err(_) => Err(fault("no answer in time")),
+    }
+}
+
+/// The first of the addresses that accepts a connection. The next one is tried as soon as one fails, and 250 ms after it
+/// where that is undecided, as curl and ssh do.
+pub fn first_that_accepts(addresses: &[SocketAddr], deadline: Instant) -> Result<SocketAddr, io::Error> {
+    let (tried, outcomes) = channel();
+    let mut waiting = addresses.iter().copied();
+    let (mut open, mut failure) = (0, None);
+    let mut next = waiting.next();
+    while next.is_some() || open > 0 {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            break;
+        }
+        if let Some(address) = next.take() {
+            let tried = tried.clone();
+            let attempt = move || {
+                let _ = tried.send((address, TcpStream::connect_timeout(&address, left).map(drop)));
+            };
+            spawn("connect", attempt)?;
+            open += 1;
+        }
+        let is_last = waiting.len() == 0;
+        match outcomes.recv_timeout(if is_last { left } else { left.min(ADDRESS_STAGGER) }) {
+            Ok((address, Ok(()))) => return Ok(address),
+            Ok((_, Err(error))) => {
+                open -= 1;
+                // A refusal says more than silence does.
+                if failure.is_none() || error.kind() == io::ErrorKind::ConnectionRefused {
+                    failure = Some(error);
+                }
+            }
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+        }
+        next = waiting.next();
+    }
+    Err(failure.unwrap_or_else(|| io::ErrorKind::TimedOut.into()))
+}
+
+/// Why a connection that the library could not make failed. `found` are the addresses of a server that needs no proxy.
+pub fn diagnose(address: &Address, found: &[SocketAddr], proxy: Option<&Proxy>) -> ConnectError {
+    match (address, proxy) {
+        (Address::Unix(path), _) => match UnixStream::connect(path) {
+            Ok(stream) => peer(address, &stream, |wait| stream.set_read_timeout(wait)),
+            Err(error) => socket_fault(path, &error),
+        },
+        (Address::Tcp { .. }, Some(proxy)) => through(address, proxy),
+        (Address::Tcp { .. }, None) => match connect(found) {
+            Ok(stream) => peer(address, &stream, |wait| stream.set_read_timeout(wait)),
+            Err(error) => tcp_fault(address, &error),
+        },
+    }
+}
+
+/// What a failure to connect to a TCP address means.
+pub fn tcp_fault(address: &Address, error: &io::Error) -> ConnectError {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => ConnectError::NoServer(address.clone()),
+        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => ConnectError::Unanswered(address.clone()),
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => ConnectError::NoRoute(address.clone()),
+        _ => ConnectError::Failed { address: address.clone(), reason: error.to_string() },
+    }
+}
+
+fn socket_fault(path: &Path, error: &io::Error) -> ConnectError {
+    let path = path.to_owned();
+    match error.kind() {
+        io::ErrorKind::NotFound => ConnectError::NoSocket(path),
+        io::ErrorKind::PermissionDenied => ConnectError::SocketForbidden(path),
+        io::ErrorKind::ConnectionRefused => ConnectError::SocketAbandoned(path),
+        _ => ConnectError::Failed { address: Address::Unix(path), reason: error.to_string() },
+    }
+}
+
+fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
+    let mut failure = io::ErrorKind::TimedOut.into();
+    for address in addresses {
+        match TcpStream::connect_timeout(address, CONNECT_WAIT) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+/// Asks the proxy itself.
+fn through(address: &Address, proxy: &Proxy) -> ConnectError {
+    let fault = |fault: String| ConnectError::Proxy { proxy: proxy.to_string(), fault };
+    let opened = proxy.place.to_socket_addrs().and_then(|found| connect(&found.collect::<Vec<_>>()));
+    let stream = match opened {
+        Ok(stream) => stream,
+        Err(error) => return fault(format!("can't be reached: {error}")),
+    };
+    if proxy.has_credentials {
+        return fault(format!("did not connect to {address}"));
+    }
+    let answer = stream
+        .set_read_timeout(Some(CONNECT_WAIT * 5))
+        .and_then(|()| write!(&stream, "CONNECT {address} HTTP/1.1\r\nHost: {address}\r\n\r\n"))
+        .map(|()| head(&stream));
+    let status = match answer {
+        Ok(head) if !head.is_empty() => first_line(&head),
+        _ => return fault(format!("gives no answer when asked for {address}")),
+    };
+    match status.split(' ').nth(1) {
+        Some("200") => peer(address, &stream, |wait| stream.set_read_timeout(wait)),
+        _ => fault(format!("refuses to connect to {address}: {status:?}")),
+    }
+}
+
+/// Reads an answer of HTTP/1 to its empty line, or as far as it comes.
+fn head(mut stream: &TcpStream) -> Vec<u8> {
+    let (mut head, mut byte) = (Vec::new(), [0]);
+    while head.len() < 4096 && !head.ends_with(b"\r\n\r\n") && matches!(stream.read(&mut byte), Ok(1)) {
+        head.push(byte[0]);
+    }
+    head
+}
+
+/// Finds out what listens at a place that accepts connections and does not speak gRPC.
+fn peer<S>(address: &Address, mut stream: &S, wait: impl Fn(Option<Duration>) -> io::Result<()>) -> ConnectError
+where
+    for<'a> &'a S: io::Read + io::Write,
+{
+    let mut said = [0; 512];
+    let mut listen = |stream: &mut &S, time| match wait(Some(time)).and_then(|()| stream.read(&mut said)) {
+        Ok(count) => Ok(said[..count].to_vec()),
+        Err(error) => Err(error),
+    };
+    let is_silence = |error: &io::Error| matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut);
+    let answer = match listen(&mut stream, BANNER_WAIT) {
+        Err(error) if is_silence(&error) => stream.write_all(OPENING).and_then(|()| listen(&mut stream, ANSWER_WAIT)),
+        banner => banner,
+    };
+    let address = address.clone();
+    match answer {
+        Ok(said) => match speaks(&said) {
+            Some(what) => ConnectError::NotHubbub { address, what },
+            None if said.is_empty() => ConnectError::HungUp(address),
+            // It speaks HTTP/2 after all: it has come up, or is busy.
+            None => ConnectError::Failed { address, reason: "the connection was not completed in time".to_owned() },
+        },
+        Err(error) if is_silence(&error) => ConnectError::Silent(address),
+        Err(_) => ConnectError::HungUp(address),
+    }
+}
+
+/// What a peer speaks, by the first that it says. `None` for HTTP/2, and for nothing.
+fn speaks(said: &[u8]) -> Option<String> {
+    match said {
+        [] | [0, _, _, 4, ..] => None,
+        [b'S', b'S', b'H', b'-', ..] => Some("an SSH server".to_owned()),
+        [b'H', b'T', b'T', b'P', b'/', ..] => Some(format!("a web server ({})", first_line(said))),
+        [0x15, 3, ..] => Some("a server that expects TLS, which is not supported yet".to_owned()),
+        _ => Some(format!("a server that says {:?}", first_line(said))),
+    }
+}
+
+/// The first line of what a peer said, harmless for a terminal.
+fn first_line(said: &[u8]) -> String {
+    let line = String::from_utf8_lossy(said);
+    line.lines().next().unwrap_or_default().chars().filter(|c| !c.is_control()).take(60).collect()
+}
+
+impl Proxy {
+    /// The proxy that the library uses for a host: it reads the same variables in the same order.
+    pub fn for_host(host: &str) -> Option<Self> {
+        Self::choose(host, |name| env::var(name).ok())
+    }
+
+    fn choose(host: &str, variable: impl Fn(&str) -> Option<String>) -> Option<Self> {
+        let names = ["grpc_proxy", "https_proxy", "http_proxy"];
+        let (name, value) = names.into_iter().find_map(|name| Some((name, variable(name)?)))?;
+        let authority = value.strip_prefix("http://")?.split('/').next().filter(|authority| !authority.is_empty())?;
+        let exceptions = variable("no_grpc_proxy").or_else(|| variable("no_proxy")).unwrap_or_default();
+        let host = host.to_ascii_lowercase();
+        let mut entries = exceptions.split(',').map(|entry| entry.trim().to_ascii_lowercase());
+        if entries.any(|entry| !entry.is_empty() && host.ends_with(&entry)) {
+            return None;
+        }
+        let (has_credentials, place) = match authority.rsplit_once('@') {
+            Some((_, place)) => (true, place),
+            None => (false, authority),
+        };
+        // The library's own default.
+        let place = if place.contains(':') { place.to_owned() } else { format!("{place}:443") };
+        Some(Self { variable: name, place, has_credentials })
+    }
+}
+
+impl fmt::Display for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (from the variable {})", self.place, self.variable)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_secs(20)
+    }
+
+    /// A name had two addresses, the first of a machine that was gone: every attempt failed after 5 s, and none ever
+    /// reached the second. Here the first one refuses, as `localhost` does whose `::1` nobody listens on.
+    #[test]
+    fn a_dead_address_does_not_keep_the_next_from_being_tried() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let alive = listener.local_addr().unwrap();
+        let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        assert_eq!(first_that_accepts(&[closed, alive], soon()).unwrap(), alive);
+        assert_eq!(first_that_accepts(&[alive, closed], soon()).unwrap(), alive);
+        assert_eq!(first_that_accepts(&[closed], soon()).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+    }
+
+    /// The same where the first address swallows everything: a listener whose queue is full drops what comes.
+    #[test]
+    fn an_address_that_swallows_everything_is_left_behind() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let alive = listener.local_addr().unwrap();
+        let full = TcpListener::bind("127.0.0.1:0").unwrap();
+        // SAFETY: the descriptor is that of an open socket.
+        assert_eq!(unsafe { libc::listen(std::os::fd::AsRawFd::as_raw_fd(&full), 0) }, 0);
+        let swallowing = full.local_addr().unwrap();
+        let mut queued = Vec::new();
+        while let Ok(stream) = TcpStream::connect_timeout(&swallowing, Duration::from_millis(200)) {
+            queued.push(stream);
+        }
+        assert_eq!(first_that_accepts(&[swallowing, alive], soon()).unwrap(), alive);
+        let short = Instant::now() + Duration::from_millis(300);
+        assert_eq!(first_that_accepts(&[swallowing], short).unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn a_proxy_is_found_where_the_library_finds_it() {
+        let proxy = |host: &str, variables: &[(&str, &str)]| {
+            let variable =
+                |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+            Proxy::choose(host, variable).map(|proxy| proxy.place)
+        };
+        let one = ("http_proxy", "http://user:word@proxy.example:3128/");
+        assert_eq!(proxy("chat.example", &[one]).as_deref(), Some("proxy.example:3128"));
+        assert_eq!(proxy("chat.example", &[one, ("grpc_proxy", "http://other")]).as_deref(), Some("other:443"));
+        assert_eq!(proxy("chat.example", &[one, ("grpc_proxy", "")]), None);
+        assert_eq!(proxy("Chat.example", &[one, ("no_proxy", "x, .EXAMPLE")]), None);
+        assert_eq!(proxy("chat.example", &[]), None);
+    }
+
+    #[test]
+    fn a_peer_is_known_by_what_it_says() {
+        for (said, expected) in [
+            (&b"SSH-2.0-OpenSSH_9.6\r\n"[..], Some("an SSH server")),
+            (b"HTTP/1.1 400 Bad Request\r\n\r\n", Some("a web server (HTTP/1.1 400 Bad Request)")),
+            (b"\x15\x03\x01\0\x02\x02\x46", Some("a server that expects TLS, which is not supported yet")),
+            (b"220 \x1b[31mmail\r\n", Some("a server that says \"220 [31mmail\"")),
+            (b"\0\0\0\x04\0\0\0\0\0", None),
+            (b"", None),
+        ] {
+            assert_eq!(speaks(said).as_deref(), expected);
+        }
+    }
+}
