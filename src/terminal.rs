@@ -13,6 +13,7 @@ mod raw;
 mod wrap;
 mod screen;
 mod signals;
+mod commands;
 mod input;
 mod namesakes;
 mod chat;

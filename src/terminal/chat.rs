@@ -34,8 +34,8 @@ pub fn chat(address: Address, name: UserName, options: &ChatOptions) -> Result<(
     let policy = if *no_reconnect { Policy::Fail } else { Policy::Reconnect };
     let settings = Settings { policy, ..Settings::new(name.clone(), room.clone(), From::Last(*last)) };
     let session = Session::start(Connector::new(1), address.clone(), settings, move |event| shown.show(event))?;
-    let outlet = Outlet::V1 { inlet: session.inlet(), room: room.clone() };
-    let welcome = format!("connected to {address} as {name}, in {room}; Ctrl-D ends");
+    let outlet = Outlet::V1 { inlet: session.inlet(), room: room.clone(), address: address.clone() };
+    let welcome = format!("connected to {address} as {name}, in {room}; /help lists commands, Ctrl-D leaves");
     converse(screen, skipped, outlet, &welcome, || session.wait().map_err(TerminalError::Session))
 }
 

@@ -118,14 +118,6 @@ pub fn gap(gap: &Gap) -> String {
     }
 }
 
-/// What is said, and how, where `/me waves` is something done.
-pub fn spoken(text: &str) -> (&str, Kind) {
-    match text.strip_prefix("/me").map(|rest| (rest, rest.trim_start())) {
-        Some((rest, deed)) if rest.starts_with(char::is_whitespace) && !deed.is_empty() => (deed, Kind::Action),
-        _ => (text, Kind::Text),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -153,20 +145,6 @@ mod tests {
         assert_eq!(line("ann", "waves", Kind::Action), "*ann* waves");
         assert_eq!(line("ann* x", "bob: no", Kind::Action), "*ann\\u{2a} x* bob: no");
         assert_eq!(line(" disconnected", "x", Kind::Action), "*\\u{20}disconnected* x");
-    }
-
-    #[test]
-    fn only_me_with_a_deed_is_one() {
-        for (text, expected) in [
-            ("/me waves", ("waves", Kind::Action)),
-            ("/me  waves ", ("waves ", Kind::Action)),
-            ("/me", ("/me", Kind::Text)),
-            ("/me ", ("/me ", Kind::Text)),
-            ("/mean", ("/mean", Kind::Text)),
-            ("me waves", ("me waves", Kind::Text)),
-        ] {
-            assert_eq!(spoken(text), expected);
-        }
     }
 
     #[test]

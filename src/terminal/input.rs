@@ -6,19 +6,21 @@ use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::commands::{self, HELP, Meaning};
 use super::editor::Action;
-use super::format::spoken;
 use super::lines::{RawLine, read_line};
+use super::list;
 use super::screen::Screen;
+use crate::address::Address;
 use crate::client::{Inlet, tutorial};
-use crate::names::{Body, InvalidText, RoomName, UserName};
+use crate::names::{Body, InvalidText, Kind, RoomName, UserName};
 
 /// The exit code of a program that an interrupt ended, by the shell's convention.
 const EXIT_INTERRUPTED: i32 = 130;
 
 /// Where lines go.
 pub enum Outlet {
-    V1 { inlet: Inlet, room: RoomName },
+    V1 { inlet: Inlet, room: RoomName, address: Address },
     Tutorial { inlet: tutorial::Inlet, name: UserName },
 }
 
@@ -31,14 +33,15 @@ pub struct Input {
 }
 
 impl Outlet {
-    /// Hands a line over. Breaks when the session has ended; fails where the line can't be sent.
-    fn say(&self, text: &str) -> Result<ControlFlow<()>, InvalidText> {
+    /// Hands a message over. Breaks when the session has ended; fails where the message can't be sent.
+    fn say(&self, text: &str, kind: Kind) -> Result<ControlFlow<()>, InvalidText> {
         let taken = match self {
-            Self::V1 { inlet, room } => {
-                let (text, kind) = spoken(text);
-                inlet.post(room, Body::new(text)?, kind).is_ok()
+            Self::V1 { inlet, room, .. } => inlet.post(room, Body::new(text)?, kind).is_ok(),
+            Self::Tutorial { inlet, name } => {
+                // That contract has no actions, and its server trims.
+                let text = if kind == Kind::Action { format!("/me {text}") } else { text.trim().to_owned() };
+                inlet.send(name.clone(), Body::new(text)?).is_ok()
             }
-            Self::Tutorial { inlet, name } => inlet.send(name.clone(), Body::new(text)?).is_ok(),
         };
         Ok(if taken { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
     }
@@ -55,7 +58,7 @@ impl Input {
     /// Reads lines from an input that is no terminal, or none that can be edited on.
     pub fn lines(self) {
         read_lines(&mut io::stdin().lock(), |line| match line {
-            Ok(text) => self.say(text.trim()),
+            Ok(text) => self.line(&text),
             Err(fault) => self.skip(&fault),
         });
         self.outlet.finish();
@@ -84,7 +87,7 @@ impl Input {
 
     fn act(&self, action: Action) -> ControlFlow<()> {
         match action {
-            Action::Line(line) => self.say(line.trim()),
+            Action::Line(line) => self.line(&line),
             Action::EndOfInput => ControlFlow::Break(()),
             Action::Interrupt => {
                 self.screen.stop_editing();
@@ -98,14 +101,28 @@ impl Input {
         }
     }
 
-    /// Hands a line to the session, unless it is blank. Breaks when the session has ended.
-    fn say(&self, text: &str) -> ControlFlow<()> {
-        if text.is_empty() {
-            return ControlFlow::Continue(());
+    /// Does what a line says. Breaks when the session has ended, or the user wants it to.
+    fn line(&self, line: &str) -> ControlFlow<()> {
+        match commands::read(line) {
+            Meaning::Nothing => {}
+            Meaning::Message(text, kind) => {
+                return self.outlet.say(text, kind).unwrap_or_else(|fault| self.skip(&fault.to_string()));
+            }
+            Meaning::Help => HELP.into_iter().for_each(|row| self.screen.notice(row)),
+            Meaning::Quit => return ControlFlow::Break(()),
+            Meaning::Who => self.screen.notice(&self.who()),
+            Meaning::Fault(fault) => return self.skip(&fault),
         }
-        match self.outlet.say(text) {
-            Ok(flow) => flow,
-            Err(e) => self.skip(&e.to_string()),
+        ControlFlow::Continue(())
+    }
+
+    /// Who is in the room. Waits for the server's answer.
+    fn who(&self) -> String {
+        match &self.outlet {
+            Outlet::V1 { room, address, .. } => {
+                list::who(address.clone(), room).unwrap_or_else(|fault| format!("can't list who is in {room}: {fault}"))
+            }
+            Outlet::Tutorial { .. } => "the tutorial's contract can't list who is here".to_owned(),
         }
     }
 

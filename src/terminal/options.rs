@@ -35,7 +35,7 @@ Examples:
   hubbub tail builds --last 100 --json          follow a room, as tail -f follows a file
   hubbub history builds --before 500 --limit 20
 
-A line /me waves is told as something that you do. Each flag has a variable, such as HUBBUB_ROOM=tea.
+In a chat, /help lists the commands. Each flag has a variable, such as HUBBUB_ROOM=tea.
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.";
 
 #[derive(Debug, Subcommand)]

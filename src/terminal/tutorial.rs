@@ -21,7 +21,7 @@ pub fn chat(address: Address, name: UserName, options: &ChatOptions) -> Result<(
     let shown = Arc::clone(&screen);
     let session = Session::start(Connector::new(1), address.clone(), policy, move |event| show(&shown, event))?;
     let outlet = Outlet::Tutorial { inlet: session.inlet(), name: name.clone() };
-    let welcome = format!("connected to {address} as {name}; Ctrl-D ends");
+    let welcome = format!("connected to {address} as {name}; /help lists commands, Ctrl-D leaves");
     let skipped = Arc::new(AtomicU64::new(0));
     converse(screen, skipped, outlet, &welcome, || session.wait().map_err(TerminalError::Tutorial))
 }

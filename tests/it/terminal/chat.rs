@@ -44,6 +44,29 @@ fn the_last_messages_are_shown_and_own_lines_stand_as_they_were_typed() {
     assert_eq!(cat.end(), 0);
 }
 
+/// A mistyped command, such as "/mgs bob the password is …", once went to everybody in the room.
+#[test]
+fn a_mistyped_command_is_not_sent() {
+    let model = Model::start();
+    let mut ann = on_terminal(&model, "ann");
+    ann.press("/hlep\r");
+    ann.wait_for_row_with("unknown command /hlep: did you mean /help?");
+    ann.press("/help\r");
+    ann.wait_for_row_with("list who is in the room");
+    ann.press("/who\r");
+    ann.wait_for_row("* in lobby: ann");
+    ann.press("//etc\r  /quit\r/quit\r");
+    assert_eq!(ann.end(), 0);
+    assert_eq!(model.bodies("lobby"), ["/etc", "  /quit"]);
+    // From a pipe, a line that was not sent is a failure.
+    let mut command = v1_command(&["--server", &model.target, "--name", "ann"]);
+    command.args(["chat", "--room", "lobby"]);
+    let output = run_to_end(command, b"/mgs bob secret\n/say fine\n/quit\nnot reached\n");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("unknown command /mgs"), "{}", stderr(&output));
+    assert_eq!(model.bodies("lobby").last().map(String::as_str), Some("fine"));
+}
+
 #[test]
 fn a_lost_connection_takes_no_line_along() {
     let model = Model::start();
@@ -84,7 +107,7 @@ fn in_a_pipe_own_messages_show_when_they_come_back() {
     let model = Model::start();
     (1..=3).for_each(|n| model.say("tea", "bob", &n.to_string()));
     let arguments = ["chat", "--server", &model.target, "--name", "ann", "--room", "tea", "--last", "2"];
-    let output = run_to_end(v1_command(&arguments), b"hello\n\n  /me waves \nx\x07y\n");
+    let output = run_to_end(v1_command(&arguments), b"hello\n\n/me waves \nx\x07y\n");
     assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""));
     let shown = String::from_utf8(output.stdout).expect("what it shows is text");
     assert_eq!(shown, "bob: 2\nbob: 3\nann: hello\n*ann* waves\nann: x\\u{7}y\n");

@@ -291,6 +291,11 @@ fn the_commands_work_together_on_a_server() {
     // The chat shows the last messages, and what it says when that comes back.
     let chat = run("chat --room tea --last 1", b"/me drinks\n");
     assert_eq!(chat, "ann: the kettle boils\n*ann* drinks\n");
+    let mut asking = v1_command(&["--server", &target, "--name", "ann", "chat", "--room", "tea", "--last", "0"]);
+    asking.env_remove("HUBBUB_ROOM");
+    // A client that has just left may still be counted.
+    let said = stderr(&run_to_end(asking, b"/who\n"));
+    assert!(said.starts_with("* in tea: ann"), "{said}");
     let mut child = start_piped(v1_command(&["--server", &target, "tail", "tea", "--from", "2501"]));
     let mut lines = BufReader::new(child.stdout.take().expect("standard output is piped")).lines();
     let mut next = || lines.next().expect("it prints").expect("it is text");
