@@ -48,7 +48,11 @@ struct Args {
     retain_for: Option<Duration>,
 
     /// Keep the newest so many messages of each room [default: all]
-    #[arg(long, value_name = "N", env = "HUBBUB_RETAIN_EVENTS", hide_env = true)]
+    #[arg(long, value_name = "N", env = "HUBBUB_RETAIN_MESSAGES", hide_env = true)]
+    retain_messages: Option<NonZeroU64>,
+
+    /// The name of --retain-messages before
+    #[arg(long, value_name = "N", env = "HUBBUB_RETAIN_EVENTS", hide = true)]
     retain_events: Option<NonZeroU64>,
 
     /// Believe the clock as it is, though it is far from the time that the log has seen. For one start only
@@ -79,7 +83,7 @@ Examples:
   hubbub-server                                        serve this machine on port 5000
   hubbub-server --listen 0.0.0.0:5000 --data /var/lib/hubbub
   hubbub-server --listen unix:/run/hubbub.sock         serve a Unix socket
-  hubbub-server --retain-for 90d --retain-events 1000000
+  hubbub-server --retain-for 90d --retain-messages 1000000
   hubbub-server --ephemeral                            keep nothing
 
 Every flag has a variable, such as HUBBUB_LISTEN or HUBBUB_EPHEMERAL=1. RUST_LOG sets what is logged.
@@ -176,8 +180,11 @@ fn config(args: Args) -> Result<ServerConfig, InvalidPort> {
     } else {
         Storage::Folder { path: args.data, sync: args.sync, restored: args.restored }
     };
-    let retention =
-        Retention { time: args.retain_for, messages: args.retain_events.map(NonZeroU64::get), ..Retention::default() };
+    let retention = Retention {
+        time: args.retain_for,
+        messages: args.retain_messages.or(args.retain_events).map(NonZeroU64::get),
+        ..Retention::default()
+    };
     let default = ServerConfig::default();
     let pollers = args.pollers.map_or(default.pollers, usize::from);
     Ok(ServerConfig {

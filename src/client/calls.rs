@@ -76,8 +76,10 @@ pub struct StoredMessage {
 /// Some of a room's history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
-    /// In the order of seq, without a gap.
+    /// In the order of seq. A seq that is missing is that of an event of a kind that this client does not know.
     pub messages: Vec<StoredMessage>,
+    /// The seq of the last event of the page; `None` if there is nothing more in that direction.
+    pub last_seq: Option<u64>,
     pub head_seq: u64,
     pub oldest_seq: u64,
 }
@@ -138,8 +140,14 @@ impl Caller {
         let request =
             v1::ListMessagesRequest { room: room.as_str().to_owned(), place, page_size: max, ..Default::default() };
         let response = self.call(&LIST_MESSAGES, &request)?;
-        let messages = response.events.into_iter().map(stored).collect::<Result<_, _>>()?;
-        Ok(Page { messages, head_seq: response.head_seq, oldest_seq: response.oldest_seq })
+        let last_seq = response.events.last().map(|event| event.seq);
+        let messages = response.events.into_iter().filter_map(|event| stored(event).transpose());
+        Ok(Page {
+            messages: messages.collect::<Result<_, _>>()?,
+            last_seq,
+            head_seq: response.head_seq,
+            oldest_seq: response.oldest_seq,
+        })
     }
 
     /// Lists the rooms after a token; the token of the next page is empty when there is none.
@@ -208,13 +216,14 @@ impl Caller {
     }
 }
 
-fn stored(event: v1::Event) -> Result<StoredMessage, CallError> {
+/// The message that the event is; `None` if it is of a kind that this client does not know.
+fn stored(event: v1::Event) -> Result<Option<StoredMessage>, CallError> {
     let unreadable = |what: &str| CallError::Unreadable(StreamError::Unreadable(what.to_owned()));
     let v1::Event { seq, time_ms, event: Some(v1::event::Event::Message(message)), .. } = event else {
-        return Err(unreadable("an event that is no message"));
+        return Ok(None);
     };
     let Ok(id) = message.message_id.try_into() else { return Err(unreadable("a message without an id")) };
-    Ok(StoredMessage {
+    Ok(Some(StoredMessage {
         seq,
         time_ms,
         id: MessageId::from_bytes(id),
@@ -222,5 +231,5 @@ fn stored(event: v1::Event) -> Result<StoredMessage, CallError> {
         client_id: client(message.client_id).map(|client| client.0),
         sender: message.sender,
         body: message.body,
-    })
+    }))
 }

@@ -99,6 +99,10 @@ impl Place {
         (self.changed, self.or) = (None, None);
         let at = match (self.at, self.from) {
             (Some(at), _) => at,
+            // What is in the log besides messages takes seqs too, so the server says where it begins.
+            (None, From::Head | From::Last(_)) if joined.first_seq > 0 => {
+                At { seq: (joined.first_seq - 1).min(head), epoch }
+            }
             (None, From::Head) => At { seq: head, epoch },
             (None, From::Last(n)) => {
                 At { seq: head.saturating_sub(n.into()).max(joined.oldest_seq.saturating_sub(1)), epoch }
@@ -118,7 +122,7 @@ impl Place {
         Ok(())
     }
 
-    /// Takes a message.
+    /// Takes a message, or another event of the log.
     pub fn message(&mut self, seq: u64) -> Result<(), Fault> {
         let Some(at) = &mut self.at else { return Err(Fault::OutOfOrder { expected: 0, got: seq }) };
         if self.changed.is_some() {
@@ -236,6 +240,18 @@ mod tests {
             place.message(first).unwrap();
             assert_eq!(resumes_after(&place), (first, OLD));
         }
+    }
+
+    /// Where not all that is in the log is messages, the last three begin before the head less three.
+    #[test]
+    fn the_server_says_where_the_last_messages_begin() {
+        let mut place = Place::new(From::Last(3));
+        place.joined(&v1::Joined { first_seq: 5, ..joined(OLD, 1, 10) }).unwrap();
+        assert!(place.clone().message(8).is_err());
+        place.message(5).unwrap();
+        // A place that was seen is what counts when the room is joined again.
+        place.joined(&v1::Joined { first_seq: 6, ..joined(OLD, 1, 10) }).unwrap();
+        place.message(6).unwrap();
     }
 
     #[test]

@@ -227,6 +227,11 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()>> Reader<F> {
                 progress.any = true;
                 self.message(room_id, seq, time_ms, content)
             }
+            // An event of the log that is no message, as later servers may have: whatever its kind, it takes its seq.
+            Item::Other(v1::Event { room_id, seq: seq @ 1.., .. }) => {
+                progress.any = true;
+                self.passed(room_id, seq)
+            }
             Item::Other(v1::Event { room_id, event: Some(event), .. }) => self.control(room_id, event, progress),
             // An event that this client is too old to know.
             Item::Other(_) => Step::Continue(()),
@@ -250,6 +255,15 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()>> Reader<F> {
         let client_id = client.map(|client| client.0);
         let message = Message { room: &room.name, seq, time_ms, id, sender, body, kind, client_id, own };
         over((self.on_event)(Event::Message(message)))
+    }
+
+    fn passed(&mut self, room_id: u64, seq: u64) -> Step {
+        let index = self.room(room_id)?;
+        let room = &mut self.rooms.list[index];
+        match room.place.message(seq) {
+            Ok(()) => over((self.on_event)(Event::Passed { room: &room.name, seq })),
+            Err(fault) => broken(&room.name, fault),
+        }
     }
 
     fn control(&mut self, room_id: u64, event: Wire, progress: &mut Progress) -> Step {

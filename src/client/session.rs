@@ -73,6 +73,8 @@ pub enum Event<'a> {
     Joined { room: &'a RoomName, epoch: Epoch, head_seq: u64, oldest_seq: u64, members: u32 },
     /// Somebody said something; perhaps this session, which thus knows that it is stored.
     Message(Message<'a>),
+    /// An event of the log of a kind that this client does not know: its seq counts as seen.
+    Passed { room: &'a RoomName, seq: u64 },
     /// The history that was asked for, or missed, ends here.
     CaughtUp { room: &'a RoomName, head_seq: u64 },
     /// Messages of the room are missing here, or are not what they were.

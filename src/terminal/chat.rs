@@ -146,6 +146,7 @@ pub fn notice(screen: &Screen, event: &Event<'_>) {
         Event::Joined { .. }
         | Event::Message(_)
         | Event::CaughtUp { .. }
+        | Event::Passed { .. }
         | Event::Presence { .. }
         | Event::Stored { .. }
         | Event::Pause => {}

@@ -48,9 +48,7 @@ pub fn history(address: Address, options: &HistoryOptions) -> Result<(), Termina
         while left > 0 && last.saturating_add(1) < end {
             let size = left.min(PAGE_MAX).min(end - 1 - last);
             let page = caller.messages(room, PagePlace::After(last), size as u32)?;
-            if page.messages.is_empty() {
-                break;
-            }
+            let Some(page_end) = page.last_seq.filter(|page_end| *page_end > last) else { break };
             for message in page.messages {
                 if message.seq <= last || message.seq >= end || left == 0 {
                     // Nothing that was asked for; a server that repeats itself ends the listing.
@@ -71,6 +69,7 @@ pub fn history(address: Address, options: &HistoryOptions) -> Result<(), Termina
                 output.line(&shown)?;
                 (last, left) = (message.seq, left - 1);
             }
+            last = last.max(page_end);
         }
         output.flush().map_err(Stop::Output)
     })())

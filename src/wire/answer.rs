@@ -53,6 +53,8 @@ pub struct RoomAtJoin<'a> {
     pub epoch: Epoch,
     pub head: Seq,
     pub oldest: Seq,
+    /// What the client reads first.
+    pub first: Seq,
     pub member_count: usize,
 }
 
@@ -85,6 +87,7 @@ pub fn joined(room: &RoomAtJoin<'_>) -> Vec<u8> {
         epoch: room.epoch.get(),
         head_seq: room.head.0,
         oldest_seq: room.oldest.0,
+        first_seq: room.first.0,
         member_count: room.member_count as u32,
         ..Default::default()
     };

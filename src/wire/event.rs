@@ -33,6 +33,9 @@ const CLIENT_ID: u8 = 0x60;
 /// each with its tag, the kind, and a client id of eight bytes with its tag.
 const CONTENT_BYTES_AROUND: usize = 18 + 2 * (1 + 3) + 2 + (1 + 8);
 
+/// The highest number of a field of `Event` that this program knows: `goodbye`.
+const EVENT_FIELDS_KNOWN: u64 = 13;
+
 /// The most bytes that an entry has around its content: four tags, three varints of ten bytes at most, and two lengths
 /// of three.
 pub const ENVELOPE_BYTES_MAX: usize = 5 + 30 + 6;
@@ -48,8 +51,15 @@ pub struct Entry<'a> {
     pub room: RoomId,
     pub seq: Seq,
     pub time_ms: u64,
-    /// The encoded `Message`.
+    /// The encoded `Message`. Empty where the event is of a kind that this program does not know: a newer one wrote it.
     pub content: &'a [u8],
+}
+
+impl Entry<'_> {
+    /// Whether it is a message, and no event of a kind that this program does not know.
+    pub fn is_message(&self) -> bool {
+        !self.content.is_empty()
+    }
 }
 
 /// What a message says.
@@ -168,8 +178,20 @@ fn read_entry(bytes: &[u8], start: usize) -> Option<(Entry<'_>, usize)> {
     let room = RoomId(number(event, &mut at, ROOM_ID)?);
     let seq = Seq(number(event, &mut at, SEQ)?);
     let time_ms = number(event, &mut at, TIME_MS)?;
-    let content = field(event, &mut at, MESSAGE)?;
+    let content = match event.get(at) {
+        Some(&MESSAGE) => field(event, &mut at, MESSAGE).filter(|content| !content.is_empty())?,
+        _ => unknown_kind(event, &mut at)?,
+    };
     (at == event.len()).then_some((Entry { room, seq, time_ms, content }, end))
+}
+
+/// Reads past an event of a kind that is not known: a length-delimited field with a number above all that are.
+fn unknown_kind<'a>(event: &'a [u8], at: &mut usize) -> Option<&'a [u8]> {
+    let key = varint(event, at)?;
+    let len = usize::try_from(varint(event, at)?).ok()?;
+    let is_kind = key & 7 == 2 && key >> 3 > EVENT_FIELDS_KNOWN && key >> 3 < 1 << 29;
+    *at = at.checked_add(len).filter(|end| *end <= event.len())?;
+    is_kind.then_some(&[])
 }
 
 fn push_field(bytes: &mut Vec<u8>, tag: u8, value: &[u8]) {
@@ -209,6 +231,10 @@ fn number(bytes: &[u8], at: &mut usize, tag: u8) -> Option<u64> {
         return None;
     }
     *at += 1;
+    varint(bytes, at)
+}
+
+fn varint(bytes: &[u8], at: &mut usize) -> Option<u64> {
     let mut value = 0;
     for shift in (0..64).step_by(7) {
         let byte = *bytes.get(*at)?;
@@ -284,6 +310,24 @@ mod tests {
             for entry in entries(&bytes).flatten() {
                 let _ = read_content(entry.0.content);
             }
+        }
+    }
+
+    /// An entry that a newer program wrote was taken for damage.
+    #[test]
+    fn an_event_of_an_unknown_kind_is_an_entry() {
+        for (field, is_entry) in [(14, true), (100, true), (5, false), (13, false)] {
+            let mut event = vec![ROOM_ID, 3, SEQ, 9, TIME_MS, 1];
+            push_varint(&mut event, field << 3 | 2);
+            event.extend([4, b'w', b'h', b'a', b't']);
+            let mut bytes = Vec::new();
+            push_field(&mut bytes, EVENTS, &event);
+            let entry = entries(&bytes).next().unwrap();
+            assert_eq!(entry.is_ok(), is_entry, "field {field}");
+            if let Ok((entry, end)) = entry {
+                assert_eq!((entry.seq, entry.is_message(), end), (Seq(9), false, bytes.len()));
+            }
+            assert!(entries(&bytes[..bytes.len() - 1]).next().unwrap().is_err());
         }
     }
 

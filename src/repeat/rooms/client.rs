@@ -115,6 +115,8 @@ impl Listener {
             Event::Held { reason, pause } => {
                 log::info!("client {number}: the server asks to wait {} ms: {reason}", pause.as_millis());
             }
+            // The same for every client, whatever it is.
+            Event::Passed { seq, .. } => received.verifier.place(seq, 0, &self.run.ledger),
             Event::Presence { .. } | Event::Retrying { .. } => {}
         }
         ControlFlow::Continue(())

@@ -304,8 +304,8 @@ impl Kept {
         let KeptSegment { segment, bytes, .. } = room.segments.pop_front()?;
         let mut ids = Vec::new();
         for entry in event::entries(segment.frame().as_slice()) {
-            let content = entry.and_then(|(entry, _)| event::read_content(entry.content));
-            let content = content.expect("a segment's entries are valid");
+            let entry = entry.expect("a segment's entries are valid").0;
+            let Ok(content) = event::read_content(entry.content) else { continue };
             // Invariant: a sender's name was checked when it was stored.
             if content.id.is_chosen()
                 && let Ok(sender) = UserName::new(content.sender)

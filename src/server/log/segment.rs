@@ -15,7 +15,8 @@ pub struct Segment {
     /// The entries of the messages, one after the other.
     frame: Frame,
     /// The same messages for the tutorial's clients, made when the first of them asks.
-    tutorial: OnceLock<Box<[TutorialMessage]>>,
+    /// `None` stands for an event of a kind that is not known, which they don't get.
+    tutorial: OnceLock<Box<[Option<TutorialMessage>]>>,
 }
 
 /// A message as a client of the tutorial's contract gets it.
@@ -40,7 +41,9 @@ impl Segment {
         let mut at = 0;
         for entry in event::entries(entries) {
             let (entry, end) = entry?;
-            if (entry.room, entry.seq) != (room, next) || event::read_content(entry.content).is_err() {
+            if (entry.room, entry.seq) != (room, next)
+                || (entry.is_message() && event::read_content(entry.content).is_err())
+            {
                 return Err(Malformed(at));
             }
             next = next.next();
@@ -95,15 +98,15 @@ impl Segment {
 }
 
 impl Segment {
-    /// The message at `seq` for the tutorial's clients, where this segment has it.
+    /// The message at `seq` for the tutorial's clients, where this segment has it and it is a message.
     pub fn tutorial(&self, seq: Seq) -> Option<&TutorialMessage> {
         let messages = self.tutorial.get_or_init(|| {
             event::entries(self.frame.as_slice())
-                .map(|entry| entry.and_then(|(entry, _)| event::read_content(entry.content)))
-                .map(|content| tutorial_message(&content.expect("a segment's entries are valid")))
+                .map(|entry| entry.expect("a segment's entries are valid").0)
+                .map(|entry| event::read_content(entry.content).ok().map(|content| tutorial_message(&content)))
                 .collect()
         });
-        messages.get(seq.0.checked_sub(self.first.0)? as usize)
+        messages.get(seq.0.checked_sub(self.first.0)? as usize)?.as_ref()
     }
 }
 
@@ -113,4 +116,30 @@ fn tutorial_message(content: &event::Content<'_>) -> TutorialMessage {
         Kind::Action => wire::encode_from_server(content.sender, &format!("/me {}", content.body)),
     };
     TutorialMessage { id: content.id, frame }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::log::contract::{post_without_id, room};
+    use crate::wire::event::Entry;
+
+    /// What a newer server has stored is passed on as it is, and is no damage.
+    #[test]
+    fn an_event_of_an_unknown_kind_is_passed_on() {
+        let content = post_without_id(&room("attic"), "ann", "hello").content;
+        let message = |bytes: &mut Vec<u8>, seq| {
+            event::push(bytes, &Entry { room: RoomId(3), seq: Seq(seq), time_ms: 1, content: &content });
+        };
+        let mut bytes = Vec::new();
+        message(&mut bytes, 1);
+        // Field 1 of the response: room 3, seq 2, time 1, and field 14 of the event.
+        bytes.extend([0x0a, 9, 0x08, 3, 0x10, 2, 0x18, 1, 0x72, 1, b'x']);
+        message(&mut bytes, 3);
+        let segment = Segment::read(RoomId(3), Seq(1), bytes.clone()).unwrap();
+        assert_eq!(segment.last(), Seq(3));
+        assert_eq!(segment.frame().as_slice(), bytes);
+        let tutorial = [1, 2, 3].map(|seq| segment.tutorial(Seq(seq)).is_some());
+        assert_eq!(tutorial, [true, false, true]);
+    }
 }

@@ -159,6 +159,14 @@ impl Model {
         self.world().break_streams();
     }
 
+    /// Turns a message into an event of a kind that no client knows yet.
+    pub fn make_unknown(&self, room: &str, seq: u64) {
+        let mut world = self.world();
+        let event = &mut world.room(room).events[seq as usize - 1];
+        event.event = None;
+        event.special_fields.mut_unknown_fields().add_length_delimited(100, b"something new".to_vec());
+    }
+
     /// Forgets the messages up to this one.
     pub fn trim(&self, room: &str, to_seq: u64) {
         self.world().room(room).oldest = to_seq + 1;

@@ -216,6 +216,7 @@ impl ChatTalk {
             epoch: stored.epoch,
             head,
             oldest,
+            first: start.next,
             member_count: room.follower_count() + 1,
         });
         if let Some((from, to)) = start.replaced {
