@@ -233,3 +233,7 @@ pub const FINISH_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long the end of the server waits for threads of streams, after all streams were ended or cancelled.
 pub const JOIN_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How often a commit checks whether the log's files are still in their folder: four looks, a microsecond each. What is
+/// acknowledged after they were deleted is lost, for this long.
+pub const FILES_CHECK_INTERVAL: Duration = Duration::from_millis(250);

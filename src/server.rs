@@ -23,7 +23,7 @@ use thiserror::Error;
 
 use self::hub::Hub;
 use self::log::clock::{Clock, Machine};
-use self::log::sqlite::{OpenError, Sync};
+use self::log::sqlite::{OpenError, SharedLife, Sync};
 use self::log::{LogError, Retention, Sides, memory, sqlite, writer};
 use self::room::Rooms;
 use self::room::fanout::{self, Publisher};
@@ -127,6 +127,7 @@ pub struct Server {
     grpc: Mutex<grpcio::Server>,
     addresses: Vec<Address>,
     hub: Arc<Hub>,
+    life: Option<SharedLife>,
     log_writer: Option<JoinHandle<()>>,
     fanout_pace: Option<JoinHandle<()>>,
     drain_timeout: Duration,
@@ -148,7 +149,7 @@ impl Server {
         }
         let poller_count = config.pollers.clamp(1, limits::POLLERS_MAX);
         let joiner = Joiner::start()?;
-        let (mut appender, log) = open_log(config)?;
+        let ((mut appender, log), life) = open_log(config)?;
         let (couriers, fanout_pace) = fanout::start(poller_count)?;
         let rooms = Arc::new(Rooms::new(Arc::clone(&log), Arc::clone(&couriers)));
         let lobby = Arc::new(rooms.insert(appender.open(&RoomName::lobby()).map_err(StartError::Lobby)?));
@@ -173,6 +174,7 @@ impl Server {
             grpc: Mutex::new(grpc),
             addresses: Vec::new(),
             hub,
+            life,
             log_writer: Some(log_writer),
             fanout_pace: Some(fanout_pace),
             drain_timeout: config.drain_timeout,
@@ -205,6 +207,12 @@ impl Server {
         move || hub.clients.count()
     }
 
+    /// The life of a log that is kept on a disk: it says when the server must end because of the disk, and, once the server
+    /// was drained, whether the log was closed in good order.
+    pub fn log_life(&self) -> Option<SharedLife> {
+        self.life.clone()
+    }
+
     /// Stops: accepts nothing more, lets what was accepted reach everybody, closes the streams with a status.
     ///
     /// Takes at most the drain timeout, and 2 s for streams that must be cancelled after it. Returns how many those were.
@@ -222,6 +230,9 @@ impl Server {
         // Every wait of a receive thread ends with the stop, so the writer ends; a bug must not keep the process from it.
         if !threads::join_until(log_writer, deadline) {
             ::log::error!("the log writer did not end in time");
+            if let Some(life) = &self.life {
+                life.not_closed("the log writer did not end in time".to_owned());
+            }
         }
         // The couriers end once all of it is told, and the pace thread with them.
         if let Some(fanout_pace) = self.fanout_pace.take()
@@ -247,15 +258,17 @@ impl Drop for Server {
     }
 }
 
-fn open_log(config: &ServerConfig) -> Result<Sides, StartError> {
+/// Opens the log, and returns the life of one that is kept on a disk.
+fn open_log(config: &ServerConfig) -> Result<(Sides, Option<SharedLife>), StartError> {
     Ok(match &config.storage {
         Storage::Memory { bytes_max } => {
             let (appender, log) = memory::open(*bytes_max, config.retention);
-            (Box::new(appender), log)
+            ((Box::new(appender), log), None)
         }
         Storage::Folder { path, sync, restored } => {
             let (appender, log) = sqlite::open(path, *sync, *restored, config.retention)?;
-            (Box::new(appender), log)
+            let life = Arc::clone(log.life());
+            ((Box::new(appender), log), Some(life))
         }
     })
 }

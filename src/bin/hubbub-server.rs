@@ -75,6 +75,9 @@ struct Args {
 /// The exit code of a program that was called wrongly.
 const EXIT_USAGE: u8 = 2;
 
+/// Why the server ends without a signal.
+const LOG_FAILED: &str = "the log has stopped";
+
 const LISTEN_HELP: &str = "HOST:PORT, [IPV6]:PORT or unix:PATH; may be given several times [default: 127.0.0.1:5000; \
                            PORT sets that port]";
 
@@ -87,7 +90,8 @@ Examples:
   hubbub-server --ephemeral                            keep nothing
 
 Every flag has a variable, such as HUBBUB_LISTEN or HUBBUB_EPHEMERAL=1. RUST_LOG sets what is logged.
-Ctrl-C, SIGTERM and SIGHUP drain; another signal, a second later or more, exits at once. Exit codes: 0 done, 1 failed, 2 wrong usage.";
+Ctrl-C, SIGTERM and SIGHUP drain; another signal, a second later or more, exits at once. Exit codes: 0 done; 1 failed, the
+drain did not finish, or the log could not be closed in good order; 2 wrong usage.";
 
 fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info,grpcio=off")).init();
@@ -111,6 +115,7 @@ fn serve(config: &ServerConfig) -> anyhow::Result<()> {
     // A file that may not grow any more is like a full disk, which the server outlives; the system would end it.
     signal_hook::flag::register(SIGXFSZ, Arc::default()).context("can't handle signals")?;
     let (stop, stopping) = sync_channel(1);
+    let failed = stop.clone();
     let clients = Arc::new(OnceLock::new());
     watch_signals(stop, Arc::clone(&clients)).context("can't handle signals")?;
 
@@ -120,13 +125,26 @@ fn serve(config: &ServerConfig) -> anyhow::Result<()> {
     for address in server.addresses() {
         log::info!("listening on {address}");
     }
-    if let Ok(signal) = stopping.recv() {
-        log::info!("{signal}: draining {} clients; another signal exits at once", server.client_count());
+    let life = server.log_life();
+    if let Some(life) = &life {
+        life.on_end(Box::new(move || {
+            let _ = failed.try_send(LOG_FAILED);
+        }));
     }
-    match server.drain() {
-        0 => log::info!("drained"),
-        cancelled => log::warn!("{cancelled} clients did not read to the end in time and were cut off"),
+    if let Ok(cause) = stopping.recv() {
+        log::info!("{cause}: draining {} clients; another signal exits at once", server.client_count());
     }
+    let cancelled = server.drain();
+    let fault = life.as_ref().and_then(|life| life.fault());
+    match (cancelled, fault) {
+        (0, None) => log::info!("drained"),
+        (0, Some(_)) => {}
+        (cancelled, _) => log::warn!("{cancelled} clients did not read to the end in time and were cut off"),
+    }
+    if let Some(fault) = fault {
+        anyhow::bail!("the log was not closed in good order: {fault}");
+    }
+    anyhow::ensure!(cancelled == 0, "the drain did not finish");
     Ok(())
 }
 

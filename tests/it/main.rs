@@ -18,6 +18,7 @@ mod behind;
 mod crash;
 mod cut;
 mod power;
+mod live_faults;
 mod retention;
 mod sender;
 mod repeat;

@@ -11,7 +11,9 @@
 mod appender;
 mod errors;
 mod expiring;
+mod files;
 mod keeper;
+mod life;
 mod reader;
 mod schema;
 mod write_ahead;
@@ -25,6 +27,7 @@ use std::sync::Arc;
 
 pub use self::appender::SqliteAppender;
 pub use self::errors::OpenError;
+pub use self::life::{Life, SharedLife};
 pub use self::reader::SqliteLog;
 use super::Retention;
 
@@ -59,8 +62,9 @@ pub fn open(
 ) -> Result<(SqliteAppender, Arc<SqliteLog>), OpenError> {
     let folder = Arc::new(Folder::open(path)?);
     let database = folder.path.join(DATABASE);
+    life::forget_copied(&database).map_err(|fault| OpenError::Folder { path: path.to_owned(), fault })?;
     let appender = SqliteAppender::open(Arc::clone(&folder), database.clone(), sync, restored, retention)?;
-    let log = Arc::new(SqliteLog::open(folder, &database, appender.trims())?);
+    let log = Arc::new(SqliteLog::open(folder, &database, appender.trims(), appender.life())?);
     Ok((appender, log))
 }
 

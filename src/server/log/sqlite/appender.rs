@@ -5,16 +5,18 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior};
 
 use super::errors::{OpenError, log_error};
 use super::expiring::Expiring;
+use super::files::Files;
 use super::keeper::{Keeper, WriterTurn};
+use super::life::SharedLife;
 use super::reader::{StoredRoom, find_room, number, seq, stored_room};
 use super::{Folder, Sync, schema};
-use crate::limits::{CHECKPOINT_BYTES, IDS_KEPT_MAX, ROOMS_MAX, TRIM_MESSAGES_MAX};
+use crate::limits::{CHECKPOINT_BYTES, FILES_CHECK_INTERVAL, IDS_KEPT_MAX, ROOMS_MAX, TRIM_MESSAGES_MAX};
 use crate::names::{Epoch, RoomId, RoomName, Seq};
 use crate::server::log::batch::{self, Head, Plan, Stored, millis};
 use crate::server::log::retention::{Oldest, Schedule};
@@ -30,6 +32,10 @@ pub struct SqliteAppender {
     // Dropped before the connection that it works beside.
     keeper: Keeper,
     turn: WriterTurn,
+    life: SharedLife,
+    files: Files,
+    /// When the files were last found in place.
+    files_checked: Instant,
     pub(super) connection: Connection,
     database: PathBuf,
     sync: Sync,
@@ -60,7 +66,9 @@ impl SqliteAppender {
     ) -> Result<Self, OpenError> {
         let connection = schema::open(&database)?;
         let turn = WriterTurn::default();
-        let keeper = Keeper::start(&database, Arc::clone(&turn))?;
+        let life = SharedLife::default();
+        let keeper = Keeper::start(&database, Arc::clone(&turn), Arc::clone(&life))?;
+        let files = Files::of(&database).map_err(|fault| OpenError::Folder { path: database.clone(), fault })?;
         let mut appender = Self {
             connection,
             sync,
@@ -76,11 +84,19 @@ impl SqliteAppender {
             written: 0,
             keeper,
             turn,
+            life,
+            files,
+            files_checked: Instant::now(),
             database,
             _folder: folder,
         };
         appender.load(restored).map_err(|error| OpenError::of(appender.database.clone(), &error))?;
         Ok(appender)
+    }
+
+    /// The life of the log, to be shared.
+    pub(super) fn life(&self) -> SharedLife {
+        Arc::clone(&self.life)
     }
 
     /// Counts how often it has trimmed.
@@ -160,14 +176,26 @@ impl SqliteAppender {
 
     /// Does something in a transaction of its own, and nothing of it where it fails.
     fn transact<T>(&mut self, act: impl FnOnce(&mut Self) -> Result<T, LogError>) -> Result<T, LogError> {
+        self.check()?;
         let turn = Arc::clone(&self.turn);
         let _turn = turn.lock();
         self.execute(schema::BEGIN)?;
         let result = act(self).and_then(|done| self.execute(schema::COMMIT).map(|()| done));
         if result.is_err() {
+            self.keeper.renew();
             self.undo();
         }
         result
+    }
+
+    /// Whether anything may be written: the log lives, and its files are where they were.
+    fn check(&mut self) -> Result<(), LogError> {
+        self.life.check()?;
+        if self.files_checked.elapsed() >= FILES_CHECK_INTERVAL {
+            self.files.check().map_err(LogError::Unavailable)?;
+            self.files_checked = Instant::now();
+        }
+        Ok(())
     }
 
     fn execute(&self, statement: &str) -> Result<(), LogError> {
@@ -178,7 +206,7 @@ impl SqliteAppender {
     /// Ends a transaction that has failed. SQLite may have done so itself; where it can't, only a new connection can.
     fn undo(&mut self) {
         if !self.connection.is_autocommit() && self.execute(schema::ROLLBACK).is_err() {
-            match schema::open(&self.database) {
+            match schema::connect(&self.database) {
                 Ok(connection) => self.connection = connection,
                 Err(error) => log::error!("the log can't be opened anew: {error}"),
             }
@@ -342,6 +370,14 @@ impl Appender for SqliteAppender {
 impl Drop for SqliteAppender {
     /// Notes that the log was closed in good order. Where that fails, it was not.
     fn drop(&mut self) {
+        // No copy is under way any more, and none begins.
+        self.keeper.stop();
+        if self.life.ended().is_some() {
+            return;
+        }
+        if let Err(fate) = self.files.check() {
+            return self.life.not_closed(fate);
+        }
         let end = || {
             self.connection.pragma_update(None, "synchronous", "FULL")?;
             self.connection.execute(schema::END_LIFE, ())?;
@@ -349,7 +385,8 @@ impl Drop for SqliteAppender {
             self.connection.query_row(schema::CHECKPOINT_END, (), |_| Ok(()))
         };
         if let Err(error) = end() {
-            log::warn!("the log can't be closed in good order: {}", log_error(&error));
+            self.life.copy_failed(&self.database, &error);
+            self.life.not_closed(log_error(&error).to_string());
         }
     }
 }

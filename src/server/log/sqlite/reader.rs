@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row};
 
 use super::errors::{OpenError, log_error};
+use super::life::SharedLife;
 use super::{Folder, schema};
 use crate::limits::{LOG_WAIT, READ_CONNECTIONS};
 use crate::names::{Epoch, RoomId, RoomName, Seq};
@@ -22,6 +23,9 @@ pub struct SqliteLog {
     returned: Condvar,
     /// How often the appender has trimmed.
     trims: Arc<AtomicU64>,
+    life: SharedLife,
+    /// Whether the last read failed, so that it is logged once when that begins.
+    failing: AtomicBool,
     _folder: Arc<Folder>,
 }
 
@@ -34,12 +38,33 @@ pub struct StoredRoom {
 }
 
 impl SqliteLog {
-    pub(super) fn open(folder: Arc<Folder>, database: &Path, trims: Arc<AtomicU64>) -> Result<Self, OpenError> {
+    pub(super) fn open(
+        folder: Arc<Folder>,
+        database: &Path,
+        trims: Arc<AtomicU64>,
+        life: SharedLife,
+    ) -> Result<Self, OpenError> {
         let open = || schema::open_beside(database, OpenFlags::SQLITE_OPEN_READ_ONLY);
         let idle: rusqlite::Result<Vec<_>> = (0..READ_CONNECTIONS).map(|_| open()).collect();
         let idle = idle.map_err(|error| OpenError::of(database.to_owned(), &error))?;
         let (database, idle, returned) = (database.to_owned(), Mutex::new(idle), Condvar::new());
-        Ok(Self { database, idle, returned, trims, _folder: folder })
+        Ok(Self { database, idle, returned, trims, life, failing: AtomicBool::new(false), _folder: folder })
+    }
+
+    /// The life of the log.
+    pub fn life(&self) -> &SharedLife {
+        &self.life
+    }
+
+    fn note(&self, error: Option<&LogError>) {
+        // Whoever changes it logs; a read that works while none failed writes nothing.
+        let failed = matches!(error, Some(LogError::Unavailable(_)));
+        if (failed || self.failing.load(Ordering::Relaxed)) && self.failing.swap(failed, Ordering::Relaxed) != failed {
+            match error {
+                Some(error) => log::error!("stored messages can't be read: {error}"),
+                None => log::info!("stored messages can be read again"),
+            }
+        }
     }
 
     /// Reads with a connection, for which it waits where all are busy.
@@ -48,6 +73,7 @@ impl SqliteLog {
         let result = read(&connection);
         self.idle.lock().push(connection);
         self.returned.notify_one();
+        self.note(result.as_ref().err());
         result
     }
 

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::errors::OpenError;
 use super::write_ahead;
@@ -141,14 +142,19 @@ pub fn open(path: &Path) -> Result<Connection, OpenError> {
         return Err(OpenError::Newer { path: path.to_owned(), found: version });
     }
     prepare(&mut connection, version).map_err(|error| fault(&error))?;
-    // The last connection takes the write-ahead log with it, so that another can be laid out. (Where others are open, as when
-    // the writer's had to be given up, it stays as it is.)
+    // What is copied of the write-ahead log and begun anew can be laid out. An I/O error leaves unknown what the disk has: the
+    // next start copies it again. Any other one, such as a full disk, leaves it as it is.
+    match connection.query_row(CHECKPOINT_END, (), |_| Ok(())) {
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) => return Err(fault(&error)),
+        _ => {}
+    }
     connection.close().map_err(|(_, error)| fault(&error))?;
     write_ahead::lay_out(path);
     connect(path).map_err(|error| fault(&error))
 }
 
-fn connect(path: &Path) -> rusqlite::Result<Connection> {
+/// Opens the database for the one who changes it.
+pub fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let connection = open_beside(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
     // The write-ahead log is copied by the keeper, not by whoever happens to commit.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
@@ -159,6 +165,11 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
 pub fn open_beside(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(LOG_WAIT)?;
+    // Only the keeper and the appender's end copy the write-ahead log, and they know when not to.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    // What it needs is open from the start: descriptors may run out later. The read opens the files of the write-ahead log.
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.pragma_query_value(None, "schema_version", |row| row.get::<_, i64>(0))?;
     Ok(connection)
 }
 

@@ -12,10 +12,7 @@ use crate::limits::WAL_BYTES_LAID_OUT;
 /// Fills the file with zeros, which SQLite takes for a log that holds nothing. Leaves a log that is not empty alone, and lays
 /// out none where the disk has no space: everything works without.
 pub fn lay_out(database: &Path) {
-    // The name that SQLite gives the file.
-    let mut path = database.as_os_str().to_owned();
-    path.push("-wal");
-    let path = PathBuf::from(path);
+    let path = path(database);
     if path.metadata().is_ok_and(|file| file.len() > 0) {
         return;
     }
@@ -24,6 +21,18 @@ pub fn lay_out(database: &Path) {
         log::warn!("commits will take longer: there is no space to lay out the write-ahead log: {fault}");
         let _ = file.set_len(0);
     }
+}
+
+/// How long the file is, 0 if there is none.
+pub fn bytes(database: &Path) -> u64 {
+    path(database).metadata().map_or(0, |file| file.len())
+}
+
+/// The name that SQLite gives the file.
+fn path(database: &Path) -> PathBuf {
+    let mut path = database.as_os_str().to_owned();
+    path.push("-wal");
+    PathBuf::from(path)
 }
 
 fn fill(file: &mut File) -> io::Result<()> {

@@ -1,0 +1,154 @@
+//! What happens to the files of a running server, or to the disk below them: nothing that was acknowledged is lost in
+//! silence.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use grpcio::{Client, RpcStatusCode};
+
+use super::support::DEADLINE;
+use super::support::chatter::environment;
+use super::support::process::{ServerProcess, command};
+use super::support::talker::{End, Talker, after, post_message};
+
+const ROOM: &str = "room";
+const DATABASE: &str = "hubbub.db";
+
+fn body(number: u64) -> String {
+    format!("{number} {}", "x".repeat(15_000))
+}
+
+fn client(server: &ServerProcess) -> Client {
+    Talker::connect(&environment(), server.target(), "ann").client
+}
+
+fn start(folder: &Path) -> ServerProcess {
+    ServerProcess::start(&["--data", folder.to_str().expect("a plain path")])
+}
+
+/// Posts until one is refused, or so many are stored. Returns how many are.
+fn post_until(client: &Client, first: u64, max: u64) -> (u64, Option<End>) {
+    for number in first..=max {
+        match post_message(client, ROOM, "ann", number.into(), &body(number)) {
+            Ok(response) => assert_eq!(response.seq, number),
+            Err(end) => return (number - 1, Some(end)),
+        }
+    }
+    (max, None)
+}
+
+fn check_stored(server: &ServerProcess, count: u64) {
+    let mut reader = Talker::hello(&environment(), server.target(), "reader");
+    let (joined, events) = reader.join_room(ROOM, after(0, 0));
+    assert!(joined.head_seq >= count && events.len() as u64 == joined.head_seq, "{joined:?}, {count} were stored");
+    for (event, number) in events.iter().zip(1..) {
+        assert_eq!((event.seq, event.message().body == body(number)), (number, true));
+    }
+}
+
+/// One failed fsync of the database (a thin volume that was full for some seconds) destroyed it: SQLite counts most of what
+/// it copies from the write-ahead log as copied before it is synced, the kernel reports a failed write once and drops the
+/// pages, and the next copy began the write-ahead log, the only good copy, anew. The server ended with exit code 0; after a
+/// remount, none of some 20,000 acknowledged messages could be read.
+#[test]
+fn one_failed_sync_of_the_database_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().canonicalize().unwrap();
+    let (data, library, synced, now) =
+        (path.join("data"), path.join("hiccup.so"), path.join("synced"), path.join("now"));
+    let mut compile = Command::new("cc");
+    compile.args(["-shared", "-fPIC", "-O2", "-Wall", "-Werror", "-o"]).arg(&library);
+    compile.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/power/hiccup.c")).args(["-ldl", "-lpthread"]);
+    assert!(compile.status().expect("cc is there, as for the build").success());
+    let mut program = command();
+    program.args(["--listen", "127.0.0.1:0", "--data"]).arg(&data).env("LD_PRELOAD", &library);
+    program.env("HUBBUB_HICCUP_FILE", data.join(DATABASE)).env("HUBBUB_HICCUP_SYNCED", &synced);
+    program.env("HUBBUB_HICCUP_NOW", &now);
+    let mut server = ServerProcess::listening(program);
+    fs::write(&now, "").unwrap();
+    // More than the write-ahead log may have.
+    let (stored, _) = post_until(&client(&server), 1, 6_000);
+    assert!(!now.exists(), "the database was never synced, after {stored} messages");
+    server.signal(libc::SIGTERM);
+    let status = server.wait();
+    // The machine is started again: the database is what was synced. Every commit has synced the write-ahead log.
+    fs::copy(&synced, data.join(DATABASE)).unwrap();
+    let log = server.rest_of_log().join("\n");
+    assert_eq!(status.code(), Some(1), "{log}");
+    assert!(
+        log.contains("the log has stopped") && log.contains("hubbub.db") && log.contains("check the disk"),
+        "{log}"
+    );
+    assert!(stored > 100, "{stored} messages were stored");
+    check_stored(&start(&data), stored);
+}
+
+fn post_until_refused(client: &Client) -> End {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        match post_message(client, ROOM, "ann", 0, "hello") {
+            Err(end) => return end,
+            Ok(_) => assert!(Instant::now() < deadline, "posts are still stored"),
+        }
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+}
+
+/// A server whose folder was deleted went on to acknowledge messages, said nothing, and ended with exit code 0.
+#[test]
+fn a_server_whose_files_are_deleted_or_moved_says_so() {
+    let fates: [fn(&Path); 6] = [
+        |data| fs::remove_dir_all(data).unwrap(),
+        |data| fs::rename(data, data.with_extension("moved")).unwrap(),
+        |data| fs::remove_file(data.join(DATABASE)).unwrap(),
+        |data| fs::remove_file(data.join("hubbub.db-wal")).unwrap(),
+        |data| fs::remove_file(data.join("hubbub.db-shm")).unwrap(),
+        |data| {
+            fs::remove_file(data.join("lock")).unwrap();
+            fs::write(data.join("lock"), "").unwrap();
+        },
+    ];
+    for (index, fate) in fates.into_iter().enumerate() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        let mut server = start(&data);
+        let client = client(&server);
+        post_message(&client, ROOM, "ann", 1, "before").unwrap();
+        fate(&data);
+        let end = post_until_refused(&client);
+        assert_eq!(end.code, RpcStatusCode::UNAVAILABLE, "{index}: {}", end.message);
+        assert!(end.message.contains("while the server runs"), "{index}: {}", end.message);
+        server.wait_for_log("messages can't be stored");
+        // Another server that takes the path is not hurt.
+        if index == 0 {
+            let mut other = start(&data);
+            let (stored, _) = post_until(&self::client(&other), 1, 3);
+            server.signal(libc::SIGTERM);
+            assert_eq!(server.wait().code(), Some(1), "{index}");
+            check_stored(&other, stored);
+            other.signal(libc::SIGTERM);
+            assert_eq!(other.wait().code(), Some(0));
+            continue;
+        }
+        server.signal(libc::SIGTERM);
+        assert_eq!(server.wait().code(), Some(1), "{index}");
+    }
+}
+
+/// A folder that was moved by mistake can be moved back: nothing was lost meanwhile.
+#[test]
+fn a_folder_that_is_moved_back_is_used_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, moved) = (folder.path().join("data"), folder.path().join("moved"));
+    let mut server = start(&data);
+    let client = client(&server);
+    fs::rename(&data, &moved).unwrap();
+    post_until_refused(&client);
+    fs::rename(&moved, &data).unwrap();
+    post_message(&client, ROOM, "ann", 0, "after").unwrap();
+    server.wait_for_log("messages are stored again");
+    server.signal(libc::SIGTERM);
+    assert_eq!(server.wait().code(), Some(0));
+}
