@@ -12,3 +12,11 @@ pub fn allow_many() {
         }
     }
 }
+
+/// How many descriptors the process may have once [`allow_many`] has raised the limit.
+pub fn hard_limit() -> usize {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: getrlimit writes one rlimit, to which the pointer is.
+    let known = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } == 0;
+    if known { usize::try_from(limit.rlim_max).unwrap_or(usize::MAX) } else { usize::MAX }
+}

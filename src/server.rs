@@ -6,18 +6,16 @@ pub mod session;
 pub mod clients;
 pub mod hub;
 pub mod rpc;
+mod listen;
 
 use std::fs;
 use std::io;
-use std::net::{TcpListener, ToSocketAddrs as _};
-use std::os::unix::fs::FileTypeExt;
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use grpcio::{ChannelBuilder, Environment, ResourceQuota, ServerBuilder, ServerCredentials};
+use grpcio::{ChannelBuilder, Environment, ResourceQuota, ServerBuilder};
 use parking_lot::Mutex;
 use thiserror::Error;
 
@@ -32,6 +30,7 @@ use self::rpc::queries::QueryThreads;
 use self::rpc::{tutorial, unary};
 use self::session::close::CloseReason;
 use crate::address::{Address, DEFAULT_PORT};
+use crate::descriptors;
 use crate::limits;
 use crate::names::RoomName;
 use crate::park::block_on_until;
@@ -45,6 +44,8 @@ pub const DEFAULT_DATA: &str = "./hubbub-data";
 pub struct ServerConfig {
     /// Where to listen: at least one place.
     pub listen: Vec<Address>,
+    /// The mode of Unix sockets, such as 0o660; `None` leaves it to the umask.
+    pub socket_mode: Option<u32>,
     /// How many clients are served at once; more are refused with `RESOURCE_EXHAUSTED`.
     pub clients_max: usize,
     /// Where the rooms' logs are kept.
@@ -82,7 +83,8 @@ impl Default for ServerConfig {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             listen: vec![Address::local(DEFAULT_PORT)],
-            clients_max: limits::CLIENTS_MAX,
+            socket_mode: None,
+            clients_max: limits::CLIENTS_MAX.min(possible_clients().0),
             storage: Storage::Folder { path: PathBuf::from(DEFAULT_DATA), sync: Sync::Full, restored: false },
             retention: Retention::default(),
             trust_clock: false,
@@ -105,12 +107,8 @@ pub enum StartError {
     Taken(Address),
     #[error("can't listen on {address}: {fault}; choose another place with --listen")]
     Bind { address: Address, fault: String },
-    #[error(
-        "{wanted} clients are more than this machine can serve ({possible}): each takes {} memory maps; allow fewer with \
-         --clients-max, or raise vm.max_map_count",
-        limits::MAPS_PER_CLIENT
-    )]
-    TooManyClients { wanted: usize, possible: usize },
+    #[error("{wanted} clients are more than this machine can serve ({possible}): {bound}")]
+    TooManyClients { wanted: usize, possible: usize, bound: &'static str },
     #[error(transparent)]
     Log(#[from] OpenError),
     #[error("the lobby can't be opened: {0}")]
@@ -145,7 +143,7 @@ impl Server {
         }
         check_clients(config.clients_max)?;
         for address in &config.listen {
-            check_free(address)?;
+            listen::check_free(address)?;
         }
         let poller_count = config.pollers.clamp(1, limits::POLLERS_MAX);
         let joiner = Joiner::start()?;
@@ -184,8 +182,8 @@ impl Server {
         };
         // From here on, an error drops the server, and so ends and joins what was started.
         for address in &config.listen {
-            let bound = bind(server.grpc.get_mut(), address)?;
-            server.addresses.push(bound);
+            let bound = listen::bind(server.grpc.get_mut(), address, config.socket_mode)?;
+            server.addresses.extend(bound);
         }
         server.grpc.get_mut().start();
         Ok(server)
@@ -294,67 +292,26 @@ fn connection_settings(environment: &Arc<Environment>, config: &ServerConfig) ->
         .http2_bdp_probe(false)
 }
 
-fn bind(grpc: &mut grpcio::Server, address: &Address) -> Result<Address, StartError> {
-    let port = grpc.add_listening_port(address.target(), ServerCredentials::insecure());
-    match (port, address) {
-        (Ok(port), Address::Tcp { host, .. }) => Ok(Address::Tcp { host: host.clone(), port }),
-        (Ok(_), Address::Unix(path)) => Ok(Address::Unix(path.clone())),
-        // The library does not say why; `check_free` has ruled the usual reasons out a moment ago.
-        (Err(_), address) => Err(StartError::Bind { address: address.clone(), fault: "gRPC can't bind it".to_owned() }),
-    }
-}
-
-/// Refuses what would end in an abort: a thread that gets its stack but no map for its signal stack can't be refused.
+/// Refuses what would end in an abort, or in clients that wait for a descriptor for ever.
 fn check_clients(wanted: usize) -> Result<(), StartError> {
-    // Other systems have no such bound.
-    let Ok(maps) = fs::read_to_string("/proc/sys/vm/max_map_count") else { return Ok(()) };
-    let Ok(maps) = maps.trim().parse::<usize>() else { return Ok(()) };
-    let possible = maps.saturating_sub(limits::MAPS_RESERVED) / limits::MAPS_PER_CLIENT;
-    if wanted > possible { Err(StartError::TooManyClients { wanted, possible }) } else { Ok(()) }
-}
-
-/// Finds out why an address can't be had, since the library's own error does not tell.
-fn check_free(address: &Address) -> Result<(), StartError> {
-    match address {
-        Address::Tcp { host, port } => {
-            let bind = |error: io::Error| match error.kind() {
-                io::ErrorKind::AddrInUse => StartError::Taken(address.clone()),
-                _ => StartError::Bind { address: address.clone(), fault: error.to_string() },
-            };
-            // A name may stand for several addresses, of which the machine need not have all. The library is content
-            // with any of them; whoever is led to one that another server has would not be.
-            let mut outcome = Ok(());
-            let mut free = false;
-            for resolved in (host.as_str(), *port).to_socket_addrs().map_err(bind)? {
-                match TcpListener::bind(resolved) {
-                    Ok(_) => free = true,
-                    Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(bind(error)),
-                    Err(error) => outcome = Err(bind(error)),
-                }
-            }
-            if free { Ok(()) } else { outcome }
+    descriptors::allow_many();
+    match possible_clients() {
+        (possible, bound) if wanted > possible || possible == 0 => {
+            Err(StartError::TooManyClients { wanted, possible, bound })
         }
-        Address::Unix(path) => check_socket_free(path, address),
+        _ => Ok(()),
     }
 }
 
-/// A socket that nobody listens on is left over from a server that was killed; the library replaces it. One that
-/// answers belongs to a running server, which the library would cut off.
-fn check_socket_free(path: &Path, address: &Address) -> Result<(), StartError> {
-    let bind = |fault: &str| StartError::Bind { address: address.clone(), fault: fault.to_owned() };
-    let Ok(metadata) = path.symlink_metadata() else {
-        return match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
-                Err(bind("its folder does not exist"))
-            }
-            _ => Ok(()),
-        };
-    };
-    if !metadata.file_type().is_socket() {
-        return Err(bind("a file that is no socket is in the way"));
-    }
-    match UnixStream::connect(path) {
-        Ok(_) => Err(StartError::Taken(address.clone())),
-        Err(_) => Ok(()),
+/// How many clients this machine lets the process serve, and what bounds them.
+fn possible_clients() -> (usize, &'static str) {
+    // A thread that gets its stack but no map for its signal stack can't be refused. Other systems have no such bound.
+    let maps = fs::read_to_string("/proc/sys/vm/max_map_count").ok().and_then(|maps| maps.trim().parse::<usize>().ok());
+    let by_maps = maps.map_or(usize::MAX, |maps| maps.saturating_sub(limits::MAPS_RESERVED) / limits::MAPS_PER_CLIENT);
+    let by_descriptors = descriptors::hard_limit().saturating_sub(limits::DESCRIPTORS_RESERVED);
+    if by_descriptors < by_maps {
+        (by_descriptors, "each takes a file descriptor; allow fewer with --clients-max, or raise ulimit -n")
+    } else {
+        (by_maps, "each takes 8 memory maps; allow fewer with --clients-max, or raise vm.max_map_count")
     }
 }

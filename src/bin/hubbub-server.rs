@@ -59,9 +59,13 @@ struct Args {
     #[arg(long, env = "HUBBUB_TRUST_CLOCK", hide_env = true, value_parser = switch)]
     trust_clock: bool,
 
-    /// How many clients to serve at once; each takes two threads
-    #[arg(long, value_name = "N", env = "HUBBUB_CLIENTS_MAX", hide_env = true, default_value_t = limits::CLIENTS_MAX)]
-    clients_max: usize,
+    /// The mode of Unix sockets, such as 0660 for a group [default: by the umask, usually the owner only]
+    #[arg(long, value_name = "MODE", env = "HUBBUB_SOCKET_MODE", hide_env = true, value_parser = socket_mode)]
+    socket_mode: Option<u32>,
+
+    /// How many clients to serve at once; each takes two threads [default: 7500, or as many as the system's limits allow]
+    #[arg(long, value_name = "N", env = "HUBBUB_CLIENTS_MAX", hide_env = true)]
+    clients_max: Option<usize>,
 
     /// How many threads poll connections; each connection has one of them [default: one for every two processors]
     #[arg(long, value_name = "N", env = "HUBBUB_POLLERS", hide_env = true, value_parser = clap::value_parser!(u16).range(1..=limits::POLLERS_MAX as i64))]
@@ -204,10 +208,15 @@ fn config(args: Args) -> Result<ServerConfig, InvalidPort> {
         ..Retention::default()
     };
     let default = ServerConfig::default();
+    let clients_max = args.clients_max.unwrap_or(default.clients_max);
+    if args.clients_max.is_none() && clients_max < limits::CLIENTS_MAX {
+        log::warn!("only {clients_max} clients can be served at once: ulimit -n or vm.max_map_count allows no more");
+    }
     let pollers = args.pollers.map_or(default.pollers, usize::from);
     Ok(ServerConfig {
         listen,
-        clients_max: args.clients_max,
+        clients_max,
+        socket_mode: args.socket_mode,
         storage,
         retention,
         trust_clock: args.trust_clock,
@@ -227,4 +236,9 @@ fn sync(text: &str) -> Result<Sync, String> {
 fn retain_for(text: &str) -> Result<Duration, String> {
     let time = humantime::parse_duration(text).map_err(|_| "give a number and a unit, such as 90d, 12h or 30m")?;
     if time.is_zero() { Err("give more than 0, or leave it out to keep all".to_owned()) } else { Ok(time) }
+}
+
+fn socket_mode(text: &str) -> Result<u32, String> {
+    let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777);
+    mode.ok_or_else(|| "give an octal mode from 0000 to 0777, such as 0660".to_owned())
 }

@@ -5,16 +5,23 @@
 
 #include <grpc/support/port_platform.h>
 
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
 #include <climits>
 #include <string>
 #include <vector>
 
+#include "src/core/lib/channel/channel_args.h"
+#include "src/core/lib/channel/channel_args_preconditioning.h"
 #include "src/core/lib/channel/channel_stack.h"
 #include "src/core/lib/channel/channel_stack_builder.h"
 #include "src/core/lib/config/core_configuration.h"
 #include "src/core/lib/gprpp/debug_location.h"
 #include "src/core/lib/gprpp/status_helper.h"
 #include "src/core/lib/iomgr/closure.h"
+#include "src/core/lib/iomgr/socket_mutator.h"
 #include "src/core/lib/surface/channel_init.h"
 #include "src/core/lib/surface/channel_stack_type.h"
 #include "src/core/lib/transport/transport.h"
@@ -115,11 +122,52 @@ bool MakeLean(grpc_core::ChannelStackBuilder* builder) {
   return true;
 }
 
+// How the listening sockets that this thread opens are restricted: `Listener` in `channel_stack.rs`.
+thread_local int restriction = 0;
+
+// The C core calls this before it binds a socket. False has it go without that socket.
+bool Restrict(const grpc_mutate_socket_info* info, grpc_socket_mutator*) {
+  if (info->usage != GRPC_FD_SERVER_LISTENER_USAGE || restriction == 0) return true;
+  sockaddr_storage name = {};
+  socklen_t size = sizeof(name);
+  if (getsockname(info->fd, reinterpret_cast<sockaddr*>(&name), &size) != 0) return false;
+  const int one = 1;
+  switch (restriction) {
+    case 4:
+      return name.ss_family == AF_INET;
+    case 6:
+      return name.ss_family == AF_INET6 &&
+             setsockopt(info->fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one)) == 0;
+    default:
+      // The socket's file gets the mode that the socket has. Where the system does not do that, the umask decides.
+      (void)fchmod(info->fd, 0);
+      return true;
+  }
+}
+
+const grpc_socket_mutator_vtable kMutator = {
+    nullptr,
+    [](grpc_socket_mutator* a, grpc_socket_mutator* b) { return a < b ? -1 : a > b ? 1 : 0; },
+    [](grpc_socket_mutator*) {},  // it is never destroyed
+    Restrict,
+};
+
+grpc_core::ChannelArgs AddMutator(grpc_core::ChannelArgs args) {
+  static grpc_socket_mutator* mutator = [] {
+    static grpc_socket_mutator only;
+    grpc_socket_mutator_init(&only, &kMutator);
+    return &only;
+  }();
+  if (!args.GetBool(kArgument).value_or(false)) return args;
+  return args.Set(grpc_socket_mutator_to_arg(mutator));
+}
+
 // The C core takes such changes only before its first use, and this is before `main`.
 const bool registered = [] {
   grpc_core::CoreConfiguration::RegisterBuilder([](grpc_core::CoreConfiguration::Builder* builder) {
     // After those that add what is left out here.
     builder->channel_init()->RegisterStage(GRPC_SERVER_CHANNEL, INT_MAX, MakeLean);
+    builder->channel_args_preconditioning()->RegisterStage(AddMutator);
   });
   return true;
 }();
@@ -127,3 +175,5 @@ const bool registered = [] {
 }  // namespace
 
 extern "C" const char* hubbub_lean_stack_argument() { return registered ? kArgument : nullptr; }
+
+extern "C" void hubbub_restrict_listeners(int how) { restriction = how; }

@@ -1,0 +1,175 @@
+//! Where a server can listen: exactly the addresses that were written, and the reason where one can't be had.
+//!
+//! The C core takes either wildcard for both families and gives no reason for a failure. So a name is resolved here, each
+//! address is tried here first, and `rpc/channel_stack.cc` restricts the listening sockets to their family.
+
+use std::fs::{self, Permissions};
+use std::io;
+use std::mem;
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+use grpcio::ServerCredentials;
+
+use super::StartError;
+use super::rpc::channel_stack::{self, Listener};
+use crate::address::Address;
+
+/// Finds out whether an address can be had, and if not, why.
+pub fn check_free(address: &Address) -> Result<(), StartError> {
+    match address {
+        Address::Tcp { .. } => places(address).map(drop),
+        Address::Unix(path) => check_socket_free(path, address),
+    }
+}
+
+/// Binds an address: each that a name stands for. Returns where it listens.
+pub fn bind(
+    grpc: &mut grpcio::Server,
+    address: &Address,
+    socket_mode: Option<u32>,
+) -> Result<Vec<Address>, StartError> {
+    let (host, places) = match address {
+        Address::Unix(path) => return bind_socket(grpc, address, path, socket_mode).map(|()| vec![address.clone()]),
+        Address::Tcp { host, .. } => (host, places(address)?),
+    };
+    let (mut bound, mut chosen) = (Vec::new(), 0);
+    for mut place in places.iter().copied() {
+        if place.port() == 0 {
+            // All addresses of a name have one port.
+            place.set_port(chosen);
+        }
+        let listener = match place {
+            SocketAddr::V6(_) => Listener::Ipv6,
+            SocketAddr::V4(place) if place.ip().is_unspecified() => Listener::Ipv4Wildcard,
+            SocketAddr::V4(_) => Listener::Any,
+        };
+        // The library decodes percent signs, of which a zone has one.
+        let target = place.to_string().replace('%', "%25");
+        let port =
+            channel_stack::listening(listener, || grpc.add_listening_port(target, ServerCredentials::insecure()));
+        let fault = || StartError::Bind { address: address.clone(), fault: format!("gRPC can't bind {place}") };
+        chosen = port.map_err(|_| fault())?;
+        let host = if places.len() == 1 { host.clone() } else { place.ip().to_string() };
+        bound.push(Address::Tcp { host, port: chosen });
+    }
+    Ok(bound)
+}
+
+/// Binds a Unix socket. With a mode, nobody but root can connect before it has that mode.
+fn bind_socket(grpc: &mut grpcio::Server, address: &Address, path: &Path, mode: Option<u32>) -> Result<(), StartError> {
+    let listener = if mode.is_some() { Listener::ClosedSocket } else { Listener::Any };
+    let target = address.target();
+    let port = channel_stack::listening(listener, || grpc.add_listening_port(target, ServerCredentials::insecure()));
+    let fault = |fault: String| StartError::Bind { address: address.clone(), fault };
+    port.map_err(|_| fault("gRPC can't bind it".to_owned()))?;
+    if let Some(mode) = mode {
+        fs::set_permissions(path, Permissions::from_mode(mode))
+            .map_err(|error| fault(format!("can't set its mode: {error}")))?;
+    }
+    Ok(())
+}
+
+/// The addresses that a name stands for, without those that this machine does not have. At least one.
+fn places(address: &Address) -> Result<Vec<SocketAddr>, StartError> {
+    let Address::Tcp { host, port } = address else { return Ok(Vec::new()) };
+    let bind = |error: io::Error| match error.kind() {
+        io::ErrorKind::AddrInUse => StartError::Taken(address.clone()),
+        _ => StartError::Bind { address: address.clone(), fault: error.to_string() },
+    };
+    let mut places: Vec<SocketAddr> = Vec::new();
+    let mut absent = None;
+    for place in (host.as_str(), *port).to_socket_addrs().map_err(bind)? {
+        let place = match place {
+            // One of IPv4 in the clothes of IPv6 keeps its zone-less form, others their zone.
+            SocketAddr::V6(ip) if ip.ip().to_ipv4_mapped().is_some() => {
+                SocketAddr::new(place.ip().to_canonical(), *port)
+            }
+            _ => place,
+        };
+        match try_bind(place) {
+            Ok(()) if places.contains(&place) => {}
+            Ok(()) => places.push(place),
+            Err(error)
+                if error.kind() == io::ErrorKind::AddrNotAvailable
+                    || error.raw_os_error() == Some(libc::EAFNOSUPPORT) =>
+            {
+                absent = Some(error);
+            }
+            Err(error) => return Err(bind(error)),
+        }
+    }
+    match absent {
+        Some(error) if places.is_empty() => Err(bind(error)),
+        Some(error) => {
+            ::log::warn!("not all addresses of {host} can be listened on: {error}");
+            Ok(places)
+        }
+        None => Ok(places),
+    }
+}
+
+/// Binds a socket of exactly this family, and closes it.
+fn try_bind(place: SocketAddr) -> io::Result<()> {
+    let checked = |result: libc::c_int| if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) };
+    let family = if place.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+    // SAFETY: the descriptor is new and nobody else's; the options are integers; the addresses are of the size that is
+    // told, and zeros are valid for what is not set.
+    unsafe {
+        let fd = libc::socket(family, libc::SOCK_STREAM, 0);
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let socket = OwnedFd::from_raw_fd(fd);
+        let set = |level, name| {
+            let one: libc::c_int = 1;
+            let size = mem::size_of_val(&one) as libc::socklen_t;
+            checked(libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const one).cast(), size))
+        };
+        set(libc::SOL_SOCKET, libc::SO_REUSEADDR)?;
+        match place {
+            SocketAddr::V4(place) => {
+                let mut address: libc::sockaddr_in = mem::zeroed();
+                address.sin_family = libc::AF_INET as libc::sa_family_t;
+                address.sin_port = place.port().to_be();
+                address.sin_addr.s_addr = u32::from(*place.ip()).to_be();
+                let size = mem::size_of_val(&address) as libc::socklen_t;
+                checked(libc::bind(socket.as_raw_fd(), (&raw const address).cast(), size))
+            }
+            SocketAddr::V6(place) => {
+                set(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY)?;
+                let mut address: libc::sockaddr_in6 = mem::zeroed();
+                address.sin6_family = libc::AF_INET6 as libc::sa_family_t;
+                address.sin6_port = place.port().to_be();
+                address.sin6_addr.s6_addr = place.ip().octets();
+                address.sin6_scope_id = place.scope_id();
+                let size = mem::size_of_val(&address) as libc::socklen_t;
+                checked(libc::bind(socket.as_raw_fd(), (&raw const address).cast(), size))
+            }
+        }
+    }
+}
+
+/// A socket that nobody listens on is left over from a server that was killed; the library replaces it. One that
+/// answers belongs to a running server, which the library would cut off.
+fn check_socket_free(path: &Path, address: &Address) -> Result<(), StartError> {
+    let bind = |fault: &str| StartError::Bind { address: address.clone(), fault: fault.to_owned() };
+    let Ok(metadata) = path.symlink_metadata() else {
+        return match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
+                Err(bind("its folder does not exist"))
+            }
+            _ => Ok(()),
+        };
+    };
+    if !metadata.file_type().is_socket() {
+        return Err(bind("a file that is no socket is in the way"));
+    }
+    match UnixStream::connect(path) {
+        Ok(_) => Err(StartError::Taken(address.clone())),
+        Err(_) => Ok(()),
+    }
+}
