@@ -97,9 +97,9 @@ def main():
 
     # A broken rule ends the offender's stream with the rule's name, and nobody else's.
     carl = Client(address, messages, services)
-    carl.say("", "nameless")
+    carl.say("c" * 65, "long")
     code, details = carl.hear()
-    assert code == grpc.StatusCode.INVALID_ARGUMENT and "name is empty" in details, (code, details)
+    assert code == grpc.StatusCode.INVALID_ARGUMENT and "name has 65 characters" in details, (code, details)
     bob.say("bob", "and now?")
     assert ann.hear() == ("bob", "and now?")
     for client in (ann, bob, carl):

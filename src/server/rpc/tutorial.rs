@@ -6,6 +6,7 @@ use grpcio::{DuplexSink, RequestStream, RpcContext, Service, ServiceBuilder};
 
 use super::pollers::Pollers;
 use super::stream::{self, StreamSink, StreamSource};
+use crate::limits::BODY_BYTES_MAX;
 use crate::names::{Body, Origin, UserName};
 use crate::server::hub::{Hub, Stream};
 use crate::server::room::Hold;
@@ -54,6 +55,59 @@ fn accept(
     });
 }
 
+/// The name under which a message without one is passed on: a room's log has no messages without a sender.
+const NAMELESS: &str = "anonymous";
+
+/// Reads what the original clients send: a line of their console, with whatever the user typed or did not type. The
+/// original server relays all of it, and its clients end at the first error. So only what can't be a message of the log
+/// in any form ends the stream.
 fn said(message: FromClient) -> Result<Said, CloseReason> {
-    Ok(Said { name: UserName::new(message.name)?, body: Body::new(message.body)? })
+    // A console's line end is not part of the line; a Windows console leaves half of it.
+    let line_end = ['\r', '\n'];
+    let name = match message.name.trim_end_matches(line_end) {
+        name if name.trim().is_empty() => UserName::new(NAMELESS)?,
+        name => UserName::new(name)?,
+    };
+    let bodies = pieces(message.body.trim_end_matches(line_end));
+    Ok(Said { name, bodies: bodies.into_iter().map(Body::new).collect::<Result<_, _>>()? })
+}
+
+/// A body in pieces that the log takes: none where it is blank, and several where it is too long for one.
+fn pieces(mut body: &str) -> Vec<&str> {
+    let mut pieces = Vec::new();
+    while !body.is_empty() {
+        let longest = BODY_BYTES_MAX.min(body.len());
+        // Invariant: a character has at most four bytes, so a piece is never empty.
+        let end = (0..=longest).rev().find(|&end| body.is_char_boundary(end)).unwrap_or(longest);
+        let (piece, rest) = body.split_at(end);
+        if !piece.trim().is_empty() {
+            pieces.push(piece);
+        }
+        body = rest;
+    }
+    pieces
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_blank_body_has_no_pieces_and_a_short_one_is_whole() {
+        for blank in ["", " ", "\t \u{a0}"] {
+            assert_eq!(pieces(blank), [""; 0]);
+        }
+        assert_eq!(pieces("  hello "), ["  hello "]);
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_are_valid_bodies_and_lose_nothing(body in "[a-zé日]{0,30000}") {
+            let pieces = pieces(&body);
+            prop_assert!(pieces.iter().all(|piece| Body::new(*piece).is_ok()));
+            prop_assert_eq!(pieces.concat(), body);
+        }
+    }
 }

@@ -17,10 +17,10 @@ use crate::server::room::followers::{Follower, Member};
 use crate::wire::Frame;
 use crate::wire::event;
 
-/// Something to say, as the client sent it.
+/// What a client sent in one message: nothing, one thing to say, or one in several pieces.
 pub struct Said {
     pub name: UserName,
-    pub body: Body,
+    pub bodies: Vec<Body>,
 }
 
 /// What the client gets.
@@ -94,16 +94,21 @@ impl Talk for TutorialTalk {
         let mut posted = 0;
         loop {
             match self.source.receive(None) {
-                Received::Item(Said { name, body }) => {
-                    let id = self.origin.id(posted);
-                    let content = event::content(&id, &name, Some(self.session.id()), &body, Kind::Text);
-                    let room = self.following.room().name().clone();
-                    let posts = vec![Post { room, sender: name, id, id_chosen: false, content }];
+                // Somebody pressed Enter and typed nothing.
+                Received::Item(Said { bodies, .. }) if bodies.is_empty() => {}
+                Received::Item(Said { name, bodies }) => {
+                    let post = |(number, body): (u64, &Body)| {
+                        let id = self.origin.id(number);
+                        let content = event::content(&id, &name, Some(self.session.id()), body, Kind::Text);
+                        let room = self.following.room().name().clone();
+                        Post { room, sender: name.clone(), id, id_chosen: false, content }
+                    };
+                    let posts: Vec<_> = (posted..).zip(&bodies).map(post).collect();
+                    posted += posts.len() as u64;
                     // A full queue blocks here, so that flow control holds back this client alone.
                     if orders.send(Order::Posts { posts, poster: Arc::new(Arc::clone(&self.session)) }).is_err() {
                         return self.session.close(CloseReason::LogStopped);
                     }
-                    posted += 1;
                 }
                 Received::HalfClosed { end_when_posted: true } => {
                     return self.session.close(CloseReason::Finished { posted });
