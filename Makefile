@@ -11,7 +11,7 @@ PYTHON := $(TARGET_DIR)/python/bin/python
 GRPCIO_TOOLS := 1.80.0
 
 .DEFAULT_GOAL := help
-.PHONY: help run-server run-client run-repeat build test crash-test check bench micro deps test-deps
+.PHONY: help run-server run-client run-repeat build test crash-test check bench micro deps go-deps
 
 help: ## show this
 	@echo "make TARGET [ARGS=\"flags for the program\"]"
@@ -32,13 +32,13 @@ run-repeat: deps ## build and run the client that loads and verifies a server
 build: deps ## build all three programs
 	$(BUILD)
 
-test: deps $(PYTHON) ## run the tests (ARGS="name" runs those whose names hold it)
+test: deps $(PYTHON) go-deps ## run the tests (ARGS="name" runs those whose names hold it)
 	HUBBUB_TEST_PYTHON=$(abspath $(PYTHON)) cargo test --release --locked $(ARGS)
 
 crash-test: deps ## kill a server 1,000 times in the midst of its work (KILLS=n for another number)
 	HUBBUB_CRASH_KILLS=$(or $(KILLS),1000) cargo test --release --locked --test it -- --nocapture crash::
 
-check: deps $(PYTHON) ## what a change must pass: format, lints, tests, docs
+check: deps $(PYTHON) go-deps ## what a change must pass: format, lints, tests, docs
 	cargo fmt --check
 	for crate in $(BENCH_CRATES); do (cd $$crate && cargo fmt --check) || exit 1; done
 	cargo clippy --release --locked --all-targets -- -D warnings
@@ -56,6 +56,10 @@ micro: deps ## measure single steps of a message's way (ARGS="name" measures tho
 
 deps:
 	@tools/install-deps build
+
+# Go and its gRPC, for the tests with the tutorial's own client and server.
+go-deps:
+	@tools/install-deps go
 
 $(PYTHON): Makefile
 	@tools/install-deps test

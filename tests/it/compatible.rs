@@ -1,5 +1,7 @@
 //! The tutorial's contract with clients that are not ours: Python's gRPC, stubs generated from the proto file.
 
+mod go;
+
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
