@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use env_logger::{Env, Target};
 use hubbub::escape::escape;
+use hubbub::names::RoomName;
 use hubbub::repeat::{self, InvalidPlan, Options, Plan, Progress};
 
 fn main() -> ExitCode {
@@ -25,6 +26,11 @@ fn main() -> ExitCode {
         })
         .target(Target::Pipe(Box::new(progress.log_target())))
         .init();
+    if plan.room == RoomName::lobby() {
+        log::warn!(
+            "these messages go to the room lobby, and a server that keeps its log keeps them for people to read"
+        );
+    }
     hubbub::descriptors::allow_many();
     let report = match repeat::run(plan, &progress) {
         Ok(report) => report,

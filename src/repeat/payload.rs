@@ -1,13 +1,15 @@
-//! The body of a repeat client's message: what a receiver needs for its checks, readable by people, and padding.
+//! The body of a repeat client's message: what people read, what a receiver needs for its checks, and padding.
 //!
+//! `repeat-4: message 17 of 100 ` is for people. Then come fixed columns, which are cheap to read a million times a second:
 //! `#0000000017 s00003 r00c0ffee00c0ffee t000000000001e240 m`: the number from 1, the sender's index, the run, the
-//! time of sending in nanoseconds since the run's start (one process, so one clock), the kind, and then as many `x`
-//! as the size asks for. Fixed columns make it cheap to read, a million times a second.
+//! time of sending in nanoseconds since the run's start (one process, so one clock), and the kind. As many `x` follow as the size
+//! asks for.
 
+use std::fmt::Write as _;
 use std::ops::Range;
 
-/// The shortest body: one without padding, in bytes.
-pub const BYTES_MIN: usize = 56;
+/// How long the columns are, in bytes.
+const COLUMN_BYTES: usize = 56;
 
 const NUMBER: Range<usize> = 1..11;
 const SENDER: Range<usize> = 13..18;
@@ -33,8 +35,12 @@ pub enum Kind {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Payload {
+pub struct Payload<'a> {
     pub kind: Kind,
+    /// The sender's name.
+    pub name: &'a str,
+    /// How many messages the sender sends.
+    pub of: u32,
     pub run: RunId,
     pub sender: u16,
     pub number: u32,
@@ -42,24 +48,37 @@ pub struct Payload {
     pub sent_ns: u64,
 }
 
-impl Payload {
-    /// The body, `bytes` long but at least [`BYTES_MIN`].
+/// The shortest body that messages of this sender have room in: one without padding, in bytes.
+pub fn bytes_min(name: &str, of: u32) -> usize {
+    name.len() + ": message  of  ".len() + 2 * of.to_string().len() + COLUMN_BYTES
+}
+
+impl<'a> Payload<'a> {
+    /// The body, `bytes` long, or longer where [`bytes_min`] is.
     pub fn encode(&self, bytes: usize) -> String {
         let kind = match self.kind {
             Kind::Message => 'm',
             Kind::Probe => 'p',
         };
-        let Self { run: RunId(run), sender, number, sent_ns, .. } = self;
-        let mut body = String::with_capacity(bytes.max(BYTES_MIN));
-        body.push_str(&format!("#{number:010} s{sender:05} r{run:016x} t{sent_ns:016x} {kind}"));
-        body.extend(std::iter::repeat_n('x', bytes.saturating_sub(BYTES_MIN)));
+        let Self { name, of, run: RunId(run), sender, number, sent_ns, .. } = self;
+        let mut body = String::with_capacity(bytes.max(bytes_min(name, *of)));
+        // Writing into a string can't fail.
+        let _ = match self.kind {
+            Kind::Message => write!(body, "{name}: message {number} of {of} "),
+            Kind::Probe => write!(body, "{name}: is anybody here? "),
+        };
+        let _ = write!(body, "#{number:010} s{sender:05} r{run:016x} t{sent_ns:016x} {kind}");
+        body.extend(std::iter::repeat_n('x', bytes.saturating_sub(body.len())));
         body
     }
 
     /// Reads a body. `None` says that somebody else wrote it, or that it was changed on the way.
-    pub fn decode(body: &str) -> Option<Self> {
-        let bytes = body.as_bytes();
-        if bytes.len() < BYTES_MIN || MARKS.iter().any(|&(at, mark)| bytes[at] != mark) {
+    pub fn decode(body: &'a str) -> Option<Self> {
+        // A kind is no `x`, so the padding ends where the columns do.
+        let body = body.trim_end_matches('x');
+        let (text, columns) = body.split_at_checked(body.len().checked_sub(COLUMN_BYTES)?)?;
+        let bytes = columns.as_bytes();
+        if MARKS.iter().any(|&(at, mark)| bytes[at] != mark) {
             return None;
         }
         let kind = match bytes[KIND] {
@@ -67,24 +86,39 @@ impl Payload {
             b'p' => Kind::Probe,
             _ => return None,
         };
-        let padded = bytes[BYTES_MIN..].iter().all(|&byte| byte == b'x');
-        padded.then_some(())?;
+        let number = digits(&bytes[NUMBER], 10)?.try_into().ok()?;
+        let (name, of) = match kind {
+            Kind::Message => read_text(text, number)?,
+            Kind::Probe => (text.strip_suffix(": is anybody here? ")?, 0),
+        };
         Some(Self {
             kind,
+            name,
+            of,
             run: RunId(digits(&bytes[RUN], 16)?),
             sender: digits(&bytes[SENDER], 10)?.try_into().ok()?,
-            number: digits(&bytes[NUMBER], 10)?.try_into().ok()?,
+            number,
             sent_ns: digits(&bytes[TIME], 16)?,
         })
     }
 }
 
+/// Reads what people read: the sender's name, and of how many messages this one, which has that number, is.
+fn read_text(text: &str, number: u32) -> Option<(&str, u32)> {
+    let (rest, of) = text.strip_suffix(' ')?.rsplit_once(" of ")?;
+    let (name, told) = rest.rsplit_once(": message ")?;
+    let read = |text: &str| digits(text.as_bytes(), 10).and_then(|value| u32::try_from(value).ok());
+    (read(told)? == number).then_some((name, read(of)?))
+}
+
 /// Reads digits only: no sign, no space.
 fn digits(bytes: &[u8], radix: u32) -> Option<u64> {
-    // Invariant: no column is wide enough to overflow: 16 digits of base 16, or 10 of base 10.
-    bytes
-        .iter()
-        .try_fold(0, |value: u64, &byte| Some(value * u64::from(radix) + u64::from((byte as char).to_digit(radix)?)))
+    // No column is wide enough to overflow, but what stands before them comes from a peer.
+    let next = |value: u64, &byte: &u8| {
+        let digit = (byte as char).to_digit(radix)?;
+        value.checked_mul(radix.into())?.checked_add(digit.into())
+    };
+    bytes.iter().try_fold(0, next)
 }
 
 #[cfg(test)]
@@ -93,39 +127,51 @@ mod tests {
 
     use super::*;
 
+    fn payload(kind: Kind) -> Payload<'static> {
+        let of = if kind == Kind::Message { 100 } else { 0 };
+        Payload { kind, name: "repeat-4", of, run: RunId(0xc0ffee), sender: 3, number: 17, sent_ns: 123_456 }
+    }
+
+    /// The story: a person in the room read `#0000000017 s00003 r…` and could not tell whose message it was, nor of how many.
     #[test]
     fn a_body_is_readable() {
-        let payload = Payload { kind: Kind::Message, run: RunId(0xc0ffee), sender: 3, number: 17, sent_ns: 123_456 };
-        let body = payload.encode(58);
-        assert_eq!(body, "#0000000017 s00003 r0000000000c0ffee t000000000001e240 mxx");
+        let text = "repeat-4: message 17 of 100 #0000000017 s00003 r0000000000c0ffee t000000000001e240 mxx";
+        assert_eq!(payload(Kind::Message).encode(text.len()), text);
     }
 
     #[test]
     fn what_others_write_is_not_ours() {
-        let payload = Payload { kind: Kind::Probe, run: RunId(1), sender: 0, number: 1, sent_ns: 0 };
-        let body = payload.encode(60);
+        let body = payload(Kind::Message).encode(100);
+        assert!(Payload::decode(&body).is_some());
         assert!(Payload::decode("hello").is_none());
-        assert!(Payload::decode(&"é".repeat(40)).is_none());
-        assert!(Payload::decode(&body[..BYTES_MIN - 1]).is_none());
-        assert!(Payload::decode(&body.replace('x', "y")).is_none());
-        assert!(Payload::decode(&body.replace("s0", "s+")).is_none());
+        assert!(Payload::decode(&"é".repeat(60)).is_none());
+        for (from, to) in [("xx", "xy"), ("s0", "s+"), ("17 of", "18 of"), (" of 100", " of many"), (": m", " m")] {
+            assert!(Payload::decode(&body.replacen(from, to, 1)).is_none(), "{from}");
+        }
+        assert!(Payload::decode(&body[..body.find(" m").unwrap() + 2]).is_none());
     }
 
     proptest! {
         #[test]
-        fn what_was_written_is_read(run: u64, sender: u16, number: u32, sent_ns: u64, probe: bool, bytes in 0..200usize) {
+        fn what_was_written_is_read(
+            run: u64, sender: u16, number: u32, of in 1..u32::MAX, sent_ns: u64, probe: bool, bytes in 0..300usize,
+            name in "[a-zé#: x]{1,20}",
+        ) {
             let kind = if probe { Kind::Probe } else { Kind::Message };
-            let payload = Payload { kind, run: RunId(run), sender, number, sent_ns };
+            let of = if probe { 0 } else { of };
+            let payload = Payload { kind, name: &name, of, run: RunId(run), sender, number, sent_ns };
             let body = payload.encode(bytes);
-            prop_assert_eq!(body.len(), bytes.max(BYTES_MIN));
+            prop_assert!(body.len() >= bytes);
+            if !probe && number <= of {
+                prop_assert!(body.len() <= bytes.max(bytes_min(&name, of)));
+            }
             prop_assert_eq!(Payload::decode(&body), Some(payload));
         }
 
         #[test]
-        fn no_text_brings_it_down(text in any::<String>(), prefix in 0..BYTES_MIN) {
-            let payload = Payload { kind: Kind::Probe, run: RunId(1), sender: 0, number: 1, sent_ns: 0 };
+        fn no_text_brings_it_down(text in any::<String>(), prefix in 0..60usize) {
             let _ = Payload::decode(&text);
-            let _ = Payload::decode(&format!("{}{text}", &payload.encode(0)[..prefix]));
+            let _ = Payload::decode(&format!("{}{text}", &payload(Kind::Probe).encode(0)[..prefix]));
         }
     }
 }

@@ -1,13 +1,13 @@
 //! What a run does: the options as the user gave them, and the checked plan made of them.
 
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, BufRead, IsTerminal, Read as _, Write};
 use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Parser;
 use thiserror::Error;
 
-use super::payload::BYTES_MIN;
+use super::payload::bytes_min;
 use crate::address::Address;
 use crate::client::{CONTRACT_HELP, Contract, SERVER_HELP, switch};
 use crate::limits::BODY_BYTES_MAX;
@@ -45,7 +45,7 @@ pub struct Options {
         value_name = "S", default_value_t = 1, value_parser = number::<usize>
     )]
     pub senders: usize,
-    /// How many messages each sender sends [default: asks, on a terminal]
+    /// How many messages each sender sends [default: read from standard input]
     #[arg(long, env = "HUBBUB_MESSAGES", hide_env = true, value_name = "M", value_parser = number::<u32>)]
     pub messages: Option<u32>,
     /// Messages per second, of all senders together; 0 is as fast as it goes
@@ -54,10 +54,10 @@ pub struct Options {
         value_name = "R", default_value_t = 0, value_parser = number::<u32>
     )]
     pub rate: u32,
-    /// The size of a message's body in bytes, 56 to 16384
+    /// The size of a message's body in bytes, at most 16384
     #[arg(
         long, env = "HUBBUB_SIZE", hide_env = true,
-        value_name = "B", default_value_t = 64, value_parser = number::<usize>
+        value_name = "B", default_value_t = 128, value_parser = number::<usize>
     )]
     pub size: usize,
     /// What to speak.
@@ -66,9 +66,9 @@ pub struct Options {
         value_name = "CONTRACT", default_value = "v1", help = CONTRACT_HELP
     )]
     pub contract: Contract,
-    /// The room in which all this takes place
-    #[arg(long, env = "HUBBUB_ROOM", hide_env = true, default_value = "lobby", value_parser = room)]
-    pub room: RoomName,
+    /// The room to use [default: repeat; with the tutorial's contract, lobby]
+    #[arg(long, env = "HUBBUB_ROOM", hide_env = true, value_parser = room)]
+    pub room: Option<RoomName>,
     /// What the clients are called, before a hyphen and their number
     #[arg(long, env = "HUBBUB_NAME", hide_env = true, default_value = "repeat")]
     pub name: String,
@@ -100,7 +100,8 @@ pub struct Options {
 
 const EXAMPLES: &str = "\
 Examples:
-  hubbub-repeat --messages 10                   say ten numbered messages, and listen
+  hubbub-repeat --messages 10                   send ten numbered messages, and listen
+  echo 10 | hubbub-repeat                       the same
   hubbub-repeat --clients 100 --senders 10 --messages 1000 --quiet
   hubbub-repeat --clients 100 --rate 200 --messages 1000 --json --quiet
 
@@ -165,14 +166,15 @@ impl Plan {
                  at most; give fewer --clients or --senders"
             ),
         );
+        let size_min = bytes_min(&format!("{}-{}", options.name, senders), messages);
         check(
-            (BYTES_MIN..=BODY_BYTES_MAX).contains(&size),
-            format!("--size is {size}: give a number from {BYTES_MIN} (what the numbering needs) to {BODY_BYTES_MAX}"),
+            (size_min..=BODY_BYTES_MAX).contains(&size),
+            format!("--size is {size}: give a number from {size_min} (the text and the numbering) to {BODY_BYTES_MAX}"),
         );
         check(options.in_flight > 0, "--in-flight is 0: give at least 1".to_owned());
         check(options.idle_timeout > 0, "--idle-timeout is 0: give at least 1".to_owned());
         check(
-            options.contract == Contract::V1 || options.room == RoomName::lobby(),
+            options.contract == Contract::V1 || options.room.as_ref().is_none_or(|room| *room == RoomName::lobby()),
             "--room is given: the tutorial's contract has no room but lobby".to_owned(),
         );
         let names = (1..=clients.min(CLIENTS_MAX)).map(|n| UserName::new(format!("{}-{n}", options.name)));
@@ -191,7 +193,7 @@ impl Plan {
             (Some(server), Ok(names), Ok(senders)) if faults.is_empty() => Ok(Self {
                 server,
                 contract: options.contract,
-                room: options.room.clone(),
+                room: options.room.clone().unwrap_or_else(|| default_room(options.contract)),
                 clients,
                 senders,
                 messages,
@@ -212,23 +214,54 @@ pub fn messages(options: &Options) -> Result<u32, InvalidPlan> {
     if let Some(messages) = options.messages {
         return Ok(messages);
     }
-    let missing = || InvalidPlan(vec!["the number of messages is missing: give it with --messages".to_owned()]);
-    if !io::stdin().is_terminal() {
-        return Err(missing());
-    }
+    let is_terminal = io::stdin().is_terminal();
+    let mut input = io::stdin().lock();
     for _ in 0..QUESTIONS_MAX {
-        let _ = write!(io::stderr(), "How many messages shall each sender send? ");
-        let mut line = String::new();
-        match io::stdin().lock().read_line(&mut line) {
-            Ok(1..) => {}
-            Ok(0) | Err(_) => break,
+        if is_terminal {
+            let _ = write!(io::stderr(), "How many messages? ");
         }
+        let line = read_line(&mut input)?;
         match line.trim().parse() {
             Ok(messages @ 1..=MESSAGES_MAX) => return Ok(messages),
-            _ => drop(writeln!(io::stderr(), "That is no number from 1 to {MESSAGES_MAX}; try again.")),
+            _ if is_terminal => drop(writeln!(io::stderr(), "Enter a number from 1 to {MESSAGES_MAX}.")),
+            _ => {
+                let start: String = line.trim().chars().take(40).collect();
+                let fault =
+                    format!("invalid number of messages on standard input: {start:?} (expected 1 to {MESSAGES_MAX})");
+                return Err(InvalidPlan(vec![fault]));
+            }
         }
     }
-    Err(missing())
+    Err(missing(""))
+}
+
+/// Reads the first line that is not blank; no more of an input than a number can take.
+fn read_line(input: &mut impl BufRead) -> Result<String, InvalidPlan> {
+    const LINE_BYTES_MAX: u64 = 4096;
+    let mut input = input.take(LINE_BYTES_MAX);
+    loop {
+        let mut line = Vec::new();
+        match input.read_until(b'\n', &mut line) {
+            Ok(0) => return Err(missing("standard input ended without it")),
+            Ok(_) if line.trim_ascii().is_empty() => {}
+            Ok(_) => return Ok(String::from_utf8_lossy(&line).into_owned()),
+            Err(error) => return Err(missing(&format!("standard input can't be read: {error}"))),
+        }
+    }
+}
+
+fn missing(why: &str) -> InvalidPlan {
+    let why = if why.is_empty() { String::new() } else { format!(" ({why})") };
+    InvalidPlan(vec![format!("the number of messages is missing{why}: give it with --messages, or on standard input")])
+}
+
+/// A room of its own, so that numbered messages don't fill one that people read.
+fn default_room(contract: Contract) -> RoomName {
+    match contract {
+        // Invariant: the name is a valid constant.
+        Contract::V1 => RoomName::new("repeat").expect("the default room's name is valid"),
+        Contract::Tutorial => RoomName::lobby(),
+    }
 }
 
 fn room(text: &str) -> Result<RoomName, InvalidText> {

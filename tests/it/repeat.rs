@@ -3,6 +3,7 @@
 
 mod rooms;
 
+use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -142,7 +143,11 @@ fn wrong_usage_is_told_from_failure() {
     };
     for (arguments, code, told) in [
         ("--messages 1", 1, "no server answers at"),
-        ("--clients 1", 2, "the number of messages is missing: give it with --messages"),
+        (
+            "--clients 1",
+            2,
+            "the number of messages is missing (standard input ended without it): give it with --messages",
+        ),
         ("--messages many", 2, "'many' for '--messages <M>': give a whole number"),
         ("--messages 1 --clients 2 --senders 3", 2, "--senders is 3"),
         ("--messages 1 --size 10", 2, "--size is 10"),
@@ -204,8 +209,9 @@ fn each_flag_has_a_variable() {
     assert_holds(&json, &[r#""clients":4,"#, r#""senders":2,"body_bytes":100,"planned":6,"sent":6,"#]);
     let Next::Message { name, .. } = bob.next() else { panic!("bob hears a message") };
     assert!(name == "tester-1" || name == "tester-2", "{name}");
-    for (variable, _) in
-        variables.iter().filter(|(variable, _)| !["HUBBUB_NAME", "HUBBUB_ROOM"].contains(&variable.as_str()))
+    for (variable, _) in variables
+        .iter()
+        .filter(|(variable, _)| !["HUBBUB_NAME", "HUBBUB_ROOM", "HUBBUB_SERVER"].contains(&variable.as_str()))
     {
         let output = command(&[]).env(variable, "x").output().expect("hubbub-repeat starts");
         let errors = String::from_utf8_lossy(&output.stderr);
@@ -217,15 +223,47 @@ fn each_flag_has_a_variable() {
 fn the_console_is_asked_for_a_missing_number() {
     let server = start();
     let mut pty = Pty::start(command(&["--server", &target(&server), "--quiet"]));
-    let question = "How many messages shall each sender send? ";
+    let question = "How many messages? ";
     pty.wait_for_last_row(question);
     pty.press("many\n");
-    pty.wait_for_row_with("That is no number from 1 to");
+    pty.wait_for_row_with("Enter a number from 1 to");
     pty.wait_for_last_row(question);
     pty.press("7\n");
     pty.wait_for_row_with("latency max");
     assert_eq!(pty.end(), 0);
     assert!(pty.rows().iter().any(|row| row.starts_with("sent ") && row.ends_with(" 7")), "{:?}", pty.rows());
+}
+
+/// The story: `echo 3 | hubbub-repeat` said that the number was missing. The seed reads it from the console, whatever that is.
+#[test]
+fn the_number_is_read_from_whatever_standard_input_is() {
+    let server = start();
+    let target = target(&server);
+    let run = |input: &[u8], arguments: &[&str]| {
+        let mut command = v1_command(&["--server", &target, "--json", "--quiet"]);
+        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("hubbub-repeat starts");
+        // One that fails at once, or wants no input, may not read it.
+        let _ = child.stdin.take().expect("standard input is piped").write_all(input);
+        let output = child.wait_with_output().expect("it ends");
+        let text = |bytes| String::from_utf8(bytes).expect("what it says is text");
+        (output.status.code(), text(output.stdout) + &text(output.stderr))
+    };
+    for (input, arguments, sent) in
+        [(&b"3\n"[..], &[][..], 3), (b"3", &[], 3), (b"\r\n 4 \r\n5\n", &[], 4), (b"7\n", &["--messages", "2"], 2)]
+    {
+        let (code, said) = run(input, arguments);
+        assert_eq!(code, Some(0), "{said}");
+        assert_holds(&said, &[&format!(r#""sent":{sent},"#)]);
+    }
+    let garbage =
+        [&b"x"[..].repeat(100_000), &b"many\n".to_vec(), &b"0\n".to_vec(), &b"-1\n".to_vec(), &b"\xff\n".to_vec()]
+            .map(|input| run(input, &[]));
+    for (code, said) in garbage {
+        assert!(code == Some(2) && said.contains("invalid number of messages on standard input"), "{said}");
+    }
+    let (code, said) = run(b"", &[]);
+    assert!(code == Some(2) && said.contains("standard input ended without it"), "{said}");
 }
 
 /// What a bad server does once, to the last client that joined.
@@ -285,7 +323,7 @@ impl Faulty {
     fn pass_on(&mut self, from: u32, message: &FromClient, fault: Fault) {
         // What a client says and what it hears have the same encoding.
         let frame = Frame::new(message.write_to_bytes().expect("it was read, so it can be written"));
-        let counts = message.body.as_bytes().get(55) == Some(&b'm');
+        let counts = message.body.contains(": message ");
         self.messages += u32::from(counts);
         let due = counts && !self.done && self.messages >= 20;
         let last = self.clients.len() - 1;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crossbeam_channel::Sender;
 
-use super::run::{MARK, Run};
+use super::run::Run;
 use super::verify::{Acknowledged, Verifier, fingerprint};
 use crate::client::{Event, GapReason, Inlet, Message};
 use crate::names::{Body, Kind, MessageId};
@@ -24,10 +24,23 @@ pub struct Tally {
     pub joined: AtomicBool,
     /// All has come, or nothing more will.
     pub done: AtomicBool,
-    /// The mark that ends the run has come, or nothing more will.
-    pub marked: AtomicBool,
+    /// The seq of the last message that came.
+    pub last_seq: AtomicU64,
+    /// All that the room had at the end of the run has come, or nothing more will.
+    pub complete: AtomicBool,
     /// There is no connection at the moment.
     pub down: AtomicBool,
+}
+
+impl Tally {
+    /// Notes how far the client is in the room.
+    fn reached(&self, seq: u64, run: &Run) {
+        // The pair of this store and load with those in `Run::end_at` must be ordered the same for both: hence SeqCst.
+        self.last_seq.store(seq, Ordering::SeqCst);
+        if seq >= run.end_seq.load(Ordering::SeqCst) {
+            run.note(&self.complete, &run.incomplete);
+        }
+    }
 }
 
 /// What a client's session leaves behind.
@@ -55,6 +68,7 @@ pub struct Listener {
     now_ns: Option<u64>,
     /// By how many messages this response brought the client further.
     further: u32,
+    last_seq: u64,
 }
 
 impl Listener {
@@ -71,7 +85,7 @@ impl Listener {
             faults: 0,
             rejected: 0,
         };
-        Self { run, client, own, received: Some(received), results, now_ns: None, further: 0 }
+        Self { run, client, own, received: Some(received), results, now_ns: None, further: 0, last_seq: 0 }
     }
 
     pub fn handle(&mut self, event: Event<'_>) -> ControlFlow<()> {
@@ -83,7 +97,7 @@ impl Listener {
             Event::Message(message) => self.take(&message),
             Event::Pause => self.settle(),
             Event::Stored { id, .. } => {
-                if let Some(number) = number_of(&id).filter(|&number| number != MARK) {
+                if let Some(number) = number_of(&id) {
                     received.acknowledged.note(number);
                 }
             }
@@ -127,6 +141,7 @@ impl Listener {
         let received = self.received.as_mut().expect("a listener listens until it is dropped");
         let print = fingerprint(&message.id, message.sender, message.body);
         received.verifier.place(message.seq, print, &run.ledger);
+        self.last_seq = message.seq;
         let payload = match Payload::decode(message.body) {
             Some(payload) if payload.run == run.id => payload,
             _ => {
@@ -134,12 +149,13 @@ impl Listener {
                 return;
             }
         };
-        if payload.kind == payload::Kind::Probe {
-            run.note(&run.tallies[self.client].marked, &run.unmarked);
-            return;
-        }
         let name = run.plan.names.get(usize::from(payload.sender));
-        if name.is_none_or(|name| name.as_str() != message.sender) || number_of(&message.id) != Some(payload.number) {
+        let told = (payload.kind, payload.name, payload.of);
+        let expected = (payload::Kind::Message, message.sender, run.plan.messages);
+        if name.is_none_or(|name| name.as_str() != message.sender)
+            || told != expected
+            || number_of(&message.id) != Some(payload.number)
+        {
             // The numbers of nobody: counted as unknown.
             received.verifier.take(u16::MAX, 0);
             return;
@@ -157,6 +173,7 @@ impl Listener {
 
     /// Tells the others what the response brought.
     fn settle(&mut self) {
+        self.run.tallies[self.client].reached(self.last_seq, &self.run);
         let Some(now_ns) = self.now_ns.take() else { return };
         let received = self.received.as_ref().expect("a listener listens until it is dropped");
         let delivered = received.verifier.delivered();
@@ -188,7 +205,7 @@ impl Drop for Listener {
         run.gone.fetch_add(1, Ordering::SeqCst);
         run.note(&tally.joined, &run.unjoined);
         run.note(&tally.done, &run.undone);
-        run.note(&tally.marked, &run.unmarked);
+        run.note(&tally.complete, &run.incomplete);
     }
 }
 
@@ -214,11 +231,9 @@ pub fn send(run: &Run, index: u16, inlet: &Inlet) {
 impl Run {
     /// The body of a message that is sent now.
     fn body(&self, sender: u16, number: u32) -> Body {
-        self.payload(payload::Kind::Message, sender, number)
-    }
-
-    pub fn payload(&self, kind: payload::Kind, sender: u16, number: u32) -> Body {
-        let payload = Payload { kind, run: self.id, sender, number, sent_ns: self.now_ns() };
+        let kind = payload::Kind::Message;
+        let (name, of) = (self.plan.names[usize::from(sender)].as_str(), self.plan.messages);
+        let payload = Payload { kind, name, of, run: self.id, sender, number, sent_ns: self.now_ns() };
         // Invariant: the plan's size is one that a body may have.
         Body::new(payload.encode(self.plan.body_bytes)).expect("a payload is a valid body")
     }

@@ -1,11 +1,12 @@
 //! A run from its first connection to its report.
 //!
 //! The calling thread watches over it; each client has a session with its two threads, each sender a thread `post-<n>`
-//! too. Phases: join, which the contract confirms; send, while the watcher waits for everything to be everywhere; mark
-//! the end, so that whatever a server has stored twice before it still counts; finish and report.
+//! too. Phases: join, which the contract confirms; send, while the watcher waits for everything to be everywhere; ask
+//! the server where the room ends and wait until every client is there, so that whatever it has stored twice still counts;
+//! finish and report.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant, SystemTime};
@@ -15,9 +16,10 @@ use thiserror::Error;
 
 use super::client::{Listener, Received, Tally, send};
 use super::verify::{Acknowledged, Ledger, Verdict, Verifier, judge};
-use crate::client::{BYTES_MAX, Connector, From, Inlet, LINES_MAX, Session, SessionError, Settings};
-use crate::names::Kind;
-use crate::repeat::payload::{self, RunId};
+use crate::client::{
+    BYTES_MAX, CALL_TIMEOUT, Caller, Connector, From, Inlet, LINES_MAX, PagePlace, Session, SessionError, Settings,
+};
+use crate::repeat::payload::RunId;
 use crate::repeat::plan::Plan;
 use crate::repeat::progress::Progress;
 use crate::repeat::report::{Report, RoomsReport, latencies};
@@ -32,9 +34,6 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// How many threads of the gRPC library serve all connections.
 const POLLERS_MAX: usize = 4;
-
-/// The number of the mark that ends a run; no message has it.
-pub const MARK: u32 = 0;
 
 /// Why a run could not take place.
 #[derive(Debug, Error)]
@@ -61,10 +60,12 @@ pub struct Run {
     pub tallies: Vec<Tally>,
     /// For each sender, the number of the last message handed over.
     pub sent: Vec<AtomicU32>,
-    /// How many clients have not joined, not got all, and not seen the mark.
+    /// How many clients have not joined, not got all, and not got to the room's end.
     pub unjoined: AtomicUsize,
     pub undone: AtomicUsize,
-    pub unmarked: AtomicUsize,
+    pub incomplete: AtomicUsize,
+    /// The seq with which the room ends, once all is sent and the server was asked; before that, more than any.
+    pub end_seq: AtomicU64,
     /// How many clients' sessions have ended.
     pub gone: AtomicUsize,
     over: AtomicBool,
@@ -80,7 +81,7 @@ pub fn run(plan: Plan, progress: &Progress) -> Result<Report, RunError> {
     pool.send()?;
     let complete = run.watch(&run.undone, progress);
     if complete && run.gone.load(Ordering::SeqCst) == 0 {
-        pool.mark_end(progress);
+        pool.reach_end(progress);
     }
     progress.stop();
     Ok(pool.finish())
@@ -101,7 +102,8 @@ impl Run {
             sent: (0..plan.senders).map(|_| AtomicU32::new(0)).collect(),
             unjoined: AtomicUsize::new(clients),
             undone: AtomicUsize::new(clients),
-            unmarked: AtomicUsize::new(clients),
+            incomplete: AtomicUsize::new(clients),
+            end_seq: AtomicU64::new(u64::MAX),
             gone: AtomicUsize::new(0),
             over: AtomicBool::new(false),
             watcher: thread::current(),
@@ -130,6 +132,16 @@ impl Run {
 
     pub fn is_over(&self) -> bool {
         self.over.load(Ordering::SeqCst)
+    }
+
+    /// The room ends with this seq: notes which clients are there already.
+    fn end_at(&self, seq: u64) {
+        self.end_seq.store(seq, Ordering::SeqCst);
+        for tally in &self.tallies {
+            if tally.last_seq.load(Ordering::SeqCst) >= seq {
+                self.note(&tally.complete, &self.incomplete);
+            }
+        }
     }
 
     /// Notes that a client got somewhere, once.
@@ -224,12 +236,17 @@ impl Pool {
         Ok(())
     }
 
-    /// Has everybody get one message more. Who gets it has got all that stands before it in the room.
-    fn mark_end(&mut self, progress: &Progress) {
+    /// Waits until every client has got all that the room has. Posts nothing: the server says where the room ends.
+    fn reach_end(&mut self, progress: &Progress) {
         let run = &self.run;
-        let mark = run.payload(payload::Kind::Probe, 0, MARK);
-        if self.inlets[0].post_as(&run.plan.room, run.message_id(MARK), mark, Kind::Text).is_ok() {
-            run.watch(&run.unmarked, progress);
+        let asked = Caller::connect(Connector::new(1), run.plan.server.clone(), CALL_TIMEOUT)
+            .and_then(|mut caller| caller.messages(&run.plan.room, PagePlace::Newest, 1));
+        match asked {
+            Ok(page) => {
+                run.end_at(page.head_seq);
+                run.watch(&run.incomplete, progress);
+            }
+            Err(error) => log::error!("the server does not say where the room ends: {error}"),
         }
     }
 
@@ -245,10 +262,10 @@ impl Pool {
     /// Ends all sessions, and adds up.
     fn finish(mut self) -> Report {
         self.end_sending();
-        let marked = self.run.unmarked.load(Ordering::SeqCst) == 0;
+        let complete = self.run.incomplete.load(Ordering::SeqCst) == 0;
         for inlet in &self.inlets {
             // After a run that gave up there is nothing to wait for, and a thread may wait for room to post.
-            if marked { inlet.finish() } else { inlet.stop() }
+            if complete { inlet.finish() } else { inlet.stop() }
         }
         let mut failed = 0;
         for (client, session) in self.sessions.drain(..).enumerate() {

@@ -127,7 +127,8 @@ pub fn send(run: &Run, client: usize, index: u16, mut sender: Sender) -> Sender 
 
 /// The body of a message that is sent now.
 pub fn body(run: &Run, kind: Kind, sender: u16, number: u32) -> Body {
-    let payload = Payload { kind, run: run.id, sender, number, sent_ns: run.now_ns() };
+    let (name, of) = (run.plan.names[usize::from(sender)].as_str(), run.plan.messages);
+    let payload = Payload { kind, name, of, run: run.id, sender, number, sent_ns: run.now_ns() };
     // Invariant: the plan's size is one that a body may have.
     Body::new(payload.encode(run.plan.body_bytes)).expect("a payload is a valid body")
 }
