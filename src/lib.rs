@@ -12,6 +12,7 @@ pub mod wire;
 pub mod park;
 pub mod threads;
 pub mod descriptors;
+pub mod startup;
 mod sync;
 pub mod server;
 pub mod client;

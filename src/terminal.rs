@@ -37,6 +37,7 @@ use crate::address::{Address, InvalidPort};
 use crate::client::{CallError, Contract, SessionError, lines as count_lines, tutorial as tutorial_client};
 use crate::escape::escape;
 use crate::names::{InvalidText, UserName};
+use crate::startup;
 use crate::threads::spawn;
 
 /// The name under which a room is followed where none is given.
@@ -91,6 +92,9 @@ pub fn run(options: Options) -> Result<(), TerminalError> {
         None => Address::default_local()?,
     };
     let name = options.name;
+    if matches!(&options.command, Some(command) if !matches!(command, Command::Chat(_) | Command::Send(_))) {
+        startup::check_output().map_err(TerminalError::Output)?;
+    }
     match options.command {
         None => talk(address, name, &options.chat),
         Some(Command::Chat(chat)) => talk(address, name, &chat),

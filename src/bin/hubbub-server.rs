@@ -1,6 +1,7 @@
 //! The server's main: reads the arguments, serves until a signal, drains.
 
 use std::io;
+use std::io::Write as _;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,6 +13,7 @@ use anyhow::Context as _;
 use clap::Parser;
 use hubbub::address::{Address, InvalidPort};
 use hubbub::client::switch;
+use hubbub::escape::escape;
 use hubbub::limits;
 use hubbub::server::log::Retention;
 use hubbub::server::log::sqlite::Sync;
@@ -102,17 +104,22 @@ fn main() -> ExitCode {
     let config = match config(Args::parse()) {
         Ok(config) => config,
         Err(error) => {
-            log::error!("{error}");
+            complain(&error.to_string());
             return ExitCode::from(EXIT_USAGE);
         }
     };
     match serve(&config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            log::error!("{error:#}");
+            complain(&format!("{error:#}"));
             ExitCode::FAILURE
         }
     }
+}
+
+/// Says why the server ends, whatever `RUST_LOG` has the log leave out.
+fn complain(error: &str) {
+    let _ = writeln!(std::io::stderr(), "hubbub-server: {}", escape(error));
 }
 
 fn serve(config: &ServerConfig) -> anyhow::Result<()> {

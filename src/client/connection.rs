@@ -221,7 +221,7 @@ fn is_local(address: &Address) -> bool {
 /// Sends what the C library has to say to `log`, in place of standard error, which may be a terminal in use.
 fn redirect_library_log() {
     static ONCE: Once = Once::new();
-    ONCE.call_once(grpcio::redirect_log);
+    ONCE.call_once(crate::startup::redirect_core_log);
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use super::screen::Screen;
 use crate::address::Address;
 use crate::client::{CALL_TIMEOUT, Caller, Connector, Event, From, Session, SessionError, Settings, new_message_id};
 use crate::names::{Body, Kind, RoomName, UserName};
+use crate::startup;
 
 pub fn send(address: Address, name: UserName, options: &SendOptions) -> Result<(), TerminalError> {
     if options.text.is_empty() {
@@ -27,6 +28,7 @@ pub fn send(address: Address, name: UserName, options: &SendOptions) -> Result<(
 
 /// A session sends many lines at once, and thus many more a second than calls would.
 fn send_input(address: Address, name: UserName, room: &RoomName) -> Result<(), TerminalError> {
+    startup::check_input().map_err(TerminalError::Input)?;
     let screen = Arc::new(Screen::default());
     let skipped = Arc::new(AtomicU64::new(0));
     let (shown, rejected) = (Arc::clone(&screen), Arc::clone(&skipped));

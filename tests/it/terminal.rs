@@ -9,6 +9,7 @@ pub mod model;
 mod session;
 mod chat;
 mod commands;
+mod startup;
 
 use std::env;
 use std::io::{Read as _, Write as _};

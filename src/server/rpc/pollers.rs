@@ -18,7 +18,7 @@ pub struct Pollers {
 impl Pollers {
     pub fn start(count: usize) -> Self {
         // The library would write to standard error itself, on a poller, whenever a peer breaks a rule of gRPC's.
-        grpcio::redirect_log();
+        crate::startup::redirect_core_log();
         let environment = Arc::new(EnvBuilder::new().cq_count(count).name_prefix("poll").build());
         let threads = environment.completion_queues().iter().map(|queue| queue.worker_id()).collect();
         // A new environment gives its queues to channels in turn, so the first channels have one each, in order.

@@ -1,0 +1,86 @@
+//! What must hold before the C core does anything: descriptors 0 to 2 are open, and its log lines pass through ours.
+
+use std::ffi::CStr;
+use std::io;
+use std::sync::Once;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use grpcio_sys::{gpr_log_func_args, gpr_log_severity, gpr_set_log_function, gpr_set_log_verbosity};
+use log::{Level, LevelFilter, Record};
+
+/// Which of the descriptors 0 to 2 the program was started without, a bit each.
+static CLOSED: AtomicU8 = AtomicU8::new(0);
+
+/// A static initialiser of the C core opens a descriptor. If standard input is closed, that descriptor is number 0, and a
+/// program that reads its input then waits forever. Functions in this section run before any static initialiser.
+#[cfg(target_os = "linux")]
+#[used]
+#[unsafe(link_section = ".preinit_array")]
+static OPEN_STANDARD_DESCRIPTORS: extern "C" fn() = open_standard_descriptors;
+
+/// Opens what is closed of the descriptors 0 to 2, so that no later file or socket takes their numbers.
+///
+/// Runs before the C library's own initialisers: it makes only system calls and allocates nothing.
+extern "C" fn open_standard_descriptors() {
+    let mut closed = 0;
+    for descriptor in 0..=2 {
+        // SAFETY: neither call takes a pointer but the constant path, which is a C string.
+        unsafe {
+            if libc::fcntl(descriptor, libc::F_GETFD) == -1 {
+                // The lowest free number is this one, because those below it are open.
+                libc::open(c"/dev/null".as_ptr(), libc::O_RDWR);
+                closed |= 1 << descriptor;
+            }
+        }
+    }
+    CLOSED.store(closed, Ordering::Relaxed);
+}
+
+/// Fails if the program was started without standard input.
+pub fn check_input() -> io::Result<()> {
+    check(libc::STDIN_FILENO, "standard input is closed")
+}
+
+/// Fails if the program was started without standard output.
+pub fn check_output() -> io::Result<()> {
+    check(libc::STDOUT_FILENO, "standard output is closed")
+}
+
+fn check(descriptor: i32, fault: &'static str) -> io::Result<()> {
+    let closed = CLOSED.load(Ordering::Relaxed) & (1 << descriptor) != 0;
+    if closed { Err(io::Error::other(fault)) } else { Ok(()) }
+}
+
+/// Sends the C core's log lines to the `log` crate, under the target `grpcio`.
+///
+/// grpcio's own `redirect_log` removes the C core's log function if the filter is `off`. The C core then writes to
+/// standard error by itself, into whatever is on the terminal. This function is always installed.
+pub fn redirect_core_log() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let verbosity = match log::max_level() {
+            LevelFilter::Off | LevelFilter::Error | LevelFilter::Warn => gpr_log_severity::GPR_LOG_SEVERITY_ERROR,
+            LevelFilter::Info => gpr_log_severity::GPR_LOG_SEVERITY_INFO,
+            LevelFilter::Debug | LevelFilter::Trace => gpr_log_severity::GPR_LOG_SEVERITY_DEBUG,
+        };
+        // SAFETY: the function lives as long as the program, and unwinds into nobody: it only formats and logs.
+        unsafe {
+            gpr_set_log_function(Some(log_line));
+            gpr_set_log_verbosity(verbosity);
+        }
+    });
+}
+
+extern "C" fn log_line(args: *mut gpr_log_func_args) {
+    // SAFETY: the C core passes one structure, whose message is a C string; both outlive the call.
+    let (severity, message) = unsafe { ((*args).severity, CStr::from_ptr((*args).message)) };
+    let level = match severity {
+        gpr_log_severity::GPR_LOG_SEVERITY_DEBUG => Level::Debug,
+        gpr_log_severity::GPR_LOG_SEVERITY_INFO => Level::Info,
+        gpr_log_severity::GPR_LOG_SEVERITY_ERROR => Level::Error,
+    };
+    if level <= log::max_level() {
+        let message = message.to_string_lossy();
+        log::logger().log(&Record::builder().args(format_args!("{message}")).level(level).target("grpcio").build());
+    }
+}
