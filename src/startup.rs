@@ -36,6 +36,19 @@ extern "C" fn open_standard_descriptors() {
     CLOSED.store(closed, Ordering::Relaxed);
 }
 
+/// Removes empty `HUBBUB_` variables, and an empty `PORT`: an empty variable counts as unset.
+///
+/// Call it first in `main`: no other thread may run, because the environment is not guarded.
+pub fn forget_empty_variables() {
+    for (variable, value) in std::env::vars_os() {
+        let ours = variable.to_str().is_some_and(|variable| variable.starts_with("HUBBUB_") || variable == "PORT");
+        if ours && value.is_empty() {
+            // SAFETY: the program has one thread so far.
+            unsafe { std::env::remove_var(variable) };
+        }
+    }
+}
+
 /// Fails if the program was started without standard input.
 pub fn check_input() -> io::Result<()> {
     check(libc::STDIN_FILENO, "standard input is closed")

@@ -10,6 +10,7 @@ use hubbub::names::RoomName;
 use hubbub::repeat::{self, InvalidPlan, Options, Plan, Progress};
 
 fn main() -> ExitCode {
+    hubbub::startup::forget_empty_variables();
     let options = Options::parse();
     let plan = match repeat::messages(&options).and_then(|messages| Plan::new(&options, messages)) {
         Ok(plan) => plan,

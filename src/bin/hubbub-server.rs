@@ -100,6 +100,7 @@ Ctrl-C, SIGTERM and SIGHUP drain; another signal, a second later or more, exits 
 drain did not finish, or the log could not be closed in good order; 2 wrong usage.";
 
 fn main() -> ExitCode {
+    hubbub::startup::forget_empty_variables();
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info,grpcio=off")).init();
     let config = match config(Args::parse()) {
         Ok(config) => config,

@@ -7,6 +7,7 @@ use hubbub::escape::escape;
 use hubbub::terminal::{self, Options};
 
 fn main() -> ExitCode {
+    hubbub::startup::forget_empty_variables();
     let options = Options::from_program();
     // Quiet unless RUST_LOG asks: the log would tear the terminal that the client draws on.
     env_logger::Builder::new()

@@ -77,3 +77,30 @@ fn a_server_says_why_it_fails_whatever_is_logged() {
         assert_eq!(said.matches("/nowhere/at/all.sock").count(), 1, "RUST_LOG={filter}: {said}");
     }
 }
+
+/// The story: `HUBBUB_NAME= hubbub send …` failed for an empty name, and `HUBBUB_LISTEN= hubbub-server` for an empty
+/// address: compose files set variables to nothing where they are left out.
+#[test]
+fn empty_variables_count_as_unset() {
+    let model = Model::start();
+    let target = model.target.as_str();
+    let mut command = client_command(env!("CARGO_BIN_EXE_hubbub"), &["--server", target, "rooms"]);
+    for variable in ["NAME", "ROOM", "LAST", "CONTRACT", "JSON", "LIMIT", "SERVER"] {
+        command.env(format!("HUBBUB_{variable}"), "");
+    }
+    let output = command.env("PORT", "").output().expect("the client starts");
+    assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
+    let mut command = client_command(env!("CARGO_BIN_EXE_hubbub-repeat"), &["--server", target, "--clients", "0"]);
+    for variable in ["NAME", "ROOM", "RATE", "SIZE", "CONTRACT", "JSON"] {
+        command.env(format!("HUBBUB_{variable}"), "");
+    }
+    let output = command.args(["--messages", "1"]).output().expect("the repeat client starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(2) && said.lines().count() == 1 && said.contains("--clients is 0"), "{said}");
+    let mut command = process::command();
+    command.args(["--ephemeral", "--listen", "127.0.0.1:0"]);
+    for variable in ["DATA", "SYNC", "RETAIN_FOR", "RETAIN_EVENTS", "CLIENTS_MAX", "POLLERS", "LOG_BYTES_MAX"] {
+        command.env(format!("HUBBUB_{variable}"), "");
+    }
+    drop(ServerProcess::listening(command));
+}
