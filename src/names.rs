@@ -1,10 +1,12 @@
 //! The identifiers of the domain. Each checks itself on construction, so code that holds one need not check again.
 
-use std::borrow::Borrow;
+use std::borrow::{Borrow, Cow};
 use std::fmt;
 use std::sync::Arc;
 
 use thiserror::Error;
+use unicode_normalization::UnicodeNormalization as _;
+use unicode_normalization::char::is_combining_mark;
 
 use crate::limits::{BODY_BYTES_MAX, NAME_CHARS_MAX};
 
@@ -26,7 +28,9 @@ pub enum InvalidText {
     RoomEmpty,
     #[error("the room's name has {0} characters: send at most {NAME_CHARS_MAX}")]
     RoomTooLong(usize),
-    #[error("the room's name holds {0:?}: use letters, digits, '-', '_' and '.', and no '.' at the beginning")]
+    #[error(
+        "the room's name holds {0:?}: use letters, accents and vowel signs after a letter, digits, '-', '_' and '.', and no '.' at the beginning"
+    )]
     RoomCharacter(char),
     #[error("the message id has {0} bytes: send 16, or none to have the server make one")]
     IdLength(usize),
@@ -34,13 +38,22 @@ pub enum InvalidText {
     IdReserved,
 }
 
-/// Who says something: 1 to [`NAME_CHARS_MAX`] characters, none of them a control character, not all white space.
+/// The name in Unicode's normalisation form C, so that names that are equal to a reader are equal here.
+fn composed(name: &str) -> Cow<'_, str> {
+    if name.is_ascii() { Cow::Borrowed(name) } else { Cow::Owned(name.nfc().collect()) }
+}
+
+/// The name of a user: 1 to [`NAME_CHARS_MAX`] characters in normalisation form C, none of them a control character, not
+/// all white space.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct UserName(String);
 
 impl UserName {
     pub fn new(name: impl Into<String>) -> Result<Self, InvalidText> {
-        let name = name.into();
+        let mut name = name.into();
+        if let Cow::Owned(form) = composed(&name) {
+            name = form;
+        }
         if name.trim().is_empty() {
             return Err(InvalidText::NameEmpty);
         }
@@ -99,12 +112,16 @@ impl From<Body> for String {
     }
 }
 
-/// The name of a room: 1 to [`NAME_CHARS_MAX`] letters, digits, `-`, `_` and `.`, not beginning with a `.`. Cheap to clone.
+/// The name of a room: 1 to [`NAME_CHARS_MAX`] letters, digits, `-`, `_` and `.`, not beginning with a `.`, in normalisation
+/// form C. Combining marks may follow a letter, because Hindi, Thai and many other scripts write vowels with them. Characters
+/// that nobody sees are refused (joiners, fillers, variation selectors): two names would look the same. Names that differ in
+/// case or only resemble each other are different rooms. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RoomName(Arc<str>);
 
 impl RoomName {
     pub fn new(name: &str) -> Result<Self, InvalidText> {
+        let name = &*composed(name);
         if name.is_empty() {
             return Err(InvalidText::RoomEmpty);
         }
@@ -112,11 +129,26 @@ impl RoomName {
         if chars > NAME_CHARS_MAX {
             return Err(InvalidText::RoomTooLong(chars));
         }
-        let allowed = |(at, c): &(usize, char)| c.is_alphanumeric() || "-_".contains(*c) || (*c == '.' && *at > 0);
-        match name.char_indices().find(|place| !allowed(place)) {
-            Some((_, c)) => Err(InvalidText::RoomCharacter(c)),
-            None => Ok(Self(Arc::from(name))),
+        let mut before = None;
+        for c in name.chars() {
+            let allowed = match c {
+                '-' | '_' => true,
+                '.' => before.is_some(),
+                c if is_invisible(c) || is_enclosing(c) => false,
+                c if is_combining_mark(c) => before.is_some_and(|b: char| b.is_alphabetic() || is_combining_mark(b)),
+                c => c.is_alphanumeric(),
+            };
+            if !allowed {
+                return Err(InvalidText::RoomCharacter(c));
+            }
+            before = Some(c);
         }
+        Ok(Self(Arc::from(name)))
+    }
+
+    /// The name of a room as a log has it. Earlier versions stored names that are not valid any more.
+    pub fn stored(name: &str) -> Self {
+        Self(Arc::from(name))
     }
 
     /// The room that every client of the tutorial's contract is in.
@@ -127,6 +159,18 @@ impl RoomName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Letters and marks that show nothing, as Unicode's `Default_Ignorable_Code_Point` has them.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{3164}'
+        | '\u{fe00}'..='\u{fe0f}' | '\u{ffa0}' | '\u{e0100}'..='\u{e01ef}')
+}
+
+/// Marks that enclose a character (category Me); no script spells words with them.
+fn is_enclosing(c: char) -> bool {
+    matches!(c, '\u{488}' | '\u{489}' | '\u{1abe}' | '\u{20dd}'..='\u{20e0}' | '\u{20e2}'..='\u{20e4}'
+        | '\u{a670}'..='\u{a672}')
 }
 
 impl Borrow<str> for RoomName {
@@ -296,6 +340,36 @@ mod tests {
             assert_eq!(RoomName::new(bad), Err(InvalidText::RoomCharacter(c)));
         }
         assert_eq!(RoomName::new(&"x".repeat(65)), Err(InvalidText::RoomTooLong(65)));
+    }
+
+    /// The story: `küche` typed on one system was a room and on another an error, because it was spelt with a combining
+    /// diaeresis; `हिन्दी` was refused for its virama; and `tea` had a twin with an invisible filler at its end.
+    #[test]
+    fn names_in_any_script_are_one_name_however_they_are_encoded() {
+        let name = |name| RoomName::new(name).map(|name| name.as_str().to_owned());
+        assert_eq!(name("ku\u{308}che"), Ok("küche".to_owned()));
+        assert_eq!(name("\u{1112}\u{1161}\u{11ab}"), Ok("한".to_owned()));
+        assert_eq!(name("\u{212b}"), Ok("å".to_uppercase()));
+        for good in ["हिन्दी", "ภาษาไทย", "กิ่ง", "தமிழ்", "বাংলা", "ম\u{9cd}য", "עִבְרִית", "فارسی", "việt"]
+        {
+            assert_eq!(name(good), Ok(good.nfc().collect()), "{good}");
+        }
+        for (bad, c) in [
+            ("\u{301}tea", '\u{301}'),
+            ("a-\u{301}", '\u{301}'),
+            ("1\u{20e3}", '\u{20e3}'),
+            ("tea\u{3164}", '\u{3164}'),
+            ("tea\u{fe0f}", '\u{fe0f}'),
+            ("tea\u{34f}", '\u{34f}'),
+            ("क\u{94d}\u{200d}ष", '\u{200d}'),
+            ("می\u{200c}خواهم", '\u{200c}'),
+        ] {
+            assert_eq!(name(bad), Err(InvalidText::RoomCharacter(c)), "{bad}");
+        }
+        // The length is that of the name as it is kept.
+        assert!(RoomName::new(&"u\u{308}".repeat(NAME_CHARS_MAX)).is_ok());
+        assert_eq!(UserName::new("Zoe\u{308}").unwrap().as_str(), "Zoë");
+        assert!(UserName::new("e\u{301}".repeat(NAME_CHARS_MAX)).is_ok());
     }
 
     #[test]

@@ -13,6 +13,8 @@ use protobuf::Message as _;
 use super::chat;
 use super::pollers::Pollers;
 use super::queries::Queries;
+use unicode_normalization::char::is_combining_mark;
+
 use crate::limits::{MESSAGES_PAGE_SIZE, PAGE_SIZE, PAGE_SIZE_MAX, READ_BYTES_MAX};
 use crate::names::{ClientId, InvalidText, MessageId, Origin, RoomName, Seq, UserName};
 use crate::server::hub::Hub;
@@ -207,7 +209,11 @@ fn list_rooms(hub: &Hub, request: v1::ListRoomsRequest) -> Answer<v1::ListRoomsR
     let max = page_size(request.page_size, PAGE_SIZE)?;
     let after = match request.page_token.as_str() {
         "" => None,
-        token => Some(RoomName::new(token).map_err(|_| bad_token())?),
+        token if token.chars().any(|c| !c.is_alphanumeric() && !"-_.".contains(c) && !is_combining_mark(c)) => {
+            return Err(bad_token());
+        }
+        // A room's name as the log has it, which an earlier version may have stored in another form.
+        token => Some(RoomName::stored(token)),
     };
     // One more than asked for tells whether there is another page.
     let mut states = hub.log.rooms(after.as_ref(), max + 1).map_err(|error| log_failed(&error))?;

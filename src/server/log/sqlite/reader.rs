@@ -262,7 +262,7 @@ pub fn find_room(connection: &Connection, name: &RoomName) -> rusqlite::Result<O
 pub fn stored_room(row: &Row<'_>) -> rusqlite::Result<StoredRoom> {
     let out_of_range = |column| rusqlite::Error::IntegralValueOutOfRange(column, 0);
     let name: String = row.get(1)?;
-    let name = RoomName::new(&name).map_err(|_| out_of_range(1))?;
+    let name = RoomName::stored(&name);
     let epoch = Epoch::new(row.get::<_, i64>(2)? as u64).ok_or_else(|| out_of_range(2))?;
     let epoch_first = seq(row, 3)?.max(Seq(1));
     let trimmed = seq(row, 4)?;
