@@ -213,9 +213,9 @@ fn each_flag_has_a_variable() {
         .iter()
         .filter(|(variable, _)| !["HUBBUB_NAME", "HUBBUB_ROOM", "HUBBUB_SERVER"].contains(&variable.as_str()))
     {
-        let output = command(&[]).env(variable, "x").output().expect("hubbub-repeat starts");
+        let output = command(&[]).env(variable, "x:y").output().expect("hubbub-repeat starts");
         let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.code() == Some(2) && errors.contains("invalid value 'x'"), "{variable}: {errors}");
+        assert!(output.status.code() == Some(2) && errors.contains("invalid value 'x:y'"), "{variable}: {errors}");
     }
 }
 
