@@ -11,7 +11,7 @@ PYTHON := $(TARGET_DIR)/python/bin/python
 GRPCIO_TOOLS := 1.80.0
 
 .DEFAULT_GOAL := help
-.PHONY: help run-server run-client run-repeat build test crash-test check bench micro deps go-deps
+.PHONY: help run-server run-client run-repeat build test crash-test backup-test check bench micro deps go-deps
 
 help: ## show this
 	@echo "make TARGET [ARGS=\"flags for the program\"]"
@@ -34,6 +34,9 @@ build: deps ## build all three programs
 
 test: deps $(PYTHON) go-deps ## run the tests (ARGS="name" runs those whose names hold it)
 	HUBBUB_TEST_PYTHON=$(abspath $(PYTHON)) cargo test --release --locked $(ARGS)
+
+backup-test: deps ## back up, verify and restore a busy server 20 times (ROUNDS=n for another number)
+	HUBBUB_BACKUP_ROUNDS=$(or $(ROUNDS),20) cargo test --release --locked --test it -- --nocapture backup::
 
 crash-test: deps ## kill a server 1,000 times in the midst of its work (KILLS=n for another number)
 	HUBBUB_CRASH_KILLS=$(or $(KILLS),1000) cargo test --release --locked --test it -- --nocapture crash::

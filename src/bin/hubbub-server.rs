@@ -3,20 +3,20 @@
 use std::io;
 use std::io::Write as _;
 use std::num::NonZeroU64;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use hubbub::address::{Address, InvalidPort};
 use hubbub::client::switch;
 use hubbub::escape::escape;
 use hubbub::limits;
 use hubbub::server::log::Retention;
-use hubbub::server::log::sqlite::Sync;
+use hubbub::server::log::sqlite::{self, Report, Sync};
 use hubbub::server::{DEFAULT_DATA, Server, ServerConfig, Storage};
 use hubbub::threads;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
@@ -26,11 +26,14 @@ use signal_hook::iterator::Signals;
 #[derive(Debug, Parser)]
 #[command(version, about, after_help = EXAMPLES)]
 struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+
     #[arg(long, value_name = "ADDR", env = "HUBBUB_LISTEN", hide_env = true, value_delimiter = ',', help = LISTEN_HELP)]
     listen: Vec<Address>,
 
     /// Where to keep what was said; made where there is none
-    #[arg(long, value_name = "DIR", env = "HUBBUB_DATA", hide_env = true, default_value = DEFAULT_DATA)]
+    #[arg(long, value_name = "DIR", env = "HUBBUB_DATA", hide_env = true, default_value = DEFAULT_DATA, global = true)]
     data: PathBuf,
 
     /// Keep what was said in memory only, until the server ends
@@ -41,7 +44,7 @@ struct Args {
     #[arg(long, value_name = "SYNC", env = "HUBBUB_SYNC", hide_env = true, default_value = "full", value_parser = sync)]
     sync: Sync,
 
-    /// The data is an older backup: tell clients which messages they have seen are lost. For the first start only
+    /// The data is an older copy: tell clients which messages they have seen are lost. Not needed after `restore`
     #[arg(long, env = "HUBBUB_RESTORED", hide_env = true, value_parser = switch, conflicts_with = "ephemeral")]
     restored: bool,
 
@@ -78,6 +81,22 @@ struct Args {
     log_bytes_max: usize,
 }
 
+/// What to do instead of serving.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Write a backup of the data folder's log to FILE, while a server runs or not
+    Backup {
+        file: PathBuf,
+        /// Replace FILE if it exists
+        #[arg(long)]
+        force: bool,
+    },
+    /// Replace the data folder's log by a backup, while no server runs
+    Restore { file: PathBuf },
+    /// Check the log in the data folder, or a backup FILE, completely; exits with 1 if there is a fault
+    Verify { file: Option<PathBuf> },
+}
+
 /// The exit code of a program that was called wrongly.
 const EXIT_USAGE: u8 = 2;
 
@@ -94,6 +113,7 @@ Examples:
   hubbub-server --listen unix:/run/hubbub.sock         serve a Unix socket
   hubbub-server --retain-for 90d --retain-messages 1000000
   hubbub-server --ephemeral                            keep nothing
+  hubbub-server backup /backups/monday.db              back up ./hubbub-data
 
 Every flag has a variable, such as HUBBUB_LISTEN or HUBBUB_EPHEMERAL=1. RUST_LOG sets what is logged.
 Ctrl-C, SIGTERM and SIGHUP drain; another signal, a second later or more, exits at once. Exit codes: 0 done; 1 failed, the
@@ -102,7 +122,17 @@ drain did not finish, or the log could not be closed in good order; 2 wrong usag
 fn main() -> ExitCode {
     hubbub::startup::forget_empty_variables();
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info,grpcio=off")).init();
-    let config = match config(Args::parse()) {
+    let args = Args::parse();
+    if let Some(command) = &args.command {
+        return match run(command, &args.data) {
+            Ok(code) => code,
+            Err(error) => {
+                complain(&format!("{error:#}"));
+                ExitCode::FAILURE
+            }
+        };
+    }
+    let config = match config(args) {
         Ok(config) => config,
         Err(error) => {
             complain(&error.to_string());
@@ -121,6 +151,41 @@ fn main() -> ExitCode {
 /// Says why the server ends, whatever `RUST_LOG` has the log leave out.
 fn complain(error: &str) {
     let _ = writeln!(std::io::stderr(), "hubbub-server: {}", escape(error));
+}
+
+fn run(command: &Command, data: &Path) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Backup { file, force } => {
+            let bytes = sqlite::backup(data, file, *force)?;
+            println!("{}: {bytes} bytes", file.display());
+        }
+        Command::Restore { file } => {
+            let report = sqlite::restore(data, file)?;
+            println!("restored into {}: {}", data.display(), summary(&report));
+        }
+        Command::Verify { file } => {
+            let report = sqlite::verify(file.as_deref().unwrap_or(data))?;
+            report.faults.iter().for_each(|fault| println!("{fault}"));
+            println!("{}", summary(&report));
+            if !report.faults.is_empty() {
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn summary(report: &Report) -> String {
+    let unchecked = match report.unchecked {
+        0 => String::new(),
+        count => format!(", {count} segments of an earlier version without a checksum"),
+    };
+    let faults = match report.faults.len() {
+        0 => "no faults".to_owned(),
+        1 => "1 fault".to_owned(),
+        count => format!("{count} faults"),
+    };
+    format!("{} rooms, {} messages, {faults}{unchecked}", report.rooms, report.messages)
 }
 
 fn serve(config: &ServerConfig) -> anyhow::Result<()> {

@@ -19,6 +19,7 @@ mod crash;
 mod cut;
 mod power;
 mod live_faults;
+mod backup;
 mod retention;
 mod sender;
 mod repeat;

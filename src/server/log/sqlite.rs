@@ -12,6 +12,10 @@ mod appender;
 mod errors;
 mod expiring;
 mod files;
+mod identity;
+mod recovery;
+mod backup;
+mod verify;
 mod keeper;
 mod life;
 mod reader;
@@ -26,9 +30,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use self::appender::SqliteAppender;
+pub use self::backup::{BackupError, backup, restore};
 pub use self::errors::OpenError;
 pub use self::life::{Life, SharedLife};
 pub use self::reader::SqliteLog;
+pub use self::verify::{Report, verify};
 use super::Retention;
 
 /// The database's name in its folder. SQLite puts files beside it whose names begin with this.

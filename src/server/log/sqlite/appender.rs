@@ -1,7 +1,6 @@
 //! The side of the log that appends: one connection, one transaction for each batch.
 
 use std::collections::HashMap;
-use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,12 +8,14 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior};
 
-use super::errors::{OpenError, log_error};
+use super::errors::{OpenError, is_damage, log_error};
 use super::expiring::Expiring;
 use super::files::Files;
+use super::identity::{self, Mark};
 use super::keeper::{Keeper, WriterTurn};
 use super::life::SharedLife;
-use super::reader::{StoredRoom, find_room, number, seq, stored_room};
+use super::reader::{StoredRoom, find_room, number, seq};
+use super::recovery::{self, Findings};
 use super::{Folder, Sync, schema};
 use crate::limits::{CHECKPOINT_BYTES, FILES_CHECK_INTERVAL, IDS_KEPT_MAX, ROOMS_MAX, TRIM_MESSAGES_MAX};
 use crate::names::{Epoch, RoomId, RoomName, Seq};
@@ -24,9 +25,6 @@ use crate::server::log::{Appender, Batch, ClockState, Deleted, LogError, Post, R
 
 /// The size of the database's pages, which is SQLite's default.
 const PAGE_BYTES: usize = 4096;
-
-/// Where the system says which of its lives this is: a text that changes with each start of the machine.
-const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 pub struct SqliteAppender {
     // Dropped before the connection that it works beside.
@@ -64,7 +62,15 @@ impl SqliteAppender {
         restored: bool,
         retention: Retention,
     ) -> Result<Self, OpenError> {
+        let findings = recovery::inspect(&folder.path, &database)?;
+        let next = identity::random_id();
+        let mark = |mark| {
+            let written = identity::write(&folder.path, mark);
+            written.map_err(|fault| OpenError::Folder { path: folder.path.clone(), fault })
+        };
+        mark(Mark::Beginning { last: findings.last, next, changed: findings.changed })?;
         let connection = schema::open(&database)?;
+        schema::check_after(&connection, &database, &findings, restored)?;
         let turn = WriterTurn::default();
         let life = SharedLife::default();
         let keeper = Keeper::start(&database, Arc::clone(&turn), Arc::clone(&life))?;
@@ -88,9 +94,11 @@ impl SqliteAppender {
             files,
             files_checked: Instant::now(),
             database,
-            _folder: folder,
+            _folder: Arc::clone(&folder),
         };
-        appender.load(restored).map_err(|error| OpenError::of(appender.database.clone(), &error))?;
+        let loaded = appender.load(restored, &findings, next);
+        loaded.map_err(|error| OpenError::of(appender.database.clone(), &error))?;
+        mark(Mark::Running { id: next })?;
         Ok(appender)
     }
 
@@ -105,20 +113,23 @@ impl SqliteAppender {
     }
 
     /// Reads what must be known of a database before anything is appended to it.
-    fn load(&mut self, restored: bool) -> rusqlite::Result<()> {
+    fn load(&mut self, restored: bool, findings: &Findings, next: i64) -> rusqlite::Result<()> {
         // The beginning of a life is on the disk before anything of it is.
         self.connection.pragma_update(None, "synchronous", "FULL")?;
-        self.begin_life(restored)?;
+        self.begin_life(restored, findings, next)?;
+        // The database file alone says from here on which life it belongs to.
+        self.connection.query_row(schema::CHECKPOINT, (), |_| Ok(()))?;
         self.set_up()?;
         let count: i64 = self.connection.query_row(schema::COUNT_ROOMS, (), |row| row.get(0))?;
         self.room_count = usize::try_from(count).unwrap_or(usize::MAX);
         self.expiring = Expiring::load(&self.connection)?;
         self.clock = self.load_clock()?;
         if !self.schedule.keeps_all() {
-            let mut statement = self.connection.prepare(schema::ALL_ROOMS)?;
-            for room in statement.query_map((), stored_room)? {
-                let room = room?;
-                self.schedule.set(room.state.id, room.oldest, room.state.head);
+            for (_, room) in all_rooms(&self.connection)? {
+                // A room that can't be read keeps what it has.
+                if let Some(room) = room {
+                    self.schedule.set(room.state.id, room.oldest, room.state.head);
+                }
             }
         }
         Ok(())
@@ -132,9 +143,8 @@ impl SqliteAppender {
             Ok(ClockState { time_ms, age_ms, doubted_ms: time(row, 2)?, held_ms: time(row, 3)? })
         })?;
         if clock.time_ms == 0 {
-            let mut statement = self.connection.prepare(schema::ALL_ROOMS)?;
-            for room in statement.query_map((), stored_room)? {
-                clock.time_ms = clock.time_ms.max(room?.time_ms);
+            for (_, room) in all_rooms(&self.connection)? {
+                clock.time_ms = clock.time_ms.max(room.map_or(0, |room| room.time_ms));
             }
             clock.age_ms = clock.time_ms;
         }
@@ -144,25 +154,30 @@ impl SqliteAppender {
     /// Begins a life of the log. Where the last one left it to the system when to write, did not end in good order, and was
     /// followed by another life of the machine, a power cut may have eaten messages that were seen; so may the restoring of
     /// an older copy. Every room then gets another epoch.
-    fn begin_life(&mut self, restored: bool) -> rusqlite::Result<()> {
-        let boot = fs::read_to_string(BOOT_ID).unwrap_or_default();
+    fn begin_life(&mut self, restored: bool, findings: &Findings, next: i64) -> rusqlite::Result<()> {
+        let boot = recovery::boot_id();
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let life = |row: &Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, bool>(1)?, row.get::<_, bool>(2)?));
-        let (last_boot, synced, ended) = transaction.query_row(schema::LIFE, (), life)?;
+        type Life = (String, bool, bool, Option<i64>, bool);
+        let life = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?));
+        let (last_boot, synced, ended, id, is_backup): Life = transaction.query_row(schema::LIFE, (), life)?;
         // Where the system does not say, it may have gone down.
         let may_be_lost = !synced && !ended && (last_boot != boot || boot.is_empty());
         if may_be_lost {
             log::warn!("the machine went down without closing the log (--sync os): its last messages may be lost");
         }
-        if may_be_lost || restored {
-            let rooms: Vec<_> =
-                transaction.prepare(schema::ALL_ROOMS)?.query_map((), stored_room)?.collect::<rusqlite::Result<_>>()?;
-            for StoredRoom { state, .. } in rooms {
-                let (epoch, first) = (Epoch::random().get() as i64, number(state.head.next().0));
-                transaction.execute(schema::SET_EPOCH, (number(state.id.0), epoch, first))?;
+        // A start that was killed may have changed them already.
+        let is_changed = findings.changed && (findings.begun.is_none() || findings.begun != id);
+        if is_backup {
+            log::info!("this is a restored backup: clients are told which messages they have seen are lost");
+        }
+        if may_be_lost || restored || is_backup || is_changed {
+            for (id, room) in all_rooms(&transaction)? {
+                // Of a room whose end can't be read, anything may be lost.
+                let first = room.map_or(Seq(1), |room| room.state.head.next());
+                transaction.execute(schema::SET_EPOCH, (id, Epoch::random().get() as i64, number(first.0)))?;
             }
         }
-        transaction.execute(schema::BEGIN_LIFE, (boot, self.sync == Sync::Full))?;
+        transaction.execute(schema::BEGIN_LIFE, (boot, self.sync == Sync::Full, next))?;
         transaction.commit()
     }
 
@@ -220,7 +235,8 @@ impl SqliteAppender {
         let mut statement = self.connection.prepare_cached(schema::INSERT_SEGMENT)?;
         for run in &plan.runs {
             let (first, last) = (number(run.first.0), number(run.last.0));
-            statement.execute((number(run.room.0), first, last, number(run.time_ms), &run.entries))?;
+            let checksum = crc32fast::hash(&run.entries);
+            statement.execute((number(run.room.0), first, last, number(run.time_ms), &run.entries, checksum))?;
         }
         Ok(())
     }
@@ -260,11 +276,20 @@ impl SqliteAppender {
     fn trim_room(&mut self, room: RoomId, ids_due_ms: u64) -> rusqlite::Result<(u64, Option<Oldest>)> {
         let id = number(room.0);
         let mut oldest = self.connection.prepare_cached(schema::OLDEST_SEGMENTS)?;
-        let segment = |row: &Row<'_>| Ok((seq(row, 0)?, seq(row, 1)?, seq(row, 2)?.0, row.get::<_, Vec<u8>>(3)?));
-        let Some((first, last, time_ms, entries)) = oldest.query_row([id], segment).optional()? else {
+        type Found = (Seq, Seq, u64, Vec<u8>, Option<u32>);
+        let segment = |row: &Row<'_>| Ok((seq(row, 0)?, seq(row, 1)?, seq(row, 2)?.0, row.get(3)?, row.get(4)?));
+        let found: Option<Found> = oldest.query_row([id], segment).optional()?;
+        let Some((first, last, time_ms, entries, checksum)) = found else {
             return Ok((0, None));
         };
-        self.expiring.note(&self.connection, id, first, &entries, ids_due_ms)?;
+        if last < first {
+            return Err(rusqlite::Error::IntegralValueOutOfRange(1, number(last.0)));
+        }
+        if checksum.is_none_or(|checksum| checksum == crc32fast::hash(&entries)) {
+            self.expiring.note(&self.connection, id, first, &entries, ids_due_ms)?;
+        } else {
+            log::error!("messages {first} to {last} of room number {id} were damaged; retention deletes them");
+        }
         self.connection.prepare_cached(schema::DELETE_SEGMENT)?.execute((id, number(first.0)))?;
         self.connection.prepare_cached(schema::SET_TRIMMED)?.execute((id, number(last.0), number(time_ms)))?;
         let next =
@@ -432,6 +457,31 @@ impl Stored for Claims<'_> {
         };
         claim().map_err(|error| log_error(&error))
     }
+}
+
+/// All rooms by their numbers. A room whose rows are damaged is logged, and is `None`: it must not keep the others from use.
+fn all_rooms(connection: &Connection) -> rusqlite::Result<Vec<(i64, Option<StoredRoom>)>> {
+    let mut statement = connection.prepare(schema::ROOM_NAMES)?;
+    let names: rusqlite::Result<Vec<(i64, String)>> =
+        statement.query_map((), |row| Ok((row.get(0)?, row.get(1)?)))?.collect();
+    let mut rooms = Vec::new();
+    for (id, name) in names? {
+        let found = RoomName::new(&name).map(|name| find_room(connection, &name));
+        let room = match found {
+            Ok(Ok(room)) => room,
+            Ok(Err(error)) if !is_damage(&error) => return Err(error),
+            Ok(Err(error)) => {
+                log::error!("room {name} is damaged: {}; run hubbub-server verify", log_error(&error));
+                None
+            }
+            Err(error) => {
+                log::error!("room number {id} is damaged: {error}; run hubbub-server verify");
+                None
+            }
+        };
+        rooms.push((id, room));
+    }
+    Ok(rooms)
 }
 
 fn create_room(connection: &Connection, name: &RoomName) -> rusqlite::Result<RoomId> {

@@ -28,6 +28,18 @@ pub enum OpenError {
         .path.display()
     )]
     Damaged { path: PathBuf, fault: String },
+    #[error(
+        "{} belongs to another database than {}: that one was replaced by hand; run hubbub-server restore with the backup \
+         instead, or move the -wal and -shm files away",
+        .log.display(), .path.display()
+    )]
+    ForeignLog { path: PathBuf, log: PathBuf },
+    #[error(
+        "{} is missing, though its folder was in use: run hubbub-server restore with a backup, or name an empty folder \
+         with --data to begin anew",
+        .path.display()
+    )]
+    Missing { path: PathBuf },
     #[error("{} can't be opened: {fault}; make room, see who owns it, or name another folder with --data", .path.display())]
     Database { path: PathBuf, fault: String },
     #[error("no thread can be started for the log: {0}")]
@@ -54,7 +66,8 @@ pub fn log_error(error: &rusqlite::Error) -> LogError {
     LogError::Unavailable(unavailable)
 }
 
-fn is_damage(error: &rusqlite::Error) -> bool {
+/// Whether an error means that stored data is damaged, not that the disk fails.
+pub fn is_damage(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
         || matches!(error, rusqlite::Error::InvalidColumnType(..) | rusqlite::Error::IntegralValueOutOfRange(..))
 }

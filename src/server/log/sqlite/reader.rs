@@ -104,10 +104,15 @@ impl SqliteLog {
         while let Some(row) = rows.next().map_err(fault)? {
             let (first, last) = (seq(row, 0).map_err(fault)?, seq(row, 1).map_err(fault)?);
             let entries = row.get_ref(2).map_err(fault)?.as_blob().map_err(|_| self.damaged(room, first))?;
+            let checksum: Option<u32> = row.get(3).map_err(fault)?;
+            let is_sound = checksum.is_none_or(|checksum| checksum == crc32fast::hash(entries));
             match &mut joined {
                 // It holds what was asked for, or is what follows that.
                 None if last < from => {}
                 None if first > from => return Ok(Page::Trimmed { oldest: first }),
+                None if !is_sound => return Err(self.damaged(room, first)),
+                // It is told when it is asked for.
+                Some(_) if !is_sound => break,
                 None => joined = Some((first, last, entries.to_vec())),
                 Some((_, end, _)) if first != end.next() => return Err(self.damaged(room, end.next())),
                 Some((_, _, bytes)) if bytes.len() + entries.len() > bytes_max => break,
@@ -271,6 +276,10 @@ pub fn stored_room(row: &Row<'_>) -> rusqlite::Result<StoredRoom> {
         head = seq(row, 5)?;
         time_ms = seq(row, 6)?.0;
         oldest = seq(row, 7)?;
+        // Invariant of what is stored: a row that breaks it is damaged.
+        if head < oldest || head.0 >= i64::MAX as u64 || seq(row, 8)? < oldest {
+            return Err(out_of_range(5));
+        }
         oldest_segment = Some(Oldest { last: seq(row, 8)?, time_ms: seq(row, 9)?.0 });
     }
     let state = RoomState { id: RoomId(seq(row, 0)?.0), name, epoch, epoch_first, head, oldest };

@@ -5,9 +5,10 @@ use std::path::Path;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
-use super::errors::OpenError;
+use super::errors::{OpenError, is_damage};
+use super::recovery::Findings;
 use super::write_ahead;
-use crate::limits::LOG_WAIT;
+use crate::limits::{LOG_WAIT, QUICK_CHECK_BYTES_MAX};
 
 /// The version of the tables, which stands in the database. A database of a later one is refused.
 pub const VERSION: i64 = MIGRATIONS.len() as i64;
@@ -61,6 +62,11 @@ const MIGRATIONS: &[&str] = &[
      ALTER TABLE life ADD COLUMN age_ms INTEGER NOT NULL DEFAULT 0;
      ALTER TABLE life ADD COLUMN doubted_ms INTEGER NOT NULL DEFAULT 0;
      ALTER TABLE life ADD COLUMN held_ms INTEGER NOT NULL DEFAULT 0;",
+    // Then: the CRC-32 of a segment's entries, NULL in rows of earlier versions; the random id of the log's last life, which the
+    // folder notes too (see `identity.rs`); and whether this database is a backup that no server has used yet.
+    "ALTER TABLE segments ADD COLUMN checksum INTEGER;
+     ALTER TABLE life ADD COLUMN id INTEGER;
+     ALTER TABLE life ADD COLUMN restored INTEGER NOT NULL DEFAULT 0;",
 ];
 
 pub const BEGIN: &str = "BEGIN IMMEDIATE";
@@ -88,26 +94,28 @@ macro_rules! room_states {
 }
 pub const ROOM_BY_NAME: &str = room_states!("WHERE name = ?1");
 pub const ROOMS_AFTER: &str = room_states!("WHERE name > ?1 ORDER BY name LIMIT ?2");
-pub const ALL_ROOMS: &str = room_states!("");
+pub const ROOM_NAMES: &str = "SELECT id, name FROM rooms ORDER BY id";
 
 pub const INSERT_SEGMENT: &str =
-    "INSERT INTO segments (room, first, last, time_ms, entries) VALUES (?1, ?2, ?3, ?4, ?5)";
+    "INSERT INTO segments (room, first, last, time_ms, entries, checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 /// From the segment on that holds a seq, or else from the one that follows.
-pub const SEGMENTS_FROM: &str = "SELECT first, last, entries FROM segments WHERE room = ?1 AND first >=
+pub const SEGMENTS_FROM: &str = "SELECT first, last, entries, checksum FROM segments WHERE room = ?1 AND first >=
      coalesce((SELECT max(first) FROM segments WHERE room = ?1 AND first <= ?2), 0) ORDER BY first";
 /// The segments before a seq, the newest first, with the sizes of their entries, which are not read for that.
 pub const SEGMENTS_BEFORE: &str =
     "SELECT first, length(entries) FROM segments WHERE room = ?1 AND first < ?2 ORDER BY first DESC";
 pub const OLDEST_SEGMENTS: &str =
-    "SELECT first, last, time_ms, entries FROM segments WHERE room = ?1 ORDER BY first LIMIT 1";
+    "SELECT first, last, time_ms, entries, checksum FROM segments WHERE room = ?1 ORDER BY first LIMIT 1";
 pub const DELETE_SEGMENT: &str = "DELETE FROM segments WHERE room = ?1 AND first = ?2";
 pub const TRIMMED: &str = "SELECT trimmed FROM rooms WHERE id = ?1";
 pub const SET_TRIMMED: &str = "UPDATE rooms SET trimmed = ?2, time_ms = max(time_ms, ?3) WHERE id = ?1";
 
-pub const LIFE: &str = "SELECT boot, synced, ended FROM life";
-pub const BEGIN_LIFE: &str = "UPDATE life SET boot = ?1, synced = ?2, ended = 0";
 pub const CLOCK: &str = "SELECT time_ms, age_ms, doubted_ms, held_ms FROM life";
 pub const KEEP_CLOCK: &str = "UPDATE life SET time_ms = ?1, age_ms = ?2, doubted_ms = ?3, held_ms = ?4";
+pub const LIFE: &str = "SELECT boot, synced, ended, id, restored FROM life";
+pub const BEGIN_LIFE: &str = "UPDATE life SET boot = ?1, synced = ?2, ended = 0, id = ?3, restored = 0";
+/// Makes a copy of a database a backup, with an identity of its own.
+pub const MAKE_BACKUP: &str = "UPDATE life SET ended = 1, id = ?1, restored = 1";
 pub const END_LIFE: &str = "UPDATE life SET ended = 1";
 /// An epoch that follows another is told of all that any of them lost: who comes from the first must not miss that.
 pub const SET_EPOCH: &str = "UPDATE rooms SET epoch = ?2,
@@ -134,12 +142,8 @@ pub fn open(path: &Path) -> Result<Connection, OpenError> {
     let fault = |error: &rusqlite::Error| OpenError::of(path.to_owned(), error);
     let mut connection = connect(path).map_err(|error| fault(&error))?;
     let (application, version) = header(&connection).map_err(|error| fault(&error))?;
-    if (application != APPLICATION_ID && (application, version) != (0, 0)) || version < 0 {
-        let fault = "it is another program's database".to_owned();
-        return Err(OpenError::Damaged { path: path.to_owned(), fault });
-    }
-    if version > VERSION {
-        return Err(OpenError::Newer { path: path.to_owned(), found: version });
+    if (application, version) != (0, 0) {
+        check_header(path, application, version)?;
     }
     prepare(&mut connection, version).map_err(|error| fault(&error))?;
     // What is copied of the write-ahead log and begun anew can be laid out. An I/O error leaves unknown what the disk has: the
@@ -151,6 +155,42 @@ pub fn open(path: &Path) -> Result<Connection, OpenError> {
     connection.close().map_err(|(_, error)| fault(&error))?;
     write_ahead::lay_out(path);
     connect(path).map_err(|error| fault(&error))
+}
+
+/// Checks a database whose state is in doubt before it is served. A database that was put in place of another is refused if it
+/// is damaged. After a server that was killed, a small one is checked too: damage is logged, and the rest is served.
+pub fn check_after(connection: &Connection, path: &Path, findings: &Findings, restored: bool) -> Result<(), OpenError> {
+    let fault = |error: &rusqlite::Error| OpenError::of(path.to_owned(), error);
+    let is_backup: bool =
+        connection.query_row("SELECT restored FROM life", (), |row| row.get(0)).map_err(|error| fault(&error))?;
+    let is_replaced = findings.changed || restored || is_backup;
+    let size = path.metadata().map_or(u64::MAX, |file| file.len());
+    let is_doubtful = findings.doubtful && size <= QUICK_CHECK_BYTES_MAX;
+    if !is_replaced && !is_doubtful {
+        return Ok(());
+    }
+    let faults = match check(connection, "PRAGMA quick_check(5)") {
+        Ok(faults) => faults,
+        Err(error) if is_damage(&error) => vec![error.to_string()],
+        Err(error) => return Err(fault(&error)),
+    };
+    match faults.as_slice() {
+        [] => Ok(()),
+        faults if restored || is_backup || findings.replaced => {
+            Err(OpenError::Damaged { path: path.to_owned(), fault: faults.join("; ") })
+        }
+        faults => {
+            log::error!("{} is damaged ({}); run hubbub-server verify", path.display(), faults.join("; "));
+            Ok(())
+        }
+    }
+}
+
+/// What SQLite's own check finds.
+pub fn check(connection: &Connection, statement: &str) -> rusqlite::Result<Vec<String>> {
+    let mut statement = connection.prepare(statement)?;
+    let faults: rusqlite::Result<Vec<String>> = statement.query_map((), |row| row.get(0))?.collect();
+    Ok(faults?.into_iter().filter(|fault| fault != "ok").collect())
 }
 
 /// Opens the database for the one who changes it.
@@ -173,7 +213,20 @@ pub fn open_beside(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection
     Ok(connection)
 }
 
-fn header(connection: &Connection) -> rusqlite::Result<(i64, i64)> {
+/// Refuses what is not a log of this version or an earlier one.
+pub fn check_header(path: &Path, application: i64, version: i64) -> Result<(), OpenError> {
+    if application != APPLICATION_ID || version < 0 {
+        let fault = "it is another program's database".to_owned();
+        return Err(OpenError::Damaged { path: path.to_owned(), fault });
+    }
+    if version > VERSION {
+        return Err(OpenError::Newer { path: path.to_owned(), found: version });
+    }
+    Ok(())
+}
+
+/// The application id and the version.
+pub fn header(connection: &Connection) -> rusqlite::Result<(i64, i64)> {
     let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get(0));
     Ok((number("application_id")?, number("user_version")?))
 }
@@ -185,6 +238,11 @@ fn prepare(connection: &mut Connection, version: i64) -> rusqlite::Result<()> {
         let text = "its file system can't share memory, as network file systems can't: use another".to_owned();
         return Err(rusqlite::Error::SqliteFailure(code, Some(text)));
     }
+    migrate(connection, version)
+}
+
+/// Brings a database to the present version.
+pub fn migrate(connection: &mut Connection, version: i64) -> rusqlite::Result<()> {
     if version < VERSION {
         connection.pragma_update(None, "synchronous", "FULL")?;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;

@@ -232,7 +232,10 @@ fn an_epoch_changes_only_where_messages_may_be_lost() {
         (appender, (state.epoch, state.epoch_first, state.head))
     };
     let pretend = |sql: &str| {
-        Connection::open(folder.path().join(DATABASE)).unwrap().execute(sql, ()).unwrap();
+        let database = folder.path().join(DATABASE);
+        Connection::open(&database).unwrap().execute(sql, ()).unwrap();
+        // A life that did not end has left its write-ahead log.
+        write_ahead::lay_out(&database);
     };
     let (appender, (epoch, ..)) = live(Sync::Os, false);
     drop(appender);

@@ -1,0 +1,197 @@
+//! Backing a log up while it is in use, and restoring it.
+//!
+//! A backup is one SQLite file. All its pages are copied within a single read transaction, so it is one state of the log,
+//! whatever is committed meanwhile, and the copy ends. (SQLite's backup begins again whenever another process commits, if it
+//! is given time in between.) While the transaction lasts, the write-ahead log can't begin anew and grows; copying takes about
+//! as long as reading the file.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use rusqlite::backup::{Backup, StepResult};
+use rusqlite::{Connection, OpenFlags};
+use thiserror::Error;
+
+use super::errors::{OpenError, log_error};
+use super::identity::{self, Mark};
+use super::recovery::{self, beside};
+use super::verify;
+use super::{DATABASE, Folder, schema};
+use crate::limits::LOG_WAIT;
+use crate::server::log::LogError;
+
+/// Why a backup or a restore did not happen.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum BackupError {
+    #[error("no log in {}: {} is missing; name the server's data folder with --data", .0.display(), DATABASE)]
+    NoLog(PathBuf),
+    #[error("{} exists: choose another name, or replace it with --force", .0.display())]
+    Exists(PathBuf),
+    #[error("can't write {}: {fault}; make room, check its owner, or choose another place", .path.display())]
+    Write { path: PathBuf, fault: String },
+    #[error("can't read {}: {fault}", .path.display())]
+    Read { path: PathBuf, fault: String },
+    #[error("{} is not a complete backup: {} lies beside it; make one with hubbub-server backup", .0.display(), .1.display())]
+    Live(PathBuf, PathBuf),
+    #[error("{} is damaged, so nothing was changed: {fault}; use another backup", .path.display())]
+    Faulty { path: PathBuf, fault: String },
+    #[error(transparent)]
+    Open(#[from] OpenError),
+}
+
+/// Writes a backup of the log in a folder, whether a server uses it or not. Everything that was acknowledged before the call is
+/// in it. The file appears complete or not at all. Returns its size in bytes.
+pub fn backup(folder: &Path, file: &Path, force: bool) -> Result<u64, BackupError> {
+    let database = folder.join(DATABASE);
+    if !database.is_file() {
+        return Err(BackupError::NoLog(folder.to_owned()));
+    }
+    if file.exists() && !force {
+        return Err(BackupError::Exists(file.to_owned()));
+    }
+    let unwritable = |fault: io::Error| BackupError::Write { path: file.to_owned(), fault: fault.to_string() };
+    if file.exists() && (fs::canonicalize(file).ok() == fs::canonicalize(&database).ok() || file.is_dir()) {
+        return Err(unwritable(io::ErrorKind::IsADirectory.into()));
+    }
+    let _lock = hold_unused(folder)?;
+    let temporary = beside(file, &format!(".{}.tmp", std::process::id()));
+    let result = copy(&database, &temporary, file).and_then(|()| {
+        if file.exists() && !force {
+            return Err(BackupError::Exists(file.to_owned()));
+        }
+        let size = File::open(&temporary).and_then(|copy| copy.sync_all().and_then(|()| copy.metadata()));
+        let size = size.map_err(unwritable)?.len();
+        fs::rename(&temporary, file).and_then(|()| identity::sync_folder(parent(file))).map_err(unwritable)?;
+        Ok(size)
+    });
+    if result.is_err() {
+        let _ = fs::remove_file(&temporary);
+        let _ = fs::remove_file(beside(&temporary, "-journal"));
+    }
+    result
+}
+
+/// Replaces the log in a folder by a backup, which is checked completely before. The folder is created if missing. If this is
+/// killed, the folder has the old log or the new one. Clients are told at the next start which messages they saw are lost.
+pub fn restore(folder: &Path, file: &Path) -> Result<verify::Report, BackupError> {
+    let unreadable = |fault: io::Error| BackupError::Read { path: file.to_owned(), fault: fault.to_string() };
+    if !fs::metadata(file).map_err(unreadable)?.is_file() {
+        return Err(unreadable(io::Error::other("it is not a file")));
+    }
+    let log = beside(file, "-wal");
+    if fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
+        return Err(BackupError::Live(file.to_owned(), log));
+    }
+    let folder = Folder::open(folder)?;
+    let database = folder.path.join(DATABASE);
+    let temporary = folder.path.join("restoring.db");
+    let unwritable = |fault: io::Error| BackupError::Write { path: temporary.clone(), fault: fault.to_string() };
+    for suffix in ["", "-journal", "-wal", "-shm"] {
+        recovery::remove(&beside(&temporary, suffix)).map_err(unwritable)?;
+    }
+    let result = File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&temporary)
+        .and_then(|mut copy| io::copy(&mut File::open(file)?, &mut copy))
+        .map_err(unwritable)
+        .and_then(|_| install(&folder, file, &temporary, &database));
+    if result.is_err() {
+        for suffix in ["", "-journal", "-wal", "-shm"] {
+            let _ = recovery::remove(&beside(&temporary, suffix));
+        }
+    }
+    result
+}
+
+/// Checks a copy of the backup, and puts it in the place of the database.
+fn install(folder: &Folder, file: &Path, copy: &Path, database: &Path) -> Result<verify::Report, BackupError> {
+    let fault = |error: rusqlite::Error| BackupError::from(OpenError::of(file.to_owned(), &error));
+    let mut connection = Connection::open(copy).map_err(fault)?;
+    let (application, version) = schema::header(&connection).map_err(fault)?;
+    schema::check_header(file, application, version)?;
+    // One file: a backup that was made by SQLite's own tools may ask for a write-ahead log.
+    connection.pragma_update(None, "journal_mode", "DELETE").map_err(fault)?;
+    schema::migrate(&mut connection, version).map_err(fault)?;
+    let report = verify::walk(&connection).map_err(fault)?;
+    if let Some(first) = report.faults.first() {
+        return Err(BackupError::Faulty { path: file.to_owned(), fault: first.clone() });
+    }
+    let next = identity::random_id();
+    connection.execute(schema::MAKE_BACKUP, [next]).map_err(fault)?;
+    connection.close().map_err(|(_, error)| fault(error))?;
+    // A database without an id, and a missing one, count as 0.
+    let last = recovery::life_id(database);
+    let replace = || {
+        File::open(copy)?.sync_all()?;
+        identity::write(&folder.path, Mark::Restoring { last, next })?;
+        fs::rename(copy, database)?;
+        identity::sync_folder(&folder.path)?;
+        recovery::remove(&beside(database, "-wal"))?;
+        recovery::remove(&beside(database, "-shm"))?;
+        identity::sync_folder(&folder.path)?;
+        identity::write(&folder.path, Mark::Running { id: next })
+    };
+    replace().map_err(|fault| BackupError::Write { path: database.to_owned(), fault: fault.to_string() })?;
+    Ok(report)
+}
+
+/// The lock of a folder that no server uses; `None` if one does. A write-ahead log that lost messages is noted then, because
+/// reading the database makes SQLite forget what shows it.
+pub(super) fn hold_unused(folder: &Path) -> Result<Option<Folder>, OpenError> {
+    match Folder::open(folder) {
+        Ok(held) => {
+            let findings = recovery::inspect(&held.path, &held.path.join(DATABASE))?;
+            if findings.changed && findings.last != 0 {
+                let mark = Mark::Beginning { last: findings.last, next: identity::random_id(), changed: true };
+                let fault = |fault| OpenError::Folder { path: held.path.clone(), fault };
+                identity::write(&held.path, mark).map_err(fault)?;
+            }
+            Ok(Some(held))
+        }
+        Err(OpenError::Locked { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn copy(database: &Path, temporary: &Path, file: &Path) -> Result<(), BackupError> {
+    let unreadable = |fault: String| BackupError::Read { path: database.to_owned(), fault };
+    let unwritable = |fault: String| BackupError::Write { path: file.to_owned(), fault };
+    let created = File::options().write(true).create_new(true).mode(0o600).open(temporary);
+    created.map_err(|fault| unwritable(fault.to_string()))?;
+    let source = schema::open_beside(database, OpenFlags::SQLITE_OPEN_READ_ONLY);
+    let source = source.map_err(|error| unreadable(error.to_string()))?;
+    let header = schema::header(&source).map_err(|error| unreadable(log_error(&error).to_string()))?;
+    schema::check_header(database, header.0, header.1)?;
+    let mut copy = Connection::open(temporary).map_err(|error| unwritable(error.to_string()))?;
+    // It is synced as a whole before it gets its name.
+    copy.pragma_update(None, "synchronous", "OFF").map_err(|error| unwritable(error.to_string()))?;
+    let fault = |error: rusqlite::Error| match log_error(&error) {
+        LogError::Damaged(fault) => unreadable(fault),
+        other => unwritable(other.to_string()),
+    };
+    let deadline = Instant::now() + LOG_WAIT;
+    let pages = Backup::new(&source, &mut copy).map_err(fault)?;
+    loop {
+        match pages.step(-1).map_err(fault)? {
+            StepResult::Done => break,
+            _ if Instant::now() >= deadline => return Err(unreadable("it is locked by another program".to_owned())),
+            _ => std::thread::park_timeout(std::time::Duration::from_millis(1)),
+        }
+    }
+    drop(pages);
+    copy.pragma_update(None, "journal_mode", "DELETE").map_err(fault)?;
+    if header.1 == schema::VERSION {
+        copy.execute(schema::MAKE_BACKUP, [identity::random_id()]).map_err(fault)?;
+    }
+    copy.close().map_err(|(_, error)| fault(error))
+}
+
+fn parent(file: &Path) -> &Path {
+    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}

@@ -1,0 +1,162 @@
+//! Walking a whole log to check it: the database's structure, and that each room is what its readers and posters rely on.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
+
+use super::backup::{BackupError, hold_unused};
+use super::errors::OpenError;
+use super::{DATABASE, schema};
+use crate::names::{RoomId, Seq};
+use crate::server::log::Segment;
+use crate::wire::event;
+
+/// What a walk found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    pub rooms: u64,
+    pub messages: u64,
+    /// Segments without a checksum, which an earlier version stored.
+    pub unchecked: u64,
+    /// Every fault, with the room and the seqs.
+    pub faults: Vec<String>,
+}
+
+/// Walks the log at a path: a data folder, which a server may be using, or a backup's file. Changes nothing.
+pub fn verify(path: &Path) -> Result<Report, BackupError> {
+    let (database, _lock) = if path.is_dir() {
+        let database = path.join(DATABASE);
+        if !database.is_file() {
+            return Err(BackupError::NoLog(path.to_owned()));
+        }
+        (database, hold_unused(path)?)
+    } else {
+        (path.to_owned(), None)
+    };
+    let fault = |error: rusqlite::Error| BackupError::from(OpenError::of(database.clone(), &error));
+    let connection = schema::open_beside(&database, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(fault)?;
+    let (application, version) = schema::header(&connection).map_err(fault)?;
+    schema::check_header(&database, application, version)?;
+    if version < schema::VERSION {
+        let text = format!("it is of version {version}: start hubbub-server on it once, which brings it up to date");
+        return Err(BackupError::Read { path: database, fault: text });
+    }
+    walk(&connection).map_err(fault)
+}
+
+/// Walks a log of the present version, within one state of it.
+pub fn walk(connection: &Connection) -> rusqlite::Result<Report> {
+    connection.execute_batch("BEGIN")?;
+    let report = walk_state(connection);
+    connection.execute_batch("COMMIT")?;
+    report
+}
+
+fn walk_state(connection: &Connection) -> rusqlite::Result<Report> {
+    let mut report = Report::default();
+    match schema::check(connection, "PRAGMA integrity_check(20)") {
+        Ok(faults) => report.faults.extend(faults.into_iter().map(|fault| format!("database: {fault}"))),
+        Err(error) => report.faults.push(format!("database: {error}")),
+    }
+    let mut statement = connection.prepare("SELECT id, name, trimmed FROM rooms ORDER BY name")?;
+    let mut rows = statement.query(())?;
+    loop {
+        let row = match rows.next() {
+            Ok(Some(row)) => row,
+            Ok(None) => return Ok(report),
+            Err(error) => {
+                report.faults.push(format!("the list of rooms: {error}"));
+                return Ok(report);
+            }
+        };
+        let (id, name, trimmed): (i64, String, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        report.rooms += 1;
+        let mut room = Walk { connection, id, name: &name, report: &mut report, next: trimmed + 1, ids: 0 };
+        if let Err(error) = room.segments() {
+            room.fault(&format!("from message {} on: {error}", room.next));
+        }
+    }
+}
+
+/// The walk of one room.
+struct Walk<'a> {
+    connection: &'a Connection,
+    id: i64,
+    name: &'a str,
+    report: &'a mut Report,
+    /// The seq that comes next.
+    next: i64,
+    /// How many chosen ids were found in messages and in the index.
+    ids: i64,
+}
+
+impl Walk<'_> {
+    fn fault(&mut self, text: &str) {
+        self.report.faults.push(format!("room {}: {text}", self.name));
+    }
+
+    fn segments(&mut self) -> rusqlite::Result<()> {
+        let begin = self.next;
+        let connection = self.connection;
+        let mut statement = connection
+            .prepare_cached("SELECT first, last, entries, checksum FROM segments WHERE room = ?1 ORDER BY first")?;
+        let mut rows = statement.query([self.id])?;
+        while let Some(row) = rows.next()? {
+            let (first, last): (i64, i64) = (row.get(0)?, row.get(1)?);
+            if first > self.next {
+                self.fault(&format!("messages {} to {} are missing", self.next, first - 1));
+            } else if first < self.next {
+                self.fault(&format!("a segment begins at message {first}, where {} is due", self.next));
+            }
+            self.next = last.max(first).saturating_add(1);
+            match row.get_ref(2)?.as_blob() {
+                Ok(entries) => self.segment(first, last, entries, row.get(3)?)?,
+                Err(_) => self.fault(&format!("messages {first} to {last} can't be read")),
+            }
+        }
+        // Ids of messages that retention deleted are remembered for a while, and are below the beginning.
+        let stored: i64 = connection
+            .prepare_cached("SELECT count(*) FROM ids WHERE room = ?1 AND seq >= ?2")?
+            .query_row((self.id, begin), |row| row.get(0))?;
+        if stored != self.ids {
+            let found = self.ids;
+            self.fault(&format!("the index has {stored} message ids, but {found} messages match it"));
+        }
+        Ok(())
+    }
+
+    fn segment(&mut self, first: i64, last: i64, entries: &[u8], checksum: Option<i64>) -> rusqlite::Result<()> {
+        match checksum {
+            None => self.report.unchecked += 1,
+            Some(checksum) if checksum != i64::from(crc32fast::hash(entries)) => {
+                self.fault(&format!("messages {first} to {last} are damaged: their checksum differs"));
+                // Its ids count as found, so that damage is told once.
+                let mut count = self
+                    .connection
+                    .prepare_cached("SELECT count(*) FROM ids WHERE room = ?1 AND seq BETWEEN ?2 AND ?3")?;
+                self.ids += count.query_row((self.id, first, last), |row| row.get::<_, i64>(0))?;
+                return Ok(());
+            }
+            Some(_) => {}
+        }
+        match Segment::check(RoomId(self.id as u64), Seq(first as u64), entries) {
+            Ok(end) if end.0 as i64 == last => {}
+            Ok(end) => self.fault(&format!("the segment of messages {first} to {end} says that it ends at {last}")),
+            Err(_) => self.fault(&format!("messages {first} to {last} can't be decoded")),
+        }
+        let mut claimed = self.connection.prepare_cached(schema::CLAIMED)?;
+        for (entry, _) in event::entries(entries).map_while(Result::ok) {
+            self.report.messages += 1;
+            let Ok(content) = event::read_content(entry.content) else { continue };
+            let key = (self.id, content.id.as_bytes(), content.sender);
+            let seq: Option<i64> = claimed.query_row(key, |row| row.get(0)).optional()?;
+            match seq {
+                Some(seq) if seq == entry.seq.0 as i64 => self.ids += 1,
+                None if !content.id.is_chosen() => {}
+                None => self.fault(&format!("the id of message {} is not in the index", entry.seq)),
+                Some(seq) => self.fault(&format!("the index has the id of message {} at {seq}", entry.seq)),
+            }
+        }
+        Ok(())
+    }
+}
