@@ -22,7 +22,9 @@ pub struct Report {
     pub faults: Vec<String>,
 }
 
-/// Walks the log at a path: a data folder, which a server may be using, or a backup's file. Changes nothing.
+/// Walks the log at a path: a data folder, which a server may be using, or a backup's file. Leaves every
+/// message as it is. On the folder of a server that was killed it notes what the write-ahead log lost, since reading the
+/// database makes SQLite forget the evidence.
 pub fn verify(path: &Path) -> Result<Report, BackupError> {
     let (database, _lock) = if path.is_dir() {
         let database = path.join(DATABASE);
