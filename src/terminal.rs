@@ -8,12 +8,12 @@ mod options;
 mod format;
 mod editor;
 mod keys;
+mod commands;
 mod lines;
 mod raw;
 mod wrap;
 mod screen;
 mod signals;
-mod commands;
 mod input;
 mod namesakes;
 mod chat;
@@ -133,14 +133,18 @@ fn converse(
     let editing = can_edit();
     if editing {
         // In this order: a signal in between would leave the terminal in disorder.
-        signals::watch(Arc::clone(&screen)).map_err(TerminalError::Thread)?;
+        signals::watch(Arc::clone(&screen), outlet.clone()).map_err(TerminalError::Thread)?;
         screen.start_editing().map_err(TerminalError::Terminal)?;
         screen.notice(welcome);
     }
+    let unsent = outlet.clone();
     let input = Input { screen: Arc::clone(&screen), outlet, skipped: Arc::clone(&skipped) };
     spawn("input", move || if editing { input.keys() } else { input.lines() }).map_err(TerminalError::Thread)?;
     let outcome = wait();
-    screen.stop_editing();
+    let draft = screen.stop_editing();
+    if editing && (outcome.is_err() || draft.is_some()) {
+        unsent.show_unsent(draft);
+    }
     outcome?;
     match skipped.load(Ordering::Relaxed) {
         // On a terminal the user was there, and could say it again.

@@ -77,6 +77,12 @@ impl Outbox {
         self.lines
     }
 
+    /// What the lines say, in the order of their rooms.
+    pub fn bodies(&self) -> Vec<String> {
+        let lines = self.rooms.iter().flat_map(|queue| &queue.lines);
+        lines.map(|line| line.body.as_str().to_owned()).collect()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.lines == 0
     }

@@ -245,6 +245,11 @@ impl Inlet {
         self.shared.finish();
     }
 
+    /// The bodies that the server has not acknowledged.
+    pub fn unacknowledged(&self) -> Vec<String> {
+        self.shared.lock().outbox.bodies()
+    }
+
     /// Ends the session at once. Lines that were not acknowledged may or may not be stored.
     pub fn stop(&self) {
         self.shared.end(Ok(()));

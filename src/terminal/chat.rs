@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::format::{gap, line};
+use super::format::gap;
 use super::input::Outlet;
 use super::namesakes::Namesakes;
 use super::options::ChatOptions;
@@ -35,7 +35,7 @@ pub fn chat(address: Address, name: UserName, options: &ChatOptions) -> Result<(
     let settings = Settings { policy, ..Settings::new(name.clone(), room.clone(), From::Last(*last)) };
     let session = Session::start(Connector::new(1), address.clone(), settings, move |event| shown.show(event))?;
     let outlet = Outlet::V1 { inlet: session.inlet(), room: room.clone(), address: address.clone() };
-    let welcome = format!("connected to {address} as {name}, in {room}; /help lists commands, Ctrl-D leaves");
+    let welcome = format!("connected to {address} as {name}, in {room}; /help lists the commands, Ctrl-D ends");
     converse(screen, skipped, outlet, &welcome, || session.wait().map_err(TerminalError::Session))
 }
 
@@ -71,7 +71,7 @@ impl Shown {
                 // A closed output is how a reader says that it has seen enough.
                 let plain = message.own || !self.live;
                 let sender = self.around.label(message.sender, message.client_id.filter(|_| !plain));
-                if self.screen.print(&line(&sender, message.body, message.kind)).is_err() {
+                if self.screen.print_message(&sender, message.body, message.kind).is_err() {
                     return ControlFlow::Break(());
                 }
             }

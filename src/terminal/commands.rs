@@ -1,136 +1,127 @@
-//! What a line of the chat means: a message, or a command that begins with a slash.
+//! What an entered line asks for: text to send, or a command of this client.
 //!
-//! A line that begins with a slash is never sent by accident, because a mistyped command may hold what nobody else is meant
-//! to read. `/me` and `/say` send a message; `//` sends a message that begins with one slash.
+//! A line that begins with `/` is sent only as `/me`, `/say` or `//…`. Everything else that looks like a command stays
+//! here, so that a mistyped command is never shown to others.
 
 use crate::names::Kind;
 
-/// What a line of the chat means.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Meaning<'a> {
-    /// A blank line.
-    Nothing,
-    Message(&'a str, Kind),
+/// What `/help` shows.
+pub const HELP: [&str; 7] = [
+    "/me waves: show others something that you do",
+    "/say TEXT, or //text: send a text that begins with a slash",
+    "/who: list the members of this room",
+    "/quit, or Ctrl-D on an empty line: leave when everything is stored; Ctrl-C leaves at once",
+    "Alt-Enter starts a new line; a paste waits for Enter and is one message",
+    "Up and Down recall earlier lines; Ctrl-U, Ctrl-K, Ctrl-W and Alt-D delete, Ctrl-Y inserts what was deleted",
+    "Ctrl-_ undoes a change; Ctrl-L clears the screen; Ctrl-Z suspends",
+];
+
+const NAMES: [&str; 5] = ["help", "me", "quit", "say", "who"];
+
+/// What a line asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// Text to send, as it is shown to others.
+    Text(String, Kind),
     Help,
     Quit,
     Who,
-    /// A command that can't be carried out, and the remedy.
-    Fault(String),
+    /// Nothing to do: the line is blank.
+    Blank,
+    /// The line is not sent, for this reason.
+    Mistake(String),
 }
 
-/// What `/help` shows, a row each.
-pub const HELP: [&str; 6] = [
-    "/me waves     send an action: others see \"*you* waves\"",
-    "/say TEXT     send TEXT as it is, even where it begins with a slash",
-    "//TEXT        send /TEXT",
-    "/who          list who is in the room",
-    "/quit         leave once everything is stored, like Ctrl-D",
-    "/help         show this list",
-];
-
-/// The commands by name, for suggestions.
-const NAMES: [&str; 5] = ["help", "me", "quit", "say", "who"];
-
-/// How many edits a mistyped name may be away from the command that is suggested.
-const EDITS_MAX: usize = 2;
-
-/// Reads a line. White space at its end is dropped, and kept everywhere else.
-pub fn read(line: &str) -> Meaning<'_> {
-    let line = line.trim_end();
-    let Some(command) = line.strip_prefix('/') else {
-        return if line.is_empty() { Meaning::Nothing } else { Meaning::Message(line, Kind::Text) };
+/// Reads a line. Blanks before a command are ignored, since nobody types them to send it; before any other text they are
+/// kept.
+pub fn read(line: &str) -> Entry {
+    let text = line.trim_end();
+    if text.is_empty() {
+        return Entry::Blank;
+    }
+    let command = text.trim_start();
+    let Some(rest) = command.strip_prefix('/') else { return Entry::Text(text.to_owned(), Kind::Text) };
+    if text.starts_with("//") {
+        return Entry::Text(text[1..].to_owned(), Kind::Text);
+    }
+    // Indented text that begins with two slashes, or has several lines, is code, not a command.
+    if text.len() > command.len() && (rest.starts_with('/') || text.contains('\n')) {
+        return Entry::Text(text.to_owned(), Kind::Text);
+    }
+    let (name, argument) = match rest.find(char::is_whitespace) {
+        // One separator is no part of the text.
+        Some(at) => (&rest[..at], rest[at..].trim_start_matches([' ', '\t'])),
+        None => (rest, ""),
     };
-    if command.starts_with('/') {
-        return Meaning::Message(command, Kind::Text);
-    }
-    let (name, text) = command.split_once(char::is_whitespace).unwrap_or((command, ""));
-    match (name, text.trim_start()) {
-        ("me" | "say", "") => Meaning::Fault(format!("/{name} needs a text, such as /{name} hello")),
-        ("me", text) => Meaning::Message(text, Kind::Action),
-        // Blanks after the one that ends the name belong to the text.
-        ("say", _) => Meaning::Message(text, Kind::Text),
-        ("help", "") => Meaning::Help,
-        ("quit", "") => Meaning::Quit,
-        ("who", "") => Meaning::Who,
-        ("help" | "quit" | "who", _) => Meaning::Fault(format!("/{name} takes no text{}", to_send(command))),
-        _ => Meaning::Fault(match nearest(name) {
-            Some(known) => format!("unknown command /{name}: did you mean /{known}?{}", to_send(command)),
-            None => format!("unknown command /{name}: /help lists the commands{}", to_send(command)),
-        }),
+    match (name.to_lowercase().as_str(), argument) {
+        ("me", "") => Entry::Mistake("/me needs what you do, as in: /me waves".to_owned()),
+        ("me", deed) => Entry::Text(deed.to_owned(), Kind::Action),
+        ("say", "") => Entry::Mistake("/say needs a text".to_owned()),
+        ("say", said) => Entry::Text(said.to_owned(), Kind::Text),
+        ("help", "") => Entry::Help,
+        ("quit", "") => Entry::Quit,
+        ("who", "") => Entry::Who,
+        (known @ ("help" | "quit" | "who"), _) => {
+            Entry::Mistake(format!("/{known} takes no text; to send the line, put another / before it"))
+        }
+        (unknown, _) => Entry::Mistake(unknown_command(unknown)),
     }
 }
 
-/// How to send a line that was taken for a command.
-fn to_send(command: &str) -> String {
-    let word = command.split_whitespace().next().unwrap_or_default();
-    format!("; to send the line, begin it with //{word}")
-}
-
-/// The command whose name is closest to what was typed, if any is close.
-fn nearest(name: &str) -> Option<&'static str> {
-    let lower = name.to_lowercase();
-    let edits = |known: &str| strsim::osa_distance(&lower, known);
-    // A name of two letters is near everything: what is suggested must share more than it lacks.
-    let close = |known: &&str| edits(known) <= EDITS_MAX.min(known.len() / 2);
-    NAMES.into_iter().filter(close).min_by_key(|known| edits(known))
+fn unknown_command(name: &str) -> String {
+    let name: String = name.chars().take(20).collect();
+    let edits = |known: &&str| strsim::osa_distance(&name.to_lowercase(), known);
+    let nearest = NAMES.into_iter().min_by_key(|known| edits(known)).filter(|known| edits(known) <= 2);
+    let nearest = nearest.map_or_else(|| "see /help".to_owned(), |known| format!("did you mean /{known}?"));
+    format!("unknown command /{name}: {nearest} To send the line, put another / before it")
 }
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
-    fn fault(line: &str) -> String {
-        match read(line) {
-            Meaning::Fault(fault) => fault,
-            other => panic!("{line:?} is {other:?}"),
-        }
+    fn text(text: &str) -> Entry {
+        Entry::Text(text.to_owned(), Kind::Text)
     }
 
+    /// A regression: `/quit`, `/msg bob secret` and every other command that a user of another client types went to the
+    /// whole room as text.
     #[test]
-    fn messages_and_commands() {
-        for (line, body, kind) in [
-            ("hello", "hello", Kind::Text),
-            ("  indented, kept  ", "  indented, kept", Kind::Text),
-            (" /quit", " /quit", Kind::Text),
-            ("/me waves", "waves", Kind::Action),
-            ("/me  waves ", "waves", Kind::Action),
-            ("/say /quit", "/quit", Kind::Text),
-            ("/say   three", "  three", Kind::Text),
-            ("//etc/hosts", "/etc/hosts", Kind::Text),
-            ("///", "//", Kind::Text),
+    fn only_me_say_and_two_slashes_are_sent() {
+        assert_eq!(read("/me  waves "), Entry::Text("waves".to_owned(), Kind::Action));
+        assert_eq!(read("/ME waves"), Entry::Text("waves".to_owned(), Kind::Action));
+        assert_eq!(read("/say /quit"), text("/quit"));
+        assert_eq!(read("//etc/hosts is broken"), text("/etc/hosts is broken"));
+        assert_eq!([read("/help"), read("/Quit"), read(" /who ")], [Entry::Help, Entry::Quit, Entry::Who]);
+        for line in [
+            "/",
+            "/ me waves",
+            "/me",
+            "/say ",
+            "/quit now",
+            "/msg bob secret",
+            "  /msg bob secret",
+            "/etc/hosts is broken",
+            "/* a\npasted comment */",
+            "/quit\nand more",
         ] {
-            assert_eq!(read(line), Meaning::Message(body, kind), "{line:?}");
+            assert!(matches!(read(line), Entry::Mistake(_)), "{line:?} is {:?}", read(line));
         }
-        for (line, meaning) in [("", Meaning::Nothing), (" \t", Meaning::Nothing), ("/help", Meaning::Help)] {
-            assert_eq!(read(line), meaning, "{line:?}");
-        }
-        assert_eq!((read("/quit "), read("/who")), (Meaning::Quit, Meaning::Who));
     }
 
-    /// "/mgs bob the password is …" once went to everybody in the room.
     #[test]
-    fn what_is_no_command_is_not_sent() {
-        assert!(fault("/hlep").starts_with("unknown command /hlep: did you mean /help?"));
-        assert!(fault("/QUIT").contains("did you mean /quit?"));
-        assert!(fault("/mgs bob secret").contains("/help lists the commands"));
-        assert!(fault("/etc/hosts is broken").ends_with("begin it with //etc/hosts"));
-        assert_eq!(fault("/quit now"), "/quit takes no text; to send the line, begin it with //quit");
-        assert_eq!(fault("/me "), "/me needs a text, such as /me hello");
-        assert!(fault("/ me waves").starts_with("unknown command /: /help"));
-        assert!(fault("/").starts_with("unknown command /: /help"));
+    fn an_unknown_command_names_the_nearest() {
+        assert!(matches!(read("/qiut"), Entry::Mistake(told) if told.contains("did you mean /quit?")));
+        assert!(matches!(read("/woh"), Entry::Mistake(told) if told.contains("did you mean /who?")));
+        assert!(matches!(read("/frobnicate"), Entry::Mistake(told) if told.contains("see /help")));
     }
 
-    proptest! {
-        #[test]
-        fn a_slash_is_sent_only_where_it_was_asked_for(rest in "[^/].*") {
-            let line = format!("/{rest}");
-            if let Meaning::Message(_, _) = read(&line) {
-                prop_assert!(line.starts_with("/me") || line.starts_with("/say"));
-            }
-            let doubled = format!("//{rest}");
-            prop_assert_eq!(read(&doubled), Meaning::Message(doubled[1..].trim_end(), Kind::Text));
-        }
+    /// A regression: pasted code lost the indentation of its first line.
+    #[test]
+    fn leading_blanks_are_kept() {
+        assert_eq!(read("    indented  "), text("    indented"));
+        assert_eq!(read("  // a comment"), text("  // a comment"));
+        assert_eq!(read("  /* a\n  comment */"), text("  /* a\n  comment */"));
+        assert_eq!(read(" \t\n "), Entry::Blank);
     }
 }

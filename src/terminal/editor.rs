@@ -15,9 +15,19 @@ use crate::limits::BODY_BYTES_MAX;
 /// How many lines can be called back.
 const HISTORY_LINES_MAX: usize = 100;
 
-/// The longest line that is held, in bytes. More than a body may have, so that one who pastes too much is told the rule
-/// instead of losing the end in silence.
+/// The longest line of a piped input that is held, in bytes. More than a body may have, so that the rule is shown instead of
+/// a part of the line.
 pub const LINE_BYTES_MAX: usize = 4 * BODY_BYTES_MAX;
+
+/// The longest draft, in bytes: whatever anybody pastes can be edited down to a body. The rest of a longer paste is reported.
+const DRAFT_BYTES_MAX: usize = 1024 * 1024;
+
+/// How many earlier states of the draft can be restored, and how many bytes they may have.
+const UNDO_STATES_MAX: usize = 100;
+const UNDO_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// How many bytes of a line may be a command around its text: `/say `.
+const COMMAND_BYTES: usize = 5;
 
 /// The line, the cursor in it, and the lines before.
 #[derive(Debug, Default)]
@@ -28,12 +38,22 @@ pub struct Editor {
     history: VecDeque<String>,
     /// Which line of the history is shown, and the line that was left for it.
     recalled: Option<(usize, String)>,
+    /// What was deleted last by more than a character.
+    killed: String,
+    /// Earlier drafts with their cursors, the oldest first.
+    undo: VecDeque<(String, usize)>,
+    /// The last key inserted text, so the next one belongs to the same change.
+    inserting: bool,
+    /// The draft could not take all of a paste.
+    overflowed: bool,
 }
 
 /// What a key led to, beyond the line itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     Line(String),
+    /// The draft can't be sent, and stays where it is.
+    TooLong(usize),
     EndOfInput,
     Interrupt,
     Suspend,
@@ -50,8 +70,17 @@ pub struct View {
 
 impl Editor {
     pub fn press(&mut self, key: Key) -> Option<Action> {
+        let inserts = matches!(key, Key::Char(_) | Key::Pasted(_) | Key::LineBreak);
+        if key != Key::Undo && !(inserts && self.inserting) {
+            self.note_state();
+        }
+        self.inserting = inserts;
         match key {
-            Key::Char(c) => self.insert(c),
+            Key::Char(c) | Key::Pasted(c) => self.insert(c),
+            Key::LineBreak => self.insert('\n'),
+            Key::Enter if self.line.trim().len() > BODY_BYTES_MAX + COMMAND_BYTES => {
+                return Some(Action::TooLong(self.line.trim_end().len()));
+            }
             Key::Enter => return Some(Action::Line(self.accept())),
             Key::Backspace => self.remove(self.before(), self.cursor),
             Key::Delete => self.remove(self.cursor, self.after()),
@@ -63,9 +92,15 @@ impl Editor {
             Key::End => self.cursor = self.line.len(),
             Key::Up => self.recall(-1),
             Key::Down => self.recall(1),
-            Key::KillToEnd => self.remove(self.cursor, self.line.len()),
-            Key::KillToStart => self.remove(0, self.cursor),
-            Key::KillWord => self.remove(self.word_before(), self.cursor),
+            Key::KillToEnd => self.kill(self.cursor, self.line.len()),
+            Key::KillToStart => self.kill(0, self.cursor),
+            Key::KillWord => self.kill(self.word_before(), self.cursor),
+            Key::KillWordRight => self.kill(self.cursor, self.word_after()),
+            Key::Yank => std::mem::take(&mut self.killed).chars().for_each(|c| {
+                self.insert(c);
+                self.killed.push(c);
+            }),
+            Key::Undo => self.undo(),
             Key::Redraw => return Some(Action::Clear),
             Key::Interrupt => return Some(Action::Interrupt),
             Key::Suspend => return Some(Action::Suspend),
@@ -78,7 +113,8 @@ impl Editor {
     /// The line as it looks in a row of so many columns, with the cursor in sight.
     pub fn view(&self, columns: usize) -> View {
         let room = columns.max(2) - 1;
-        let shown = |text: &str| escape(text).into_owned();
+        // A line break shows as one character, since the draft has one row.
+        let shown = |text: &str| escape(&text.replace('\n', "↵")).into_owned();
         let width = |text: &str| shown(text).width();
         // At the end of the line the cursor may stand at the right edge; elsewhere some of what follows is in sight.
         let room_before = if self.cursor == self.line.len() { room } else { room * 2 / 3 };
@@ -104,9 +140,60 @@ impl Editor {
     }
 
     fn insert(&mut self, c: char) {
-        if self.line.len() + c.len_utf8() <= LINE_BYTES_MAX {
+        if self.line.len() + c.len_utf8() <= DRAFT_BYTES_MAX {
             self.line.insert(self.cursor, c);
             self.cursor += c.len_utf8();
+        } else {
+            self.overflowed = true;
+        }
+    }
+
+    /// Whether text was left out since this was last asked, because the draft was full.
+    pub fn take_overflow(&mut self) -> bool {
+        std::mem::take(&mut self.overflowed)
+    }
+
+    /// What was typed and not entered.
+    pub fn draft(&self) -> &str {
+        &self.line
+    }
+
+    /// Puts a line that could not be sent back where it was, unless something else was typed meanwhile.
+    pub fn restore(&mut self, line: &str) -> bool {
+        let free = self.line.is_empty();
+        if free {
+            self.line = line.to_owned();
+            self.cursor = 0;
+        }
+        free
+    }
+
+    fn kill(&mut self, from: usize, to: usize) {
+        if from < to {
+            self.killed = self.line[from..to].to_owned();
+            self.remove(from, to);
+        }
+    }
+
+    fn note_state(&mut self) {
+        if self.undo.back().is_some_and(|(line, _)| *line == self.line) {
+            return;
+        }
+        self.undo.push_back((self.line.clone(), self.cursor));
+        while self.undo.len() > UNDO_STATES_MAX
+            || self.undo.iter().map(|(line, _)| line.len()).sum::<usize>() > UNDO_BYTES_MAX
+        {
+            self.undo.pop_front();
+        }
+    }
+
+    fn undo(&mut self) {
+        while let Some((line, cursor)) = self.undo.pop_back() {
+            if line != self.line {
+                (self.line, self.cursor) = (line, cursor);
+                self.recalled = None;
+                return;
+            }
         }
     }
 
@@ -119,6 +206,7 @@ impl Editor {
     fn accept(&mut self) -> String {
         self.cursor = 0;
         self.recalled = None;
+        self.undo.clear();
         let line = std::mem::take(&mut self.line);
         if !line.trim().is_empty() && self.history.back() != Some(&line) {
             if self.history.len() == HISTORY_LINES_MAX {
@@ -218,6 +306,31 @@ mod tests {
         assert_eq!(editor.view(80).text, "one");
         press(&mut editor, &[Key::Down, Key::Down]);
         assert_eq!(editor.view(80), View { text: "d".to_owned(), cursor: 1 });
+    }
+
+    /// A regression: a word deleted by mistake was gone, and Alt-D did nothing.
+    #[test]
+    fn what_was_deleted_comes_back() {
+        let mut editor = typed("one two");
+        press(&mut editor, &[Key::KillWord, Key::Home, Key::Yank]);
+        assert_eq!(editor.view(80), View { text: "twoone ".to_owned(), cursor: 3 });
+        press(&mut editor, &[Key::KillWordRight]);
+        assert_eq!(editor.draft(), "two ");
+        press(&mut editor, &[Key::Undo, Key::Undo, Key::Undo]);
+        assert_eq!(editor.draft(), "one two");
+        press(&mut editor, &[Key::Undo, Key::Undo, Key::Undo]);
+        assert_eq!(editor.draft(), "");
+    }
+
+    /// A regression: what was pasted beyond 64 KiB was gone in silence, and what could not be sent left the draft.
+    #[test]
+    fn a_draft_that_is_too_long_stays() {
+        let mut editor = typed(&"x".repeat(DRAFT_BYTES_MAX + 1));
+        assert!(editor.take_overflow() && !editor.take_overflow());
+        assert_eq!(editor.press(Key::Enter), Some(Action::TooLong(DRAFT_BYTES_MAX)));
+        press(&mut editor, &[Key::KillToStart, Key::Char('x'), Key::LineBreak, Key::Pasted('y')]);
+        assert_eq!(editor.view(80).text, "x↵y");
+        assert_eq!(editor.press(Key::Enter), Some(Action::Line("x\ny".to_owned())));
     }
 
     #[test]

@@ -9,6 +9,9 @@ use crate::client::{Gap, GapReason};
 use crate::escape::{acts, escape, escape_name};
 use crate::names::{Kind, MessageId, RoomName};
 
+/// How many line breaks of a message start a row.
+const ROWS_MAX: usize = 200;
+
 /// A message as one line of JSON. The order of the fields is that of the line.
 #[derive(Serialize)]
 pub struct JsonMessage<'a> {
@@ -118,6 +121,20 @@ pub fn gap(gap: &Gap) -> String {
     }
 }
 
+/// The same message for a terminal: its body's line breaks are kept, and everything else of it is harmless. Whoever shows
+/// it indents all rows but the first.
+pub fn paragraph(sender: &str, body: &str, kind: Kind) -> String {
+    let shown = line(sender, "", kind);
+    shown + &escape_rows(body)
+}
+
+/// The text with its line breaks kept and tabs as blanks; everything else that acts on a terminal is escaped. Line breaks
+/// beyond [`ROWS_MAX`] are escaped too, so that no message fills the screen with empty rows.
+pub fn escape_rows(text: &str) -> String {
+    let text = text.replace("\r\n", "\n").replace('\r', "\n").replace('\t', "    ");
+    text.splitn(ROWS_MAX, '\n').map(escape).collect::<Vec<_>>().join("\n")
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -145,6 +162,14 @@ mod tests {
         assert_eq!(line("ann", "waves", Kind::Action), "*ann* waves");
         assert_eq!(line("ann* x", "bob: no", Kind::Action), "*ann\\u{2a} x* bob: no");
         assert_eq!(line(" disconnected", "x", Kind::Action), "*\\u{20}disconnected* x");
+    }
+
+    #[test]
+    fn a_paragraph_keeps_line_breaks_and_nothing_else_that_acts() {
+        assert_eq!(paragraph("ann", "a\r\n\tb\rc\x1b[2J", Kind::Text), "ann: a\n    b\nc\\u{1b}[2J");
+        assert_eq!(paragraph("ann", "waves\ntwice", Kind::Action), "*ann* waves\ntwice");
+        let many = paragraph("ann", &"\n".repeat(16_000), Kind::Text);
+        assert_eq!(many.lines().count(), ROWS_MAX);
     }
 
     #[test]

@@ -1,24 +1,39 @@
 //! The input thread of the chat: what is typed, or comes through a pipe, and where it goes.
 
-use std::io::{self, BufRead};
+use std::collections::BTreeMap;
+use std::io::{self, BufRead, Write as _};
 use std::ops::ControlFlow;
 use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use super::commands::{self, HELP, Meaning};
+use crossbeam_channel::bounded;
+
+use super::commands::{self, Entry};
 use super::editor::Action;
+use super::format::escape_rows;
 use super::lines::{RawLine, read_line};
-use super::list;
-use super::screen::Screen;
+use super::raw::wait_for_input;
+use super::screen::{Screen, can_edit, rows};
 use crate::address::Address;
-use crate::client::{Inlet, tutorial};
+use crate::client::{CALL_TIMEOUT, CallError, Caller, Connector, Inlet, tutorial};
+use crate::escape::escape_name;
+use crate::limits::BODY_BYTES_MAX;
 use crate::names::{Body, InvalidText, Kind, RoomName, UserName};
+use crate::threads::spawn;
 
 /// The exit code of a program that an interrupt ended, by the shell's convention.
 const EXIT_INTERRUPTED: i32 = 130;
 
+/// How long a terminal may take to show what was not sent.
+const SHOW_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How many members `/who` names.
+const MEMBERS_MAX: usize = 200;
+
 /// Where lines go.
+#[derive(Clone)]
 pub enum Outlet {
     V1 { inlet: Inlet, room: RoomName, address: Address },
     Tutorial { inlet: tutorial::Inlet, name: UserName },
@@ -33,13 +48,16 @@ pub struct Input {
 }
 
 impl Outlet {
-    /// Hands a message over. Breaks when the session has ended; fails where the message can't be sent.
+    /// Hands a text over. Breaks when the session has ended; fails where the text can't be sent.
     fn say(&self, text: &str, kind: Kind) -> Result<ControlFlow<()>, InvalidText> {
         let taken = match self {
             Self::V1 { inlet, room, .. } => inlet.post(room, Body::new(text)?, kind).is_ok(),
             Self::Tutorial { inlet, name } => {
-                // That contract has no actions, and its server trims.
-                let text = if kind == Kind::Action { format!("/me {text}") } else { text.trim().to_owned() };
+                // The contract has no actions.
+                let text = match kind {
+                    Kind::Text => text.trim().to_owned(),
+                    Kind::Action => format!("/me {text}"),
+                };
                 inlet.send(name.clone(), Body::new(text)?).is_ok()
             }
         };
@@ -52,13 +70,40 @@ impl Outlet {
             Self::Tutorial { inlet, .. } => inlet.finish(),
         }
     }
+
+    /// The texts that are not known to be stored, or to be sent where nobody acknowledges.
+    fn unsent(&self) -> Vec<String> {
+        match self {
+            Self::V1 { inlet, .. } => inlet.unacknowledged(),
+            Self::Tutorial { inlet, .. } => inlet.unsent(),
+        }
+    }
+
+    /// Shows on the way out what is not known to be stored, so that it can be copied: the user typed it. A terminal that takes
+    /// no more output holds up nobody for longer than [`SHOW_TIMEOUT`].
+    pub fn show_unsent(&self, draft: Option<String>) {
+        let unsent = self.unsent().into_iter().map(|text| ("perhaps not stored", text));
+        let mut shown = String::new();
+        for (state, text) in unsent.chain(draft.map(|draft| ("not sent", draft))) {
+            shown.push_str(&rows(&format!("* {state}: {}", escape_rows(&text)), &io::stderr()));
+            shown.push('\n');
+        }
+        let (done, written) = bounded::<()>(1);
+        let write = move || {
+            let _ = io::stderr().write_all(shown.as_bytes());
+            drop(done);
+        };
+        if spawn("unsent", write).is_ok() {
+            let _ = written.recv_timeout(SHOW_TIMEOUT);
+        }
+    }
 }
 
 impl Input {
     /// Reads lines from an input that is no terminal, or none that can be edited on.
     pub fn lines(self) {
         read_lines(&mut io::stdin().lock(), |line| match line {
-            Ok(text) => self.line(&text),
+            Ok(text) => self.enter(&text),
             Err(fault) => self.skip(&fault),
         });
         self.outlet.finish();
@@ -67,6 +112,16 @@ impl Input {
     /// Reads keys from a terminal.
     pub fn keys(self) {
         loop {
+            if let Some(timeout) = self.screen.input_timeout() {
+                match wait_for_input(timeout) {
+                    Ok(true) => {}
+                    Ok(false) => {
+                        self.screen.time_out();
+                        continue;
+                    }
+                    Err(_) => break,
+                }
+            }
             let mut stdin = io::stdin().lock();
             let bytes = match stdin.fill_buf() {
                 Ok(bytes) => bytes.to_vec(),
@@ -77,20 +132,34 @@ impl Input {
             stdin.consume(bytes.len());
             drop(stdin);
             let Ok(actions) = self.screen.typed(&bytes) else { break };
+            if self.screen.take_overflow() {
+                self.screen.notice("the draft is full: the end of what was pasted is missing");
+            }
             if bytes.is_empty() || actions.into_iter().any(|action| self.act(action).is_break()) {
                 break;
             }
         }
-        self.screen.stop_editing();
+        let waiting = self.outlet.unsent().len() as u64;
+        if waiting > 0 {
+            self.screen.notice(&format!("waiting until {} stored; Ctrl-C leaves now", are(waiting)));
+        }
+        let draft = self.screen.stop_editing();
+        if draft.is_some() {
+            self.outlet.show_unsent(draft);
+        }
         self.outlet.finish();
     }
 
     fn act(&self, action: Action) -> ControlFlow<()> {
         match action {
-            Action::Line(line) => self.line(&line),
+            Action::Line(line) => self.enter(&line),
+            Action::TooLong(bytes) => {
+                self.screen.notice(&format!("not sent: the body has {bytes} bytes: send at most {BODY_BYTES_MAX}"));
+                ControlFlow::Continue(())
+            }
             Action::EndOfInput => ControlFlow::Break(()),
             Action::Interrupt => {
-                self.screen.stop_editing();
+                self.outlet.show_unsent(self.screen.stop_editing());
                 process::exit(EXIT_INTERRUPTED);
             }
             Action::Suspend => match self.screen.suspend() {
@@ -101,28 +170,42 @@ impl Input {
         }
     }
 
-    /// Does what a line says. Breaks when the session has ended, or the user wants it to.
-    fn line(&self, line: &str) -> ControlFlow<()> {
-        match commands::read(line) {
-            Meaning::Nothing => {}
-            Meaning::Message(text, kind) => {
-                return self.outlet.say(text, kind).unwrap_or_else(|fault| self.skip(&fault.to_string()));
+    /// Does what a line asks for. Breaks when the session has ended, or the user leaves.
+    fn enter(&self, entered: &str) -> ControlFlow<()> {
+        match commands::read(entered) {
+            Entry::Blank => {}
+            Entry::Text(text, kind) => {
+                return self.outlet.say(&text, kind).unwrap_or_else(|fault| self.skip(&fault.to_string()));
             }
-            Meaning::Help => HELP.into_iter().for_each(|row| self.screen.notice(row)),
-            Meaning::Quit => return ControlFlow::Break(()),
-            Meaning::Who => self.screen.notice(&self.who()),
-            Meaning::Fault(fault) => return self.skip(&fault),
+            Entry::Quit => return ControlFlow::Break(()),
+            Entry::Help => commands::HELP.iter().for_each(|line| self.screen.notice(line)),
+            Entry::Who => self.who(),
+            Entry::Mistake(fault) => {
+                // A text of several lines is hard to get back otherwise.
+                if entered.trim_end().contains('\n') {
+                    self.screen.restore(entered);
+                }
+                return self.skip(&fault);
+            }
         }
         ControlFlow::Continue(())
     }
 
-    /// Who is in the room. Waits for the server's answer.
-    fn who(&self) -> String {
-        match &self.outlet {
-            Outlet::V1 { room, address, .. } => {
-                list::who(address.clone(), room).unwrap_or_else(|fault| format!("can't list who is in {room}: {fault}"))
-            }
-            Outlet::Tutorial { .. } => "the tutorial's contract can't list who is here".to_owned(),
+    /// Shows who is in the room. On a thread of its own, because the server may take its time and the user types on.
+    fn who(&self) {
+        let Outlet::V1 { room, address, .. } = &self.outlet else {
+            return self.screen.notice("/who needs hubbub.v1: the tutorial's contract can't list members");
+        };
+        let (screen, room, address) = (Arc::clone(&self.screen), room.clone(), address.clone());
+        let started = spawn("who", move || match members(&room, address) {
+            Ok(names) => screen.notice(&format!("in {room}: {names}")),
+            Err(error) => screen.notice(&format!("can't list the members: {error}")),
+        });
+        match started {
+            // From a pipe, the end of the input would come before the answer.
+            Ok(thread) if !can_edit() => drop(thread.join()),
+            Ok(_) => {}
+            Err(error) => self.screen.notice(&format!("can't list the members: {error}")),
         }
     }
 
@@ -131,6 +214,30 @@ impl Input {
         self.screen.notice(&format!("not sent: {reason}"));
         ControlFlow::Continue(())
     }
+}
+
+/// The names of a room's members, each once, with the number of its clients.
+fn members(room: &RoomName, address: Address) -> Result<String, CallError> {
+    let mut caller = Caller::connect(Connector::new(1), address, CALL_TIMEOUT)?;
+    let mut clients: BTreeMap<String, u64> = BTreeMap::new();
+    let mut token = String::new();
+    loop {
+        let (page, next) = caller.members(room, &token)?;
+        page.into_iter().for_each(|member| *clients.entry(escape_name(&member.name).into_owned()).or_default() += 1);
+        if next.is_empty() || next == token {
+            break;
+        }
+        token = next;
+    }
+    let more = clients.len().saturating_sub(MEMBERS_MAX);
+    let name = |(name, count): (String, u64)| if count > 1 { format!("{name} ({count} clients)") } else { name };
+    let names: Vec<_> = clients.into_iter().take(MEMBERS_MAX).map(name).collect();
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    Ok(names.join(", ") + &more)
+}
+
+fn are(count: u64) -> String {
+    if count == 1 { "1 line is".to_owned() } else { format!("{count} lines are") }
 }
 
 /// Hands out the lines of an input to its end, or why one can't be said, until `each` breaks.

@@ -1,5 +1,7 @@
 //! From the bytes that a terminal sends to the keys that a user pressed.
 
+use std::time::Duration;
+
 /// A key, as far as the line editor knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Key {
@@ -18,6 +20,13 @@ pub enum Key {
     KillToEnd,
     KillToStart,
     KillWord,
+    KillWordRight,
+    Yank,
+    Undo,
+    /// A line break within the message.
+    LineBreak,
+    /// A character of a paste: printable, a tab, or a line break.
+    Pasted(char),
     Redraw,
     EndOfInput,
     Interrupt,
@@ -28,7 +37,20 @@ pub enum Key {
 #[derive(Debug, Default)]
 pub struct Decoder {
     state: State,
+    /// Inside a bracketed paste.
+    pasting: bool,
+    /// The last pasted byte was a CR, whose LF would be the same line break.
+    after_cr: bool,
 }
+
+/// A lone escape byte is the escape key after this time; what follows earlier belongs to it.
+const ESCAPE_TIMEOUT: Duration = Duration::from_millis(30);
+
+/// A sequence whose rest does not come within this time is no key. Slow links split sequences.
+const SEQUENCE_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// A paste whose end does not come is over after this time without input.
+const PASTE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The longest escape sequence that is followed, in bytes. A longer one is no key.
 const SEQUENCE_BYTES_MAX: usize = 32;
@@ -59,14 +81,37 @@ impl Decoder {
         }
     }
 
+    /// How long to wait for more input before [`Decoder::time_out`].
+    pub fn timeout(&self) -> Option<Duration> {
+        match self.state {
+            State::Escape => Some(ESCAPE_TIMEOUT),
+            State::Shifted | State::Control(_) => Some(SEQUENCE_TIMEOUT),
+            State::Ground | State::Utf8 { .. } => self.pasting.then_some(PASTE_TIMEOUT),
+        }
+    }
+
+    /// Nothing came within the time: what was begun ends here.
+    pub fn time_out(&mut self) {
+        match self.state {
+            State::Ground | State::Utf8 { .. } => self.pasting = false,
+            _ => self.state = State::Ground,
+        }
+    }
+
     fn ground(&mut self, byte: u8) -> Option<Key> {
+        let after_cr = std::mem::replace(&mut self.after_cr, self.pasting && byte == b'\r');
         let need = match byte {
             0x1b => {
                 self.state = State::Escape;
                 return None;
             }
+            b'\n' if self.pasting && after_cr => return None,
+            b'\r' | b'\n' if self.pasting => return Some(Key::Pasted('\n')),
+            b'\t' if self.pasting => return Some(Key::Pasted('\t')),
+            // Other control characters of a paste are left out.
+            0x00..=0x1f | 0x7f if self.pasting => return None,
             0x00..=0x1f | 0x7f => return control_key(byte),
-            0x20..=0x7e => return Some(Key::Char(byte as char)),
+            0x20..=0x7e => return Some(self.text(byte as char)),
             0xc2..=0xdf => 2,
             0xe0..=0xef => 3,
             0xf0..=0xf4 => 4,
@@ -88,14 +133,22 @@ impl Decoder {
         }
         let c = std::str::from_utf8(&bytes[..need]).ok()?.chars().next()?;
         // C1 controls do nothing in a line that anybody means to write.
-        (!c.is_control()).then_some(Key::Char(c))
+        (!c.is_control()).then(|| self.text(c))
+    }
+
+    fn text(&self, c: char) -> Key {
+        if self.pasting { Key::Pasted(c) } else { Key::Char(c) }
     }
 
     fn escape(&mut self, byte: u8) -> Option<Key> {
         match byte {
             b'[' => self.state = State::Control(Vec::new()),
-            b'O' => self.state = State::Shifted,
+            b'O' if !self.pasting => self.state = State::Shifted,
             0x1b => self.state = State::Escape,
+            // An escape byte of a paste is left out, and what follows it is text.
+            _ if self.pasting => return self.ground(byte),
+            b'\r' | b'\n' => return Some(Key::LineBreak),
+            b'd' => return Some(Key::KillWordRight),
             b'b' => return Some(Key::WordLeft),
             b'f' => return Some(Key::WordRight),
             0x7f => return Some(Key::KillWord),
@@ -114,6 +167,18 @@ impl Decoder {
                 None
             }
             0x40..=0x7e => match (parameters.as_slice(), byte) {
+                (b"200", b'~') => {
+                    self.pasting = true;
+                    None
+                }
+                (b"201", b'~') => {
+                    self.pasting = false;
+                    None
+                }
+                // What tmux may make of line breaks in a paste.
+                (b"13;1" | b"106;5", b'u') if self.pasting => Some(Key::Pasted('\n')),
+                _ if self.pasting => None,
+                (b"13;2" | b"13;3", b'u') => Some(Key::LineBreak),
                 (b"", _) => cursor_key(byte),
                 (b"1;3" | b"1;5", b'C') => Some(Key::WordRight),
                 (b"1;3" | b"1;5", b'D') => Some(Key::WordLeft),
@@ -134,7 +199,6 @@ impl Decoder {
 fn control_key(byte: u8) -> Option<Key> {
     Some(match byte {
         b'\r' | b'\n' => Key::Enter,
-        b'\t' => Key::Char('\t'),
         0x7f | 0x08 => Key::Backspace,
         0x01 => Key::Home,
         0x02 => Key::Left,
@@ -148,7 +212,9 @@ fn control_key(byte: u8) -> Option<Key> {
         0x10 => Key::Up,
         0x15 => Key::KillToStart,
         0x17 => Key::KillWord,
+        0x19 => Key::Yank,
         0x1a => Key::Suspend,
+        0x1f => Key::Undo,
         _ => return None,
     })
 }
@@ -188,10 +254,41 @@ mod tests {
 
     #[test]
     fn what_is_no_key_is_passed_over() {
-        assert_eq!(
-            keys(b"\x1b[200~a\x1b[?1;2c\x80\xffb\xc3c\xc2\x9b"),
-            [Key::Char('a'), Key::Char('b'), Key::Char('c')]
-        );
+        assert_eq!(keys(b"\ta\x1b[?1;2c\x80\xffb\xc3c\xc2\x9b"), [Key::Char('a'), Key::Char('b'), Key::Char('c')]);
+    }
+
+    fn pasted(text: &str) -> Vec<Key> {
+        text.chars().map(Key::Pasted).collect()
+    }
+
+    /// A regression: each line of a paste was sent as a message of its own, the last one at once where it had an end.
+    #[test]
+    fn a_paste_is_text_whatever_ends_its_lines() {
+        let all = keys(b"\x1b[200~a\rb\nc\r\n\td\x1b[201~\r");
+        assert_eq!(all[..all.len() - 1], pasted("a\nb\nc\n\td"));
+        assert_eq!(all.last(), Some(&Key::Enter));
+        assert_eq!(keys(b"\x1b[200~a\x1b[13;1ub\x1b[106;5uc"), pasted("a\nb\nc"));
+    }
+
+    #[test]
+    fn controls_and_sequences_within_a_paste_do_nothing() {
+        assert_eq!(keys(b"\x1b[200~a\x03\x04\x1a\x1b[31mb\x1bOAc\x7f\xc2\x9bd"), pasted("abOAcd"));
+    }
+
+    /// A regression: the key after Esc was lost, however much later it came.
+    #[test]
+    fn what_does_not_go_on_in_time_is_over() {
+        let mut decoder = Decoder::default();
+        assert_eq!((decoder.feed(0x1b), decoder.timeout()), (None, Some(ESCAPE_TIMEOUT)));
+        decoder.time_out();
+        assert_eq!((decoder.timeout(), decoder.feed(b'x')), (None, Some(Key::Char('x'))));
+        for &byte in b"\x1b[200~a" {
+            decoder.feed(byte);
+        }
+        assert_eq!(decoder.timeout(), Some(PASTE_TIMEOUT));
+        decoder.time_out();
+        assert_eq!((decoder.timeout(), decoder.feed(b'\r')), (None, Some(Key::Enter)));
+        assert_eq!(keys(b"\x1b\r\x1bd\x19\x1f"), [Key::LineBreak, Key::KillWordRight, Key::Yank, Key::Undo]);
     }
 
     proptest! {
@@ -203,7 +300,12 @@ mod tests {
 
         #[test]
         fn no_bytes_bring_it_down(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            prop_assert!(keys(&bytes).iter().all(|k| !matches!(k, Key::Char(c) if c.is_control() && *c != '\t')));
+            let acts = |k: &Key| match k {
+                Key::Char(c) => c.is_control(),
+                Key::Pasted(c) => c.is_control() && !matches!(c, '\t' | '\n'),
+                _ => false,
+            };
+            prop_assert!(!keys(&bytes).iter().any(acts));
         }
     }
 }

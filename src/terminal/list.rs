@@ -1,26 +1,16 @@
 //! `hubbub history`, `rooms` and `members`: what there is, page by page.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
-
 use super::TerminalError;
 use super::format::{JsonMember, JsonMessage, JsonRoom, json, line};
 use super::options::{HistoryOptions, ListOptions, MembersOptions};
 use super::output::{Output, unless_closed};
 use super::screen::Screen;
 use crate::address::Address;
-use crate::client::{CALL_TIMEOUT, CallError, Caller, Connector, PagePlace, lines};
+use crate::client::{CALL_TIMEOUT, Caller, Connector, PagePlace, lines};
 use crate::escape::{escape, escape_name};
-use crate::names::RoomName;
 
 /// The most messages that are asked for at once.
 const PAGE_MAX: u64 = 1000;
-
-/// How long `/who` waits for its answer: nothing that is typed shows meanwhile.
-const WHO_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// How many names `/who` shows.
-const NAMES_MAX: usize = 100;
 
 /// Why a listing ended early.
 enum Stop {
@@ -128,29 +118,6 @@ pub fn members(address: Address, options: &MembersOptions) -> Result<(), Termina
             token = next;
         }
     })())
-}
-
-/// Who is in a room, in one line: each name once, with the number of its clients where there are several.
-pub fn who(address: Address, room: &RoomName) -> Result<String, CallError> {
-    let mut caller = Caller::connect(Connector::new(1), address, WHO_TIMEOUT)?;
-    let mut names: BTreeMap<String, u64> = BTreeMap::new();
-    let mut token = String::new();
-    let mut is_all = false;
-    while !is_all && names.len() < NAMES_MAX {
-        let (members, next) = caller.members(room, &token)?;
-        for member in members {
-            *names.entry(member.name).or_default() += 1;
-        }
-        is_all = next.is_empty() || next == token;
-        token = next;
-    }
-    let label = |(name, clients): (&String, &u64)| match clients {
-        1 => name.clone(),
-        clients => format!("{name} ({clients} clients)"),
-    };
-    let labels: Vec<_> = names.iter().take(NAMES_MAX).map(label).collect();
-    let more = if is_all && names.len() <= NAMES_MAX { "" } else { " and more: see hubbub members" };
-    Ok(format!("in {room}: {}{more}", labels.join(", ")))
 }
 
 fn connect(address: Address) -> Result<Caller, TerminalError> {

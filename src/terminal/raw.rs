@@ -3,6 +3,7 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;
+use std::time::Duration;
 
 /// How wide a terminal is taken to be that doesn't say.
 const DEFAULT_COLUMNS: usize = 80;
@@ -38,6 +39,20 @@ impl Drop for RawMode {
     fn drop(&mut self) {
         // A terminal that is gone needs no modes.
         let _ = set(&self.before);
+    }
+}
+
+/// Waits until standard input can be read, or has ended. False says that the time is over.
+pub fn wait_for_input(timeout: Duration) -> io::Result<bool> {
+    let mut poll = libc::pollfd { fd: libc::STDIN_FILENO, events: libc::POLLIN, revents: 0 };
+    let timeout = timeout.as_millis().min(60_000) as libc::c_int;
+    // SAFETY: the pointer is to one pollfd, which outlives the call.
+    match unsafe { libc::poll(&raw mut poll, 1, timeout) } {
+        -1 => match io::Error::last_os_error() {
+            e if e.kind() == io::ErrorKind::Interrupted => wait_for_input(Duration::from_millis(30)),
+            e => Err(e),
+        },
+        ready => Ok(ready > 0),
     }
 }
 

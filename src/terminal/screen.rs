@@ -17,10 +17,12 @@ use std::time::Duration;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::editor::{Action, Editor};
+use super::format::{escape_rows, line, paragraph};
 use super::keys::Decoder;
 use super::raw::{RawMode, columns, suspend};
 use super::wrap::wrap;
 use crate::escape::escape;
+use crate::names::Kind;
 
 /// What stands before the line that is being typed.
 const PROMPT: &str = "> ";
@@ -30,6 +32,10 @@ const ERASE_ROW: &str = "\r\x1b[K";
 
 /// To the top left, and erase everything.
 const ERASE_ALL: &str = "\x1b[H\x1b[2J";
+
+/// Asks the terminal to mark pastes, and no longer to.
+const PASTE_ON: &str = "\x1b[?2004h";
+const PASTE_OFF: &str = "\x1b[?2004l";
 
 /// How long one who is about to leave waits for another who writes: a terminal may have been stopped.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -62,20 +68,20 @@ impl Screen {
         let mut row = self.row.lock();
         *self.raw.lock() = Some(RawMode::enter()?);
         *row = Some(Row { editor: Editor::default(), decoder: Decoder::default() });
+        write(&mut io::stdout().lock(), PASTE_ON)?;
         draw(row.as_ref())
     }
 
     /// Ends editing and gives the terminal back as it was. Its modes come back within a second, even where another
     /// can't finish its writing because the terminal takes no more.
-    pub fn stop_editing(&self) {
+    /// Returns what was typed and not entered.
+    pub fn stop_editing(&self) -> Option<String> {
         let row = self.row.try_lock_for(LEAVE_TIMEOUT);
         drop(self.raw.lock().take());
-        if let Some(mut row) = row
-            && row.take().is_some()
-        {
-            // Who leaves a terminal that is gone has nothing to tidy up.
-            let _ = write(&mut io::stdout().lock(), ERASE_ROW);
-        }
+        let row = row?.take()?;
+        // A terminal that is gone needs no tidying.
+        let _ = write(&mut io::stdout().lock(), &format!("{ERASE_ROW}{PASTE_OFF}"));
+        Some(row.editor.draft().to_owned()).filter(|draft| !draft.trim().is_empty())
     }
 
     /// Writes a line of data to standard output; on a terminal, in rows.
@@ -88,6 +94,39 @@ impl Screen {
         };
         write(&mut io::stdout().lock(), &line)?;
         draw(row.as_ref())
+    }
+
+    /// Writes a message to standard output: on a terminal a body of several lines in as many rows, elsewhere in one line.
+    pub fn print_message(&self, sender: &str, body: &str, kind: Kind) -> io::Result<()> {
+        match columns(&io::stdout()) {
+            Some(_) => self.print(&paragraph(sender, body, kind)),
+            None => self.print(&line(sender, body, kind)),
+        }
+    }
+
+    /// How long to wait for more input before [`Screen::time_out`].
+    pub fn input_timeout(&self) -> Option<Duration> {
+        self.row.lock().as_ref().and_then(|row| row.decoder.timeout())
+    }
+
+    /// No input came within the time.
+    pub fn time_out(&self) {
+        if let Some(row) = self.row.lock().as_mut() {
+            row.decoder.time_out();
+        }
+    }
+
+    /// Puts a line that could not be sent back as the draft. False says that another draft is there.
+    pub fn restore(&self, line: &str) -> bool {
+        let mut row = self.row.lock();
+        let restored = row.as_mut().is_some_and(|row| row.editor.restore(line));
+        let _ = draw(row.as_ref());
+        restored
+    }
+
+    /// Whether text was left out because the draft was full.
+    pub fn take_overflow(&self) -> bool {
+        self.row.lock().as_mut().is_some_and(|row| row.editor.take_overflow())
     }
 
     /// Writes a line about what goes on to standard error. A closed standard error stops nobody.
@@ -110,7 +149,9 @@ impl Screen {
             match &action {
                 // The line stays above as it was entered; a blank one leaves no trace.
                 Some(Action::Line(line)) if !line.trim().is_empty() => {
-                    output.push_str(&format!("{PROMPT}{}\n", escape(line)));
+                    let shown = rows(&format!("{PROMPT}{}", escape_rows(line.trim_end())), &io::stdout()).into_owned();
+                    output.push_str(&shown);
+                    output.push('\n');
                 }
                 Some(Action::Clear) => output.push_str(ERASE_ALL),
                 _ => {}
@@ -133,9 +174,11 @@ impl Screen {
         let row = self.row.lock();
         erase(&row)?;
         if row.is_some() {
+            write(&mut io::stdout().lock(), PASTE_OFF)?;
             drop(self.raw.lock().take());
             suspend();
             *self.raw.lock() = Some(RawMode::enter()?);
+            write(&mut io::stdout().lock(), PASTE_ON)?;
         }
         draw(row.as_ref())
     }

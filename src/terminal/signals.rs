@@ -7,6 +7,7 @@ use std::sync::Arc;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGWINCH};
 use signal_hook::iterator::Signals;
 
+use super::input::Outlet;
 use super::screen::Screen;
 use crate::threads::spawn;
 
@@ -14,14 +15,14 @@ use crate::threads::spawn;
 const EXIT_SIGNAL_BASE: i32 = 128;
 
 /// Starts the thread that waits for signals. It ends with the process.
-pub fn watch(screen: Arc<Screen>) -> io::Result<()> {
+pub fn watch(screen: Arc<Screen>, outlet: Outlet) -> io::Result<()> {
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGWINCH])?;
     spawn("signals", move || {
         for signal in signals.forever() {
             if signal == SIGWINCH {
                 screen.resized();
             } else {
-                screen.stop_editing();
+                outlet.show_unsent(screen.stop_editing());
                 process::exit(EXIT_SIGNAL_BASE + signal);
             }
         }

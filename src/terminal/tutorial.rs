@@ -4,7 +4,6 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use super::format::line;
 use super::input::Outlet;
 use super::options::ChatOptions;
 use super::screen::Screen;
@@ -21,7 +20,7 @@ pub fn chat(address: Address, name: UserName, options: &ChatOptions) -> Result<(
     let shown = Arc::clone(&screen);
     let session = Session::start(Connector::new(1), address.clone(), policy, move |event| show(&shown, event))?;
     let outlet = Outlet::Tutorial { inlet: session.inlet(), name: name.clone() };
-    let welcome = format!("connected to {address} as {name}; /help lists commands, Ctrl-D leaves");
+    let welcome = format!("connected to {address} as {name}; /help lists the commands, Ctrl-D ends");
     let skipped = Arc::new(AtomicU64::new(0));
     converse(screen, skipped, outlet, &welcome, || session.wait().map_err(TerminalError::Tutorial))
 }
@@ -31,7 +30,7 @@ fn show(screen: &Screen, event: Event) -> ControlFlow<()> {
     match event {
         Event::Message(message) => {
             // A closed output is how a reader says that it has seen enough.
-            if screen.print(&line(&message.name, &message.body, Kind::Text)).is_err() {
+            if screen.print_message(&message.name, &message.body, Kind::Text).is_err() {
                 return ControlFlow::Break(());
             }
         }

@@ -10,8 +10,8 @@ use unicode_width::UnicodeWidthChar;
 /// What a row starts with that goes on with the line above. No name that is shown starts with a blank.
 const INDENT: &str = "  ";
 
-/// The line in rows of at most so many columns, at blanks where that leaves no row short. Nothing is left out. The line
-/// holds no control characters.
+/// The line in rows of at most so many columns, at blanks where that leaves no row short. Nothing is left out. The only
+/// control characters of the line are its line breaks, each of which starts a row.
 pub fn wrap(line: &str, columns: usize) -> String {
     let mut rows = String::with_capacity(line.len() + line.len() / 16);
     let mut row = String::new();
@@ -20,6 +20,14 @@ pub fn wrap(line: &str, columns: usize) -> String {
     let mut blank = None;
     let mut room = columns;
     for cluster in line.graphemes(true) {
+        if cluster == "\n" {
+            rows.push_str(&row);
+            rows.push('\n');
+            rows.push_str(INDENT);
+            row.clear();
+            (used, blank, room) = (0, None, columns.saturating_sub(INDENT.len()));
+            continue;
+        }
         let width = cluster.chars().map(columns_of).sum::<usize>();
         while used + width > room && used > 0 {
             let (bytes, left) = blank.take().filter(|&(_, left)| left >= room / 2).unwrap_or((row.len(), used));
@@ -64,6 +72,12 @@ mod tests {
         assert_eq!(wrap("bo: abcdefghijklmnop", 10), "bo: abcdef\n  ghijklmn\n  op");
         assert_eq!(wrap("世世世世世世世", 7), "世世世\n  世世\n  世世");
         assert_eq!(wrap("世世", 1), "世\n  世");
+    }
+
+    #[test]
+    fn a_line_break_starts_a_row_that_looks_like_nobody_elses() {
+        assert_eq!(wrap("ann: one\nbob: two\n\n* three", 80), "ann: one\n  bob: two\n  \n  * three");
+        assert_eq!(wrap("a: bcd\nefgh", 5), "a: \n  bcd\n  efg\n  h");
     }
 
     /// A regression: the terminal itself broke the line after the blanks, so what follows them stood where names stand.

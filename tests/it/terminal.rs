@@ -10,6 +10,7 @@ mod session;
 mod chat;
 mod commands;
 mod startup;
+mod editing;
 
 use std::env;
 use std::io::{Read as _, Write as _};

@@ -51,6 +51,11 @@ impl Outbox {
         self.lines.len()
     }
 
+    /// What the lines say.
+    pub fn bodies(&self) -> Vec<String> {
+        self.lines.iter().map(|line| line.body.as_str().to_owned()).collect()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.lines.is_empty()
     }

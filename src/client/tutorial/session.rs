@@ -158,6 +158,11 @@ impl Inlet {
         Ok(())
     }
 
+    /// The bodies that were not sent yet.
+    pub fn unsent(&self) -> Vec<String> {
+        self.shared.lock().outbox.bodies()
+    }
+
     /// Says that no more lines come. The session ends once the server has everything.
     pub fn finish(&self) {
         let mut state = self.shared.lock();

@@ -9,11 +9,12 @@ pub struct Emulator {
     column: usize,
     /// Bytes of a character or sequence that is not complete yet.
     pending: Vec<u8>,
+    marks_pastes: bool,
 }
 
 impl Emulator {
     pub fn new(columns: usize) -> Self {
-        Self { columns, rows: vec![vec![]], row: 0, column: 0, pending: vec![] }
+        Self { columns, rows: vec![vec![]], row: 0, column: 0, pending: vec![], marks_pastes: false }
     }
 
     pub fn rows(&self) -> Vec<String> {
@@ -23,6 +24,11 @@ impl Emulator {
     /// The cursor's row and column.
     pub fn cursor(&self) -> (usize, usize) {
         (self.row, self.column)
+    }
+
+    /// Whether the client has asked for pastes to be marked.
+    pub fn marks_pastes(&self) -> bool {
+        self.marks_pastes
     }
 
     pub fn feed(&mut self, bytes: &[u8]) {
@@ -45,6 +51,8 @@ impl Emulator {
 
     fn sequence(&mut self, sequence: &str) {
         match (sequence, sequence.strip_prefix('[').and_then(|rest| rest.strip_suffix('C'))) {
+            ("[?2004h", _) => self.marks_pastes = true,
+            ("[?2004l", _) => self.marks_pastes = false,
             ("[K", _) => self.rows[self.row].truncate(self.column),
             (_, Some(count)) => self.column += count.parse::<usize>().expect("the cursor moves by a number"),
             _ => panic!("the client sent the escape sequence {sequence:?}"),

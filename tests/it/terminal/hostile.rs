@@ -19,7 +19,7 @@ fn nothing_that_a_peer_sends_acts_on_the_terminal() {
     bob.say("end");
     ann.wait_for_row("bob: end");
     let text = ann.rows().concat();
-    assert!(text.contains("bob: \\u{1b}[2J\\u{1b}]0;title\\u{7}\\u{9b}31m\\r\\nann: I agree"), "{text}");
+    assert!(text.contains("bob: \\u{1b}[2J\\u{1b}]0;title\\u{7}\\u{9b}31m  ann: I agree"), "{text}");
     assert!(text.contains("\\u{2a} disconnected: really"), "{text}");
     assert!(!ann.rows().iter().any(|row| row.starts_with("ann:")));
     ann.press("\x04");

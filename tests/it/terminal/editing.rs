@@ -1,0 +1,112 @@
+//! Commands, pastes and keys of the line client on a terminal.
+
+use super::chat::on_terminal;
+use super::model::{Model, Verdict};
+use super::{run_to_end, stderr, v1_command};
+use crate::support::wait_for;
+
+/// A regression: `/quit`, `/msg bob secret` and every other line with a slash went to the whole room.
+#[test]
+fn commands_stay_here_and_the_nearest_is_named() {
+    let model = Model::start();
+    let mut ann = on_terminal(&model, "ann");
+    ann.press("/msg bob secret\r");
+    ann.wait_for_row_with("* not sent: unknown command /msg: did you mean");
+    ann.press("/frobnicate\r");
+    ann.wait_for_row_with("* not sent: unknown command /frobnicate: see /help");
+    ann.press("/help\r");
+    ann.wait_for_row_with("* /who: list the members");
+    ann.press("/who\r");
+    ann.wait_for_row("* in lobby: ann");
+    ann.press("//etc is broken\r/say /quit\r   indented\r/quit\r");
+    assert_eq!(ann.end(), 0);
+    assert_eq!(model.bodies("lobby"), ["/etc is broken", "/quit", "   indented"]);
+}
+
+/// The same rule holds for a file that is piped in: its commands are reported, and the exit code says so.
+#[test]
+fn a_piped_line_that_looks_like_a_command_is_not_sent() {
+    let model = Model::start();
+    let output =
+        run_to_end(v1_command(&["--server", &model.target, "--name", "ann"]), b"/etc is broken\n  one\n/quit\ntwo\n");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("unknown command /etc"), "{}", stderr(&output));
+    assert_eq!(model.bodies("lobby"), ["  one"]);
+}
+
+/// A regression: each line of a paste was sent at once as a message of its own, without its leading blanks.
+#[test]
+fn a_paste_waits_for_enter_and_is_one_message() {
+    let model = Model::start();
+    let mut ann = on_terminal(&model, "ann");
+    let emulator = ann.emulator();
+    assert!(emulator.lock().expect("no escape sequence gets through").marks_pastes());
+    ann.press("\x1b[200~  if x {\r\n\ty\x03\x1b[31m\r}\n\x1b[201~");
+    ann.wait_for_last_row("> \u{20} if x {↵\\ty↵}↵");
+    assert!(model.bodies("lobby").is_empty());
+    ann.press("\rone\x1b\rtwo\r");
+    wait_for("two messages", || model.bodies("lobby").len() == 2);
+    assert_eq!(model.bodies("lobby"), ["  if x {\n\ty\n}", "one\ntwo"]);
+    model.say("lobby", "bob", "fine\nann: I agree");
+    ann.wait_for_row("bob: fine");
+    ann.wait_for_row("  ann: I agree");
+    assert!(ann.rows().iter().any(|row| row == "> one") && ann.rows().iter().any(|row| row == "  two"));
+    ann.press("\x04");
+    assert_eq!(ann.end(), 0);
+    assert!(!emulator.lock().expect("no escape sequence gets through").marks_pastes());
+}
+
+/// A regression: the end of a long paste was dropped in silence, and what could not be sent was gone.
+#[test]
+fn a_paste_that_is_too_long_stays_in_the_draft() {
+    let model = Model::start();
+    let mut ann = on_terminal(&model, "ann");
+    ann.press(&format!("\x1b[200~{}\x1b[201~\r", "x".repeat(20_000)));
+    ann.wait_for_row_with("* not sent: the body has 20000 bytes");
+    ann.press(&"\x7f".repeat(5_000));
+    ann.press("\r");
+    wait_for("the message", || model.bodies("lobby").len() == 1);
+    assert_eq!(model.bodies("lobby")[0].len(), 15_000);
+    ann.press("\x04");
+    assert_eq!(ann.end(), 0);
+}
+
+/// A paste without its end, as some terminals send it, does not hold the keyboard for ever; nor does a lone Esc take the
+/// next key.
+#[test]
+fn what_never_ends_is_over_after_a_while() {
+    let model = Model::start();
+    let mut ann = on_terminal(&model, "ann");
+    ann.press("\x1b[200~lost\rend");
+    ann.wait_for_last_row("> lost↵end");
+    std::thread::park_timeout(std::time::Duration::from_millis(2_500));
+    ann.press("\r");
+    wait_for("the message", || model.bodies("lobby") == ["lost\nend"]);
+    ann.press("a\x1b");
+    ann.wait_for_last_row("> a");
+    std::thread::park_timeout(std::time::Duration::from_millis(200));
+    ann.press("b");
+    ann.wait_for_last_row("> ab");
+    ann.press("\x15\x04");
+    assert_eq!(ann.end(), 0);
+}
+
+/// A regression: Ctrl-C threw away the draft and what was not stored, without a word.
+#[test]
+fn what_was_not_stored_is_shown_on_the_way_out() {
+    let model = Model::start();
+    model.world().judge = Box::new(|_| Verdict::Reject { reason: "not yet", retry_after_ms: 60_000 });
+    let mut ann = on_terminal(&model, "ann");
+    ann.press("kept\r");
+    ann.wait_for_row_with("the server asks to wait");
+    ann.press("half a thought\x03");
+    assert_eq!(ann.end(), 130);
+    ann.wait_for_row("* perhaps not stored: kept");
+    ann.wait_for_row("* not sent: half a thought");
+    let mut bob = on_terminal(&model, "bob");
+    bob.press("kept\r\x04");
+    bob.wait_for_row_with("* waiting until 1 line is stored");
+    bob.signal(libc::SIGINT);
+    assert_eq!(bob.end(), 130);
+    bob.wait_for_row("* perhaps not stored: kept");
+}
