@@ -198,6 +198,7 @@ impl Input {
         };
         let (screen, room, address) = (Arc::clone(&self.screen), room.clone(), address.clone());
         let started = spawn("who", move || match members(&room, address) {
+            Ok(names) if names.is_empty() => screen.notice(&format!("in {room}: nobody")),
             Ok(names) => screen.notice(&format!("in {room}: {names}")),
             Err(error) => screen.notice(&format!("can't list the members: {error}")),
         });
