@@ -63,7 +63,11 @@ fn the_repeat_client_finds_no_fault_behind_a_bad_network() {
     let watch = Watch::start(remote.server.target());
     for place in places {
         wait_for(&format!("message {place}"), || repeat.has_ended() || watch.head().is_some_and(|head| head >= place));
-        assert!(!repeat.has_ended(), "the repeat client has given up before message {place}");
+        // After a break it makes up for lost time, and may be done before the last strikes. Whether it has given up instead
+        // shows in its verdict, which `finish` checks.
+        if repeat.has_ended() {
+            break;
+        }
         remote.strike();
     }
     let reconnects = repeat.finish(remote.server.target());
