@@ -80,7 +80,7 @@ pub const ORDER_BYTES_MAX: usize = 16 * 1024;
 /// How many posts the log writer commits at once, and one order more. The next batch gathers while this one is committed.
 pub const BATCH_POSTS_MAX: usize = 1024;
 
-/// How many rooms the log writer opens before it commits what it has gathered: each that is new is a commit of its own.
+/// How many rooms the log writer opens before it commits what it has gathered: each is a look into the log.
 pub const BATCH_ROOMS_MAX: usize = 8;
 
 /// How many bytes the log writer commits at once, and one order more. It bounds a segment, which a reader that stalls
@@ -110,8 +110,8 @@ pub const TAILS_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// wanted it is told so.
 pub const MEMORY_LOG_BYTES_MAX: usize = 256 * 1024 * 1024;
 
-/// How many rooms a log may have. A room is never forgotten, and costs whoever appends to it a few hundred bytes of memory
-/// as long as the server runs.
+/// How many rooms a log stores. A stored room is never deleted, and takes a few hundred bytes of memory once it was posted to, as
+/// long as the server runs. Rooms without messages are not stored and do not count: they last as long as somebody is in them.
 pub const ROOMS_MAX: usize = 1_000_000;
 
 /// How many threads read the log's file at once. Each has a connection of its own; the others wait for one.

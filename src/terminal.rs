@@ -16,6 +16,7 @@ mod screen;
 mod signals;
 mod input;
 mod namesakes;
+mod nearest;
 mod chat;
 mod tutorial;
 mod output;

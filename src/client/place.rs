@@ -81,6 +81,8 @@ impl Place {
     pub fn join(&self) -> Option<v1::join::From> {
         let after = |seq, epoch| Some(v1::join::From::After(v1::Position { seq, epoch, ..Default::default() }));
         match (self.at, self.from) {
+            // Where nothing was seen, no epoch counts.
+            (Some(At { seq: 0, .. }), _) => after(0, 0),
             (Some(At { seq, epoch }), _) => after(seq, epoch.get()),
             (None, From::Head) => None,
             (None, From::Last(n)) => Some(v1::join::From::Last(n)),
@@ -109,6 +111,11 @@ impl Place {
             }
             (None, From::After { seq, epoch: seen }) => At { seq, epoch: seen.unwrap_or(epoch) },
         };
+        if at.seq == 0 {
+            // Nothing that was seen can be lost. A room without messages keeps its epoch only while somebody is in it.
+            self.at = Some(At { seq: 0, epoch });
+            return Ok(());
+        }
         if at.epoch != epoch {
             self.changed = Some(epoch);
         } else if at.seq > head {
@@ -306,6 +313,31 @@ mod tests {
         assert!(place.clone().message(72).is_err());
         place.message(71).unwrap();
         assert_eq!(resumes_after(&place), (71, NEW));
+    }
+
+    /// A client waited in a room without messages, which the server forgot when it was restarted: the room has another epoch when
+    /// the client comes back. It was told that messages were lost, or refused what came.
+    #[test]
+    fn a_client_that_has_seen_nothing_has_lost_nothing() {
+        for from in [From::Head, From::Last(50), From::After { seq: 0, epoch: Epoch::new(OLD) }] {
+            let mut place = Place::new(from);
+            place.joined(&joined(OLD, 1, 0)).unwrap();
+            place.caught_up(0).unwrap();
+            assert_eq!(resumes_after(&place), (0, 0));
+            place.joined(&joined(NEW, 1, 2)).unwrap();
+            let mut told = place.clone();
+            place.message(1).unwrap();
+            assert_eq!(resumes_after(&place), (1, NEW));
+            // A server may say so nevertheless.
+            told.gap(&epoch_changed(1, 0)).unwrap();
+            told.message(1).unwrap();
+            // What retention took meanwhile was there.
+            let mut trimmed = Place::new(from);
+            trimmed.joined(&joined(OLD, 1, 0)).unwrap();
+            trimmed.joined(&joined(NEW, 3, 4)).unwrap();
+            trimmed.gap(&retention(1, 2)).unwrap();
+            trimmed.message(3).unwrap();
+        }
     }
 
     #[test]

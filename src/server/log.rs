@@ -25,7 +25,7 @@ use thiserror::Error;
 
 pub use self::clock::ClockState;
 pub use self::segment::Segment;
-use crate::limits::IDS_KEPT;
+use crate::limits::{IDS_KEPT, ROOMS_MAX};
 use crate::names::{Epoch, MessageId, RoomId, RoomName, Seq, UserName};
 
 /// What somebody wants said in a room.
@@ -53,6 +53,13 @@ pub struct RoomState {
     pub head: Seq,
     /// The oldest message that is kept; one above the head if none is.
     pub oldest: Seq,
+}
+
+impl RoomState {
+    /// A room of which nothing is stored.
+    pub fn pending(id: RoomId, name: RoomName, epoch: Epoch) -> Self {
+        Self { id, name, epoch, epoch_first: Seq(1), head: Seq::ZERO, oldest: Seq(1) }
+    }
 }
 
 /// What became of a post.
@@ -112,7 +119,7 @@ pub enum LogError {
     /// What is stored can't be read.
     #[error("{0}")]
     Damaged(String),
-    #[error("the server has as many rooms as it may have ({0}): use one of those, or tell whoever runs it")]
+    #[error("the server has {0} rooms and creates no more: use one of those, or ask its operator")]
     TooManyRooms(usize),
 }
 
@@ -144,6 +151,13 @@ pub struct Deleted {
 /// Both sides of a log.
 pub type Sides = (Box<dyn Appender>, Arc<dyn Log>);
 
+/// Which rooms are open. A room that is open and has no message is *pending*: the log has no record of it, and so does not know
+/// with which number and epoch its members follow it.
+pub trait OpenRooms: Send + Sync {
+    /// The number and the epoch of the room of that name, if it is open. MUST NOT block.
+    fn opened(&self, name: &RoomName) -> Option<(RoomId, Epoch)>;
+}
+
 /// The side of a log that appends. It belongs to one thread.
 ///
 /// 1. `append` MUST give each new message the next seq of its room: dense, from 1; and a time that never falls within a
@@ -156,11 +170,17 @@ pub type Sides = (Box<dyn Appender>, Arc<dyn Log>);
 ///    trimmed from the old end.
 /// 4. After an error nothing of the call MUST be found, and the next call MUST be tried afresh.
 /// 5. What is wrong with one room MUST NOT keep posts from others.
+/// 6. `open` MUST NOT store anything, nor remember anything. To a room of which nothing is stored it gives an epoch and a number
+///    that no room had before in this life of the log. When the first message of a room is appended, the room MUST be created
+///    with the number and epoch under which it is open, in the same commit.
 pub trait Appender: Send {
-    /// The room of that name. It comes into being if there is none.
+    /// Sets whom to ask which rooms are open. Until then, none is.
+    fn set_open_rooms(&mut self, rooms: Arc<dyn OpenRooms>);
+
+    /// The room of that name, whether it is stored or not.
     fn open(&mut self, name: &RoomName) -> Result<RoomState, LogError>;
 
-    /// Appends the posts in their order. Their rooms come into being if they are not there.
+    /// Appends the posts in their order. A room is created by its first message.
     fn append(&mut self, posts: &[Post], now: SystemTime) -> Result<Batch, LogError>;
 
     /// Does a step of what retention asks for: at most a few milliseconds of work. Returns when there may be more to do:
@@ -203,4 +223,10 @@ pub trait Log: Send + Sync {
 
     /// Rooms in the order of their names' bytes, from the one that follows this name; at most so many. May read a disk.
     fn rooms(&self, after: Option<&RoomName>, max: usize) -> Result<Vec<RoomState>, LogError>;
+}
+
+/// Whether a log with so many rooms may create this one. The lobby is never refused, because the tutorial's contract has no other
+/// room.
+fn check_room_count(name: &RoomName, count: usize) -> Result<(), LogError> {
+    if count < ROOMS_MAX || *name == RoomName::lobby() { Ok(()) } else { Err(LogError::TooManyRooms(ROOMS_MAX)) }
 }

@@ -3,7 +3,8 @@
 //! A commit goes into the [`tail`]; the [`fanout`] then tells every follower, each of which reads from its own
 //! [`cursor`]. Nothing is queued for anyone: a follower that misses a call finds everything at its next look.
 //!
-//! A room is open while anybody holds it. The log writer alone opens rooms.
+//! A room is open while anybody holds it. The log writer alone opens rooms. One that was never posted to is pending: this is all
+//! there is of it, and its first message stores it with the number and epoch that it has here.
 
 pub mod cursor;
 pub mod fanout;
@@ -20,10 +21,10 @@ use parking_lot::{Mutex, RwLock};
 use self::fanout::Couriers;
 use self::followers::{Follower, Followers, Membership};
 use self::tail::{Find, Tail, Tails};
-use super::log::{Log, LogError, Page, RoomState, Segment};
+use super::log::{Log, LogError, OpenRooms, Page, RoomState, Segment};
 use super::session::baton::Baton;
 use crate::limits::{TAIL_BYTES_MAX, TAILS_BYTES_MAX};
-use crate::names::{RoomId, RoomName, Seq};
+use crate::names::{Epoch, RoomId, RoomName, Seq};
 
 pub struct Room {
     id: RoomId,
@@ -88,8 +89,11 @@ impl Room {
         {
             return Ok(state.clone());
         }
-        let missing = || LogError::Damaged(format!("room {} is missing in the log", self.name));
-        let state = self.log.find(&self.name)?.ok_or_else(missing)?;
+        let state = match self.log.find(&self.name)? {
+            Some(state) => state,
+            None if self.head() == Seq::ZERO => self.stored.lock().0.clone(),
+            None => return Err(LogError::Damaged(format!("room {} is missing in the log", self.name))),
+        };
         *self.stored.lock() = (state.clone(), trims);
         Ok(state)
     }
@@ -234,6 +238,14 @@ impl Rooms {
     pub fn follower_count(&self, name: &RoomName) -> usize {
         let room = self.open.lock().by_name.get(name).map(|held| Arc::clone(&held.room));
         room.map_or(0, |room| room.follower_count())
+    }
+}
+
+impl OpenRooms for Rooms {
+    fn opened(&self, name: &RoomName) -> Option<(RoomId, Epoch)> {
+        let room = self.open.lock().by_name.get(name).map(|held| Arc::clone(&held.room))?;
+        let epoch = room.stored.lock().0.epoch;
+        Some((room.id, epoch))
     }
 }
 

@@ -9,12 +9,13 @@ use parking_lot::Mutex;
 use super::TerminalError;
 use super::chat::notice;
 use super::format::{JsonMessage, json, line};
+use super::nearest::nearest_room;
 use super::options::TailOptions;
 use super::output::{Output, unless_closed};
 use super::screen::Screen;
 use crate::address::Address;
 use crate::client::{Connector, Event, From, Inlet, Message, Session, Settings};
-use crate::names::UserName;
+use crate::names::{RoomName, UserName};
 use crate::threads::spawn;
 
 /// Follows until the output closes or the session fails.
@@ -24,7 +25,9 @@ pub fn tail(address: Address, name: UserName, options: &TailOptions) -> Result<(
         None => From::Last(options.last),
     };
     let first = options.from.unwrap_or(0);
-    let screen = Screen::default();
+    let screen = Arc::new(Screen::default());
+    let mut is_new = true;
+    let server = address.clone();
     let failure = Arc::new(Mutex::new(Ok(())));
     let failed = Arc::clone(&failure);
     let mut output = Output::new(options.json);
@@ -36,11 +39,18 @@ pub fn tail(address: Address, name: UserName, options: &TailOptions) -> Result<(
             Event::Message(message) if message.seq < first => Ok(()),
             Event::Message(message) => output.line(&shown(message, as_json)),
             Event::Pause => output.flush(),
+            Event::Joined { room, head_seq: 0, .. } => {
+                if is_new {
+                    say_it_waits(&screen, room, &server);
+                }
+                Ok(())
+            }
             _ => {
                 notice(&screen, &event);
                 Ok(())
             }
         };
+        is_new &= !matches!(event, Event::Joined { .. });
         match outcome {
             Ok(()) => ControlFlow::Continue(()),
             Err(e) => {
@@ -55,6 +65,18 @@ pub fn tail(address: Address, name: UserName, options: &TailOptions) -> Result<(
     session.wait()?;
     let outcome = std::mem::replace(&mut *failure.lock(), Ok(()));
     unless_closed(outcome).map_err(TerminalError::Output)
+}
+
+/// Says that nobody has posted to the room, whose name may be mistyped.
+fn say_it_waits(screen: &Arc<Screen>, room: &RoomName, server: &Address) {
+    screen.notice(&format!("no room named {room} yet: waiting for its first message"));
+    let (screen, room, server) = (Arc::clone(screen), room.clone(), server.clone());
+    // On a thread of its own, because messages may come while the server looks. Without it, there is no advice.
+    let _ = spawn("nearest", move || {
+        if let Some(name) = nearest_room(server, &room) {
+            screen.notice(&format!("did you mean {name}?"));
+        }
+    });
 }
 
 fn shown(message: &Message<'_>, as_json: bool) -> String {

@@ -35,6 +35,8 @@ fn a_full_disk_rejects_posts_and_nothing_else_and_recovers() {
     let (environment, target) = (environment(), server.target().to_owned());
     let mut ann = Talker::join(&environment, &target, "ann", "garden");
     let mut old = Chatter::join(&environment, &target, "old");
+    // A room whose first message comes while the disk is full.
+    let mut eve = Talker::join(&environment, &target, "eve", "shed");
     ann.post("garden", 1, "before");
     assert_eq!(ann.hear(), (1, "ann".to_owned(), "before".to_owned()));
 
@@ -50,7 +52,11 @@ fn a_full_disk_rejects_posts_and_nothing_else_and_recovers() {
     // The tutorial's contract has no word for it but the end.
     old.say(&body);
     assert_eq!(old.end().0, RpcStatusCode::UNAVAILABLE);
-    // Reading goes on.
+    eve.post("shed", 1, &body);
+    assert_eq!(eve.rejected().code.enum_value(), Ok(Code::CODE_UNAVAILABLE));
+    // Reading goes on, and so does joining, whatever room.
+    let (waiting, _) = ann.join_room("shed", None);
+    assert_eq!((waiting.head_seq, waiting.member_count), (0, 2));
     let mut reader = Talker::hello(&environment, &target, "reader");
     let (joined, history) = reader.join_room("garden", Some(join::From::Last(10)));
     assert_eq!((joined.head_seq, history.len()), (1, 1));
@@ -71,6 +77,11 @@ fn a_full_disk_rejects_posts_and_nothing_else_and_recovers() {
     let stored = post_message(&ann.client, "garden", "bot", 3, "after").unwrap();
     assert_eq!((stored.seq, stored.was_stored), (3, false));
     assert_eq!(reader.hear().0, 2);
+    eve.post("shed", 1, &body);
+    assert_eq!(eve.hear().0, 1);
+    let mut late = Talker::hello(&environment, &target, "late");
+    let (shed, history) = late.join_room("shed", Some(join::From::Last(1)));
+    assert_eq!((shed.epoch, shed.head_seq, history.len()), (waiting.epoch, 1, 1));
     assert!(ann.next_within(Duration::from_secs(20)).is_some_and(|event| event.is_ok_and(|event| event.seq == 3)));
 }
 

@@ -25,8 +25,8 @@ pub struct Head {
 
 /// What a batch asks of the log that it is for. All of it is undone where the batch isn't committed.
 pub trait Stored {
-    /// The end of the room of that name, which comes into being if there is none. Asked once for each room, before
-    /// anything is claimed.
+    /// The end of the room of that name, which is created if it is not stored. Asked once for each room, before anything is
+    /// claimed.
     fn head(&mut self, name: &RoomName) -> Result<Head, LogError>;
 
     /// Notes that the post, whose id was chosen, will be the message with this seq. If it is stored already, or was claimed

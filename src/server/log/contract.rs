@@ -1,17 +1,21 @@
 //! What every log must do, whatever it is made of: both logs pass these tests.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use parking_lot::Mutex;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use protobuf::Message as _;
 
-use super::{Appended, Appender, History, Log, LogError, Page, Part, Post, Retention, Segment, Sides, memory};
-use crate::names::{Body, Kind, MessageId, Origin, RoomId, RoomName, Seq, UserName};
+use super::{
+    Appended, Appender, History, Log, LogError, OpenRooms, Page, Part, Post, Retention, RoomState, Segment, Sides,
+    memory,
+};
+use crate::names::{Body, Epoch, Kind, MessageId, Origin, RoomId, RoomName, Seq, UserName};
 use crate::server::room::Rooms;
 use crate::wire::event;
 use crate::wire::v1;
@@ -42,6 +46,36 @@ pub fn at(seconds: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(seconds)
 }
 
+/// The rooms that somebody is in.
+#[derive(Default)]
+pub struct Held(Mutex<HashMap<RoomName, (RoomId, Epoch)>>);
+
+impl Held {
+    /// Has the appender ask for these.
+    pub fn of(appender: &mut dyn Appender) -> Arc<Self> {
+        let held = Arc::new(Self::default());
+        appender.set_open_rooms(Arc::clone(&held) as _);
+        held
+    }
+
+    /// Opens a room, and keeps it open.
+    pub fn open(&self, appender: &mut dyn Appender, name: &RoomName) -> RoomState {
+        let state = appender.open(name).unwrap();
+        self.0.lock().entry(name.clone()).or_insert((state.id, state.epoch));
+        state
+    }
+
+    fn close(&self, name: &RoomName) {
+        self.0.lock().remove(name);
+    }
+}
+
+impl OpenRooms for Held {
+    fn opened(&self, name: &RoomName) -> Option<(RoomId, Epoch)> {
+        self.0.lock().get(name).copied()
+    }
+}
+
 /// A log under test, and how to open it again, where it outlives its closing.
 pub struct Subject {
     pub appender: Box<dyn Appender>,
@@ -68,7 +102,8 @@ macro_rules! contract_tests {
             a_read_begins_anywhere_and_is_bounded, time_never_falls,
             time_does_not_fall_in_a_room_that_was_emptied, a_time_far_ahead_is_corrected, rooms_are_listed_in_order,
             retention_by_count, retention_by_time, readers_see_whole_prefixes, a_room_that_lost_everything_says_so,
-            unknown_rooms_are_not_there, a_part_of_history_is_of_one_state, history_is_read_from_both_ends,
+            unknown_rooms_are_not_there, a_room_is_created_by_its_first_message,
+            rooms_that_are_only_opened_leave_nothing, a_part_of_history_is_of_one_state, history_is_read_from_both_ends,
             a_naive_model_agrees);
     };
     ($open:expr, $($test:ident),*) => {
@@ -118,7 +153,8 @@ fn seqs(log: &dyn Log, room: RoomId, from: u64) -> Vec<u64> {
 pub fn seqs_are_dense_and_rooms_apart(open: Open<'_>) {
     let mut subject = open(Retention::default());
     let (attic, cellar) = (room("attic"), room("cellar"));
-    let id = subject.appender.open(&attic).unwrap().id;
+    let held = Held::of(&mut *subject.appender);
+    let id = held.open(&mut *subject.appender, &attic).id;
     for batch in 0..20 {
         let posts: Vec<_> = (0..5)
             .map(|n| post_without_id(if n % 2 == 0 { &attic } else { &cellar }, "ann", &format!("{batch}.{n}")))
@@ -251,7 +287,11 @@ pub fn rooms_are_listed_in_order(open: Open<'_>) {
     names.push(room("ärger"));
     for name in &names {
         subject.appender.open(name).unwrap();
-        subject.appender.open(name).unwrap();
+        subject.appender.append(&[post(name, "ann", 1, "x")], at(1)).unwrap();
+    }
+    // Nobody said anything in these.
+    for name in ["room-", "room-300", "room-a"] {
+        subject.appender.open(&room(name)).unwrap();
     }
     names.sort();
     let mut listed = Vec::new();
@@ -325,20 +365,78 @@ pub fn unknown_rooms_are_not_there(open: Open<'_>) {
     let subject = open(Retention::default());
     assert_eq!(subject.log.find(&room("attic")), Ok(None));
     assert_eq!(subject.log.rooms(None, 10), Ok(Vec::new()));
+    assert!(matches!(subject.log.read(RoomId(1), Seq(1), 1), Ok(Page::Segments(page)) if page.is_empty()));
+}
+
+/// `tail typo` created the room "typo", which stayed in the list of rooms for ever.
+pub fn a_room_is_created_by_its_first_message(open: Open<'_>) {
+    let mut subject = open(Retention::default());
+    let held = Held::of(&mut *subject.appender);
+    let [attic, cellar, garden] = ["attic", "cellar", "garden"].map(room);
+    let opened = held.open(&mut *subject.appender, &attic);
+    assert_eq!((opened.head, opened.oldest, opened.epoch_first), (Seq::ZERO, Seq(1), Seq(1)));
+    let second = held.open(&mut *subject.appender, &cellar);
+    assert!(opened.id != second.id && opened.epoch != second.epoch);
+    for name in [&attic, &cellar] {
+        assert_eq!(subject.log.find(name), Ok(None));
+        assert!(subject.log.history(name, Part::From(Seq(1)), 1, 1).unwrap().is_none());
+    }
+    assert!(matches!(subject.log.read(opened.id, Seq(1), 1), Ok(Page::Segments(page)) if page.is_empty()));
+    assert_eq!(subject.log.rooms(None, 10), Ok(Vec::new()));
+
+    // Those who are in a room get its first message with the number that they were given, whichever room comes first.
+    let posts = [&cellar, &garden, &attic].map(|name| post(name, "ann", 1, "hello"));
+    let batch = subject.appender.append(&posts, at(1)).unwrap();
+    let first: Vec<_> = batch.segments.iter().map(|segment| (segment.room(), segment.first().0)).collect();
+    assert_eq!((first[0], first[2]), ((second.id, 1), (opened.id, 1)));
+    assert!(first[1].0 != opened.id && first[1].0 != second.id);
+    for _ in 0..2 {
+        for (name, opened) in [(&attic, &opened), (&cellar, &second)] {
+            let stored = subject.log.find(name).unwrap().unwrap();
+            assert_eq!((stored.id, stored.epoch, stored.epoch_first), (opened.id, opened.epoch, Seq(1)));
+            assert_eq!(subject.appender.open(name).unwrap(), stored);
+            assert_eq!(seqs(&*subject.log, stored.id, 1), [1]);
+        }
+        let rooms = subject.log.rooms(None, 10).unwrap();
+        assert_eq!(rooms.iter().map(|state| state.name.as_str()).collect::<Vec<_>>(), ["attic", "cellar", "garden"]);
+        subject.reopen();
+    }
+}
+
+/// A client may join a million rooms in turn.
+pub fn rooms_that_are_only_opened_leave_nothing(open: Open<'_>) {
+    let mut subject = open(Retention::default());
+    let held = Held::of(&mut *subject.appender);
+    let mut numbers = HashSet::new();
+    let attic = room("attic");
+    for n in 0..1_000 {
+        // The same name, once everybody has left, is another room.
+        let name = if n % 2 == 0 { attic.clone() } else { room(&format!("room-{n}")) };
+        assert!(numbers.insert(held.open(&mut *subject.appender, &name).id));
+        held.close(&name);
+    }
+    let outcomes = subject.appender.append(&[post(&attic, "ann", 1, "hello")], at(1)).unwrap().outcomes;
+    assert!(matches!(outcomes[..], [Ok(Appended::New(id, Seq(1)))] if numbers.insert(id)), "{outcomes:?}");
+    let stored = subject.log.rooms(None, 10).unwrap();
+    assert_eq!(stored.iter().map(|state| &state.name).collect::<Vec<_>>(), [&attic]);
+    subject.reopen();
+    assert_eq!(subject.log.rooms(None, 10).unwrap(), stored);
+    assert!(subject.appender.open(&room("cellar")).unwrap().id > stored[0].id);
 }
 
 /// While one thread appends, others read: each sees everything up to some commit, and never less than before.
 pub fn readers_see_whole_prefixes(open: Open<'_>) {
     let mut subject = open(Retention::default());
     let attic = room("attic");
-    let id = subject.appender.open(&attic).unwrap().id;
+    let held = Held::of(&mut *subject.appender);
+    let id = held.open(&mut *subject.appender, &attic).id;
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| {
                 let mut before = 0;
                 while !done.load(Ordering::SeqCst) {
-                    let head = subject.log.find(&attic).unwrap().unwrap().head.0;
+                    let head = subject.log.find(&attic).unwrap().map_or(0, |state| state.head.0);
                     assert!(head >= before && head.is_multiple_of(4), "a part of a batch is visible: {head}");
                     let found = seqs(&*subject.log, id, before + 1);
                     assert_eq!(found, (before + 1..=before + found.len() as u64).collect::<Vec<_>>());
@@ -401,13 +499,10 @@ pub fn history_is_read_from_both_ends(open: Open<'_>) {
     let mut subject = open(Retention::default());
     let attic = room("attic");
     assert!(subject.log.history(&attic, Part::From(Seq(1)), 1, 1).unwrap().is_none());
-    subject.appender.open(&attic).unwrap();
     let ends = |part, messages_max, bytes_max| {
         let segments = history(&*subject.log, &attic, part, messages_max, bytes_max).segments;
         segments.first().zip(segments.last()).map(|(first, last)| (first.first().0, last.last().0))
     };
-    assert_eq!(ends(Part::From(Seq(1)), 1, 1), None);
-    assert_eq!(ends(Part::Before(Seq(u64::MAX)), 1, 1), None);
     // Five messages to a segment, each of about 10,000 bytes.
     for _ in 0..20 {
         let posts: Vec<_> = (0..5).map(|_| post_without_id(&attic, "ann", &"x".repeat(10_000))).collect();
@@ -443,6 +538,8 @@ pub fn history_is_read_from_both_ends(open: Open<'_>) {
 #[derive(Clone, Debug)]
 enum Step {
     Append(Vec<(usize, u64, bool)>),
+    Join(usize),
+    Leave(usize),
     Trim,
     Reopen,
 }
@@ -450,7 +547,13 @@ enum Step {
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     // Few rooms and ids, so that they meet.
     let posts = vec((0..3usize, 0..12u64, any::<bool>()), 1..12);
-    let step = prop_oneof![6 => posts.prop_map(Step::Append), 2 => Just(Step::Trim), 1 => Just(Step::Reopen)];
+    let step = prop_oneof![
+        6 => posts.prop_map(Step::Append),
+        2 => (0..3usize).prop_map(Step::Join),
+        1 => (0..3usize).prop_map(Step::Leave),
+        2 => Just(Step::Trim),
+        1 => Just(Step::Reopen),
+    ];
     vec(step, 1..30)
 }
 
@@ -482,6 +585,10 @@ pub fn a_naive_model_agrees(open: Open<'_>) {
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(60));
     let outcome = runner.run(&steps(), |steps| {
         let mut subject = open(Retention { messages: Some(KEPT), ..Retention::default() });
+        let mut held = Held::of(&mut *subject.appender);
+        let numbered = |number: usize| room(&format!("room-{number}"));
+        // With which number and epoch each room that somebody is in, or that is stored, is known.
+        let mut known: HashMap<usize, (RoomId, Epoch)> = HashMap::new();
         let mut models: HashMap<usize, Model> = HashMap::new();
         for (time, step) in steps.into_iter().enumerate() {
             match step {
@@ -490,10 +597,30 @@ pub fn a_naive_model_agrees(open: Open<'_>) {
                     prop_assert!(is_later(subject.appender.trim(at(time as u64))));
                     models.values_mut().for_each(Model::trim);
                 }
-                Step::Reopen => subject.reopen(),
+                Step::Join(number) => {
+                    let state = held.open(&mut *subject.appender, &numbered(number));
+                    // A second one who joins is not the log's affair while the room is open.
+                    known.entry(number).or_insert((state.id, state.epoch));
+                }
+                Step::Leave(number) => {
+                    held.close(&numbered(number));
+                    if !models.contains_key(&number) {
+                        known.remove(&number);
+                    }
+                }
+                Step::Reopen => {
+                    subject.reopen();
+                    if subject.open_again.is_some() {
+                        known.retain(|number, _| models.contains_key(number));
+                        held = Held::of(&mut *subject.appender);
+                    }
+                }
             }
+            let rooms = subject.log.rooms(None, 10).unwrap();
+            prop_assert_eq!(rooms.len(), models.len());
             for (room_number, model) in &models {
-                let state = subject.log.find(&room(&format!("room-{room_number}"))).unwrap().unwrap();
+                let state = subject.log.find(&numbered(*room_number)).unwrap().unwrap();
+                prop_assert_eq!(*known.entry(*room_number).or_insert((state.id, state.epoch)), (state.id, state.epoch));
                 prop_assert_eq!((state.head.0, state.oldest.0), (model.bodies.len() as u64, model.trimmed + 1));
                 let bodies: Vec<_> =
                     read_all(&*subject.log, state.id, 1).into_iter().map(|(.., body, _)| body).collect();

@@ -6,13 +6,15 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
 
 use super::batch::{self, Head, Stored, millis};
 use super::retention::{Oldest, Schedule};
 use super::{
-    Appender, Batch, ClockState, Deleted, History, Log, LogError, Page, Part, Post, Retention, RoomState, Segment,
+    Appender, Batch, ClockState, Deleted, History, Log, LogError, OpenRooms, Page, Part, Post, Retention, RoomState,
+    Segment, check_room_count,
 };
-use crate::limits::{IDS_KEPT_MAX, IDS_KEPT_SHARE, ROOMS_MAX, TRIM_MESSAGES_MAX};
+use crate::limits::{IDS_KEPT_MAX, IDS_KEPT_SHARE, TRIM_MESSAGES_MAX};
 use crate::names::{Epoch, MessageId, RoomId, RoomName, Seq, UserName};
 use crate::wire::event;
 
@@ -25,6 +27,7 @@ pub fn open(bytes_max: usize, retention: Retention) -> (MemoryAppender, Arc<dyn 
     (
         MemoryAppender {
             log: Arc::clone(&log),
+            open_rooms: None,
             bytes_max,
             schedule: Schedule::new(retention),
             ids_kept: retention.ids,
@@ -37,6 +40,7 @@ pub fn open(bytes_max: usize, retention: Retention) -> (MemoryAppender, Arc<dyn 
 /// The side that appends.
 pub struct MemoryAppender {
     log: Arc<MemoryLog>,
+    open_rooms: Option<Arc<dyn OpenRooms>>,
     bytes_max: usize,
     schedule: Schedule,
     /// How long the ids of trimmed messages are remembered.
@@ -53,8 +57,9 @@ pub struct MemoryLog {
 #[derive(Default)]
 struct Kept {
     by_name: BTreeMap<RoomName, RoomId>,
-    /// Each room at the place of its number, less one.
-    rooms: Vec<RoomLog>,
+    rooms: FxHashMap<RoomId, RoomLog>,
+    /// The greatest number that was given to a room, stored or not.
+    last_room: u64,
     /// Each kept segment, oldest first, and perhaps some that were trimmed.
     ages: VecDeque<(RoomId, Seq)>,
     /// The ids of trimmed messages, a segment each, those that are due first in front.
@@ -96,19 +101,37 @@ impl MemoryAppender {
     fn ids_due_ms(&self, now: SystemTime) -> u64 {
         millis(now.checked_add(self.ids_kept).unwrap_or(now))
     }
+
+    /// Those rooms of the posts that are open and not stored. Nobody else creates rooms meanwhile.
+    fn pending(&self, posts: &[Post]) -> HashMap<RoomName, (RoomId, Epoch)> {
+        let Some(open_rooms) = &self.open_rooms else { return HashMap::new() };
+        let kept = self.log.kept.lock();
+        let names = posts.chunk_by(|a, b| a.room == b.room).map(|posts| &posts[0].room);
+        let unknown: Vec<_> = names.filter(|name| !kept.by_name.contains_key(*name)).collect();
+        // Asking takes a lock that comes before this one.
+        drop(kept);
+        unknown.into_iter().filter_map(|name| Some((name.clone(), open_rooms.opened(name)?))).collect()
+    }
 }
 
 impl Appender for MemoryAppender {
+    fn set_open_rooms(&mut self, rooms: Arc<dyn OpenRooms>) {
+        self.open_rooms = Some(rooms);
+    }
+
     fn open(&mut self, name: &RoomName) -> Result<RoomState, LogError> {
         let mut kept = self.log.kept.lock();
-        let id = kept.open(name)?;
-        Ok(kept.room(id).state(id))
+        Ok(match kept.by_name.get(name).copied() {
+            Some(id) => kept.room(id).state(id),
+            None => RoomState::pending(kept.next_room(), name.clone(), Epoch::random()),
+        })
     }
 
     fn append(&mut self, posts: &[Post], now: SystemTime) -> Result<Batch, LogError> {
         let ids_due_ms = self.ids_due_ms(now);
+        let pending = self.pending(posts);
         let mut kept = self.log.kept.lock();
-        let plan = batch::plan(posts, now, &mut *kept)?;
+        let plan = batch::plan(posts, now, &mut Claims { kept: &mut kept, pending })?;
         let times: Vec<_> = plan.runs.iter().map(|run| (run.time_ms, run.claims)).collect();
         let batch = plan.committed();
         for (segment, (time_ms, claims)) in batch.segments.iter().zip(times) {
@@ -170,8 +193,9 @@ impl Appender for MemoryAppender {
 
 impl Log for MemoryLog {
     fn read(&self, room: RoomId, from: Seq, bytes_max: usize) -> Result<Page, LogError> {
-        let mut kept = self.kept.lock();
-        let room = kept.room(room);
+        let kept = self.kept.lock();
+        // A room that was opened and has no message is not there.
+        let Some(room) = kept.rooms.get(&room) else { return Ok(Page::Segments(Vec::new())) };
         if from < room.oldest() {
             return Ok(Page::Trimmed { oldest: room.oldest() });
         }
@@ -245,37 +269,49 @@ impl Log for MemoryLog {
     }
 }
 
-impl Stored for Kept {
+/// The log as a batch asks it.
+struct Claims<'a> {
+    kept: &'a mut Kept,
+    /// The rooms that are open and not stored.
+    pending: HashMap<RoomName, (RoomId, Epoch)>,
+}
+
+impl Stored for Claims<'_> {
+    // A room that is created here gets a message: none of its ids is known, and nothing can fail any more.
     fn head(&mut self, name: &RoomName) -> Result<Head, LogError> {
-        let room = self.open(name)?;
-        let RoomLog { head, time_ms, .. } = *self.room(room);
+        let room = match self.kept.by_name.get(name) {
+            Some(room) => *room,
+            None => {
+                check_room_count(name, self.kept.rooms.len())?;
+                let opened = self.pending.get(name).copied();
+                let (id, epoch) = opened.unwrap_or_else(|| (self.kept.next_room(), Epoch::random()));
+                self.kept.rooms.insert(id, RoomLog::new(name.clone(), epoch));
+                self.kept.by_name.insert(name.clone(), id);
+                id
+            }
+        };
+        let RoomLog { head, time_ms, .. } = *self.kept.room(room);
         Ok(Head { room, seq: head, time_ms })
     }
 
     // Nothing can fail after the heads are there, so a claim stands at once.
     fn claim(&mut self, room: RoomId, post: &Post, seq: Seq) -> Result<Option<Seq>, LogError> {
-        let taken = *self.room(room).ids.entry((post.id, post.sender.clone())).or_insert(seq);
+        let taken = *self.kept.room(room).ids.entry((post.id, post.sender.clone())).or_insert(seq);
         Ok((taken != seq).then_some(taken))
     }
 }
 
 impl Kept {
-    fn open(&mut self, name: &RoomName) -> Result<RoomId, LogError> {
-        if let Some(id) = self.by_name.get(name) {
-            return Ok(*id);
-        }
-        if self.rooms.len() >= ROOMS_MAX {
-            return Err(LogError::TooManyRooms(ROOMS_MAX));
-        }
-        self.rooms.push(RoomLog::new(name.clone()));
-        let id = RoomId(self.rooms.len() as u64);
-        self.by_name.insert(name.clone(), id);
-        Ok(id)
+    /// A number for a room. Those that were given to rooms without a message are not given again.
+    fn next_room(&mut self) -> RoomId {
+        self.last_room += 1;
+        RoomId(self.last_room)
     }
 
+    /// A room that is stored.
     fn room(&mut self, id: RoomId) -> &mut RoomLog {
-        // Invariant: ids are given out by this log, and rooms are never forgotten.
-        &mut self.rooms[id.0 as usize - 1]
+        // Invariant: such ids come from this log, and rooms are never forgotten.
+        self.rooms.get_mut(&id).expect("a stored room is there")
     }
 
     fn push(&mut self, segment: Arc<Segment>, time_ms: u64, claims: usize) {
@@ -291,10 +327,10 @@ impl Kept {
 
     /// Drops the ages of segments that are gone, once they are as many as the others.
     fn forget_ages(&mut self) {
-        let segments: usize = self.rooms.iter().map(|room| room.segments.len()).sum();
+        let segments: usize = self.rooms.values().map(|room| room.segments.len()).sum();
         if self.ages.len() > 2 * segments + self.rooms.len() {
             let rooms = &self.rooms;
-            self.ages.retain(|(room, first)| rooms[room.0 as usize - 1].oldest() <= *first);
+            self.ages.retain(|(room, first)| rooms[room].oldest() <= *first);
         }
     }
 
@@ -348,9 +384,9 @@ impl Kept {
 }
 
 impl RoomLog {
-    fn new(name: RoomName) -> Self {
+    fn new(name: RoomName, epoch: Epoch) -> Self {
         let (segments, ids) = Default::default();
-        Self { name, epoch: Epoch::random(), segments, head: Seq::ZERO, time_ms: 0, ids }
+        Self { name, epoch, segments, head: Seq::ZERO, time_ms: 0, ids }
     }
 
     /// The oldest message that is kept; one above the head if none is.
@@ -383,13 +419,13 @@ mod tests {
         for n in 0..1000 {
             appender.append(&[post(&rooms[n % 2], "ann", n as u64, "hello")], at(1)).unwrap();
             let kept = appender.log.kept.lock();
-            let bytes: usize = kept.rooms.iter().flat_map(|room| &room.segments).map(|kept| kept.bytes).sum();
+            let bytes: usize = kept.rooms.values().flat_map(|room| &room.segments).map(|kept| kept.bytes).sum();
             let expiring: usize = kept.expiring.iter().map(|expiring| expiring.ids.len()).sum();
             assert_eq!((kept.bytes, kept.expiring_ids), (bytes + expiring * ID_BYTES, expiring));
             assert!(expiring * ID_BYTES <= 10_000 / IDS_KEPT_SHARE);
             assert!(bytes <= 10_000 && kept.ages.len() < 100);
-            let ids: usize = kept.rooms.iter().map(|room| room.ids.len()).sum();
-            assert_eq!(ids, kept.rooms.iter().map(|room| room.segments.len()).sum::<usize>() + expiring);
+            let ids: usize = kept.rooms.values().map(|room| room.ids.len()).sum();
+            assert_eq!(ids, kept.rooms.values().map(|room| room.segments.len()).sum::<usize>() + expiring);
         }
         // The newest segment is kept however small the bound is.
         let (mut appender, tiny) = open(0, Retention::default());

@@ -27,7 +27,7 @@ use crate::threads;
 pub enum Order {
     /// To append posts, in their order.
     Posts { posts: Vec<Post>, poster: Arc<dyn Poster> },
-    /// To open a room, which comes into being if there is none.
+    /// To open a room, stored or not.
     Room { name: RoomName, reply: Sender<Result<Hold, LogError>> },
 }
 
@@ -42,12 +42,13 @@ pub trait Poster: Send + Sync {
 /// The queue is bounded: a send waits while [`APPEND_QUEUE_ORDERS_MAX`] orders wait for the writer. `publish` is called
 /// on the writer's thread with each committed segment, in the order of commits.
 pub fn spawn(
-    appender: Box<dyn Appender>,
+    mut appender: Box<dyn Appender>,
     rooms: Arc<Rooms>,
     clock: Clock,
     publish: impl FnMut(Arc<Segment>) + Send + 'static,
 ) -> io::Result<(Sender<Order>, JoinHandle<()>)> {
     let (sender, orders) = bounded(APPEND_QUEUE_ORDERS_MAX);
+    appender.set_open_rooms(Arc::clone(&rooms) as _);
     let kept = appender.clock();
     let writer =
         Writer { appender, rooms, clock, kept, deleted: Deleted::default(), told: None, publish, failing: false };

@@ -177,7 +177,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::server::log::contract::{at, post_without_id, room};
+    use crate::server::log::contract::{Held, at, post_without_id, room};
     use crate::server::log::memory::MemoryAppender;
     use crate::server::log::{Appender as _, Retention, memory};
     use crate::server::room::tail::Tails;
@@ -216,7 +216,7 @@ mod tests {
     impl World {
         fn new(log_bytes_max: usize, tail_bytes_max: usize) -> Self {
             let (mut appender, log) = memory::open(log_bytes_max, Retention::default());
-            let state = appender.open(&room("attic")).unwrap();
+            let state = Held::of(&mut appender).open(&mut appender, &room("attic"));
             let room =
                 Arc::new(Room::new(state, log, tail_bytes_max, Arc::new(Tails::new(usize::MAX)), Arc::default()));
             Self { appender, room, head: 0, readers: Vec::new() }

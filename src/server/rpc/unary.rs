@@ -238,12 +238,16 @@ fn room(hub: &Hub, state: RoomState) -> v1::Room {
 
 fn list_members(hub: &Hub, request: v1::ListMembersRequest) -> Answer<v1::ListMembersResponse> {
     let max = page_size(request.page_size, PAGE_SIZE)?;
-    let state = find(hub, &request.room)?;
+    let name = RoomName::new(&request.room).map_err(|fault| invalid(&fault))?;
     let after = match request.page_token.as_str() {
         "" => ClientId(0),
         token => ClientId(token.parse().map_err(|_| bad_token())?),
     };
-    let open = hub.rooms.get(&state.name);
+    // A room may have members before it has a message.
+    let open = hub.rooms.get(&name);
+    if open.is_none() && hub.log.find(&name).map_err(|error| log_failed(&error))?.is_none() {
+        return Err(no_room(&name));
+    }
     let followers = open.iter().flat_map(|room| room.followers().collect::<Vec<_>>());
     let mut members: Vec<_> = followers.filter_map(|follower| follower.member()).collect();
     members.retain(|member| member.client > after);
@@ -263,14 +267,8 @@ fn list_members(hub: &Hub, request: v1::ListMembersRequest) -> Answer<v1::ListMe
     })
 }
 
-fn find(hub: &Hub, room: &str) -> Answer<RoomState> {
-    let name = RoomName::new(room).map_err(|fault| invalid(&fault))?;
-    let found = hub.log.find(&name).map_err(|error| log_failed(&error))?;
-    found.ok_or_else(|| no_room(&name))
-}
-
 fn no_room(name: &RoomName) -> RpcStatus {
-    let text = format!("no room named \"{name}\": a room is created when somebody joins it or posts to it");
+    let text = format!("no room named \"{name}\": a room is created by its first message");
     RpcStatus::with_message(RpcStatusCode::NOT_FOUND, text)
 }
 

@@ -17,11 +17,13 @@ use super::life::SharedLife;
 use super::reader::{StoredRoom, find_room, number, seq};
 use super::recovery::{self, Findings};
 use super::{Folder, Sync, schema};
-use crate::limits::{CHECKPOINT_BYTES, FILES_CHECK_INTERVAL, IDS_KEPT_MAX, ROOMS_MAX, TRIM_MESSAGES_MAX};
+use crate::limits::{CHECKPOINT_BYTES, FILES_CHECK_INTERVAL, IDS_KEPT_MAX, TRIM_MESSAGES_MAX};
 use crate::names::{Epoch, RoomId, RoomName, Seq};
 use crate::server::log::batch::{self, Head, Plan, Stored, millis};
 use crate::server::log::retention::{Oldest, Schedule};
-use crate::server::log::{Appender, Batch, ClockState, Deleted, LogError, Post, Retention, RoomState};
+use crate::server::log::{
+    Appender, Batch, ClockState, Deleted, LogError, OpenRooms, Post, Retention, RoomState, check_room_count,
+};
 
 /// The size of the database's pages, which is SQLite's default.
 const PAGE_BYTES: usize = 4096;
@@ -37,9 +39,12 @@ pub struct SqliteAppender {
     pub(super) connection: Connection,
     database: PathBuf,
     sync: Sync,
-    /// The ends of the rooms that were appended to or opened.
+    open_rooms: Option<Arc<dyn OpenRooms>>,
+    /// The ends of the rooms that were appended to.
     heads: HashMap<RoomName, Head>,
     room_count: usize,
+    /// The greatest number that was given to a room, stored or not.
+    last_room: RoomId,
     schedule: Schedule,
     retention: Retention,
     expiring: Expiring,
@@ -78,8 +83,10 @@ impl SqliteAppender {
         let mut appender = Self {
             connection,
             sync,
+            open_rooms: None,
             heads: HashMap::new(),
             room_count: 0,
+            last_room: RoomId(0),
             schedule: Schedule::new(retention),
             retention,
             expiring: Expiring::default(),
@@ -122,6 +129,7 @@ impl SqliteAppender {
         self.set_up()?;
         let count: i64 = self.connection.query_row(schema::COUNT_ROOMS, (), |row| row.get(0))?;
         self.room_count = usize::try_from(count).unwrap_or(usize::MAX);
+        self.last_room = RoomId(self.connection.query_row(schema::LAST_ROOM, (), |row| seq(row, 0))?.0);
         self.expiring = Expiring::load(&self.connection)?;
         self.clock = self.load_clock()?;
         if !self.schedule.keeps_all() {
@@ -299,25 +307,25 @@ impl SqliteAppender {
 }
 
 impl Appender for SqliteAppender {
+    fn set_open_rooms(&mut self, rooms: Arc<dyn OpenRooms>) {
+        self.open_rooms = Some(rooms);
+    }
+
     fn open(&mut self, name: &RoomName) -> Result<RoomState, LogError> {
-        let find = |this: &Self| find_room(&this.connection, name).map_err(|error| log_error(&error));
-        if let Some(room) = find(self)? {
-            return Ok(room.state);
-        }
-        if self.room_count >= ROOMS_MAX {
-            return Err(LogError::TooManyRooms(ROOMS_MAX));
-        }
-        self.transact(|this| create_room(&this.connection, name).map(drop).map_err(|error| log_error(&error)))?;
-        self.room_count += 1;
-        self.note_written(3);
-        // Invariant: it was created and committed a moment ago.
-        Ok(find(self)?.expect("a room that was created is there").state)
+        let stored = find_room(&self.connection, name).map_err(|error| log_error(&error))?;
+        Ok(match stored {
+            Some(room) => room.state,
+            None => RoomState::pending(next_room(&mut self.last_room), name.clone(), Epoch::random()),
+        })
     }
 
     fn append(&mut self, posts: &[Post], now: SystemTime) -> Result<Batch, LogError> {
-        let (plan, opened, created) = self.transact(|this| {
+        let last_room = self.last_room;
+        let result = self.transact(|this| {
             let mut claims = Claims {
                 connection: &this.connection,
+                open_rooms: this.open_rooms.as_deref(),
+                last_room: &mut this.last_room,
                 heads: &this.heads,
                 opened: HashMap::new(),
                 room_count: this.room_count,
@@ -327,7 +335,9 @@ impl Appender for SqliteAppender {
             let (opened, created) = (claims.opened, claims.created);
             this.insert(&plan).map_err(|error| log_error(&error))?;
             Ok((plan, opened, created))
-        })?;
+        });
+        // Nobody has heard of the rooms that were to be created.
+        let (plan, opened, created) = result.inspect_err(|_| self.last_room = last_room)?;
         Ok(self.committed(plan, opened, created, posts))
     }
 
@@ -419,6 +429,8 @@ impl Drop for SqliteAppender {
 /// The log as a batch asks it, within the batch's transaction.
 struct Claims<'a> {
     connection: &'a Connection,
+    open_rooms: Option<&'a dyn OpenRooms>,
+    last_room: &'a mut RoomId,
     heads: &'a HashMap<RoomName, Head>,
     /// The rooms that were not known before.
     opened: HashMap<RoomName, Head>,
@@ -434,10 +446,10 @@ impl Stored for Claims<'_> {
         let found = find_room(self.connection, name).map_err(|error| log_error(&error))?;
         let head = match found {
             Some(room) => Head { room: room.state.id, seq: room.state.head, time_ms: room.time_ms },
-            None if self.room_count + self.created >= ROOMS_MAX => return Err(LogError::TooManyRooms(ROOMS_MAX)),
             None => {
+                check_room_count(name, self.room_count + self.created)?;
+                let room = self.create(name).map_err(|error| log_error(&error))?;
                 self.created += 1;
-                let room = create_room(self.connection, name).map_err(|error| log_error(&error))?;
                 Head { room, seq: Seq::ZERO, time_ms: 0 }
             }
         };
@@ -457,6 +469,23 @@ impl Stored for Claims<'_> {
         };
         claim().map_err(|error| log_error(&error))
     }
+}
+
+impl Claims<'_> {
+    /// Creates a room as those who are in it know it.
+    fn create(&mut self, name: &RoomName) -> rusqlite::Result<RoomId> {
+        let opened = self.open_rooms.and_then(|rooms| rooms.opened(name));
+        let (room, epoch) = opened.unwrap_or_else(|| (next_room(self.last_room), Epoch::random()));
+        let mut insert = self.connection.prepare_cached(schema::INSERT_ROOM)?;
+        insert.execute((number(room.0), name.as_str(), epoch.get() as i64))?;
+        Ok(room)
+    }
+}
+
+/// A number for a room. Those that were given to rooms without a message are not given again in this life of the log.
+fn next_room(last: &mut RoomId) -> RoomId {
+    last.0 += 1;
+    *last
 }
 
 /// All rooms by their numbers. A room whose rows are damaged is logged, and is `None`: it must not keep the others from use.
@@ -482,10 +511,4 @@ fn all_rooms(connection: &Connection) -> rusqlite::Result<Vec<(i64, Option<Store
         rooms.push((id, room));
     }
     Ok(rooms)
-}
-
-fn create_room(connection: &Connection, name: &RoomName) -> rusqlite::Result<RoomId> {
-    let epoch = Epoch::random().get() as i64;
-    connection.prepare_cached(schema::INSERT_ROOM)?.execute((name.as_str(), epoch))?;
-    Ok(RoomId(connection.last_insert_rowid() as u64))
 }

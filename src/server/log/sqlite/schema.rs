@@ -73,7 +73,10 @@ pub const BEGIN: &str = "BEGIN IMMEDIATE";
 pub const COMMIT: &str = "COMMIT";
 pub const ROLLBACK: &str = "ROLLBACK";
 
-pub const INSERT_ROOM: &str = "INSERT INTO rooms (name, epoch) VALUES (?1, ?2)";
+pub const INSERT_ROOM: &str = "INSERT INTO rooms (id, name, epoch) VALUES (?1, ?2, ?3)";
+/// The greatest number that a room ever had.
+pub const LAST_ROOM: &str =
+    "SELECT max(coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'rooms'), 0), coalesce(max(id), 0)) FROM rooms";
 pub const COUNT_ROOMS: &str = "SELECT count(*) FROM rooms";
 
 /// Columns: id, name, epoch, epoch_first, trimmed; last and time of the newest segment; first, last and time of the oldest; time of the newest that was

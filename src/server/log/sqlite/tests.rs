@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::super::contract::{Subject, at, contract_tests, post, room};
+use super::super::contract::{Held, Subject, at, contract_tests, post, room};
 use super::super::{Appended, Appender, Log, LogError, Page, RoomState};
 use super::*;
 use crate::limits::{WAL_BYTES_LAID_OUT, WAL_BYTES_MAX};
@@ -203,6 +203,8 @@ fn a_full_disk_loses_nothing_and_recovers() {
     let attic = room("attic");
     let large = "x".repeat(10_000);
     appender.append(&[post(&attic, "ann", 1, &large)], at(1)).unwrap();
+    // Somebody waits in a room without messages.
+    let cellar = Held::of(&mut appender).open(&mut appender, &room("cellar"));
     let pages: i64 = appender.connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
     appender.connection.pragma_update(None, "max_page_count", pages + 2).unwrap();
     for id in 2..5 {
@@ -218,6 +220,23 @@ fn a_full_disk_loses_nothing_and_recovers() {
     let stored =
         [Appended::New(RoomId(1), Seq(2)), Appended::New(RoomId(2), Seq(1)), Appended::Before(RoomId(1), Seq(1))];
     assert_eq!(outcomes, stored.map(Ok));
+    let stored = log.find(&room("cellar")).unwrap().unwrap();
+    assert_eq!((stored.id, stored.epoch), (cellar.id, cellar.epoch));
+}
+
+/// Joining a room whose name was mistyped wrote a row and waited for the disk.
+#[test]
+fn opening_rooms_writes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut appender, log) = open_full(folder.path());
+    appender.append(&[post(&room("attic"), "ann", 1, "hello")], at(1)).unwrap();
+    let content = || [DATABASE, "hubbub.db-wal"].map(|name| fs::read(folder.path().join(name)).unwrap());
+    let before = content();
+    for n in 0..1_000 {
+        appender.open(&room(&format!("typo-{n}"))).unwrap();
+    }
+    assert!(content() == before, "the log's files changed");
+    assert_eq!(log.rooms(None, 10).unwrap().len(), 1);
 }
 
 /// Only what a power cut may have eaten changes the epoch.

@@ -27,6 +27,9 @@ impl Start {
         let at = |next| Self { next, replaced: None };
         match from {
             From::Head => at(head.next()),
+            // Where nothing was seen, nothing seen is lost, whatever the epoch: a room without messages keeps its epoch only
+            // while somebody is in it.
+            From::After { seq: Seq::ZERO, .. } => at(Seq(1)),
             From::Last(count) => at(Seq(head.0.saturating_sub(count.into())).next().max(oldest)),
             From::After { seq, epoch: Some(theirs) } if theirs != epoch => {
                 let next = Seq(seq.0.saturating_add(1)).min(epoch_first);
@@ -69,6 +72,9 @@ mod tests {
         assert_eq!(start(after(10, 2)), at(11));
         // What was trimmed is found when it is read.
         assert_eq!(start(after(0, 0)), at(1));
+        assert_eq!(start(after(0, 2)), at(1));
+        // Nothing was seen, so nothing that was seen is lost.
+        assert_eq!(start(after(0, 1)), at(1));
         assert_eq!(start(after(99, 0)), at(11));
     }
 
