@@ -1,8 +1,8 @@
 //! The client library: what the terminal client and the repeat client share.
 //!
 //! From the ground up: an [`Address`](crate::address::Address) says where a server is, a [`Connector`] opens a
-//! [`Connection`] to it. Over `hubbub.v1`, a [`Session`] is a conversation that outlives its connections: it joins rooms,
-//! resumes each where it was, and posts again what was not acknowledged; a [`Caller`] makes the unary calls. The module
+//! [`Connection`] to it. Over `hubbub.v1`, a [`Session`] is a conversation that outlives its connections: it joins and leaves
+//! rooms, resumes each where it was, and posts again what was not acknowledged; a [`Caller`] makes the unary calls. The module
 //! [`tutorial`] has the same for the tutorial's contract, which has neither rooms nor acknowledgements.
 //!
 //! All calls block the calling thread. Nothing here needs an async runtime.
@@ -14,6 +14,7 @@ mod stream;
 mod backoff;
 mod chat;
 mod place;
+mod rooms;
 mod outbox;
 mod state;
 mod session;

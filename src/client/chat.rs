@@ -71,6 +71,11 @@ pub(super) fn join(room: &RoomName, from: Option<v1::join::From>) -> Vec<u8> {
     request(v1::command::Command::Join(v1::Join { room: room.as_str().to_owned(), from, ..Default::default() }))
 }
 
+/// A request that leaves a room.
+pub(super) fn leave(room: &RoomName) -> Vec<u8> {
+    request(v1::command::Command::Leave(v1::Leave { room: room.as_str().to_owned(), ..Default::default() }))
+}
+
 fn request(command: v1::command::Command) -> Vec<u8> {
     let command = v1::Command { command: Some(command), ..Default::default() };
     let request = v1::ChatRequest { commands: vec![command], ..Default::default() };

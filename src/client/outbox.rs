@@ -73,6 +73,39 @@ impl Outbox {
         Self { rooms: rooms.into_iter().map(queue).collect(), lines: 0, bytes: 0, lines_max, bytes_max, turn: 0 }
     }
 
+    /// Takes in lines of another room, at an index that is not in use.
+    pub fn add(&mut self, index: usize, room: RoomName) {
+        let queue = Queue { room, lines: VecDeque::new(), sent: 0, open: false, unsure: false, held_until: None };
+        match self.rooms.get_mut(index) {
+            Some(unused) => *unused = queue,
+            None => self.rooms.push(queue),
+        }
+    }
+
+    /// Gives up the lines of a room, whose index is not used any more.
+    pub fn remove(&mut self, room: usize) -> Vec<Line> {
+        let lines = std::mem::take(&mut self.rooms[room].lines);
+        self.lines -= lines.len();
+        self.bytes -= lines.iter().map(|line| line.body.as_str().len()).sum::<usize>();
+        (self.rooms[room].sent, self.rooms[room].open) = (0, false);
+        lines.into()
+    }
+
+    /// Whether no line of the room waits for its acknowledgement.
+    pub fn is_idle(&self, room: usize) -> bool {
+        self.rooms[room].lines.is_empty()
+    }
+
+    /// How many lines of the room wait for their acknowledgement.
+    pub fn waiting(&self, room: usize) -> usize {
+        self.rooms[room].lines.len()
+    }
+
+    /// The room is being left: its lines wait until it is joined again.
+    pub fn close(&mut self, room: usize) {
+        self.rooms[room].open = false;
+    }
+
     pub fn len(&self) -> usize {
         self.lines
     }

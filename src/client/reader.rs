@@ -13,9 +13,10 @@ use super::backoff::Backoff;
 use super::chat::{self, Item, Receiver, Sender, read_events};
 use super::connection::Connector;
 use super::outbox::Rejection;
-use super::place::{Fault, From, GapReason, Place};
+use super::place::{Fault, GapReason, Place};
+use super::rooms::{ToJoin, Visit};
 use super::session::{Event, Message, Policy, SessionError, Settings};
-use super::state::Shared;
+use super::state::{Paused, RoomRefused, Shared};
 use super::stream::StreamError;
 use crate::address::Address;
 use crate::names::{Epoch, MessageId, RoomName};
@@ -52,20 +53,21 @@ pub struct Reader<F> {
     on_event: F,
 }
 
+#[derive(Default)]
 struct Rooms {
-    list: Vec<Room>,
-    by_name: Arc<HashMap<RoomName, usize>>,
+    /// The rooms that are joined, or were, at their indexes.
+    list: Vec<Option<Room>>,
     /// By the numbers that hold on this connection.
     by_id: HashMap<u64, usize>,
 }
 
 struct Room {
     name: RoomName,
+    visit: Visit,
     place: Place,
     id: Option<u64>,
     /// Where messages of this session will come that the server has acknowledged ahead of them, in order.
     announced: VecDeque<u64>,
-    caught_up: bool,
 }
 
 /// Why the reading of a stream ended.
@@ -87,28 +89,13 @@ struct Progress {
 type Step = ControlFlow<End>;
 
 impl<F: FnMut(Event<'_>) -> ControlFlow<()>> Reader<F> {
-    pub fn new(
-        shared: Arc<Shared>,
-        connector: Connector,
-        address: Address,
-        settings: Settings,
-        by_name: Arc<HashMap<RoomName, usize>>,
-        on_event: F,
-    ) -> Self {
-        let room = |(name, from): &(RoomName, From)| Room {
-            name: name.clone(),
-            place: Place::new(*from),
-            id: None,
-            announced: VecDeque::new(),
-            caught_up: false,
-        };
-        let rooms = Rooms { list: settings.rooms.iter().map(room).collect(), by_name, by_id: HashMap::new() };
+    pub fn new(shared: Arc<Shared>, connector: Connector, address: Address, settings: Settings, on_event: F) -> Self {
         Self {
             shared,
             connector,
             address,
             settings,
-            rooms,
+            rooms: Rooms::default(),
             client_id: None,
             down_since: None,
             reconnect_after: None,
@@ -140,7 +127,8 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()>> Reader<F> {
             }
             self.down_since.get_or_insert_with(Instant::now);
             let fault = matches!(error, StreamError::Fault(_));
-            if self.tell_apart(Event::Disconnected { reason: error.to_string(), fault, kept }).is_break() {
+            let disconnected = Event::Disconnected { reason: error.to_string(), fault, kept };
+            if self.tell_apart(disconnected).is_break() || self.tell_left().is_break() {
                 break Ok(());
             }
             match self.reconnect(&mut backoff, error) {
@@ -154,11 +142,13 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()>> Reader<F> {
 
     /// Takes a stream into use. False says that the session has ended.
     pub fn connect(&self, sender: Sender, receiver: &Receiver) -> bool {
-        let joins = self.rooms.list.iter().map(|room| chat::join(&room.name, room.place.join()));
-        let commands: Vec<_> = iter::once(chat::hello(&self.settings.name)).chain(joins).collect();
-        // Requests joined end to end are one request.
-        let greeting = commands.chunks(GREETING_COMMANDS).map(|chunk| GrpcSlice::from(chunk.concat())).collect();
-        self.shared.connect(sender, receiver.canceller(), greeting)
+        let greet = |joins: Vec<ToJoin>| {
+            let joins = joins.iter().map(|to_join| chat::join(&to_join.name, self.rooms.place(to_join).join()));
+            let commands: Vec<_> = iter::once(chat::hello(&self.settings.name)).chain(joins).collect();
+            // Requests joined end to end are one request.
+            commands.chunks(GREETING_COMMANDS).map(|chunk| GrpcSlice::from(chunk.concat())).collect()
+        };
+        self.shared.connect(sender, receiver.canceller(), greet)
     }
 
     /// Tries until there is a connection again. `None` says that the session has ended.
@@ -177,13 +167,25 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()>> Reader<F> {
                 }
                 pause = pause.min(left);
             }
-            if self.tell_apart(Event::Retrying { pause }).is_break() || !self.shared.pause(pause) {
+            if self.tell_apart(Event::Retrying { pause }).is_break() || !self.pause(pause) {
                 return Ok(None);
             }
             let opened = self.connector.open(&self.address).map_err(|e| StreamError::Lost(e.to_string()));
             match opened.and_then(|connection| chat::open(&connection)) {
                 Ok((sender, receiver)) => return Ok(self.connect(sender, &receiver).then_some(receiver)),
                 Err(e) => error = e,
+            }
+        }
+    }
+
+    /// Waits, and tells which rooms were left meanwhile. False says that the session has ended.
+    fn pause(&mut self, pause: Duration) -> bool {
+        let until = Instant::now() + pause;
+        loop {
+            match self.shared.pause(until) {
+                Paused::Elapsed => return true,
+                Paused::News if self.tell_left().is_continue() => {}
+                Paused::News | Paused::Over => return false,
             }
         }
     }
@@ -239,8 +241,7 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()>> Reader<F> {
     }
 
     fn message(&mut self, room_id: u64, seq: u64, time_ms: u64, content: Content<'_>) -> Step {
-        let index = self.room(room_id)?;
-        let room = &mut self.rooms.list[index];
+        let (index, room) = self.rooms.joined(room_id)?;
         if let Err(fault) = room.place.message(seq) {
             return broken(&room.name, fault);
         }
@@ -250,7 +251,7 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()>> Reader<F> {
             while room.announced.front().is_some_and(|&announced| announced < seq) {
                 room.announced.pop_front();
             }
-            own = room.announced.front() == Some(&seq) || self.shared.lock().outbox.acknowledge(index, &id);
+            own = room.announced.front() == Some(&seq) || self.shared.acknowledge(index, &id);
         }
         let client_id = client.map(|client| client.0);
         let message = Message { room: &room.name, seq, time_ms, id, sender, body, kind, client_id, own };
@@ -258,8 +259,7 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()>> Reader<F> {
     }
 
     fn passed(&mut self, room_id: u64, seq: u64) -> Step {
-        let index = self.room(room_id)?;
-        let room = &mut self.rooms.list[index];
+        let (_, room) = self.rooms.joined(room_id)?;
         match room.place.message(seq) {
             Ok(()) => over((self.on_event)(Event::Passed { room: &room.name, seq })),
             Err(fault) => broken(&room.name, fault),
@@ -272,29 +272,25 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()>> Reader<F> {
                 self.client_id = Some(welcome.client_id);
                 let limits = welcome.limits.unwrap_or_default();
                 self.shared.limit(limits.commands_max, limits.request_bytes_max);
-                match self.down_since.take() {
-                    Some(_) => over((self.on_event)(Event::Reconnected)),
-                    None => Step::Continue(()),
+                if self.down_since.take().is_some() {
+                    over((self.on_event)(Event::Reconnected))?;
                 }
+                // Rooms that were left while the connection was being made.
+                over(self.say_left())
             }
             Wire::Joined(joined) => self.joined(room_id, &joined),
             Wire::CaughtUp(caught_up) => {
                 (progress.any, progress.caught_up) = (true, true);
-                let index = self.room(room_id)?;
-                let room = &mut self.rooms.list[index];
+                let (index, room) = self.rooms.joined(room_id)?;
                 if let Err(fault) = room.place.caught_up(caught_up.head_seq) {
                     return broken(&room.name, fault);
-                }
-                if !std::mem::replace(&mut room.caught_up, true) {
-                    self.shared.lock().catching_up -= 1;
                 }
                 self.shared.caught_up(index);
                 over((self.on_event)(Event::CaughtUp { room: &room.name, head_seq: caught_up.head_seq }))
             }
             Wire::Gap(gap) => {
                 progress.any = true;
-                let index = self.room(room_id)?;
-                let room = &mut self.rooms.list[index];
+                let (_, room) = self.rooms.joined(room_id)?;
                 match room.place.gap(&gap) {
                     Ok(gap) => {
                         // What was announced in the range has not come, and never will.
@@ -307,15 +303,14 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()>> Reader<F> {
             }
             Wire::Presence(presence) if Some(presence.client_id) == self.client_id => Step::Continue(()),
             Wire::Presence(presence) => {
-                let index = self.room(room_id)?;
+                let (_, room) = self.rooms.joined(room_id)?;
                 let came = match presence.change.enum_value() {
                     Ok(v1::presence::Change::CHANGE_JOINED) => true,
                     Ok(v1::presence::Change::CHANGE_LEFT) => false,
                     _ => return Step::Continue(()),
                 };
-                let room = &self.rooms.list[index].name;
                 over((self.on_event)(Event::Presence {
-                    room,
+                    room: &room.name,
                     name: &presence.name,
                     client_id: presence.client_id,
                     came,
@@ -328,24 +323,30 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()>> Reader<F> {
                 self.reconnect_after = Some(pause.min(PAUSE_MAX));
                 Step::Continue(())
             }
-            // Rooms are left with the session only; and messages come as such.
-            Wire::Left(_) | Wire::Message(_) => Step::Continue(()),
+            Wire::Left(left) => {
+                progress.any = true;
+                self.left(room_id, &left)
+            }
+            // Messages come as such.
+            Wire::Message(_) => Step::Continue(()),
         }
     }
 
     fn joined(&mut self, room_id: u64, joined: &v1::Joined) -> Step {
-        let index = RoomName::new(&joined.room).ok().and_then(|name| self.rooms.by_name.get(&name).copied());
-        let Some(index) = index else { return fault("it joined a room that was not asked for") };
-        let room = &mut self.rooms.list[index];
+        let asked = RoomName::new(&joined.room).ok().and_then(|name| Some((self.shared.joined(&name)?, name)));
+        let Some(((index, visit, from), name)) = asked else {
+            return fault("it joined a room that was not asked for");
+        };
+        let room = self.rooms.enter(&ToJoin { index, name: name.clone(), visit, from });
         if let Err(fault) = room.place.joined(joined) {
-            return broken(&room.name, fault);
+            return broken(&name, fault);
         }
-        room.id = Some(room_id);
-        self.rooms.by_id.insert(room_id, index);
-        self.shared.open(index);
-        let Some(epoch) = Epoch::new(joined.epoch) else { return broken(&room.name, Fault::NoEpoch) };
+        if self.rooms.number(index, room_id) {
+            return Step::Continue(());
+        }
+        let Some(epoch) = Epoch::new(joined.epoch) else { return broken(&name, Fault::NoEpoch) };
         over((self.on_event)(Event::Joined {
-            room: &room.name,
+            room: &name,
             epoch,
             head_seq: joined.head_seq,
             oldest_seq: joined.oldest_seq,
@@ -353,14 +354,27 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()>> Reader<F> {
         }))
     }
 
+    fn left(&mut self, room_id: u64, left: &v1::Left) -> Step {
+        let name = RoomName::new(&left.room).ok().filter(|name| self.shared.left(name));
+        if name.is_none() {
+            return fault("it left a room without being asked to");
+        }
+        self.rooms.leave(room_id);
+        over(self.say_left())
+    }
+
+    /// Tells the owner which rooms were left.
+    fn say_left(&mut self) -> ControlFlow<()> {
+        self.shared.take_left().iter().try_for_each(|room| (self.on_event)(Event::Left { room }))
+    }
+
     fn posted(&mut self, room_id: u64, posted: &v1::Posted, progress: &mut Progress) -> Step {
-        let index = self.room(room_id)?;
-        let room = &mut self.rooms.list[index];
+        let (index, room) = self.rooms.joined(room_id)?;
         let Ok(id) = <[u8; 16]>::try_from(posted.message_id.as_slice()) else {
             return fault("it acknowledged a message without an id");
         };
         let (id, seq) = (MessageId::from_bytes(id), posted.message_seq);
-        if !self.shared.lock().outbox.acknowledge(index, &id) {
+        if !self.shared.acknowledge(index, &id) {
             return Step::Continue(());
         }
         progress.any = true;
@@ -381,14 +395,7 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()>> Reader<F> {
                 let Ok(id) = <[u8; 16]>::try_from(id.as_slice()) else {
                     return fault("it rejected a message without an id");
                 };
-                let rejection = {
-                    let mut state = self.shared.lock();
-                    if retry_at.is_some() {
-                        state.held_because = Some(reason.to_owned());
-                    }
-                    state.outbox.reject(&MessageId::from_bytes(id), retry_at)
-                };
-                match rejection {
+                match self.shared.reject(&MessageId::from_bytes(id), retry_at, reason) {
                     Rejection::Dropped(line) => {
                         progress.any = true;
                         over((self.on_event)(Event::Rejected { line, reason }))
@@ -401,38 +408,45 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()>> Reader<F> {
                 }
             }
             Some(v1::rejected::Command::Room(room)) => {
-                let Some((room, _)) = RoomName::new(room).ok().and_then(|name| self.rooms.by_name.get_key_value(&name))
-                else {
-                    return fault("it rejected a room that was not asked for");
-                };
-                if retry_at.is_some() {
+                let Ok(room) = RoomName::new(room) else { return fault("it rejected a room that was not asked for") };
+                if retry_at.is_some() && self.shared.lock().rooms.is_to_be_resumed(&room) {
                     // The next connection asks again.
                     self.reconnect_after = Some(pause);
                     let reason = format!("can't join {room} yet: {reason}");
                     return Step::Break(End::Broken(StreamError::Lost(reason)));
                 }
-                let (room, reason) = (room.clone(), reason.to_owned());
-                Step::Break(End::Over(Err(SessionError::Room { room, reason })))
+                progress.any = true;
+                self.room_refused(room, reason)
             }
             _ => Step::Continue(()),
         }
     }
 
-    /// The room of that number.
-    fn room(&self, room_id: u64) -> ControlFlow<End, usize> {
-        // Most clients are in one room.
-        if let [room] = self.rooms.list.as_slice()
-            && room.id == Some(room_id)
-        {
-            return ControlFlow::Continue(0);
-        }
-        match self.rooms.by_id.get(&room_id) {
-            Some(&index) => ControlFlow::Continue(index),
-            None => {
-                let what = format!("it sent an event of room {room_id}, which was not joined");
-                ControlFlow::Break(End::Broken(StreamError::Fault(what)))
+    fn room_refused(&mut self, room: RoomName, reason: &str) -> Step {
+        match self.shared.room_refused(&room) {
+            RoomRefused::Essential => {
+                Step::Break(End::Over(Err(SessionError::Room { room, reason: reason.to_owned() })))
             }
+            RoomRefused::Dropped(lines) => {
+                let because = format!("{room} is not joined: {reason}");
+                let mut told = lines.into_iter().map(|line| Event::Rejected { line, reason: &because });
+                over(told.try_for_each(&mut self.on_event))?;
+                over((self.on_event)(Event::NotJoined { room: &room, reason }))
+            }
+            RoomRefused::Left => {
+                self.rooms.forget(&room);
+                over(self.say_left())
+            }
+            RoomRefused::Unknown => fault("it rejected a room that was not asked for"),
         }
+    }
+
+    /// The same between two connections.
+    fn tell_left(&mut self) -> ControlFlow<()> {
+        self.shared.begin_handling();
+        let flow = self.say_left();
+        self.shared.end_handling(false);
+        flow
     }
 
     /// Tells the owner something between two connections.
@@ -445,10 +459,79 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()>> Reader<F> {
 }
 
 impl Rooms {
+    /// The room of that number, which must be joined, and its index.
+    fn joined(&mut self, room_id: u64) -> ControlFlow<End, (usize, &mut Room)> {
+        // Most clients are in one room.
+        let index = match self.list.as_slice() {
+            [Some(room)] if room.id == Some(room_id) => Some(0),
+            _ => self.by_id.get(&room_id).copied(),
+        };
+        match index.and_then(|index| Some((index, self.list[index].as_mut()?))) {
+            Some(room) => ControlFlow::Continue(room),
+            None => {
+                let what = format!("it sent an event of room {room_id}, which was not joined");
+                ControlFlow::Break(End::Broken(StreamError::Fault(what)))
+            }
+        }
+    }
+
+    /// Where the client is in a room that it joins.
+    fn place(&self, to_join: &ToJoin) -> Place {
+        let known = self.list.get(to_join.index).and_then(Option::as_ref);
+        known
+            .filter(|room| room.visit == to_join.visit)
+            .map_or_else(|| Place::new(to_join.from), |room| room.place.clone())
+    }
+
+    /// The room that is joined; of another visit nothing is known.
+    fn enter(&mut self, joined: &ToJoin) -> &mut Room {
+        let index = joined.index;
+        if self.list.len() <= index {
+            self.list.resize_with(index + 1, || None);
+        }
+        let known = &mut self.list[index];
+        if known.as_ref().is_none_or(|room| room.visit != joined.visit) {
+            *known = None;
+        }
+        known.get_or_insert_with(|| Room {
+            name: joined.name.clone(),
+            visit: joined.visit,
+            place: Place::new(joined.from),
+            id: None,
+            announced: VecDeque::new(),
+        })
+    }
+
+    /// Gives a room its number. True: it had one on this connection already. It may get another one with its first message;
+    /// then nothing else has changed.
+    fn number(&mut self, index: usize, room_id: u64) -> bool {
+        let before = self.list[index].as_mut().and_then(|room| room.id.replace(room_id));
+        if let Some(before) = before {
+            self.by_id.remove(&before);
+        }
+        self.by_id.insert(room_id, index);
+        before.is_some()
+    }
+
+    /// The room of that number is left.
+    fn leave(&mut self, room_id: u64) {
+        if let Some(index) = self.by_id.remove(&room_id) {
+            self.list[index] = None;
+        }
+    }
+
+    /// The room of that name is left.
+    fn forget(&mut self, name: &RoomName) {
+        let room = self.list.iter().flatten().find(|room| room.name == *name);
+        if let Some(id) = room.and_then(|room| room.id) {
+            self.leave(id);
+        }
+    }
+
     /// The numbers of the rooms were those of a connection.
     fn disconnect(&mut self) {
         self.by_id.clear();
-        for room in &mut self.list {
+        for room in self.list.iter_mut().flatten() {
             room.id = None;
         }
     }

@@ -9,7 +9,6 @@
 //! line that was handed over is stored once, in its order (`outbox.rs` tells the one exception), or the owner is told
 //! that it was rejected, or that the session ended before the server had acknowledged it.
 
-use std::collections::HashMap;
 use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -25,6 +24,7 @@ use super::connection::{ConnectError, Connection, Connector};
 use super::outbox::{self, Line, Outbox};
 use super::place::{From, Gap};
 use super::reader::Reader;
+use super::rooms::Rooms;
 use super::state::Shared;
 use super::stream::StreamError;
 use crate::address::Address;
@@ -45,7 +45,7 @@ pub const FINISH_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub name: UserName,
-    /// The rooms to join, each once, and where to begin in each.
+    /// The rooms to join first, each once, and where to begin in each. If the server refuses one of them, the session fails.
     pub rooms: Vec<(RoomName, From)>,
     pub policy: Policy,
     /// How long the first connection may be tried for; by default the first attempt decides.
@@ -77,6 +77,11 @@ pub enum Event<'a> {
     Passed { room: &'a RoomName, seq: u64 },
     /// The history that was asked for, or missed, ends here.
     CaughtUp { room: &'a RoomName, head_seq: u64 },
+    /// A room is left, as [`Inlet::leave`] asked: nothing more of it comes, unless it was joined again, and then comes anew. A room
+    /// that was left before there was a connection to join it is told too.
+    Left { room: &'a RoomName },
+    /// The server refuses to join a room that [`Inlet::join`] asked for. Lines for it are told as rejected before.
+    NotJoined { room: &'a RoomName, reason: &'a str },
     /// Messages of the room are missing here, or are not what they were.
     Gap { room: &'a RoomName, gap: Gap },
     /// Somebody else came into the room, or left it.
@@ -132,6 +137,8 @@ pub enum SessionError {
     Unacknowledged { lines: u64, reason: String },
     #[error("can't join {room}: {reason}")]
     Room { room: RoomName, reason: String },
+    #[error("{room} is not joined: join it first")]
+    NotJoined { room: RoomName },
     #[error("the session has ended")]
     Ended,
     #[error("no thread can be started ({0}): raise the limit of processes, see ulimit -u")]
@@ -141,16 +148,14 @@ pub enum SessionError {
 /// A running session. Its owner waits for its end.
 pub struct Session {
     shared: Arc<Shared>,
-    rooms: Arc<HashMap<RoomName, usize>>,
     finish_timeout: Duration,
     threads: Vec<JoinHandle<()>>,
 }
 
-/// Where lines go into a session, from any thread.
+/// Where lines go into a session, and where its rooms are joined and left, from any thread.
 #[derive(Clone)]
 pub struct Inlet {
     shared: Arc<Shared>,
-    rooms: Arc<HashMap<RoomName, usize>>,
 }
 
 impl Settings {
@@ -180,12 +185,11 @@ impl Session {
     ) -> Result<Self, SessionError> {
         let (sender, receiver) = chat::open(&connect_first(&connector, &address, settings.connect_within)?)?;
         let names = settings.rooms.iter().map(|(room, _)| room.clone());
-        let rooms: Arc<HashMap<_, _>> = Arc::new(names.clone().enumerate().map(|(at, room)| (room, at)).collect());
         let outbox = Outbox::new(names, settings.lines_max, settings.bytes_max);
-        let shared = Arc::new(Shared::new(outbox, settings.rooms.len()));
+        let shared = Arc::new(Shared::new(outbox, Rooms::new(&settings.rooms)));
         let finish_timeout = settings.finish_timeout;
-        let mut session = Self { shared: shared.clone(), rooms: rooms.clone(), finish_timeout, threads: vec![] };
-        let reader = Reader::new(shared.clone(), connector, address, settings, rooms, on_event);
+        let mut session = Self { shared: shared.clone(), finish_timeout, threads: vec![] };
+        let reader = Reader::new(shared.clone(), connector, address, settings, on_event);
         reader.connect(sender, &receiver);
         let spawned = spawn("send", move || send_requests(&shared))
             .map(|thread| session.threads.push(thread))
@@ -196,7 +200,7 @@ impl Session {
     }
 
     pub fn inlet(&self) -> Inlet {
-        Inlet { shared: self.shared.clone(), rooms: self.rooms.clone() }
+        Inlet { shared: self.shared.clone() }
     }
 
     /// Waits until the session has ended: finished, failed, stopped, or broken off by its event handler.
@@ -222,11 +226,21 @@ impl Drop for Session {
 }
 
 impl Inlet {
-    /// Hands a line over. Blocks while as many wait for their acknowledgement as the settings allow.
-    ///
-    /// # Panics
-    ///
-    /// If the room is not one of the session's.
+    /// Joins a room, and reads it from there. Whether there is a connection or not: it is joined when there is one, and resumed
+    /// as every room is. False: it is joined already, or was about to be left and stays joined, where it is. Lines are taken
+    /// from now on; if the server refuses the room, [`Event::NotJoined`] and [`Event::Rejected`] say so.
+    pub fn join(&self, room: &RoomName, from: From) -> Result<bool, SessionError> {
+        self.shared.join(room, from)
+    }
+
+    /// Leaves a room. It takes no more lines; those that the server has not acknowledged are stored first. Returns how many
+    /// these are. [`Event::Left`] says when it is left. Fails if the room is not joined.
+    pub fn leave(&self, room: &RoomName) -> Result<usize, SessionError> {
+        self.shared.leave(room)
+    }
+
+    /// Hands a line over. Blocks while as many wait for their acknowledgement as the settings allow. Fails if the room is not
+    /// joined.
     pub fn post(&self, room: &RoomName, body: Body, kind: Kind) -> Result<MessageId, SessionError> {
         let id = new_message_id();
         self.post_as(room, id, body, kind)?;
@@ -235,7 +249,6 @@ impl Inlet {
 
     /// The same, with an id that the owner has chosen: unique for this name and room, not beginning with four zero bytes.
     pub fn post_as(&self, room: &RoomName, id: MessageId, body: Body, kind: Kind) -> Result<(), SessionError> {
-        let room = *self.rooms.get(room).expect("a line goes to a room of the session");
         self.shared.post(room, Line { id, body, kind })
     }
 

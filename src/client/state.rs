@@ -11,10 +11,13 @@ use std::time::{Duration, Instant};
 use grpcio::GrpcSlice;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use super::chat::Sender;
-use super::outbox::{Line, Outbox, RequestLimits};
+use super::chat::{self, Sender};
+use super::outbox::{Line, Outbox, Rejection, RequestLimits};
+use super::place::{From, Place};
+use super::rooms::{Next, Refused, Rooms, ToJoin, Visit};
 use super::session::SessionError;
 use super::stream::Canceller;
+use crate::names::{MessageId, RoomName};
 
 /// What a request holds at most, unless the server says that it takes less: what every server of this contract takes.
 const REQUEST_LIMITS: RequestLimits = RequestLimits { commands_max: 1024, bytes_max: 64 * 1024 };
@@ -33,12 +36,14 @@ pub struct State {
     link: Link,
     /// Ends the stream of the moment, if any.
     canceller: Option<Canceller>,
-    /// What comes before all lines on this connection: hello, and the rooms.
-    greeting: VecDeque<GrpcSlice>,
+    /// What goes before all lines: hello, and the rooms to join and to leave.
+    commands: VecDeque<GrpcSlice>,
     limits: RequestLimits,
+    /// The rooms; the outbox has the lines of each under the same index.
+    pub rooms: Rooms,
     pub outbox: Outbox,
-    /// How many rooms have never caught up with their history.
-    pub catching_up: usize,
+    /// The rooms that were left, for the owner to be told.
+    left: Vec<RoomName>,
     /// The owner has nothing more to say.
     pub finishing: bool,
     /// When something last went forward, for the end of a session that is finishing.
@@ -64,15 +69,37 @@ enum Link {
     Down,
 }
 
+/// How a pause between attempts ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Paused {
+    Elapsed,
+    /// There is something to tell the owner; the pause is not over.
+    News,
+    /// The session has ended, or nothing is left to send.
+    Over,
+}
+
+/// What became of a command about a room that the server refused.
+pub enum RoomRefused {
+    /// The session can't go on without the room.
+    Essential,
+    /// The room is not joined, and these lines for it are given up.
+    Dropped(Vec<Line>),
+    /// It is as if it were left.
+    Left,
+    Unknown,
+}
+
 impl Shared {
-    pub fn new(outbox: Outbox, rooms: usize) -> Self {
+    pub fn new(outbox: Outbox, rooms: Rooms) -> Self {
         let state = State {
             link: Link::Down,
             canceller: None,
-            greeting: VecDeque::new(),
+            commands: VecDeque::new(),
             limits: REQUEST_LIMITS,
+            rooms,
             outbox,
-            catching_up: rooms,
+            left: Vec::new(),
             finishing: false,
             progress_at: Instant::now(),
             handling: None,
@@ -105,8 +132,80 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    /// Hands a line over; blocks while there is no room for it.
-    pub fn post(&self, room: usize, line: Line) -> Result<(), SessionError> {
+    /// Joins a room. False: that is done already.
+    pub fn join(&self, room: &RoomName, from: From) -> Result<bool, SessionError> {
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        if state.ended.is_some() || state.finishing {
+            return Err(SessionError::Ended);
+        }
+        let is_known = state.rooms.is_known(room);
+        let Some((index, next)) = state.rooms.join(room, from) else { return Ok(false) };
+        if !is_known {
+            state.outbox.add(index, room.clone());
+        }
+        self.act(state, index, next);
+        Ok(true)
+    }
+
+    /// Leaves a room once its lines are acknowledged. Returns how many are not.
+    pub fn leave(&self, room: &RoomName) -> Result<usize, SessionError> {
+        let mut guard = self.state.lock();
+        let State { rooms, outbox, .. } = &mut *guard;
+        let Some((index, next)) = rooms.leave(room, |index| outbox.is_idle(index)) else {
+            return Err(SessionError::NotJoined { room: room.clone() });
+        };
+        let waiting = outbox.waiting(index);
+        self.act(&mut guard, index, next);
+        self.end_if_finished(&mut guard);
+        Ok(waiting)
+    }
+
+    /// Does what is next for a room.
+    fn act(&self, state: &mut State, index: usize, next: Next) {
+        match next {
+            Next::Nothing => return,
+            Next::Join(room, from) => {
+                let join = chat::join(&room, Place::new(from).join());
+                state.commands.push_back(GrpcSlice::from(join));
+            }
+            Next::Leave(room) => {
+                state.outbox.close(index);
+                state.commands.push_back(GrpcSlice::from(chat::leave(&room)));
+            }
+            Next::Gone(room) => {
+                state.outbox.remove(index);
+                state.left.push(room);
+                // Told to a receive thread that pauses.
+                self.changed.notify_all();
+            }
+        }
+        self.work.notify_one();
+    }
+
+    /// Does what is next for a room that was left. One that is joined again is told as left before it is told as joined.
+    fn act_on_left(&self, state: &mut State, index: usize, next: Next) {
+        if let Next::Join(room, _) = &next {
+            state.left.push(room.clone());
+        }
+        self.act(state, index, next);
+    }
+
+    /// A line of the room is not in the outbox any more.
+    fn settle(&self, state: &mut State, index: usize) {
+        if state.outbox.is_idle(index) {
+            let next = state.rooms.idle(index);
+            self.act(state, index, next);
+        }
+    }
+
+    /// The rooms that were left and that the owner was not told of.
+    pub fn take_left(&self) -> Vec<RoomName> {
+        mem::take(&mut self.state.lock().left)
+    }
+
+    /// Hands a line over; blocks while there is no space for it.
+    pub fn post(&self, room: &RoomName, line: Line) -> Result<(), SessionError> {
         let mut state = self.state.lock();
         while state.ended.is_none() && !state.outbox.has_room_for(&line.body) {
             state.waiting += 1;
@@ -116,7 +215,10 @@ impl Shared {
         if state.ended.is_some() || state.finishing {
             return Err(SessionError::Ended);
         }
-        state.outbox.push(room, line);
+        let Some(index) = state.rooms.find(room) else {
+            return Err(SessionError::NotJoined { room: room.clone() });
+        };
+        state.outbox.push(index, line);
         if state.idle {
             // It need not be told twice.
             state.idle = false;
@@ -135,7 +237,7 @@ impl Shared {
     }
 
     fn end_if_finished(&self, state: &mut State) {
-        if state.finishing && state.outbox.is_empty() && state.catching_up == 0 {
+        if state.finishing && state.outbox.is_empty() && state.rooms.all_caught_up() {
             self.end_locked(state, Ok(()));
         }
     }
@@ -150,8 +252,8 @@ impl Shared {
             let mut hold = None;
             if matches!(state.link, Link::Ready(_)) {
                 buffer.clear();
-                let request = match state.greeting.pop_front() {
-                    Some(greeting) => Some(greeting),
+                let request = match state.commands.pop_front() {
+                    Some(commands) => Some(commands),
                     None => {
                         let limits = state.limits;
                         let filled = state.outbox.fill(buffer, limits, Instant::now());
@@ -184,15 +286,20 @@ impl Shared {
         }
     }
 
-    /// Takes a stream into use. False says that the session has ended.
-    pub fn connect(&self, sender: Sender, canceller: Canceller, greeting: VecDeque<GrpcSlice>) -> bool {
+    /// Takes a stream into use, and greets the server on it. False says that the session has ended.
+    pub fn connect(
+        &self,
+        sender: Sender,
+        canceller: Canceller,
+        greet: impl FnOnce(Vec<ToJoin>) -> VecDeque<GrpcSlice>,
+    ) -> bool {
         let mut state = self.state.lock();
         if state.ended.is_some() {
             return false;
         }
         state.link = Link::Ready(sender);
         state.canceller = Some(canceller);
-        state.greeting = greeting;
+        state.commands = greet(state.rooms.connect());
         state.limits = REQUEST_LIMITS;
         self.work.notify_one();
         true
@@ -208,8 +315,15 @@ impl Shared {
             self.changed.wait(&mut state);
         }
         let spent = mem::replace(&mut state.link, Link::Down);
-        state.greeting.clear();
+        state.commands.clear();
         state.outbox.rewind();
+        let State { rooms, outbox, .. } = &mut *state;
+        for (index, room) in rooms.disconnect(|index| outbox.is_idle(index)) {
+            match index {
+                Some(index) => self.act(&mut state, index, Next::Gone(room)),
+                None => state.left.push(room),
+            }
+        }
         let kept = state.outbox.len();
         drop(state);
         drop(spent);
@@ -226,18 +340,74 @@ impl Shared {
         };
     }
 
-    /// The room is joined on this connection.
-    pub fn open(&self, room: usize) {
+    /// A room is joined on this connection. `None` if that was not asked for.
+    pub fn joined(&self, room: &RoomName) -> Option<(usize, Visit, From)> {
         let mut state = self.state.lock();
-        state.outbox.open(room);
+        let State { rooms, outbox, .. } = &mut *state;
+        let (index, visit, from, next) = rooms.joined(room, |index| outbox.is_idle(index))?;
+        if rooms.is_joined(index) {
+            outbox.open(index);
+        }
+        self.act(&mut state, index, next);
         self.work.notify_one();
+        Some((index, visit, from))
+    }
+
+    /// A room is left on this connection. False if that was not asked for.
+    pub fn left(&self, room: &RoomName) -> bool {
+        let mut state = self.state.lock();
+        let State { rooms, outbox, .. } = &mut *state;
+        let Some((index, next)) = rooms.left(room, |index| outbox.is_idle(index)) else { return false };
+        self.act_on_left(&mut state, index, next);
+        true
+    }
+
+    /// The server has refused the join of a room, or its leave.
+    pub fn room_refused(&self, room: &RoomName) -> RoomRefused {
+        let mut state = self.state.lock();
+        let State { rooms, outbox, .. } = &mut *state;
+        match rooms.refused(room, |index| outbox.is_idle(index)) {
+            Refused::Essential => RoomRefused::Essential,
+            Refused::Gone { index } => RoomRefused::Dropped(outbox.remove(index)),
+            Refused::Left { index, next } => {
+                self.act_on_left(&mut state, index, next);
+                RoomRefused::Left
+            }
+            Refused::Unknown => RoomRefused::Unknown,
+        }
     }
 
     /// The room has caught up with its history on this connection.
     pub fn caught_up(&self, room: usize) {
         let mut state = self.state.lock();
-        state.outbox.caught_up(room);
-        self.work.notify_one();
+        state.rooms.caught_up(room);
+        if state.rooms.is_joined(room) {
+            state.outbox.caught_up(room);
+            self.work.notify_one();
+        }
+    }
+
+    /// The server has the line. False says that it was not here, or not any more.
+    pub fn acknowledge(&self, room: usize, id: &MessageId) -> bool {
+        let mut state = self.state.lock();
+        let was_here = state.outbox.acknowledge(room, id);
+        if was_here {
+            self.settle(&mut state, room);
+        }
+        was_here
+    }
+
+    /// The server did not take a line: for good, or until a time.
+    pub fn reject(&self, id: &MessageId, retry_at: Option<Instant>, reason: &str) -> Rejection {
+        let mut state = self.state.lock();
+        if retry_at.is_some() {
+            state.held_because = Some(reason.to_owned());
+        }
+        let rejection = state.outbox.reject(id, retry_at);
+        if let Rejection::Dropped(_) = rejection {
+            (0..state.rooms.len()).for_each(|index| self.settle(&mut state, index));
+        }
+        rejection
     }
 
     /// Wakes the send thread: a line may go at another time than it knew.
@@ -273,20 +443,22 @@ impl Shared {
         }
     }
 
-    /// Waits out a pause between attempts. False says that the session has ended, or that nothing is left to send.
-    pub fn pause(&self, pause: Duration) -> bool {
-        let until = Instant::now() + pause;
+    /// Waits out a pause between attempts.
+    pub fn pause(&self, until: Instant) -> Paused {
         let mut state = self.state.lock();
         loop {
             if state.ended.is_some() {
-                return false;
+                return Paused::Over;
             }
             if state.finishing && state.outbox.is_empty() {
                 self.end_locked(&mut state, Ok(()));
-                return false;
+                return Paused::Over;
+            }
+            if !state.left.is_empty() {
+                return Paused::News;
             }
             if self.changed.wait_until(&mut state, until).timed_out() {
-                return true;
+                return Paused::Elapsed;
             }
         }
     }

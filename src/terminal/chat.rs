@@ -148,6 +148,8 @@ pub fn notice(screen: &Screen, event: &Event<'_>) {
         | Event::CaughtUp { .. }
         | Event::Passed { .. }
         | Event::Presence { .. }
+        | Event::Left { .. }
+        | Event::NotJoined { .. }
         | Event::Stored { .. }
         | Event::Pause => {}
     }

@@ -24,4 +24,5 @@ mod backup;
 mod retention;
 mod sender;
 mod repeat;
+mod rooms;
 mod terminal;

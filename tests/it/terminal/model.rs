@@ -183,6 +183,22 @@ impl Model {
         world.break_streams();
     }
 
+    /// Gives a room without messages another number, and joins its members again.
+    pub fn renumber(&self, name: &str) {
+        let mut world = self.world();
+        let room = world.room(name);
+        room.id += 1000;
+        let (id, epoch, oldest_seq) = (room.id, room.epoch, room.oldest);
+        let joined = v1::Joined { room: name.to_owned(), epoch, oldest_seq, first_seq: 1, ..Default::default() };
+        let streams: Vec<_> = world
+            .streams
+            .iter()
+            .filter(|(_, stream)| stream.rooms.iter().any(|room| room == name))
+            .map(|(id, _)| *id)
+            .collect();
+        streams.into_iter().for_each(|stream| world.tell(stream, id, Kind::Joined(joined.clone())));
+    }
+
     /// What was said in the room, in order.
     pub fn bodies(&self, room: &str) -> Vec<String> {
         self.world().room(room).events.iter().map(|event| event.message().body.clone()).collect()

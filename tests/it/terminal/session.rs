@@ -94,6 +94,8 @@ fn line(event: &Event<'_>) -> Option<String> {
             format!("disconnected, {kept} kept{}", if *fault { ": a fault" } else { "" })
         }
         Event::Reconnected => "reconnected".to_owned(),
+        Event::Left { room } => format!("left {room}"),
+        Event::NotJoined { room, reason } => format!("not joined {room}: {reason}"),
         Event::Presence { .. } | Event::Retrying { .. } | Event::Pause => return None,
     })
 }
