@@ -1,6 +1,7 @@
 //! What only reads creates nothing: a room is created by its first message. Until then it is pending: it can be joined, it has
 //! members, and nothing of it is on the disk.
 
+use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -307,4 +308,91 @@ fn a_room_without_messages_is_joined_and_left_at_will() {
     assert!(missed.is_empty(), "{missed:?}");
     ann.send(vec![join_command("tea", None), post("tea", 1, "hello")]);
     assert_eq!(bob.hear(), (1, "ann".to_owned(), "hello".to_owned()));
+}
+
+/// Everything below a folder, by its path.
+fn tree(folder: &Path) -> Vec<String> {
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder).expect("the folder can be read").flatten() {
+        paths.push(entry.path().display().to_string());
+        if entry.path().is_dir() {
+            paths.extend(tree(&entry.path()));
+        }
+    }
+    paths.sort();
+    paths
+}
+
+/// A restore that failed, into a folder whose name was mistyped, left the folder. Commands that only look, and a server that can't
+/// start, must leave nothing either.
+#[test]
+fn what_fails_or_only_looks_creates_no_folder() {
+    let place = tempfile::tempdir().unwrap();
+    let place = place.path();
+    fs::create_dir(place.join("empty")).unwrap();
+    fs::write(place.join("junk"), "no backup").unwrap();
+    fs::write(place.join("nothing"), "").unwrap();
+    let before = tree(place);
+    for (arguments, told) in [
+        (&["verify", "--data", "typo"][..], "can't read typo: it does not exist"),
+        (&["verify", "typo"], "can't read typo: it does not exist"),
+        (&["verify", "--data", "empty"], "no log in empty"),
+        (&["verify", "junk"], "junk is damaged"),
+        (&["verify", "nothing"], "nothing is damaged"),
+        (&["backup", "file", "--data", "typo"], "no log in typo"),
+        (&["backup", "file", "--data", "empty"], "no log in empty"),
+        (&["restore", "file", "--data", "typo"], "can't read file"),
+        (&["restore", "junk", "--data", "typo"], "junk is damaged"),
+        (&["restore", "nothing", "--data", "typo"], "nothing is damaged"),
+        (&["--listen", "unix:typo/socket", "--data", "typo"], "can't listen on unix:typo/socket"),
+        (&["--listen", "127.0.0.1:0", "--clients-max", "999999999", "--data", "typo"], "999999999 clients"),
+    ] {
+        let output = command().args(arguments).current_dir(place).output().expect("hubbub-server runs");
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
+        assert!(said.contains(told), "{arguments:?}: {said}");
+        assert_eq!(tree(place), before, "{arguments:?}");
+    }
+    // A folder that was there stays.
+    let output = command().args(["restore", "junk", "--data", "empty"]).current_dir(place).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(place.join("empty").is_dir());
+}
+
+/// Looking at a log, by a command or over the network, changes nothing that is stored, and a backup is left as it is.
+#[test]
+fn looking_changes_nothing_that_is_stored() {
+    let place = tempfile::tempdir().unwrap();
+    let data = place.path().join("data");
+    fs::create_dir(&data).unwrap();
+    let server = on(&data);
+    let mut ann = Talker::hello(&environment(), server.target(), "ann");
+    post_message(&ann.client, "talk", "bob", 1, "hello").unwrap();
+    let run_on = |arguments: &[&str]| {
+        let output = command().args(arguments).arg("--data").arg(&data).current_dir(place.path()).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    let content = || ["hubbub.db", "hubbub.db-wal", "life"].map(|name| fs::read(data.join(name)).unwrap());
+    let before = content();
+    // Somebody waits in a room without messages meanwhile.
+    ann.join_room("tea", None);
+    for room in ["talk", "tea", "typo"] {
+        for arguments in [["history", room], ["members", room]] {
+            run(server.target(), &arguments);
+        }
+    }
+    run(server.target(), &["rooms"]);
+    assert_eq!(run_on(&["verify"]), "1 rooms, 1 messages, no faults\n");
+    assert!(content() == before, "the log's files changed");
+    run_on(&["backup", "file"]);
+    let backup = fs::read(place.path().join("file")).unwrap();
+    let listed = tree(place.path());
+    assert_eq!(run_on(&["verify", "file"]), "1 rooms, 1 messages, no faults\n");
+    assert!(fs::read(place.path().join("file")).unwrap() == backup && tree(place.path()) == listed);
+    drop(server);
+    run_on(&["restore", "file"]);
+    let server = on(&data);
+    let ann = Talker::hello(&environment(), server.target(), "ann");
+    assert_eq!(rooms(&ann), [("talk".to_owned(), 1)]);
 }

@@ -19,7 +19,7 @@ use super::errors::{OpenError, log_error};
 use super::identity::{self, Mark};
 use super::recovery::{self, beside};
 use super::verify;
-use super::{DATABASE, Folder, schema};
+use super::{DATABASE, Folder, LOCK, schema};
 use crate::limits::LOG_WAIT;
 use crate::server::log::LogError;
 
@@ -86,6 +86,7 @@ pub fn restore(folder: &Path, file: &Path) -> Result<verify::Report, BackupError
     if fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
         return Err(BackupError::Live(file.to_owned(), log));
     }
+    let is_new = !folder.exists();
     let folder = Folder::open(folder)?;
     let database = folder.path.join(DATABASE);
     let temporary = folder.path.join("restoring.db");
@@ -104,6 +105,10 @@ pub fn restore(folder: &Path, file: &Path) -> Result<verify::Report, BackupError
     if result.is_err() {
         for suffix in ["", "-journal", "-wal", "-shm"] {
             let _ = recovery::remove(&beside(&temporary, suffix));
+        }
+        if is_new {
+            // A folder whose name was mistyped is not left behind, unless something is in it.
+            let _ = recovery::remove(&folder.path.join(LOCK)).and_then(|()| fs::remove_dir(&folder.path));
         }
     }
     result

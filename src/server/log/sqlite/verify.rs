@@ -32,6 +32,9 @@ pub fn verify(path: &Path) -> Result<Report, BackupError> {
             return Err(BackupError::NoLog(path.to_owned()));
         }
         (database, hold_unused(path)?)
+    } else if !path.exists() {
+        let fault = "it does not exist; give a backup's file, or the server's data folder with --data".to_owned();
+        return Err(BackupError::Read { path: path.to_owned(), fault });
     } else {
         (path.to_owned(), None)
     };
