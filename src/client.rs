@@ -21,12 +21,11 @@ mod session;
 mod reader;
 mod calls;
 pub mod tutorial;
-mod switch;
 
 pub use backoff::Backoff;
 pub use calls::{CALL_TIMEOUT, CallError, Caller, Member, Page, PagePlace, Posted, RoomInfo, StoredMessage};
-pub use connection::{ConnectError, Connection, Connector, SERVER_HELP};
-pub use contract::{CONTRACT_HELP, Contract};
+pub use connection::{ConnectError, Connection, Connector, SERVER_HELP, SERVER_LONG_HELP};
+pub use contract::{CONTRACT_HELP, CONTRACT_LONG_HELP, Contract};
 pub use outbox::{Line, lines};
 pub use place::{From, Gap, GapReason};
 pub use session::{
@@ -34,4 +33,3 @@ pub use session::{
     new_message_id,
 };
 pub use stream::{Canceller, StreamError};
-pub use switch::switch;

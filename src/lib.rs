@@ -13,6 +13,7 @@ pub mod park;
 pub mod threads;
 pub mod descriptors;
 pub mod startup;
+pub mod arguments;
 mod sync;
 pub mod server;
 pub mod client;

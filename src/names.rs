@@ -214,7 +214,7 @@ impl MessageId {
     }
 
     /// An id as the log has it.
-    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
 

@@ -5,6 +5,7 @@
 //! `input` and `signals` block where nothing but the end of the process can end them, which is why nobody joins them.
 
 mod options;
+mod local_time;
 mod format;
 mod editor;
 mod keys;
@@ -27,6 +28,7 @@ mod list;
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use thiserror::Error;
 
@@ -35,9 +37,13 @@ use self::lines::{RawLine, read_line};
 pub use self::options::{ChatOptions, Command, Options};
 use self::screen::{Screen, can_edit};
 use crate::address::{Address, InvalidPort};
-use crate::client::{CallError, Contract, SessionError, lines as count_lines, tutorial as tutorial_client};
+use crate::arguments::EXIT_USAGE;
+use crate::client::{
+    CALL_TIMEOUT, CallError, Caller, Connector, Contract, FINISH_TIMEOUT, From, SessionError, Settings,
+    lines as count_lines, tutorial as tutorial_client,
+};
 use crate::escape::escape;
-use crate::names::{InvalidText, UserName};
+use crate::names::{InvalidText, RoomName, UserName};
 use crate::startup;
 use crate::threads::spawn;
 
@@ -56,8 +62,6 @@ pub enum TerminalError {
     Name(InvalidText),
     #[error("not sent: {0}")]
     Text(InvalidText),
-    #[error("the tutorial's contract has no room but lobby: leave out --room, or --contract tutorial")]
-    NoRooms,
     #[error(transparent)]
     Session(#[from] SessionError),
     #[error(transparent)]
@@ -77,12 +81,41 @@ pub enum TerminalError {
 }
 
 impl TerminalError {
-    /// The program's exit code: 2 where it was called wrongly.
+    /// The program's exit code.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Port(_) | Self::NoName | Self::Name(_) | Self::Text(_) | Self::NoRooms => 2,
+            Self::Port(_) | Self::NoName | Self::Name(_) | Self::Text(_) => EXIT_USAGE,
             _ => 1,
         }
+    }
+}
+
+/// A server, and how patient its client is.
+struct Server {
+    address: Address,
+    /// How long there may be no connection, or no answer; `None` for what is usual.
+    timeout: Option<Duration>,
+}
+
+impl Server {
+    /// The settings of a session in one room.
+    fn settings(&self, name: UserName, room: RoomName, from: From) -> Settings {
+        Settings {
+            connect_within: self.timeout.unwrap_or_default(),
+            outage_max: self.timeout,
+            finish_timeout: self.timeout.unwrap_or(FINISH_TIMEOUT),
+            ..Settings::new(name, room, from)
+        }
+    }
+
+    fn call_timeout(&self) -> Duration {
+        self.timeout.unwrap_or(CALL_TIMEOUT)
+    }
+
+    /// A connection for calls.
+    fn caller(self) -> Result<Caller, CallError> {
+        let (within, timeout) = (self.timeout.unwrap_or_default(), self.call_timeout());
+        Caller::connect_within(Connector::new(1), self.address, timeout, within, |_| {})
     }
 }
 
@@ -92,21 +125,22 @@ pub fn run(options: Options) -> Result<(), TerminalError> {
         Some(address) => address,
         None => Address::default_local()?,
     };
+    let server = Server { address, timeout: options.timeout };
     let name = options.name;
     if matches!(&options.command, Some(command) if !matches!(command, Command::Chat(_) | Command::Send(_))) {
         startup::check_output().map_err(TerminalError::Output)?;
     }
     match options.command {
-        None => talk(address, name, &options.chat),
-        Some(Command::Chat(chat)) => talk(address, name, &chat),
-        Some(Command::Send(send)) => send::send(address, known_as(name)?, &send),
+        None => talk(server, name, &options.chat),
+        Some(Command::Chat(command)) => talk(server, name, &command.chat),
+        Some(Command::Send(send)) => send::send(server, known_as(name)?, &send),
         Some(Command::Tail(tail)) => {
             let name = name.unwrap_or_else(|| READER.to_owned());
-            tail::tail(address, known_as(Some(name))?, &tail)
+            tail::tail(server, known_as(Some(name))?, &tail)
         }
-        Some(Command::History(history)) => list::history(address, &history),
-        Some(Command::Rooms(rooms)) => list::rooms(address, &rooms),
-        Some(Command::Members(members)) => list::members(address, &members),
+        Some(Command::History(history)) => list::history(server, &history),
+        Some(Command::Rooms(rooms)) => list::rooms(server, &rooms),
+        Some(Command::Members(members)) => list::members(server, &members),
     }
 }
 
@@ -115,11 +149,10 @@ pub fn complain(error: &TerminalError) {
     let _ = writeln!(io::stderr(), "hubbub: {}", escape(&error.to_string()));
 }
 
-fn talk(address: Address, name: Option<String>, options: &ChatOptions) -> Result<(), TerminalError> {
+fn talk(server: Server, name: Option<String>, options: &ChatOptions) -> Result<(), TerminalError> {
     match options.contract {
-        Contract::Tutorial if !chat::is_lobby(&options.room) => Err(TerminalError::NoRooms),
-        Contract::Tutorial => tutorial::chat(address, known_as(name)?, options),
-        Contract::V1 => chat::chat(address, known_as(name)?, options),
+        Contract::Tutorial => tutorial::chat(server, known_as(name)?, options),
+        Contract::V1 => chat::chat(server, known_as(name)?, options),
     }
 }
 

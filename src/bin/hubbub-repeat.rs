@@ -3,7 +3,6 @@
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use env_logger::{Env, Target};
 use hubbub::escape::escape;
 use hubbub::names::RoomName;
@@ -11,7 +10,7 @@ use hubbub::repeat::{self, InvalidPlan, Options, Plan, Progress};
 
 fn main() -> ExitCode {
     hubbub::startup::forget_empty_variables();
-    let options = Options::parse();
+    let options = Options::from_program();
     let plan = match repeat::messages(&options).and_then(|messages| Plan::new(&options, messages)) {
         Ok(plan) => plan,
         Err(error @ InvalidPlan(_)) => return complain(&error.to_string(), 2),

@@ -1,8 +1,6 @@
 //! The server's main: reads the arguments, serves until a signal, drains.
 
 use std::io;
-use std::io::Write as _;
-use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -12,8 +10,9 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use hubbub::address::{Address, InvalidPort};
-use hubbub::client::switch;
-use hubbub::escape::escape;
+use hubbub::arguments::{
+    self, CONNECTION, EXIT_USAGE, Given, LIMITS, ProgramOptions, STORAGE, duration, number, size, switch,
+};
 use hubbub::limits;
 use hubbub::server::log::Retention;
 use hubbub::server::log::sqlite::{self, Report, Sync};
@@ -22,107 +21,195 @@ use hubbub::threads;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
-/// The chat server.
+/// The Hubbub chat server.
+///
+/// Listens on 127.0.0.1:5000 and stores messages in ./hubbub-data, unless told otherwise. Ctrl-C, SIGTERM and SIGHUP drain:
+/// nothing new is accepted, and what was accepted reaches every client. Another signal, a second later or more, exits at
+/// once.
 #[derive(Debug, Parser)]
-#[command(version, about, after_help = EXAMPLES)]
+#[command(name = "hubbub-server", version, after_long_help = EXAMPLES)]
 struct Args {
     #[command(subcommand)]
     command: Option<Command>,
 
-    #[arg(long, value_name = "ADDR", env = "HUBBUB_LISTEN", hide_env = true, value_delimiter = ',', help = LISTEN_HELP)]
+    /// Listen here; repeatable [default: 127.0.0.1:5000]
+    ///
+    /// HOST:PORT, [IPV6]:PORT or unix:PATH. 0.0.0.0 stands for IPv4 only and [::] for IPv6 only; give both for both. The
+    /// variable PORT changes the default port.
+    #[arg(
+        long, value_name = "ADDR", env = "HUBBUB_LISTEN", value_delimiter = ',', help_heading = CONNECTION,
+        display_order = 10
+    )]
     listen: Vec<Address>,
 
-    /// Where to keep what was said; made where there is none
-    #[arg(long, value_name = "DIR", env = "HUBBUB_DATA", hide_env = true, default_value = DEFAULT_DATA, global = true)]
-    data: PathBuf,
-
-    /// Keep what was said in memory only, until the server ends
-    #[arg(long, env = "HUBBUB_EPHEMERAL", hide_env = true, value_parser = switch)]
-    ephemeral: bool,
-
-    /// When a message counts as stored: "full" once the disk has it, "os" once the system has it
-    #[arg(long, value_name = "SYNC", env = "HUBBUB_SYNC", hide_env = true, default_value = "full", value_parser = sync)]
-    sync: Sync,
-
-    /// The data is an older copy: tell clients which messages they have seen are lost. Not needed after `restore`
-    #[arg(long, env = "HUBBUB_RESTORED", hide_env = true, value_parser = switch, conflicts_with = "ephemeral")]
-    restored: bool,
-
-    /// Keep each message for so long, such as 90d or 12h [default: for ever]
-    #[arg(long, value_name = "TIME", env = "HUBBUB_RETAIN_FOR", hide_env = true, value_parser = retain_for)]
-    retain_for: Option<Duration>,
-
-    /// Keep the newest so many messages of each room [default: all]
-    #[arg(long, value_name = "N", env = "HUBBUB_RETAIN_MESSAGES", hide_env = true)]
-    retain_messages: Option<NonZeroU64>,
-
-    /// The name of --retain-messages before
-    #[arg(long, value_name = "N", env = "HUBBUB_RETAIN_EVENTS", hide = true)]
-    retain_events: Option<NonZeroU64>,
-
-    /// Believe the clock as it is, though it is far from the time that the log has seen. For one start only
-    #[arg(long, env = "HUBBUB_TRUST_CLOCK", hide_env = true, value_parser = switch)]
-    trust_clock: bool,
-
-    /// The mode of Unix sockets, such as 0660 for a group [default: by the umask, usually the owner only]
-    #[arg(long, value_name = "MODE", env = "HUBBUB_SOCKET_MODE", hide_env = true, value_parser = socket_mode)]
+    /// Mode of Unix sockets, for example 0660
+    ///
+    /// By default, by the umask: usually only the owner can connect; 0660 lets a group connect too.
+    #[arg(
+        long, value_name = "MODE", env = "HUBBUB_SOCKET_MODE", value_parser = socket_mode, help_heading = CONNECTION,
+        display_order = 11
+    )]
     socket_mode: Option<u32>,
 
-    /// How many clients to serve at once; each takes two threads [default: 7500, or as many as the system's limits allow]
-    #[arg(long, value_name = "N", env = "HUBBUB_CLIENTS_MAX", hide_env = true)]
+    /// Folder for messages
+    ///
+    /// Created if missing.
+    #[arg(
+        long, value_name = "DIR", env = "HUBBUB_DATA", default_value = DEFAULT_DATA, global = true,
+        help_heading = STORAGE, display_order = 20
+    )]
+    data: PathBuf,
+
+    /// Durability: full or os
+    ///
+    /// When a message counts as stored. full: when the disk has it; it survives a power cut. os: when the operating system has it; it survives a crash of
+    /// the server only.
+    #[arg(
+        long, value_name = "SYNC", env = "HUBBUB_SYNC", default_value = "full", value_parser = sync,
+        help_heading = STORAGE, display_order = 21
+    )]
+    sync: Sync,
+
+    /// Keep messages in memory only, until the server ends
+    #[arg(long, env = "HUBBUB_EPHEMERAL", value_parser = switch, help_heading = STORAGE, display_order = 22)]
+    ephemeral: bool,
+
+    /// Keep at most this much of the newest messages in memory, with --ephemeral
+    ///
+    /// Bytes, or a number with a unit such as 64MiB or 1GB.
+    #[arg(
+        long, value_name = "SIZE", env = "HUBBUB_LOG_BYTES_MAX", default_value = "256MiB", value_parser = log_bytes,
+        hide_short_help = true, help_heading = STORAGE, display_order = 23
+    )]
+    log_bytes_max: usize,
+
+    /// Delete messages older than this, for example 90d
+    ///
+    /// A number with a unit such as 12h or 90d. By default messages are kept forever.
+    #[arg(
+        long, value_name = "TIME", env = "HUBBUB_RETAIN_FOR", value_parser = duration, help_heading = STORAGE,
+        display_order = 24
+    )]
+    retain_for: Option<Duration>,
+
+    /// Keep the newest N messages of each room
+    ///
+    /// By default all are kept.
+    #[arg(
+        long, value_name = "N", env = "HUBBUB_RETAIN_MESSAGES", value_parser = at_least_one, help_heading = STORAGE,
+        display_order = 25
+    )]
+    retain_messages: Option<u64>,
+
+    /// The former name of --retain-messages.
+    #[arg(long, value_name = "N", env = "HUBBUB_RETAIN_EVENTS", value_parser = at_least_one, hide = true)]
+    retain_events: Option<u64>,
+
+    /// Tell clients which messages are lost, after an older copy was put in place by hand
+    ///
+    /// Not needed after hubbub-server restore.
+    #[arg(
+        long, env = "HUBBUB_RESTORED", value_parser = switch, hide_short_help = true, help_heading = STORAGE,
+        display_order = 26
+    )]
+    restored: bool,
+
+    /// Believe the clock, although it is far from the time that the log has seen
+    ///
+    /// For one start, if the log warns that the clock jumped and the clock is right. Otherwise nothing is deleted by age
+    /// until the clock has been stable for a day.
+    #[arg(
+        long, env = "HUBBUB_TRUST_CLOCK", value_parser = switch, hide_short_help = true, help_heading = STORAGE,
+        display_order = 27
+    )]
+    trust_clock: bool,
+
+    /// Serve at most N clients at once [default: 7500]
+    ///
+    /// Each client takes two threads. The default is lower where ulimit -n or vm.max_map_count allow fewer.
+    #[arg(
+        long, value_name = "N", env = "HUBBUB_CLIENTS_MAX", value_parser = clients, help_heading = LIMITS,
+        display_order = 40
+    )]
     clients_max: Option<usize>,
 
-    /// How many threads poll connections; each connection has one of them [default: one for every two processors]
-    #[arg(long, value_name = "N", env = "HUBBUB_POLLERS", hide_env = true, value_parser = clap::value_parser!(u16).range(1..=limits::POLLERS_MAX as i64))]
+    /// Poll connections on this many threads [default: half the processors]
+    #[arg(
+        long, value_name = "N", env = "HUBBUB_POLLERS", value_parser = pollers, hide_short_help = true,
+        help_heading = LIMITS, display_order = 41
+    )]
     pollers: Option<u16>,
-
-    /// How many bytes of messages an ephemeral server keeps in all
-    #[arg(long, value_name = "BYTES", env = "HUBBUB_LOG_BYTES_MAX", hide_env = true, default_value_t = limits::MEMORY_LOG_BYTES_MAX)]
-    log_bytes_max: usize,
 }
 
 /// What to do instead of serving.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Write a backup of the data folder's log to FILE, while a server runs or not
+    /// Write a backup of the log to a file, while a server runs or not
+    ///
+    /// One consistent state: everything that was acknowledged before the command began is in it.
+    #[command(after_long_help = BACKUP_EXAMPLES)]
     Backup {
+        /// File to write
         file: PathBuf,
-        /// Replace FILE if it exists
-        #[arg(long)]
+        /// Replace the file if it exists
+        #[arg(long, help_heading = STORAGE, display_order = 28)]
         force: bool,
     },
-    /// Replace the data folder's log by a backup, while no server runs
-    Restore { file: PathBuf },
-    /// Check the log in the data folder, or a backup FILE, completely; exits with 1 if there is a fault
-    Verify { file: Option<PathBuf> },
+    /// Replace the log by a backup, while no server runs
+    ///
+    /// Checks the backup completely before it changes anything. At the next start, clients are told which messages are lost.
+    #[command(after_long_help = RESTORE_EXAMPLES)]
+    Restore {
+        /// Backup to restore
+        file: PathBuf,
+    },
+    /// Check the log, or a backup, completely
+    ///
+    /// Names every fault by room and message number, and exits with 1 if there is one.
+    #[command(after_long_help = VERIFY_EXAMPLES)]
+    Verify {
+        /// Backup to check [default: the log in the data folder]
+        file: Option<PathBuf>,
+    },
 }
-
-/// The exit code of a program that was called wrongly.
-const EXIT_USAGE: u8 = 2;
 
 /// Why the server ends without a signal.
 const LOG_FAILED: &str = "the log has stopped";
 
-const LISTEN_HELP: &str = "HOST:PORT, [IPV6]:PORT or unix:PATH; may be given several times [default: 127.0.0.1:5000; \
-                           PORT sets that port]";
+/// The least that an ephemeral log may hold: the largest request.
+const LOG_BYTES_MIN: u64 = 64 * 1024;
 
 const EXAMPLES: &str = "\
 Examples:
-  hubbub-server                                        serve this machine on port 5000
+  hubbub-server                            serve this machine on port 5000
   hubbub-server --listen 0.0.0.0:5000 --data /var/lib/hubbub
-  hubbub-server --listen unix:/run/hubbub.sock         serve a Unix socket
+  hubbub-server --listen unix:/run/hubbub.sock --socket-mode 0660
   hubbub-server --retain-for 90d --retain-messages 1000000
-  hubbub-server --ephemeral                            keep nothing
-  hubbub-server backup /backups/monday.db              back up ./hubbub-data
+  hubbub-server --ephemeral --log-bytes-max 1GB
+  hubbub-server backup /backups/monday.db  back up ./hubbub-data
 
-Every flag has a variable, such as HUBBUB_LISTEN or HUBBUB_EPHEMERAL=1. RUST_LOG sets what is logged.
-Ctrl-C, SIGTERM and SIGHUP drain; another signal, a second later or more, exits at once. Exit codes: 0 done; 1 failed, the
-drain did not finish, or the log could not be closed in good order; 2 wrong usage.";
+An option overrides its variable; an empty variable counts as unset. RUST_LOG sets what is logged.
+Exit codes: 0 done; 1 failed, the drain did not finish, or the log was not closed in good order; 2 wrong usage.";
+
+const BACKUP_EXAMPLES: &str = "\
+Examples:
+  hubbub-server backup /backups/monday.db
+  hubbub-server backup --data /var/lib/hubbub --force /backups/latest.db";
+
+const RESTORE_EXAMPLES: &str = "\
+Examples:
+  hubbub-server restore /backups/monday.db
+  hubbub-server restore --data /var/lib/hubbub /backups/latest.db";
+
+const VERIFY_EXAMPLES: &str = "\
+Examples:
+  hubbub-server verify                     check ./hubbub-data
+  hubbub-server verify /backups/monday.db";
 
 fn main() -> ExitCode {
     hubbub::startup::forget_empty_variables();
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info,grpcio=off")).init();
-    let args = Args::parse();
+    let args: Args = arguments::from_program();
     if let Some(command) = &args.command {
         return match run(command, &args.data) {
             Ok(code) => code,
@@ -150,7 +237,49 @@ fn main() -> ExitCode {
 
 /// Says why the server ends, whatever `RUST_LOG` has the log leave out.
 fn complain(error: &str) {
-    let _ = writeln!(std::io::stderr(), "hubbub-server: {}", escape(error));
+    arguments::complain(Args::PROGRAM, &[error.to_owned()]);
+}
+
+impl ProgramOptions for Args {
+    const PROGRAM: &'static str = "hubbub-server";
+
+    fn check(&mut self, given: &Given<'_>) -> Vec<String> {
+        let mut faults = Vec::new();
+        match &self.command {
+            Some(Command::Verify { file: Some(_) }) if given.is_flag("data") => {
+                faults.push("--data can't be used with a backup to verify: leave one out".to_owned());
+            }
+            Some(_) => {}
+            None => faults.extend(self.check_serving(given)),
+        }
+        faults
+    }
+}
+
+impl Args {
+    fn check_serving(&self, given: &Given<'_>) -> Vec<String> {
+        let mut faults = Vec::new();
+        if self.ephemeral {
+            let ids = ["data", "sync", "restored", "trust_clock"];
+            faults.extend(given.useless("ephemeral", &ids, "an ephemeral server stores nothing on disk"));
+        } else if given.is_flag("log_bytes_max") {
+            faults.push("--log-bytes-max needs --ephemeral: a log on disk is bounded by --retain-messages".to_owned());
+        }
+        if given.is_flag("socket_mode") && !self.listen.iter().any(|address| matches!(address, Address::Unix(_))) {
+            faults.push("--socket-mode needs a Unix socket: give one with --listen unix:PATH".to_owned());
+        }
+        faults.extend(given.useless("retain_messages", &["retain_events"], "they are the same option"));
+        for (index, address) in self.listen.iter().enumerate() {
+            let is_any_port = matches!(address, Address::Tcp { port: 0, .. });
+            if !is_any_port && self.listen[..index].contains(address) {
+                faults.push(format!("{} {address} is given several times: leave one out", given.name("listen")));
+            }
+        }
+        if self.listen.is_empty() {
+            faults.extend(Address::default_local().err().map(|fault| fault.to_string()));
+        }
+        faults
+    }
 }
 
 fn run(command: &Command, data: &Path) -> anyhow::Result<ExitCode> {
@@ -277,7 +406,7 @@ fn config(args: Args) -> Result<ServerConfig, InvalidPort> {
     };
     let retention = Retention {
         time: args.retain_for,
-        messages: args.retain_messages.or(args.retain_events).map(NonZeroU64::get),
+        messages: args.retain_messages.or(args.retain_events),
         ..Retention::default()
     };
     let default = ServerConfig::default();
@@ -302,16 +431,27 @@ fn sync(text: &str) -> Result<Sync, String> {
     match text {
         "full" => Ok(Sync::Full),
         "os" => Ok(Sync::Os),
-        _ => Err("give \"full\" or \"os\"".to_owned()),
+        _ => Err("expected full or os".to_owned()),
     }
 }
 
-fn retain_for(text: &str) -> Result<Duration, String> {
-    let time = humantime::parse_duration(text).map_err(|_| "give a number and a unit, such as 90d, 12h or 30m")?;
-    if time.is_zero() { Err("give more than 0, or leave it out to keep all".to_owned()) } else { Ok(time) }
+fn log_bytes(text: &str) -> Result<usize, String> {
+    size(text, LOG_BYTES_MIN..=usize::MAX as u64).map(|bytes| bytes as usize)
+}
+
+fn at_least_one(text: &str) -> Result<u64, String> {
+    number(text, 1..=u64::MAX)
+}
+
+fn clients(text: &str) -> Result<usize, String> {
+    number(text, 1..=u32::MAX).map(|clients| clients as usize)
+}
+
+fn pollers(text: &str) -> Result<u16, String> {
+    number(text, 1..=limits::POLLERS_MAX as u16)
 }
 
 fn socket_mode(text: &str) -> Result<u32, String> {
     let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777);
-    mode.ok_or_else(|| "give an octal mode from 0000 to 0777, such as 0660".to_owned())
+    mode.ok_or_else(|| "expected an octal mode from 0000 to 0777, for example 0660".to_owned())
 }

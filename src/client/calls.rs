@@ -7,6 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use grpcio::{CallOption, Method};
+use humantime::format_duration;
 use protobuf::Message;
 use thiserror::Error;
 
@@ -30,7 +31,7 @@ pub enum CallError {
     Connect(#[from] ConnectError),
     #[error("{0}")]
     Refused(String),
-    #[error("no answer within {} s: {last}", .timeout.as_secs())]
+    #[error("no answer within {}: {last}", format_duration(*.timeout))]
     TimedOut { timeout: Duration, last: String },
     #[error(transparent)]
     Unreadable(StreamError),
@@ -101,9 +102,20 @@ pub struct Member {
 }
 
 impl Caller {
-    /// Connects. `timeout` is how long each call may take in all.
+    /// Connects, or fails at once. `timeout` is how long each call may take in all.
     pub fn connect(connector: Connector, address: Address, timeout: Duration) -> Result<Self, CallError> {
-        let connection = Some(connector.open(&address)?);
+        Self::connect_within(connector, address, timeout, Duration::ZERO, |_| {})
+    }
+
+    /// Connects, and tries again for so long if no server can be reached: see [`Connector::open_within`].
+    pub fn connect_within(
+        connector: Connector,
+        address: Address,
+        timeout: Duration,
+        within: Duration,
+        on_retry: impl FnOnce(&ConnectError),
+    ) -> Result<Self, CallError> {
+        let connection = Some(connector.open_within(&address, within, on_retry)?);
         Ok(Self { connector, address, connection, timeout })
     }
 

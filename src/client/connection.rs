@@ -3,19 +3,22 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Once};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use grpcio::{Channel, ChannelBuilder, Client, ConnectivityState, EnvBuilder, Environment};
 use thiserror::Error;
 
+use super::backoff::Backoff;
 use super::diagnosis::{self, Proxy};
 use crate::address::Address;
 use crate::limits::{KEEPALIVE_TIME, KEEPALIVE_TIMEOUT};
 use crate::park::block_on_until;
 
-/// How the programs' help explains where a server is.
-pub const SERVER_HELP: &str =
-    "HOST:PORT, [IPV6]:PORT or unix:PATH, or HUBBUB_SERVER [default: 127.0.0.1:5000; PORT sets that port]";
+/// How the programs' help explains where a server is, in a line and in full.
+pub const SERVER_HELP: &str = "Server address [default: 127.0.0.1:5000]";
+pub const SERVER_LONG_HELP: &str = "Server address: HOST, HOST:PORT, [IPV6]:PORT or unix:PATH [default: 127.0.0.1:5000; \
+                                    the variable PORT sets another port]";
 
 /// How long a server may take to answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -61,6 +64,25 @@ pub enum ConnectError {
     Failed { address: Address, reason: String },
 }
 
+impl ConnectError {
+    /// Whether another attempt may do better without anybody changing what was asked for.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::NotFound(_) | Self::SocketForbidden(_) | Self::NotHubbub { .. } | Self::PortZero(_) => false,
+            Self::NoServer(_)
+            | Self::Silent(_)
+            | Self::NameServers { .. }
+            | Self::Unanswered(_)
+            | Self::NoRoute(_)
+            | Self::NoSocket(_)
+            | Self::SocketAbandoned(_)
+            | Self::HungUp(_)
+            | Self::Proxy { .. }
+            | Self::Failed { .. } => true,
+        }
+    }
+}
+
 /// Opens connections. It owns the threads on which the gRPC library does its work.
 #[derive(Clone)]
 pub struct Connector {
@@ -93,6 +115,33 @@ impl Connector {
         // The first failure ends this channel; who wants another attempt opens another connection.
         drop(channel);
         Err(diagnosis::diagnose(address, &route.found, route.proxy.as_ref()))
+    }
+
+    /// Connects, and tries again for so long if another attempt may do better. `on_retry` is called once, before the first
+    /// pause, with the first failure.
+    pub fn open_within(
+        &self,
+        address: &Address,
+        within: Duration,
+        on_retry: impl FnOnce(&ConnectError),
+    ) -> Result<Connection, ConnectError> {
+        let deadline = Instant::now() + within;
+        let mut backoff = Backoff::new();
+        let mut on_retry = Some(on_retry);
+        loop {
+            let error = match self.open(address) {
+                Ok(connection) => return Ok(connection),
+                Err(error) => error,
+            };
+            let pause = backoff.pause();
+            if !error.is_transient() || Instant::now() + pause >= deadline {
+                return Err(error);
+            }
+            if let Some(on_retry) = on_retry.take() {
+                on_retry(&error);
+            }
+            thread::sleep(pause);
+        }
     }
 }
 

@@ -2,8 +2,10 @@
 
 use std::str::FromStr;
 
-/// How the programs' help explains the choice.
-pub const CONTRACT_HELP: &str = "What to speak: v1, or tutorial with a server that knows no other";
+/// How the programs' help explains the choice, in a line and in full.
+pub const CONTRACT_HELP: &str = "Wire contract to use: v1 or tutorial";
+pub const CONTRACT_LONG_HELP: &str = "Wire contract to use: v1 (hubbub.v1), or tutorial for a server of the gRPC chat \
+                                      tutorial: one room, no history, no acknowledgements";
 
 /// A wire contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +23,7 @@ impl FromStr for Contract {
         match text {
             "v1" => Ok(Self::V1),
             "tutorial" => Ok(Self::Tutorial),
-            _ => Err("give v1 or tutorial"),
+            _ => Err("expected v1 or tutorial"),
         }
     }
 }

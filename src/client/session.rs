@@ -12,15 +12,15 @@
 use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
+use humantime::format_duration;
 use thiserror::Error;
 use uuid::Uuid;
 
-use super::backoff::Backoff;
 use super::chat;
-use super::connection::{ConnectError, Connection, Connector};
+use super::connection::{ConnectError, Connector};
 use super::outbox::{self, Line, Outbox};
 use super::place::{From, Gap};
 use super::reader::Reader;
@@ -97,6 +97,8 @@ pub enum Event<'a> {
     /// The connection is lost, or was given up because the server broke its contract (`fault`); so many lines will be
     /// posted again.
     Disconnected { reason: String, fault: bool, kept: usize },
+    /// The first connection failed, and is tried again for so long in all.
+    Waiting { error: &'a ConnectError, within: Duration },
     /// There is no connection; the next attempt comes after the pause.
     Retrying { pause: Duration },
     /// There is a connection again; the rooms are being resumed.
@@ -131,7 +133,7 @@ pub enum SessionError {
     Stream(#[from] StreamError),
     #[error("{error}{}", unacknowledged(*.lines))]
     Lost { error: StreamError, lines: u64 },
-    #[error("no connection for {} s ({reason}){}", .outage.as_secs(), unacknowledged(*.lines))]
+    #[error("no connection for {} ({reason}){}", format_duration(*.outage), unacknowledged(*.lines))]
     Outage { outage: Duration, reason: String, lines: u64 },
     #[error("perhaps not stored: {}, because {reason}", outbox::lines(*.lines))]
     Unacknowledged { lines: u64, reason: String },
@@ -181,9 +183,14 @@ impl Session {
         connector: Connector,
         address: Address,
         settings: Settings,
-        on_event: impl FnMut(Event<'_>) -> ControlFlow<()> + Send + 'static,
+        mut on_event: impl FnMut(Event<'_>) -> ControlFlow<()> + Send + 'static,
     ) -> Result<Self, SessionError> {
-        let (sender, receiver) = chat::open(&connect_first(&connector, &address, settings.connect_within)?)?;
+        let within = settings.connect_within;
+        let connection = connector.open_within(&address, within, |error| {
+            // There is nothing to break off yet.
+            let _ = on_event(Event::Waiting { error, within });
+        })?;
+        let (sender, receiver) = chat::open(&connection)?;
         let names = settings.rooms.iter().map(|(room, _)| room.clone());
         let outbox = Outbox::new(names, settings.lines_max, settings.bytes_max);
         let shared = Arc::new(Shared::new(outbox, Rooms::new(&settings.rooms)));
@@ -279,23 +286,6 @@ fn unacknowledged(count: u64) -> String {
     match count {
         0 => String::new(),
         count => format!("; perhaps not stored: the last {} you sent", outbox::lines(count)),
-    }
-}
-
-/// Tries until there is a connection, or the time is over.
-fn connect_first(connector: &Connector, address: &Address, within: Duration) -> Result<Connection, ConnectError> {
-    let deadline = Instant::now() + within;
-    let mut backoff = Backoff::new();
-    loop {
-        let error = match connector.open(address) {
-            Ok(connection) => return Ok(connection),
-            Err(error) => error,
-        };
-        let pause = backoff.pause();
-        if Instant::now() + pause >= deadline {
-            return Err(error);
-        }
-        thread::sleep(pause);
     }
 }
 

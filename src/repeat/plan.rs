@@ -1,7 +1,6 @@
 //! What a run does: the options as the user gave them, and the checked plan made of them.
 
 use std::io::{self, BufRead, IsTerminal, Read as _, Write};
-use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Parser;
@@ -9,9 +8,10 @@ use thiserror::Error;
 
 use super::payload::bytes_min;
 use crate::address::Address;
-use crate::client::{CONTRACT_HELP, Contract, SERVER_HELP, switch};
+use crate::arguments::{self, CONNECTION, Given, LOAD, OUTPUT, ProgramOptions, number, room, size, switch, timeout};
+use crate::client::{CONTRACT_HELP, CONTRACT_LONG_HELP, Contract, SERVER_HELP, SERVER_LONG_HELP};
 use crate::limits::BODY_BYTES_MAX;
-use crate::names::{InvalidText, RoomName, UserName};
+use crate::names::{RoomName, UserName};
 
 /// How many clients a run may have: each costs two threads and a connection.
 const CLIENTS_MAX: usize = 20_000;
@@ -25,88 +25,115 @@ const PAIRS_MAX: usize = 25_000_000;
 /// How many times the console is asked before the program gives up.
 const QUESTIONS_MAX: usize = 5;
 
-/// Send numbered messages through a Hubbub server, and check that every client gets each of them once, in one order, and
-/// that nothing is lost that the server has acknowledged, however often connections are lost.
+/// Load a Hubbub server with numbered messages, and verify what every client gets.
+///
+/// Checks that every client gets each message once, in one order that all share, and that nothing is lost that the server
+/// has acknowledged, however often connections are lost. Ctrl-C stops sending, waits for what was sent, and reports; a second
+/// Ctrl-C reports at once.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "hubbub-repeat", version, after_help = EXAMPLES)]
+#[command(name = "hubbub-repeat", version, after_long_help = EXAMPLES)]
 pub struct Options {
-    /// Where the server is.
-    #[arg(long, value_name = "ADDR", env = "HUBBUB_SERVER", hide_env = true, help = SERVER_HELP)]
+    #[arg(
+        long, value_name = "ADDR", env = "HUBBUB_SERVER", help = SERVER_HELP, long_help = SERVER_LONG_HELP,
+        help_heading = CONNECTION, display_order = 10
+    )]
     pub server: Option<Address>,
-    /// How many clients, each with a connection of its own
+    /// Name of the clients [default: repeat]
+    ///
+    /// Each client adds a hyphen and its number.
+    #[arg(long, env = "HUBBUB_NAME", default_value = "repeat", hide_default_value = true,
+        help_heading = CONNECTION, display_order = 11)]
+    pub name: String,
     #[arg(
-        long, env = "HUBBUB_CLIENTS", hide_env = true,
-        value_name = "N", default_value_t = 2, value_parser = number::<usize>
-    )]
-    pub clients: usize,
-    /// How many of the clients send
-    #[arg(
-        long, env = "HUBBUB_SENDERS", hide_env = true,
-        value_name = "S", default_value_t = 1, value_parser = number::<usize>
-    )]
-    pub senders: usize,
-    /// How many messages each sender sends [default: read from standard input]
-    #[arg(long, env = "HUBBUB_MESSAGES", hide_env = true, value_name = "M", value_parser = number::<u32>)]
-    pub messages: Option<u32>,
-    /// Messages per second, of all senders together; 0 is as fast as it goes
-    #[arg(
-        long, env = "HUBBUB_RATE", hide_env = true,
-        value_name = "R", default_value_t = 0, value_parser = number::<u32>
-    )]
-    pub rate: u32,
-    /// The size of a message's body in bytes, at most 16384
-    #[arg(
-        long, env = "HUBBUB_SIZE", hide_env = true,
-        value_name = "B", default_value_t = 128, value_parser = number::<usize>
-    )]
-    pub size: usize,
-    /// What to speak.
-    #[arg(
-        long, env = "HUBBUB_CONTRACT", hide_env = true,
-        value_name = "CONTRACT", default_value = "v1", help = CONTRACT_HELP
+        long, env = "HUBBUB_CONTRACT", value_name = "CONTRACT", default_value = "v1", help = CONTRACT_HELP,
+        long_help = CONTRACT_LONG_HELP, help_heading = CONNECTION, display_order = 12
     )]
     pub contract: Contract,
-    /// The room to use [default: repeat; with the tutorial's contract, lobby]
-    #[arg(long, env = "HUBBUB_ROOM", hide_env = true, value_parser = room)]
-    pub room: Option<RoomName>,
-    /// What the clients are called, before a hyphen and their number
-    #[arg(long, env = "HUBBUB_NAME", hide_env = true, default_value = "repeat")]
-    pub name: String,
-    /// How many messages may be sent and not yet at every client
+    /// Give up without a message for this long
+    ///
+    /// Although there are connections. Seconds, or a number with a unit such as 500ms or 1m.
     #[arg(
-        long, env = "HUBBUB_IN_FLIGHT", hide_env = true,
-        value_name = "N", default_value_t = 1024, value_parser = number::<u32>
+        long, env = "HUBBUB_IDLE_TIMEOUT", value_name = "TIME", default_value = "10s", value_parser = timeout,
+        help_heading = CONNECTION, display_order = 13
+    )]
+    pub idle_timeout: Duration,
+    /// Give up a client that has had no connection for this long
+    ///
+    /// On hubbub.v1; on the tutorial's contract a client that loses its connection has failed.
+    #[arg(
+        long, env = "HUBBUB_RECONNECT_TIMEOUT", value_name = "TIME", default_value = "30s", value_parser = timeout,
+        hide_short_help = true, help_heading = CONNECTION, display_order = 14
+    )]
+    pub reconnect_timeout: Duration,
+    /// Room to use [default: repeat]
+    ///
+    /// On the tutorial's contract: lobby, which is its only room.
+    #[arg(long, env = "HUBBUB_ROOM", value_parser = room, help_heading = LOAD, display_order = 20)]
+    pub room: Option<RoomName>,
+    /// Number of clients
+    ///
+    /// Each has a connection of its own.
+    #[arg(
+        long, env = "HUBBUB_CLIENTS", value_name = "N", default_value_t = 2, value_parser = clients,
+        help_heading = LOAD, display_order = 21
+    )]
+    pub clients: usize,
+    /// Number of clients that send
+    #[arg(
+        long, env = "HUBBUB_SENDERS", value_name = "N", default_value_t = 1, value_parser = clients,
+        help_heading = LOAD, display_order = 22
+    )]
+    pub senders: usize,
+    /// Messages of each sender [default: asks for it]
+    ///
+    /// Without it, the number is read from standard input.
+    #[arg(
+        long, env = "HUBBUB_MESSAGES", value_name = "N", value_parser = messages_each, help_heading = LOAD,
+        display_order = 23
+    )]
+    pub messages: Option<u32>,
+    /// Messages per second of all; 0: no limit
+    ///
+    /// Of all senders together.
+    #[arg(
+        long, env = "HUBBUB_RATE", value_name = "N", default_value_t = 0, value_parser = rate, help_heading = LOAD,
+        display_order = 24
+    )]
+    pub rate: u32,
+    /// Size of a message's body in bytes
+    ///
+    /// Bytes, or a number with a unit such as 16KiB, which is the most.
+    #[arg(
+        long, env = "HUBBUB_SIZE", value_name = "SIZE", default_value_t = 128, value_parser = body_size,
+        help_heading = LOAD, display_order = 25
+    )]
+    pub size: usize,
+    /// Messages on their way at once
+    ///
+    /// Sent, and not yet at every client.
+    #[arg(
+        long, env = "HUBBUB_IN_FLIGHT", value_name = "N", default_value_t = 1024, value_parser = at_least_one,
+        help_heading = LOAD, display_order = 26
     )]
     pub in_flight: u32,
-    /// Give up when nothing has come for so long, though there are connections
-    #[arg(
-        long, env = "HUBBUB_IDLE_TIMEOUT", hide_env = true,
-        value_name = "SECONDS", default_value_t = 10, value_parser = number::<u32>
-    )]
-    pub idle_timeout: u32,
-    /// Give up a client that has had no connection for so long (v1 only)
-    #[arg(
-        long, env = "HUBBUB_RECONNECT_TIMEOUT", hide_env = true,
-        value_name = "SECONDS", default_value_t = 30, value_parser = number::<u32>
-    )]
-    pub reconnect_timeout: u32,
-    /// Print one JSON object in place of the table
-    #[arg(long, env = "HUBBUB_JSON", hide_env = true, value_parser = switch)]
+    /// Print the report as a JSON object
+    #[arg(long, env = "HUBBUB_JSON", value_parser = switch, help_heading = OUTPUT, display_order = 30)]
     pub json: bool,
-    /// Neither log each message sent nor show a progress bar
-    #[arg(long, short, env = "HUBBUB_QUIET", hide_env = true, value_parser = switch)]
+    /// Show no progress bar and no line for each message
+    #[arg(long, short, env = "HUBBUB_QUIET", value_parser = switch, help_heading = OUTPUT, display_order = 31)]
     pub quiet: bool,
 }
 
 const EXAMPLES: &str = "\
 Examples:
-  hubbub-repeat --messages 10                   send ten numbered messages, and listen
+  hubbub-repeat --messages 10                   send ten numbered messages
   echo 10 | hubbub-repeat                       the same
   hubbub-repeat --clients 100 --senders 10 --messages 1000 --quiet
   hubbub-repeat --clients 100 --rate 200 --messages 1000 --json --quiet
 
-Each flag has a variable, such as HUBBUB_MESSAGES=10 or HUBBUB_QUIET=1.
-Exit codes: 0 all there, 1 lost, duplicated, out of order or failed, 2 wrong usage.";
+An option overrides its variable; an empty variable counts as unset.
+Exit codes: 0 everything arrived; 1 a message was lost, repeated or out of order, or a client failed; 2 wrong usage;
+130 interrupted, and no fault so far.";
 
 /// A checked plan.
 #[derive(Clone, Debug)]
@@ -129,35 +156,29 @@ pub struct Plan {
     pub reconnect_timeout: Duration,
 }
 
-/// What is wrong with the options: every fault at once.
+/// What is wrong with the number of messages.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{}", .0.join("\nhubbub-repeat: "))]
-pub struct InvalidPlan(pub Vec<String>);
+#[error("{0}")]
+pub struct InvalidPlan(pub String);
 
-impl Plan {
-    pub fn new(options: &Options, messages: u32) -> Result<Self, InvalidPlan> {
+impl Options {
+    /// The program's options. Ends the program if they are wrong, or ask for help.
+    pub fn from_program() -> Self {
+        arguments::from_program()
+    }
+
+    /// What is wrong with the load as a whole.
+    fn check_load(&self) -> Vec<String> {
         let mut faults = Vec::new();
         let mut check = |holds: bool, fault: String| {
             if !holds {
                 faults.push(fault);
             }
         };
-        let Options { clients, senders, size, .. } = *options;
+        let Self { clients, senders, size, .. } = *self;
         check(
-            (1..=CLIENTS_MAX).contains(&clients),
-            format!("--clients is {clients}: give a number from 1 to {CLIENTS_MAX}"),
-        );
-        check(
-            (1..=clients.max(1)).contains(&senders),
-            format!("--senders is {senders}: give a number from 1 to that of the clients, {clients}"),
-        );
-        check(messages > 0, "--messages is 0: give at least 1".to_owned());
-        check(
-            (senders as u64).saturating_mul(messages.into()) <= u64::from(MESSAGES_MAX),
-            format!(
-                "{senders} senders of {messages} messages each are too many: at most {MESSAGES_MAX} in all can be \
-                 checked; give fewer --messages or --senders"
-            ),
+            senders <= clients,
+            format!("--senders {senders} is more than --clients {clients}: give at most as many"),
         );
         check(
             clients.saturating_mul(senders) <= PAIRS_MAX,
@@ -166,46 +187,93 @@ impl Plan {
                  at most; give fewer --clients or --senders"
             ),
         );
-        let size_min = bytes_min(&format!("{}-{}", options.name, senders), messages);
-        check(
-            (size_min..=BODY_BYTES_MAX).contains(&size),
-            format!("--size is {size}: give a number from {size_min} (the text and the numbering) to {BODY_BYTES_MAX}"),
-        );
-        check(options.in_flight > 0, "--in-flight is 0: give at least 1".to_owned());
-        check(options.idle_timeout > 0, "--idle-timeout is 0: give at least 1".to_owned());
-        check(
-            options.contract == Contract::V1 || options.room.as_ref().is_none_or(|room| *room == RoomName::lobby()),
-            "--room is given: the tutorial's contract has no room but lobby".to_owned(),
-        );
-        let names = (1..=clients.min(CLIENTS_MAX)).map(|n| UserName::new(format!("{}-{n}", options.name)));
-        let names: Result<Vec<_>, _> = names.collect();
-        let blank = options.name.trim().is_empty();
-        check(!blank, "--name is empty: give some characters".to_owned());
-        check(
-            names.is_ok(),
-            format!("--name does not do: {}", names.as_ref().err().map_or(String::new(), |e| e.to_string())),
-        );
-        let server = match &options.server {
-            Some(server) => Some(server.clone()),
-            None => Address::default_local().map_err(|e| check(false, e.to_string())).ok(),
-        };
-        match (server, names, u16::try_from(senders)) {
-            (Some(server), Ok(names), Ok(senders)) if faults.is_empty() => Ok(Self {
-                server,
-                contract: options.contract,
-                room: options.room.clone().unwrap_or_else(|| default_room(options.contract)),
-                clients,
-                senders,
-                messages,
-                rate: (options.rate > 0).then_some(options.rate),
-                body_bytes: size,
-                names,
-                in_flight: options.in_flight,
-                idle_timeout: Duration::from_secs(options.idle_timeout.into()),
-                reconnect_timeout: Duration::from_secs(options.reconnect_timeout.into()),
-            }),
-            _ => Err(InvalidPlan(faults)),
+        if let Some(messages) = self.messages {
+            check(self.fits(messages), self.too_many(messages));
+            let size_min = self.size_min(messages);
+            check(size >= size_min, format!("--size {size} is too small for the numbering: give at least {size_min}"));
         }
+        match UserName::new(format!("{}-{clients}", self.name)) {
+            _ if self.name.trim().is_empty() => check(false, "--name is empty: give some characters".to_owned()),
+            Ok(_) => {}
+            Err(fault) => check(false, format!("invalid --name: with the clients' numbers, {fault}")),
+        }
+        faults
+    }
+
+    fn fits(&self, messages: u32) -> bool {
+        (self.senders as u64).saturating_mul(messages.into()) <= u64::from(MESSAGES_MAX)
+    }
+
+    fn too_many(&self, messages: u32) -> String {
+        let senders = self.senders;
+        format!(
+            "{senders} senders of {messages} messages each are too many: at most {MESSAGES_MAX} in all can be checked; \
+             give fewer --messages or --senders"
+        )
+    }
+
+    /// The smallest body that has room for the text and the numbering.
+    fn size_min(&self, messages: u32) -> usize {
+        bytes_min(&format!("{}-{}", self.name, self.senders), messages)
+    }
+}
+
+impl ProgramOptions for Options {
+    const PROGRAM: &'static str = "hubbub-repeat";
+
+    fn check(&mut self, given: &Given<'_>) -> Vec<String> {
+        let mut faults = self.check_load();
+        if self.contract == Contract::Tutorial {
+            if self.room.as_ref().is_some_and(|room| *room != RoomName::lobby()) {
+                faults.extend(given.useless("contract", &["room"], "the tutorial's contract has no room but lobby"));
+                // A variable that an option overrides.
+                self.room = None;
+            }
+            if given.is_flag("reconnect_timeout") {
+                let fails =
+                    "--reconnect-timeout can't be used with --contract tutorial: a lost connection is a failure";
+                faults.push(format!("{fails}; leave one out"));
+            }
+        }
+        if self.server.is_none() {
+            faults.extend(Address::default_local().err().map(|fault| fault.to_string()));
+        }
+        faults
+    }
+}
+
+impl Plan {
+    /// The plan for this number of messages, where the options left it open.
+    pub fn new(options: &Options, messages: u32) -> Result<Self, InvalidPlan> {
+        let invalid = |fault: String| InvalidPlan(fault);
+        if !options.fits(messages) {
+            return Err(invalid(options.too_many(messages)));
+        }
+        let size_min = options.size_min(messages);
+        if options.size < size_min {
+            return Err(invalid(format!(
+                "--size {} is too small for the numbering: give at least {size_min}",
+                options.size
+            )));
+        }
+        let names = (1..=options.clients).map(|n| UserName::new(format!("{}-{n}", options.name)));
+        Ok(Self {
+            server: match &options.server {
+                Some(server) => server.clone(),
+                None => Address::default_local().map_err(|fault| invalid(fault.to_string()))?,
+            },
+            contract: options.contract,
+            room: options.room.clone().unwrap_or_else(|| default_room(options.contract)),
+            clients: options.clients,
+            senders: u16::try_from(options.senders).map_err(|fault| invalid(fault.to_string()))?,
+            messages,
+            rate: (options.rate > 0).then_some(options.rate),
+            body_bytes: options.size,
+            names: names.collect::<Result<_, _>>().map_err(|fault| invalid(format!("invalid --name: {fault}")))?,
+            in_flight: options.in_flight,
+            idle_timeout: options.idle_timeout,
+            reconnect_timeout: options.reconnect_timeout,
+        })
     }
 }
 
@@ -228,7 +296,7 @@ pub fn messages(options: &Options) -> Result<u32, InvalidPlan> {
                 let start: String = line.trim().chars().take(40).collect();
                 let fault =
                     format!("invalid number of messages on standard input: {start:?} (expected 1 to {MESSAGES_MAX})");
-                return Err(InvalidPlan(vec![fault]));
+                return Err(InvalidPlan(fault));
             }
         }
     }
@@ -252,7 +320,7 @@ fn read_line(input: &mut impl BufRead) -> Result<String, InvalidPlan> {
 
 fn missing(why: &str) -> InvalidPlan {
     let why = if why.is_empty() { String::new() } else { format!(" ({why})") };
-    InvalidPlan(vec![format!("the number of messages is missing{why}: give it with --messages, or on standard input")])
+    InvalidPlan(format!("the number of messages is missing{why}: give it with --messages, or on standard input"))
 }
 
 /// A room of its own, so that numbered messages don't fill one that people read.
@@ -264,13 +332,24 @@ fn default_room(contract: Contract) -> RoomName {
     }
 }
 
-fn room(text: &str) -> Result<RoomName, InvalidText> {
-    RoomName::new(text)
+fn clients(text: &str) -> Result<usize, String> {
+    number(text, 1..=CLIENTS_MAX as u32).map(|clients| clients as usize)
 }
 
-/// Reads a number, and says in plain words when it is none.
-fn number<T: FromStr>(text: &str) -> Result<T, String> {
-    text.parse().map_err(|_| "give a whole number, not too large".to_owned())
+fn messages_each(text: &str) -> Result<u32, String> {
+    number(text, 1..=MESSAGES_MAX)
+}
+
+fn rate(text: &str) -> Result<u32, String> {
+    number(text, 0..=u32::MAX)
+}
+
+fn at_least_one(text: &str) -> Result<u32, String> {
+    number(text, 1..=u32::MAX)
+}
+
+fn body_size(text: &str) -> Result<usize, String> {
+    size(text, 1..=BODY_BYTES_MAX as u64).map(|bytes| bytes as usize)
 }
 
 #[cfg(test)]
@@ -278,6 +357,7 @@ mod tests {
     use clap::{CommandFactory as _, FromArgMatches as _};
 
     use super::*;
+    use crate::arguments::Stop;
 
     /// The options, with no settings from the environment that the tests run in.
     fn options(arguments: &[&str]) -> Options {
@@ -286,22 +366,41 @@ mod tests {
         Options::from_arg_matches(&matches).unwrap()
     }
 
+    fn faults(arguments: &str) -> Vec<String> {
+        match arguments::read::<Options>(arguments.split(' ').map(Into::into).collect()).unwrap_err() {
+            Stop::Faults(faults) => faults,
+            Stop::Help(help) => panic!("{help}"),
+        }
+    }
+
     #[test]
     fn a_plan_is_made_of_sound_options() {
         let options = options(&["--clients", "5", "--senders", "5", "--rate", "0", "--name", "r"]);
         let plan = Plan::new(&options, 7).unwrap();
         assert_eq!((plan.clients, plan.senders, plan.messages, plan.rate), (5, 5, 7, None));
         assert_eq!(plan.names[4].as_str(), "r-5");
+        assert_eq!((plan.idle_timeout, plan.reconnect_timeout), (Duration::from_secs(10), Duration::from_secs(30)));
     }
 
     #[test]
     fn every_fault_is_told_at_once() {
-        let options = options(&["--clients", "1", "--senders", "2", "--size", "9", "--in-flight", "0", "--name", " "]);
-        let InvalidPlan(faults) = Plan::new(&options, 0).unwrap_err();
-        for part in ["--senders", "--messages", "--size", "--in-flight", "--name"] {
-            assert_eq!(faults.iter().filter(|fault| fault.contains(part)).count(), 1, "{part}: {faults:?}");
+        let told =
+            faults("hubbub-repeat --clients 0 --messages 0 --in-flight 0 --idle-timeout 0 --size 20KiB --rate x");
+        for part in ["--clients", "--messages", "--in-flight", "--idle-timeout", "--size", "--rate"] {
+            assert_eq!(told.iter().filter(|fault| fault.contains(part)).count(), 1, "{part}: {told:?}");
         }
-        assert_eq!(faults.len(), 5);
+        assert_eq!(told.len(), 6, "{told:?}");
+        let told = faults(
+            "hubbub-repeat --clients 1 --senders 2 --size 9 --name  --messages 5 --contract tutorial --room tea",
+        );
+        for part in ["--senders", "--size", "--name", "--room tea"] {
+            assert_eq!(
+                told.iter().filter(|fault| fault.contains(part.split(' ').next().unwrap())).count(),
+                1,
+                "{told:?}"
+            );
+        }
+        assert_eq!(told.len(), 4, "{told:?}");
     }
 
     /// A regression: only what did not fit into 32 bits was refused, so that a plan could ask for 16 GB at its start.
@@ -309,15 +408,16 @@ mod tests {
     fn too_many_messages_are_refused() {
         let options = options(&["--clients", "100", "--senders", "100"]);
         assert!(Plan::new(&options, MESSAGES_MAX / 100).is_ok());
-        let InvalidPlan(faults) = Plan::new(&options, 40_000_000).unwrap_err();
+        let InvalidPlan(fault) = Plan::new(&options, 40_000_000).unwrap_err();
         let told = "100 senders of 40000000 messages each are too many: at most 100000000 in all can be checked; give";
-        assert!(faults.len() == 1 && faults[0].starts_with(told), "{faults:?}");
+        assert!(fault.starts_with(told), "{fault}");
+        assert!(faults("hubbub-repeat --clients 100 --senders 100 --messages 40000000")[0].starts_with(told));
     }
 
     #[test]
     fn too_many_clients_that_check_too_many_senders_are_refused() {
         assert!(Plan::new(&options(&["--clients", "5000", "--senders", "5000"]), 1).is_ok());
-        let InvalidPlan(faults) = Plan::new(&options(&["--clients", "20000", "--senders", "20000"]), 1).unwrap_err();
-        assert!(faults.len() == 1 && faults[0].contains("their product may be 25000000 at most"), "{faults:?}");
+        let told = faults("hubbub-repeat --clients 20000 --senders 20000");
+        assert!(told.len() == 1 && told[0].contains("their product may be 25000000 at most"), "{told:?}");
     }
 }

@@ -8,18 +8,19 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use humantime::format_duration;
+
 use super::format::gap;
 use super::input::Outlet;
 use super::namesakes::Namesakes;
 use super::options::ChatOptions;
 use super::screen::{Screen, can_edit};
-use super::{TerminalError, converse};
-use crate::address::Address;
+use super::{Server, TerminalError, converse};
 use crate::client::{Connector, Event, From, Policy, Session, Settings, lines};
-use crate::names::{RoomName, UserName};
+use crate::names::UserName;
 
 /// Talks in a room until the input ends, the output closes, or the session fails.
-pub fn chat(address: Address, name: UserName, options: &ChatOptions) -> Result<(), TerminalError> {
+pub fn chat(server: Server, name: UserName, options: &ChatOptions) -> Result<(), TerminalError> {
     let ChatOptions { room, last, no_reconnect, .. } = options;
     let screen = Arc::new(Screen::default());
     let skipped = Arc::new(AtomicU64::new(0));
@@ -32,7 +33,8 @@ pub fn chat(address: Address, name: UserName, options: &ChatOptions) -> Result<(
         live: false,
     };
     let policy = if *no_reconnect { Policy::Fail } else { Policy::Reconnect };
-    let settings = Settings { policy, ..Settings::new(name.clone(), room.clone(), From::Last(*last)) };
+    let settings = Settings { policy, ..server.settings(name.clone(), room.clone(), From::Last(*last)) };
+    let address = server.address;
     let session = Session::start(Connector::new(1), address.clone(), settings, move |event| shown.show(event))?;
     let outlet = Outlet::V1 { inlet: session.inlet(), room: room.clone(), address: address.clone() };
     let welcome = format!("connected to {address} as {name}, in {room}; /help lists the commands, Ctrl-D ends");
@@ -152,6 +154,9 @@ pub fn notice(screen: &Screen, event: &Event<'_>) {
         | Event::NotJoined { .. }
         | Event::Stored { .. }
         | Event::Pause => {}
+        Event::Waiting { error, within } => {
+            screen.notice(&format!("{error}; trying again for up to {}", format_duration(*within)));
+        }
     }
 }
 
@@ -161,9 +166,4 @@ fn start_of(body: &str) -> String {
     let start: String = body.chars().take(CHARS_MAX).collect();
     let more = if start.len() < body.len() { "…" } else { "" };
     format!("{start:?}{more}")
-}
-
-/// The room that the tutorial's contract has.
-pub fn is_lobby(room: &RoomName) -> bool {
-    *room == RoomName::lobby()
 }

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use super::local_time::LocalTime;
 use crate::client::{Gap, GapReason};
 use crate::escape::{acts, escape, escape_name};
 use crate::names::{Kind, MessageId, RoomName};
@@ -29,6 +30,38 @@ pub struct JsonMessage<'a> {
     client_id: Option<u64>,
 }
 
+/// How messages are printed, a line each.
+#[derive(Clone, Copy, Debug)]
+pub struct Format {
+    pub json: bool,
+    /// What stands before a line that is no JSON.
+    pub time: bool,
+    pub seq: bool,
+    /// The columns are for people: aligned, and easy to read.
+    pub aligned: bool,
+}
+
+/// What is printed of a message.
+pub struct Printed<'a> {
+    pub room: &'a RoomName,
+    pub seq: u64,
+    pub time_ms: u64,
+    pub id: &'a MessageId,
+    pub sender: &'a str,
+    pub body: &'a str,
+    pub kind: Kind,
+    pub client_id: Option<u64>,
+}
+
+/// A stored message of `send` as one line of JSON.
+#[derive(Serialize)]
+pub struct JsonPosted<'a> {
+    pub room: &'a str,
+    pub seq: u64,
+    /// 32 hexadecimal digits.
+    pub id: String,
+}
+
 /// A room as one line of JSON.
 #[derive(Serialize)]
 pub struct JsonRoom<'a> {
@@ -46,27 +79,49 @@ pub struct JsonMember<'a> {
     pub name: &'a str,
 }
 
-impl<'a> JsonMessage<'a> {
-    pub fn new(
-        room: &'a RoomName,
-        (seq, time_ms): (u64, u64),
-        id: &MessageId,
-        sender: &'a str,
-        body: &'a str,
-        kind: Kind,
-        client_id: Option<u64>,
-    ) -> Self {
-        let mut message_id = String::with_capacity(32);
-        for byte in id.as_bytes() {
-            // Writing into a string can't fail.
-            let _ = write!(message_id, "{byte:02x}");
+impl Format {
+    /// The message as one line.
+    pub fn message(&self, message: &Printed<'_>) -> String {
+        if self.json {
+            return json(&JsonMessage::new(message));
         }
+        let mut shown = String::new();
+        // Writing into a string can't fail.
+        if self.seq {
+            let width = if self.aligned { 5 } else { 0 };
+            let _ = write!(shown, "{:>width$} ", message.seq);
+        }
+        if self.time {
+            shown += &match LocalTime::new(message.time_ms) {
+                Some(time) if self.aligned => time.readable(),
+                Some(time) => time.rfc3339(),
+                // No time that a server could mean.
+                None => "-".to_owned(),
+            };
+            shown.push(' ');
+        }
+        shown + &line(message.sender, message.body, message.kind)
+    }
+}
+
+impl<'a> JsonMessage<'a> {
+    pub fn new(message: &Printed<'a>) -> Self {
+        let Printed { room, seq, time_ms, id, sender, body, kind, client_id } = *message;
         let kind = match kind {
             Kind::Text => "text",
             Kind::Action => "action",
         };
-        Self { room: room.as_str(), seq, time_ms, message_id, sender, body, kind, client_id }
+        Self { room: room.as_str(), seq, time_ms, message_id: hex(id), sender, body, kind, client_id }
     }
+}
+
+/// A message id as 32 hexadecimal digits.
+pub fn hex(id: &MessageId) -> String {
+    id.as_bytes().iter().fold(String::with_capacity(32), |mut hex, byte| {
+        // Writing into a string can't fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
 }
 
 /// The value as one line. JSON escapes what is below the space; what else acts on a terminal is escaped here as JSON
@@ -141,9 +196,27 @@ mod tests {
 
     use super::*;
 
+    fn printed<'a>(room: &'a RoomName, sender: &'a str, body: &'a str) -> Printed<'a> {
+        static ID: MessageId = MessageId::from_bytes([0xab; 16]);
+        let (seq, time_ms, kind, client_id) = (7, 1_700_000_000_000, Kind::Action, Some(0x3f));
+        Printed { room, seq, time_ms, id: &ID, sender, body, kind, client_id }
+    }
+
     fn message<'a>(room: &'a RoomName, sender: &'a str, body: &'a str) -> JsonMessage<'a> {
-        let id = MessageId::from_bytes([0xab; 16]);
-        JsonMessage::new(room, (7, 1_700_000_000_000), &id, sender, body, Kind::Action, Some(0x3f))
+        JsonMessage::new(&printed(room, sender, body))
+    }
+
+    #[test]
+    fn columns_stand_before_the_line() {
+        let room = RoomName::lobby();
+        let show =
+            |time, seq, aligned| Format { json: false, time, seq, aligned }.message(&printed(&room, "ann", "waves"));
+        assert_eq!(show(false, false, true), "*ann* waves");
+        assert_eq!(show(false, true, true), "    7 *ann* waves");
+        assert_eq!(show(false, true, false), "7 *ann* waves");
+        let time = LocalTime::new(1_700_000_000_000).unwrap();
+        assert_eq!(show(true, true, false), format!("7 {} *ann* waves", time.rfc3339()));
+        assert_eq!(show(true, false, true), format!("{} *ann* waves", time.readable()));
     }
 
     #[test]

@@ -1,12 +1,11 @@
 //! `hubbub history`, `rooms` and `members`: what there is, page by page.
 
-use super::TerminalError;
-use super::format::{JsonMember, JsonMessage, JsonRoom, json, line};
+use super::format::{JsonMember, JsonRoom, Printed, json};
 use super::options::{HistoryOptions, ListOptions, MembersOptions};
 use super::output::{Output, unless_closed};
 use super::screen::Screen;
-use crate::address::Address;
-use crate::client::{CALL_TIMEOUT, Caller, Connector, PagePlace, lines};
+use super::{Server, TerminalError};
+use crate::client::{PagePlace, lines};
 use crate::escape::{escape, escape_name};
 
 /// The most messages that are asked for at once.
@@ -20,10 +19,11 @@ enum Stop {
 
 /// Messages of a room are numbered without a gap, so the last so many before a place are those that follow another one:
 /// every range is read forwards, and printed as it comes.
-pub fn history(address: Address, options: &HistoryOptions) -> Result<(), TerminalError> {
-    let HistoryOptions { room, after, before, limit, json: as_json } = options;
-    let mut caller = connect(address)?;
-    let mut output = Output::new(*as_json);
+pub fn history(server: Server, options: &HistoryOptions) -> Result<(), TerminalError> {
+    let HistoryOptions { room, after, before, limit, format } = options;
+    let format = format.format();
+    let mut caller = server.caller()?;
+    let mut output = Output::new(format.json);
     outcome((|| {
         let head = caller.messages(room, PagePlace::Newest, 1)?;
         let end = before.unwrap_or(u64::MAX).min(head.head_seq.saturating_add(1));
@@ -44,19 +44,16 @@ pub fn history(address: Address, options: &HistoryOptions) -> Result<(), Termina
                     // Nothing that was asked for; a server that repeats itself ends the listing.
                     return output.flush().map_err(Stop::Output);
                 }
-                let shown = match as_json {
-                    true => json(&JsonMessage::new(
-                        room,
-                        (message.seq, message.time_ms),
-                        &message.id,
-                        &message.sender,
-                        &message.body,
-                        message.kind,
-                        message.client_id,
-                    )),
-                    false => line(&message.sender, &message.body, message.kind),
-                };
-                output.line(&shown)?;
+                output.line(&format.message(&Printed {
+                    room,
+                    seq: message.seq,
+                    time_ms: message.time_ms,
+                    id: &message.id,
+                    sender: &message.sender,
+                    body: &message.body,
+                    kind: message.kind,
+                    client_id: message.client_id,
+                }))?;
                 (last, left) = (message.seq, left - 1);
             }
             last = last.max(page_end);
@@ -65,8 +62,8 @@ pub fn history(address: Address, options: &HistoryOptions) -> Result<(), Termina
     })())
 }
 
-pub fn rooms(address: Address, options: &ListOptions) -> Result<(), TerminalError> {
-    let mut caller = connect(address)?;
+pub fn rooms(server: Server, options: &ListOptions) -> Result<(), TerminalError> {
+    let mut caller = server.caller()?;
     let mut output = Output::new(options.json);
     let mut token = String::new();
     outcome((|| {
@@ -95,15 +92,16 @@ pub fn rooms(address: Address, options: &ListOptions) -> Result<(), TerminalErro
     })())
 }
 
-pub fn members(address: Address, options: &MembersOptions) -> Result<(), TerminalError> {
-    let mut caller = connect(address)?;
-    let mut output = Output::new(options.json);
+pub fn members(server: Server, options: &MembersOptions) -> Result<(), TerminalError> {
+    let as_json = options.list.json;
+    let mut caller = server.caller()?;
+    let mut output = Output::new(as_json);
     let mut token = String::new();
     outcome((|| {
         loop {
             let (members, next) = caller.members(&options.room, &token)?;
             for member in members {
-                output.line(&match options.json {
+                output.line(&match as_json {
                     true => json(&JsonMember {
                         room: options.room.as_str(),
                         client_id: member.client_id,
@@ -118,10 +116,6 @@ pub fn members(address: Address, options: &MembersOptions) -> Result<(), Termina
             token = next;
         }
     })())
-}
-
-fn connect(address: Address) -> Result<Caller, TerminalError> {
-    Ok(Caller::connect(Connector::new(1), address, CALL_TIMEOUT)?)
 }
 
 /// So many of something, in words.

@@ -1,43 +1,136 @@
 //! `hubbub send`: says one thing, or each line of the input, and leaves when all of it is stored.
 
+use std::collections::HashSet;
 use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use super::TerminalError;
+use parking_lot::Mutex;
+
 use super::chat::notice;
+use super::format::{JsonPosted, hex, json};
 use super::input::read_lines;
 use super::options::SendOptions;
+use super::output::{Output, unless_closed};
 use super::screen::Screen;
-use crate::address::Address;
-use crate::client::{CALL_TIMEOUT, Caller, Connector, Event, From, Session, SessionError, Settings, new_message_id};
-use crate::names::{Body, Kind, RoomName, UserName};
+use super::{Server, TerminalError};
+use crate::client::{Caller, Connector, Event, From, Message, Session, SessionError, Settings, new_message_id};
+use crate::names::{Body, Kind, MessageId, RoomName, UserName};
 use crate::startup;
 
-pub fn send(address: Address, name: UserName, options: &SendOptions) -> Result<(), TerminalError> {
-    if options.text.is_empty() {
-        send_input(address, name, &options.room)
-    } else {
-        let body = Body::new(options.text.join(" ")).map_err(TerminalError::Text)?;
-        let mut caller = Caller::connect(Connector::new(1), address, CALL_TIMEOUT)?;
-        caller.post(&options.room, &name, &new_message_id(), &body, Kind::Text)?;
-        Ok(())
+/// How long the first connection is tried for by default: a script should survive a server's restart.
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+
+pub fn send(server: Server, name: UserName, options: &SendOptions) -> Result<(), TerminalError> {
+    if options.json {
+        startup::check_output().map_err(TerminalError::Output)?;
+    }
+    if options.text.is_empty() { send_input(server, name, options) } else { send_text(server, &name, options) }
+}
+
+fn send_text(server: Server, name: &UserName, options: &SendOptions) -> Result<(), TerminalError> {
+    let body = Body::new(options.text.join(" ")).map_err(TerminalError::Text)?;
+    let within = server.timeout.unwrap_or(CONNECT_WITHIN);
+    let call_timeout = server.call_timeout();
+    let waiting = |error: &_| notice(&Screen::default(), &Event::Waiting { error, within });
+    let mut caller = Caller::connect_within(Connector::new(1), server.address, call_timeout, within, waiting)?;
+    let id = new_message_id();
+    let posted = caller.post(&options.room, name, &id, &body, Kind::Text)?;
+    let mut answers = Answers::new(options);
+    answers.stored(&options.room, posted.seq, &id).and_then(|()| answers.flush()).map_err(TerminalError::Output)
+}
+
+/// What `--json` prints: where each message was stored.
+struct Answers {
+    /// Absent without `--json`, and when nobody reads it any more.
+    output: Option<Output>,
+}
+
+impl Answers {
+    fn new(options: &SendOptions) -> Self {
+        Self { output: options.json.then(|| Output::new(true)) }
+    }
+
+    fn stored(&mut self, room: &RoomName, seq: u64, id: &MessageId) -> io::Result<()> {
+        let Some(output) = &mut self.output else { return Ok(()) };
+        let outcome = output.line(&json(&JsonPosted { room: room.as_str(), seq, id: hex(id) }));
+        self.unless_closed(outcome)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let Some(output) = &mut self.output else { return Ok(()) };
+        let outcome = output.flush();
+        self.unless_closed(outcome)
+    }
+
+    /// A reader who has seen enough does not keep the rest from being sent.
+    fn unless_closed(&mut self, outcome: io::Result<()>) -> io::Result<()> {
+        if matches!(&outcome, Err(error) if error.kind() == io::ErrorKind::BrokenPipe) {
+            self.output = None;
+        }
+        unless_closed(outcome)
+    }
+}
+
+/// Tells what becomes of the lines of an input.
+struct Progress {
+    screen: Arc<Screen>,
+    /// How many lines were not sent.
+    skipped: Arc<AtomicU64>,
+    answers: Answers,
+    /// Lines that were reported as stored before their message came.
+    early: HashSet<MessageId>,
+}
+
+impl Progress {
+    fn take(&mut self, event: &Event<'_>) -> io::Result<()> {
+        match *event {
+            Event::Message(Message { room, seq, ref id, own: true, .. }) if !self.early.remove(id) => {
+                self.answers.stored(room, seq, id)
+            }
+            Event::Stored { room, id, seq } => {
+                if self.answers.output.is_some() {
+                    self.early.insert(id);
+                }
+                self.answers.stored(room, seq, &id)
+            }
+            Event::Pause => self.answers.flush(),
+            Event::Rejected { .. } => {
+                self.skipped.fetch_add(1, Ordering::Relaxed);
+                notice(&self.screen, event);
+                Ok(())
+            }
+            _ => {
+                notice(&self.screen, event);
+                Ok(())
+            }
+        }
     }
 }
 
 /// A session sends many lines at once, and thus many more a second than calls would.
-fn send_input(address: Address, name: UserName, room: &RoomName) -> Result<(), TerminalError> {
+fn send_input(server: Server, name: UserName, options: &SendOptions) -> Result<(), TerminalError> {
     startup::check_input().map_err(TerminalError::Input)?;
+    let room = &options.room;
     let screen = Arc::new(Screen::default());
     let skipped = Arc::new(AtomicU64::new(0));
     let (shown, rejected) = (Arc::clone(&screen), Arc::clone(&skipped));
-    let settings = Settings::new(name, room.clone(), From::Head);
-    let session = Session::start(Connector::new(1), address, settings, move |event| {
-        if matches!(event, Event::Rejected { .. }) {
-            rejected.fetch_add(1, Ordering::Relaxed);
+    let mut progress =
+        Progress { screen: shown, skipped: rejected, answers: Answers::new(options), early: HashSet::new() };
+    let failure = Arc::new(Mutex::new(None));
+    let failed = Arc::clone(&failure);
+    let settings = Settings {
+        connect_within: server.timeout.unwrap_or(CONNECT_WITHIN),
+        ..server.settings(name, room.clone(), From::Head)
+    };
+    // An output that fails, such as a full disk, does not end the sending: what is stored can be looked up.
+    let session = Session::start(Connector::new(1), server.address, settings, move |event| {
+        if let Err(error) = progress.take(&event) {
+            progress.answers.output = None;
+            failed.lock().get_or_insert(error);
         }
-        notice(&shown, &event);
         ControlFlow::Continue(())
     })?;
     let inlet = session.inlet();
@@ -66,7 +159,7 @@ fn send_input(address: Address, name: UserName, room: &RoomName) -> Result<(), T
     .map_err(|e| TerminalError::Session(SessionError::Thread(e)))?;
     session.wait()?;
     match skipped.load(Ordering::Relaxed) {
-        0 => Ok(()),
+        0 => failure.lock().take().map_or(Ok(()), |error| Err(TerminalError::Output(error))),
         skipped => Err(TerminalError::Skipped(skipped)),
     }
 }

@@ -6,20 +6,20 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::TerminalError;
 use super::chat::notice;
-use super::format::{JsonMessage, json, line};
+use super::format::Printed;
 use super::nearest::nearest_room;
 use super::options::TailOptions;
 use super::output::{Output, unless_closed};
 use super::screen::Screen;
+use super::{Server, TerminalError};
 use crate::address::Address;
-use crate::client::{Connector, Event, From, Inlet, Message, Session, Settings};
+use crate::client::{Connector, Event, From, Inlet, Message, Session};
 use crate::names::{RoomName, UserName};
 use crate::threads::spawn;
 
 /// Follows until the output closes or the session fails.
-pub fn tail(address: Address, name: UserName, options: &TailOptions) -> Result<(), TerminalError> {
+pub fn tail(server: Server, name: UserName, options: &TailOptions) -> Result<(), TerminalError> {
     let from = match options.from {
         Some(seq) => From::After { seq: seq.saturating_sub(1), epoch: None },
         None => From::Last(options.last),
@@ -27,21 +27,21 @@ pub fn tail(address: Address, name: UserName, options: &TailOptions) -> Result<(
     let first = options.from.unwrap_or(0);
     let screen = Arc::new(Screen::default());
     let mut is_new = true;
-    let server = address.clone();
+    let address = server.address.clone();
     let failure = Arc::new(Mutex::new(Ok(())));
     let failed = Arc::clone(&failure);
-    let mut output = Output::new(options.json);
-    let as_json = options.json;
-    let settings = Settings::new(name, options.room.clone(), from);
-    let session = Session::start(Connector::new(1), address, settings, move |event| {
+    let format = options.format.format();
+    let mut output = Output::new(format.json);
+    let settings = server.settings(name, options.room.clone(), from);
+    let session = Session::start(Connector::new(1), server.address, settings, move |event| {
         let outcome = match &event {
             // A message that is not there yet is waited for.
             Event::Message(message) if message.seq < first => Ok(()),
-            Event::Message(message) => output.line(&shown(message, as_json)),
+            Event::Message(message) => output.line(&format.message(&printed(message))),
             Event::Pause => output.flush(),
             Event::Joined { room, head_seq: 0, .. } => {
                 if is_new {
-                    say_it_waits(&screen, room, &server);
+                    say_it_waits(&screen, room, &address);
                 }
                 Ok(())
             }
@@ -79,12 +79,9 @@ fn say_it_waits(screen: &Arc<Screen>, room: &RoomName, server: &Address) {
     });
 }
 
-fn shown(message: &Message<'_>, as_json: bool) -> String {
-    let Message { room, seq, time_ms, id, sender, body, kind, client_id, .. } = *message;
-    match as_json {
-        true => json(&JsonMessage::new(room, (seq, time_ms), &id, sender, body, kind, client_id)),
-        false => line(sender, body, kind),
-    }
+fn printed<'a>(message: &'a Message<'a>) -> Printed<'a> {
+    let Message { room, seq, time_ms, ref id, sender, body, kind, client_id, .. } = *message;
+    Printed { room, seq, time_ms, id, sender, body, kind, client_id }
 }
 
 /// Ends the session when nobody reads the output any more, though nothing is written that could fail: a room may be

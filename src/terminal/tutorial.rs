@@ -7,18 +7,19 @@ use std::sync::atomic::AtomicU64;
 use super::input::Outlet;
 use super::options::ChatOptions;
 use super::screen::Screen;
-use super::{TerminalError, converse};
-use crate::address::Address;
+use super::{Server, TerminalError, converse};
 use crate::client::tutorial::{Event, Session, doubt};
 use crate::client::{Connector, Policy, lines};
 use crate::names::{Kind, UserName};
 
 /// Talks until the input ends, the output closes, or the session fails.
-pub fn chat(address: Address, name: UserName, options: &ChatOptions) -> Result<(), TerminalError> {
+pub fn chat(server: Server, name: UserName, options: &ChatOptions) -> Result<(), TerminalError> {
     let policy = if options.no_reconnect { Policy::Fail } else { Policy::Reconnect };
     let screen = Arc::new(Screen::default());
     let shown = Arc::clone(&screen);
-    let session = Session::start(Connector::new(1), address.clone(), policy, move |event| show(&shown, event))?;
+    let Server { address, timeout } = server;
+    let on_event = move |event| show(&shown, event);
+    let session = Session::start(Connector::new(1), address.clone(), policy, timeout, on_event)?;
     let outlet = Outlet::Tutorial { inlet: session.inlet(), name: name.clone() };
     let welcome = format!("connected to {address} as {name}; /help lists the commands, Ctrl-D ends");
     let skipped = Arc::new(AtomicU64::new(0));

@@ -26,3 +26,4 @@ mod sender;
 mod repeat;
 mod rooms;
 mod terminal;
+mod command_line;

@@ -148,9 +148,9 @@ fn wrong_usage_is_told_from_failure() {
             2,
             "the number of messages is missing (standard input ended without it): give it with --messages",
         ),
-        ("--messages many", 2, "'many' for '--messages <M>': give a whole number"),
-        ("--messages 1 --clients 2 --senders 3", 2, "--senders is 3"),
-        ("--messages 1 --size 10", 2, "--size is 10"),
+        ("--messages many", 2, "invalid value \"many\" for --messages: expected a whole number from 1"),
+        ("--messages 1 --clients 2 --senders 3", 2, "--senders 3 is more than --clients 2"),
+        ("--messages 1 --size 10", 2, "--size 10 is too small for the numbering: give at least "),
         ("--clients 100 --senders 100 --messages 40000000", 2, "at most 100000000 in all can be checked"),
     ] {
         let (exit, output, errors) = run(&nobody, arguments);
@@ -215,7 +215,10 @@ fn each_flag_has_a_variable() {
     {
         let output = command(&[]).env(variable, "x:y").output().expect("hubbub-repeat starts");
         let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.code() == Some(2) && errors.contains("invalid value 'x:y'"), "{variable}: {errors}");
+        assert!(
+            output.status.code() == Some(2) && errors.contains("invalid value \"x:y\" for"),
+            "{variable}: {errors}"
+        );
     }
 }
 

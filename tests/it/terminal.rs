@@ -147,7 +147,7 @@ fn wrong_usage_is_told_from_failure() {
         (&["--server", &nobody], 2, "no name: give one with --name".to_owned()),
         (&["--server", &nobody, "--name", " "], 2, "the name is empty".to_owned()),
         (&["--server", "localhost:", "--name", "ann"], 2, "missing port after the colon".to_owned()),
-        (&["--what"], 2, "unexpected argument '--what'".to_owned()),
+        (&["--what"], 2, "unknown option --what".to_owned()),
     ] {
         let output = run(arguments, b"");
         assert_eq!(output.status.code(), Some(code), "{arguments:?}");

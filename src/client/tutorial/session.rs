@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use humantime::format_duration;
 use thiserror::Error;
 
 use super::outbox::{Line, doubt};
@@ -59,6 +60,8 @@ pub enum SessionError {
     Unsent(u64),
     #[error("may not have arrived: {}, because the connection was lost soon after", lines(*.0))]
     Doubtful(u64),
+    #[error("no connection for {} ({reason}){}", format_duration(*.outage), not_sent(*.unsent))]
+    Outage { outage: Duration, reason: String, unsent: u64 },
     #[error("the session has ended")]
     Ended,
     #[error("no thread can be started ({0}): raise the limit of processes, see ulimit -u")]
@@ -79,17 +82,20 @@ pub struct Inlet {
 
 impl Session {
     /// Connects and starts. Events come on the session's receive thread, which is held up while one is handled; a
-    /// handler that breaks ends the session in good order.
+    /// handler that breaks ends the session in good order. `timeout` is how long the first connection is tried for, and how
+    /// long there may be none later; `None` stands for one attempt at first, and for ever later.
     pub fn start(
         connector: Connector,
         address: Address,
         policy: Policy,
+        timeout: Option<Duration>,
         on_event: impl FnMut(Event) -> ControlFlow<()> + Send + 'static,
     ) -> Result<Self, SessionError> {
-        let (sender, receiver) = connector.open(&address)?.converse()?;
+        let connection = connector.open_within(&address, timeout.unwrap_or_default(), |_| {})?;
+        let (sender, receiver) = connection.converse()?;
         let shared = Arc::new(Shared::new(sender, receiver.canceller()));
         let mut session = Self { shared: shared.clone(), threads: Vec::with_capacity(2) };
-        let reader = Reader { shared: shared.clone(), connector, address, policy, on_event };
+        let reader = Reader { shared: shared.clone(), connector, address, policy, outage_max: timeout, on_event };
         let spawned = spawn("send", move || send_lines(&shared))
             .map(|thread| session.threads.push(thread))
             .and_then(|()| spawn("receive", move || reader.run(receiver)))
@@ -172,6 +178,11 @@ impl Inlet {
     }
 }
 
+/// What a message about an outage ends with: how many lines wait, if any.
+fn not_sent(count: u64) -> String {
+    if count == 0 { String::new() } else { format!("; not sent: {}", lines(count)) }
+}
+
 /// The send thread. Ends with the session.
 fn send_lines(shared: &Shared) {
     loop {
@@ -196,6 +207,7 @@ struct Reader<F> {
     connector: Connector,
     address: Address,
     policy: Policy,
+    outage_max: Option<Duration>,
     on_event: F,
 }
 
@@ -225,9 +237,9 @@ impl<F: FnMut(Event) -> ControlFlow<()>> Reader<F> {
             if self.tell(Event::Disconnected { reason: error.to_string(), doubtful }).is_break() {
                 break Ok(());
             }
-            match self.reconnect(&mut backoff) {
+            match self.reconnect(&mut backoff, error.to_string()) {
                 ControlFlow::Continue(next) => receiver = next,
-                ControlFlow::Break(()) => break Ok(()),
+                ControlFlow::Break(outcome) => break outcome,
             }
         };
         self.shared.end(outcome);
@@ -255,22 +267,37 @@ impl<F: FnMut(Event) -> ControlFlow<()>> Reader<F> {
         state.half_closed.then(|| Err(SessionError::Unconfirmed(error.to_string())))
     }
 
-    /// Tries until there is a connection again.
-    fn reconnect(&mut self, backoff: &mut Backoff) -> ControlFlow<(), Receiver> {
+    /// Tries until there is a connection again. Breaks with the session's end.
+    fn reconnect(
+        &mut self,
+        backoff: &mut Backoff,
+        mut reason: String,
+    ) -> ControlFlow<Result<(), SessionError>, Receiver> {
+        let since = Instant::now();
         loop {
-            let pause = backoff.pause();
-            self.tell(Event::Retrying { pause })?;
-            if !self.shared.pause(pause) {
-                return ControlFlow::Break(());
-            }
-            let Ok(connection) = self.connector.open(&self.address) else { continue };
-            let Ok((sender, receiver)) = connection.converse() else { continue };
-            return match self.shared.connect(sender, receiver.canceller()) {
-                Ok(kept) => {
-                    self.tell(Event::Reconnected { kept })?;
-                    ControlFlow::Continue(receiver)
+            let mut pause = backoff.pause();
+            if let Some(outage) = self.outage_max {
+                let left = outage.saturating_sub(since.elapsed());
+                if left.is_zero() {
+                    let unsent = self.shared.lock().outbox.len() as u64;
+                    return ControlFlow::Break(Err(SessionError::Outage { outage, reason, unsent }));
                 }
-                Err(_) => ControlFlow::Break(()),
+                pause = pause.min(left);
+            }
+            if self.tell(Event::Retrying { pause }).is_break() || !self.shared.pause(pause) {
+                return ControlFlow::Break(Ok(()));
+            }
+            let opened = self.connector.open(&self.address).map_err(|e| StreamError::Lost(e.to_string()));
+            let (sender, receiver) = match opened.and_then(|connection| connection.converse()) {
+                Ok(conversation) => conversation,
+                Err(error) => {
+                    reason = error.to_string();
+                    continue;
+                }
+            };
+            return match self.shared.connect(sender, receiver.canceller()) {
+                Ok(kept) if self.tell(Event::Reconnected { kept }).is_continue() => ControlFlow::Continue(receiver),
+                _ => ControlFlow::Break(Ok(())),
             };
         }
     }

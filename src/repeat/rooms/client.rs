@@ -131,7 +131,11 @@ impl Listener {
             }
             // The same for every client, whatever it is.
             Event::Passed { seq, .. } => received.verifier.place(seq, 0, &self.run.ledger),
-            Event::Presence { .. } | Event::Retrying { .. } | Event::Left { .. } | Event::NotJoined { .. } => {}
+            Event::Presence { .. }
+            | Event::Retrying { .. }
+            | Event::Waiting { .. }
+            | Event::Left { .. }
+            | Event::NotJoined { .. } => {}
         }
         ControlFlow::Continue(())
     }

@@ -148,7 +148,7 @@ fn an_outage_that_lasts_ends_the_run() {
     let (code, json, errors) = running.join().expect("it runs");
     assert_eq!(code, Some(1), "{json}");
     assert_holds(&json, &[r#""failed":3,"#, r#""faultless":false"#]);
-    assert!(errors.contains("client 2 failed: no connection for 1 s ("), "{errors}");
+    assert!(errors.contains("client 2 failed: no connection for 1s ("), "{errors}");
 }
 
 #[test]

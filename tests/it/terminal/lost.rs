@@ -114,7 +114,7 @@ fn whether_to_come_back_is_a_variable_too() {
     }
     let output = command(&[]).env("HUBBUB_NO_RECONNECT", "perhaps").output().expect("hubbub starts");
     assert_eq!(output.status.code(), Some(2));
-    assert!(stderr(&output).contains("'--no-reconnect': give 1 or 0"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("HUBBUB_NO_RECONNECT: expected 1 or 0"), "{}", stderr(&output));
 }
 
 #[test]

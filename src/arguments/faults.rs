@@ -1,0 +1,203 @@
+//! What is wrong with a command line: all wrong values of options and variables, and the first mistake in its form.
+//!
+//! clap reports one mistake. If it is a value, the argument is made to accept anything and clap reads again; so each wrong
+//! value is found once. A mistake in the form (an unknown option, a missing argument) leaves unclear what the rest of the
+//! line means, so after it only the variables are looked at.
+
+use std::error::Error as _;
+use std::ffi::OsString;
+
+use clap::builder::ValueParser;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, ArgMatches, Command};
+
+use super::{Stop, is_help, room};
+
+/// No command line has as many mistakes.
+const FAULTS_MAX: usize = 100;
+
+/// How far a name may be from what was written to be suggested.
+const EDITS_MAX: usize = 2;
+
+/// Parses the arguments, or says everything that is wrong with them and with the variables.
+pub fn matches(command: &mut Command, arguments: &[OsString]) -> Result<ArgMatches, Stop> {
+    let mut faults = Vec::new();
+    let mut lenient = command.clone();
+    let form = loop {
+        let error = match lenient.try_get_matches_from_mut(arguments) {
+            Ok(matches) if faults.is_empty() => {
+                *command = lenient;
+                return Ok(matches);
+            }
+            Ok(_) => return Err(Stop::Faults(faults)),
+            Err(error) if is_help(&error) => return Err(Stop::Help(error)),
+            Err(error) => error,
+        };
+        match wrong_value(&error).filter(|_| faults.len() < FAULTS_MAX) {
+            Some(argument) => {
+                faults.push(value_fault(&error, &lenient, &argument, arguments));
+                lenient = accepting(lenient, &argument);
+            }
+            None => break error,
+        }
+    };
+    faults.push(form_fault(&form, arguments));
+    // The variables of the program itself; those of a sub-command can't be told from here.
+    for _ in 0..FAULTS_MAX {
+        let Err(error) = lenient.try_get_matches_from_mut(&arguments[..1]) else { break };
+        let Some(argument) = wrong_value(&error) else { break };
+        faults.push(value_fault(&error, &lenient, &argument, &arguments[..1]));
+        lenient = accepting(lenient, &argument);
+    }
+    faults.push(help_hint(command, arguments));
+    Err(Stop::Faults(faults))
+}
+
+/// Any other error of clap's, in our words.
+pub fn text(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let first = text.lines().next().unwrap_or_default();
+    first.strip_prefix("error: ").unwrap_or(first).to_owned()
+}
+
+/// The argument whose value is wrong, as clap shows it: `--last <N>`. `None` for mistakes of another kind.
+fn wrong_value(error: &clap::Error) -> Option<String> {
+    let is_value = matches!(error.kind(), ErrorKind::ValueValidation | ErrorKind::InvalidValue);
+    is_value.then(|| context(error, ContextKind::InvalidArg)).flatten()
+}
+
+/// The command with an argument, by the name that clap shows, that accepts anything and has no variable.
+fn accepting(command: Command, shown: &str) -> Command {
+    let names: Vec<_> = command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
+    let command = command.mut_args(|argument| match is_shown(&argument, shown) {
+        true => argument.value_parser(ValueParser::os_string()).env(None::<&str>),
+        false => argument,
+    });
+    names.into_iter().fold(command, |command, name| command.mut_subcommand(name, |sub| accepting(sub, shown)))
+}
+
+fn value_fault(error: &clap::Error, command: &Command, shown: &str, arguments: &[OsString]) -> String {
+    let value = context(error, ContextKind::InvalidValue).unwrap_or_default();
+    let argument = find(command, shown);
+    let flag = argument.and_then(Arg::get_long).map(|long| format!("--{long}"));
+    let is_given = |flag: &String| {
+        let with_value = format!("{flag}=");
+        let options = arguments.iter().take_while(|argument| *argument != "--");
+        options.map(|argument| argument.to_string_lossy()).any(|it| it == *flag || it.starts_with(&with_value))
+    };
+    let variable = argument.and_then(Arg::get_env).map(|variable| variable.to_string_lossy().into_owned());
+    let name = match (flag, variable) {
+        (Some(flag), Some(variable)) => {
+            if is_given(&flag) {
+                flag
+            } else {
+                variable
+            }
+        }
+        (Some(flag), None) => flag,
+        (None, _) => shown.to_owned(),
+    };
+    if value.is_empty() && error.source().is_none() {
+        return format!("missing value for {name}: write {shown}");
+    }
+    match error.source() {
+        Some(reason) => format!("invalid value {value:?} for {name}: {reason}"),
+        None => format!("invalid value {value:?} for {name}"),
+    }
+}
+
+/// Whether clap shows the argument so: `--last <N>`, `<ROOM>` or `[TEXT]...`.
+fn is_shown(argument: &Arg, shown: &str) -> bool {
+    match shown.strip_prefix("--") {
+        Some(option) => argument.get_long() == option.split([' ', '=', '[']).next(),
+        None => {
+            let name = shown.trim_matches(|c| "<>[].".contains(c));
+            let own = argument.get_value_names().and_then(|names| names.first()).map(|name| name.as_str());
+            argument.get_long().is_none()
+                && own.map_or_else(|| argument.get_id().as_str().eq_ignore_ascii_case(name), |own| own == name)
+        }
+    }
+}
+
+fn find<'a>(command: &'a Command, shown: &str) -> Option<&'a Arg> {
+    let own = command.get_arguments().find(|argument| is_shown(argument, shown));
+    own.or_else(|| command.get_subcommands().find_map(|sub| find(sub, shown)))
+}
+
+/// A mistake in the form of the command line.
+fn form_fault(error: &clap::Error, arguments: &[OsString]) -> String {
+    let invalid = context(error, ContextKind::InvalidArg);
+    let meant = invalid.clone().or_else(|| context(error, ContextKind::InvalidSubcommand)).unwrap_or_default();
+    let suggested = |kind| {
+        let near = context(error, kind).filter(|name| strsim::osa_distance(name, &meant) <= EDITS_MAX);
+        near.map(|name| format!(": did you mean {name}?")).unwrap_or_default()
+    };
+    match (error.kind(), invalid) {
+        (ErrorKind::UnknownArgument, Some(option)) if option.starts_with('-') => {
+            if let Some(fault) = dashed_text(&option, arguments) {
+                return fault;
+            }
+            format!("unknown option {option}{}", suggested(ContextKind::SuggestedArg))
+        }
+        (ErrorKind::UnknownArgument, Some(argument)) => format!("unexpected argument {argument:?}: leave it out"),
+        (ErrorKind::InvalidSubcommand, _) => {
+            let name = context(error, ContextKind::InvalidSubcommand).unwrap_or_default();
+            match suggested(ContextKind::SuggestedSubcommand) {
+                none if none.is_empty() && is_client(arguments) && room(&name).is_ok() => {
+                    format!("unknown command {name:?}: to chat in a room of that name, write hubbub chat {name}")
+                }
+                suggested => format!("unknown command {name:?}{suggested}"),
+            }
+        }
+        (ErrorKind::MissingRequiredArgument, Some(missing)) => format!("missing argument: {missing}"),
+        (ErrorKind::ArgumentConflict, Some(option)) => {
+            let option = option.split(' ').next().unwrap_or_default();
+            format!("{option} is given several times: leave one out")
+        }
+        (ErrorKind::TooManyValues, Some(option)) => {
+            let value = context(error, ContextKind::InvalidValue).unwrap_or_default();
+            format!("{option} takes no value: leave out {value:?}")
+        }
+        (ErrorKind::InvalidUtf8, _) => match arguments.iter().find(|argument| argument.to_str().is_none()) {
+            Some(argument) => format!("invalid argument {argument:?}: expected UTF-8"),
+            None => "an argument is not valid UTF-8".to_owned(),
+        },
+        _ => text(error),
+    }
+}
+
+/// `hubbub send tea -x`: a text that begins with a dash looks like an option.
+fn dashed_text(option: &str, arguments: &[OsString]) -> Option<String> {
+    let send = arguments.iter().position(|argument| argument == "send")?;
+    let given = arguments.iter().position(|argument| {
+        let argument = argument.to_string_lossy();
+        argument == option || option.len() == 2 && !argument.starts_with("--") && argument.starts_with(option)
+    })?;
+    // The room comes first.
+    let example = match arguments.get(send + 1).map(|room| room.to_string_lossy()) {
+        Some(room) if given > send + 1 && !room.starts_with('-') => format!("hubbub send {room} -- {option} …"),
+        _ => return None,
+    };
+    Some(format!("unknown option {option}: if it is text to send, put -- before it: {example}"))
+}
+
+/// Where to look up how it is right.
+fn help_hint(command: &Command, arguments: &[OsString]) -> String {
+    let sub = arguments.iter().skip(1).find_map(|argument| command.find_subcommand(argument));
+    match sub {
+        Some(sub) => format!("see {} {} --help", command.get_name(), sub.get_name()),
+        None => format!("see {} --help", command.get_name()),
+    }
+}
+
+fn is_client(arguments: &[OsString]) -> bool {
+    arguments.first().is_some_and(|program| program.to_string_lossy().ends_with("hubbub"))
+}
+
+fn context(error: &clap::Error, kind: ContextKind) -> Option<String> {
+    match error.get(kind)? {
+        ContextValue::String(text) => Some(text.clone()),
+        ContextValue::Strings(texts) => Some(texts.join(" ")),
+        _ => None,
+    }
+}

@@ -1,0 +1,71 @@
+//! Times of messages in local time. `TZ`, or else the system's setting, chooses the time zone.
+
+use std::sync::Once;
+
+/// The last moment that RFC 3339 can write, but for time zones: the end of the year 9999.
+const TIME_MS_MAX: u64 = 253_402_300_799_999;
+
+/// A moment in local time.
+pub struct LocalTime(libc::tm);
+
+unsafe extern "C" {
+    /// Reads `TZ`. POSIX has it; the crate `libc` does not declare it for Linux.
+    fn tzset();
+}
+
+impl LocalTime {
+    /// The moment, in milliseconds since 1970. `None` for one that no server could mean.
+    pub fn new(time_ms: u64) -> Option<Self> {
+        if time_ms > TIME_MS_MAX {
+            return None;
+        }
+        static READ_TIME_ZONE: Once = Once::new();
+        // SAFETY: the function takes nothing. It reads the environment, which nothing changes once threads run.
+        READ_TIME_ZONE.call_once(|| unsafe { tzset() });
+        let seconds = libc::time_t::try_from(time_ms / 1000).ok()?;
+        // SAFETY: all zeros are a valid `tm`, to which and to `seconds` the pointers are for the length of the call.
+        let time = unsafe {
+            let mut time: libc::tm = std::mem::zeroed();
+            (!libc::localtime_r(&raw const seconds, &raw mut time).is_null()).then_some(time)
+        };
+        time.map(Self)
+    }
+
+    /// For people: `2026-11-26 21:00:42`.
+    pub fn readable(&self) -> String {
+        format!("{} {}", self.date(), self.clock())
+    }
+
+    /// For programs, as RFC 3339 has it: `2026-11-26T21:00:42+01:00`.
+    pub fn rfc3339(&self) -> String {
+        let minutes = self.0.tm_gmtoff / 60;
+        let sign = if minutes < 0 { '-' } else { '+' };
+        let minutes = minutes.unsigned_abs();
+        format!("{}T{}{sign}{:02}:{:02}", self.date(), self.clock(), minutes / 60, minutes % 60)
+    }
+
+    fn date(&self) -> String {
+        let libc::tm { tm_year, tm_mon, tm_mday, .. } = self.0;
+        format!("{:04}-{:02}-{tm_mday:02}", i64::from(tm_year) + 1900, tm_mon + 1)
+    }
+
+    fn clock(&self) -> String {
+        let libc::tm { tm_hour, tm_min, tm_sec, .. } = self.0;
+        format!("{tm_hour:02}:{tm_min:02}:{tm_sec:02}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The tests' own time zone is anything; the tests of the programs set it.
+    #[test]
+    fn a_time_is_written_in_full() {
+        let time = LocalTime::new(1_700_000_000_999).unwrap();
+        assert_eq!(time.readable().len(), "2023-11-14 22:13:20".len());
+        assert_eq!(time.rfc3339().len(), "2023-11-14T22:13:20+00:00".len());
+        assert_eq!(time.rfc3339()[..19].replace('T', " "), time.readable());
+        assert!(LocalTime::new(u64::MAX).is_none());
+    }
+}
