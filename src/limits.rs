@@ -135,6 +135,11 @@ pub const WAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// How many messages a step of trimming takes away at once, and one segment more: a few milliseconds. Posts wait for it.
 pub const TRIM_MESSAGES_MAX: u64 = 1024;
 
+/// How long after retention deleted something it is erased from the log's files, so that it is in none of them a minute later,
+/// though erasing may have to wait for readers. In between, a busy server's deletions are erased together: each time, the
+/// writer is held for some milliseconds.
+pub const ERASE_AFTER: Duration = Duration::from_secs(30);
+
 /// How long a message's id is remembered after retention deleted the message: a client that lost its connection within that
 /// time may post the message again, and it is not stored twice.
 pub const IDS_KEPT: Duration = Duration::from_secs(24 * 60 * 60);

@@ -85,7 +85,8 @@ struct Args {
 
     /// Delete messages older than this, for example 90d
     ///
-    /// A number with a unit such as 12h or 90d. By default messages are kept forever.
+    /// A number with a unit such as 12h or 90d. By default messages are kept forever. Deleted text is overwritten in all files of the
+    /// folder within a minute.
     #[arg(
         long, value_name = "TIME", env = "HUBBUB_RETAIN_FOR", value_parser = duration, help_heading = STORAGE,
         display_order = 24
@@ -104,6 +105,10 @@ struct Args {
     /// The former name of --retain-messages.
     #[arg(long, value_name = "N", env = "HUBBUB_RETAIN_EVENTS", value_parser = at_least_one, hide = true)]
     retain_events: Option<u64>,
+
+    /// How soon deleted text is overwritten, for tests.
+    #[arg(long, value_name = "TIME", env = "HUBBUB_ERASE_AFTER", value_parser = duration, hide = true)]
+    erase_after: Option<Duration>,
 
     /// Tell clients which messages are lost, after an older copy was put in place by hand
     ///
@@ -407,6 +412,7 @@ fn config(args: Args) -> Result<ServerConfig, InvalidPort> {
     let retention = Retention {
         time: args.retain_for,
         messages: args.retain_messages.or(args.retain_events),
+        erase_after: args.erase_after.unwrap_or(limits::ERASE_AFTER),
         ..Retention::default()
     };
     let default = ServerConfig::default();

@@ -25,7 +25,7 @@ use thiserror::Error;
 
 pub use self::clock::ClockState;
 pub use self::segment::Segment;
-use crate::limits::{IDS_KEPT, ROOMS_MAX};
+use crate::limits::{ERASE_AFTER, IDS_KEPT, ROOMS_MAX};
 use crate::names::{Epoch, MessageId, RoomId, RoomName, Seq, UserName};
 
 /// What somebody wants said in a room.
@@ -132,12 +132,14 @@ pub struct Retention {
     pub messages: Option<u64>,
     /// How long the id of a deleted message is remembered, so that a repeat of the message is recognized.
     pub ids: Duration,
+    /// How long after its deletion a message may still be in the log's files. Erasing is a commit and a few more writes.
+    pub erase_after: Duration,
 }
 
 impl Default for Retention {
     /// Keeps every message.
     fn default() -> Self {
-        Self { time: None, messages: None, ids: IDS_KEPT }
+        Self { time: None, messages: None, ids: IDS_KEPT, erase_after: ERASE_AFTER }
     }
 }
 

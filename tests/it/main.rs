@@ -22,6 +22,7 @@ mod power;
 mod live_faults;
 mod backup;
 mod retention;
+mod erase;
 mod sender;
 mod repeat;
 mod rooms;

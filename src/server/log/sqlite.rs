@@ -20,9 +20,13 @@ mod keeper;
 mod life;
 mod reader;
 mod schema;
+mod page;
+mod vfs;
 mod write_ahead;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod keeper_tests;
 
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::os::unix::fs::DirBuilderExt as _;

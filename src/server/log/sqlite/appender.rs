@@ -14,6 +14,7 @@ use super::files::Files;
 use super::identity::{self, Mark};
 use super::keeper::{Keeper, WriterTurn};
 use super::life::SharedLife;
+use super::page::PAGE_BYTES;
 use super::reader::{StoredRoom, find_room, number, seq};
 use super::recovery::{self, Findings};
 use super::{Folder, Sync, schema};
@@ -25,12 +26,9 @@ use crate::server::log::{
     Appender, Batch, ClockState, Deleted, LogError, OpenRooms, Post, Retention, RoomState, check_room_count,
 };
 
-/// The size of the database's pages, which is SQLite's default.
-const PAGE_BYTES: usize = 4096;
-
 pub struct SqliteAppender {
     // Dropped before the connection that it works beside.
-    keeper: Keeper,
+    pub(super) keeper: Keeper,
     turn: WriterTurn,
     life: SharedLife,
     files: Files,
@@ -78,7 +76,7 @@ impl SqliteAppender {
         schema::check_after(&connection, &database, &findings, restored)?;
         let turn = WriterTurn::default();
         let life = SharedLife::default();
-        let keeper = Keeper::start(&database, Arc::clone(&turn), Arc::clone(&life))?;
+        let keeper = Keeper::start(&database, Arc::clone(&turn), Arc::clone(&life), retention.erase_after)?;
         let files = Files::of(&database).map_err(|fault| OpenError::Folder { path: database.clone(), fault })?;
         let mut appender = Self {
             connection,
@@ -374,6 +372,7 @@ impl Appender for SqliteAppender {
             }
             self.deleted.messages += deleted;
             self.trims.fetch_add(1, Ordering::Release);
+            self.keeper.deleted();
             self.note_written(messages as usize);
         }
         let ids_next_ms = if self.expiring.ids > self.ids_max { Some(0) } else { self.expiring.due_ms };

@@ -174,6 +174,8 @@ fn copy(database: &Path, temporary: &Path, file: &Path) -> Result<(), BackupErro
     let header = schema::header(&source).map_err(|error| unreadable(log_error(&error).to_string()))?;
     schema::check_header(database, header.0, header.1)?;
     let mut copy = Connection::open(temporary).map_err(|error| unwritable(error.to_string()))?;
+    // What was deleted must not be in the backup either.
+    schema::write_carefully(&copy).map_err(|error| unwritable(error.to_string()))?;
     // It is synced as a whole before it gets its name.
     copy.pragma_update(None, "synchronous", "OFF").map_err(|error| unwritable(error.to_string()))?;
     let fault = |error: rusqlite::Error| match log_error(&error) {

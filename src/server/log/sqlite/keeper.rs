@@ -8,27 +8,31 @@
 //! write-ahead log from beginning anew. The writer then waits for it once, and not again until that program is done; a
 //! write-ahead log that has grown meanwhile is truncated.
 //!
+//! **What retention deleted is erased.** Old frames of the write-ahead log stay in its file until they are overwritten, so a
+//! while after a deletion ([`Retention::erase_after`](crate::server::log::Retention)) the keeper begins the log anew and overwrites
+//! all that follows the first frame. That frame is a commit of the keeper's own: it makes the log begin anew, and has the writer
+//! drop its cache, which may hold copies of deleted rows in unused bytes of pages. (The database file never does: `vfs.rs`.) The
+//! file keeps its length, so erasing needs no space and later commits still overwrite.
+//!
 //! The turn is a lock of our own. SQLite's own lock is free for microseconds only between two commits of a busy writer, and who
 //! wants it looks again every few milliseconds: that took seconds, in which the write-ahead log grew to 500 MB.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use parking_lot::Mutex;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::errors::{OpenError, log_error};
 use super::life::SharedLife;
 use super::{schema, write_ahead};
 use crate::limits::WAL_BYTES_MAX;
 use crate::threads;
-
-/// The size of the write-ahead log's pages, with their headers.
-const PAGE_BYTES: u64 = 4096 + 24;
 
 /// How many pages may be left to copy while the writer is held, and how many passes to make for that, as long as it does not
 /// outrun the keeper.
@@ -48,27 +52,69 @@ const READERS_RETRY: Duration = Duration::from_secs(1);
 const HELD_UP_WARN: u32 = 3;
 
 pub struct Keeper {
-    // Bound 1: a call while one waits says nothing new. `None` at the end.
-    calls: Option<Sender<()>>,
+    // Bound 2: one call of each kind; another one of its kind while it waits says nothing new. `None` at the end.
+    calls: Option<Sender<Call>>,
+    /// Whether something was deleted that is not erased yet.
+    deleted: Arc<AtomicBool>,
     renew: Arc<AtomicBool>,
+    /// How often readers kept the writer waiting; for tests.
+    #[cfg_attr(not(test), expect(dead_code))]
+    waits: Arc<AtomicU64>,
     thread: Option<JoinHandle<()>>,
 }
 
+enum Call {
+    Copy,
+    Erase,
+}
+
 impl Keeper {
-    pub fn start(database: &Path, turn: WriterTurn, life: SharedLife) -> Result<Self, OpenError> {
+    /// Starts the keeper of an open database. What was deleted is erased `erase_after` later.
+    pub fn start(
+        database: &Path,
+        turn: WriterTurn,
+        life: SharedLife,
+        erase_after: Duration,
+    ) -> Result<Self, OpenError> {
         let connection = connect(database).map_err(|error| OpenError::of(database.to_owned(), &error))?;
-        let (calls, waiting) = bounded(1);
-        let renew = Arc::new(AtomicBool::new(false));
-        let copier =
-            Copier { connection, database: database.to_owned(), turn, life, renew: Arc::clone(&renew), held_up: 0 };
+        let log = write_ahead::open(database);
+        let log = log.map_err(|fault| OpenError::Folder { path: database.to_owned(), fault })?;
+        let (calls, waiting) = bounded(2);
+        let (deleted, renew) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
+        let waits = Arc::<AtomicU64>::default();
+        let copier = Copier {
+            connection,
+            log,
+            database: database.to_owned(),
+            turn,
+            life,
+            renew: Arc::clone(&renew),
+            deleted: Arc::clone(&deleted),
+            erase_after,
+            erase_at: None,
+            held_up: 0,
+            waits: Arc::clone(&waits),
+            failing: false,
+        };
         let thread = threads::spawn("log-keeper", move || copier.run(&waiting));
-        Ok(Self { calls: Some(calls), renew, thread: Some(thread.map_err(OpenError::Thread)?) })
+        Ok(Self { calls: Some(calls), deleted, renew, waits, thread: Some(thread.map_err(OpenError::Thread)?) })
     }
 
     /// Says that much was written. Does not block.
     pub fn call(&self) {
+        self.send(Call::Copy);
+    }
+
+    /// Says that something was deleted. Does not block.
+    pub fn deleted(&self) {
+        if !self.deleted.swap(true, Ordering::AcqRel) {
+            self.send(Call::Erase);
+        }
+    }
+
+    fn send(&self, call: Call) {
         if let Some(calls) = &self.calls {
-            let _ = calls.try_send(());
+            let _ = calls.try_send(call);
         }
     }
 
@@ -77,9 +123,13 @@ impl Keeper {
     pub fn renew(&self) {
         self.renew.store(true, Ordering::Release);
     }
-}
 
-impl Keeper {
+    /// How often readers kept the writer waiting.
+    #[cfg(test)]
+    pub fn waits(&self) -> u64 {
+        self.waits.load(Ordering::Relaxed)
+    }
+
     /// Waits for the copy that is under way, and makes no other.
     pub fn stop(&mut self) {
         self.calls = None;
@@ -102,37 +152,66 @@ fn connect(database: &Path) -> rusqlite::Result<Connection> {
 
 struct Copier {
     connection: Connection,
+    /// The write-ahead log's file. By its descriptor, since another file may come to have its name.
+    log: File,
     database: PathBuf,
     turn: WriterTurn,
     life: SharedLife,
     renew: Arc<AtomicBool>,
+    deleted: Arc<AtomicBool>,
+    erase_after: Duration,
+    /// When to erase what was deleted.
+    erase_at: Option<Instant>,
     /// How often in succession a reader has kept the write-ahead log from beginning anew.
     held_up: u32,
+    waits: Arc<AtomicU64>,
+    /// Whether the last pass failed, so that it is logged once when that begins, and once when it ends.
+    failing: bool,
 }
 
 impl Copier {
-    fn run(mut self, calls: &Receiver<()>) {
+    fn run(mut self, calls: &Receiver<Call>) {
         loop {
-            // Nothing wakes the keeper of a log that nobody writes to, unless it is held up.
-            let call = match self.held_up {
-                0 => calls.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                _ => calls.recv_timeout(READERS_RETRY),
+            // Nothing wakes the keeper of a log that nobody writes to, unless it is held up or has something to erase.
+            let retry = (self.held_up > 0).then(|| Instant::now() + READERS_RETRY);
+            let call = match retry.into_iter().chain(self.erase_at).min() {
+                None => calls.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(at) => calls.recv_deadline(at),
             };
-            match call {
-                Err(RecvTimeoutError::Disconnected) => return,
-                _ if self.life.ended().is_some() => self.held_up = 0,
-                _ => self.act(),
+            if let Err(RecvTimeoutError::Disconnected) = call {
+                return;
+            }
+            if self.life.ended().is_some() {
+                (self.held_up, self.erase_at) = (0, None);
+                continue;
+            }
+            if self.erase_at.is_none() && self.deleted.load(Ordering::Acquire) {
+                self.erase_at = Some(Instant::now() + self.erase_after);
+            }
+            let erase = self.erase_at.is_some_and(|at| at <= Instant::now());
+            if erase || self.held_up > 0 || matches!(call, Ok(Call::Copy)) {
+                self.act(erase);
             }
         }
     }
 
-    fn act(&mut self) {
-        if let Err(error) = self.renew().and_then(|()| self.copy()) {
-            self.life.copy_failed(&self.database, &error);
-            if self.life.ended().is_none() {
-                // The log goes on without; the next call tries again.
-                log::warn!("the write-ahead log can't be copied: {}", log_error(&error));
-            }
+    fn act(&mut self, erase: bool) {
+        let result = self.renew().and_then(|()| self.copy(erase));
+        if let Err(error) = &result {
+            self.life.copy_failed(&self.database, error);
+        }
+        if self.life.ended().is_some() {
+            return;
+        }
+        match &result {
+            // The log goes on without; the next call tries again.
+            Err(error) if !self.failing => log::warn!("the write-ahead log can't be copied: {}", log_error(error)),
+            Ok(()) if self.failing => log::info!("the write-ahead log is copied again"),
+            _ => {}
+        }
+        self.failing = result.is_err();
+        if erase && self.erase_at.is_some_and(|at| at <= Instant::now()) {
+            self.erase_at = Some(Instant::now() + READERS_RETRY);
         }
     }
 
@@ -144,15 +223,16 @@ impl Copier {
         Ok(())
     }
 
-    fn copy(&mut self) -> rusqlite::Result<()> {
+    fn copy(&mut self, erase: bool) -> rusqlite::Result<()> {
         let mut pages = checkpoint(&self.connection, schema::CHECKPOINT)?;
-        if pages.in_log * PAGE_BYTES <= WAL_BYTES_MAX {
+        if !erase && pages.in_log * write_ahead::FRAME_BYTES <= WAL_BYTES_MAX {
             return Ok(());
         }
         // What is written during a pass is less than what the pass copied: a few of them leave little to hold up the
         // writer for, unless it is the faster one.
         for _ in 0..PASSES_MAX {
-            if self.held_up > 0 || pages.left <= PAGES_LEFT || pages.in_log * PAGE_BYTES >= WAL_BYTES_MAX / 4 * 5 {
+            let bytes = pages.in_log * write_ahead::FRAME_BYTES;
+            if self.held_up > 0 || pages.left <= PAGES_LEFT || bytes >= WAL_BYTES_MAX / 4 * 5 {
                 break;
             }
             pages = checkpoint(&self.connection, schema::CHECKPOINT)?;
@@ -160,12 +240,55 @@ impl Copier {
         let wait = if self.held_up == 0 { READERS_WAIT } else { Duration::ZERO };
         self.connection.busy_timeout(wait)?;
         let bytes = write_ahead::bytes(&self.database);
-        let statement = if bytes > 2 * WAL_BYTES_MAX { schema::CHECKPOINT_END } else { schema::CHECKPOINT_ALL };
-        let turn = self.turn.lock();
-        let outcome = checkpoint(&self.connection, statement);
+        let turn = Arc::clone(&self.turn);
+        let turn = turn.lock();
+        let pages = checkpoint(&self.connection, schema::CHECKPOINT_ALL)?;
+        let is_erased = if !pages.busy && (erase || bytes > 2 * WAL_BYTES_MAX) {
+            // What is deleted from here on is erased the next time.
+            self.deleted.store(false, Ordering::Release);
+            self.erase(pages.in_log)?
+        } else {
+            false
+        };
         drop(turn);
-        self.note(outcome?.busy, bytes);
+        if is_erased {
+            self.erase_at = None;
+            // The writer's next commit syncs the same file, and learns of an error by itself.
+            if let Err(error) = self.log.sync_data() {
+                log::warn!("the write-ahead log can't be synced: {error}");
+            }
+        }
+        self.note(pages.busy || (erase && !is_erased), bytes);
         Ok(())
+    }
+
+    /// Erases what the write-ahead log held, all of which is copied, with the writer's turn. `in_log` is how many frames it had.
+    /// Returns whether that could be done now.
+    fn erase(&mut self, in_log: u64) -> rusqlite::Result<bool> {
+        if let Err(error) = self.connection.execute(schema::COUNT_ERASURE, ()) {
+            log::debug!("the write-ahead log can't be begun anew: {error}");
+            self.renew.store(true, Ordering::Release);
+            return Ok(false);
+        }
+        let version = data_version(&self.connection)?;
+        let pages = checkpoint(&self.connection, schema::CHECKPOINT)?;
+        let has_begun_anew = in_log == 0 || pages.in_log <= in_log;
+        if !has_begun_anew || pages.in_log == 0 {
+            return Ok(false);
+        }
+        // Another program must not write now, nor have written since the frames were counted.
+        let Ok(transaction) = self.connection.transaction_with_behavior(TransactionBehavior::Immediate) else {
+            return Ok(false);
+        };
+        if data_version(&transaction)? != version {
+            return Ok(false);
+        }
+        let erased = write_ahead::erase_after(&self.log, pages.in_log);
+        transaction.rollback()?;
+        if let Err(error) = &erased {
+            log::debug!("the write-ahead log can't be erased: {error}");
+        }
+        Ok(erased.is_ok())
     }
 
     /// Notes whether a reader held it up.
@@ -176,6 +299,9 @@ impl Copier {
             }
             self.held_up = 0;
             return;
+        }
+        if self.held_up == 0 {
+            self.waits.fetch_add(1, Ordering::Relaxed);
         }
         self.held_up = self.held_up.saturating_add(1);
         if self.held_up == HELD_UP_WARN {
@@ -198,6 +324,11 @@ struct Pages {
     in_log: u64,
     /// Of these, left to copy.
     left: u64,
+}
+
+/// A number that changes with each commit of another connection.
+fn data_version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, "data_version", |row| row.get(0))
 }
 
 fn checkpoint(connection: &Connection, statement: &str) -> rusqlite::Result<Pages> {

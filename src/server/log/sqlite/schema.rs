@@ -7,7 +7,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::errors::{OpenError, is_damage};
 use super::recovery::Findings;
-use super::write_ahead;
+use super::{vfs, write_ahead};
 use crate::limits::{LOG_WAIT, QUICK_CHECK_BYTES_MAX};
 
 /// The version of the tables, which stands in the database. A database of a later one is refused.
@@ -67,6 +67,8 @@ const MIGRATIONS: &[&str] = &[
     "ALTER TABLE segments ADD COLUMN checksum INTEGER;
      ALTER TABLE life ADD COLUMN id INTEGER;
      ALTER TABLE life ADD COLUMN restored INTEGER NOT NULL DEFAULT 0;",
+    // Then: how often what retention deleted was erased from the files since this version.
+    "ALTER TABLE life ADD COLUMN erasures INTEGER NOT NULL DEFAULT 0;",
 ];
 
 pub const BEGIN: &str = "BEGIN IMMEDIATE";
@@ -115,6 +117,7 @@ pub const SET_TRIMMED: &str = "UPDATE rooms SET trimmed = ?2, time_ms = max(time
 
 pub const CLOCK: &str = "SELECT time_ms, age_ms, doubted_ms, held_ms FROM life";
 pub const KEEP_CLOCK: &str = "UPDATE life SET time_ms = ?1, age_ms = ?2, doubted_ms = ?3, held_ms = ?4";
+pub const COUNT_ERASURE: &str = "UPDATE life SET erasures = erasures + 1";
 pub const LIFE: &str = "SELECT boot, synced, ended, id, restored FROM life";
 pub const BEGIN_LIFE: &str = "UPDATE life SET boot = ?1, synced = ?2, ended = 0, id = ?3, restored = 0";
 /// Makes a copy of a database a backup, with an identity of its own.
@@ -198,10 +201,7 @@ pub fn check(connection: &Connection, statement: &str) -> rusqlite::Result<Vec<S
 
 /// Opens the database for the one who changes it.
 pub fn connect(path: &Path) -> rusqlite::Result<Connection> {
-    let connection = open_beside(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
-    // The write-ahead log is copied by the keeper, not by whoever happens to commit.
-    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
-    Ok(connection)
+    open_beside(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)
 }
 
 /// Opens the database for one who reads, or who keeps the write-ahead log short.
@@ -213,7 +213,19 @@ pub fn open_beside(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection
     // What it needs is open from the start: descriptors may run out later. The read opens the files of the write-ahead log.
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_query_value(None, "schema_version", |row| row.get::<_, i64>(0))?;
+    if flags.contains(OpenFlags::SQLITE_OPEN_READ_WRITE) {
+        write_carefully(&connection)?;
+    }
     Ok(connection)
+}
+
+/// Sets up a connection that writes.
+pub fn write_carefully(connection: &Connection) -> rusqlite::Result<()> {
+    // The write-ahead log is copied by the keeper, not by whoever happens to commit.
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    // Overwrites deleted rows, and pages that become free. "fast" would leave the text in free pages.
+    connection.pragma_update(None, "secure_delete", true)?;
+    vfs::attach(connection)
 }
 
 /// Refuses what is not a log of this version or an earlier one.

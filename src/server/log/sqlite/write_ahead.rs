@@ -1,13 +1,27 @@
-//! The write-ahead log's file, laid out before it is used.
+//! The write-ahead log's file, laid out before it is used, and erased after.
 //!
 //! A commit that overwrites a file is one write to the disk. One that makes the file longer has the file system change what
 //! it knows of the file too, and wait for that: measured on ext4, a lone commit took 360 µs instead of 200 µs.
+//!
+//! SQLite overwrites the file from its beginning whenever all of it is copied, and never looks beyond its last commit. What it held
+//! before stays there until it is overwritten.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
+use super::page::PAGE_BYTES;
+use super::recovery::beside;
 use crate::limits::WAL_BYTES_LAID_OUT;
+
+/// The size of the log's header, and of a frame, which is a page with a header: as documented with SQLite's formats.
+const HEADER_BYTES: u64 = 32;
+pub const FRAME_BYTES: u64 = 24 + PAGE_BYTES as u64;
+
+/// How much is read and overwritten at once.
+const CHUNK_BYTES: usize = 64 * 1024;
+static ZEROS: [u8; CHUNK_BYTES] = [0; CHUNK_BYTES];
 
 /// Fills the file with zeros, which SQLite takes for a log that holds nothing. Leaves a log that is not empty alone, and lays
 /// out none where the disk has no space: everything works without.
@@ -28,17 +42,43 @@ pub fn bytes(database: &Path) -> u64 {
     path(database).metadata().map_or(0, |file| file.len())
 }
 
+/// Opens the file to erase in it.
+pub fn open(database: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).open(path(database))
+}
+
+/// Overwrites all that follows the first frames with zeros, and gives back what the file has beyond its usual length. Nothing may
+/// be written to the log meanwhile, and nobody may read those frames.
+pub fn erase_after(log: &File, frames: u64) -> io::Result<()> {
+    let start = HEADER_BYTES + frames * FRAME_BYTES;
+    let length_max = start.max(WAL_BYTES_LAID_OUT as u64);
+    let mut length = log.metadata()?.len();
+    if length > length_max {
+        log.set_len(length_max)?;
+        length = length_max;
+    }
+    // Not on the stack, which is small.
+    let mut chunk = vec![0; CHUNK_BYTES];
+    let mut at = start;
+    while at < length {
+        let bytes = CHUNK_BYTES.min((length - at) as usize);
+        log.read_exact_at(&mut chunk[..bytes], at)?;
+        if chunk[..bytes] != ZEROS[..bytes] {
+            log.write_all_at(&ZEROS[..bytes], at)?;
+        }
+        at += bytes as u64;
+    }
+    Ok(())
+}
+
 /// The name that SQLite gives the file.
 fn path(database: &Path) -> PathBuf {
-    let mut path = database.as_os_str().to_owned();
-    path.push("-wal");
-    PathBuf::from(path)
+    beside(database, "-wal")
 }
 
 fn fill(file: &mut File) -> io::Result<()> {
-    let zeros = [0; 64 * 1024];
-    for _ in 0..WAL_BYTES_LAID_OUT / zeros.len() {
-        file.write_all(&zeros)?;
+    for _ in 0..WAL_BYTES_LAID_OUT / ZEROS.len() {
+        file.write_all(&ZEROS)?;
     }
     file.sync_all()
 }
