@@ -88,7 +88,7 @@ pub const BATCH_ROOMS_MAX: usize = 8;
 pub const BATCH_BYTES_MAX: usize = 48 * 1024;
 
 /// How long to wait after trimming failed.
-pub const TRIM_RETRY: Duration = Duration::from_secs(10);
+pub const TRIM_RETRY: Duration = Duration::from_secs(1);
 
 /// When a client whose message could not be stored is asked to try again.
 pub const STORE_RETRY: Duration = Duration::from_secs(1);
@@ -139,6 +139,10 @@ pub const TRIM_MESSAGES_MAX: u64 = 1024;
 /// though erasing may have to wait for readers. In between, a busy server's deletions are erased together: each time, the
 /// writer is held for some milliseconds.
 pub const ERASE_AFTER: Duration = Duration::from_secs(30);
+
+/// How many bytes of messages a step of trimming takes away at once, and one segment more. Deleted pages are overwritten, so as
+/// much is written to the write-ahead log.
+pub const TRIM_BYTES_MAX: usize = 1024 * 1024;
 
 /// How long a message's id is remembered after retention deleted the message: a client that lost its connection within that
 /// time may post the message again, and it is not stored twice.

@@ -113,7 +113,10 @@ pub struct History {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum LogError {
-    /// It may work again later: the disk is full, or failing.
+    /// There is no space for it. What needs none may still work.
+    #[error("the disk is full")]
+    Full,
+    /// It may work again later: the disk is failing.
     #[error("{0}")]
     Unavailable(String),
     /// What is stored can't be read.

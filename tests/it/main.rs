@@ -9,6 +9,7 @@ mod unary;
 mod pending;
 mod compatible;
 mod disk;
+mod full;
 mod drain;
 mod reach;
 mod fanout;

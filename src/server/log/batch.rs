@@ -129,7 +129,7 @@ fn begin_runs(posts: &[Post], now_ms: u64, stored: &mut impl Stored) -> Result<(
                         Ok(runs.len() - 1)
                     }
                     // Nothing can be stored, whatever the room.
-                    Err(error @ LogError::Unavailable(_)) => return Err(error),
+                    Err(error @ (LogError::Unavailable(_) | LogError::Full)) => return Err(error),
                     Err(refused) => Err(refused),
                 };
                 known.insert(&post.room, index.clone());

@@ -22,6 +22,8 @@ mod reader;
 mod schema;
 mod page;
 mod vfs;
+mod clean;
+mod space;
 mod write_ahead;
 #[cfg(test)]
 mod tests;
@@ -29,15 +31,19 @@ mod tests;
 mod keeper_tests;
 
 use std::fs::{self, DirBuilder, File, TryLockError};
+use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::Mutex;
 
 pub use self::appender::SqliteAppender;
 pub use self::backup::{BackupError, backup, restore};
 pub use self::errors::OpenError;
 pub use self::life::{Life, SharedLife};
 pub use self::reader::SqliteLog;
+use self::space::Space;
 pub use self::verify::{Report, verify};
 use super::Retention;
 
@@ -60,6 +66,8 @@ pub enum Sync {
 struct Folder {
     path: PathBuf,
     _lock: File,
+    // The database's file. Closed with the folder, after all connections.
+    space: OnceLock<Mutex<Space>>,
 }
 
 /// Opens the log in a folder. Both come into being where they are not there. `restored` says that the folder is an older
@@ -71,6 +79,7 @@ pub fn open(
     retention: Retention,
 ) -> Result<(SqliteAppender, Arc<SqliteLog>), OpenError> {
     let folder = Arc::new(Folder::open(path)?);
+    backup::remove_unfinished(&folder.path).map_err(|fault| OpenError::Folder { path: path.to_owned(), fault })?;
     let database = folder.path.join(DATABASE);
     life::forget_copied(&database).map_err(|fault| OpenError::Folder { path: path.to_owned(), fault })?;
     let appender = SqliteAppender::open(Arc::clone(&folder), database.clone(), sync, restored, retention)?;
@@ -79,13 +88,26 @@ pub fn open(
 }
 
 impl Folder {
+    /// Keeps the database's file open to allocate space in it. Once, when the database is there.
+    fn open_space(&self) -> io::Result<()> {
+        let file = File::options().read(true).write(true).open(self.path.join(DATABASE))?;
+        // Invariant: a folder has one appender.
+        let _ = self.space.set(Mutex::new(Space::new(file)?));
+        Ok(())
+    }
+
+    /// Sees to it that the database's file has so many pages.
+    fn reserve(&self, pages: u64) -> io::Result<()> {
+        self.space.get().map_or(Ok(()), |space| space.lock().reserve(pages))
+    }
+
     fn open(path: &Path) -> Result<Self, OpenError> {
         let fault = |fault| OpenError::Folder { path: path.to_owned(), fault };
         // What is said in rooms is nobody else's business.
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(fault)?;
         let lock = File::options().create(true).truncate(false).write(true).open(path.join(LOCK)).map_err(fault)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: fs::canonicalize(path).map_err(fault)?, _lock: lock }),
+            Ok(()) => Ok(Self { path: fs::canonicalize(path).map_err(fault)?, _lock: lock, space: OnceLock::new() }),
             Err(TryLockError::WouldBlock) => Err(OpenError::Locked { path: path.to_owned() }),
             Err(TryLockError::Error(error)) => Err(fault(error)),
         }

@@ -50,8 +50,17 @@ pub fn spawn(
     let (sender, orders) = bounded(APPEND_QUEUE_ORDERS_MAX);
     appender.set_open_rooms(Arc::clone(&rooms) as _);
     let kept = appender.clock();
-    let writer =
-        Writer { appender, rooms, clock, kept, deleted: Deleted::default(), told: None, publish, failing: false };
+    let writer = Writer {
+        appender,
+        rooms,
+        clock,
+        kept,
+        deleted: Deleted::default(),
+        told: None,
+        publish,
+        failing: false,
+        trim_failing: false,
+    };
     let thread = threads::spawn("log-writer", move || writer.run(&orders))?;
     Ok((sender, thread))
 }
@@ -68,6 +77,8 @@ struct Writer<F> {
     publish: F,
     /// Whether the last append failed, so that it is logged once when that begins, and once when it ends.
     failing: bool,
+    /// The same for trimming.
+    trim_failing: bool,
 }
 
 /// The posts of one order, within a batch.
@@ -90,6 +101,7 @@ impl<F: FnMut(Arc<Segment>)> Writer<F> {
             let now = self.clock.age_time();
             trim_at = match trim_at {
                 Some(at) if at <= now => self.trim(now),
+                at if self.trim_failing => at,
                 // What was appended may have put something else beyond what is kept.
                 at => Some(at.unwrap_or(now + TRIM_INTERVAL).min(now + TRIM_INTERVAL)),
             };
@@ -99,15 +111,33 @@ impl<F: FnMut(Arc<Segment>)> Writer<F> {
         self.keep_clock();
     }
 
-    /// Trims a little. Returns when to go on.
-    fn trim(&mut self, now: SystemTime) -> Option<SystemTime> {
-        let mut next = self.appender.trim(now).unwrap_or_else(|error| {
-            log::warn!("old messages can't be deleted: {error}");
-            Some(now + TRIM_RETRY)
-        });
+    /// Makes room by deleting what is due, and says nothing if it can't. Returns whether it deleted something.
+    fn make_room(&mut self) -> bool {
+        let now = self.clock.age_time();
+        let trimmed = self.appender.trim(now);
+        trimmed.is_ok() && self.take_deleted() > 0
+    }
+
+    /// Notes what trimming has deleted. Returns how many messages.
+    fn take_deleted(&mut self) -> u64 {
         let Deleted { messages, rooms } = self.appender.deleted();
         self.deleted.messages += messages;
         self.deleted.rooms.extend(rooms);
+        messages
+    }
+
+    /// Trims a little. Returns when to go on.
+    fn trim(&mut self, now: SystemTime) -> Option<SystemTime> {
+        let trimmed = self.appender.trim(now);
+        match &trimmed {
+            // That nothing can be stored says more.
+            Err(error) if !self.trim_failing && !self.failing => log::warn!("old messages can't be deleted: {error}"),
+            Ok(_) if self.trim_failing && !self.failing => log::info!("old messages are deleted again"),
+            _ => {}
+        }
+        self.trim_failing = trimmed.is_err();
+        let mut next = trimmed.unwrap_or(Some(now + TRIM_RETRY));
+        self.take_deleted();
         // A pass is over once there is nothing more to do now.
         if next.is_none_or(|next| next > now) {
             self.tell_deleted(false);
@@ -183,7 +213,13 @@ impl<F: FnMut(Arc<Segment>)> Writer<F> {
 
     fn append(&mut self, posts: &[Post], shares: &[Share]) {
         let now = self.clock.time();
-        let result = self.appender.append(posts, now);
+        let mut result = self.appender.append(posts, now);
+        if let Err(LogError::Full) = result {
+            // Deleting needs no space, and makes some.
+            if self.make_room() {
+                result = self.appender.append(posts, now);
+            }
+        }
         self.note(result.as_ref().err());
         let outcomes = match result {
             Ok(batch) => {

@@ -15,7 +15,7 @@ pub fn of(reason: &CloseReason) -> RpcStatus {
         CloseReason::HelloExpected | CloseReason::HelloRepeated => RpcStatusCode::FAILED_PRECONDITION,
         CloseReason::HelloLate => RpcStatusCode::DEADLINE_EXCEEDED,
         CloseReason::BehindRetention(_) => RpcStatusCode::DATA_LOSS,
-        CloseReason::LogUnreadable(LogError::Unavailable(_)) => RpcStatusCode::UNAVAILABLE,
+        CloseReason::LogUnreadable(LogError::Unavailable(_) | LogError::Full) => RpcStatusCode::UNAVAILABLE,
         CloseReason::Draining { .. } | CloseReason::NotStored(_) => RpcStatusCode::UNAVAILABLE,
         CloseReason::LogStopped | CloseReason::LogUnreadable(_) => RpcStatusCode::INTERNAL,
         CloseReason::Full { .. } | CloseReason::NoThread(_) => RpcStatusCode::RESOURCE_EXHAUSTED,

@@ -298,7 +298,7 @@ fn unavailable(text: String) -> RpcStatus {
 
 fn log_failed(error: &LogError) -> RpcStatus {
     let code = match error {
-        LogError::Unavailable(_) => RpcStatusCode::UNAVAILABLE,
+        LogError::Unavailable(_) | LogError::Full => RpcStatusCode::UNAVAILABLE,
         LogError::Damaged(_) => RpcStatusCode::INTERNAL,
         LogError::TooManyRooms(_) => RpcStatusCode::RESOURCE_EXHAUSTED,
     };

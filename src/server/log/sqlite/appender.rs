@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior};
@@ -12,19 +13,26 @@ use super::errors::{OpenError, is_damage, log_error};
 use super::expiring::Expiring;
 use super::files::Files;
 use super::identity::{self, Mark};
-use super::keeper::{Keeper, WriterTurn};
+use super::keeper::{Keeper, READERS_WAIT, WriterTurn};
 use super::life::SharedLife;
 use super::page::PAGE_BYTES;
 use super::reader::{StoredRoom, find_room, number, seq};
 use super::recovery::{self, Findings};
+use super::space::PAGES_FOR_DELETING;
 use super::{Folder, Sync, schema};
-use crate::limits::{CHECKPOINT_BYTES, FILES_CHECK_INTERVAL, IDS_KEPT_MAX, TRIM_MESSAGES_MAX};
+use crate::limits::{
+    CHECKPOINT_BYTES, FILES_CHECK_INTERVAL, IDS_KEPT_MAX, LOG_WAIT, TRIM_BYTES_MAX, TRIM_MESSAGES_MAX,
+};
 use crate::names::{Epoch, RoomId, RoomName, Seq};
 use crate::server::log::batch::{self, Head, Plan, Stored, millis};
 use crate::server::log::retention::{Oldest, Schedule};
 use crate::server::log::{
     Appender, Batch, ClockState, Deleted, LogError, OpenRooms, Post, Retention, RoomState, check_room_count,
 };
+
+/// How long the appender waits for a copy that is under way when it finds the disk full, and how often it looks.
+const COPY_WAIT: Duration = Duration::from_millis(500);
+const COPY_RETRY: Duration = Duration::from_millis(5);
 
 pub struct SqliteAppender {
     // Dropped before the connection that it works beside.
@@ -54,7 +62,14 @@ pub struct SqliteAppender {
     trims: Arc<AtomicU64>,
     /// How much was written since the keeper was last called, in bytes.
     written: usize,
-    _folder: Arc<Folder>,
+    folder: Arc<Folder>,
+}
+
+/// The segment that was deleted of a room, and what is the room's oldest now.
+struct Trimmed {
+    messages: u64,
+    bytes: usize,
+    oldest: Option<Oldest>,
 }
 
 impl SqliteAppender {
@@ -73,6 +88,7 @@ impl SqliteAppender {
         };
         mark(Mark::Beginning { last: findings.last, next, changed: findings.changed })?;
         let connection = schema::open(&database)?;
+        folder.open_space().map_err(|fault| OpenError::Folder { path: database.clone(), fault })?;
         schema::check_after(&connection, &database, &findings, restored)?;
         let turn = WriterTurn::default();
         let life = SharedLife::default();
@@ -99,7 +115,7 @@ impl SqliteAppender {
             files,
             files_checked: Instant::now(),
             database,
-            _folder: Arc::clone(&folder),
+            folder: Arc::clone(&folder),
         };
         let loaded = appender.load(restored, &findings, next);
         loaded.map_err(|error| OpenError::of(appender.database.clone(), &error))?;
@@ -195,18 +211,64 @@ impl SqliteAppender {
         self.connection.pragma_update(None, "synchronous", synchronous)
     }
 
-    /// Does something in a transaction of its own, and nothing of it where it fails.
-    fn transact<T>(&mut self, act: impl FnOnce(&mut Self) -> Result<T, LogError>) -> Result<T, LogError> {
+    /// Does something in a transaction of its own, and nothing of it where it fails. `spare` is how many pages must be left for
+    /// deletions after it.
+    fn transact<T>(&mut self, spare: u64, act: impl FnOnce(&mut Self) -> Result<T, LogError>) -> Result<T, LogError> {
         self.check()?;
         let turn = Arc::clone(&self.turn);
         let _turn = turn.lock();
         self.execute(schema::BEGIN)?;
-        let result = act(self).and_then(|done| self.execute(schema::COMMIT).map(|()| done));
+        let result = act(self).and_then(|done| {
+            self.reserve(spare)?;
+            self.execute(schema::COMMIT).map(|()| done)
+        });
         if result.is_err() {
             self.keeper.renew();
             self.undo();
         }
         result
+    }
+
+    /// Has the database's file be as long as the transaction makes the database, and longer by some pages.
+    fn reserve(&self, spare: u64) -> Result<(), LogError> {
+        let count = || self.connection.prepare_cached(schema::PAGE_COUNT)?.query_row((), |row| row.get::<_, i64>(0));
+        let pages = count().map_err(|error| log_error(&error))? as u64;
+        self.folder.reserve(pages + spare).map_err(|fault| match fault.raw_os_error() {
+            Some(libc::ENOSPC | libc::EDQUOT | libc::EFBIG) => LogError::Full,
+            _ => LogError::Unavailable(format!("{} can't grow: {fault}", self.database.display())),
+        })
+    }
+
+    /// Tries something once more if the disk was full and the write-ahead log could begin anew, which needs no space.
+    fn retry<T>(&mut self, mut act: impl FnMut(&mut Self) -> Result<T, LogError>) -> Result<T, LogError> {
+        match act(self) {
+            Err(LogError::Full) if self.begin_log_anew() => act(self),
+            result => result,
+        }
+    }
+
+    /// Copies the write-ahead log, so that it begins anew with the space that it has. Returns whether it does.
+    fn begin_log_anew(&mut self) -> bool {
+        let turn = Arc::clone(&self.turn);
+        let _turn = turn.lock();
+        let deadline = Instant::now() + COPY_WAIT;
+        let mut is_held_up = self.connection.busy_timeout(READERS_WAIT).is_err();
+        loop {
+            match self.connection.query_row(schema::CHECKPOINT_ALL, (), |row| row.get(0)) {
+                // The keeper's copy is under way, or somebody reads.
+                Ok(true) if Instant::now() < deadline => thread::park_timeout(COPY_RETRY),
+                Ok(is_busy) => {
+                    is_held_up |= is_busy;
+                    break;
+                }
+                Err(error) => {
+                    self.life.copy_failed(&self.database, &error);
+                    is_held_up = true;
+                    break;
+                }
+            }
+        }
+        self.connection.busy_timeout(LOG_WAIT).is_ok() && !is_held_up
     }
 
     /// Whether anything may be written: the log lives, and its files are where they were.
@@ -247,6 +309,73 @@ impl SqliteAppender {
         Ok(())
     }
 
+    fn try_append(&mut self, posts: &[Post], now: SystemTime) -> Result<Batch, LogError> {
+        let last_room = self.last_room;
+        let result = self.transact(PAGES_FOR_DELETING, |this| {
+            let mut claims = Claims {
+                connection: &this.connection,
+                open_rooms: this.open_rooms.as_deref(),
+                last_room: &mut this.last_room,
+                heads: &this.heads,
+                opened: HashMap::new(),
+                room_count: this.room_count,
+                created: 0,
+            };
+            let plan = batch::plan(posts, now, &mut claims)?;
+            let (opened, created) = (claims.opened, claims.created);
+            this.insert(&plan).map_err(|error| log_error(&error))?;
+            Ok((plan, opened, created))
+        });
+        // Nobody has heard of the rooms that were to be created.
+        let (plan, opened, created) = result.inspect_err(|_| self.last_room = last_room)?;
+        Ok(self.committed(plan, opened, created, posts))
+    }
+
+    /// Deletes what is due, so many messages at most and one segment more.
+    fn try_trim(&mut self, now: SystemTime, messages_max: u64) -> Result<Option<SystemTime>, LogError> {
+        let now_ms = millis(now);
+        let ids_due_ms = millis(now.checked_add(self.retention.ids).unwrap_or(now));
+        let (mut messages, mut bytes, mut deleted) = (0, 0, 0);
+        // What the schedule said before, in case that nothing comes of it.
+        let mut before: Vec<(RoomId, Option<Oldest>, Seq)> = Vec::new();
+        let expiring_before = self.expiring;
+        if self.schedule.due(now_ms).is_some() || self.expiring.is_due(now_ms, self.ids_max) {
+            let outcome = self.transact(0, |this| {
+                while messages < messages_max
+                    && bytes < TRIM_BYTES_MAX
+                    && let Some((room, head)) = this.schedule.due(now_ms)
+                {
+                    before.push((room, this.schedule.oldest(room), head));
+                    let trimmed = this.trim_room(room, ids_due_ms).map_err(|error| log_error(&error))?;
+                    messages += trimmed.messages;
+                    bytes += trimmed.bytes;
+                    this.schedule.set(room, trimmed.oldest, head);
+                }
+                deleted = messages;
+                while messages < messages_max && this.expiring.is_due(now_ms, this.ids_max) {
+                    messages += this.expiring.forget(&this.connection).map_err(|error| log_error(&error))?;
+                }
+                Ok(())
+            });
+            if let Err(error) = outcome {
+                before.into_iter().rev().for_each(|(room, oldest, head)| self.schedule.set(room, oldest, head));
+                self.expiring = expiring_before;
+                return Err(error);
+            }
+            for (room, ..) in &before {
+                self.deleted.rooms.insert(*room);
+            }
+            self.deleted.messages += deleted;
+            self.trims.fetch_add(1, Ordering::Release);
+            self.keeper.deleted();
+            self.written += bytes;
+            self.note_written(messages as usize);
+        }
+        let ids_next_ms = if self.expiring.ids > self.ids_max { Some(0) } else { self.expiring.due_ms };
+        let next_ms = self.schedule.next_ms().into_iter().chain(ids_next_ms).min();
+        Ok(next_ms.map(|next_ms| UNIX_EPOCH + Duration::from_millis(next_ms)))
+    }
+
     /// Notes what was committed.
     fn committed(&mut self, plan: Plan, opened: HashMap<RoomName, Head>, created: usize, posts: &[Post]) -> Batch {
         self.room_count += created;
@@ -277,30 +406,30 @@ impl SqliteAppender {
         }
     }
 
-    /// Deletes the oldest segment of a room; the ids of its messages are remembered until the time that is given. Returns how
-    /// many messages it had, and what is the oldest now.
-    fn trim_room(&mut self, room: RoomId, ids_due_ms: u64) -> rusqlite::Result<(u64, Option<Oldest>)> {
+    /// Deletes the oldest segment of a room; the ids of its messages are remembered until the time that is given.
+    fn trim_room(&mut self, room: RoomId, ids_due_ms: u64) -> rusqlite::Result<Trimmed> {
         let id = number(room.0);
         let mut oldest = self.connection.prepare_cached(schema::OLDEST_SEGMENTS)?;
         type Found = (Seq, Seq, u64, Vec<u8>, Option<u32>);
         let segment = |row: &Row<'_>| Ok((seq(row, 0)?, seq(row, 1)?, seq(row, 2)?.0, row.get(3)?, row.get(4)?));
         let found: Option<Found> = oldest.query_row([id], segment).optional()?;
         let Some((first, last, time_ms, entries, checksum)) = found else {
-            return Ok((0, None));
+            return Ok(Trimmed { messages: 0, bytes: 0, oldest: None });
         };
         if last < first {
             return Err(rusqlite::Error::IntegralValueOutOfRange(1, number(last.0)));
         }
+        // First, so that what follows can use its space.
+        self.connection.prepare_cached(schema::DELETE_SEGMENT)?.execute((id, number(first.0)))?;
         if checksum.is_none_or(|checksum| checksum == crc32fast::hash(&entries)) {
             self.expiring.note(&self.connection, id, first, &entries, ids_due_ms)?;
         } else {
             log::error!("messages {first} to {last} of room number {id} were damaged; retention deletes them");
         }
-        self.connection.prepare_cached(schema::DELETE_SEGMENT)?.execute((id, number(first.0)))?;
         self.connection.prepare_cached(schema::SET_TRIMMED)?.execute((id, number(last.0), number(time_ms)))?;
         let next =
             oldest.query_row([id], |row| Ok(Oldest { last: seq(row, 1)?, time_ms: seq(row, 2)?.0 })).optional()?;
-        Ok((last.0 - first.0 + 1, next))
+        Ok(Trimmed { messages: last.0 - first.0 + 1, bytes: entries.len(), oldest: next })
     }
 }
 
@@ -318,66 +447,17 @@ impl Appender for SqliteAppender {
     }
 
     fn append(&mut self, posts: &[Post], now: SystemTime) -> Result<Batch, LogError> {
-        let last_room = self.last_room;
-        let result = self.transact(|this| {
-            let mut claims = Claims {
-                connection: &this.connection,
-                open_rooms: this.open_rooms.as_deref(),
-                last_room: &mut this.last_room,
-                heads: &this.heads,
-                opened: HashMap::new(),
-                room_count: this.room_count,
-                created: 0,
-            };
-            let plan = batch::plan(posts, now, &mut claims)?;
-            let (opened, created) = (claims.opened, claims.created);
-            this.insert(&plan).map_err(|error| log_error(&error))?;
-            Ok((plan, opened, created))
-        });
-        // Nobody has heard of the rooms that were to be created.
-        let (plan, opened, created) = result.inspect_err(|_| self.last_room = last_room)?;
-        Ok(self.committed(plan, opened, created, posts))
+        self.retry(|this| this.try_append(posts, now))
     }
 
     fn trim(&mut self, now: SystemTime) -> Result<Option<SystemTime>, LogError> {
-        let now_ms = millis(now);
-        let ids_due_ms = millis(now.checked_add(self.retention.ids).unwrap_or(now));
-        let (mut messages, mut deleted) = (0, 0);
-        // What the schedule said before, in case that nothing comes of it.
-        let mut before: Vec<(RoomId, Option<Oldest>, Seq)> = Vec::new();
-        let expiring_before = self.expiring;
-        if self.schedule.due(now_ms).is_some() || self.expiring.is_due(now_ms, self.ids_max) {
-            let outcome = self.transact(|this| {
-                while messages < TRIM_MESSAGES_MAX
-                    && let Some((room, head)) = this.schedule.due(now_ms)
-                {
-                    before.push((room, this.schedule.oldest(room), head));
-                    let (trimmed, oldest) = this.trim_room(room, ids_due_ms).map_err(|error| log_error(&error))?;
-                    messages += trimmed;
-                    this.schedule.set(room, oldest, head);
-                }
-                deleted = messages;
-                while messages < TRIM_MESSAGES_MAX && this.expiring.is_due(now_ms, this.ids_max) {
-                    messages += this.expiring.forget(&this.connection).map_err(|error| log_error(&error))?;
-                }
-                Ok(())
-            });
-            if let Err(error) = outcome {
-                before.into_iter().rev().for_each(|(room, oldest, head)| self.schedule.set(room, oldest, head));
-                self.expiring = expiring_before;
-                return Err(error);
-            }
-            for (room, ..) in &before {
-                self.deleted.rooms.insert(*room);
-            }
-            self.deleted.messages += deleted;
-            self.trims.fetch_add(1, Ordering::Release);
-            self.keeper.deleted();
-            self.note_written(messages as usize);
-        }
-        let ids_next_ms = if self.expiring.ids > self.ids_max { Some(0) } else { self.expiring.due_ms };
-        let next_ms = self.schedule.next_ms().into_iter().chain(ids_next_ms).min();
-        Ok(next_ms.map(|next_ms| UNIX_EPOCH + Duration::from_millis(next_ms)))
+        let mut messages_max = TRIM_MESSAGES_MAX;
+        self.retry(|this| {
+            let result = this.try_trim(now, messages_max);
+            // The less is deleted at once, the less the write-ahead log must hold.
+            messages_max = 1;
+            result
+        })
     }
 
     fn deleted(&mut self) -> Deleted {
@@ -391,7 +471,7 @@ impl Appender for SqliteAppender {
     fn keep_clock(&mut self, state: ClockState) -> Result<(), LogError> {
         let ClockState { time_ms, age_ms, doubted_ms, held_ms } = state;
         let row = [time_ms, age_ms, doubted_ms, held_ms].map(number);
-        self.transact(|this| {
+        self.transact(0, |this| {
             let keep = || this.connection.prepare_cached(schema::KEEP_CLOCK)?.execute(row);
             keep().map(drop).map_err(|error| log_error(&error))
         })?;

@@ -23,6 +23,9 @@ use super::{DATABASE, Folder, LOCK, schema};
 use crate::limits::LOG_WAIT;
 use crate::server::log::LogError;
 
+/// The copy of a backup in the data folder, until it takes the database's place.
+const RESTORING: &str = "restoring.db";
+
 /// Why a backup or a restore did not happen.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -89,11 +92,9 @@ pub fn restore(folder: &Path, file: &Path) -> Result<verify::Report, BackupError
     let is_new = !folder.exists();
     let folder = Folder::open(folder)?;
     let database = folder.path.join(DATABASE);
-    let temporary = folder.path.join("restoring.db");
+    let temporary = folder.path.join(RESTORING);
     let unwritable = |fault: io::Error| BackupError::Write { path: temporary.clone(), fault: fault.to_string() };
-    for suffix in ["", "-journal", "-wal", "-shm"] {
-        recovery::remove(&beside(&temporary, suffix)).map_err(unwritable)?;
-    }
+    remove_unfinished(&folder.path).map_err(unwritable)?;
     let result = File::options()
         .write(true)
         .create_new(true)
@@ -103,15 +104,19 @@ pub fn restore(folder: &Path, file: &Path) -> Result<verify::Report, BackupError
         .map_err(unwritable)
         .and_then(|_| install(&folder, file, &temporary, &database));
     if result.is_err() {
-        for suffix in ["", "-journal", "-wal", "-shm"] {
-            let _ = recovery::remove(&beside(&temporary, suffix));
-        }
+        let _ = remove_unfinished(&folder.path);
         if is_new {
             // A folder whose name was mistyped is not left behind, unless something is in it.
             let _ = recovery::remove(&folder.path.join(LOCK)).and_then(|()| fs::remove_dir(&folder.path));
         }
     }
     result
+}
+
+/// Removes what a restore that did not finish left in a folder.
+pub(super) fn remove_unfinished(folder: &Path) -> io::Result<()> {
+    let copy = folder.join(RESTORING);
+    ["", "-journal", "-wal", "-shm"].into_iter().try_for_each(|suffix| recovery::remove(&beside(&copy, suffix)))
 }
 
 /// Checks a copy of the backup, and puts it in the place of the database.

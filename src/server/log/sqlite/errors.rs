@@ -13,7 +13,7 @@ use crate::server::log::LogError;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    #[error("the data folder {} can't be used: {fault}; see who owns it, or name another with --data", .path.display())]
+    #[error("the data folder {} can't be used: {fault}; make room, see who owns it, or name another with --data", .path.display())]
     Folder { path: PathBuf, fault: io::Error },
     #[error("the data folder {} is in use: another server has it; stop that one, or name another folder with --data", .path.display())]
     Locked { path: PathBuf },
@@ -59,7 +59,7 @@ pub fn log_error(error: &rusqlite::Error) -> LogError {
         return LogError::Damaged(format!("the log's file is damaged: {}", text(error)));
     }
     let unavailable = match error.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => "the disk is full".to_owned(),
+        Some(ErrorCode::DiskFull) => return LogError::Full,
         Some(ErrorCode::SystemIoFailure) => format!("the disk fails: {}", text(error)),
         _ => format!("the log's file can't be used: {}", text(error)),
     };

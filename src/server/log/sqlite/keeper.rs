@@ -44,7 +44,7 @@ const PASSES_MAX: usize = 8;
 pub type WriterTurn = Arc<Mutex<()>>;
 
 /// How long the keeper waits for readers while it has the turn.
-const READERS_WAIT: Duration = Duration::from_millis(100);
+pub const READERS_WAIT: Duration = Duration::from_millis(100);
 
 /// How often the keeper looks whether a reader that held it up has gone, and how often in succession it is held up before
 /// it warns: the server's own reads take milliseconds.

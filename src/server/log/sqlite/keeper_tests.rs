@@ -138,3 +138,61 @@ fn a_reader_that_stays_is_waited_for_once_and_the_space_comes_back() {
     appender.append(&[post(&attic, "ann", id + 1, "last")], at(1)).unwrap();
     assert_eq!(log.find(&attic).unwrap().unwrap().head, Seq(id + 1));
 }
+
+/// Databases of earlier versions, and those that other programs have changed, have deleted text in free pages, in unused bytes, and
+/// behind the ends of long rows.
+#[test]
+fn what_earlier_versions_left_is_erased_at_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut appender, log) = open(folder.path(), Sync::Os, false, Retention::default()).unwrap();
+    let sizes = [40, 400, 900, 1_500, 9_000, 300];
+    let bodies: Vec<_> = (1..=600).map(|n| format!("<7.{n}>").repeat(sizes[n % 6] / 7)).collect();
+    for (id, body) in (1..).zip(&bodies) {
+        appender.append(&[post(&room("attic"), "ann", id, body)], at(1)).unwrap();
+    }
+    drop((appender, log));
+    let other = Connection::open(folder.path().join(DATABASE)).unwrap();
+    other.pragma_update(None, "secure_delete", false).unwrap();
+    other.execute_batch("UPDATE life SET erasures = 0; DELETE FROM segments WHERE first <= 500").unwrap();
+    other.execute_batch("UPDATE rooms SET trimmed = 500; DELETE FROM ids WHERE seq <= 500").unwrap();
+    // Some pages are used again, and not to their ends.
+    let row = "INSERT INTO segments SELECT room, ?1, ?1, time_ms, entries, checksum FROM segments WHERE first = ?2";
+    for copy in 0..20 {
+        other.execute(row, (1_000_000 + copy, 520 + copy)).unwrap();
+    }
+    other.execute_batch("DELETE FROM segments WHERE first >= 1000000").unwrap();
+    for copy in 0..20 {
+        other.execute(row, (1_000_000 + copy, 521 + copy)).unwrap();
+    }
+    drop(other);
+    let gone = || marks(folder.path()).into_iter().filter(|(_, number)| *number <= 500).count();
+    assert!(gone() > 100, "{}", gone());
+    let remove = |folder: &Path| {
+        let other = Connection::open(folder.join(DATABASE)).unwrap();
+        other.execute_batch("PRAGMA secure_delete = OFF; DELETE FROM segments WHERE first >= 1000000").unwrap();
+    };
+    remove(folder.path());
+    drop(open(folder.path(), Sync::Os, false, Retention::default()).unwrap());
+    assert_eq!(gone(), 0);
+    assert_eq!(marks(folder.path()).len(), 100);
+    assert_eq!(verify(folder.path()).unwrap().faults, Vec::<String>::new());
+    // Once is enough.
+    let erasures = || -> i64 {
+        let connection = Connection::open(folder.path().join(DATABASE)).unwrap();
+        connection.query_row("SELECT erasures FROM life", (), |row| row.get(0)).unwrap()
+    };
+    assert_eq!(erasures(), 1);
+    drop(open(folder.path(), Sync::Os, false, Retention::default()).unwrap());
+    assert_eq!(erasures(), 1);
+}
+
+/// A restore that was killed left a copy of the backup in the data folder, with all that retention had deleted since.
+#[test]
+fn a_start_removes_what_a_killed_restore_left() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["restoring.db", "restoring.db-journal"] {
+        fs::write(folder.path().join(name), "<7.1>").unwrap();
+    }
+    let _open = open(folder.path(), Sync::Os, false, Retention::default()).unwrap();
+    assert_eq!(marks(folder.path()).len(), 0);
+}

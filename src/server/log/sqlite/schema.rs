@@ -7,11 +7,14 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::errors::{OpenError, is_damage};
 use super::recovery::Findings;
-use super::{vfs, write_ahead};
+use super::{clean, vfs, write_ahead};
 use crate::limits::{LOG_WAIT, QUICK_CHECK_BYTES_MAX};
 
 /// The version of the tables, which stands in the database. A database of a later one is refused.
 pub const VERSION: i64 = MIGRATIONS.len() as i64;
+
+/// From this size on a database that is cleaned is logged before, in bytes: it takes some seconds a gigabyte.
+const CLEANED_SILENTLY_MAX: u64 = 100_000_000;
 
 /// Says in the database's header whose it is: "HbBb".
 const APPLICATION_ID: i64 = 0x4862_4262;
@@ -67,10 +70,11 @@ const MIGRATIONS: &[&str] = &[
     "ALTER TABLE segments ADD COLUMN checksum INTEGER;
      ALTER TABLE life ADD COLUMN id INTEGER;
      ALTER TABLE life ADD COLUMN restored INTEGER NOT NULL DEFAULT 0;",
-    // Then: how often what retention deleted was erased from the files since this version.
+    // Then: how often what retention deleted was erased from the files; not above 0 as long as what earlier versions deleted was not.
     "ALTER TABLE life ADD COLUMN erasures INTEGER NOT NULL DEFAULT 0;",
 ];
 
+pub const PAGE_COUNT: &str = "PRAGMA page_count";
 pub const BEGIN: &str = "BEGIN IMMEDIATE";
 pub const COMMIT: &str = "COMMIT";
 pub const ROLLBACK: &str = "ROLLBACK";
@@ -117,11 +121,15 @@ pub const SET_TRIMMED: &str = "UPDATE rooms SET trimmed = ?2, time_ms = max(time
 
 pub const CLOCK: &str = "SELECT time_ms, age_ms, doubted_ms, held_ms FROM life";
 pub const KEEP_CLOCK: &str = "UPDATE life SET time_ms = ?1, age_ms = ?2, doubted_ms = ?3, held_ms = ?4";
-pub const COUNT_ERASURE: &str = "UPDATE life SET erasures = erasures + 1";
+/// Whether deleted messages were erased since this database came here.
+pub const IS_CLEAN: &str = "SELECT erasures > 0 FROM life";
+pub const SET_CLEAN: &str = "UPDATE life SET erasures = 1";
+/// Counts below 0 until they were.
+pub const COUNT_ERASURE: &str = "UPDATE life SET erasures = erasures + CASE WHEN erasures > 0 THEN 1 ELSE -1 END";
 pub const LIFE: &str = "SELECT boot, synced, ended, id, restored FROM life";
 pub const BEGIN_LIFE: &str = "UPDATE life SET boot = ?1, synced = ?2, ended = 0, id = ?3, restored = 0";
-/// Makes a copy of a database a backup, with an identity of its own.
-pub const MAKE_BACKUP: &str = "UPDATE life SET ended = 1, id = ?1, restored = 1";
+/// Makes a copy of a database a backup, with an identity of its own. Another program may have made it, and not cleaned it.
+pub const MAKE_BACKUP: &str = "UPDATE life SET ended = 1, id = ?1, restored = 1, erasures = 0";
 pub const END_LIFE: &str = "UPDATE life SET ended = 1";
 /// An epoch that follows another is told of all that any of them lost: who comes from the first must not miss that.
 pub const SET_EPOCH: &str = "UPDATE rooms SET epoch = ?2,
@@ -154,13 +162,41 @@ pub fn open(path: &Path) -> Result<Connection, OpenError> {
     prepare(&mut connection, version).map_err(|error| fault(&error))?;
     // What is copied of the write-ahead log and begun anew can be laid out. An I/O error leaves unknown what the disk has: the
     // next start copies it again. Any other one, such as a full disk, leaves it as it is.
-    match connection.query_row(CHECKPOINT_END, (), |_| Ok(())) {
+    let is_all_copied = match connection.query_row(CHECKPOINT_END, (), |row| row.get(0)) {
         Err(error) if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) => return Err(fault(&error)),
-        _ => {}
-    }
+        outcome => outcome.is_ok_and(|is_busy: bool| !is_busy),
+    };
+    let is_clean: bool = connection.query_row(IS_CLEAN, (), |row| row.get(0)).map_err(|error| fault(&error))?;
     connection.close().map_err(|(_, error)| fault(&error))?;
+    let is_cleaned = !is_clean && is_all_copied && clean(path);
     write_ahead::lay_out(path);
-    connect(path).map_err(|error| fault(&error))
+    let connection = connect(path).map_err(|error| fault(&error))?;
+    if is_cleaned {
+        connection.execute(SET_CLEAN, ()).map_err(|error| fault(&error))?;
+    }
+    Ok(connection)
+}
+
+/// Erases what earlier versions or other programs left of deleted messages. Returns whether that is done.
+fn clean(path: &Path) -> bool {
+    let size = path.metadata().map_or(0, |file| file.len());
+    if size > CLEANED_SILENTLY_MAX {
+        log::info!("erasing deleted messages from {}, {} MB, once", path.display(), size / 1_000_000);
+    }
+    match clean::clean(path) {
+        Ok(0) => true,
+        Ok(pages) => {
+            log::info!("what earlier versions left of deleted messages was erased, in {pages} pages of the database");
+            true
+        }
+        Err(error) => {
+            log::warn!(
+                "what earlier versions left of deleted messages can't be erased from {}: {error}",
+                path.display()
+            );
+            false
+        }
+    }
 }
 
 /// Checks a database whose state is in doubt before it is served. A database that was put in place of another is refused if it

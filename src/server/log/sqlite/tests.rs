@@ -210,7 +210,7 @@ fn a_full_disk_loses_nothing_and_recovers() {
     for id in 2..5 {
         let batch = [post(&attic, "ann", id, &large), post(&room("cellar"), "ann", id, "small")];
         let error = appender.append(&batch, at(1)).unwrap_err();
-        assert_eq!(error, LogError::Unavailable("the disk is full".to_owned()));
+        assert_eq!(error, LogError::Full);
         assert_eq!(log.find(&attic).unwrap().unwrap().head, Seq(1));
         assert_eq!(log.find(&room("cellar")), Ok(None));
     }

@@ -5,9 +5,11 @@
 //!    erases that (`keeper.rs`).
 //! 2. **A quota or a limit of the file size counts as a full disk.** SQLite takes only `ENOSPC` for that, and everything else for a
 //!    failing disk. All three are reported by the failed write itself, so nothing is in doubt.
+//! 3. **The database file never becomes shorter.** SQLite would cut off what is allocated in advance (`space.rs`). The database
+//!    itself never shrinks.
 //!
 //! SQLite's files are structures that begin with a pointer to a table of functions. This replaces the pointer with one to a
-//! copy of that table in which one function is another, which calls the original one. All of it is SQLite's public interface.
+//! copy of that table in which a function or two are others, which call the original ones. All of it is SQLite's public interface.
 
 use std::ffi::{c_int, c_void};
 use std::ptr;
@@ -22,6 +24,8 @@ use super::page::{self, PAGE_BYTES};
 const CLEANED_BYTES_MAX: i64 = (1 << 37) - (1 << 32);
 
 type Write = unsafe extern "C" fn(*mut ffi::sqlite3_file, *const c_void, c_int, ffi::sqlite3_int64) -> c_int;
+
+type Truncate = unsafe extern "C" fn(*mut ffi::sqlite3_file, ffi::sqlite3_int64) -> c_int;
 
 /// A table of functions, and the original of the one that was replaced.
 #[repr(C)]
@@ -48,9 +52,10 @@ pub fn attach(connection: &Connection) -> rusqlite::Result<()> {
     // not open has no table.
     unsafe {
         let original = (*database).pMethods;
-        replace(database, original, &DATABASE, write_page)?;
-        if !log.is_null() && (*log).pMethods == original {
-            replace(log, original, &LOG, write_log)?;
+        replace(database, original, &DATABASE, write_page, Some(keep_length))?;
+        // It has another table, since it is not locked. Where there is no write-ahead log, it is a file that is not open.
+        if !log.is_null() && !(*log).pMethods.is_null() {
+            replace(log, (*log).pMethods, &LOG, write_log, None)?;
         }
     }
     Ok(())
@@ -78,12 +83,13 @@ unsafe fn replace(
     original: *const ffi::sqlite3_io_methods,
     methods: &'static OnceLock<Methods>,
     write: Write,
+    truncate: Option<Truncate>,
 ) -> rusqlite::Result<()> {
     // SAFETY: an open file has a table, which is constant.
     let table = unsafe { original.as_ref() }.ok_or_else(unusable)?;
     let original_write = table.xWrite.ok_or_else(unusable)?;
     let methods = methods.get_or_init(|| Methods {
-        table: ffi::sqlite3_io_methods { xWrite: Some(write), ..*table },
+        table: ffi::sqlite3_io_methods { xWrite: Some(write), xTruncate: truncate.or(table.xTruncate), ..*table },
         original,
         write: original_write,
     });
@@ -93,6 +99,10 @@ unsafe fn replace(
     // SAFETY: the file is open, and the new table lives for ever.
     unsafe { (*file).pMethods = &raw const methods.table };
     Ok(())
+}
+
+unsafe extern "C" fn keep_length(_file: *mut ffi::sqlite3_file, _bytes: ffi::sqlite3_int64) -> c_int {
+    ffi::SQLITE_OK
 }
 
 unsafe extern "C" fn write_page(

@@ -425,7 +425,7 @@ impl Refusal {
 fn rejected_by_log(command: Failed, error: &LogError) -> Vec<u8> {
     match error {
         LogError::TooManyRooms(_) => answer::rejected(command, Code::TooManyRooms, error.to_string(), None),
-        LogError::Unavailable(_) | LogError::Damaged(_) => {
+        LogError::Unavailable(_) | LogError::Full | LogError::Damaged(_) => {
             answer::rejected(command, Code::Unavailable, error.to_string(), Some(STORE_RETRY))
         }
     }

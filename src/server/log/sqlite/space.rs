@@ -1,0 +1,55 @@
+//! Space on the disk for what is about to be committed: the database's file is always long enough for all that the write-ahead
+//! log holds.
+//!
+//! A commit goes to the write-ahead log, whose file is laid out, and is copied into the database later. If the database could not
+//! grow then, the log could never begin anew, and nothing more could be stored or deleted, however much retention has to
+//! delete. So a commit that makes the database longer first has the file system allocate that. A full disk thus shows before a
+//! commit; copying needs no space, and neither does deleting. A few pages stay allocated beyond that for deletions, since
+//! remembering the ids of deleted messages can take some.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd as _;
+
+use super::page::PAGE_BYTES;
+
+/// How much is allocated at once, in pages, if there is space for it: 1 MiB.
+const STEP_PAGES: u64 = 256;
+
+/// How many pages only deletions may use.
+pub const PAGES_FOR_DELETING: u64 = 64;
+
+/// The database's file, and how long it is. The descriptor MUST NOT be closed while any connection to the database is open in this
+/// process: the system would give up that connection's locks.
+pub struct Space {
+    file: File,
+    pages: u64,
+}
+
+impl Space {
+    pub fn new(file: File) -> io::Result<Self> {
+        let pages = file.metadata()?.len() / PAGE_BYTES as u64;
+        Ok(Self { file, pages })
+    }
+
+    /// Sees to it that the file has so many pages.
+    pub fn reserve(&mut self, pages: u64) -> io::Result<()> {
+        if pages <= self.pages {
+            return Ok(());
+        }
+        let step = pages.next_multiple_of(STEP_PAGES);
+        let allocated = self.allocate(step).map(|()| step).or_else(|_| self.allocate(pages).map(|()| pages));
+        self.pages = allocated?;
+        Ok(())
+    }
+
+    fn allocate(&self, pages: u64) -> io::Result<()> {
+        let bytes = |pages: u64| (pages * PAGE_BYTES as u64) as libc::off_t;
+        let (from, to) = (bytes(self.pages), bytes(pages));
+        // SAFETY: the descriptor is open, and the call takes nothing but numbers.
+        match unsafe { libc::posix_fallocate(self.file.as_raw_fd(), from, to - from) } {
+            0 => Ok(()),
+            error => Err(io::Error::from_raw_os_error(error)),
+        }
+    }
+}
