@@ -1,5 +1,6 @@
-//! Generates the protobuf messages from `proto/`, in pure Rust, without `protoc`; and compiles the one file in C++, which
-//! changes what a call passes in the C core (`src/server/rpc/channel_stack.rs`).
+//! Generates the protobuf messages from `proto/`, in pure Rust, without `protoc`; and compiles the two files in C++: one changes
+//! what a call passes in the C core (`src/server/rpc/channel_stack.rs`), the other how it accepts connections
+//! (`src/server/rpc/accept.rs`).
 
 use std::env;
 use std::path::PathBuf;
@@ -24,7 +25,9 @@ fn generate_messages() {
 
 fn compile_channel_stack() {
     let file = "src/server/rpc/channel_stack.cc";
+    let accept = "src/server/rpc/accept.cc";
     println!("cargo:rerun-if-changed={file}");
+    println!("cargo:rerun-if-changed={accept}");
     println!("cargo:rerun-if-changed=Cargo.lock");
     println!("cargo:rerun-if-env-changed=GRPCIO_SYS_USE_PKG_CONFIG");
     // As grpcio-sys reads it.
@@ -35,7 +38,7 @@ fn compile_channel_stack() {
     }
     let grpc = grpc_source();
     let mut build = cc::Build::new();
-    build.cpp(true).file(file).warnings(true);
+    build.cpp(true).file(file).file(accept).warnings(true);
     for folder in ["", "include", "third_party/abseil-cpp", "third_party/upb", "src/core/ext/upb-generated"] {
         // As the system's headers, of whose warnings nobody is told.
         build.flag("-isystem").flag(grpc.join(folder).display().to_string());

@@ -13,10 +13,19 @@ pub fn allow_many() {
     }
 }
 
+/// How many descriptors the process may have now.
+pub fn limit() -> usize {
+    current(|limit| limit.rlim_cur)
+}
+
 /// How many descriptors the process may have once [`allow_many`] has raised the limit.
 pub fn hard_limit() -> usize {
+    current(|limit| limit.rlim_max)
+}
+
+fn current(which: impl Fn(libc::rlimit) -> libc::rlim_t) -> usize {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: getrlimit writes one rlimit, to which the pointer is.
     let known = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } == 0;
-    if known { usize::try_from(limit.rlim_max).unwrap_or(usize::MAX) } else { usize::MAX }
+    if known { usize::try_from(which(limit)).unwrap_or(usize::MAX) } else { usize::MAX }
 }

@@ -167,6 +167,10 @@ pub const CLOCK_OFF_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 /// message is further ahead than that gets the right time again, though it falls.
 pub const CLOCK_STEP_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// 2025-01-01, in milliseconds since 1970: a clock that says an earlier time is certainly wrong, because this program is not
+/// that old. Machines without a battery start with such a clock.
+pub const CLOCK_EARLIEST_MS: u64 = 1_735_689_600_000;
+
 /// For how long a clock that was further off must keep to its time before messages get their times from it, and before
 /// messages are deleted by their age by it. Clocks that are set wrong at a start are mostly set right within minutes.
 pub const CLOCK_CONFIRM_TIMES: Duration = Duration::from_secs(60 * 60);
@@ -229,6 +233,20 @@ pub const SECOND_SIGNAL_AFTER: Duration = Duration::from_secs(1);
 /// How many file descriptors a server takes beside those of its clients: its log, its readers, its listeners, its log file
 /// and the pollers.
 pub const DESCRIPTORS_RESERVED: usize = 48;
+
+/// How many of the file descriptors that the process may have are never used for connections, so that the log can always
+/// open its files anew.
+pub const DESCRIPTORS_KEPT: usize = 12;
+
+/// How long a connection may take to begin to speak HTTP/2 before it is closed. A connection that says nothing takes a file
+/// descriptor.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// For how long nobody may have been refused before a shortage counts as over.
+pub const REFUSALS_QUIET: Duration = Duration::from_secs(5);
+
+/// How often the log says at most that clients are refused, for each kind of shortage.
+pub const REFUSALS_LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// How long a drain waits for readers to receive what was accepted, before it cancels their streams.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);

@@ -5,6 +5,7 @@ pub mod room;
 pub mod session;
 pub mod clients;
 pub mod hub;
+pub mod refusals;
 pub mod rpc;
 mod listen;
 
@@ -23,11 +24,12 @@ use self::hub::Hub;
 use self::log::clock::{Clock, Machine};
 use self::log::sqlite::{OpenError, SharedLife, Sync};
 use self::log::{LogError, Retention, Sides, memory, sqlite, writer};
+use self::refusals::Logger;
 use self::room::Rooms;
 use self::room::fanout::{self, Publisher};
 use self::rpc::pollers::Pollers;
 use self::rpc::queries::QueryThreads;
-use self::rpc::{tutorial, unary};
+use self::rpc::{accept, tutorial, unary};
 use self::session::close::CloseReason;
 use crate::address::{Address, DEFAULT_PORT};
 use crate::descriptors;
@@ -132,6 +134,7 @@ pub struct Server {
     // Dropped in this order: what waits for threads first, and the pollers, which those need, last.
     _query_threads: QueryThreads,
     _joiner: Joiner,
+    refusal_logger: Logger,
     _pollers: Pollers,
 }
 
@@ -156,7 +159,9 @@ impl Server {
         let (orders, log_writer) =
             writer::spawn(appender, Arc::clone(&rooms), clock, move |segment| publisher.publish(segment))?;
         let query_threads = QueryThreads::start()?;
-        let hub = Arc::new(Hub::new(rooms, log, config.clients_max, joiner.spawner(), orders));
+        let refusal_logger = Logger::start(config.clients_max)?;
+        let refusals = Arc::clone(refusal_logger.refusals());
+        let hub = Arc::new(Hub::new(rooms, log, config.clients_max, joiner.spawner(), orders, refusals));
 
         let pollers = Pollers::start(poller_count);
         for poller in 0..poller_count {
@@ -178,6 +183,7 @@ impl Server {
             drain_timeout: config.drain_timeout,
             _query_threads: query_threads,
             _joiner: joiner,
+            refusal_logger,
             _pollers: pollers,
         };
         // From here on, an error drops the server, and so ends and joins what was started.
@@ -185,6 +191,7 @@ impl Server {
             let bound = listen::bind(server.grpc.get_mut(), address, config.socket_mode)?;
             server.addresses.extend(bound);
         }
+        accept::watch(server.refusal_logger.refusals());
         server.grpc.get_mut().start();
         Ok(server)
     }
@@ -245,7 +252,6 @@ impl Server {
         let deadline = Instant::now() + limits::CLOSE_TIMEOUT;
         self.hub.clients.wait_until_empty(deadline);
         let _ = block_on_until(&mut shutdown, deadline);
-        self.hub.log_refusals();
         cancelled
     }
 }
@@ -278,6 +284,7 @@ fn connection_settings(environment: &Arc<Environment>, config: &ServerConfig) ->
         .max_concurrent_stream(limits::STREAMS_PER_CONNECTION_MAX as i32)
         .max_receive_message_len(limits::RECEIVE_BYTES_MAX as i32)
         .set_resource_quota(ResourceQuota::new(Some("server")).resize_memory(limits::GRPC_BYTES_MAX))
+        .raw_cfg_int(c"grpc.server_handshake_timeout_ms".to_owned(), limits::HANDSHAKE_TIMEOUT.as_millis() as i32)
         .keepalive_time(config.keepalive_time)
         .keepalive_timeout(config.keepalive_timeout)
         .keepalive_permit_without_calls(true)

@@ -148,13 +148,17 @@ impl Connector {
 /// Whether the channel is connected before the deadline, and before its first failure.
 fn is_ready(channel: &Channel, deadline: Instant) -> bool {
     let mut state = channel.check_connectivity_state(true);
+    let mut has_begun = false;
     loop {
         match state {
             ConnectivityState::GRPC_CHANNEL_READY => return true,
             ConnectivityState::GRPC_CHANNEL_TRANSIENT_FAILURE | ConnectivityState::GRPC_CHANNEL_SHUTDOWN => {
                 return false;
             }
-            ConnectivityState::GRPC_CHANNEL_IDLE | ConnectivityState::GRPC_CHANNEL_CONNECTING => {}
+            // The server has said goodbye before we looked.
+            ConnectivityState::GRPC_CHANNEL_IDLE if has_begun => return false,
+            ConnectivityState::GRPC_CHANNEL_IDLE => {}
+            ConnectivityState::GRPC_CHANNEL_CONNECTING => has_begun = true,
         }
         if !wait_for_change(channel, state, deadline) {
             return false;

@@ -153,6 +153,10 @@ fn through(address: &Address, proxy: &Proxy) -> ConnectError {
         _ => return fault(format!("gives no answer when asked for {address}")),
     };
     match status.split(' ').nth(1) {
+        Some("407") => fault(format!(
+            "wants a user name and password ({status:?}): write http://USER:PASSWORD@{} into the variable",
+            proxy.place
+        )),
         Some("200") => peer(address, &stream, |wait| stream.set_read_timeout(wait)),
         _ => fault(format!("refuses to connect to {address}: {status:?}")),
     }
@@ -184,11 +188,14 @@ where
     };
     let address = address.clone();
     match answer {
-        Ok(said) => match speaks(&said) {
-            Some(what) => ConnectError::NotHubbub { address, what },
-            None if said.is_empty() => ConnectError::HungUp(address),
+        Ok(said) => match (speaks(&said), goodbye(&said)) {
+            (_, Some(reason)) => ConnectError::Failed { address, reason },
+            (Some(what), None) => ConnectError::NotHubbub { address, what },
+            (None, None) if said.is_empty() => ConnectError::HungUp(address),
             // It speaks HTTP/2 after all: it has come up, or is busy.
-            None => ConnectError::Failed { address, reason: "the connection was not completed in time".to_owned() },
+            (None, None) => {
+                ConnectError::Failed { address, reason: "the connection was not completed in time".to_owned() }
+            }
         },
         Err(error) if is_silence(&error) => ConnectError::Silent(address),
         Err(_) => ConnectError::HungUp(address),
@@ -206,10 +213,24 @@ fn speaks(said: &[u8]) -> Option<String> {
     }
 }
 
+/// The reason with which a server of HTTP/2 turns a connection away (its frame GOAWAY), if it does so at once.
+fn goodbye(mut said: &[u8]) -> Option<String> {
+    const GOAWAY: u8 = 7;
+    while let [a, b, c, kind, _, _, _, _, _, rest @ ..] = said {
+        let (payload, rest) = rest.split_at_checked(u32::from_be_bytes([0, *a, *b, *c]) as usize)?;
+        if *kind == GOAWAY {
+            // The last stream and an error code stand before the text.
+            return payload.get(8..).map(first_line).filter(|reason| !reason.is_empty());
+        }
+        said = rest;
+    }
+    None
+}
+
 /// The first line of what a peer said, harmless for a terminal.
 fn first_line(said: &[u8]) -> String {
     let line = String::from_utf8_lossy(said);
-    line.lines().next().unwrap_or_default().chars().filter(|c| !c.is_control()).take(60).collect()
+    line.lines().next().unwrap_or_default().chars().filter(|c| !c.is_control()).take(120).collect()
 }
 
 impl Proxy {

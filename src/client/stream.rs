@@ -205,7 +205,11 @@ pub(super) fn lost(error: GrpcError, contract: Contract) -> StreamError {
 
 /// Tells a status that another attempt would get again from one that it may not.
 fn judge(status: &RpcStatus, contract: Contract) -> StreamError {
-    let text = if status.message().is_empty() { status.code().to_string() } else { status.message().to_owned() };
+    let text = match status.message() {
+        "" => status.code().to_string(),
+        // The library's words for a server that turns a connection away, which says why itself.
+        text => text.split_once("; Debug Text: ").map_or(text, |(_, reason)| reason).to_owned(),
+    };
     // The library's words for an answer of HTTP/2 that has no gRPC in it.
     if let Some((_, http)) = text.split_once("Received http2 header with status: ")
         && !matches!(http, "429" | "502" | "503" | "504")

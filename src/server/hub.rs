@@ -1,7 +1,6 @@
 //! What all streams of a server share, and the life of one: admitted, begun, ended.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use crossbeam_channel::Sender;
@@ -10,6 +9,7 @@ use parking_lot::Mutex;
 use super::clients::{Client, Clients};
 use super::log::Log;
 use super::log::writer::Order;
+use super::refusals::{Refusals, Shortage};
 use super::room::Rooms;
 use super::session::close::CloseReason;
 use super::session::outlet::{FrameSink, Reader};
@@ -23,8 +23,7 @@ pub struct Hub {
     pub rooms: Arc<Rooms>,
     pub log: Arc<dyn Log>,
     clients_max: usize,
-    /// How many streams were refused since that was last logged.
-    refused: AtomicU64,
+    refusals: Arc<Refusals>,
     spawner: Spawner,
     // lock order: 1. `None` once a drain has begun: nothing more is accepted.
     orders: Mutex<Option<Sender<Order>>>,
@@ -51,17 +50,20 @@ impl Hub {
         clients_max: usize,
         spawner: Spawner,
         orders: Sender<Order>,
+        refusals: Arc<Refusals>,
     ) -> Self {
-        let (clients, refused) = (Clients::default(), AtomicU64::new(0));
-        Self { clients, rooms, log, clients_max, refused, spawner, orders: Mutex::new(Some(orders)) }
+        let clients = Clients::default();
+        Self { clients, rooms, log, clients_max, refusals, spawner, orders: Mutex::new(Some(orders)) }
     }
 
     /// Finds room for one more client, or says why there is none.
     pub fn admit(&self) -> Result<Seat, CloseReason> {
         let seat = self.find_seat();
-        if seat.is_err() {
-            // On a poller nothing is logged: standard error may block.
-            self.refused.fetch_add(1, Ordering::Relaxed);
+        // On a poller nothing is logged: standard error may block.
+        match seat {
+            Err(CloseReason::Full { .. }) => self.refusals.note(Shortage::Clients),
+            Err(CloseReason::NoThread(_)) => self.refusals.note(Shortage::Threads),
+            _ => {}
         }
         seat
     }
@@ -108,7 +110,6 @@ impl Hub {
                     // The log writer waits for the end of all of these; the talk itself lasts as long as the stream.
                     drop(orders);
                     leaving.talk.lock().replace(Box::new(talk));
-                    leaving.hub.log_refusals();
                 });
             }
             None => {
@@ -124,14 +125,6 @@ impl Hub {
         let orders = self.orders.lock().take();
         drop(orders);
         self.clients.stop_receiving();
-    }
-
-    /// Logs how many streams were refused, if any, since this was last called.
-    pub fn log_refusals(&self) {
-        match self.refused.swap(0, Ordering::Relaxed) {
-            0 => {}
-            count => log::warn!("{count} streams were refused: the server is full, draining, or out of threads"),
-        }
     }
 }
 

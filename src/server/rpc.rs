@@ -4,6 +4,7 @@
 //! to threads, and return. Nothing here blocks a poller or panics on one.
 
 pub mod pollers;
+pub mod accept;
 pub mod channel_stack;
 pub mod status;
 pub mod inflow;

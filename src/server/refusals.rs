@@ -1,0 +1,281 @@
+//! Clients that are refused because something has run out, and what the log says about it: one line when that begins, and
+//! one when it is over.
+//!
+//! Clients are refused on pollers, which MUST NOT log. They count refusals here, and a thread of its own logs them. It sleeps
+//! as long as nobody is refused.
+
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::descriptors;
+use crate::limits::{REFUSALS_LOG_INTERVAL, REFUSALS_QUIET};
+use crate::threads;
+
+/// What has run out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shortage {
+    /// As many clients are connected as the server serves.
+    Clients,
+    /// The system gives no more threads to the process.
+    Threads,
+    /// The process may open no more file descriptors for connections.
+    Descriptors,
+    /// The system can't accept connections: an error number of accept(2).
+    System(i32),
+}
+
+/// How many kinds of shortages there are.
+const KINDS: usize = 4;
+
+/// How often the thread looks whether a shortage is over.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Counts refusals.
+#[derive(Default)]
+pub struct Refusals {
+    // lock order: 3 (a leaf)
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    counts: [u64; KINDS],
+    /// The last error of accept(2).
+    error: i32,
+    /// The thread sleeps until somebody is refused.
+    asleep: bool,
+    closed: bool,
+}
+
+impl Refusals {
+    /// Counts one refusal. Called on pollers: does not block.
+    pub fn note(&self, shortage: Shortage) {
+        let mut state = self.state.lock();
+        state.counts[shortage.kind()] += 1;
+        if let Shortage::System(error) = shortage {
+            state.error = error;
+        }
+        let wake = std::mem::take(&mut state.asleep);
+        drop(state);
+        if wake {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Waits for refusals, or for the next look if a shortage goes on. `None` says that the server has ended.
+    fn wait(&self, goes_on: bool) -> Option<([u64; KINDS], i32)> {
+        let next = Instant::now() + LOOK_INTERVAL;
+        let mut state = self.state.lock();
+        while !state.closed {
+            if goes_on {
+                if self.changed.wait_until(&mut state, next).timed_out() {
+                    break;
+                }
+            } else if state.counts == [0; KINDS] {
+                state.asleep = true;
+                self.changed.wait(&mut state);
+            } else {
+                break;
+            }
+        }
+        let is_last = state.closed && state.counts == [0; KINDS];
+        (!is_last).then(|| (std::mem::take(&mut state.counts), state.error))
+    }
+}
+
+impl Shortage {
+    fn kind(self) -> usize {
+        match self {
+            Self::Clients => 0,
+            Self::Threads => 1,
+            Self::Descriptors => 2,
+            Self::System(_) => 3,
+        }
+    }
+
+    fn of_kind(kind: usize, error: i32) -> Self {
+        [Self::Clients, Self::Threads, Self::Descriptors, Self::System(error)][kind]
+    }
+
+    /// The line for when it begins.
+    fn begins(self, clients_max: usize) -> String {
+        match self {
+            Self::Clients => format!(
+                "the server is full: {clients_max} clients are connected, and others are refused; allow more with \
+                 --clients-max"
+            ),
+            Self::Threads => "no thread can be started for another client, and clients are refused; raise ulimit -u or the \
+                              limit of tasks (systemd's TasksMax, a container's pids limit)"
+                .to_owned(),
+            Self::Descriptors => format!(
+                "file descriptors have run out ({} in all), and connections are refused; raise ulimit -n (systemd's \
+                 LimitNOFILE), or find out who opens so many connections",
+                descriptors::limit()
+            ),
+            Self::System(libc::ENFILE) => {
+                "the system's file table is full, and no connection can be accepted; raise fs.file-max, or end what has \
+                 so many files open"
+                    .to_owned()
+            }
+            Self::System(error) => {
+                format!("no connection can be accepted: {}; check the system's memory", io::Error::from_raw_os_error(error))
+            }
+        }
+    }
+
+    /// The line for when it is over.
+    fn is_over(self, refused: u64, time: Duration) -> String {
+        let time = humantime::format_duration(Duration::from_secs(time.as_secs().max(1)));
+        match self {
+            Self::Clients => format!("the server has room again: clients were refused {refused} times within {time}"),
+            Self::Threads => {
+                format!("threads can be started again: clients were refused {refused} times within {time}")
+            }
+            Self::Descriptors | Self::System(_) => {
+                format!("connections are accepted again: {refused} attempts failed within {time}")
+            }
+        }
+    }
+}
+
+/// Owns the thread that logs, and ends it.
+pub struct Logger {
+    refusals: Arc<Refusals>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Logger {
+    pub fn start(clients_max: usize) -> io::Result<Self> {
+        let refusals = Arc::new(Refusals::default());
+        let counted = Arc::clone(&refusals);
+        let log = move || {
+            let mut episodes = [const { Episode::new() }; KINDS];
+            while let Some((counts, error)) = counted.wait(episodes.iter().any(|episode| episode.since.is_some())) {
+                for (kind, episode) in episodes.iter_mut().enumerate() {
+                    let shortage = Shortage::of_kind(kind, error);
+                    match episode.step(Instant::now(), counts[kind]) {
+                        None => {}
+                        Some(Turn::Begins) => log::warn!("{}", shortage.begins(clients_max)),
+                        Some(Turn::IsOver { refused, time }) => log::info!("{}", shortage.is_over(refused, time)),
+                    }
+                }
+            }
+        };
+        let thread = threads::spawn("refusals", log)?;
+        Ok(Self { refusals, thread: Some(thread) })
+    }
+
+    pub fn refusals(&self) -> &Arc<Refusals> {
+        &self.refusals
+    }
+}
+
+impl Drop for Logger {
+    fn drop(&mut self) {
+        self.refusals.state.lock().closed = true;
+        self.refusals.changed.notify_one();
+        if let Some(thread) = self.thread.take() {
+            // One that panicked has said so.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What there is to log.
+#[derive(Debug, PartialEq, Eq)]
+enum Turn {
+    Begins,
+    IsOver { refused: u64, time: Duration },
+}
+
+/// A time in which one kind of shortage lasted. It is over when nobody was refused for [`REFUSALS_QUIET`].
+struct Episode {
+    since: Option<Instant>,
+    last: Option<Instant>,
+    refused: u64,
+    /// When a beginning was logged last. The next one is logged after [`REFUSALS_LOG_INTERVAL`] only.
+    logged: Option<Instant>,
+    is_logged: bool,
+}
+
+impl Episode {
+    const fn new() -> Self {
+        Self { since: None, last: None, refused: 0, logged: None, is_logged: false }
+    }
+
+    /// Takes note of the refusals since the last step.
+    fn step(&mut self, now: Instant, refused: u64) -> Option<Turn> {
+        if refused > 0 {
+            self.since = self.since.or(Some(now));
+            self.last = Some(now);
+            self.refused += refused;
+        }
+        let (since, last) = (self.since?, self.last?);
+        let is_over = now.saturating_duration_since(last) >= REFUSALS_QUIET;
+        if is_over {
+            self.since = None;
+        }
+        if self.is_logged {
+            return is_over.then(|| {
+                self.is_logged = false;
+                let time = last.saturating_duration_since(since);
+                Turn::IsOver { refused: std::mem::take(&mut self.refused), time }
+            });
+        }
+        let may_log = self.logged.is_none_or(|at| now.saturating_duration_since(at) >= REFUSALS_LOG_INTERVAL);
+        // What was too short to be logged counts with the next one.
+        (may_log && !is_over).then(|| {
+            self.logged = Some(now);
+            self.is_logged = true;
+            Turn::Begins
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(start: Instant, seconds: u64) -> Instant {
+        start + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_shortage_is_logged_when_it_begins_and_when_it_is_over() {
+        let (mut episode, start) = (Episode::new(), Instant::now());
+        assert_eq!(episode.step(start, 0), None);
+        assert_eq!(episode.step(start, 2), Some(Turn::Begins));
+        assert_eq!(episode.step(at(start, 3), 40), None);
+        assert_eq!(episode.step(at(start, 7), 0), None);
+        let time = Duration::from_secs(3);
+        assert_eq!(episode.step(at(start, 8), 0), Some(Turn::IsOver { refused: 42, time }));
+        assert_eq!(episode.step(at(start, 9), 0), None);
+    }
+
+    /// A full server whose clients come and go has one line a minute, not two for each of them.
+    #[test]
+    fn a_shortage_that_comes_and_goes_is_logged_once_a_minute() {
+        let (mut episode, start) = (Episode::new(), Instant::now());
+        let mut turns = Vec::new();
+        for second in 0..120 {
+            let refused = u64::from(second % 10 == 0);
+            turns.extend(episode.step(at(start, second), refused).map(|turn| (second, turn)));
+        }
+        let begun: Vec<_> = turns.iter().filter(|(_, turn)| *turn == Turn::Begins).map(|(second, _)| *second).collect();
+        assert_eq!(begun, [0, 60]);
+        let counts: Vec<_> = turns
+            .iter()
+            .filter_map(|(_, turn)| match turn {
+                Turn::IsOver { refused, .. } => Some(*refused),
+                Turn::Begins => None,
+            })
+            .collect();
+        // Those between the two are not forgotten.
+        assert_eq!(counts, [1, 6]);
+    }
+}
