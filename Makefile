@@ -9,13 +9,17 @@ BENCH_CRATES := benches/load benches/peers/tonic
 # Python's gRPC, for the test with a client that is not ours.
 PYTHON := $(TARGET_DIR)/python/bin/python
 GRPCIO_TOOLS := 1.80.0
+# Node's gRPC, for the same. The tests look for it beside Python's.
+NODE_GRPC := $(TARGET_DIR)/node/node_modules/@grpc/grpc-js/package.json
+NODE_GRPC_VERSION := 1.14.7
 
 .DEFAULT_GOAL := help
-.PHONY: help run-server run-client run-repeat build test crash-test backup-test check bench micro deps go-deps
+.PHONY: help run-server run-client run-repeat build test crash-test backup-test ping-test check bench micro \
+	deps go-deps
 
 help: ## show this
 	@echo "make TARGET [ARGS=\"flags for the program\"]"
-	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '  %-12s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '  %-16s %s\n' "$$name" "$$text"; done
 
 run-server: deps ## build and run the server (ARGS="--help" tells its flags)
 	@$(BUILD) --bin hubbub-server
@@ -32,16 +36,21 @@ run-repeat: deps ## build and run the client that loads and verifies a server
 build: deps ## build all three programs
 	$(BUILD)
 
-test: deps $(PYTHON) go-deps ## run the tests (ARGS="name" runs those whose names hold it)
+test: deps $(PYTHON) $(NODE_GRPC) go-deps ## run the tests (ARGS="name" runs those whose names hold it)
 	HUBBUB_TEST_PYTHON=$(abspath $(PYTHON)) cargo test --release --locked $(ARGS)
 
-backup-test: deps ## back up, verify and restore a busy server 20 times (ROUNDS=n for another number)
-	HUBBUB_BACKUP_ROUNDS=$(or $(ROUNDS),20) cargo test --release --locked --test it -- --nocapture backup::
+backup-test: deps ## back up, verify and restore a busy server 20 times, and 300 MB (ROUNDS=n for another number)
+	HUBBUB_BACKUP_ROUNDS=$(or $(ROUNDS),20) HUBBUB_BACKUP_MB=300 \
+		cargo test --release --locked --test it -- --nocapture backup:: restore::
+
+ping-test: deps $(PYTHON) $(NODE_GRPC) ## have clients of Python and Node ping every 10 s in a silent room
+	HUBBUB_PINGS_LONG=1 HUBBUB_TEST_PYTHON=$(abspath $(PYTHON)) \
+		cargo test --release --locked --test it -- --nocapture pings::
 
 crash-test: deps ## kill a server 1,000 times in the midst of its work (KILLS=n for another number)
 	HUBBUB_CRASH_KILLS=$(or $(KILLS),1000) cargo test --release --locked --test it -- --nocapture crash::
 
-check: deps $(PYTHON) go-deps ## what a change must pass: format, lints, tests, docs
+check: deps $(PYTHON) $(NODE_GRPC) go-deps ## what a change must pass: format, lints, tests, docs
 	cargo fmt --check
 	for crate in $(BENCH_CRATES); do (cd $$crate && cargo fmt --check) || exit 1; done
 	cargo clippy --release --locked --all-targets -- -D warnings
@@ -69,3 +78,9 @@ $(PYTHON): Makefile
 	python3 -m venv $(TARGET_DIR)/python
 	$(PYTHON) -m pip install --quiet grpcio-tools==$(GRPCIO_TOOLS)
 	@touch $(PYTHON)
+
+$(NODE_GRPC): Makefile
+	@tools/install-deps node
+	mkdir -p $(TARGET_DIR)/node
+	cd $(TARGET_DIR)/node && npm install --silent --no-audit --no-fund --ignore-scripts @grpc/grpc-js@$(NODE_GRPC_VERSION)
+	@touch $(NODE_GRPC)
