@@ -192,6 +192,12 @@ pub trait Appender: Send {
     /// now, or later, or not until something was appended (`None`).
     fn trim(&mut self, now: SystemTime) -> Result<Option<SystemTime>, LogError>;
 
+    /// Finds the rooms whose oldest messages are dated more than [`crate::limits::CLOCK_STEP_MAX`] after `now`, which MUST be
+    /// certain to be right: an earlier version dated them by a clock that was ahead. They would hold up deletion by age until
+    /// that time, since a room is trimmed from its oldest message on. From here on they count as stored when the next message
+    /// that is not dated ahead was, or now. That lasts until the log is closed. Returns how many rooms there were.
+    fn date_back(&mut self, now: SystemTime) -> Result<usize, LogError>;
+
     /// What trimming has deleted since this was last asked.
     fn deleted(&mut self) -> Deleted;
 

@@ -3,13 +3,13 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use grpcio::{Client, RpcStatusCode};
 
 use super::support::DEADLINE;
 use super::support::chatter::environment;
+use super::support::preload;
 use super::support::process::{ServerProcess, command};
 use super::support::talker::{End, Talker, after, post_message};
 
@@ -56,12 +56,8 @@ fn check_stored(server: &ServerProcess, count: u64) {
 fn one_failed_sync_of_the_database_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().canonicalize().unwrap();
-    let (data, library, synced, now) =
-        (path.join("data"), path.join("hiccup.so"), path.join("synced"), path.join("now"));
-    let mut compile = Command::new("cc");
-    compile.args(["-shared", "-fPIC", "-O2", "-Wall", "-Werror", "-o"]).arg(&library);
-    compile.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/power/hiccup.c")).args(["-ldl", "-lpthread"]);
-    assert!(compile.status().expect("cc is there, as for the build").success());
+    let (data, synced, now) = (path.join("data"), path.join("synced"), path.join("now"));
+    let library = preload::compile("hiccup", &path);
     let mut program = command();
     program.args(["--listen", "127.0.0.1:0", "--data"]).arg(&data).env("LD_PRELOAD", &library);
     program.env("HUBBUB_HICCUP_FILE", data.join(DATABASE)).env("HUBBUB_HICCUP_SYNCED", &synced);

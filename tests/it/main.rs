@@ -24,6 +24,7 @@ mod live_faults;
 mod backup;
 mod retention;
 mod erase;
+mod clock;
 mod sender;
 mod repeat;
 mod rooms;

@@ -4,6 +4,7 @@
 pub mod chatter;
 pub mod crowd;
 pub mod power;
+pub mod preload;
 pub mod process;
 pub mod proxy;
 pub mod raw;

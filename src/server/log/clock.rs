@@ -11,7 +11,9 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::batch::millis;
-use crate::limits::{CLOCK_CONFIRM_AGES, CLOCK_CONFIRM_TIMES, CLOCK_OFF_MAX, CLOCK_STEP_MAX, CLOCK_WARN_INTERVAL};
+use crate::limits::{
+    CLOCK_CONFIRM_AGES, CLOCK_CONFIRM_TIMES, CLOCK_EARLIEST_MS, CLOCK_OFF_MAX, CLOCK_STEP_MAX, CLOCK_WARN_INTERVAL,
+};
 
 /// What a machine says of the time, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +43,8 @@ pub struct ClockState {
     /// While ages are not judged by the clock: what the clock said last, and for how long it has kept to that. 0 otherwise.
     pub doubted_ms: u64,
     pub held_ms: u64,
+    /// No life has kept these: they are the time of the newest message.
+    pub by_messages: bool,
 }
 
 /// By how much a clock may be off, and for how long it must keep to a time to be believed after that; in milliseconds.
@@ -51,6 +55,8 @@ struct Tolerance {
     /// How far off it may be otherwise, ahead or behind.
     step_ms: u64,
     confirm_ms: u64,
+    /// A log that has seen only earlier times than this has seen none that was right.
+    earliest_ms: u64,
 }
 
 /// A clock, believed or not.
@@ -106,14 +112,22 @@ fn passed_ms() -> u64 {
 impl Clock {
     /// The clock of a log that kept this state, and deletes messages of this age. `trusts` believes the clock as it is.
     pub fn new(source: Box<dyn TimeSource>, state: ClockState, age_max: Option<Duration>, trusts: bool) -> Self {
+        let state = if state.by_messages { state.without_dates_ahead(source.read().wall_ms) } else { state };
         let seen = |seen_ms: u64| Some(seen_ms).filter(|&seen_ms| seen_ms > 0 && !trusts);
-        let times =
-            Tolerance { start_ms: ms(CLOCK_OFF_MAX), step_ms: ms(CLOCK_STEP_MAX), confirm_ms: ms(CLOCK_CONFIRM_TIMES) };
+        let times = Tolerance {
+            start_ms: ms(CLOCK_OFF_MAX),
+            step_ms: ms(CLOCK_STEP_MAX),
+            confirm_ms: ms(CLOCK_CONFIRM_TIMES),
+            earliest_ms: CLOCK_EARLIEST_MS,
+        };
         let ages = age_max.map(|age_max| {
             // A quarter of the age takes a quarter of the log at most.
             let step_ms = ms(age_max / 4);
             let confirm_ms = ms(CLOCK_CONFIRM_AGES.min(age_max / 2));
-            let mut ages = Believed::new(Tolerance { start_ms: step_ms, step_ms, confirm_ms }, seen(state.age_ms));
+            // No exception for a log that has only seen the time of a clock that was never set: what was stored meanwhile is
+            // not deleted at once when the clock is set.
+            let tolerance = Tolerance { start_ms: step_ms, step_ms, confirm_ms, earliest_ms: 0 };
+            let mut ages = Believed::new(tolerance, seen(state.age_ms));
             ages.doubt = (state.doubted_ms > 0 && !trusts)
                 .then_some(Doubt { wall_ms: state.doubted_ms, held_ms: state.held_ms });
             ages
@@ -143,19 +157,32 @@ impl Clock {
             age_ms: ages.seen_ms.unwrap_or(0),
             doubted_ms: doubt.wall_ms,
             held_ms: doubt.held_ms,
+            by_messages: false,
         }
     }
 
-    /// What to tell the operator of a clock that is not believed: when that begins, and then now and again.
+    /// Whether the clock is certain enough to say that a message's date lies in the future.
+    pub fn is_believed(&self) -> bool {
+        let believed = |clock: &Believed| clock.is_settled && clock.doubt.is_none();
+        let is_set = self.times.last.is_some_and(|reading| reading.wall_ms >= CLOCK_EARLIEST_MS);
+        is_set && believed(&self.times) && self.ages.as_ref().is_none_or(believed)
+    }
+
+    /// What to tell the operator of a clock that is not believed, or can't be right: when that begins, and then now and again.
     pub fn warning(&mut self) -> Option<String> {
         let reading = self.times.last?;
         let ages = self.ages.as_ref().filter(|ages| ages.doubt.is_some());
         let doubted = if self.times.doubt.is_some() { Some(&self.times) } else { ages };
-        let Some(doubted) = doubted else {
-            self.warned = None;
-            return None;
-        };
         let is_due = self.warned.is_none_or(|at| reading.passed_ms.saturating_sub(at) >= ms(CLOCK_WARN_INTERVAL));
+        let Some(doubted) = doubted else {
+            let is_unset = reading.wall_ms < CLOCK_EARLIEST_MS;
+            let is_told = is_unset && is_due;
+            self.warned = if is_told { Some(reading.passed_ms) } else { self.warned.filter(|_| is_unset) };
+            return is_told.then(|| {
+                let date = date(reading.wall_ms);
+                format!("the clock says {date}, which can't be right: messages are dated by it until it is set")
+            });
+        };
         // One that is over in a moment is nobody's concern.
         if !is_due || doubted.tolerance.confirm_ms < 60_000 {
             return None;
@@ -184,6 +211,20 @@ impl Clock {
     }
 }
 
+impl ClockState {
+    /// What an earlier version's log tells of the time, at a start with this clock. Its newest message may have been dated by a
+    /// clock that was years ahead; then by that date, all others would be old.
+    fn without_dates_ahead(self, wall_ms: u64) -> Self {
+        let is_ahead = self.time_ms > wall_ms.saturating_add(ms(CLOCK_STEP_MAX));
+        if !is_ahead {
+            return self;
+        }
+        // A clock that can't be right says nothing about the messages. Whichever is wrong, the earlier time deletes less.
+        let time_ms = if wall_ms >= CLOCK_EARLIEST_MS { wall_ms } else { self.time_ms };
+        Self { time_ms, age_ms: wall_ms.max(1), ..self }
+    }
+}
+
 impl Believed {
     fn new(tolerance: Tolerance, seen_ms: Option<u64>) -> Self {
         Self { tolerance, seen_ms, last: None, is_settled: false, doubt: None }
@@ -204,9 +245,11 @@ impl Believed {
             return wall_ms;
         };
         let expected_ms = seen_ms.saturating_add(passed);
-        let Tolerance { start_ms, step_ms, confirm_ms } = self.tolerance;
+        let Tolerance { start_ms, step_ms, confirm_ms, earliest_ms } = self.tolerance;
         let ahead_max = if self.is_settled { step_ms } else { start_ms };
-        let is_off = wall_ms > expected_ms.saturating_add(ahead_max) || wall_ms.saturating_add(step_ms) < expected_ms;
+        let is_ahead = wall_ms > expected_ms.saturating_add(ahead_max);
+        let is_set_at_last = expected_ms < earliest_ms && wall_ms >= earliest_ms;
+        let is_off = (is_ahead && !is_set_at_last) || wall_ms.saturating_add(step_ms) < expected_ms;
         self.doubt = is_off.then(|| {
             let doubt = self.doubt.unwrap_or(Doubt { wall_ms, held_ms: 0 });
             // Off by as much as before: it keeps to its time. Another jump begins anew.
@@ -367,6 +410,41 @@ pub(crate) mod tests {
         // Nothing was seen before: there is nothing to compare with.
         let mut world = World::resume(NOW, ClockState::default(), false);
         assert_eq!(world.after(0), (NOW, NOW));
+    }
+
+    /// A log of an earlier version held one message that was dated ten years ahead. The next start took that for the time: it
+    /// dated messages by it for an hour, and by that time all others were old.
+    #[test]
+    fn the_newest_message_is_not_believed_against_the_clock() {
+        let state = ClockState {
+            time_ms: NOW + 10 * YEAR,
+            age_ms: NOW + 10 * YEAR,
+            by_messages: true,
+            ..ClockState::default()
+        };
+        let mut world = World::resume(NOW, state, false);
+        assert_eq!(world.after(0), (NOW, NOW));
+        assert_eq!((world.clock.warning(), world.clock.is_believed()), (None, true));
+        // If it's the clock that is wrong, nothing is deleted either.
+        let state = ClockState { time_ms: NOW, age_ms: NOW, by_messages: true, ..ClockState::default() };
+        let mut world = World::resume(DAY, state, false);
+        assert_eq!(world.after(0), (NOW, DAY));
+        assert!(world.clock.warning().is_some() && !world.clock.is_believed());
+        let mut world = World::resume(NOW + 10 * YEAR, state, false);
+        assert_eq!(world.after(0), (NOW, NOW));
+    }
+
+    /// A machine without a battery starts in 1970. A log that began there dated messages in 1970 for an hour more after the
+    /// network had set the clock.
+    #[test]
+    fn a_clock_that_is_set_at_last_gives_the_right_time_at_once() {
+        let mut world = World::resume(MINUTE, ClockState::default(), false);
+        assert_eq!(world.after(0), (MINUTE, MINUTE));
+        assert!(world.clock.warning().is_some_and(|warning| warning.contains("1970-01-01")));
+        assert_eq!((world.clock.warning(), world.clock.is_believed()), (None, false));
+        world.fake.set(NOW);
+        // What was stored meanwhile is not deleted for that.
+        assert_eq!(world.after(0), (NOW, MINUTE));
     }
 
     #[test]

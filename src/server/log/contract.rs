@@ -101,7 +101,8 @@ macro_rules! contract_tests {
             seqs_are_dense_and_rooms_apart, an_id_is_stored_once, an_id_outlives_its_message,
             a_read_begins_anywhere_and_is_bounded, time_never_falls,
             time_does_not_fall_in_a_room_that_was_emptied, a_time_far_ahead_is_corrected, rooms_are_listed_in_order,
-            retention_by_count, retention_by_time, readers_see_whole_prefixes, a_room_that_lost_everything_says_so,
+            retention_by_count, retention_by_time, messages_dated_ahead_do_not_hold_up_retention,
+            readers_see_whole_prefixes, a_room_that_lost_everything_says_so,
             unknown_rooms_are_not_there, a_room_is_created_by_its_first_message,
             rooms_that_are_only_opened_leave_nothing, a_part_of_history_is_of_one_state, history_is_read_from_both_ends,
             a_naive_model_agrees);
@@ -348,6 +349,40 @@ pub fn retention_by_time(open: Open<'_>) {
     assert_eq!(next.outcomes, [Ok(Appended::New(RoomId(1), Seq(3)))]);
     // What somebody has seen already is found, though it was not published to the room.
     assert_eq!(stored(3), Ok((3, 3)));
+}
+
+/// One message that an earlier version had dated ten years ahead kept all messages after it from being deleted by age: a
+/// room is trimmed from its oldest message on.
+pub fn messages_dated_ahead_do_not_hold_up_retention(open: Open<'_>) {
+    const DAY: u64 = 86_400;
+    let time = Some(Duration::from_secs(90 * DAY));
+    let mut subject = open(Retention { time, ..Retention::default() });
+    let (attic, cellar) = (room("attic"), room("cellar"));
+    let say = |appender: &mut dyn Appender, room: &RoomName, day: u64| {
+        let posts = [post_without_id(room, "ann", "hello")];
+        appender.append(&posts, at(day * DAY)).unwrap();
+    };
+    let appender = &mut *subject.appender;
+    // The clock was wrong from the second message to the fourth of one room, and for all of the other.
+    for day in [100, 4_000, 4_001, 4_000, 110, 120] {
+        say(appender, &attic, day);
+    }
+    say(appender, &cellar, 4_000);
+    let oldest = |room| subject.log.find(room).unwrap().unwrap().oldest.0;
+    let mut pass = |day: u64| {
+        let dated = appender.date_back(at(day * DAY)).unwrap();
+        while !is_later_than(appender.trim(at(day * DAY)), at(day * DAY)) {}
+        (dated, oldest(&attic), oldest(&cellar))
+    };
+    assert_eq!(pass(121), (1, 1, 1), "the room of which all is ahead counts from now on");
+    assert_eq!(pass(195), (0, 2, 1), "what is ahead has become the oldest");
+    assert_eq!(pass(199), (1, 2, 1), "it counts as stored on day 110 with the message after it");
+    assert_eq!(pass(200), (0, 6, 1), "all that was ahead is deleted with the message after it");
+    assert_eq!(pass(211), (0, 7, 2));
+}
+
+fn is_later_than(next: Result<Option<SystemTime>, LogError>, now: SystemTime) -> bool {
+    next.unwrap().is_none_or(|next| next > now)
 }
 
 /// A room whose every message was dropped once read as "nothing there yet", which would have had a send thread ask again

@@ -14,7 +14,7 @@ use super::{
     Appender, Batch, ClockState, Deleted, History, Log, LogError, OpenRooms, Page, Part, Post, Retention, RoomState,
     Segment, check_room_count,
 };
-use crate::limits::{IDS_KEPT_MAX, IDS_KEPT_SHARE, TRIM_MESSAGES_MAX};
+use crate::limits::{CLOCK_STEP_MAX, IDS_KEPT_MAX, IDS_KEPT_SHARE, TRIM_MESSAGES_MAX};
 use crate::names::{Epoch, MessageId, RoomId, RoomName, Seq, UserName};
 use crate::wire::event;
 
@@ -175,6 +175,20 @@ impl Appender for MemoryAppender {
         drop(kept);
         let next_ms = self.schedule.next_ms().into_iter().chain(ids_next_ms).min();
         Ok(next_ms.map(|next_ms| UNIX_EPOCH + Duration::from_millis(next_ms)))
+    }
+
+    fn date_back(&mut self, now: SystemTime) -> Result<usize, LogError> {
+        let now_ms = millis(now);
+        let latest_ms = now_ms.saturating_add(CLOCK_STEP_MAX.as_millis() as u64);
+        let mut kept = self.log.kept.lock();
+        let mut rooms = 0;
+        while let Some(room) = self.schedule.dated_after(latest_ms) {
+            let mut times = kept.room(room).segments.iter().map(|kept| kept.time_ms);
+            let next_ms = times.find(|time_ms| *time_ms <= latest_ms).unwrap_or(now_ms);
+            self.schedule.count_as(room, next_ms.min(now_ms));
+            rooms += 1;
+        }
+        Ok(rooms)
     }
 
     fn deleted(&mut self) -> Deleted {

@@ -24,6 +24,15 @@ pub struct Schedule {
     by_time: BTreeSet<(u64, RoomId)>,
     // Invariant: it holds the rooms that are marked as `queued`, each once.
     over: VecDeque<RoomId>,
+    /// The rooms whose oldest segments are dated in the future, and so get another time.
+    ahead: HashMap<RoomId, Ahead>,
+}
+
+/// Segments dated from this time on count as stored at another.
+#[derive(Clone, Copy, Debug)]
+struct Ahead {
+    from_ms: u64,
+    counts_as_ms: u64,
 }
 
 struct Kept {
@@ -34,7 +43,13 @@ struct Kept {
 
 impl Schedule {
     pub fn new(retention: Retention) -> Self {
-        Self { retention, rooms: HashMap::new(), by_time: BTreeSet::new(), over: VecDeque::new() }
+        Self {
+            retention,
+            rooms: HashMap::new(),
+            by_time: BTreeSet::new(),
+            over: VecDeque::new(),
+            ahead: HashMap::new(),
+        }
     }
 
     /// Whether nothing is ever trimmed. Then the schedule notes nothing.
@@ -56,6 +71,7 @@ impl Schedule {
         if self.keeps_all() {
             return;
         }
+        let oldest = oldest.map(|oldest| Oldest { time_ms: self.time_of(room, oldest), ..oldest });
         let before = self.rooms.remove(&room);
         let queued = before.as_ref().is_some_and(|kept| kept.queued);
         let (time_before, time_now) = (before.map(|kept| kept.oldest.time_ms), oldest.map(|oldest| oldest.time_ms));
@@ -75,6 +91,33 @@ impl Schedule {
             self.over.push_back(room);
         }
         self.rooms.insert(room, Kept { oldest, head, queued: queued || is_over });
+    }
+
+    /// A room whose oldest segment is dated after this time. Where time doesn't count, none is.
+    pub fn dated_after(&self, time_ms: u64) -> Option<RoomId> {
+        self.by_time.last().filter(|(last_ms, _)| *last_ms > time_ms).map(|(_, room)| *room)
+    }
+
+    /// Has the oldest segment of a room, and those after it that are not dated earlier, count as stored at this time.
+    pub fn count_as(&mut self, room: RoomId, time_ms: u64) {
+        if let Some(Kept { oldest, head, .. }) = self.rooms.get(&room) {
+            let (oldest, head) = (*oldest, *head);
+            self.ahead.insert(room, Ahead { from_ms: oldest.time_ms, counts_as_ms: time_ms });
+            self.set(room, Some(oldest), head);
+        }
+    }
+
+    /// The time that counts of a segment that is a room's oldest.
+    fn time_of(&mut self, room: RoomId, oldest: Oldest) -> u64 {
+        match self.ahead.get(&room) {
+            Some(ahead) if oldest.time_ms >= ahead.from_ms => ahead.counts_as_ms,
+            Some(ahead) if oldest.time_ms != ahead.counts_as_ms => {
+                // The room's segments in the future are gone.
+                self.ahead.remove(&room);
+                oldest.time_ms
+            }
+            _ => oldest.time_ms,
+        }
     }
 
     /// The oldest segment of a room, if anything is kept of it.

@@ -137,6 +137,9 @@ impl<F: FnMut(Arc<Segment>)> Writer<F> {
         }
         self.trim_failing = trimmed.is_err();
         let mut next = trimmed.unwrap_or(Some(now + TRIM_RETRY));
+        if next.is_none_or(|next| next > now) && self.date_back(now) {
+            next = Some(now);
+        }
         self.take_deleted();
         // A pass is over once there is nothing more to do now.
         if next.is_none_or(|next| next > now) {
@@ -158,6 +161,25 @@ impl<F: FnMut(Arc<Segment>)> Writer<F> {
             }
         }
         next
+    }
+
+    /// Has messages that are dated in the future counted as stored earlier. Returns whether there were any.
+    fn date_back(&mut self, now: SystemTime) -> bool {
+        if !self.clock.is_believed() {
+            return false;
+        }
+        match self.appender.date_back(now) {
+            Ok(0) => return false,
+            Ok(rooms) => log::warn!(
+                "the oldest messages of {rooms} rooms are dated ahead of the clock: for retention by age they count as stored \
+                 when the next message was, or at this start of the server"
+            ),
+            Err(error) => {
+                log::warn!("the dates of old messages can't be checked: {error}");
+                return false;
+            }
+        }
+        true
     }
 
     /// Says what retention has deleted, now and again.

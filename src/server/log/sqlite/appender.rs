@@ -21,7 +21,7 @@ use super::recovery::{self, Findings};
 use super::space::PAGES_FOR_DELETING;
 use super::{Folder, Sync, schema};
 use crate::limits::{
-    CHECKPOINT_BYTES, FILES_CHECK_INTERVAL, IDS_KEPT_MAX, LOG_WAIT, TRIM_BYTES_MAX, TRIM_MESSAGES_MAX,
+    CHECKPOINT_BYTES, CLOCK_STEP_MAX, FILES_CHECK_INTERVAL, IDS_KEPT_MAX, LOG_WAIT, TRIM_BYTES_MAX, TRIM_MESSAGES_MAX,
 };
 use crate::names::{Epoch, RoomId, RoomName, Seq};
 use crate::server::log::batch::{self, Head, Plan, Stored, millis};
@@ -162,13 +162,14 @@ impl SqliteAppender {
         let time = |row: &Row<'_>, column| seq(row, column).map(|number| number.0);
         let mut clock = self.connection.query_row(schema::CLOCK, (), |row| {
             let (time_ms, age_ms) = (time(row, 0)?, time(row, 1)?);
-            Ok(ClockState { time_ms, age_ms, doubted_ms: time(row, 2)?, held_ms: time(row, 3)? })
+            Ok(ClockState { time_ms, age_ms, doubted_ms: time(row, 2)?, held_ms: time(row, 3)?, by_messages: false })
         })?;
         if clock.time_ms == 0 {
             for (_, room) in all_rooms(&self.connection)? {
                 clock.time_ms = clock.time_ms.max(room.map_or(0, |room| room.time_ms));
             }
             clock.age_ms = clock.time_ms;
+            clock.by_messages = true;
         }
         Ok(clock)
     }
@@ -460,6 +461,22 @@ impl Appender for SqliteAppender {
         })
     }
 
+    fn date_back(&mut self, now: SystemTime) -> Result<usize, LogError> {
+        let now_ms = millis(now);
+        let latest_ms = now_ms.saturating_add(CLOCK_STEP_MAX.as_millis() as u64);
+        let mut rooms = 0;
+        while let Some(room) = self.schedule.dated_after(latest_ms) {
+            let next = || {
+                let mut next = self.connection.prepare_cached(schema::TIME_NOT_AFTER)?;
+                next.query_row((number(room.0), number(latest_ms)), |row| seq(row, 0)).optional()
+            };
+            let next_ms = next().map_err(|error| log_error(&error))?.map_or(now_ms, |time| time.0);
+            self.schedule.count_as(room, next_ms.min(now_ms));
+            rooms += 1;
+        }
+        Ok(rooms)
+    }
+
     fn deleted(&mut self) -> Deleted {
         std::mem::take(&mut self.deleted)
     }
@@ -469,7 +486,7 @@ impl Appender for SqliteAppender {
     }
 
     fn keep_clock(&mut self, state: ClockState) -> Result<(), LogError> {
-        let ClockState { time_ms, age_ms, doubted_ms, held_ms } = state;
+        let ClockState { time_ms, age_ms, doubted_ms, held_ms, by_messages: _ } = state;
         let row = [time_ms, age_ms, doubted_ms, held_ms].map(number);
         self.transact(0, |this| {
             let keep = || this.connection.prepare_cached(schema::KEEP_CLOCK)?.execute(row);

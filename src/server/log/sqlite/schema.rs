@@ -115,6 +115,9 @@ pub const SEGMENTS_BEFORE: &str =
     "SELECT first, length(entries) FROM segments WHERE room = ?1 AND first < ?2 ORDER BY first DESC";
 pub const OLDEST_SEGMENTS: &str =
     "SELECT first, last, time_ms, entries, checksum FROM segments WHERE room = ?1 ORDER BY first LIMIT 1";
+/// The time of the oldest segment of a room that is not dated later than this.
+pub const TIME_NOT_AFTER: &str =
+    "SELECT time_ms FROM segments WHERE room = ?1 AND time_ms <= ?2 ORDER BY first LIMIT 1";
 pub const DELETE_SEGMENT: &str = "DELETE FROM segments WHERE room = ?1 AND first = ?2";
 pub const TRIMMED: &str = "SELECT trimmed FROM rooms WHERE id = ?1";
 pub const SET_TRIMMED: &str = "UPDATE rooms SET trimmed = ?2, time_ms = max(time_ms, ?3) WHERE id = ?1";
