@@ -215,6 +215,10 @@ fn main() -> ExitCode {
     hubbub::startup::forget_empty_variables();
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info,grpcio=off")).init();
     let args: Args = arguments::from_program();
+    // A file that may not grow any more is like a full disk, which is an error of a write; the system would end the program.
+    if let Err(error) = signal_hook::flag::register(SIGXFSZ, Arc::default()) {
+        log::warn!("can't handle SIGXFSZ: {error}");
+    }
     if let Some(command) = &args.command {
         return match run(command, &args.data) {
             Ok(code) => code,
@@ -323,8 +327,6 @@ fn summary(report: &Report) -> String {
 }
 
 fn serve(config: &ServerConfig) -> anyhow::Result<()> {
-    // A file that may not grow any more is like a full disk, which the server outlives; the system would end it.
-    signal_hook::flag::register(SIGXFSZ, Arc::default()).context("can't handle signals")?;
     let (stop, stopping) = sync_channel(1);
     let failed = stop.clone();
     let clients = Arc::new(OnceLock::new());

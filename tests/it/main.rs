@@ -22,6 +22,7 @@ mod cut;
 mod power;
 mod live_faults;
 mod backup;
+mod restore;
 mod retention;
 mod erase;
 mod clock;

@@ -5,8 +5,10 @@
 //! is given time in between.) While the transaction lasts, the write-ahead log can't begin anew and grows; copying takes about
 //! as long as reading the file.
 
+use std::ffi::CString;
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -34,10 +36,14 @@ pub enum BackupError {
     NoLog(PathBuf),
     #[error("{} exists: choose another name, or replace it with --force", .0.display())]
     Exists(PathBuf),
+    #[error("can't write a backup to {}: {fault}", .path.display())]
+    Place { path: PathBuf, fault: &'static str },
     #[error("can't write {}: {fault}; make room, check its owner, or choose another place", .path.display())]
     Write { path: PathBuf, fault: String },
-    #[error("can't read {}: {fault}", .path.display())]
+    #[error("can't read {}: {fault}; check its name, and who may read it", .path.display())]
     Read { path: PathBuf, fault: String },
+    #[error("{} is of version {version}: start hubbub-server on it once, which brings it up to date", .path.display())]
+    Older { path: PathBuf, version: i64 },
     #[error("{} is not a complete backup: {} lies beside it; make one with hubbub-server backup", .0.display(), .1.display())]
     Live(PathBuf, PathBuf),
     #[error("{} is damaged, so nothing was changed: {fault}; use another backup", .path.display())]
@@ -49,17 +55,12 @@ pub enum BackupError {
 /// Writes a backup of the log in a folder, whether a server uses it or not. Everything that was acknowledged before the call is
 /// in it. The file appears complete or not at all. Returns its size in bytes.
 pub fn backup(folder: &Path, file: &Path, force: bool) -> Result<u64, BackupError> {
-    let database = folder.join(DATABASE);
-    if !database.is_file() {
-        return Err(BackupError::NoLog(folder.to_owned()));
-    }
+    let database = check_log(folder)?;
+    check_place(folder, file)?;
     if file.exists() && !force {
         return Err(BackupError::Exists(file.to_owned()));
     }
     let unwritable = |fault: io::Error| BackupError::Write { path: file.to_owned(), fault: fault.to_string() };
-    if file.exists() && (fs::canonicalize(file).ok() == fs::canonicalize(&database).ok() || file.is_dir()) {
-        return Err(unwritable(io::ErrorKind::IsADirectory.into()));
-    }
     let _lock = hold_unused(folder)?;
     let temporary = beside(file, &format!(".{}.tmp", std::process::id()));
     let result = copy(&database, &temporary, file).and_then(|()| {
@@ -78,6 +79,42 @@ pub fn backup(folder: &Path, file: &Path, force: bool) -> Result<u64, BackupErro
     result
 }
 
+/// The database of a folder, which must be there.
+pub(super) fn check_log(folder: &Path) -> Result<PathBuf, BackupError> {
+    let database = folder.join(DATABASE);
+    match check_readable(&database) {
+        Ok(()) if database.is_file() => Ok(database),
+        Err(fault) if fault.kind() == io::ErrorKind::PermissionDenied => {
+            Err(BackupError::Read { path: database, fault: fault.to_string() })
+        }
+        _ => Err(BackupError::NoLog(folder.to_owned())),
+    }
+}
+
+/// Whether this user may read a file. SQLite does not say why it can't open one, and opening a database beside it would, when
+/// that is closed, give up the locks that this process has on it.
+pub(super) fn check_readable(path: &Path) -> io::Result<()> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: the path is a C string that outlives the call.
+    if unsafe { libc::access(path.as_ptr(), libc::R_OK) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Refuses places where a backup would be lost with the log, or would overwrite a part of it.
+fn check_place(folder: &Path, file: &Path) -> Result<(), BackupError> {
+    let fault = |fault| Err(BackupError::Place { path: file.to_owned(), fault });
+    if file.is_dir() {
+        return fault("it is a folder; name a file in it");
+    }
+    match fs::canonicalize(parent(file)) {
+        Ok(place) if fs::canonicalize(folder).is_ok_and(|folder| place.starts_with(folder)) => {
+            fault("it is in the server's data folder; choose another one, best on another disk")
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => fault("its folder does not exist; create it first"),
+        // What else is wrong shows when it is written.
+        _ => Ok(()),
+    }
+}
+
 /// Replaces the log in a folder by a backup, which is checked completely before. The folder is created if missing. If this is
 /// killed, the folder has the old log or the new one. Clients are told at the next start which messages they saw are lost.
 pub fn restore(folder: &Path, file: &Path) -> Result<verify::Report, BackupError> {
@@ -90,6 +127,7 @@ pub fn restore(folder: &Path, file: &Path) -> Result<verify::Report, BackupError
         return Err(BackupError::Live(file.to_owned(), log));
     }
     let is_new = !folder.exists();
+    let mut backup = File::open(file).map_err(unreadable)?;
     let folder = Folder::open(folder)?;
     let database = folder.path.join(DATABASE);
     let temporary = folder.path.join(RESTORING);
@@ -100,7 +138,7 @@ pub fn restore(folder: &Path, file: &Path) -> Result<verify::Report, BackupError
         .create_new(true)
         .mode(0o600)
         .open(&temporary)
-        .and_then(|mut copy| io::copy(&mut File::open(file)?, &mut copy))
+        .and_then(|mut copy| io::copy(&mut backup, &mut copy))
         .map_err(unwritable)
         .and_then(|_| install(&folder, file, &temporary, &database));
     if result.is_err() {

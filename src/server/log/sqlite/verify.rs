@@ -4,9 +4,9 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
-use super::backup::{BackupError, hold_unused};
+use super::backup::{BackupError, check_log, check_readable, hold_unused};
 use super::errors::OpenError;
-use super::{DATABASE, schema};
+use super::schema;
 use crate::names::{RoomId, Seq};
 use crate::server::log::Segment;
 use crate::wire::event;
@@ -27,15 +27,13 @@ pub struct Report {
 /// database makes SQLite forget the evidence.
 pub fn verify(path: &Path) -> Result<Report, BackupError> {
     let (database, _lock) = if path.is_dir() {
-        let database = path.join(DATABASE);
-        if !database.is_file() {
-            return Err(BackupError::NoLog(path.to_owned()));
-        }
-        (database, hold_unused(path)?)
+        (check_log(path)?, hold_unused(path)?)
     } else if !path.exists() {
         let fault = "it does not exist; give a backup's file, or the server's data folder with --data".to_owned();
         return Err(BackupError::Read { path: path.to_owned(), fault });
     } else {
+        let unreadable = |fault: std::io::Error| BackupError::Read { path: path.to_owned(), fault: fault.to_string() };
+        check_readable(path).map_err(unreadable)?;
         (path.to_owned(), None)
     };
     let fault = |error: rusqlite::Error| BackupError::from(OpenError::of(database.clone(), &error));
@@ -43,8 +41,7 @@ pub fn verify(path: &Path) -> Result<Report, BackupError> {
     let (application, version) = schema::header(&connection).map_err(fault)?;
     schema::check_header(&database, application, version)?;
     if version < schema::VERSION {
-        let text = format!("it is of version {version}: start hubbub-server on it once, which brings it up to date");
-        return Err(BackupError::Read { path: database, fault: text });
+        return Err(BackupError::Older { path: database, version });
     }
     walk(&connection).map_err(fault)
 }

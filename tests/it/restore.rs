@@ -1,0 +1,309 @@
+//! A restore or a backup that is cut off, that has no place to write to, or that meets a large and busy log.
+
+use std::env;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use grpcio::{ChannelBuilder, Client};
+use tempfile::TempDir;
+
+use super::support::chatter::environment;
+use super::support::preload;
+use super::support::process::{ServerProcess, command};
+use super::support::talker::{Talker, after, post_message};
+
+const ROOM: &str = "talk";
+
+fn start(data: &Path) -> ServerProcess {
+    let mut command = command();
+    command.args(["--listen", "127.0.0.1:0", "--data"]).arg(data);
+    ServerProcess::listening(command)
+}
+
+fn client(server: &ServerProcess) -> Client {
+    Client::new(ChannelBuilder::new(environment()).connect(server.target()))
+}
+
+fn post(server: &ServerProcess, numbers: std::ops::RangeInclusive<u32>, word: &str) {
+    let client = client(server);
+    for number in numbers {
+        // Some pages, so that a copy takes several writes.
+        let body = format!("{word}{number} {}", "x".repeat(3000));
+        post_message(&client, ROOM, "ann", u128::from(number), &body).expect("it is stored");
+    }
+}
+
+/// The first words of the room's messages, and its epoch.
+fn read(server: &ServerProcess) -> (u64, Vec<String>) {
+    let mut reader = Talker::hello(&environment(), server.target(), "reader");
+    let (joined, events) = reader.join_room(ROOM, after(0, 0));
+    let first_word =
+        |event: &hubbub::wire::v1::Event| event.message().body.split(' ').next().unwrap_or_default().to_owned();
+    (joined.epoch, events.iter().map(first_word).collect())
+}
+
+fn stop(mut server: ServerProcess) {
+    server.signal(libc::SIGTERM);
+    assert!(server.wait().success());
+}
+
+/// A sub-command on the data folder.
+fn run(data: &Path, arguments: &[&str]) -> Output {
+    command().args(arguments).arg("--data").arg(data).output().expect("hubbub-server runs")
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a plain path")
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir(to).expect("a folder");
+    for file in fs::read_dir(from).expect("it is there") {
+        let file = file.expect("it can be listed");
+        fs::copy(file.path(), to.join(file.file_name())).expect("a file can be copied");
+    }
+}
+
+/// A data folder whose server was killed, so that its newest messages are in the write-ahead log only; and a backup of another
+/// history.
+struct Restore {
+    folder: TempDir,
+    library: PathBuf,
+    epoch: u64,
+}
+
+impl Restore {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (data, file) = (folder.path().join("old"), folder.path().join("backup.db"));
+        let server = start(&data);
+        post(&server, 1..=20, "both");
+        assert!(run(&data, &["backup", text(&file)]).status.success());
+        post(&server, 21..=60, "old");
+        let epoch = read(&server).0;
+        server.crash();
+        let library = preload::compile("kill", folder.path());
+        Self { folder, library, epoch }
+    }
+
+    /// Restores into this folder, and is killed at its n-th change of a file. `None` if it has not so many.
+    fn killed(&self, data: &Path, n: u32) -> Option<Output> {
+        let mut restore = command();
+        restore.arg("restore").arg(self.folder.path().join("backup.db")).arg("--data").arg(data);
+        let output = restore.env("LD_PRELOAD", &self.library).env("HUBBUB_KILL_AT", n.to_string()).output();
+        let output = output.expect("hubbub-server runs");
+        if output.status.success() {
+            return None;
+        }
+        assert_eq!(output.status.signal(), Some(libc::SIGKILL), "{}", said(&output));
+        Some(output)
+    }
+}
+
+/// A restore that is killed leaves the old log or the new one, whole; and it can be repeated.
+#[test]
+fn a_restore_that_is_killed_leaves_one_of_the_two_logs() {
+    let restore = Restore::new();
+    let old: Vec<_> = (1..=60).map(|n| if n <= 20 { format!("both{n}") } else { format!("old{n}") }).collect();
+    let (mut kept, mut replaced) = (0, 0);
+    for n in 1.. {
+        let data = restore.folder.path().join(format!("data-{n}"));
+        copy_folder(&restore.folder.path().join("old"), &data);
+        if restore.killed(&data, n).is_none() {
+            break;
+        }
+        assert!(n < 500, "a restore ends");
+        let server = start(&data);
+        let (epoch, messages) = read(&server);
+        if messages == old {
+            assert_eq!(epoch, restore.epoch, "kill {n}: nothing is lost, and nobody is told so");
+            kept += 1;
+        } else {
+            assert_eq!(messages, old[..20], "kill {n}");
+            assert_ne!(epoch, restore.epoch, "kill {n}: clients must learn what they saw is lost");
+            replaced += 1;
+        }
+        let left: Vec<_> = fs::read_dir(&data).expect("it is there").flatten().map(|file| file.file_name()).collect();
+        assert!(!left.iter().any(|name| name.to_string_lossy().starts_with("restoring")), "{left:?}");
+        post(&server, 101..=101, "after");
+        stop(server);
+        let again = run(&data, &["restore", text(&restore.folder.path().join("backup.db"))]);
+        assert!(again.status.success(), "kill {n}: {}", said(&again));
+        let server = start(&data);
+        assert_eq!(read(&server).1, old[..20], "kill {n}");
+        stop(server);
+        assert!(run(&data, &["verify"]).status.success(), "kill {n}");
+        fs::remove_dir_all(&data).expect("it can be removed");
+    }
+    eprintln!("{kept} kills left the old log, {replaced} the new one");
+    assert!(kept > 5 && replaced > 2, "few kills hit: {kept}, {replaced}");
+}
+
+/// The same into a folder that held no log.
+#[test]
+fn a_restore_into_an_empty_folder_that_is_killed_leaves_nothing_or_the_backup() {
+    let restore = Restore::new();
+    for n in 1.. {
+        let data = restore.folder.path().join(format!("empty-{n}"));
+        if restore.killed(&data, n).is_none() {
+            break;
+        }
+        let server = start(&data);
+        let messages = read(&server).1.len();
+        assert!(messages == 0 || messages == 20, "kill {n}: {messages}");
+        stop(server);
+    }
+}
+
+/// Each place that a backup can't be written to is named, with the reason and the remedy; and nothing is left behind.
+#[test]
+fn a_backup_that_cannot_be_written_says_why() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (data, place) = (folder.path().join("data"), folder.path().join("place"));
+    fs::create_dir(&place).expect("a folder");
+    let server = start(&data);
+    post(&server, 1..=40, "m");
+    let fails = |file: &Path, force: bool, words: &[&str]| {
+        let mut arguments = vec!["backup", text(file)];
+        arguments.extend(force.then_some("--force"));
+        let output = run(&data, &arguments);
+        let said = said(&output);
+        eprintln!("{said}");
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(text(file)) && words.iter().all(|word| said.contains(word)), "{words:?}: {said}");
+    };
+    fails(&place, false, &["is a folder", "name a file"]);
+    fails(&place, true, &["is a folder", "name a file"]);
+    fails(&place.join("nosuch/backup.db"), false, &["its folder does not exist"]);
+    for name in ["hubbub.db", "hubbub.db-wal", "lock", "backup.db", "restoring.db"] {
+        fails(&data.join(name), true, &["in the server's data folder", "another"]);
+    }
+    let existing = place.join("existing");
+    fs::write(&existing, "not a backup").expect("it can be written");
+    fails(&existing, false, &["exists", "--force"]);
+    assert_eq!(fs::read_to_string(&existing).expect("it is there"), "not a backup");
+    fs::remove_file(&existing).expect("it can be removed");
+    // The kernel's bound on files stands for a full disk.
+    let mut bounded = Command::new("sh");
+    bounded.args(["-c", "ulimit -f 100; exec \"$@\"", "sh"]).arg(command().get_program());
+    let file = place.join("backup.db");
+    let output = bounded.arg("backup").arg(&file).arg("--data").arg(&data).output().expect("hubbub-server runs");
+    let said = said(&output);
+    assert!(output.status.code() == Some(1) && said.contains("make room") && said.contains(text(&file)), "{output:?}");
+    assert_eq!(fs::read_dir(&place).expect("it is there").count(), 0, "something is left behind");
+    stop(server);
+}
+
+/// A user without rights: on the data folder, on the backup's place, or on a backup to restore.
+#[test]
+fn a_user_without_rights_is_told_what_is_missing() {
+    // SAFETY: geteuid has no conditions.
+    let is_root = unsafe { libc::geteuid() } == 0;
+    let folder = tempfile::tempdir().expect("a folder");
+    let open = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("it is ours");
+    open(folder.path(), 0o755);
+    // Root may do anything, so it becomes nobody, who must be able to run the program.
+    let program = folder.path().join("hubbub-server");
+    fs::copy(env!("CARGO_BIN_EXE_hubbub-server"), &program).expect("it can be copied");
+    let (data, place, file) =
+        (folder.path().join("data"), folder.path().join("place"), folder.path().join("backup.db"));
+    fs::create_dir(&place).expect("a folder");
+    let server = start(&data);
+    post(&server, 1..=3, "m");
+    assert!(run(&data, &["backup", text(&file)]).status.success());
+    let fails = |arguments: &[&str], data: &Path, words: &[&str]| {
+        let mut command = Command::new(&program);
+        command.args(arguments).arg("--data").arg(data).env_remove("RUST_LOG");
+        if is_root {
+            command.uid(65_534).gid(65_534);
+        }
+        let output = command.output().expect("hubbub-server runs");
+        let said = said(&output);
+        eprintln!("{said}");
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
+        assert!(words.iter().all(|word| said.contains(word)), "{words:?}: {said}");
+    };
+    let reset = |mode| {
+        for path in [&data, &place, &file] {
+            open(path, mode);
+        }
+    };
+    if is_root {
+        fails(&["backup", text(&place.join("b.db"))], &data, &[text(&data), "ermission denied"]);
+        fails(&["verify"], &data, &[text(&data), "ermission denied"]);
+        fails(&["restore", text(&file)], &data, &[text(&file), "ermission denied"]);
+        fails(&["verify", text(&file)], &data, &[text(&file), "ermission denied"]);
+        open(&file, 0o644);
+        fails(&["restore", text(&file)], &place.join("new"), &[text(&place), "ermission denied"]);
+        fails(&["verify"], &place.join("new"), &["it does not exist", "--data"]);
+    } else {
+        reset(0);
+        fails(&["backup", text(&place.join("b.db"))], &data, &[text(&data), "ermission denied"]);
+        fails(&["restore", text(&file)], &data, &[text(&file), "ermission denied"]);
+        reset(0o700);
+    }
+    stop(server);
+}
+
+/// SQLite's own `.backup` of a log of 300 MB never ended while people talked at 20 messages a second: it began again with each
+/// commit. `make backup-test` makes the log that large.
+#[test]
+fn a_large_log_is_backed_up_while_people_talk() {
+    const BODY: usize = 16_000;
+    let megabytes: u64 =
+        env::var("HUBBUB_BACKUP_MB").map_or(12, |size| size.parse().expect("HUBBUB_BACKUP_MB is a number"));
+    let (data, elsewhere) = (TempDir::new().expect("a folder"), TempDir::new().expect("a folder"));
+    let server = start(data.path());
+    let count = megabytes * 1_000_000 / BODY as u64;
+    thread::scope(|scope| {
+        for poster in 0..4 {
+            let client = client(&server);
+            scope.spawn(move || {
+                for number in 0..count / 4 {
+                    let id = u128::from(number) << 8 | poster;
+                    post_message(&client, ROOM, "ann", id, &"x".repeat(BODY)).expect("it is stored");
+                }
+            });
+        }
+    });
+    let (acknowledged, over) = (AtomicU64::new(0), AtomicBool::new(false));
+    let file = elsewhere.path().join("backup.db");
+    thread::scope(|scope| {
+        let client = client(&server);
+        let (acknowledged, over) = (&acknowledged, &over);
+        scope.spawn(move || {
+            for number in 1.. {
+                if over.load(Ordering::Relaxed) {
+                    return;
+                }
+                let seq = post_message(&client, ROOM, "bob", number, "hello").expect("it is stored").seq;
+                acknowledged.store(seq, Ordering::Release);
+                thread::sleep(Duration::from_millis(50));
+            }
+        });
+        super::support::wait_for("people talk", || acknowledged.load(Ordering::Acquire) > 0);
+        let before = acknowledged.load(Ordering::Acquire);
+        let begun = std::time::Instant::now();
+        let output = run(data.path(), &["backup", text(&file)]);
+        assert!(output.status.success(), "{}", said(&output));
+        let after = acknowledged.load(Ordering::Acquire);
+        over.store(true, Ordering::Relaxed);
+        eprintln!("{megabytes} MB took {:?}; messages {before} to {after} were posted meanwhile", begun.elapsed());
+        let output = run(data.path(), &["verify", text(&file)]);
+        let found = String::from_utf8_lossy(&output.stdout).into_owned();
+        let messages: u64 =
+            found.split(' ').nth(2).and_then(|count| count.parse().ok()).unwrap_or_else(|| panic!("{found}"));
+        assert!(output.status.success() && messages >= before, "{found}");
+    });
+    stop(server);
+}
