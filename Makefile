@@ -14,7 +14,7 @@ NODE_GRPC := $(TARGET_DIR)/node/node_modules/@grpc/grpc-js/package.json
 NODE_GRPC_VERSION := 1.14.7
 
 .DEFAULT_GOAL := help
-.PHONY: help run-server run-client run-repeat build test crash-test backup-test ping-test check bench micro \
+.PHONY: help run-server run-client run-repeat build test crash-test backup-test thin-volume-test ping-test check bench micro \
 	deps go-deps
 
 help: ## show this
@@ -47,6 +47,10 @@ ping-test: deps $(PYTHON) $(NODE_GRPC) ## have clients of Python and Node ping e
 	HUBBUB_PINGS_LONG=1 HUBBUB_TEST_PYTHON=$(abspath $(PYTHON)) \
 		cargo test --release --locked --test it -- --nocapture pings::
 
+thin-volume-test: deps ## fill the thin volume below a server, as root (ROUNDS=n for another number than 7)
+	@tools/install-deps volume
+	HUBBUB_THIN_ROUNDS=$(or $(ROUNDS),7) cargo test --release --locked --test thin-volume -- --nocapture --test-threads 1
+
 crash-test: deps ## kill a server 1,000 times in the midst of its work (KILLS=n for another number)
 	HUBBUB_CRASH_KILLS=$(or $(KILLS),1000) cargo test --release --locked --test it -- --nocapture crash::
 
@@ -54,6 +58,7 @@ check: deps $(PYTHON) $(NODE_GRPC) go-deps ## what a change must pass: format, l
 	cargo fmt --check
 	for crate in $(BENCH_CRATES); do (cd $$crate && cargo fmt --check) || exit 1; done
 	cargo clippy --release --locked --all-targets -- -D warnings
+	cargo clippy --release --locked --test thin-volume -- -D warnings
 	for crate in $(BENCH_CRATES); do \
 		cargo clippy --release --locked --all-targets --manifest-path $$crate/Cargo.toml -- -D warnings || exit 1; done
 	RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --no-deps

@@ -284,7 +284,10 @@ impl SqliteAppender {
 
     fn execute(&self, statement: &str) -> Result<(), LogError> {
         let run = || self.connection.prepare_cached(statement)?.execute(());
-        run().map(drop).map_err(|error| log_error(&error))
+        run().map(drop).map_err(|error| {
+            self.life.commit_failed(&self.database, &error);
+            log_error(&error)
+        })
     }
 
     /// Ends a transaction that has failed. SQLite may have done so itself; where it can't, only a new connection can.

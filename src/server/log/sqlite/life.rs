@@ -5,6 +5,10 @@
 //! may hold the only good copy of pages that SQLite takes for safe; the next pass that succeeds would begin it anew, and lose
 //! them. Therefore the first I/O error of a copy ends the log's life: nothing copies, commits or closes in good order any
 //! more, and the next server copies everything again.
+//!
+//! So does the first failed sync of the write-ahead log. The next commit would write the same places again, and its sync would
+//! succeed; but ext4 then leaves the blocks of the failed write marked as never written, and they read as zeros once the
+//! machine has restarted. The next server begins the write-ahead log anew, in other blocks.
 
 use std::fs::File;
 use std::io;
@@ -12,7 +16,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use rusqlite::ErrorCode;
+use rusqlite::{ErrorCode, ffi};
 
 use super::errors::log_error;
 use crate::server::log::LogError;
@@ -69,6 +73,19 @@ impl Life {
             self.end(format!(
                 "copying the write-ahead log into {} failed: {}; nothing acknowledged is lost as long as hubbub.db-wal \
                  stays beside it: check the disk, then start the server again",
+                database.display(),
+                log_error(error)
+            ));
+        }
+    }
+
+    /// Ends it if this error of a commit leaves unknown what the disk has and will have of the write-ahead log.
+    pub fn commit_failed(&self, database: &Path, error: &rusqlite::Error) {
+        let failed_sync = [ffi::SQLITE_IOERR_FSYNC, ffi::SQLITE_IOERR_DIR_FSYNC];
+        if error.sqlite_error().is_some_and(|error| failed_sync.contains(&error.extended_code)) {
+            self.end(format!(
+                "syncing the write-ahead log of {} failed: {}; nothing acknowledged is lost as long as hubbub.db-wal stays \
+                 beside it: check the disk and its space, then start the server again",
                 database.display(),
                 log_error(error)
             ));
