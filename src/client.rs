@@ -26,7 +26,7 @@ pub use backoff::Backoff;
 pub use calls::{CALL_TIMEOUT, CallError, Caller, Member, Page, PagePlace, Posted, RoomInfo, StoredMessage};
 pub use connection::{ConnectError, Connection, Connector, SERVER_HELP, SERVER_LONG_HELP};
 pub use contract::{CONTRACT_HELP, CONTRACT_LONG_HELP, Contract};
-pub use outbox::{Line, lines};
+pub use outbox::{Line, Tally, lines};
 pub use place::{From, Gap, GapReason};
 pub use session::{
     BYTES_MAX, Event, FINISH_TIMEOUT, Inlet, LINES_MAX, Message, Policy, Session, SessionError, Settings,

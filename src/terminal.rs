@@ -1,8 +1,9 @@
 //! The terminal client: lines in, lines out; and commands that ask or say one thing and pipe.
 //!
 //! Threads of the chat: `input` reads what is typed and hands lines to the session; the session's `send` and `receive`
-//! carry them and what others say; `signals`, on a terminal only, puts the terminal in order before the program goes.
-//! `input` and `signals` block where nothing but the end of the process can end them, which is why nobody joins them.
+//! carry them and what others say; on a terminal, `signals` puts the terminal in order before the program goes, and `status`
+//! rewrites the status row. `members` asks once for who is there. `input`, `signals` and `status` block where nothing but
+//! the end of the process can end them, which is why nobody joins them.
 
 mod options;
 mod local_time;
@@ -13,10 +14,15 @@ mod commands;
 mod lines;
 mod raw;
 mod wrap;
+mod complete;
+mod status;
+mod live;
 mod screen;
 mod signals;
 mod input;
+mod outage;
 mod namesakes;
+mod presence;
 mod nearest;
 mod chat;
 mod tutorial;
@@ -35,7 +41,7 @@ use thiserror::Error;
 use self::input::{Input, Outlet};
 use self::lines::{RawLine, read_line};
 pub use self::options::{ChatOptions, Command, Options};
-use self::screen::{Screen, can_edit};
+use self::screen::{Candidates, Screen, can_edit};
 use crate::address::{Address, InvalidPort};
 use crate::arguments::EXIT_USAGE;
 use crate::client::{
@@ -161,20 +167,17 @@ fn converse(
     screen: Arc<Screen>,
     skipped: Arc<AtomicU64>,
     outlet: Outlet,
-    welcome: &str,
+    candidates: Candidates,
     wait: impl FnOnce() -> Result<(), TerminalError>,
 ) -> Result<(), TerminalError> {
     let editing = can_edit();
     if editing {
         // In this order: a signal in between would leave the terminal in disorder.
         signals::watch(Arc::clone(&screen), outlet.clone()).map_err(TerminalError::Thread)?;
-        screen.start_editing().map_err(TerminalError::Terminal)?;
-        screen.notice(welcome);
+        screen.start_editing(candidates).map_err(TerminalError::Terminal)?;
     }
     let unsent = outlet.clone();
-    let input = Input { screen: Arc::clone(&screen), outlet, skipped: Arc::clone(&skipped) };
-    spawn("input", move || if editing { input.keys() } else { input.lines() }).map_err(TerminalError::Thread)?;
-    let outcome = wait();
+    let outcome = start_input(&screen, &skipped, outlet, editing).and_then(|()| wait());
     let draft = screen.stop_editing();
     if editing && (outcome.is_err() || draft.is_some()) {
         unsent.show_unsent(draft);
@@ -185,6 +188,22 @@ fn converse(
         n if n > 0 && !editing => Err(TerminalError::Skipped(n)),
         _ => Ok(()),
     }
+}
+
+/// Starts the threads that end with the process.
+fn start_input(
+    screen: &Arc<Screen>,
+    skipped: &Arc<AtomicU64>,
+    outlet: Outlet,
+    editing: bool,
+) -> Result<(), TerminalError> {
+    let input = Input { screen: Arc::clone(screen), outlet, skipped: Arc::clone(skipped) };
+    spawn("input", move || if editing { input.keys() } else { input.lines() }).map_err(TerminalError::Thread)?;
+    if editing {
+        let screen = Arc::clone(screen);
+        spawn("status", move || screen.keep_status()).map_err(TerminalError::Thread)?;
+    }
+    Ok(())
 }
 
 /// The user's name: as given, or else asked for.

@@ -23,6 +23,13 @@ pub struct Line {
     pub kind: Kind,
 }
 
+/// How many lines of a session wait for their acknowledgement, and how many were acknowledged or given up so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    pub waiting: u64,
+    pub settled: u64,
+}
+
 /// What a request may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestLimits {
@@ -49,6 +56,8 @@ pub struct Outbox {
     bytes: usize,
     lines_max: usize,
     bytes_max: usize,
+    /// How many lines were acknowledged or given up so far.
+    settled: u64,
     /// Whose turn it is, so that no room starves another.
     turn: usize,
 }
@@ -70,7 +79,8 @@ impl Outbox {
     pub fn new(rooms: impl IntoIterator<Item = RoomName>, lines_max: usize, bytes_max: usize) -> Self {
         let queue =
             |room| Queue { room, lines: VecDeque::new(), sent: 0, open: false, unsure: false, held_until: None };
-        Self { rooms: rooms.into_iter().map(queue).collect(), lines: 0, bytes: 0, lines_max, bytes_max, turn: 0 }
+        let rooms = rooms.into_iter().map(queue).collect();
+        Self { rooms, lines: 0, bytes: 0, lines_max, bytes_max, settled: 0, turn: 0 }
     }
 
     /// Takes in lines of another room, at an index that is not in use.
@@ -108,6 +118,10 @@ impl Outbox {
 
     pub fn len(&self) -> usize {
         self.lines
+    }
+
+    pub fn tally(&self) -> Tally {
+        Tally { waiting: self.lines as u64, settled: self.settled }
     }
 
     /// What the lines say, in the order of their rooms.
@@ -209,6 +223,7 @@ impl Outbox {
         queue.sent -= usize::from(at < queue.sent);
         self.lines -= 1;
         self.bytes -= line.body.as_str().len();
+        self.settled += 1;
         Some(line)
     }
 }
@@ -276,6 +291,7 @@ mod tests {
         assert!(sent(&mut outbox, LIMITS, now).is_empty());
         assert!(outbox.acknowledge(0, &id(1)) && outbox.acknowledge(0, &id(3)));
         assert!(!outbox.acknowledge(0, &id(3)) && !outbox.acknowledge(0, &id(9)));
+        assert_eq!(outbox.tally(), Tally { waiting: 2, settled: 2 });
         outbox.push(0, line(5));
         assert_eq!(sent(&mut outbox, LIMITS, now), ["5"]);
         outbox.rewind();

@@ -167,7 +167,8 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()>> Reader<F> {
                 }
                 pause = pause.min(left);
             }
-            if self.tell_apart(Event::Retrying { pause }).is_break() || !self.pause(pause) {
+            let retrying = Event::Retrying { reason: &error.to_string(), pause };
+            if self.tell_apart(retrying).is_break() || !self.pause(pause) {
                 return Ok(None);
             }
             let opened = self.connector.open(&self.address).map_err(|e| StreamError::Lost(e.to_string()));

@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use super::chat;
 use super::connection::{ConnectError, Connector};
-use super::outbox::{self, Line, Outbox};
+use super::outbox::{self, Line, Outbox, Tally};
 use super::place::{From, Gap};
 use super::reader::Reader;
 use super::rooms::Rooms;
@@ -99,8 +99,8 @@ pub enum Event<'a> {
     Disconnected { reason: String, fault: bool, kept: usize },
     /// The first connection failed, and is tried again for so long in all.
     Waiting { error: &'a ConnectError, within: Duration },
-    /// There is no connection; the next attempt comes after the pause.
-    Retrying { pause: Duration },
+    /// There is no connection, for this reason; the next attempt comes after the pause.
+    Retrying { reason: &'a str, pause: Duration },
     /// There is a connection again; the rooms are being resumed.
     Reconnected,
 }
@@ -268,6 +268,11 @@ impl Inlet {
     /// The bodies that the server has not acknowledged.
     pub fn unacknowledged(&self) -> Vec<String> {
         self.shared.lock().outbox.bodies()
+    }
+
+    /// How many lines wait, and how many no longer do.
+    pub fn tally(&self) -> Tally {
+        self.shared.lock().outbox.tally()
     }
 
     /// Ends the session at once. Lines that were not acknowledged may or may not be stored.

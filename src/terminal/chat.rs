@@ -8,160 +8,141 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use humantime::format_duration;
+use parking_lot::Mutex;
 
-use super::format::gap;
-use super::input::Outlet;
-use super::namesakes::Namesakes;
+use super::complete::Wanted;
+use super::input::{Outlet, members};
 use super::options::ChatOptions;
+use super::outage::Outage;
+use super::presence::{COUNTED_MAX, Change, Presence};
 use super::screen::{Screen, can_edit};
-use super::{Server, TerminalError, converse};
-use crate::client::{Connector, Event, From, Policy, Session, Settings, lines};
-use crate::names::UserName;
+use super::{Server, TerminalError, commands, converse};
+use crate::address::Address;
+use crate::client::{Connector, Event, From, Policy, Session, Settings};
+use crate::names::{RoomName, UserName};
+use crate::threads::spawn;
 
 /// Talks in a room until the input ends, the output closes, or the session fails.
 pub fn chat(server: Server, name: UserName, options: &ChatOptions) -> Result<(), TerminalError> {
     let ChatOptions { room, last, no_reconnect, .. } = options;
+    let address = server.address.clone();
     let screen = Arc::new(Screen::default());
     let skipped = Arc::new(AtomicU64::new(0));
+    let presence = Arc::new(Mutex::new(Presence::new(name.as_str())));
+    let welcome = format!("connected to {address} as {name}, in {room}; /help lists the commands, Ctrl-D ends");
+    let outage = Outage::new(Arc::clone(&screen), &address);
+    let late_inlet = outage.inlet();
     let mut shown = Shown {
         screen: Arc::clone(&screen),
         editing: can_edit(),
+        welcome: Some(welcome),
         skipped: Arc::clone(&skipped),
-        resuming: Resuming::No,
-        around: Namesakes::new(name.as_str()),
+        outage,
+        address: address.clone(),
+        presence: Arc::clone(&presence),
         live: false,
     };
     let policy = if *no_reconnect { Policy::Fail } else { Policy::Reconnect };
     let settings = Settings { policy, ..server.settings(name.clone(), room.clone(), From::Last(*last)) };
-    let address = server.address;
     let session = Session::start(Connector::new(1), address.clone(), settings, move |event| shown.show(event))?;
-    let outlet = Outlet::V1 { inlet: session.inlet(), room: room.clone(), address: address.clone() };
-    let welcome = format!("connected to {address} as {name}, in {room}; /help lists the commands, Ctrl-D ends");
-    converse(screen, skipped, outlet, &welcome, || session.wait().map_err(TerminalError::Session))
+    let _ = late_inlet.set(session.inlet());
+    let outlet = Outlet::V1 { inlet: session.inlet(), room: room.clone(), address };
+    let candidates = Box::new(move |wanted| match wanted {
+        Wanted::Command => commands::names(),
+        Wanted::Person => presence.lock().names(),
+    });
+    converse(screen, skipped, outlet, candidates, || session.wait().map_err(TerminalError::Session))
 }
 
 /// What the session's events look like.
 struct Shown {
     screen: Arc<Screen>,
     editing: bool,
+    /// What is shown when the room is joined for the first time.
+    welcome: Option<String>,
     skipped: Arc<AtomicU64>,
-    resuming: Resuming,
-    /// Who is there, to tell clients of one name apart.
-    around: Namesakes,
+    outage: Outage,
+    address: Address,
+    /// Lock order: 2, below the screen's.
+    presence: Arc<Mutex<Presence>>,
     /// Whether what comes is being said now; history says nothing about who is there.
     live: bool,
-}
-
-/// Where the room is after a break.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Resuming {
-    No,
-    /// Nothing is missing so far.
-    Whole,
-    /// A gap was told.
-    Gap,
 }
 
 impl Shown {
     /// Breaks when nobody reads it any more.
     fn show(&mut self, event: Event<'_>) -> ControlFlow<()> {
-        self.note(&event);
-        match event {
-            Event::Message(message) if message.own && self.editing => {}
-            Event::Message(message) => {
+        match &event {
+            Event::Message(message) if !(message.own && self.editing) => {
+                let client = message.client_id.filter(|_| self.live && !message.own);
+                let sender = {
+                    let mut presence = self.presence.lock();
+                    if !message.own {
+                        presence.spoke(message.sender, client);
+                    }
+                    presence.label(message.sender, client).into_owned()
+                };
                 // A closed output is how a reader says that it has seen enough.
-                let plain = message.own || !self.live;
-                let sender = self.around.label(message.sender, message.client_id.filter(|_| !plain));
                 if self.screen.print_message(&sender, message.body, message.kind).is_err() {
                     return ControlFlow::Break(());
                 }
             }
-            Event::Presence { name, came, .. } if self.editing => {
-                // What comes first is fixed, so no name passes for another notice.
-                self.screen.notice(&format!("{}: {name}", if came { "joined" } else { "left" }));
+            Event::Presence { name, client_id, came, .. } => {
+                let change = Change { name: (*name).to_owned(), client: *client_id, came: *came };
+                let change = self.presence.lock().changed(change);
+                change.iter().for_each(|change| self.tell(change));
             }
-            Event::CaughtUp { .. } => {
-                match self.resuming {
-                    Resuming::No => {}
-                    Resuming::Whole => self.screen.notice("connected again; nothing lost"),
-                    Resuming::Gap => self.screen.notice("connected again"),
+            Event::Joined { room, members, .. } => {
+                if let Some(welcome) = self.welcome.take().filter(|_| self.editing) {
+                    self.screen.notice(&welcome);
                 }
-                self.resuming = Resuming::No;
-            }
-            Event::Reconnected => self.resuming = Resuming::Whole,
-            Event::Rejected { line, reason } => {
-                self.skipped.fetch_add(1, Ordering::Relaxed);
-                self.screen.notice(&format!("not sent: {}: {reason}", start_of(line.body.as_str())));
-            }
-            Event::Gap { gap: missing, .. } => {
-                if self.resuming == Resuming::Whole {
-                    self.resuming = Resuming::Gap;
-                }
-                self.screen.notice(&gap(&missing));
-            }
-            event => notice(&self.screen, &event),
-        }
-        ControlFlow::Continue(())
-    }
-}
-
-impl Shown {
-    /// Notes what an event says about who is there.
-    fn note(&mut self, event: &Event<'_>) {
-        match event {
-            Event::Message(message) if self.live && !message.own => {
-                if let Some(client) = message.client_id {
-                    self.around.note(message.sender, client);
+                if self.editing && (2..=COUNTED_MAX).contains(members) {
+                    self.ask_members(room);
                 }
             }
-            Event::Presence { name, client_id, came: true, .. } => self.around.note(name, *client_id),
-            Event::Presence { name, client_id, came: false, .. } => self.around.forget(name, *client_id),
             Event::CaughtUp { .. } => self.live = true,
             Event::Disconnected { .. } => {
-                // Nobody says from here on who leaves.
-                self.around.clear();
+                self.presence.lock().clear();
                 self.live = false;
             }
+            Event::Rejected { .. } => drop(self.skipped.fetch_add(1, Ordering::Relaxed)),
             _ => {}
+        }
+        self.outage.show(&event);
+        ControlFlow::Continue(())
+    }
+
+    fn tell(&self, change: &Change) {
+        if self.editing {
+            tell(&self.screen, change);
+        }
+    }
+
+    /// Asks who was in the room before this client. On a thread of its own, because the messages go on.
+    fn ask_members(&self, room: &RoomName) {
+        let question = self.presence.lock().ask();
+        let (screen, presence) = (Arc::clone(&self.screen), Arc::clone(&self.presence));
+        let (room, address) = (room.clone(), self.address.clone());
+        let ask = move || {
+            // Without an answer, it goes by what it sees.
+            let members = members(&room, address).unwrap_or_default();
+            let changes = presence.lock().answer(question, members);
+            changes.iter().for_each(|change| tell(&screen, change));
+        };
+        if spawn("members", ask).is_err() {
+            let changes = self.presence.lock().answer(question, Vec::new());
+            changes.iter().for_each(|change| self.tell(change));
         }
     }
 }
 
-/// The notices that every command has in common.
-pub fn notice(screen: &Screen, event: &Event<'_>) {
-    match event {
-        Event::Disconnected { reason, kept: 0, .. } => screen.notice(&format!("disconnected: {reason}")),
-        Event::Disconnected { reason, kept, .. } => {
-            let kept = lines(*kept as u64);
-            screen.notice(&format!("disconnected: {reason}; {kept} will be sent again"));
-        }
-        Event::Retrying { pause } => screen.notice(&format!("trying again in {:.1} s", pause.as_secs_f64())),
-        Event::Reconnected => screen.notice("connected again"),
-        Event::Held { reason, pause } => {
-            screen.notice(&format!("the server asks to wait: {reason}; trying again in {:.1} s", pause.as_secs_f64()));
-        }
-        Event::Gap { gap: missing, .. } => screen.notice(&gap(missing)),
-        Event::Rejected { line, reason } => {
-            screen.notice(&format!("not sent: {}: {reason}", start_of(line.body.as_str())));
-        }
-        Event::Joined { .. }
-        | Event::Message(_)
-        | Event::CaughtUp { .. }
-        | Event::Passed { .. }
-        | Event::Presence { .. }
-        | Event::Left { .. }
-        | Event::NotJoined { .. }
-        | Event::Stored { .. }
-        | Event::Pause => {}
-        Event::Waiting { error, within } => {
-            screen.notice(&format!("{error}; trying again for up to {}", format_duration(*within)));
-        }
-    }
+fn tell(screen: &Screen, change: &Change) {
+    // What comes first is fixed, so no name passes for another notice.
+    screen.notice(&format!("{}: {}", if change.came { "joined" } else { "left" }, change.name));
 }
 
 /// Enough of a line to know it by, in quotes.
-fn start_of(body: &str) -> String {
+pub fn start_of(body: &str) -> String {
     const CHARS_MAX: usize = 40;
     let start: String = body.chars().take(CHARS_MAX).collect();
     let more = if start.len() < body.len() { "…" } else { "" };

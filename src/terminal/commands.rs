@@ -6,17 +6,23 @@
 use crate::names::Kind;
 
 /// What `/help` shows.
-pub const HELP: [&str; 7] = [
+pub const HELP: [&str; 8] = [
     "/me waves: show others something that you do",
     "/say TEXT, or //text: send a text that begins with a slash",
     "/who: list the members of this room",
     "/quit, or Ctrl-D on an empty line: leave when everything is stored; Ctrl-C leaves at once",
     "Alt-Enter starts a new line; a paste waits for Enter and is one message",
     "Up and Down recall earlier lines; Ctrl-U, Ctrl-K, Ctrl-W and Alt-D delete, Ctrl-Y inserts what was deleted",
+    "Tab completes a name or a command; press it again for the next one",
     "Ctrl-_ undoes a change; Ctrl-L clears the screen; Ctrl-Z suspends",
 ];
 
 const NAMES: [&str; 5] = ["help", "me", "quit", "say", "who"];
+
+/// The commands, for completing.
+pub fn names() -> Vec<String> {
+    NAMES.map(str::to_owned).to_vec()
+}
 
 /// What a line asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthStr;
 
+use super::complete::{Completion, Wanted};
 use super::keys::Key;
 use crate::escape::escape;
 use crate::limits::BODY_BYTES_MAX;
@@ -46,6 +47,8 @@ pub struct Editor {
     inserting: bool,
     /// The draft could not take all of a paste.
     overflowed: bool,
+    /// What Tab began, until another key is pressed.
+    completion: Option<Completion>,
 }
 
 /// What a key led to, beyond the line itself.
@@ -58,6 +61,10 @@ pub enum Action {
     Interrupt,
     Suspend,
     Clear,
+    /// The word before the cursor is to be completed, with the next match or with the one before.
+    Complete {
+        back: bool,
+    },
 }
 
 /// How the line looks in one row.
@@ -75,6 +82,9 @@ impl Editor {
             self.note_state();
         }
         self.inserting = inserts;
+        if !matches!(key, Key::Complete | Key::CompleteBack) {
+            self.completion = None;
+        }
         match key {
             Key::Char(c) | Key::Pasted(c) => self.insert(c),
             Key::LineBreak => self.insert('\n'),
@@ -101,6 +111,8 @@ impl Editor {
                 self.killed.push(c);
             }),
             Key::Undo => self.undo(),
+            Key::Complete => return Some(Action::Complete { back: false }),
+            Key::CompleteBack => return Some(Action::Complete { back: true }),
             Key::Redraw => return Some(Action::Clear),
             Key::Interrupt => return Some(Action::Interrupt),
             Key::Suspend => return Some(Action::Suspend),
@@ -108,6 +120,16 @@ impl Editor {
             Key::EndOfInput => self.remove(self.cursor, self.after()),
         }
         None
+    }
+
+    /// Completes the word before the cursor, or shows the next match where that was done just now.
+    pub fn complete(&mut self, back: bool, candidates: impl FnOnce(Wanted) -> Vec<String>) {
+        let (before, after) = self.line.split_at(self.cursor);
+        let found = self.completion.take().or_else(|| Completion::find(before, after, candidates));
+        if let Some(mut completion) = found {
+            self.cursor = completion.step(&mut self.line, back);
+            self.completion = Some(completion);
+        }
     }
 
     /// The line as it looks in a row of so many columns, with the cursor in sight.
@@ -341,6 +363,23 @@ mod tests {
         assert_eq!(editor.view(11), View { text: "3456789".to_owned(), cursor: 6 });
         press(&mut editor, &[Key::Home]);
         assert_eq!(editor.view(11), View { text: "0123456789".to_owned(), cursor: 0 });
+    }
+
+    #[test]
+    fn tab_completes_until_another_key_is_pressed() {
+        let names = |_: Wanted| vec!["bob".to_owned(), "bo".to_owned()];
+        let mut editor = typed("hi b");
+        for shown in ["hi bob ", "hi bo ", "hi b", "hi bob "] {
+            assert_eq!(editor.press(Key::Complete), Some(Action::Complete { back: false }));
+            editor.complete(false, names);
+            assert_eq!(editor.view(80), View { text: shown.to_owned(), cursor: shown.len() });
+        }
+        press(&mut editor, &[Key::Char('b')]);
+        editor.press(Key::CompleteBack);
+        editor.complete(true, names);
+        assert_eq!(editor.draft(), "hi bob bo ");
+        press(&mut editor, &[Key::Undo]);
+        assert_eq!(editor.draft(), "hi bob b");
     }
 
     #[test]

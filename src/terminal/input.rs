@@ -17,7 +17,7 @@ use super::lines::{RawLine, read_line};
 use super::raw::wait_for_input;
 use super::screen::{Screen, can_edit, rows};
 use crate::address::Address;
-use crate::client::{CALL_TIMEOUT, CallError, Caller, Connector, Inlet, tutorial};
+use crate::client::{CALL_TIMEOUT, CallError, Caller, Connector, Inlet, Member, tutorial};
 use crate::escape::escape_name;
 use crate::limits::BODY_BYTES_MAX;
 use crate::names::{Body, InvalidText, Kind, RoomName, UserName};
@@ -166,7 +166,7 @@ impl Input {
                 Ok(()) => ControlFlow::Continue(()),
                 Err(_) => ControlFlow::Break(()),
             },
-            Action::Clear => ControlFlow::Continue(()),
+            Action::Clear | Action::Complete { .. } => ControlFlow::Continue(()),
         }
     }
 
@@ -198,8 +198,8 @@ impl Input {
         };
         let (screen, room, address) = (Arc::clone(&self.screen), room.clone(), address.clone());
         let started = spawn("who", move || match members(&room, address) {
-            Ok(names) if names.is_empty() => screen.notice(&format!("in {room}: nobody")),
-            Ok(names) => screen.notice(&format!("in {room}: {names}")),
+            Ok(members) if members.is_empty() => screen.notice(&format!("in {room}: nobody")),
+            Ok(members) => screen.notice(&format!("in {room}: {}", in_words(members))),
             Err(error) => screen.notice(&format!("can't list the members: {error}")),
         });
         match started {
@@ -217,24 +217,32 @@ impl Input {
     }
 }
 
-/// The names of a room's members, each once, with the number of its clients.
-fn members(room: &RoomName, address: Address) -> Result<String, CallError> {
+/// The members of a room.
+pub fn members(room: &RoomName, address: Address) -> Result<Vec<Member>, CallError> {
     let mut caller = Caller::connect(Connector::new(1), address, CALL_TIMEOUT)?;
-    let mut clients: BTreeMap<String, u64> = BTreeMap::new();
+    let mut members = Vec::new();
     let mut token = String::new();
     loop {
         let (page, next) = caller.members(room, &token)?;
-        page.into_iter().for_each(|member| *clients.entry(escape_name(&member.name).into_owned()).or_default() += 1);
+        members.extend(page);
         if next.is_empty() || next == token {
-            break;
+            return Ok(members);
         }
         token = next;
+    }
+}
+
+/// The names of the members, each once, with the number of its clients.
+fn in_words(members: Vec<Member>) -> String {
+    let mut clients: BTreeMap<String, u64> = BTreeMap::new();
+    for member in members {
+        *clients.entry(escape_name(&member.name).into_owned()).or_default() += 1;
     }
     let more = clients.len().saturating_sub(MEMBERS_MAX);
     let name = |(name, count): (String, u64)| if count > 1 { format!("{name} ({count} clients)") } else { name };
     let names: Vec<_> = clients.into_iter().take(MEMBERS_MAX).map(name).collect();
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    Ok(names.join(", ") + &more)
+    names.join(", ") + &more
 }
 
 fn are(count: u64) -> String {

@@ -23,6 +23,9 @@ pub enum Key {
     KillWordRight,
     Yank,
     Undo,
+    /// Tab, and Shift-Tab.
+    Complete,
+    CompleteBack,
     /// A line break within the message.
     LineBreak,
     /// A character of a paste: printable, a tab, or a line break.
@@ -179,6 +182,7 @@ impl Decoder {
                 (b"13;1" | b"106;5", b'u') if self.pasting => Some(Key::Pasted('\n')),
                 _ if self.pasting => None,
                 (b"13;2" | b"13;3", b'u') => Some(Key::LineBreak),
+                (b"", b'Z') => Some(Key::CompleteBack),
                 (b"", _) => cursor_key(byte),
                 (b"1;3" | b"1;5", b'C') => Some(Key::WordRight),
                 (b"1;3" | b"1;5", b'D') => Some(Key::WordLeft),
@@ -206,6 +210,7 @@ fn control_key(byte: u8) -> Option<Key> {
         0x04 => Key::EndOfInput,
         0x05 => Key::End,
         0x06 => Key::Right,
+        b'\t' => Key::Complete,
         0x0b => Key::KillToEnd,
         0x0c => Key::Redraw,
         0x0e => Key::Down,
@@ -249,12 +254,16 @@ mod tests {
         assert_eq!(keys("aé世👍\r".as_bytes()), [Char('a'), Char('é'), Char('世'), Char('👍'), Enter]);
         assert_eq!(keys(b"\x1b[A\x1b[B\x1bOC\x1b[D\x1b[3~\x1b[1~\x1b[F"), [Up, Down, Right, Left, Delete, Home, End]);
         assert_eq!(keys(b"\x1bb\x1bf\x1b[1;5D\x1b\x7f"), [WordLeft, WordRight, WordLeft, KillWord]);
+        assert_eq!(keys(b"\t\x1b[Z\x1b[200~\t\x1b[201~"), [Complete, CompleteBack, Pasted('\t')]);
         assert_eq!(keys(b"\x03\x04\x1a\x7f\x08"), [Interrupt, EndOfInput, Suspend, Backspace, Backspace]);
     }
 
     #[test]
     fn what_is_no_key_is_passed_over() {
-        assert_eq!(keys(b"\ta\x1b[?1;2c\x80\xffb\xc3c\xc2\x9b"), [Key::Char('a'), Key::Char('b'), Key::Char('c')]);
+        assert_eq!(
+            keys(b"\x1b[3;5Ra\x1b[?1;2c\x80\xffb\xc3c\xc2\x9b"),
+            [Key::Char('a'), Key::Char('b'), Key::Char('c')]
+        );
     }
 
     fn pasted(text: &str) -> Vec<Key> {

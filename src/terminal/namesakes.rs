@@ -9,8 +9,8 @@ use std::collections::HashMap;
 /// How many names are remembered. With more than that in a room, those that were seen first are forgotten.
 const NAMES_MAX: usize = 1024;
 
-/// How many clients of one name are remembered: the newest.
-const CLIENTS_MAX: usize = 16;
+/// How many clients of one name are remembered: the newest. More than the members of a room that sends presence.
+const CLIENTS_MAX: usize = 64;
 
 /// The fewest hexadecimal digits of a client's number that are shown.
 const DIGITS_MIN: usize = 2;
@@ -29,30 +29,39 @@ impl Namesakes {
         Self { own_name: own_name.to_owned(), names: HashMap::new(), seen: 0 }
     }
 
-    /// Notes a client that said something now, or came.
-    pub fn note(&mut self, name: &str, client: u64) {
-        if !self.names.contains_key(name) {
+    /// Notes a client that said something now, or came. Returns whether the name is new.
+    pub fn note(&mut self, name: &str, client: u64) -> bool {
+        let is_new = !self.names.contains_key(name);
+        if is_new {
             self.make_room();
             self.seen += 1;
             self.names.insert(name.to_owned(), (self.seen, Vec::new()));
         }
-        let Some((_, clients)) = self.names.get_mut(name) else { return };
-        if !clients.contains(&client) {
+        if let Some((_, clients)) = self.names.get_mut(name)
+            && !clients.contains(&client)
+        {
             if clients.len() == CLIENTS_MAX {
                 clients.remove(0);
             }
             clients.push(client);
         }
+        is_new
     }
 
-    /// Notes a client that left.
-    pub fn forget(&mut self, name: &str, client: u64) {
-        if let Some((_, clients)) = self.names.get_mut(name) {
-            clients.retain(|&other| other != client);
-            if clients.is_empty() {
-                self.names.remove(name);
-            }
+    /// Notes a client that left. Returns whether no other client of the name is known.
+    pub fn forget(&mut self, name: &str, client: u64) -> bool {
+        let Some((_, clients)) = self.names.get_mut(name) else { return true };
+        clients.retain(|&other| other != client);
+        let is_gone = clients.is_empty();
+        if is_gone {
+            self.names.remove(name);
         }
+        is_gone
+    }
+
+    /// The names of all who are around.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.keys().map(String::as_str)
     }
 
     /// Forgets everybody, as when the connection is lost: nobody says any more who leaves.

@@ -3,6 +3,7 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;
+use std::ptr;
 use std::time::Duration;
 
 /// How wide a terminal is taken to be that doesn't say.
@@ -11,6 +12,7 @@ const DEFAULT_COLUMNS: usize = 80;
 /// The terminal of standard input hands over each key as it is pressed, without echo. Ends when dropped.
 pub struct RawMode {
     before: libc::termios,
+    raw: libc::termios,
 }
 
 impl RawMode {
@@ -30,7 +32,12 @@ impl RawMode {
         raw.c_cc[libc::VMIN] = 1;
         raw.c_cc[libc::VTIME] = 0;
         set(&raw)?;
-        Ok(Self { before })
+        Ok(Self { before, raw })
+    }
+
+    /// Sets the modes again, which a shell may have changed while this program was stopped.
+    pub fn enter_again(&self) -> io::Result<()> {
+        set(&self.raw)
     }
 }
 
@@ -67,9 +74,29 @@ pub fn columns(output: &impl AsRawFd) -> Option<usize> {
 /// Stops this process, as the terminal does on Ctrl-Z where it may. Returns when it is continued; or at once, where
 /// nobody is there who could continue it.
 pub fn suspend() {
-    // Raised for this thread, so that it has taken effect when the call returns.
-    // SAFETY: no memory is involved.
-    unsafe { libc::raise(libc::SIGTSTP) };
+    // SAFETY: an action of all zeros is valid, and that of SIG_DFL; both pointers are to one action, which outlives the
+    // calls. The signal is raised for this thread, so it has taken effect when the call returns.
+    unsafe {
+        let mut default: libc::sigaction = std::mem::zeroed();
+        default.sa_sigaction = libc::SIG_DFL;
+        let mut before: libc::sigaction = std::mem::zeroed();
+        let caught = libc::sigaction(libc::SIGTSTP, &raw const default, &raw mut before) == 0;
+        libc::raise(libc::SIGTSTP);
+        if caught {
+            libc::sigaction(libc::SIGTSTP, &raw const before, ptr::null_mut());
+        }
+    }
+}
+
+/// Writes to standard output past all locks and buffers, unless the terminal takes no more at the moment.
+pub fn write_directly(text: &str) {
+    let mut poll = libc::pollfd { fd: libc::STDOUT_FILENO, events: libc::POLLOUT, revents: 0 };
+    // SAFETY: the pointers are to one pollfd, and to as many bytes as the text has.
+    unsafe {
+        if libc::poll(&raw mut poll, 1, 0) == 1 {
+            let _ = libc::write(libc::STDOUT_FILENO, text.as_ptr().cast(), text.len());
+        }
+    }
 }
 
 fn set(modes: &libc::termios) -> io::Result<()> {

@@ -1,34 +1,33 @@
 //! Everything that is written while the client runs goes through here, so that nothing tears what is being typed.
 //!
-//! On a terminal the last row is the line that is being typed, and belongs to the editor. Whoever writes a line takes
-//! the lock, erases that row, writes, and draws it again below. The lock stands for the terminal, so it is held while
-//! writing: that is its purpose, and the one place where that is allowed. Where input or output is no terminal there is
-//! no row to protect, and lines are just written.
+//! On a terminal the last rows are live (`live.rs`): the line that is being typed belongs to the editor, and above it
+//! stands the status row while there is something to wait for. A thread that writes a line takes the lock, erases the live
+//! rows, writes, and draws them again below. The lock stands for the terminal, so it is held while writing: that is its
+//! purpose, and the one place where that is allowed. If input or output is not a terminal, there are no rows to protect,
+//! and lines are just written.
 //!
 //! A line editor library (rustyline) was weighed and not taken: it shows lines from other threads out of order around
 //! the moment a line is entered, holds the last of them back at the end of input, and with it the thread that wrote it,
 //! and by default drops what was typed ahead.
 
 use std::borrow::Cow;
+use std::env;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsRawFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::{Condvar, Mutex};
 
+use super::complete::Wanted;
 use super::editor::{Action, Editor};
 use super::format::{escape_rows, line, paragraph};
 use super::keys::Decoder;
-use super::raw::{RawMode, columns, suspend};
+use super::live::{Drawn, PROMPT, reflows};
+use super::raw::{RawMode, columns, suspend, write_directly};
+use super::status::Status;
 use super::wrap::wrap;
 use crate::escape::escape;
 use crate::names::Kind;
-
-/// What stands before the line that is being typed.
-const PROMPT: &str = "> ";
-
-/// Back to the first column, and erase to the end of the row.
-const ERASE_ROW: &str = "\r\x1b[K";
 
 /// To the top left, and erase everything.
 const ERASE_ALL: &str = "\x1b[H\x1b[2J";
@@ -40,6 +39,12 @@ const PASTE_OFF: &str = "\x1b[?2004l";
 /// How long one who is about to leave waits for another who writes: a terminal may have been stopped.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// How often the status row is looked at: it counts seconds.
+const STATUS_PERIOD: Duration = Duration::from_millis(250);
+
+/// What may be completed.
+pub type Candidates = Box<dyn Fn(Wanted) -> Vec<String> + Send + Sync>;
+
 /// Standard output and standard error, shared by all threads.
 #[derive(Default)]
 pub struct Screen {
@@ -48,28 +53,37 @@ pub struct Screen {
     /// There while there is a row. Apart from it, so that whoever ends the program can give the terminal back though
     /// another can't finish its writing. Lock order: 2. Held for a change of modes only.
     raw: Mutex<Option<RawMode>>,
+    /// There is a status row, for the thread that rewrites it.
+    status_came: Condvar,
 }
 
-/// The last row, while it is edited.
+/// The live rows, while the last one is edited.
 struct Row {
     editor: Editor,
     decoder: Decoder,
+    candidates: Candidates,
+    status: Option<Status>,
+    drawn: Drawn,
+    /// The terminal breaks rows anew when it is narrowed.
+    reflows: bool,
 }
 
 /// Whether input and output are a terminal that lines can be edited on.
 pub fn can_edit() -> bool {
-    let dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
+    let dumb = env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
     io::stdin().is_terminal() && io::stdout().is_terminal() && !dumb
 }
 
 impl Screen {
     /// Starts editing in the last row. What can end the program must already know to stop editing.
-    pub fn start_editing(&self) -> io::Result<()> {
+    pub fn start_editing(&self, candidates: Candidates) -> io::Result<()> {
         let mut row = self.row.lock();
         *self.raw.lock() = Some(RawMode::enter()?);
-        *row = Some(Row { editor: Editor::default(), decoder: Decoder::default() });
+        let (editor, decoder) = (Editor::default(), Decoder::default());
+        let reflows = reflows(|name| env::var(name).ok());
+        *row = Some(Row { editor, decoder, candidates, status: None, drawn: Drawn::default(), reflows });
         write(&mut io::stdout().lock(), PASTE_ON)?;
-        draw(row.as_ref())
+        draw(row.as_mut())
     }
 
     /// Ends editing and gives the terminal back as it was. Its modes come back within a second, even where another
@@ -78,22 +92,27 @@ impl Screen {
     pub fn stop_editing(&self) -> Option<String> {
         let row = self.row.try_lock_for(LEAVE_TIMEOUT);
         drop(self.raw.lock().take());
-        let row = row?.take()?;
+        let mut row = row?.take()?;
+        self.status_came.notify_all();
         // A terminal that is gone needs no tidying.
-        let _ = write(&mut io::stdout().lock(), &format!("{ERASE_ROW}{PASTE_OFF}"));
+        let _ = write(&mut io::stdout().lock(), &format!("{}{PASTE_OFF}", row.erase()));
         Some(row.editor.draft().to_owned()).filter(|draft| !draft.trim().is_empty())
+    }
+
+    /// The same for a thread that panicked, perhaps while it held the lock: then the terminal is given back without it,
+    /// and nobody else draws on it.
+    pub fn stop_after_panic(&self) -> Option<String> {
+        let draft = self.stop_editing();
+        write_directly(&format!("\r\n{PASTE_OFF}"));
+        draft
     }
 
     /// Writes a line of data to standard output; on a terminal, in rows.
     pub fn print(&self, line: &str) -> io::Result<()> {
-        let row = self.row.lock();
-        let line = rows(line, &io::stdout());
-        let line = match *row {
-            Some(_) => format!("{ERASE_ROW}{line}\n"),
-            None => format!("{line}\n"),
-        };
-        write(&mut io::stdout().lock(), &line)?;
-        draw(row.as_ref())
+        let mut row = self.row.lock();
+        let erase = row.as_mut().map(Row::erase).unwrap_or_default();
+        write(&mut io::stdout().lock(), &format!("{erase}{}\n", rows(line, &io::stdout())))?;
+        draw(row.as_mut())
     }
 
     /// Writes a message to standard output: on a terminal a body of several lines in as many rows, elsewhere in one line.
@@ -120,7 +139,7 @@ impl Screen {
     pub fn restore(&self, line: &str) -> bool {
         let mut row = self.row.lock();
         let restored = row.as_mut().is_some_and(|row| row.editor.restore(line));
-        let _ = draw(row.as_ref());
+        let _ = redraw(row.as_mut(), "");
         restored
     }
 
@@ -131,18 +150,53 @@ impl Screen {
 
     /// Writes a line about what goes on to standard error. A closed standard error stops nobody.
     pub fn notice(&self, line: &str) {
-        let row = self.row.lock();
-        let _ = erase(&row);
-        let line = format!("* {}", escape(line));
-        let _ = write(&mut io::stderr().lock(), &format!("{}\n", rows(&line, &io::stderr())));
-        let _ = draw(row.as_ref());
+        notice(self.row.lock().as_mut(), line);
+    }
+
+    /// Shows the status row, or shows it anew. False says that there is no place for one: the output is not edited on.
+    pub fn show_status(&self, status: Status) -> bool {
+        let mut guard = self.row.lock();
+        let Some(row) = guard.as_mut() else { return false };
+        row.status = Some(status);
+        let _ = redraw(Some(row), "");
+        self.status_came.notify_all();
+        true
+    }
+
+    /// Takes the status row away, and writes a line in its place.
+    pub fn end_status(&self, line: Option<&str>) {
+        let mut guard = self.row.lock();
+        let had_status = guard.as_mut().is_some_and(|row| row.status.take().is_some());
+        match line {
+            Some(line) => notice(guard.as_mut(), line),
+            None if had_status => drop(redraw(guard.as_mut(), "")),
+            None => {}
+        }
+    }
+
+    /// Rewrites the status row as time goes by. Returns when there is nothing to edit any more: the status thread.
+    pub fn keep_status(&self) {
+        let mut guard = self.row.lock();
+        while let Some(row) = guard.as_mut() {
+            if row.status.is_none() {
+                self.status_came.wait(&mut guard);
+                continue;
+            }
+            if let (Some(status), Some(columns)) = (&row.status, columns(&io::stdout()))
+                && let Some(output) = row.drawn.rewrite_status(status.row(Instant::now(), columns))
+                && write(&mut io::stdout().lock(), &output).is_err()
+            {
+                return;
+            }
+            self.status_came.wait_for(&mut guard, STATUS_PERIOD);
+        }
     }
 
     /// Takes the bytes that the terminal sent, shows what they do, and returns what they led to, in order.
     pub fn typed(&self, bytes: &[u8]) -> io::Result<Vec<Action>> {
         let mut guard = self.row.lock();
         let Some(row) = guard.as_mut() else { return Ok(Vec::new()) };
-        let mut output = ERASE_ROW.to_owned();
+        let mut output = String::new();
         let mut actions = Vec::new();
         for &byte in bytes {
             let action = row.decoder.feed(byte).and_then(|key| row.editor.press(key));
@@ -154,33 +208,56 @@ impl Screen {
                     output.push('\n');
                 }
                 Some(Action::Clear) => output.push_str(ERASE_ALL),
+                Some(Action::Complete { back }) => row.editor.complete(*back, &row.candidates),
                 _ => {}
             }
             actions.extend(action);
         }
-        write(&mut io::stdout().lock(), &output)?;
-        draw(guard.as_ref())?;
+        redraw(Some(row), &output)?;
         Ok(actions)
     }
 
-    /// Draws the last row again: the terminal has another size now.
+    /// Draws the live rows again: the terminal has another size now.
     pub fn resized(&self) {
-        let row = self.row.lock();
-        let _ = erase(&row).and_then(|()| draw(row.as_ref()));
+        let _ = redraw(self.row.lock().as_mut(), "");
     }
 
     /// Stops this program as other programs stop on Ctrl-Z, and goes on when it is continued.
     pub fn suspend(&self) -> io::Result<()> {
-        let row = self.row.lock();
-        erase(&row)?;
-        if row.is_some() {
-            write(&mut io::stdout().lock(), PASTE_OFF)?;
-            drop(self.raw.lock().take());
-            suspend();
-            *self.raw.lock() = Some(RawMode::enter()?);
-            write(&mut io::stdout().lock(), PASTE_ON)?;
+        let mut guard = self.row.lock();
+        let Some(row) = guard.as_mut() else { return Ok(()) };
+        write(&mut io::stdout().lock(), &format!("{}{PASTE_OFF}", row.erase()))?;
+        drop(self.raw.lock().take());
+        suspend();
+        *self.raw.lock() = Some(RawMode::enter()?);
+        write(&mut io::stdout().lock(), PASTE_ON)?;
+        draw(Some(row))
+    }
+
+    /// The program goes on after it was stopped, by whomever: the shell had the terminal meanwhile.
+    pub fn continued(&self) -> io::Result<()> {
+        let mut guard = self.row.lock();
+        let Some(row) = guard.as_mut() else { return Ok(()) };
+        if let Some(raw) = self.raw.lock().as_ref() {
+            raw.enter_again()?;
         }
-        draw(row.as_ref())
+        write(&mut io::stdout().lock(), PASTE_ON)?;
+        redraw(Some(row), "")
+    }
+}
+
+impl Row {
+    /// Erases the live rows: the cursor is where the first of them began.
+    fn erase(&mut self) -> String {
+        self.drawn.erase(columns(&io::stdout()).unwrap_or(usize::MAX), self.reflows)
+    }
+
+    /// Draws the live rows, with the cursor where it belongs.
+    fn draw(&mut self) -> String {
+        let Some(columns) = columns(&io::stdout()) else { return String::new() };
+        let status = self.status.as_ref().map(|status| status.row(Instant::now(), columns));
+        let view = self.editor.view(columns.saturating_sub(PROMPT.len()));
+        self.drawn.draw(status, &view.text, view.cursor)
     }
 }
 
@@ -192,20 +269,28 @@ pub fn rows<'a>(line: &'a str, output: &impl AsRawFd) -> Cow<'a, str> {
     }
 }
 
-fn erase(row: &MutexGuard<'_, Option<Row>>) -> io::Result<()> {
-    match **row {
-        Some(_) => write(&mut io::stdout().lock(), ERASE_ROW),
+/// Draws the live rows where the cursor is.
+fn draw(row: Option<&mut Row>) -> io::Result<()> {
+    match row {
+        Some(row) => write(&mut io::stdout().lock(), &row.draw()),
         None => Ok(()),
     }
 }
 
-/// Draws the row that is being edited, with the cursor where it belongs.
-fn draw(row: Option<&Row>) -> io::Result<()> {
+/// Draws the live rows again, with some output above them, at one go.
+fn redraw(row: Option<&mut Row>, above: &str) -> io::Result<()> {
     let Some(row) = row else { return Ok(()) };
-    let Some(columns) = columns(&io::stdout()) else { return Ok(()) };
-    let view = row.editor.view(columns.saturating_sub(PROMPT.len()));
-    let right = PROMPT.len() + view.cursor;
-    write(&mut io::stdout().lock(), &format!("{ERASE_ROW}{PROMPT}{}\r\x1b[{right}C", view.text))
+    let erase = row.erase();
+    write(&mut io::stdout().lock(), &format!("{erase}{above}{}", row.draw()))
+}
+
+fn notice(mut row: Option<&mut Row>, line: &str) {
+    if let Some(row) = row.as_mut() {
+        let _ = write(&mut io::stdout().lock(), &row.erase());
+    }
+    let line = format!("* {}", escape(line));
+    let _ = write(&mut io::stderr().lock(), &format!("{}\n", rows(&line, &io::stderr())));
+    let _ = draw(row);
 }
 
 fn write(output: &mut impl Write, text: &str) -> io::Result<()> {

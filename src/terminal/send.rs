@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::chat::notice;
 use super::format::{JsonPosted, hex, json};
 use super::input::read_lines;
 use super::options::SendOptions;
+use super::outage::{self, Outage};
 use super::output::{Output, unless_closed};
 use super::screen::Screen;
 use super::{Server, TerminalError};
@@ -34,7 +34,7 @@ fn send_text(server: Server, name: &UserName, options: &SendOptions) -> Result<(
     let body = Body::new(options.text.join(" ")).map_err(TerminalError::Text)?;
     let within = server.timeout.unwrap_or(CONNECT_WITHIN);
     let call_timeout = server.call_timeout();
-    let waiting = |error: &_| notice(&Screen::default(), &Event::Waiting { error, within });
+    let waiting = |error: &_| outage::waiting(&Screen::default(), error, within);
     let mut caller = Caller::connect_within(Connector::new(1), server.address, call_timeout, within, waiting)?;
     let id = new_message_id();
     let posted = caller.post(&options.room, name, &id, &body, Kind::Text)?;
@@ -76,7 +76,7 @@ impl Answers {
 
 /// Tells what becomes of the lines of an input.
 struct Progress {
-    screen: Arc<Screen>,
+    outage: Outage,
     /// How many lines were not sent.
     skipped: Arc<AtomicU64>,
     answers: Answers,
@@ -86,6 +86,7 @@ struct Progress {
 
 impl Progress {
     fn take(&mut self, event: &Event<'_>) -> io::Result<()> {
+        self.outage.show(event);
         match *event {
             Event::Message(Message { room, seq, ref id, own: true, .. }) if !self.early.remove(id) => {
                 self.answers.stored(room, seq, id)
@@ -99,13 +100,9 @@ impl Progress {
             Event::Pause => self.answers.flush(),
             Event::Rejected { .. } => {
                 self.skipped.fetch_add(1, Ordering::Relaxed);
-                notice(&self.screen, event);
                 Ok(())
             }
-            _ => {
-                notice(&self.screen, event);
-                Ok(())
-            }
+            _ => Ok(()),
         }
     }
 }
@@ -116,9 +113,9 @@ fn send_input(server: Server, name: UserName, options: &SendOptions) -> Result<(
     let room = &options.room;
     let screen = Arc::new(Screen::default());
     let skipped = Arc::new(AtomicU64::new(0));
-    let (shown, rejected) = (Arc::clone(&screen), Arc::clone(&skipped));
-    let mut progress =
-        Progress { screen: shown, skipped: rejected, answers: Answers::new(options), early: HashSet::new() };
+    let outage = Outage::new(Arc::clone(&screen), &server.address);
+    let (late_inlet, rejected) = (outage.inlet(), Arc::clone(&skipped));
+    let mut progress = Progress { outage, skipped: rejected, answers: Answers::new(options), early: HashSet::new() };
     let failure = Arc::new(Mutex::new(None));
     let failed = Arc::clone(&failure);
     let settings = Settings {
@@ -134,6 +131,7 @@ fn send_input(server: Server, name: UserName, options: &SendOptions) -> Result<(
         ControlFlow::Continue(())
     })?;
     let inlet = session.inlet();
+    let _ = late_inlet.set(inlet.clone());
     let room = room.clone();
     let counted = Arc::clone(&skipped);
     // Its own thread, because the session may end while the input does not. It ends with the process at the latest.

@@ -1,10 +1,15 @@
-//! Leaving a terminal in order when a signal ends the program, and following its size.
+//! Leaving a terminal in order when a signal or a panic ends the program, and following its size and its stops.
 
 use std::io;
+use std::panic;
 use std::process;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGWINCH};
+use crossbeam_channel::bounded;
+use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGWINCH};
 use signal_hook::iterator::Signals;
 
 use super::input::Outlet;
@@ -14,18 +19,127 @@ use crate::threads::spawn;
 /// What a shell adds to a signal's number for the exit code of a program that the signal ended.
 const EXIT_SIGNAL_BASE: i32 = 128;
 
+/// The exit code of a Rust program whose main thread panicked.
+const EXIT_PANIC: i32 = 101;
+
+/// How long what was not sent may take to be shown after a panic: a lock that it needs may be held for ever.
+const SHOW_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Starts the thread that waits for signals. It ends with the process.
 pub fn watch(screen: Arc<Screen>, outlet: Outlet) -> io::Result<()> {
-    let mut signals = Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGWINCH])?;
+    let mut signals = Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGWINCH, SIGTSTP, SIGCONT])?;
+    let unsent = outlet.clone();
+    restore_on_panic(Arc::clone(&screen), move |draft| unsent.show_unsent(draft));
     spawn("signals", move || {
         for signal in signals.forever() {
-            if signal == SIGWINCH {
-                screen.resized();
-            } else {
-                outlet.show_unsent(screen.stop_editing());
-                process::exit(EXIT_SIGNAL_BASE + signal);
+            match signal {
+                SIGWINCH => screen.resized(),
+                // Sent by another program: on Ctrl-Z, the terminal sends none.
+                SIGTSTP => drop(screen.suspend()),
+                SIGCONT => drop(screen.continued()),
+                signal => {
+                    outlet.show_unsent(screen.stop_editing());
+                    process::exit(EXIT_SIGNAL_BASE + signal);
+                }
             }
         }
     })?;
     Ok(())
+}
+
+/// A panic of any thread ends the program: first the terminal is given back, so that the message can be read and the
+/// shell is not left in raw mode.
+fn restore_on_panic(screen: Arc<Screen>, show: impl Fn(Option<String>) + Send + Sync + 'static) {
+    let show = Arc::new(show);
+    let report = panic::take_hook();
+    let panicked = AtomicBool::new(false);
+    panic::set_hook(Box::new(move |info| {
+        if panicked.swap(true, Ordering::SeqCst) {
+            // Another thread is ending the program already.
+            loop {
+                thread::park();
+            }
+        }
+        let draft = screen.stop_after_panic();
+        report(info);
+        let (done, shown) = bounded::<()>(1);
+        let show = Arc::clone(&show);
+        let show = move || {
+            show(draft);
+            drop(done);
+        };
+        if spawn("unsent", show).is_ok() {
+            let _ = shown.recv_timeout(SHOW_TIMEOUT);
+        }
+        process::exit(EXIT_PANIC);
+    }));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::env;
+    use std::fs::File;
+    use std::io::Read as _;
+    use std::mem::MaybeUninit;
+    use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+    use std::process::Command;
+    use std::ptr;
+
+    use super::*;
+
+    /// The test runs itself on a terminal with this variable set.
+    const ON_TERMINAL: &str = "HUBBUB_TEST_PANIC";
+
+    fn terminal() -> (File, OwnedFd) {
+        let (mut master, mut slave) = (-1, -1);
+        // SAFETY: both pointers are to room for a descriptor, and the others may be null; the descriptors are ours alone.
+        unsafe {
+            let result = libc::openpty(&mut master, &mut slave, ptr::null_mut(), ptr::null(), ptr::null());
+            assert_eq!(result, 0, "{}", io::Error::last_os_error());
+            (File::from_raw_fd(master), OwnedFd::from_raw_fd(slave))
+        }
+    }
+
+    fn modes(terminal: &OwnedFd) -> (u32, u32) {
+        let mut modes = MaybeUninit::<libc::termios>::uninit();
+        // SAFETY: the pointer is to room for one termios, which is read only where tcgetattr succeeded.
+        unsafe {
+            assert_eq!(libc::tcgetattr(terminal.as_raw_fd(), modes.as_mut_ptr()), 0);
+            (modes.assume_init_ref().c_iflag, modes.assume_init_ref().c_lflag)
+        }
+    }
+
+    /// Edits, and panics while the screen's lock is held: the candidates are asked for under it.
+    fn panic_on_terminal() {
+        let screen = Arc::new(Screen::default());
+        restore_on_panic(Arc::clone(&screen), |_| {});
+        screen.start_editing(Box::new(|_| panic!("a test panics"))).unwrap();
+        let typing = Arc::clone(&screen);
+        let _ = thread::spawn(move || typing.typed(b"half a thought\t")).join();
+    }
+
+    /// The story: a panic left the terminal raw and with marked pastes, its message came out as stairs, and the other
+    /// threads drew on over the shell's prompt.
+    #[test]
+    fn a_panic_gives_the_terminal_back_and_ends_the_program() {
+        if env::var_os(ON_TERMINAL).is_some() {
+            return panic_on_terminal();
+        }
+        let (mut master, slave) = terminal();
+        let before = modes(&slave);
+        let mut command = Command::new(env::current_exe().unwrap());
+        let name = "terminal::signals::tests::a_panic_gives_the_terminal_back_and_ends_the_program";
+        command.args(["--exact", name, "--nocapture"]).env(ON_TERMINAL, "1");
+        let stdio = || slave.try_clone().unwrap();
+        let mut child = command.stdin(stdio()).stdout(stdio()).stderr(stdio()).spawn().unwrap();
+        drop(command);
+        assert_eq!(child.wait().unwrap().code(), Some(EXIT_PANIC));
+        assert_eq!(modes(&slave), before);
+        let mut shown = vec![0; 64 * 1024];
+        // All of it fits into the terminal's buffer, and is there by now.
+        let count = master.read(&mut shown).unwrap();
+        let shown = String::from_utf8_lossy(&shown[..count]).into_owned();
+        let (on, off) = (shown.rfind("\x1b[?2004h").unwrap(), shown.rfind("\x1b[?2004l").unwrap());
+        assert!(on < off && shown[off..].contains("a test panics"), "{shown:?}");
+    }
 }

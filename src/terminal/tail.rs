@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::chat::notice;
 use super::format::Printed;
 use super::nearest::nearest_room;
 use super::options::TailOptions;
+use super::outage::Outage;
 use super::output::{Output, unless_closed};
 use super::screen::Screen;
 use super::{Server, TerminalError};
@@ -28,6 +28,7 @@ pub fn tail(server: Server, name: UserName, options: &TailOptions) -> Result<(),
     let screen = Arc::new(Screen::default());
     let mut is_new = true;
     let address = server.address.clone();
+    let mut outage = Outage::new(Arc::clone(&screen), &address);
     let failure = Arc::new(Mutex::new(Ok(())));
     let failed = Arc::clone(&failure);
     let format = options.format.format();
@@ -46,7 +47,7 @@ pub fn tail(server: Server, name: UserName, options: &TailOptions) -> Result<(),
                 Ok(())
             }
             _ => {
-                notice(&screen, &event);
+                outage.show(&event);
                 Ok(())
             }
         };

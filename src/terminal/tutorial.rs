@@ -1,14 +1,20 @@
 //! The chat over the tutorial's contract: one room, no history, and lines in doubt where a connection is lost.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
+
+use super::complete::Wanted;
 use super::input::Outlet;
 use super::options::ChatOptions;
-use super::screen::Screen;
-use super::{Server, TerminalError, converse};
-use crate::client::tutorial::{Event, Session, doubt};
+use super::presence::Presence;
+use super::screen::{Screen, can_edit};
+use super::status::{Status, Topic, duration};
+use super::{Server, TerminalError, commands, converse};
+use crate::client::tutorial::{Event, Inlet, Session, doubt};
 use crate::client::{Connector, Policy, lines};
 use crate::names::{Kind, UserName};
 
@@ -16,33 +22,82 @@ use crate::names::{Kind, UserName};
 pub fn chat(server: Server, name: UserName, options: &ChatOptions) -> Result<(), TerminalError> {
     let policy = if options.no_reconnect { Policy::Fail } else { Policy::Reconnect };
     let screen = Arc::new(Screen::default());
-    let shown = Arc::clone(&screen);
     let Server { address, timeout } = server;
-    let on_event = move |event| show(&shown, event);
+    let people = Arc::new(Mutex::new(Presence::new(name.as_str())));
+    let inlet = Arc::new(OnceLock::new());
+    let mut shown = Shown {
+        screen: Arc::clone(&screen),
+        people: Arc::clone(&people),
+        server: address.to_string(),
+        inlet: Arc::clone(&inlet),
+        down_since: None,
+    };
+    let on_event = move |event| shown.show(event);
     let session = Session::start(Connector::new(1), address.clone(), policy, timeout, on_event)?;
+    let _ = inlet.set(session.inlet());
     let outlet = Outlet::Tutorial { inlet: session.inlet(), name: name.clone() };
-    let welcome = format!("connected to {address} as {name}; /help lists the commands, Ctrl-D ends");
+    if can_edit() {
+        screen.notice(&format!("connected to {address} as {name}; /help lists the commands, Ctrl-D ends"));
+    }
+    let candidates = Box::new(move |wanted| match wanted {
+        Wanted::Command => commands::names(),
+        Wanted::Person => people.lock().names(),
+    });
     let skipped = Arc::new(AtomicU64::new(0));
-    converse(screen, skipped, outlet, &welcome, || session.wait().map_err(TerminalError::Tutorial))
+    converse(screen, skipped, outlet, candidates, || session.wait().map_err(TerminalError::Tutorial))
 }
 
-/// Shows what happens. Breaks when nobody reads it any more.
-fn show(screen: &Screen, event: Event) -> ControlFlow<()> {
-    match event {
-        Event::Message(message) => {
-            // A closed output is how a reader says that it has seen enough.
-            if screen.print_message(&message.name, &message.body, Kind::Text).is_err() {
-                return ControlFlow::Break(());
+/// What the session's events look like.
+struct Shown {
+    screen: Arc<Screen>,
+    people: Arc<Mutex<Presence>>,
+    server: String,
+    inlet: Arc<OnceLock<Inlet>>,
+    down_since: Option<Instant>,
+}
+
+impl Shown {
+    /// Breaks when nobody reads it any more.
+    fn show(&mut self, event: Event) -> ControlFlow<()> {
+        match event {
+            Event::Message(message) => {
+                self.people.lock().spoke(&message.name, None);
+                // A closed output is how a reader says that it has seen enough.
+                if self.screen.print_message(&message.name, &message.body, Kind::Text).is_err() {
+                    return ControlFlow::Break(());
+                }
+            }
+            Event::Disconnected { reason, doubtful } => {
+                let since = *self.down_since.get_or_insert_with(Instant::now);
+                let doubt = doubt(doubtful);
+                if !self.screen.show_status(self.status(since, &reason, None)) {
+                    let server = &self.server;
+                    self.screen.notice(&format!("disconnected from {server}: {reason}; trying again{doubt}"));
+                } else if !doubt.is_empty() {
+                    // The status row does not stay.
+                    self.screen.notice(doubt.trim_start_matches("; "));
+                }
+            }
+            Event::Retrying { reason, pause } => {
+                let since = *self.down_since.get_or_insert_with(Instant::now);
+                self.screen.show_status(self.status(since, &reason, Some(Instant::now() + pause)));
+            }
+            Event::Reconnected { kept } => {
+                let time = self.down_since.take().map_or(Duration::ZERO, |since| since.elapsed());
+                let after = if time.as_secs() == 0 { String::new() } else { format!(" after {}", duration(time)) };
+                let kept = match kept {
+                    0 => String::new(),
+                    kept => format!("; sending {} kept meanwhile", lines(kept as u64)),
+                };
+                self.screen.end_status(Some(&format!("connected again{after}{kept}")));
             }
         }
-        Event::Disconnected { reason, doubtful } => {
-            screen.notice(&format!("disconnected: {reason}{}", doubt(doubtful)));
-        }
-        Event::Retrying { pause } => screen.notice(&format!("trying again in {:.1} s", pause.as_secs_f64())),
-        Event::Reconnected { kept: 0 } => screen.notice("connected again"),
-        Event::Reconnected { kept } => {
-            screen.notice(&format!("connected again; sending {} kept meanwhile", lines(kept as u64)))
-        }
+        ControlFlow::Continue(())
     }
-    ControlFlow::Continue(())
+
+    fn status(&self, since: Instant, reason: &str, next: Option<Instant>) -> Status {
+        let inlet = Arc::clone(&self.inlet);
+        let waiting = Arc::new(move || inlet.get().map_or(0, |inlet| inlet.unsent().len() as u64));
+        Status { topic: Topic::Lost, server: self.server.clone(), since, reason: reason.to_owned(), next, waiting }
+    }
 }

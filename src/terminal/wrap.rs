@@ -47,6 +47,30 @@ pub fn wrap(line: &str, columns: usize) -> String {
     rows + &row
 }
 
+/// How many columns a text without control characters may take.
+pub fn columns_of_text(text: &str) -> usize {
+    text.chars().map(columns_of).sum()
+}
+
+/// The start of a text that has no control characters, in at most so many columns; an ellipsis says that more follows.
+pub fn cut(text: &str, columns: usize) -> String {
+    let mut used = 0;
+    let mut end = None;
+    for (at, cluster) in text.grapheme_indices(true) {
+        let width = cluster.chars().map(columns_of).sum::<usize>();
+        // Where the ellipsis would go, if one is needed.
+        if end.is_none() && used + width > columns.saturating_sub(1) {
+            end = Some(at);
+        }
+        used += width;
+        if used > columns {
+            let ellipsis = if columns == 0 { "" } else { "…" };
+            return format!("{}{ellipsis}", &text[..end.unwrap_or(at)]);
+        }
+    }
+    text.to_owned()
+}
+
 /// How many columns a terminal may take for the character. Terminals disagree about what joins its neighbour, such as
 /// emoji and marks; each is counted as if it stood alone, since a row that is broken too early does no harm.
 fn columns_of(c: char) -> usize {
@@ -72,6 +96,20 @@ mod tests {
         assert_eq!(wrap("bo: abcdefghijklmnop", 10), "bo: abcdef\n  ghijklmn\n  op");
         assert_eq!(wrap("世世世世世世世", 7), "世世世\n  世世\n  世世");
         assert_eq!(wrap("世世", 1), "世\n  世");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_cut_off() {
+        for (text, columns, cut_off) in [
+            ("abc", 3, "abc"),
+            ("abcd", 3, "ab…"),
+            ("世世", 4, "世世"),
+            ("世世", 3, "世…"),
+            ("世", 1, "…"),
+            ("a", 0, ""),
+        ] {
+            assert_eq!(cut(text, columns), cut_off);
+        }
     }
 
     #[test]

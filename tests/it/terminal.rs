@@ -11,6 +11,9 @@ mod chat;
 mod commands;
 mod startup;
 mod editing;
+mod outage;
+mod people;
+mod leaving;
 
 use std::env;
 use std::io::{Read as _, Write as _};
@@ -45,7 +48,10 @@ pub fn client_command(program: &str, arguments: &[&str]) -> Command {
     for (variable, _) in env::vars_os().filter(|(variable, _)| variable.to_str().is_some_and(is_setting)) {
         command.env_remove(variable);
     }
-    command.env_remove("PORT").env_remove("NO_COLOR").env("TERM", "xterm").args(arguments);
+    for variable in ["PORT", "NO_COLOR", "TMUX", "STY", "XTERM_VERSION"] {
+        command.env_remove(variable);
+    }
+    command.env("TERM", "xterm").args(arguments);
     command
 }
 

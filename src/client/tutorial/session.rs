@@ -38,8 +38,8 @@ pub enum Event {
     Message(Incoming),
     /// The connection is lost; `doubtful` lines that were sent may not have arrived.
     Disconnected { reason: String, doubtful: u64 },
-    /// There is no connection; the next attempt comes after the pause.
-    Retrying { pause: Duration },
+    /// There is no connection, for this reason; the next attempt comes after the pause.
+    Retrying { reason: String, pause: Duration },
     /// There is a connection again; the lines kept meanwhile are on their way.
     Reconnected { kept: usize },
 }
@@ -284,7 +284,8 @@ impl<F: FnMut(Event) -> ControlFlow<()>> Reader<F> {
                 }
                 pause = pause.min(left);
             }
-            if self.tell(Event::Retrying { pause }).is_break() || !self.shared.pause(pause) {
+            let retrying = Event::Retrying { reason: reason.clone(), pause };
+            if self.tell(retrying).is_break() || !self.shared.pause(pause) {
                 return ControlFlow::Break(Ok(()));
             }
             let opened = self.connector.open(&self.address).map_err(|e| StreamError::Lost(e.to_string()));

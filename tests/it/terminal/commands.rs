@@ -60,7 +60,10 @@ fn each_line_of_the_input_is_said_in_order_through_breaks() {
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert!(output.stdout.is_empty());
     assert_eq!(model.bodies("builds"), (1..=3_000).map(|n| format!("  line {n}")).collect::<Vec<_>>());
-    assert_eq!(stderr(&output).lines().filter(|line| line.starts_with("* connected again")).count(), 2);
+    // The second break may come before all that was kept is sent: then it belongs to the first.
+    let told = |start: &str| stderr(&output).lines().filter(|line| line.starts_with(start)).count();
+    assert!((1..=2).contains(&told("* connected again")), "{}", stderr(&output));
+    assert_eq!(told("* connected again"), told("* disconnected from "));
 }
 
 #[test]

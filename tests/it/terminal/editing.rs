@@ -79,14 +79,25 @@ fn what_never_ends_is_over_after_a_while() {
     let mut ann = on_terminal(&model, "ann");
     ann.press("\x1b[200~lost\rend");
     ann.wait_for_last_row("> lost↵end");
-    std::thread::park_timeout(std::time::Duration::from_millis(2_500));
-    ann.press("\r");
-    wait_for("the message", || model.bodies("lobby") == ["lost\nend"]);
-    ann.press("a\x1b");
-    ann.wait_for_last_row("> a");
-    std::thread::park_timeout(std::time::Duration::from_millis(200));
-    ann.press("b");
-    ann.wait_for_last_row("> ab");
+    // Until the paste is over, each Enter is a part of it.
+    wait_for("the message", || {
+        ann.press("\r");
+        std::thread::park_timeout(std::time::Duration::from_millis(2_100));
+        model.bodies("lobby").first().is_some_and(|body| body.starts_with("lost\nend"))
+    });
+    ann.wait_for_last_row("> ");
+    // Until Esc is over, a `b` after it moves the cursor, and a letter that follows shows where it went.
+    wait_for("an Esc that is over", || {
+        ann.press("a\x1b");
+        ann.wait_for_last_row("> a");
+        std::thread::park_timeout(std::time::Duration::from_millis(40));
+        ann.press("bc");
+        wait_for("the letters", || ann.rows().last().is_some_and(|row| row.contains('c')));
+        let is_over = ann.rows().last().is_some_and(|row| row == "> abc");
+        ann.press("\x05\x15");
+        ann.wait_for_last_row("> ");
+        is_over
+    });
     ann.press("\x15\x04");
     assert_eq!(ann.end(), 0);
 }
@@ -98,7 +109,7 @@ fn what_was_not_stored_is_shown_on_the_way_out() {
     model.world().judge = Box::new(|_| Verdict::Reject { reason: "not yet", retry_after_ms: 60_000 });
     let mut ann = on_terminal(&model, "ann");
     ann.press("kept\r");
-    ann.wait_for_row_with("the server asks to wait");
+    ann.wait_for_row_with("* asked to wait for ");
     ann.press("half a thought\x03");
     assert_eq!(ann.end(), 130);
     ann.wait_for_row("* perhaps not stored: kept");

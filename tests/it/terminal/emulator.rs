@@ -1,24 +1,45 @@
 //! What a terminal makes of the client's output. It knows the few sequences that the client itself sends and panics at
 //! every other, so that no test passes by which something from a peer gets through.
 
+use unicode_width::UnicodeWidthChar as _;
+
+/// The cell after a wide character, which belongs to it.
+const REST_OF_WIDE: char = '\0';
+
 /// A screen of endless height: nothing is ever scrolled away.
 pub struct Emulator {
     columns: usize,
-    rows: Vec<Vec<char>>,
+    rows: Vec<Row>,
     row: usize,
     column: usize,
     /// Bytes of a character or sequence that is not complete yet.
     pending: Vec<u8>,
     marks_pastes: bool,
+    /// Whether rows are broken anew when the window changes its width, as most terminals do, or cut off.
+    reflows: bool,
+}
+
+#[derive(Default)]
+struct Row {
+    cells: Vec<char>,
+    /// The row goes on in the next one, which the terminal itself began.
+    wrapped: bool,
 }
 
 impl Emulator {
     pub fn new(columns: usize) -> Self {
-        Self { columns, rows: vec![vec![]], row: 0, column: 0, pending: vec![], marks_pastes: false }
+        let rows = vec![Row::default()];
+        Self { columns, rows, row: 0, column: 0, pending: vec![], marks_pastes: false, reflows: true }
+    }
+
+    /// Cuts rows off where the window becomes narrower, as xterm does.
+    pub fn cut_rows(&mut self) {
+        self.reflows = false;
     }
 
     pub fn rows(&self) -> Vec<String> {
-        self.rows.iter().map(|row| row.iter().collect::<String>().trim_end().to_owned()).collect()
+        let text = |row: &Row| row.cells.iter().filter(|&&cell| cell != REST_OF_WIDE).collect::<String>();
+        self.rows.iter().map(|row| text(row).trim_end().to_owned()).collect()
     }
 
     /// The cursor's row and column.
@@ -29,6 +50,55 @@ impl Emulator {
     /// Whether the client has asked for pastes to be marked.
     pub fn marks_pastes(&self) -> bool {
         self.marks_pastes
+    }
+
+    pub fn resize(&mut self, columns: usize) {
+        if self.reflows {
+            self.reflow(columns);
+        } else {
+            self.rows.iter_mut().for_each(|row| row.cells.truncate(columns));
+            self.column = self.column.min(columns - 1);
+        }
+        self.columns = columns;
+    }
+
+    /// Joins what was one line and breaks it anew. The cursor stays on its character.
+    fn reflow(&mut self, columns: usize) {
+        let mut broken: Vec<Row> = Vec::new();
+        let mut cursor = (0, 0);
+        let mut index = 0;
+        while index < self.rows.len() {
+            let mut line = Vec::new();
+            let mut cursor_at = None;
+            loop {
+                if index == self.row {
+                    cursor_at = Some(line.len() + self.column);
+                }
+                line.extend(&self.rows[index].cells);
+                index += 1;
+                if !self.rows[index - 1].wrapped {
+                    break;
+                }
+            }
+            broken.push(Row::default());
+            for (at, cell) in line.iter().enumerate() {
+                let width = if line.get(at + 1) == Some(&REST_OF_WIDE) { 2 } else { 1 };
+                let row = broken.last_mut().expect("there is a row");
+                if *cell != REST_OF_WIDE && row.cells.len() + width > columns {
+                    row.wrapped = true;
+                    broken.push(Row::default());
+                }
+                let place = (broken.len() - 1, broken[broken.len() - 1].cells.len());
+                broken.last_mut().expect("there is a row").cells.push(*cell);
+                if cursor_at == Some(at) {
+                    cursor = place;
+                }
+            }
+            if cursor_at.is_some_and(|at| at >= line.len()) {
+                cursor = (broken.len() - 1, broken[broken.len() - 1].cells.len());
+            }
+        }
+        (self.rows, self.row, self.column) = (broken, cursor.0, cursor.1);
     }
 
     pub fn feed(&mut self, bytes: &[u8]) {
@@ -50,13 +120,27 @@ impl Emulator {
     }
 
     fn sequence(&mut self, sequence: &str) {
-        match (sequence, sequence.strip_prefix('[').and_then(|rest| rest.strip_suffix('C'))) {
-            ("[?2004h", _) => self.marks_pastes = true,
-            ("[?2004l", _) => self.marks_pastes = false,
-            ("[K", _) => self.rows[self.row].truncate(self.column),
-            (_, Some(count)) => self.column += count.parse::<usize>().expect("the cursor moves by a number"),
+        let count = |end: char| {
+            let count = sequence.strip_prefix('[')?.strip_suffix(end)?;
+            if count.is_empty() { Some(1) } else { count.parse::<usize>().ok() }
+        };
+        match sequence {
+            "[?2004h" => self.marks_pastes = true,
+            "[?2004l" => self.marks_pastes = false,
+            "[K" => self.erase_row(),
+            "[J" => {
+                self.erase_row();
+                self.rows.truncate(self.row + 1);
+            }
+            _ if count('C').is_some() => self.column += count('C').unwrap_or(0),
+            _ if count('A').is_some() => self.row = self.row.saturating_sub(count('A').unwrap_or(0)),
             _ => panic!("the client sent the escape sequence {sequence:?}"),
         }
+    }
+
+    fn erase_row(&mut self) {
+        self.rows[self.row].cells.truncate(self.column);
+        self.rows[self.row].wrapped = false;
     }
 
     fn character(&mut self, c: char) {
@@ -65,14 +149,18 @@ impl Emulator {
             '\n' => self.line_feed(),
             c if c.is_control() => panic!("the client sent the control character {c:?}"),
             c => {
-                if self.column == self.columns {
+                let width = c.width().unwrap_or(0);
+                if self.column + width > self.columns {
+                    self.rows[self.row].wrapped = true;
                     self.column = 0;
                     self.line_feed();
                 }
-                let row = &mut self.rows[self.row];
-                row.resize(row.len().max(self.column + 1), ' ');
-                row[self.column] = c;
-                self.column += 1;
+                let cells = &mut self.rows[self.row].cells;
+                cells.resize(cells.len().max(self.column + width), ' ');
+                for (at, cell) in [c, REST_OF_WIDE].into_iter().take(width).enumerate() {
+                    cells[self.column + at] = cell;
+                }
+                self.column += width;
             }
         }
     }
@@ -80,7 +168,7 @@ impl Emulator {
     fn line_feed(&mut self) {
         self.row += 1;
         if self.row == self.rows.len() {
-            self.rows.push(vec![]);
+            self.rows.push(Row::default());
         }
     }
 }

@@ -24,8 +24,7 @@ fn a_server_that_comes_back_gets_what_was_typed_meanwhile() {
     let address = server.addresses()[0].clone();
     let mut ann = on_terminal(&server, "ann");
     server.drain();
-    ann.wait_for_row_with("* disconnected: ");
-    ann.wait_for_row_with("* trying again in ");
+    ann.wait_for_row_with("* offline 0 s, retry in ");
     ann.press("still there?\r");
     ann.wait_for_row("> still there?");
     let server = start_at(&address);
@@ -47,7 +46,7 @@ fn kept_lines_arrive_in_order() {
     server.drain();
     // Once the client knows that the server is gone, it keeps what it is given.
     let told = BufReader::new(client.stderr.as_mut().expect("standard error is piped"));
-    let told = told.lines().map_while(Result::ok).find(|line| line.starts_with("* disconnected: "));
+    let told = told.lines().map_while(Result::ok).find(|line| line.starts_with("* disconnected from "));
     assert!(told.is_some());
     let mut stdin = client.stdin.take().expect("standard input is piped");
     stdin.write_all(b"one\ntwo\nthree\n").expect("the client reads");
@@ -97,7 +96,8 @@ fn a_lost_server_that_ends_the_client_is_told_with_the_lines_in_doubt() {
 /// A regression: `--no-reconnect` alone had no variable.
 #[test]
 fn whether_to_come_back_is_a_variable_too() {
-    for (value, told) in [("1", "hubbub: "), ("true", "hubbub: "), ("0", "* disconnected: "), ("", "* disconnected: ")]
+    for (value, told) in
+        [("1", "hubbub: "), ("true", "hubbub: "), ("0", "* disconnected from "), ("", "* disconnected from ")]
     {
         let server = start();
         let mut command = command(&["--server", &target(&server), "--name", "ann"]);

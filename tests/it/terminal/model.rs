@@ -56,6 +56,8 @@ pub struct World {
     next_stream: u64,
     pub judge: Judge,
     pub deliver: Deliver,
+    /// Every stream that opens is broken before it is welcomed, as behind a proxy whose server is down.
+    pub is_down: bool,
     /// What a stream is told at its end, when it is broken.
     pub goodbye_ms: Option<u32>,
     /// How many commands each request had.
@@ -98,6 +100,7 @@ impl Model {
             next_stream: 1,
             judge: Box::new(|_| Verdict::Store),
             deliver: Box::new(|_, _| Delivery::Once),
+            is_down: false,
             goodbye_ms: None,
             requests: Vec::new(),
             joins: Vec::new(),
@@ -152,6 +155,20 @@ impl Model {
     /// Somebody says something.
     pub fn say(&self, room: &str, sender: &str, body: &str) {
         self.world().store(room, sender, &fastrand::u128(..).to_be_bytes(), body, v1::Kind::KIND_TEXT);
+    }
+
+    /// Says to everybody in the room that a client came or went, whoever is there in truth.
+    pub fn presence(&self, room: &str, name: &str, client_id: u64, came: bool) {
+        let mut world = self.world();
+        let id = world.room(room).id;
+        let change = match came {
+            true => v1::presence::Change::CHANGE_JOINED,
+            false => v1::presence::Change::CHANGE_LEFT,
+        };
+        let presence = v1::Presence { client_id, name: name.to_owned(), change: change.into(), ..Default::default() };
+        for stream in world.streams.keys().copied().collect::<Vec<_>>() {
+            world.tell(stream, id, Kind::Presence(presence.clone()));
+        }
     }
 
     /// Loses every connection.
@@ -214,6 +231,10 @@ impl World {
     fn open(&mut self, outlet: Sender<Outgoing>) -> u64 {
         let id = self.next_stream;
         self.next_stream += 1;
+        if self.is_down {
+            let _ = outlet.send(Outgoing::End(RpcStatus::with_message(RpcStatusCode::UNAVAILABLE, "no".to_owned())));
+            return id;
+        }
         self.streams.insert(id, Stream { name: String::new(), rooms: Vec::new(), outlet, late: None });
         id
     }

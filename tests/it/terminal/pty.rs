@@ -88,12 +88,27 @@ impl Pty {
         unsafe { libc::poll(&raw mut poll, 1, 0) == 0 }
     }
 
+    /// Stops the program as SIGSTOP does, gives the terminal the modes of a shell, and has the program go on.
+    pub fn stop_and_continue(&self) {
+        self.signal(libc::SIGSTOP);
+        let stat = format!("/proc/{}/stat", self.child.id());
+        wait_for("a program that is stopped", || {
+            std::fs::read_to_string(&stat).is_ok_and(|stat| stat.contains(") T "))
+        });
+        // SAFETY: the pointer is to valid modes.
+        let set = unsafe { libc::tcsetattr(self.slave.as_raw_fd(), libc::TCSANOW, &raw const self.modes_before) };
+        assert_eq!(set, 0);
+        self.signal(libc::SIGCONT);
+        wait_for("raw mode", || modes(&self.slave).c_lflag & libc::ICANON == 0);
+    }
+
     pub fn signal(&self, signal: libc::c_int) {
         // SAFETY: the process is our child and was not waited for, so its id can't have passed to another.
         unsafe { libc::kill(self.child.id() as libc::pid_t, signal) };
     }
 
     pub fn resize(&self, columns: u16) {
+        self.emulator.lock().expect("no escape sequence gets through").resize(columns.into());
         set_size(&self.master, columns);
     }
 

@@ -303,7 +303,7 @@ fn a_connection_that_brought_no_message_makes_the_next_pause_no_longer() {
     let address: Address = model.target.parse().expect("an address");
     let session = Session::start(Connector::new(1), address, settings(From::Head), move |event| {
         match event {
-            Event::Retrying { pause } => told.lock().expect("nobody panics").push(pause),
+            Event::Retrying { pause, .. } => told.lock().expect("nobody panics").push(pause),
             Event::CaughtUp { .. } => drop(counted.fetch_add(1, Ordering::SeqCst)),
             _ => {}
         }

@@ -1,0 +1,112 @@
+//! What Tab completes: commands at the start of the line, and names of people everywhere else. Pure logic.
+
+/// What may stand where the cursor is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// A command of this client, without its slash.
+    Command,
+    Person,
+}
+
+/// A completion that goes on while nothing but Tab is pressed: each Tab shows the next match, and after the last one what
+/// was typed.
+#[derive(Debug)]
+pub struct Completion {
+    /// Where in the line the texts go, in bytes.
+    start: usize,
+    /// How long the text is that stands there now.
+    len: usize,
+    /// The matches, and at the end what was typed.
+    texts: Vec<String>,
+    shown: usize,
+}
+
+impl Completion {
+    /// Finds what the end of `before`, the line before the cursor, may become. `None` if nothing fits.
+    pub fn find(before: &str, after: &str, candidates: impl FnOnce(Wanted) -> Vec<String>) -> Option<Self> {
+        let (wanted, start) = match before.strip_prefix('/') {
+            Some(name) if !name.contains(char::is_whitespace) => (Wanted::Command, 1),
+            _ => (Wanted::Person, before.rfind(char::is_whitespace).map_or(0, |at| at + width_at(before, at))),
+        };
+        let start = start + usize::from(wanted == Wanted::Person && before[start..].starts_with('@'));
+        let typed = &before[start..];
+        let end = match wanted {
+            Wanted::Person if start == 0 => ": ",
+            _ if after.starts_with(char::is_whitespace) => "",
+            _ => " ",
+        };
+        let key = typed.to_lowercase();
+        let fits = |candidate: &String| candidate.to_lowercase().starts_with(&key);
+        let matches = candidates(wanted).into_iter().filter(fits).map(|candidate| candidate + end);
+        let texts: Vec<String> = matches.chain([typed.to_owned()]).collect();
+        let shown = texts.len() - 1;
+        (shown > 0).then_some(Self { start, len: typed.len(), texts, shown })
+    }
+
+    /// Puts the next text into the line, or the one before; returns where the cursor goes.
+    pub fn step(&mut self, line: &mut String, back: bool) -> usize {
+        let count = self.texts.len();
+        self.shown = (self.shown + if back { count - 1 } else { 1 }) % count;
+        let text = &self.texts[self.shown];
+        line.replace_range(self.start..self.start + self.len, text);
+        self.len = text.len();
+        self.start + self.len
+    }
+}
+
+/// How many bytes the character there takes.
+fn width_at(text: &str, at: usize) -> usize {
+    text[at..].chars().next().map_or(0, char::len_utf8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn candidates(wanted: Wanted) -> Vec<String> {
+        let all: &[&str] = match wanted {
+            Wanted::Command => &["help", "me", "who"],
+            Wanted::Person => &["bob", "Björn", "ann", "Bo Diddley"],
+        };
+        all.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    /// What the line is after each Tab, with the cursor as a bar. The bar in `line` is where the cursor was.
+    fn tabs(line: &str, count: usize) -> Vec<String> {
+        let (before, after) = line.split_once('|').unwrap();
+        let Some(mut completion) = Completion::find(before, after, candidates) else { return Vec::new() };
+        let mut line = format!("{before}{after}");
+        let mut step = || {
+            let cursor = completion.step(&mut line, false);
+            format!("{}|{}", &line[..cursor], &line[cursor..])
+        };
+        (0..count).map(|_| step()).collect()
+    }
+
+    #[test]
+    fn names_are_completed_one_after_the_other_and_then_comes_what_was_typed() {
+        assert_eq!(tabs("b|", 5), ["bob: |", "Björn: |", "Bo Diddley: |", "b|", "bob: |"]);
+        assert_eq!(tabs("hi @an| there", 1), ["hi @ann| there"]);
+        assert_eq!(tabs("hi\u{3000}AN|", 1), ["hi\u{3000}ann |"]);
+        assert_eq!(tabs("|", 1), ["bob: |"]);
+        assert_eq!(tabs("x|", 1), Vec::<String>::new());
+    }
+
+    #[test]
+    fn commands_are_completed_at_the_start_of_the_line() {
+        assert_eq!(tabs("/w|", 1), ["/who |"]);
+        assert_eq!(tabs("/|", 3), ["/help |", "/me |", "/who |"]);
+        assert_eq!(tabs("/me a|", 1), ["/me ann |"]);
+        assert_eq!(tabs("x /w|", 1), Vec::<String>::new());
+    }
+
+    #[test]
+    fn shift_tab_goes_back() {
+        let mut completion = Completion::find("b", "", candidates).unwrap();
+        let mut line = "b".to_owned();
+        completion.step(&mut line, true);
+        assert_eq!(line, "Bo Diddley: ");
+        completion.step(&mut line, false);
+        assert_eq!(line, "b");
+    }
+}

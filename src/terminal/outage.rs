@@ -1,0 +1,221 @@
+//! What the user is shown about lost connections: one row an outage, rewritten in place. Where rows can't be rewritten, one
+//! line when it begins and one when it ends.
+
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use humantime::format_duration;
+
+use super::chat::start_of;
+use super::format::gap;
+use super::screen::Screen;
+use super::status::{Status, Topic, duration};
+use crate::address::Address;
+use crate::client::{ConnectError, Event, Inlet, Tally, lines};
+
+/// Where lines go, once there is a session.
+pub type LateInlet = Arc<OnceLock<Inlet>>;
+
+/// Follows the events of a session, and shows all that is about its connection.
+pub struct Outage {
+    screen: Arc<Screen>,
+    server: String,
+    inlet: LateInlet,
+    /// There has been a connection.
+    connected: bool,
+    phase: Phase,
+}
+
+enum Phase {
+    Fine,
+    /// There is no connection, or rooms have not caught up yet.
+    Down {
+        since: Instant,
+        /// No message is missing so far.
+        whole: bool,
+        /// It shows in the status row.
+        in_row: bool,
+    },
+    /// The server asks to wait with what was sent.
+    Held {
+        since: Instant,
+    },
+    /// What was kept is on its way.
+    Sending(Kept),
+}
+
+/// Lines that were kept and are being sent.
+struct Kept {
+    count: u64,
+    /// How many lines of the session are settled when these are.
+    settled: u64,
+    rejected: u64,
+    /// What is said when they are stored, before their number.
+    said: String,
+    /// The outage before, which goes on if the connection is lost before they are stored.
+    outage: Option<(Instant, bool)>,
+}
+
+impl Outage {
+    pub fn new(screen: Arc<Screen>, address: &Address) -> Self {
+        let server = address.to_string();
+        Self { screen, server, inlet: LateInlet::default(), connected: false, phase: Phase::Fine }
+    }
+
+    /// Where to put the session's inlet when the session has started.
+    pub fn inlet(&self) -> LateInlet {
+        Arc::clone(&self.inlet)
+    }
+
+    /// Shows an event that is about the connection, or about lines that can't be sent.
+    pub fn show(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Disconnected { reason, .. } => self.lost(reason),
+            Event::Waiting { error, within } => waiting(&self.screen, error, *within),
+            Event::Retrying { reason, pause } => self.retrying(reason, Instant::now() + *pause),
+            Event::CaughtUp { .. } => self.caught_up(),
+            Event::Held { reason, pause } => self.held(reason, Instant::now() + *pause),
+            Event::Gap { gap: missing, .. } => {
+                if let Phase::Down { whole, .. } = &mut self.phase {
+                    *whole = false;
+                }
+                self.screen.notice(&gap(missing));
+            }
+            Event::Rejected { line, reason } => {
+                self.screen.notice(&format!("not sent: {}: {reason}", start_of(line.body.as_str())));
+                if let Phase::Sending(kept) = &mut self.phase {
+                    kept.rejected += 1;
+                    self.settled();
+                }
+            }
+            Event::Message(message) if message.own => self.settled(),
+            Event::Stored { .. } => self.settled(),
+            Event::Message(_)
+            | Event::Joined { .. }
+            | Event::Reconnected
+            | Event::Passed { .. }
+            | Event::Left { .. }
+            | Event::NotJoined { .. }
+            | Event::Presence { .. }
+            | Event::Pause => {}
+        }
+    }
+
+    fn lost(&mut self, reason: &str) {
+        if let Phase::Down { .. } = self.phase {
+            return;
+        }
+        if let Phase::Sending(Kept { outage: Some((since, in_row)), .. }) = self.phase {
+            self.phase = Phase::Down { since, whole: true, in_row };
+            return;
+        }
+        let since = Instant::now();
+        let topic = if self.connected { Topic::Lost } else { Topic::Unreached };
+        let in_row = self.screen.show_status(self.status(topic, since, reason, None));
+        self.phase = Phase::Down { since, whole: true, in_row };
+        if !in_row {
+            let server = &self.server;
+            self.screen.notice(&match self.connected {
+                true => format!("disconnected from {server}: {reason}; trying again{}", self.kept_so_far()),
+                false => format!("can't connect to {server}: {reason}; trying again"),
+            });
+        }
+    }
+
+    fn retrying(&mut self, reason: &str, next: Instant) {
+        if let Phase::Down { since, .. } = self.phase {
+            let topic = if self.connected { Topic::Lost } else { Topic::Unreached };
+            self.screen.show_status(self.status(topic, since, reason, Some(next)));
+        }
+    }
+
+    fn caught_up(&mut self) {
+        let was_connected = std::mem::replace(&mut self.connected, true);
+        let Phase::Down { since, whole, in_row } = self.phase else { return };
+        let after = after(since);
+        let said = match was_connected {
+            true if whole => format!("connected again{after}; nothing lost"),
+            true => format!("connected again{after}"),
+            // On a terminal, the chat's welcome says so.
+            false if in_row => String::new(),
+            false => format!("connected to {}{after}", self.server),
+        };
+        self.send_kept(said, 0, Some((since, in_row)));
+    }
+
+    fn held(&mut self, reason: &str, next: Instant) {
+        let since = match self.phase {
+            Phase::Held { since } => since,
+            // It goes on later, when everything has been read.
+            Phase::Down { .. } => return,
+            Phase::Fine | Phase::Sending(_) => Instant::now(),
+        };
+        let was_held = matches!(self.phase, Phase::Held { .. });
+        self.phase = Phase::Held { since };
+        if !self.screen.show_status(self.status(Topic::Held, since, reason, Some(next))) && !was_held {
+            let server = &self.server;
+            self.screen.notice(&format!("{server} asks to wait: {reason}; trying again{}", self.kept_so_far()));
+        }
+    }
+
+    /// A line was stored, or given up.
+    fn settled(&mut self) {
+        match &self.phase {
+            Phase::Held { since } => {
+                let said = format!("{} stores again{}", self.server, after(*since));
+                self.send_kept(said, 1, None);
+            }
+            Phase::Sending(kept) if self.tally().settled >= kept.settled => self.finish(),
+            _ => {}
+        }
+    }
+
+    /// What was kept goes up now; so many of it did already.
+    fn send_kept(&mut self, said: String, sent: u64, outage: Option<(Instant, bool)>) {
+        let Tally { waiting, settled } = self.tally();
+        self.phase =
+            Phase::Sending(Kept { count: waiting + sent, settled: settled + waiting, rejected: 0, said, outage });
+        if waiting == 0 {
+            return self.finish();
+        }
+        self.screen.show_status(self.status(Topic::Sending(waiting), Instant::now(), "", None));
+    }
+
+    fn finish(&mut self) {
+        let Phase::Sending(kept) = std::mem::replace(&mut self.phase, Phase::Fine) else { return };
+        let sent = match kept.count.saturating_sub(kept.rejected) {
+            0 => None,
+            count => Some(format!("{} sent", lines(count))),
+        };
+        let said: Vec<String> = Some(kept.said).filter(|said| !said.is_empty()).into_iter().chain(sent).collect();
+        self.screen.end_status(Some(said.join("; ")).filter(|said| !said.is_empty()).as_deref());
+    }
+
+    fn status(&self, topic: Topic, since: Instant, reason: &str, next: Option<Instant>) -> Status {
+        let inlet = Arc::clone(&self.inlet);
+        let waiting = Arc::new(move || inlet.get().map_or(0, |inlet| inlet.tally().waiting));
+        Status { topic, server: self.server.clone(), since, reason: reason.to_owned(), next, waiting }
+    }
+
+    fn tally(&self) -> Tally {
+        self.inlet.get().map(Inlet::tally).unwrap_or_default()
+    }
+
+    fn kept_so_far(&self) -> String {
+        match self.tally().waiting {
+            0 => String::new(),
+            count => format!("; {} will be sent then", lines(count)),
+        }
+    }
+}
+
+/// The first connection failed and is tried again.
+pub fn waiting(screen: &Screen, error: &ConnectError, within: Duration) {
+    screen.notice(&format!("{error}; trying again for up to {}", format_duration(within)));
+}
+
+/// How long something took, if it is worth saying.
+fn after(since: Instant) -> String {
+    let time = since.elapsed();
+    if time.as_secs() == 0 { String::new() } else { format!(" after {}", duration(time)) }
+}

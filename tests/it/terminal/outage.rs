@@ -1,0 +1,188 @@
+//! What a person sees of an outage: one row that is rewritten, or one line when it begins and one when it ends.
+
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::time::Duration;
+
+use super::chat::on_terminal;
+use super::model::{Model, Verdict};
+use super::pty::Pty;
+use super::{start_piped, v1_command};
+use crate::support::wait_for;
+
+fn rows_with(pty: &Pty, part: &str) -> Vec<String> {
+    pty.rows().into_iter().filter(|row| row.contains(part)).collect()
+}
+
+/// Has the client try to connect so often, with nobody there.
+fn refuse(place: &str, connections: usize) {
+    let listener = TcpListener::bind(place).expect("the port is free");
+    for _ in 0..connections {
+        drop(listener.accept().expect("the client tries again"));
+    }
+}
+
+/// The story: an outage of an hour wrote a row for each attempt, some 360 of them, each with the whole reason, and the chat
+/// was scrolled away. None named the server, and nothing said what was sent in the end.
+#[test]
+fn an_outage_is_one_row_that_is_rewritten() {
+    let model = Model::start();
+    let place = model.target.clone();
+    let mut ann = on_terminal(&model, "ann");
+    ann.press("half a th");
+    ann.wait_for_last_row("> half a th");
+    drop(model);
+    ann.wait_for_row_with("* offline 0 s, retry in ");
+    refuse(&place, 6);
+    ann.wait_for_row_with("* offline 2 s, retry ");
+    assert_eq!(rows_with(&ann, "offline").len(), 1, "{:?}", ann.rows());
+    assert!(rows_with(&ann, "offline")[0].ends_with(&place), "{:?}", ann.rows());
+    // The draft is where it was, and goes on.
+    ann.wait_for_last_row("> half a th");
+    ann.press("ought\rand another\rdraft");
+    ann.wait_for_row_with("; 2 lines wait: ");
+    let rows = ann.rows();
+    assert_eq!(rows[rows.len() - 4..rows.len() - 2], ["> half a thought", "> and another"], "{rows:?}");
+    ann.wait_for_last_row("> draft");
+    let model = Model::start_at(&place);
+    ann.wait_for_row_with("* connected again after ");
+    wait_for("all in one row", || {
+        rows_with(&ann, "offline").is_empty() && rows_with(&ann, "connected again").len() == 1
+    });
+    let row = rows_with(&ann, "connected again").concat();
+    assert!(row.ends_with(" s; nothing lost; 2 lines sent"), "{row}");
+    ann.wait_for_last_row("> draft");
+    assert_eq!(model.bodies("lobby"), ["half a thought", "and another"]);
+    ann.press("\x15\x04");
+    assert_eq!(ann.end(), 0);
+}
+
+/// The same without a terminal: each attempt wrote a line to standard error.
+#[test]
+fn in_a_pipe_an_outage_is_two_lines() {
+    let model = Model::start();
+    let place = model.target.clone();
+    let mut client = start_piped(v1_command(&["--server", &place, "--name", "ann"]));
+    wait_for("the client", || model.members("lobby") == 1);
+    drop(model);
+    refuse(&place, 8);
+    let mut stdin = client.stdin.take().expect("standard input is piped");
+    stdin.write_all(b"one\ntwo\n").expect("the client reads");
+    let model = Model::start_at(&place);
+    wait_for("both lines", || model.bodies("lobby").len() == 2);
+    drop(stdin);
+    let output = client.wait_with_output().expect("it ends");
+    let told = super::stderr(&output);
+    let lines: Vec<_> = told.lines().collect();
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    assert!(lines.len() == 2 && lines[0].starts_with(&format!("* disconnected from {place}: ")), "{told}");
+    assert!(lines[0].ends_with("; trying again") && lines[1].ends_with("; nothing lost; 2 lines sent"), "{told}");
+}
+
+/// The story: behind a proxy whose server is down, the client said "connected to …", then "disconnected" and "connected
+/// again" by turns, though it had never been connected.
+#[test]
+fn a_connection_that_never_was_is_not_disconnected() {
+    let model = Model::start();
+    model.world().is_down = true;
+    let mut ann = Pty::start(v1_command(&["--server", &model.target, "--name", "ann"]));
+    let piped = start_piped(v1_command(&["--server", &model.target, "--name", "bob"]));
+    ann.wait_for_row_with("* can't connect for 1 s, retry ");
+    ann.press("early\r");
+    ann.wait_for_row("> early");
+    assert!(
+        rows_with(&ann, "connected to").is_empty() && rows_with(&ann, "can't connect").len() == 1,
+        "{:?}",
+        ann.rows()
+    );
+    model.world().is_down = false;
+    ann.wait_for_row("* 1 line sent");
+    ann.wait_for_row_with(&format!("* connected to {} as ann, in lobby", model.target));
+    assert!(rows_with(&ann, "again").is_empty() && rows_with(&ann, "can't").is_empty(), "{:?}", ann.rows());
+    assert_eq!(model.bodies("lobby"), ["early"]);
+    ann.press("\x04");
+    assert_eq!(ann.end(), 0);
+    wait_for("bob", || model.members("lobby") == 1);
+    let told = super::stderr(&piped.wait_with_output().expect("it ends"));
+    let lines: Vec<_> = told.lines().collect();
+    let server = &model.target;
+    assert_eq!(lines.len(), 2, "{told}");
+    assert_eq!(lines[0], format!("* can't connect to {server}: no; trying again"));
+    assert!(lines[1].starts_with(&format!("* connected to {server}")), "{told}");
+}
+
+/// The story: a server whose disk is full asks to wait a second, again and again: a row a second, for as long as it lasts.
+#[test]
+fn a_server_that_asks_to_wait_takes_one_row() {
+    let model = Model::start();
+    let refusals = |count: u32| {
+        let mut left = count;
+        Box::new(move |_: &_| {
+            left = left.saturating_sub(1);
+            match left {
+                0 => Verdict::Store,
+                _ => Verdict::Reject { reason: "the disk is full", retry_after_ms: 30 },
+            }
+        })
+    };
+    let mut ann = on_terminal(&model, "ann");
+    model.world().judge = refusals(40);
+    ann.press("one\r");
+    ann.wait_for_row_with("* asked to wait for 0 s, retry ");
+    ann.press("two\r");
+    ann.wait_for_row_with(" stores again");
+    wait_for("one row", || rows_with(&ann, "asked to wait").is_empty() && rows_with(&ann, "stores again").len() == 1);
+    assert!(rows_with(&ann, "stores again").concat().ends_with("; 2 lines sent"), "{:?}", ann.rows());
+    ann.press("\x04");
+    assert_eq!(ann.end(), 0);
+    model.world().judge = refusals(40);
+    let output = super::run_to_end(v1_command(&["--server", &model.target, "--name", "bob"]), b"three\n");
+    let told = super::stderr(&output);
+    let server = &model.target;
+    let lines: Vec<_> = told.lines().collect();
+    assert_eq!(lines.len(), 2, "{told}");
+    assert_eq!(lines[0], format!("* {server} asks to wait: the disk is full; trying again; 1 line will be sent then"));
+    assert!(lines[1].starts_with(&format!("* {server} stores again")) && lines[1].ends_with("; 1 line sent"), "{told}");
+    assert_eq!(model.bodies("lobby"), ["one", "two", "three"]);
+}
+
+/// A line that is refused while the kept ones go up is not counted among those that were sent.
+#[test]
+fn what_was_refused_after_an_outage_is_not_said_to_be_sent() {
+    let model = Model::start();
+    let mut ann = on_terminal(&model, "ann");
+    model.world().goodbye_ms = Some(1_000);
+    model.world().judge = Box::new(|post| match post.body.as_str() {
+        "bad" => Verdict::Reject { reason: "not that", retry_after_ms: 0 },
+        _ => Verdict::Store,
+    });
+    model.break_streams();
+    ann.wait_for_row_with("* offline 0 s");
+    ann.press("good\rbad\rgood too\r");
+    ann.wait_for_row_with("* not sent: \"bad\": not that");
+    ann.wait_for_row_with("nothing lost; 2 lines sent");
+    ann.press("\x04");
+    assert_eq!(ann.end(), 0);
+}
+
+/// In a window of 40 columns, and in one that is narrower still, it is one row as well.
+#[test]
+fn a_narrow_window_shows_one_row() {
+    let model = Model::start();
+    let mut ann = on_terminal(&model, "ann");
+    ann.press("draft");
+    ann.wait_for_last_row("> draft");
+    ann.resize(40);
+    model.world().goodbye_ms = Some(Duration::from_secs(60).as_millis() as u32);
+    model.break_streams();
+    ann.wait_for_row_with("* offline 0 s, retry in ");
+    for columns in [20, 5, 60] {
+        ann.resize(columns);
+        ann.wait_for_last_row(if columns == 5 { "> ft" } else { "> draft" });
+        wait_for("one row", || ann.rows().iter().filter(|row| row.starts_with("* offline")).count() <= 1);
+    }
+    ann.wait_for_row_with("* offline");
+    assert_eq!(rows_with(&ann, "* offline").len(), 1, "{:?}", ann.rows());
+    ann.press("\x15\x04");
+    assert_eq!(ann.end(), 0);
+}
