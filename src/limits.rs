@@ -96,6 +96,9 @@ pub const STORE_RETRY: Duration = Duration::from_secs(1);
 /// When a client is asked to come back after the server has shut down.
 pub const RECONNECT_AFTER: Duration = Duration::from_millis(500);
 
+/// How often the log says that a client has seen messages which the log never had.
+pub const AHEAD_LOG_INTERVAL: Duration = Duration::from_secs(60);
+
 /// How many bytes are joined into one frame, and one segment more.
 pub const FRAME_BYTES_MAX: usize = 64 * 1024;
 
@@ -116,6 +119,9 @@ pub const ROOMS_MAX: usize = 1_000_000;
 
 /// How many threads read the log's file at once. Each has a connection of its own; the others wait for one.
 pub const READ_CONNECTIONS: usize = 4;
+
+/// How long a read of the log's file waits after each I/O error before it is tried again, and how often it is.
+pub const READ_RETRIES: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(200)];
 
 /// How long a thread waits for the log before it gives up: a reader for a connection, the writer for the moment in which
 /// the write-ahead log begins anew. Either takes milliseconds unless the disk is in trouble.

@@ -15,6 +15,7 @@ use super::backoff::Backoff;
 use super::chat::{client, kind};
 use super::connection::{ConnectError, Connection, Connector};
 use super::contract::Contract;
+use super::place::{Gap, GapReason};
 use super::stream::{StreamError, lost};
 use crate::address::Address;
 use crate::names::{Body, Kind, MessageId, RoomName, UserName};
@@ -77,9 +78,11 @@ pub struct StoredMessage {
 /// Some of a room's history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
-    /// In the order of seq. A seq that is missing is that of an event of a kind that this client does not know.
+    /// In the order of seq. A seq that is missing is in a gap, or that of an event of a kind that this client does not know.
     pub messages: Vec<StoredMessage>,
-    /// The seq of the last event of the page; `None` if there is nothing more in that direction.
+    /// What the server can't read, in the order of seq.
+    pub gaps: Vec<Gap>,
+    /// The seq of the last event of the page, or the end of a gap; `None` if there is nothing more in that direction.
     pub last_seq: Option<u64>,
     pub head_seq: u64,
     pub oldest_seq: u64,
@@ -152,10 +155,12 @@ impl Caller {
         let request =
             v1::ListMessagesRequest { room: room.as_str().to_owned(), place, page_size: max, ..Default::default() };
         let response = self.call(&LIST_MESSAGES, &request)?;
-        let last_seq = response.events.last().map(|event| event.seq);
+        let gaps: Vec<_> = response.events.iter().filter_map(gap).collect();
+        let last_seq = response.events.last().map(|event| gap(event).map_or(event.seq, |gap| gap.to_seq));
         let messages = response.events.into_iter().filter_map(|event| stored(event).transpose());
         Ok(Page {
             messages: messages.collect::<Result<_, _>>()?,
+            gaps,
             last_seq,
             head_seq: response.head_seq,
             oldest_seq: response.oldest_seq,
@@ -226,6 +231,13 @@ impl Caller {
         self.connection = Some(connection);
         outcome.map_err(|e| lost(e, Contract::V1))
     }
+}
+
+/// The gap that the event is, if it is one.
+fn gap(event: &v1::Event) -> Option<Gap> {
+    let Some(v1::event::Event::Gap(gap)) = &event.event else { return None };
+    let reason = GapReason::of(gap).unwrap_or(GapReason::Other);
+    Some(Gap { from_seq: gap.from_seq, to_seq: gap.to_seq, reason })
 }
 
 /// The message that the event is; `None` if it is of a kind that this client does not know.

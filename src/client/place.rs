@@ -35,6 +35,23 @@ pub enum GapReason {
     Retention,
     /// The server lost history that this client may have seen. Others will come, or have come, in their place.
     EpochChanged,
+    /// They were damaged on the server's disk.
+    Damaged,
+    /// For a reason that this client is too old to know.
+    Other,
+}
+
+impl GapReason {
+    /// `None` if a server gave none.
+    pub fn of(gap: &v1::Gap) -> Option<Self> {
+        match gap.reason.enum_value() {
+            Ok(v1::gap::Reason::REASON_UNSPECIFIED) => None,
+            Ok(v1::gap::Reason::REASON_RETENTION) => Some(Self::Retention),
+            Ok(v1::gap::Reason::REASON_EPOCH_CHANGED) => Some(Self::EpochChanged),
+            Ok(v1::gap::Reason::REASON_DAMAGED) => Some(Self::Damaged),
+            Err(_) => Some(Self::Other),
+        }
+    }
 }
 
 /// What a server sent against the contract.
@@ -44,7 +61,7 @@ pub enum Fault {
     OutOfOrder { expected: u64, got: u64 },
     #[error("a gap from {from} to {to} came where message {expected} was due")]
     FalseGap { expected: u64, from: u64, to: u64 },
-    #[error("a gap came without a reason that is known")]
+    #[error("a gap came without a reason")]
     NoReason,
     #[error("history was said to end at {head}, with {last} the last that came")]
     ShortHistory { head: u64, last: u64 },
@@ -149,13 +166,9 @@ impl Place {
         let expected = self.at.map_or(0, |at| at.seq.saturating_add(1));
         let falsehood = Fault::FalseGap { expected, from: from_seq, to: to_seq };
         let Some(at) = &mut self.at else { return Err(falsehood) };
-        let reason = match gap.reason.enum_value() {
-            Ok(v1::gap::Reason::REASON_RETENTION) => GapReason::Retention,
-            Ok(v1::gap::Reason::REASON_EPOCH_CHANGED) => GapReason::EpochChanged,
-            _ => return Err(Fault::NoReason),
-        };
+        let reason = GapReason::of(gap).ok_or(Fault::NoReason)?;
         match reason {
-            GapReason::Retention => {
+            GapReason::Retention | GapReason::Damaged | GapReason::Other => {
                 if self.changed.is_some() {
                     return Err(Fault::SilentEpoch);
                 }

@@ -87,8 +87,38 @@ pub struct Batch {
 pub enum Page {
     /// Segments in order, the first of which holds the message asked for. Empty where the log has none yet.
     Segments(Vec<Arc<Segment>>),
-    /// The message asked for is gone: the oldest that is kept is this one, or will be.
+    /// Retention deleted the message asked for: the oldest that is kept is this one, or will be.
     Trimmed { oldest: Seq },
+    /// The message asked for can't be read: what is stored of it is damaged, or missing though retention did not delete it.
+    /// The same holds for those that follow, up to this one, which can be read; `None` if the log finds no such message.
+    Damaged { next: Option<Seq> },
+}
+
+/// A piece of a room's history.
+#[derive(Clone, Debug)]
+pub enum Piece {
+    Segment(Arc<Segment>),
+    /// Messages that can't be read: the first and the last of them.
+    Damaged {
+        from: Seq,
+        to: Seq,
+    },
+}
+
+impl Piece {
+    pub fn first(&self) -> Seq {
+        match self {
+            Self::Segment(segment) => segment.first(),
+            Self::Damaged { from, .. } => *from,
+        }
+    }
+
+    pub fn last(&self) -> Seq {
+        match self {
+            Self::Segment(segment) => segment.last(),
+            Self::Damaged { to, .. } => *to,
+        }
+    }
 }
 
 /// Which part of a room's history to read.
@@ -104,9 +134,9 @@ pub enum Part {
 #[derive(Debug)]
 pub struct History {
     pub room: RoomState,
-    /// Segments in order, without a gap between them. The outermost may hold messages beyond the part. Empty only if the
-    /// part holds no message.
-    pub segments: Vec<Arc<Segment>>,
+    /// In order, each beginning where the one before ends. The outermost may go beyond the part. Empty only if the part
+    /// holds no message.
+    pub pieces: Vec<Piece>,
 }
 
 /// Why the log can't do what it should.

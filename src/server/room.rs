@@ -15,6 +15,7 @@ use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use parking_lot::{Mutex, RwLock};
 
@@ -23,7 +24,7 @@ use self::followers::{Follower, Followers, Membership};
 use self::tail::{Find, Tail, Tails};
 use super::log::{Log, LogError, OpenRooms, Page, RoomState, Segment};
 use super::session::baton::Baton;
-use crate::limits::{TAIL_BYTES_MAX, TAILS_BYTES_MAX};
+use crate::limits::{AHEAD_LOG_INTERVAL, TAIL_BYTES_MAX, TAILS_BYTES_MAX};
 use crate::names::{Epoch, RoomId, RoomName, Seq};
 
 pub struct Room {
@@ -96,6 +97,11 @@ impl Room {
         };
         *self.stored.lock() = (state.clone(), trims);
         Ok(state)
+    }
+
+    /// The first message of the tail; one above the head if the tail is empty.
+    fn tail_begin(&self) -> Seq {
+        self.tail.read().begin()
     }
 
     /// Where that message stands as seen from the tail.
@@ -185,6 +191,9 @@ pub struct Rooms {
     couriers: Arc<Couriers>,
     // lock order: 1
     open: Mutex<Open>,
+    /// When it was last logged that a client is ahead of a room.
+    // lock order: 3 (a leaf, held for one look)
+    ahead_logged: Mutex<Option<Instant>>,
 }
 
 #[derive(Default)]
@@ -207,7 +216,18 @@ pub struct Hold {
 
 impl Rooms {
     pub fn new(log: Arc<dyn Log>, couriers: Arc<Couriers>) -> Self {
-        Self { log, tails: Arc::new(Tails::new(TAILS_BYTES_MAX)), couriers, open: Mutex::default() }
+        let tails = Arc::new(Tails::new(TAILS_BYTES_MAX));
+        Self { log, tails, couriers, open: Mutex::default(), ahead_logged: Mutex::default() }
+    }
+
+    /// Whether to log that a client is ahead of a room: anybody may claim it, as often as it likes.
+    pub fn may_log_ahead(&self) -> bool {
+        let mut last = self.ahead_logged.lock();
+        let may = last.is_none_or(|last| last.elapsed() >= AHEAD_LOG_INTERVAL);
+        if may {
+            *last = Some(Instant::now());
+        }
+        may
     }
 
     /// The room of that name, if it is open.

@@ -173,6 +173,10 @@ pub fn gap(gap: &Gap) -> String {
     match reason {
         GapReason::Retention => format!("missing here: {range}, which the server does not keep any more"),
         GapReason::EpochChanged => format!("the server lost {range}, which you may have seen: others take their place"),
+        GapReason::Damaged => {
+            format!("{range} can't be read: the server's log is damaged there; whoever runs it can restore a backup")
+        }
+        GapReason::Other => format!("missing here: {range}, for a reason that this client is too old to know"),
     }
 }
 
@@ -251,6 +255,7 @@ mod tests {
         assert!(told(3, 3, GapReason::Retention).contains("message 3,"));
         assert!(told(3, 9, GapReason::EpochChanged).contains("lost messages 3 to 9,"));
         assert!(told(3, 2, GapReason::EpochChanged).contains("had not seen"));
+        assert!(told(3, 9, GapReason::Damaged).starts_with("messages 3 to 9 can't be read: "));
     }
 
     proptest! {

@@ -1,11 +1,11 @@
 //! `hubbub history`, `rooms` and `members`: what there is, page by page.
 
-use super::format::{JsonMember, JsonRoom, Printed, json};
+use super::format::{JsonMember, JsonRoom, Printed, gap, json};
 use super::options::{HistoryOptions, ListOptions, MembersOptions};
 use super::output::{Output, unless_closed};
 use super::screen::Screen;
 use super::{Server, TerminalError};
-use crate::client::{PagePlace, lines};
+use crate::client::{Gap, PagePlace, lines};
 use crate::escape::{escape, escape_name};
 
 /// The most messages that are asked for at once.
@@ -39,7 +39,9 @@ pub fn history(server: Server, options: &HistoryOptions) -> Result<(), TerminalE
             let size = left.min(PAGE_MAX).min(end - 1 - last);
             let page = caller.messages(room, PagePlace::After(last), size as u32)?;
             let Some(page_end) = page.last_seq.filter(|page_end| *page_end > last) else { break };
+            let mut gaps = page.gaps.iter().peekable();
             for message in page.messages {
+                tell_gaps(&mut output, || gaps.next_if(|missing| missing.from_seq < message.seq))?;
                 if message.seq <= last || message.seq >= end || left == 0 {
                     // Nothing that was asked for; a server that repeats itself ends the listing.
                     return output.flush().map_err(Stop::Output);
@@ -56,10 +58,20 @@ pub fn history(server: Server, options: &HistoryOptions) -> Result<(), TerminalE
                 }))?;
                 (last, left) = (message.seq, left - 1);
             }
+            tell_gaps(&mut output, || gaps.next())?;
             last = last.max(page_end);
         }
         output.flush().map_err(Stop::Output)
     })())
+}
+
+/// Says what is missing here, after what came before it.
+fn tell_gaps<'a>(output: &mut Output, mut next: impl FnMut() -> Option<&'a Gap>) -> Result<(), Stop> {
+    while let Some(missing) = next() {
+        output.flush()?;
+        Screen::default().notice(&gap(missing));
+    }
+    Ok(())
 }
 
 pub fn rooms(server: Server, options: &ListOptions) -> Result<(), TerminalError> {

@@ -37,6 +37,7 @@ pub enum Code {
 pub enum GapReason {
     Retention,
     EpochChanged,
+    Damaged,
 }
 
 /// Whether somebody came or went.
@@ -103,6 +104,7 @@ pub fn gap(room: RoomId, from: Seq, to: Seq, reason: GapReason) -> Vec<u8> {
     let reason = match reason {
         GapReason::Retention => v1::gap::Reason::REASON_RETENTION,
         GapReason::EpochChanged => v1::gap::Reason::REASON_EPOCH_CHANGED,
+        GapReason::Damaged => v1::gap::Reason::REASON_DAMAGED,
     };
     let gap = v1::Gap { from_seq: from.0, to_seq: to.0, reason: EnumOrUnknown::new(reason), ..Default::default() };
     entry(Some(room), v1::event::Event::Gap(gap))

@@ -12,8 +12,8 @@ use proptest::prelude::*;
 use protobuf::Message as _;
 
 use super::{
-    Appended, Appender, History, Log, LogError, OpenRooms, Page, Part, Post, Retention, RoomState, Segment, Sides,
-    memory,
+    Appended, Appender, History, Log, LogError, OpenRooms, Page, Part, Piece, Post, Retention, RoomState, Segment,
+    Sides, memory,
 };
 use crate::names::{Body, Epoch, Kind, MessageId, Origin, RoomId, RoomName, Seq, UserName};
 use crate::server::room::Rooms;
@@ -143,6 +143,7 @@ fn read_all(log: &dyn Log, room: RoomId, from: u64) -> Vec<(u64, String, String,
                 assert!(oldest > from);
                 from = oldest;
             }
+            Page::Damaged { next } => panic!("{from} to {next:?} are damaged"),
         }
     }
 }
@@ -491,7 +492,7 @@ pub fn readers_see_whole_prefixes(open: Open<'_>) {
 
 fn history(log: &dyn Log, name: &RoomName, part: Part, messages_max: u64, bytes_max: usize) -> History {
     let history = log.history(name, part, messages_max, bytes_max).unwrap().unwrap();
-    for pair in history.segments.windows(2) {
+    for pair in history.pieces.windows(2) {
         assert_eq!(pair[0].last().next(), pair[1].first());
     }
     history
@@ -515,9 +516,9 @@ pub fn a_part_of_history_is_of_one_state(open: Open<'_>) {
                 while !done.load(Ordering::SeqCst) {
                     let backwards = reader % 2 == 0;
                     let part = if backwards { Part::Before(Seq(u64::MAX)) } else { Part::From(Seq(1)) };
-                    let History { room, segments } = history(&**log, attic, part, 1_000, usize::MAX);
-                    assert_eq!(segments.first().map(|segment| segment.first()), Some(room.oldest));
-                    assert_eq!(segments.last().map(|segment| segment.last()), Some(room.head));
+                    let History { room, pieces } = history(&**log, attic, part, 1_000, usize::MAX);
+                    assert_eq!(pieces.first().map(Piece::first), Some(room.oldest));
+                    assert_eq!(pieces.last().map(Piece::last), Some(room.head));
                     assert!(room.head.0 - room.oldest.0 + 1 >= KEPT);
                 }
             });
@@ -535,8 +536,8 @@ pub fn history_is_read_from_both_ends(open: Open<'_>) {
     let attic = room("attic");
     assert!(subject.log.history(&attic, Part::From(Seq(1)), 1, 1).unwrap().is_none());
     let ends = |part, messages_max, bytes_max| {
-        let segments = history(&*subject.log, &attic, part, messages_max, bytes_max).segments;
-        segments.first().zip(segments.last()).map(|(first, last)| (first.first().0, last.last().0))
+        let pieces = history(&*subject.log, &attic, part, messages_max, bytes_max).pieces;
+        pieces.first().zip(pieces.last()).map(|(first, last)| (first.first().0, last.last().0))
     };
     // Five messages to a segment, each of about 10,000 bytes.
     for _ in 0..20 {

@@ -11,8 +11,8 @@ use rustc_hash::FxHashMap;
 use super::batch::{self, Head, Stored, millis};
 use super::retention::{Oldest, Schedule};
 use super::{
-    Appender, Batch, ClockState, Deleted, History, Log, LogError, OpenRooms, Page, Part, Post, Retention, RoomState,
-    Segment, check_room_count,
+    Appender, Batch, ClockState, Deleted, History, Log, LogError, OpenRooms, Page, Part, Piece, Post, Retention,
+    RoomState, Segment, check_room_count,
 };
 use crate::limits::{CLOCK_STEP_MAX, IDS_KEPT_MAX, IDS_KEPT_SHARE, TRIM_MESSAGES_MAX};
 use crate::names::{Epoch, MessageId, RoomId, RoomName, Seq, UserName};
@@ -236,7 +236,7 @@ impl Log for MemoryLog {
         let mut kept = self.kept.lock();
         let Some(&id) = kept.by_name.get(name) else { return Ok(None) };
         let room = kept.room(id);
-        let (mut segments, mut messages, mut bytes) = (VecDeque::new(), 0, 0);
+        let (mut pieces, mut messages, mut bytes) = (VecDeque::new(), 0, 0);
         match part {
             Part::From(from) => {
                 let start = room.segments.partition_point(|kept| kept.segment.last() < from);
@@ -246,7 +246,7 @@ impl Log for MemoryLog {
                     }
                     messages += segment.last().0 + 1 - segment.first().max(from).0;
                     bytes += segment.frame().len();
-                    segments.push_back(Arc::clone(segment));
+                    pieces.push_back(Piece::Segment(Arc::clone(segment)));
                 }
             }
             Part::Before(before) => {
@@ -257,11 +257,11 @@ impl Log for MemoryLog {
                     }
                     messages += segment.last().next().min(before).0 - segment.first().0;
                     bytes += segment.frame().len();
-                    segments.push_front(Arc::clone(segment));
+                    pieces.push_front(Piece::Segment(Arc::clone(segment)));
                 }
             }
         }
-        Ok(Some(History { room: room.state(id), segments: segments.into() }))
+        Ok(Some(History { room: room.state(id), pieces: pieces.into() }))
     }
 
     fn find(&self, name: &RoomName) -> Result<Option<RoomState>, LogError> {

@@ -151,7 +151,7 @@ impl Schedule {
     }
 
     fn is_over(&self, segment: Oldest, head: Seq) -> bool {
-        self.retention.messages.is_some_and(|messages| head.0 - segment.last.0 >= messages)
+        self.retention.messages.is_some_and(|messages| head.0.saturating_sub(segment.last.0) >= messages)
     }
 
     fn due_ms(&self, time_ms: u64) -> Option<u64> {

@@ -7,8 +7,16 @@
 //! Three kinds of threads use the database, each with connections of its own: the log writer (`appender`) alone
 //! changes it; readers (`reader`) see what was committed and wait for nobody but each other; the log keeper
 //! (`keeper`) copies the write-ahead log into the database beside them.
+//!
+//! Damage stays with its room. `rows` reads a room's segments around what can't be read, `rooms` finds as much of a room's
+//! state as is left, and `damage` logs each finding once.
 
 mod appender;
+mod claims;
+mod trimming;
+mod rooms;
+mod rows;
+mod damage;
 mod errors;
 mod expiring;
 mod files;
@@ -29,6 +37,8 @@ mod write_ahead;
 mod tests;
 #[cfg(test)]
 mod keeper_tests;
+#[cfg(test)]
+mod damage_tests;
 
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io;
@@ -83,7 +93,7 @@ pub fn open(
     let database = folder.path.join(DATABASE);
     life::forget_copied(&database).map_err(|fault| OpenError::Folder { path: path.to_owned(), fault })?;
     let appender = SqliteAppender::open(Arc::clone(&folder), database.clone(), sync, restored, retention)?;
-    let log = Arc::new(SqliteLog::open(folder, &database, appender.trims(), appender.life())?);
+    let log = Arc::new(SqliteLog::open(folder, &database, appender.trims(), appender.life(), appender.damage())?);
     Ok((appender, log))
 }
 

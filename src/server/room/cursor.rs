@@ -41,6 +41,8 @@ pub enum Fetched {
     Page,
     /// The log no longer has what the cursor wanted.
     Trimmed(Trimmed),
+    /// What the cursor wants next can't be read, up to this message.
+    Damaged { to: Seq },
 }
 
 /// The log no longer has what a cursor wanted next.
@@ -111,16 +113,22 @@ impl Cursor {
     /// Fetches a page of the log, where [`Cursor::look`] said that the cursor is behind the tail. May block.
     pub fn fetch(&mut self) -> Result<Fetched, LogError> {
         match self.room.read_log(self.next, READ_BYTES_MAX)? {
-            Page::Segments(segments) if segments.is_empty() => {
-                let (room, next) = (self.room.name(), self.next);
-                Err(LogError::Damaged(format!("message {next} of room {room} is missing in the log")))
-            }
+            // What is behind the tail was stored, so it is damage if the log has nothing there.
+            Page::Segments(segments) if segments.is_empty() => Ok(self.damaged(None)),
             Page::Segments(segments) => {
                 self.fetched = segments.into();
                 Ok(Fetched::Page)
             }
             Page::Trimmed { oldest } => Ok(Fetched::Trimmed(Trimmed { wanted: self.next, oldest })),
+            Page::Damaged { next } => Ok(self.damaged(next)),
         }
+    }
+
+    /// The cursor can go on with that message of the log, or else with the tail.
+    fn damaged(&self, next: Option<Seq>) -> Fetched {
+        let tail = self.room.tail_begin();
+        let next = next.map_or(tail, |next| next.min(tail)).max(self.next.next());
+        Fetched::Damaged { to: Seq(next.0 - 1) }
     }
 
     /// Goes on from there: what is in between is gone.
@@ -264,6 +272,7 @@ mod tests {
                 Look::AtHead => assert_eq!(self.next, head + 1, "the cursor rests where there is something to read"),
                 Look::BehindTail => match self.cursor.fetch().unwrap() {
                     Fetched::Page => assert_eq!(self.cursor.look(), Look::Ready, "a page brings the cursor on"),
+                    Fetched::Damaged { to } => panic!("{} to {to} are damaged in memory", self.next),
                     Fetched::Trimmed(trimmed) => {
                         assert!(trimmed.wanted == Seq(self.next) && trimmed.oldest > trimmed.wanted, "{trimmed:?}");
                         self.cursor.skip_to(trimmed.oldest);

@@ -45,6 +45,11 @@ impl Tail {
         self.head
     }
 
+    /// The seq of the oldest event in the tail; one above the head if there is none.
+    pub fn begin(&self) -> Seq {
+        self.segments.front().map_or(self.head.next(), |segment| segment.first())
+    }
+
     /// Adds the next segment. What no longer fits is returned, so that the caller frees it without the lock.
     #[must_use = "free it after the lock is released"]
     pub fn push(&mut self, segment: Arc<Segment>) -> Vec<Arc<Segment>> {

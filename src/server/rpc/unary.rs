@@ -16,10 +16,11 @@ use super::queries::Queries;
 use unicode_normalization::char::is_combining_mark;
 
 use crate::limits::{MESSAGES_PAGE_SIZE, PAGE_SIZE, PAGE_SIZE_MAX, READ_BYTES_MAX};
-use crate::names::{ClientId, InvalidText, MessageId, Origin, RoomName, Seq, UserName};
+use crate::names::{ClientId, InvalidText, MessageId, Origin, RoomId, RoomName, Seq, UserName};
 use crate::server::hub::Hub;
 use crate::server::log::writer::{Order, Poster};
-use crate::server::log::{Appended, History, LogError, Part, Post, RoomState, Segment};
+use crate::server::log::{Appended, History, LogError, Part, Piece, Post, RoomState};
+use crate::wire::answer::{self, GapReason};
 use crate::wire::event;
 use crate::wire::{self, Frame, v1};
 
@@ -137,8 +138,8 @@ fn list_messages(hub: &Hub, request: v1::ListMessagesRequest) -> Answer<Frame> {
     // The room and the messages are of one state, so that a page is empty only where there is nothing more, whatever
     // retention takes meanwhile.
     let found = hub.log.history(&name, part, max, READ_BYTES_MAX).map_err(|error| log_failed(&error))?;
-    let Some(History { room, segments }) = found else { return Err(no_room(&name)) };
-    let entries = page(&segments, part, max, keep);
+    let Some(History { room, pieces }) = found else { return Err(no_room(&name)) };
+    let entries = page(room.id, &pieces, part, max, keep);
     let rest = v1::ListMessagesResponse {
         epoch: room.epoch.get(),
         head_seq: room.head.0,
@@ -160,9 +161,10 @@ enum Keep {
     Newest,
 }
 
-/// The entries of this part that the segments hold: at most so many, and at most [`READ_BYTES_MAX`] bytes of them.
-fn page(segments: &[Arc<Segment>], part: Part, max: u64, keep: Keep) -> Vec<u8> {
-    let (Some(first), Some(last)) = (segments.first(), segments.last()) else { return Vec::new() };
+/// The entries of this part that the pieces hold: at most so many messages, and at most [`READ_BYTES_MAX`] bytes of them. A gap
+/// stands for messages that can't be read.
+fn page(room: RoomId, pieces: &[Piece], part: Part, max: u64, keep: Keep) -> Vec<u8> {
+    let (Some(first), Some(last)) = (pieces.first(), pieces.last()) else { return Vec::new() };
     let (from, to) = match part {
         Part::From(from) => {
             let from = from.max(first.first());
@@ -173,36 +175,58 @@ fn page(segments: &[Arc<Segment>], part: Part, max: u64, keep: Keep) -> Vec<u8> 
             (Seq((to.0 + 1).saturating_sub(max)).max(first.first()), to)
         }
     };
-    let mut entries: Vec<u8> = Vec::new();
-    for segment in segments {
-        let (start, end) = (segment.first().max(from), segment.last().min(to));
-        if start <= end {
-            entries.extend_from_slice(&segment.frame().as_slice()[segment.offset(start)..segment.offset(end.next())]);
+    // Each piece's entries, so that they can be cut.
+    let mut entries: Vec<Vec<u8>> = Vec::new();
+    for piece in pieces {
+        let (start, end) = (piece.first().max(from), piece.last().min(to));
+        match piece {
+            _ if start > end => {}
+            Piece::Segment(segment) => {
+                entries.push(segment.frame().as_slice()[segment.offset(start)..segment.offset(end.next())].to_vec());
+            }
+            // As much as is known of it, so that the next page begins with what can be read.
+            Piece::Damaged { from, to } => entries.push(match part {
+                Part::From(asked) => answer::gap(room, asked.max(*from), *to, GapReason::Damaged),
+                Part::Before(asked) => {
+                    answer::gap(room, *from, Seq(asked.0.saturating_sub(1)).min(*to), GapReason::Damaged)
+                }
+            }),
         }
     }
-    if entries.len() > READ_BYTES_MAX {
-        cut(&mut entries, keep);
-    }
-    entries
+    cut(entries, keep)
 }
 
-/// Cuts entries down to [`READ_BYTES_MAX`] bytes, but at least one entry.
-fn cut(entries: &mut Vec<u8>, keep: Keep) {
-    let ends = || event::entries(entries).map_while(Result::ok).map(|(_, end)| end);
+/// Joins entries, and cuts them down to [`READ_BYTES_MAX`] bytes, but to no less than one.
+fn cut(pieces: Vec<Vec<u8>>, keep: Keep) -> Vec<u8> {
+    let mut ends: Vec<usize> = Vec::new();
+    let mut entries: Vec<u8> = Vec::new();
+    for piece in pieces {
+        let begin = entries.len();
+        let whole = event::entries(&piece).map_while(Result::ok).map(|(_, end)| begin + end);
+        ends.extend(whole);
+        entries.extend_from_slice(&piece);
+        // A gap is no event of the log, and is one entry.
+        if ends.last().is_none_or(|end| *end <= begin) {
+            ends.push(entries.len());
+        }
+    }
     let len = entries.len();
+    if len <= READ_BYTES_MAX {
+        return entries;
+    }
     match keep {
         Keep::Oldest => {
-            let first = ends().next();
-            let end = ends().take_while(|end| *end <= READ_BYTES_MAX).last().or(first).unwrap_or(len);
-            entries.truncate(end);
+            let end = ends.iter().take_while(|end| **end <= READ_BYTES_MAX).last().or(ends.first());
+            entries.truncate(end.copied().unwrap_or(len));
         }
         Keep::Newest => {
             // From the first place on from which the rest fits; the last entry begins at the last end but one.
-            let last = ends().take_while(|end| *end < len).last().unwrap_or(0);
-            let start = ends().find(|end| len - end <= READ_BYTES_MAX).unwrap_or(last).min(last);
+            let last = ends.iter().rev().nth(1).copied().unwrap_or(0);
+            let start = ends.iter().copied().find(|end| len - end <= READ_BYTES_MAX).unwrap_or(last).min(last);
             entries.drain(..start);
         }
     }
+    entries
 }
 
 fn list_rooms(hub: &Hub, request: v1::ListRoomsRequest) -> Answer<v1::ListRoomsResponse> {

@@ -72,6 +72,11 @@ impl Reader for TutorialReader {
     fn fetch(&mut self) -> Result<(), CloseReason> {
         match self.cursor.fetch() {
             Ok(Fetched::Page) => Ok(()),
+            // The contract has no word for it; the log has said it.
+            Ok(Fetched::Damaged { to }) => {
+                self.cursor.skip_to(to.next());
+                Ok(())
+            }
             Ok(Fetched::Trimmed(trimmed)) => Err(CloseReason::BehindRetention(trimmed)),
             Err(error) => Err(CloseReason::LogUnreadable(error)),
         }

@@ -1,6 +1,6 @@
 //! The side of the log that appends: one connection, one transaction for each batch.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,30 +9,35 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior};
 
-use super::errors::{OpenError, is_damage, log_error};
+use super::claims::{Claims, Found, SEALED, damaged_room, next_room, room_error};
+use super::damage::{Damage, REMEDY};
+use super::errors::{OpenError, log_error};
 use super::expiring::Expiring;
 use super::files::Files;
 use super::identity::{self, Mark};
 use super::keeper::{Keeper, READERS_WAIT, WriterTurn};
 use super::life::SharedLife;
 use super::page::PAGE_BYTES;
-use super::reader::{StoredRoom, find_room, number, seq};
 use super::recovery::{self, Findings};
+use super::rooms::{all_rooms, find_room, name_of, number, seq};
+use super::rows::{Rows, unless_damaged};
 use super::space::PAGES_FOR_DELETING;
+use super::trimming::{self, Damaged, Trimmed};
 use super::{Folder, Sync, schema};
 use crate::limits::{
     CHECKPOINT_BYTES, CLOCK_STEP_MAX, FILES_CHECK_INTERVAL, IDS_KEPT_MAX, LOG_WAIT, TRIM_BYTES_MAX, TRIM_MESSAGES_MAX,
 };
 use crate::names::{Epoch, RoomId, RoomName, Seq};
-use crate::server::log::batch::{self, Head, Plan, Stored, millis};
+use crate::server::log::batch::{self, Head, Plan, millis};
 use crate::server::log::retention::{Oldest, Schedule};
-use crate::server::log::{
-    Appender, Batch, ClockState, Deleted, LogError, OpenRooms, Post, Retention, RoomState, check_room_count,
-};
+use crate::server::log::{Appender, Batch, ClockState, Deleted, LogError, OpenRooms, Post, Retention, RoomState};
 
 /// How long the appender waits for a copy that is under way when it finds the disk full, and how often it looks.
 const COPY_WAIT: Duration = Duration::from_millis(500);
 const COPY_RETRY: Duration = Duration::from_millis(5);
+
+/// What was stored: the batch, the rooms that were not known before, and how many of them were created.
+type Stored = (Plan, HashMap<RoomName, Head>, usize);
 
 pub struct SqliteAppender {
     // Dropped before the connection that it works beside.
@@ -52,6 +57,8 @@ pub struct SqliteAppender {
     /// The greatest number that was given to a room, stored or not.
     last_room: RoomId,
     schedule: Schedule,
+    /// The rooms that retention passes over, because damage keeps it from deleting anything of them.
+    untrimmable: HashSet<RoomId>,
     retention: Retention,
     expiring: Expiring,
     clock: ClockState,
@@ -60,16 +67,10 @@ pub struct SqliteAppender {
     pub(super) ids_max: u64,
     /// How often it has trimmed.
     trims: Arc<AtomicU64>,
+    damage: Arc<Damage>,
     /// How much was written since the keeper was last called, in bytes.
     written: usize,
     folder: Arc<Folder>,
-}
-
-/// The segment that was deleted of a room, and what is the room's oldest now.
-struct Trimmed {
-    messages: u64,
-    bytes: usize,
-    oldest: Option<Oldest>,
 }
 
 impl SqliteAppender {
@@ -102,12 +103,14 @@ impl SqliteAppender {
             room_count: 0,
             last_room: RoomId(0),
             schedule: Schedule::new(retention),
+            untrimmable: HashSet::new(),
             retention,
             expiring: Expiring::default(),
             clock: ClockState::default(),
             deleted: Deleted::default(),
             ids_max: IDS_KEPT_MAX,
             trims: Arc::default(),
+            damage: Arc::default(),
             written: 0,
             keeper,
             turn,
@@ -133,6 +136,11 @@ impl SqliteAppender {
         Arc::clone(&self.trims)
     }
 
+    /// What was found damaged.
+    pub(super) fn damage(&self) -> Arc<Damage> {
+        Arc::clone(&self.damage)
+    }
+
     /// Reads what must be known of a database before anything is appended to it.
     fn load(&mut self, restored: bool, findings: &Findings, next: i64) -> rusqlite::Result<()> {
         // The beginning of a life is on the disk before anything of it is.
@@ -141,14 +149,15 @@ impl SqliteAppender {
         // The database file alone says from here on which life it belongs to.
         self.connection.query_row(schema::CHECKPOINT, (), |_| Ok(()))?;
         self.set_up()?;
-        let count: i64 = self.connection.query_row(schema::COUNT_ROOMS, (), |row| row.get(0))?;
-        self.room_count = usize::try_from(count).unwrap_or(usize::MAX);
+        let count = unless_damaged(self.connection.query_row(schema::COUNT_ROOMS, (), |row| row.get::<_, i64>(0)))?;
+        self.room_count = usize::try_from(count.unwrap_or(0)).unwrap_or(usize::MAX);
         self.last_room = RoomId(self.connection.query_row(schema::LAST_ROOM, (), |row| seq(row, 0))?.0);
-        self.expiring = Expiring::load(&self.connection)?;
+        // Ids that can't be found are kept.
+        self.expiring = unless_damaged(Expiring::load(&self.connection))?.unwrap_or_default();
         self.clock = self.load_clock()?;
         if !self.schedule.keeps_all() {
             for (_, room) in all_rooms(&self.connection)? {
-                // A room that can't be read keeps what it has.
+                // A room whose own row can't be read keeps what it has.
                 if let Some(room) = room {
                     self.schedule.set(room.state.id, room.oldest, room.state.head);
                 }
@@ -179,6 +188,8 @@ impl SqliteAppender {
     /// an older copy. Every room then gets another epoch.
     fn begin_life(&mut self, restored: bool, findings: &Findings, next: i64) -> rusqlite::Result<()> {
         let boot = recovery::boot_id();
+        // Looked at before the transaction: one in which SQLite has met damage can't be committed.
+        let rooms = all_rooms(&self.connection)?;
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         type Life = (String, bool, bool, Option<i64>, bool);
         let life = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?));
@@ -194,7 +205,7 @@ impl SqliteAppender {
             log::info!("this is a restored backup: clients are told which messages they have seen are lost");
         }
         if may_be_lost || restored || is_backup || is_changed {
-            for (id, room) in all_rooms(&transaction)? {
+            for (id, room) in rooms {
                 // Of a room whose end can't be read, anything may be lost.
                 let first = room.map_or(Seq(1), |room| room.state.head.next());
                 transaction.execute(schema::SET_EPOCH, (id, Epoch::random().get() as i64, number(first.0)))?;
@@ -314,70 +325,217 @@ impl SqliteAppender {
     }
 
     fn try_append(&mut self, posts: &[Post], now: SystemTime) -> Result<Batch, LogError> {
-        let last_room = self.last_room;
-        let result = self.transact(PAGES_FOR_DELETING, |this| {
-            let mut claims = Claims {
-                connection: &this.connection,
-                open_rooms: this.open_rooms.as_deref(),
-                last_room: &mut this.last_room,
-                heads: &this.heads,
-                opened: HashMap::new(),
-                room_count: this.room_count,
-                created: 0,
-            };
-            let plan = batch::plan(posts, now, &mut claims)?;
-            let (opened, created) = (claims.opened, claims.created);
-            this.insert(&plan).map_err(|error| log_error(&error))?;
-            Ok((plan, opened, created))
-        });
-        // Nobody has heard of the rooms that were to be created.
-        let (plan, opened, created) = result.inspect_err(|_| self.last_room = last_room)?;
-        Ok(self.committed(plan, opened, created, posts))
+        match self.append_all(posts, now) {
+            Err(LogError::Damaged(_)) => self.append_around_damage(posts, now),
+            result => result,
+        }
     }
 
     /// Deletes what is due, so many messages at most and one segment more.
     fn try_trim(&mut self, now: SystemTime, messages_max: u64) -> Result<Option<SystemTime>, LogError> {
         let now_ms = millis(now);
-        let ids_due_ms = millis(now.checked_add(self.retention.ids).unwrap_or(now));
-        let (mut messages, mut bytes, mut deleted) = (0, 0, 0);
-        // What the schedule said before, in case that nothing comes of it.
-        let mut before: Vec<(RoomId, Option<Oldest>, Seq)> = Vec::new();
-        let expiring_before = self.expiring;
         if self.schedule.due(now_ms).is_some() || self.expiring.is_due(now_ms, self.ids_max) {
-            let outcome = self.transact(0, |this| {
-                while messages < messages_max
-                    && bytes < TRIM_BYTES_MAX
-                    && let Some((room, head)) = this.schedule.due(now_ms)
-                {
-                    before.push((room, this.schedule.oldest(room), head));
-                    let trimmed = this.trim_room(room, ids_due_ms).map_err(|error| log_error(&error))?;
-                    messages += trimmed.messages;
-                    bytes += trimmed.bytes;
-                    this.schedule.set(room, trimmed.oldest, head);
-                }
-                deleted = messages;
-                while messages < messages_max && this.expiring.is_due(now_ms, this.ids_max) {
-                    messages += this.expiring.forget(&this.connection).map_err(|error| log_error(&error))?;
-                }
-                Ok(())
-            });
-            if let Err(error) = outcome {
-                before.into_iter().rev().for_each(|(room, oldest, head)| self.schedule.set(room, oldest, head));
-                self.expiring = expiring_before;
-                return Err(error);
+            let ids_due_ms = millis(now.checked_add(self.retention.ids).unwrap_or(now));
+            if self.trim_step(now_ms, ids_due_ms, messages_max, usize::MAX)? {
+                return Ok(Some(now));
             }
-            for (room, ..) in &before {
-                self.deleted.rooms.insert(*room);
-            }
-            self.deleted.messages += deleted;
-            self.trims.fetch_add(1, Ordering::Release);
-            self.keeper.deleted();
-            self.written += bytes;
-            self.note_written(messages as usize);
         }
         let ids_next_ms = if self.expiring.ids > self.ids_max { Some(0) } else { self.expiring.due_ms };
         let next_ms = self.schedule.next_ms().into_iter().chain(ids_next_ms).min();
         Ok(next_ms.map(|next_ms| UNIX_EPOCH + Duration::from_millis(next_ms)))
+    }
+
+    /// Deletes what is due, at most so many segments. Returns whether it met damage.
+    fn trim_step(
+        &mut self,
+        now_ms: u64,
+        ids_due_ms: u64,
+        messages_max: u64,
+        segments_max: usize,
+    ) -> Result<bool, LogError> {
+        let (mut messages, mut bytes, mut deleted) = (0, 0, 0);
+        // What the schedule said before, in case that nothing comes of it.
+        let mut before: Vec<(RoomId, Option<Oldest>, Seq)> = Vec::new();
+        let expiring_before = self.expiring;
+        let mut trimming = None;
+        let outcome = self.transact(0, |this| {
+            while messages < messages_max
+                && bytes < TRIM_BYTES_MAX
+                && before.len() < segments_max
+                && let Some((room, head)) = this.schedule.due(now_ms)
+            {
+                trimming = Some((room, head));
+                before.push((room, this.schedule.oldest(room), head));
+                let trimmed = this.trim_room(room, head, ids_due_ms)?;
+                messages += trimmed.messages;
+                bytes += trimmed.bytes;
+                this.schedule.set(room, trimmed.oldest, head);
+            }
+            trimming = None;
+            deleted = messages;
+            while messages < messages_max && this.expiring.is_due(now_ms, this.ids_max) {
+                messages += this.expiring.forget(&this.connection).map_err(|error| log_error(&error))?;
+            }
+            Ok(())
+        });
+        if let Err(error) = outcome {
+            let sound = before.len() - usize::from(trimming.is_some());
+            before.into_iter().rev().for_each(|(room, oldest, head)| self.schedule.set(room, oldest, head));
+            self.expiring = expiring_before;
+            if matches!(error, LogError::Damaged(_)) && trimming.is_some() && sound > 0 {
+                // First what comes before the damage.
+                return self.trim_step(now_ms, ids_due_ms, messages_max, sound).map(|_| true);
+            }
+            return self.trim_around_damage(trimming, ids_due_ms, error).map(|()| true);
+        }
+        for (room, ..) in &before {
+            self.deleted.rooms.insert(*room);
+        }
+        self.deleted.messages += deleted;
+        self.trims.fetch_add(1, Ordering::Release);
+        self.keeper.deleted();
+        self.written += bytes;
+        self.note_written(messages as usize);
+        Ok(false)
+    }
+
+    /// Deletes the oldest segment of a room; the ids of its messages are remembered until the time that is given.
+    fn trim_room(&mut self, room: RoomId, head: Seq, ids_due_ms: u64) -> Result<Trimmed, LogError> {
+        let (connection, expiring) = (&self.connection, &mut self.expiring);
+        trimming::delete_oldest(connection, room, head, expiring, ids_due_ms).map_err(|error| log_error(&error))
+    }
+
+    /// Has retention go on after damage has kept a step of it from being done: what is damaged is deleted or passed over. Other
+    /// errors are returned.
+    fn trim_around_damage(
+        &mut self,
+        room: Option<(RoomId, Seq)>,
+        ids_due_ms: u64,
+        error: LogError,
+    ) -> Result<(), LogError> {
+        let LogError::Damaged(fault) = error else { return Err(error) };
+        let Some((room, head)) = room else {
+            log::error!("ids of deleted messages can't be forgotten, and are kept: {fault}; {REMEDY}");
+            self.expiring = Expiring::default();
+            return Ok(());
+        };
+        let name = name_of(&self.connection, room);
+        let mut trimmed = self.trim_damaged(room, head, ids_due_ms, Damaged::Delete);
+        if matches!(trimmed, Err(LogError::Damaged(_))) {
+            self.damage.retention(&name, &fault);
+            trimmed = self.trim_damaged(room, head, ids_due_ms, Damaged::PassOver);
+        }
+        match trimmed {
+            Ok((messages, Some(oldest))) if messages > 0 => {
+                self.schedule.set(room, Some(oldest), head);
+                self.deleted.messages += messages;
+                self.deleted.rooms.insert(room);
+                self.trims.fetch_add(1, Ordering::Release);
+                self.keeper.deleted();
+            }
+            Ok(_) | Err(LogError::Damaged(_)) => {
+                self.damage.retention(&name, &fault);
+                self.untrimmable.insert(room);
+                self.schedule.set(room, None, head);
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn trim_damaged(
+        &mut self,
+        room: RoomId,
+        head: Seq,
+        ids_due_ms: u64,
+        way: Damaged,
+    ) -> Result<(u64, Option<Oldest>), LogError> {
+        let fault = |error: rusqlite::Error| log_error(&error);
+        // Looked at before the transaction: one in which SQLite has met damage can't be committed.
+        let Some(found) = trimming::find_damaged(&Rows { connection: &self.connection, room }, head).map_err(fault)?
+        else {
+            return Ok((0, None));
+        };
+        let expiring_before = self.expiring;
+        let deleted =
+            self.transact(0, |this| found.delete(&this.connection, &mut this.expiring, ids_due_ms, way).map_err(fault));
+        if deleted.is_err() {
+            self.expiring = expiring_before;
+        }
+        deleted.map(|()| (found.messages(), found.next))
+    }
+
+    /// Appends posts, all of them or none.
+    fn append_all(&mut self, posts: &[Post], now: SystemTime) -> Result<Batch, LogError> {
+        let found = Found::of(&self.connection, posts, &self.heads, &self.damage)?;
+        let last_room = self.last_room;
+        let result = self.transact(PAGES_FOR_DELETING, |this| this.store(posts, now, found));
+        // Nobody has heard of the rooms that were to be created.
+        let (plan, opened, created) = result.inspect_err(|_| self.last_room = last_room)?;
+        Ok(self.committed(plan, opened, created, posts))
+    }
+
+    /// Stores posts, within a transaction.
+    fn store(&mut self, posts: &[Post], now: SystemTime, found: Found) -> Result<Stored, LogError> {
+        let mut claims = Claims {
+            connection: &self.connection,
+            open_rooms: self.open_rooms.as_deref(),
+            last_room: &mut self.last_room,
+            heads: &self.heads,
+            found,
+            opened: HashMap::new(),
+            room_count: self.room_count,
+            created: 0,
+        };
+        let plan = batch::plan(posts, now, &mut claims)?;
+        let (opened, created) = (claims.opened, claims.created);
+        self.insert(&plan).map_err(|error| log_error(&error))?;
+        Ok((plan, opened, created))
+    }
+
+    /// Appends posts after damage has kept them from being stored together: those of damaged rooms are refused, the others
+    /// stored. Each room is tried alone, in a transaction that is undone, which costs no sync of the disk.
+    fn append_around_damage(&mut self, posts: &[Post], now: SystemTime) -> Result<Batch, LogError> {
+        let mut faults: HashMap<&RoomName, Option<LogError>> = HashMap::new();
+        for post in posts {
+            if faults.contains_key(&post.room) {
+                continue;
+            }
+            let own: Vec<_> = posts.iter().filter(|other| other.room == post.room).cloned().collect();
+            let fault = match self.try_out(&own, now) {
+                Ok(()) => None,
+                Err(LogError::Damaged(fault)) => {
+                    self.damage.posts(post.room.as_str(), &fault);
+                    Some(damaged_room(&post.room, &fault))
+                }
+                Err(error) => return Err(error),
+            };
+            faults.insert(&post.room, fault);
+        }
+        let sound: Vec<_> = posts.iter().filter(|post| faults[&post.room].is_none()).cloned().collect();
+        let mut batch = self.append_all(&sound, now)?;
+        let mut stored = std::mem::take(&mut batch.outcomes).into_iter();
+        // Invariant: each post that was not refused has an outcome.
+        let mut outcome = |post: &Post| match &faults[&post.room] {
+            Some(fault) => Err(fault.clone()),
+            None => stored.next().expect("an outcome for each post"),
+        };
+        batch.outcomes = posts.iter().map(&mut outcome).collect();
+        Ok(batch)
+    }
+
+    /// Stores posts and undoes it.
+    fn try_out(&mut self, posts: &[Post], now: SystemTime) -> Result<(), LogError> {
+        let found = Found::of(&self.connection, posts, &self.heads, &self.damage)?;
+        let last_room = self.last_room;
+        let mut outcome = Ok(());
+        // An error is how a transaction is undone. If it can't even begin, storing the posts will say so.
+        let _ = self.transact(PAGES_FOR_DELETING, |this| -> Result<(), LogError> {
+            outcome = this.store(posts, now, found).map(drop);
+            Err(LogError::Unavailable("the posts were only tried out".to_owned()))
+        });
+        self.last_room = last_room;
+        outcome
     }
 
     /// Notes what was committed.
@@ -385,7 +543,9 @@ impl SqliteAppender {
         self.room_count += created;
         self.heads.extend(opened);
         for run in &plan.runs {
-            self.schedule.appended(run.room, Oldest { last: run.last, time_ms: run.time_ms });
+            if !self.untrimmable.contains(&run.room) {
+                self.schedule.appended(run.room, Oldest { last: run.last, time_ms: run.time_ms });
+            }
             self.written += run.entries.len() + 64 * run.claims;
         }
         self.note_written(2 * plan.runs.len());
@@ -409,32 +569,6 @@ impl SqliteAppender {
             self.keeper.call();
         }
     }
-
-    /// Deletes the oldest segment of a room; the ids of its messages are remembered until the time that is given.
-    fn trim_room(&mut self, room: RoomId, ids_due_ms: u64) -> rusqlite::Result<Trimmed> {
-        let id = number(room.0);
-        let mut oldest = self.connection.prepare_cached(schema::OLDEST_SEGMENTS)?;
-        type Found = (Seq, Seq, u64, Vec<u8>, Option<u32>);
-        let segment = |row: &Row<'_>| Ok((seq(row, 0)?, seq(row, 1)?, seq(row, 2)?.0, row.get(3)?, row.get(4)?));
-        let found: Option<Found> = oldest.query_row([id], segment).optional()?;
-        let Some((first, last, time_ms, entries, checksum)) = found else {
-            return Ok(Trimmed { messages: 0, bytes: 0, oldest: None });
-        };
-        if last < first {
-            return Err(rusqlite::Error::IntegralValueOutOfRange(1, number(last.0)));
-        }
-        // First, so that what follows can use its space.
-        self.connection.prepare_cached(schema::DELETE_SEGMENT)?.execute((id, number(first.0)))?;
-        if checksum.is_none_or(|checksum| checksum == crc32fast::hash(&entries)) {
-            self.expiring.note(&self.connection, id, first, &entries, ids_due_ms)?;
-        } else {
-            log::error!("messages {first} to {last} of room number {id} were damaged; retention deletes them");
-        }
-        self.connection.prepare_cached(schema::SET_TRIMMED)?.execute((id, number(last.0), number(time_ms)))?;
-        let next =
-            oldest.query_row([id], |row| Ok(Oldest { last: seq(row, 1)?, time_ms: seq(row, 2)?.0 })).optional()?;
-        Ok(Trimmed { messages: last.0 - first.0 + 1, bytes: entries.len(), oldest: next })
-    }
 }
 
 impl Appender for SqliteAppender {
@@ -443,9 +577,14 @@ impl Appender for SqliteAppender {
     }
 
     fn open(&mut self, name: &RoomName) -> Result<RoomState, LogError> {
-        let stored = find_room(&self.connection, name).map_err(|error| log_error(&error))?;
+        let stored = find_room(&self.connection, name).map_err(|error| room_error(name, &error))?;
         Ok(match stored {
-            Some(room) => room.state,
+            Some(room) => {
+                if room.is_sealed {
+                    self.damage.posts(name.as_str(), SEALED);
+                }
+                room.state
+            }
             None => RoomState::pending(next_room(&mut self.last_room), name.clone(), Epoch::random()),
         })
     }
@@ -473,7 +612,8 @@ impl Appender for SqliteAppender {
                 let mut next = self.connection.prepare_cached(schema::TIME_NOT_AFTER)?;
                 next.query_row((number(room.0), number(latest_ms)), |row| seq(row, 0)).optional()
             };
-            let next_ms = next().map_err(|error| log_error(&error))?.map_or(now_ms, |time| time.0);
+            let next = unless_damaged(next()).map_err(|error| log_error(&error))?.flatten();
+            let next_ms = next.map_or(now_ms, |time| time.0);
             self.schedule.count_as(room, next_ms.min(now_ms));
             rooms += 1;
         }
@@ -523,91 +663,4 @@ impl Drop for SqliteAppender {
             self.life.not_closed(log_error(&error).to_string());
         }
     }
-}
-
-/// The log as a batch asks it, within the batch's transaction.
-struct Claims<'a> {
-    connection: &'a Connection,
-    open_rooms: Option<&'a dyn OpenRooms>,
-    last_room: &'a mut RoomId,
-    heads: &'a HashMap<RoomName, Head>,
-    /// The rooms that were not known before.
-    opened: HashMap<RoomName, Head>,
-    room_count: usize,
-    created: usize,
-}
-
-impl Stored for Claims<'_> {
-    fn head(&mut self, name: &RoomName) -> Result<Head, LogError> {
-        if let Some(head) = self.heads.get(name) {
-            return Ok(*head);
-        }
-        let found = find_room(self.connection, name).map_err(|error| log_error(&error))?;
-        let head = match found {
-            Some(room) => Head { room: room.state.id, seq: room.state.head, time_ms: room.time_ms },
-            None => {
-                check_room_count(name, self.room_count + self.created)?;
-                let room = self.create(name).map_err(|error| log_error(&error))?;
-                self.created += 1;
-                Head { room, seq: Seq::ZERO, time_ms: 0 }
-            }
-        };
-        self.opened.insert(name.clone(), head);
-        Ok(head)
-    }
-
-    fn claim(&mut self, room: RoomId, post: &Post, seq_wanted: Seq) -> Result<Option<Seq>, LogError> {
-        let (room, id, sender) = (number(room.0), post.id.as_bytes(), post.sender.as_str());
-        let claim = || {
-            let mut insert = self.connection.prepare_cached(schema::CLAIM_ID)?;
-            if insert.execute((room, id, sender, number(seq_wanted.0)))? == 1 {
-                return Ok(None);
-            }
-            let mut claimed = self.connection.prepare_cached(schema::CLAIMED)?;
-            claimed.query_row((room, id, sender), |row| seq(row, 0)).map(Some)
-        };
-        claim().map_err(|error| log_error(&error))
-    }
-}
-
-impl Claims<'_> {
-    /// Creates a room as those who are in it know it.
-    fn create(&mut self, name: &RoomName) -> rusqlite::Result<RoomId> {
-        let opened = self.open_rooms.and_then(|rooms| rooms.opened(name));
-        let (room, epoch) = opened.unwrap_or_else(|| (next_room(self.last_room), Epoch::random()));
-        let mut insert = self.connection.prepare_cached(schema::INSERT_ROOM)?;
-        insert.execute((number(room.0), name.as_str(), epoch.get() as i64))?;
-        Ok(room)
-    }
-}
-
-/// A number for a room. Those that were given to rooms without a message are not given again in this life of the log.
-fn next_room(last: &mut RoomId) -> RoomId {
-    last.0 += 1;
-    *last
-}
-
-/// All rooms by their numbers. A room whose rows are damaged is logged, and is `None`: it must not keep the others from use.
-fn all_rooms(connection: &Connection) -> rusqlite::Result<Vec<(i64, Option<StoredRoom>)>> {
-    let mut statement = connection.prepare(schema::ROOM_NAMES)?;
-    let names: rusqlite::Result<Vec<(i64, String)>> =
-        statement.query_map((), |row| Ok((row.get(0)?, row.get(1)?)))?.collect();
-    let mut rooms = Vec::new();
-    for (id, name) in names? {
-        let found = RoomName::new(&name).map(|name| find_room(connection, &name));
-        let room = match found {
-            Ok(Ok(room)) => room,
-            Ok(Err(error)) if !is_damage(&error) => return Err(error),
-            Ok(Err(error)) => {
-                log::error!("room {name} is damaged: {}; run hubbub-server verify", log_error(&error));
-                None
-            }
-            Err(error) => {
-                log::error!("room number {id} is damaged: {error}; run hubbub-server verify");
-                None
-            }
-        };
-        rooms.push((id, room));
-    }
-    Ok(rooms)
 }

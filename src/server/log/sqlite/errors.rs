@@ -69,11 +69,16 @@ pub fn log_error(error: &rusqlite::Error) -> LogError {
 /// Whether an error means that stored data is damaged, not that the disk fails.
 pub fn is_damage(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
-        || matches!(error, rusqlite::Error::InvalidColumnType(..) | rusqlite::Error::IntegralValueOutOfRange(..))
+        || matches!(
+            error,
+            rusqlite::Error::InvalidColumnType(..)
+                | rusqlite::Error::IntegralValueOutOfRange(..)
+                | rusqlite::Error::FromSqlConversionFailure(..)
+        )
 }
 
 /// What SQLite says, with its own code for the cause.
-fn text(error: &rusqlite::Error) -> String {
+pub fn text(error: &rusqlite::Error) -> String {
     match error {
         rusqlite::Error::SqliteFailure(failure, Some(message)) => format!("{message}, code {}", failure.extended_code),
         other => other.to_string(),

@@ -85,25 +85,30 @@ pub const LAST_ROOM: &str =
     "SELECT max(coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'rooms'), 0), coalesce(max(id), 0)) FROM rooms";
 pub const COUNT_ROOMS: &str = "SELECT count(*) FROM rooms";
 
-/// Columns: id, name, epoch, epoch_first, trimmed; last and time of the newest segment; first, last and time of the oldest; time of the newest that was
-/// trimmed.
+/// Columns: id, name, epoch, epoch_first, trimmed, time of the newest trimmed message; first, last, time and size of the newest
+/// segment; first and time of the oldest that is not trimmed, and the first of the one that follows it.
 macro_rules! room_states {
     ($rest:literal) => {
         concat!(
-            "SELECT rooms.id, name, epoch, epoch_first, trimmed, newest.last, newest.time_ms, oldest.first, oldest.last, oldest.time_ms,
-                 rooms.time_ms
+            "SELECT rooms.id, name, epoch, epoch_first, trimmed, rooms.time_ms,
+                 newest.first, newest.last, newest.time_ms, length(newest.entries),
+                 oldest.first, oldest.time_ms,
+                 (SELECT min(first) FROM segments WHERE room = rooms.id AND first > oldest.first)
              FROM rooms
              LEFT JOIN segments newest ON newest.room = rooms.id
-                 AND newest.first = (SELECT max(first) FROM segments WHERE room = rooms.id)
+                 AND newest.first = (SELECT max(first) FROM segments WHERE room = rooms.id AND first > trimmed)
              LEFT JOIN segments oldest ON oldest.room = rooms.id
-                 AND oldest.first = (SELECT min(first) FROM segments WHERE room = rooms.id) ",
+                 AND oldest.first = (SELECT min(first) FROM segments WHERE room = rooms.id AND first > trimmed) ",
             $rest
         )
     };
 }
 pub const ROOM_BY_NAME: &str = room_states!("WHERE name = ?1");
 pub const ROOMS_AFTER: &str = room_states!("WHERE name > ?1 ORDER BY name LIMIT ?2");
+pub const BARE_ROOM: &str = "SELECT id, name, epoch, epoch_first, trimmed, time_ms FROM rooms WHERE name = ?1";
+pub const NAMES_AFTER: &str = "SELECT name FROM rooms WHERE name > ?1 ORDER BY name LIMIT ?2";
 pub const ROOM_NAMES: &str = "SELECT id, name FROM rooms ORDER BY id";
+pub const ROOM_NAME: &str = "SELECT name FROM rooms WHERE id = ?1";
 
 pub const INSERT_SEGMENT: &str =
     "INSERT INTO segments (room, first, last, time_ms, entries, checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
@@ -113,11 +118,23 @@ pub const SEGMENTS_FROM: &str = "SELECT first, last, entries, checksum FROM segm
 /// The segments before a seq, the newest first, with the sizes of their entries, which are not read for that.
 pub const SEGMENTS_BEFORE: &str =
     "SELECT first, length(entries) FROM segments WHERE room = ?1 AND first < ?2 ORDER BY first DESC";
-pub const OLDEST_SEGMENTS: &str =
-    "SELECT first, last, time_ms, entries, checksum FROM segments WHERE room = ?1 ORDER BY first LIMIT 1";
 /// The time of the oldest segment of a room that is not dated later than this.
 pub const TIME_NOT_AFTER: &str =
     "SELECT time_ms FROM segments WHERE room = ?1 AND time_ms <= ?2 ORDER BY first LIMIT 1";
+/// What retention has deleted up to, and the segment that follows.
+pub const OLDEST_SEGMENT: &str = "SELECT trimmed, first, last, segments.time_ms, entries, checksum
+     FROM segments JOIN rooms ON rooms.id = room WHERE room = ?1 AND first > trimmed ORDER BY first LIMIT 1";
+/// The two segments that follow a seq.
+pub const NEXT_SEGMENTS: &str =
+    "SELECT first, time_ms FROM segments WHERE room = ?1 AND first > ?2 ORDER BY first LIMIT 2";
+pub const SEGMENT: &str = "SELECT last, entries, checksum FROM segments WHERE room = ?1 AND first = ?2";
+/// A segment without its entries.
+pub const SPAN: &str = "SELECT first, last, time_ms, length(entries) FROM segments WHERE room = ?1 AND first = ?2";
+pub const NEWEST_SPAN: &str =
+    "SELECT first, last, time_ms, length(entries) FROM segments WHERE room = ?1 ORDER BY first DESC LIMIT 1";
+/// The last segment that begins at or before a seq, and the first that begins at or after it.
+pub const FIRST_UP_TO: &str = "SELECT first FROM segments WHERE room = ?1 AND first <= ?2 ORDER BY first DESC LIMIT 1";
+pub const FIRST_FROM: &str = "SELECT first FROM segments WHERE room = ?1 AND first >= ?2 ORDER BY first LIMIT 1";
 pub const DELETE_SEGMENT: &str = "DELETE FROM segments WHERE room = ?1 AND first = ?2";
 pub const TRIMMED: &str = "SELECT trimmed FROM rooms WHERE id = ?1";
 pub const SET_TRIMMED: &str = "UPDATE rooms SET trimmed = ?2, time_ms = max(time_ms, ?3) WHERE id = ?1";
@@ -139,6 +156,7 @@ pub const SET_EPOCH: &str = "UPDATE rooms SET epoch = ?2,
      epoch_first = CASE epoch_first WHEN 0 THEN ?3 ELSE min(epoch_first, ?3) END WHERE id = ?1";
 
 pub const CLAIM_ID: &str = "INSERT INTO ids (room, id, sender, seq) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";
+pub const NEWEST_CLAIM: &str = "SELECT max(seq) FROM ids WHERE room = ?1";
 pub const CLAIMED: &str = "SELECT seq FROM ids WHERE room = ?1 AND id = ?2 AND sender = ?3";
 pub const INSERT_EXPIRING: &str =
     "INSERT OR REPLACE INTO expiring (due_ms, room, first, count, ids) VALUES (?1, ?2, ?3, ?4, ?5)";

@@ -1,6 +1,5 @@
 //! What the log does with its folder: opens it again, brings it up to date, refuses what it can't use, and recovers.
 
-use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
 use rusqlite::Connection;
@@ -166,33 +165,6 @@ fn what_is_no_log_is_refused_and_left_alone() {
     fs::write(&file_in_the_way, "").unwrap();
     let error = refused(&file_in_the_way);
     assert!(matches!(error, OpenError::Folder { .. }) && error.to_string().contains("--data"), "{error}");
-}
-
-/// Bytes that turned over on the disk are found when they are read, and told by room and seq; the rest goes on.
-#[test]
-fn damaged_messages_are_found() {
-    let folder = tempfile::tempdir().unwrap();
-    let (mut appender, log) = open_full(folder.path());
-    let attic = room("attic");
-    for n in 0..3 {
-        appender.append(&[post(&attic, "ann", n, &format!("needle-{n}"))], at(1)).unwrap();
-    }
-    drop((appender, log));
-    let file = folder.path().join(DATABASE);
-    let bytes = fs::read(&file).unwrap();
-    let at_needle = bytes.windows(8).position(|window| window == b"needle-1").unwrap();
-    let mut writer = File::options().write(true).open(&file).unwrap();
-    // The tag of the body's field, two bytes before it.
-    writer.seek(SeekFrom::Start(at_needle as u64 - 2)).unwrap();
-    writer.write_all(&[0xff]).unwrap();
-    let (mut appender, log) = open_full(folder.path());
-    match log.read(RoomId(1), Seq(2), 1) {
-        Err(LogError::Damaged(text)) => assert!(text.contains("message 2 of room number 1"), "{text}"),
-        other => panic!("damage was expected: {other:?}"),
-    }
-    assert!(matches!(log.read(RoomId(1), Seq(3), 1), Ok(Page::Segments(_))));
-    let outcome = appender.append(&[post(&attic, "ann", 9, "hello")], at(1)).unwrap().outcomes;
-    assert_eq!(outcome, [Ok(Appended::New(RoomId(1), Seq(4)))]);
 }
 
 /// A full disk: SQLite's own bound on the file stands for it, which fails at the same places with the same code.

@@ -50,7 +50,8 @@ pub fn verify(path: &Path) -> Result<Report, BackupError> {
 pub fn walk(connection: &Connection) -> rusqlite::Result<Report> {
     connection.execute_batch("BEGIN")?;
     let report = walk_state(connection);
-    connection.execute_batch("COMMIT")?;
+    // A transaction in which SQLite has met damage can't be committed.
+    connection.execute_batch("ROLLBACK")?;
     report
 }
 

@@ -170,6 +170,12 @@ impl Reader for ChatReader {
                 self.controls.push_back(Control::Own(gap));
                 self.controls.extend(subscription.end_history(room));
             }
+            Ok(Fetched::Damaged { to }) => {
+                let gap = answer::gap(room, subscription.cursor.next(), to, GapReason::Damaged);
+                subscription.cursor.skip_to(to.next());
+                self.controls.push_back(Control::Own(gap));
+                self.controls.extend(subscription.end_history(room));
+            }
             Err(error) => return Err(CloseReason::LogUnreadable(error)),
         }
         Ok(())

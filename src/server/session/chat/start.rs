@@ -18,26 +18,27 @@ pub struct Start {
     /// The messages that the client may have seen in an earlier epoch, and that are lost: first and last. Empty (the last
     /// below the first) where the epoch is another one, but nothing was lost that concerns the client.
     pub replaced: Option<(Seq, Seq)>,
+    /// Whether the client has seen messages of this epoch that this log never had. So an older copy of the log was put in its
+    /// place, and nobody said so; or the client makes it up.
+    pub is_ahead: bool,
 }
 
 impl Start {
     /// `head` is the newest message that was published, which may be behind what is stored.
     pub fn new(from: From, head: Seq, stored: &RoomState) -> Self {
         let &RoomState { epoch, epoch_first, oldest, .. } = stored;
-        let at = |next| Self { next, replaced: None };
+        let at = |next| Self { next, replaced: None, is_ahead: false };
         match from {
             From::Head => at(head.next()),
             // Where nothing was seen, nothing seen is lost, whatever the epoch: a room without messages keeps its epoch only
             // while somebody is in it.
             From::After { seq: Seq::ZERO, .. } => at(Seq(1)),
             From::Last(count) => at(Seq(head.0.saturating_sub(count.into())).next().max(oldest)),
-            From::After { seq, epoch: Some(theirs) } if theirs != epoch => {
+            From::After { seq, epoch: Some(theirs) } if theirs != epoch || seq > head.max(stored.head) => {
+                // If the log is an older copy of itself, nothing says where the copy ended: other messages may have been
+                // stored since. So the client is told of all that may have been replaced.
                 let next = Seq(seq.0.saturating_add(1)).min(epoch_first);
-                Self { next, replaced: Some((next, seq)) }
-            }
-            // What the client has seen, this log never had: history was lost without anybody noticing.
-            From::After { seq, epoch: Some(_) } if seq > head.max(stored.head) => {
-                Self { next: head.next(), replaced: Some((head.next(), seq)) }
+                Self { next, replaced: Some((next, seq)), is_ahead: theirs == epoch }
             }
             From::After { seq, epoch: Some(_) } => at(seq.next()),
             From::After { seq, epoch: None } => at(seq.min(head).next()),
@@ -63,7 +64,7 @@ mod tests {
 
     #[test]
     fn a_cursor_starts_where_it_was_asked_to() {
-        let at = |next| Start { next: Seq(next), replaced: None };
+        let at = |next| Start { next: Seq(next), replaced: None, is_ahead: false };
         assert_eq!(start(From::Head), at(11));
         assert_eq!(start(From::Last(0)), at(11));
         assert_eq!(start(From::Last(3)), at(8));
@@ -80,13 +81,31 @@ mod tests {
 
     #[test]
     fn another_epoch_replaces_what_was_seen_of_it() {
-        let replaced = |next, from, to| Start { next: Seq(next), replaced: Some((Seq(from), Seq(to))) };
+        let replaced =
+            |next, from, to| Start { next: Seq(next), replaced: Some((Seq(from), Seq(to))), is_ahead: false };
         assert_eq!(start(after(9, 1)), replaced(8, 8, 9));
         assert_eq!(start(after(70, 1)), replaced(8, 8, 70));
         assert_eq!(start(after(u64::MAX, 1)), replaced(8, 8, u64::MAX));
         // Nothing is lost that this client has seen: an empty range.
         assert_eq!(start(after(6, 1)), replaced(7, 7, 6));
-        // A log that lost its end without anybody noticing.
-        assert_eq!(start(after(12, 2)), replaced(11, 11, 12));
+    }
+
+    /// An operator copied an older database back by hand, and then messages 9 and 10 were stored. A client that had seen other
+    /// messages 9 to 12 was told that 11 and 12 were lost, and kept the old 9 and 10.
+    #[test]
+    fn a_place_ahead_of_the_log_is_like_one_of_another_epoch() {
+        let ahead = |to| Start { next: Seq(8), replaced: Some((Seq(8), Seq(to))), is_ahead: true };
+        assert_eq!(start(after(11, 2)), ahead(11));
+        assert_eq!(start(after(12, 2)), ahead(12));
+        assert_eq!(start(after(u64::MAX, 2)), ahead(u64::MAX));
+    }
+
+    /// A message that is stored and not published yet may have been seen on another connection.
+    #[test]
+    fn a_place_ahead_of_what_is_published_is_none_ahead_of_the_log() {
+        let (name, epoch) = (RoomName::lobby(), Epoch::new(2).unwrap());
+        let stored = RoomState { id: RoomId(1), name, epoch, epoch_first: Seq(1), head: Seq(10), oldest: Seq(1) };
+        let start = Start::new(after(10, 2), Seq(9), &stored);
+        assert_eq!(start, Start { next: Seq(11), replaced: None, is_ahead: false });
     }
 }

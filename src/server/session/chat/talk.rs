@@ -219,6 +219,14 @@ impl ChatTalk {
             first: start.next,
             member_count: room.follower_count() + 1,
         });
+        if start.is_ahead && self.rooms.may_log_ahead() {
+            let (client, name, seen) = (self.session.id(), room.name(), start.replaced.map_or(head, |(_, seen)| seen));
+            log::error!(
+                "client {client} says that it has seen message {seen} of room {name}, which ends at message {head}: was the \
+                 data folder restored without hubbub-server restore? Then start the server once with --restored, so that \
+                 all clients learn which messages are lost"
+            );
+        }
         if let Some((from, to)) = start.replaced {
             entries.extend(answer::gap(room.id(), from, to, GapReason::EpochChanged));
         }

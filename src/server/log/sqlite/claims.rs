@@ -1,0 +1,126 @@
+//! What a batch of posts asks of the log: where its rooms end, and which ids are stored already.
+
+use std::collections::HashMap;
+
+use rusqlite::Connection;
+
+use super::damage::Damage;
+use super::errors::{log_error, text};
+use super::rooms::{find_room, number, seq};
+use super::schema;
+use crate::names::{Epoch, RoomId, RoomName, Seq};
+use crate::server::log::batch::{Head, Stored};
+use crate::server::log::{LogError, OpenRooms, Post, check_room_count};
+
+/// The ends of the rooms of a batch that were not known before, or why such a room can't be had.
+type FoundRooms = HashMap<RoomName, Result<Option<Head>, LogError>>;
+
+/// What is found of a batch's rooms before its transaction begins: one in which SQLite has met damage can't be committed.
+#[derive(Default)]
+pub struct Found(FoundRooms);
+
+impl Found {
+    pub fn of(
+        connection: &Connection,
+        posts: &[Post],
+        heads: &HashMap<RoomName, Head>,
+        damage: &Damage,
+    ) -> Result<Self, LogError> {
+        let mut found = FoundRooms::new();
+        for Post { room: name, .. } in posts {
+            if !heads.contains_key(name) && !found.contains_key(name) {
+                let head = match find_room(connection, name).map_err(|error| room_error(name, &error)) {
+                    Ok(Some(room)) if room.is_sealed => {
+                        damage.posts(name.as_str(), SEALED);
+                        Err(damaged_room(name, SEALED))
+                    }
+                    Ok(room) => {
+                        Ok(room.map(|room| Head { room: room.state.id, seq: room.state.head, time_ms: room.time_ms }))
+                    }
+                    Err(error @ LogError::Damaged(_)) => Err(error),
+                    // Nothing can be stored, whatever the room.
+                    Err(error) => return Err(error),
+                };
+                found.insert(name.clone(), head);
+            }
+        }
+        Ok(Self(found))
+    }
+}
+
+/// The log as a batch asks it, within the batch's transaction.
+pub struct Claims<'a> {
+    pub connection: &'a Connection,
+    pub open_rooms: Option<&'a dyn OpenRooms>,
+    pub last_room: &'a mut RoomId,
+    pub heads: &'a HashMap<RoomName, Head>,
+    pub found: Found,
+    /// The rooms that were not known before.
+    pub opened: HashMap<RoomName, Head>,
+    pub room_count: usize,
+    pub created: usize,
+}
+
+impl Stored for Claims<'_> {
+    fn head(&mut self, name: &RoomName) -> Result<Head, LogError> {
+        if let Some(head) = self.heads.get(name) {
+            return Ok(*head);
+        }
+        let head = match self.found.0.remove(name).unwrap_or(Ok(None))? {
+            Some(head) => head,
+            None => {
+                check_room_count(name, self.room_count + self.created)?;
+                let room = self.create(name).map_err(|error| log_error(&error))?;
+                self.created += 1;
+                Head { room, seq: Seq::ZERO, time_ms: 0 }
+            }
+        };
+        self.opened.insert(name.clone(), head);
+        Ok(head)
+    }
+
+    fn claim(&mut self, room: RoomId, post: &Post, seq_wanted: Seq) -> Result<Option<Seq>, LogError> {
+        let (room, id, sender) = (number(room.0), post.id.as_bytes(), post.sender.as_str());
+        let claim = || {
+            let mut insert = self.connection.prepare_cached(schema::CLAIM_ID)?;
+            if insert.execute((room, id, sender, number(seq_wanted.0)))? == 1 {
+                return Ok(None);
+            }
+            let mut claimed = self.connection.prepare_cached(schema::CLAIMED)?;
+            claimed.query_row((room, id, sender), |row| seq(row, 0)).map(Some)
+        };
+        claim().map_err(|error| log_error(&error))
+    }
+}
+
+impl Claims<'_> {
+    /// Creates a room as those who are in it know it.
+    fn create(&mut self, name: &RoomName) -> rusqlite::Result<RoomId> {
+        let opened = self.open_rooms.and_then(|rooms| rooms.opened(name));
+        let (room, epoch) = opened.unwrap_or_else(|| (next_room(self.last_room), Epoch::random()));
+        let mut insert = self.connection.prepare_cached(schema::INSERT_ROOM)?;
+        insert.execute((number(room.0), name.as_str(), epoch.get() as i64))?;
+        Ok(room)
+    }
+}
+
+/// A number for a room. Those that were given to rooms without a message are not given again in this life of the log.
+pub fn next_room(last: &mut RoomId) -> RoomId {
+    last.0 += 1;
+    *last
+}
+
+/// Why nothing can be appended to a room.
+pub const SEALED: &str = "its newest messages can't be read, nor how many they are";
+
+/// An error of the database that concerns one room.
+pub fn room_error(name: &RoomName, error: &rusqlite::Error) -> LogError {
+    match log_error(error) {
+        LogError::Damaged(_) => damaged_room(name, &text(error)),
+        error => error,
+    }
+}
+
+pub fn damaged_room(name: &RoomName, fault: &str) -> LogError {
+    LogError::Damaged(format!("room {name} is damaged ({fault}): whoever runs the server can restore a backup"))
+}

@@ -1,0 +1,75 @@
+//! What was found damaged, so that each range of messages is logged once and not for each reader that meets it.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::names::Seq;
+
+/// How many findings are kept. Beyond that, only `hubbub-server verify` lists them.
+const FINDINGS_MAX: usize = 1_000;
+
+/// What to do about damage.
+pub const REMEDY: &str = "hubbub-server verify lists all damage, and hubbub-server restore puts a backup in place";
+
+/// Shared by all who use one open database.
+#[derive(Default)]
+pub struct Damage {
+    // lock order: 3 (a leaf, held for one look)
+    told: Mutex<HashSet<(String, Finding)>>,
+    is_full: AtomicBool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Finding {
+    /// Messages that can't be read, by the last of them.
+    Messages(Seq),
+    /// The room takes no posts.
+    Posts,
+    /// Retention can't delete all that it should.
+    Retention,
+}
+
+impl Damage {
+    /// Logs that messages can't be read, unless that was logged before.
+    pub fn messages(&self, room: &str, from: Seq, to: Seq) {
+        if self.is_new(room, Finding::Messages(to)) {
+            let range = range(from, to);
+            log::error!("room {room}: {range} can't be read, because the log is damaged; clients skip them; {REMEDY}");
+        }
+    }
+
+    /// Logs that posts to a room are rejected, unless that was logged before.
+    pub fn posts(&self, room: &str, fault: &str) {
+        if self.is_new(room, Finding::Posts) {
+            log::error!("room {room}: posts are rejected, because the log is damaged ({fault}); {REMEDY}");
+        }
+    }
+
+    /// Logs that retention leaves something of a room in the log, unless that was logged before.
+    pub fn retention(&self, room: &str, fault: &str) {
+        if self.is_new(room, Finding::Retention) {
+            log::error!(
+                "room {room}: retention can't delete damaged messages ({fault}); they are not served any more; {REMEDY}"
+            );
+        }
+    }
+
+    fn is_new(&self, room: &str, finding: Finding) -> bool {
+        let mut told = self.told.lock();
+        if told.len() < FINDINGS_MAX {
+            return told.insert((room.to_owned(), finding));
+        }
+        drop(told);
+        if !self.is_full.swap(true, Ordering::Relaxed) {
+            log::error!("more than {FINDINGS_MAX} places of the log are damaged; {REMEDY}");
+        }
+        false
+    }
+}
+
+/// A range of messages in words.
+pub fn range(from: Seq, to: Seq) -> String {
+    if from == to { format!("message {from}") } else { format!("messages {from} to {to}") }
+}

@@ -1,0 +1,163 @@
+//! Rooms as the database has them. What is known of a room is in its row and at both ends of its segments. If an end can't
+//! be read, as much as possible is known all the same, so that damage keeps neither other rooms nor the rest of this one
+//! from use.
+
+use rusqlite::{Connection, OptionalExtension as _, Row};
+
+use super::rows::{Loaded, Rows, is_possible, unless_damaged};
+use super::schema;
+use crate::names::{Epoch, RoomId, RoomName, Seq};
+use crate::server::log::RoomState;
+use crate::server::log::retention::Oldest;
+
+/// More messages than any room has. A higher number is damage.
+const SEQ_MAX: u64 = 1 << 56;
+
+/// A room as the database has it.
+pub struct StoredRoom {
+    pub state: RoomState,
+    /// When the newest message was stored.
+    pub time_ms: u64,
+    /// The oldest segment that retention has not deleted.
+    pub oldest: Option<Oldest>,
+    /// Whether the newest segment can't be read, nor how many messages it has. Nothing can be appended: a seq might be given
+    /// again.
+    pub is_sealed: bool,
+}
+
+/// The room of that name, if there is one.
+pub fn find_room(connection: &Connection, name: &RoomName) -> rusqlite::Result<Option<StoredRoom>> {
+    let found = connection.prepare_cached(schema::ROOM_BY_NAME)?.query_row([name.as_str()], stored_room).optional();
+    match unless_damaged(found)? {
+        Some(found) => Ok(found),
+        None => salvage(connection, name),
+    }
+}
+
+/// Rooms in the order of their names' bytes, from the one that follows this name. Those whose own row is damaged are left
+/// out.
+pub fn rooms_after(connection: &Connection, after: &str, max: usize) -> rusqlite::Result<Vec<RoomState>> {
+    let mut statement = connection.prepare_cached(schema::ROOMS_AFTER)?;
+    let rooms = statement.query_map((after, number(max as u64)), |row| Ok(stored_room(row)?.state))?;
+    if let Some(rooms) = unless_damaged(rooms.collect())? {
+        return Ok(rooms);
+    }
+    let mut names = connection.prepare_cached(schema::NAMES_AFTER)?;
+    let names = names.query_map((after, number(max as u64)), |row| row.get::<_, String>(0))?;
+    let mut rooms = Vec::new();
+    for name in names.collect::<rusqlite::Result<Vec<_>>>()? {
+        let room = unless_damaged(find_room(connection, &RoomName::stored(&name)))?;
+        rooms.extend(room.flatten().map(|room| room.state));
+    }
+    Ok(rooms)
+}
+
+/// All rooms by their numbers. A room whose own row is damaged is logged, and is `None`: it must not keep the others from use.
+pub fn all_rooms(connection: &Connection) -> rusqlite::Result<Vec<(i64, Option<StoredRoom>)>> {
+    let mut statement = connection.prepare(schema::ROOM_NAMES)?;
+    let names: rusqlite::Result<Vec<(i64, String)>> =
+        statement.query_map((), |row| Ok((row.get(0)?, row.get(1)?)))?.collect();
+    let mut rooms = Vec::new();
+    for (id, name) in names? {
+        let room = unless_damaged(find_room(connection, &RoomName::stored(&name)))?.flatten();
+        if room.is_none() {
+            log::error!("room {name} (number {id}) is damaged; run hubbub-server verify");
+        }
+        rooms.push((id, room));
+    }
+    Ok(rooms)
+}
+
+/// The name of a room, for the log.
+pub fn name_of(connection: &Connection, room: RoomId) -> String {
+    let name = connection.query_row(schema::ROOM_NAME, [number(room.0)], |row| row.get::<_, String>(0));
+    name.unwrap_or_else(|_| format!("number {}", room.0))
+}
+
+/// A room from a row of [`schema::ROOM_BY_NAME`] and its like.
+fn stored_room(row: &Row<'_>) -> rusqlite::Result<StoredRoom> {
+    let mut room = bare_room(row)?;
+    if row.get::<_, Option<i64>>(6)?.is_some() {
+        let (first, last) = (seq(row, 6)?, seq(row, 7)?);
+        // Invariant of what is stored: a row that breaks it is damaged.
+        if !is_possible(first, last, row.get(9)?) || seq(row, 10)? != room.state.oldest {
+            return Err(rusqlite::Error::IntegralValueOutOfRange(7, number(last.0)));
+        }
+        (room.state.head, room.time_ms) = (last, seq(row, 8)?.0);
+        let next = if row.get::<_, Option<i64>>(12)?.is_some() { seq(row, 12)? } else { last.next() };
+        room.oldest = Some(Oldest { last: Seq(next.0 - 1), time_ms: seq(row, 11)?.0 });
+    }
+    Ok(room)
+}
+
+/// A room from its own row alone, as if it held nothing that is not deleted.
+fn bare_room(row: &Row<'_>) -> rusqlite::Result<StoredRoom> {
+    let name: String = row.get(1)?;
+    let epoch = row.get::<_, i64>(2)? as u64;
+    let epoch = Epoch::new(epoch).ok_or(rusqlite::Error::IntegralValueOutOfRange(2, 0))?;
+    let head = seq(row, 4)?;
+    if head.0 > SEQ_MAX {
+        return Err(rusqlite::Error::IntegralValueOutOfRange(4, number(head.0)));
+    }
+    let state = RoomState {
+        id: RoomId(seq(row, 0)?.0),
+        name: RoomName::stored(&name),
+        epoch,
+        epoch_first: seq(row, 3)?.max(Seq(1)),
+        head,
+        oldest: head.next(),
+    };
+    Ok(StoredRoom { state, time_ms: seq(row, 5)?.0, oldest: None, is_sealed: false })
+}
+
+/// The room of that name, as far as it can be read.
+fn salvage(connection: &Connection, name: &RoomName) -> rusqlite::Result<Option<StoredRoom>> {
+    let bare = connection.prepare_cached(schema::BARE_ROOM)?.query_row([name.as_str()], bare_room).optional()?;
+    let Some(mut room) = bare else { return Ok(None) };
+    let (rows, trimmed) = (Rows { connection, room: room.state.id }, room.state.head);
+    let newest = unless_damaged(rows.newest())?;
+    let head = match newest {
+        Some(None) => Some(trimmed),
+        Some(Some(span)) => match (span.last, rows.load(span.first)?) {
+            // The entries know better than their row.
+            (_, Loaded::Sound(segment)) => Some(segment.last()),
+            (last, Loaded::Damaged { .. }) => last,
+        },
+        None => None,
+    };
+    room.is_sealed = head.is_none();
+    room.state.head = match head {
+        Some(head) => head,
+        None => {
+            let claimed = connection.prepare_cached(schema::NEWEST_CLAIM)?.query_row([number(rows.room.0)], |row| {
+                Ok(row.get::<_, Option<i64>>(0)?.and_then(|seq| u64::try_from(seq).ok()).map_or(Seq::ZERO, Seq))
+            });
+            let found = newest.flatten().map_or(Seq::ZERO, |span| span.first);
+            rows.readable_end(trimmed)?.max(unless_damaged(claimed)?.unwrap_or(Seq::ZERO)).max(found)
+        }
+    };
+    room.state.head = room.state.head.max(trimmed);
+    if let Some(Some(span)) = newest {
+        room.time_ms = room.time_ms.max(span.time_ms);
+    }
+    room.oldest = oldest_of(&rows, room.state.oldest, room.state.head)?;
+    Ok(Some(room))
+}
+
+/// What retention deletes next of a damaged room, from its oldest message on: a segment, with what is missing before it.
+/// `None` if nothing can be found.
+pub fn oldest_of(rows: &Rows<'_>, oldest: Seq, head: Seq) -> rusqlite::Result<Option<Oldest>> {
+    let Some(span) = rows.oldest(oldest)? else { return Ok(None) };
+    let next = rows.first_from(span.first.next())?.unwrap_or(head.next());
+    Ok(Some(span.oldest(next)))
+}
+
+/// A number as SQLite has it. Those that would not fit are asked for by peers only, and nothing is there.
+pub fn number(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+pub fn seq(row: &Row<'_>, column: usize) -> rusqlite::Result<Seq> {
+    let number: i64 = row.get(column)?;
+    u64::try_from(number).map(Seq).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, number))
+}

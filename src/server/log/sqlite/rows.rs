@@ -1,0 +1,278 @@
+//! A room's rows in the table `segments`, read around what is damaged.
+//!
+//! A row is sound if its checksum matches its entries, which themselves carry their room and their seqs; a row of an earlier
+//! version, without a checksum, if its entries can be decoded and end where the row says. Rows follow each other without a
+//! gap. So the messages of a row that is not sound end before the next row, whatever the row itself says, and a missing row
+//! is found by its neighbours.
+//!
+//! If a page of the table can't be read, no row on it is found, and walking over it fails. Looking up a seq beyond it succeeds.
+//! Such a seq is found by doubling the distance, and then the first one by bisection.
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension as _, Row};
+
+use super::errors::is_damage;
+use super::rooms::{number, seq};
+use super::schema;
+use crate::names::{RoomId, Seq};
+use crate::server::log::retention::Oldest;
+use crate::server::log::{Page, Segment};
+
+/// The fewest bytes that an event of the log takes. Bounds how many can be in a row.
+const EVENT_BYTES_MIN: u64 = 8;
+
+/// The rows of one room.
+#[derive(Clone, Copy)]
+pub struct Rows<'a> {
+    pub connection: &'a Connection,
+    pub room: RoomId,
+}
+
+/// What is found at a seq.
+pub enum Place {
+    Segment(Segment),
+    /// Messages that can't be read, from the first of them. `next` is the next row's first message.
+    Damaged {
+        from: Seq,
+        next: Option<Seq>,
+    },
+    Trimmed {
+        oldest: Seq,
+    },
+    /// Nothing was stored there.
+    Nothing,
+}
+
+/// A row without its entries.
+#[derive(Clone, Copy)]
+pub struct Span {
+    pub first: Seq,
+    /// `None` if the row says something impossible.
+    pub last: Option<Seq>,
+    pub time_ms: u64,
+}
+
+/// A row with its entries.
+pub enum Loaded {
+    Sound(Segment),
+    Damaged { last: Option<Seq> },
+}
+
+impl Rows<'_> {
+    /// Reads from a seq on until the rows make up `bytes_max`, and joins them.
+    pub fn read(&self, from: Seq, bytes_max: usize) -> rusqlite::Result<Page> {
+        if let Some(segment) = self.read_sound(from, bytes_max)? {
+            return Ok(Page::Segments(vec![Arc::new(segment)]));
+        }
+        Ok(match self.place(from)? {
+            Place::Segment(segment) => Page::Segments(vec![Arc::new(segment)]),
+            Place::Damaged { next, .. } => Page::Damaged { next },
+            Place::Trimmed { oldest } => Page::Trimmed { oldest },
+            Place::Nothing => Page::Segments(Vec::new()),
+        })
+    }
+
+    /// Joins sound rows from the one on that holds a seq. `None` if there is no such row.
+    fn read_sound(&self, from: Seq, bytes_max: usize) -> rusqlite::Result<Option<Segment>> {
+        let mut statement = self.connection.prepare_cached(schema::SEGMENTS_FROM)?;
+        let mut rows = statement.query((self.id(), number(from.0)))?;
+        let mut joined: Option<(Seq, Seq, Vec<u8>)> = None;
+        // What is damaged further on is reported when it is asked for.
+        while let Some(row) = unless_damaged(rows.next())?.flatten() {
+            let Some((first, last, entries)) = unless_damaged(sound_columns(row))?.flatten() else { break };
+            match &mut joined {
+                None if first <= from && from <= last => joined = Some((first, last, entries.to_vec())),
+                // The row before ends before `from`.
+                None if last < from => {}
+                None => break,
+                Some((_, end, _)) if first != end.next() => break,
+                Some((_, _, bytes)) if bytes.len() + entries.len() > bytes_max => break,
+                Some((_, end, bytes)) => {
+                    bytes.extend_from_slice(entries);
+                    *end = last;
+                }
+            }
+        }
+        let Some((first, last, mut entries)) = joined else { return Ok(None) };
+        entries.shrink_to_fit();
+        Ok(Segment::read(self.room, first, entries).ok().filter(|segment| segment.last() == last))
+    }
+
+    /// What is found at a seq, of one state of the log.
+    pub fn place(&self, at: Seq) -> rusqlite::Result<Place> {
+        let _state = match self.connection.is_autocommit() {
+            true => Some(self.connection.unchecked_transaction()?),
+            false => None,
+        };
+        let trimmed = unless_damaged(self.trimmed())?.unwrap_or(Seq::ZERO);
+        if at <= trimmed {
+            return Ok(Place::Trimmed { oldest: trimmed.next() });
+        }
+        // Where the damage begins, if there is any, and whether something was certainly stored at the seq.
+        let (from, is_stored) = match unless_damaged(self.row_at(at))? {
+            Some(Some(first)) => match self.load(first)? {
+                Loaded::Sound(segment) if segment.holds(at) => return Ok(Place::Segment(segment)),
+                Loaded::Sound(segment) => (segment.last().next(), false),
+                Loaded::Damaged { last } => (first, last.is_none_or(|last| at <= last)),
+            },
+            Some(None) => (trimmed.next(), false),
+            None => (self.readable_before(at, trimmed)?.next(), true),
+        };
+        // A row that is left of what retention deleted is not served.
+        let from = from.max(trimmed.next());
+        match self.first_from(Seq(at.0.saturating_add(1)))? {
+            None if !is_stored => Ok(Place::Nothing),
+            next => Ok(Place::Damaged { from, next }),
+        }
+    }
+
+    /// The row of that first seq, which was found before.
+    pub fn load(&self, first: Seq) -> rusqlite::Result<Loaded> {
+        let key = (self.id(), number(first.0));
+        let load = || {
+            let mut statement = self.connection.prepare_cached(schema::SEGMENT)?;
+            statement.query_row(key, |row| {
+                let checksum: Option<u32> = row.get(2)?;
+                let entries: Vec<u8> = row.get(1)?;
+                Ok((checksum, row.get::<_, i64>(0)?, entries))
+            })
+        };
+        if let Some((checksum, last, entries)) = unless_damaged(load())?
+            && checksum.is_none_or(|checksum| checksum == crc32fast::hash(&entries))
+            && let Ok(segment) = Segment::read(self.room, first, entries)
+            && (checksum.is_some() || number(segment.last().0) == last)
+        {
+            return Ok(Loaded::Sound(segment));
+        }
+        let mut statement = self.connection.prepare_cached(schema::SPAN)?;
+        let span = unless_damaged(statement.query_row(key, Span::read))?;
+        Ok(Loaded::Damaged { last: span.and_then(|span| span.last) })
+    }
+
+    /// The newest row. Fails if its page can't be read.
+    pub fn newest(&self) -> rusqlite::Result<Option<Span>> {
+        self.connection.prepare_cached(schema::NEWEST_SPAN)?.query_row([self.id()], Span::read).optional()
+    }
+
+    /// The oldest row that can be found from a seq on.
+    pub fn oldest(&self, from: Seq) -> rusqlite::Result<Option<Span>> {
+        let Some(first) = self.first_from(from)? else { return Ok(None) };
+        let mut statement = self.connection.prepare_cached(schema::SPAN)?;
+        let span = unless_damaged(statement.query_row((self.id(), number(first.0)), Span::read))?;
+        Ok(span.or(Some(Span { first, last: None, time_ms: 0 })))
+    }
+
+    /// The end of what can be read: the last message of the newest row that is found.
+    pub fn readable_end(&self, trimmed: Seq) -> rusqlite::Result<Seq> {
+        self.readable_before(Seq(i64::MAX as u64), trimmed)
+    }
+
+    /// What retention has deleted up to.
+    pub fn trimmed(&self) -> rusqlite::Result<Seq> {
+        let mut statement = self.connection.prepare_cached(schema::TRIMMED)?;
+        Ok(statement.query_row([self.id()], |row| seq(row, 0)).optional()?.unwrap_or(Seq::ZERO))
+    }
+
+    /// The first seq of the first row that can be found from a seq on.
+    pub fn first_from(&self, from: Seq) -> rusqlite::Result<Option<Seq>> {
+        if let Some(found) = unless_damaged(self.lookup(schema::FIRST_FROM, from))? {
+            return Ok(found);
+        }
+        let (mut unreadable, mut distance) = (from.0, 1);
+        let (mut readable, mut found) = loop {
+            let at = from.0.saturating_add(distance);
+            if at > i64::MAX as u64 {
+                return Ok(None);
+            }
+            match unless_damaged(self.lookup(schema::FIRST_FROM, Seq(at)))? {
+                Some(found) => break (at, found),
+                None => unreadable = at,
+            }
+            distance = distance.saturating_mul(2);
+        };
+        while readable - unreadable > 1 {
+            let at = unreadable + (readable - unreadable) / 2;
+            match unless_damaged(self.lookup(schema::FIRST_FROM, Seq(at)))? {
+                Some(first) => (readable, found) = (at, first),
+                None => unreadable = at,
+            }
+        }
+        Ok(found)
+    }
+
+    /// The last message before a seq that is beyond what can be found, but not below `floor`.
+    fn readable_before(&self, unreadable: Seq, floor: Seq) -> rusqlite::Result<Seq> {
+        let (mut readable, mut unreadable) = (floor.0, unreadable.0);
+        let mut found = unless_damaged(self.row_at(floor))?.flatten();
+        while unreadable.saturating_sub(readable) > 1 {
+            let at = readable + (unreadable - readable) / 2;
+            match unless_damaged(self.row_at(Seq(at)))? {
+                Some(first) => (readable, found) = (at, first),
+                None => unreadable = at,
+            }
+        }
+        let last = match found {
+            None => floor,
+            Some(first) => match self.load(first)? {
+                Loaded::Sound(segment) => segment.last(),
+                // Its messages are damaged like those that follow.
+                Loaded::Damaged { .. } => Seq(first.0.saturating_sub(1)),
+            },
+        };
+        Ok(last.max(floor))
+    }
+
+    /// The first seq of the row that holds a seq, or of the last one before it.
+    fn row_at(&self, at: Seq) -> rusqlite::Result<Option<Seq>> {
+        self.lookup(schema::FIRST_UP_TO, at)
+    }
+
+    fn lookup(&self, statement: &str, at: Seq) -> rusqlite::Result<Option<Seq>> {
+        let mut statement = self.connection.prepare_cached(statement)?;
+        statement.query_row((self.id(), number(at.0)), |row| seq(row, 0)).optional()
+    }
+
+    fn id(&self) -> i64 {
+        number(self.room.0)
+    }
+}
+
+impl Span {
+    /// Reads a row of [`schema::SPAN`] and its like.
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        let first = seq(row, 0)?;
+        let (last, bytes): (i64, i64) = (row.get(1)?, row.get(3)?);
+        let last = u64::try_from(last).ok().map(Seq).filter(|last| is_possible(first, *last, bytes));
+        Ok(Self { first, last, time_ms: unless_damaged(seq(row, 2))?.unwrap_or(Seq::ZERO).0 })
+    }
+
+    /// What retention needs to know of it. `next` is the first message of the row that follows, or one above the head.
+    pub fn oldest(&self, next: Seq) -> Oldest {
+        let before = Seq(next.0.saturating_sub(1)).max(self.first);
+        Oldest { last: self.last.filter(|last| *last < next).unwrap_or(before), time_ms: self.time_ms }
+    }
+}
+
+/// Whether a row may hold these messages, by the size of its entries.
+pub fn is_possible(first: Seq, last: Seq, bytes: i64) -> bool {
+    let messages_max = u64::try_from(bytes).unwrap_or(0) / EVENT_BYTES_MIN;
+    last.0.checked_sub(first.0).is_some_and(|more| more < messages_max)
+}
+
+/// The columns of [`schema::SEGMENTS_FROM`], unless the checksum differs.
+fn sound_columns<'a>(row: &'a Row<'_>) -> rusqlite::Result<Option<(Seq, Seq, &'a [u8])>> {
+    let entries = row.get_ref(2)?.as_blob()?;
+    let checksum: Option<u32> = row.get(3)?;
+    let is_sound = checksum.is_none_or(|checksum| checksum == crc32fast::hash(entries));
+    Ok(is_sound.then_some((seq(row, 0)?, seq(row, 1)?, entries)))
+}
+
+/// Turns damage into `None`; other errors, such as those of the disk, stay errors.
+pub fn unless_damaged<T>(result: rusqlite::Result<T>) -> rusqlite::Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if is_damage(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
