@@ -299,6 +299,19 @@ mod tests {
         assert_eq!(place.gap(&gap(11, 12, v1::gap::Reason::REASON_UNSPECIFIED)), Err(Fault::NoReason));
     }
 
+    /// A reason that this client did not know was a fault: it connected again, and met the same gap, for ever.
+    #[test]
+    fn damage_and_reasons_to_come_are_passed_like_what_retention_took() {
+        let mut place = at(5);
+        let damaged = |from, to| gap(from, to, v1::gap::Reason::REASON_DAMAGED);
+        assert!(matches!(place.gap(&damaged(7, 9)), Err(Fault::FalseGap { .. })));
+        assert_eq!(place.gap(&damaged(6, 9)).map(|gap| gap.reason), Ok(GapReason::Damaged));
+        assert_eq!(resumes_after(&place), (9, OLD));
+        let to_come = v1::Gap { reason: protobuf::EnumOrUnknown::from_i32(99), ..retention(10, 12) };
+        assert_eq!(place.gap(&to_come).map(|gap| gap.reason), Ok(GapReason::Other));
+        place.message(13).unwrap();
+    }
+
     #[test]
     fn lost_history_is_told_and_the_room_goes_on_in_its_place() {
         let mut place = at(100);

@@ -112,3 +112,22 @@ fn a_server_starts_where_there_is_little_space() {
     ann.post("garden", 1, "hello");
     assert_eq!(ann.hear(), (1, "ann".to_owned(), "hello".to_owned()));
 }
+
+/// A log that could not be closed in good order ended with exit code 0.
+#[test]
+fn a_close_that_fails_exits_with_1() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = ServerProcess::start(&["--data", folder.path().to_str().unwrap()]);
+    let ann = Talker::join(&environment(), server.target(), "ann", "garden");
+    post_message(&ann.client, "garden", "ann", 1, "hello").unwrap();
+    drop(ann);
+    bound_files(server.pid(), 1);
+    server.signal(libc::SIGTERM);
+    assert_eq!(server.wait().code(), Some(1));
+    let log = server.rest_of_log().join("\n");
+    assert!(log.contains("the log was not closed in good order"), "{log}");
+    // What was acknowledged is in the write-ahead log.
+    let server = ServerProcess::start(&["--data", folder.path().to_str().unwrap()]);
+    let mut bob = Talker::hello(&environment(), server.target(), "bob");
+    assert_eq!(bob.join_room("garden", None).0.head_seq, 1);
+}

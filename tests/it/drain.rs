@@ -128,6 +128,28 @@ fn a_signal_drains_and_the_process_exits_with_0() {
     }
 }
 
+/// A drain that cut clients off ended with exit code 0.
+#[test]
+fn a_drain_that_cuts_clients_off_exits_with_1() {
+    let mut server = ServerProcess::start(&[]);
+    let environment = environment();
+    let mut sender = Chatter::join(&environment, server.target(), "sender");
+    let mut live = Chatter::join(&environment, server.target(), "live");
+    let _stuck = Raw::join(server.target());
+    while live.next_within(Duration::from_millis(20)).is_none() {
+        sender.say("are you there?");
+    }
+    // More than the stuck reader's windows hold.
+    let body = "x".repeat(10_000);
+    for _ in 0..1_000 {
+        sender.say(&body);
+        while live.hear() != body {}
+    }
+    server.signal(libc::SIGTERM);
+    server.wait_for_log("1 clients did not read to the end in time and were cut off");
+    assert_eq!(server.wait().code(), Some(1));
+}
+
 /// A second signal, a second after the first or later, ends the server at once, and says how many clients were not
 /// drained. It used to say nothing.
 #[test]

@@ -23,6 +23,7 @@ mod power;
 mod live_faults;
 mod backup;
 mod restore;
+mod damage;
 mod retention;
 mod erase;
 mod clock;

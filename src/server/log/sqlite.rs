@@ -17,6 +17,7 @@ mod trimming;
 mod rooms;
 mod rows;
 mod damage;
+mod disk;
 mod errors;
 mod expiring;
 mod files;

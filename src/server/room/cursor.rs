@@ -181,11 +181,13 @@ impl Run {
 mod tests {
     //! The log, the tail and the cursor against a naive model: the number of messages ever said, each of which says its seq.
 
+    use std::collections::HashSet;
+
     use proptest::collection::vec;
     use proptest::prelude::*;
 
     use super::*;
-    use crate::server::log::contract::{Held, at, post_without_id, room};
+    use crate::server::log::contract::{Held, Patchy, at, post_without_id, room};
     use crate::server::log::memory::MemoryAppender;
     use crate::server::log::{Appender as _, Retention, memory};
     use crate::server::room::tail::Tails;
@@ -211,6 +213,10 @@ mod tests {
         appender: MemoryAppender,
         room: Arc<Room>,
         head: u64,
+        /// Segments that begin with a multiple of this can't be read.
+        damaged: u64,
+        /// Their messages.
+        lost: HashSet<u64>,
         readers: Vec<Reader>,
     }
 
@@ -222,18 +228,22 @@ mod tests {
     }
 
     impl World {
-        fn new(log_bytes_max: usize, tail_bytes_max: usize) -> Self {
+        fn new(log_bytes_max: usize, tail_bytes_max: usize, damaged: u64) -> Self {
             let (mut appender, log) = memory::open(log_bytes_max, Retention::default());
+            let log = Arc::new(Patchy(log, damaged));
             let state = Held::of(&mut appender).open(&mut appender, &room("attic"));
             let room =
                 Arc::new(Room::new(state, log, tail_bytes_max, Arc::new(Tails::new(usize::MAX)), Arc::default()));
-            Self { appender, room, head: 0, readers: Vec::new() }
+            Self { appender, room, head: 0, damaged, lost: HashSet::new(), readers: Vec::new() }
         }
 
         fn append(&mut self, count: usize) {
             let said = (1..=count as u64).map(|n| (self.head + n).to_string());
             let posts: Vec<_> = said.map(|body| post_without_id(self.room.name(), "ann", &body)).collect();
             for segment in self.appender.append(&posts, at(1)).unwrap().segments {
+                if segment.first().0.is_multiple_of(self.damaged) {
+                    self.lost.extend(segment.first().0..=segment.last().0);
+                }
                 self.room.push(segment);
             }
             self.head += count as u64;
@@ -248,14 +258,14 @@ mod tests {
         fn read(&mut self, reader: usize, runs: usize, until: u64) {
             let Some(reader) = self.readers.get_mut(reader) else { return };
             for _ in 0..runs {
-                reader.step(self.head, until);
+                reader.step(self.head, until, &self.lost);
             }
         }
     }
 
     impl Reader {
         /// Reads one run, and compares it with the model's.
-        fn step(&mut self, head: u64, until: u64) {
+        fn step(&mut self, head: u64, until: u64, lost: &HashSet<u64>) {
             match self.cursor.look() {
                 Look::Ready => {
                     let until = self.next + until;
@@ -272,7 +282,11 @@ mod tests {
                 Look::AtHead => assert_eq!(self.next, head + 1, "the cursor rests where there is something to read"),
                 Look::BehindTail => match self.cursor.fetch().unwrap() {
                     Fetched::Page => assert_eq!(self.cursor.look(), Look::Ready, "a page brings the cursor on"),
-                    Fetched::Damaged { to } => panic!("{} to {to} are damaged in memory", self.next),
+                    Fetched::Damaged { to } => {
+                        assert!(self.next <= to.0 && (self.next..=to.0).all(|seq| lost.contains(&seq)), "{to}");
+                        self.cursor.skip_to(to.next());
+                        self.next = to.0 + 1;
+                    }
                     Fetched::Trimmed(trimmed) => {
                         assert!(trimmed.wanted == Seq(self.next) && trimmed.oldest > trimmed.wanted, "{trimmed:?}");
                         self.cursor.skip_to(trimmed.oldest);
@@ -288,14 +302,15 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(500))]
 
         /// Whatever the sizes of log and tail: each reader gets each message once, in order, or learns that the log has
-        /// dropped it. With a log that keeps everything, nobody misses anything.
+        /// dropped it, or can't read it. With a log that keeps everything, nobody misses anything.
         #[test]
         fn every_reader_reads_what_the_model_reads(
             steps in steps(),
             log_bytes_max in prop_oneof![Just(usize::MAX), 200..4000usize],
             tail_bytes_max in 0..2000usize,
+            damaged in prop_oneof![Just(u64::MAX), 2..6u64],
         ) {
-            let mut world = World::new(log_bytes_max, tail_bytes_max);
+            let mut world = World::new(log_bytes_max, tail_bytes_max, damaged);
             for step in steps {
                 match step {
                     Step::Append { count } => world.append(count),

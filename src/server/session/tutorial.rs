@@ -148,3 +148,39 @@ impl Poster for Arc<Session> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::names::Seq;
+    use crate::server::log::contract::{Patchy, at, post_without_id, room};
+    use crate::server::log::{Appender as _, Retention, memory};
+    use crate::server::room::Room;
+    use crate::server::room::tail::Tails;
+    use crate::wire;
+
+    /// A client whose cursor met damage was sent away with INTERNAL. Its contract has no word for a gap, so it gets the rest.
+    #[test]
+    fn damage_is_passed_over() {
+        let (mut appender, log) = memory::open(usize::MAX, Retention::default());
+        let attic = room("attic");
+        for body in ["one", "two", "three", "four"] {
+            appender.append(&[post_without_id(&attic, "ann", body)], at(1)).unwrap();
+        }
+        let state = appender.open(&attic).unwrap();
+        let log = Arc::new(Patchy(log, 2));
+        // Everything is behind the tail of a room that was just opened.
+        let room = Room::new(state, log, usize::MAX, Arc::new(Tails::new(usize::MAX)), Arc::default());
+        let mut reader = TutorialReader::new(Cursor::new(Arc::new(room), Seq(1)), Origin::random());
+        let mut heard = Vec::new();
+        loop {
+            match reader.look() {
+                Look::Ready => heard.push(reader.take().expect("it is ready").0),
+                Look::BehindTail => reader.fetch().expect("damage ends no stream"),
+                Look::AtHead => break,
+            }
+        }
+        let frames = ["one", "three"].map(|body| wire::encode_from_server("ann", body));
+        assert_eq!(heard.iter().map(Frame::as_slice).collect::<Vec<_>>(), frames.each_ref().map(Frame::as_slice));
+    }
+}

@@ -117,7 +117,18 @@ impl Rows<'_> {
                 Loaded::Damaged { last } => (first, last.is_none_or(|last| at <= last)),
             },
             Some(None) => (trimmed.next(), false),
-            None => (self.readable_before(at, trimmed)?.next(), true),
+            None => {
+                let end = self.readable_before(at, trimmed)?.next();
+                // The row between a page that can be read and one that can't is found from below only.
+                match unless_damaged(self.lookup(schema::FIRST_FROM, end))?.flatten().filter(|first| *first <= at) {
+                    None => (end, true),
+                    Some(first) => match self.load(first)? {
+                        Loaded::Sound(segment) if segment.holds(at) => return Ok(Place::Segment(segment)),
+                        Loaded::Sound(segment) => (segment.last().next(), true),
+                        Loaded::Damaged { .. } => (first, true),
+                    },
+                }
+            }
         };
         // A row that is left of what retention deleted is not served.
         let from = from.max(trimmed.next());
@@ -130,15 +141,19 @@ impl Rows<'_> {
     /// The row of that first seq, which was found before.
     pub fn load(&self, first: Seq) -> rusqlite::Result<Loaded> {
         let key = (self.id(), number(first.0));
-        let load = || {
-            let mut statement = self.connection.prepare_cached(schema::SEGMENT)?;
+        let load = |statement| {
+            let mut statement = self.connection.prepare_cached(statement)?;
             statement.query_row(key, |row| {
                 let checksum: Option<u32> = row.get(2)?;
                 let entries: Vec<u8> = row.get(1)?;
                 Ok((checksum, row.get::<_, i64>(0)?, entries))
             })
         };
-        if let Some((checksum, last, entries)) = unless_damaged(load())?
+        let mut found = unless_damaged(load(schema::SEGMENT))?;
+        if found.is_none() && unless_damaged(self.row_at(first))? == Some(Some(first)) {
+            found = unless_damaged(load(schema::SEGMENT_FROM_ABOVE))?;
+        }
+        if let Some((checksum, last, entries)) = found
             && checksum.is_none_or(|checksum| checksum == crc32fast::hash(&entries))
             && let Ok(segment) = Segment::read(self.room, first, entries)
             && (checksum.is_some() || number(segment.last().0) == last)
@@ -198,7 +213,10 @@ impl Rows<'_> {
                 None => unreadable = at,
             }
         }
-        Ok(found)
+        // The row between a page that can't be read and one that can is found from above only.
+        let below = found.filter(|first| *first > from).map(|first| self.row_at(Seq(first.0 - 1)));
+        let below = below.map(unless_damaged).transpose()?.flatten().flatten();
+        Ok(below.filter(|first| *first >= from).or(found))
     }
 
     /// The last message before a seq that is beyond what can be found, but not below `floor`.

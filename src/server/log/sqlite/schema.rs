@@ -5,6 +5,7 @@ use std::path::Path;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
+use super::disk;
 use super::errors::{OpenError, is_damage};
 use super::recovery::Findings;
 use super::{clean, vfs, write_ahead};
@@ -128,6 +129,9 @@ pub const OLDEST_SEGMENT: &str = "SELECT trimmed, first, last, segments.time_ms,
 pub const NEXT_SEGMENTS: &str =
     "SELECT first, time_ms FROM segments WHERE room = ?1 AND first > ?2 ORDER BY first LIMIT 2";
 pub const SEGMENT: &str = "SELECT last, entries, checksum FROM segments WHERE room = ?1 AND first = ?2";
+/// The same, found from the other side: a row between two pages is found though the page before it can't be read.
+pub const SEGMENT_FROM_ABOVE: &str = "SELECT last, entries, checksum, first FROM segments
+     WHERE room = ?1 AND first <= ?2 ORDER BY first DESC LIMIT 1";
 /// A segment without its entries.
 pub const SPAN: &str = "SELECT first, last, time_ms, length(entries) FROM segments WHERE room = ?1 AND first = ?2";
 pub const NEWEST_SPAN: &str =
@@ -263,6 +267,7 @@ pub fn connect(path: &Path) -> rusqlite::Result<Connection> {
 
 /// Opens the database for one who reads, or who keeps the write-ahead log short.
 pub fn open_beside(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    disk::tell_errors_apart();
     let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(LOG_WAIT)?;
     // Only the keeper and the appender's end copy the write-ahead log, and they know when not to.
