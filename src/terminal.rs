@@ -23,6 +23,9 @@ mod input;
 mod outage;
 mod namesakes;
 mod presence;
+mod rooms;
+mod people;
+mod joining;
 mod nearest;
 mod chat;
 mod tutorial;
@@ -41,7 +44,7 @@ use thiserror::Error;
 use self::input::{Input, Outlet};
 use self::lines::{RawLine, read_line};
 pub use self::options::{ChatOptions, Command, Options};
-use self::screen::{Candidates, Screen, can_edit};
+use self::screen::{Aids, Screen, can_edit};
 use crate::address::{Address, InvalidPort};
 use crate::arguments::EXIT_USAGE;
 use crate::client::{
@@ -167,14 +170,14 @@ fn converse(
     screen: Arc<Screen>,
     skipped: Arc<AtomicU64>,
     outlet: Outlet,
-    candidates: Candidates,
+    aids: Aids,
     wait: impl FnOnce() -> Result<(), TerminalError>,
 ) -> Result<(), TerminalError> {
     let editing = can_edit();
     if editing {
         // In this order: a signal in between would leave the terminal in disorder.
         signals::watch(Arc::clone(&screen), outlet.clone()).map_err(TerminalError::Thread)?;
-        screen.start_editing(candidates).map_err(TerminalError::Terminal)?;
+        screen.start_editing(aids).map_err(TerminalError::Terminal)?;
     }
     let unsent = outlet.clone();
     let outcome = start_input(&screen, &skipped, outlet, editing).and_then(|()| wait());

@@ -97,6 +97,7 @@ impl Outbox {
         let lines = std::mem::take(&mut self.rooms[room].lines);
         self.lines -= lines.len();
         self.bytes -= lines.iter().map(|line| line.body.as_str().len()).sum::<usize>();
+        self.settled += lines.len() as u64;
         (self.rooms[room].sent, self.rooms[room].open) = (0, false);
         lines.into()
     }

@@ -234,8 +234,8 @@ impl Drop for Session {
 
 impl Inlet {
     /// Joins a room, and reads it from there. Whether there is a connection or not: it is joined when there is one, and resumed
-    /// as every room is. False: it is joined already, or was about to be left and stays joined, where it is. Lines are taken
-    /// from now on; if the server refuses the room, [`Event::NotJoined`] and [`Event::Rejected`] say so.
+    /// as every room is. False: it is joined already. One that was to be left when its lines are stored stays joined, where it
+    /// is. Lines are taken from now on; if the server refuses the room, [`Event::NotJoined`] and [`Event::Rejected`] say so.
     pub fn join(&self, room: &RoomName, from: From) -> Result<bool, SessionError> {
         self.shared.join(room, from)
     }

@@ -3,7 +3,10 @@
 //! What was typed on a terminal stays above as it was typed, with its `>`, from the moment of Enter; when its message
 //! comes back it is not shown again. Elsewhere nothing of the input shows, so there each own message shows when it comes
 //! back, and thereby is stored.
+//!
+//! With several rooms, each line and the prompt begin with the room's name (`rooms.rs`).
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,10 +15,13 @@ use parking_lot::Mutex;
 
 use super::complete::Wanted;
 use super::input::{Outlet, members};
+use super::nearest::nearest_room;
 use super::options::ChatOptions;
 use super::outage::Outage;
-use super::presence::{COUNTED_MAX, Change, Presence};
-use super::screen::{Screen, can_edit};
+use super::people::People;
+use super::presence::{COUNTED_MAX, Change};
+use super::rooms::{RoomList, SharedRooms};
+use super::screen::{Aids, Screen, can_edit};
 use super::{Server, TerminalError, commands, converse};
 use crate::address::Address;
 use crate::client::{Connector, Event, From, Policy, Session, Settings};
@@ -28,9 +34,10 @@ pub fn chat(server: Server, name: UserName, options: &ChatOptions) -> Result<(),
     let address = server.address.clone();
     let screen = Arc::new(Screen::default());
     let skipped = Arc::new(AtomicU64::new(0));
-    let presence = Arc::new(Mutex::new(Presence::new(name.as_str())));
+    let people = People::new(&name);
+    let rooms = Arc::new(Mutex::new(RoomList::new(room.clone())));
     let welcome = format!("connected to {address} as {name}, in {room}; /help lists the commands, Ctrl-D ends");
-    let outage = Outage::new(Arc::clone(&screen), &address);
+    let outage = Outage::new(Arc::clone(&screen), &address).in_rooms(Arc::clone(&rooms));
     let late_inlet = outage.inlet();
     let mut shown = Shown {
         screen: Arc::clone(&screen),
@@ -39,19 +46,26 @@ pub fn chat(server: Server, name: UserName, options: &ChatOptions) -> Result<(),
         skipped: Arc::clone(&skipped),
         outage,
         address: address.clone(),
-        presence: Arc::clone(&presence),
-        live: false,
+        rooms: Arc::clone(&rooms),
+        people: people.clone(),
+        shown_rooms: HashSet::new(),
     };
     let policy = if *no_reconnect { Policy::Fail } else { Policy::Reconnect };
     let settings = Settings { policy, ..server.settings(name.clone(), room.clone(), From::Last(*last)) };
     let session = Session::start(Connector::new(1), address.clone(), settings, move |event| shown.show(event))?;
     let _ = late_inlet.set(session.inlet());
-    let outlet = Outlet::V1 { inlet: session.inlet(), room: room.clone(), address };
-    let candidates = Box::new(move |wanted| match wanted {
-        Wanted::Command => commands::names(),
-        Wanted::Person => presence.lock().names(),
+    let outlet = Outlet::V1 { inlet: session.inlet(), rooms: Arc::clone(&rooms), last: *last, address };
+    let prompted = Arc::clone(&rooms);
+    let candidates = Box::new(move |wanted| {
+        let current = rooms.lock().current().cloned();
+        match (wanted, current) {
+            (Wanted::Command, _) => commands::names(),
+            (Wanted::Person, Some(room)) => people.of(&room, |people| people.presence.names()),
+            (Wanted::Person, None) => Vec::new(),
+        }
     });
-    converse(screen, skipped, outlet, candidates, || session.wait().map_err(TerminalError::Session))
+    let aids = Aids { candidates, prompt: Box::new(move || prompted.lock().prompt()) };
+    converse(screen, skipped, outlet, aids, || session.wait().map_err(TerminalError::Session))
 }
 
 /// What the session's events look like.
@@ -63,10 +77,10 @@ struct Shown {
     skipped: Arc<AtomicU64>,
     outage: Outage,
     address: Address,
-    /// Lock order: 2, below the screen's.
-    presence: Arc<Mutex<Presence>>,
-    /// Whether what comes is being said now; history says nothing about who is there.
-    live: bool,
+    rooms: SharedRooms,
+    people: People,
+    /// The rooms whose joining was shown.
+    shown_rooms: HashSet<RoomName>,
 }
 
 impl Shown {
@@ -74,37 +88,43 @@ impl Shown {
     fn show(&mut self, event: Event<'_>) -> ControlFlow<()> {
         match &event {
             Event::Message(message) if !(message.own && self.editing) => {
-                let client = message.client_id.filter(|_| self.live && !message.own);
-                let sender = {
-                    let mut presence = self.presence.lock();
+                let sender = self.people.of(message.room, |people| {
+                    let client = message.client_id.filter(|_| people.live && !message.own);
                     if !message.own {
-                        presence.spoke(message.sender, client);
+                        people.presence.spoke(message.sender, client);
                     }
-                    presence.label(message.sender, client).into_owned()
-                };
+                    people.presence.label(message.sender, client).into_owned()
+                });
+                let prefix = self.rooms.lock().prefix(message.room);
                 // A closed output is how a reader says that it has seen enough.
-                if self.screen.print_message(&sender, message.body, message.kind).is_err() {
+                if self.screen.print_message(&prefix, &sender, message.body, message.kind).is_err() {
                     return ControlFlow::Break(());
                 }
             }
-            Event::Presence { name, client_id, came, .. } => {
+            Event::Presence { room, name, client_id, came } => {
                 let change = Change { name: (*name).to_owned(), client: *client_id, came: *came };
-                let change = self.presence.lock().changed(change);
-                change.iter().for_each(|change| self.tell(change));
+                let change = self.people.of(room, |people| people.presence.changed(change));
+                change.iter().for_each(|change| self.tell(room, change));
             }
-            Event::Joined { room, members, .. } => {
-                if let Some(welcome) = self.welcome.take().filter(|_| self.editing) {
-                    self.screen.notice(&welcome);
-                }
+            Event::Joined { room, members, head_seq, .. } => {
+                self.show_joined(room, *head_seq);
                 if self.editing && (2..=COUNTED_MAX).contains(members) {
                     self.ask_members(room);
                 }
             }
-            Event::CaughtUp { .. } => self.live = true,
-            Event::Disconnected { .. } => {
-                self.presence.lock().clear();
-                self.live = false;
+            Event::CaughtUp { room, .. } => self.people.of(room, |people| people.live = true),
+            Event::Left { room } => {
+                self.shown_rooms.remove(*room);
+                self.people.forget(room);
+                if self.rooms.lock().left(room) {
+                    self.screen.notice(&format!("left {room}"));
+                }
             }
+            Event::NotJoined { room, reason } => {
+                self.rooms.lock().refuse(room);
+                self.screen.notice(&format!("can't join {room}: {reason}"));
+            }
+            Event::Disconnected { .. } => self.people.clear(),
             Event::Rejected { .. } => drop(self.skipped.fetch_add(1, Ordering::Relaxed)),
             _ => {}
         }
@@ -112,33 +132,57 @@ impl Shown {
         ControlFlow::Continue(())
     }
 
-    fn tell(&self, change: &Change) {
+    /// Says that a room is joined for the first time; and if nobody has posted to it, which one may have been meant.
+    fn show_joined(&mut self, room: &RoomName, head_seq: u64) {
+        if !self.shown_rooms.insert(room.clone()) || !self.editing {
+            return;
+        }
+        let is_new = head_seq == 0 && *room != RoomName::lobby();
+        match self.welcome.take() {
+            Some(welcome) => self.screen.notice(&welcome),
+            None if !is_new => self.screen.notice(&format!("joined {room}")),
+            None => {}
+        }
+        if is_new {
+            self.screen.notice(&format!("no room named {room} yet: its first message creates it"));
+            let (screen, room, address) = (Arc::clone(&self.screen), room.clone(), self.address.clone());
+            // Without a thread, there is no advice.
+            let _ = spawn("nearest", move || {
+                if let Some(name) = nearest_room(address, &room) {
+                    screen.notice(&format!("did you mean {name}?"));
+                }
+            });
+        }
+    }
+
+    fn tell(&self, room: &RoomName, change: &Change) {
         if self.editing {
-            tell(&self.screen, change);
+            tell(&self.screen, &self.rooms, room, change);
         }
     }
 
     /// Asks who was in the room before this client. On a thread of its own, because the messages go on.
     fn ask_members(&self, room: &RoomName) {
-        let question = self.presence.lock().ask();
-        let (screen, presence) = (Arc::clone(&self.screen), Arc::clone(&self.presence));
-        let (room, address) = (room.clone(), self.address.clone());
+        let question = self.people.of(room, |people| people.presence.ask());
+        let (screen, people, rooms) = (Arc::clone(&self.screen), self.people.clone(), Arc::clone(&self.rooms));
+        let (asked, address) = (room.clone(), self.address.clone());
         let ask = move || {
             // Without an answer, it goes by what it sees.
-            let members = members(&room, address).unwrap_or_default();
-            let changes = presence.lock().answer(question, members);
-            changes.iter().for_each(|change| tell(&screen, change));
+            let members = members(&asked, address).unwrap_or_default();
+            let changes = people.of(&asked, |people| people.presence.answer(question, members));
+            changes.iter().for_each(|change| tell(&screen, &rooms, &asked, change));
         };
         if spawn("members", ask).is_err() {
-            let changes = self.presence.lock().answer(question, Vec::new());
-            changes.iter().for_each(|change| self.tell(change));
+            let changes = self.people.of(room, |people| people.presence.answer(question, Vec::new()));
+            changes.iter().for_each(|change| self.tell(room, change));
         }
     }
 }
 
-fn tell(screen: &Screen, change: &Change) {
+fn tell(screen: &Screen, rooms: &SharedRooms, room: &RoomName, change: &Change) {
+    let prefix = rooms.lock().prefix(room);
     // What comes first is fixed, so no name passes for another notice.
-    screen.notice(&format!("{}: {}", if change.came { "joined" } else { "left" }, change.name));
+    screen.notice(&format!("{prefix}{}: {}", if change.came { "joined" } else { "left" }, change.name));
 }
 
 /// Enough of a line to know it by, in quotes.

@@ -3,13 +3,14 @@
 //! A line that begins with `/` is sent only as `/me`, `/say` or `//…`. Everything else that looks like a command stays
 //! here, so that a mistyped command is never shown to others.
 
-use crate::names::Kind;
+use crate::names::{Kind, RoomName};
 
 /// What `/help` shows.
-pub const HELP: [&str; 8] = [
+pub const HELP: [&str; 9] = [
     "/me waves: show others something that you do",
     "/say TEXT, or //text: send a text that begins with a slash",
     "/who: list the members of this room",
+    "/join ROOM: join a room and talk there, or go to one that is joined; /leave [ROOM]: leave it",
     "/quit, or Ctrl-D on an empty line: leave when everything is stored; Ctrl-C leaves at once",
     "Alt-Enter starts a new line; a paste waits for Enter and is one message",
     "Up and Down recall earlier lines; Ctrl-U, Ctrl-K, Ctrl-W and Alt-D delete, Ctrl-Y inserts what was deleted",
@@ -17,7 +18,7 @@ pub const HELP: [&str; 8] = [
     "Ctrl-_ undoes a change; Ctrl-L clears the screen; Ctrl-Z suspends",
 ];
 
-const NAMES: [&str; 5] = ["help", "me", "quit", "say", "who"];
+const NAMES: [&str; 7] = ["help", "join", "leave", "me", "quit", "say", "who"];
 
 /// The commands, for completing.
 pub fn names() -> Vec<String> {
@@ -32,6 +33,9 @@ pub enum Entry {
     Help,
     Quit,
     Who,
+    Join(RoomName),
+    /// The room that is named, or the current one.
+    Leave(Option<RoomName>),
     /// Nothing to do: the line is blank.
     Blank,
     /// The line is not sent, for this reason.
@@ -67,11 +71,21 @@ pub fn read(line: &str) -> Entry {
         ("help", "") => Entry::Help,
         ("quit", "") => Entry::Quit,
         ("who", "") => Entry::Who,
+        ("join", "") => Entry::Mistake("/join needs a room, as in: /join tea".to_owned()),
+        ("join", name) => room(name).map_or_else(Entry::Mistake, Entry::Join),
+        ("leave", "") => Entry::Leave(None),
+        ("leave", name) => room(name).map_or_else(Entry::Mistake, |room| Entry::Leave(Some(room))),
         (known @ ("help" | "quit" | "who"), _) => {
             Entry::Mistake(format!("/{known} takes no text; to send the line, put another / before it"))
         }
         (unknown, _) => Entry::Mistake(unknown_command(unknown)),
     }
+}
+
+/// A room's name. Elsewhere it begins with a hash, which no name has here.
+fn room(name: &str) -> Result<RoomName, String> {
+    let name = name.strip_prefix('#').unwrap_or(name);
+    RoomName::new(name).map_err(|fault| fault.to_string())
 }
 
 fn unknown_command(name: &str) -> String {
@@ -99,8 +113,17 @@ mod tests {
         assert_eq!(read("/say /quit"), text("/quit"));
         assert_eq!(read("//etc/hosts is broken"), text("/etc/hosts is broken"));
         assert_eq!([read("/help"), read("/Quit"), read(" /who ")], [Entry::Help, Entry::Quit, Entry::Who]);
+        let tea = RoomName::new("tea").unwrap();
+        assert_eq!([read("/join  tea "), read("/JOIN #tea")], [Entry::Join(tea.clone()), Entry::Join(tea.clone())]);
+        assert_eq!([read("/leave"), read("/leave tea")], [Entry::Leave(None), Entry::Leave(Some(tea))]);
         for line in [
             "/",
+            "/join",
+            "/join tea coffee",
+            "/join #",
+            "/join .tea",
+            "/leave tea now",
+            "/join\ntea",
             "/ me waves",
             "/me",
             "/say ",
@@ -118,6 +141,8 @@ mod tests {
     #[test]
     fn an_unknown_command_names_the_nearest() {
         assert!(matches!(read("/qiut"), Entry::Mistake(told) if told.contains("did you mean /quit?")));
+        assert!(matches!(read("/jion tea"), Entry::Mistake(told) if told.contains("did you mean /join?")));
+        assert!(matches!(read("/leav"), Entry::Mistake(told) if told.contains("did you mean /leave?")));
         assert!(matches!(read("/woh"), Entry::Mistake(told) if told.contains("did you mean /who?")));
         assert!(matches!(read("/frobnicate"), Entry::Mistake(told) if told.contains("see /help")));
     }

@@ -150,10 +150,16 @@ pub fn json(value: &impl Serialize) -> String {
 ///
 /// Nobody can say anything that looks like somebody else's line, or like a notice: the first colon with a blank ends the
 /// name of one who says something; a line that begins with a star and no blank tells what somebody does, and the second
-/// star ends the name.
+/// star ends the name. A bracket that begins a name is escaped, because rooms stand in brackets there.
 pub fn line(sender: &str, body: &str, kind: Kind) -> String {
     match kind {
-        Kind::Text => format!("{}: {}", escape_name(sender), escape(body)),
+        Kind::Text => {
+            let name = escape_name(sender);
+            match name.strip_prefix('[') {
+                Some(rest) => format!("\\u{{5b}}{rest}: {}", escape(body)),
+                None => format!("{name}: {}", escape(body)),
+            }
+        }
         Kind::Action => {
             let name = escape_name(sender);
             let name = if name.contains('*') { Cow::Owned(name.replace('*', "\\u{2a}")) } else { name };
@@ -236,6 +242,7 @@ mod tests {
     #[test]
     fn deeds_are_told_from_words_and_from_notices() {
         assert_eq!(line("ann", "hello", Kind::Text), "ann: hello");
+        assert_eq!(line("[tea] ann", "hello", Kind::Text), "\\u{5b}tea] ann: hello");
         assert_eq!(line("ann", "waves", Kind::Action), "*ann* waves");
         assert_eq!(line("ann* x", "bob: no", Kind::Action), "*ann\\u{2a} x* bob: no");
         assert_eq!(line(" disconnected", "x", Kind::Action), "*\\u{20}disconnected* x");

@@ -13,14 +13,16 @@ use crossbeam_channel::bounded;
 use super::commands::{self, Entry};
 use super::editor::Action;
 use super::format::escape_rows;
+use super::joining::NO_ROOM;
 use super::lines::{RawLine, read_line};
 use super::raw::wait_for_input;
+use super::rooms::SharedRooms;
 use super::screen::{Screen, can_edit, rows};
 use crate::address::Address;
-use crate::client::{CALL_TIMEOUT, CallError, Caller, Connector, Inlet, Member, tutorial};
+use crate::client::{CALL_TIMEOUT, CallError, Caller, Connector, Inlet, Member, SessionError, tutorial};
 use crate::escape::escape_name;
 use crate::limits::BODY_BYTES_MAX;
-use crate::names::{Body, InvalidText, Kind, RoomName, UserName};
+use crate::names::{Body, Kind, RoomName, UserName};
 use crate::threads::spawn;
 
 /// The exit code of a program that an interrupt ended, by the shell's convention.
@@ -35,8 +37,17 @@ const MEMBERS_MAX: usize = 200;
 /// Where lines go.
 #[derive(Clone)]
 pub enum Outlet {
-    V1 { inlet: Inlet, room: RoomName, address: Address },
-    Tutorial { inlet: tutorial::Inlet, name: UserName },
+    V1 {
+        inlet: Inlet,
+        rooms: SharedRooms,
+        /// How many of the last messages of a room that is joined to show.
+        last: u32,
+        address: Address,
+    },
+    Tutorial {
+        inlet: tutorial::Inlet,
+        name: UserName,
+    },
 }
 
 /// The input thread's belongings.
@@ -49,16 +60,23 @@ pub struct Input {
 
 impl Outlet {
     /// Hands a text over. Breaks when the session has ended; fails where the text can't be sent.
-    fn say(&self, text: &str, kind: Kind) -> Result<ControlFlow<()>, InvalidText> {
+    fn say(&self, text: &str, kind: Kind) -> Result<ControlFlow<()>, String> {
+        let body = |text: String| Body::new(text).map_err(|fault| fault.to_string());
         let taken = match self {
-            Self::V1 { inlet, room, .. } => inlet.post(room, Body::new(text)?, kind).is_ok(),
+            Self::V1 { inlet, rooms, .. } => {
+                let room = rooms.lock().current().cloned().ok_or(NO_ROOM)?;
+                match inlet.post(&room, body(text.to_owned())?, kind) {
+                    Err(fault @ SessionError::NotJoined { .. }) => return Err(fault.to_string()),
+                    outcome => outcome.is_ok(),
+                }
+            }
             Self::Tutorial { inlet, name } => {
                 // The contract has no actions.
                 let text = match kind {
                     Kind::Text => text.trim().to_owned(),
                     Kind::Action => format!("/me {text}"),
                 };
-                inlet.send(name.clone(), Body::new(text)?).is_ok()
+                inlet.send(name.clone(), body(text)?).is_ok()
             }
         };
         Ok(if taken { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
@@ -131,11 +149,7 @@ impl Input {
             };
             stdin.consume(bytes.len());
             drop(stdin);
-            let Ok(actions) = self.screen.typed(&bytes) else { break };
-            if self.screen.take_overflow() {
-                self.screen.notice("the draft is full: the end of what was pasted is missing");
-            }
-            if bytes.is_empty() || actions.into_iter().any(|action| self.act(action).is_break()) {
+            if bytes.is_empty() || self.take(&bytes).is_break() {
                 break;
             }
         }
@@ -148,6 +162,19 @@ impl Input {
             self.outlet.show_unsent(draft);
         }
         self.outlet.finish();
+    }
+
+    /// Takes what was typed, line by line: one may change where the next one goes, and what the prompt says.
+    fn take(&self, mut bytes: &[u8]) -> ControlFlow<()> {
+        while !bytes.is_empty() {
+            let Ok((actions, used)) = self.screen.typed(bytes) else { return ControlFlow::Break(()) };
+            bytes = &bytes[used..];
+            if self.screen.take_overflow() {
+                self.screen.notice("the draft is full: the end of what was pasted is missing");
+            }
+            actions.into_iter().try_for_each(|action| self.act(action))?;
+        }
+        ControlFlow::Continue(())
     }
 
     fn act(&self, action: Action) -> ControlFlow<()> {
@@ -175,11 +202,13 @@ impl Input {
         match commands::read(entered) {
             Entry::Blank => {}
             Entry::Text(text, kind) => {
-                return self.outlet.say(&text, kind).unwrap_or_else(|fault| self.skip(&fault.to_string()));
+                return self.outlet.say(&text, kind).unwrap_or_else(|fault| self.skip(&fault));
             }
             Entry::Quit => return ControlFlow::Break(()),
             Entry::Help => commands::HELP.iter().for_each(|line| self.screen.notice(line)),
             Entry::Who => self.who(),
+            Entry::Join(room) => return self.join(&room),
+            Entry::Leave(room) => return self.leave(room.as_ref()),
             Entry::Mistake(fault) => {
                 // A text of several lines is hard to get back otherwise.
                 if entered.trim_end().contains('\n') {
@@ -193,10 +222,11 @@ impl Input {
 
     /// Shows who is in the room. On a thread of its own, because the server may take its time and the user types on.
     fn who(&self) {
-        let Outlet::V1 { room, address, .. } = &self.outlet else {
+        let Outlet::V1 { rooms, address, .. } = &self.outlet else {
             return self.screen.notice("/who needs hubbub.v1: the tutorial's contract can't list members");
         };
-        let (screen, room, address) = (Arc::clone(&self.screen), room.clone(), address.clone());
+        let Some(room) = rooms.lock().current().cloned() else { return self.screen.notice(NO_ROOM) };
+        let (screen, address) = (Arc::clone(&self.screen), address.clone());
         let started = spawn("who", move || match members(&room, address) {
             Ok(members) if members.is_empty() => screen.notice(&format!("in {room}: nobody")),
             Ok(members) => screen.notice(&format!("in {room}: {}", in_words(members))),

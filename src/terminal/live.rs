@@ -9,8 +9,7 @@
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthStr;
 
-/// What stands before the line that is being typed.
-pub const PROMPT: &str = "> ";
+use super::wrap::columns_of_text;
 
 /// The rows as they were drawn last.
 #[derive(Debug, Default)]
@@ -22,9 +21,9 @@ pub struct Drawn {
 }
 
 impl Drawn {
-    /// Draws the rows, from the first column on. `cursor` is in columns of the draft.
-    pub fn draw(&mut self, status: Option<String>, draft: &str, cursor: usize) -> String {
-        let (draft, cursor) = (format!("{PROMPT}{draft}"), PROMPT.len() + cursor);
+    /// Draws the rows, from the first column on. `cursor` is in columns of the draft, which the prompt stands before.
+    pub fn draw(&mut self, status: Option<String>, prompt: &str, draft: &str, cursor: usize) -> String {
+        let (draft, cursor) = (format!("{prompt}{draft}"), columns_of_text(prompt) + cursor);
         let output = match &status {
             Some(status) => format!("{status}\n{draft}\r\x1b[{cursor}C"),
             None => format!("{draft}\r\x1b[{cursor}C"),
@@ -96,9 +95,9 @@ mod tests {
     #[test]
     fn what_was_drawn_is_erased_exactly() {
         let mut drawn = Drawn::default();
-        assert_eq!(drawn.draw(None, "abc", 1), "> abc\r\x1b[3C");
+        assert_eq!(drawn.draw(None, "> ", "abc", 1), "> abc\r\x1b[3C");
         assert_eq!(drawn.erase(80, true), "\r\x1b[J");
-        assert_eq!(drawn.draw(Some("* offline".to_owned()), "世x", 2), "* offline\n> 世x\r\x1b[4C");
+        assert_eq!(drawn.draw(Some("* offline".to_owned()), "> ", "世x", 2), "* offline\n> 世x\r\x1b[4C");
         assert_eq!(drawn.rewrite_status("* offline".to_owned()), None);
         assert_eq!(drawn.rewrite_status("* on".to_owned()).as_deref(), Some("\r\x1b[A* on\x1b[K\n\r\x1b[4C"));
         assert_eq!(drawn.erase(80, true), "\r\x1b[1A\x1b[J");
@@ -110,7 +109,7 @@ mod tests {
     fn a_narrower_terminal_has_more_rows_to_erase() {
         let up = |status: Option<&str>, draft: &str, cursor: usize, columns: usize, reflows: bool| {
             let mut drawn = Drawn::default();
-            drawn.draw(status.map(str::to_owned), draft, cursor);
+            drawn.draw(status.map(str::to_owned), "> ", draft, cursor);
             let erase = drawn.erase(columns, reflows);
             erase.strip_prefix("\r\x1b[").and_then(|rest| rest.split('A').next()?.parse().ok()).unwrap_or(0)
         };

@@ -1,6 +1,7 @@
 //! What the user is shown about lost connections: one row an outage, rewritten in place. Where rows can't be rewritten, one
 //! line when it begins and one when it ends.
 
+use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -8,10 +9,12 @@ use humantime::format_duration;
 
 use super::chat::start_of;
 use super::format::gap;
+use super::rooms::SharedRooms;
 use super::screen::Screen;
 use super::status::{Status, Topic, duration};
 use crate::address::Address;
 use crate::client::{ConnectError, Event, Inlet, Tally, lines};
+use crate::names::RoomName;
 
 /// Where lines go, once there is a session.
 pub type LateInlet = Arc<OnceLock<Inlet>>;
@@ -21,8 +24,15 @@ pub struct Outage {
     screen: Arc<Screen>,
     server: String,
     inlet: LateInlet,
+    /// For the names of rooms, if there may be several.
+    rooms: Option<SharedRooms>,
     /// There has been a connection.
     connected: bool,
+    /// There is one, of which something was said.
+    is_up: bool,
+    /// The rooms that are joined, and those of them that have not caught up since the connection was lost.
+    joined: HashSet<RoomName>,
+    behind: HashSet<RoomName>,
     phase: Phase,
 }
 
@@ -58,8 +68,22 @@ struct Kept {
 
 impl Outage {
     pub fn new(screen: Arc<Screen>, address: &Address) -> Self {
-        let server = address.to_string();
-        Self { screen, server, inlet: LateInlet::default(), connected: false, phase: Phase::Fine }
+        Self {
+            screen,
+            server: address.to_string(),
+            inlet: LateInlet::default(),
+            rooms: None,
+            connected: false,
+            is_up: false,
+            joined: HashSet::new(),
+            behind: HashSet::new(),
+            phase: Phase::Fine,
+        }
+    }
+
+    /// For a session that may be in several rooms.
+    pub fn in_rooms(self, rooms: SharedRooms) -> Self {
+        Self { rooms: Some(rooms), ..self }
     }
 
     /// Where to put the session's inlet when the session has started.
@@ -70,16 +94,37 @@ impl Outage {
     /// Shows an event that is about the connection, or about lines that can't be sent.
     pub fn show(&mut self, event: &Event<'_>) {
         match event {
-            Event::Disconnected { reason, .. } => self.lost(reason),
+            Event::Disconnected { reason, .. } => {
+                self.is_up = false;
+                self.behind.clone_from(&self.joined);
+                self.lost(reason);
+            }
             Event::Waiting { error, within } => waiting(&self.screen, error, *within),
             Event::Retrying { reason, pause } => self.retrying(reason, Instant::now() + *pause),
-            Event::CaughtUp { .. } => self.caught_up(),
+            Event::CaughtUp { room, .. } => {
+                self.behind.remove(*room);
+                self.caught_up();
+            }
+            Event::Left { room } | Event::NotJoined { room, .. } => {
+                self.joined.remove(*room);
+                self.behind.remove(*room);
+                if self.is_up {
+                    self.caught_up();
+                }
+            }
+            // A session in no room has nothing to catch up with.
+            Event::Reconnected if self.connected => {
+                self.is_up = true;
+                self.caught_up();
+            }
+            Event::Joined { room, .. } => drop(self.joined.insert((*room).clone())),
             Event::Held { reason, pause } => self.held(reason, Instant::now() + *pause),
-            Event::Gap { gap: missing, .. } => {
+            Event::Gap { gap: missing, room } => {
                 if let Phase::Down { whole, .. } = &mut self.phase {
                     *whole = false;
                 }
-                self.screen.notice(&gap(missing));
+                let prefix = self.rooms.as_ref().map_or_else(String::new, |rooms| rooms.lock().prefix(room));
+                self.screen.notice(&format!("{prefix}{}", gap(missing)));
             }
             Event::Rejected { line, reason } => {
                 self.screen.notice(&format!("not sent: {}: {reason}", start_of(line.body.as_str())));
@@ -90,14 +135,7 @@ impl Outage {
             }
             Event::Message(message) if message.own => self.settled(),
             Event::Stored { .. } => self.settled(),
-            Event::Message(_)
-            | Event::Joined { .. }
-            | Event::Reconnected
-            | Event::Passed { .. }
-            | Event::Left { .. }
-            | Event::NotJoined { .. }
-            | Event::Presence { .. }
-            | Event::Pause => {}
+            Event::Message(_) | Event::Reconnected | Event::Passed { .. } | Event::Presence { .. } | Event::Pause => {}
         }
     }
 
@@ -129,7 +167,11 @@ impl Outage {
         }
     }
 
+    /// Everything that was missed has come, if no room is behind any more.
     fn caught_up(&mut self) {
+        if !self.behind.is_empty() {
+            return;
+        }
         let was_connected = std::mem::replace(&mut self.connected, true);
         let Phase::Down { since, whole, in_row } = self.phase else { return };
         let after = after(since);

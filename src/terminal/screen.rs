@@ -22,10 +22,10 @@ use super::complete::Wanted;
 use super::editor::{Action, Editor};
 use super::format::{escape_rows, line, paragraph};
 use super::keys::Decoder;
-use super::live::{Drawn, PROMPT, reflows};
+use super::live::{Drawn, reflows};
 use super::raw::{RawMode, columns, suspend, write_directly};
 use super::status::Status;
-use super::wrap::wrap;
+use super::wrap::{columns_of_text, wrap};
 use crate::escape::escape;
 use crate::names::Kind;
 
@@ -45,6 +45,13 @@ const STATUS_PERIOD: Duration = Duration::from_millis(250);
 /// What may be completed.
 pub type Candidates = Box<dyn Fn(Wanted) -> Vec<String> + Send + Sync>;
 
+/// What the one who edits a line needs to know of the chat. Asked under the screen's lock.
+pub struct Aids {
+    pub candidates: Candidates,
+    /// What stands before the line.
+    pub prompt: Box<dyn Fn() -> String + Send + Sync>,
+}
+
 /// Standard output and standard error, shared by all threads.
 #[derive(Default)]
 pub struct Screen {
@@ -61,7 +68,7 @@ pub struct Screen {
 struct Row {
     editor: Editor,
     decoder: Decoder,
-    candidates: Candidates,
+    aids: Aids,
     status: Option<Status>,
     drawn: Drawn,
     /// The terminal breaks rows anew when it is narrowed.
@@ -76,12 +83,12 @@ pub fn can_edit() -> bool {
 
 impl Screen {
     /// Starts editing in the last row. What can end the program must already know to stop editing.
-    pub fn start_editing(&self, candidates: Candidates) -> io::Result<()> {
+    pub fn start_editing(&self, aids: Aids) -> io::Result<()> {
         let mut row = self.row.lock();
         *self.raw.lock() = Some(RawMode::enter()?);
         let (editor, decoder) = (Editor::default(), Decoder::default());
         let reflows = reflows(|name| env::var(name).ok());
-        *row = Some(Row { editor, decoder, candidates, status: None, drawn: Drawn::default(), reflows });
+        *row = Some(Row { editor, decoder, aids, status: None, drawn: Drawn::default(), reflows });
         write(&mut io::stdout().lock(), PASTE_ON)?;
         draw(row.as_mut())
     }
@@ -116,11 +123,13 @@ impl Screen {
     }
 
     /// Writes a message to standard output: on a terminal a body of several lines in as many rows, elsewhere in one line.
-    pub fn print_message(&self, sender: &str, body: &str, kind: Kind) -> io::Result<()> {
-        match columns(&io::stdout()) {
-            Some(_) => self.print(&paragraph(sender, body, kind)),
-            None => self.print(&line(sender, body, kind)),
-        }
+    /// What its line begins with is the caller's.
+    pub fn print_message(&self, prefix: &str, sender: &str, body: &str, kind: Kind) -> io::Result<()> {
+        let shown = match columns(&io::stdout()) {
+            Some(_) => paragraph(sender, body, kind),
+            None => line(sender, body, kind),
+        };
+        self.print(&format!("{prefix}{shown}"))
     }
 
     /// How long to wait for more input before [`Screen::time_out`].
@@ -192,29 +201,38 @@ impl Screen {
         }
     }
 
-    /// Takes the bytes that the terminal sent, shows what they do, and returns what they led to, in order.
-    pub fn typed(&self, bytes: &[u8]) -> io::Result<Vec<Action>> {
+    /// Takes the bytes that the terminal sent, up to the end of a line, and shows what they do. Returns what they led to, in order,
+    /// and how many were taken.
+    pub fn typed(&self, bytes: &[u8]) -> io::Result<(Vec<Action>, usize)> {
         let mut guard = self.row.lock();
-        let Some(row) = guard.as_mut() else { return Ok(Vec::new()) };
+        let Some(row) = guard.as_mut() else { return Ok((Vec::new(), bytes.len())) };
         let mut output = String::new();
         let mut actions = Vec::new();
+        let mut used = 0;
         for &byte in bytes {
+            used += 1;
             let action = row.decoder.feed(byte).and_then(|key| row.editor.press(key));
             match &action {
                 // The line stays above as it was entered; a blank one leaves no trace.
                 Some(Action::Line(line)) if !line.trim().is_empty() => {
-                    let shown = rows(&format!("{PROMPT}{}", escape_rows(line.trim_end())), &io::stdout()).into_owned();
+                    let shown =
+                        rows(&format!("{}{}", (row.aids.prompt)(), escape_rows(line.trim_end())), &io::stdout())
+                            .into_owned();
                     output.push_str(&shown);
                     output.push('\n');
                 }
                 Some(Action::Clear) => output.push_str(ERASE_ALL),
-                Some(Action::Complete { back }) => row.editor.complete(*back, &row.candidates),
+                Some(Action::Complete { back }) => row.editor.complete(*back, &row.aids.candidates),
                 _ => {}
             }
+            let is_line = matches!(action, Some(Action::Line(_)));
             actions.extend(action);
+            if is_line {
+                break;
+            }
         }
         redraw(Some(row), &output)?;
-        Ok(actions)
+        Ok((actions, used))
     }
 
     /// Draws the live rows again: the terminal has another size now.
@@ -256,8 +274,9 @@ impl Row {
     fn draw(&mut self) -> String {
         let Some(columns) = columns(&io::stdout()) else { return String::new() };
         let status = self.status.as_ref().map(|status| status.row(Instant::now(), columns));
-        let view = self.editor.view(columns.saturating_sub(PROMPT.len()));
-        self.drawn.draw(status, &view.text, view.cursor)
+        let prompt = (self.aids.prompt)();
+        let view = self.editor.view(columns.saturating_sub(columns_of_text(&prompt)));
+        self.drawn.draw(status, &prompt, &view.text, view.cursor)
     }
 }
 

@@ -86,6 +86,7 @@ mod tests {
     use std::ptr;
 
     use super::*;
+    use crate::terminal::screen::Aids;
 
     /// The test runs itself on a terminal with this variable set.
     const ON_TERMINAL: &str = "HUBBUB_TEST_PANIC";
@@ -113,7 +114,8 @@ mod tests {
     fn panic_on_terminal() {
         let screen = Arc::new(Screen::default());
         restore_on_panic(Arc::clone(&screen), |_| {});
-        screen.start_editing(Box::new(|_| panic!("a test panics"))).unwrap();
+        let prompt = Box::new(|| "> ".to_owned());
+        screen.start_editing(Aids { candidates: Box::new(|_| panic!("a test panics")), prompt }).unwrap();
         let typing = Arc::clone(&screen);
         let _ = thread::spawn(move || typing.typed(b"half a thought\t")).join();
     }

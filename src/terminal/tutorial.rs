@@ -11,7 +11,7 @@ use super::complete::Wanted;
 use super::input::Outlet;
 use super::options::ChatOptions;
 use super::presence::Presence;
-use super::screen::{Screen, can_edit};
+use super::screen::{Aids, Screen, can_edit};
 use super::status::{Status, Topic, duration};
 use super::{Server, TerminalError, commands, converse};
 use crate::client::tutorial::{Event, Inlet, Session, doubt};
@@ -43,8 +43,9 @@ pub fn chat(server: Server, name: UserName, options: &ChatOptions) -> Result<(),
         Wanted::Command => commands::names(),
         Wanted::Person => people.lock().names(),
     });
+    let aids = Aids { candidates, prompt: Box::new(|| "> ".to_owned()) };
     let skipped = Arc::new(AtomicU64::new(0));
-    converse(screen, skipped, outlet, candidates, || session.wait().map_err(TerminalError::Tutorial))
+    converse(screen, skipped, outlet, aids, || session.wait().map_err(TerminalError::Tutorial))
 }
 
 /// What the session's events look like.
@@ -63,7 +64,7 @@ impl Shown {
             Event::Message(message) => {
                 self.people.lock().spoke(&message.name, None);
                 // A closed output is how a reader says that it has seen enough.
-                if self.screen.print_message(&message.name, &message.body, Kind::Text).is_err() {
+                if self.screen.print_message("", &message.name, &message.body, Kind::Text).is_err() {
                     return ControlFlow::Break(());
                 }
             }

@@ -9,6 +9,7 @@ pub mod model;
 mod session;
 mod chat;
 mod commands;
+mod rooms;
 mod startup;
 mod editing;
 mod outage;
