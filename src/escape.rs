@@ -7,6 +7,8 @@
 
 use std::borrow::Cow;
 
+use crate::names::{is_joiner, joiner_shows};
+
 /// The text with every character that acts on a terminal, or hides from the eye, replaced by its escape.
 pub fn escape(text: &str) -> Cow<'_, str> {
     if !text.chars().any(acts) {
@@ -29,15 +31,15 @@ pub fn escape(text: &str) -> Cow<'_, str> {
 ///
 /// In a shown line the first colon with a blank after it always ends the name, whatever the name holds. The name never
 /// starts like a notice of this program (`*`), like the user's own line (`>`), or like the rest of a longer line (a
-/// blank). And it holds no joiners, which would let two names look alike.
+/// blank). And it holds no joiners that show nothing, which would let two names look alike.
 pub fn escape_name(name: &str) -> Cow<'_, str> {
     let mut escaped = String::with_capacity(name.len() + 16);
-    let mut chars = name.chars().peekable();
-    while let Some(c) = chars.next() {
+    let all: Vec<char> = name.chars().collect();
+    for (at, &c) in all.iter().enumerate() {
         let starts_falsely = escaped.is_empty() && (is_blank(c) || matches!(c, '*' | '>'));
         // The last one's cell has the blank in it.
-        let ends_falsely = is_colon(c) && chars.peek().is_some_and(|&next| is_blank(next)) || c == '\u{ff1a}';
-        if starts_falsely || ends_falsely || is_joiner(c) {
+        let ends_falsely = is_colon(c) && all.get(at + 1).is_some_and(|&next| is_blank(next)) || c == '\u{ff1a}';
+        if starts_falsely || ends_falsely || is_joiner(c) && !joiner_shows(&all, at) {
             escaped.extend(c.escape_unicode());
         } else {
             escaped.push_str(&escape(c.encode_utf8(&mut [0; 4])));
@@ -55,11 +57,6 @@ fn is_blank(c: char) -> bool {
 /// Armenian and Hebrew full stops, the ratio, and the colon's own narrow and vertical forms.
 fn is_colon(c: char) -> bool {
     matches!(c, ':' | '\u{2d0}' | '\u{2f8}' | '\u{589}' | '\u{5c3}' | '\u{2236}' | '\u{a789}' | '\u{fe13}' | '\u{fe55}')
-}
-
-/// The joiners change the shape of their neighbours only. Persian and Indic scripts need the one, emoji the other.
-fn is_joiner(c: char) -> bool {
-    matches!(c, '\u{200c}' | '\u{200d}')
 }
 
 /// Whether the character does anything but show itself where it stands.

@@ -33,6 +33,7 @@ mod page;
 mod vfs;
 mod clean;
 mod space;
+mod room_names;
 mod write_ahead;
 #[cfg(test)]
 mod tests;

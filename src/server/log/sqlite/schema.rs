@@ -8,7 +8,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use super::disk;
 use super::errors::{OpenError, is_damage};
 use super::recovery::Findings;
-use super::{clean, vfs, write_ahead};
+use super::{clean, room_names, vfs, write_ahead};
 use crate::limits::{LOG_WAIT, QUICK_CHECK_BYTES_MAX};
 
 /// The version of the tables, which stands in the database. A database of a later one is refused.
@@ -73,7 +73,12 @@ const MIGRATIONS: &[&str] = &[
      ALTER TABLE life ADD COLUMN restored INTEGER NOT NULL DEFAULT 0;",
     // Then: how often what retention deleted was erased from the files; not above 0 as long as what earlier versions deleted was not.
     "ALTER TABLE life ADD COLUMN erasures INTEGER NOT NULL DEFAULT 0;",
+    // Then: the names of rooms are normalised.
+    NORMALISE_NAMES,
 ];
+
+/// A step that SQL can't do: see `room_names.rs`.
+const NORMALISE_NAMES: &str = "";
 
 pub const PAGE_COUNT: &str = "PRAGMA page_count";
 pub const BEGIN: &str = "BEGIN IMMEDIATE";
@@ -108,6 +113,9 @@ pub const ROOM_BY_NAME: &str = room_states!("WHERE name = ?1");
 pub const ROOMS_AFTER: &str = room_states!("WHERE name > ?1 ORDER BY name LIMIT ?2");
 pub const BARE_ROOM: &str = "SELECT id, name, epoch, epoch_first, trimmed, time_ms FROM rooms WHERE name = ?1";
 pub const NAMES_AFTER: &str = "SELECT name FROM rooms WHERE name > ?1 ORDER BY name LIMIT ?2";
+/// The number of a room by its name, and another name for it.
+pub const ROOM_ID: &str = "SELECT id FROM rooms WHERE name = ?1";
+pub const RENAME_ROOM: &str = "UPDATE rooms SET name = ?2 WHERE id = ?1";
 pub const ROOM_NAMES: &str = "SELECT id, name FROM rooms ORDER BY id";
 pub const ROOM_NAME: &str = "SELECT name FROM rooms WHERE id = ?1";
 
@@ -324,7 +332,10 @@ pub fn migrate(connection: &mut Connection, version: i64) -> rusqlite::Result<()
         connection.pragma_update(None, "synchronous", "FULL")?;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         for migration in &MIGRATIONS[version as usize..] {
-            transaction.execute_batch(migration)?;
+            match *migration {
+                NORMALISE_NAMES => room_names::normalise(&transaction)?,
+                statements => transaction.execute_batch(statements)?,
+            }
         }
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
         transaction.pragma_update(None, "user_version", VERSION)?;

@@ -85,6 +85,33 @@ fn a_folder_of_the_first_version_is_brought_up_to_date() {
     assert_eq!(epochs[..3], epochs[3..]);
 }
 
+/// The story: a room that an earlier version had stored as it was typed on a Mac, with a combining diaeresis, could not be
+/// reached after names were normalised. Two rooms that look the same keep their messages under two names.
+#[test]
+fn rooms_under_names_that_were_not_normalised_can_be_reached() {
+    let decomposed = "ku\u{308}che";
+    for (cellar, other_name) in [("r\u{e9}sum\u{e9}", "k\u{fc}che"), ("k\u{fc}che", "k\u{fc}che-2")] {
+        let folder = tempfile::tempdir().unwrap();
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/data-v1").join(DATABASE);
+        fs::copy(fixture, folder.path().join(DATABASE)).unwrap();
+        let rename = |from: &str, to: &str| {
+            let connection = Connection::open(folder.path().join(DATABASE)).unwrap();
+            assert_eq!(connection.execute("UPDATE rooms SET name = ?2 WHERE name = ?1", (from, to)).unwrap(), 1);
+        };
+        rename("garden", decomposed);
+        rename("cellar", cellar);
+        let (_appender, log) = open_full(folder.path());
+        let first = |name: &str| {
+            let state = log.find(&room(name)).unwrap().unwrap_or_else(|| panic!("{name} can't be reached"));
+            bodies(&*log, &state)[0].1.clone()
+        };
+        let number = |body: &str| body["message ".len()..].split('.').next().unwrap().parse::<u64>().unwrap();
+        assert_eq!(number(&first("lobby")) % 3, 0);
+        assert_eq!(number(&first(other_name)) % 3, 1);
+        assert_eq!(number(&first(cellar)) % 3, 2);
+    }
+}
+
 /// Commits overwrite it, and what they wrote counts, zeros after it or not.
 #[test]
 fn the_write_ahead_log_is_laid_out_before_it_is_used() {
