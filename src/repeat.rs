@@ -10,12 +10,14 @@ mod window;
 mod plan;
 mod pace;
 mod progress;
+mod interrupt;
 mod rooms;
 mod tutorial;
 mod report;
 
 use thiserror::Error;
 
+pub use interrupt::Interrupt;
 pub use plan::{InvalidPlan, Options, Plan, messages};
 pub use progress::Progress;
 pub use report::Report;
@@ -33,9 +35,9 @@ pub enum RunError {
 }
 
 /// Runs the plan. Call it on the thread that shall watch over the run.
-pub fn run(plan: Plan, progress: &Progress) -> Result<Report, RunError> {
+pub fn run(plan: Plan, progress: &Progress, interrupt: &Interrupt) -> Result<Report, RunError> {
     match plan.contract {
-        Contract::V1 => Ok(rooms::run(plan, progress)?),
-        Contract::Tutorial => Ok(tutorial::run(plan, progress)?),
+        Contract::V1 => Ok(rooms::run(plan, progress, interrupt)?),
+        Contract::Tutorial => Ok(tutorial::run(plan, progress, interrupt)?),
     }
 }

@@ -4,18 +4,19 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use env_logger::{Env, Target};
+use hubbub::arguments::EXIT_USAGE;
 use hubbub::escape::escape;
 use hubbub::names::RoomName;
-use hubbub::repeat::{self, InvalidPlan, Options, Plan, Progress};
+use hubbub::repeat::{self, Interrupt, InvalidPlan, Options, Plan, Progress};
 
 fn main() -> ExitCode {
     hubbub::startup::forget_empty_variables();
     let options = Options::from_program();
+    let progress = Progress::new(options.quiet);
     let plan = match repeat::messages(&options).and_then(|messages| Plan::new(&options, messages)) {
         Ok(plan) => plan,
-        Err(error @ InvalidPlan(_)) => return complain(&error.to_string(), 2),
+        Err(error @ InvalidPlan(_)) => return complain(&progress, &error.to_string(), EXIT_USAGE),
     };
-    let progress = Progress::new(options.quiet);
     // Of the gRPC library, only what went wrong.
     let level = if options.quiet { "error" } else { "error,hubbub=info" };
     env_logger::Builder::from_env(Env::default().default_filter_or(level))
@@ -32,17 +33,25 @@ fn main() -> ExitCode {
         );
     }
     hubbub::descriptors::allow_many();
-    let report = match repeat::run(plan, &progress) {
+    let interrupt = match Interrupt::watch(progress.clone()) {
+        Ok(interrupt) => interrupt,
+        Err(error) => return complain(&progress, &format!("can't handle signals: {error}"), 1),
+    };
+    let report = match repeat::run(plan, &progress, &interrupt) {
         Ok(report) => report,
-        Err(error) => return complain(&escape(&error.to_string()), 1),
+        Err(error) => return complain(&progress, &error.to_string(), 1),
     };
     let result = if options.json { report.json() + "\n" } else { report.table() };
     // Nobody is left to tell that standard output is closed; the exit code still says how it went.
     let _ = io::stdout().write_all(result.as_bytes()).and_then(|()| io::stdout().flush());
-    if report.is_faultless() { ExitCode::SUCCESS } else { ExitCode::from(1) }
+    match interrupt.exit_code() {
+        _ if !report.is_faultless() => ExitCode::FAILURE,
+        Some(code) => ExitCode::from(code),
+        None => ExitCode::SUCCESS,
+    }
 }
 
-fn complain(error: &str, code: u8) -> ExitCode {
-    let _ = writeln!(io::stderr(), "hubbub-repeat: {error}");
+fn complain(progress: &Progress, error: &str, code: u8) -> ExitCode {
+    progress.notice(error);
     ExitCode::from(code)
 }

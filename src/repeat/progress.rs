@@ -4,6 +4,8 @@ use std::io::{self, IsTerminal, Write};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::escape::escape;
+
 /// How the bar looks: what is delivered, and of how many.
 const STYLE: &str = "{wide_bar} {human_pos}/{human_len} deliveries";
 
@@ -25,6 +27,13 @@ impl Progress {
     /// Where log lines go: above the bar, without tearing it.
     pub fn log_target(&self) -> impl Write + Send + 'static {
         AboveBar(self.bar.clone())
+    }
+
+    /// Writes a line to standard error, whatever is logged.
+    pub fn notice(&self, line: &str) {
+        let line = format!("hubbub-repeat: {}\n", escape(line));
+        // Nobody is left to tell that standard error is closed.
+        let _ = self.bar.suspend(|| io::stderr().write_all(line.as_bytes()));
     }
 
     pub fn start(&self, deliveries: u64) {

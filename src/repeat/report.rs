@@ -28,6 +28,8 @@ pub struct Report {
     pub observer: bool,
     pub senders: usize,
     pub body_bytes: usize,
+    /// The run was stopped by a signal: what was sent until then is judged.
+    pub interrupted: bool,
     /// How many messages were to be sent in all, and how many were.
     pub planned: u64,
     pub sent: u64,
@@ -83,8 +85,13 @@ impl Report {
         let Counts { duplicated, out_of_order, order_differs, own, unknown, .. } = self.counts;
         self.lost + duplicated + out_of_order + order_differs + own + unknown == 0
             && self.failed == 0
-            && self.sent == self.planned
-            && self.rooms.is_none_or(|rooms| rooms.is_faultless(self.planned))
+            && self.sent == self.due()
+            && self.rooms.is_none_or(|rooms| rooms.is_faultless(self.due()))
+    }
+
+    /// How many messages should have been sent.
+    fn due(&self) -> u64 {
+        if self.interrupted { self.sent } else { self.planned }
     }
 
     pub fn table(&self) -> String {
@@ -104,6 +111,9 @@ impl Report {
             rows.insert(3, ("acknowledged", rooms.acknowledged.to_string()));
             rows.push(("ack'd but lost", rooms.acknowledged_lost.to_string()));
             rows.push(("reconnects", rooms.reconnects.to_string()));
+        }
+        if self.interrupted {
+            rows.insert(0, ("interrupted", "yes".to_owned()));
         }
         // What ought to be zero and nearly always is shows only when it isn't.
         let unsent = self.planned.saturating_sub(self.sent);
@@ -139,7 +149,7 @@ impl Report {
                 r#"{}"delivered":{},"lost":{},"#,
                 r#""duplicated":{},"out_of_order":{},"order_differs":{},"own":{},"unknown":{},"foreign":{},"failed":{},"#,
                 r#""seconds":{:.6},"deliveries_per_second":{:.1},"#,
-                r#""latency_us":{{"p50":{},"p90":{},"p99":{},"max":{}}},"faultless":{}}}"#
+                r#""latency_us":{{"p50":{},"p90":{},"p99":{},"max":{}}},"interrupted":{},"faultless":{}}}"#
             ),
             self.clients,
             self.observer,
@@ -163,6 +173,7 @@ impl Report {
             quantile(0.9),
             quantile(0.99),
             self.latencies.max(),
+            self.interrupted,
             self.is_faultless(),
         )
     }
@@ -194,6 +205,7 @@ mod tests {
         Report {
             clients: 3,
             observer: false,
+            interrupted: false,
             senders: 1,
             body_bytes: 64,
             planned: 2,
@@ -255,6 +267,17 @@ mod tests {
         );
         let own = Report { counts: Counts { own: 1, ..Counts::default() }, ..report() };
         assert!(!own.is_faultless());
+    }
+
+    /// The story: Ctrl-C ended a run of an hour without a word about what had been found in it.
+    #[test]
+    fn an_interrupted_run_is_judged_by_what_was_sent() {
+        let stopped = Report { sent: 1, interrupted: true, ..report() };
+        assert!(stopped.is_faultless(), "{}", stopped.table());
+        assert!(stopped.table().starts_with("interrupted         yes\n"), "{}", stopped.table());
+        assert!(stopped.table().contains("not sent              1\n"), "{}", stopped.table());
+        assert!(stopped.json().contains(r#""interrupted":true,"faultless":true"#));
+        assert!(!Report { lost: 1, ..stopped }.is_faultless());
     }
 
     #[test]

@@ -12,6 +12,8 @@ use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
+use humantime::format_duration;
+use parking_lot::Mutex;
 use thiserror::Error;
 
 use super::client::{Listener, Received, Tally, send};
@@ -19,6 +21,7 @@ use super::verify::{Acknowledged, Ledger, Verdict, Verifier, judge};
 use crate::client::{
     BYTES_MAX, CALL_TIMEOUT, Caller, Connector, From, Inlet, LINES_MAX, PagePlace, Session, SessionError, Settings,
 };
+use crate::repeat::interrupt::Interrupt;
 use crate::repeat::payload::RunId;
 use crate::repeat::plan::Plan;
 use crate::repeat::progress::Progress;
@@ -69,22 +72,27 @@ pub struct Run {
     /// How many clients' sessions have ended.
     pub gone: AtomicUsize,
     over: AtomicBool,
+    /// The send threads that have not ended, and the handles to wake them.
+    sending: AtomicUsize,
+    senders: Mutex<Vec<Thread>>,
     watcher: Thread,
 }
 
 /// Runs the plan. Call it on the thread that shall watch over the run.
-pub fn run(plan: Plan, progress: &Progress) -> Result<Report, RunError> {
+pub fn run(plan: Plan, progress: &Progress, interrupt: &Interrupt) -> Result<Report, RunError> {
     let run = Arc::new(Run::new(plan));
     let mut pool = Pool::start(&run)?;
     pool.join_room()?;
     progress.start(run.expected() * run.plan.clients as u64);
+    let stopped = Arc::clone(&run);
+    interrupt.on_first(move || stopped.stop_sending());
     pool.send()?;
     let complete = run.watch(&run.undone, progress);
     if complete && run.gone.load(Ordering::SeqCst) == 0 {
         pool.reach_end(progress);
     }
     progress.stop();
-    Ok(pool.finish())
+    Ok(Report { interrupted: interrupt.is_raised(), ..pool.finish() })
 }
 
 impl Run {
@@ -106,6 +114,8 @@ impl Run {
             end_seq: AtomicU64::new(u64::MAX),
             gone: AtomicUsize::new(0),
             over: AtomicBool::new(false),
+            sending: AtomicUsize::new(0),
+            senders: Mutex::default(),
             watcher: thread::current(),
             plan,
         }
@@ -134,6 +144,20 @@ impl Run {
         self.over.load(Ordering::SeqCst)
     }
 
+    /// Lets no further message be sent.
+    fn stop_sending(&self) {
+        self.over.store(true, Ordering::SeqCst);
+        self.window.close();
+        self.senders.lock().iter().for_each(Thread::unpark);
+        self.watcher.unpark();
+    }
+
+    /// A send thread has ended.
+    pub fn sent_all(&self) {
+        self.sending.fetch_sub(1, Ordering::SeqCst);
+        self.watcher.unpark();
+    }
+
     /// The room ends with this seq: notes which clients are there already.
     fn end_at(&self, seq: u64) {
         self.end_seq.store(seq, Ordering::SeqCst);
@@ -154,6 +178,17 @@ impl Run {
         }
     }
 
+    /// Whether the run was interrupted and every client has what was sent until then.
+    fn has_all_sent(&self) -> bool {
+        if !self.is_over() || self.sending.load(Ordering::SeqCst) > 0 {
+            return false;
+        }
+        let sent: u64 = self.sent.iter().map(|sent| u64::from(sent.load(Ordering::SeqCst))).sum();
+        self.tallies
+            .iter()
+            .all(|tally| tally.delivered.load(Ordering::SeqCst) >= sent || tally.done.load(Ordering::SeqCst))
+    }
+
     /// Waits until no client is left, or gone. False says that it gave up, because nothing more came though every client
     /// had a connection; one that has none is its session's to give up.
     fn watch(&self, left: &AtomicUsize, progress: &Progress) -> bool {
@@ -162,7 +197,7 @@ impl Run {
         let patience = self.plan.idle_timeout + interval;
         let mut seen = (0, 0);
         let mut changed_at = Instant::now();
-        while left.load(Ordering::SeqCst) > 0 {
+        while left.load(Ordering::SeqCst) > 0 && !(std::ptr::eq(left, &self.undone) && self.has_all_sent()) {
             let delivered = self.tallies.iter().map(|tally| tally.delivered.load(Ordering::Relaxed)).sum();
             let sent: u64 = self.sent.iter().map(|sent| u64::from(sent.load(Ordering::Relaxed))).sum();
             progress.set(delivered);
@@ -171,7 +206,7 @@ impl Run {
                 seen = (delivered, sent);
                 changed_at = Instant::now();
             } else if changed_at.elapsed() > patience {
-                log::error!("nothing came for {} s: giving up", patience.as_secs());
+                progress.notice(&format!("nothing came for {}: giving up", format_duration(patience)));
                 return false;
             }
             thread::park_timeout(TICK);
@@ -231,7 +266,13 @@ impl Pool {
         for index in 0..self.run.plan.senders {
             let (run, inlet) = (Arc::clone(&self.run), self.inlets[usize::from(index)].clone());
             let name = format!("post-{}", u32::from(index) + 1);
-            self.sending.push(spawn(&name, move || send(&run, index, &inlet))?);
+            self.run.sending.fetch_add(1, Ordering::SeqCst);
+            let thread = spawn(&name, move || {
+                send(&run, index, &inlet);
+                run.sent_all();
+            })?;
+            self.run.senders.lock().push(thread.thread().clone());
+            self.sending.push(thread);
         }
         Ok(())
     }
@@ -252,11 +293,7 @@ impl Pool {
 
     /// Ends the send threads.
     fn end_sending(&mut self) {
-        self.run.over.store(true, Ordering::SeqCst);
-        self.run.window.close();
-        for thread in &self.sending {
-            thread.thread().unpark();
-        }
+        self.run.stop_sending();
     }
 
     /// Ends all sessions, and adds up.
@@ -347,6 +384,7 @@ fn report(run: &Run, failed: usize, mut received: Vec<Received>) -> Report {
     Report {
         clients: run.plan.clients,
         observer: false,
+        interrupted: false,
         senders: run.plan.senders.into(),
         body_bytes: run.plan.body_bytes,
         planned: run.expected(),

@@ -24,6 +24,10 @@ pub struct Tally {
 }
 
 impl Tally {
+    pub fn is_done(&self) -> bool {
+        self.done.load(Ordering::SeqCst)
+    }
+
     /// For a client to which nobody sends: it is neither probed nor waited for.
     pub fn expect_nothing(&self) {
         self.probed.store(true, Ordering::SeqCst);
@@ -67,7 +71,7 @@ pub fn receive(run: &Run, client: usize, mut receiver: Receiver) -> Received {
 
 /// What the end of a conversation says against it: nothing, once the run is over.
 fn failure(run: &Run, end: Result<Option<Incoming>, StreamError>) -> Option<StreamError> {
-    if run.is_over() {
+    if run.is_finished() {
         return None;
     }
     Some(end.err().unwrap_or_else(|| StreamError::Lost("the server ended the conversation".to_owned())))

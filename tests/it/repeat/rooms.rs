@@ -1,5 +1,8 @@
 //! The repeat client over `hubbub.v1`: it verifies through breaks, and finds each fault of a server.
 
+use std::io::Read as _;
+use std::process::Stdio;
+
 use super::{assert_holds, run_command, v1_command};
 use crate::support::chatter::{Chatter, environment};
 use crate::support::{start, target, wait_for};
@@ -83,7 +86,7 @@ fn a_message_that_never_comes_is_lost() {
     let (code, json, errors) = run(&model, "--clients 3 --messages 100 --idle-timeout 1");
     assert_eq!(code, Some(1), "{json}");
     assert_holds(&json, &[r#""acknowledged":100,"acknowledged_lost":1,"#, r#""delivered":299,"lost":1,"#]);
-    assert!(errors.contains("nothing came for 1 s: giving up"), "{errors}");
+    assert!(errors.contains("nothing came for 1s: giving up"), "{errors}");
 }
 
 #[test]
@@ -179,4 +182,86 @@ fn a_server_is_verified_while_others_talk_in_the_room() {
     assert_eq!((code, errors.as_str()), (Some(0), ""), "{json}");
     assert_holds(&json, &[r#""acknowledged":1000,"acknowledged_lost":0,"#, r#""delivered":20000,"lost":0,"#]);
     assert!(!json.contains(r#""foreign":0,"#), "{json}");
+}
+
+/// The story: Ctrl-C ended a run of an hour without a word about what had been found in it. On both contracts it stops the
+/// sending, waits for what was sent, and reports.
+#[test]
+fn an_interrupt_reports_what_was_sent() {
+    let (model, server) = (Model::start(), start());
+    for (contract, target) in [("v1", model.target.clone()), ("tutorial", target(&server))] {
+        let arguments = ["--server", &target, "--contract", contract, "--clients", "4", "--senders", "2", "--json"];
+        let mut command = v1_command(&arguments);
+        // At this rate the last message would be sent after many hours, and the next one after a second.
+        command.args(["--messages", "1000000", "--rate", "20", "--quiet"]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("hubbub-repeat starts");
+        if contract == "v1" {
+            wait_for("some messages", || model.bodies("repeat").len() >= 5);
+        } else {
+            let mut watcher = Chatter::join(&environment(), &target, "watcher");
+            while !watcher.hear().contains(": message 3 of 1000000 ") {}
+        }
+        // SAFETY: the process is our child and was not waited for.
+        assert_eq!(unsafe { libc::kill(child.id() as libc::pid_t, libc::SIGINT) }, 0);
+        let mut json = String::new();
+        child.stdout.take().expect("it is piped").read_to_string(&mut json).expect("it is text");
+        let mut errors = String::new();
+        child.stderr.take().expect("it is piped").read_to_string(&mut errors).expect("it is text");
+        assert_eq!(child.wait().expect("it ends").code(), Some(130), "{json} {errors}");
+        assert!(errors.contains("hubbub-repeat: interrupted: waiting for what was sent"), "{errors}");
+        assert_holds(&json, &[r#""lost":0,"#, r#""interrupted":true,"faultless":true"#, r#""planned":2000000,"#]);
+        let report: serde_json::Value = serde_json::from_str(&json).expect("it is JSON");
+        let (sent, delivered) = (report["sent"].as_u64().unwrap(), report["delivered"].as_u64().unwrap());
+        // On hubbub.v1 senders get their own messages too.
+        let each = if contract == "v1" { sent * 4 } else { sent * 3 };
+        assert!(sent > 0 && sent < 2_000_000 && delivered == each, "{json}");
+    }
+}
+
+/// Before anything was sent there is nothing to report.
+#[test]
+fn an_interrupt_before_the_first_message_ends_the_run() {
+    // Accepts connections and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let address = silent.local_addr().expect("it has an address").to_string();
+    let mut command = v1_command(&["--server", &address, "--messages", "5"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("hubbub-repeat starts");
+    let (_connection, _) = silent.accept().expect("it connects");
+    // SAFETY: the process is our child and was not waited for.
+    assert_eq!(unsafe { libc::kill(child.id() as libc::pid_t, libc::SIGTERM) }, 0);
+    let mut errors = String::new();
+    child.stderr.take().expect("it is piped").read_to_string(&mut errors).expect("it is text");
+    assert_eq!(child.wait().expect("it ends").code(), Some(143), "{errors}");
+    assert_eq!(errors, "hubbub-repeat: interrupted: no report\n");
+}
+
+/// A run on the lobby is a nuisance for people; any other room is nobody's concern.
+#[test]
+fn a_run_in_the_lobby_warns() {
+    let server = start();
+    for (arguments, warns) in [
+        ("--messages 1", false),
+        ("--messages 1 --room lobby", true),
+        ("--messages 1 --room lobby --quiet", false),
+        ("--messages 1 --contract tutorial", true),
+    ] {
+        let (code, output, errors) = run_command(v1_command(&["--server", &target(&server)]), arguments);
+        assert_eq!(code, Some(0), "{output} {errors}");
+        assert_eq!(errors.contains("these messages go to the room lobby"), warns, "{arguments}: {errors}");
+    }
+}
+
+/// The story: with `RUST_LOG=off`, a run that failed said nothing but its numbers.
+#[test]
+fn a_failure_is_reported_whatever_is_logged() {
+    let model = Model::start();
+    model.world().deliver = Box::new(|stream, event| match (stream, event.seq) {
+        (3, 100..) => Delivery::Never,
+        _ => Delivery::Once,
+    });
+    let mut command = v1_command(&["--server", &model.target]);
+    command.env("RUST_LOG", "off");
+    let (code, _, errors) = run_command(command, "--clients 3 --messages 100 --idle-timeout 1");
+    assert_eq!(code, Some(1));
+    assert!(errors.contains("hubbub-repeat: nothing came for 1s: giving up"), "{errors}");
 }
