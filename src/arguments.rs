@@ -81,6 +81,11 @@ impl Given<'_> {
         self.source(id) == Some(ValueSource::EnvVariable)
     }
 
+    /// Whether one option stands after another on the command line.
+    pub fn follows(&self, id: &str, other: &str) -> bool {
+        self.matches.index_of(id) > self.matches.index_of(other)
+    }
+
     /// Whether the variable of this flag says no.
     pub fn is_off(&self, id: &str) -> bool {
         self.value_source(id) == Some(ValueSource::EnvVariable) && self.is_false(id)

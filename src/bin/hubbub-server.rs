@@ -253,15 +253,7 @@ impl ProgramOptions for Args {
     const PROGRAM: &'static str = "hubbub-server";
 
     fn check(&mut self, given: &Given<'_>) -> Vec<String> {
-        let mut faults = Vec::new();
-        match &self.command {
-            Some(Command::Verify { file: Some(_) }) if given.is_flag("data") => {
-                faults.push("--data can't be used with a backup to verify: leave one out".to_owned());
-            }
-            Some(_) => {}
-            None => faults.extend(self.check_serving(given)),
-        }
-        faults
+        if self.command.is_some() { Vec::new() } else { self.check_serving(given) }
     }
 }
 
@@ -316,14 +308,18 @@ fn run(command: &Command, data: &Path) -> anyhow::Result<ExitCode> {
 fn summary(report: &Report) -> String {
     let unchecked = match report.unchecked {
         0 => String::new(),
-        count => format!(", {count} segments of an earlier version without a checksum"),
+        count => format!(", {} of an earlier version without a checksum", counted(count, "segment")),
     };
-    let faults = match report.faults.len() {
+    let faults = match report.faults.len() as u64 {
         0 => "no faults".to_owned(),
-        1 => "1 fault".to_owned(),
-        count => format!("{count} faults"),
+        count => counted(count, "fault"),
     };
-    format!("{} rooms, {} messages, {faults}{unchecked}", report.rooms, report.messages)
+    let (rooms, messages) = (counted(report.rooms, "room"), counted(report.messages, "message"));
+    format!("{rooms}, {messages}, {faults}{unchecked}")
+}
+
+fn counted(count: u64, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
 fn serve(config: &ServerConfig) -> anyhow::Result<()> {

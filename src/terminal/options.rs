@@ -186,23 +186,23 @@ pub struct FormatOptions {
     /// When each message was stored, in local time; TZ sets the time zone. On a terminal as "2026-11-26 21:00:42", elsewhere as
     /// "2026-11-26T21:00:42+00:00".
     #[arg(
-        long, env = "HUBBUB_TIME", value_parser = switch, overrides_with = "no_time",
+        long, env = "HUBBUB_TIME", value_parser = switch,
         help_heading = OUTPUT, display_order = 31
     )]
     time: bool,
     /// Print no times
-    #[arg(long, overrides_with = "time", help_heading = OUTPUT, display_order = 32)]
+    #[arg(long, help_heading = OUTPUT, display_order = 32)]
     no_time: bool,
     /// Print numbers [default: on a terminal]
     ///
     /// A number is a message's place in its room; --from, --after and --before take it.
     #[arg(
-        long, env = "HUBBUB_SEQ", value_parser = switch, overrides_with = "no_seq",
+        long, env = "HUBBUB_SEQ", value_parser = switch,
         help_heading = OUTPUT, display_order = 33
     )]
     seq: bool,
     /// Print no numbers
-    #[arg(long, overrides_with = "seq", help_heading = OUTPUT, display_order = 34)]
+    #[arg(long, help_heading = OUTPUT, display_order = 34)]
     no_seq: bool,
 }
 
@@ -364,9 +364,15 @@ impl FormatOptions {
     }
 
     fn check(&mut self, given: &Given<'_>) -> Vec<String> {
-        // A variable sets a column on or off, and an option overrides it.
-        for (yes, no, id) in [(&mut self.time, &mut self.no_time, "time"), (&mut self.seq, &mut self.no_seq, "seq")] {
-            *no |= !*yes && given.is_off(id);
+        // The last option counts, and it overrides the variable.
+        for (yes, no, id, no_id) in
+            [(&mut self.time, &mut self.no_time, "time", "no_time"), (&mut self.seq, &mut self.no_seq, "seq", "no_seq")]
+        {
+            *no = match (given.is_flag(id), given.is_flag(no_id)) {
+                (true, true) => given.follows(no_id, id),
+                (false, false) => given.is_off(id),
+                (_, off) => off,
+            };
             *yes &= !*no;
         }
         if !self.json {

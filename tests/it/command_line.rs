@@ -162,7 +162,6 @@ fn combinations_that_cannot_work_are_refused_with_the_reason() {
         ("--listen 127.0.0.1:1 --listen 127.0.0.1:1", "--listen 127.0.0.1:1 is given several times".to_owned()),
         ("--retain-messages 1 --retain-events 2", "--retain-events can't be used with --retain-messages 1".to_owned()),
         ("--ephemeral backup x", "--ephemeral can't be used with backup: leave it out".to_owned()),
-        ("verify x --data d", "--data can't be used with a backup to verify".to_owned()),
     ] {
         let (code, _, errors) = output(&mut command(server, arguments));
         assert_eq!(code, Some(2), "{arguments}: {errors}");

@@ -32,3 +32,4 @@ mod repeat;
 mod rooms;
 mod terminal;
 mod command_line;
+mod readme;

@@ -383,12 +383,12 @@ fn looking_changes_nothing_that_is_stored() {
         }
     }
     run(server.target(), &["rooms"]);
-    assert_eq!(run_on(&["verify"]), "1 rooms, 1 messages, no faults\n");
+    assert_eq!(run_on(&["verify"]), "1 room, 1 message, no faults\n");
     assert!(content() == before, "the log's files changed");
     run_on(&["backup", "file"]);
     let backup = fs::read(place.path().join("file")).unwrap();
     let listed = tree(place.path());
-    assert_eq!(run_on(&["verify", "file"]), "1 rooms, 1 messages, no faults\n");
+    assert_eq!(run_on(&["verify", "file"]), "1 room, 1 message, no faults\n");
     assert!(fs::read(place.path().join("file")).unwrap() == backup && tree(place.path()) == listed);
     drop(server);
     run_on(&["restore", "file"]);

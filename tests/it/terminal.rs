@@ -10,6 +10,7 @@ mod session;
 mod chat;
 mod commands;
 mod rooms;
+mod scripts;
 mod startup;
 mod editing;
 mod outage;

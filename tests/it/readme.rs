@@ -1,0 +1,104 @@
+//! README.md: the commands that it shows are run, and print what it shows; its table of options is that of the server.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::support::process::{self, ServerProcess};
+use crate::terminal::client_command;
+
+const SERVER: &str = env!("CARGO_BIN_EXE_hubbub-server");
+
+/// The page as it is in the repository.
+fn page() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    fs::read_to_string(path).expect("README.md is there")
+}
+
+/// Each command that the page shows with the lines that follow it, in order. Commands of make build first, so they are
+/// left out.
+fn transcript(page: &str) -> Vec<(String, Vec<String>)> {
+    let blocks = page.split("```console\n").skip(1).map(|rest| rest.split("```").next().expect("a block ends"));
+    let mut commands: Vec<(String, Vec<String>)> = Vec::new();
+    for line in blocks.flat_map(str::lines) {
+        match line.strip_prefix("$ ") {
+            Some(command) => commands.push((command.to_owned(), Vec::new())),
+            None => commands.last_mut().expect("a block begins with a command").1.push(line.to_owned()),
+        }
+    }
+    commands.retain(|(command, _)| !command.starts_with("make "));
+    commands
+}
+
+/// The line without what differs from run to run: times, sizes, ids, and what the repeat client measured.
+fn normalised(line: &str) -> String {
+    let measured = ["seconds ", "deliveries/s ", "latency "];
+    if let Some(label) = measured.iter().find(|label| line.starts_with(**label)) {
+        return format!("{label}…");
+    }
+    let words = line.split_whitespace().map(|word| {
+        let is_time = word.len() == "2026-11-26T21:00:42+01:00".len() && word.as_bytes()[10] == b'T';
+        if is_time { "TIME".to_owned() } else { without_id(word) }
+    });
+    let line = words.collect::<Vec<_>>().join(" ");
+    match line.split_once(": ") {
+        Some((file, bytes)) if bytes.ends_with(" bytes") => format!("{file}: … bytes"),
+        _ => line,
+    }
+}
+
+/// Puts dots for 32 hexadecimal digits.
+fn without_id(word: &str) -> String {
+    let Some((before, rest)) = word.split_once("\"id\":\"") else { return word.to_owned() };
+    let (id, after) = rest.split_at(32.min(rest.len()));
+    assert!(id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{word}");
+    format!("{before}\"id\":\"…{after}")
+}
+
+/// The story: the page showed a table of the repeat client that had lacked three rows for months.
+#[test]
+fn what_the_page_shows_is_what_happens() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = process::command();
+    command.args(["--listen", "127.0.0.1:0", "--data"]).arg(folder.path().join("hubbub-data"));
+    let server = ServerProcess::listening(command);
+    let programs = Path::new(SERVER).parent().expect("the programs have a folder");
+    let path = format!("{}:/usr/local/bin:/usr/bin:/bin", programs.display());
+    let commands = transcript(&page());
+    assert!(commands.len() >= 10, "{commands:?}");
+    for (shown, expected) in commands {
+        let mut shell: Command = client_command("/bin/sh", &["-c", &shown]);
+        shell.env("PATH", &path).env("HUBBUB_SERVER", server.target()).current_dir(folder.path());
+        let output = shell.stdin(Stdio::null()).output().expect("a shell starts");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), &*errors), (Some(0), ""), "{shown}");
+        let printed = String::from_utf8(output.stdout).expect("what it prints is text");
+        let normal = |lines: Vec<&str>| lines.into_iter().map(normalised).collect::<Vec<_>>();
+        assert_eq!(
+            normal(printed.lines().collect()),
+            normal(expected.iter().map(String::as_str).collect()),
+            "{shown} printed: {printed}"
+        );
+    }
+}
+
+#[test]
+fn the_table_of_options_is_complete() {
+    let help = client_command(SERVER, &["--help"]).output().expect("hubbub-server starts").stdout;
+    let help = String::from_utf8(help).expect("it is text");
+    let page = page();
+    let row = |option: &str| {
+        let start = format!("| `--{option}");
+        page.lines().find(|line| line.strip_prefix(&start).is_some_and(|rest| rest.starts_with(['`', ' '])))
+    };
+    let options = help.lines().filter_map(|line| line.strip_prefix("      --"));
+    let mut count = 0;
+    for option in options.filter_map(|option| option.split(' ').next()) {
+        let row = row(option).unwrap_or_else(|| panic!("--{option} is missing in README.md"));
+        let variable = format!("| `HUBBUB_{}` |", option.to_uppercase().replace('-', "_"));
+        assert!(row.contains(&variable), "{row}");
+        count += 1;
+    }
+    let rows = page.lines().filter(|line| line.starts_with("| `--")).count();
+    assert_eq!(rows, count, "README.md has options that the server lacks");
+}
