@@ -1,5 +1,7 @@
 //! The server's main: reads the arguments, serves until a signal, drains.
 
+#![allow(rustdoc::broken_intra_doc_links, reason = "help texts show addresses in brackets")]
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
