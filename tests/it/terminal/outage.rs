@@ -1,6 +1,6 @@
 //! What a person sees of an outage: one row that is rewritten, or one line when it begins and one when it ends.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::time::Duration;
 
@@ -63,7 +63,10 @@ fn in_a_pipe_an_outage_is_two_lines() {
     let model = Model::start();
     let place = model.target.clone();
     let mut client = start_piped(v1_command(&["--server", &place, "--name", "ann"]));
-    wait_for("the client", || model.members("lobby") == 1);
+    model.say("lobby", "bob", "hello");
+    // By then it has caught up.
+    let mut heard = [0; "bob: hello".len()];
+    client.stdout.as_mut().expect("standard output is piped").read_exact(&mut heard).expect("it prints");
     drop(model);
     refuse(&place, 8);
     let mut stdin = client.stdin.take().expect("standard input is piped");
