@@ -7,6 +7,7 @@
 
 mod options;
 mod local_time;
+mod clock;
 mod format;
 mod editor;
 mod keys;

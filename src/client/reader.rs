@@ -235,6 +235,9 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()>> Reader<F> {
                 progress.any = true;
                 self.passed(room_id, seq)
             }
+            Item::Other(v1::Event { room_id, event: Some(Wire::Joined(joined)), time_ms, .. }) => {
+                self.joined(room_id, &joined, time_ms)
+            }
             Item::Other(v1::Event { room_id, event: Some(event), .. }) => self.control(room_id, event, progress),
             // An event that this client is too old to know.
             Item::Other(_) => Step::Continue(()),
@@ -279,7 +282,6 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()>> Reader<F> {
                 // Rooms that were left while the connection was being made.
                 over(self.say_left())
             }
-            Wire::Joined(joined) => self.joined(room_id, &joined),
             Wire::CaughtUp(caught_up) => {
                 (progress.any, progress.caught_up) = (true, true);
                 let (index, room) = self.rooms.joined(room_id)?;
@@ -328,12 +330,12 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()>> Reader<F> {
                 progress.any = true;
                 self.left(room_id, &left)
             }
-            // Messages come as such.
-            Wire::Message(_) => Step::Continue(()),
+            // Both come as such.
+            Wire::Message(_) | Wire::Joined(_) => Step::Continue(()),
         }
     }
 
-    fn joined(&mut self, room_id: u64, joined: &v1::Joined) -> Step {
+    fn joined(&mut self, room_id: u64, joined: &v1::Joined, time_ms: u64) -> Step {
         let asked = RoomName::new(&joined.room).ok().and_then(|name| Some((self.shared.joined(&name)?, name)));
         let Some(((index, visit, from), name)) = asked else {
             return fault("it joined a room that was not asked for");
@@ -348,6 +350,7 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()>> Reader<F> {
         let Some(epoch) = Epoch::new(joined.epoch) else { return broken(&name, Fault::NoEpoch) };
         over((self.on_event)(Event::Joined {
             room: &name,
+            time_ms,
             epoch,
             head_seq: joined.head_seq,
             oldest_seq: joined.oldest_seq,

@@ -69,8 +69,8 @@ pub enum Policy {
 /// What happens in a session, in order.
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// A room is joined, for the first time or again.
-    Joined { room: &'a RoomName, epoch: Epoch, head_seq: u64, oldest_seq: u64, members: u32 },
+    /// A room is joined, for the first time or again, at this time of the server's clock.
+    Joined { room: &'a RoomName, time_ms: u64, epoch: Epoch, head_seq: u64, oldest_seq: u64, members: u32 },
     /// Somebody said something; perhaps this session, which thus knows that it is stored.
     Message(Message<'a>),
     /// An event of the log of a kind that this client does not know: its seq counts as seen.

@@ -32,7 +32,7 @@ use crate::threads::spawn;
 pub fn chat(server: Server, name: UserName, options: &ChatOptions) -> Result<(), TerminalError> {
     let ChatOptions { room, last, no_reconnect, .. } = options;
     let address = server.address.clone();
-    let screen = Arc::new(Screen::default());
+    let screen = Arc::new(Screen::with_times());
     let skipped = Arc::new(AtomicU64::new(0));
     let people = People::new(&name);
     let rooms = Arc::new(Mutex::new(RoomList::new(room.clone())));
@@ -97,7 +97,8 @@ impl Shown {
                 });
                 let prefix = self.rooms.lock().prefix(message.room);
                 // A closed output is how a reader says that it has seen enough.
-                if self.screen.print_message(&prefix, &sender, message.body, message.kind).is_err() {
+                let time = Some(message.time_ms);
+                if self.screen.print_message(time, &prefix, &sender, message.body, message.kind).is_err() {
                     return ControlFlow::Break(());
                 }
             }
@@ -106,7 +107,8 @@ impl Shown {
                 let change = self.people.of(room, |people| people.presence.changed(change));
                 change.iter().for_each(|change| self.tell(room, change));
             }
-            Event::Joined { room, members, head_seq, .. } => {
+            Event::Joined { room, time_ms, members, head_seq, .. } => {
+                self.screen.learn_time(*time_ms);
                 self.show_joined(room, *head_seq);
                 if self.editing && (2..=COUNTED_MAX).contains(members) {
                     self.ask_members(room);

@@ -5,6 +5,30 @@ use std::sync::Once;
 /// The last moment that RFC 3339 can write, but for time zones: the end of the year 9999.
 const TIME_MS_MAX: u64 = 253_402_300_799_999;
 
+const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
+
+const MONTHS: [&str; 12] = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+];
+
+/// A day of local time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Day {
+    year: i32,
+    day: i32,
+}
+
 /// A moment in local time.
 pub struct LocalTime(libc::tm);
 
@@ -29,6 +53,23 @@ impl LocalTime {
             (!libc::localtime_r(&raw const seconds, &raw mut time).is_null()).then_some(time)
         };
         time.map(Self)
+    }
+
+    /// For people who know the day: `21:00`.
+    pub fn minute(&self) -> String {
+        format!("{:02}:{:02}", self.0.tm_hour, self.0.tm_min)
+    }
+
+    pub fn day(&self) -> Day {
+        Day { year: self.0.tm_year, day: self.0.tm_yday }
+    }
+
+    /// For people: `Thursday, 26 November 2026`.
+    pub fn day_in_words(&self) -> String {
+        let libc::tm { tm_year, tm_mon, tm_mday, tm_wday, .. } = self.0;
+        let name = |names: &[&'static str], at: i32| usize::try_from(at).ok().and_then(|at| names.get(at).copied());
+        let (day, month) = (name(&DAYS, tm_wday).unwrap_or("?"), name(&MONTHS, tm_mon).unwrap_or("?"));
+        format!("{day}, {tm_mday} {month} {}", i64::from(tm_year) + 1900)
     }
 
     /// For people: `2026-11-26 21:00:42`.
@@ -67,5 +108,7 @@ mod tests {
         assert_eq!(time.rfc3339().len(), "2023-11-14T22:13:20+00:00".len());
         assert_eq!(time.rfc3339()[..19].replace('T', " "), time.readable());
         assert!(LocalTime::new(u64::MAX).is_none());
+        assert_eq!(time.minute(), time.readable()[11..16]);
+        assert!(["Tuesday, 14 November 2023", "Wednesday, 15 November 2023"].contains(&time.day_in_words().as_str()));
     }
 }

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
+use super::clock::Clock;
 use super::complete::Wanted;
 use super::editor::{Action, Editor};
 use super::format::{escape_rows, line, paragraph};
@@ -25,9 +26,12 @@ use super::keys::Decoder;
 use super::live::{Drawn, reflows};
 use super::raw::{RawMode, columns, suspend, write_directly};
 use super::status::Status;
-use super::wrap::{columns_of_text, wrap};
+use super::wrap::{INDENT, columns_of_text, wrap, wrap_under};
 use crate::escape::escape;
 use crate::names::Kind;
+
+/// In a window of fewer columns, the rows of a message use the room below its time.
+const HANGING_COLUMNS_MIN: usize = 72;
 
 /// To the top left, and erase everything.
 const ERASE_ALL: &str = "\x1b[H\x1b[2J";
@@ -62,6 +66,8 @@ pub struct Screen {
     raw: Mutex<Option<RawMode>>,
     /// There is a status row, for the thread that rewrites it.
     status_came: Condvar,
+    /// The times before messages, if they are shown. Lock order: 2.
+    clock: Option<Mutex<Clock>>,
 }
 
 /// The live rows, while the last one is edited.
@@ -82,6 +88,29 @@ pub fn can_edit() -> bool {
 }
 
 impl Screen {
+    /// A screen that shows times if it is a terminal.
+    pub fn with_times() -> Self {
+        let clock = io::stdout().is_terminal().then(|| Mutex::new(Clock::new()));
+        Self { clock, ..Self::default() }
+    }
+
+    /// Learns the server's clock from what it sent just now.
+    pub fn learn_time(&self, server_ms: u64) {
+        if let Some(clock) = &self.clock {
+            clock.lock().learn(server_ms);
+        }
+    }
+
+    /// What is shown above and before a message of that time, or of one that is typed now.
+    fn stamp(&self, time_ms: Option<u64>) -> (String, String) {
+        let Some(clock) = &self.clock else { return Default::default() };
+        let mut clock = clock.lock();
+        let time_ms = time_ms.unwrap_or_else(|| clock.now());
+        let stamp = clock.stamp(time_ms);
+        let day = stamp.day.map_or_else(String::new, |day| format!("* {day}\n"));
+        (day, format!("{} ", stamp.time))
+    }
+
     /// Starts editing in the last row. What can end the program must already know to stop editing.
     pub fn start_editing(&self, aids: Aids) -> io::Result<()> {
         let mut row = self.row.lock();
@@ -114,22 +143,28 @@ impl Screen {
         draft
     }
 
-    /// Writes a line of data to standard output; on a terminal, in rows.
-    pub fn print(&self, line: &str) -> io::Result<()> {
+    /// Writes a message to standard output: on a terminal in rows, with its time if there is one; elsewhere in one line.
+    /// What its line begins with after the time is the caller's.
+    pub fn print_message(
+        &self,
+        time_ms: Option<u64>,
+        prefix: &str,
+        sender: &str,
+        body: &str,
+        kind: Kind,
+    ) -> io::Result<()> {
         let mut row = self.row.lock();
         let erase = row.as_mut().map(Row::erase).unwrap_or_default();
-        write(&mut io::stdout().lock(), &format!("{erase}{}\n", rows(line, &io::stdout())))?;
-        draw(row.as_mut())
-    }
-
-    /// Writes a message to standard output: on a terminal a body of several lines in as many rows, elsewhere in one line.
-    /// What its line begins with is the caller's.
-    pub fn print_message(&self, prefix: &str, sender: &str, body: &str, kind: Kind) -> io::Result<()> {
         let shown = match columns(&io::stdout()) {
-            Some(_) => paragraph(sender, body, kind),
-            None => line(sender, body, kind),
+            Some(columns) => {
+                let (day, time) = time_ms.map(|time| self.stamp(Some(time))).unwrap_or_default();
+                let message = format!("{time}{prefix}{}", paragraph(sender, body, kind));
+                day + &wrap_under(&message, columns, indent(&time, columns))
+            }
+            None => format!("{prefix}{}", line(sender, body, kind)),
         };
-        self.print(&format!("{prefix}{shown}"))
+        write(&mut io::stdout().lock(), &format!("{erase}{shown}\n"))?;
+        draw(row.as_mut())
     }
 
     /// How long to wait for more input before [`Screen::time_out`].
@@ -215,11 +250,10 @@ impl Screen {
             match &action {
                 // The line stays above as it was entered; a blank one leaves no trace.
                 Some(Action::Line(line)) if !line.trim().is_empty() => {
-                    let shown =
-                        rows(&format!("{}{}", (row.aids.prompt)(), escape_rows(line.trim_end())), &io::stdout())
-                            .into_owned();
-                    output.push_str(&shown);
-                    output.push('\n');
+                    let (day, time) = self.stamp(None);
+                    let columns = columns(&io::stdout()).unwrap_or(usize::MAX);
+                    let shown = format!("{time}{}{}", (row.aids.prompt)(), escape_rows(line.trim_end()));
+                    output.extend([&day, &wrap_under(&shown, columns, indent(&time, columns)), "\n"]);
                 }
                 Some(Action::Clear) => output.push_str(ERASE_ALL),
                 Some(Action::Complete { back }) => row.editor.complete(*back, &row.aids.candidates),
@@ -278,6 +312,11 @@ impl Row {
         let view = self.editor.view(columns.saturating_sub(columns_of_text(&prompt)));
         self.drawn.draw(status, &prompt, &view.text, view.cursor)
     }
+}
+
+/// How far the rows after a message's first are indented: below its text, unless the window is narrow.
+fn indent(time: &str, columns: usize) -> usize {
+    if columns >= HANGING_COLUMNS_MIN { INDENT.max(time.len()) } else { INDENT }
 }
 
 /// The line as the output shows it: in indented rows on a terminal, in one piece everywhere else.

@@ -64,7 +64,7 @@ impl Shown {
             Event::Message(message) => {
                 self.people.lock().spoke(&message.name, None);
                 // A closed output is how a reader says that it has seen enough.
-                if self.screen.print_message("", &message.name, &message.body, Kind::Text).is_err() {
+                if self.screen.print_message(None, "", &message.name, &message.body, Kind::Text).is_err() {
                     return ControlFlow::Break(());
                 }
             }

@@ -7,12 +7,18 @@
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthChar;
 
-/// What a row starts with that goes on with the line above. No name that is shown starts with a blank.
-const INDENT: &str = "  ";
+/// How many blanks a row starts with that goes on with the line above, at least. No name that is shown starts with a blank.
+pub const INDENT: usize = 2;
 
 /// The line in rows of at most so many columns, at blanks where that leaves no row short. Nothing is left out. The only
 /// control characters of the line are its line breaks, each of which starts a row.
 pub fn wrap(line: &str, columns: usize) -> String {
+    wrap_under(line, columns, INDENT)
+}
+
+/// The same with another indentation, in columns, of all rows but the first.
+pub fn wrap_under(line: &str, columns: usize, indent: usize) -> String {
+    let blanks = " ".repeat(indent);
     let mut rows = String::with_capacity(line.len() + line.len() / 16);
     let mut row = String::new();
     let mut used = 0;
@@ -23,9 +29,9 @@ pub fn wrap(line: &str, columns: usize) -> String {
         if cluster == "\n" {
             rows.push_str(&row);
             rows.push('\n');
-            rows.push_str(INDENT);
+            rows.push_str(&blanks);
             row.clear();
-            (used, blank, room) = (0, None, columns.saturating_sub(INDENT.len()));
+            (used, blank, room) = (0, None, columns.saturating_sub(indent));
             continue;
         }
         let width = cluster.chars().map(columns_of).sum::<usize>();
@@ -33,10 +39,10 @@ pub fn wrap(line: &str, columns: usize) -> String {
             let (bytes, left) = blank.take().filter(|&(_, left)| left >= room / 2).unwrap_or((row.len(), used));
             rows.push_str(&row[..bytes]);
             rows.push('\n');
-            rows.push_str(INDENT);
+            rows.push_str(&blanks);
             row.drain(..bytes);
             used -= left;
-            room = columns.saturating_sub(INDENT.len());
+            room = columns.saturating_sub(indent);
         }
         row.push_str(cluster);
         used += width;
@@ -83,6 +89,8 @@ mod tests {
 
     use super::*;
 
+    const BLANKS: &str = "  ";
+
     #[test]
     fn a_short_line_stays_as_it_is() {
         for line in ["", "ann: hi", "ten wide  "] {
@@ -96,6 +104,7 @@ mod tests {
         assert_eq!(wrap("bo: abcdefghijklmnop", 10), "bo: abcdef\n  ghijklmn\n  op");
         assert_eq!(wrap("世世世世世世世", 7), "世世世\n  世世\n  世世");
         assert_eq!(wrap("世世", 1), "世\n  世");
+        assert_eq!(wrap_under("22:13 ann: one two", 14, 6), "22:13 ann: \n      one two");
     }
 
     #[test]
@@ -125,7 +134,7 @@ mod tests {
             for blanks in 0..40 {
                 for blank in [" ", "\u{a0}", "\u{3000}"] {
                     let line = format!("bob: hello{}ann: I agree", blank.repeat(blanks));
-                    assert!(wrap(&line, columns).lines().skip(1).all(|row| row.starts_with(INDENT)));
+                    assert!(wrap(&line, columns).lines().skip(1).all(|row| row.starts_with(BLANKS)));
                 }
             }
         }
@@ -135,12 +144,12 @@ mod tests {
         #[test]
         fn every_row_fits_and_nothing_is_lost(line in "[ -~é世👍\u{301}\u{200d}]{0,60}", columns in 4..30usize) {
             let rows = wrap(&line, columns);
-            let joined: String = rows.split(&format!("\n{INDENT}")).collect();
+            let joined: String = rows.split(&format!("\n{BLANKS}")).collect();
             prop_assert_eq!(joined, line);
             for row in rows.lines() {
                 let clusters: Vec<_> = row.graphemes(true).map(|c| c.chars().map(columns_of).sum::<usize>()).collect();
                 // What the eye sees as one is never broken, even where it alone is wider than a row.
-                let wide = clusters.iter().any(|&width| width > columns - INDENT.len());
+                let wide = clusters.iter().any(|&width| width > columns - INDENT);
                 prop_assert!(wide || clusters.iter().sum::<usize>() <= columns, "{:?}", row);
             }
         }

@@ -13,6 +13,7 @@ mod rooms;
 mod scripts;
 mod startup;
 mod editing;
+mod times;
 mod outage;
 mod people;
 mod leaving;
@@ -53,7 +54,7 @@ pub fn client_command(program: &str, arguments: &[&str]) -> Command {
     for variable in ["PORT", "NO_COLOR", "TMUX", "STY", "XTERM_VERSION"] {
         command.env_remove(variable);
     }
-    command.env("TERM", "xterm").args(arguments);
+    command.env("TERM", "xterm").env("TZ", "UTC").args(arguments);
     command
 }
 

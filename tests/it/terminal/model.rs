@@ -56,6 +56,10 @@ pub struct World {
     next_stream: u64,
     pub judge: Judge,
     pub deliver: Deliver,
+    /// When messages are stored, if not at the usual time.
+    pub message_ms: Option<u64>,
+    /// What the server's clock says when it speaks of anything but messages.
+    pub now_ms: u64,
     /// Every stream that opens is broken before it is welcomed, as behind a proxy whose server is down.
     pub is_down: bool,
     /// What a stream is told at its end, when it is broken.
@@ -100,6 +104,8 @@ impl Model {
             next_stream: 1,
             judge: Box::new(|_| Verdict::Store),
             deliver: Box::new(|_, _| Delivery::Once),
+            message_ms: None,
+            now_ms: 1_700_000_000_000,
             is_down: false,
             goodbye_ms: None,
             requests: Vec::new(),
@@ -359,6 +365,7 @@ impl World {
     }
 
     fn store(&mut self, name: &str, sender: &str, id: &[u8], body: &str, kind: v1::Kind) {
+        let stored_ms = self.message_ms.unwrap_or(1_700_000_000_000);
         let room = self.room(name);
         let message = v1::Message {
             message_id: id.to_vec(),
@@ -371,7 +378,7 @@ impl World {
         let event = v1::Event {
             room_id: room.id,
             seq,
-            time_ms: 1_700_000_000_000 + seq,
+            time_ms: stored_ms.saturating_add(seq),
             event: Some(Kind::Message(message)),
             ..Default::default()
         };
@@ -403,7 +410,7 @@ impl World {
     }
 
     fn tell(&mut self, stream: u64, room_id: u64, event: Kind) {
-        let event = v1::Event { room_id, time_ms: 1, event: Some(event), ..Default::default() };
+        let event = v1::Event { room_id, time_ms: self.now_ms, event: Some(event), ..Default::default() };
         if let Some(stream) = self.streams.get(&stream) {
             let _ = stream.outlet.send(Outgoing::Frame(Frame::new(control(&event))));
         }

@@ -52,8 +52,13 @@ impl Pty {
         self.master.write_all(keys.as_bytes()).expect("the terminal takes input");
     }
 
-    /// What is on the screen, and what was scrolled off it.
+    /// What is on the screen, and what was scrolled off it, without the times of messages.
     pub fn rows(&self) -> Vec<String> {
+        self.timed_rows().into_iter().map(|row| without_time(&row).to_owned()).collect()
+    }
+
+    /// The same with the times.
+    pub fn timed_rows(&self) -> Vec<String> {
         self.emulator.lock().expect("no escape sequence gets through").rows()
     }
 
@@ -142,6 +147,13 @@ impl Drop for Pty {
             let _ = reader.join();
         }
     }
+}
+
+/// The row without a time at its beginning.
+fn without_time(row: &str) -> &str {
+    let is_time =
+        |start: &str| start.bytes().zip(*b"00:00 ").all(|(c, form)| c == form || form == b'0' && c.is_ascii_digit());
+    row.split_at_checked(6).filter(|(start, _)| is_time(start)).map_or(row, |(_, rest)| rest)
 }
 
 fn open(columns: u16) -> (File, OwnedFd) {

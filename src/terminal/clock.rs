@@ -1,0 +1,91 @@
+//! The times before the messages of the chat, and the lines between days.
+//!
+//! All times are the server's, shown in local time. A line that was just typed has none yet, so it gets what the server's
+//! clock says now, as far as this client knows from what the server sent: two clocks side by side would make the chat
+//! jump to and fro if one of them is wrong.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::local_time::{Day, LocalTime};
+
+/// Shown in place of a time that no server could mean.
+const NO_TIME: &str = "--:--";
+
+/// The server's clock, and the day of the last line that was shown.
+pub struct Clock {
+    /// How far the server's clock is ahead of this one, in milliseconds.
+    ahead_ms: i64,
+    day: Option<Day>,
+}
+
+/// What stands before a message.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// The day, where another one begins.
+    pub day: Option<String>,
+    /// `22:13`
+    pub time: String,
+}
+
+impl Clock {
+    /// A clock for a chat that begins now. Its first day goes without saying.
+    pub fn new() -> Self {
+        Self { ahead_ms: 0, day: LocalTime::new(now_ms()).map(|time| time.day()) }
+    }
+
+    /// Learns the server's clock from something that it sent just now.
+    pub fn learn(&mut self, server_ms: u64) {
+        self.ahead_ms = i64::try_from(server_ms).unwrap_or_default().saturating_sub_unsigned(now_ms());
+    }
+
+    /// The server's time now.
+    pub fn now(&self) -> u64 {
+        now_ms().saturating_add_signed(self.ahead_ms)
+    }
+
+    /// What stands before a message of that time.
+    pub fn stamp(&mut self, time_ms: u64) -> Stamp {
+        let Some(time) = LocalTime::new(time_ms) else { return Stamp { day: None, time: NO_TIME.to_owned() } };
+        let day = time.day();
+        let is_new = self.day.replace(day) != Some(day);
+        Stamp { day: is_new.then(|| time.day_in_words()), time: time.minute() }
+    }
+}
+
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
+    #[test]
+    fn a_day_is_named_once() {
+        let mut clock = Clock::new();
+        let now = now_ms();
+        assert_eq!(clock.stamp(now).day, None);
+        let earlier = clock.stamp(1_700_000_000_000);
+        assert!(earlier.day.is_some_and(|day| day.ends_with("November 2023")) && earlier.time.len() == 5);
+        assert_eq!(clock.stamp(1_700_000_001_000).day, None);
+        assert!(clock.stamp(now).day.is_some());
+        assert_eq!(clock.stamp(u64::MAX), Stamp { day: None, time: NO_TIME.to_owned() });
+    }
+
+    /// A server whose clock is days behind: the user's own lines have its times, so the days don't alternate.
+    #[test]
+    fn own_lines_have_the_servers_time() {
+        let mut clock = Clock::new();
+        let server = now_ms() - 3 * DAY_MS;
+        clock.learn(server);
+        assert!(clock.stamp(server).day.is_some());
+        let own = clock.now();
+        assert!(own.abs_diff(server) < DAY_MS, "{own} and {server}");
+        clock.learn(u64::MAX);
+        clock.learn(0);
+        assert!(clock.now() < DAY_MS);
+    }
+}
