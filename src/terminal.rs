@@ -19,6 +19,7 @@ mod complete;
 mod status;
 mod live;
 mod screen;
+mod unsent;
 mod signals;
 mod input;
 mod outage;
@@ -183,8 +184,9 @@ fn converse(
     let unsent = outlet.clone();
     let outcome = start_input(&screen, &skipped, outlet, editing).and_then(|()| wait());
     let draft = screen.stop_editing();
-    if editing && (outcome.is_err() || draft.is_some()) {
-        unsent.show_unsent(draft);
+    // In good order nothing is left, and then nothing is kept or shown.
+    if io::stdin().is_terminal() {
+        unsent.leave(draft, true);
     }
     outcome?;
     match skipped.load(Ordering::Relaxed) {

@@ -125,6 +125,13 @@ impl Outbox {
         Tally { waiting: self.lines as u64, settled: self.settled }
     }
 
+    /// The lines, with their rooms.
+    pub fn pending(&self) -> Vec<(RoomName, Line)> {
+        let lines =
+            self.rooms.iter().flat_map(|queue| queue.lines.iter().map(|line| (queue.room.clone(), line.clone())));
+        lines.collect()
+    }
+
     /// What the lines say, in the order of their rooms.
     pub fn bodies(&self) -> Vec<String> {
         let lines = self.rooms.iter().flat_map(|queue| &queue.lines);

@@ -265,6 +265,11 @@ impl Inlet {
         self.shared.finish();
     }
 
+    /// The lines that the server has not acknowledged, with their rooms.
+    pub fn pending(&self) -> Vec<(RoomName, Line)> {
+        self.shared.lock().outbox.pending()
+    }
+
     /// The bodies that the server has not acknowledged.
     pub fn unacknowledged(&self) -> Vec<String> {
         self.shared.lock().outbox.bodies()

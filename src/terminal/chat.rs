@@ -7,6 +7,7 @@
 //! With several rooms, each line and the prompt begin with the room's name (`rooms.rs`).
 
 use std::collections::HashSet;
+use std::io::{self, IsTerminal as _};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,6 +23,7 @@ use super::people::People;
 use super::presence::{COUNTED_MAX, Change};
 use super::rooms::{RoomList, SharedRooms};
 use super::screen::{Aids, Screen, can_edit};
+use super::unsent::Unsent;
 use super::{Server, TerminalError, commands, converse};
 use crate::address::Address;
 use crate::client::{Connector, Event, From, Policy, Session, Settings};
@@ -39,12 +41,16 @@ pub fn chat(server: Server, name: UserName, options: &ChatOptions) -> Result<(),
     let welcome = format!("connected to {address} as {name}, in {room}; /help lists the commands, Ctrl-D ends");
     let outage = Outage::new(Arc::clone(&screen), &address).in_rooms(Arc::clone(&rooms));
     let late_inlet = outage.inlet();
+    // What comes from a file or a program can be sent again by whoever has it.
+    let unsent = io::stdin().is_terminal().then(|| Unsent::start(Arc::clone(&screen), &address, &name, room.clone()));
     let mut shown = Shown {
         screen: Arc::clone(&screen),
         editing: can_edit(),
+        own_name: name.as_str().to_owned(),
         welcome: Some(welcome),
         skipped: Arc::clone(&skipped),
         outage,
+        unsent: unsent.clone(),
         address: address.clone(),
         rooms: Arc::clone(&rooms),
         people: people.clone(),
@@ -54,7 +60,8 @@ pub fn chat(server: Server, name: UserName, options: &ChatOptions) -> Result<(),
     let settings = Settings { policy, ..server.settings(name.clone(), room.clone(), From::Last(*last)) };
     let session = Session::start(Connector::new(1), address.clone(), settings, move |event| shown.show(event))?;
     let _ = late_inlet.set(session.inlet());
-    let outlet = Outlet::V1 { inlet: session.inlet(), rooms: Arc::clone(&rooms), last: *last, address };
+    unsent.iter().for_each(|unsent| unsent.set_inlet(session.inlet()));
+    let outlet = Outlet::V1 { inlet: session.inlet(), rooms: Arc::clone(&rooms), last: *last, address, unsent };
     let prompted = Arc::clone(&rooms);
     let candidates = Box::new(move |wanted| {
         let current = rooms.lock().current().cloned();
@@ -72,10 +79,12 @@ pub fn chat(server: Server, name: UserName, options: &ChatOptions) -> Result<(),
 struct Shown {
     screen: Arc<Screen>,
     editing: bool,
+    own_name: String,
     /// What is shown when the room is joined for the first time.
     welcome: Option<String>,
     skipped: Arc<AtomicU64>,
     outage: Outage,
+    unsent: Option<Unsent>,
     address: Address,
     rooms: SharedRooms,
     people: People,
@@ -126,11 +135,21 @@ impl Shown {
                 self.rooms.lock().refuse(room);
                 self.screen.notice(&format!("can't join {room}: {reason}"));
             }
-            Event::Disconnected { .. } => self.people.clear(),
+            Event::Disconnected { .. } => {
+                self.unsent.iter().for_each(Unsent::lost);
+                self.people.clear();
+            }
             Event::Rejected { .. } => drop(self.skipped.fetch_add(1, Ordering::Relaxed)),
             _ => {}
         }
         self.outage.show(&event);
+        if let Some(unsent) = &self.unsent {
+            match &event {
+                Event::Message(message) if message.sender == self.own_name => unsent.is_stored(&message.id),
+                Event::CaughtUp { .. } => unsent.offer(),
+                _ => {}
+            }
+        }
         ControlFlow::Continue(())
     }
 

@@ -52,6 +52,16 @@ impl Clock {
     }
 }
 
+/// A moment as people say it: `21:03` today, and with its day otherwise.
+pub fn moment_in_words(time_ms: u64) -> String {
+    let today = LocalTime::new(now_ms()).map(|now| now.day());
+    match LocalTime::new(time_ms) {
+        Some(time) if Some(time.day()) == today => time.minute(),
+        Some(time) => format!("{}, {}", time.day_in_words(), time.minute()),
+        None => NO_TIME.to_owned(),
+    }
+}
+
 fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)

@@ -6,11 +6,12 @@
 use crate::names::{Kind, RoomName};
 
 /// What `/help` shows.
-pub const HELP: [&str; 9] = [
+pub const HELP: [&str; 10] = [
     "/me waves: show others something that you do",
     "/say TEXT, or //text: send a text that begins with a slash",
     "/who: list the members of this room",
     "/join ROOM: join a room and talk there, or go to one that is joined; /leave [ROOM]: leave it",
+    "/unsent: show what an earlier chat could not send; /unsent send, /unsent drop",
     "/quit, or Ctrl-D on an empty line: leave when everything is stored; Ctrl-C leaves at once",
     "Alt-Enter starts a new line; a paste waits for Enter and is one message",
     "Up and Down recall earlier lines; Ctrl-U, Ctrl-K, Ctrl-W and Alt-D delete, Ctrl-Y inserts what was deleted",
@@ -18,7 +19,7 @@ pub const HELP: [&str; 9] = [
     "Ctrl-_ undoes a change; Ctrl-L clears the screen; Ctrl-Z suspends",
 ];
 
-const NAMES: [&str; 7] = ["help", "join", "leave", "me", "quit", "say", "who"];
+const NAMES: [&str; 8] = ["help", "join", "leave", "me", "quit", "say", "unsent", "who"];
 
 /// The commands, for completing.
 pub fn names() -> Vec<String> {
@@ -36,10 +37,19 @@ pub enum Entry {
     Join(RoomName),
     /// The room that is named, or the current one.
     Leave(Option<RoomName>),
+    /// Show what an earlier chat left, send it, or delete it.
+    Unsent(Option<Fate>),
     /// Nothing to do: the line is blank.
     Blank,
     /// The line is not sent, for this reason.
     Mistake(String),
+}
+
+/// What becomes of text that an earlier chat left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    Send,
+    Drop,
 }
 
 /// Reads a line. Blanks before a command are ignored, since nobody types them to send it; before any other text they are
@@ -75,6 +85,10 @@ pub fn read(line: &str) -> Entry {
         ("join", name) => room(name).map_or_else(Entry::Mistake, Entry::Join),
         ("leave", "") => Entry::Leave(None),
         ("leave", name) => room(name).map_or_else(Entry::Mistake, |room| Entry::Leave(Some(room))),
+        ("unsent", "") => Entry::Unsent(None),
+        ("unsent", "send") => Entry::Unsent(Some(Fate::Send)),
+        ("unsent", "drop") => Entry::Unsent(Some(Fate::Drop)),
+        ("unsent", _) => Entry::Mistake("use /unsent, /unsent send or /unsent drop".to_owned()),
         (known @ ("help" | "quit" | "who"), _) => {
             Entry::Mistake(format!("/{known} takes no text; to send the line, put another / before it"))
         }
@@ -112,6 +126,8 @@ mod tests {
         assert_eq!(read("/ME waves"), Entry::Text("waves".to_owned(), Kind::Action));
         assert_eq!(read("/say /quit"), text("/quit"));
         assert_eq!(read("//etc/hosts is broken"), text("/etc/hosts is broken"));
+        assert_eq!([read("/unsent"), read("/unsent  send")], [Entry::Unsent(None), Entry::Unsent(Some(Fate::Send))]);
+        assert!(matches!(read("/unsent sned"), Entry::Mistake(_)));
         assert_eq!([read("/help"), read("/Quit"), read(" /who ")], [Entry::Help, Entry::Quit, Entry::Who]);
         let tea = RoomName::new("tea").unwrap();
         assert_eq!([read("/join  tea "), read("/JOIN #tea")], [Entry::Join(tea.clone()), Entry::Join(tea.clone())]);

@@ -180,12 +180,13 @@ impl Editor {
         &self.line
     }
 
-    /// Puts a line that could not be sent back where it was, unless something else was typed meanwhile.
-    pub fn restore(&mut self, line: &str) -> bool {
+    /// Puts a line that could not be sent back where it was, unless something else was typed meanwhile. The cursor goes to its
+    /// end, or to its start.
+    pub fn restore(&mut self, line: &str, at_end: bool) -> bool {
         let free = self.line.is_empty();
         if free {
             self.line = line.to_owned();
-            self.cursor = 0;
+            self.cursor = if at_end { line.len() } else { 0 };
         }
         free
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crossbeam_channel::bounded;
 
-use super::commands::{self, Entry};
+use super::commands::{self, Entry, Fate};
 use super::editor::Action;
 use super::format::escape_rows;
 use super::joining::NO_ROOM;
@@ -18,9 +18,10 @@ use super::lines::{RawLine, read_line};
 use super::raw::wait_for_input;
 use super::rooms::SharedRooms;
 use super::screen::{Screen, can_edit, rows};
+use super::unsent::Unsent;
 use crate::address::Address;
 use crate::client::{CALL_TIMEOUT, CallError, Caller, Connector, Inlet, Member, SessionError, tutorial};
-use crate::escape::escape_name;
+use crate::escape::{escape, escape_name};
 use crate::limits::BODY_BYTES_MAX;
 use crate::names::{Body, Kind, RoomName, UserName};
 use crate::threads::spawn;
@@ -28,8 +29,8 @@ use crate::threads::spawn;
 /// The exit code of a program that an interrupt ended, by the shell's convention.
 const EXIT_INTERRUPTED: i32 = 130;
 
-/// How long a terminal may take to show what was not sent.
-const SHOW_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a disk may take to keep what was not sent, and a terminal to show it.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How many members `/who` names.
 const MEMBERS_MAX: usize = 200;
@@ -43,6 +44,8 @@ pub enum Outlet {
         /// How many of the last messages of a room that is joined to show.
         last: u32,
         address: Address,
+        /// Keeps what is not known to be stored, on a terminal.
+        unsent: Option<Unsent>,
     },
     Tutorial {
         inlet: tutorial::Inlet,
@@ -63,9 +66,11 @@ impl Outlet {
     fn say(&self, text: &str, kind: Kind) -> Result<ControlFlow<()>, String> {
         let body = |text: String| Body::new(text).map_err(|fault| fault.to_string());
         let taken = match self {
-            Self::V1 { inlet, rooms, .. } => {
+            Self::V1 { inlet, rooms, unsent, .. } => {
                 let room = rooms.lock().current().cloned().ok_or(NO_ROOM)?;
-                match inlet.post(&room, body(text.to_owned())?, kind) {
+                let outcome = inlet.post(&room, body(text.to_owned())?, kind);
+                unsent.iter().for_each(Unsent::spoke);
+                match outcome {
                     Err(fault @ SessionError::NotJoined { .. }) => return Err(fault.to_string()),
                     outcome => outcome.is_ok(),
                 }
@@ -97,24 +102,43 @@ impl Outlet {
         }
     }
 
-    /// Shows on the way out what is not known to be stored, so that it can be copied: the user typed it. A terminal that takes
-    /// no more output holds up nobody for longer than [`SHOW_TIMEOUT`].
-    pub fn show_unsent(&self, draft: Option<String>) {
+    /// Keeps on disk what is not known to be stored, and shows it on the way out: the user typed it. A disk or a terminal that
+    /// takes no more holds up nobody for longer than [`LEAVE_TIMEOUT`] each.
+    pub fn leave(&self, draft: Option<String>, keep_draft: bool) {
+        let kept = self.keep(draft.clone().filter(|_| keep_draft));
         let unsent = self.unsent().into_iter().map(|text| ("perhaps not stored", text));
         let mut shown = String::new();
         for (state, text) in unsent.chain(draft.map(|draft| ("not sent", draft))) {
             shown.push_str(&rows(&format!("* {state}: {}", escape_rows(&text)), &io::stderr()));
             shown.push('\n');
         }
-        let (done, written) = bounded::<()>(1);
-        let write = move || {
-            let _ = io::stderr().write_all(shown.as_bytes());
-            drop(done);
-        };
-        if spawn("unsent", write).is_ok() {
-            let _ = written.recv_timeout(SHOW_TIMEOUT);
+        if let Some(folder) = kept {
+            let kept = format!("* kept in {}, and offered when you start again", escape(&folder));
+            shown.push_str(&rows(&kept, &io::stderr()));
+            shown.push('\n');
+        }
+        if !shown.is_empty() {
+            within(LEAVE_TIMEOUT, move || drop(io::stderr().write_all(shown.as_bytes())));
         }
     }
+
+    /// Keeps on disk what is not known to be stored. Returns where, if that is anything.
+    fn keep(&self, draft: Option<String>) -> Option<String> {
+        let Self::V1 { rooms, unsent: Some(unsent), .. } = self else { return None };
+        let (rooms, unsent) = (rooms.clone(), unsent.clone());
+        let leave = move || {
+            let room = rooms.lock().current().cloned().unwrap_or_else(RoomName::lobby);
+            unsent.leave(draft.as_deref().map(|draft| (&room, draft)))
+        };
+        within(LEAVE_TIMEOUT, leave).flatten()
+    }
+}
+
+/// Does it on another thread, and waits for it no longer than this.
+fn within<T: Send + 'static>(time: Duration, job: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let (done, outcome) = bounded(1);
+    spawn("leave", move || done.send(job())).ok()?;
+    outcome.recv_timeout(time).ok()
 }
 
 impl Input {
@@ -157,9 +181,10 @@ impl Input {
         if waiting > 0 {
             self.screen.notice(&format!("waiting until {} stored; Ctrl-C leaves now", are(waiting)));
         }
+        // A draft is there only if the terminal is gone.
         let draft = self.screen.stop_editing();
         if draft.is_some() {
-            self.outlet.show_unsent(draft);
+            self.outlet.leave(draft, true);
         }
         self.outlet.finish();
     }
@@ -186,7 +211,8 @@ impl Input {
             }
             Action::EndOfInput => ControlFlow::Break(()),
             Action::Interrupt => {
-                self.outlet.show_unsent(self.screen.stop_editing());
+                // The user leaves on purpose, and sees the draft once more.
+                self.outlet.leave(self.screen.stop_editing(), false);
                 process::exit(EXIT_INTERRUPTED);
             }
             Action::Suspend => match self.screen.suspend() {
@@ -209,15 +235,27 @@ impl Input {
             Entry::Who => self.who(),
             Entry::Join(room) => return self.join(&room),
             Entry::Leave(room) => return self.leave(room.as_ref()),
+            Entry::Unsent(fate) => self.unsent(fate),
             Entry::Mistake(fault) => {
                 // A text of several lines is hard to get back otherwise.
                 if entered.trim_end().contains('\n') {
-                    self.screen.restore(entered);
+                    self.screen.restore(entered, false);
                 }
                 return self.skip(&fault);
             }
         }
         ControlFlow::Continue(())
+    }
+
+    fn unsent(&self, fate: Option<Fate>) {
+        let Outlet::V1 { unsent: Some(unsent), .. } = &self.outlet else {
+            return self.screen.notice("nothing is kept in this chat: /unsent needs a terminal, and hubbub.v1");
+        };
+        match fate {
+            None => unsent.list(),
+            Some(Fate::Send) => unsent.send(),
+            Some(Fate::Drop) => unsent.drop_all(),
+        }
     }
 
     /// Shows who is in the room. On a thread of its own, because the server may take its time and the user types on.

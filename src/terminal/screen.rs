@@ -167,6 +167,29 @@ impl Screen {
         draw(row.as_mut())
     }
 
+    /// Shows a line of the user's that was not typed just now, as if it were.
+    pub fn echo(&self, line: &str) {
+        let mut row = self.row.lock();
+        let erase = row.as_mut().map(Row::erase).unwrap_or_default();
+        let prompt = row.as_ref().map_or_else(|| "> ".to_owned(), |row| (row.aids.prompt)());
+        let _ = write(&mut io::stdout().lock(), &format!("{erase}{}", self.entered(&prompt, line)));
+        let _ = draw(row.as_mut());
+    }
+
+    /// A line as it stays above when it was entered.
+    fn entered(&self, prompt: &str, line: &str) -> String {
+        let (day, time) = self.stamp(None);
+        let columns = columns(&io::stdout()).unwrap_or(usize::MAX);
+        let shown = format!("{time}{prompt}{}", escape_rows(line.trim_end()));
+        format!("{day}{}\n", wrap_under(&shown, columns, indent(&time, columns)))
+    }
+
+    /// Shows a text of the user's within a notice, with its room if that need be said.
+    pub fn quote(&self, room: &str, text: &str) {
+        let room = if room.is_empty() { String::new() } else { format!("in {}: ", escape(room)) };
+        notice(self.row.lock().as_mut(), &format!("> {room}"), &escape_rows(text));
+    }
+
     /// How long to wait for more input before [`Screen::time_out`].
     pub fn input_timeout(&self) -> Option<Duration> {
         self.row.lock().as_ref().and_then(|row| row.decoder.timeout())
@@ -180,9 +203,9 @@ impl Screen {
     }
 
     /// Puts a line that could not be sent back as the draft. False says that another draft is there.
-    pub fn restore(&self, line: &str) -> bool {
+    pub fn restore(&self, line: &str, at_end: bool) -> bool {
         let mut row = self.row.lock();
-        let restored = row.as_mut().is_some_and(|row| row.editor.restore(line));
+        let restored = row.as_mut().is_some_and(|row| row.editor.restore(line, at_end));
         let _ = redraw(row.as_mut(), "");
         restored
     }
@@ -194,7 +217,7 @@ impl Screen {
 
     /// Writes a line about what goes on to standard error. A closed standard error stops nobody.
     pub fn notice(&self, line: &str) {
-        notice(self.row.lock().as_mut(), line);
+        notice(self.row.lock().as_mut(), "", &escape(line));
     }
 
     /// Shows the status row, or shows it anew. False says that there is no place for one: the output is not edited on.
@@ -212,7 +235,7 @@ impl Screen {
         let mut guard = self.row.lock();
         let had_status = guard.as_mut().is_some_and(|row| row.status.take().is_some());
         match line {
-            Some(line) => notice(guard.as_mut(), line),
+            Some(line) => notice(guard.as_mut(), "", &escape(line)),
             None if had_status => drop(redraw(guard.as_mut(), "")),
             None => {}
         }
@@ -250,10 +273,7 @@ impl Screen {
             match &action {
                 // The line stays above as it was entered; a blank one leaves no trace.
                 Some(Action::Line(line)) if !line.trim().is_empty() => {
-                    let (day, time) = self.stamp(None);
-                    let columns = columns(&io::stdout()).unwrap_or(usize::MAX);
-                    let shown = format!("{time}{}{}", (row.aids.prompt)(), escape_rows(line.trim_end()));
-                    output.extend([&day, &wrap_under(&shown, columns, indent(&time, columns)), "\n"]);
+                    output.push_str(&self.entered(&(row.aids.prompt)(), line));
                 }
                 Some(Action::Clear) => output.push_str(ERASE_ALL),
                 Some(Action::Complete { back }) => row.editor.complete(*back, &row.aids.candidates),
@@ -342,11 +362,12 @@ fn redraw(row: Option<&mut Row>, above: &str) -> io::Result<()> {
     write(&mut io::stdout().lock(), &format!("{erase}{above}{}", row.draw()))
 }
 
-fn notice(mut row: Option<&mut Row>, line: &str) {
+/// Writes a line whose text acts on no terminal.
+fn notice(mut row: Option<&mut Row>, before: &str, text: &str) {
     if let Some(row) = row.as_mut() {
         let _ = write(&mut io::stdout().lock(), &row.erase());
     }
-    let line = format!("* {}", escape(line));
+    let line = format!("* {before}{text}");
     let _ = write(&mut io::stderr().lock(), &format!("{}\n", rows(&line, &io::stderr())));
     let _ = draw(row);
 }

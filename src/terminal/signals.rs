@@ -29,7 +29,7 @@ const SHOW_TIMEOUT: Duration = Duration::from_secs(2);
 pub fn watch(screen: Arc<Screen>, outlet: Outlet) -> io::Result<()> {
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGWINCH, SIGTSTP, SIGCONT])?;
     let unsent = outlet.clone();
-    restore_on_panic(Arc::clone(&screen), move |draft| unsent.show_unsent(draft));
+    restore_on_panic(Arc::clone(&screen), move |draft| unsent.leave(draft, true));
     spawn("signals", move || {
         for signal in signals.forever() {
             match signal {
@@ -38,7 +38,7 @@ pub fn watch(screen: Arc<Screen>, outlet: Outlet) -> io::Result<()> {
                 SIGTSTP => drop(screen.suspend()),
                 SIGCONT => drop(screen.continued()),
                 signal => {
-                    outlet.show_unsent(screen.stop_editing());
+                    outlet.leave(screen.stop_editing(), signal != SIGINT);
                     process::exit(EXIT_SIGNAL_BASE + signal);
                 }
             }

@@ -14,6 +14,7 @@ mod scripts;
 mod startup;
 mod editing;
 mod times;
+mod unsent;
 mod outage;
 mod people;
 mod leaving;
@@ -54,6 +55,9 @@ pub fn client_command(program: &str, arguments: &[&str]) -> Command {
     for variable in ["PORT", "NO_COLOR", "TMUX", "STY", "XTERM_VERSION"] {
         command.env_remove(variable);
     }
+    // Nothing is kept in the home of whoever runs the tests, nor where another test would find it.
+    let home = format!("{}/home-{:x}", env!("CARGO_TARGET_TMPDIR"), fastrand::u64(..));
+    command.env("HOME", home).env_remove("XDG_STATE_HOME");
     command.env("TERM", "xterm").env("TZ", "UTC").args(arguments);
     command
 }

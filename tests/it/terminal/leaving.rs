@@ -15,7 +15,7 @@ fn marks_pastes(pty: &Pty) -> bool {
 #[test]
 fn a_narrower_window_leaves_no_copy_of_the_draft() {
     let model = Model::start();
-    model.say("lobby", "bob", "hello");
+    model.say("lobby", "bob", "hi");
     let draft = "0123456789".repeat(5);
     for cuts in [false, true] {
         let mut command = v1_command(&["--server", &model.target, "--name", "ann"]);
@@ -26,23 +26,23 @@ fn a_narrower_window_leaves_no_copy_of_the_draft() {
         if cuts {
             ann.emulator().lock().expect("no escape sequence gets through").cut_rows();
         }
-        ann.wait_for_row("bob: hello");
+        ann.wait_for_row("bob: hi");
         ann.press(&draft);
         ann.wait_for_last_row(&format!("> {draft}"));
-        for (columns, shown) in [(30, &draft[50 - 27..]), (12, &draft[50 - 9..]), (60, &draft)] {
+        for (columns, shown) in [(30, &draft[50 - 27..]), (14, &draft[50 - 11..]), (60, &draft)] {
             ann.resize(columns);
             ann.wait_for_last_row(&format!("> {shown}"));
             let rows = ann.rows();
             assert_eq!(rows.iter().filter(|row| row.starts_with('>')).count(), 1, "{rows:?}");
             assert!(!rows[..rows.len() - 1].iter().any(|row| row.contains("0123456789")), "{rows:?}");
-            assert!(rows.iter().any(|row| row == "bob: hello"), "{rows:?}");
+            assert!(rows.iter().any(|row| row == "bob: hi"), "{rows:?}");
         }
         // In the middle of the draft, with characters of two columns.
         ann.press(&format!("\x15{}\x1b[D\x1b[D\x1b[D", "世".repeat(20)));
         ann.wait_for_row(&format!("> {}", "世".repeat(20)));
         ann.resize(21);
         wait_for("one row of the draft", || ann.rows().iter().filter(|row| row.contains('世')).count() == 1);
-        assert!(ann.rows().iter().any(|row| row == "bob: hello"), "{:?}", ann.rows());
+        assert!(ann.rows().iter().any(|row| row == "bob: hi"), "{:?}", ann.rows());
         ann.press("\x05\x15\x04");
         assert_eq!(ann.end(), 0);
     }

@@ -117,7 +117,7 @@ impl Pty {
         set_size(&self.master, columns);
     }
 
-    /// Waits for the program's end, which must leave the terminal as it was. Returns its exit code, or its signal
+    /// Waits for the program's end, which must leave the terminal as it was, unless it was killed. Returns its exit code, or its signal
     /// below zero.
     pub fn end(&mut self) -> i32 {
         let child = &mut self.child;
@@ -130,6 +130,9 @@ impl Pty {
             thread::park_timeout(std::time::Duration::from_millis(1));
         }
         let status = status.expect("the program ended in time");
+        if status.signal() == Some(libc::SIGKILL) {
+            return -libc::SIGKILL;
+        }
         let (before, after) = (self.modes_before, modes(&self.slave));
         assert_eq!((before.c_iflag, before.c_oflag, before.c_lflag), (after.c_iflag, after.c_oflag, after.c_lflag));
         status.code().unwrap_or_else(|| -status.signal().expect("it has a code or a signal"))

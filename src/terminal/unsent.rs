@@ -1,0 +1,355 @@
+//! Text that is not known to be stored: kept on disk while that is so, and offered at the next start.
+//!
+//! A line is written to disk when the server has not acknowledged it for a second, or when the connection is lost; so in
+//! normal operation nothing is written. When all is acknowledged the file goes. What is still there when the client ends,
+//! however it ends, is found by the next client of the same server and name. That one says so and waits for `/unsent send`
+//! or `/unsent drop`: nothing is sent by itself, because it may be days old. It is sent with its own message id, so what
+//! was stored in truth is not stored again.
+
+mod file;
+
+use std::collections::HashSet;
+use std::env;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use parking_lot::{Condvar, Mutex};
+
+use self::file::{KeepError, Owner, Store, Text};
+use super::clock::moment_in_words;
+use super::format::hex;
+use super::screen::Screen;
+use crate::address::Address;
+use crate::client::{Inlet, Line, lines, new_message_id};
+use crate::names::{Body, Kind, MessageId, RoomName, UserName};
+use crate::threads::spawn;
+
+/// How long a line may wait for its acknowledgement before it is written to disk.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How many texts of an earlier chat are shown at once.
+const SHOWN_MAX: usize = 10;
+
+/// What `/unsent` says if there is nothing.
+const NOTHING: &str = "nothing is kept from an earlier chat";
+
+/// The texts of a chat that are not known to be stored.
+#[derive(Clone)]
+pub struct Unsent {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    screen: Arc<Screen>,
+    /// The room that need not be named.
+    home: RoomName,
+    /// Lock order: 0, above the screen's. Held for writing files and for whatever is decided about texts.
+    desk: Mutex<Desk>,
+    /// Lock order: 3, a leaf.
+    bell: Mutex<Bell>,
+    wake: Condvar,
+}
+
+/// What calls for the thread. Apart from the desk, so that neither typing nor receiving waits for a disk.
+#[derive(Default)]
+struct Bell {
+    /// Something was handed to the session.
+    spoke: bool,
+    /// The connection is lost: what waits may wait for long.
+    lost: bool,
+    /// A draft of an earlier chat was restored, and is on disk until it is entered.
+    has_draft: bool,
+    /// Messages of the history may be among the offered ones.
+    has_offered: bool,
+}
+
+struct Desk {
+    store: Result<Store, KeepError>,
+    inlet: Option<Inlet>,
+    /// What an earlier chat left, undecided.
+    offered: Vec<Text>,
+    /// The draft to keep.
+    draft: Option<Text>,
+    /// What waits in this session and is to be on disk.
+    waiting: Vec<Text>,
+    /// What was written last; `None` if that is not known.
+    written: Option<Vec<Text>>,
+    /// The last fault, which is said once.
+    fault: Option<String>,
+}
+
+impl Unsent {
+    /// Takes over what earlier chats with this server left, and starts the thread that looks after the lines that wait. It ends
+    /// with the process.
+    pub fn start(screen: Arc<Screen>, server: &Address, name: &UserName, home: RoomName) -> Self {
+        let owner = Owner { server: server.to_string(), name: name.as_str().to_owned() };
+        let store = Store::find(owner, |variable| env::var_os(variable).map(PathBuf::from));
+        let mut desk = Desk {
+            store,
+            inlet: None,
+            offered: Vec::new(),
+            draft: None,
+            waiting: Vec::new(),
+            written: Some(Vec::new()),
+            fault: None,
+        };
+        desk.take_over(&screen);
+        let bell = Bell { has_offered: !desk.offered.is_empty(), ..Bell::default() };
+        let (desk, bell) = (Mutex::new(desk), Mutex::new(bell));
+        let shared = Arc::new(Shared { screen, home, desk, bell, wake: Condvar::new() });
+        let thread = Arc::clone(&shared);
+        // Without the thread, what waits is kept when the client ends in good order.
+        let _ = spawn("unsent", move || thread.look_after());
+        Self { shared }
+    }
+
+    /// The session has started.
+    pub fn set_inlet(&self, inlet: Inlet) {
+        self.shared.desk.lock().inlet = Some(inlet);
+    }
+
+    /// A line was handed to the session.
+    pub fn spoke(&self) {
+        let had_draft = {
+            let mut bell = self.shared.bell.lock();
+            bell.spoke = true;
+            std::mem::take(&mut bell.has_draft)
+        };
+        self.shared.wake.notify_one();
+        if had_draft {
+            self.shared.desk.lock().draft = None;
+        }
+    }
+
+    /// The connection is lost.
+    pub fn lost(&self) {
+        self.shared.bell.lock().lost = true;
+        self.shared.wake.notify_one();
+    }
+
+    /// A message with this id is stored.
+    pub fn is_stored(&self, id: &MessageId) {
+        if self.shared.bell.lock().has_offered {
+            let id = hex(id);
+            self.shared.desk.lock().offered.retain(|text| text.id.as_ref() != Some(&id));
+        }
+    }
+
+    /// Says what an earlier chat left. Call it when the room's history has been shown.
+    pub fn offer(&self) {
+        if !std::mem::take(&mut self.shared.bell.lock().has_offered) {
+            return;
+        }
+        let mut desk = self.shared.desk.lock();
+        let screen = &self.shared.screen;
+        // The last draft goes back to where it was.
+        let home = self.shared.home.as_str();
+        if let Some(at) = desk.offered.iter().rposition(|text| text.id.is_none() && text.room == home)
+            && screen.restore(&desk.offered[at].body, true)
+        {
+            let draft = desk.offered.remove(at);
+            screen.notice(&format!("your draft of {} is back", moment_in_words(draft.since_ms)));
+            desk.draft = Some(draft);
+            self.shared.bell.lock().has_draft = true;
+        }
+        desk.keep(screen);
+        if !desk.offered.is_empty() {
+            self.show(&desk.offered);
+            let them = if desk.offered.len() > 1 { "them" } else { "it" };
+            screen.notice(&format!(
+                "/unsent send sends {them} (what was stored is not repeated), /unsent drop deletes {them}"
+            ));
+        }
+    }
+
+    /// `/unsent`: shows what is left.
+    pub fn list(&self) {
+        let desk = self.shared.desk.lock();
+        match desk.offered.is_empty() {
+            true => self.shared.screen.notice(NOTHING),
+            false => self.show(&desk.offered),
+        }
+    }
+
+    /// `/unsent send`: posts what is left.
+    pub fn send(&self) {
+        let mut desk = self.shared.desk.lock();
+        let Some(inlet) = desk.inlet.clone() else { return };
+        let screen = &self.shared.screen;
+        let all = std::mem::take(&mut desk.offered);
+        if all.is_empty() {
+            return screen.notice(NOTHING);
+        }
+        for text in all {
+            match post(&inlet, &text) {
+                Ok(()) => screen.echo(&text.body),
+                Err(fault) => {
+                    screen.notice(&format!("not sent: {fault}"));
+                    desk.offered.push(text);
+                }
+            }
+        }
+        desk.waiting = desk.waiting_now();
+        desk.keep(screen);
+        drop(desk);
+        self.spoke();
+    }
+
+    /// `/unsent drop`: forgets what is left.
+    pub fn drop_all(&self) {
+        let mut desk = self.shared.desk.lock();
+        let count = std::mem::take(&mut desk.offered).len() as u64;
+        desk.keep(&self.shared.screen);
+        self.shared.screen.notice(&match count {
+            0 => NOTHING.to_owned(),
+            count => format!("deleted: {}", lines(count)),
+        });
+    }
+
+    /// The client is about to end: keeps what waits, and the draft. Returns where, if anything is kept.
+    pub fn leave(&self, draft: Option<(&RoomName, &str)>) -> Option<String> {
+        let mut desk = self.shared.desk.lock();
+        desk.draft = draft.map(|(room, body)| Text {
+            room: room.as_str().to_owned(),
+            id: None,
+            is_action: false,
+            since_ms: now_ms(),
+            body: body.to_owned(),
+        });
+        desk.waiting = desk.waiting_now();
+        desk.keep(&self.shared.screen);
+        let folder = desk.store.as_ref().ok()?.folder().display().to_string();
+        (desk.fault.is_none() && desk.texts().next().is_some()).then_some(folder)
+    }
+
+    fn show(&self, texts: &[Text]) {
+        let screen = &self.shared.screen;
+        let (since, count) = (moment_in_words(texts[0].since_ms), texts.len() as u64);
+        screen.notice(&format!("kept from {since}, perhaps not stored: {}", lines(count)));
+        for text in texts.iter().take(SHOWN_MAX) {
+            let room = if text.room == self.shared.home.as_str() { "" } else { &text.room };
+            screen.quote(room, &text.body);
+        }
+        if texts.len() > SHOWN_MAX {
+            screen.notice(&format!("and {} more", texts.len() - SHOWN_MAX));
+        }
+    }
+}
+
+impl Shared {
+    /// The thread: looks once a second while something waits, and sleeps otherwise.
+    fn look_after(&self) {
+        loop {
+            {
+                let mut bell = self.bell.lock();
+                while !bell.spoke && !bell.lost {
+                    self.wake.wait(&mut bell);
+                }
+            }
+            let mut earlier: HashSet<String> = HashSet::new();
+            loop {
+                let all = {
+                    let mut bell = self.bell.lock();
+                    bell.spoke = false;
+                    if !bell.lost {
+                        self.wake.wait_for(&mut bell, PATIENCE);
+                    }
+                    std::mem::take(&mut bell.lost)
+                };
+                let mut desk = self.desk.lock();
+                let waiting = desk.waiting_now();
+                let ids: HashSet<String> = waiting.iter().filter_map(|text| text.id.clone()).collect();
+                // What is on disk stays there while it waits.
+                earlier.extend(desk.waiting.iter().filter_map(|text| text.id.clone()));
+                let due = |text: &Text| all || text.id.as_ref().is_some_and(|id| earlier.contains(id));
+                desk.waiting = waiting.into_iter().filter(due).collect();
+                desk.keep(&self.screen);
+                if ids.is_empty() {
+                    break;
+                }
+                earlier = ids;
+            }
+        }
+    }
+}
+
+impl Desk {
+    fn take_over(&mut self, screen: &Screen) {
+        let Ok(store) = &mut self.store else { return };
+        match store.take_over() {
+            Ok((texts, damaged)) => {
+                // What a file held that has no texts any more is to be removed.
+                self.written = None;
+                self.offered = texts;
+                for path in damaged {
+                    screen.notice(&format!("text of an earlier chat is damaged; it is in {}", path.display()));
+                }
+            }
+            Err(fault) => screen.notice(&format!("can't look for text of an earlier chat: {fault}")),
+        }
+    }
+
+    /// Writes what is to be kept, if that is not what was written last.
+    fn keep(&mut self, screen: &Screen) {
+        let texts: Vec<Text> = self.texts().cloned().collect();
+        if self.written.as_ref() == Some(&texts) {
+            return;
+        }
+        let outcome = match &mut self.store {
+            Ok(store) => store.keep(&texts).map_err(|fault| fault.to_string()),
+            Err(_) if texts.is_empty() => Ok(()),
+            Err(fault) => Err(fault.to_string()),
+        };
+        match outcome {
+            Ok(()) => {
+                (self.written, self.fault) = (Some(texts), None);
+            }
+            Err(fault) if self.fault.as_ref() != Some(&fault) => {
+                screen.notice(&format!("what waits to be sent can't be kept on disk: {fault}"));
+                (self.written, self.fault) = (None, Some(fault));
+            }
+            Err(_) => self.written = None,
+        }
+    }
+
+    fn texts(&self) -> impl Iterator<Item = &Text> {
+        self.offered.iter().chain(&self.waiting).chain(&self.draft)
+    }
+
+    /// The lines that the server has not acknowledged. Those that are known keep their time.
+    fn waiting_now(&self) -> Vec<Text> {
+        let Some(inlet) = &self.inlet else { return Vec::new() };
+        let now = now_ms();
+        let text = |(room, line): (RoomName, Line)| {
+            let id = Some(hex(&line.id));
+            let since_ms = self.waiting.iter().find(|known| known.id == id).map_or(now, |known| known.since_ms);
+            let (is_action, body) = (line.kind == Kind::Action, line.body.as_str().to_owned());
+            Text { room: room.as_str().to_owned(), id, is_action, since_ms, body }
+        };
+        inlet.pending().into_iter().map(text).collect()
+    }
+}
+
+/// Posts a kept text with the id that it had.
+fn post(inlet: &Inlet, text: &Text) -> Result<(), String> {
+    let room = RoomName::new(&text.room).map_err(|fault| fault.to_string())?;
+    let body = Body::new(text.body.as_str()).map_err(|fault| fault.to_string())?;
+    let kind = if text.is_action { Kind::Action } else { Kind::Text };
+    let id = match &text.id {
+        Some(id) => read_id(id).ok_or_else(|| format!("the id {id:?} is damaged"))?,
+        None => new_message_id(),
+    };
+    inlet.post_as(&room, id, body, kind).map_err(|fault| fault.to_string())
+}
+
+fn read_id(id: &str) -> Option<MessageId> {
+    let is_hex = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let number = u128::from_str_radix(id, 16).ok().filter(|_| is_hex)?;
+    Some(MessageId::from_bytes(number.to_be_bytes()))
+}
+
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
