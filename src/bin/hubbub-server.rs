@@ -271,7 +271,9 @@ impl Args {
         if given.is_flag("socket_mode") && !self.listen.iter().any(|address| matches!(address, Address::Unix(_))) {
             faults.push("--socket-mode needs a Unix socket: give one with --listen unix:PATH".to_owned());
         }
-        faults.extend(given.useless("retain_messages", &["retain_events"], "they are the same option"));
+        if self.retain_messages.is_some() {
+            faults.extend(given.useless("retain_messages", &["retain_events"], "they are the same option"));
+        }
         for (index, address) in self.listen.iter().enumerate() {
             let is_any_port = matches!(address, Address::Tcp { port: 0, .. });
             if !is_any_port && self.listen[..index].contains(address) {

@@ -172,6 +172,8 @@ fn combinations_that_cannot_work_are_refused_with_the_reason() {
     for (arguments, variables) in [
         ("--ephemeral", &[("HUBBUB_RESTORED", "0"), ("HUBBUB_DATA", "/nowhere")][..]),
         ("--sync os", &[("HUBBUB_EPHEMERAL", "0"), ("HUBBUB_LOG_BYTES_MAX", "1GB"), ("HUBBUB_DATA", "/proc/no")]),
+        // The former name alone was refused as a second --retain-messages.
+        ("--ephemeral --retain-events 5", &[]),
     ] {
         let arguments = format!("{arguments} --listen unix:/nowhere/socket");
         let (code, _, errors) = output(command(server, &arguments).envs(variables.iter().copied()));
