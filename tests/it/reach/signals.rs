@@ -104,12 +104,13 @@ fn no_drain_under_load_is_aborted() {
     for round in 0..25 {
         let mut server = ServerProcess::start(&[]);
         let target = server.target().to_owned();
-        let stored = AtomicU64::new(0);
+        let (stored, connected) = (AtomicU64::new(0), AtomicU64::new(0));
         thread::scope(|scope| {
             for poster in 0..3 {
-                let (environment, target, stored) = (&environment, &target, &stored);
+                let (environment, target, stored, connected) = (&environment, &target, &stored, &connected);
                 scope.spawn(move || {
                     let client = Talker::hello(environment, target, "poster").client;
+                    connected.fetch_add(1, Ordering::Relaxed);
                     for number in 1.. {
                         let id = u128::from(number as u32) << 8 | poster;
                         match post_message(&client, "room", "poster", id, "hello") {
@@ -123,6 +124,7 @@ fn no_drain_under_load_is_aborted() {
                 });
                 scope.spawn(move || {
                     let mut reader = Talker::join(environment, target, "reader", "room");
+                    connected.fetch_add(1, Ordering::Relaxed);
                     let end = loop {
                         match reader.next_within(crate::support::DEADLINE) {
                             Some(Ok(_)) => {}
@@ -134,7 +136,8 @@ fn no_drain_under_load_is_aborted() {
                     assert!(end.message.contains("shutting down"), "{}", end.message);
                 });
             }
-            wait_for("messages", || stored.load(Ordering::Relaxed) > 50);
+            // A client that connects after the stop is refused, as it should be.
+            wait_for("messages", || stored.load(Ordering::Relaxed) > 50 && connected.load(Ordering::Relaxed) == 6);
             STOPS[round % STOPS.len()].iter().for_each(|signal| server.signal(*signal));
         });
         let status = server.wait();
