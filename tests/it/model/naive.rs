@@ -109,13 +109,16 @@ impl Client {
         assert_eq!(joined.head_seq, head, "the head of {}", joins.room);
         known.check_oldest(joined.oldest_seq);
         assert!(joined.epoch != 0 && (known.epoch == 0 || joined.epoch == known.epoch), "{joined:?}");
-        known.epoch = joined.epoch;
+        // A room that nobody posted to may have another epoch when somebody is in it again.
+        known.epoch = if head == 0 { 0 } else { joined.epoch };
         let (next, replaced) = match (joins.from, &joins.place) {
             (None, _) => (head + 1, None),
             (Some(join::From::Last(count)), _) => {
                 ((head + 1).saturating_sub(count.into()).max(joined.oldest_seq), None)
             }
             (Some(join::From::After(after)), _) if after.epoch == 0 => (after.seq.min(head) + 1, None),
+            // A client that has seen nothing has lost nothing, whatever the epoch.
+            (Some(join::From::After(after)), _) if after.seq == 0 => (1, None),
             (Some(join::From::After(after)), _) if after.epoch == joined.epoch && after.seq <= head => {
                 (after.seq + 1, None)
             }
