@@ -145,11 +145,11 @@ fn what_was_acknowledged_or_seen_outlives_a_power_cut() {
     let mut seen = Seen::new();
     let mut before: Vec<v1::Event> = Vec::new();
     for cut in 1..=CUTS {
-        let (server, bytes) = (machine.start(), machine.database_bytes());
+        let (server, pages) = (machine.start(), machine.database_pages());
         let wait = || {
             // Every other cut comes while the write-ahead log is copied into the database, or soon after.
             if cut % 2 == 0 {
-                wait_for("the database grows", || machine.database_bytes() > bytes);
+                wait_for("the database grows", || machine.database_pages() > pages);
             }
         };
         seen.extend(post_until_cut(server, cut, wait, &mut random));

@@ -1,7 +1,8 @@
 //! A machine that loses power: a server of which only that is left which it has synced.
 
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -14,6 +15,9 @@ const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/power/disk.c");
 /// The database's name in its folder, and its write-ahead log's.
 const DATABASE: &str = "hubbub.db";
 const WRITE_AHEAD: &str = "hubbub.db-wal";
+
+/// Where a database says how many pages it has: as documented with SQLite's format.
+const PAGES_AT: usize = 28;
 
 /// The machine. It keeps its folders in one, which is removed with it.
 pub struct Machine {
@@ -83,9 +87,12 @@ impl Machine {
         left
     }
 
-    /// How large the server's database is, synced or not, without what is in its write-ahead log only.
-    pub fn database_bytes(&self) -> u64 {
-        fs::metadata(self.data().join(DATABASE)).map_or(0, |metadata| metadata.len())
+    /// How many pages the server's database has, synced or not, without those that are in its write-ahead log only. The file's
+    /// length does not tell: it is allocated in advance.
+    pub fn database_pages(&self) -> u32 {
+        let mut header = [0; PAGES_AT + 4];
+        let read = File::open(self.data().join(DATABASE)).and_then(|file| file.read_exact_at(&mut header, 0));
+        read.map_or(0, |()| u32::from_be_bytes(*header.last_chunk().expect("the header ends with the number")))
     }
 }
 
