@@ -38,6 +38,7 @@ pub trait Stored {
 #[derive(Debug)]
 pub struct Run {
     pub room: RoomId,
+    pub name: RoomName,
     pub first: Seq,
     pub last: Seq,
     /// When they were stored, all of them.
@@ -124,7 +125,7 @@ fn begin_runs(posts: &[Post], now_ms: u64, stored: &mut impl Stored) -> Result<(
             None => {
                 let index = match stored.head(&post.room) {
                     Ok(head) => {
-                        runs.push(Run::after(head, now_ms));
+                        runs.push(Run::after(head, post.room.clone(), now_ms));
                         bytes.push(0);
                         Ok(runs.len() - 1)
                     }
@@ -148,12 +149,12 @@ fn begin_runs(posts: &[Post], now_ms: u64, stored: &mut impl Stored) -> Result<(
 }
 
 impl Run {
-    fn after(head: Head, now_ms: u64) -> Self {
+    fn after(head: Head, name: RoomName, now_ms: u64) -> Self {
         let is_ahead = head.time_ms > now_ms.saturating_add(CLOCK_STEP_MAX.as_millis() as u64);
         let time_ms = if is_ahead { now_ms } else { now_ms.max(head.time_ms) };
         let corrected = is_ahead.then_some(head.time_ms);
         let (first, last, entries) = (head.seq.next(), head.seq, Vec::new());
-        Self { room: head.room, first, last, time_ms, corrected, claims: 0, entries }
+        Self { room: head.room, name, first, last, time_ms, corrected, claims: 0, entries }
     }
 }
 

@@ -472,13 +472,14 @@ impl SqliteAppender {
         let result = self.transact(PAGES_FOR_DELETING, |this| this.store(posts, now, found));
         // Nobody has heard of the rooms that were to be created.
         let (plan, opened, created) = result.inspect_err(|_| self.last_room = last_room)?;
-        Ok(self.committed(plan, opened, created, posts))
+        Ok(self.committed(plan, opened, created))
     }
 
     /// Stores posts, within a transaction.
     fn store(&mut self, posts: &[Post], now: SystemTime, found: Found) -> Result<Stored, LogError> {
         let mut claims = Claims {
             connection: &self.connection,
+            claim: None,
             open_rooms: self.open_rooms.as_deref(),
             last_room: &mut self.last_room,
             heads: &self.heads,
@@ -488,7 +489,7 @@ impl SqliteAppender {
             created: 0,
         };
         let plan = batch::plan(posts, now, &mut claims)?;
-        let (opened, created) = (claims.opened, claims.created);
+        let (opened, created) = claims.done();
         self.insert(&plan).map_err(|error| log_error(&error))?;
         Ok((plan, opened, created))
     }
@@ -539,24 +540,19 @@ impl SqliteAppender {
     }
 
     /// Notes what was committed.
-    fn committed(&mut self, plan: Plan, opened: HashMap<RoomName, Head>, created: usize, posts: &[Post]) -> Batch {
+    fn committed(&mut self, plan: Plan, opened: HashMap<RoomName, Head>, created: usize) -> Batch {
         self.room_count += created;
         self.heads.extend(opened);
         for run in &plan.runs {
             if !self.untrimmable.contains(&run.room) {
                 self.schedule.appended(run.room, Oldest { last: run.last, time_ms: run.time_ms });
             }
+            if let Some(head) = self.heads.get_mut(&run.name) {
+                (head.seq, head.time_ms) = (run.last, run.time_ms);
+            }
             self.written += run.entries.len() + 64 * run.claims;
         }
         self.note_written(2 * plan.runs.len());
-        let ends: HashMap<RoomId, (Seq, u64)> =
-            plan.runs.iter().map(|run| (run.room, (run.last, run.time_ms))).collect();
-        for post in posts {
-            let Some(head) = self.heads.get_mut(&post.room) else { continue };
-            if let Some((seq, time_ms)) = ends.get(&head.room) {
-                (head.seq, head.time_ms) = (*seq, *time_ms);
-            }
-        }
         plan.committed()
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use rusqlite::Connection;
+use rusqlite::{CachedStatement, Connection};
 
 use super::damage::Damage;
 use super::errors::{log_error, text};
@@ -27,7 +27,8 @@ impl Found {
         damage: &Damage,
     ) -> Result<Self, LogError> {
         let mut found = FoundRooms::new();
-        for Post { room: name, .. } in posts {
+        for posts in posts.chunk_by(|one, next| one.room == next.room) {
+            let name = &posts[0].room;
             if !heads.contains_key(name) && !found.contains_key(name) {
                 let head = match find_room(connection, name).map_err(|error| room_error(name, &error)) {
                     Ok(Some(room)) if room.is_sealed => {
@@ -51,6 +52,8 @@ impl Found {
 /// The log as a batch asks it, within the batch's transaction.
 pub struct Claims<'a> {
     pub connection: &'a Connection,
+    /// The statement that claims an id, once there was one to claim: it runs for each post.
+    pub claim: Option<CachedStatement<'a>>,
     pub open_rooms: Option<&'a dyn OpenRooms>,
     pub last_room: &'a mut RoomId,
     pub heads: &'a HashMap<RoomName, Head>,
@@ -81,12 +84,16 @@ impl Stored for Claims<'_> {
 
     fn claim(&mut self, room: RoomId, post: &Post, seq_wanted: Seq) -> Result<Option<Seq>, LogError> {
         let (room, id, sender) = (number(room.0), post.id.as_bytes(), post.sender.as_str());
-        let claim = || {
-            let mut insert = self.connection.prepare_cached(schema::CLAIM_ID)?;
+        let connection = self.connection;
+        let mut claim = || {
+            let insert = match &mut self.claim {
+                Some(insert) => insert,
+                none => none.insert(connection.prepare_cached(schema::CLAIM_ID)?),
+            };
             if insert.execute((room, id, sender, number(seq_wanted.0)))? == 1 {
                 return Ok(None);
             }
-            let mut claimed = self.connection.prepare_cached(schema::CLAIMED)?;
+            let mut claimed = connection.prepare_cached(schema::CLAIMED)?;
             claimed.query_row((room, id, sender), |row| seq(row, 0)).map(Some)
         };
         claim().map_err(|error| log_error(&error))
@@ -94,6 +101,11 @@ impl Stored for Claims<'_> {
 }
 
 impl Claims<'_> {
+    /// The rooms that were not known before, and how many of them were created.
+    pub fn done(self) -> (HashMap<RoomName, Head>, usize) {
+        (self.opened, self.created)
+    }
+
     /// Creates a room as those who are in it know it.
     fn create(&mut self, name: &RoomName) -> rusqlite::Result<RoomId> {
         let opened = self.open_rooms.and_then(|rooms| rooms.opened(name));
