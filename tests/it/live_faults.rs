@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use grpcio::{Client, RpcStatusCode};
+use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::support::DEADLINE;
@@ -186,4 +187,30 @@ fn a_folder_that_is_moved_back_is_used_again() {
     server.wait_for_log("messages are stored again");
     server.signal(libc::SIGTERM);
     assert_eq!(server.wait().code(), Some(0));
+}
+
+/// A program that kept the database open for reading let the write-ahead log grow without a line in the log.
+#[test]
+fn a_program_that_keeps_reading_is_reported_once_and_so_is_its_end() {
+    let folder = TempDir::new().expect("a folder can be made");
+    let data = folder.path().to_str().expect("a plain path");
+    let mut server = ServerProcess::start(&["--sync", "os", "--data", data]);
+    let client = client(&server);
+    assert_eq!(post_until(&client, 1, 1), (1, None));
+    let other = Connection::open(folder.path().join(DATABASE)).expect("the database opens");
+    let count = || other.query_row("SELECT count(*) FROM segments", (), |row| row.get::<_, i64>(0));
+    other.execute_batch("BEGIN").expect("a transaction begins");
+    assert_eq!(count(), Ok(1));
+    // More than the write-ahead log holds before the keeper wants it to begin anew.
+    assert_eq!(post_until(&client, 2, 5_000), (5_000, None));
+    let warning = server.wait_for_log("another program keeps reading");
+    assert!(warning.contains(DATABASE) && warning.contains("fuser"), "the file and the remedy: {warning}");
+    assert_eq!(post_until(&client, 5_001, 5_100), (5_100, None));
+    other.execute_batch("COMMIT").expect("the transaction ends");
+    server.wait_for_log("the write-ahead log is copied again");
+    check_stored(&server, 5_100);
+    server.signal(libc::SIGTERM);
+    assert_eq!(server.wait().code(), Some(0));
+    let rest = server.rest_of_log();
+    assert!(!rest.iter().any(|line| line.contains("keeps reading")), "{rest:#?}");
 }

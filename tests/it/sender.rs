@@ -5,6 +5,7 @@
 
 use hubbub::wire::v1;
 use hubbub::wire::v1::event::Event as Kind;
+use hubbub::wire::v1::presence;
 use hubbub::wire::{LIST_MEMBERS, LIST_MESSAGES};
 
 use super::support::chatter::{Chatter, environment};
@@ -127,8 +128,11 @@ fn the_chat_shows_numbers_where_a_name_is_shared_and_json_always() {
     ann.post("lobby", 3, "who is that?");
     bob.wait_for_row(&format!("{}: who is that?", label(first)));
     drop(other);
-    wait_for_clients(&server, 2);
-    // With its next message at the latest everybody learns who has left.
+    let has_left = |event: v1::Event| match event.event {
+        Some(Kind::Presence(presence)) => presence.change.enum_value() == Ok(presence::Change::CHANGE_LEFT),
+        _ => false,
+    };
+    while !has_left(ann.next()) {}
     ann.post("lobby", 4, "gone");
     bob.wait_for_row("ann: gone");
     bob.press("\x04");

@@ -16,6 +16,7 @@ mod claims;
 mod trimming;
 mod rooms;
 mod rows;
+mod key;
 mod damage;
 mod disk;
 mod errors;

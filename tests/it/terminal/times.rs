@@ -29,6 +29,8 @@ fn every_message_has_its_time_and_days_are_named() {
     says_at(&model, THEN_MS + DAY_MS, "three");
     model.world().now_ms = THEN_MS + DAY_MS;
     let mut ann = on_terminal(&model, "ann");
+    // Before it knows the server's time, the chat shows its own.
+    ann.wait_for_row("bob: three");
     ann.press("own\r");
     says_at(&model, THEN_MS + DAY_MS, "four");
     ann.wait_for_row("bob: four");

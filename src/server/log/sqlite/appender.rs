@@ -16,6 +16,7 @@ use super::expiring::Expiring;
 use super::files::Files;
 use super::identity::{self, Mark};
 use super::keeper::{Keeper, READERS_WAIT, WriterTurn};
+use super::key::{self, key};
 use super::life::SharedLife;
 use super::page::PAGE_BYTES;
 use super::recovery::{self, Findings};
@@ -317,9 +318,9 @@ impl SqliteAppender {
     fn insert(&mut self, plan: &Plan) -> rusqlite::Result<()> {
         let mut statement = self.connection.prepare_cached(schema::INSERT_SEGMENT)?;
         for run in &plan.runs {
-            let (first, last) = (number(run.first.0), number(run.last.0));
             let checksum = crc32fast::hash(&run.entries);
-            statement.execute((number(run.room.0), first, last, number(run.time_ms), &run.entries, checksum))?;
+            let row = (key(run.room, run.first), number(run.last.0), number(run.time_ms), checksum, &run.entries);
+            statement.execute(row)?;
         }
         Ok(())
     }
@@ -581,7 +582,7 @@ impl Appender for SqliteAppender {
                 }
                 room.state
             }
-            None => RoomState::pending(next_room(&mut self.last_room), name.clone(), Epoch::random()),
+            None => RoomState::pending(next_room(&mut self.last_room)?, name.clone(), Epoch::random()),
         })
     }
 
@@ -606,7 +607,8 @@ impl Appender for SqliteAppender {
         while let Some(room) = self.schedule.dated_after(latest_ms) {
             let next = || {
                 let mut next = self.connection.prepare_cached(schema::TIME_NOT_AFTER)?;
-                next.query_row((number(room.0), number(latest_ms)), |row| seq(row, 0)).optional()
+                let (begin, end) = key::from(room, Seq::ZERO);
+                next.query_row((begin, end, number(latest_ms)), |row| seq(row, 0)).optional()
             };
             let next = unless_damaged(next()).map_err(|error| log_error(&error))?.flatten();
             let next_ms = next.map_or(now_ms, |time| time.0);

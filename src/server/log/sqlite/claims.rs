@@ -6,8 +6,10 @@ use rusqlite::{CachedStatement, Connection};
 
 use super::damage::Damage;
 use super::errors::{log_error, text};
+use super::key::{ROOM_MAX, SEQ_MAX};
 use super::rooms::{find_room, number, seq};
 use super::schema;
+use crate::limits::{BATCH_POSTS_MAX, ROOMS_MAX};
 use crate::names::{Epoch, RoomId, RoomName, Seq};
 use crate::server::log::batch::{Head, Stored};
 use crate::server::log::{LogError, OpenRooms, Post, check_room_count};
@@ -67,13 +69,13 @@ pub struct Claims<'a> {
 impl Stored for Claims<'_> {
     fn head(&mut self, name: &RoomName) -> Result<Head, LogError> {
         if let Some(head) = self.heads.get(name) {
-            return Ok(*head);
+            return with_space(name, *head);
         }
         let head = match self.found.0.remove(name).unwrap_or(Ok(None))? {
-            Some(head) => head,
+            Some(head) => with_space(name, head)?,
             None => {
                 check_room_count(name, self.room_count + self.created)?;
-                let room = self.create(name).map_err(|error| log_error(&error))?;
+                let room = self.create(name)?;
                 self.created += 1;
                 Head { room, seq: Seq::ZERO, time_ms: 0 }
             }
@@ -107,19 +109,35 @@ impl Claims<'_> {
     }
 
     /// Creates a room as those who are in it know it.
-    fn create(&mut self, name: &RoomName) -> rusqlite::Result<RoomId> {
+    fn create(&mut self, name: &RoomName) -> Result<RoomId, LogError> {
         let opened = self.open_rooms.and_then(|rooms| rooms.opened(name));
-        let (room, epoch) = opened.unwrap_or_else(|| (next_room(self.last_room), Epoch::random()));
-        let mut insert = self.connection.prepare_cached(schema::INSERT_ROOM)?;
-        insert.execute((number(room.0), name.as_str(), epoch.get() as i64))?;
-        Ok(room)
+        let (room, epoch) = match opened {
+            Some(opened) => opened,
+            None => (next_room(self.last_room)?, Epoch::random()),
+        };
+        let insert = || {
+            let mut insert = self.connection.prepare_cached(schema::INSERT_ROOM)?;
+            insert.execute((number(room.0), name.as_str(), epoch.get() as i64))
+        };
+        insert().map(|_| room).map_err(|error| log_error(&error))
     }
 }
 
+/// A room's end, unless a batch might make it have more messages than it can.
+fn with_space(name: &RoomName, head: Head) -> Result<Head, LogError> {
+    if head.seq.0 + BATCH_POSTS_MAX as u64 <= SEQ_MAX.0 {
+        return Ok(head);
+    }
+    Err(LogError::Damaged(format!("room {name} is full: it has had {} messages; use another room", head.seq)))
+}
+
 /// A number for a room. Those that were given to rooms without a message are not given again in this life of the log.
-pub fn next_room(last: &mut RoomId) -> RoomId {
+pub fn next_room(last: &mut RoomId) -> Result<RoomId, LogError> {
+    if *last >= ROOM_MAX {
+        return Err(LogError::TooManyRooms(ROOMS_MAX));
+    }
     last.0 += 1;
-    *last
+    Ok(*last)
 }
 
 /// Why nothing can be appended to a room.

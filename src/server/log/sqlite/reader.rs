@@ -11,8 +11,9 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::damage::Damage;
 use super::errors::{OpenError, log_error};
+use super::key;
 use super::life::SharedLife;
-use super::rooms::{find_room, name_of, number, rooms_after, seq};
+use super::rooms::{find_room, name_of, rooms_after, seq};
 use super::rows::{Place, Rows, unless_damaged};
 use super::{Folder, schema};
 use crate::limits::{LOG_WAIT, READ_CONNECTIONS, READ_RETRIES};
@@ -165,7 +166,12 @@ impl SqliteLog {
 /// Where to begin to read so as to get what is before a place, and how many bytes the segments from there to the place
 /// have, and one more, since what is missing has none: at least `bytes_max`, unless they reach back to `oldest`. The place
 /// itself where nothing is before it.
-fn first_before(rows: &Rows<'_>, before: Seq, oldest: Seq, bytes_max: usize) -> rusqlite::Result<(Seq, usize)> {
+pub(super) fn first_before(
+    rows: &Rows<'_>,
+    before: Seq,
+    oldest: Seq,
+    bytes_max: usize,
+) -> rusqlite::Result<(Seq, usize)> {
     let (mut first, mut bytes) = (before, 0);
     while first > oldest && bytes < bytes_max {
         if unless_damaged(walk_back(rows, &mut first, &mut bytes, oldest, bytes_max))?.is_none() {
@@ -191,8 +197,8 @@ fn walk_back(
     oldest: Seq,
     bytes_max: usize,
 ) -> rusqlite::Result<()> {
-    let mut statement = rows.connection.prepare_cached(schema::SEGMENTS_BEFORE)?;
-    let mut segments = statement.query((number(rows.room.0), number(first.0)))?;
+    let mut statement = rows.connection.prepare_cached(schema::SEGMENTS_BACKWARDS)?;
+    let mut segments = statement.query(key::up_to(rows.room, Seq(first.0 - 1)))?;
     while *first > oldest
         && *bytes < bytes_max
         && let Some(segment) = segments.next()?

@@ -4,14 +4,12 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
+use super::key::{ROOM_MAX, SEQ_MAX};
 use super::rows::{Loaded, Rows, is_possible, unless_damaged};
 use super::schema;
 use crate::names::{Epoch, RoomId, RoomName, Seq};
 use crate::server::log::RoomState;
 use crate::server::log::retention::Oldest;
-
-/// More messages than any room has. A higher number is damage.
-const SEQ_MAX: u64 = 1 << 56;
 
 /// A room as the database has it.
 pub struct StoredRoom {
@@ -96,11 +94,15 @@ fn bare_room(row: &Row<'_>) -> rusqlite::Result<StoredRoom> {
     let epoch = row.get::<_, i64>(2)? as u64;
     let epoch = Epoch::new(epoch).ok_or(rusqlite::Error::IntegralValueOutOfRange(2, 0))?;
     let head = seq(row, 4)?;
-    if head.0 > SEQ_MAX {
+    if head > SEQ_MAX {
         return Err(rusqlite::Error::IntegralValueOutOfRange(4, number(head.0)));
     }
+    let id = RoomId(seq(row, 0)?.0);
+    if id > ROOM_MAX {
+        return Err(rusqlite::Error::IntegralValueOutOfRange(0, number(id.0)));
+    }
     let state = RoomState {
-        id: RoomId(seq(row, 0)?.0),
+        id,
         name: RoomName::stored(&name),
         epoch,
         epoch_first: seq(row, 3)?.max(Seq(1)),
@@ -136,7 +138,7 @@ fn salvage(connection: &Connection, name: &RoomName) -> rusqlite::Result<Option<
             rows.readable_end(trimmed)?.max(unless_damaged(claimed)?.unwrap_or(Seq::ZERO)).max(found)
         }
     };
-    room.state.head = room.state.head.max(trimmed);
+    room.state.head = room.state.head.max(trimmed).min(SEQ_MAX);
     if let Some(Some(span)) = newest {
         room.time_ms = room.time_ms.max(span.time_ms);
     }

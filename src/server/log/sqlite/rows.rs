@@ -13,6 +13,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::errors::is_damage;
+use super::key::{self, SEQ_MAX, key};
 use super::rooms::{number, seq};
 use super::schema;
 use crate::names::{RoomId, Seq};
@@ -76,7 +77,7 @@ impl Rows<'_> {
     /// Joins sound rows from the one on that holds a seq. `None` if there is no such row.
     fn read_sound(&self, from: Seq, bytes_max: usize) -> rusqlite::Result<Option<Segment>> {
         let mut statement = self.connection.prepare_cached(schema::SEGMENTS_FROM)?;
-        let mut rows = statement.query((self.id(), number(from.0)))?;
+        let mut rows = statement.query((key(self.room, Seq::ZERO), key(self.room, from), key(self.room, SEQ_MAX)))?;
         let mut joined: Option<(Seq, Seq, Vec<u8>)> = None;
         // What is damaged further on is reported when it is asked for.
         while let Some(row) = unless_damaged(rows.next())?.flatten() {
@@ -117,18 +118,7 @@ impl Rows<'_> {
                 Loaded::Damaged { last } => (first, last.is_none_or(|last| at <= last)),
             },
             Some(None) => (trimmed.next(), false),
-            None => {
-                let end = self.readable_before(at, trimmed)?.next();
-                // The row between a page that can be read and one that can't is found from below only.
-                match unless_damaged(self.lookup(schema::FIRST_FROM, end))?.flatten().filter(|first| *first <= at) {
-                    None => (end, true),
-                    Some(first) => match self.load(first)? {
-                        Loaded::Sound(segment) if segment.holds(at) => return Ok(Place::Segment(segment)),
-                        Loaded::Sound(segment) => (segment.last().next(), true),
-                        Loaded::Damaged { .. } => (first, true),
-                    },
-                }
-            }
+            None => (self.readable_before(at, trimmed)?.next(), true),
         };
         // A row that is left of what retention deleted is not served.
         let from = from.max(trimmed.next());
@@ -140,20 +130,16 @@ impl Rows<'_> {
 
     /// The row of that first seq, which was found before.
     pub fn load(&self, first: Seq) -> rusqlite::Result<Loaded> {
-        let key = (self.id(), number(first.0));
-        let load = |statement| {
-            let mut statement = self.connection.prepare_cached(statement)?;
+        let key = [key(self.room, first)];
+        let load = || {
+            let mut statement = self.connection.prepare_cached(schema::SEGMENT)?;
             statement.query_row(key, |row| {
                 let checksum: Option<u32> = row.get(2)?;
                 let entries: Vec<u8> = row.get(1)?;
                 Ok((checksum, row.get::<_, i64>(0)?, entries))
             })
         };
-        let mut found = unless_damaged(load(schema::SEGMENT))?;
-        if found.is_none() && unless_damaged(self.row_at(first))? == Some(Some(first)) {
-            found = unless_damaged(load(schema::SEGMENT_FROM_ABOVE))?;
-        }
-        if let Some((checksum, last, entries)) = found
+        if let Some((checksum, last, entries)) = unless_damaged(load())?
             && checksum.is_none_or(|checksum| checksum == crc32fast::hash(&entries))
             && let Ok(segment) = Segment::read(self.room, first, entries)
             && (checksum.is_some() || number(segment.last().0) == last)
@@ -167,40 +153,43 @@ impl Rows<'_> {
 
     /// The newest row. Fails if its page can't be read.
     pub fn newest(&self) -> rusqlite::Result<Option<Span>> {
-        self.connection.prepare_cached(schema::NEWEST_SPAN)?.query_row([self.id()], Span::read).optional()
+        self.connection
+            .prepare_cached(schema::NEWEST_SPAN)?
+            .query_row(key::from(self.room, Seq::ZERO), Span::read)
+            .optional()
     }
 
     /// The oldest row that can be found from a seq on.
     pub fn oldest(&self, from: Seq) -> rusqlite::Result<Option<Span>> {
         let Some(first) = self.first_from(from)? else { return Ok(None) };
         let mut statement = self.connection.prepare_cached(schema::SPAN)?;
-        let span = unless_damaged(statement.query_row((self.id(), number(first.0)), Span::read))?;
+        let span = unless_damaged(statement.query_row([key(self.room, first)], Span::read))?;
         Ok(span.or(Some(Span { first, last: None, time_ms: 0 })))
     }
 
     /// The end of what can be read: the last message of the newest row that is found.
     pub fn readable_end(&self, trimmed: Seq) -> rusqlite::Result<Seq> {
-        self.readable_before(Seq(i64::MAX as u64), trimmed)
+        self.readable_before(SEQ_MAX, trimmed)
     }
 
     /// What retention has deleted up to.
     pub fn trimmed(&self) -> rusqlite::Result<Seq> {
         let mut statement = self.connection.prepare_cached(schema::TRIMMED)?;
-        Ok(statement.query_row([self.id()], |row| seq(row, 0)).optional()?.unwrap_or(Seq::ZERO))
+        Ok(statement.query_row([number(self.room.0)], |row| seq(row, 0)).optional()?.unwrap_or(Seq::ZERO))
     }
 
     /// The first seq of the first row that can be found from a seq on.
     pub fn first_from(&self, from: Seq) -> rusqlite::Result<Option<Seq>> {
-        if let Some(found) = unless_damaged(self.lookup(schema::FIRST_FROM, from))? {
+        if let Some(found) = unless_damaged(self.next_row(from))? {
             return Ok(found);
         }
         let (mut unreadable, mut distance) = (from.0, 1);
         let (mut readable, mut found) = loop {
             let at = from.0.saturating_add(distance);
-            if at > i64::MAX as u64 {
+            if at > SEQ_MAX.0 {
                 return Ok(None);
             }
-            match unless_damaged(self.lookup(schema::FIRST_FROM, Seq(at)))? {
+            match unless_damaged(self.next_row(Seq(at)))? {
                 Some(found) => break (at, found),
                 None => unreadable = at,
             }
@@ -208,15 +197,12 @@ impl Rows<'_> {
         };
         while readable - unreadable > 1 {
             let at = unreadable + (readable - unreadable) / 2;
-            match unless_damaged(self.lookup(schema::FIRST_FROM, Seq(at)))? {
+            match unless_damaged(self.next_row(Seq(at)))? {
                 Some(first) => (readable, found) = (at, first),
                 None => unreadable = at,
             }
         }
-        // The row between a page that can't be read and one that can is found from above only.
-        let below = found.filter(|first| *first > from).map(|first| self.row_at(Seq(first.0 - 1)));
-        let below = below.map(unless_damaged).transpose()?.flatten().flatten();
-        Ok(below.filter(|first| *first >= from).or(found))
+        Ok(found)
     }
 
     /// The last message before a seq that is beyond what can be found, but not below `floor`.
@@ -243,16 +229,16 @@ impl Rows<'_> {
 
     /// The first seq of the row that holds a seq, or of the last one before it.
     fn row_at(&self, at: Seq) -> rusqlite::Result<Option<Seq>> {
-        self.lookup(schema::FIRST_UP_TO, at)
+        self.lookup(schema::NEWEST_FIRST, key::up_to(self.room, at))
     }
 
-    fn lookup(&self, statement: &str, at: Seq) -> rusqlite::Result<Option<Seq>> {
-        let mut statement = self.connection.prepare_cached(statement)?;
-        statement.query_row((self.id(), number(at.0)), |row| seq(row, 0)).optional()
+    /// The first seq of the first row from a seq on.
+    fn next_row(&self, from: Seq) -> rusqlite::Result<Option<Seq>> {
+        self.lookup(schema::OLDEST_FIRST, key::from(self.room, from))
     }
 
-    fn id(&self) -> i64 {
-        number(self.room.0)
+    fn lookup(&self, statement: &str, keys: (i64, i64)) -> rusqlite::Result<Option<Seq>> {
+        self.connection.prepare_cached(statement)?.query_row(keys, |row| seq(row, 0)).optional()
     }
 }
 

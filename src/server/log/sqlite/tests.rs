@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
 
 use super::super::contract::{Held, Subject, at, contract_tests, post, room};
 use super::super::{Appended, Appender, Log, LogError, Page, RoomState};
+use super::key::{ROOM_MAX, SEQ_MAX};
+use super::rows::Rows;
 use super::*;
 use crate::limits::{WAL_BYTES_LAID_OUT, WAL_BYTES_MAX};
 use crate::names::{RoomId, Seq};
@@ -200,12 +202,12 @@ fn a_full_disk_loses_nothing_and_recovers() {
     let folder = tempfile::tempdir().unwrap();
     let (mut appender, log) = open_full(folder.path());
     let attic = room("attic");
-    let large = "x".repeat(10_000);
+    let large = "x".repeat(16_000);
     appender.append(&[post(&attic, "ann", 1, &large)], at(1)).unwrap();
     // Somebody waits in a room without messages.
     let cellar = Held::of(&mut appender).open(&mut appender, &room("cellar"));
     let pages: i64 = appender.connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
-    appender.connection.pragma_update(None, "max_page_count", pages + 2).unwrap();
+    appender.connection.pragma_update(None, "max_page_count", pages + 1).unwrap();
     for id in 2..5 {
         let batch = [post(&attic, "ann", id, &large), post(&room("cellar"), "ann", id, "small")];
         let error = appender.append(&batch, at(1)).unwrap_err();
@@ -298,4 +300,88 @@ fn ids_of_trimmed_messages_are_bounded_in_number() {
     let outcomes = appender.append(&[post(&attic, "ann", 90, "x"), post(&attic, "ann", 89, "x")], at(101)).unwrap();
     let expected = [Appended::Before(RoomId(1), Seq(90)), Appended::New(RoomId(1), Seq(101))];
     assert_eq!(outcomes.outcomes, expected.map(Ok));
+}
+
+/// A page of 4 messages, read backwards from the middle of long ones, took 9 MB of reads: SQLite read the entries of each row that
+/// its search compared.
+#[test]
+fn finding_a_segment_reads_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut appender, log) = open(folder.path(), Sync::Os, false, Retention::default()).unwrap();
+    let attic = room("attic");
+    let body = "x".repeat(16_000);
+    for id in 1..=300 {
+        appender.append(&[post(&attic, "ann", id, &body)], at(1)).unwrap();
+    }
+    drop((appender, log));
+    let pages_read = |read: &dyn Fn(&Rows<'_>)| {
+        let connection = schema::open_beside(&folder.path().join(DATABASE), OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+        let before = misses(&connection);
+        read(&Rows { connection: &connection, room: RoomId(1) });
+        misses(&connection) - before
+    };
+    // A segment has 4 pages.
+    let one =
+        pages_read(&|rows| assert!(matches!(rows.read(Seq(150), 1), Ok(Page::Segments(page)) if page.len() == 1)));
+    assert!(one <= 4 + 4, "{one} pages were read");
+    let before = pages_read(&|rows| {
+        let (first, _) = reader::first_before(rows, Seq(150), Seq(1), 60_000).unwrap();
+        assert_eq!(first, Seq(146));
+    });
+    assert!(before <= 4 + 4, "{before} pages were read");
+}
+
+/// How many pages a connection has read so far.
+fn misses(connection: &Connection) -> i32 {
+    let (mut now, mut most) = (0, 0);
+    // SAFETY: the connection is open, and SQLite writes to the two places that are given.
+    let code = unsafe {
+        let status = rusqlite::ffi::SQLITE_DBSTATUS_CACHE_MISS;
+        rusqlite::ffi::sqlite3_db_status(connection.handle(), status, &raw mut now, &raw mut most, 0)
+    };
+    assert_eq!(code, rusqlite::ffi::SQLITE_OK);
+    now
+}
+
+/// Keys of rooms with great numbers are negative. They are as good as others; beyond them, nothing is stored.
+#[test]
+fn rooms_and_messages_have_as_many_numbers_as_a_key_has_room_for() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(open_full(folder.path()));
+    let other = Connection::open(folder.path().join(DATABASE)).unwrap();
+    let first = ROOM_MAX.0 - 1;
+    other.execute("INSERT INTO rooms (id, name, epoch) VALUES (?1, 'attic', 1)", [first as i64]).unwrap();
+    drop(other);
+    let retention = Retention { messages: Some(50), ..Retention::default() };
+    let (mut appender, log) = open(folder.path(), Sync::Os, false, retention).unwrap();
+    for (index, name) in ["attic", "cellar"].into_iter().enumerate() {
+        for id in 1..=100 {
+            appender.append(&[post(&room(name), "ann", id, &format!("{name} {id}"))], at(1)).unwrap();
+        }
+        while appender.trim(at(2)).unwrap().is_some_and(|next| next <= at(2)) {}
+        let state = log.find(&room(name)).unwrap().unwrap();
+        assert_eq!((state.id, state.oldest, state.head), (RoomId(first + index as u64), Seq(51), Seq(100)));
+        assert_eq!(bodies(&*log, &state), (51..=100).map(|id| (id, format!("{name} {id}"))).collect::<Vec<_>>());
+    }
+    let refused = appender.append(&[post(&room("loft"), "ann", 1, "x")], at(1)).unwrap().outcomes;
+    assert!(matches!(refused[..], [Err(LogError::TooManyRooms(_))]), "{refused:?}");
+    drop((appender, log));
+
+    let other = Connection::open(folder.path().join(DATABASE)).unwrap();
+    let trimmed = SEQ_MAX.0 - 2_000;
+    other.execute("DELETE FROM segments WHERE room = ?1", [first as i64]).unwrap();
+    other.execute("UPDATE rooms SET trimmed = ?2 WHERE id = ?1", [first, trimmed].map(|number| number as i64)).unwrap();
+    drop(other);
+    let (mut appender, log) = open_full(folder.path());
+    let mut say = |id| {
+        let posts = ["attic", "cellar"].map(|name| post(&room(name), "ann", id, "hello"));
+        appender.append(&posts, at(3)).unwrap().outcomes.swap_remove(0)
+    };
+    for id in 1..=977 {
+        assert_eq!(say(200 + id), Ok(Appended::New(RoomId(first), Seq(trimmed + id))));
+    }
+    let refused = say(2_000);
+    assert!(matches!(&refused, Err(LogError::Damaged(text)) if text.contains("room attic is full")), "{refused:?}");
+    assert_eq!(bodies(&*log, &log.find(&room("attic")).unwrap().unwrap()).len(), 977);
+    assert_eq!(log.find(&room("cellar")).unwrap().unwrap().head, Seq(100 + 978));
 }

@@ -4,6 +4,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::damage::range;
 use super::expiring::Expiring;
+use super::key::{self, key};
 use super::rooms::{name_of, number, oldest_of, seq};
 use super::rows::{Loaded, Rows};
 use super::schema;
@@ -63,11 +64,11 @@ pub fn delete_oldest(
         return Err(rusqlite::Error::IntegralValueOutOfRange(1, number(first.0)));
     }
     // First, so that what follows can use its space.
-    connection.prepare_cached(schema::DELETE_SEGMENT)?.execute((id, number(first.0)))?;
+    connection.prepare_cached(schema::DELETE_SEGMENT)?.execute([key(room, first)])?;
     expiring.note(connection, id, first, &entries, ids_due_ms)?;
     connection.prepare_cached(schema::SET_TRIMMED)?.execute((id, number(last.0), number(time_ms)))?;
-    let mut following = connection.prepare_cached(schema::NEXT_SEGMENTS)?;
-    let following = following.query_map((id, number(first.0)), |row| Ok((seq(row, 0)?, seq(row, 1)?.0)))?;
+    let mut following = connection.prepare_cached(schema::TWO_SEGMENTS)?;
+    let following = following.query_map(key::from(room, first.next()), |row| Ok((seq(row, 0)?, seq(row, 1)?.0)))?;
     let following = following.collect::<rusqlite::Result<Vec<_>>>()?;
     let begin = |at: usize| following.get(at).map_or(head.next(), |(first, _)| *first);
     // A segment that says where it ends, other than where the next one begins, is damaged, or something is missing.
@@ -116,7 +117,7 @@ impl DamagedOldest {
         let id = number(self.room.0);
         if way == Damaged::Delete {
             // First, so that what follows can use its space.
-            connection.prepare_cached(schema::DELETE_SEGMENT)?.execute((id, number(self.first.0)))?;
+            connection.prepare_cached(schema::DELETE_SEGMENT)?.execute([key(self.room, self.first)])?;
         }
         match &self.entries {
             Some(entries) => expiring.note(connection, id, self.first, entries, ids_due_ms)?,

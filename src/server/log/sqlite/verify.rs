@@ -6,6 +6,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
 use super::backup::{BackupError, check_log, check_readable, hold_unused};
 use super::errors::OpenError;
+use super::key;
 use super::schema;
 use crate::names::{RoomId, Seq};
 use crate::server::log::Segment;
@@ -101,9 +102,10 @@ impl Walk<'_> {
     fn segments(&mut self) -> rusqlite::Result<()> {
         let begin = self.next;
         let connection = self.connection;
-        let mut statement = connection
-            .prepare_cached("SELECT first, last, entries, checksum FROM segments WHERE room = ?1 ORDER BY first")?;
-        let mut rows = statement.query([self.id])?;
+        let mut statement = connection.prepare_cached(
+            "SELECT first, last, entries, checksum FROM segments WHERE id BETWEEN ?1 AND ?2 ORDER BY id",
+        )?;
+        let mut rows = statement.query(key::from(RoomId(self.id as u64), Seq::ZERO))?;
         while let Some(row) = rows.next()? {
             let (first, last): (i64, i64) = (row.get(0)?, row.get(1)?);
             if first > self.next {
