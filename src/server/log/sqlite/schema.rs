@@ -371,9 +371,9 @@ pub fn migrate(connection: &mut Connection, version: i64) -> rusqlite::Result<()
             let pages: i64 = connection.query_row(PAGE_COUNT, (), |row| row.get(0))?;
             let bytes = pages * PAGE_BYTES as i64;
             log::info!(
-                "bringing the log from version {version} to {VERSION}: its database is copied within itself, which takes {} MB more \
-                 on the disk",
-                2 * bytes / 1_000_000
+                "bringing the log from version {version} to {VERSION}: its database is copied within itself, which needs {} MB of free \
+                 space",
+                3 * bytes / 1_000_000
             );
         }
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
