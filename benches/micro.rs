@@ -10,11 +10,11 @@ use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use hubbub::limits::MEMORY_LOG_BYTES_MAX;
 use hubbub::names::{Body, ClientId, Kind, MessageId, RoomId, RoomName, Seq, UserName};
-use hubbub::server::log::sqlite::{self, Sync};
+use hubbub::server::delivery::fanout::Publisher;
+use hubbub::server::log::sqlite::{self, SyncMode};
 use hubbub::server::log::{Appender, Log, Post, Retention, memory};
 use hubbub::server::room::cursor::{Cursor, Look};
-use hubbub::server::room::fanout::Publisher;
-use hubbub::server::room::{Hold, Rooms};
+use hubbub::server::room::{RoomHandle, Rooms};
 use hubbub::wire::event::{self, Entry};
 use hubbub::wire::v1;
 use protobuf::Message as _;
@@ -53,7 +53,8 @@ fn append_to_memory(bencher: Bencher, count: usize) {
 #[divan::bench(args = BATCHES)]
 fn append_to_sqlite(bencher: Bencher, count: usize) {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the target folder can be written to");
-    let (appender, _log) = sqlite::open(folder.path(), Sync::Os, false, Retention::default()).expect("the log opens");
+    let (appender, _log) =
+        sqlite::open(folder.path(), SyncMode::Os, false, Retention::default()).expect("the log opens");
     append(bencher, count, appender);
 }
 
@@ -114,9 +115,9 @@ fn append(bencher: Bencher, count: usize, mut appender: impl Appender) {
 }
 
 /// A room whose tail has so many messages, cut into segments of so many.
-fn room(messages: usize, segment_messages: usize) -> Hold {
+fn room(messages: usize, segment_messages: usize) -> RoomHandle {
     let (mut appender, log) = memory::open(MEMORY_LOG_BYTES_MAX, Retention::default());
-    let rooms = Arc::new(Rooms::new(log as Arc<dyn Log>, Arc::default()));
+    let rooms = Arc::new(Rooms::new(log as Arc<dyn Log>, 0));
     let room = rooms.insert(appender.open(&name()).expect("the log has no rooms yet"));
     let publisher = Publisher::new(rooms, Arc::default());
     let posts: Vec<_> = (1..=messages as u64).map(post).collect();

@@ -8,6 +8,7 @@
 //! All calls block the calling thread. Nothing here needs an async runtime.
 
 mod contract;
+mod connect_error;
 mod connection;
 mod diagnosis;
 mod stream;
@@ -17,6 +18,7 @@ mod place;
 mod rooms;
 mod outbox;
 mod state;
+mod events;
 mod session;
 mod reader;
 mod calls;
@@ -24,12 +26,11 @@ pub mod tutorial;
 
 pub use backoff::Backoff;
 pub use calls::{CALL_TIMEOUT, CallError, Caller, Member, Page, PagePlace, Posted, RoomInfo, StoredMessage};
-pub use connection::{ConnectError, Connection, Connector, SERVER_HELP, SERVER_LONG_HELP};
+pub use connect_error::ConnectError;
+pub use connection::{Connection, Connector, SERVER_HELP, SERVER_LONG_HELP};
 pub use contract::{CONTRACT_HELP, CONTRACT_LONG_HELP, Contract};
+pub use events::{BYTES_MAX, Event, FINISH_TIMEOUT, LINES_MAX, Message, Policy, SessionError, Settings};
 pub use outbox::{Line, Tally, lines};
-pub use place::{From, Gap, GapReason};
-pub use session::{
-    BYTES_MAX, Event, FINISH_TIMEOUT, Inlet, LINES_MAX, Message, Policy, Session, SessionError, Settings,
-    new_message_id,
-};
+pub use place::{Gap, GapReason, StartAt};
+pub use session::{Inlet, Session, new_message_id};
 pub use stream::{Canceller, StreamError};

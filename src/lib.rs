@@ -9,7 +9,6 @@ pub mod names;
 pub mod escape;
 pub mod address;
 pub mod wire;
-pub mod park;
 pub mod threads;
 pub mod descriptors;
 pub mod startup;

@@ -214,7 +214,7 @@ impl MessageId {
         self.0[..4] != [0; 4]
     }
 
-    fn made(origin: Origin, count: u64) -> Self {
+    fn issued(origin: Origin, count: u64) -> Self {
         let mut bytes = [0; 16];
         bytes[4..11].copy_from_slice(&origin.0);
         bytes[11..].copy_from_slice(&count.to_be_bytes()[3..]);
@@ -244,11 +244,11 @@ impl Origin {
 
     /// The origin's id with that count, of which the lowest 40 bits tell.
     pub fn id(self, count: u64) -> MessageId {
-        MessageId::made(self, count)
+        MessageId::issued(self, count)
     }
 
     /// Whether the id is one of this origin's.
-    pub fn made(self, id: &MessageId) -> bool {
+    pub fn has_issued(self, id: &MessageId) -> bool {
         id.0[..4] == [0; 4] && id.0[4..11] == self.0
     }
 }
@@ -397,7 +397,7 @@ mod tests {
         assert_eq!(MessageId::chosen(&[0; 16]), Err(InvalidText::IdReserved));
         let chosen = MessageId::chosen(&[0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]).unwrap();
         let (origin, other) = (Origin([1; 7]), Origin([2; 7]));
-        assert!(origin.made(&origin.id(7)) && !origin.made(&other.id(7)) && !origin.made(&chosen));
+        assert!(origin.has_issued(&origin.id(7)) && !origin.has_issued(&other.id(7)) && !origin.has_issued(&chosen));
         assert_ne!(origin.id(7), origin.id(8));
         assert_eq!(MessageId::chosen(origin.id(7).as_bytes()), Err(InvalidText::IdReserved));
     }

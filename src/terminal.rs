@@ -50,7 +50,7 @@ use self::screen::{Aids, Screen, can_edit};
 use crate::address::{Address, InvalidPort};
 use crate::arguments::EXIT_USAGE;
 use crate::client::{
-    CALL_TIMEOUT, CallError, Caller, Connector, Contract, FINISH_TIMEOUT, From, SessionError, Settings,
+    CALL_TIMEOUT, CallError, Caller, Connector, Contract, FINISH_TIMEOUT, SessionError, Settings, StartAt,
     lines as count_lines, tutorial as tutorial_client,
 };
 use crate::escape::escape;
@@ -110,7 +110,7 @@ struct Server {
 
 impl Server {
     /// The settings of a session in one room.
-    fn settings(&self, name: UserName, room: RoomName, from: From) -> Settings {
+    fn settings(&self, name: UserName, room: RoomName, from: StartAt) -> Settings {
         Settings {
             connect_within: self.timeout.unwrap_or_default(),
             outage_max: self.timeout,

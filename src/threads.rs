@@ -3,6 +3,9 @@
 //! The threads of streams come and go all the time, and none of them can join itself. They are owned by a [`Joiner`],
 //! which joins each as soon as it has ended. One whose stream has ended is kept for a moment, for the next stream.
 
+pub mod park;
+pub mod baton;
+
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::sync::Arc;
@@ -68,7 +71,7 @@ pub fn release_stack() {
 /// and gives away what it would need for the answer (a stream's two ends) only once the thread is there.
 pub struct Prepared {
     // Invariant: there until the thread gets a job.
-    desk: Option<Arc<Desk>>,
+    slot: Option<Arc<JobSlot>>,
     name: String,
     spares: Arc<Spares>,
 }
@@ -81,8 +84,8 @@ impl Prepared {
             show_name(&name);
             job();
         });
-        if let Some(desk) = self.desk.take() {
-            desk.put(Slip::Job(job));
+        if let Some(slot) = self.slot.take() {
+            slot.put(Assignment::Job(job));
         }
     }
 }
@@ -90,38 +93,38 @@ impl Prepared {
 impl Drop for Prepared {
     /// A thread that got no job waits for another.
     fn drop(&mut self) {
-        if let Some(desk) = self.desk.take() {
-            self.spares.offer(desk);
+        if let Some(slot) = self.slot.take() {
+            self.spares.offer(slot);
         }
     }
 }
 
 /// Where a thread finds its next job.
 #[derive(Default)]
-struct Desk {
+struct JobSlot {
     // lock order: 3 (a leaf)
-    slip: Mutex<Option<Slip>>,
+    assignment: Mutex<Option<Assignment>>,
     put: Condvar,
 }
 
-enum Slip {
+enum Assignment {
     Job(Box<dyn FnOnce() + Send>),
     Dismissal,
 }
 
-impl Desk {
-    fn put(&self, slip: Slip) {
-        *self.slip.lock() = Some(slip);
+impl JobSlot {
+    fn put(&self, assignment: Assignment) {
+        *self.assignment.lock() = Some(assignment);
         self.put.notify_one();
     }
 
     /// Waits for what is put.
-    fn take(&self) -> Slip {
-        let mut slip = self.slip.lock();
+    fn take(&self) -> Assignment {
+        let mut assignment = self.assignment.lock();
         loop {
-            match slip.take() {
-                Some(slip) => return slip,
-                None => self.put.wait(&mut slip),
+            match assignment.take() {
+                Some(assignment) => return assignment,
+                None => self.put.wait(&mut assignment),
             }
         }
     }
@@ -133,70 +136,70 @@ struct Spares {
     // lock order: 3 (a leaf)
     idle: Mutex<Idle>,
     /// The joiner's, which dismisses those that have waited for [`SPARE_THREAD_TIME`].
-    notes: Sender<Note>,
+    events: Sender<JoinerEvent>,
 }
 
 #[derive(Default)]
 struct Idle {
     /// Oldest first, each with when its time is over. Bound: `SPARE_THREADS_MAX`.
-    desks: VecDeque<(Arc<Desk>, Instant)>,
+    slots: VecDeque<(Arc<JobSlot>, Instant)>,
     closed: bool,
 }
 
 impl Spares {
-    fn take(&self) -> Option<Arc<Desk>> {
-        self.idle.lock().desks.pop_back().map(|(desk, _)| desk)
+    fn take(&self) -> Option<Arc<JobSlot>> {
+        self.idle.lock().slots.pop_back().map(|(slot, _)| slot)
     }
 
     /// Takes a thread that has nothing to do; or dismisses it, where there are enough.
-    fn offer(&self, desk: Arc<Desk>) {
+    fn offer(&self, slot: Arc<JobSlot>) {
         let mut idle = self.idle.lock();
-        if idle.closed || idle.desks.len() >= SPARE_THREADS_MAX {
+        if idle.closed || idle.slots.len() >= SPARE_THREADS_MAX {
             drop(idle);
-            return desk.put(Slip::Dismissal);
+            return slot.put(Assignment::Dismissal);
         }
-        let is_first = idle.desks.is_empty();
-        idle.desks.push_back((desk, Instant::now() + SPARE_THREAD_TIME));
+        let is_first = idle.slots.is_empty();
+        idle.slots.push_back((slot, Instant::now() + SPARE_THREAD_TIME));
         drop(idle);
         if is_first {
-            let _ = self.notes.send(Note::Spare);
+            let _ = self.events.send(JoinerEvent::Spare);
         }
     }
 
     /// Dismisses those whose time is over. Returns when the next one's is.
     fn dismiss(&self, now: Instant) -> Option<Instant> {
         loop {
-            let desk = {
+            let slot = {
                 let mut idle = self.idle.lock();
-                match idle.desks.front() {
-                    Some((_, over)) if *over <= now => idle.desks.pop_front(),
+                match idle.slots.front() {
+                    Some((_, over)) if *over <= now => idle.slots.pop_front(),
                     next => return next.map(|(_, over)| *over),
                 }
             };
-            if let Some((desk, _)) = desk {
-                desk.put(Slip::Dismissal);
+            if let Some((slot, _)) = slot {
+                slot.put(Assignment::Dismissal);
             }
         }
     }
 
     fn close(&self) {
-        let desks = {
+        let slots = {
             let mut idle = self.idle.lock();
             idle.closed = true;
-            std::mem::take(&mut idle.desks)
+            std::mem::take(&mut idle.slots)
         };
-        for (desk, _) in desks {
-            desk.put(Slip::Dismissal);
+        for (slot, _) in slots {
+            slot.put(Assignment::Dismissal);
         }
     }
 }
 
 /// A thread's life: jobs, until it is dismissed.
-fn work(desk: &Arc<Desk>, spares: &Spares) {
-    while let Slip::Job(job) = desk.take() {
+fn work(slot: &Arc<JobSlot>, spares: &Spares) {
+    while let Assignment::Job(job) = slot.take() {
         job();
         show_name(SPARE);
-        spares.offer(Arc::clone(desk));
+        spares.offer(Arc::clone(slot));
     }
 }
 
@@ -212,7 +215,7 @@ fn show_name(name: &str) {
 
 /// Owns the threads of streams, and joins each when it has ended.
 pub struct Joiner {
-    notes: Sender<Note>,
+    events: Sender<JoinerEvent>,
     spares: Arc<Spares>,
     started: Arc<AtomicU64>,
     thread: Option<JoinHandle<()>>,
@@ -223,15 +226,15 @@ pub struct Joiner {
 /// A way to have things done by threads that a [`Joiner`] owns.
 #[derive(Clone)]
 pub struct Spawner {
-    // Bound: two notes for each thread that is running or not joined yet, and those that there is a spare one, each of which
+    // Bound: two events for each thread that is running or not joined yet, and those that there is a spare one, each of which
     // the joiner reads at once.
-    notes: Sender<Note>,
+    events: Sender<JoinerEvent>,
     spares: Arc<Spares>,
     /// How many threads were started, which gives each its key.
     started: Arc<AtomicU64>,
 }
 
-enum Note {
+enum JoinerEvent {
     Started {
         key: u64,
         thread: JoinHandle<()>,
@@ -247,8 +250,8 @@ enum Note {
 
 impl Joiner {
     pub fn start() -> io::Result<Self> {
-        let (notes, inbox) = unbounded();
-        let spares = Arc::new(Spares { idle: Mutex::default(), notes: notes.clone() });
+        let (events, inbox) = unbounded();
+        let spares = Arc::new(Spares { idle: Mutex::default(), events: events.clone() });
         let (done, joined) = bounded(0);
         let kept = Arc::clone(&spares);
         let join = move || {
@@ -256,11 +259,11 @@ impl Joiner {
             drop::<Sender<()>>(done);
         };
         let thread = spawn("joiner", join)?;
-        Ok(Self { notes, spares, started: Arc::default(), thread: Some(thread), joined })
+        Ok(Self { events, spares, started: Arc::default(), thread: Some(thread), joined })
     }
 
     pub fn spawner(&self) -> Spawner {
-        Spawner { notes: self.notes.clone(), spares: Arc::clone(&self.spares), started: Arc::clone(&self.started) }
+        Spawner { events: self.events.clone(), spares: Arc::clone(&self.spares), started: Arc::clone(&self.started) }
     }
 }
 
@@ -270,7 +273,7 @@ impl Drop for Joiner {
     fn drop(&mut self) {
         self.spares.close();
         // The joiner's thread ends only here, so the note reaches it.
-        let _ = self.notes.send(Note::Close);
+        let _ = self.events.send(JoinerEvent::Close);
         match self.joined.recv_timeout(JOIN_TIMEOUT) {
             Err(RecvTimeoutError::Timeout) => log::error!("threads were left behind: they did not end in time"),
             // Nothing is ever sent: the sending end goes with the thread.
@@ -287,39 +290,39 @@ impl Spawner {
     /// A thread that waits for its job: a spare one, or else a new one.
     pub fn prepare(&self, name: String) -> io::Result<Prepared> {
         debug_assert!(name.len() <= NAME_BYTES_MAX, "thread name {name} is cut by the system");
-        let desk = match self.spares.take() {
-            Some(desk) => desk,
+        let slot = match self.spares.take() {
+            Some(slot) => slot,
             None => self.start()?,
         };
-        Ok(Prepared { desk: Some(desk), name, spares: Arc::clone(&self.spares) })
+        Ok(Prepared { slot: Some(slot), name, spares: Arc::clone(&self.spares) })
     }
 
-    fn start(&self) -> io::Result<Arc<Desk>> {
+    fn start(&self) -> io::Result<Arc<JobSlot>> {
         let key = self.started.fetch_add(1, Ordering::Relaxed);
-        let desk = Arc::new(Desk::default());
-        let (notes, spares, own) = (self.notes.clone(), Arc::clone(&self.spares), Arc::clone(&desk));
+        let slot = Arc::new(JobSlot::default());
+        let (events, spares, own) = (self.events.clone(), Arc::clone(&self.spares), Arc::clone(&slot));
         let thread = spawn(SPARE, move || {
             // Sent also when a job panics, so that the thread is joined and its owner learns of it.
-            let _ended = SendOnDrop { notes, key };
+            let _ended = SendOnDrop { events, key };
             work(&own, &spares);
         })?;
-        let _ = self.notes.send(Note::Started { key, thread });
-        Ok(desk)
+        let _ = self.events.send(JoinerEvent::Started { key, thread });
+        Ok(slot)
     }
 }
 
 struct SendOnDrop {
-    notes: Sender<Note>,
+    events: Sender<JoinerEvent>,
     key: u64,
 }
 
 impl Drop for SendOnDrop {
     fn drop(&mut self) {
-        let _ = self.notes.send(Note::Ended { key: self.key });
+        let _ = self.events.send(JoinerEvent::Ended { key: self.key });
     }
 }
 
-fn join_all(inbox: &Receiver<Note>, spares: &Spares) {
+fn join_all(inbox: &Receiver<JoinerEvent>, spares: &Spares) {
     let mut running = HashMap::new();
     // A short-lived thread may say that it ended before its starter says that it started.
     let mut ended_early = HashSet::new();
@@ -330,14 +333,14 @@ fn join_all(inbox: &Receiver<Note>, spares: &Spares) {
             Some(next) => inbox.recv_deadline(next),
         };
         match note {
-            Ok(Note::Started { key, thread }) if ended_early.remove(&key) => join(thread),
-            Ok(Note::Started { key, thread }) => drop(running.insert(key, thread)),
-            Ok(Note::Ended { key }) => match running.remove(&key) {
+            Ok(JoinerEvent::Started { key, thread }) if ended_early.remove(&key) => join(thread),
+            Ok(JoinerEvent::Started { key, thread }) => drop(running.insert(key, thread)),
+            Ok(JoinerEvent::Ended { key }) => match running.remove(&key) {
                 Some(thread) => join(thread),
                 None => drop(ended_early.insert(key)),
             },
-            Ok(Note::Spare) | Err(RecvTimeoutError::Timeout) => {}
-            Ok(Note::Close) => closing = true,
+            Ok(JoinerEvent::Spare) | Err(RecvTimeoutError::Timeout) => {}
+            Ok(JoinerEvent::Close) => closing = true,
             // Not while there are `spares`, which hold a sender.
             Err(RecvTimeoutError::Disconnected) => return,
         }
@@ -386,7 +389,7 @@ mod tests {
     fn a_thread_that_is_done_takes_another_job_until_its_time_has_passed() {
         let joiner = Joiner::start().unwrap();
         let spawner = joiner.spawner();
-        let idle = || joiner.spares.idle.lock().desks.len();
+        let idle = || joiner.spares.idle.lock().slots.len();
         let job = || {
             let (tell, told) = bounded(1);
             spawner.prepare("test".to_owned()).unwrap().run(move || tell.send(thread::current().id()).unwrap());
@@ -411,7 +414,7 @@ mod tests {
     fn a_prepared_thread_without_a_job_is_spare() {
         let joiner = Joiner::start().unwrap();
         drop(prepare(&joiner));
-        assert_eq!(joiner.spares.idle.lock().desks.len(), 1);
+        assert_eq!(joiner.spares.idle.lock().slots.len(), 1);
         drop(joiner);
     }
 
@@ -419,7 +422,7 @@ mod tests {
     fn a_thread_that_is_one_too_many_ends() {
         let joiner = Joiner::start().unwrap();
         drop((0..=SPARE_THREADS_MAX).map(|_| prepare(&joiner)).collect::<Vec<_>>());
-        assert_eq!(joiner.spares.idle.lock().desks.len(), SPARE_THREADS_MAX);
+        assert_eq!(joiner.spares.idle.lock().slots.len(), SPARE_THREADS_MAX);
         drop(joiner);
     }
 

@@ -4,14 +4,14 @@
 //! it stands a miniature of a session: publishers append to a tail and tell the stream, a poller ends writes and wakes
 //! whoever waits for that, a send thread takes the turns that may block, somebody asks for the end. A lost wake-up
 //! leaves the send thread waiting for ever, which the checker reports as a deadlock; a second holder of the baton is
-//! caught at the outlet's lock.
+//! caught at the output's lock.
 
 /// What `crate::sync` is for the baton's source in this crate.
 mod sync {
     pub use shuttle::sync::atomic::{AtomicU8, Ordering};
 }
 
-#[path = "../src/server/session/baton.rs"]
+#[path = "../src/threads/baton.rs"]
 #[allow(dead_code, reason = "the room's rounds begin with a free baton, the session's with one that is held")]
 mod baton;
 
@@ -34,7 +34,7 @@ struct Stream {
     published: Mutex<u32>,
     /// Whether the end was asked for. It is due when all is written.
     closing: Mutex<bool>,
-    /// The outlet: how much is written. Locked by the baton's holder only.
+    /// The output: how much is written. Locked by the baton's holder only.
     written: Mutex<u32>,
     transport: Mutex<Transport>,
     started_writes: Mutex<Sender<()>>,

@@ -17,7 +17,7 @@ use hubbub::arguments::{
 };
 use hubbub::limits;
 use hubbub::server::log::Retention;
-use hubbub::server::log::sqlite::{self, Report, Sync};
+use hubbub::server::log::sqlite::{self, Report, SyncMode};
 use hubbub::server::{DEFAULT_DATA, Server, ServerConfig, Storage};
 use hubbub::threads;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
@@ -70,7 +70,7 @@ struct Args {
         long, value_name = "SYNC", env = "HUBBUB_SYNC", default_value = "full", value_parser = sync,
         help_heading = STORAGE, display_order = 21
     )]
-    sync: Sync,
+    sync: SyncMode,
 
     /// Keep messages in memory only, until the server ends
     #[arg(long, env = "HUBBUB_EPHEMERAL", value_parser = switch, help_heading = STORAGE, display_order = 22)]
@@ -435,10 +435,10 @@ fn config(args: Args) -> Result<ServerConfig, InvalidPort> {
     })
 }
 
-fn sync(text: &str) -> Result<Sync, String> {
+fn sync(text: &str) -> Result<SyncMode, String> {
     match text {
-        "full" => Ok(Sync::Full),
-        "os" => Ok(Sync::Os),
+        "full" => Ok(SyncMode::Full),
+        "os" => Ok(SyncMode::Os),
         _ => Err("expected full or os".to_owned()),
     }
 }

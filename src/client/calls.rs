@@ -13,7 +13,8 @@ use thiserror::Error;
 
 use super::backoff::Backoff;
 use super::chat::{client, kind};
-use super::connection::{ConnectError, Connection, Connector};
+use super::connect_error::ConnectError;
+use super::connection::{Connection, Connector};
 use super::contract::Contract;
 use super::place::{Gap, GapReason};
 use super::stream::{StreamError, lost};

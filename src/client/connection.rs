@@ -1,87 +1,23 @@
 //! A connection to a server, whatever is spoken over it.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
 use std::sync::{Arc, Once};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use grpcio::{Channel, ChannelBuilder, Client, ConnectivityState, EnvBuilder, Environment};
-use thiserror::Error;
 
 use super::backoff::Backoff;
+use super::connect_error::{CONNECT_TIMEOUT, ConnectError};
 use super::diagnosis::{self, Proxy};
 use crate::address::Address;
 use crate::limits::{KEEPALIVE_TIME, KEEPALIVE_TIMEOUT};
-use crate::park::block_on_until;
+use crate::threads::park::block_on_until;
 
 /// How the programs' help explains where a server is, in a line and in full.
 pub const SERVER_HELP: &str = "Server address [default: 127.0.0.1:5000]";
 pub const SERVER_LONG_HELP: &str = "Server address: HOST, HOST:PORT, [IPV6]:PORT or unix:PATH [default: 127.0.0.1:5000; \
                                     the variable PORT sets another port]";
-
-/// How long a server may take to answer.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Why there is no connection, with the remedy.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum ConnectError {
-    #[error(
-        "no server answers at {0}: start one with hubbub-server, or name another with --server (connection refused)"
-    )]
-    NoServer(Address),
-    #[error(
-        "{0} gave no answer in {seconds} s: see whether a chat server listens there, or name another with --server",
-        seconds = CONNECT_TIMEOUT.as_secs()
-    )]
-    Silent(Address),
-    #[error("host {0:?} not found: check the spelling, or name another server with --server")]
-    NotFound(String),
-    #[error("can't look up host {host:?} ({reason}): check the network and its name servers")]
-    NameServers { host: String, reason: String },
-    #[error("can't reach {0}: the host is down, or a firewall drops the connection (timed out)")]
-    Unanswered(Address),
-    #[error("can't reach {0}: the network has no route to it; check the address and the network connection")]
-    NoRoute(Address),
-    #[error("no socket at {}: start a server with hubbub-server --listen unix:{}, or correct the path", .0.display(), .0.display())]
-    NoSocket(PathBuf),
-    #[error("this user may not connect to {}: ask for write permission on the socket and access to its folder", .0.display())]
-    SocketForbidden(PathBuf),
-    #[error("no server behind the socket {}: the one that made it has ended; start it again", .0.display())]
-    SocketAbandoned(PathBuf),
-    #[error("{address} is not a chat server but {what}: check the port")]
-    NotHubbub { address: Address, what: String },
-    #[error(
-        "{0} accepts connections and closes them at once: it is not a chat server, or a proxy whose server is down"
-    )]
-    HungUp(Address),
-    #[error("the proxy {proxy} {fault}; correct the variable, or list the server in no_proxy")]
-    Proxy { proxy: String, fault: String },
-    #[error("port 0 can't be connected to: name the server's port in {0}")]
-    PortZero(Address),
-    #[error("can't connect to {address}: {reason}")]
-    Failed { address: Address, reason: String },
-}
-
-impl ConnectError {
-    /// Whether another attempt may do better without anybody changing what was asked for.
-    pub fn is_transient(&self) -> bool {
-        match self {
-            Self::NotFound(_) | Self::SocketForbidden(_) | Self::NotHubbub { .. } | Self::PortZero(_) => false,
-            Self::NoServer(_)
-            | Self::Silent(_)
-            | Self::NameServers { .. }
-            | Self::Unanswered(_)
-            | Self::NoRoute(_)
-            | Self::NoSocket(_)
-            | Self::SocketAbandoned(_)
-            | Self::HungUp(_)
-            | Self::Proxy { .. }
-            | Self::Failed { .. } => true,
-        }
-    }
-}
 
 /// Opens connections. It owns the threads on which the gRPC library does its work.
 #[derive(Clone)]

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use super::connection::ConnectError;
+use super::connect_error::ConnectError;
 use crate::address::Address;
 use crate::limits::{ADDRESS_STAGGER, ADDRESSES_MAX};
 use crate::threads::spawn;

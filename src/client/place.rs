@@ -11,7 +11,7 @@ use crate::wire::v1;
 
 /// Where to begin in a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum From {
+pub enum StartAt {
     /// With what is posted from now on.
     Head,
     /// With the last so many messages, or as many as there are.
@@ -74,7 +74,7 @@ pub enum Fault {
 /// A place in a room.
 #[derive(Clone, Debug)]
 pub struct Place {
-    from: From,
+    from: StartAt,
     at: Option<At>,
     /// The room's epoch, while it differs from that of the place and no gap has said so yet.
     changed: Option<Epoch>,
@@ -90,7 +90,7 @@ struct At {
 }
 
 impl Place {
-    pub fn new(from: From) -> Self {
+    pub fn new(from: StartAt) -> Self {
         Self { from, at: None, changed: None, or: None }
     }
 
@@ -101,9 +101,9 @@ impl Place {
             // Where nothing was seen, no epoch counts.
             (Some(At { seq: 0, .. }), _) => after(0, 0),
             (Some(At { seq, epoch }), _) => after(seq, epoch.get()),
-            (None, From::Head) => None,
-            (None, From::Last(n)) => Some(v1::join::From::Last(n)),
-            (None, From::After { seq, epoch }) => after(seq, epoch.map_or(0, Epoch::get)),
+            (None, StartAt::Head) => None,
+            (None, StartAt::Last(n)) => Some(v1::join::From::Last(n)),
+            (None, StartAt::After { seq, epoch }) => after(seq, epoch.map_or(0, Epoch::get)),
         }
     }
 
@@ -119,14 +119,14 @@ impl Place {
         let at = match (self.at, self.from) {
             (Some(at), _) => at,
             // What is in the log besides messages takes seqs too, so the server says where it begins.
-            (None, From::Head | From::Last(_)) if joined.first_seq > 0 => {
+            (None, StartAt::Head | StartAt::Last(_)) if joined.first_seq > 0 => {
                 At { seq: (joined.first_seq - 1).min(head), epoch }
             }
-            (None, From::Head) => At { seq: head, epoch },
-            (None, From::Last(n)) => {
+            (None, StartAt::Head) => At { seq: head, epoch },
+            (None, StartAt::Last(n)) => {
                 At { seq: head.saturating_sub(n.into()).max(joined.oldest_seq.saturating_sub(1)), epoch }
             }
-            (None, From::After { seq, epoch: seen }) => At { seq, epoch: seen.unwrap_or(epoch) },
+            (None, StartAt::After { seq, epoch: seen }) => At { seq, epoch: seen.unwrap_or(epoch) },
         };
         if at.seq == 0 {
             // Nothing that was seen can be lost. A room without messages keeps its epoch only while somebody is in it.
@@ -228,7 +228,7 @@ mod tests {
 
     /// A place after the message of that seq, in the old epoch.
     fn at(seq: u64) -> Place {
-        let mut place = Place::new(From::After { seq, epoch: Epoch::new(OLD) });
+        let mut place = Place::new(StartAt::After { seq, epoch: Epoch::new(OLD) });
         place.joined(&joined(OLD, 1, seq)).unwrap();
         place
     }
@@ -243,15 +243,15 @@ mod tests {
     #[test]
     fn a_join_begins_where_the_owner_asked() {
         for (from, oldest, head, first) in [
-            (From::Head, 1, 10, 11),
-            (From::Head, 1, 0, 1),
-            (From::Last(3), 1, 10, 8),
-            (From::Last(30), 1, 10, 1),
-            (From::Last(30), 6, 10, 6),
-            (From::Last(30), 11, 10, 11),
-            (From::Last(0), 1, 10, 11),
-            (From::After { seq: 0, epoch: None }, 1, 10, 1),
-            (From::After { seq: 4, epoch: None }, 1, 10, 5),
+            (StartAt::Head, 1, 10, 11),
+            (StartAt::Head, 1, 0, 1),
+            (StartAt::Last(3), 1, 10, 8),
+            (StartAt::Last(30), 1, 10, 1),
+            (StartAt::Last(30), 6, 10, 6),
+            (StartAt::Last(30), 11, 10, 11),
+            (StartAt::Last(0), 1, 10, 11),
+            (StartAt::After { seq: 0, epoch: None }, 1, 10, 1),
+            (StartAt::After { seq: 4, epoch: None }, 1, 10, 5),
         ] {
             let mut place = Place::new(from);
             place.joined(&joined(OLD, oldest, head)).unwrap();
@@ -265,7 +265,7 @@ mod tests {
     /// Where not all that is in the log is messages, the last three begin before the head less three.
     #[test]
     fn the_server_says_where_the_last_messages_begin() {
-        let mut place = Place::new(From::Last(3));
+        let mut place = Place::new(StartAt::Last(3));
         place.joined(&v1::Joined { first_seq: 5, ..joined(OLD, 1, 10) }).unwrap();
         assert!(place.clone().message(8).is_err());
         place.message(5).unwrap();
@@ -345,7 +345,7 @@ mod tests {
     /// the client comes back. It was told that messages were lost, or refused what came.
     #[test]
     fn a_client_that_has_seen_nothing_has_lost_nothing() {
-        for from in [From::Head, From::Last(50), From::After { seq: 0, epoch: Epoch::new(OLD) }] {
+        for from in [StartAt::Head, StartAt::Last(50), StartAt::After { seq: 0, epoch: Epoch::new(OLD) }] {
             let mut place = Place::new(from);
             place.joined(&joined(OLD, 1, 0)).unwrap();
             place.caught_up(0).unwrap();
@@ -378,7 +378,7 @@ mod tests {
     #[test]
     fn a_place_beyond_the_head_goes_on_at_the_head_or_where_it_was() {
         for next in [11, 51] {
-            let mut place = Place::new(From::After { seq: 50, epoch: None });
+            let mut place = Place::new(StartAt::After { seq: 50, epoch: None });
             place.joined(&joined(OLD, 1, 10)).unwrap();
             place.caught_up(10).unwrap();
             assert!(place.clone().message(12).is_err());
@@ -389,7 +389,7 @@ mod tests {
 
     #[test]
     fn nothing_may_come_before_the_room_is_joined() {
-        let mut place = Place::new(From::Head);
+        let mut place = Place::new(StartAt::Head);
         assert!(place.message(1).is_err() && place.gap(&retention(1, 1)).is_err());
         assert_eq!(place.joined(&joined(0, 1, 0)), Err(Fault::NoEpoch));
     }

@@ -9,7 +9,7 @@
 
 use std::collections::HashMap;
 
-use super::place::From;
+use super::place::StartAt;
 use crate::names::RoomName;
 
 /// One joining of a room by the owner. A room that is left and joined again begins anew.
@@ -29,7 +29,7 @@ pub struct Rooms {
 struct Slot {
     name: RoomName,
     visit: Visit,
-    from: From,
+    from: StartAt,
     phase: Phase,
     /// Whether the owner wants to be in it.
     wanted: bool,
@@ -57,7 +57,7 @@ enum Phase {
 pub enum Next {
     Nothing,
     /// Send this.
-    Join(RoomName, From),
+    Join(RoomName, StartAt),
     Leave(RoomName),
     /// The room is left for good: its index is free.
     Gone(RoomName),
@@ -69,7 +69,7 @@ pub struct ToJoin {
     pub index: usize,
     pub name: RoomName,
     pub visit: Visit,
-    pub from: From,
+    pub from: StartAt,
 }
 
 /// What a rejected join means.
@@ -87,7 +87,7 @@ pub enum Refused {
 
 impl Rooms {
     /// The rooms that a session is started with, in their order.
-    pub fn new(rooms: &[(RoomName, From)]) -> Self {
+    pub fn new(rooms: &[(RoomName, StartAt)]) -> Self {
         let mut this = Self::default();
         for (name, from) in rooms {
             let (index, _) = this.add(name, *from);
@@ -118,7 +118,7 @@ impl Rooms {
     }
 
     /// Joins a room. `None` if that is done already; else its index, and what to do.
-    pub fn join(&mut self, name: &RoomName, from: From) -> Option<(usize, Next)> {
+    pub fn join(&mut self, name: &RoomName, from: StartAt) -> Option<(usize, Next)> {
         let Some(&index) = self.by_name.get(name) else { return Some(self.add(name, from)) };
         let visit = self.next_visit();
         let slot = self.slot(index);
@@ -134,7 +134,7 @@ impl Rooms {
         Some((index, Next::Nothing))
     }
 
-    fn add(&mut self, name: &RoomName, from: From) -> (usize, Next) {
+    fn add(&mut self, name: &RoomName, from: StartAt) -> (usize, Next) {
         let phase = if self.connected { Phase::Joining } else { Phase::Apart };
         let visit = self.next_visit();
         let (wanted, essential, was_joined, caught_up) = (true, false, false, false);
@@ -176,7 +176,11 @@ impl Rooms {
     }
 
     /// The server has joined this client to a room. `None` if that was not asked for.
-    pub fn joined(&mut self, name: &RoomName, is_idle: impl Fn(usize) -> bool) -> Option<(usize, Visit, From, Next)> {
+    pub fn joined(
+        &mut self,
+        name: &RoomName,
+        is_idle: impl Fn(usize) -> bool,
+    ) -> Option<(usize, Visit, StartAt, Next)> {
         let index = *self.by_name.get(name)?;
         let slot = self.slot(index);
         match slot.phase {
@@ -369,7 +373,7 @@ mod tests {
                 Step::Join(room) => {
                     let room = name(room);
                     let is_new = self.wanted.insert(room.clone());
-                    let joined = self.rooms.join(&room, From::Head);
+                    let joined = self.rooms.join(&room, StartAt::Head);
                     assert_eq!(joined.is_some(), is_new);
                     if let Some((index, next)) = joined {
                         assert_eq!(self.rooms.find(&room), Some(index));
@@ -470,16 +474,16 @@ mod tests {
 
     #[test]
     fn only_a_room_that_the_session_began_with_is_essential() {
-        let mut rooms = Rooms::new(&[(name(1), From::Head), (name(2), From::Last(3))]);
+        let mut rooms = Rooms::new(&[(name(1), StartAt::Head), (name(2), StartAt::Last(3))]);
         assert_eq!(rooms.connect().len(), 2);
         assert_eq!(rooms.refused(&name(1), |_| true), Refused::Essential);
         assert!(rooms.is_to_be_resumed(&name(1)));
-        let (index, next) = rooms.join(&name(3), From::Last(9)).unwrap();
-        assert_eq!((index, next), (2, Next::Join(name(3), From::Last(9))));
+        let (index, next) = rooms.join(&name(3), StartAt::Last(9)).unwrap();
+        assert_eq!((index, next), (2, Next::Join(name(3), StartAt::Last(9))));
         assert!(!rooms.is_to_be_resumed(&name(3)));
         assert_eq!(rooms.refused(&name(3), |_| true), Refused::Gone { index });
         // One that was joined is resumed, whoever asked for it.
-        rooms.join(&name(3), From::Head).unwrap();
+        rooms.join(&name(3), StartAt::Head).unwrap();
         rooms.joined(&name(3), |_| true).unwrap();
         rooms.disconnect(|_| true);
         rooms.connect();

@@ -12,10 +12,10 @@ use grpcio::GrpcSlice;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::chat::{self, Sender};
+use super::events::SessionError;
 use super::outbox::{Line, Outbox, Rejection, RequestLimits};
-use super::place::{From, Place};
+use super::place::{Place, StartAt};
 use super::rooms::{Next, Refused, Rooms, ToJoin, Visit};
-use super::session::SessionError;
 use super::stream::Canceller;
 use crate::names::{MessageId, RoomName};
 
@@ -133,7 +133,7 @@ impl Shared {
     }
 
     /// Joins a room. False: that is done already.
-    pub fn join(&self, room: &RoomName, from: From) -> Result<bool, SessionError> {
+    pub fn join(&self, room: &RoomName, from: StartAt) -> Result<bool, SessionError> {
         let mut guard = self.state.lock();
         let state = &mut *guard;
         if state.ended.is_some() || state.finishing {
@@ -341,7 +341,7 @@ impl Shared {
     }
 
     /// A room is joined on this connection. `None` if that was not asked for.
-    pub fn joined(&self, room: &RoomName) -> Option<(usize, Visit, From)> {
+    pub fn joined(&self, room: &RoomName) -> Option<(usize, Visit, StartAt)> {
         let mut state = self.state.lock();
         let State { rooms, outbox, .. } = &mut *state;
         let (index, visit, from, next) = rooms.joined(room, |index| outbox.is_idle(index))?;

@@ -16,7 +16,7 @@ use thiserror::Error;
 
 use super::connection::Connection;
 use super::contract::Contract;
-use crate::park::{block_on, block_on_until};
+use crate::threads::park::{block_on, block_on_until};
 
 /// Why a conversation ended before it was finished.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

@@ -2,10 +2,12 @@
 //! of.
 
 mod stream;
+mod error;
 mod outbox;
 mod state;
 mod session;
 
+pub use error::SessionError;
 pub use outbox::doubt;
-pub use session::{Event, Inlet, Session, SessionError};
+pub use session::{Event, Inlet, Session};
 pub use stream::{Incoming, Receiver, Sender};

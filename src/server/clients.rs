@@ -7,15 +7,15 @@ use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 
-use super::session::Session;
-use super::session::close::CloseReason;
+use super::delivery::close::CloseReason;
+use super::delivery::stream_writer::StreamWriter;
 use super::session::receive::{Stop, Stopper};
 use crate::names::ClientId;
 
 /// What the map holds of a client.
 #[derive(Clone)]
 pub struct Client {
-    pub session: Arc<Session>,
+    pub writer: Arc<StreamWriter>,
     /// Ends its receive thread.
     pub stop_receiving: Stopper,
 }
@@ -48,7 +48,7 @@ impl Clients {
     }
 
     pub fn insert(&self, client: Client) {
-        let taken = self.map.lock().insert(client.session.id(), client);
+        let taken = self.map.lock().insert(client.writer.id(), client);
         assert!(taken.is_none(), "client ids are never given twice");
     }
 
@@ -76,7 +76,7 @@ impl Clients {
     /// Asks every client's session to end.
     pub fn close(&self, reason: &CloseReason) {
         for client in self.all() {
-            client.session.close(reason.clone());
+            client.writer.close(reason.clone());
         }
     }
 

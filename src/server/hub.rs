@@ -7,20 +7,23 @@ use crossbeam_channel::Sender;
 use parking_lot::Mutex;
 
 use super::clients::{Client, Clients};
+use super::delivery::close::CloseReason;
+use super::delivery::fanout::Fanout;
+use super::delivery::output::{FrameSink, Reader};
+use super::delivery::send;
+use super::delivery::stream_writer::{StreamWriter, ToSend};
 use super::log::Log;
-use super::log::writer::Order;
 use super::refusals::{Refusals, Shortage};
 use super::room::Rooms;
-use super::session::close::CloseReason;
-use super::session::outlet::{FrameSink, Reader};
-use super::session::receive::{Stop, Stopper, Talk};
-use super::session::{Session, ToSend, send};
+use super::session::receive::{Conversation, Stop, Stopper};
+use super::writer::Order;
 use crate::names::ClientId;
 use crate::threads::{Prepared, Spawner};
 
 pub struct Hub {
     pub clients: Clients,
     pub rooms: Arc<Rooms>,
+    pub fanout: Arc<Fanout>,
     pub log: Arc<dyn Log>,
     clients_max: usize,
     refusals: Arc<Refusals>,
@@ -37,7 +40,7 @@ pub struct Stream {
 }
 
 /// Room for one more client: its id, and its threads.
-pub struct Seat {
+pub struct Admission {
     id: ClientId,
     receive_thread: Prepared,
     send_thread: Prepared,
@@ -46,6 +49,7 @@ pub struct Seat {
 impl Hub {
     pub fn new(
         rooms: Arc<Rooms>,
+        fanout: Arc<Fanout>,
         log: Arc<dyn Log>,
         clients_max: usize,
         spawner: Spawner,
@@ -53,22 +57,22 @@ impl Hub {
         refusals: Arc<Refusals>,
     ) -> Self {
         let clients = Clients::default();
-        Self { clients, rooms, log, clients_max, refusals, spawner, orders: Mutex::new(Some(orders)) }
+        Self { clients, rooms, fanout, log, clients_max, refusals, spawner, orders: Mutex::new(Some(orders)) }
     }
 
     /// Finds room for one more client, or says why there is none.
-    pub fn admit(&self) -> Result<Seat, CloseReason> {
-        let seat = self.find_seat();
+    pub fn admit(&self) -> Result<Admission, CloseReason> {
+        let admission = self.find_place();
         // On a poller nothing is logged: standard error may block.
-        match seat {
+        match admission {
             Err(CloseReason::Full { .. }) => self.refusals.note(Shortage::Clients),
             Err(CloseReason::NoThread(_)) => self.refusals.note(Shortage::Threads),
             _ => {}
         }
-        seat
+        admission
     }
 
-    fn find_seat(&self) -> Result<Seat, CloseReason> {
+    fn find_place(&self) -> Result<Admission, CloseReason> {
         if self.orders().is_none() {
             return Err(CloseReason::Draining { until: Instant::now() });
         }
@@ -78,7 +82,7 @@ impl Hub {
         let (id, number) = self.clients.next_id();
         let thread = |name| self.spawner.prepare(name).map_err(|error| CloseReason::NoThread(error.to_string()));
         let receive_thread = thread(format!("recv-{number}"))?;
-        Ok(Seat { id, receive_thread, send_thread: thread(format!("send-{number}"))? })
+        Ok(Admission { id, receive_thread, send_thread: thread(format!("send-{number}"))? })
     }
 
     /// Where posts go; nowhere once a drain has begun.
@@ -86,38 +90,38 @@ impl Hub {
         self.orders.lock().clone()
     }
 
-    /// Begins a session. Never blocks; the session's threads take it from here. `talk` makes its receiving side.
-    pub fn begin<T: Talk + 'static>(
+    /// Begins a session. Never blocks; the session's threads take it from here. `conversation` makes its receiving side.
+    pub fn begin<T: Conversation + 'static>(
         self: &Arc<Self>,
-        seat: Seat,
+        admission: Admission,
         stream: Stream,
-        talk: impl FnOnce(Arc<Session>) -> T,
+        conversation: impl FnOnce(Arc<StreamWriter>) -> T,
     ) {
-        let Seat { id, receive_thread, send_thread } = seat;
+        let Admission { id, receive_thread, send_thread } = admission;
         let Stream { sink, reader, stop_receiving } = stream;
-        let session = Session::new(id, sink, reader);
-        let client = Client { session: Arc::clone(&session), stop_receiving: Arc::clone(&stop_receiving) };
+        let writer = StreamWriter::new(id, sink, reader);
+        let client = Client { writer: Arc::clone(&writer), stop_receiving: Arc::clone(&stop_receiving) };
         self.clients.insert(client);
-        let leaving = Leaving { hub: Arc::clone(self), session: Arc::clone(&session), talk: Mutex::default() };
-        let leaving = Arc::new(leaving);
-        let mut talk = talk(Arc::clone(&session));
+        let end = StreamEnd { hub: Arc::clone(self), writer: Arc::clone(&writer), conversation: Mutex::default() };
+        let end = Arc::new(end);
+        let mut conversation = conversation(Arc::clone(&writer));
         // After the insertion: either a drain finds the client in the map, or the client finds that one has begun.
         match self.orders() {
             Some(orders) => {
-                let leaving = Arc::clone(&leaving);
+                let end = Arc::clone(&end);
                 receive_thread.run(move || {
-                    talk.run(&orders);
-                    // The log writer waits for the end of all of these; the talk itself lasts as long as the stream.
+                    conversation.run(&orders);
+                    // The log writer waits for the end of all of these; the conversation itself lasts as long as the stream.
                     drop(orders);
-                    leaving.talk.lock().replace(Box::new(talk));
+                    end.conversation.lock().replace(Box::new(conversation));
                 });
             }
             None => {
-                leaving.talk.lock().replace(Box::new(talk));
-                session.close(CloseReason::Draining { until: Instant::now() });
+                end.conversation.lock().replace(Box::new(conversation));
+                writer.close(CloseReason::Draining { until: Instant::now() });
             }
         }
-        session.begin(Box::new(SendSide { thread: send_thread, sending: Sending { leaving, stop_receiving } }));
+        writer.begin(Box::new(SendSide { thread: send_thread, sending: Sending { end, stop_receiving } }));
     }
 
     /// Stops accepting: neither clients nor posts. What was accepted goes on to the log writer, which ends after it.
@@ -138,15 +142,15 @@ impl ToSend for SendSide {
     fn begin(self: Box<Self>) {
         let Self { thread, sending } = *self;
         thread.run(move || {
-            send::run(&sending.leaving.session);
+            send::run(&sending.end.writer);
             drop(sending);
         });
     }
 
     fn forgo(self: Box<Self>) {
         let Self { thread, sending } = *self;
-        // Where the receive thread has ended already, clearing up is not for a poller: a talk may be in a thousand rooms.
-        if sending.leaving.talk.lock().is_some() {
+        // Where the receive thread has ended already, clearing up is not for a poller: a conversation may be in a thousand rooms.
+        if sending.end.conversation.lock().is_some() {
             thread.run(move || drop(sending));
         }
     }
@@ -154,7 +158,7 @@ impl ToSend for SendSide {
 
 /// What the send thread holds for as long as the stream goes on.
 struct Sending {
-    leaving: Arc<Leaving>,
+    end: Arc<StreamEnd>,
     stop_receiving: Stopper,
 }
 
@@ -165,18 +169,18 @@ impl Drop for Sending {
 }
 
 /// What a session leaves when both of its threads have ended, or have panicked, so that nothing of its stream stays behind.
-struct Leaving {
+struct StreamEnd {
     hub: Arc<Hub>,
-    session: Arc<Session>,
+    writer: Arc<StreamWriter>,
     /// What has received from the stream, when it has ended.
     // lock order: 3 (a leaf)
-    talk: Mutex<Option<Box<dyn Talk>>>,
+    conversation: Mutex<Option<Box<dyn Conversation>>>,
 }
 
-impl Drop for Leaving {
+impl Drop for StreamEnd {
     fn drop(&mut self) {
-        drop(self.talk.get_mut().take());
-        self.session.abandon();
-        self.hub.clients.remove(self.session.id());
+        drop(self.conversation.get_mut().take());
+        self.writer.release();
+        self.hub.clients.remove(self.writer.id());
     }
 }

@@ -13,9 +13,8 @@ pub mod clock;
 pub mod retention;
 pub mod memory;
 pub mod sqlite;
-pub mod writer;
 #[cfg(test)]
-pub(crate) mod contract;
+pub(crate) mod conformance;
 
 use std::collections::HashSet;
 use std::sync::Arc;

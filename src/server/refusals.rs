@@ -160,8 +160,10 @@ impl Logger {
                     let shortage = Shortage::of_kind(kind, error);
                     match episode.step(Instant::now(), counts[kind]) {
                         None => {}
-                        Some(Turn::Begins) => log::warn!("{}", shortage.begins(clients_max)),
-                        Some(Turn::IsOver { refused, time }) => log::info!("{}", shortage.is_over(refused, time)),
+                        Some(EpisodeChange::Begins) => log::warn!("{}", shortage.begins(clients_max)),
+                        Some(EpisodeChange::IsOver { refused, time }) => {
+                            log::info!("{}", shortage.is_over(refused, time))
+                        }
                     }
                 }
             }
@@ -188,7 +190,7 @@ impl Drop for Logger {
 
 /// What there is to log.
 #[derive(Debug, PartialEq, Eq)]
-enum Turn {
+enum EpisodeChange {
     Begins,
     IsOver { refused: u64, time: Duration },
 }
@@ -209,7 +211,7 @@ impl Episode {
     }
 
     /// Takes note of the refusals since the last step.
-    fn step(&mut self, now: Instant, refused: u64) -> Option<Turn> {
+    fn step(&mut self, now: Instant, refused: u64) -> Option<EpisodeChange> {
         if refused > 0 {
             self.since = self.since.or(Some(now));
             self.last = Some(now);
@@ -224,7 +226,7 @@ impl Episode {
             return is_over.then(|| {
                 self.is_logged = false;
                 let time = last.saturating_duration_since(since);
-                Turn::IsOver { refused: std::mem::take(&mut self.refused), time }
+                EpisodeChange::IsOver { refused: std::mem::take(&mut self.refused), time }
             });
         }
         let may_log = self.logged.is_none_or(|at| now.saturating_duration_since(at) >= REFUSALS_LOG_INTERVAL);
@@ -232,7 +234,7 @@ impl Episode {
         (may_log && !is_over).then(|| {
             self.logged = Some(now);
             self.is_logged = true;
-            Turn::Begins
+            EpisodeChange::Begins
         })
     }
 }
@@ -249,11 +251,11 @@ mod tests {
     fn a_shortage_is_logged_when_it_begins_and_when_it_is_over() {
         let (mut episode, start) = (Episode::new(), Instant::now());
         assert_eq!(episode.step(start, 0), None);
-        assert_eq!(episode.step(start, 2), Some(Turn::Begins));
+        assert_eq!(episode.step(start, 2), Some(EpisodeChange::Begins));
         assert_eq!(episode.step(at(start, 3), 40), None);
         assert_eq!(episode.step(at(start, 7), 0), None);
         let time = Duration::from_secs(3);
-        assert_eq!(episode.step(at(start, 8), 0), Some(Turn::IsOver { refused: 42, time }));
+        assert_eq!(episode.step(at(start, 8), 0), Some(EpisodeChange::IsOver { refused: 42, time }));
         assert_eq!(episode.step(at(start, 9), 0), None);
     }
 
@@ -266,13 +268,14 @@ mod tests {
             let refused = u64::from(second % 10 == 0);
             turns.extend(episode.step(at(start, second), refused).map(|turn| (second, turn)));
         }
-        let begun: Vec<_> = turns.iter().filter(|(_, turn)| *turn == Turn::Begins).map(|(second, _)| *second).collect();
+        let begun: Vec<_> =
+            turns.iter().filter(|(_, turn)| *turn == EpisodeChange::Begins).map(|(second, _)| *second).collect();
         assert_eq!(begun, [0, 60]);
         let counts: Vec<_> = turns
             .iter()
             .filter_map(|(_, turn)| match turn {
-                Turn::IsOver { refused, .. } => Some(*refused),
-                Turn::Begins => None,
+                EpisodeChange::IsOver { refused, .. } => Some(*refused),
+                EpisodeChange::Begins => None,
             })
             .collect();
         // Those between the two are not forgotten.

@@ -1,13 +1,12 @@
 //! A room: the newest end of its log in memory, and who follows it.
 //!
-//! A commit goes into the [`tail`]; the [`fanout`] then tells every follower, each of which reads from its own
-//! [`cursor`]. Nothing is queued for anyone: a follower that misses a call finds everything at its next look.
+//! A commit goes into the [`tail`]; then every follower is told (`delivery::fanout`), and reads from its own [`cursor`]. Nothing is
+//! queued for anyone: a follower that misses a call finds everything at its next look.
 //!
 //! A room is open while anybody holds it. The log writer alone opens rooms. One that was never posted to is pending: this is all
 //! there is of it, and its first message stores it with the number and epoch that it has here.
 
 pub mod cursor;
-pub mod fanout;
 pub mod followers;
 pub mod tail;
 
@@ -19,13 +18,12 @@ use std::time::Instant;
 
 use parking_lot::{Mutex, RwLock};
 
-use self::fanout::Couriers;
 use self::followers::{Follower, Followers, Membership};
 use self::tail::{Find, Tail, Tails};
 use super::log::{Log, LogError, OpenRooms, Page, RoomState, Segment};
-use super::session::baton::Baton;
 use crate::limits::{AHEAD_LOG_INTERVAL, TAIL_BYTES_MAX, TAILS_BYTES_MAX};
 use crate::names::{Epoch, RoomId, RoomName, Seq};
+use crate::threads::baton::Baton;
 
 pub struct Room {
     id: RoomId,
@@ -36,34 +34,27 @@ pub struct Room {
     /// What the log said of the room, and how often it had trimmed before.
     // lock order: 3 (a leaf, held for a copy)
     stored: Mutex<(RoomState, u64)>,
-    couriers: Arc<Couriers>,
-    /// For each courier, the followers whom it tells.
-    shares: Box<[Share]>,
-    /// Whether something was noted for the followers that can wait a moment, and does.
-    noted: AtomicBool,
+    /// For each thread that drives streams, the followers whose streams it drives.
+    shards: Box<[Shard]>,
+    /// Whether something new for the followers waits a moment for a message to go with.
+    waits: AtomicBool,
 }
 
-/// The followers that one poller serves.
-struct Share {
+/// The followers that one thread tells.
+struct Shard {
     followers: Followers,
-    /// Held while the courier has a round through these followers to make. Who publishes meanwhile has it make another.
+    /// Held while there is a round through these followers to make. Whoever publishes meanwhile has it made once more.
     round: Baton,
 }
 
 impl Room {
     /// The room as the log has it, with a tail of at most that size among those of all rooms.
-    pub fn new(
-        state: RoomState,
-        log: Arc<dyn Log>,
-        tail_bytes_max: usize,
-        tails: Arc<Tails>,
-        couriers: Arc<Couriers>,
-    ) -> Self {
+    pub fn new(state: RoomState, log: Arc<dyn Log>, tail_bytes_max: usize, tails: Arc<Tails>, shards: usize) -> Self {
         let tail = RwLock::new(Tail::new(state.head, tail_bytes_max, tails));
-        let shares = (0..couriers.count()).map(|_| Share::new()).collect();
+        let shards = (0..shards).map(|_| Shard { followers: Followers::default(), round: Baton::free() }).collect();
         let (id, name) = (state.id, state.name.clone());
         let stored = Mutex::new((state, log.trims()));
-        Self { id, name, log, tail, stored, couriers, shares, noted: AtomicBool::new(false) }
+        Self { id, name, log, tail, stored, shards, waits: AtomicBool::new(false) }
     }
 
     pub fn id(&self) -> RoomId {
@@ -109,28 +100,28 @@ impl Room {
         self.tail.read().find(seq)
     }
 
-    /// Adds a follower that this poller serves. It MUST look at its cursor once after this, for what was committed
+    /// Adds a follower to a shard. It MUST look at its cursor once after this, for what was committed
     /// before it was added.
-    pub fn follow(&self, poller: usize, follower: Arc<dyn Follower>) -> Membership {
-        self.shares[poller].followers.add(follower)
+    pub fn follow(&self, shard: usize, follower: Arc<dyn Follower>) -> Membership {
+        self.shards[shard].followers.add(follower)
     }
 
-    pub fn unfollow(&self, poller: usize, membership: Membership) {
-        self.shares[poller].followers.remove(membership);
+    pub fn unfollow(&self, shard: usize, membership: Membership) {
+        self.shards[shard].followers.remove(membership);
     }
 
     /// How many follow the room.
     pub fn follower_count(&self) -> usize {
-        self.shares.iter().map(|share| share.followers.count()).sum()
+        self.shards.iter().map(|shard| shard.followers.count()).sum()
     }
 
     /// Those who follow the room.
     pub fn followers(&self) -> impl Iterator<Item = Arc<dyn Follower>> {
-        self.shares.iter().flat_map(|share| share.followers.all())
+        self.shards.iter().flat_map(|shard| shard.followers.all())
     }
 
     /// Makes a commit visible. A room that was opened between a commit and its publishing has it already.
-    fn push(&self, segment: Arc<Segment>) {
+    pub fn push(&self, segment: Arc<Segment>) {
         let mut tail = self.tail.write();
         if segment.first() > tail.head() {
             let dropped = tail.push(segment);
@@ -139,37 +130,31 @@ impl Room {
         }
     }
 
-    /// Has the couriers tell the followers that there is something new. One that has the room already makes another round.
-    pub fn call_couriers(self: &Arc<Self>) {
-        for (poller, share) in self.shares.iter().enumerate() {
-            if share.round.published() {
-                self.couriers.give(poller, Arc::clone(self));
-            }
-        }
+    /// Asks for a round through a shard's followers. `true` says that the caller is to have it made, `false` that the one under way
+    /// is made once more.
+    pub fn begin_round(&self, shard: usize) -> bool {
+        self.shards[shard].round.published()
     }
 
-    /// Something was noted for every follower that can wait a moment: it goes out with the next message, or by itself.
-    pub fn note(self: &Arc<Self>) {
-        if !self.noted.swap(true, Ordering::AcqRel) {
-            self.couriers.tell_later(Arc::clone(self));
-        }
-    }
-
-    /// Has the couriers tell the followers what was noted. What is noted from now on waits anew.
-    fn tell_noted(self: &Arc<Self>) {
-        self.noted.swap(false, Ordering::AcqRel);
-        self.call_couriers();
-    }
-
-    /// Tells a poller's followers from that place on that there is something to read. Returns how many were told, and
+    /// Tells a shard's followers from that place on that there is something to read. Returns how many were told, and
     /// the place to go on with: the first one, if more was published during the round.
-    fn tell_followers(&self, poller: usize, start: usize) -> (usize, Option<usize>) {
-        let share = &self.shares[poller];
-        match share.followers.tell(start) {
-            (told, None) if share.round.rest() => (told, None),
+    pub fn tell_followers(&self, shard: usize, start: usize) -> (usize, Option<usize>) {
+        let shard = &self.shards[shard];
+        match shard.followers.tell(start) {
+            (told, None) if shard.round.rest() => (told, None),
             (told, None) => (told, Some(0)),
             more => more,
         }
+    }
+
+    /// Something new for the followers can wait a moment. `true` says that it is the first.
+    pub fn begin_wait(&self) -> bool {
+        !self.waits.swap(true, Ordering::AcqRel)
+    }
+
+    /// What waits is about to be announced. What comes from now on waits anew.
+    pub fn end_wait(&self) {
+        self.waits.swap(false, Ordering::AcqRel);
     }
 
     /// Reads from the log what is older than the tail. Blocks; for send threads only.
@@ -178,17 +163,12 @@ impl Room {
     }
 }
 
-impl Share {
-    fn new() -> Self {
-        Self { followers: Followers::default(), round: Baton::free() }
-    }
-}
-
 /// The rooms that are open.
 pub struct Rooms {
     log: Arc<dyn Log>,
     tails: Arc<Tails>,
-    couriers: Arc<Couriers>,
+    /// How many shards the followers of a room are in.
+    shards: usize,
     // lock order: 1
     open: Mutex<Open>,
     /// When it was last logged that a client is ahead of a room.
@@ -198,26 +178,26 @@ pub struct Rooms {
 
 #[derive(Default)]
 struct Open {
-    by_name: HashMap<RoomName, Held>,
+    by_name: HashMap<RoomName, OpenRoom>,
     by_id: HashMap<RoomId, Arc<Room>>,
 }
 
-struct Held {
+struct OpenRoom {
     room: Arc<Room>,
     // Invariant: not 0.
-    holds: usize,
+    handles: usize,
 }
 
 /// Keeps a room open.
-pub struct Hold {
+pub struct RoomHandle {
     rooms: Arc<Rooms>,
     room: Arc<Room>,
 }
 
 impl Rooms {
-    pub fn new(log: Arc<dyn Log>, couriers: Arc<Couriers>) -> Self {
+    pub fn new(log: Arc<dyn Log>, shards: usize) -> Self {
         let tails = Arc::new(Tails::new(TAILS_BYTES_MAX));
-        Self { log, tails, couriers, open: Mutex::default(), ahead_logged: Mutex::default() }
+        Self { log, tails, shards, open: Mutex::default(), ahead_logged: Mutex::default() }
     }
 
     /// Whether to log that a client is ahead of a room: anybody may claim it, as often as it likes.
@@ -231,26 +211,26 @@ impl Rooms {
     }
 
     /// The room of that name, if it is open.
-    pub fn get(self: &Arc<Self>, name: &RoomName) -> Option<Hold> {
+    pub fn get(self: &Arc<Self>, name: &RoomName) -> Option<RoomHandle> {
         let mut open = self.open.lock();
         let held = open.by_name.get_mut(name)?;
-        held.holds += 1;
-        Some(Hold { rooms: Arc::clone(self), room: Arc::clone(&held.room) })
+        held.handles += 1;
+        Some(RoomHandle { rooms: Arc::clone(self), room: Arc::clone(&held.room) })
     }
 
     /// Opens a room as the log has it. For the log writer, which alone knows that nothing is committed meanwhile.
-    pub fn insert(self: &Arc<Self>, state: RoomState) -> Hold {
-        let (log, tails, couriers) = (Arc::clone(&self.log), Arc::clone(&self.tails), Arc::clone(&self.couriers));
-        let room = Arc::new(Room::new(state, log, TAIL_BYTES_MAX, tails, couriers));
+    pub fn insert(self: &Arc<Self>, state: RoomState) -> RoomHandle {
+        let (log, tails) = (Arc::clone(&self.log), Arc::clone(&self.tails));
+        let room = Arc::new(Room::new(state, log, TAIL_BYTES_MAX, tails, self.shards));
         let mut open = self.open.lock();
         open.by_id.insert(room.id, Arc::clone(&room));
-        let before = open.by_name.insert(room.name.clone(), Held { room: Arc::clone(&room), holds: 1 });
+        let before = open.by_name.insert(room.name.clone(), OpenRoom { room: Arc::clone(&room), handles: 1 });
         assert!(before.is_none(), "a room is opened once");
-        Hold { rooms: Arc::clone(self), room }
+        RoomHandle { rooms: Arc::clone(self), room }
     }
 
     /// The room of that id, if it is open. One that is not has nobody in it.
-    fn published(&self, id: RoomId) -> Option<Arc<Room>> {
+    pub fn by_id(&self, id: RoomId) -> Option<Arc<Room>> {
         self.open.lock().by_id.get(&id).cloned()
     }
 
@@ -269,14 +249,14 @@ impl OpenRooms for Rooms {
     }
 }
 
-impl Clone for Hold {
+impl Clone for RoomHandle {
     fn clone(&self) -> Self {
         // Invariant: a room stays in the map while anybody holds it.
         self.rooms.get(&self.room.name).expect("a held room is open")
     }
 }
 
-impl Deref for Hold {
+impl Deref for RoomHandle {
     type Target = Arc<Room>;
 
     fn deref(&self) -> &Arc<Room> {
@@ -284,12 +264,12 @@ impl Deref for Hold {
     }
 }
 
-impl Drop for Hold {
+impl Drop for RoomHandle {
     fn drop(&mut self) {
         let mut open = self.rooms.open.lock();
         if let Some(held) = open.by_name.get_mut(&self.room.name) {
-            held.holds -= 1;
-            if held.holds == 0 {
+            held.handles -= 1;
+            if held.handles == 0 {
                 open.by_name.remove(&self.room.name);
                 open.by_id.remove(&self.room.id);
             }

@@ -5,6 +5,8 @@
 
 pub mod pollers;
 pub mod accept;
+pub mod listen;
+pub mod settings;
 pub mod channel_stack;
 pub mod status;
 pub mod inflow;

@@ -26,7 +26,7 @@ use super::screen::{Aids, Screen, can_edit};
 use super::unsent::Unsent;
 use super::{Server, TerminalError, commands, converse};
 use crate::address::Address;
-use crate::client::{Connector, Event, From, Policy, Session, Settings};
+use crate::client::{Connector, Event, Policy, Session, Settings, StartAt};
 use crate::names::{RoomName, UserName};
 use crate::threads::spawn;
 
@@ -57,7 +57,7 @@ pub fn chat(server: Server, name: UserName, options: &ChatOptions) -> Result<(),
         shown_rooms: HashSet::new(),
     };
     let policy = if *no_reconnect { Policy::Fail } else { Policy::Reconnect };
-    let settings = Settings { policy, ..server.settings(name.clone(), room.clone(), From::Last(*last)) };
+    let settings = Settings { policy, ..server.settings(name.clone(), room.clone(), StartAt::Last(*last)) };
     let session = Session::start(Connector::new(1), address.clone(), settings, move |event| shown.show(event))?;
     let _ = late_inlet.set(session.inlet());
     unsent.iter().for_each(|unsent| unsent.set_inlet(session.inlet()));
@@ -204,12 +204,4 @@ fn tell(screen: &Screen, rooms: &SharedRooms, room: &RoomName, change: &Change) 
     let prefix = rooms.lock().prefix(room);
     // What comes first is fixed, so no name passes for another notice.
     screen.notice(&format!("{prefix}{}: {}", if change.came { "joined" } else { "left" }, change.name));
-}
-
-/// Enough of a line to know it by, in quotes.
-pub fn start_of(body: &str) -> String {
-    const CHARS_MAX: usize = 40;
-    let start: String = body.chars().take(CHARS_MAX).collect();
-    let more = if start.len() < body.len() { "…" } else { "" };
-    format!("{start:?}{more}")
 }

@@ -200,6 +200,14 @@ pub fn escape_rows(text: &str) -> String {
     text.splitn(ROWS_MAX, '\n').map(escape).collect::<Vec<_>>().join("\n")
 }
 
+/// Enough of a line to know it by, in quotes.
+pub fn start_of(body: &str) -> String {
+    const CHARS_MAX: usize = 40;
+    let start: String = body.chars().take(CHARS_MAX).collect();
+    let more = if start.len() < body.len() { "…" } else { "" };
+    format!("{start:?}{more}")
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -3,11 +3,9 @@
 use std::ops::ControlFlow;
 
 use super::input::{Input, Outlet};
-use crate::client::{From, SessionError, lines};
+use super::rooms::NO_ROOM;
+use crate::client::{SessionError, StartAt, lines};
 use crate::names::RoomName;
-
-/// What to do in no room.
-pub const NO_ROOM: &str = "you are in no room; /join ROOM joins one";
 
 impl Input {
     /// Joins a room, or goes to one that is joined: it is the one to talk in from now on.
@@ -19,7 +17,7 @@ impl Input {
         // Whoever shows what comes of the room knows it by then.
         let was_joined = rooms.lock().enter(room);
         self.screen.resized();
-        match inlet.join(room, From::Last(*last)) {
+        match inlet.join(room, StartAt::Last(*last)) {
             Ok(_) if was_joined => self.screen.notice(&format!("now in {room}")),
             // What comes of it says so.
             Ok(_) => {}

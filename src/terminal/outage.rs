@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 
 use humantime::format_duration;
 
-use super::chat::start_of;
-use super::format::gap;
+use super::format::{gap, start_of};
 use super::rooms::SharedRooms;
 use super::screen::Screen;
 use super::status::{Status, Topic, duration};

@@ -10,6 +10,9 @@ use parking_lot::Mutex;
 use super::wrap::cut;
 use crate::names::RoomName;
 
+/// What to do in no room.
+pub const NO_ROOM: &str = "you are in no room; /join ROOM joins one";
+
 /// How many columns of a room's name the prompt takes, so that it leaves space for the line.
 const PROMPT_COLUMNS_MAX: usize = 20;
 

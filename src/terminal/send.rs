@@ -16,7 +16,7 @@ use super::outage::{self, Outage};
 use super::output::{Output, unless_closed};
 use super::screen::Screen;
 use super::{Server, TerminalError};
-use crate::client::{Caller, Connector, Event, From, Message, Session, SessionError, Settings, new_message_id};
+use crate::client::{Caller, Connector, Event, Message, Session, SessionError, Settings, StartAt, new_message_id};
 use crate::names::{Body, Kind, MessageId, RoomName, UserName};
 use crate::startup;
 
@@ -120,7 +120,7 @@ fn send_input(server: Server, name: UserName, options: &SendOptions) -> Result<(
     let failed = Arc::clone(&failure);
     let settings = Settings {
         connect_within: server.timeout.unwrap_or(CONNECT_WITHIN),
-        ..server.settings(name, room.clone(), From::Head)
+        ..server.settings(name, room.clone(), StartAt::Head)
     };
     // An output that fails, such as a full disk, does not end the sending: what is stored can be looked up.
     let session = Session::start(Connector::new(1), server.address, settings, move |event| {

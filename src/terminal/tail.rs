@@ -14,15 +14,15 @@ use super::output::{Output, unless_closed};
 use super::screen::Screen;
 use super::{Server, TerminalError};
 use crate::address::Address;
-use crate::client::{Connector, Event, From, Inlet, Message, Session};
+use crate::client::{Connector, Event, Inlet, Message, Session, StartAt};
 use crate::names::{RoomName, UserName};
 use crate::threads::spawn;
 
 /// Follows until the output closes or the session fails.
 pub fn tail(server: Server, name: UserName, options: &TailOptions) -> Result<(), TerminalError> {
     let from = match options.from {
-        Some(seq) => From::After { seq: seq.saturating_sub(1), epoch: None },
-        None => From::Last(options.last),
+        Some(seq) => StartAt::After { seq: seq.saturating_sub(1), epoch: None },
+        None => StartAt::Last(options.last),
     };
     let first = options.from.unwrap_or(0);
     let screen = Arc::new(Screen::default());

@@ -17,7 +17,7 @@ use grpcio::Environment;
 use hubbub::address::Address;
 use hubbub::limits::MEMORY_LOG_BYTES_MAX;
 use hubbub::server::log::Retention;
-use hubbub::server::log::sqlite::Sync;
+use hubbub::server::log::sqlite::SyncMode;
 use hubbub::server::{Server, ServerConfig, Storage};
 use hubbub::wire::v1::event::Event as Kind;
 use hubbub::wire::v1::{self, join, list_messages_request};
@@ -338,7 +338,7 @@ fn run(seeds: std::ops::Range<u64>, storage: impl Fn(&Path) -> Storage, messages
 }
 
 fn folder(path: &Path) -> Storage {
-    Storage::Folder { path: path.to_owned(), sync: Sync::Os, restored: false }
+    Storage::Folder { path: path.to_owned(), sync: SyncMode::Os, restored: false }
 }
 
 fn memory(_path: &Path) -> Storage {

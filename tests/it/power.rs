@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use grpcio::{ChannelBuilder, Client, Environment};
-use hubbub::server::log::sqlite::Sync;
+use hubbub::server::log::sqlite::SyncMode;
 use hubbub::server::{ServerConfig, Storage};
 use hubbub::wire::v1;
 use hubbub::wire::v1::event::Event as Kind;
@@ -114,7 +114,7 @@ fn post_until_cut(server: ServerProcess, cut: u32, wait: impl FnOnce(), random: 
 /// The room as a server has it that starts on what is left.
 fn read(machine: &Machine, unsynced: Unsynced) -> Vec<v1::Event> {
     let left = machine.left(unsynced);
-    let storage = Storage::Folder { path: left.path().to_owned(), sync: Sync::Full, restored: false };
+    let storage = Storage::Folder { path: left.path().to_owned(), sync: SyncMode::Full, restored: false };
     let server = start_with(ServerConfig { storage, ..ServerConfig::default() });
     let (joined, events) = Talker::hello(&environment(), &target(&server), "reader").join_room(ROOM, after(0, 0));
     assert_eq!((joined.oldest_seq, joined.head_seq), (1, events.len() as u64));

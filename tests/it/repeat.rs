@@ -11,7 +11,7 @@ use std::thread;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use grpcio::{RpcStatus, RpcStatusCode, Service, ServiceBuilder, WriteFlags};
-use hubbub::park::block_on;
+use hubbub::threads::park::block_on;
 use hubbub::wire::tutorial::FromClient;
 use hubbub::wire::{Frame, TUTORIAL_CHAT_SERVER};
 use protobuf::Message as _;

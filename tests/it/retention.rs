@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use hubbub::client::{Connector, From, Session, Settings};
+use hubbub::client::{Connector, Session, Settings, StartAt};
 use hubbub::limits::MEMORY_LOG_BYTES_MAX;
 use hubbub::names::{Body, Kind, RoomName, UserName};
 use hubbub::server::log::Retention;
-use hubbub::server::log::sqlite::Sync;
+use hubbub::server::log::sqlite::SyncMode;
 use hubbub::server::{ServerConfig, Storage};
 use hubbub::wire::v1::event::Event as Wire;
 use parking_lot::Mutex;
@@ -69,7 +69,7 @@ fn pass_on(mut from: TcpStream, mut to: TcpStream, is_deaf: &AtomicBool) {
 #[test]
 fn a_line_that_retention_deleted_before_its_echo_is_not_stored_twice() {
     let folder = tempfile::tempdir().unwrap();
-    let durable = Storage::Folder { path: folder.path().to_owned(), sync: Sync::Os, restored: false };
+    let durable = Storage::Folder { path: folder.path().to_owned(), sync: SyncMode::Os, restored: false };
     for storage in [durable, Storage::Memory { bytes_max: MEMORY_LOG_BYTES_MAX }] {
         let retention = Retention { messages: Some(20), ..Retention::default() };
         let server = start_with(ServerConfig { storage, retention, ..ServerConfig::default() });
@@ -79,7 +79,7 @@ fn a_line_that_retention_deleted_before_its_echo_is_not_stored_twice() {
         let address = relay.address.parse().unwrap();
         let caught_up = Arc::new(AtomicBool::new(false));
         let noted = Arc::clone(&caught_up);
-        let settings = Settings::new(name, room.clone(), From::Head);
+        let settings = Settings::new(name, room.clone(), StartAt::Head);
         let session = Session::start(Connector::new(1), address, settings, move |event| {
             noted.fetch_or(matches!(event, hubbub::client::Event::CaughtUp { .. }), Ordering::SeqCst);
             ControlFlow::Continue(())

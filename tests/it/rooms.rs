@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use hubbub::address::Address;
-use hubbub::client::{Connector, Event, From, Inlet, Session, SessionError, Settings};
+use hubbub::client::{Connector, Event, Inlet, Session, SessionError, Settings, StartAt};
 use hubbub::limits::ROOMS_PER_STREAM_MAX;
 use hubbub::names::{Body, Kind, RoomName, UserName};
 
@@ -39,9 +39,9 @@ impl Ann {
         let told = Arc::new(Mutex::new(Vec::new()));
         let log = Arc::clone(&told);
         let address: Address = target.parse().expect("an address");
-        let rooms = rooms.iter().map(|name| (room(name), From::Last(50))).collect();
+        let rooms = rooms.iter().map(|name| (room(name), StartAt::Last(50))).collect();
         let name = UserName::new("ann").expect("a name");
-        let settings = Settings { rooms, ..Settings::new(name, RoomName::lobby(), From::Head) };
+        let settings = Settings { rooms, ..Settings::new(name, RoomName::lobby(), StartAt::Head) };
         let session = Session::start(Connector::new(1), address, settings, move |event| {
             if let Some(line) = line(&event) {
                 log.lock().expect("nobody panics").push(line);
@@ -53,7 +53,7 @@ impl Ann {
     }
 
     fn join(&self, name: &str) -> bool {
-        self.inlet.join(&room(name), From::Last(50)).expect("the session goes on")
+        self.inlet.join(&room(name), StartAt::Last(50)).expect("the session goes on")
     }
 
     fn leave(&self, name: &str) -> usize {
@@ -274,7 +274,7 @@ fn joins_and_leaves_under_load_lose_and_repeat_nothing() {
     let visits = Arc::new(Mutex::new(Visits::default()));
     let log = Arc::clone(&visits);
     let name = UserName::new("ann").expect("a name");
-    let settings = Settings { rooms: vec![], ..Settings::new(name, RoomName::lobby(), From::Head) };
+    let settings = Settings { rooms: vec![], ..Settings::new(name, RoomName::lobby(), StartAt::Head) };
     let address: Address = proxy.target().parse().expect("an address");
     let session = Session::start(Connector::new(1), address, settings, move |event| {
         log.lock().expect("nobody panics").note(&event);
@@ -296,7 +296,7 @@ fn joins_and_leaves_under_load_lose_and_repeat_nothing() {
     let mut said = 0;
     for turn in 0..300 {
         let name = room(&format!("room-{}", random.usize(..ROOMS)));
-        if !inlet.join(&name, From::Last(random.u32(..20))).expect("the session goes on") {
+        if !inlet.join(&name, StartAt::Last(random.u32(..20))).expect("the session goes on") {
             for _ in 0..random.usize(..3) {
                 inlet.post(&name, body(format!("line {said}")), Kind::Text).expect("it is joined");
                 said += 1;

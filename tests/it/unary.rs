@@ -7,7 +7,7 @@ use std::time::Instant;
 use grpcio::RpcStatusCode;
 use hubbub::limits::MEMORY_LOG_BYTES_MAX;
 use hubbub::server::log::Retention;
-use hubbub::server::log::sqlite::Sync;
+use hubbub::server::log::sqlite::SyncMode;
 use hubbub::server::{ServerConfig, Storage};
 use hubbub::wire::v1::list_messages_request::Place;
 use hubbub::wire::{LIST_MEMBERS, LIST_MESSAGES, LIST_ROOMS, v1};
@@ -135,7 +135,7 @@ fn rooms_and_members_are_listed() {
 fn a_page_is_empty_only_at_the_end() {
     const PAGES: usize = 1_500;
     let folder = tempfile::tempdir().unwrap();
-    let durable = Storage::Folder { path: folder.path().to_owned(), sync: Sync::Os, restored: false };
+    let durable = Storage::Folder { path: folder.path().to_owned(), sync: SyncMode::Os, restored: false };
     for storage in [durable, Storage::Memory { bytes_max: MEMORY_LOG_BYTES_MAX }] {
         let retention = Retention { messages: Some(5), ..Retention::default() };
         let server = start_with(ServerConfig { storage, retention, ..ServerConfig::default() });

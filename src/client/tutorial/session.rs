@@ -7,23 +7,19 @@
 //! What a broken connection took along is never sent again, because the contract could not tell a repeat from a new
 //! line; the session counts what is in doubt and says so.
 
-use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use humantime::format_duration;
-use thiserror::Error;
-
-use super::outbox::{Line, doubt};
-use super::state::{FINISH_TIMEOUT, Shared, Work};
+use super::error::SessionError;
+use super::outbox::Line;
+use super::state::{Shared, Work};
 use super::stream::{Incoming, Receiver};
 use crate::address::Address;
 use crate::client::backoff::Backoff;
-use crate::client::connection::{ConnectError, Connector};
-use crate::client::outbox::lines;
-use crate::client::session::Policy;
+use crate::client::connection::Connector;
+use crate::client::events::{FINISH_TIMEOUT, Policy};
 use crate::client::stream::StreamError;
 use crate::names::{Body, UserName};
 use crate::threads::spawn;
@@ -42,30 +38,6 @@ pub enum Event {
     Retrying { reason: String, pause: Duration },
     /// There is a connection again; the lines kept meanwhile are on their way.
     Reconnected { kept: usize },
-}
-
-/// Why a session failed.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum SessionError {
-    #[error(transparent)]
-    Connect(#[from] ConnectError),
-    #[error(transparent)]
-    Stream(#[from] StreamError),
-    #[error("{error}{}", doubt(*.doubtful))]
-    Lost { error: StreamError, doubtful: u64 },
-    #[error("what was sent last may not have arrived: {0}")]
-    Unconfirmed(String),
-    #[error("not sent: {}, because there was no connection for {} s", lines(*.0), FINISH_TIMEOUT.as_secs())]
-    Unsent(u64),
-    #[error("may not have arrived: {}, because the connection was lost soon after", lines(*.0))]
-    Doubtful(u64),
-    #[error("no connection for {} ({reason}){}", format_duration(*.outage), not_sent(*.unsent))]
-    Outage { outage: Duration, reason: String, unsent: u64 },
-    #[error("the session has ended")]
-    Ended,
-    #[error("no thread can be started ({0}): raise the limit of processes, see ulimit -u")]
-    Thread(#[from] io::Error),
 }
 
 /// A running session. Its owner waits for its end.
@@ -176,11 +148,6 @@ impl Inlet {
         state.progress_at = Instant::now();
         self.shared.changed.notify_all();
     }
-}
-
-/// What a message about an outage ends with: how many lines wait, if any.
-fn not_sent(count: u64) -> String {
-    if count == 0 { String::new() } else { format!("; not sent: {}", lines(count)) }
 }
 
 /// The send thread. Ends with the session.

@@ -6,13 +6,11 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
+use super::error::SessionError;
 use super::outbox::{Line, Outbox};
-use super::session::SessionError;
 use super::stream::Sender;
+use crate::client::events::FINISH_TIMEOUT;
 use crate::client::stream::Canceller;
-
-/// How long a session that is finishing waits without any progress.
-pub const FINISH_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub struct Shared {
     state: Mutex<State>,

@@ -2,46 +2,17 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use crossbeam_channel::Sender;
 
-use super::run::Run;
+use super::shared::Run;
 use super::verify::{Acknowledged, Verifier, fingerprint};
 use crate::client::{Event, GapReason, Inlet, Message};
 use crate::names::{Body, Kind, MessageId};
 use crate::repeat::pace::pace;
 use crate::repeat::payload::{self, Payload};
 use crate::repeat::report::{Latencies, latencies};
-
-/// What a client has done so far, for the thread that watches over the run. Written once for each response.
-#[derive(Default)]
-pub struct Tally {
-    pub delivered: AtomicU64,
-    /// When the last message came that counts, in nanoseconds since the run's start.
-    pub last_ns: AtomicU64,
-    /// It is in the room, and has caught up.
-    pub joined: AtomicBool,
-    /// All has come, or nothing more will.
-    pub done: AtomicBool,
-    /// The seq of the last message that came.
-    pub last_seq: AtomicU64,
-    /// All that the room had at the end of the run has come, or nothing more will.
-    pub complete: AtomicBool,
-    /// There is no connection at the moment.
-    pub down: AtomicBool,
-}
-
-impl Tally {
-    /// Notes how far the client is in the room.
-    fn reached(&self, seq: u64, run: &Run) {
-        // The pair of this store and load with those in `Run::end_at` must be ordered the same for both: hence SeqCst.
-        self.last_seq.store(seq, Ordering::SeqCst);
-        if seq >= run.end_seq.load(Ordering::SeqCst) {
-            run.note(&self.complete, &run.incomplete);
-        }
-    }
-}
 
 /// What a client's session leaves behind.
 pub struct Received {

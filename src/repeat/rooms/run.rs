@@ -6,34 +6,28 @@
 //! finish and report.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::thread::{self, JoinHandle, Thread};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use humantime::format_duration;
-use parking_lot::Mutex;
 use thiserror::Error;
 
-use super::client::{Listener, Received, Tally, send};
-use super::verify::{Acknowledged, Ledger, Verdict, Verifier, judge};
+use super::client::{Listener, Received, send};
+use super::shared::Run;
+use super::verify::{Acknowledged, Verdict, Verifier, judge};
 use crate::client::{
-    BYTES_MAX, CALL_TIMEOUT, Caller, Connector, From, Inlet, LINES_MAX, PagePlace, Session, SessionError, Settings,
+    BYTES_MAX, CALL_TIMEOUT, Caller, Connector, Inlet, LINES_MAX, PagePlace, Session, SessionError, Settings, StartAt,
 };
 use crate::repeat::interrupt::Interrupt;
-use crate::repeat::payload::RunId;
 use crate::repeat::plan::Plan;
 use crate::repeat::progress::Progress;
 use crate::repeat::report::{Report, RoomsReport, latencies};
-use crate::repeat::window::Window;
 use crate::threads::spawn;
 
 /// How long the clients may take to join, and longer where an outage may be.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// How often the bar moves, and how exactly silence is measured.
-const TICK: Duration = Duration::from_millis(100);
 
 /// How many threads of the gRPC library serve all connections.
 const POLLERS_MAX: usize = 4;
@@ -48,34 +42,6 @@ pub enum RunError {
     Thread(#[from] io::Error),
     #[error("{clients} clients did not join within {} s: see the server's log", .timeout.as_secs())]
     NotJoined { clients: usize, timeout: Duration },
-}
-
-/// What all threads of a run share.
-pub struct Run {
-    pub plan: Plan,
-    pub id: RunId,
-    start: Instant,
-    /// The same by the clock, in milliseconds since 1970.
-    pub start_ms: u64,
-    sending_since: OnceLock<Instant>,
-    pub window: Window,
-    pub ledger: Ledger,
-    pub tallies: Vec<Tally>,
-    /// For each sender, the number of the last message handed over.
-    pub sent: Vec<AtomicU32>,
-    /// How many clients have not joined, not got all, and not got to the room's end.
-    pub unjoined: AtomicUsize,
-    pub undone: AtomicUsize,
-    pub incomplete: AtomicUsize,
-    /// The seq with which the room ends, once all is sent and the server was asked; before that, more than any.
-    pub end_seq: AtomicU64,
-    /// How many clients' sessions have ended.
-    pub gone: AtomicUsize,
-    over: AtomicBool,
-    /// The send threads that have not ended, and the handles to wake them.
-    sending: AtomicUsize,
-    senders: Mutex<Vec<Thread>>,
-    watcher: Thread,
 }
 
 /// Runs the plan. Call it on the thread that shall watch over the run.
@@ -93,126 +59,6 @@ pub fn run(plan: Plan, progress: &Progress, interrupt: &Interrupt) -> Result<Rep
     }
     progress.stop();
     Ok(Report { interrupted: interrupt.is_raised(), ..pool.finish() })
-}
-
-impl Run {
-    fn new(plan: Plan) -> Self {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let clients = plan.clients;
-        Self {
-            id: RunId(fastrand::u64(..)),
-            start: Instant::now(),
-            start_ms: now.as_millis() as u64,
-            sending_since: OnceLock::new(),
-            window: Window::new(clients, plan.in_flight.into()),
-            ledger: Ledger::default(),
-            tallies: (0..clients).map(|_| Tally::default()).collect(),
-            sent: (0..plan.senders).map(|_| AtomicU32::new(0)).collect(),
-            unjoined: AtomicUsize::new(clients),
-            undone: AtomicUsize::new(clients),
-            incomplete: AtomicUsize::new(clients),
-            end_seq: AtomicU64::new(u64::MAX),
-            gone: AtomicUsize::new(0),
-            over: AtomicBool::new(false),
-            sending: AtomicUsize::new(0),
-            senders: Mutex::default(),
-            watcher: thread::current(),
-            plan,
-        }
-    }
-
-    /// The sender that the client is, if it sends: the first clients do.
-    pub fn sender(&self, client: usize) -> Option<u16> {
-        u16::try_from(client).ok().filter(|&sender| sender < self.plan.senders)
-    }
-
-    /// How many messages each client gets if all goes well.
-    pub fn expected(&self) -> u64 {
-        u64::from(self.plan.senders) * u64::from(self.plan.messages)
-    }
-
-    pub fn now_ns(&self) -> u64 {
-        self.start.elapsed().as_nanos() as u64
-    }
-
-    /// When the senders were let go: when this was first asked.
-    pub fn sending_since(&self) -> Instant {
-        *self.sending_since.get_or_init(Instant::now)
-    }
-
-    pub fn is_over(&self) -> bool {
-        self.over.load(Ordering::SeqCst)
-    }
-
-    /// Lets no further message be sent.
-    fn stop_sending(&self) {
-        self.over.store(true, Ordering::SeqCst);
-        self.window.close();
-        self.senders.lock().iter().for_each(Thread::unpark);
-        self.watcher.unpark();
-    }
-
-    /// A send thread has ended.
-    pub fn sent_all(&self) {
-        self.sending.fetch_sub(1, Ordering::SeqCst);
-        self.watcher.unpark();
-    }
-
-    /// The room ends with this seq: notes which clients are there already.
-    fn end_at(&self, seq: u64) {
-        self.end_seq.store(seq, Ordering::SeqCst);
-        for tally in &self.tallies {
-            if tally.last_seq.load(Ordering::SeqCst) >= seq {
-                self.note(&tally.complete, &self.incomplete);
-            }
-        }
-    }
-
-    /// Notes that a client got somewhere, once.
-    pub fn note(&self, done: &AtomicBool, left: &AtomicUsize) {
-        if !done.load(Ordering::Relaxed)
-            && !done.swap(true, Ordering::SeqCst)
-            && left.fetch_sub(1, Ordering::SeqCst) == 1
-        {
-            self.watcher.unpark();
-        }
-    }
-
-    /// Whether the run was interrupted and every client has what was sent until then.
-    fn has_all_sent(&self) -> bool {
-        if !self.is_over() || self.sending.load(Ordering::SeqCst) > 0 {
-            return false;
-        }
-        let sent: u64 = self.sent.iter().map(|sent| u64::from(sent.load(Ordering::SeqCst))).sum();
-        self.tallies
-            .iter()
-            .all(|tally| tally.delivered.load(Ordering::SeqCst) >= sent || tally.done.load(Ordering::SeqCst))
-    }
-
-    /// Waits until no client is left, or gone. False says that it gave up, because nothing more came though every client
-    /// had a connection; one that has none is its session's to give up.
-    fn watch(&self, left: &AtomicUsize, progress: &Progress) -> bool {
-        // With a rate, silence up to the next message is as it should be.
-        let interval = self.plan.rate.map_or(Duration::ZERO, |rate| Duration::from_secs(1) / rate);
-        let patience = self.plan.idle_timeout + interval;
-        let mut seen = (0, 0);
-        let mut changed_at = Instant::now();
-        while left.load(Ordering::SeqCst) > 0 && !(std::ptr::eq(left, &self.undone) && self.has_all_sent()) {
-            let delivered = self.tallies.iter().map(|tally| tally.delivered.load(Ordering::Relaxed)).sum();
-            let sent: u64 = self.sent.iter().map(|sent| u64::from(sent.load(Ordering::Relaxed))).sum();
-            progress.set(delivered);
-            let down = self.tallies.iter().any(|tally| tally.down.load(Ordering::Relaxed));
-            if down || (delivered, sent) != seen {
-                seen = (delivered, sent);
-                changed_at = Instant::now();
-            } else if changed_at.elapsed() > patience {
-                progress.notice(&format!("nothing came for {}: giving up", format_duration(patience)));
-                return false;
-            }
-            thread::park_timeout(TICK);
-        }
-        true
-    }
 }
 
 /// The threads and sessions of a run.
@@ -347,7 +193,7 @@ fn connect(
         finish_timeout: run.plan.idle_timeout,
         lines_max,
         bytes_max: BYTES_MAX.max(lines_max.saturating_mul(*body_bytes)),
-        ..Settings::new(names[client].clone(), room.clone(), From::Head)
+        ..Settings::new(names[client].clone(), room.clone(), StartAt::Head)
     };
     let mut listener = Listener::new(Arc::clone(run), client, results.clone());
     match Session::start(connector.clone(), server.clone(), settings, move |event| listener.handle(event)) {

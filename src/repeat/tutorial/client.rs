@@ -1,8 +1,8 @@
 //! One client of the pool: its receive thread, and its send thread where it sends.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::run::Run;
+use super::shared::Run;
 use super::verify::Verifier;
 use crate::client::StreamError;
 use crate::client::tutorial::{Incoming, Receiver, Sender};
@@ -10,30 +10,6 @@ use crate::names::Body;
 use crate::repeat::pace::pace;
 use crate::repeat::payload::{Kind, Payload};
 use crate::repeat::report::{Latencies, latencies};
-
-/// What a client has done so far, for the thread that watches over the run.
-#[derive(Default)]
-pub struct Tally {
-    pub delivered: AtomicU64,
-    /// When the last message came that counts, in nanoseconds since the run's start.
-    pub last_ns: AtomicU64,
-    /// Somebody else's probe has come.
-    probed: AtomicBool,
-    /// All has come, or nothing more will.
-    done: AtomicBool,
-}
-
-impl Tally {
-    pub fn is_done(&self) -> bool {
-        self.done.load(Ordering::SeqCst)
-    }
-
-    /// For a client to which nobody sends: it is neither probed nor waited for.
-    pub fn expect_nothing(&self) {
-        self.probed.store(true, Ordering::SeqCst);
-        self.done.store(true, Ordering::SeqCst);
-    }
-}
 
 /// What a receive thread ends with.
 pub struct Received {

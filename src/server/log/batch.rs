@@ -6,8 +6,9 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
+use super::clock::millis;
 use super::{Appended, Batch, LogError, Post, Segment};
 use crate::limits::CLOCK_STEP_MAX;
 use crate::names::{RoomId, RoomName, Seq};
@@ -65,11 +66,6 @@ impl Plan {
         let corrected = self.runs.iter().filter_map(|run| Some((run.room, run.corrected?))).collect();
         Batch { segments: self.runs.into_iter().map(segment).collect(), outcomes: self.outcomes, corrected }
     }
-}
-
-/// Milliseconds since 1970. A clock that is set before then counts as being there.
-pub fn millis(time: SystemTime) -> u64 {
-    time.duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// Gives the posts their places, in their order.
@@ -160,10 +156,10 @@ impl Run {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::time::{Duration, UNIX_EPOCH};
 
     use super::*;
-    use crate::server::log::contract::{post, post_without_id, room};
+    use crate::server::log::conformance::{post, post_without_id, room};
 
     /// A log of which only the rooms `a0`, `a1` and so on are there, each with as many messages as its number.
     struct Counting {

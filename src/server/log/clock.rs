@@ -10,7 +10,6 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::batch::millis;
 use crate::limits::{
     CLOCK_CONFIRM_AGES, CLOCK_CONFIRM_TIMES, CLOCK_EARLIEST_MS, CLOCK_OFF_MAX, CLOCK_STEP_MAX, CLOCK_WARN_INTERVAL,
 };
@@ -22,6 +21,11 @@ pub struct Reading {
     pub wall_ms: u64,
     /// Since some moment that stays the same as long as the machine runs; it counts on while the machine sleeps.
     pub passed_ms: u64,
+}
+
+/// Milliseconds since 1970. A clock that is set before then counts as being there.
+pub fn millis(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// Where readings come from.

@@ -8,8 +8,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
-use super::batch::{self, Head, Stored, millis};
-use super::retention::{Oldest, Schedule};
+use super::batch::{self, Head, Stored};
+use super::clock::millis;
+use super::retention::{Schedule, SegmentEnd};
 use super::{
     Appender, Batch, ClockState, Deleted, History, Log, LogError, OpenRooms, Page, Part, Piece, Post, Retention,
     RoomState, Segment, check_room_count,
@@ -51,11 +52,11 @@ pub struct MemoryAppender {
 /// The side that reads.
 pub struct MemoryLog {
     // lock order: 3 (a leaf: nothing is locked under it)
-    kept: Mutex<Kept>,
+    kept: Mutex<Store>,
 }
 
 #[derive(Default)]
-struct Kept {
+struct Store {
     by_name: BTreeMap<RoomName, RoomId>,
     rooms: FxHashMap<RoomId, RoomLog>,
     /// The greatest number that was given to a room, stored or not.
@@ -136,7 +137,7 @@ impl Appender for MemoryAppender {
         let batch = plan.committed();
         for (segment, (time_ms, claims)) in batch.segments.iter().zip(times) {
             kept.push(Arc::clone(segment), time_ms, claims);
-            self.schedule.appended(segment.room(), Oldest { last: segment.last(), time_ms });
+            self.schedule.appended(segment.room(), SegmentEnd { last: segment.last(), time_ms });
         }
         let mut trimmed = Vec::new();
         while kept.bytes > self.bytes_max && kept.ages.len() > 1 {
@@ -285,7 +286,7 @@ impl Log for MemoryLog {
 
 /// The log as a batch asks it.
 struct Claims<'a> {
-    kept: &'a mut Kept,
+    kept: &'a mut Store,
     /// The rooms that are open and not stored.
     pending: HashMap<RoomName, (RoomId, Epoch)>,
 }
@@ -315,7 +316,7 @@ impl Stored for Claims<'_> {
     }
 }
 
-impl Kept {
+impl Store {
     /// A number for a room. Those that were given to rooms without a message are not given again.
     fn next_room(&mut self) -> RoomId {
         self.last_room += 1;
@@ -363,7 +364,7 @@ impl Kept {
                 ids.push((content.id, sender));
             }
         }
-        let oldest = room.segments.front().map(|kept| Oldest { last: kept.segment.last(), time_ms: kept.time_ms });
+        let oldest = room.segments.front().map(|kept| SegmentEnd { last: kept.segment.last(), time_ms: kept.time_ms });
         schedule.set(id, oldest, room.head);
         self.bytes -= bytes;
         self.trims += 1;
@@ -416,7 +417,7 @@ impl RoomLog {
 
 #[cfg(test)]
 mod tests {
-    use super::super::contract::{Subject, at, contract_tests, post, post_without_id, room};
+    use super::super::conformance::{Subject, at, conformance_tests, post, post_without_id, room};
     use super::*;
 
     fn subject(retention: Retention) -> Subject {
@@ -424,7 +425,7 @@ mod tests {
         Subject { appender: Box::new(appender), log, open_again: None }
     }
 
-    contract_tests!(subject);
+    conformance_tests!(subject);
 
     #[test]
     fn all_rooms_together_are_bounded_in_bytes() {

@@ -10,7 +10,7 @@ use crate::names::{RoomId, Seq};
 
 /// The oldest segment of a room, or one that would be the oldest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Oldest {
+pub struct SegmentEnd {
     pub last: Seq,
     pub time_ms: u64,
 }
@@ -19,7 +19,7 @@ pub struct Oldest {
 pub struct Schedule {
     retention: Retention,
     /// The rooms of which something is kept.
-    rooms: HashMap<RoomId, Kept>,
+    rooms: HashMap<RoomId, ScheduledRoom>,
     // Invariant: where time counts, it holds each room of `rooms` once, with the time of its oldest segment.
     by_time: BTreeSet<(u64, RoomId)>,
     // Invariant: it holds the rooms that are marked as `queued`, each once.
@@ -35,8 +35,8 @@ struct Ahead {
     counts_as_ms: u64,
 }
 
-struct Kept {
-    oldest: Oldest,
+struct ScheduledRoom {
+    oldest: SegmentEnd,
     head: Seq,
     queued: bool,
 }
@@ -59,7 +59,7 @@ impl Schedule {
 
     /// Notes that a segment was appended to a room. It is the room's oldest if nothing else is kept of it: so a room of
     /// which something is kept must be noted ([`Schedule::set`]) before.
-    pub fn appended(&mut self, room: RoomId, segment: Oldest) {
+    pub fn appended(&mut self, room: RoomId, segment: SegmentEnd) {
         match self.rooms.get(&room).map(|kept| kept.oldest) {
             Some(oldest) => self.set(room, Some(oldest), segment.last),
             None => self.set(room, Some(segment), segment.last),
@@ -67,11 +67,11 @@ impl Schedule {
     }
 
     /// Notes what is kept of a room: its oldest segment, if there is one, and its head.
-    pub fn set(&mut self, room: RoomId, oldest: Option<Oldest>, head: Seq) {
+    pub fn set(&mut self, room: RoomId, oldest: Option<SegmentEnd>, head: Seq) {
         if self.keeps_all() {
             return;
         }
-        let oldest = oldest.map(|oldest| Oldest { time_ms: self.time_of(room, oldest), ..oldest });
+        let oldest = oldest.map(|oldest| SegmentEnd { time_ms: self.time_of(room, oldest), ..oldest });
         let before = self.rooms.remove(&room);
         let queued = before.as_ref().is_some_and(|kept| kept.queued);
         let (time_before, time_now) = (before.map(|kept| kept.oldest.time_ms), oldest.map(|oldest| oldest.time_ms));
@@ -90,7 +90,7 @@ impl Schedule {
         if is_over && !queued {
             self.over.push_back(room);
         }
-        self.rooms.insert(room, Kept { oldest, head, queued: queued || is_over });
+        self.rooms.insert(room, ScheduledRoom { oldest, head, queued: queued || is_over });
     }
 
     /// A room whose oldest segment is dated after this time. Where time doesn't count, none is.
@@ -100,7 +100,7 @@ impl Schedule {
 
     /// Has the oldest segment of a room, and those after it that are not dated earlier, count as stored at this time.
     pub fn count_as(&mut self, room: RoomId, time_ms: u64) {
-        if let Some(Kept { oldest, head, .. }) = self.rooms.get(&room) {
+        if let Some(ScheduledRoom { oldest, head, .. }) = self.rooms.get(&room) {
             let (oldest, head) = (*oldest, *head);
             self.ahead.insert(room, Ahead { from_ms: oldest.time_ms, counts_as_ms: time_ms });
             self.set(room, Some(oldest), head);
@@ -108,7 +108,7 @@ impl Schedule {
     }
 
     /// The time that counts of a segment that is a room's oldest.
-    fn time_of(&mut self, room: RoomId, oldest: Oldest) -> u64 {
+    fn time_of(&mut self, room: RoomId, oldest: SegmentEnd) -> u64 {
         match self.ahead.get(&room) {
             Some(ahead) if oldest.time_ms >= ahead.from_ms => ahead.counts_as_ms,
             Some(ahead) if oldest.time_ms != ahead.counts_as_ms => {
@@ -121,12 +121,12 @@ impl Schedule {
     }
 
     /// The oldest segment of a room, if anything is kept of it.
-    pub fn oldest(&self, room: RoomId) -> Option<Oldest> {
+    pub fn oldest(&self, room: RoomId) -> Option<SegmentEnd> {
         self.rooms.get(&room).map(|kept| kept.oldest)
     }
 
     /// Whether a segment is to be trimmed when it is its room's oldest, and the room's head is this.
-    pub fn is_due(&self, segment: Oldest, head: Seq, now_ms: u64) -> bool {
+    pub fn is_due(&self, segment: SegmentEnd, head: Seq, now_ms: u64) -> bool {
         self.is_over(segment, head) || self.due_ms(segment.time_ms).is_some_and(|due_ms| due_ms <= now_ms)
     }
 
@@ -150,7 +150,7 @@ impl Schedule {
         if self.over.is_empty() { self.due_ms(self.by_time.first()?.0) } else { Some(0) }
     }
 
-    fn is_over(&self, segment: Oldest, head: Seq) -> bool {
+    fn is_over(&self, segment: SegmentEnd, head: Seq) -> bool {
         self.retention.messages.is_some_and(|messages| head.0.saturating_sub(segment.last.0) >= messages)
     }
 

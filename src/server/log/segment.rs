@@ -121,7 +121,7 @@ fn tutorial_message(content: &event::Content<'_>) -> TutorialMessage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::log::contract::{post_without_id, room};
+    use crate::server::log::conformance::{post_without_id, room};
     use crate::wire::event::Entry;
 
     /// What a newer server has stored is passed on as it is, and is no damage.

@@ -53,7 +53,7 @@ pub struct Trimmed {
 }
 
 /// Messages that a cursor has passed: a part of a segment.
-pub struct Run {
+pub struct SegmentPart {
     segment: Arc<Segment>,
     from: Seq,
     to: Seq,
@@ -96,7 +96,7 @@ impl Cursor {
     }
 
     /// Takes the rest of the segment with the next message, but nothing beyond `until`, and goes past it.
-    pub fn take(&mut self, until: Seq) -> Option<Run> {
+    pub fn take(&mut self, until: Seq) -> Option<SegmentPart> {
         let segment = Arc::clone(self.segment()?);
         let (from, to) = (self.next, segment.last().min(until));
         if to < from {
@@ -107,7 +107,7 @@ impl Cursor {
             // A segment that was read is let go of, so that a cursor that rests keeps nothing alive.
             self.segment = None;
         }
-        Some(Run { segment, from, to })
+        Some(SegmentPart { segment, from, to })
     }
 
     /// Fetches a page of the log, where [`Cursor::look`] said that the cursor is behind the tail. May block.
@@ -151,7 +151,7 @@ impl Cursor {
     }
 }
 
-impl Run {
+impl SegmentPart {
     /// The last message of it.
     pub fn last(&self) -> Seq {
         self.to
@@ -187,7 +187,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::server::log::contract::{Held, Patchy, at, post_without_id, room};
+    use crate::server::log::conformance::{Held, Patchy, at, post_without_id, room};
     use crate::server::log::memory::MemoryAppender;
     use crate::server::log::{Appender as _, Retention, memory};
     use crate::server::room::tail::Tails;
@@ -232,8 +232,7 @@ mod tests {
             let (mut appender, log) = memory::open(log_bytes_max, Retention::default());
             let log = Arc::new(Patchy(log, damaged));
             let state = Held::of(&mut appender).open(&mut appender, &room("attic"));
-            let room =
-                Arc::new(Room::new(state, log, tail_bytes_max, Arc::new(Tails::new(usize::MAX)), Arc::default()));
+            let room = Arc::new(Room::new(state, log, tail_bytes_max, Arc::new(Tails::new(usize::MAX)), 0));
             Self { appender, room, head: 0, damaged, lost: HashSet::new(), readers: Vec::new() }
         }
 

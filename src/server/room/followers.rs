@@ -17,7 +17,7 @@ pub trait Follower: Send + Sync {
     /// Who it is, if it has said so.
     fn member(&self) -> Option<Member>;
 
-    /// Somebody else came or went: this entry tells of it. It may be sent when the couriers come by ([`super::Room::note`]).
+    /// Somebody else came or went: this entry tells of it. It may wait for a call of [`Self::published`].
     fn presence(self: Arc<Self>, entry: &Arc<[u8]>);
 }
 

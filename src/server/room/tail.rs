@@ -116,7 +116,7 @@ impl Tails {
 mod tests {
     use super::*;
     use crate::server::log::Appender as _;
-    use crate::server::log::contract::{at, post_without_id, room};
+    use crate::server::log::conformance::{at, post_without_id, room};
     use crate::server::log::{Retention, memory};
 
     /// Each room once had its megabyte, however many rooms there were.

@@ -9,9 +9,9 @@ use super::pollers::Pollers;
 use super::stream::{self, StreamSink, StreamSource};
 use crate::limits::{COMMANDS_MAX, NAME_CHARS_MAX};
 use crate::names::{Body, Epoch, InvalidText, Kind, MessageId, RoomName, Seq, UserName};
+use crate::server::delivery::close::CloseReason;
 use crate::server::hub::{Hub, Stream};
-use crate::server::session::chat::{ChatReader, ChatTalk, Command, From, Notes, Refusal};
-use crate::server::session::close::CloseReason;
+use crate::server::session::chat::{ChatConversation, ChatReader, Command, Refusal, StartAt, Updates};
 use crate::server::session::receive::Source;
 use crate::wire::answer::{Code, Failed};
 use crate::wire::{Frame, Request, v1};
@@ -23,24 +23,24 @@ pub fn accept(
     stream: RequestStream<Request>,
     sink: DuplexSink<Frame>,
 ) {
-    let seat = match hub.admit() {
-        Ok(seat) => seat,
+    let admission = match hub.admit() {
+        Ok(admission) => admission,
         Err(reason) => return stream::refuse(context, stream, sink, &reason),
     };
     let source = Box::new(StreamSource::new(context, stream, false, commands));
-    let notes = Arc::new(Notes::default());
-    let (stop, held_back) = (source.stopper(), Arc::clone(&notes));
+    let updates = Arc::new(Updates::default());
+    let (stop, held_back) = (source.stopper(), Arc::clone(&updates));
     let stream = Stream {
         sink: Box::new(StreamSink::new(sink, true)),
-        reader: Box::new(ChatReader::new(Arc::clone(&notes))),
+        reader: Box::new(ChatReader::new(Arc::clone(&updates))),
         // A receive thread waits for its client in two places.
         stop_receiving: Arc::new(move |when| {
             stop(when);
             held_back.close();
         }),
     };
-    let (rooms, poller) = (Arc::clone(&hub.rooms), pollers.current());
-    hub.begin(seat, stream, move |session| ChatTalk::new(session, source, rooms, notes, poller));
+    let (rooms, fanout, shard) = (Arc::clone(&hub.rooms), Arc::clone(&hub.fanout), pollers.current());
+    hub.begin(admission, stream, move |writer| ChatConversation::new(writer, source, rooms, fanout, updates, shard));
 }
 
 fn commands(request: v1::ChatRequest) -> Result<Vec<Command>, CloseReason> {
@@ -71,9 +71,9 @@ fn command(command: v1::Command) -> Result<Command, CloseReason> {
 
 fn join(join: v1::Join) -> Command {
     let from = match join.from {
-        None => From::Head,
-        Some(v1::join::From::Last(count)) => From::Last(count),
-        Some(v1::join::From::After(place)) => From::After { seq: Seq(place.seq), epoch: Epoch::new(place.epoch) },
+        None => StartAt::Head,
+        Some(v1::join::From::Last(count)) => StartAt::Last(count),
+        Some(v1::join::From::After(place)) => StartAt::After { seq: Seq(place.seq), epoch: Epoch::new(place.epoch) },
     };
     match RoomName::new(&join.room) {
         Ok(room) => Command::Join { room, from },

@@ -67,9 +67,9 @@ pub enum Taken {
 pub fn pump(mut stream: RequestStream<Request>, inflow: Arc<Inflow>) -> impl Future<Output = ()> + Send + 'static {
     poll_fn(move |context| {
         loop {
-            match inflow.poll_room(context) {
-                Poll::Ready(Room::There) => {}
-                Poll::Ready(Room::Released) => return Poll::Ready(()),
+            match inflow.poll_space(context) {
+                Poll::Ready(Space::There) => {}
+                Poll::Ready(Space::Released) => return Poll::Ready(()),
                 Poll::Pending => return Poll::Pending,
             }
             match Pin::new(&mut stream).poll_next(context) {
@@ -82,8 +82,8 @@ pub fn pump(mut stream: RequestStream<Request>, inflow: Arc<Inflow>) -> impl Fut
     })
 }
 
-/// What [`Inflow::poll_room`] finds.
-enum Room {
+/// What [`Inflow::poll_space`] finds.
+enum Space {
     There,
     Released,
 }
@@ -143,10 +143,10 @@ impl Inflow {
         }
     }
 
-    fn poll_room(&self, context: &Context<'_>) -> Poll<Room> {
+    fn poll_space(&self, context: &Context<'_>) -> Poll<Space> {
         let mut state = self.state.lock();
         if state.released {
-            return Poll::Ready(Room::Released);
+            return Poll::Ready(Space::Released);
         }
         if !state.pump.as_ref().is_some_and(|pump| pump.will_wake(context.waker())) {
             state.pump = Some(context.waker().clone());
@@ -156,7 +156,7 @@ impl Inflow {
             return Poll::Pending;
         }
         state.is_held_back = state.messages.len() >= INFLOW_MESSAGES_MAX || state.bytes >= INFLOW_BYTES_MAX;
-        if state.is_held_back { Poll::Pending } else { Poll::Ready(Room::There) }
+        if state.is_held_back { Poll::Pending } else { Poll::Ready(Space::There) }
     }
 
     fn push(&self, message: Request) {

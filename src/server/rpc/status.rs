@@ -2,8 +2,8 @@
 
 use grpcio::{RpcStatus, RpcStatusCode};
 
+use crate::server::delivery::close::CloseReason;
 use crate::server::log::LogError;
-use crate::server::session::close::CloseReason;
 
 pub fn of(reason: &CloseReason) -> RpcStatus {
     let code = match reason {

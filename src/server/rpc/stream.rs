@@ -12,10 +12,10 @@ use grpcio::{DuplexSink, Error, RequestStream, RpcContext, WriteFlags};
 use super::inflow::{self, End, Inflow, Taken};
 use super::status;
 use crate::limits::RECONNECT_AFTER;
-use crate::park::block_on_until;
-use crate::server::session::close::CloseReason;
-use crate::server::session::outlet::{FrameSink, Gone};
+use crate::server::delivery::close::CloseReason;
+use crate::server::delivery::output::{FrameSink, Gone};
 use crate::server::session::receive::{Received, Source, Stop, Stopper};
+use crate::threads::park::block_on_until;
 use crate::wire::answer;
 use crate::wire::{Frame, Request};
 

@@ -8,17 +8,17 @@ use super::pollers::Pollers;
 use super::stream::{self, StreamSink, StreamSource};
 use crate::limits::BODY_BYTES_MAX;
 use crate::names::{Body, Origin, UserName};
+use crate::server::delivery::close::CloseReason;
 use crate::server::hub::{Hub, Stream};
-use crate::server::room::Hold;
+use crate::server::room::RoomHandle;
 use crate::server::room::cursor::Cursor;
-use crate::server::session::close::CloseReason;
 use crate::server::session::receive::{Following, Source};
-use crate::server::session::tutorial::{Said, TutorialReader, TutorialTalk};
+use crate::server::session::tutorial::{Said, TutorialConversation, TutorialReader};
 use crate::wire::tutorial::FromClient;
 use crate::wire::{self, Frame, Request};
 
 /// `chatserver.Services`, served from the hub, in this room.
-pub fn service(hub: Arc<Hub>, lobby: Arc<Hold>, pollers: Pollers) -> Service {
+pub fn service(hub: Arc<Hub>, lobby: Arc<RoomHandle>, pollers: Pollers) -> Service {
     ServiceBuilder::new()
         .add_duplex_streaming_handler(&wire::TUTORIAL_CHAT_SERVER, move |context, stream, sink| {
             accept(&hub, &lobby, &pollers, &context, stream, sink);
@@ -28,14 +28,14 @@ pub fn service(hub: Arc<Hub>, lobby: Arc<Hold>, pollers: Pollers) -> Service {
 
 fn accept(
     hub: &Arc<Hub>,
-    lobby: &Hold,
+    lobby: &RoomHandle,
     pollers: &Pollers,
     context: &RpcContext<'_>,
     stream: RequestStream<Request>,
     sink: DuplexSink<Frame>,
 ) {
-    let seat = match hub.admit() {
-        Ok(seat) => seat,
+    let admission = match hub.admit() {
+        Ok(admission) => admission,
         Err(reason) => return stream::refuse(context, stream, sink, &reason),
     };
     let mut headers = context.request_headers().iter();
@@ -49,9 +49,9 @@ fn accept(
         stop_receiving: source.stopper(),
     };
     let (hold, poller) = (lobby.clone(), pollers.current());
-    hub.begin(seat, stream, move |session| {
-        let following = Following::new(hold, poller, Arc::clone(&session) as _);
-        TutorialTalk::new(session, source, following, origin)
+    hub.begin(admission, stream, move |writer| {
+        let following = Following::new(hold, poller, Arc::clone(&writer) as _);
+        TutorialConversation::new(writer, source, following, origin)
     });
 }
 

@@ -18,8 +18,8 @@ use unicode_normalization::char::is_combining_mark;
 use crate::limits::{MESSAGES_PAGE_SIZE, PAGE_SIZE, PAGE_SIZE_MAX, READ_BYTES_MAX};
 use crate::names::{ClientId, InvalidText, MessageId, Origin, RoomId, RoomName, Seq, UserName};
 use crate::server::hub::Hub;
-use crate::server::log::writer::{Order, Poster};
 use crate::server::log::{Appended, History, LogError, Part, Piece, Post, RoomState};
+use crate::server::writer::{Order, Poster};
 use crate::wire::answer::{self, GapReason};
 use crate::wire::event;
 use crate::wire::{self, Frame, v1};
@@ -131,7 +131,7 @@ fn list_messages(hub: &Hub, request: v1::ListMessagesRequest) -> Answer<Frame> {
     let max = page_size(request.page_size, MESSAGES_PAGE_SIZE)? as u64;
     let name = RoomName::new(&request.room).map_err(|fault| invalid(&fault))?;
     let (part, keep) = match request.place {
-        Some(Place::AfterSeq(seq)) => (Part::From(Seq(seq.saturating_add(1))), Keep::Oldest),
+        Some(Place::AfterSeq(seq)) => (Part::From(Seq(seq.saturating_add(1))), Keep::SegmentEnd),
         Some(Place::BeforeSeq(seq)) => (Part::Before(Seq(seq)), Keep::Newest),
         _ => (Part::Before(Seq(u64::MAX)), Keep::Newest),
     };
@@ -157,7 +157,7 @@ fn list_messages(hub: &Hub, request: v1::ListMessagesRequest) -> Answer<Frame> {
 /// Which messages a page keeps where not all fit.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Keep {
-    Oldest,
+    SegmentEnd,
     Newest,
 }
 
@@ -215,7 +215,7 @@ fn cut(pieces: Vec<Vec<u8>>, keep: Keep) -> Vec<u8> {
         return entries;
     }
     match keep {
-        Keep::Oldest => {
+        Keep::SegmentEnd => {
             let end = ends.iter().take_while(|end| **end <= READ_BYTES_MAX).last().or(ends.first());
             entries.truncate(end.copied().unwrap_or(len));
         }

@@ -1,14 +1,14 @@
 //! A session that speaks `hubbub.v1`: any number of rooms, each a cursor, and answers to commands.
 //!
-//! The receive side ([`ChatTalk`]) carries out commands, and tells the sending side ([`ChatReader`]) of rooms joined and
-//! left, and of answers, by [`Notes`].
+//! The receive side ([`ChatConversation`]) carries out commands, and tells the sending side ([`ChatReader`]) of rooms joined and
+//! left, and of answers, by [`Updates`].
 
-mod notes;
+mod updates;
 mod reader;
 mod start;
-mod talk;
+mod conversation;
 
-pub use self::notes::Notes;
+pub use self::conversation::{ChatConversation, Command, Refusal};
 pub use self::reader::ChatReader;
-pub use self::start::From;
-pub use self::talk::{ChatTalk, Command, Refusal};
+pub use self::start::StartAt;
+pub use self::updates::Updates;

@@ -5,10 +5,10 @@ use std::time::Instant;
 
 use crossbeam_channel::Sender;
 
-use super::close::CloseReason;
-use crate::server::log::writer::Order;
+use crate::server::delivery::close::CloseReason;
 use crate::server::room::followers::{Follower, Membership};
-use crate::server::room::{Hold, Room};
+use crate::server::room::{Room, RoomHandle};
+use crate::server::writer::Order;
 
 /// The transport's end of a stream, for reading.
 pub trait Source<T>: Send {
@@ -47,24 +47,24 @@ pub enum Received<T> {
 }
 
 /// The receiving side of a session. Dropping it ends the call and leaves the rooms: it must outlive the status.
-pub trait Talk: Send {
+pub trait Conversation: Send {
     /// Receives until the stream gives no more, and has posts appended. Runs on the receive thread.
     fn run(&mut self, orders: &Sender<Order>);
 }
 
 /// A place among the followers of a room, which ends with it.
 pub struct Following {
-    hold: Hold,
-    poller: usize,
+    hold: RoomHandle,
+    shard: usize,
     // Invariant: there until the drop.
     membership: Option<Membership>,
 }
 
 impl Following {
-    /// Follows the room, on the poller that serves the stream. The follower MUST look at its cursor once after this.
-    pub fn new(hold: Hold, poller: usize, follower: Arc<dyn Follower>) -> Self {
-        let membership = Some(hold.follow(poller, follower));
-        Self { hold, poller, membership }
+    /// Follows the room, in the shard of the poller that drives the stream. The follower MUST look at its cursor once after this.
+    pub fn new(hold: RoomHandle, shard: usize, follower: Arc<dyn Follower>) -> Self {
+        let membership = Some(hold.follow(shard, follower));
+        Self { hold, shard, membership }
     }
 
     pub fn room(&self) -> &Arc<Room> {
@@ -75,7 +75,7 @@ impl Following {
 impl Drop for Following {
     fn drop(&mut self) {
         if let Some(membership) = self.membership.take() {
-            self.hold.unfollow(self.poller, membership);
+            self.hold.unfollow(self.shard, membership);
         }
     }
 }

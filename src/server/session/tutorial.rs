@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use crossbeam_channel::Sender;
 
-use super::Session;
-use super::close::CloseReason;
-use super::outlet::Reader;
-use super::receive::{Following, Received, Source, Talk};
+use super::receive::{Conversation, Following, Received, Source};
 use crate::names::{Body, Kind, Origin, UserName};
-use crate::server::log::writer::{Order, Poster};
+use crate::server::delivery::close::CloseReason;
+use crate::server::delivery::output::Reader;
+use crate::server::delivery::stream_writer::StreamWriter;
 use crate::server::log::{Appended, LogError, Post};
 use crate::server::room::cursor::{Cursor, Fetched, Look};
 use crate::server::room::followers::{Follower, Member};
+use crate::server::writer::{Order, Poster};
 use crate::wire::Frame;
 use crate::wire::event;
 
@@ -32,8 +32,8 @@ pub struct TutorialReader {
 }
 
 /// What the client sends.
-pub struct TutorialTalk {
-    session: Arc<Session>,
+pub struct TutorialConversation {
+    writer: Arc<StreamWriter>,
     source: Box<dyn Source<Said>>,
     following: Following,
     origin: Origin,
@@ -51,7 +51,7 @@ impl Reader for TutorialReader {
             let look = self.cursor.look();
             let next = self.cursor.next();
             match self.cursor.segment().and_then(|segment| segment.tutorial(next)) {
-                Some(message) if look == Look::Ready && self.own.made(&message.id) => {
+                Some(message) if look == Look::Ready && self.own.has_issued(&message.id) => {
                     self.own_passed += 1;
                     self.cursor.advance();
                 }
@@ -87,14 +87,14 @@ impl Reader for TutorialReader {
     }
 }
 
-impl TutorialTalk {
+impl TutorialConversation {
     /// `following` is the lobby, on behalf of the session; `origin` is the reader's.
-    pub fn new(session: Arc<Session>, source: Box<dyn Source<Said>>, following: Following, origin: Origin) -> Self {
-        Self { session, source, following, origin }
+    pub fn new(writer: Arc<StreamWriter>, source: Box<dyn Source<Said>>, following: Following, origin: Origin) -> Self {
+        Self { writer, source, following, origin }
     }
 }
 
-impl Talk for TutorialTalk {
+impl Conversation for TutorialConversation {
     fn run(&mut self, orders: &Sender<Order>) {
         let mut posted = 0;
         loop {
@@ -104,29 +104,29 @@ impl Talk for TutorialTalk {
                 Received::Item(Said { name, bodies }) => {
                     let post = |(number, body): (u64, &Body)| {
                         let id = self.origin.id(number);
-                        let content = event::content(&id, &name, Some(self.session.id()), body, Kind::Text);
+                        let content = event::content(&id, &name, Some(self.writer.id()), body, Kind::Text);
                         let room = self.following.room().name().clone();
                         Post { room, sender: name.clone(), id, id_chosen: false, content }
                     };
                     let posts: Vec<_> = (posted..).zip(&bodies).map(post).collect();
                     posted += posts.len() as u64;
                     // A full queue blocks here, so that flow control holds back this client alone.
-                    if orders.send(Order::Posts { posts, poster: Arc::new(Arc::clone(&self.session)) }).is_err() {
-                        return self.session.close(CloseReason::LogStopped);
+                    if orders.send(Order::Posts { posts, poster: Arc::new(Arc::clone(&self.writer)) }).is_err() {
+                        return self.writer.close(CloseReason::LogStopped);
                     }
                 }
                 Received::HalfClosed { end_when_posted: true } => {
-                    return self.session.close(CloseReason::Finished { posted });
+                    return self.writer.close(CloseReason::Finished { posted });
                 }
                 // The session learns of the call's end from its sink. After a half-close it goes on without this thread.
                 Received::HalfClosed { end_when_posted: false } | Received::Over | Received::Late => return,
-                Received::Broken(reason) => return self.session.close(reason),
+                Received::Broken(reason) => return self.writer.close(reason),
             }
         }
     }
 }
 
-impl Follower for Session {
+impl Follower for StreamWriter {
     fn published(self: Arc<Self>) {
         self.look_again();
     }
@@ -140,7 +140,7 @@ impl Follower for Session {
     }
 }
 
-impl Poster for Arc<Session> {
+impl Poster for Arc<StreamWriter> {
     fn settled(&self, _posts: &[Post], outcomes: &[Result<Appended, LogError>]) {
         // The contract has no word for a message that was not stored.
         if let Some(error) = outcomes.iter().find_map(|outcome| outcome.as_ref().err()) {
@@ -153,7 +153,7 @@ impl Poster for Arc<Session> {
 mod tests {
     use super::*;
     use crate::names::Seq;
-    use crate::server::log::contract::{Patchy, at, post_without_id, room};
+    use crate::server::log::conformance::{Patchy, at, post_without_id, room};
     use crate::server::log::{Appender as _, Retention, memory};
     use crate::server::room::Room;
     use crate::server::room::tail::Tails;
@@ -170,7 +170,7 @@ mod tests {
         let state = appender.open(&attic).unwrap();
         let log = Arc::new(Patchy(log, 2));
         // Everything is behind the tail of a room that was just opened.
-        let room = Room::new(state, log, usize::MAX, Arc::new(Tails::new(usize::MAX)), Arc::default());
+        let room = Room::new(state, log, usize::MAX, Arc::new(Tails::new(usize::MAX)), 0);
         let mut reader = TutorialReader::new(Cursor::new(Arc::new(room), Seq(1)), Origin::random());
         let mut heard = Vec::new();
         loop {

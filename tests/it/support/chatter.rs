@@ -8,7 +8,7 @@ use grpcio::{
     CallOption, ChannelBuilder, Client, ClientDuplexReceiver, ClientDuplexSender, Environment, Error, MetadataBuilder,
     RpcStatusCode, WriteFlags,
 };
-use hubbub::park::{block_on, block_on_until};
+use hubbub::threads::park::{block_on, block_on_until};
 use hubbub::wire::tutorial::{FromClient, FromServer};
 use hubbub::wire::{END_AFTER_HALF_CLOSE, TUTORIAL_CHAT_CLIENT};
 

@@ -9,7 +9,7 @@ use grpcio::{
     CallOption, ChannelBuilder, Client, ClientDuplexReceiver, ClientDuplexSender, Environment, Error, RpcStatusCode,
     WriteFlags,
 };
-use hubbub::park::{block_on, block_on_until};
+use hubbub::threads::park::{block_on, block_on_until};
 use hubbub::wire::v1::event::Event as Kind;
 use hubbub::wire::v1::{self, command, join};
 use hubbub::wire::{self, CHAT_CLIENT};

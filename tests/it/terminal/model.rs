@@ -8,7 +8,7 @@ use std::thread;
 
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use grpcio::{DuplexSink, RpcStatus, RpcStatusCode, ServiceBuilder, WriteFlags};
-use hubbub::park::block_on;
+use hubbub::threads::park::block_on;
 use hubbub::wire::event::control;
 use hubbub::wire::v1::{self, event::Event as Kind};
 use hubbub::wire::{CHAT_SERVER, Frame, LIST_MEMBERS, LIST_MESSAGES, LIST_ROOMS, POST_MESSAGE};

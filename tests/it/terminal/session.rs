@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use hubbub::address::Address;
 use hubbub::client::{
-    CallError, Caller, Connector, Event, From, GapReason, Inlet, PagePlace, Policy, Session, SessionError, Settings,
+    CallError, Caller, Connector, Event, GapReason, Inlet, PagePlace, Policy, Session, SessionError, Settings, StartAt,
     new_message_id,
 };
 use hubbub::names::{Body, Kind, RoomName, UserName};
@@ -26,12 +26,12 @@ fn room() -> RoomName {
     RoomName::lobby()
 }
 
-fn settings(from: From) -> Settings {
+fn settings(from: StartAt) -> Settings {
     Settings::new(UserName::new("ann").expect("a name"), room(), from)
 }
 
 impl Ann {
-    fn join(model: &Model, from: From) -> Self {
+    fn join(model: &Model, from: StartAt) -> Self {
         Self::start(&model.target, settings(from))
     }
 
@@ -104,7 +104,7 @@ fn line(event: &Event<'_>) -> Option<String> {
 fn history_live_messages_and_echoes_come_in_one_order() {
     let model = Model::start();
     (1..=5).for_each(|n| model.say("lobby", "bob", &n.to_string()));
-    let mut ann = Ann::join(&model, From::Last(2));
+    let mut ann = Ann::join(&model, StartAt::Last(2));
     ann.wait_for("caught up at 5");
     model.say("lobby", "bob", "six");
     ann.wait_for("#6 bob: six");
@@ -127,9 +127,9 @@ fn a_broken_connection_loses_and_repeats_nothing() {
             _ => Verdict::Store,
         }
     });
-    let mut ann = Ann::join(&model, From::Head);
+    let mut ann = Ann::join(&model, StartAt::Head);
     let mut bob =
-        Ann::start(&model.target, Settings { name: UserName::new("bob").expect("a name"), ..settings(From::Head) });
+        Ann::start(&model.target, Settings { name: UserName::new("bob").expect("a name"), ..settings(StartAt::Head) });
     bob.wait_for("caught up at 0");
     for n in 1..=400 {
         ann.say(&n.to_string());
@@ -153,7 +153,7 @@ fn a_server_that_breaks_the_order_is_left_and_resumed() {
             3 => once.take().unwrap_or(Delivery::Once),
             _ => Delivery::Once,
         });
-        let mut ann = Ann::join(&model, From::Head);
+        let mut ann = Ann::join(&model, StartAt::Head);
         ann.wait_for("caught up at 0");
         (1..=6).for_each(|n| model.say("lobby", "bob", &n.to_string()));
         ann.wait_for("#6 bob: 6");
@@ -172,7 +172,7 @@ fn an_event_of_an_unknown_kind_counts_as_seen() {
     (1..=4).for_each(|n| model.say("lobby", "bob", &n.to_string()));
     model.make_unknown("lobby", 2);
     model.make_unknown("lobby", 4);
-    let mut ann = Ann::join(&model, From::After { seq: 0, epoch: None });
+    let mut ann = Ann::join(&model, StartAt::After { seq: 0, epoch: None });
     ann.wait_for("caught up at 4");
     model.break_streams();
     ann.wait_for("reconnected");
@@ -186,7 +186,7 @@ fn an_event_of_an_unknown_kind_counts_as_seen() {
 #[test]
 fn what_retention_took_is_told_and_the_room_goes_on() {
     let model = Model::start();
-    let mut ann = Ann::join(&model, From::Head);
+    let mut ann = Ann::join(&model, StartAt::Head);
     ann.wait_for("caught up at 0");
     model.say("lobby", "bob", "one");
     ann.wait_for("#1 bob: one");
@@ -212,7 +212,7 @@ fn what_retention_took_is_told_and_the_room_goes_on() {
 #[test]
 fn lost_history_is_told_and_what_came_in_its_place_is_read() {
     let model = Model::start();
-    let mut ann = Ann::join(&model, From::Head);
+    let mut ann = Ann::join(&model, StartAt::Head);
     ann.wait_for("caught up at 0");
     (1..=5).for_each(|n| model.say("lobby", "bob", &n.to_string()));
     ann.wait_for("#5 bob: 5");
@@ -239,7 +239,7 @@ fn a_line_that_must_wait_is_posted_again_before_those_that_follow() {
         }
         Verdict::Store
     });
-    let mut ann = Ann::join(&model, From::Head);
+    let mut ann = Ann::join(&model, StartAt::Head);
     for n in 1..=20 {
         ann.say(&n.to_string());
     }
@@ -258,7 +258,7 @@ fn a_line_that_is_refused_is_told_and_costs_only_itself() {
         "2" => Verdict::Reject { reason: "not that", retry_after_ms: 0 },
         _ => Verdict::Store,
     });
-    let mut ann = Ann::join(&model, From::Head);
+    let mut ann = Ann::join(&model, StartAt::Head);
     ["1", "2", "3"].iter().for_each(|body| ann.say(body));
     ann.finish().expect("nothing is left");
     assert_eq!(model.bodies("lobby"), ["1", "3"]);
@@ -269,7 +269,7 @@ fn a_line_that_is_refused_is_told_and_costs_only_itself() {
 fn lines_that_nobody_acknowledges_are_counted() {
     let model = Model::start();
     model.world().judge = Box::new(|_| Verdict::Reject { reason: "the disk is full", retry_after_ms: 60_000 });
-    let settings = Settings { finish_timeout: Duration::from_millis(200), ..settings(From::Head) };
+    let settings = Settings { finish_timeout: Duration::from_millis(200), ..settings(StartAt::Head) };
     let mut ann = Ann::start(&model.target, settings);
     ann.say("one");
     ann.say("two");
@@ -281,7 +281,7 @@ fn lines_that_nobody_acknowledges_are_counted() {
 #[test]
 fn a_goodbye_says_when_to_come_back() {
     let model = Model::start();
-    let mut ann = Ann::join(&model, From::Head);
+    let mut ann = Ann::join(&model, StartAt::Head);
     ann.wait_for("caught up at 0");
     model.world().goodbye_ms = Some(1_500);
     let since = Instant::now();
@@ -301,7 +301,7 @@ fn a_connection_that_brought_no_message_makes_the_next_pause_no_longer() {
     let (told, caught_up) = (Arc::clone(&pauses), Arc::new(AtomicUsize::new(0)));
     let counted = Arc::clone(&caught_up);
     let address: Address = model.target.parse().expect("an address");
-    let session = Session::start(Connector::new(1), address, settings(From::Head), move |event| {
+    let session = Session::start(Connector::new(1), address, settings(StartAt::Head), move |event| {
         match event {
             Event::Retrying { pause, .. } => told.lock().expect("nobody panics").push(pause),
             Event::CaughtUp { .. } => drop(counted.fetch_add(1, Ordering::SeqCst)),
@@ -323,7 +323,7 @@ fn a_connection_that_brought_no_message_makes_the_next_pause_no_longer() {
 #[test]
 fn an_outage_has_an_end() {
     let model = Model::start();
-    let settings = Settings { outage_max: Some(Duration::from_millis(700)), ..settings(From::Head) };
+    let settings = Settings { outage_max: Some(Duration::from_millis(700)), ..settings(StartAt::Head) };
     let mut ann = Ann::start(&model.target, settings);
     ann.wait_for("caught up at 0");
     drop(model);
@@ -337,7 +337,7 @@ fn an_outage_has_an_end() {
 #[test]
 fn without_reconnecting_a_break_is_a_failure() {
     let model = Model::start();
-    let mut ann = Ann::start(&model.target, Settings { policy: Policy::Fail, ..settings(From::Head) });
+    let mut ann = Ann::start(&model.target, Settings { policy: Policy::Fail, ..settings(StartAt::Head) });
     ann.wait_for("caught up at 0");
     model.break_streams();
     assert_eq!(ann.end().expect_err("it is broken").to_string(), "the model breaks");
@@ -347,8 +347,8 @@ fn without_reconnecting_a_break_is_a_failure() {
 fn many_rooms_are_read_and_resumed_on_one_stream() {
     let model = Model::start();
     let names: Vec<_> = (0..120).map(|n| RoomName::new(&format!("room-{n}")).expect("a name")).collect();
-    let rooms = names.iter().map(|name| (name.clone(), From::Head)).collect();
-    let mut ann = Ann::start(&model.target, Settings { rooms, ..settings(From::Head) });
+    let rooms = names.iter().map(|name| (name.clone(), StartAt::Head)).collect();
+    let mut ann = Ann::start(&model.target, Settings { rooms, ..settings(StartAt::Head) });
     let say = |text: &str| {
         for name in &names {
             let body = Body::new(format!("{text} {name}")).expect("a body");
@@ -369,7 +369,7 @@ fn many_rooms_are_read_and_resumed_on_one_stream() {
 #[test]
 fn what_waits_goes_up_in_one_request() {
     let model = Model::start();
-    let mut ann = Ann::join(&model, From::Head);
+    let mut ann = Ann::join(&model, StartAt::Head);
     ann.wait_for("caught up at 0");
     {
         // While the model is held up, lines gather.
@@ -391,7 +391,7 @@ fn what_waits_goes_up_in_one_request() {
 #[test]
 fn a_server_of_the_tutorials_contract_alone_is_told_apart() {
     let refuser = super::Refuser::start(grpcio::RpcStatus::new(grpcio::RpcStatusCode::OK));
-    let mut ann = Ann::start(&refuser.target, settings(From::Head));
+    let mut ann = Ann::start(&refuser.target, settings(StartAt::Head));
     let error = ann.end().expect_err("it does not speak hubbub.v1").to_string();
     assert!(error.contains("does not speak hubbub.v1") && error.contains("--contract tutorial"), "{error}");
 }

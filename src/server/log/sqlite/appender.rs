@@ -10,27 +10,31 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior};
 
 use super::claims::{Claims, Found, SEALED, damaged_room, next_room, room_error};
+use super::columns::{number, seq};
 use super::damage::{Damage, REMEDY};
+use super::database;
 use super::errors::{OpenError, log_error};
 use super::expiring::Expiring;
 use super::files::Files;
+use super::folder::{Folder, SyncMode};
 use super::identity::{self, Mark};
 use super::keeper::{Keeper, READERS_WAIT, WriterTurn};
 use super::key::{self, key};
 use super::life::SharedLife;
 use super::page::PAGE_BYTES;
 use super::recovery::{self, Findings};
-use super::rooms::{all_rooms, find_room, name_of, number, seq};
+use super::rooms::{all_rooms, find_room, name_of};
 use super::rows::{Rows, unless_damaged};
+use super::schema;
 use super::space::PAGES_FOR_DELETING;
 use super::trimming::{self, Damaged, Trimmed};
-use super::{Folder, Sync, schema};
 use crate::limits::{
     CHECKPOINT_BYTES, CLOCK_STEP_MAX, FILES_CHECK_INTERVAL, IDS_KEPT_MAX, LOG_WAIT, TRIM_BYTES_MAX, TRIM_MESSAGES_MAX,
 };
 use crate::names::{Epoch, RoomId, RoomName, Seq};
-use crate::server::log::batch::{self, Head, Plan, millis};
-use crate::server::log::retention::{Oldest, Schedule};
+use crate::server::log::batch::{self, Head, Plan};
+use crate::server::log::clock::millis;
+use crate::server::log::retention::{Schedule, SegmentEnd};
 use crate::server::log::{Appender, Batch, ClockState, Deleted, LogError, OpenRooms, Post, Retention, RoomState};
 
 /// How long the appender waits for a copy that is under way when it finds the disk full, and how often it looks.
@@ -50,7 +54,7 @@ pub struct SqliteAppender {
     files_checked: Instant,
     pub(super) connection: Connection,
     database: PathBuf,
-    sync: Sync,
+    sync: SyncMode,
     open_rooms: Option<Arc<dyn OpenRooms>>,
     /// The ends of the rooms that were appended to.
     heads: HashMap<RoomName, Head>,
@@ -78,7 +82,7 @@ impl SqliteAppender {
     pub(super) fn open(
         folder: Arc<Folder>,
         database: PathBuf,
-        sync: Sync,
+        sync: SyncMode,
         restored: bool,
         retention: Retention,
     ) -> Result<Self, OpenError> {
@@ -89,9 +93,9 @@ impl SqliteAppender {
             written.map_err(|fault| OpenError::Folder { path: folder.path.clone(), fault })
         };
         mark(Mark::Beginning { last: findings.last, next, changed: findings.changed })?;
-        let connection = schema::open(&database)?;
+        let connection = database::open(&database)?;
         folder.open_space().map_err(|fault| OpenError::Folder { path: database.clone(), fault })?;
-        schema::check_after(&connection, &database, &findings, restored)?;
+        database::check_after(&connection, &database, &findings, restored)?;
         let turn = WriterTurn::default();
         let life = SharedLife::default();
         let keeper = Keeper::start(&database, Arc::clone(&turn), Arc::clone(&life), retention.erase_after)?;
@@ -212,14 +216,14 @@ impl SqliteAppender {
                 transaction.execute(schema::SET_EPOCH, (id, Epoch::random().get() as i64, number(first.0)))?;
             }
         }
-        transaction.execute(schema::BEGIN_LIFE, (boot, self.sync == Sync::Full, next))?;
+        transaction.execute(schema::BEGIN_LIFE, (boot, self.sync == SyncMode::Full, next))?;
         transaction.commit()
     }
 
     fn set_up(&self) -> rusqlite::Result<()> {
         let synchronous = match self.sync {
-            Sync::Full => "FULL",
-            Sync::Os => "NORMAL",
+            SyncMode::Full => "FULL",
+            SyncMode::Os => "NORMAL",
         };
         self.connection.pragma_update(None, "synchronous", synchronous)
     }
@@ -305,7 +309,7 @@ impl SqliteAppender {
     /// Ends a transaction that has failed. SQLite may have done so itself; where it can't, only a new connection can.
     fn undo(&mut self) {
         if !self.connection.is_autocommit() && self.execute(schema::ROLLBACK).is_err() {
-            match schema::connect(&self.database) {
+            match database::connect(&self.database) {
                 Ok(connection) => self.connection = connection,
                 Err(error) => log::error!("the log can't be opened anew: {error}"),
             }
@@ -356,7 +360,7 @@ impl SqliteAppender {
     ) -> Result<bool, LogError> {
         let (mut messages, mut bytes, mut deleted) = (0, 0, 0);
         // What the schedule said before, in case that nothing comes of it.
-        let mut before: Vec<(RoomId, Option<Oldest>, Seq)> = Vec::new();
+        let mut before: Vec<(RoomId, Option<SegmentEnd>, Seq)> = Vec::new();
         let expiring_before = self.expiring;
         let mut trimming = None;
         let outcome = self.transact(0, |this| {
@@ -450,7 +454,7 @@ impl SqliteAppender {
         head: Seq,
         ids_due_ms: u64,
         way: Damaged,
-    ) -> Result<(u64, Option<Oldest>), LogError> {
+    ) -> Result<(u64, Option<SegmentEnd>), LogError> {
         let fault = |error: rusqlite::Error| log_error(&error);
         // Looked at before the transaction: one in which SQLite has met damage can't be committed.
         let Some(found) = trimming::find_damaged(&Rows { connection: &self.connection, room }, head).map_err(fault)?
@@ -546,7 +550,7 @@ impl SqliteAppender {
         self.heads.extend(opened);
         for run in &plan.runs {
             if !self.untrimmable.contains(&run.room) {
-                self.schedule.appended(run.room, Oldest { last: run.last, time_ms: run.time_ms });
+                self.schedule.appended(run.room, SegmentEnd { last: run.last, time_ms: run.time_ms });
             }
             if let Some(head) = self.heads.get_mut(&run.name) {
                 (head.seq, head.time_ms) = (run.last, run.time_ms);

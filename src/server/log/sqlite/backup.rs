@@ -5,52 +5,29 @@
 //! is given time in between.) While the transaction lasts, the write-ahead log can't begin anew and grows; copying takes about
 //! as long as reading the file.
 
-use std::ffi::CString;
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
-use thiserror::Error;
 
+use super::database;
 use super::errors::{OpenError, log_error};
+use super::files::beside;
+use super::folder::{DATABASE, Folder, LOCK};
 use super::identity::{self, Mark};
-use super::recovery::{self, beside};
+use super::offline::{BackupError, check_log, hold_unused};
+use super::recovery;
+use super::schema;
 use super::verify;
-use super::{DATABASE, Folder, LOCK, schema};
 use crate::limits::LOG_WAIT;
 use crate::server::log::LogError;
 
 /// The copy of a backup in the data folder, until it takes the database's place.
 const RESTORING: &str = "restoring.db";
-
-/// Why a backup or a restore did not happen.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum BackupError {
-    #[error("no log in {}: {} is missing; name the server's data folder with --data", .0.display(), DATABASE)]
-    NoLog(PathBuf),
-    #[error("{} exists: choose another name, or replace it with --force", .0.display())]
-    Exists(PathBuf),
-    #[error("can't write a backup to {}: {fault}", .path.display())]
-    Place { path: PathBuf, fault: &'static str },
-    #[error("can't write {}: {fault}; make room, check its owner, or choose another place", .path.display())]
-    Write { path: PathBuf, fault: String },
-    #[error("can't read {}: {fault}; check its name, and who may read it", .path.display())]
-    Read { path: PathBuf, fault: String },
-    #[error("{} is of version {version}: start hubbub-server on it once, which brings it up to date", .path.display())]
-    Older { path: PathBuf, version: i64 },
-    #[error("{} is not a complete backup: {} lies beside it; make one with hubbub-server backup", .0.display(), .1.display())]
-    Live(PathBuf, PathBuf),
-    #[error("{} is damaged, so nothing was changed: {fault}; use another backup", .path.display())]
-    Faulty { path: PathBuf, fault: String },
-    #[error(transparent)]
-    Open(#[from] OpenError),
-}
 
 /// Writes a backup of the log in a folder, whether a server uses it or not. Everything that was acknowledged before the call is
 /// in it. The file appears complete or not at all. Returns its size in bytes.
@@ -77,26 +54,6 @@ pub fn backup(folder: &Path, file: &Path, force: bool) -> Result<u64, BackupErro
         let _ = fs::remove_file(beside(&temporary, "-journal"));
     }
     result
-}
-
-/// The database of a folder, which must be there.
-pub(super) fn check_log(folder: &Path) -> Result<PathBuf, BackupError> {
-    let database = folder.join(DATABASE);
-    match check_readable(&database) {
-        Ok(()) if database.is_file() => Ok(database),
-        Err(fault) if fault.kind() == io::ErrorKind::PermissionDenied => {
-            Err(BackupError::Read { path: database, fault: fault.to_string() })
-        }
-        _ => Err(BackupError::NoLog(folder.to_owned())),
-    }
-}
-
-/// Whether this user may read a file. SQLite does not say why it can't open one, and opening a database beside it would, when
-/// that is closed, give up the locks that this process has on it.
-pub(super) fn check_readable(path: &Path) -> io::Result<()> {
-    let path = CString::new(path.as_os_str().as_bytes())?;
-    // SAFETY: the path is a C string that outlives the call.
-    if unsafe { libc::access(path.as_ptr(), libc::R_OK) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Refuses places where a backup would be lost with the log, or would overwrite a part of it.
@@ -161,11 +118,11 @@ pub(super) fn remove_unfinished(folder: &Path) -> io::Result<()> {
 fn install(folder: &Folder, file: &Path, copy: &Path, database: &Path) -> Result<verify::Report, BackupError> {
     let fault = |error: rusqlite::Error| BackupError::from(OpenError::of(file.to_owned(), &error));
     let mut connection = Connection::open(copy).map_err(fault)?;
-    let (application, version) = schema::header(&connection).map_err(fault)?;
-    schema::check_header(file, application, version)?;
+    let (application, version) = database::header(&connection).map_err(fault)?;
+    database::check_header(file, application, version)?;
     // One file: a backup that was made by SQLite's own tools may ask for a write-ahead log.
     connection.pragma_update(None, "journal_mode", "DELETE").map_err(fault)?;
-    schema::migrate(&mut connection, version).map_err(fault)?;
+    database::migrate(&mut connection, version).map_err(fault)?;
     let report = verify::walk(&connection).map_err(fault)?;
     if let Some(first) = report.faults.first() {
         return Err(BackupError::Faulty { path: file.to_owned(), fault: first.clone() });
@@ -189,36 +146,18 @@ fn install(folder: &Folder, file: &Path, copy: &Path, database: &Path) -> Result
     Ok(report)
 }
 
-/// The lock of a folder that no server uses; `None` if one does. A write-ahead log that lost messages is noted then, because
-/// reading the database makes SQLite forget what shows it.
-pub(super) fn hold_unused(folder: &Path) -> Result<Option<Folder>, OpenError> {
-    match Folder::open(folder) {
-        Ok(held) => {
-            let findings = recovery::inspect(&held.path, &held.path.join(DATABASE))?;
-            if findings.changed && findings.last != 0 {
-                let mark = Mark::Beginning { last: findings.last, next: identity::random_id(), changed: true };
-                let fault = |fault| OpenError::Folder { path: held.path.clone(), fault };
-                identity::write(&held.path, mark).map_err(fault)?;
-            }
-            Ok(Some(held))
-        }
-        Err(OpenError::Locked { .. }) => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
 fn copy(database: &Path, temporary: &Path, file: &Path) -> Result<(), BackupError> {
     let unreadable = |fault: String| BackupError::Read { path: database.to_owned(), fault };
     let unwritable = |fault: String| BackupError::Write { path: file.to_owned(), fault };
     let created = File::options().write(true).create_new(true).mode(0o600).open(temporary);
     created.map_err(|fault| unwritable(fault.to_string()))?;
-    let source = schema::open_beside(database, OpenFlags::SQLITE_OPEN_READ_ONLY);
+    let source = database::open_beside(database, OpenFlags::SQLITE_OPEN_READ_ONLY);
     let source = source.map_err(|error| unreadable(error.to_string()))?;
-    let header = schema::header(&source).map_err(|error| unreadable(log_error(&error).to_string()))?;
-    schema::check_header(database, header.0, header.1)?;
+    let header = database::header(&source).map_err(|error| unreadable(log_error(&error).to_string()))?;
+    database::check_header(database, header.0, header.1)?;
     let mut copy = Connection::open(temporary).map_err(|error| unwritable(error.to_string()))?;
     // What was deleted must not be in the backup either.
-    schema::write_carefully(&copy).map_err(|error| unwritable(error.to_string()))?;
+    database::write_carefully(&copy).map_err(|error| unwritable(error.to_string()))?;
     // It is synced as a whole before it gets its name.
     copy.pragma_update(None, "synchronous", "OFF").map_err(|error| unwritable(error.to_string()))?;
     let fault = |error: rusqlite::Error| match log_error(&error) {

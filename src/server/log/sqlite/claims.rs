@@ -4,10 +4,11 @@ use std::collections::HashMap;
 
 use rusqlite::{CachedStatement, Connection};
 
+use super::columns::{number, seq};
 use super::damage::Damage;
 use super::errors::{log_error, text};
 use super::key::{ROOM_MAX, SEQ_MAX};
-use super::rooms::{find_room, number, seq};
+use super::rooms::find_room;
 use super::schema;
 use crate::limits::{BATCH_POSTS_MAX, ROOMS_MAX};
 use crate::names::{Epoch, RoomId, RoomName, Seq};

@@ -1,11 +1,12 @@
 //! Damaged databases: what is left is served, and what is not is told exactly.
 
+use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::super::contract::{at, post, post_without_id, room};
+use super::super::conformance::{at, post, post_without_id, room};
 use super::super::{Appended, Appender, Log, LogError, Page, Part, Piece, Segment};
 use super::*;
 use crate::names::{RoomId, RoomName, Seq};
@@ -14,7 +15,7 @@ use crate::wire::event;
 const PAGE: usize = 4096;
 
 fn open_with(folder: &Path, messages: Option<u64>) -> (SqliteAppender, Arc<SqliteLog>) {
-    open(folder, Sync::Os, false, Retention { messages, ..Retention::default() }).unwrap()
+    open(folder, SyncMode::Os, false, Retention { messages, ..Retention::default() }).unwrap()
 }
 
 /// Changes the database while no server uses it.

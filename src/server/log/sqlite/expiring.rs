@@ -7,7 +7,7 @@
 
 use rusqlite::{Connection, OptionalExtension as _};
 
-use super::rooms::number;
+use super::columns::number;
 use super::schema;
 use crate::names::Seq;
 use crate::wire::event;

@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use super::LOCK;
+use super::folder::LOCK;
 
 /// The files, as they were when the log was opened: each with the device and the number that the file system has for it.
 pub struct Files(Vec<(PathBuf, (u64, u64))>);
@@ -45,4 +45,11 @@ impl Files {
 
 fn identity(path: &Path) -> io::Result<(u64, u64)> {
     fs::symlink_metadata(path).map(|file| (file.dev(), file.ino()))
+}
+
+/// A file that SQLite puts beside the database.
+pub fn beside(database: &Path, suffix: &str) -> PathBuf {
+    let mut path = database.as_os_str().to_owned();
+    path.push(suffix);
+    PathBuf::from(path)
 }

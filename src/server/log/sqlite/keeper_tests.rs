@@ -1,13 +1,14 @@
 //! What the keeper does with the log's files: what retention deleted is erased, and a reader that stays is put up with.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-use super::super::contract::{at, post, room};
+use super::super::conformance::{at, post, room};
 use super::super::{Appender, Log};
 use super::*;
 use crate::limits::{WAL_BYTES_LAID_OUT, WAL_BYTES_MAX};
@@ -53,7 +54,7 @@ fn copies_of_deleted_rows_in_unused_bytes_are_erased() {
     let folder = tempfile::tempdir().unwrap();
     let erase_after = Duration::from_millis(20);
     let retention = Retention { messages: Some(KEPT), ids: Duration::ZERO, erase_after, ..Retention::default() };
-    let (mut appender, log) = open(folder.path(), Sync::Os, false, retention).unwrap();
+    let (mut appender, log) = open(folder.path(), SyncMode::Os, false, retention).unwrap();
     let rooms: Vec<_> = (0..ROOMS).map(|n| room(&format!("room{n}"))).collect();
     let mut heads = [0; ROOMS];
     for n in 0..20_000 {
@@ -93,7 +94,7 @@ fn names_of_senders_are_erased_when_their_ids_are_forgotten() {
     let folder = tempfile::tempdir().unwrap();
     let (ids, erase_after) = (Duration::from_millis(1_000), Duration::from_millis(20));
     let retention = Retention { messages: Some(1), ids, erase_after, ..Retention::default() };
-    let (mut appender, _log) = open(folder.path(), Sync::Os, false, retention).unwrap();
+    let (mut appender, _log) = open(folder.path(), SyncMode::Os, false, retention).unwrap();
     for id in 1..=300 {
         appender.append(&[post(&room("attic"), &format!("zoe{id:03}"), id, "hello")], at(1)).unwrap();
     }
@@ -114,7 +115,7 @@ fn names_of_senders_are_erased_when_their_ids_are_forgotten() {
 #[test]
 fn a_reader_that_stays_is_waited_for_once_and_the_space_comes_back() {
     let folder = tempfile::tempdir().unwrap();
-    let (mut appender, log) = open(folder.path(), Sync::Os, false, Retention::default()).unwrap();
+    let (mut appender, log) = open(folder.path(), SyncMode::Os, false, Retention::default()).unwrap();
     let attic = room("attic");
     appender.append(&[post(&attic, "ann", 1, "first")], at(1)).unwrap();
     let other = Connection::open(folder.path().join(DATABASE)).unwrap();
@@ -144,7 +145,7 @@ fn a_reader_that_stays_is_waited_for_once_and_the_space_comes_back() {
 #[test]
 fn what_earlier_versions_left_is_erased_at_the_start() {
     let folder = tempfile::tempdir().unwrap();
-    let (mut appender, log) = open(folder.path(), Sync::Os, false, Retention::default()).unwrap();
+    let (mut appender, log) = open(folder.path(), SyncMode::Os, false, Retention::default()).unwrap();
     let sizes = [40, 400, 900, 1_500, 9_000, 300];
     let bodies: Vec<_> = (1..=600).map(|n| format!("<7.{n}>").repeat(sizes[n % 6] / 7)).collect();
     for (id, body) in (1..).zip(&bodies) {
@@ -173,7 +174,7 @@ fn what_earlier_versions_left_is_erased_at_the_start() {
         other.execute_batch("PRAGMA secure_delete = OFF; DELETE FROM segments WHERE first >= 1000000").unwrap();
     };
     remove(folder.path());
-    drop(open(folder.path(), Sync::Os, false, Retention::default()).unwrap());
+    drop(open(folder.path(), SyncMode::Os, false, Retention::default()).unwrap());
     assert_eq!(gone(), 0);
     assert_eq!(marks(folder.path()).len(), 100);
     assert_eq!(verify(folder.path()).unwrap().faults, Vec::<String>::new());
@@ -183,7 +184,7 @@ fn what_earlier_versions_left_is_erased_at_the_start() {
         connection.query_row("SELECT erasures FROM life", (), |row| row.get(0)).unwrap()
     };
     assert_eq!(erasures(), 1);
-    drop(open(folder.path(), Sync::Os, false, Retention::default()).unwrap());
+    drop(open(folder.path(), SyncMode::Os, false, Retention::default()).unwrap());
     assert_eq!(erasures(), 1);
 }
 
@@ -194,6 +195,6 @@ fn a_start_removes_what_a_killed_restore_left() {
     for name in ["restoring.db", "restoring.db-journal"] {
         fs::write(folder.path().join(name), "<7.1>").unwrap();
     }
-    let _open = open(folder.path(), Sync::Os, false, Retention::default()).unwrap();
+    let _open = open(folder.path(), SyncMode::Os, false, Retention::default()).unwrap();
     assert_eq!(marks(folder.path()).len(), 0);
 }

@@ -9,13 +9,16 @@ use std::time::Instant;
 use parking_lot::{Condvar, Mutex};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+use super::columns::seq;
 use super::damage::Damage;
+use super::database;
 use super::errors::{OpenError, log_error};
+use super::folder::Folder;
 use super::key;
 use super::life::SharedLife;
-use super::rooms::{find_room, name_of, rooms_after, seq};
+use super::rooms::{find_room, name_of, rooms_after};
 use super::rows::{Place, Rows, unless_damaged};
-use super::{Folder, schema};
+use super::schema;
 use crate::limits::{LOG_WAIT, READ_CONNECTIONS, READ_RETRIES};
 use crate::names::{RoomId, RoomName, Seq};
 use crate::server::log::{History, Log, LogError, Page, Part, Piece, RoomState};
@@ -41,7 +44,7 @@ impl SqliteLog {
         life: SharedLife,
         damage: Arc<Damage>,
     ) -> Result<Self, OpenError> {
-        let open = || schema::open_beside(database, OpenFlags::SQLITE_OPEN_READ_ONLY);
+        let open = || database::open_beside(database, OpenFlags::SQLITE_OPEN_READ_ONLY);
         let idle: rusqlite::Result<Vec<_>> = (0..READ_CONNECTIONS).map(|_| open()).collect();
         let idle = idle.map_err(|error| OpenError::of(database.to_owned(), &error))?;
         let (idle, returned) = (Mutex::new(idle), Condvar::new());

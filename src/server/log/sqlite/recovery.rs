@@ -16,11 +16,12 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
 use super::errors::OpenError;
+use super::files::beside;
 use super::identity::{self, Mark};
 
 /// Where the system says which of its lives this is: a text that changes with each start of the machine.
@@ -44,13 +45,6 @@ pub struct Findings {
 /// The system's name of this boot of the machine, empty where it has none.
 pub fn boot_id() -> String {
     fs::read_to_string(BOOT_ID).unwrap_or_default()
-}
-
-/// A file that SQLite puts beside the database.
-pub fn beside(database: &Path, suffix: &str) -> PathBuf {
-    let mut path = database.as_os_str().to_owned();
-    path.push(suffix);
-    PathBuf::from(path)
 }
 
 /// Inspects a folder that is locked, before anything opens its database. Finishes a restore that was killed.

@@ -4,12 +4,13 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
+use super::columns::{number, seq};
 use super::key::{ROOM_MAX, SEQ_MAX};
 use super::rows::{Loaded, Rows, is_possible, unless_damaged};
 use super::schema;
 use crate::names::{Epoch, RoomId, RoomName, Seq};
 use crate::server::log::RoomState;
-use crate::server::log::retention::Oldest;
+use crate::server::log::retention::SegmentEnd;
 
 /// A room as the database has it.
 pub struct StoredRoom {
@@ -17,7 +18,7 @@ pub struct StoredRoom {
     /// When the newest message was stored.
     pub time_ms: u64,
     /// The oldest segment that retention has not deleted.
-    pub oldest: Option<Oldest>,
+    pub oldest: Option<SegmentEnd>,
     /// Whether the newest segment can't be read, nor how many messages it has. Nothing can be appended: a seq might be given
     /// again.
     pub is_sealed: bool,
@@ -83,7 +84,7 @@ fn stored_room(row: &Row<'_>) -> rusqlite::Result<StoredRoom> {
         }
         (room.state.head, room.time_ms) = (last, seq(row, 8)?.0);
         let next = if row.get::<_, Option<i64>>(12)?.is_some() { seq(row, 12)? } else { last.next() };
-        room.oldest = Some(Oldest { last: Seq(next.0 - 1), time_ms: seq(row, 11)?.0 });
+        room.oldest = Some(SegmentEnd { last: Seq(next.0 - 1), time_ms: seq(row, 11)?.0 });
     }
     Ok(room)
 }
@@ -148,18 +149,8 @@ fn salvage(connection: &Connection, name: &RoomName) -> rusqlite::Result<Option<
 
 /// What retention deletes next of a damaged room, from its oldest message on: a segment, with what is missing before it.
 /// `None` if nothing can be found.
-pub fn oldest_of(rows: &Rows<'_>, oldest: Seq, head: Seq) -> rusqlite::Result<Option<Oldest>> {
+pub fn oldest_of(rows: &Rows<'_>, oldest: Seq, head: Seq) -> rusqlite::Result<Option<SegmentEnd>> {
     let Some(span) = rows.oldest(oldest)? else { return Ok(None) };
     let next = rows.first_from(span.first.next())?.unwrap_or(head.next());
     Ok(Some(span.oldest(next)))
-}
-
-/// A number as SQLite has it. Those that would not fit are asked for by peers only, and nothing is there.
-pub fn number(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-pub fn seq(row: &Row<'_>, column: usize) -> rusqlite::Result<Seq> {
-    let number: i64 = row.get(column)?;
-    u64::try_from(number).map(Seq).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, number))
 }

@@ -12,12 +12,12 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
+use super::columns::{number, seq};
 use super::errors::is_damage;
 use super::key::{self, SEQ_MAX, key};
-use super::rooms::{number, seq};
 use super::schema;
 use crate::names::{RoomId, Seq};
-use crate::server::log::retention::Oldest;
+use crate::server::log::retention::SegmentEnd;
 use crate::server::log::{Page, Segment};
 
 /// The fewest bytes that an event of the log takes. Bounds how many can be in a row.
@@ -252,9 +252,9 @@ impl Span {
     }
 
     /// What retention needs to know of it. `next` is the first message of the row that follows, or one above the head.
-    pub fn oldest(&self, next: Seq) -> Oldest {
+    pub fn oldest(&self, next: Seq) -> SegmentEnd {
         let before = Seq(next.0.saturating_sub(1)).max(self.first);
-        Oldest { last: self.last.filter(|last| *last < next).unwrap_or(before), time_ms: self.time_ms }
+        SegmentEnd { last: self.last.filter(|last| *last < next).unwrap_or(before), time_ms: self.time_ms }
     }
 }
 

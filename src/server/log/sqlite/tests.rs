@@ -1,10 +1,11 @@
 //! What the log does with its folder: opens it again, brings it up to date, refuses what it can't use, and recovers.
 
+use std::fs;
 use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::super::contract::{Held, Subject, at, contract_tests, post, room};
+use super::super::conformance::{Held, Subject, at, conformance_tests, post, room};
 use super::super::{Appended, Appender, Log, LogError, Page, RoomState};
 use super::key::{ROOM_MAX, SEQ_MAX};
 use super::rows::Rows;
@@ -15,21 +16,21 @@ use crate::names::{RoomId, Seq};
 fn subject(retention: Retention) -> Subject {
     let folder = tempfile::tempdir().unwrap();
     let open_again = move || {
-        let (appender, log) = open(folder.path(), Sync::Os, false, retention).unwrap();
+        let (appender, log) = open(folder.path(), SyncMode::Os, false, retention).unwrap();
         (Box::new(appender) as Box<dyn Appender>, log as Arc<dyn Log>)
     };
     let (appender, log) = open_again();
     Subject { appender, log, open_again: Some(Box::new(open_again)) }
 }
 
-contract_tests!(subject);
+conformance_tests!(subject);
 
 fn open_full(folder: &Path) -> (SqliteAppender, Arc<SqliteLog>) {
-    open(folder, Sync::Full, false, Retention::default()).unwrap()
+    open(folder, SyncMode::Full, false, Retention::default()).unwrap()
 }
 
 fn refused(folder: &Path) -> OpenError {
-    open(folder, Sync::Full, false, Retention::default()).map(|_| ()).expect_err("the folder can't be used")
+    open(folder, SyncMode::Full, false, Retention::default()).map(|_| ()).expect_err("the folder can't be used")
 }
 
 fn bodies(log: &dyn Log, state: &RoomState) -> Vec<(u64, String)> {
@@ -247,7 +248,7 @@ fn an_epoch_changes_only_where_messages_may_be_lost() {
     let attic = room("attic");
     let live = |sync, restored| {
         let (mut appender, log) = open(folder.path(), sync, restored, Retention::default()).unwrap();
-        appender.append(&[super::super::contract::post_without_id(&attic, "ann", "hello")], at(1)).unwrap();
+        appender.append(&[super::super::conformance::post_without_id(&attic, "ann", "hello")], at(1)).unwrap();
         let state = log.find(&attic).unwrap().unwrap();
         (appender, (state.epoch, state.epoch_first, state.head))
     };
@@ -257,25 +258,25 @@ fn an_epoch_changes_only_where_messages_may_be_lost() {
         // A life that did not end has left its write-ahead log.
         write_ahead::lay_out(&database);
     };
-    let (appender, (epoch, ..)) = live(Sync::Os, false);
+    let (appender, (epoch, ..)) = live(SyncMode::Os, false);
     drop(appender);
     // It ended in good order, whatever the machine did then.
     pretend("UPDATE life SET boot = 'another'");
-    assert_eq!(live(Sync::Os, false).1, (epoch, Seq(1), Seq(2)));
+    assert_eq!(live(SyncMode::Os, false).1, (epoch, Seq(1), Seq(2)));
     // The server was killed, but the machine went on.
     pretend("UPDATE life SET ended = 0");
-    assert_eq!(live(Sync::Os, false).1, (epoch, Seq(1), Seq(3)));
+    assert_eq!(live(SyncMode::Os, false).1, (epoch, Seq(1), Seq(3)));
     // The machine went down, but all was on the disk.
-    drop(live(Sync::Full, false));
+    drop(live(SyncMode::Full, false));
     pretend("UPDATE life SET ended = 0, boot = 'another'");
-    assert_eq!(live(Sync::Os, false).1, (epoch, Seq(1), Seq(5)));
+    assert_eq!(live(SyncMode::Os, false).1, (epoch, Seq(1), Seq(5)));
     // The machine went down, and not all may have been on the disk.
     pretend("UPDATE life SET ended = 0, boot = 'another'");
-    let (appender, (another, first, head)) = live(Sync::Os, false);
+    let (appender, (another, first, head)) = live(SyncMode::Os, false);
     assert!(another != epoch && (first, head) == (Seq(6), Seq(6)));
     drop(appender);
     // An older copy was put in its place. Who comes from the first epoch must hear of both losses.
-    let (_, (third, first, head)) = live(Sync::Full, true);
+    let (_, (third, first, head)) = live(SyncMode::Full, true);
     assert!(third != another && third != epoch && (first, head) == (Seq(6), Seq(7)));
 }
 
@@ -284,7 +285,7 @@ fn an_epoch_changes_only_where_messages_may_be_lost() {
 fn ids_of_trimmed_messages_are_bounded_in_number() {
     let folder = tempfile::tempdir().unwrap();
     let retention = Retention { messages: Some(1), ..Retention::default() };
-    let (mut appender, log) = open(folder.path(), Sync::Os, false, retention).unwrap();
+    let (mut appender, log) = open(folder.path(), SyncMode::Os, false, retention).unwrap();
     let attic = room("attic");
     appender.ids_max = 10;
     for id in 1..=100 {
@@ -296,7 +297,7 @@ fn ids_of_trimmed_messages_are_bounded_in_number() {
     };
     assert_eq!((count("ids"), count("expiring")), (11, 10));
     drop((appender, log));
-    let (mut appender, _log) = open(folder.path(), Sync::Os, false, retention).unwrap();
+    let (mut appender, _log) = open(folder.path(), SyncMode::Os, false, retention).unwrap();
     let outcomes = appender.append(&[post(&attic, "ann", 90, "x"), post(&attic, "ann", 89, "x")], at(101)).unwrap();
     let expected = [Appended::Before(RoomId(1), Seq(90)), Appended::New(RoomId(1), Seq(101))];
     assert_eq!(outcomes.outcomes, expected.map(Ok));
@@ -307,7 +308,7 @@ fn ids_of_trimmed_messages_are_bounded_in_number() {
 #[test]
 fn finding_a_segment_reads_no_other() {
     let folder = tempfile::tempdir().unwrap();
-    let (mut appender, log) = open(folder.path(), Sync::Os, false, Retention::default()).unwrap();
+    let (mut appender, log) = open(folder.path(), SyncMode::Os, false, Retention::default()).unwrap();
     let attic = room("attic");
     let body = "x".repeat(16_000);
     for id in 1..=300 {
@@ -315,7 +316,8 @@ fn finding_a_segment_reads_no_other() {
     }
     drop((appender, log));
     let pages_read = |read: &dyn Fn(&Rows<'_>)| {
-        let connection = schema::open_beside(&folder.path().join(DATABASE), OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+        let connection =
+            database::open_beside(&folder.path().join(DATABASE), OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
         let before = misses(&connection);
         read(&Rows { connection: &connection, room: RoomId(1) });
         misses(&connection) - before
@@ -353,7 +355,7 @@ fn rooms_and_messages_have_as_many_numbers_as_a_key_has_room_for() {
     other.execute("INSERT INTO rooms (id, name, epoch) VALUES (?1, 'attic', 1)", [first as i64]).unwrap();
     drop(other);
     let retention = Retention { messages: Some(50), ..Retention::default() };
-    let (mut appender, log) = open(folder.path(), Sync::Os, false, retention).unwrap();
+    let (mut appender, log) = open(folder.path(), SyncMode::Os, false, retention).unwrap();
     for (index, name) in ["attic", "cellar"].into_iter().enumerate() {
         for id in 1..=100 {
             appender.append(&[post(&room(name), "ann", id, &format!("{name} {id}"))], at(1)).unwrap();

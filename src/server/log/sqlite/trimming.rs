@@ -2,20 +2,21 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
+use super::columns::{number, seq};
 use super::damage::range;
 use super::expiring::Expiring;
 use super::key::{self, key};
-use super::rooms::{name_of, number, oldest_of, seq};
+use super::rooms::{name_of, oldest_of};
 use super::rows::{Loaded, Rows};
 use super::schema;
 use crate::names::{RoomId, Seq};
-use crate::server::log::retention::Oldest;
+use crate::server::log::retention::SegmentEnd;
 
 /// The segment that was deleted of a room, and what is the room's oldest now.
 pub struct Trimmed {
     pub messages: u64,
     pub bytes: usize,
-    pub oldest: Option<Oldest>,
+    pub oldest: Option<SegmentEnd>,
 }
 
 /// What is found of a damaged segment that is to be deleted.
@@ -30,7 +31,7 @@ pub struct DamagedOldest {
     /// Its entries, if they can be read after all.
     entries: Option<Vec<u8>>,
     /// What is the oldest after it.
-    pub next: Option<Oldest>,
+    pub next: Option<SegmentEnd>,
 }
 
 /// What to do with a damaged segment.
@@ -75,7 +76,7 @@ pub fn delete_oldest(
     if last.next() != begin(0) {
         return Err(rusqlite::Error::IntegralValueOutOfRange(2, number(last.0)));
     }
-    let next = following.first().map(|(_, time_ms)| Oldest { last: Seq(begin(1).0 - 1), time_ms: *time_ms });
+    let next = following.first().map(|(_, time_ms)| SegmentEnd { last: Seq(begin(1).0 - 1), time_ms: *time_ms });
     Ok(Trimmed { messages: last.0 - trimmed.0, bytes: entries.len(), oldest: next })
 }
 

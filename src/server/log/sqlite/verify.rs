@@ -4,9 +4,10 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
-use super::backup::{BackupError, check_log, check_readable, hold_unused};
+use super::database;
 use super::errors::OpenError;
 use super::key;
+use super::offline::{BackupError, check_log, check_readable, hold_unused};
 use super::schema;
 use crate::names::{RoomId, Seq};
 use crate::server::log::Segment;
@@ -38,9 +39,9 @@ pub fn verify(path: &Path) -> Result<Report, BackupError> {
         (path.to_owned(), None)
     };
     let fault = |error: rusqlite::Error| BackupError::from(OpenError::of(database.clone(), &error));
-    let connection = schema::open_beside(&database, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(fault)?;
-    let (application, version) = schema::header(&connection).map_err(fault)?;
-    schema::check_header(&database, application, version)?;
+    let connection = database::open_beside(&database, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(fault)?;
+    let (application, version) = database::header(&connection).map_err(fault)?;
+    database::check_header(&database, application, version)?;
     if version < schema::VERSION {
         return Err(BackupError::Older { path: database, version });
     }
@@ -58,7 +59,7 @@ pub fn walk(connection: &Connection) -> rusqlite::Result<Report> {
 
 fn walk_state(connection: &Connection) -> rusqlite::Result<Report> {
     let mut report = Report::default();
-    match schema::check(connection, "PRAGMA integrity_check(20)") {
+    match database::check(connection, "PRAGMA integrity_check(20)") {
         Ok(faults) => report.faults.extend(faults.into_iter().map(|fault| format!("database: {fault}"))),
         Err(error) => report.faults.push(format!("database: {error}")),
     }

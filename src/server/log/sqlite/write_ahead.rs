@@ -11,8 +11,8 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
+use super::files::beside;
 use super::page::PAGE_BYTES;
-use super::recovery::beside;
 use crate::limits::WAL_BYTES_LAID_OUT;
 
 /// The size of the log's header, and of a frame, which is a page with a header: as documented with SQLite's formats.

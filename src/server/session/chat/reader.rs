@@ -8,17 +8,17 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::notes::{Joining, News, Note, Notes};
+use super::updates::{Joining, PublishedFlag, Update, Updates};
 use crate::limits::FRAME_BYTES_MAX;
 use crate::names::{RoomId, Seq};
-use crate::server::room::cursor::{Cursor, Fetched, Look, Run};
-use crate::server::session::close::CloseReason;
-use crate::server::session::outlet::Reader;
+use crate::server::delivery::close::CloseReason;
+use crate::server::delivery::output::Reader;
+use crate::server::room::cursor::{Cursor, Fetched, Look, SegmentPart};
 use crate::wire::Frame;
 use crate::wire::answer::{self, GapReason};
 
 pub struct ChatReader {
-    notes: Arc<Notes>,
+    updates: Arc<Updates>,
     // The server gives the ids, in turn: nobody can choose many that collide.
     rooms: FxHashMap<RoomId, Subscription>,
     /// The rooms that may have something to read, in turn; each once.
@@ -30,7 +30,7 @@ pub struct ChatReader {
 /// A room that was joined.
 struct Subscription {
     cursor: Cursor,
-    news: Arc<News>,
+    published: Arc<PublishedFlag>,
     /// Whether it is in `ready`.
     is_ready: bool,
     /// Where the history that was asked for ends, until that was told.
@@ -48,7 +48,7 @@ enum Control {
 /// What a frame is made of.
 enum Piece {
     Entries(Control),
-    Run(Run),
+    SegmentPart(SegmentPart),
 }
 
 #[derive(Default)]
@@ -58,38 +58,38 @@ struct Assembly {
 }
 
 impl ChatReader {
-    pub fn new(notes: Arc<Notes>) -> Self {
-        Self { notes, rooms: FxHashMap::default(), ready: VecDeque::new(), controls: VecDeque::new() }
+    pub fn new(updates: Arc<Updates>) -> Self {
+        Self { updates, rooms: FxHashMap::default(), ready: VecDeque::new(), controls: VecDeque::new() }
     }
 
-    fn read_notes(&mut self) {
-        while let Some(note) = self.notes.pop() {
+    fn read_updates(&mut self) {
+        while let Some(note) = self.updates.pop() {
             match note {
-                Note::Joined(joining) => self.join(*joining),
-                Note::Left(room, entry) => {
+                Update::Joined(joining) => self.join(*joining),
+                Update::Left(room, entry) => {
                     self.rooms.remove(&room);
                     self.controls.push_back(Control::Answer(entry));
                 }
-                Note::News(room) => {
+                Update::Published(room) => {
                     if let Some(subscription) = self.rooms.get_mut(&room) {
-                        subscription.news.read();
+                        subscription.published.clear();
                         if !std::mem::replace(&mut subscription.is_ready, true) {
                             self.ready.push_back(room);
                         }
                     }
                 }
-                Note::Presence(room, entry) if self.rooms.contains_key(&room) => {
+                Update::Presence(room, entry) if self.rooms.contains_key(&room) => {
                     self.controls.push_back(Control::Presence(entry));
                 }
-                Note::Presence(..) => self.notes.presence_sent(),
-                Note::Answer(entry) => self.controls.push_back(Control::Answer(entry)),
+                Update::Presence(..) => self.updates.presence_sent(),
+                Update::Answer(entry) => self.controls.push_back(Control::Answer(entry)),
             }
         }
     }
 
-    fn join(&mut self, Joining { room, entries, cursor, news, head }: Joining) {
+    fn join(&mut self, Joining { room, entries, cursor, published, head }: Joining) {
         self.controls.push_back(Control::Answer(entries));
-        let mut subscription = Subscription { cursor, news, is_ready: false, history: Some(head) };
+        let mut subscription = Subscription { cursor, published, is_ready: false, history: Some(head) };
         self.controls.extend(subscription.end_history(room));
         self.rooms.insert(room, subscription);
     }
@@ -106,7 +106,7 @@ impl Subscription {
 
 impl Reader for ChatReader {
     fn look(&mut self) -> Look {
-        self.read_notes();
+        self.read_updates();
         if !self.controls.is_empty() {
             return Look::Ready;
         }
@@ -131,7 +131,7 @@ impl Reader for ChatReader {
         {
             match control {
                 Control::Answer(_) => answers += 1,
-                Control::Presence(_) => self.notes.presence_sent(),
+                Control::Presence(_) => self.updates.presence_sent(),
                 Control::Own(_) => {}
             }
             frame.push(Piece::Entries(control));
@@ -153,7 +153,7 @@ impl Reader for ChatReader {
             }
         }
         if answers > 0 {
-            self.notes.answers_sent(answers);
+            self.updates.answers_sent(answers);
         }
         frame.finish().map(|frame| (frame, false))
     }
@@ -190,7 +190,7 @@ impl Subscription {
                 return false;
             }
             let Some(run) = self.cursor.take(self.history.unwrap_or(Seq(u64::MAX))) else { return true };
-            frame.push(Piece::Run(run));
+            frame.push(Piece::SegmentPart(run));
             if let Some(control) = self.end_history(room) {
                 frame.push(Piece::Entries(control));
             }
@@ -209,7 +209,7 @@ impl Assembly {
     fn push(&mut self, piece: Piece) {
         self.bytes += match &piece {
             Piece::Entries(control) => control.entries().len(),
-            Piece::Run(run) => run.bytes_max(),
+            Piece::SegmentPart(run) => run.bytes_max(),
         };
         self.pieces.push(piece);
     }
@@ -217,7 +217,7 @@ impl Assembly {
     fn finish(self) -> Option<Frame> {
         match self.pieces.as_slice() {
             [] => return None,
-            [Piece::Run(run)] => {
+            [Piece::SegmentPart(run)] => {
                 if let Some(frame) = run.whole() {
                     return Some(frame.clone());
                 }
@@ -228,7 +228,7 @@ impl Assembly {
         for piece in &self.pieces {
             bytes.extend_from_slice(match piece {
                 Piece::Entries(control) => control.entries(),
-                Piece::Run(run) => run.entries(),
+                Piece::SegmentPart(run) => run.entries(),
             });
         }
         // The library takes a vector over only where it is exactly full; it is not where a part of a segment was taken.
@@ -248,6 +248,6 @@ impl Control {
 
 impl Drop for ChatReader {
     fn drop(&mut self) {
-        self.notes.close();
+        self.updates.close();
     }
 }

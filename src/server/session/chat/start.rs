@@ -5,7 +5,7 @@ use crate::server::log::RoomState;
 
 /// Where to begin to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum From {
+pub enum StartAt {
     Head,
     Last(u32),
     After { seq: Seq, epoch: Option<Epoch> },
@@ -25,23 +25,23 @@ pub struct Start {
 
 impl Start {
     /// `head` is the newest message that was published, which may be behind what is stored.
-    pub fn new(from: From, head: Seq, stored: &RoomState) -> Self {
+    pub fn new(from: StartAt, head: Seq, stored: &RoomState) -> Self {
         let &RoomState { epoch, epoch_first, oldest, .. } = stored;
         let at = |next| Self { next, replaced: None, is_ahead: false };
         match from {
-            From::Head => at(head.next()),
+            StartAt::Head => at(head.next()),
             // Where nothing was seen, nothing seen is lost, whatever the epoch: a room without messages keeps its epoch only
             // while somebody is in it.
-            From::After { seq: Seq::ZERO, .. } => at(Seq(1)),
-            From::Last(count) => at(Seq(head.0.saturating_sub(count.into())).next().max(oldest)),
-            From::After { seq, epoch: Some(theirs) } if theirs != epoch || seq > head.max(stored.head) => {
+            StartAt::After { seq: Seq::ZERO, .. } => at(Seq(1)),
+            StartAt::Last(count) => at(Seq(head.0.saturating_sub(count.into())).next().max(oldest)),
+            StartAt::After { seq, epoch: Some(theirs) } if theirs != epoch || seq > head.max(stored.head) => {
                 // If the log is an older copy of itself, nothing says where the copy ended: other messages may have been
                 // stored since. So the client is told of all that may have been replaced.
                 let next = Seq(seq.0.saturating_add(1)).min(epoch_first);
                 Self { next, replaced: Some((next, seq)), is_ahead: theirs == epoch }
             }
-            From::After { seq, epoch: Some(_) } => at(seq.next()),
-            From::After { seq, epoch: None } => at(seq.min(head).next()),
+            StartAt::After { seq, epoch: Some(_) } => at(seq.next()),
+            StartAt::After { seq, epoch: None } => at(seq.min(head).next()),
         }
     }
 }
@@ -52,23 +52,23 @@ mod tests {
     use crate::names::{RoomId, RoomName};
 
     /// A room with messages 5 to 10, whose epoch began with 8.
-    fn start(from: From) -> Start {
+    fn start(from: StartAt) -> Start {
         let (name, epoch) = (RoomName::lobby(), Epoch::new(2).unwrap());
         let (epoch_first, head, oldest) = (Seq(8), Seq(10), Seq(5));
         Start::new(from, head, &RoomState { id: RoomId(1), name, epoch, epoch_first, head, oldest })
     }
 
-    fn after(seq: u64, epoch: u64) -> From {
-        From::After { seq: Seq(seq), epoch: Epoch::new(epoch) }
+    fn after(seq: u64, epoch: u64) -> StartAt {
+        StartAt::After { seq: Seq(seq), epoch: Epoch::new(epoch) }
     }
 
     #[test]
     fn a_cursor_starts_where_it_was_asked_to() {
         let at = |next| Start { next: Seq(next), replaced: None, is_ahead: false };
-        assert_eq!(start(From::Head), at(11));
-        assert_eq!(start(From::Last(0)), at(11));
-        assert_eq!(start(From::Last(3)), at(8));
-        assert_eq!(start(From::Last(100)), at(5));
+        assert_eq!(start(StartAt::Head), at(11));
+        assert_eq!(start(StartAt::Last(0)), at(11));
+        assert_eq!(start(StartAt::Last(3)), at(8));
+        assert_eq!(start(StartAt::Last(100)), at(5));
         assert_eq!(start(after(7, 2)), at(8));
         assert_eq!(start(after(10, 2)), at(11));
         // What was trimmed is found when it is read.

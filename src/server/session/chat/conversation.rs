@@ -6,21 +6,22 @@ use std::time::Instant;
 
 use crossbeam_channel::{Sender, TrySendError, bounded};
 
-use super::notes::{Joining, News, Note, Notes};
-use super::start::{From, Start};
+use super::start::{Start, StartAt};
+use super::updates::{Joining, PublishedFlag, Update, Updates};
 use crate::limits::{
     HELLO_TIMEOUT, ORDER_BYTES_MAX, ORDER_POSTS_MAX, PRESENCE_MEMBERS_MAX, ROOMS_PER_STREAM_MAX, STACK_TIME,
     STORE_RETRY,
 };
 use crate::names::{Body, Kind, MessageId, Origin, RoomId, RoomName, Seq, UserName};
-use crate::server::log::writer::{Order, Poster};
+use crate::server::delivery::close::CloseReason;
+use crate::server::delivery::fanout::Fanout;
+use crate::server::delivery::stream_writer::StreamWriter;
 use crate::server::log::{Appended, LogError, Post, RoomState};
 use crate::server::room::cursor::Cursor;
 use crate::server::room::followers::{Follower, Member};
-use crate::server::room::{Hold, Rooms};
-use crate::server::session::Session;
-use crate::server::session::close::CloseReason;
-use crate::server::session::receive::{Following, Received, Source, Talk};
+use crate::server::room::{RoomHandle, Rooms};
+use crate::server::session::receive::{Conversation, Following, Received, Source};
+use crate::server::writer::{Order, Poster};
 use crate::threads;
 use crate::wire::answer::{self, Change, Code, Failed, GapReason, RoomAtJoin};
 use crate::wire::event;
@@ -33,7 +34,7 @@ pub enum Command {
     },
     Join {
         room: RoomName,
-        from: From,
+        from: StartAt,
     },
     Leave {
         room: String,
@@ -56,13 +57,14 @@ pub struct Refusal {
 }
 
 /// The receiving side of a session that speaks `hubbub.v1`.
-pub struct ChatTalk {
-    session: Arc<Session>,
+pub struct ChatConversation {
+    writer: Arc<StreamWriter>,
     source: Box<dyn Source<Vec<Command>>>,
     rooms: Arc<Rooms>,
-    notes: Arc<Notes>,
-    /// Which poller serves the stream.
-    poller: usize,
+    fanout: Arc<Fanout>,
+    updates: Arc<Updates>,
+    /// Which poller drives the stream, and so in which shard of its rooms' followers it is.
+    shard: usize,
     poster: Arc<ChatPoster>,
     /// There after the first command.
     name: Option<UserName>,
@@ -73,8 +75,8 @@ pub struct ChatTalk {
     /// Posts that were not handed over yet.
     posts: Vec<Post>,
     posts_bytes: usize,
-    /// Whether there are notes that the session was not told of yet.
-    has_notes: bool,
+    /// Whether there are updates that the session was not told of yet.
+    has_updates: bool,
     /// Whether the thread's stack has come to take more memory than it needs to wait.
     went_deep: bool,
 }
@@ -82,22 +84,24 @@ pub struct ChatTalk {
 /// What the receive thread does after a command.
 type Outcome = Result<(), CloseReason>;
 
-impl ChatTalk {
-    /// `notes` are the reader's.
+impl ChatConversation {
+    /// `updates` are the reader's.
     pub fn new(
-        session: Arc<Session>,
+        writer: Arc<StreamWriter>,
         source: Box<dyn Source<Vec<Command>>>,
         rooms: Arc<Rooms>,
-        notes: Arc<Notes>,
-        poller: usize,
+        fanout: Arc<Fanout>,
+        updates: Arc<Updates>,
+        shard: usize,
     ) -> Self {
-        let poster = Arc::new(ChatPoster { session: Arc::clone(&session), notes: Arc::clone(&notes) });
+        let poster = Arc::new(ChatPoster { writer: Arc::clone(&writer), updates: Arc::clone(&updates) });
         Self {
-            session,
+            writer,
             source,
             rooms,
-            notes,
-            poller,
+            fanout,
+            updates,
+            shard,
             poster,
             name: None,
             joined: HashMap::new(),
@@ -105,7 +109,7 @@ impl ChatTalk {
             made: 0,
             posts: Vec::new(),
             posts_bytes: 0,
-            has_notes: false,
+            has_updates: false,
             went_deep: false,
         }
     }
@@ -142,9 +146,9 @@ impl ChatTalk {
     }
 
     fn welcome(&mut self, name: UserName, client_version: &str) {
-        log::debug!("client {} is {:?} on {client_version:?}", self.session.id(), name.as_str());
+        log::debug!("client {} is {:?} on {client_version:?}", self.writer.id(), name.as_str());
         self.name = Some(name);
-        self.answer(answer::welcome(self.session.id()));
+        self.answer(answer::welcome(self.writer.id()));
     }
 
     fn post(&mut self, room: &str, id: Option<MessageId>, sender: UserName, body: &Body, kind: Kind) {
@@ -157,7 +161,7 @@ impl ChatTalk {
             self.made += 1;
             self.origin.id(self.made)
         });
-        let content = event::content(&id, &sender, Some(self.session.id()), body, kind);
+        let content = event::content(&id, &sender, Some(self.writer.id()), body, kind);
         self.posts_bytes += content.len();
         self.posts.push(Post { room: room.clone(), sender, id, id_chosen, content });
     }
@@ -173,7 +177,7 @@ impl ChatTalk {
         self.order(Order::Posts { posts, poster }, orders)
     }
 
-    fn join(&mut self, name: RoomName, from: From, client_name: UserName, orders: &Sender<Order>) -> Outcome {
+    fn join(&mut self, name: RoomName, from: StartAt, client_name: UserName, orders: &Sender<Order>) -> Outcome {
         let failed = Failed::Room(name.as_str().to_owned());
         if self.joined.contains_key(&name) {
             let reason = "the room was joined already: leave it first to read it from another place".to_owned();
@@ -185,7 +189,7 @@ impl ChatTalk {
             self.refuse(Refusal { command: failed, code: Code::TooManyRooms, reason });
             return Ok(());
         }
-        let seen = if let From::After { seq, .. } = from { seq } else { Seq::ZERO };
+        let seen = if let StartAt::After { seq, .. } = from { seq } else { Seq::ZERO };
         let opened = self.open(&name, orders)?.and_then(|hold| Ok((hold.stored(seen)?, hold)));
         match opened {
             Ok((stored, hold)) => self.follow(hold, &stored, from, client_name),
@@ -195,18 +199,18 @@ impl ChatTalk {
     }
 
     /// The room, which the log writer opens where it is not open yet.
-    fn open(&mut self, name: &RoomName, orders: &Sender<Order>) -> Result<Result<Hold, LogError>, CloseReason> {
+    fn open(&mut self, name: &RoomName, orders: &Sender<Order>) -> Result<Result<RoomHandle, LogError>, CloseReason> {
         if let Some(hold) = self.rooms.get(name) {
             return Ok(Ok(hold));
         }
         let (reply, opened) = bounded(1);
         self.order(Order::Room { name: name.clone(), reply }, orders)?;
         // The answers so far need not wait for the disk.
-        self.send_notes();
+        self.send_updates();
         opened.recv().map_err(|_| CloseReason::LogStopped)
     }
 
-    fn follow(&mut self, hold: Hold, stored: &RoomState, from: From, client_name: UserName) {
+    fn follow(&mut self, hold: RoomHandle, stored: &RoomState, from: StartAt, client_name: UserName) {
         let room = Arc::clone(&hold);
         let (head, oldest) = (room.head(), stored.oldest);
         let start = Start::new(from, head, stored);
@@ -220,7 +224,7 @@ impl ChatTalk {
             member_count: room.follower_count() + 1,
         });
         if start.is_ahead && self.rooms.may_log_ahead() {
-            let (client, name, seen) = (self.session.id(), room.name(), start.replaced.map_or(head, |(_, seen)| seen));
+            let (client, name, seen) = (self.writer.id(), room.name(), start.replaced.map_or(head, |(_, seen)| seen));
             log::error!(
                 "client {client} says that it has seen message {seen} of room {name}, which ends at message {head}: was the \
                  data folder restored without hubbub-server restore? Then start the server once with --restored, so that \
@@ -230,20 +234,20 @@ impl ChatTalk {
         if let Some((from, to)) = start.replaced {
             entries.extend(answer::gap(room.id(), from, to, GapReason::EpochChanged));
         }
-        let news = Arc::new(News::default());
+        let published = Arc::new(PublishedFlag::default());
         let cursor = Cursor::new(Arc::clone(&room), start.next);
-        let joining = Joining { room: room.id(), entries, cursor, news: Arc::clone(&news), head };
-        self.note(Note::Joined(Box::new(joining)));
-        let member = Member { client: self.session.id(), name: client_name };
+        let joining = Joining { room: room.id(), entries, cursor, published: Arc::clone(&published), head };
+        self.tell(Update::Joined(Box::new(joining)));
+        let member = Member { client: self.writer.id(), name: client_name };
         let listener = Listener {
-            session: Arc::clone(&self.session),
-            notes: Arc::clone(&self.notes),
+            writer: Arc::clone(&self.writer),
+            updates: Arc::clone(&self.updates),
             room: room.id(),
-            news,
+            published,
             member,
         };
         let listener = Arc::new(listener);
-        let following = Following::new(hold, self.poller, Arc::clone(&listener) as _);
+        let following = Following::new(hold, self.shard, Arc::clone(&listener) as _);
         // What was committed before the room was followed.
         listener.note_news();
         self.tell_presence(&following, Change::Joined);
@@ -256,7 +260,7 @@ impl ChatTalk {
                 let id = following.room().id();
                 self.tell_presence(&following, Change::Left);
                 drop(following);
-                self.note(Note::Left(id, answer::left(id, &name)));
+                self.tell(Update::Left(id, answer::left(id, &name)));
             }
             None => self.refuse(Refusal::not_joined(Failed::Room(room.clone()), &room)),
         }
@@ -269,13 +273,13 @@ impl ChatTalk {
         if room.follower_count() > PRESENCE_MEMBERS_MAX {
             return;
         }
-        let entry: Arc<[u8]> = answer::presence(room.id(), self.session.id(), name, change).into();
+        let entry: Arc<[u8]> = answer::presence(room.id(), self.writer.id(), name, change).into();
         let is_other =
-            |follower: &Arc<dyn Follower>| follower.member().is_none_or(|member| member.client != self.session.id());
+            |follower: &Arc<dyn Follower>| follower.member().is_none_or(|member| member.client != self.writer.id());
         let others: Vec<_> = room.followers().filter(is_other).collect();
         if !others.is_empty() {
             others.into_iter().for_each(|follower| follower.presence(&entry));
-            room.note();
+            self.fanout.announce_soon(room);
         }
     }
 
@@ -288,21 +292,21 @@ impl ChatTalk {
     }
 
     fn answer(&mut self, entry: Vec<u8>) {
-        self.note(Note::Answer(entry));
+        self.tell(Update::Answer(entry));
     }
 
-    /// Has the notes so far sent: those of a request together, unless it has to wait for something.
-    fn send_notes(&mut self) {
-        if std::mem::take(&mut self.has_notes) {
+    /// Has the updates so far sent: those of a request together, unless it has to wait for something.
+    fn send_updates(&mut self) {
+        if std::mem::take(&mut self.has_updates) {
             // A frame may be written from here.
-            self.session.look_again();
+            self.writer.look_again();
             self.went_deep = true;
         }
     }
 
-    fn note(&mut self, note: Note) {
-        self.notes.push(note);
-        self.has_notes = true;
+    fn tell(&mut self, update: Update) {
+        self.updates.push(update);
+        self.has_updates = true;
     }
 
     /// Hands an order to the log writer. Where its queue is full, this waits, so that flow control holds back this client
@@ -312,12 +316,12 @@ impl ChatTalk {
             Ok(()) => return Ok(()),
             Err(TrySendError::Full(order) | TrySendError::Disconnected(order)) => order,
         };
-        self.send_notes();
+        self.send_updates();
         orders.send(order).map_err(|_| CloseReason::LogStopped)
     }
 }
 
-impl Talk for ChatTalk {
+impl Conversation for ChatConversation {
     fn run(&mut self, orders: &Sender<Order>) {
         let mut deadline = Some(Instant::now() + HELLO_TIMEOUT);
         loop {
@@ -325,7 +329,7 @@ impl Talk for ChatTalk {
                 Received::Item(commands) => {
                     let outcome = commands.into_iter().try_for_each(|command| self.carry_out(command, orders));
                     let outcome = outcome.and_then(|()| self.hand_over(orders));
-                    self.send_notes();
+                    self.send_updates();
                     outcome
                 }
                 Received::Late if self.name.is_none() => Err(CloseReason::HelloLate),
@@ -340,40 +344,40 @@ impl Talk for ChatTalk {
                 Received::HalfClosed { .. } | Received::Over => return,
             };
             if let Err(reason) = outcome {
-                return self.session.close(reason);
+                return self.writer.close(reason);
             }
             if self.name.is_some() {
                 deadline = self.went_deep.then(|| Instant::now() + STACK_TIME);
             }
-            self.notes.wait_for_room();
+            self.updates.wait_for_room();
         }
     }
 }
 
-impl Drop for ChatTalk {
+impl Drop for ChatConversation {
     fn drop(&mut self) {
         for following in self.joined.values() {
             self.tell_presence(following, Change::Left);
         }
         self.joined.clear();
-        // The notes that nobody has read may refer to what refers to them.
-        self.notes.clear();
+        // The updates that nobody has read may refer to what refers to them.
+        self.updates.clear();
     }
 }
 
 /// Listens to a room on behalf of a session.
 struct Listener {
-    session: Arc<Session>,
-    notes: Arc<Notes>,
+    writer: Arc<StreamWriter>,
+    updates: Arc<Updates>,
     room: RoomId,
-    news: Arc<News>,
+    published: Arc<PublishedFlag>,
     member: Member,
 }
 
 impl Listener {
     fn note_news(&self) {
-        if self.news.arrive() {
-            self.notes.push(Note::News(self.room));
+        if self.published.set() {
+            self.updates.push(Update::Published(self.room));
         }
     }
 }
@@ -381,7 +385,7 @@ impl Listener {
 impl Follower for Listener {
     fn published(self: Arc<Self>) {
         self.note_news();
-        self.session.look_again();
+        self.writer.look_again();
     }
 
     fn member(&self) -> Option<Member> {
@@ -389,16 +393,16 @@ impl Follower for Listener {
     }
 
     fn presence(self: Arc<Self>, entry: &Arc<[u8]>) {
-        if self.notes.push_presence(self.room, Arc::clone(entry)) {
-            self.session.look_again();
+        if self.updates.push_presence(self.room, Arc::clone(entry)) {
+            self.writer.look_again();
         }
     }
 }
 
 /// Tells a session what became of its posts, where the room itself does not.
 struct ChatPoster {
-    session: Arc<Session>,
-    notes: Arc<Notes>,
+    writer: Arc<StreamWriter>,
+    updates: Arc<Updates>,
 }
 
 impl Poster for ChatPoster {
@@ -414,11 +418,11 @@ impl Poster for ChatPoster {
                     rejected_by_log(Failed::Post(id), error)
                 }
             };
-            self.notes.push(Note::Answer(answer));
+            self.updates.push(Update::Answer(answer));
             answered = true;
         }
         if answered {
-            self.session.look_again();
+            self.writer.look_again();
         }
     }
 }

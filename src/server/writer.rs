@@ -12,15 +12,14 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
-use super::batch::millis;
-use super::clock::Clock;
-use super::{Appended, Appender, ClockState, Deleted, LogError, Post, Segment};
+use super::log::clock::{Clock, millis};
+use super::log::{Appended, Appender, ClockState, Deleted, LogError, Post, Segment};
 use crate::limits::{
     APPEND_QUEUE_ORDERS_MAX, BATCH_BYTES_MAX, BATCH_POSTS_MAX, BATCH_ROOMS_MAX, CLOCK_KEEP_INTERVAL, TRIM_INTERVAL,
     TRIM_LOG_INTERVAL, TRIM_RETRY, TRIM_WAIT_MAX,
 };
 use crate::names::RoomName;
-use crate::server::room::{Hold, Rooms};
+use crate::server::room::{RoomHandle, Rooms};
 use crate::threads;
 
 /// What the writer is asked for.
@@ -28,7 +27,7 @@ pub enum Order {
     /// To append posts, in their order.
     Posts { posts: Vec<Post>, poster: Arc<dyn Poster> },
     /// To open a room, stored or not.
-    Room { name: RoomName, reply: Sender<Result<Hold, LogError>> },
+    Room { name: RoomName, reply: Sender<Result<RoomHandle, LogError>> },
 }
 
 /// Whoever has posts appended.
@@ -226,7 +225,7 @@ impl<F: FnMut(Arc<Segment>)> Writer<F> {
         }
     }
 
-    fn open(&mut self, name: &RoomName) -> Result<Hold, LogError> {
+    fn open(&mut self, name: &RoomName) -> Result<RoomHandle, LogError> {
         match self.rooms.get(name) {
             Some(hold) => Ok(hold),
             None => Ok(self.rooms.insert(self.appender.open(name)?)),
@@ -292,8 +291,8 @@ mod tests {
     use crate::names::Seq;
     use crate::server::log::clock::Machine;
     use crate::server::log::clock::tests::{DAY, Fake, MINUTE, NOW, YEAR};
-    use crate::server::log::contract::{post_without_id, room};
-    use crate::server::log::sqlite::{self, Sync};
+    use crate::server::log::conformance::{post_without_id, room};
+    use crate::server::log::sqlite::{self, SyncMode};
     use crate::server::log::{Log, Retention, Sides, memory};
 
     struct Nobody;
@@ -318,7 +317,7 @@ mod tests {
     }
 
     fn run((appender, log): Sides, clock: Clock) -> Running {
-        let rooms = Arc::new(Rooms::new(Arc::clone(&log), Arc::default()));
+        let rooms = Arc::new(Rooms::new(Arc::clone(&log), 0));
         let (publish, published) = crossbeam_channel::unbounded();
         let (orders, thread) =
             spawn(appender, rooms, clock, move |segment| drop(publish.send(segment))).expect("a thread starts");
@@ -376,7 +375,7 @@ mod tests {
         let live = |wall_ms: u64, trusts: bool, expected_oldest: u64| {
             let fake = Fake::default();
             fake.set(wall_ms);
-            let (appender, log) = sqlite::open(folder.path(), Sync::Os, false, retention).unwrap();
+            let (appender, log) = sqlite::open(folder.path(), SyncMode::Os, false, retention).unwrap();
             let clock = Clock::new(Box::new(fake), appender.clock(), retention.time, trusts);
             let Running { log, orders, published, thread } = run((Box::new(appender), log), clock);
             let deadline = Instant::now() + Duration::from_secs(30);

@@ -130,9 +130,9 @@ impl Subject {
 }
 
 /// The tests, for a log that `$open` makes (`fn(Retention) -> Subject`).
-macro_rules! contract_tests {
+macro_rules! conformance_tests {
     ($open:expr) => {
-        $crate::server::log::contract::contract_tests!($open,
+        $crate::server::log::conformance::conformance_tests!($open,
             seqs_are_dense_and_rooms_apart, an_id_is_stored_once, an_id_outlives_its_message,
             a_read_begins_anywhere_and_is_bounded, time_never_falls,
             time_does_not_fall_in_a_room_that_was_emptied, a_time_far_ahead_is_corrected, rooms_are_listed_in_order,
@@ -145,11 +145,11 @@ macro_rules! contract_tests {
     ($open:expr, $($test:ident),*) => {
         $(#[test]
         fn $test() {
-            $crate::server::log::contract::$test(&$open);
+            $crate::server::log::conformance::$test(&$open);
         })*
     };
 }
-pub(crate) use contract_tests;
+pub(crate) use conformance_tests;
 
 type Open<'a> = &'a dyn Fn(Retention) -> Subject;
 
@@ -368,7 +368,7 @@ pub fn retention_by_time(open: Open<'_>) {
     subject.appender.append(&[post_without_id(&attic, "ann", "new")], at(1_050)).unwrap();
     subject.reopen();
     // An open room need not be asked for again until something is trimmed, but then it must.
-    let rooms = Arc::new(Rooms::new(Arc::clone(&subject.log), Arc::default()));
+    let rooms = Arc::new(Rooms::new(Arc::clone(&subject.log), 0));
     let open_room = rooms.insert(subject.appender.open(&attic).unwrap());
     let stored = |seen| open_room.stored(Seq(seen)).map(|state| (state.head.0, state.oldest.0));
     assert_eq!(subject.appender.trim(at(1_099)), Ok(Some(at(1_100))));

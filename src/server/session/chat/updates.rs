@@ -1,4 +1,4 @@
-//! What the threads that deal with a session tell its reader, in order.
+//! What other threads tell the reader of a stream, in order.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,14 +10,14 @@ use crate::limits::{ANSWERS_MAX, PRESENCES_MAX, QUEUE_KEPT};
 use crate::names::{RoomId, Seq};
 use crate::server::room::cursor::Cursor;
 
-/// Something that the reader is to know.
-pub enum Note {
+/// Something that the reader needs to know.
+pub enum Update {
     /// A room was joined.
     Joined(Box<Joining>),
     /// A room was left: this entry says so, and nothing of the room follows it.
     Left(RoomId, Vec<u8>),
-    /// A room has something new.
-    News(RoomId),
+    /// Messages were published in a room.
+    Published(RoomId),
     /// Somebody came to a room or went.
     Presence(RoomId, Arc<[u8]>),
     /// An answer to a command, an entry.
@@ -30,34 +30,34 @@ pub struct Joining {
     /// Entries that say so, and what is missing.
     pub entries: Vec<u8>,
     pub cursor: Cursor,
-    pub news: Arc<News>,
+    pub published: Arc<PublishedFlag>,
     /// Where the history that was asked for ends.
     pub head: Seq,
 }
 
-/// Whether a room's news are noted already.
+/// Whether an [`Update::Published`] of a room waits already.
 #[derive(Default)]
-pub struct News(AtomicBool);
+pub struct PublishedFlag(AtomicBool);
 
-impl News {
-    /// `true` says that the caller is to note them. Call it after what is new was made visible.
-    pub fn arrive(&self) -> bool {
+impl PublishedFlag {
+    /// `true` asks the caller to push one. Call it after the messages were made visible.
+    pub fn set(&self) -> bool {
         !self.0.swap(true, Ordering::AcqRel)
     }
 
-    /// The note was read. Call it before looking at what is new.
-    pub fn read(&self) {
+    /// The update was read. Call it before looking for messages.
+    pub fn clear(&self) {
         self.0.swap(false, Ordering::AcqRel);
     }
 }
 
-/// The notes, and how many answers and presences the client has not been sent yet.
+/// The updates, and how many answers and presences the client has not been sent yet.
 ///
-/// The queue itself has no bound, but what goes in has: each room's news once; of presences [`PRESENCES_MAX`]; and who
-/// gives commands waits while there are [`ANSWERS_MAX`] answers, so that there are those, one for each command of a
-/// request, and one for each post that waits for the log.
+/// The queue itself has no bound, but what goes into it has: one [`Update::Published`] for each room; [`PRESENCES_MAX`] presences; and
+/// the receive thread waits while there are [`ANSWERS_MAX`] answers, so beyond these there is at most one for each command of a request
+/// and one for each post that waits for the log.
 #[derive(Default)]
-pub struct Notes {
+pub struct Updates {
     // lock order: 3 (a leaf, held for one push or one pop)
     state: Mutex<State>,
     fell: Condvar,
@@ -65,40 +65,40 @@ pub struct Notes {
 
 #[derive(Default)]
 struct State {
-    queue: VecDeque<Note>,
+    queue: VecDeque<Update>,
     answers: usize,
     presences: usize,
     /// Nobody waits any more: there will be no reader, or no more commands.
     closed: bool,
 }
 
-impl Notes {
-    pub fn push(&self, note: Note) {
+impl Updates {
+    pub fn push(&self, update: Update) {
         let mut state = self.state.lock();
-        if let Note::Answer(_) | Note::Joined(_) | Note::Left(..) = note {
+        if let Update::Answer(_) | Update::Joined(_) | Update::Left(..) = update {
             state.answers += 1;
         }
-        state.queue.push_back(note);
+        state.queue.push_back(update);
     }
 
-    /// Notes that somebody came or went, unless too many such notes wait. `true` says that half as many do, and should not
+    /// Pushes a presence, unless too many of them wait. `true` says that half as many do, and should not
     /// wait for anything else to go out with.
     pub fn push_presence(&self, room: RoomId, entry: Arc<[u8]>) -> bool {
         let mut state = self.state.lock();
         if state.presences < PRESENCES_MAX {
             state.presences += 1;
-            state.queue.push_back(Note::Presence(room, entry));
+            state.queue.push_back(Update::Presence(room, entry));
         }
         state.presences >= PRESENCES_MAX / 2
     }
 
-    pub fn pop(&self) -> Option<Note> {
+    pub fn pop(&self) -> Option<Update> {
         let mut state = self.state.lock();
-        let note = state.queue.pop_front();
-        if note.is_none() && state.queue.capacity() > QUEUE_KEPT {
+        let update = state.queue.pop_front();
+        if update.is_none() && state.queue.capacity() > QUEUE_KEPT {
             state.queue = VecDeque::new();
         }
-        note
+        update
     }
 
     pub fn presence_sent(&self) {
@@ -144,15 +144,15 @@ mod tests {
 
     #[test]
     fn presences_are_bounded_and_half_of_them_call_for_a_write() {
-        let notes = Notes::default();
-        let push = || notes.push_presence(RoomId(1), Arc::from([1_u8]));
+        let updates = Updates::default();
+        let push = || updates.push_presence(RoomId(1), Arc::from([1_u8]));
         let calls: Vec<bool> = (0..PRESENCES_MAX + 5).map(|_| push()).collect();
         assert_eq!(calls.iter().position(|call| *call), Some(PRESENCES_MAX / 2 - 1));
-        let noted = std::iter::from_fn(|| notes.pop()).count();
+        let noted = std::iter::from_fn(|| updates.pop()).count();
         assert_eq!(noted, PRESENCES_MAX);
         // What is sent makes room.
-        (0..noted).for_each(|_| notes.presence_sent());
+        (0..noted).for_each(|_| updates.presence_sent());
         assert!(!push());
-        assert!(notes.pop().is_some());
+        assert!(updates.pop().is_some());
     }
 }

@@ -14,9 +14,9 @@ use std::path::Path;
 
 use grpcio::ServerCredentials;
 
-use super::StartError;
-use super::rpc::channel_stack::{self, Listener};
+use super::channel_stack::{self, Listener};
 use crate::address::Address;
+use crate::server::config::StartError;
 
 /// Finds out whether an address can be had, and if not, why.
 pub fn check_free(address: &Address) -> Result<(), StartError> {

@@ -1,12 +1,10 @@
-//! The outlet: a stream's sink and the reader that feeds it, driven without blocking.
+//! A stream's output: its sink and the reader that feeds it, driven without blocking.
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use super::Session;
-use super::close::CloseReason;
+use super::close::{CloseReason, Closing};
 use crate::server::room::cursor::Look;
 use crate::wire::Frame;
 
@@ -46,12 +44,12 @@ pub trait FrameSink: Send {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gone;
 
-/// Why an outlet has stopped writing.
+/// Why an output has stopped writing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pumped {
     /// Everything there is was written.
     AtHead,
-    /// A write is in flight; the session will be woken when it is done.
+    /// A write is in flight; the stream's writer is woken when it is done.
     Writing,
     /// The send thread has to go on: the log must be read, the stream must end, or there is much to write.
     NeedsSendThread,
@@ -59,65 +57,74 @@ pub enum Pumped {
     Over,
 }
 
-pub struct Outlet {
+pub struct Output {
     sink: Box<dyn FrameSink>,
     reader: Box<dyn Reader>,
-    /// Wakes the session. Made at the first write: it refers to the session that this outlet is part of.
-    waker: Option<Waker>,
+    /// Wakes the stream's writer, which this is a part of. Does nothing before [`Output::watch`].
+    waker: Waker,
 }
 
-impl Outlet {
+/// What other threads tell the one that writes.
+#[derive(Default)]
+pub struct Signals {
+    pub closing: Closing,
+    /// Whether the transport has called since the sink was last asked how it is.
+    pub transport_called: AtomicBool,
+}
+
+impl Output {
     pub fn new(sink: Box<dyn FrameSink>, reader: Box<dyn Reader>) -> Self {
-        Self { sink, reader, waker: None }
+        Self { sink, reader, waker: Waker::noop().clone() }
     }
 
-    /// Has the session woken when the call ends, from now on.
-    pub fn watch(&mut self, session: &Arc<Session>) -> Result<(), Gone> {
-        match poll_ready(&mut *self.sink, &mut self.waker, session) {
+    /// Has this waker called when a write is done or the call ends, from now on.
+    pub fn watch(&mut self, waker: Waker) -> Result<(), Gone> {
+        self.waker = waker;
+        match self.poll_ready() {
             Poll::Ready(result) => result,
             Poll::Pending => Ok(()),
         }
     }
 
     /// Writes up to `frames_max` frames, as long as that needs no waiting.
-    pub fn pump(&mut self, session: &Arc<Session>, frames_max: usize) -> Pumped {
+    pub fn pump(&mut self, signals: &Signals, frames_max: usize) -> Pumped {
         for _ in 0..frames_max {
             let look = self.reader.look();
-            match session.closing.due(self.reader.own_passed(), look == Look::AtHead) {
+            match signals.closing.due(self.reader.own_passed(), look == Look::AtHead) {
                 None => {}
                 Some(CloseReason::ClientLeft) => return Pumped::Over,
                 Some(_) => return Pumped::NeedsSendThread,
             }
             if look == Look::AtHead {
-                return self.rest_at_head(session);
+                return self.rest_at_head(signals);
             }
-            match poll_ready(&mut *self.sink, &mut self.waker, session) {
+            match self.poll_ready() {
                 Poll::Pending => return Pumped::Writing,
-                Poll::Ready(Err(Gone)) => return gone(session),
+                Poll::Ready(Err(Gone)) => return gone(signals),
                 // The log is read only for a stream that can take more, so a stalled one fetches no page.
                 Poll::Ready(Ok(())) if look == Look::BehindTail => return Pumped::NeedsSendThread,
                 Poll::Ready(Ok(())) => {}
             }
             if self.write_next() == Err(Gone) {
-                return gone(session);
+                return gone(signals);
             }
         }
         Pumped::NeedsSendThread
     }
 
     /// Fetches from the log what the reader wants next, where it is behind the tail and the stream can take it. May block.
-    pub fn catch_up(&mut self, session: &Arc<Session>) -> Result<(), CloseReason> {
+    pub fn catch_up(&mut self) -> Result<(), CloseReason> {
         let behind = self.reader.look() == Look::BehindTail;
-        if behind && poll_ready(&mut *self.sink, &mut self.waker, session) == Poll::Ready(Ok(())) {
+        if behind && self.poll_ready() == Poll::Ready(Ok(())) {
             return self.reader.fetch();
         }
         Ok(())
     }
 
     /// The reason to end the stream now, if there is one.
-    pub fn due<'a>(&mut self, session: &'a Session) -> Option<&'a CloseReason> {
+    pub fn due<'a>(&mut self, signals: &'a Signals) -> Option<&'a CloseReason> {
         let at_head = self.reader.look() == Look::AtHead;
-        session.closing.due(self.reader.own_passed(), at_head)
+        signals.closing.due(self.reader.own_passed(), at_head)
     }
 
     /// Ends the stream with the reason's status. Blocks until the peer has it, at most until the reason's deadline.
@@ -125,15 +132,17 @@ impl Outlet {
         self.sink.finish(reason, reason.deadline());
     }
 
-    fn rest_at_head(&mut self, session: &Arc<Session>) -> Pumped {
+    fn rest_at_head(&mut self, signals: &Signals) -> Pumped {
         // A write may be in flight still. Whoever publishes next will find it so, or done; asking the sink now would
         // have each write's end wake us for nothing. If it was the transport that called, though, the call may be over.
-        if session.transport_called.swap(false, Ordering::AcqRel)
-            && poll_ready(&mut *self.sink, &mut self.waker, session) == Poll::Ready(Err(Gone))
-        {
-            return gone(session);
+        if signals.transport_called.swap(false, Ordering::AcqRel) && self.poll_ready() == Poll::Ready(Err(Gone)) {
+            return gone(signals);
         }
         Pumped::AtHead
+    }
+
+    fn poll_ready(&mut self) -> Poll<Result<(), Gone>> {
+        self.sink.poll_ready(&mut Context::from_waker(&self.waker))
     }
 
     fn write_next(&mut self) -> Result<(), Gone> {
@@ -144,12 +153,7 @@ impl Outlet {
     }
 }
 
-fn poll_ready(sink: &mut dyn FrameSink, waker: &mut Option<Waker>, session: &Arc<Session>) -> Poll<Result<(), Gone>> {
-    let waker = waker.get_or_insert_with(|| Waker::from(Arc::clone(session)));
-    sink.poll_ready(&mut Context::from_waker(waker))
-}
-
-fn gone(session: &Session) -> Pumped {
-    session.closing.set(CloseReason::ClientLeft);
+fn gone(signals: &Signals) -> Pumped {
+    signals.closing.set(CloseReason::ClientLeft);
     Pumped::Over
 }

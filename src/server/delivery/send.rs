@@ -2,33 +2,34 @@
 
 use std::sync::Arc;
 
-use super::outlet::Pumped;
-use super::{CloseReason, Session};
+use super::close::CloseReason;
+use super::output::Pumped;
+use super::stream_writer::StreamWriter;
 
 /// Drives the session whenever it gets the baton, until the session ends; then ends the stream.
 ///
 /// It returns because the client left, broke a rule or is done, or because of a drain.
-pub fn run(session: &Arc<Session>) {
+pub fn run(writer: &Arc<StreamWriter>) {
     loop {
-        session.turn.take();
-        if let Some(reason) = turn(session) {
-            finish(session, &reason);
+        writer.handover.take();
+        if let Some(reason) = turn(writer) {
+            finish(writer, &reason);
             return;
         }
     }
 }
 
 /// Writes until there is nothing to do without the baton (`None`), or until the stream is to end.
-fn turn(session: &Arc<Session>) -> Option<CloseReason> {
+fn turn(writer: &Arc<StreamWriter>) -> Option<CloseReason> {
     loop {
-        let ready = session.with_outlet(|outlet| match outlet.due(session) {
+        let ready = writer.with_output(|output| match output.due(&writer.signals) {
             Some(reason) => Err(reason.clone()),
-            None => outlet.catch_up(session),
+            None => output.catch_up(),
         });
         if let Err(reason) = ready {
             return Some(reason);
         }
-        match session.pump(usize::MAX) {
+        match writer.pump(usize::MAX) {
             Pumped::AtHead | Pumped::Writing => return None,
             Pumped::NeedsSendThread => {}
             Pumped::Over => return Some(CloseReason::ClientLeft),
@@ -37,16 +38,16 @@ fn turn(session: &Arc<Session>) -> Option<CloseReason> {
 }
 
 /// Ends the stream. The baton stays held for good: nobody drives the session any more.
-fn finish(session: &Arc<Session>, reason: &CloseReason) {
+fn finish(writer: &Arc<StreamWriter>, reason: &CloseReason) {
     if let CloseReason::LogUnreadable(error) = reason {
-        log::error!("the log can't be read for client {}, which is sent away: {error}", session.id());
+        log::error!("the log can't be read for client {}, which is sent away: {error}", writer.id());
     } else if reason.is_surprising() {
-        log::warn!("client {} is sent away: {reason}", session.id());
+        log::warn!("client {} is sent away: {reason}", writer.id());
     } else {
-        log::debug!("client {} ends: {reason}", session.id());
+        log::debug!("client {} ends: {reason}", writer.id());
     }
-    let outlet = session.outlet.try_lock().and_then(|mut outlet| outlet.take());
-    if let Some(outlet) = outlet {
-        outlet.finish(reason);
+    let output = writer.output.try_lock().and_then(|mut output| output.take());
+    if let Some(output) = output {
+        output.finish(reason);
     }
 }

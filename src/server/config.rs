@@ -1,0 +1,121 @@
+//! What a server can be told, why it can't start, and how many clients a machine allows.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::log::sqlite::{OpenError, SyncMode};
+use super::log::{LogError, Retention};
+use crate::address::{Address, DEFAULT_PORT};
+use crate::descriptors;
+use crate::limits;
+
+/// Where the logs are kept where nothing else is said.
+pub const DEFAULT_DATA: &str = "./hubbub-data";
+
+/// What a server can be told. `Default` is what `hubbub-server` starts with.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// Where to listen: at least one place.
+    pub listen: Vec<Address>,
+    /// The mode of Unix sockets, such as 0o660; `None` leaves it to the umask.
+    pub socket_mode: Option<u32>,
+    /// How many clients are served at once; more are refused with `RESOURCE_EXHAUSTED`.
+    pub clients_max: usize,
+    /// Where the rooms' logs are kept.
+    pub storage: Storage,
+    /// How much of each room's history is kept.
+    pub retention: Retention,
+    /// Believe the clock as it is, however far it is from the time that the log has seen.
+    pub trust_clock: bool,
+    /// How long a connection may be silent before its peer is asked whether it is still there.
+    pub keepalive_time: Duration,
+    /// How long the answer may take.
+    pub keepalive_timeout: Duration,
+    /// How often a client may ping. One that pings more often than that, by more than a second, is disconnected.
+    pub ping_interval_min: Duration,
+    /// How long a drain waits for readers before it cancels them.
+    pub drain_timeout: Duration,
+    /// How many threads poll connections, 1 to [`limits::POLLERS_MAX`]. One serves a machine of two cores best; see
+    /// docs/performance.md.
+    pub pollers: usize,
+}
+
+/// Where the rooms' logs are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Storage {
+    /// In a folder, which is created if missing.
+    ///
+    /// `restored` says that it is an older copy of itself, such as a backup: clients are told what they must forget.
+    Folder { path: PathBuf, sync: SyncMode, restored: bool },
+    /// In memory, up to so many bytes of all rooms together, and gone with the server.
+    Memory { bytes_max: usize },
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            listen: vec![Address::local(DEFAULT_PORT)],
+            socket_mode: None,
+            clients_max: limits::CLIENTS_MAX.min(possible_clients().0),
+            storage: Storage::Folder { path: PathBuf::from(DEFAULT_DATA), sync: SyncMode::Full, restored: false },
+            retention: Retention::default(),
+            trust_clock: false,
+            keepalive_time: limits::KEEPALIVE_TIME,
+            keepalive_timeout: limits::KEEPALIVE_TIMEOUT,
+            ping_interval_min: limits::PING_INTERVAL_MIN,
+            drain_timeout: limits::DRAIN_TIMEOUT,
+            pollers: (cores / 2).max(1),
+        }
+    }
+}
+
+/// Why a server could not start.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StartError {
+    #[error("no address to listen on: give one with --listen")]
+    NoAddress,
+    #[error("{0} is taken: another server runs there; stop it, or choose another place with --listen")]
+    Taken(Address),
+    #[error("can't listen on {address}: {fault}; choose another place with --listen")]
+    Bind { address: Address, fault: String },
+    #[error("{wanted} clients are more than this machine can serve ({possible}): {bound}")]
+    TooManyClients { wanted: usize, possible: usize, bound: &'static str },
+    #[error(transparent)]
+    Log(#[from] OpenError),
+    #[error("the lobby can't be opened: {0}")]
+    Lobby(LogError),
+    #[error("can't start a thread: {0}")]
+    Thread(#[from] io::Error),
+    #[error("can't set up gRPC: {0}")]
+    Grpc(#[from] grpcio::Error),
+}
+
+/// Refuses what would end in an abort, or in clients that wait for a descriptor for ever.
+pub fn check_clients(wanted: usize) -> Result<(), StartError> {
+    descriptors::allow_many();
+    match possible_clients() {
+        (possible, bound) if wanted > possible || possible == 0 => {
+            Err(StartError::TooManyClients { wanted, possible, bound })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// How many clients this machine lets the process serve, and what bounds them.
+fn possible_clients() -> (usize, &'static str) {
+    // A thread that gets its stack but no map for its signal stack can't be refused. Other systems have no such bound.
+    let maps = fs::read_to_string("/proc/sys/vm/max_map_count").ok().and_then(|maps| maps.trim().parse::<usize>().ok());
+    let by_maps = maps.map_or(usize::MAX, |maps| maps.saturating_sub(limits::MAPS_RESERVED) / limits::MAPS_PER_CLIENT);
+    let by_descriptors = descriptors::hard_limit().saturating_sub(limits::DESCRIPTORS_RESERVED);
+    if by_descriptors < by_maps {
+        (by_descriptors, "each takes a file descriptor; allow fewer with --clients-max, or raise ulimit -n")
+    } else {
+        (by_maps, "each takes 8 memory maps; allow fewer with --clients-max, or raise vm.max_map_count")
+    }
+}

@@ -1,0 +1,223 @@
+//! Fan-out: telling the followers of a room that there is something to read.
+//!
+//! Telling a follower whose stream is idle starts the write to it right there ([`output`](super::output)), and the end of that write is
+//! an event of the thread that drives the stream, its poller. So the followers of a room are in shards, one for each poller, and each
+//! shard's followers are told on that poller's own thread: it finds the ends of the writes when it comes back from the round, whereas
+//! another thread's writes would wake it one by one. Measured, that wake-up cost as much as the write (docs/performance.md).
+//!
+//! A round MUST NOT keep its poller from reading for long. After [`FOLLOWERS_MAX`] followers it lets the poller go on, and the pace
+//! thread calls it back. That thread also announces what can wait a moment for a message to go with.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, SendError, Sender, unbounded};
+use parking_lot::Mutex;
+
+use crate::limits::PRESENCE_TIME;
+use crate::server::log::Segment;
+use crate::server::room::{Room, Rooms};
+use crate::threads;
+
+/// How many followers are told before their poller may do something else: about 1 ms of writes.
+pub const FOLLOWERS_MAX: usize = 128;
+
+/// Where commits are published: each goes into its room's tail, and is announced to the followers.
+pub struct Publisher {
+    rooms: Arc<Rooms>,
+    fanout: Arc<Fanout>,
+}
+
+/// Tells followers, a shard of them on each poller.
+pub struct Fanout {
+    shards: Arc<[Shard]>,
+    /// To the pace thread. Bound: each shard's waker once, and each room once ([`Room::begin_wait`]).
+    pace: Sender<Pace>,
+}
+
+/// What the pace thread is asked for.
+enum Pace {
+    /// To go on with a shard.
+    Back(Waker),
+    /// To announce a room when [`PRESENCE_TIME`] has passed.
+    Later(Arc<Room>),
+    /// Nothing: a shard's rounds have ended.
+    Ended,
+}
+
+/// The rounds of one poller.
+#[derive(Default)]
+struct Shard {
+    // lock order: 2 (a leaf, held to put in or take out a room)
+    rounds: Mutex<Rounds>,
+}
+
+#[derive(Default)]
+struct Rounds {
+    /// The rooms that have something new, and the follower to go on with. Bound: each room once ([`Room::begin_round`]).
+    rooms: VecDeque<(Arc<Room>, usize)>,
+    /// Wakes the poller's task, while it rests.
+    waker: Option<Waker>,
+    closed: bool,
+}
+
+/// Prepares a shard for each poller, and starts the pace thread, which ends when the rounds of all of them have.
+pub fn start(pollers: usize) -> io::Result<(Arc<Fanout>, JoinHandle<()>)> {
+    let (pace, asked) = unbounded();
+    let shards: Arc<[Shard]> = (0..pollers).map(|_| Shard::default()).collect();
+    let thread = {
+        let shards = Arc::clone(&shards);
+        threads::spawn("fanout-pace", move || keep_pace(&asked, &shards))?
+    };
+    Ok((Arc::new(Fanout { shards, pace }), thread))
+}
+
+fn keep_pace(asked: &Receiver<Pace>, shards: &[Shard]) {
+    let mut running = shards.len();
+    // In the order of their times, since each waits as long.
+    let mut later: VecDeque<(Instant, Arc<Room>)> = VecDeque::new();
+    while running > 0 {
+        let next = later.front().map(|(at, _)| *at);
+        if next.is_some_and(|at| at <= Instant::now())
+            && let Some((_, room)) = later.pop_front()
+        {
+            room.end_wait();
+            announce(shards, &room);
+            continue;
+        }
+        let asked = match next {
+            None => asked.recv().map_err(RecvTimeoutError::from),
+            Some(at) => asked.recv_deadline(at),
+        };
+        match asked {
+            Ok(Pace::Back(shard)) => shard.wake(),
+            Ok(Pace::Later(room)) => later.push_back((Instant::now() + PRESENCE_TIME, room)),
+            Ok(Pace::Ended) => running -= 1,
+            Err(RecvTimeoutError::Timeout) => {}
+            // The server could not be started.
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+    }
+}
+
+/// Has each shard's followers of a room told that there is something new. A shard that is in a round through them makes another.
+fn announce(shards: &[Shard], room: &Arc<Room>) {
+    for (number, shard) in shards.iter().enumerate() {
+        if room.begin_round(number) {
+            shard.change(|rounds| {
+                // Where nothing more will be published, nobody comes for it.
+                if !rounds.closed {
+                    rounds.rooms.push_back((Arc::clone(room), 0));
+                }
+            });
+        }
+    }
+}
+
+impl Publisher {
+    pub fn new(rooms: Arc<Rooms>, fanout: Arc<Fanout>) -> Self {
+        Self { rooms, fanout }
+    }
+
+    pub fn publish(&self, segment: Arc<Segment>) {
+        let Some(room) = self.rooms.by_id(segment.room()) else { return };
+        room.push(segment);
+        self.fanout.announce(&room);
+    }
+}
+
+impl Drop for Publisher {
+    /// Nothing more will be published: the rounds end once all is told.
+    fn drop(&mut self) {
+        for shard in &*self.fanout.shards {
+            shard.change(|rounds| rounds.closed = true);
+        }
+    }
+}
+
+impl Default for Fanout {
+    /// None, for rooms that nobody follows.
+    fn default() -> Self {
+        Self { shards: Arc::default(), pace: unbounded().0 }
+    }
+}
+
+impl Fanout {
+    /// How many shards the followers of a room are in.
+    pub fn shards(&self) -> usize {
+        self.shards.len()
+    }
+
+    /// Has the followers of a room told that there is something new.
+    pub fn announce(&self, room: &Arc<Room>) {
+        announce(&self.shards, room);
+    }
+
+    /// The same after a moment, or with the next message: it can wait.
+    pub fn announce_soon(&self, room: &Arc<Room>) {
+        if room.begin_wait() {
+            // At the server's end nobody needs to know any more.
+            let _ = self.pace.send(Pace::Later(Arc::clone(room)));
+        }
+    }
+
+    /// Tells a shard's followers whenever there is something new, until the publisher is dropped. Never blocks. To be run by the
+    /// poller that drives their streams.
+    pub fn run(self: Arc<Self>, shard: usize) -> impl Future<Output = ()> + Send + 'static {
+        poll_fn(move |context| {
+            let rounds = &self.shards[shard].rounds;
+            let mut told = 0;
+            loop {
+                let (room, start) = {
+                    let mut rounds = rounds.lock();
+                    match rounds.rooms.pop_front() {
+                        Some(next) => next,
+                        None if rounds.closed => {
+                            drop(rounds);
+                            // The pace thread does not end before this.
+                            let _ = self.pace.send(Pace::Ended);
+                            return Poll::Ready(());
+                        }
+                        None => {
+                            rounds.waker = Some(context.waker().clone());
+                            return Poll::Pending;
+                        }
+                    }
+                };
+                if told >= FOLLOWERS_MAX {
+                    rounds.lock().rooms.push_front((room, start));
+                    if let Err(SendError(Pace::Back(waker))) = self.pace.send(Pace::Back(context.waker().clone())) {
+                        // Without a pace thread it goes on at once.
+                        waker.wake();
+                    }
+                    return Poll::Pending;
+                }
+                let (count, next) = room.tell_followers(shard, start);
+                told += count;
+                if let Some(next) = next {
+                    // What is left of the round waits behind the other rooms.
+                    rounds.lock().rooms.push_back((room, next));
+                }
+            }
+        })
+    }
+}
+
+impl Shard {
+    /// Changes the rounds, and wakes the poller's task to look at them.
+    fn change(&self, change: impl FnOnce(&mut Rounds)) {
+        let waker = {
+            let mut rounds = self.rounds.lock();
+            change(&mut rounds);
+            rounds.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}

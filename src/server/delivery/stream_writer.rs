@@ -1,0 +1,188 @@
+//! A stream's writer: decides which thread writes to a stream, and when.
+//!
+//! Whoever learns that there is something to write (the fan-out, of a commit; the transport, of the end of a write) takes the stream's
+//! [`baton`](crate::threads::baton) and drives the [`output`](super::output) on the spot. What may block is left to the stream's send
+//! thread ([`send`](super::send)): reading the log for a cursor that lags, and ending the stream.
+//!
+//! | call | by | does |
+//! | --- | --- | --- |
+//! | `look_again`, `wake`, `close` | any thread with a reason to look | takes the baton, and with it drives |
+//! | `drive` | the thread that got the baton | pumps, and gives the baton back, or on to the send thread |
+//! | `end` | the thread that found, with the baton, that the call is over | releases the stream, or leaves that to a send thread that has begun |
+//! | `pump` | the baton's holder | writes what can be written without waiting |
+//! | `turn` | the send thread, with the baton | reads the log or ends the stream where needed, and pumps |
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Wake, Waker};
+
+use parking_lot::{Condvar, Mutex};
+
+use super::close::CloseReason;
+use super::output::{FrameSink, Gone, Output, Pumped, Reader, Signals};
+use crate::names::ClientId;
+use crate::threads::baton::Baton;
+
+/// How many frames a thread that is not the session's own writes before it leaves the rest to the send thread.
+const BORROWED_FRAMES_MAX: usize = 16;
+
+/// What all threads that deal with one stream share.
+pub struct StreamWriter {
+    id: ClientId,
+    baton: Baton,
+    // Invariant: only the holder of the baton locks it, so nobody ever waits for this lock. `None` after the end.
+    pub(super) output: Mutex<Option<Output>>,
+    pub(super) signals: Signals,
+    /// Where the send thread gets the baton.
+    pub(super) handover: Handover,
+}
+
+/// A send thread that has not begun. Either happens, once.
+pub trait ToSend: Send {
+    /// Has the thread [run](send::run). Never blocks.
+    fn begin(self: Box<Self>);
+
+    /// The stream is over, and lets go of all that the thread would have held. Never blocks.
+    fn forgo(self: Box<Self>);
+}
+
+/// The baton, on its way to the send thread. A queue's wait would look for it many times before it rests.
+#[derive(Default)]
+pub(super) struct Handover {
+    // lock order: 3 (a leaf)
+    state: Mutex<HandoverState>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct HandoverState {
+    given: bool,
+    /// There until the send thread has something to do for the first time, if it ever has.
+    to_send: Option<Box<dyn ToSend>>,
+}
+
+impl Handover {
+    fn give(&self) {
+        let to_send = {
+            let mut state = self.state.lock();
+            state.given = true;
+            state.to_send.take()
+        };
+        match to_send {
+            Some(to_send) => to_send.begin(),
+            None => drop(self.changed.notify_one()),
+        }
+    }
+
+    /// Waits until it is given.
+    pub(super) fn take(&self) {
+        let mut state = self.state.lock();
+        while !std::mem::take(&mut state.given) {
+            self.changed.wait(&mut state);
+        }
+    }
+}
+
+impl StreamWriter {
+    /// A session whose baton is held by the caller, who has it [begin](Self::begin).
+    pub fn new(id: ClientId, sink: Box<dyn FrameSink>, reader: Box<dyn Reader>) -> Arc<Self> {
+        let output = Mutex::new(Some(Output::new(sink, reader)));
+        let writer =
+            Self { id, baton: Baton::held(), output, signals: Signals::default(), handover: Handover::default() };
+        Arc::new(writer)
+    }
+
+    pub fn id(&self) -> ClientId {
+        self.id
+    }
+
+    /// Writes what there is to write, and has the session woken from now on, when the call ends too. `to_send`
+    /// begins when there is something to do that blocks. Never blocks itself.
+    pub fn begin(self: &Arc<Self>, to_send: Box<dyn ToSend>) {
+        self.handover.state.lock().to_send = Some(to_send);
+        let watched = self.with_output(|output| output.watch(Waker::from(Arc::clone(self))));
+        if watched == Err(Gone) {
+            self.signals.closing.set(CloseReason::ClientLeft);
+        }
+        self.drive();
+    }
+
+    /// There is something new for the reader.
+    pub fn look_again(self: &Arc<Self>) {
+        if self.baton.published() {
+            self.drive();
+        }
+    }
+
+    /// Asks the session to end. The first reason stands.
+    pub fn close(self: &Arc<Self>, reason: CloseReason) {
+        self.signals.closing.set(reason);
+        if self.baton.woken() {
+            self.drive();
+        }
+    }
+
+    /// Frees the stream if its send thread has not finished it: the output refers to the writer that it is part of.
+    pub fn release(&self) {
+        let output = self.output.try_lock().and_then(|mut output| output.take());
+        drop(output);
+    }
+
+    /// For the baton's holder.
+    pub(super) fn with_output<T>(&self, act: impl FnOnce(&mut Output) -> T) -> T {
+        let mut output = self.output.try_lock().expect("only the baton's holder locks the output");
+        // Invariant: who takes the output out keeps the baton for good.
+        act(output.as_mut().expect("the baton goes round only while there is an output"))
+    }
+
+    /// Writes what there is to write without blocking. The caller holds the baton, and gives it away with this call.
+    fn drive(self: &Arc<Self>) {
+        match self.pump(BORROWED_FRAMES_MAX) {
+            Pumped::AtHead | Pumped::Writing => {}
+            Pumped::NeedsSendThread => self.handover.give(),
+            Pumped::Over => self.end(),
+        }
+    }
+
+    /// The call is over, and nothing is left to do that blocks: a send thread that has not begun need not. The baton stays
+    /// held for good: nobody drives the session any more.
+    fn end(&self) {
+        let to_send = self.handover.state.lock().to_send.take();
+        match to_send {
+            Some(to_send) => {
+                self.release();
+                to_send.forgo();
+            }
+            None => self.handover.give(),
+        }
+    }
+
+    /// Writes up to `frames_max` frames. With `AtHead` and `Writing` the baton is given back.
+    pub(super) fn pump(self: &Arc<Self>, frames_max: usize) -> Pumped {
+        loop {
+            let pumped = self.with_output(|output| output.pump(&self.signals, frames_max));
+            let given_back = match pumped {
+                Pumped::AtHead => self.baton.rest(),
+                Pumped::Writing => self.baton.rest_writing(),
+                Pumped::NeedsSendThread | Pumped::Over => return pumped,
+            };
+            if given_back {
+                return pumped;
+            }
+        }
+    }
+}
+
+/// The transport wakes a session when a write is done or the call has ended.
+impl Wake for StreamWriter {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.signals.transport_called.store(true, Ordering::Release);
+        if self.baton.woken() {
+            self.drive();
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! The folder of a log: locked against other servers, with a database of a fixed name in it.
+
+use std::fs::{self, DirBuilder, File, TryLockError};
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use super::errors::OpenError;
+use super::space::Space;
+
+/// How long a start waits for a folder that is in use, and how often it looks. A server that was killed frees it a moment later, and
+/// so does a program that this one has just started as a child, which has the lock until it begins.
+const LOCK_WAIT: Duration = Duration::from_millis(300);
+const LOCK_RETRY: Duration = Duration::from_millis(10);
+
+/// The database's name in its folder. SQLite puts files beside it whose names begin with this.
+pub const DATABASE: &str = "hubbub.db";
+
+/// The file that a running server holds locked.
+pub const LOCK: &str = "lock";
+
+/// When a message counts as stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyncMode {
+    /// When the disk has it: it outlives a power cut.
+    Full,
+    /// When the operating system has it: it outlives the server's end, however that comes.
+    Os,
+}
+
+/// The folder of a log, locked against other servers for as long as this lives.
+pub struct Folder {
+    pub path: PathBuf,
+    _lock: File,
+    // The database's file. Closed with the folder, after all connections.
+    space: OnceLock<Mutex<Space>>,
+}
+
+impl Folder {
+    /// Keeps the database's file open to allocate space in it. Once, when the database is there.
+    pub fn open_space(&self) -> io::Result<()> {
+        let file = File::options().read(true).write(true).open(self.path.join(DATABASE))?;
+        // Invariant: a folder has one appender.
+        let _ = self.space.set(Mutex::new(Space::new(file)?));
+        Ok(())
+    }
+
+    /// Sees to it that the database's file has so many pages.
+    pub fn reserve(&self, pages: u64) -> io::Result<()> {
+        self.space.get().map_or(Ok(()), |space| space.lock().reserve(pages))
+    }
+
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        let fault = |fault| OpenError::Folder { path: path.to_owned(), fault };
+        // What is said in rooms is nobody else's business.
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(fault)?;
+        let lock = File::options().create(true).truncate(false).write(true).open(path.join(LOCK)).map_err(fault)?;
+        let deadline = Instant::now() + LOCK_WAIT;
+        loop {
+            match lock.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if Instant::now() < deadline => thread::park_timeout(LOCK_RETRY),
+                Err(TryLockError::WouldBlock) => return Err(OpenError::Locked { path: path.to_owned() }),
+                Err(TryLockError::Error(error)) => return Err(fault(error)),
+            }
+        }
+        Ok(Self { path: fs::canonicalize(path).map_err(fault)?, _lock: lock, space: OnceLock::new() })
+    }
+}

@@ -1,0 +1,75 @@
+//! What the commands on a log's files have in common: backup, restore and verify.
+
+use std::ffi::CString;
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use super::errors::OpenError;
+use super::folder::{DATABASE, Folder};
+use super::identity::{self, Mark};
+use super::recovery;
+
+/// Why a backup or a restore did not happen.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum BackupError {
+    #[error("no log in {}: {} is missing; name the server's data folder with --data", .0.display(), DATABASE)]
+    NoLog(PathBuf),
+    #[error("{} exists: choose another name, or replace it with --force", .0.display())]
+    Exists(PathBuf),
+    #[error("can't write a backup to {}: {fault}", .path.display())]
+    Place { path: PathBuf, fault: &'static str },
+    #[error("can't write {}: {fault}; make room, check its owner, or choose another place", .path.display())]
+    Write { path: PathBuf, fault: String },
+    #[error("can't read {}: {fault}; check its name, and who may read it", .path.display())]
+    Read { path: PathBuf, fault: String },
+    #[error("{} is of version {version}: start hubbub-server on it once, which brings it up to date", .path.display())]
+    Older { path: PathBuf, version: i64 },
+    #[error("{} is not a complete backup: {} lies beside it; make one with hubbub-server backup", .0.display(), .1.display())]
+    Live(PathBuf, PathBuf),
+    #[error("{} is damaged, so nothing was changed: {fault}; use another backup", .path.display())]
+    Faulty { path: PathBuf, fault: String },
+    #[error(transparent)]
+    Open(#[from] OpenError),
+}
+
+/// The database of a folder, which must be there.
+pub fn check_log(folder: &Path) -> Result<PathBuf, BackupError> {
+    let database = folder.join(DATABASE);
+    match check_readable(&database) {
+        Ok(()) if database.is_file() => Ok(database),
+        Err(fault) if fault.kind() == io::ErrorKind::PermissionDenied => {
+            Err(BackupError::Read { path: database, fault: fault.to_string() })
+        }
+        _ => Err(BackupError::NoLog(folder.to_owned())),
+    }
+}
+
+/// Whether this user may read a file. SQLite does not say why it can't open one, and opening a database beside it would, when
+/// that is closed, give up the locks that this process has on it.
+pub fn check_readable(path: &Path) -> io::Result<()> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: the path is a C string that outlives the call.
+    if unsafe { libc::access(path.as_ptr(), libc::R_OK) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// The lock of a folder that no server uses; `None` if one does. A write-ahead log that lost messages is noted then, because
+/// reading the database makes SQLite forget what shows it.
+pub fn hold_unused(folder: &Path) -> Result<Option<Folder>, OpenError> {
+    match Folder::open(folder) {
+        Ok(held) => {
+            let findings = recovery::inspect(&held.path, &held.path.join(DATABASE))?;
+            if findings.changed && findings.last != 0 {
+                let mark = Mark::Beginning { last: findings.last, next: identity::random_id(), changed: true };
+                let fault = |fault| OpenError::Folder { path: held.path.clone(), fault };
+                identity::write(&held.path, mark).map_err(fault)?;
+            }
+            Ok(Some(held))
+        }
+        Err(OpenError::Locked { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}

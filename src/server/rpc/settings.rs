@@ -1,0 +1,32 @@
+//! How the gRPC library is to treat connections.
+
+use std::sync::Arc;
+
+use grpcio::{ChannelBuilder, Environment, ResourceQuota};
+
+use super::channel_stack;
+use crate::limits;
+use crate::server::config::ServerConfig;
+
+/// The library's settings for the connections of a server.
+pub fn connection_settings(environment: &Arc<Environment>, config: &ServerConfig) -> ChannelBuilder {
+    ChannelBuilder::new(Arc::clone(environment))
+        // Two servers on one port would share its clients in silence.
+        .reuse_port(false)
+        .max_concurrent_stream(limits::STREAMS_PER_CONNECTION_MAX as i32)
+        .max_receive_message_len(limits::RECEIVE_BYTES_MAX as i32)
+        .set_resource_quota(ResourceQuota::new(Some("server")).resize_memory(limits::GRPC_BYTES_MAX))
+        .raw_cfg_int(c"grpc.server_handshake_timeout_ms".to_owned(), limits::HANDSHAKE_TIMEOUT.as_millis() as i32)
+        .keepalive_time(config.keepalive_time)
+        .keepalive_timeout(config.keepalive_timeout)
+        .keepalive_permit_without_calls(true)
+        .http2_max_pings_without_data(0)
+        .http2_min_recv_ping_interval_without_data(config.ping_interval_min.saturating_sub(limits::PING_JITTER))
+        // No message is inflated: 64 KiB of it could become 64 MB, on a poller. Who compresses gets UNIMPLEMENTED.
+        .raw_cfg_int(c"grpc.compression_enabled_algorithms_bitset".to_owned(), 1)
+        .raw_cfg_int(channel_stack::lean_argument().to_owned(), 1)
+        // What the library would count and note of each connection for its channelz service, which is not served.
+        .raw_cfg_int(c"grpc.enable_channelz".to_owned(), 0)
+        // Its probes answer each small message with a ping and learn nothing: messages here are far below a window.
+        .http2_bdp_probe(false)
+}
