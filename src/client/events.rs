@@ -35,7 +35,7 @@ pub struct Settings {
     pub outage_max: Option<Duration>,
     /// How long it may take until something is acknowledged when all has been said.
     pub finish_timeout: Duration,
-    /// How many lines may wait for their acknowledgement, and how many bytes they may have: then [`Inlet::post`] blocks.
+    /// How many lines may wait for their acknowledgement, and how many bytes they may have: then [`Inlet::post`](super::Inlet::post) blocks.
     pub lines_max: usize,
     pub bytes_max: usize,
 }
@@ -58,10 +58,10 @@ pub enum Event<'a> {
     Passed { room: &'a RoomName, seq: u64 },
     /// The history that was asked for, or missed, ends here.
     CaughtUp { room: &'a RoomName, head_seq: u64 },
-    /// A room is left, as [`Inlet::leave`] asked: nothing more of it comes, unless it was joined again, and then comes anew. A room
+    /// A room is left, as [`Inlet::leave`](super::Inlet::leave) asked: nothing more of it comes, unless it was joined again, and then comes anew. A room
     /// that was left before there was a connection to join it is told too.
     Left { room: &'a RoomName },
-    /// The server refuses to join a room that [`Inlet::join`] asked for. Lines for it are told as rejected before.
+    /// The server refuses to join a room that [`Inlet::join`](super::Inlet::join) asked for. Lines for it are told as rejected before.
     NotJoined { room: &'a RoomName, reason: &'a str },
     /// Messages of the room are missing here, or are not what they were.
     Gap { room: &'a RoomName, gap: Gap },

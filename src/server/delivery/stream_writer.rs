@@ -39,7 +39,7 @@ pub struct StreamWriter {
 
 /// A send thread that has not begun. Either happens, once.
 pub trait ToSend: Send {
-    /// Has the thread [run](send::run). Never blocks.
+    /// Has the thread [run](super::send::run). Never blocks.
     fn begin(self: Box<Self>);
 
     /// The stream is over, and lets go of all that the thread would have held. Never blocks.

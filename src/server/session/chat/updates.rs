@@ -53,7 +53,7 @@ impl PublishedFlag {
 
 /// The updates, and how many answers and presences the client has not been sent yet.
 ///
-/// The queue itself has no bound, but what goes into it has: one [`Update::Published`] for each room; [`PRESENCES_MAX`] presences; and
+/// The queue itself has no bound, but what goes into it has: one `Published` for each room; [`PRESENCES_MAX`] presences; and
 /// the receive thread waits while there are [`ANSWERS_MAX`] answers, so beyond these there is at most one for each command of a request
 /// and one for each post that waits for the log.
 #[derive(Default)]
