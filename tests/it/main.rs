@@ -16,6 +16,7 @@ mod fanout;
 mod leaving;
 mod model;
 mod slow_reader;
+mod storage;
 mod structure;
 mod behind;
 mod crash;

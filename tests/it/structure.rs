@@ -231,3 +231,41 @@ fn the_architecture_page_has_the_code_map() {
     }
     assert_eq!(map.trim(), expected.trim(), "run this test with HUBBUB_WRITE_MAP=1 to bring the page up to date");
 }
+
+/// All files below a folder.
+fn files(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("the folder is there") {
+        let path = entry.expect("it can be listed").path();
+        match path.is_dir() {
+            true => files(&path, found),
+            false => found.push(path),
+        }
+    }
+}
+
+/// The story: pages named files that had been moved long before.
+#[test]
+fn files_that_the_docs_name_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut sources = Vec::new();
+    for folder in ["src", "tests", "benches", "proto", "docs"] {
+        files(&root.join(folder), &mut sources);
+    }
+    let mut pages: Vec<_> = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"].map(|page| root.join(page)).into();
+    files(&root.join("docs"), &mut pages);
+    let (mut named, mut missing) = (0, Vec::new());
+    for page in pages {
+        let text = fs::read_to_string(&page).expect("a page is text");
+        // What stands between single backticks.
+        let quoted = text.split('`').skip(1).step_by(2);
+        let names = quoted.filter(|name| name.ends_with(".rs") && !name.contains(char::is_whitespace));
+        for name in names {
+            named += 1;
+            if !sources.iter().any(|source| source.ends_with(name)) {
+                missing.push(format!("{}: {name}", page.display()));
+            }
+        }
+    }
+    assert!(named > 100, "{named} names");
+    assert_eq!(missing, Vec::<String>::new());
+}
