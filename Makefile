@@ -13,6 +13,9 @@ GRPCIO_TOOLS := 1.80.0
 NODE_GRPC := $(TARGET_DIR)/node/node_modules/@grpc/grpc-js/package.json
 NODE_GRPC_VERSION := 1.14.7
 
+# What is tested once more without the feature core-patches, to see that nothing but speed and rare faults depends on it.
+WITHOUT_PATCHES := chat:: drain:: fanout:: leaving:: model:: rooms:: unary::
+
 .DEFAULT_GOAL := help
 .PHONY: help run-server run-client run-repeat build test crash-test backup-test thin-volume-test ping-test check bench micro \
 	deps go-deps
@@ -64,6 +67,7 @@ check: deps $(PYTHON) $(NODE_GRPC) go-deps ## what a change must pass: format, l
 	RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --no-deps
 	cargo test --release --locked --manifest-path benches/load/Cargo.toml
 	HUBBUB_TEST_PYTHON=$(abspath $(PYTHON)) cargo test --release --locked
+	cargo test --release --locked --no-default-features --test it -- $(WITHOUT_PATCHES)
 
 bench: deps ## measure the server beside its peer (ARGS="--help" tells the choices)
 	benches/run $(ARGS)

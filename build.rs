@@ -1,5 +1,5 @@
-//! Generates the protobuf messages from `proto/`, in pure Rust, without `protoc`; and compiles the two files in C++: one changes
-//! what a call passes in the C core (`src/server/rpc/channel_stack.rs`), the other how it accepts connections
+//! Generates the protobuf messages from `proto/`, in pure Rust, without `protoc`; and with the feature `core-patches` compiles the two
+//! files in C++: one changes what a call passes in the C core (`src/server/rpc/channel_stack.rs`), the other how it accepts connections
 //! (`src/server/rpc/accept.rs`).
 
 use std::env;
@@ -8,7 +8,9 @@ use std::process::Command;
 
 fn main() {
     generate_messages();
-    compile_channel_stack();
+    if env::var_os("CARGO_FEATURE_CORE_PATCHES").is_some() {
+        compile_core_patches();
+    }
 }
 
 fn generate_messages() {
@@ -23,7 +25,7 @@ fn generate_messages() {
     }
 }
 
-fn compile_channel_stack() {
+fn compile_core_patches() {
     let file = "src/server/rpc/channel_stack.cc";
     let accept = "src/server/rpc/accept.cc";
     println!("cargo:rerun-if-changed={file}");
@@ -51,7 +53,7 @@ fn compile_channel_stack() {
     if env::var("CARGO_CFG_TARGET_VENDOR").is_ok_and(|vendor| vendor == "apple") {
         build.std("c++14");
     }
-    build.compile("hubbub_channel_stack");
+    build.compile("hubbub_core_patches");
 }
 
 /// Where the source of the C core is that this build uses: its internal headers are not among what its crate hands out.

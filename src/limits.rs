@@ -1,8 +1,11 @@
-//! Every bound on what a peer may send and on what the server keeps, in one place.
+//! Every bound on what a peer may send and on what the server keeps: what the contract promises, what an operator may set, and tuning.
 //!
-//! Limits that an operator may want to move are fields of [`crate::server::ServerConfig`], whose defaults stand here.
+//! What an operator may set are fields of [`crate::server::ServerConfig`], whose defaults are here. A bound that only one module needs
+//! to know is beside its code.
 
 use std::time::Duration;
+
+// What the contract promises: clients may rely on it.
 
 /// A user name's greatest length, in characters. Wide enough for any real name, short enough for one line.
 pub const NAME_CHARS_MAX: usize = 64;
@@ -17,26 +20,6 @@ pub const RECEIVE_BYTES_MAX: usize = 4 * BODY_BYTES_MAX;
 /// How many streams one connection may carry at once.
 pub const STREAMS_PER_CONNECTION_MAX: usize = 100;
 
-/// How many messages of one stream may wait for its receive thread, and how many bytes of them, and one message more; as
-/// much again may be with that thread. The library holds the next message and a window of 64 KiB; what is beyond that waits
-/// at the client.
-pub const INFLOW_MESSAGES_MAX: usize = 256;
-pub const INFLOW_BYTES_MAX: usize = 32 * 1024;
-
-/// How many places an empty queue of a stream keeps: what a burst has made it grow to is given back.
-pub const QUEUE_KEPT: usize = 32;
-
-/// How many clients a server serves at once by default. A Linux machine with default settings (`vm.max_map_count` of
-/// 65,530) can carry about 7,600.
-pub const CLIENTS_MAX: usize = 7_500;
-
-/// How many memory maps a client takes: two threads, each with a stack, a signal stack, and a guard page before each.
-pub const MAPS_PER_CLIENT: usize = 8;
-
-/// How many memory maps are left for everything else. A process that has none left can't start the thread it has
-/// begun to start, and aborts.
-pub const MAPS_RESERVED: usize = 4_096;
-
 /// How many commands one request of `hubbub.v1` may hold.
 pub const COMMANDS_MAX: usize = 1024;
 
@@ -49,6 +32,83 @@ pub const ROOMS_PER_STREAM_MAX: usize = 1000;
 /// How many members a room may have for their comings and goings to be told, since each is told to all.
 pub const PRESENCE_MEMBERS_MAX: usize = 50;
 
+/// The most entries of a page that a client may ask for, and how many it gets where it does not say.
+pub const PAGE_SIZE_MAX: usize = 1000;
+pub const PAGE_SIZE: usize = 100;
+pub const MESSAGES_PAGE_SIZE: usize = 50;
+
+/// When a client whose message could not be stored is asked to try again.
+pub const STORE_RETRY: Duration = Duration::from_secs(1);
+
+/// When a client is asked to come back after the server has shut down.
+pub const RECONNECT_AFTER: Duration = Duration::from_millis(500);
+
+/// How many bytes are joined into one frame, and one segment more.
+pub const FRAME_BYTES_MAX: usize = 64 * 1024;
+
+/// How many rooms a log stores. A stored room is never deleted, and takes a few hundred bytes of memory once it was posted to, as
+/// long as the server runs. Rooms without messages are not stored and do not count: they last as long as somebody is in them.
+pub const ROOMS_MAX: usize = 1_000_000;
+
+/// How many ids of deleted messages are remembered in all rooms together; beyond that, the oldest are forgotten before their
+/// time. Each takes about 80 bytes on the disk.
+pub const IDS_KEPT_MAX: u64 = 1_000_000;
+
+// What an operator may set: defaults, and the greatest values.
+
+/// How many clients a server serves at once by default. A Linux machine with default settings (`vm.max_map_count` of
+/// 65,530) can carry about 7,600.
+/// Option: `--clients-max`.
+pub const CLIENTS_MAX: usize = 7_500;
+
+/// How much the in-memory log keeps in all by default, in bytes. What is older is dropped, and a reader that still
+/// wanted it is told so.
+/// Option: `--log-bytes-max`.
+pub const MEMORY_LOG_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// How long after retention deleted something it is erased from the log's files, so that it is in none of them a minute later,
+/// though erasing may have to wait for readers. In between, a busy server's deletions are erased together: each time, the
+/// writer is held for some milliseconds.
+pub const ERASE_AFTER: Duration = Duration::from_secs(30);
+
+/// How long a message's id is remembered after retention deleted the message: a client that lost its connection within that
+/// time may post the message again, and it is not stored twice.
+pub const IDS_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How many threads poll connections at most.
+/// Option: `--pollers`.
+pub const POLLERS_MAX: usize = 256;
+
+/// How long a connection may be silent before the server asks whether its peer is still there.
+pub const KEEPALIVE_TIME: Duration = Duration::from_secs(30);
+
+/// How long the answer to that question may take before the connection counts as lost.
+pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often a client may ping, as the contract states it. Keepalive of 10 s, which many clients use, is far within it.
+pub const PING_INTERVAL_MIN: Duration = Duration::from_secs(5);
+
+/// How long a drain waits for readers to receive what was accepted, before it cancels their streams.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+// Tuning: clients and operators notice these only by speed, memory, and what the log says.
+
+/// How many messages of one stream may wait for its receive thread, and how many bytes of them, and one message more; as
+/// much again may be with that thread. The library holds the next message and a window of 64 KiB; what is beyond that waits
+/// at the client.
+pub const INFLOW_MESSAGES_MAX: usize = 256;
+pub const INFLOW_BYTES_MAX: usize = 32 * 1024;
+
+/// How many places an empty queue of a stream keeps: what a burst has made it grow to is given back.
+pub const QUEUE_KEPT: usize = 32;
+
+/// How many memory maps a client takes: two threads, each with a stack, a signal stack, and a guard page before each.
+pub const MAPS_PER_CLIENT: usize = 8;
+
+/// How many memory maps are left for everything else. A process that has none left can't start the thread it has
+/// begun to start, and aborts.
+pub const MAPS_RESERVED: usize = 4_096;
+
 /// How many answers to commands may wait for a client that does not read them, before its next commands wait too.
 pub const ANSWERS_MAX: usize = 256;
 
@@ -57,11 +117,6 @@ pub const PRESENCES_MAX: usize = 64;
 
 /// How long a coming or going waits for a message to go out with.
 pub const PRESENCE_TIME: Duration = Duration::from_millis(50);
-
-/// The most entries of a page that a client may ask for, and how many it gets where it does not say.
-pub const PAGE_SIZE_MAX: usize = 1000;
-pub const PAGE_SIZE: usize = 100;
-pub const MESSAGES_PAGE_SIZE: usize = 50;
 
 /// How many threads answer what must be read from the log and is not part of a stream, and how many calls may wait for
 /// them.
@@ -90,17 +145,8 @@ pub const BATCH_BYTES_MAX: usize = 48 * 1024;
 /// How long to wait after trimming failed.
 pub const TRIM_RETRY: Duration = Duration::from_secs(1);
 
-/// When a client whose message could not be stored is asked to try again.
-pub const STORE_RETRY: Duration = Duration::from_secs(1);
-
-/// When a client is asked to come back after the server has shut down.
-pub const RECONNECT_AFTER: Duration = Duration::from_millis(500);
-
 /// How often the log says that a client has seen messages which the log never had.
 pub const AHEAD_LOG_INTERVAL: Duration = Duration::from_secs(60);
-
-/// How many bytes are joined into one frame, and one segment more.
-pub const FRAME_BYTES_MAX: usize = 64 * 1024;
 
 /// How much of a room's end is kept ready in memory for cursors that follow it live, in bytes.
 pub const TAIL_BYTES_MAX: usize = 1024 * 1024;
@@ -108,14 +154,6 @@ pub const TAIL_BYTES_MAX: usize = 1024 * 1024;
 /// How much the tails of all rooms may keep together, in bytes, and one segment for each room. Beyond that, a room keeps
 /// only its newest segment, and who is further behind reads the log.
 pub const TAILS_BYTES_MAX: usize = 256 * 1024 * 1024;
-
-/// How much the in-memory log keeps in all by default, in bytes. What is older is dropped, and a reader that still
-/// wanted it is told so.
-pub const MEMORY_LOG_BYTES_MAX: usize = 256 * 1024 * 1024;
-
-/// How many rooms a log stores. A stored room is never deleted, and takes a few hundred bytes of memory once it was posted to, as
-/// long as the server runs. Rooms without messages are not stored and do not count: they last as long as somebody is in them.
-pub const ROOMS_MAX: usize = 1_000_000;
 
 /// How many threads read the log's file at once. Each has a connection of its own; the others wait for one.
 pub const READ_CONNECTIONS: usize = 4;
@@ -141,22 +179,9 @@ pub const WAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// How many messages a step of trimming takes away at once, and one segment more: a few milliseconds. Posts wait for it.
 pub const TRIM_MESSAGES_MAX: u64 = 1024;
 
-/// How long after retention deleted something it is erased from the log's files, so that it is in none of them a minute later,
-/// though erasing may have to wait for readers. In between, a busy server's deletions are erased together: each time, the
-/// writer is held for some milliseconds.
-pub const ERASE_AFTER: Duration = Duration::from_secs(30);
-
 /// How many bytes of messages a step of trimming takes away at once, and one segment more. Deleted pages are overwritten, so as
 /// much is written to the write-ahead log.
 pub const TRIM_BYTES_MAX: usize = 1024 * 1024;
-
-/// How long a message's id is remembered after retention deleted the message: a client that lost its connection within that
-/// time may post the message again, and it is not stored twice.
-pub const IDS_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// How many ids of deleted messages are remembered in all rooms together; beyond that, the oldest are forgotten before their
-/// time. Each takes about 80 bytes on the disk.
-pub const IDS_KEPT_MAX: u64 = 1_000_000;
 
 /// Which part of an in-memory log's bytes the ids of deleted messages may take: one so-manieth.
 pub const IDS_KEPT_SHARE: usize = 8;
@@ -201,9 +226,6 @@ pub const READ_BYTES_MAX: usize = 64 * 1024;
 /// costs it about 30 KB.
 pub const GRPC_BYTES_MAX: usize = 1024 * 1024 * 1024;
 
-/// How many threads poll connections at most.
-pub const POLLERS_MAX: usize = 256;
-
 /// How long a receive thread waits before it gives back the memory that its stack has come to take.
 pub const STACK_TIME: Duration = Duration::from_millis(50);
 
@@ -214,20 +236,11 @@ pub const SPARE_THREAD_TIME: Duration = Duration::from_secs(1);
 /// The stack of a stream's threads, in bytes. Untouched stack costs no memory; what is touched is about 8 KiB.
 pub const STACK_BYTES: usize = 128 * 1024;
 
-/// How long a connection may be silent before the server asks whether its peer is still there.
-pub const KEEPALIVE_TIME: Duration = Duration::from_secs(30);
-
-/// How long the answer to that question may take before the connection counts as lost.
-pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// How long a client waits for one address of a server's name before it tries the next beside it: what RFC 8305 recommends.
 pub const ADDRESS_STAGGER: Duration = Duration::from_millis(250);
 
 /// How many addresses of a name a client tries: each undecided one takes a thread for up to 5 s.
 pub const ADDRESSES_MAX: usize = 8;
-
-/// How often a client may ping, as the contract states it. Keepalive of 10 s, which many clients use, is far within it.
-pub const PING_INTERVAL_MIN: Duration = Duration::from_secs(5);
 
 /// How much sooner than that a ping may arrive, since the network delays one ping and not the next.
 pub const PING_JITTER: Duration = Duration::from_secs(1);
@@ -253,9 +266,6 @@ pub const REFUSALS_QUIET: Duration = Duration::from_secs(5);
 
 /// How often the log says at most that clients are refused, for each kind of shortage.
 pub const REFUSALS_LOG_INTERVAL: Duration = Duration::from_secs(60);
-
-/// How long a drain waits for readers to receive what was accepted, before it cancels their streams.
-pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a stream that the server ends may take to end: for its status to reach a peer that may have stopped
 /// reading.

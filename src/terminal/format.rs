@@ -180,7 +180,7 @@ pub fn gap(gap: &Gap) -> String {
         GapReason::Retention => format!("missing here: {range}, which the server does not keep any more"),
         GapReason::EpochChanged => format!("the server lost {range}, which you may have seen: others take their place"),
         GapReason::Damaged => {
-            format!("{range} can't be read: the server's log is damaged there; whoever runs it can restore a backup")
+            format!("{range} can't be read: the server's log is damaged there; its operator can restore a backup")
         }
         GapReason::Other => format!("missing here: {range}, for a reason that this client is too old to know"),
     }

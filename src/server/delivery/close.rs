@@ -39,11 +39,11 @@ pub enum CloseReason {
     /// A drain has begun, which gives the session time until then.
     #[error("the server is shutting down: connect again in a moment")]
     Draining { until: Instant },
-    #[error("the server's log has stopped, so nothing can be said any more: tell whoever runs it")]
+    #[error("the server's log has stopped, so no message can be stored: tell the server's operator")]
     LogStopped,
     #[error("the message could not be stored ({0}): try again later")]
     NotStored(LogError),
-    #[error("the server can't read its log: tell whoever runs it")]
+    #[error("the server can't read its log: tell the server's operator")]
     LogUnreadable(LogError),
     #[error("the server is full: it serves {clients_max} clients at once; try again later")]
     Full { clients_max: usize },

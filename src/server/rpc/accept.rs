@@ -8,6 +8,8 @@
 //!   refused with HTTP/2's GOAWAY, whose text says why, and disconnected.
 //! - An error that passes looks to the C core like the one after which it tries again within a second.
 //!
+//! Without the feature `core-patches` the C core accepts as it likes.
+//!
 //! Descriptors belong to the process, and so does this: each server of the process that registered is notified.
 
 use std::mem::MaybeUninit;
@@ -31,14 +33,18 @@ static FIRST_KEPT: AtomicI32 = AtomicI32::new(c_int::MAX);
 // lock order: 2 (held for one look or push)
 static SERVERS: Mutex<Vec<Weak<Refusals>>> = Mutex::new(Vec::new());
 
+#[cfg(feature = "core-patches")]
 unsafe extern "C" {
     fn hubbub_link_accept();
 }
 
 /// From now on, connections are refused while descriptors are short, and these are notified of that.
 pub fn watch(refusals: &Arc<Refusals>) {
+    #[cfg(feature = "core-patches")]
     // SAFETY: the function does nothing.
-    unsafe { hubbub_link_accept() };
+    unsafe {
+        hubbub_link_accept();
+    }
     let first_kept = descriptors::limit().saturating_sub(DESCRIPTORS_KEPT);
     FIRST_KEPT.store(c_int::try_from(first_kept).unwrap_or(c_int::MAX), Ordering::Relaxed);
     let mut servers = SERVERS.lock();

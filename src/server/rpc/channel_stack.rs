@@ -4,18 +4,31 @@
 //! all of them. Two look at each message in a way that costs more than everything else the library does to send it
 //! (docs/performance.md): one would compress it, one compares its size with a bound on what is sent. No setting leaves them
 //! out, so `channel_stack.cc` does, and bounds what is received in a few instructions.
+//!
+//! Without the feature `core-patches` the C core's own stack is used, and listening sockets are as it makes them.
 
+#[cfg(feature = "core-patches")]
 use std::ffi::{CStr, c_char, c_int};
 
+use grpcio::ChannelBuilder;
+
+#[cfg(feature = "core-patches")]
 unsafe extern "C" {
     fn hubbub_lean_stack_argument() -> *const c_char;
     fn hubbub_restrict_listeners(restriction: c_int);
 }
 
-/// The channel argument that has a server's calls pass only what is needed, where it is 1.
-pub fn lean_argument() -> &'static CStr {
+/// Has a server's calls pass only what is needed.
+#[cfg(feature = "core-patches")]
+pub fn lean(settings: ChannelBuilder) -> ChannelBuilder {
     // SAFETY: the function returns a constant, which is a C string.
-    unsafe { CStr::from_ptr(hubbub_lean_stack_argument()) }
+    let argument = unsafe { CStr::from_ptr(hubbub_lean_stack_argument()) };
+    settings.raw_cfg_int(argument.to_owned(), 1)
+}
+
+#[cfg(not(feature = "core-patches"))]
+pub fn lean(settings: ChannelBuilder) -> ChannelBuilder {
+    settings
 }
 
 /// What the C core may make of the listening sockets that it opens.
@@ -32,6 +45,7 @@ pub enum Listener {
 }
 
 /// Runs `bind`, whose listening sockets are restricted so. It binds on this thread.
+#[cfg(feature = "core-patches")]
 pub fn listening<T>(listener: Listener, bind: impl FnOnce() -> T) -> T {
     // SAFETY: the function sets an integer of this thread.
     unsafe { hubbub_restrict_listeners(listener as c_int) };
@@ -39,4 +53,9 @@ pub fn listening<T>(listener: Listener, bind: impl FnOnce() -> T) -> T {
     // SAFETY: as above.
     unsafe { hubbub_restrict_listeners(Listener::Any as c_int) };
     bound
+}
+
+#[cfg(not(feature = "core-patches"))]
+pub fn listening<T>(_listener: Listener, bind: impl FnOnce() -> T) -> T {
+    bind()
 }

@@ -10,7 +10,7 @@ use crate::server::config::ServerConfig;
 
 /// The library's settings for the connections of a server.
 pub fn connection_settings(environment: &Arc<Environment>, config: &ServerConfig) -> ChannelBuilder {
-    ChannelBuilder::new(Arc::clone(environment))
+    let settings = ChannelBuilder::new(Arc::clone(environment))
         // Two servers on one port would share its clients in silence.
         .reuse_port(false)
         .max_concurrent_stream(limits::STREAMS_PER_CONNECTION_MAX as i32)
@@ -24,9 +24,9 @@ pub fn connection_settings(environment: &Arc<Environment>, config: &ServerConfig
         .http2_min_recv_ping_interval_without_data(config.ping_interval_min.saturating_sub(limits::PING_JITTER))
         // No message is inflated: 64 KiB of it could become 64 MB, on a poller. Who compresses gets UNIMPLEMENTED.
         .raw_cfg_int(c"grpc.compression_enabled_algorithms_bitset".to_owned(), 1)
-        .raw_cfg_int(channel_stack::lean_argument().to_owned(), 1)
         // What the library would count and note of each connection for its channelz service, which is not served.
         .raw_cfg_int(c"grpc.enable_channelz".to_owned(), 0)
         // Its probes answer each small message with a ping and learn nothing: messages here are far below a window.
-        .http2_bdp_probe(false)
+        .http2_bdp_probe(false);
+    channel_stack::lean(settings)
 }

@@ -13,10 +13,25 @@ use crate::support::raw::Raw;
 use crate::support::talker::{Talker, post_message};
 use crate::support::wait_for;
 
+/// A server that is started with this disposition of SIGHUP.
+fn start_with_hangup(disposition: libc::sighandler_t) -> ServerProcess {
+    let mut command = command();
+    command.args(["--listen", "127.0.0.1:0", "--ephemeral"]);
+    // SAFETY: signal may be called between fork and exec.
+    unsafe {
+        command.pre_exec(move || {
+            libc::signal(libc::SIGHUP, disposition);
+            Ok(())
+        });
+    }
+    ServerProcess::listening(command)
+}
+
 /// A server died of SIGHUP without a drain, for example when its terminal was closed.
 #[test]
 fn a_hangup_drains() {
-    let mut server = ServerProcess::start(&[]);
+    // Whoever runs the tests may ignore it, as nohup does.
+    let mut server = start_with_hangup(libc::SIG_DFL);
     server.signal(libc::SIGHUP);
     server.wait_for_log("SIGHUP: draining");
     assert_eq!(server.wait().code(), Some(0));
@@ -53,16 +68,7 @@ fn two_signals_at_once_are_one_drain() {
 /// `nohup` asks that a program outlive its terminal; the server must not turn that into a drain.
 #[test]
 fn a_hangup_that_the_caller_ignores_stays_ignored() {
-    let mut command = command();
-    command.args(["--listen", "127.0.0.1:0", "--ephemeral"]);
-    // SAFETY: signal may be called between fork and exec.
-    unsafe {
-        command.pre_exec(|| {
-            libc::signal(libc::SIGHUP, libc::SIG_IGN);
-            Ok(())
-        });
-    }
-    let mut server = ServerProcess::listening(command);
+    let mut server = start_with_hangup(libc::SIG_IGN);
     server.signal(libc::SIGHUP);
     server.signal(libc::SIGTERM);
     server.wait_for_log("SIGTERM: draining");

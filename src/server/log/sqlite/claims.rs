@@ -153,5 +153,5 @@ pub fn room_error(name: &RoomName, error: &rusqlite::Error) -> LogError {
 }
 
 pub fn damaged_room(name: &RoomName, fault: &str) -> LogError {
-    LogError::Damaged(format!("room {name} is damaged ({fault}): whoever runs the server can restore a backup"))
+    LogError::Damaged(format!("room {name} is damaged ({fault}): the server's operator can restore a backup"))
 }
