@@ -4,6 +4,7 @@ pub mod log;
 pub mod config;
 pub mod room;
 pub mod writer;
+pub mod posting;
 pub mod delivery;
 pub mod session;
 pub mod clients;

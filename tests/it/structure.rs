@@ -174,7 +174,7 @@ const LAYERS: &[&[&str]] = &[
     &["server::log"],
     &["server::config"],
     &["server::room"],
-    &["server::writer"],
+    &["server::writer", "server::posting"],
     &["server::delivery"],
     &["server::session", "server::clients", "server::refusals"],
     &["server::hub"],

@@ -16,9 +16,10 @@ use super::queries::Queries;
 use unicode_normalization::char::is_combining_mark;
 
 use crate::limits::{MESSAGES_PAGE_SIZE, PAGE_SIZE, PAGE_SIZE_MAX, READ_BYTES_MAX};
-use crate::names::{ClientId, InvalidText, MessageId, Origin, RoomId, RoomName, Seq, UserName};
+use crate::names::{ClientId, InvalidText, MessageId, RoomId, RoomName, Seq, UserName};
 use crate::server::hub::Hub;
 use crate::server::log::{Appended, History, LogError, Part, Piece, Post, RoomState};
+use crate::server::posting::Author;
 use crate::server::writer::{Order, Poster};
 use crate::wire::answer::{self, GapReason};
 use crate::wire::event;
@@ -120,10 +121,7 @@ fn post(request: v1::PostMessageRequest) -> Result<Post, InvalidText> {
     let room = RoomName::new(&request.room)?;
     let sender = UserName::new(request.sender)?;
     let (id, body, kind) = chat::checked_post(&request.message_id, request.body, request.kind)?;
-    let id_chosen = id.is_some();
-    let id = id.unwrap_or_else(|| Origin::random().id(0));
-    let content = event::content(&id, &sender, None, &body, kind);
-    Ok(Post { room, sender, id, id_chosen, content })
+    Ok(Author::of_call().post(room, sender, id, &body, kind))
 }
 
 fn list_messages(hub: &Hub, request: v1::ListMessagesRequest) -> Answer<Frame> {
@@ -131,7 +129,7 @@ fn list_messages(hub: &Hub, request: v1::ListMessagesRequest) -> Answer<Frame> {
     let max = page_size(request.page_size, MESSAGES_PAGE_SIZE)? as u64;
     let name = RoomName::new(&request.room).map_err(|fault| invalid(&fault))?;
     let (part, keep) = match request.place {
-        Some(Place::AfterSeq(seq)) => (Part::From(Seq(seq.saturating_add(1))), Keep::SegmentEnd),
+        Some(Place::AfterSeq(seq)) => (Part::From(Seq(seq.saturating_add(1))), Keep::Oldest),
         Some(Place::BeforeSeq(seq)) => (Part::Before(Seq(seq)), Keep::Newest),
         _ => (Part::Before(Seq(u64::MAX)), Keep::Newest),
     };
@@ -157,7 +155,7 @@ fn list_messages(hub: &Hub, request: v1::ListMessagesRequest) -> Answer<Frame> {
 /// Which messages a page keeps where not all fit.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Keep {
-    SegmentEnd,
+    Oldest,
     Newest,
 }
 
@@ -215,7 +213,7 @@ fn cut(pieces: Vec<Vec<u8>>, keep: Keep) -> Vec<u8> {
         return entries;
     }
     match keep {
-        Keep::SegmentEnd => {
+        Keep::Oldest => {
             let end = ends.iter().take_while(|end| **end <= READ_BYTES_MAX).last().or(ends.first());
             entries.truncate(end.copied().unwrap_or(len));
         }

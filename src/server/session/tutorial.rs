@@ -11,11 +11,11 @@ use crate::server::delivery::close::CloseReason;
 use crate::server::delivery::output::Reader;
 use crate::server::delivery::stream_writer::StreamWriter;
 use crate::server::log::{Appended, LogError, Post};
+use crate::server::posting::Author;
 use crate::server::room::cursor::{Cursor, Fetched, Look};
 use crate::server::room::followers::{Follower, Member};
 use crate::server::writer::{Order, Poster};
 use crate::wire::Frame;
-use crate::wire::event;
 
 /// What a client sent in one message: nothing, one thing to say, or one in several pieces.
 pub struct Said {
@@ -36,7 +36,7 @@ pub struct TutorialConversation {
     writer: Arc<StreamWriter>,
     source: Box<dyn Source<Said>>,
     following: Following,
-    origin: Origin,
+    author: Author,
 }
 
 impl TutorialReader {
@@ -90,7 +90,8 @@ impl Reader for TutorialReader {
 impl TutorialConversation {
     /// `following` is the lobby, on behalf of the session; `origin` is the reader's.
     pub fn new(writer: Arc<StreamWriter>, source: Box<dyn Source<Said>>, following: Following, origin: Origin) -> Self {
-        Self { writer, source, following, origin }
+        let author = Author::of_stream(writer.id(), origin);
+        Self { writer, source, following, author }
     }
 }
 
@@ -102,13 +103,9 @@ impl Conversation for TutorialConversation {
                 // Somebody pressed Enter and typed nothing.
                 Received::Item(Said { bodies, .. }) if bodies.is_empty() => {}
                 Received::Item(Said { name, bodies }) => {
-                    let post = |(number, body): (u64, &Body)| {
-                        let id = self.origin.id(number);
-                        let content = event::content(&id, &name, Some(self.writer.id()), body, Kind::Text);
-                        let room = self.following.room().name().clone();
-                        Post { room, sender: name.clone(), id, id_chosen: false, content }
-                    };
-                    let posts: Vec<_> = (posted..).zip(&bodies).map(post).collect();
+                    let room = self.following.room().name();
+                    let post = |body| self.author.post(room.clone(), name.clone(), None, body, Kind::Text);
+                    let posts: Vec<_> = bodies.iter().map(post).collect();
                     posted += posts.len() as u64;
                     // A full queue blocks here, so that flow control holds back this client alone.
                     if orders.send(Order::Posts { posts, poster: Arc::new(Arc::clone(&self.writer)) }).is_err() {

@@ -17,6 +17,7 @@ use crate::server::delivery::close::CloseReason;
 use crate::server::delivery::fanout::Fanout;
 use crate::server::delivery::stream_writer::StreamWriter;
 use crate::server::log::{Appended, LogError, Post, RoomState};
+use crate::server::posting::Author;
 use crate::server::room::cursor::Cursor;
 use crate::server::room::followers::{Follower, Member};
 use crate::server::room::{RoomHandle, Rooms};
@@ -24,7 +25,6 @@ use crate::server::session::receive::{Conversation, Following, Received, Source}
 use crate::server::writer::{Order, Poster};
 use crate::threads;
 use crate::wire::answer::{self, Change, Code, Failed, GapReason, RoomAtJoin};
-use crate::wire::event;
 
 /// A command, checked.
 pub enum Command {
@@ -69,9 +69,7 @@ pub struct ChatConversation {
     /// There after the first command.
     name: Option<UserName>,
     joined: HashMap<RoomName, Following>,
-    origin: Origin,
-    /// How many ids were made for posts that had none.
-    made: u64,
+    author: Author,
     /// Posts that were not handed over yet.
     posts: Vec<Post>,
     posts_bytes: usize,
@@ -94,6 +92,7 @@ impl ChatConversation {
         updates: Arc<Updates>,
         shard: usize,
     ) -> Self {
+        let author = Author::of_stream(writer.id(), Origin::random());
         let poster = Arc::new(ChatPoster { writer: Arc::clone(&writer), updates: Arc::clone(&updates) });
         Self {
             writer,
@@ -105,8 +104,7 @@ impl ChatConversation {
             poster,
             name: None,
             joined: HashMap::new(),
-            origin: Origin::random(),
-            made: 0,
+            author,
             posts: Vec::new(),
             posts_bytes: 0,
             has_updates: false,
@@ -156,14 +154,9 @@ impl ChatConversation {
             let id = id.map_or(Vec::new(), |id| id.as_bytes().to_vec());
             return self.refuse(Refusal::not_joined(Failed::Post(id), room));
         };
-        let id_chosen = id.is_some();
-        let id = id.unwrap_or_else(|| {
-            self.made += 1;
-            self.origin.id(self.made)
-        });
-        let content = event::content(&id, &sender, Some(self.writer.id()), body, kind);
-        self.posts_bytes += content.len();
-        self.posts.push(Post { room: room.clone(), sender, id, id_chosen, content });
+        let post = self.author.post(room.clone(), sender, id, body, kind);
+        self.posts_bytes += post.content.len();
+        self.posts.push(post);
     }
 
     /// Hands the posts to the log writer.
