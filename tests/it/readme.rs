@@ -1,4 +1,5 @@
-//! README.md: the commands that it shows are run, and print what it shows; its table of options is that of the server.
+//! README.md: the commands and the program that it shows are run, and print what it shows. docs/reference.md: its table of options is
+//! that of the server.
 
 use std::fs;
 use std::path::Path;
@@ -9,10 +10,10 @@ use crate::terminal::client_command;
 
 const SERVER: &str = env!("CARGO_BIN_EXE_hubbub-server");
 
-/// The page as it is in the repository.
-fn page() -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    fs::read_to_string(path).expect("README.md is there")
+/// A page as it is in the repository.
+fn page(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
 /// Each command that the page shows with the lines that follow it, in order. Commands of make build first, so they are
@@ -64,7 +65,7 @@ fn what_the_page_shows_is_what_happens() {
     let server = ServerProcess::listening(command);
     let programs = Path::new(SERVER).parent().expect("the programs have a folder");
     let path = format!("{}:/usr/local/bin:/usr/bin:/bin", programs.display());
-    let commands = transcript(&page());
+    let commands = transcript(&page("README.md"));
     assert!(commands.len() >= 10, "{commands:?}");
     for (shown, expected) in commands {
         let mut shell: Command = client_command("/bin/sh", &["-c", &shown]);
@@ -86,7 +87,7 @@ fn what_the_page_shows_is_what_happens() {
 fn the_table_of_options_is_complete() {
     let help = client_command(SERVER, &["--help"]).output().expect("hubbub-server starts").stdout;
     let help = String::from_utf8(help).expect("it is text");
-    let page = page();
+    let page = page("docs/reference.md");
     let row = |option: &str| {
         let start = format!("| `--{option}");
         page.lines().find(|line| line.strip_prefix(&start).is_some_and(|rest| rest.starts_with(['`', ' '])))
@@ -94,11 +95,37 @@ fn the_table_of_options_is_complete() {
     let options = help.lines().filter_map(|line| line.strip_prefix("      --"));
     let mut count = 0;
     for option in options.filter_map(|option| option.split(' ').next()) {
-        let row = row(option).unwrap_or_else(|| panic!("--{option} is missing in README.md"));
+        let row = row(option).unwrap_or_else(|| panic!("--{option} is missing in docs/reference.md"));
         let variable = format!("| `HUBBUB_{}` |", option.to_uppercase().replace('-', "_"));
         assert!(row.contains(&variable), "{row}");
         count += 1;
     }
     let rows = page.lines().filter(|line| line.starts_with("| `--")).count();
-    assert_eq!(rows, count, "README.md has options that the server lacks");
+    assert_eq!(rows, count, "the page has options that the server lacks");
+}
+
+/// The story: an example in a README that had never been run lacked an import.
+#[test]
+fn the_program_in_python_prints_what_the_page_shows() {
+    let page = page("README.md");
+    let block =
+        |begin: &str| page.split(begin).nth(1).and_then(|rest| rest.split("```").next()).expect("the page has it");
+    let program = block("```python\n");
+    let printed = block("```\n\n```\n");
+    let folder = tempfile::tempdir().expect("a folder");
+    let python = std::env::var("HUBBUB_TEST_PYTHON").expect(
+        "HUBBUB_TEST_PYTHON names a Python that has grpcio-tools: run the tests with `make test`, which makes one",
+    );
+    let server = ServerProcess::start(&[]);
+    let run = |arguments: &[&str]| {
+        let output = Command::new(&python).args(arguments).current_dir(folder.path()).stdin(Stdio::null()).output();
+        let output = output.expect("HUBBUB_TEST_PYTHON can be run");
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("it prints text")
+    };
+    let proto = Path::new(env!("CARGO_MANIFEST_DIR")).join("proto");
+    let proto = proto.to_str().expect("a plain path");
+    run(&["-m", "grpc_tools.protoc", "-I", proto, "--python_out=.", "--grpc_python_out=.", "hubbub/v1/chat.proto"]);
+    assert!(page.contains("-m grpc_tools.protoc -I proto --python_out=. --grpc_python_out=. hubbub/v1/chat.proto"));
+    assert_eq!(run(&["-c", &program.replace("127.0.0.1:5000", server.target())]), printed);
 }
