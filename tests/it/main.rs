@@ -6,6 +6,7 @@ mod bad_input;
 mod hostile;
 mod chat;
 mod unary;
+mod upgrade;
 mod pending;
 mod compatible;
 mod disk;

@@ -33,12 +33,15 @@ mod life;
 mod reader;
 mod schema;
 mod database;
+mod connection;
+mod migration;
 mod columns;
 mod page;
 mod vfs;
 mod clean;
 mod space;
 mod room_names;
+mod salvage;
 mod write_ahead;
 #[cfg(test)]
 mod tests;
@@ -46,6 +49,8 @@ mod tests;
 mod keeper_tests;
 #[cfg(test)]
 mod damage_tests;
+#[cfg(test)]
+mod salvage_tests;
 
 use std::path::Path;
 use std::sync::Arc;

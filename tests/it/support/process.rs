@@ -50,14 +50,15 @@ impl ServerProcess {
     /// Starts what [`command`] began, and waits until it listens.
     pub fn listening(command: Command) -> Self {
         let mut server = Self::spawn(command);
-        server.target = server.wait_for_listening();
+        server.wait_for_listening();
         server
     }
 
     /// Waits until it listens, and says where.
     pub fn wait_for_listening(&mut self) -> String {
         let line = self.wait_for_log("listening on ");
-        line.rsplit(' ').next().expect("an address ends the line").to_owned()
+        self.target = line.rsplit(' ').next().expect("an address ends the line").to_owned();
+        self.target.clone()
     }
 
     /// Starts what [`command`] began, and waits for nothing.

@@ -11,6 +11,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior};
 
 use super::claims::{Claims, Found, SEALED, damaged_room, next_room, room_error};
 use super::columns::{number, seq};
+use super::connection::connect;
 use super::damage::{Damage, REMEDY};
 use super::database;
 use super::errors::{OpenError, log_error};
@@ -309,7 +310,7 @@ impl SqliteAppender {
     /// Ends a transaction that has failed. SQLite may have done so itself; where it can't, only a new connection can.
     fn undo(&mut self) {
         if !self.connection.is_autocommit() && self.execute(schema::ROLLBACK).is_err() {
-            match database::connect(&self.database) {
+            match connect(&self.database) {
                 Ok(connection) => self.connection = connection,
                 Err(error) => log::error!("the log can't be opened anew: {error}"),
             }

@@ -14,11 +14,12 @@ use std::time::Instant;
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
-use super::database;
+use super::connection::{check_header, header, open_beside, write_carefully};
 use super::errors::{OpenError, log_error};
 use super::files::beside;
 use super::folder::{DATABASE, Folder, LOCK};
 use super::identity::{self, Mark};
+use super::migration::migrate;
 use super::offline::{BackupError, check_log, hold_unused};
 use super::recovery;
 use super::schema;
@@ -118,11 +119,11 @@ pub(super) fn remove_unfinished(folder: &Path) -> io::Result<()> {
 fn install(folder: &Folder, file: &Path, copy: &Path, database: &Path) -> Result<verify::Report, BackupError> {
     let fault = |error: rusqlite::Error| BackupError::from(OpenError::of(file.to_owned(), &error));
     let mut connection = Connection::open(copy).map_err(fault)?;
-    let (application, version) = database::header(&connection).map_err(fault)?;
-    database::check_header(file, application, version)?;
+    let (application, version) = header(&connection).map_err(fault)?;
+    check_header(file, application, version)?;
     // One file: a backup that was made by SQLite's own tools may ask for a write-ahead log.
     connection.pragma_update(None, "journal_mode", "DELETE").map_err(fault)?;
-    database::migrate(&mut connection, version).map_err(fault)?;
+    migrate(&mut connection, version).map_err(fault)?;
     let report = verify::walk(&connection).map_err(fault)?;
     if let Some(first) = report.faults.first() {
         return Err(BackupError::Faulty { path: file.to_owned(), fault: first.clone() });
@@ -151,13 +152,13 @@ fn copy(database: &Path, temporary: &Path, file: &Path) -> Result<(), BackupErro
     let unwritable = |fault: String| BackupError::Write { path: file.to_owned(), fault };
     let created = File::options().write(true).create_new(true).mode(0o600).open(temporary);
     created.map_err(|fault| unwritable(fault.to_string()))?;
-    let source = database::open_beside(database, OpenFlags::SQLITE_OPEN_READ_ONLY);
+    let source = open_beside(database, OpenFlags::SQLITE_OPEN_READ_ONLY);
     let source = source.map_err(|error| unreadable(error.to_string()))?;
-    let header = database::header(&source).map_err(|error| unreadable(log_error(&error).to_string()))?;
-    database::check_header(database, header.0, header.1)?;
+    let header = header(&source).map_err(|error| unreadable(log_error(&error).to_string()))?;
+    check_header(database, header.0, header.1)?;
     let mut copy = Connection::open(temporary).map_err(|error| unwritable(error.to_string()))?;
     // What was deleted must not be in the backup either.
-    database::write_carefully(&copy).map_err(|error| unwritable(error.to_string()))?;
+    write_carefully(&copy).map_err(|error| unwritable(error.to_string()))?;
     // It is synced as a whole before it gets its name.
     copy.pragma_update(None, "synchronous", "OFF").map_err(|error| unwritable(error.to_string()))?;
     let fault = |error: rusqlite::Error| match log_error(&error) {

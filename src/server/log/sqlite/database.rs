@@ -2,17 +2,15 @@
 
 use std::path::Path;
 
-use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use rusqlite::Connection;
 
+use super::connection::{check_header, connect, header};
 use super::errors::{OpenError, is_damage};
-use super::page::PAGE_BYTES;
+use super::migration::migrate;
 use super::recovery::Findings;
-use super::schema::{
-    APPLICATION_ID, CHECKPOINT_END, IS_CLEAN, MIGRATIONS, NORMALISE_NAMES, PAGE_COUNT, SET_CLEAN, VERSION,
-};
-use super::{clean, disk, room_names, vfs, write_ahead};
-use crate::limits::{LOG_WAIT, QUICK_CHECK_BYTES_MAX};
+use super::schema::{CHECKPOINT_END, IS_CLEAN, SET_CLEAN, VERSION};
+use super::{clean, salvage, write_ahead};
+use crate::limits::QUICK_CHECK_BYTES_MAX;
 
 /// From this size on a database that is cleaned is logged before, in bytes: it takes some seconds a gigabyte.
 const CLEANED_SILENTLY_MAX: u64 = 100_000_000;
@@ -26,16 +24,23 @@ pub fn open(path: &Path) -> Result<Connection, OpenError> {
         check_header(path, application, version)?;
     }
     if let Err(error) = prepare(&mut connection, version) {
-        if error.sqlite_error_code() == Some(ErrorCode::DiskFull) {
-            // What was written in vain must not keep the disk full.
-            let _ = connection.query_row(CHECKPOINT_END, (), |_| Ok(()));
+        // What was written in vain must not keep the disk full.
+        let is_all_copied =
+            connection.query_row(CHECKPOINT_END, (), |row| row.get(0)).is_ok_and(|is_busy: bool| !is_busy);
+        if !(1..VERSION).contains(&version) || !is_all_copied || !salvage::may_be_damage(&error) {
+            return Err(fault(&error));
         }
-        return Err(fault(&error));
+        connection.close().map_err(|(_, error)| fault(&error))?;
+        salvage::salvage(path, version, &error)?;
+        connection = connect(path).map_err(|error| fault(&error))?;
+        prepare(&mut connection, VERSION).map_err(|error| fault(&error))?;
     }
     // What is copied of the write-ahead log and begun anew can be laid out. An I/O error leaves unknown what the disk has: the
     // next start copies it again. Any other one, such as a full disk, leaves it as it is.
     let is_all_copied = match connection.query_row(CHECKPOINT_END, (), |row| row.get(0)) {
-        Err(error) if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) => return Err(fault(&error)),
+        Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::SystemIoFailure) => {
+            return Err(fault(&error));
+        }
         outcome => outcome.is_ok_and(|is_busy: bool| !is_busy),
     };
     let is_clean: bool = connection.query_row(IS_CLEAN, (), |row| row.get(0)).map_err(|error| fault(&error))?;
@@ -107,54 +112,6 @@ pub fn check(connection: &Connection, statement: &str) -> rusqlite::Result<Vec<S
     Ok(faults?.into_iter().filter(|fault| fault != "ok").collect())
 }
 
-/// Opens the database for the one who changes it.
-pub fn connect(path: &Path) -> rusqlite::Result<Connection> {
-    open_beside(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)
-}
-
-/// Opens the database for one who reads, or who keeps the write-ahead log short.
-pub fn open_beside(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
-    disk::tell_errors_apart();
-    let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    connection.busy_timeout(LOG_WAIT)?;
-    // Only the keeper and the appender's end copy the write-ahead log, and they know when not to.
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-    // What it needs is open from the start: descriptors may run out later. The read opens the files of the write-ahead log.
-    connection.pragma_update(None, "temp_store", "MEMORY")?;
-    connection.pragma_query_value(None, "schema_version", |row| row.get::<_, i64>(0))?;
-    if flags.contains(OpenFlags::SQLITE_OPEN_READ_WRITE) {
-        write_carefully(&connection)?;
-    }
-    Ok(connection)
-}
-
-/// Sets up a connection that writes.
-pub fn write_carefully(connection: &Connection) -> rusqlite::Result<()> {
-    // The write-ahead log is copied by the keeper, not by whoever happens to commit.
-    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
-    // Overwrites deleted rows, and pages that become free. "fast" would leave the text in free pages.
-    connection.pragma_update(None, "secure_delete", true)?;
-    vfs::attach(connection)
-}
-
-/// Refuses what is not a log of this version or an earlier one.
-pub fn check_header(path: &Path, application: i64, version: i64) -> Result<(), OpenError> {
-    if application != APPLICATION_ID || version < 0 {
-        let fault = "it is another program's database".to_owned();
-        return Err(OpenError::Damaged { path: path.to_owned(), fault });
-    }
-    if version > VERSION {
-        return Err(OpenError::Newer { path: path.to_owned(), found: version });
-    }
-    Ok(())
-}
-
-/// The application id and the version.
-pub fn header(connection: &Connection) -> rusqlite::Result<(i64, i64)> {
-    let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get(0));
-    Ok((number("application_id")?, number("user_version")?))
-}
-
 fn prepare(connection: &mut Connection, version: i64) -> rusqlite::Result<()> {
     let mode: String = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     if mode != "wal" {
@@ -163,34 +120,4 @@ fn prepare(connection: &mut Connection, version: i64) -> rusqlite::Result<()> {
         return Err(rusqlite::Error::SqliteFailure(code, Some(text)));
     }
     migrate(connection, version)
-}
-
-/// Brings a database to the present version.
-pub fn migrate(connection: &mut Connection, version: i64) -> rusqlite::Result<()> {
-    if version < VERSION {
-        connection.pragma_update(None, "synchronous", "FULL")?;
-        if version > 0 {
-            let pages: i64 = connection.query_row(PAGE_COUNT, (), |row| row.get(0))?;
-            let bytes = pages * PAGE_BYTES as i64;
-            log::info!(
-                "bringing the log from version {version} to {VERSION}: its database is copied within itself, which needs {} MB of free \
-                 space",
-                3 * bytes / 1_000_000
-            );
-        }
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        for migration in &MIGRATIONS[version as usize..] {
-            match *migration {
-                NORMALISE_NAMES => room_names::normalise(&transaction)?,
-                statements => transaction.execute_batch(statements)?,
-            }
-        }
-        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-        transaction.pragma_update(None, "user_version", VERSION)?;
-        transaction.commit()?;
-        if version > 0 {
-            log::info!("the log was brought from version {version} to {VERSION}");
-        }
-    }
-    Ok(())
 }

@@ -78,7 +78,7 @@ impl Expiring {
 
 /// The chosen ids of these messages, and how many they are. Of each: the seq in eight bytes, the id, and the sender with its
 /// length in two bytes before it. What can't be read has no id that anybody could post again.
-fn pack(entries: &[u8]) -> (u64, Vec<u8>) {
+pub fn pack(entries: &[u8]) -> (u64, Vec<u8>) {
     let (mut count, mut packed) = (0, Vec::new());
     for (entry, _) in event::entries(entries).map_while(Result::ok) {
         let Ok(content) = event::read_content(entry.content) else { continue };
@@ -95,7 +95,7 @@ fn pack(entries: &[u8]) -> (u64, Vec<u8>) {
 }
 
 /// Each id with its sender and its message's seq.
-fn unpack(mut packed: &[u8]) -> impl Iterator<Item = (&[u8], &str, u64)> {
+pub fn unpack(mut packed: &[u8]) -> impl Iterator<Item = (&[u8], &str, u64)> {
     std::iter::from_fn(move || {
         let (seq, rest) = packed.split_first_chunk::<8>()?;
         let (id, rest) = rest.split_at_checked(16)?;

@@ -28,7 +28,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use parking_lot::Mutex;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
-use super::database;
+use super::connection::open_beside;
 use super::errors::{OpenError, log_error};
 use super::life::SharedLife;
 use super::{schema, write_ahead};
@@ -148,7 +148,7 @@ impl Drop for Keeper {
 }
 
 fn connect(database: &Path) -> rusqlite::Result<Connection> {
-    database::open_beside(database, OpenFlags::SQLITE_OPEN_READ_WRITE)
+    open_beside(database, OpenFlags::SQLITE_OPEN_READ_WRITE)
 }
 
 struct Copier {

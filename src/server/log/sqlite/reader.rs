@@ -10,8 +10,8 @@ use parking_lot::{Condvar, Mutex};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::columns::seq;
+use super::connection::open_beside;
 use super::damage::Damage;
-use super::database;
 use super::errors::{OpenError, log_error};
 use super::folder::Folder;
 use super::key;
@@ -44,7 +44,7 @@ impl SqliteLog {
         life: SharedLife,
         damage: Arc<Damage>,
     ) -> Result<Self, OpenError> {
-        let open = || database::open_beside(database, OpenFlags::SQLITE_OPEN_READ_ONLY);
+        let open = || open_beside(database, OpenFlags::SQLITE_OPEN_READ_ONLY);
         let idle: rusqlite::Result<Vec<_>> = (0..READ_CONNECTIONS).map(|_| open()).collect();
         let idle = idle.map_err(|error| OpenError::of(database.to_owned(), &error))?;
         let (idle, returned) = (Mutex::new(idle), Condvar::new());

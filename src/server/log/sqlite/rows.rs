@@ -180,29 +180,7 @@ impl Rows<'_> {
 
     /// The first seq of the first row that can be found from a seq on.
     pub fn first_from(&self, from: Seq) -> rusqlite::Result<Option<Seq>> {
-        if let Some(found) = unless_damaged(self.next_row(from))? {
-            return Ok(found);
-        }
-        let (mut unreadable, mut distance) = (from.0, 1);
-        let (mut readable, mut found) = loop {
-            let at = from.0.saturating_add(distance);
-            if at > SEQ_MAX.0 {
-                return Ok(None);
-            }
-            match unless_damaged(self.next_row(Seq(at)))? {
-                Some(found) => break (at, found),
-                None => unreadable = at,
-            }
-            distance = distance.saturating_mul(2);
-        };
-        while readable - unreadable > 1 {
-            let at = unreadable + (readable - unreadable) / 2;
-            match unless_damaged(self.next_row(Seq(at)))? {
-                Some(first) => (readable, found) = (at, first),
-                None => unreadable = at,
-            }
-        }
-        Ok(found)
+        first_beyond(from, |from| self.next_row(from))
     }
 
     /// The last message before a seq that is beyond what can be found, but not below `floor`.
@@ -270,6 +248,33 @@ fn sound_columns<'a>(row: &'a Row<'_>) -> rusqlite::Result<Option<(Seq, Seq, &'a
     let checksum: Option<u32> = row.get(3)?;
     let is_sound = checksum.is_none_or(|checksum| checksum == crc32fast::hash(entries));
     Ok(is_sound.then_some((seq(row, 0)?, seq(row, 1)?, entries)))
+}
+
+/// What a search for the first row from a seq on finds, or would find if it began beyond what can't be read.
+pub fn first_beyond(from: Seq, search: impl Fn(Seq) -> rusqlite::Result<Option<Seq>>) -> rusqlite::Result<Option<Seq>> {
+    if let Some(found) = unless_damaged(search(from))? {
+        return Ok(found);
+    }
+    let (mut unreadable, mut distance) = (from.0, 1);
+    let (mut readable, mut found) = loop {
+        let at = from.0.saturating_add(distance);
+        if at > SEQ_MAX.0 {
+            return Ok(None);
+        }
+        match unless_damaged(search(Seq(at)))? {
+            Some(found) => break (at, found),
+            None => unreadable = at,
+        }
+        distance = distance.saturating_mul(2);
+    };
+    while readable - unreadable > 1 {
+        let at = unreadable + (readable - unreadable) / 2;
+        match unless_damaged(search(Seq(at)))? {
+            Some(first) => (readable, found) = (at, first),
+            None => unreadable = at,
+        }
+    }
+    Ok(found)
 }
 
 /// Turns damage into `None`; other errors, such as those of the disk, stay errors.

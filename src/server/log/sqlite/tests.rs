@@ -7,6 +7,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::super::conformance::{Held, Subject, at, conformance_tests, post, room};
 use super::super::{Appended, Appender, Log, LogError, Page, RoomState};
+use super::connection::open_beside;
 use super::key::{ROOM_MAX, SEQ_MAX};
 use super::rows::Rows;
 use super::*;
@@ -316,8 +317,7 @@ fn finding_a_segment_reads_no_other() {
     }
     drop((appender, log));
     let pages_read = |read: &dyn Fn(&Rows<'_>)| {
-        let connection =
-            database::open_beside(&folder.path().join(DATABASE), OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+        let connection = open_beside(&folder.path().join(DATABASE), OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
         let before = misses(&connection);
         read(&Rows { connection: &connection, room: RoomId(1) });
         misses(&connection) - before

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
+use super::connection::{check_header, header, open_beside};
 use super::database;
 use super::errors::OpenError;
 use super::key;
@@ -39,9 +40,9 @@ pub fn verify(path: &Path) -> Result<Report, BackupError> {
         (path.to_owned(), None)
     };
     let fault = |error: rusqlite::Error| BackupError::from(OpenError::of(database.clone(), &error));
-    let connection = database::open_beside(&database, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(fault)?;
-    let (application, version) = database::header(&connection).map_err(fault)?;
-    database::check_header(&database, application, version)?;
+    let connection = open_beside(&database, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(fault)?;
+    let (application, version) = header(&connection).map_err(fault)?;
+    check_header(&database, application, version)?;
     if version < schema::VERSION {
         return Err(BackupError::Older { path: database, version });
     }
