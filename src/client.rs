@@ -13,14 +13,14 @@ mod connection;
 mod diagnosis;
 mod stream;
 mod backoff;
-mod chat;
-mod place;
-mod rooms;
-mod outbox;
-mod state;
-mod events;
+mod error;
+mod patience;
+mod outgoing;
+mod shared;
+mod incoming;
+mod receive;
 mod session;
-mod reader;
+mod v1;
 mod calls;
 pub mod tutorial;
 
@@ -29,8 +29,10 @@ pub use calls::{CALL_TIMEOUT, CallError, Caller, Member, Page, PagePlace, Posted
 pub use connect_error::ConnectError;
 pub use connection::{Connection, Connector, SERVER_HELP, SERVER_LONG_HELP};
 pub use contract::{CONTRACT_HELP, CONTRACT_LONG_HELP, Contract};
-pub use events::{BYTES_MAX, Event, FINISH_TIMEOUT, LINES_MAX, Message, Policy, SessionError, Settings};
-pub use outbox::{Line, Tally, lines};
-pub use place::{Gap, GapReason, StartAt};
-pub use session::{Inlet, Session, new_message_id};
+pub use error::{SessionError, Unsure, lines};
+pub use patience::{FINISH_TIMEOUT, Patience, Policy};
 pub use stream::{Canceller, StreamError};
+pub use v1::{
+    BYTES_MAX, Event, Gap, GapReason, Inlet, LINES_MAX, Line, Message, Session, Settings, StartAt, Tally,
+    new_message_id,
+};

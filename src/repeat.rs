@@ -11,33 +11,26 @@ mod plan;
 mod pace;
 mod progress;
 mod interrupt;
+mod run;
+mod protocol;
+mod listener;
+mod pool;
 mod rooms;
 mod tutorial;
 mod report;
 
-use thiserror::Error;
-
 pub use interrupt::Interrupt;
 pub use plan::{InvalidPlan, Options, Plan, messages};
+pub use pool::RunError;
 pub use progress::Progress;
 pub use report::Report;
 
 use crate::client::Contract;
 
-/// Why a run could not take place.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum RunError {
-    #[error(transparent)]
-    Rooms(#[from] rooms::RunError),
-    #[error(transparent)]
-    Tutorial(#[from] tutorial::RunError),
-}
-
 /// Runs the plan. Call it on the thread that shall watch over the run.
 pub fn run(plan: Plan, progress: &Progress, interrupt: &Interrupt) -> Result<Report, RunError> {
     match plan.contract {
-        Contract::V1 => Ok(rooms::run(plan, progress, interrupt)?),
-        Contract::Tutorial => Ok(tutorial::run(plan, progress, interrupt)?),
+        Contract::V1 => pool::run::<rooms::Rooms>(plan, progress, interrupt),
+        Contract::Tutorial => pool::run::<tutorial::Tutorial>(plan, progress, interrupt),
     }
 }

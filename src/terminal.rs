@@ -50,8 +50,8 @@ use self::screen::{Aids, Screen, can_edit};
 use crate::address::{Address, InvalidPort};
 use crate::arguments::EXIT_USAGE;
 use crate::client::{
-    CALL_TIMEOUT, CallError, Caller, Connector, Contract, FINISH_TIMEOUT, SessionError, Settings, StartAt,
-    lines as count_lines, tutorial as tutorial_client,
+    CALL_TIMEOUT, CallError, Caller, Connector, Contract, FINISH_TIMEOUT, Patience, SessionError, Settings, StartAt,
+    lines as count_lines,
 };
 use crate::escape::escape;
 use crate::names::{InvalidText, RoomName, UserName};
@@ -75,8 +75,6 @@ pub enum TerminalError {
     Text(InvalidText),
     #[error(transparent)]
     Session(#[from] SessionError),
-    #[error(transparent)]
-    Tutorial(#[from] tutorial_client::SessionError),
     #[error(transparent)]
     Call(#[from] CallError),
     #[error("can't read the input: {0}")]
@@ -111,11 +109,15 @@ struct Server {
 impl Server {
     /// The settings of a session in one room.
     fn settings(&self, name: UserName, room: RoomName, from: StartAt) -> Settings {
-        Settings {
+        Settings { patience: self.patience(), ..Settings::new(name, room, from) }
+    }
+
+    fn patience(&self) -> Patience {
+        Patience {
             connect_within: self.timeout.unwrap_or_default(),
             outage_max: self.timeout,
             finish_timeout: self.timeout.unwrap_or(FINISH_TIMEOUT),
-            ..Settings::new(name, room, from)
+            ..Patience::default()
         }
     }
 

@@ -12,12 +12,12 @@ use protobuf::Message;
 use thiserror::Error;
 
 use super::backoff::Backoff;
-use super::chat::{client, kind};
 use super::connect_error::ConnectError;
 use super::connection::{Connection, Connector};
 use super::contract::Contract;
-use super::place::{Gap, GapReason};
 use super::stream::{StreamError, lost};
+use super::v1::wire::{client, kind};
+use super::v1::{Gap, GapReason};
 use crate::address::Address;
 use crate::names::{Body, Kind, MessageId, RoomName, UserName};
 use crate::wire::{LIST_MEMBERS, LIST_MESSAGES, LIST_ROOMS, POST_MESSAGE, v1};

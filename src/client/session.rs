@@ -1,78 +1,61 @@
-//! A conversation over `hubbub.v1` that outlives its connections, and loses and repeats nothing.
+//! A conversation that outlives its connections, whatever contract it is in.
 //!
-//! Two threads serve it. `send` takes what waits in the outbox, as many lines at once as a request holds, and writes them
-//! to the stream of the moment. `receive` reads that stream, holds the server to each room's place, tells the owner what
-//! happens, and when the connection is lost, makes the next one and resumes every room; so there is exactly one place
-//! where connections come from. Both end with the session, and [`Session::wait`] joins them.
-//!
-//! What it guarantees: the owner gets each message of each room once and in the order of seq, or is told of the gap. A
-//! line that was handed over is stored once, in its order (`outbox.rs` tells the one exception), or the owner is told
-//! that it was rejected, or that the session ended before the server had acknowledged it.
+//! Two threads serve it. `send` takes what waits to be sent, and writes it to the stream of the moment. `receive` reads that stream,
+//! tells the owner what happens, and makes the next connection when this one is lost. Both end with the session, and
+//! [`Session::wait`] joins them. What a contract adds is in its [`Outgoing`] and [`Incoming`].
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use uuid::Uuid;
-
-use super::chat;
+use super::connect_error::ConnectError;
 use super::connection::Connector;
-use super::events::{Event, SessionError, Settings};
-use super::outbox::{Line, Outbox, Tally};
-use super::place::StartAt;
-use super::reader::Reader;
-use super::rooms::Rooms;
-use super::state::Shared;
+use super::error::SessionError;
+use super::incoming::{Incoming, Outage};
+use super::outgoing::Outgoing;
+use super::patience::{FINISH_TIMEOUT, Patience};
+use super::receive::Receive;
+use super::shared::{Shared, Work};
 use crate::address::Address;
-use crate::names::{Body, Kind, MessageId, RoomName};
 use crate::threads::spawn;
 
 /// A running session. Its owner waits for its end.
-pub struct Session {
-    shared: Arc<Shared>,
+pub struct Session<O: Outgoing> {
+    shared: Arc<Shared<O>>,
     finish_timeout: Duration,
     threads: Vec<JoinHandle<()>>,
 }
 
-/// Where lines go into a session, and where its rooms are joined and left, from any thread.
-#[derive(Clone)]
-pub struct Inlet {
-    shared: Arc<Shared>,
-}
-
-impl Session {
-    /// Connects and starts. Events come on the session's receive thread, which is held up while one is handled; a handler
-    /// that breaks ends the session in good order.
-    pub fn start(
+impl<O: Outgoing> Session<O> {
+    /// Connects and starts. `waiting` is told of each attempt at the first connection that failed.
+    pub(super) fn open<I: Incoming<Outgoing = O>>(
         connector: Connector,
         address: Address,
-        settings: Settings,
-        mut on_event: impl FnMut(Event<'_>) -> ControlFlow<()> + Send + 'static,
+        patience: Patience,
+        outgoing: O,
+        mut incoming: I,
+        mut waiting: impl FnMut(&mut I, &ConnectError),
     ) -> Result<Self, SessionError> {
-        let within = settings.connect_within;
-        let connection = connector.open_within(&address, within, |error| {
-            // There is nothing to break off yet.
-            let _ = on_event(Event::Waiting { error, within });
-        })?;
-        let (sender, receiver) = chat::open(&connection)?;
-        let names = settings.rooms.iter().map(|(room, _)| room.clone());
-        let outbox = Outbox::new(names, settings.lines_max, settings.bytes_max);
-        let shared = Arc::new(Shared::new(outbox, Rooms::new(&settings.rooms)));
-        let finish_timeout = settings.finish_timeout;
-        let mut session = Self { shared: shared.clone(), finish_timeout, threads: vec![] };
-        let reader = Reader::new(shared.clone(), connector, address, settings, on_event);
-        reader.connect(sender, &receiver);
+        let within = patience.connect_within;
+        let connection = connector.open_within(&address, within, |error| waiting(&mut incoming, error))?;
+        let (sender, receiver) = I::open(&connection)?;
+        let shared = Arc::new(Shared::new(outgoing));
+        let mut session =
+            Self { shared: Arc::clone(&shared), finish_timeout: patience.finish_timeout, threads: vec![] };
+        let Patience { policy, outage_max, .. } = patience;
+        let outage = Outage::default();
+        let receive = Receive { shared: Arc::clone(&shared), connector, address, policy, outage_max, incoming, outage };
+        receive.connect(sender, &receiver);
         let spawned = spawn("send", move || send_requests(&shared))
             .map(|thread| session.threads.push(thread))
-            .and_then(|()| spawn("receive", move || reader.run(receiver)))
+            .and_then(|()| spawn("receive", move || receive.run(receiver)))
             .map(|thread| session.threads.push(thread));
         // Where one was refused, dropping the session ends the other.
         spawned.map(|()| session).map_err(SessionError::Thread)
     }
 
-    pub fn inlet(&self) -> Inlet {
-        Inlet { shared: self.shared.clone() }
+    pub(super) fn shared(&self) -> &Arc<Shared<O>> {
+        &self.shared
     }
 
     /// Waits until the session has ended: finished, failed, stopped, or broken off by its event handler.
@@ -90,79 +73,28 @@ impl Session {
     }
 }
 
-impl Drop for Session {
+impl<O: Outgoing> Drop for Session<O> {
     fn drop(&mut self) {
         self.shared.end(Ok(()));
         self.join();
     }
 }
 
-impl Inlet {
-    /// Joins a room, and reads it from there. Whether there is a connection or not: it is joined when there is one, and resumed
-    /// as every room is. False: it is joined already. One that was to be left when its lines are stored stays joined, where it
-    /// is. Lines are taken from now on; if the server refuses the room, [`Event::NotJoined`] and [`Event::Rejected`] say so.
-    pub fn join(&self, room: &RoomName, from: StartAt) -> Result<bool, SessionError> {
-        self.shared.join(room, from)
-    }
-
-    /// Leaves a room. It takes no more lines; those that the server has not acknowledged are stored first. Returns how many
-    /// these are. [`Event::Left`] says when it is left. Fails if the room is not joined.
-    pub fn leave(&self, room: &RoomName) -> Result<usize, SessionError> {
-        self.shared.leave(room)
-    }
-
-    /// Hands a line over. Blocks while as many wait for their acknowledgement as the settings allow. Fails if the room is not
-    /// joined.
-    pub fn post(&self, room: &RoomName, body: Body, kind: Kind) -> Result<MessageId, SessionError> {
-        let id = new_message_id();
-        self.post_as(room, id, body, kind)?;
-        Ok(id)
-    }
-
-    /// The same, with an id that the owner has chosen: unique for this name and room, not beginning with four zero bytes.
-    pub fn post_as(&self, room: &RoomName, id: MessageId, body: Body, kind: Kind) -> Result<(), SessionError> {
-        self.shared.post(room, Line { id, body, kind })
-    }
-
-    /// Says that no more lines come. The session ends once the server has acknowledged all, and every room has caught up
-    /// with the history that was asked for.
-    pub fn finish(&self) {
-        self.shared.finish();
-    }
-
-    /// The lines that the server has not acknowledged, with their rooms.
-    pub fn pending(&self) -> Vec<(RoomName, Line)> {
-        self.shared.lock().outbox.pending()
-    }
-
-    /// The bodies that the server has not acknowledged.
-    pub fn unacknowledged(&self) -> Vec<String> {
-        self.shared.lock().outbox.bodies()
-    }
-
-    /// How many lines wait, and how many no longer do.
-    pub fn tally(&self) -> Tally {
-        self.shared.lock().outbox.tally()
-    }
-
-    /// Ends the session at once. Lines that were not acknowledged may or may not be stored.
-    pub fn stop(&self) {
-        self.shared.end(Ok(()));
-    }
-}
-
-/// A new id for a message: a UUID of version 7, whose order in time keeps the server's index small.
-pub fn new_message_id() -> MessageId {
-    MessageId::from_bytes(*Uuid::now_v7().as_bytes())
-}
-
 /// The send thread. Ends with the session.
-fn send_requests(shared: &Shared) {
+fn send_requests<O: Outgoing>(shared: &Shared<O>) {
     let mut buffer = Vec::new();
-    while let Some((mut sender, request)) = shared.next_request(&mut buffer) {
-        // It waits for the request before, so that while one is on its way, the next one gathers.
-        // A failure shows at the receiver as well, with its reason.
-        let success = sender.send_on(request).is_ok();
-        shared.give_back(sender, success);
+    while let Some(work) = shared.next_work(&mut buffer) {
+        match work {
+            // It waits for the request before, so that while one is on its way, the next one gathers.
+            // A failure shows at the receiver as well, with its reason.
+            Work::Send(mut sender, request) => {
+                let success = sender.send_on(request).is_ok();
+                shared.give_back(sender, success);
+            }
+            Work::HalfClose(mut sender) => {
+                let _ = sender.finish(Instant::now() + FINISH_TIMEOUT);
+                shared.give_back_spent(sender);
+            }
+        }
     }
 }

@@ -1,16 +1,19 @@
 //! One conversation, split for two threads, whatever contract it is in.
 //!
+//! Requests and responses go through it as bytes: each contract encodes and decodes its own.
+//!
 //! Both halves are dead once they have reported their end, because the gRPC library may panic when a finished call is
 //! touched again.
 
+use std::io::Read as _;
 use std::pin::Pin;
 use std::time::Instant;
 
 use futures_util::stream::{AbortHandle, Abortable};
 use futures_util::{SinkExt, StreamExt};
 use grpcio::{
-    CallOption, Client, ClientDuplexReceiver, ClientDuplexSender, Error as GrpcError, MetadataBuilder, Method,
-    RpcStatus, RpcStatusCode, WriteFlags,
+    CallOption, Client, ClientDuplexReceiver, ClientDuplexSender, Error as GrpcError, GrpcSlice, Marshaller,
+    MessageReader, MetadataBuilder, Method, MethodType, RpcStatus, RpcStatusCode, WriteFlags,
 };
 use thiserror::Error;
 
@@ -40,8 +43,8 @@ pub enum StreamError {
 }
 
 /// The half that sends. Dropping it unfinished cancels the conversation, which ends the other half too.
-pub struct Sender<Q> {
-    sink: ClientDuplexSender<Q>,
+pub struct Sender {
+    sink: ClientDuplexSender<GrpcSlice>,
     state: SenderState,
     contract: Contract,
 }
@@ -54,8 +57,8 @@ enum SenderState {
 }
 
 /// The half that receives. Dropping it cancels a conversation that has not ended.
-pub struct Receiver<P> {
-    stream: Abortable<ClientDuplexReceiver<P>>,
+pub struct Receiver {
+    stream: Abortable<ClientDuplexReceiver<Vec<u8>>>,
     abort: AbortHandle,
     contract: Contract,
     /// The status that the conversation ended with, while messages before it may still have to be read.
@@ -70,18 +73,25 @@ pub struct Receiver<P> {
 pub struct Canceller(AbortHandle);
 
 /// Starts a conversation, with a header of its own if there is one.
-pub(super) fn open<Q, P>(
+pub(super) fn open(
     connection: &Connection,
     contract: Contract,
-    method: &Method<Q, P>,
+    method: &'static str,
     header: Option<(&str, &str)>,
-) -> Result<(Sender<Q>, Receiver<P>), StreamError> {
+) -> Result<(Sender, Receiver), StreamError> {
+    let requests = Marshaller { ser: give, de: take_slice };
+    let method = Method {
+        ty: MethodType::Duplex,
+        name: method,
+        req_mar: requests,
+        resp_mar: Marshaller { ser: give_bytes, de: take },
+    };
     let mut headers = MetadataBuilder::new();
     if let Some((name, value)) = header {
         headers.add_str(name, value).map_err(|e| lost(e, contract))?;
     }
     let options = CallOption::default().headers(headers.build());
-    let (sink, stream) = connection.client().duplex_streaming(method, options).map_err(|e| lost(e, contract))?;
+    let (sink, stream) = connection.client().duplex_streaming(&method, options).map_err(|e| lost(e, contract))?;
     let (abort, registration) = AbortHandle::new_pair();
     let stream = Abortable::new(stream, registration);
     Ok((
@@ -90,16 +100,10 @@ pub(super) fn open<Q, P>(
     ))
 }
 
-impl<Q> Sender<Q> {
-    /// Sends, and waits until the message has left for the network or been taken into the connection's bounded
-    /// buffers.
-    pub fn send(&mut self, message: Q) -> Result<(), StreamError> {
-        self.attempt(|sink| block_on(sink.send((message, WriteFlags::default()))))
-    }
-
+impl Sender {
     /// Sends, and waits only for the message before: for one who has much to send. Its error may thus be that of the
     /// message before.
-    pub fn send_on(&mut self, message: Q) -> Result<(), StreamError> {
+    pub fn send_on(&mut self, message: GrpcSlice) -> Result<(), StreamError> {
         self.attempt(|sink| block_on(sink.feed((message, WriteFlags::default()))))
     }
 
@@ -115,7 +119,7 @@ impl<Q> Sender<Q> {
 
     fn attempt(
         &mut self,
-        step: impl FnOnce(&mut ClientDuplexSender<Q>) -> grpcio::Result<()>,
+        step: impl FnOnce(&mut ClientDuplexSender<GrpcSlice>) -> grpcio::Result<()>,
     ) -> Result<(), StreamError> {
         if self.state == SenderState::Dead {
             return Err(StreamError::Lost("the conversation has ended".to_owned()));
@@ -129,9 +133,9 @@ impl<Q> Sender<Q> {
     }
 }
 
-impl<P> Receiver<P> {
+impl Receiver {
     /// Waits for the next message. `None` says that the server ended the conversation in good order.
-    pub fn receive(&mut self) -> Result<Option<P>, StreamError> {
+    pub fn receive(&mut self) -> Result<Option<Vec<u8>>, StreamError> {
         while !self.ended {
             let item = block_on(self.stream.next());
             if let Some(outcome) = self.take(item) {
@@ -142,7 +146,7 @@ impl<P> Receiver<P> {
     }
 
     /// The same, but fails at the deadline, after which the conversation should be dropped.
-    pub fn receive_until(&mut self, deadline: Instant) -> Result<Option<P>, StreamError> {
+    pub fn receive_until(&mut self, deadline: Instant) -> Result<Option<Vec<u8>>, StreamError> {
         while !self.ended {
             let Some(item) = block_on_until(&mut self.stream.next(), deadline) else {
                 return Err(StreamError::Lost("the server does not answer".to_owned()));
@@ -155,7 +159,7 @@ impl<P> Receiver<P> {
     }
 
     /// Judges what the library gave. `None` asks for the next.
-    fn take(&mut self, item: Option<grpcio::Result<P>>) -> Option<Result<Option<P>, StreamError>> {
+    fn take(&mut self, item: Option<grpcio::Result<Vec<u8>>>) -> Option<Result<Option<Vec<u8>>, StreamError>> {
         match item {
             Some(Ok(message)) => Some(Ok(Some(message))),
             // The library reports a status as soon as it is there, before a message that came just ahead of it. It then
@@ -189,6 +193,26 @@ impl Canceller {
     pub fn cancel(&self) {
         self.0.abort();
     }
+}
+
+fn give(request: &GrpcSlice, buffer: &mut GrpcSlice) -> grpcio::Result<()> {
+    *buffer = request.clone();
+    Ok(())
+}
+
+fn give_bytes(response: &Vec<u8>, buffer: &mut GrpcSlice) -> grpcio::Result<()> {
+    *buffer = GrpcSlice::from(response.as_slice());
+    Ok(())
+}
+
+fn take(mut reader: MessageReader) -> grpcio::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(reader.len());
+    reader.read_to_end(&mut bytes).map_err(|e| grpcio::Error::Codec(Box::new(e)))?;
+    Ok(bytes)
+}
+
+fn take_slice(reader: MessageReader) -> grpcio::Result<GrpcSlice> {
+    take(reader).map(GrpcSlice::from)
 }
 
 /// What the library's error means to a client.

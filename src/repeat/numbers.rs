@@ -28,6 +28,15 @@ pub struct Numbers {
     missing: Vec<BTreeMap<u32, u32>>,
 }
 
+/// What went wrong with the room itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RoomCounts {
+    /// How often a seq was not the one after the last.
+    pub holes: u64,
+    /// Messages that the server says are missing.
+    pub gaps: u64,
+}
+
 impl Counts {
     /// Adds another receiver's counts.
     pub fn add(&mut self, other: &Counts) {

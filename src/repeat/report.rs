@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use super::numbers::Counts;
-use super::rooms::RoomCounts;
+use super::numbers::{Counts, RoomCounts};
 
 /// The longest latency that is told apart, in microseconds: ten minutes.
 const LATENCY_US_MAX: u64 = 600_000_000;

@@ -1,9 +1,109 @@
 //! A run over `hubbub.v1`: it verifies through lost connections, and holds the server to what it acknowledged.
 
 mod verify;
-mod shared;
-mod client;
-mod run;
+mod checks;
+mod listener;
 
-pub use run::{RunError, run};
-pub use verify::RoomCounts;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use self::checks::Findings;
+pub use self::checks::Rooms;
+use self::listener::Client;
+use self::verify::{Acknowledged, Verdict, Verifier, judge};
+use super::listener::Listener;
+use super::numbers::Counts;
+use super::payload;
+use super::plan::Plan;
+use super::progress::Progress;
+use super::protocol::Protocol;
+use super::report::RoomsReport;
+use super::run::Run;
+use crate::client::{
+    BYTES_MAX, CALL_TIMEOUT, Caller, Connector, Inlet, LINES_MAX, PagePlace, Patience, Session, SessionError, Settings,
+    StartAt,
+};
+use crate::names::Kind;
+
+impl Protocol for Rooms {
+    type Session = Session;
+    type Inlet = Inlet;
+
+    /// The first must find its server at once; the others know that there is one, which may be on its way back.
+    fn connect(listener: Listener<Self>, connector: Connector) -> Result<Session, SessionError> {
+        let client = listener.client;
+        let Plan { server, room, names, reconnect_timeout, in_flight, body_bytes, idle_timeout, .. } =
+            &listener.run.plan;
+        let lines_max = (*in_flight as usize).max(LINES_MAX);
+        let settings = Settings {
+            patience: Patience {
+                connect_within: if client > 0 { *reconnect_timeout } else { Duration::ZERO },
+                outage_max: Some(*reconnect_timeout),
+                finish_timeout: *idle_timeout,
+                ..Patience::default()
+            },
+            lines_max,
+            bytes_max: BYTES_MAX.max(lines_max.saturating_mul(*body_bytes)),
+            ..Settings::new(names[client].clone(), room.clone(), StartAt::Head)
+        };
+        let server = server.clone();
+        let mut client = Client::new(listener);
+        Session::start(connector, server, settings, move |event| client.handle(event))
+    }
+
+    fn inlet(session: &Session) -> Inlet {
+        session.inlet()
+    }
+
+    fn post(run: &Run<Self>, inlet: &Inlet, sender: u16, number: u32) -> Result<(), SessionError> {
+        let body = run.body(payload::Kind::Message, sender, number);
+        inlet.post_as(&run.plan.room, run.message_id(number), body, Kind::Text)
+    }
+
+    /// Posts nothing: the server says where the room ends.
+    fn reach_end(run: &Run<Self>, progress: &Progress) {
+        let asked = Caller::connect(Connector::new(1), run.plan.server.clone(), CALL_TIMEOUT)
+            .and_then(|mut caller| caller.messages(&run.plan.room, PagePlace::Newest, 1));
+        match asked {
+            Ok(page) => {
+                run.end_at(page.head_seq);
+                run.watch(&run.checks.incomplete, progress);
+            }
+            Err(error) => log::error!("the server does not say where the room ends: {error}"),
+        }
+    }
+
+    fn is_complete(run: &Run<Self>, _watched: bool) -> bool {
+        run.checks.incomplete.load(Ordering::SeqCst) == 0
+    }
+
+    fn finish(inlet: &Inlet) {
+        inlet.finish();
+    }
+
+    fn stop(inlet: &Inlet) {
+        inlet.stop();
+    }
+
+    fn wait(session: Session) -> Result<(), SessionError> {
+        session.wait()
+    }
+
+    fn judge(run: &Run<Self>, findings: Vec<(usize, Findings)>) -> (Counts, u64, Option<RoomsReport>) {
+        let mut rooms = RoomsReport::default();
+        let (mut verifiers, mut acknowledged): (Vec<Verifier>, Vec<Acknowledged>) = (vec![], vec![]);
+        for (client, found) in findings {
+            rooms.reconnects += found.reconnects;
+            rooms.faults += found.faults;
+            rooms.rejected += found.rejected;
+            verifiers.push(found.verifier);
+            if client < usize::from(run.plan.senders) {
+                acknowledged.resize_with(client, || Acknowledged::new(run.plan.messages));
+                acknowledged.push(found.acknowledged);
+            }
+        }
+        acknowledged.resize_with(run.plan.senders.into(), || Acknowledged::new(run.plan.messages));
+        let Verdict { counts, room, acknowledged, lost, acknowledged_lost } = judge(&verifiers, &acknowledged);
+        (counts, lost, Some(RoomsReport { acknowledged, acknowledged_lost, room, ..rooms }))
+    }
+}

@@ -26,7 +26,7 @@ use super::screen::{Aids, Screen, can_edit};
 use super::unsent::Unsent;
 use super::{Server, TerminalError, commands, converse};
 use crate::address::Address;
-use crate::client::{Connector, Event, Policy, Session, Settings, StartAt};
+use crate::client::{Connector, Event, Policy, Session, StartAt};
 use crate::names::{RoomName, UserName};
 use crate::threads::spawn;
 
@@ -57,7 +57,8 @@ pub fn chat(server: Server, name: UserName, options: &ChatOptions) -> Result<(),
         shown_rooms: HashSet::new(),
     };
     let policy = if *no_reconnect { Policy::Fail } else { Policy::Reconnect };
-    let settings = Settings { policy, ..server.settings(name.clone(), room.clone(), StartAt::Last(*last)) };
+    let mut settings = server.settings(name.clone(), room.clone(), StartAt::Last(*last));
+    settings.patience.policy = policy;
     let session = Session::start(Connector::new(1), address.clone(), settings, move |event| shown.show(event))?;
     let _ = late_inlet.set(session.inlet());
     unsent.iter().for_each(|unsent| unsent.set_inlet(session.inlet()));

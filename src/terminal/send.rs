@@ -16,7 +16,7 @@ use super::outage::{self, Outage};
 use super::output::{Output, unless_closed};
 use super::screen::Screen;
 use super::{Server, TerminalError};
-use crate::client::{Caller, Connector, Event, Message, Session, SessionError, Settings, StartAt, new_message_id};
+use crate::client::{Caller, Connector, Event, Message, Session, SessionError, StartAt, new_message_id};
 use crate::names::{Body, Kind, MessageId, RoomName, UserName};
 use crate::startup;
 
@@ -118,10 +118,8 @@ fn send_input(server: Server, name: UserName, options: &SendOptions) -> Result<(
     let mut progress = Progress { outage, skipped: rejected, answers: Answers::new(options), early: HashSet::new() };
     let failure = Arc::new(Mutex::new(None));
     let failed = Arc::clone(&failure);
-    let settings = Settings {
-        connect_within: server.timeout.unwrap_or(CONNECT_WITHIN),
-        ..server.settings(name, room.clone(), StartAt::Head)
-    };
+    let mut settings = server.settings(name, room.clone(), StartAt::Head);
+    settings.patience.connect_within = server.timeout.unwrap_or(CONNECT_WITHIN);
     // An output that fails, such as a full disk, does not end the sending: what is stored can be looked up.
     let session = Session::start(Connector::new(1), server.address, settings, move |event| {
         if let Err(error) = progress.take(&event) {

@@ -14,15 +14,16 @@ use super::presence::Presence;
 use super::screen::{Aids, Screen, can_edit};
 use super::status::{Status, Topic, duration};
 use super::{Server, TerminalError, commands, converse};
-use crate::client::tutorial::{Event, Inlet, Session, doubt};
-use crate::client::{Connector, Policy, lines};
+use crate::client::tutorial::{Event, Inlet, Session};
+use crate::client::{Connector, FINISH_TIMEOUT, LINES_MAX, Patience, Policy, Unsure, lines};
 use crate::names::{Kind, UserName};
 
 /// Talks until the input ends, the output closes, or the session fails.
 pub fn chat(server: Server, name: UserName, options: &ChatOptions) -> Result<(), TerminalError> {
     let policy = if options.no_reconnect { Policy::Fail } else { Policy::Reconnect };
     let screen = Arc::new(Screen::default());
-    let Server { address, timeout } = server;
+    let patience = Patience { policy, finish_timeout: FINISH_TIMEOUT, ..server.patience() };
+    let address = server.address;
     let people = Arc::new(Mutex::new(Presence::new(name.as_str())));
     let inlet = Arc::new(OnceLock::new());
     let mut shown = Shown {
@@ -32,8 +33,8 @@ pub fn chat(server: Server, name: UserName, options: &ChatOptions) -> Result<(),
         inlet: Arc::clone(&inlet),
         down_since: None,
     };
-    let on_event = move |event| shown.show(event);
-    let session = Session::start(Connector::new(1), address.clone(), policy, timeout, on_event)?;
+    let session =
+        Session::start(Connector::new(1), address.clone(), patience, LINES_MAX, move |event| shown.show(event))?;
     let _ = inlet.set(session.inlet());
     let outlet = Outlet::Tutorial { inlet: session.inlet(), name: name.clone() };
     if can_edit() {
@@ -45,7 +46,7 @@ pub fn chat(server: Server, name: UserName, options: &ChatOptions) -> Result<(),
     });
     let aids = Aids { candidates, prompt: Box::new(|| "> ".to_owned()) };
     let skipped = Arc::new(AtomicU64::new(0));
-    converse(screen, skipped, outlet, aids, || session.wait().map_err(TerminalError::Tutorial))
+    converse(screen, skipped, outlet, aids, || session.wait().map_err(TerminalError::Session))
 }
 
 /// What the session's events look like.
@@ -59,18 +60,18 @@ struct Shown {
 
 impl Shown {
     /// Breaks when nobody reads it any more.
-    fn show(&mut self, event: Event) -> ControlFlow<()> {
+    fn show(&mut self, event: Event<'_>) -> ControlFlow<()> {
         match event {
-            Event::Message(message) => {
-                self.people.lock().spoke(&message.name, None);
+            Event::Message { name, body } => {
+                self.people.lock().spoke(name, None);
                 // A closed output is how a reader says that it has seen enough.
-                if self.screen.print_message(None, "", &message.name, &message.body, Kind::Text).is_err() {
+                if self.screen.print_message(None, "", name, body, Kind::Text).is_err() {
                     return ControlFlow::Break(());
                 }
             }
             Event::Disconnected { reason, doubtful } => {
                 let since = *self.down_since.get_or_insert_with(Instant::now);
-                let doubt = doubt(doubtful);
+                let doubt = Unsure::Arrived(doubtful).to_string();
                 if !self.screen.show_status(self.status(since, &reason, None)) {
                     let server = &self.server;
                     self.screen.notice(&format!("disconnected from {server}: {reason}; trying again{doubt}"));
@@ -81,7 +82,7 @@ impl Shown {
             }
             Event::Retrying { reason, pause } => {
                 let since = *self.down_since.get_or_insert_with(Instant::now);
-                self.screen.show_status(self.status(since, &reason, Some(Instant::now() + pause)));
+                self.screen.show_status(self.status(since, reason, Some(Instant::now() + pause)));
             }
             Event::Reconnected { kept } => {
                 let time = self.down_since.take().map_or(Duration::ZERO, |since| since.elapsed());

@@ -165,8 +165,8 @@ fn nothing_that_a_server_says_acts_on_the_terminal() {
     let server =
         Refuser::start(RpcStatus::with_message(RpcStatusCode::UNAVAILABLE, "no\x1b[2J\u{202e}\nall fine".to_owned()));
     for style in ["auto", "always"] {
-        // What is refused before all clients have begun is told at the end, and later on it is logged: by chance, so
-        // that it takes a few runs to see the log.
+        // The first failure is told at the end, and the others are logged, if they come before the run is given up: by chance,
+        // so that it takes a few runs to see the log.
         let logged = (0..50).any(|_| {
             let mut command = command(&["--server", &server.target, "--messages", "1", "--clients", "3"]);
             let output = command.env("RUST_LOG_STYLE", style).output().expect("hubbub-repeat starts");

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::RwLock;
 
 use crate::names::MessageId;
-use crate::repeat::numbers::{Counts, Numbers};
+use crate::repeat::numbers::{Counts, Numbers, RoomCounts};
 
 /// How many seqs a page of the ledger has: 32 KiB.
 const PAGE_SEQS: u64 = 4096;
@@ -29,15 +29,6 @@ type Page = [AtomicU64; PAGE_SEQS as usize];
 pub struct Acknowledged {
     bits: Vec<u64>,
     count: u64,
-}
-
-/// What went wrong with the room itself.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RoomCounts {
-    /// How often a seq was not the one after the last.
-    pub holes: u64,
-    /// Messages that the server says are missing.
-    pub gaps: u64,
 }
 
 /// One receiver's checks.

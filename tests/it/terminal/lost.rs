@@ -1,13 +1,15 @@
 //! Servers that go away, come back, freeze or drain: what the client keeps, and what it says about the rest.
 
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use grpcio::{RpcStatusCode, ServiceBuilder};
 use hubbub::address::Address;
-use hubbub::client::{Connector, StreamError};
+use hubbub::client::tutorial::{Event, Session};
+use hubbub::client::{Connector, Patience, Policy, SessionError, StreamError};
 use hubbub::server::{Server, ServerConfig};
 use hubbub::wire::TUTORIAL_CHAT_SERVER;
 use hubbub::wire::tutorial::FromClient;
@@ -145,8 +147,16 @@ fn the_last_message_before_a_status_is_received() {
     for _ in 0..30 {
         let server = start();
         let address = server.addresses()[0].clone();
-        let connection = Connector::new(1).open(&address).expect("the server is there");
-        let (_sender, mut receiver) = connection.converse().expect("a conversation begins");
+        let bodies = Arc::new(Mutex::new(Vec::new()));
+        let heard = Arc::clone(&bodies);
+        let patience = Patience { policy: Policy::Fail, ..Patience::default() };
+        let session = Session::start(Connector::new(1), address, patience, 1, move |event| {
+            if let Event::Message { body, .. } = event {
+                heard.lock().expect("nobody panicked").push(body.to_owned());
+            }
+            ControlFlow::Continue(())
+        });
+        let session = session.expect("the server is there");
         wait_for_clients(&server, 1);
         let mut bob = Chatter::join_to_finish(&environment(), &target(&server), "bob");
         for n in 0..20 {
@@ -156,17 +166,10 @@ fn the_last_message_before_a_status_is_received() {
         // From here on all of it is committed.
         assert_eq!(bob.end().0, RpcStatusCode::OK);
         server.drain();
-        let mut bodies = Vec::new();
-        let end = loop {
-            match receiver.receive() {
-                Ok(Some(message)) => bodies.push(message.body),
-                end => break end,
-            }
-        };
-        assert!(matches!(end, Err(StreamError::Lost(_))), "{end:?}");
-        assert_eq!(bodies, (0..20).map(|n| n.to_string()).collect::<Vec<_>>());
-        // After its end it says so again, and touches nothing.
-        assert_eq!(receiver.receive(), Ok(None));
+        let end = session.wait();
+        let bodies = bodies.lock().expect("nobody panicked");
+        assert!(matches!(end, Err(SessionError::Lost { error: StreamError::Lost(_), .. })), "{end:?}");
+        assert_eq!(*bodies, (0..20).map(|n| n.to_string()).collect::<Vec<_>>());
     }
 }
 

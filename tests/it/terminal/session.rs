@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use hubbub::address::Address;
 use hubbub::client::{
-    CallError, Caller, Connector, Event, GapReason, Inlet, PagePlace, Policy, Session, SessionError, Settings, StartAt,
-    new_message_id,
+    CallError, Caller, Connector, Event, GapReason, Inlet, PagePlace, Patience, Policy, Session, SessionError,
+    Settings, StartAt, new_message_id,
 };
 use hubbub::names::{Body, Kind, RoomName, UserName};
 
@@ -28,6 +28,10 @@ fn room() -> RoomName {
 
 fn settings(from: StartAt) -> Settings {
     Settings::new(UserName::new("ann").expect("a name"), room(), from)
+}
+
+fn patient(patience: Patience) -> Settings {
+    Settings { patience, ..settings(StartAt::Head) }
 }
 
 impl Ann {
@@ -269,7 +273,7 @@ fn a_line_that_is_refused_is_told_and_costs_only_itself() {
 fn lines_that_nobody_acknowledges_are_counted() {
     let model = Model::start();
     model.world().judge = Box::new(|_| Verdict::Reject { reason: "the disk is full", retry_after_ms: 60_000 });
-    let settings = Settings { finish_timeout: Duration::from_millis(200), ..settings(StartAt::Head) };
+    let settings = patient(Patience { finish_timeout: Duration::from_millis(200), ..Patience::default() });
     let mut ann = Ann::start(&model.target, settings);
     ann.say("one");
     ann.say("two");
@@ -323,7 +327,7 @@ fn a_connection_that_brought_no_message_makes_the_next_pause_no_longer() {
 #[test]
 fn an_outage_has_an_end() {
     let model = Model::start();
-    let settings = Settings { outage_max: Some(Duration::from_millis(700)), ..settings(StartAt::Head) };
+    let settings = patient(Patience { outage_max: Some(Duration::from_millis(700)), ..Patience::default() });
     let mut ann = Ann::start(&model.target, settings);
     ann.wait_for("caught up at 0");
     drop(model);
@@ -337,7 +341,7 @@ fn an_outage_has_an_end() {
 #[test]
 fn without_reconnecting_a_break_is_a_failure() {
     let model = Model::start();
-    let mut ann = Ann::start(&model.target, Settings { policy: Policy::Fail, ..settings(StartAt::Head) });
+    let mut ann = Ann::start(&model.target, patient(Patience { policy: Policy::Fail, ..Patience::default() }));
     ann.wait_for("caught up at 0");
     model.break_streams();
     assert_eq!(ann.end().expect_err("it is broken").to_string(), "the model breaks");

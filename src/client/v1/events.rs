@@ -1,15 +1,11 @@
 //! What a session is asked for, and what it reports.
 
-use std::io;
 use std::time::Duration;
 
-use humantime::format_duration;
-use thiserror::Error;
-
-use super::connect_error::ConnectError;
-use super::outbox::{self, Line};
+use super::outbox::Line;
 use super::place::{Gap, StartAt};
-use super::stream::StreamError;
+use crate::client::connect_error::ConnectError;
+use crate::client::patience::Patience;
 use crate::names::{Epoch, Kind, MessageId, RoomName, UserName};
 
 /// How many lines may wait for their acknowledgement by default. More than anybody types while a server is away; whoever
@@ -19,32 +15,16 @@ pub const LINES_MAX: usize = 1024;
 /// How many bytes those lines may have by default: 64 of the largest.
 pub const BYTES_MAX: usize = 1024 * 1024;
 
-/// How long a session that is finishing waits without any progress by default.
-pub const FINISH_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// What a session is to do.
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub name: UserName,
     /// The rooms to join first, each once, and where to begin in each. If the server refuses one of them, the session fails.
     pub rooms: Vec<(RoomName, StartAt)>,
-    pub policy: Policy,
-    /// How long the first connection may be tried for; by default the first attempt decides.
-    pub connect_within: Duration,
-    /// How long there may be no connection before the session fails; `None` is for ever.
-    pub outage_max: Option<Duration>,
-    /// How long it may take until something is acknowledged when all has been said.
-    pub finish_timeout: Duration,
+    pub patience: Patience,
     /// How many lines may wait for their acknowledgement, and how many bytes they may have: then [`Inlet::post`](super::Inlet::post) blocks.
     pub lines_max: usize,
     pub bytes_max: usize,
-}
-
-/// What a session does when the connection is lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Policy {
-    Reconnect,
-    Fail,
 }
 
 /// What happens in a session, in order.
@@ -104,50 +84,15 @@ pub struct Message<'a> {
     pub own: bool,
 }
 
-/// Why a session failed.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum SessionError {
-    #[error(transparent)]
-    Connect(#[from] ConnectError),
-    #[error(transparent)]
-    Stream(#[from] StreamError),
-    #[error("{error}{}", unacknowledged(*.lines))]
-    Lost { error: StreamError, lines: u64 },
-    #[error("no connection for {} ({reason}){}", format_duration(*.outage), unacknowledged(*.lines))]
-    Outage { outage: Duration, reason: String, lines: u64 },
-    #[error("perhaps not stored: {}, because {reason}", outbox::lines(*.lines))]
-    Unacknowledged { lines: u64, reason: String },
-    #[error("can't join {room}: {reason}")]
-    Room { room: RoomName, reason: String },
-    #[error("{room} is not joined: join it first")]
-    NotJoined { room: RoomName },
-    #[error("the session has ended")]
-    Ended,
-    #[error("no thread can be started ({0}): raise the limit of processes, see ulimit -u")]
-    Thread(#[from] io::Error),
-}
-
 impl Settings {
     /// For one room, and otherwise by default.
     pub fn new(name: UserName, room: RoomName, from: StartAt) -> Self {
         Self {
             name,
             rooms: vec![(room, from)],
-            policy: Policy::Reconnect,
-            connect_within: Duration::ZERO,
-            outage_max: None,
-            finish_timeout: FINISH_TIMEOUT,
+            patience: Patience::default(),
             lines_max: LINES_MAX,
             bytes_max: BYTES_MAX,
         }
-    }
-}
-
-/// What a message about a failed session ends with: how many lines nobody has acknowledged, if any.
-fn unacknowledged(count: u64) -> String {
-    match count {
-        0 => String::new(),
-        count => format!("; perhaps not stored: the last {} you sent", outbox::lines(count)),
     }
 }

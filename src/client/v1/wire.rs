@@ -3,32 +3,16 @@
 //! A client that loads a server sends and gets hundreds of thousands of messages a second, so a post costs no allocation
 //! beyond its body, and a message that comes costs none at all: its texts are slices of the response.
 
-use std::io::Read as _;
 use std::ops::ControlFlow;
 
-use grpcio::{GrpcSlice, Marshaller, MessageReader, Method, MethodType};
 use protobuf::{CodedInputStream, Message as _};
 
-use super::connection::Connection;
-use super::contract::Contract;
-use super::stream::{self, StreamError};
+use crate::client::connection::Connection;
+use crate::client::contract::Contract;
+use crate::client::stream::{self, Receiver, Sender, StreamError};
 use crate::names::{Body, ClientId, Kind, MessageId, RoomName, UserName};
 use crate::wire::event::{Content, entries, read_content};
 use crate::wire::{CHAT_CLIENT, v1};
-
-/// The half that sends whole requests.
-pub(super) type Sender = stream::Sender<GrpcSlice>;
-
-/// The half that receives whole responses, as bytes.
-pub(super) type Receiver = stream::Receiver<Vec<u8>>;
-
-/// The method as it is called here: both sides are encoded and decoded in this file.
-const CHAT: Method<GrpcSlice, Vec<u8>> = Method {
-    ty: MethodType::Duplex,
-    name: CHAT_CLIENT.name,
-    req_mar: Marshaller { ser: give, de: take_slice },
-    resp_mar: Marshaller { ser: give_bytes, de: take },
-};
 
 /// `ChatRequest.commands` and `Command.post`: fields 1 and 4, length-delimited.
 const COMMANDS: u8 = 0x0a;
@@ -46,18 +30,18 @@ const EVENTS: u32 = 0x0a;
 const POST_BYTES_AROUND: usize = 2 * (1 + 3) + 2 + (1 + 2) + 18 + (1 + 3) + 2;
 
 /// An event as it came.
-pub(super) enum Item<'a> {
+pub enum Item<'a> {
     Message { room_id: u64, seq: u64, time_ms: u64, content: Content<'a> },
     Other(v1::Event),
 }
 
 /// Starts a conversation. Nothing is said yet.
-pub(super) fn open(connection: &Connection) -> Result<(Sender, Receiver), StreamError> {
-    stream::open(connection, Contract::V1, &CHAT, None)
+pub fn open(connection: &Connection) -> Result<(Sender, Receiver), StreamError> {
+    stream::open(connection, Contract::V1, CHAT_CLIENT.name, None)
 }
 
 /// A request that says hello.
-pub(super) fn hello(name: &UserName) -> Vec<u8> {
+pub fn hello(name: &UserName) -> Vec<u8> {
     let hello = v1::Hello {
         name: name.as_str().to_owned(),
         client_version: concat!("hubbub/", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -67,12 +51,12 @@ pub(super) fn hello(name: &UserName) -> Vec<u8> {
 }
 
 /// A request that joins a room.
-pub(super) fn join(room: &RoomName, from: Option<v1::join::From>) -> Vec<u8> {
+pub fn join(room: &RoomName, from: Option<v1::join::From>) -> Vec<u8> {
     request(v1::command::Command::Join(v1::Join { room: room.as_str().to_owned(), from, ..Default::default() }))
 }
 
 /// A request that leaves a room.
-pub(super) fn leave(room: &RoomName) -> Vec<u8> {
+pub fn leave(room: &RoomName) -> Vec<u8> {
     request(v1::command::Command::Leave(v1::Leave { room: room.as_str().to_owned(), ..Default::default() }))
 }
 
@@ -84,12 +68,12 @@ fn request(command: v1::command::Command) -> Vec<u8> {
 }
 
 /// How many bytes a post takes in a request, at most.
-pub(super) fn post_bytes(room: &RoomName, body: &Body) -> usize {
+pub fn post_bytes(room: &RoomName, body: &Body) -> usize {
     POST_BYTES_AROUND + room.as_str().len() + body.as_str().len()
 }
 
 /// Appends a post to a request. The encodings of a repeated field's elements are joined, so a request is as many as fit.
-pub(super) fn push_post(request: &mut Vec<u8>, room: &RoomName, id: &MessageId, body: &Body, kind: Kind) {
+pub fn push_post(request: &mut Vec<u8>, room: &RoomName, id: &MessageId, body: &Body, kind: Kind) {
     let (room, body) = (room.as_str().as_bytes(), body.as_str().as_bytes());
     let kind_bytes = if kind == Kind::Action { 2 } else { 0 };
     let post = field_bytes(room.len()) + field_bytes(id.as_bytes().len()) + field_bytes(body.len()) + kind_bytes;
@@ -108,7 +92,7 @@ pub(super) fn push_post(request: &mut Vec<u8>, room: &RoomName, id: &MessageId, 
 }
 
 /// Hands out the events of a response in their order, until `each` breaks.
-pub(super) fn read_events<B>(
+pub fn read_events<B>(
     bytes: &[u8],
     mut each: impl FnMut(Item<'_>) -> ControlFlow<B>,
 ) -> Result<ControlFlow<B>, StreamError> {
@@ -163,12 +147,12 @@ fn other<B>(
 }
 
 /// A kind that this client does not know is shown as text.
-pub(super) fn kind(kind: v1::Kind) -> Kind {
+pub fn kind(kind: v1::Kind) -> Kind {
     if kind == v1::Kind::KIND_ACTION { Kind::Action } else { Kind::Text }
 }
 
 /// 0 stands for a client that is not known.
-pub(super) fn client(id: u64) -> Option<ClientId> {
+pub fn client(id: u64) -> Option<ClientId> {
     (id != 0).then_some(ClientId(id))
 }
 
@@ -193,26 +177,6 @@ fn push_varint(bytes: &mut Vec<u8>, mut value: usize) {
         value >>= 7;
     }
     bytes.push(value as u8);
-}
-
-fn give(request: &GrpcSlice, buffer: &mut GrpcSlice) -> grpcio::Result<()> {
-    *buffer = request.clone();
-    Ok(())
-}
-
-fn give_bytes(response: &Vec<u8>, buffer: &mut GrpcSlice) -> grpcio::Result<()> {
-    *buffer = GrpcSlice::from(response.as_slice());
-    Ok(())
-}
-
-fn take(mut reader: MessageReader) -> grpcio::Result<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(reader.len());
-    reader.read_to_end(&mut bytes).map_err(|e| grpcio::Error::Codec(Box::new(e)))?;
-    Ok(bytes)
-}
-
-fn take_slice(reader: MessageReader) -> grpcio::Result<GrpcSlice> {
-    take(reader).map(GrpcSlice::from)
 }
 
 #[cfg(test)]

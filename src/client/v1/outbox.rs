@@ -12,7 +12,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use super::chat::{post_bytes, push_post};
+use super::wire::{post_bytes, push_post};
 use crate::names::{Body, Kind, MessageId, RoomName};
 
 /// A line to post.
@@ -142,14 +142,14 @@ impl Outbox {
         self.lines == 0
     }
 
-    /// Whether a line of this body may be pushed. One always may into an empty outbox.
-    pub fn has_room_for(&self, body: &Body) -> bool {
-        self.is_empty() || (self.lines < self.lines_max && self.bytes + body.as_str().len() <= self.bytes_max)
+    /// Whether a line of so many bytes may be pushed. One always may into an empty outbox.
+    pub fn has_room_for(&self, bytes: usize) -> bool {
+        self.is_empty() || (self.lines < self.lines_max && self.bytes + bytes <= self.bytes_max)
     }
 
     /// Takes a line in. The caller made sure that there is room for it.
     pub fn push(&mut self, room: usize, line: Line) {
-        assert!(self.has_room_for(&line.body), "a line was pushed into a full outbox");
+        assert!(self.has_room_for(line.body.as_str().len()), "a line was pushed into a full outbox");
         self.lines += 1;
         self.bytes += line.body.as_str().len();
         self.rooms[room].lines.push_back(line);
@@ -247,14 +247,6 @@ impl Queue {
     }
 }
 
-/// So many lines, in words.
-pub fn lines(count: u64) -> String {
-    match count {
-        1 => "1 line".to_owned(),
-        count => format!("{count} lines"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -318,10 +310,10 @@ mod tests {
     fn requests_and_the_outbox_are_bounded() {
         let (mut outbox, now) = (outbox(2), Instant::now());
         for n in 0..100 {
-            assert!(outbox.has_room_for(&line(n).body));
+            assert!(outbox.has_room_for(1));
             outbox.push(usize::from(n % 2), line(n));
         }
-        assert!(!outbox.has_room_for(&line(1).body));
+        assert!(!outbox.has_room_for(1));
         let limits = RequestLimits { commands_max: 3, ..LIMITS };
         assert_eq!(sent(&mut outbox, limits, now), ["0", "2", "4"]);
         let limits = RequestLimits { bytes_max: 100, ..LIMITS };
@@ -329,9 +321,9 @@ mod tests {
         assert!(!few.is_empty() && few.len() < 4, "{few:?}");
         let mut small = Outbox::new([RoomName::lobby()], 100, 10);
         let large = Line { body: Body::new("x".repeat(20)).unwrap(), ..line(1) };
-        assert!(small.has_room_for(&large.body));
+        assert!(small.has_room_for(20));
         small.push(0, large);
-        assert!(!small.has_room_for(&line(2).body));
+        assert!(!small.has_room_for(1));
     }
 
     #[test]

@@ -8,67 +8,111 @@ use std::time::{Duration, Instant, SystemTime};
 use humantime::format_duration;
 use parking_lot::Mutex;
 
-use super::verify::Ledger;
-use crate::repeat::payload::RunId;
-use crate::repeat::plan::Plan;
-use crate::repeat::progress::Progress;
-use crate::repeat::window::Window;
+use super::payload::{self, Payload, RunId};
+use super::plan::Plan;
+use super::progress::Progress;
+use super::window::Window;
+use crate::names::Body;
 
 /// How often the bar moves, and how exactly silence is measured.
-pub const TICK: Duration = Duration::from_millis(100);
+const TICK: Duration = Duration::from_millis(100);
+
+/// What the clients of a run check on a contract: what they check together, and what each finds.
+pub trait Checks: Sized + Send + Sync + 'static {
+    /// Whether a sender gets its own messages too.
+    const ECHOES: bool;
+
+    /// What one client leaves behind.
+    type Findings: Send + 'static;
+
+    fn new(plan: &Plan) -> Self;
+
+    /// How many clients a run has: those of its plan, and those that the checks need.
+    fn clients(plan: &Plan) -> usize;
+
+    /// What a client has found before anything came.
+    fn findings(run: &Run<Self>, client: usize) -> Self::Findings;
+
+    /// How many different messages of the run a client has got.
+    fn delivered(findings: &Self::Findings) -> u64;
+
+    /// Nothing more will come to a client.
+    fn is_gone(_run: &Run<Self>, _client: usize) {}
+}
 
 /// What all threads of a run share.
-pub struct Run {
+pub struct Run<C> {
     pub plan: Plan,
     pub id: RunId,
-    pub(super) start: Instant,
+    pub start: Instant,
     /// The same by the clock, in milliseconds since 1970.
     pub start_ms: u64,
-    pub(super) sending_since: OnceLock<Instant>,
+    sending_since: OnceLock<Instant>,
     pub window: Window,
-    pub ledger: Ledger,
+    /// What the clients check together.
+    pub checks: C,
     pub tallies: Vec<Tally>,
     /// For each sender, the number of the last message handed over.
     pub sent: Vec<AtomicU32>,
-    /// How many clients have not joined, not got all, and not got to the room's end.
+    /// How many clients have not joined, and not got all.
     pub unjoined: AtomicUsize,
     pub undone: AtomicUsize,
-    pub incomplete: AtomicUsize,
-    /// The seq with which the room ends, once all is sent and the server was asked; before that, more than any.
-    pub end_seq: AtomicU64,
     /// How many clients' sessions have ended.
     pub gone: AtomicUsize,
-    pub(super) over: AtomicBool,
+    over: AtomicBool,
     /// The send threads that have not ended, and the handles to wake them.
-    pub(super) sending: AtomicUsize,
-    pub(super) senders: Mutex<Vec<Thread>>,
-    pub(super) watcher: Thread,
+    pub sending: AtomicUsize,
+    pub senders: Mutex<Vec<Thread>>,
+    watcher: Thread,
 }
 
-impl Run {
-    pub(super) fn new(plan: Plan) -> Self {
+/// What a client has done so far, for the thread that watches over the run. Written once for each response.
+#[derive(Default)]
+pub struct Tally {
+    pub delivered: AtomicU64,
+    /// When the last message came that counts, in nanoseconds since the run's start.
+    pub last_ns: AtomicU64,
+    /// It gets what is sent from now on.
+    pub joined: AtomicBool,
+    /// All has come, or nothing more will.
+    pub done: AtomicBool,
+    /// There is no connection at the moment.
+    pub down: AtomicBool,
+}
+
+impl<C: Checks> Run<C> {
+    pub fn new(plan: Plan) -> Self {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let clients = plan.clients;
-        Self {
+        let clients = C::clients(&plan);
+        let run = Self {
             id: RunId(fastrand::u64(..)),
             start: Instant::now(),
             start_ms: now.as_millis() as u64,
             sending_since: OnceLock::new(),
             window: Window::new(clients, plan.in_flight.into()),
-            ledger: Ledger::default(),
+            checks: C::new(&plan),
             tallies: (0..clients).map(|_| Tally::default()).collect(),
             sent: (0..plan.senders).map(|_| AtomicU32::new(0)).collect(),
             unjoined: AtomicUsize::new(clients),
             undone: AtomicUsize::new(clients),
-            incomplete: AtomicUsize::new(clients),
-            end_seq: AtomicU64::new(u64::MAX),
             gone: AtomicUsize::new(0),
             over: AtomicBool::new(false),
             sending: AtomicUsize::new(0),
             senders: Mutex::default(),
             watcher: thread::current(),
             plan,
+        };
+        // The only sender of a run that gets none of its own gets nothing.
+        for client in (0..clients).filter(|&client| run.expected(client) == 0) {
+            run.note(&run.tallies[client].joined, &run.unjoined);
+            run.note(&run.tallies[client].done, &run.undone);
         }
+        run
+    }
+
+    /// How many connections the run has.
+    pub fn clients(&self) -> usize {
+        self.tallies.len()
     }
 
     /// The sender that the client is, if it sends: the first clients do.
@@ -76,9 +120,15 @@ impl Run {
         u16::try_from(client).ok().filter(|&sender| sender < self.plan.senders)
     }
 
-    /// How many messages each client gets if all goes well.
-    pub fn expected(&self) -> u64 {
-        u64::from(self.plan.senders) * u64::from(self.plan.messages)
+    /// The sender whose messages the client does not get.
+    fn unheard(&self, client: usize) -> Option<u16> {
+        self.sender(client).filter(|_| !C::ECHOES)
+    }
+
+    /// How many messages the client gets if all goes well.
+    pub fn expected(&self, client: usize) -> u64 {
+        let heard = u64::from(self.plan.senders) - u64::from(self.unheard(client).is_some());
+        heard * u64::from(self.plan.messages)
     }
 
     pub fn now_ns(&self) -> u64 {
@@ -94,8 +144,16 @@ impl Run {
         self.over.load(Ordering::SeqCst)
     }
 
+    /// The body of a message that is sent now.
+    pub fn body(&self, kind: payload::Kind, sender: u16, number: u32) -> Body {
+        let (name, of) = (self.plan.names[usize::from(sender)].as_str(), self.plan.messages);
+        let payload = Payload { kind, name, of, run: self.id, sender, number, sent_ns: self.now_ns() };
+        // Invariant: the plan's size is one that a body may have.
+        Body::new(payload.encode(self.plan.body_bytes)).expect("a payload is a valid body")
+    }
+
     /// Lets no further message be sent.
-    pub(super) fn stop_sending(&self) {
+    pub fn stop_sending(&self) {
         self.over.store(true, Ordering::SeqCst);
         self.window.close();
         self.senders.lock().iter().for_each(Thread::unpark);
@@ -106,16 +164,6 @@ impl Run {
     pub fn sent_all(&self) {
         self.sending.fetch_sub(1, Ordering::SeqCst);
         self.watcher.unpark();
-    }
-
-    /// The room ends with this seq: notes which clients are there already.
-    pub(super) fn end_at(&self, seq: u64) {
-        self.end_seq.store(seq, Ordering::SeqCst);
-        for tally in &self.tallies {
-            if tally.last_seq.load(Ordering::SeqCst) >= seq {
-                self.note(&tally.complete, &self.incomplete);
-            }
-        }
     }
 
     /// Notes that a client got somewhere, once.
@@ -129,19 +177,21 @@ impl Run {
     }
 
     /// Whether the run was interrupted and every client has what was sent until then.
-    pub(super) fn has_all_sent(&self) -> bool {
+    fn has_all_sent(&self) -> bool {
         if !self.is_over() || self.sending.load(Ordering::SeqCst) > 0 {
             return false;
         }
-        let sent: u64 = self.sent.iter().map(|sent| u64::from(sent.load(Ordering::SeqCst))).sum();
-        self.tallies
-            .iter()
-            .all(|tally| tally.delivered.load(Ordering::SeqCst) >= sent || tally.done.load(Ordering::SeqCst))
+        let sent: Vec<u64> = self.sent.iter().map(|sent| sent.load(Ordering::SeqCst).into()).collect();
+        let total: u64 = sent.iter().sum();
+        self.tallies.iter().enumerate().all(|(client, tally)| {
+            let own = self.unheard(client).map_or(0, |sender| sent[usize::from(sender)]);
+            tally.delivered.load(Ordering::SeqCst) >= total - own || tally.done.load(Ordering::SeqCst)
+        })
     }
 
     /// Waits until no client is left, or gone. False says that it gave up, because nothing more came though every client
     /// had a connection; one that has none is its session's to give up.
-    pub(super) fn watch(&self, left: &AtomicUsize, progress: &Progress) -> bool {
+    pub fn watch(&self, left: &AtomicUsize, progress: &Progress) -> bool {
         // With a rate, silence up to the next message is as it should be.
         let interval = self.plan.rate.map_or(Duration::ZERO, |rate| Duration::from_secs(1) / rate);
         let patience = self.plan.idle_timeout + interval;
@@ -162,34 +212,5 @@ impl Run {
             thread::park_timeout(TICK);
         }
         true
-    }
-}
-
-/// What a client has done so far, for the thread that watches over the run. Written once for each response.
-#[derive(Default)]
-pub struct Tally {
-    pub delivered: AtomicU64,
-    /// When the last message came that counts, in nanoseconds since the run's start.
-    pub last_ns: AtomicU64,
-    /// It is in the room, and has caught up.
-    pub joined: AtomicBool,
-    /// All has come, or nothing more will.
-    pub done: AtomicBool,
-    /// The seq of the last message that came.
-    pub last_seq: AtomicU64,
-    /// All that the room had at the end of the run has come, or nothing more will.
-    pub complete: AtomicBool,
-    /// There is no connection at the moment.
-    pub down: AtomicBool,
-}
-
-impl Tally {
-    /// Notes how far the client is in the room.
-    pub(super) fn reached(&self, seq: u64, run: &Run) {
-        // The pair of this store and load with those in `Run::end_at` must be ordered the same for both: hence SeqCst.
-        self.last_seq.store(seq, Ordering::SeqCst);
-        if seq >= run.end_seq.load(Ordering::SeqCst) {
-            run.note(&self.complete, &run.incomplete);
-        }
     }
 }

@@ -1,0 +1,166 @@
+//! The receive thread of a session: reads the stream of the moment, and when the connection is lost, makes the next one; so there is
+//! exactly one place where connections come from.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::backoff::Backoff;
+use super::connection::Connector;
+use super::error::SessionError;
+use super::incoming::{Change, End, Incoming, Outage, Step};
+use super::outgoing::Outgoing as _;
+use super::patience::Policy;
+use super::shared::{Paused, Shared};
+use super::stream::{Receiver, Sender, StreamError};
+use crate::address::Address;
+
+/// A connection that lasted this long was a good one, as was one over which a room caught up: after it, the pauses start
+/// small again. One that merely brought no message must not make them longer: where everybody waits for one who is away,
+/// nobody gets any.
+const STABLE: Duration = Duration::from_secs(5);
+
+/// The receive thread's belongings.
+pub struct Receive<I: Incoming> {
+    pub shared: Arc<Shared<I::Outgoing>>,
+    pub connector: Connector,
+    pub address: Address,
+    pub policy: Policy,
+    /// How long there may be no connection; `None` is for ever.
+    pub outage_max: Option<Duration>,
+    pub incoming: I,
+    pub outage: Outage,
+}
+
+impl<I: Incoming> Receive<I> {
+    /// The receive thread. Ends with the session, which it ends itself where it can't go on.
+    pub fn run(mut self, mut receiver: Receiver) {
+        let mut backoff = Backoff::new();
+        let outcome = loop {
+            let since = Instant::now();
+            let error = match self.follow(&mut receiver, &mut backoff, since) {
+                End::Over(outcome) => break outcome,
+                End::Broken(error) => error,
+            };
+            drop(receiver);
+            if let Some(outcome) = self.judge(&error) {
+                break outcome;
+            }
+            let lines = self.shared.disconnect();
+            self.incoming.disconnected();
+            if !matches!(error, StreamError::Lost(_) | StreamError::Fault(_)) || self.policy == Policy::Fail {
+                let unsure = self.shared.lock().outgoing.unsure(lines);
+                break Err(SessionError::Lost { error, unsure });
+            }
+            if since.elapsed() >= STABLE {
+                backoff.reset();
+            }
+            self.outage.since.get_or_insert_with(Instant::now);
+            if self.tell(Change::Lost { error: &error, lines }).is_break() || self.tell_news().is_break() {
+                break Ok(());
+            }
+            match self.reconnect(&mut backoff, error) {
+                Ok(Some(next)) => receiver = next,
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        self.shared.end(outcome);
+    }
+
+    /// Whether the error ends a session that had an end coming, and how.
+    fn judge(&self, error: &StreamError) -> Option<Result<(), SessionError>> {
+        let state = self.shared.lock();
+        if state.has_ended() {
+            return Some(Ok(()));
+        }
+        state.is_half_closed().then(|| Err(SessionError::Unconfirmed(error.to_string())))
+    }
+
+    /// Takes a stream into use. Returns how many lines wait for it; `None` says that the session has ended.
+    pub fn connect(&self, sender: Sender, receiver: &Receiver) -> Option<usize> {
+        self.shared.connect(sender, receiver.canceller(), |outgoing| self.incoming.greet(outgoing))
+    }
+
+    /// Tries until there is a connection again. `None` says that the session has ended.
+    fn reconnect(&mut self, backoff: &mut Backoff, mut error: StreamError) -> Result<Option<Receiver>, SessionError> {
+        loop {
+            let mut pause = backoff.pause();
+            if let Some(asked) = self.outage.reconnect_after.take() {
+                // Some more, so that not all clients of a restarted server come at the same moment.
+                pause = asked + pause;
+            }
+            if let Some(outage) = self.outage_max {
+                let left = outage.saturating_sub(self.outage.since.map_or(Duration::ZERO, |since| since.elapsed()));
+                if left.is_zero() {
+                    let unsure = self.shared.lock().outgoing.unsent();
+                    return Err(SessionError::Outage { outage, reason: error.to_string(), unsure });
+                }
+                pause = pause.min(left);
+            }
+            let retrying = Change::Retrying { reason: &error.to_string(), pause };
+            if self.tell(retrying).is_break() || !self.pause(pause) {
+                return Ok(None);
+            }
+            let opened = self.connector.open(&self.address).map_err(|e| StreamError::Lost(e.to_string()));
+            let (sender, receiver) = match opened.and_then(|connection| I::open(&connection)) {
+                Ok(conversation) => conversation,
+                Err(e) => {
+                    error = e;
+                    continue;
+                }
+            };
+            let made = self.connect(sender, &receiver).map(|lines| self.tell(Change::Made { lines }));
+            return Ok(made.is_some_and(|flow| flow.is_continue()).then_some(receiver));
+        }
+    }
+
+    /// Waits, and tells what else happens meanwhile. False says that the session has ended.
+    fn pause(&mut self, pause: Duration) -> bool {
+        let until = Instant::now() + pause;
+        loop {
+            match self.shared.pause(until) {
+                Paused::Elapsed => return true,
+                Paused::News if self.tell_news().is_continue() => {}
+                Paused::News | Paused::Over => return false,
+            }
+        }
+    }
+
+    /// Reads until the stream ends, and tells what happens.
+    fn follow(&mut self, receiver: &mut Receiver, backoff: &mut Backoff, since: Instant) -> End {
+        loop {
+            let response = match self.incoming.receive(receiver, since) {
+                Ok(Some(response)) => response,
+                Ok(None) if self.shared.lock().is_half_closed() => return End::Over(Ok(())),
+                Ok(None) => return End::Broken(StreamError::Lost("the server ended the conversation".to_owned())),
+                Err(error) => return End::Broken(error),
+            };
+            self.shared.begin_handling();
+            let (step, progress) = self.incoming.take(&response, &self.shared, &mut self.outage);
+            if progress.caught_up {
+                backoff.reset();
+            }
+            self.shared.end_handling(progress.any);
+            if let Step::Break(end) = step {
+                return end;
+            }
+        }
+    }
+
+    /// Tells the owner something between two connections.
+    fn tell(&mut self, change: Change<'_>) -> ControlFlow<()> {
+        self.shared.begin_handling();
+        let flow = self.incoming.tell(change, &mut self.outage);
+        self.shared.end_handling(false);
+        flow
+    }
+
+    /// Tells the owner what did not come from the server.
+    fn tell_news(&mut self) -> ControlFlow<()> {
+        self.shared.begin_handling();
+        let flow = self.incoming.tell_news(&self.shared);
+        self.shared.end_handling(false);
+        flow
+    }
+}

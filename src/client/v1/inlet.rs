@@ -1,0 +1,114 @@
+//! A session on `hubbub.v1`, as its owner uses it.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::events::{Event, Settings};
+use super::incoming::Incoming;
+use super::outbox::{Line, Outbox, Tally};
+use super::outgoing::Outgoing;
+use super::place::StartAt;
+use super::rooms::Rooms;
+use crate::address::Address;
+use crate::client::connection::Connector;
+use crate::client::error::SessionError;
+use crate::client::session;
+use crate::client::shared::Shared;
+use crate::names::{Body, Kind, MessageId, RoomName};
+
+/// A running session. Its owner waits for its end.
+pub type Session = session::Session<Outgoing>;
+
+/// Where lines go into a session, and where its rooms are joined and left, from any thread.
+#[derive(Clone)]
+pub struct Inlet {
+    shared: Arc<Shared<Outgoing>>,
+}
+
+impl Session {
+    /// Connects and starts. Events come on the session's receive thread, which is held up while one is handled; a handler
+    /// that breaks ends the session in good order.
+    pub fn start(
+        connector: Connector,
+        address: Address,
+        settings: Settings,
+        on_event: impl FnMut(Event<'_>) -> ControlFlow<()> + Send + 'static,
+    ) -> Result<Self, SessionError> {
+        let Settings { name, rooms, patience, lines_max, bytes_max } = settings;
+        let outbox = Outbox::new(rooms.iter().map(|(room, _)| room.clone()), lines_max, bytes_max);
+        let outgoing = Outgoing::new(Rooms::new(&rooms), outbox);
+        let within = patience.connect_within;
+        Self::open(connector, address, patience, outgoing, Incoming::new(name, on_event), |incoming, error| {
+            // There is nothing to break off yet.
+            let _ = (incoming.on_event)(Event::Waiting { error, within });
+        })
+    }
+
+    pub fn inlet(&self) -> Inlet {
+        Inlet { shared: Arc::clone(self.shared()) }
+    }
+}
+
+impl Inlet {
+    /// Joins a room, and reads it from there. Whether there is a connection or not: it is joined when there is one, and resumed
+    /// as every room is. False: it is joined already. One that was to be left when its lines are stored stays joined, where it
+    /// is. Lines are taken from now on; if the server refuses the room, [`Event::NotJoined`] and [`Event::Rejected`] say so.
+    pub fn join(&self, room: &RoomName, from: StartAt) -> Result<bool, SessionError> {
+        self.shared.ask(|outgoing| outgoing.join(room, from))
+    }
+
+    /// Leaves a room. It takes no more lines; those that the server has not acknowledged are stored first. Returns how many
+    /// these are. [`Event::Left`] says when it is left. Fails if the room is not joined.
+    pub fn leave(&self, room: &RoomName) -> Result<usize, SessionError> {
+        let waiting = self.shared.change(|outgoing| outgoing.leave(room));
+        self.shared.end_if_done();
+        waiting
+    }
+
+    /// Hands a line over. Blocks while as many wait for their acknowledgement as the settings allow. Fails if the room is not
+    /// joined.
+    pub fn post(&self, room: &RoomName, body: Body, kind: Kind) -> Result<MessageId, SessionError> {
+        let id = new_message_id();
+        self.post_as(room, id, body, kind)?;
+        Ok(id)
+    }
+
+    /// The same, with an id that the owner has chosen: unique for this name and room, not beginning with four zero bytes.
+    pub fn post_as(&self, room: &RoomName, id: MessageId, body: Body, kind: Kind) -> Result<(), SessionError> {
+        let line = Line { id, body, kind };
+        self.shared.push(line.body.as_str().len(), |outgoing| outgoing.push(room, line))
+    }
+
+    /// Says that no more lines come. The session ends once the server has acknowledged all, and every room has caught up
+    /// with the history that was asked for.
+    pub fn finish(&self) {
+        self.shared.finish();
+    }
+
+    /// The lines that the server has not acknowledged, with their rooms.
+    pub fn pending(&self) -> Vec<(RoomName, Line)> {
+        self.shared.lock().outgoing.outbox.pending()
+    }
+
+    /// The bodies that the server has not acknowledged.
+    pub fn unacknowledged(&self) -> Vec<String> {
+        self.shared.lock().outgoing.outbox.bodies()
+    }
+
+    /// How many lines wait, and how many no longer do.
+    pub fn tally(&self) -> Tally {
+        self.shared.lock().outgoing.outbox.tally()
+    }
+
+    /// Ends the session at once. Lines that were not acknowledged may or may not be stored.
+    pub fn stop(&self) {
+        self.shared.end(Ok(()));
+    }
+}
+
+/// A new id for a message: a UUID of version 7, whose order in time keeps the server's index small.
+pub fn new_message_id() -> MessageId {
+    MessageId::from_bytes(*Uuid::now_v7().as_bytes())
+}

@@ -1,0 +1,263 @@
+//! What a session on `hubbub.v1` is still to send: commands about its rooms, and the lines that the server has not acknowledged.
+
+use std::collections::VecDeque;
+use std::mem;
+use std::time::{Duration, Instant};
+
+use grpcio::GrpcSlice;
+
+use super::outbox::{Line, Outbox, Rejection, RequestLimits};
+use super::place::{Place, StartAt};
+use super::rooms::{Next, Refused, Rooms, Visit};
+use super::wire;
+use crate::client::error::{SessionError, Unsure};
+use crate::client::outgoing;
+use crate::names::{MessageId, RoomName};
+
+/// What a request holds at most, unless the server says that it takes less: what every server of this contract takes.
+const REQUEST_LIMITS: RequestLimits = RequestLimits { commands_max: 1024, bytes_max: 64 * 1024 };
+
+pub struct Outgoing {
+    /// What goes before all lines: hello, and the rooms to join and to leave.
+    pub commands: VecDeque<GrpcSlice>,
+    limits: RequestLimits,
+    /// The rooms; the outbox has the lines of each under the same index.
+    pub rooms: Rooms,
+    pub outbox: Outbox,
+    /// The rooms that were left, for the owner to be told.
+    left: Vec<RoomName>,
+    /// Why the server last asked to wait with a line.
+    held_because: Option<String>,
+}
+
+/// What became of a command about a room that the server refused.
+pub enum RoomRefused {
+    /// The session can't go on without the room.
+    Essential,
+    /// The room is not joined, and these lines for it are given up.
+    Dropped(Vec<Line>),
+    /// It is as if it were left.
+    Left,
+    Unknown,
+}
+
+impl outgoing::Outgoing for Outgoing {
+    const IS_ACKNOWLEDGED: bool = true;
+
+    fn next(&mut self, buffer: &mut Vec<u8>, now: Instant) -> Option<GrpcSlice> {
+        if let Some(commands) = self.commands.pop_front() {
+            return Some(commands);
+        }
+        let filled = self.outbox.fill(buffer, self.limits, now);
+        (filled > 0).then(|| GrpcSlice::from(buffer.as_slice()))
+    }
+
+    fn next_at(&self) -> Option<Instant> {
+        self.outbox.next_hold()
+    }
+
+    fn written(&mut self, _success: bool, _now: Instant) {}
+
+    fn len(&self) -> usize {
+        self.outbox.len()
+    }
+
+    fn has_room_for(&self, bytes: usize) -> bool {
+        self.outbox.has_room_for(bytes)
+    }
+
+    fn is_done(&self) -> bool {
+        self.outbox.is_empty() && self.rooms.all_caught_up()
+    }
+
+    fn has_news(&self) -> bool {
+        !self.left.is_empty()
+    }
+
+    fn progressed(&mut self) {
+        self.held_because = None;
+    }
+
+    fn disconnect(&mut self, _now: Instant) -> usize {
+        self.commands.clear();
+        self.outbox.rewind();
+        let outbox = &self.outbox;
+        for (index, room) in self.rooms.disconnect(|index| outbox.is_idle(index)) {
+            match index {
+                Some(index) => self.act(index, Next::Gone(room)),
+                None => self.left.push(room),
+            }
+        }
+        self.outbox.len()
+    }
+
+    fn unsure(&self, lines: usize) -> Unsure {
+        Unsure::Stored(lines as u64)
+    }
+
+    fn unsent(&self) -> Unsure {
+        Unsure::Stored(self.outbox.len() as u64)
+    }
+
+    fn overdue(&self, is_down: bool, timeout: Duration) -> SessionError {
+        let seconds = timeout.as_secs();
+        let reason = match &self.held_because {
+            _ if is_down => format!("there was no connection for {seconds} s"),
+            Some(reason) => format!("the server asks to wait: {reason}"),
+            None => format!("the server did not answer for {seconds} s"),
+        };
+        SessionError::Unacknowledged { lines: self.outbox.len() as u64, reason }
+    }
+}
+
+impl Outgoing {
+    pub fn new(rooms: Rooms, outbox: Outbox) -> Self {
+        let (commands, left) = (VecDeque::new(), Vec::new());
+        Self { commands, limits: REQUEST_LIMITS, rooms, outbox, left, held_because: None }
+    }
+
+    /// A new stream: the server may take as much as every server, until it says otherwise.
+    pub fn connect(&mut self, commands: VecDeque<GrpcSlice>) {
+        (self.commands, self.limits) = (commands, REQUEST_LIMITS);
+    }
+
+    /// Takes in a line.
+    pub fn push(&mut self, room: &RoomName, line: Line) -> Result<(), SessionError> {
+        let index = self.rooms.find(room).ok_or_else(|| SessionError::NotJoined { room: room.clone() })?;
+        self.outbox.push(index, line);
+        Ok(())
+    }
+
+    /// Joins a room. False: that is done already.
+    pub fn join(&mut self, room: &RoomName, from: StartAt) -> bool {
+        let is_known = self.rooms.is_known(room);
+        let Some((index, next)) = self.rooms.join(room, from) else { return false };
+        if !is_known {
+            self.outbox.add(index, room.clone());
+        }
+        self.act(index, next);
+        true
+    }
+
+    /// Leaves a room once its lines are acknowledged. Returns how many are not.
+    pub fn leave(&mut self, room: &RoomName) -> Result<usize, SessionError> {
+        let outbox = &self.outbox;
+        let Some((index, next)) = self.rooms.leave(room, |index| outbox.is_idle(index)) else {
+            return Err(SessionError::NotJoined { room: room.clone() });
+        };
+        let waiting = outbox.waiting(index);
+        self.act(index, next);
+        Ok(waiting)
+    }
+
+    /// Does what is next for a room.
+    fn act(&mut self, index: usize, next: Next) {
+        match next {
+            Next::Nothing => {}
+            Next::Join(room, from) => {
+                let join = wire::join(&room, Place::new(from).join());
+                self.commands.push_back(GrpcSlice::from(join));
+            }
+            Next::Leave(room) => {
+                self.outbox.close(index);
+                self.commands.push_back(GrpcSlice::from(wire::leave(&room)));
+            }
+            Next::Gone(room) => {
+                self.outbox.remove(index);
+                self.left.push(room);
+            }
+        }
+    }
+
+    /// Does what is next for a room that was left. One that is joined again is told as left before it is told as joined.
+    fn act_on_left(&mut self, index: usize, next: Next) {
+        if let Next::Join(room, _) = &next {
+            self.left.push(room.clone());
+        }
+        self.act(index, next);
+    }
+
+    /// The rooms that were left and that the owner was not told of.
+    pub fn take_left(&mut self) -> Vec<RoomName> {
+        mem::take(&mut self.left)
+    }
+
+    /// Takes what the server says that it takes.
+    pub fn limit(&mut self, commands_max: u32, bytes_max: u32) {
+        let stated = |limit: u32, default: usize| if limit == 0 { default } else { default.min(limit as usize) };
+        self.limits = RequestLimits {
+            commands_max: stated(commands_max, REQUEST_LIMITS.commands_max),
+            bytes_max: stated(bytes_max, REQUEST_LIMITS.bytes_max),
+        };
+    }
+
+    /// A room is joined on this connection. `None` if that was not asked for.
+    pub fn joined(&mut self, room: &RoomName) -> Option<(usize, Visit, StartAt)> {
+        let outbox = &self.outbox;
+        let (index, visit, from, next) = self.rooms.joined(room, |index| outbox.is_idle(index))?;
+        if self.rooms.is_joined(index) {
+            self.outbox.open(index);
+        }
+        self.act(index, next);
+        Some((index, visit, from))
+    }
+
+    /// A room is left on this connection. False if that was not asked for.
+    pub fn left(&mut self, room: &RoomName) -> bool {
+        let outbox = &self.outbox;
+        let Some((index, next)) = self.rooms.left(room, |index| outbox.is_idle(index)) else { return false };
+        self.act_on_left(index, next);
+        true
+    }
+
+    /// The server has refused the join of a room, or its leave.
+    pub fn room_refused(&mut self, room: &RoomName) -> RoomRefused {
+        let outbox = &self.outbox;
+        match self.rooms.refused(room, |index| outbox.is_idle(index)) {
+            Refused::Essential => RoomRefused::Essential,
+            Refused::Gone { index } => RoomRefused::Dropped(self.outbox.remove(index)),
+            Refused::Left { index, next } => {
+                self.act_on_left(index, next);
+                RoomRefused::Left
+            }
+            Refused::Unknown => RoomRefused::Unknown,
+        }
+    }
+
+    /// The room has caught up with its history on this connection.
+    pub fn caught_up(&mut self, room: usize) {
+        self.rooms.caught_up(room);
+        if self.rooms.is_joined(room) {
+            self.outbox.caught_up(room);
+        }
+    }
+
+    /// The server has the line. Returns whether it was here still, and whether that leaves something to send.
+    pub fn acknowledge(&mut self, room: usize, id: &MessageId) -> (bool, bool) {
+        let was_here = self.outbox.acknowledge(room, id);
+        (was_here, was_here && self.settle(room))
+    }
+
+    /// The server did not take a line: for good, or until a time.
+    pub fn reject(&mut self, id: &MessageId, retry_at: Option<Instant>, reason: &str) -> Rejection {
+        if retry_at.is_some() {
+            self.held_because = Some(reason.to_owned());
+        }
+        let rejection = self.outbox.reject(id, retry_at);
+        if let Rejection::Dropped(_) = rejection {
+            (0..self.rooms.len()).for_each(|index| _ = self.settle(index));
+        }
+        rejection
+    }
+
+    /// A line of the room is not in the outbox any more. Returns whether that leaves something to do.
+    fn settle(&mut self, index: usize) -> bool {
+        if !self.outbox.is_idle(index) {
+            return false;
+        }
+        let next = self.rooms.idle(index);
+        let is_something = next != Next::Nothing;
+        self.act(index, next);
+        is_something
+    }
+}

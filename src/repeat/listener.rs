@@ -1,0 +1,104 @@
+//! What a client of a run does with what comes, whatever the contract: counts it, measures it, and tells the others.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crossbeam_channel::Sender;
+
+use super::payload::Payload;
+use super::report::{Latencies, latencies};
+use super::run::{Checks, Run};
+
+/// What a client leaves behind.
+pub struct Received<C: Checks> {
+    pub client: usize,
+    pub findings: C::Findings,
+    pub latencies: Latencies,
+    pub foreign: u64,
+}
+
+/// One client's session as its handler of events sees it. When it is dropped, with the session's receive thread, the client is through.
+pub struct Listener<C: Checks> {
+    pub run: Arc<Run<C>>,
+    pub client: usize,
+    /// There until the end.
+    received: Option<Received<C>>,
+    results: Sender<Received<C>>,
+    /// When the response came that is being read; looked up once for each.
+    now_ns: Option<u64>,
+    /// By how many messages this response brought the client further.
+    further: u32,
+}
+
+impl<C: Checks> Listener<C> {
+    pub fn new(run: Arc<Run<C>>, client: usize, results: Sender<Received<C>>) -> Self {
+        let findings = C::findings(&run, client);
+        let received = Received { client, findings, latencies: latencies(), foreign: 0 };
+        Self { run, client, received: Some(received), results, now_ns: None, further: 0 }
+    }
+
+    fn received(&mut self) -> &mut Received<C> {
+        // Invariant: it is taken only when the listener is dropped.
+        self.received.as_mut().expect("a listener listens until it is dropped")
+    }
+
+    pub fn findings(&mut self) -> &mut C::Findings {
+        &mut self.received().findings
+    }
+
+    /// What a message of this run says. Any other is counted as foreign.
+    pub fn decode<'a>(&mut self, body: &'a str) -> Option<Payload<'a>> {
+        let payload = Payload::decode(body).filter(|payload| payload.run == self.run.id);
+        self.received().foreign += u64::from(payload.is_none());
+        payload
+    }
+
+    /// A message came that was sent then. `new`: for the first time. It brought the client further by so many.
+    pub fn took(&mut self, sent_ns: u64, new: bool, further: u32) {
+        if new {
+            let now_ns = *self.now_ns.get_or_insert_with(|| self.run.now_ns());
+            self.received().latencies.saturating_record(now_ns.saturating_sub(sent_ns) / 1000);
+        }
+        self.further += further;
+    }
+
+    /// Tells the others what the response brought.
+    pub fn settle(&mut self) {
+        let further = std::mem::take(&mut self.further);
+        if further > 0 {
+            self.run.window.add(self.client, further);
+        }
+        let Some(now_ns) = self.now_ns.take() else { return };
+        let delivered = C::delivered(self.findings());
+        let tally = &self.run.tallies[self.client];
+        tally.last_ns.store(now_ns, Ordering::Relaxed);
+        tally.delivered.store(delivered, Ordering::Relaxed);
+        if delivered >= self.run.expected(self.client) {
+            self.run.note(&tally.done, &self.run.undone);
+        }
+    }
+
+    /// The client gets what is sent from now on.
+    pub fn joined(&self) {
+        self.run.note(&self.run.tallies[self.client].joined, &self.run.unjoined);
+    }
+}
+
+impl<C: Checks> Drop for Listener<C> {
+    fn drop(&mut self) {
+        self.settle();
+        let run = &self.run;
+        let tally = &run.tallies[self.client];
+        tally.down.store(false, Ordering::SeqCst);
+        run.window.leave(self.client);
+        if let Some(received) = self.received.take() {
+            // Whoever is not there any more wants no result.
+            let _ = self.results.send(received);
+        }
+        // Nobody waits for who is gone.
+        run.gone.fetch_add(1, Ordering::SeqCst);
+        run.note(&tally.joined, &run.unjoined);
+        run.note(&tally.done, &run.undone);
+        C::is_gone(run, self.client);
+    }
+}

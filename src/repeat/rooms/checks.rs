@@ -1,0 +1,106 @@
+//! What the clients of a run check together on `hubbub.v1`.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use super::verify::{Acknowledged, Ledger, Verifier};
+use crate::names::MessageId;
+use crate::repeat::plan::Plan;
+use crate::repeat::run::{Checks, Run};
+
+/// The contract, and what its clients check together.
+pub struct Rooms {
+    pub ledger: Ledger,
+    ends: Vec<RoomEnd>,
+    /// How many clients have not got to the room's end.
+    pub incomplete: AtomicUsize,
+    /// The seq with which the room ends, once all is sent and the server was asked; before that, more than any.
+    end_seq: AtomicU64,
+}
+
+/// How far a client is in the room.
+#[derive(Default)]
+struct RoomEnd {
+    /// The seq of the last message that came.
+    last_seq: AtomicU64,
+    /// All that the room had at the end of the run has come, or nothing more will.
+    complete: AtomicBool,
+}
+
+/// What a client has found.
+pub struct Findings {
+    pub verifier: Verifier,
+    pub acknowledged: Acknowledged,
+    pub reconnects: u64,
+    pub faults: u64,
+    pub rejected: u64,
+}
+
+impl Checks for Rooms {
+    const ECHOES: bool = true;
+
+    type Findings = Findings;
+
+    fn new(plan: &Plan) -> Self {
+        let ends = (0..plan.clients).map(|_| RoomEnd::default()).collect();
+        let (incomplete, end_seq) = (AtomicUsize::new(plan.clients), AtomicU64::new(u64::MAX));
+        Self { ledger: Ledger::default(), ends, incomplete, end_seq }
+    }
+
+    fn clients(plan: &Plan) -> usize {
+        plan.clients
+    }
+
+    fn findings(run: &Run<Self>, client: usize) -> Findings {
+        let messages = run.plan.messages;
+        Findings {
+            verifier: Verifier::new(run.plan.senders, messages),
+            acknowledged: Acknowledged::new(if run.sender(client).is_some() { messages } else { 0 }),
+            reconnects: 0,
+            faults: 0,
+            rejected: 0,
+        }
+    }
+
+    fn delivered(findings: &Findings) -> u64 {
+        findings.verifier.delivered()
+    }
+
+    fn is_gone(run: &Run<Self>, client: usize) {
+        run.note(&run.checks.ends[client].complete, &run.checks.incomplete);
+    }
+}
+
+impl Run<Rooms> {
+    /// The room ends with this seq: notes which clients are there already.
+    pub fn end_at(&self, seq: u64) {
+        self.checks.end_seq.store(seq, Ordering::SeqCst);
+        for end in &self.checks.ends {
+            if end.last_seq.load(Ordering::SeqCst) >= seq {
+                self.note(&end.complete, &self.checks.incomplete);
+            }
+        }
+    }
+
+    /// Notes how far a client is in the room.
+    pub fn reached(&self, client: usize, seq: u64) {
+        let end = &self.checks.ends[client];
+        // The pair of this store and load with those in `end_at` must be ordered the same for both: hence SeqCst.
+        end.last_seq.store(seq, Ordering::SeqCst);
+        if seq >= self.checks.end_seq.load(Ordering::SeqCst) {
+            self.note(&end.complete, &self.checks.incomplete);
+        }
+    }
+
+    /// The id of a sender's message: a UUID of version 7, whose last bytes are the number, so that an acknowledgement can be
+    /// told without the message.
+    pub fn message_id(&self, number: u32) -> MessageId {
+        let mut bytes = [0; 16];
+        let time_ms = self.start_ms + self.now_ns() / 1_000_000;
+        bytes[..6].copy_from_slice(&time_ms.to_be_bytes()[2..]);
+        bytes[6..12].copy_from_slice(&self.id.0.to_be_bytes()[2..]);
+        bytes[6] = 0x70 | (bytes[6] & 0x0f);
+        bytes[8] = 0x80 | (bytes[8] & 0x3f);
+        bytes[12..].copy_from_slice(&number.to_be_bytes());
+        MessageId::from_bytes(bytes)
+    }
+}
