@@ -10,6 +10,7 @@ pub mod session;
 pub mod clients;
 pub mod hub;
 pub mod refusals;
+pub mod calls;
 pub mod rpc;
 
 use std::sync::Arc;
