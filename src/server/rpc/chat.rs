@@ -12,7 +12,7 @@ use crate::server::delivery::close::CloseReason;
 use crate::server::hub::{Hub, Stream};
 use crate::server::session::chat::{ChatConversation, ChatReader, Command, Refusal, StartAt, Updates};
 use crate::server::session::receive::Source;
-use crate::wire::answer::{Code, Failed};
+use crate::wire::answer::{Failed, RejectionCode};
 use crate::wire::request::CheckedPost;
 use crate::wire::{Frame, Request, v1};
 
@@ -64,7 +64,7 @@ fn command(command: v1::Command) -> Result<Command, CloseReason> {
         Some(Wire::Post(post)) => self::post(post),
         None => {
             let reason = "the command is unknown: this server is older than your client".to_owned();
-            Command::Refused(Refusal { command: Failed::Unknown, code: Code::Unknown, reason })
+            Command::Refused(Refusal { command: Failed::Unknown, code: RejectionCode::Unknown, reason })
         }
     })
 }
@@ -90,7 +90,7 @@ fn post(post: v1::Post) -> Command {
 }
 
 fn invalid(command: Failed, fault: &InvalidText) -> Command {
-    Command::Refused(Refusal { command, code: Code::Invalid, reason: fault.to_string() })
+    Command::Refused(Refusal { command, code: RejectionCode::Invalid, reason: fault.to_string() })
 }
 
 /// What is to be a room's name, cut to what may be one: it comes back in answers, of which many may wait.
