@@ -10,14 +10,12 @@ pub mod session;
 pub mod clients;
 pub mod hub;
 pub mod refusals;
+pub mod calls;
 pub mod rpc;
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-
-use grpcio::ServerBuilder;
-use parking_lot::Mutex;
 
 use self::config::check_clients;
 pub use self::config::{DEFAULT_DATA, ServerConfig, StartError, Storage};
@@ -31,8 +29,8 @@ use self::refusals::Logger;
 use self::room::Rooms;
 use self::rpc::pollers::Pollers;
 use self::rpc::queries::QueryThreads;
-use self::rpc::settings::connection_settings;
-use self::rpc::{accept, listen, tutorial, unary};
+use self::rpc::server::GrpcServer;
+use self::rpc::{accept, listen};
 use crate::address::Address;
 use crate::limits;
 use crate::names::RoomName;
@@ -41,8 +39,7 @@ use crate::threads::{self, Joiner};
 
 /// A running server. Dropping it drains it.
 pub struct Server {
-    // A mutex, so that a server can be asked from several threads: the library's own can't be shared.
-    grpc: Mutex<grpcio::Server>,
+    grpc: GrpcServer,
     addresses: Vec<Address>,
     hub: Arc<Hub>,
     life: Option<SharedLife>,
@@ -86,14 +83,9 @@ impl Server {
         for poller in 0..poller_count {
             pollers.run(poller, Arc::clone(&fanout).run(poller));
         }
-        let environment = pollers.environment();
-        let grpc = ServerBuilder::new(Arc::clone(environment))
-            .register_service(tutorial::service(Arc::clone(&hub), lobby, pollers.clone()))
-            .register_service(unary::service(Arc::clone(&hub), pollers.clone(), query_threads.queries()))
-            .channel_args(connection_settings(environment, config).build_args())
-            .build()?;
+        let grpc = GrpcServer::new(config, &pollers, query_threads.queries(), &hub, lobby)?;
         let mut server = Self {
-            grpc: Mutex::new(grpc),
+            grpc,
             addresses: Vec::new(),
             hub,
             life,
@@ -107,11 +99,11 @@ impl Server {
         };
         // From here on, an error drops the server, and so ends and joins what was started.
         for address in &config.listen {
-            let bound = listen::bind(server.grpc.get_mut(), address, config.socket_mode)?;
+            let bound = server.grpc.bind(address, config.socket_mode)?;
             server.addresses.extend(bound);
         }
         accept::watch(server.refusal_logger.refusals());
-        server.grpc.get_mut().start();
+        server.grpc.start();
         Ok(server)
     }
 
@@ -147,7 +139,7 @@ impl Server {
     fn stop(&mut self) -> usize {
         let Some(log_writer) = self.log_writer.take() else { return 0 };
         let deadline = Instant::now() + self.drain_timeout;
-        let mut shutdown = self.grpc.get_mut().shutdown();
+        let mut shutdown = self.grpc.shut_down();
         self.hub.stop_accepting();
         // The writer ends after what waited for it is committed. From then on the heads of the rooms stand still, and
         // each session ends when it has reached them, of which it must have been told.
@@ -167,7 +159,7 @@ impl Server {
         self.hub.clients.close(&CloseReason::Draining { until: deadline });
         self.hub.clients.wait_until_empty(deadline);
         let cancelled = self.hub.clients.count();
-        self.grpc.get_mut().cancel_all_calls();
+        self.grpc.cancel_all_calls();
         let deadline = Instant::now() + limits::CLOSE_TIMEOUT;
         self.hub.clients.wait_until_empty(deadline);
         let _ = block_on_until(&mut shutdown, deadline);

@@ -6,6 +6,7 @@
 
 pub mod event;
 pub mod answer;
+pub mod request;
 
 use std::io::Read;
 

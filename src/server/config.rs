@@ -93,7 +93,7 @@ pub enum StartError {
     #[error("can't start a thread: {0}")]
     Thread(#[from] io::Error),
     #[error("can't set up gRPC: {0}")]
-    Grpc(#[from] grpcio::Error),
+    Grpc(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// Refuses what would end in an abort, or in clients that wait for a descriptor for ever.

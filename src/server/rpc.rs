@@ -15,3 +15,4 @@ pub mod tutorial;
 pub mod chat;
 pub mod unary;
 pub mod queries;
+pub mod server;

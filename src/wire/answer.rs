@@ -23,7 +23,7 @@ pub enum Failed {
 
 /// Why a command failed, as a program sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Code {
+pub enum RejectionCode {
     Invalid,
     NotJoined,
     AlreadyJoined,
@@ -129,19 +129,19 @@ pub fn posted(room: RoomId, id: &MessageId, seq: Seq) -> Vec<u8> {
     entry(Some(room), v1::event::Event::Posted(posted))
 }
 
-pub fn rejected(command: Failed, code: Code, reason: String, retry_after: Option<Duration>) -> Vec<u8> {
+pub fn rejected(command: Failed, code: RejectionCode, reason: String, retry_after: Option<Duration>) -> Vec<u8> {
     let command = match command {
         Failed::Post(id) => Some(v1::rejected::Command::MessageId(id)),
         Failed::Room(room) => Some(v1::rejected::Command::Room(room)),
         Failed::Unknown => None,
     };
     let code = match code {
-        Code::Invalid => v1::rejected::Code::CODE_INVALID,
-        Code::NotJoined => v1::rejected::Code::CODE_NOT_JOINED,
-        Code::AlreadyJoined => v1::rejected::Code::CODE_ALREADY_JOINED,
-        Code::TooManyRooms => v1::rejected::Code::CODE_TOO_MANY_ROOMS,
-        Code::Unavailable => v1::rejected::Code::CODE_UNAVAILABLE,
-        Code::Unknown => v1::rejected::Code::CODE_UNKNOWN,
+        RejectionCode::Invalid => v1::rejected::Code::CODE_INVALID,
+        RejectionCode::NotJoined => v1::rejected::Code::CODE_NOT_JOINED,
+        RejectionCode::AlreadyJoined => v1::rejected::Code::CODE_ALREADY_JOINED,
+        RejectionCode::TooManyRooms => v1::rejected::Code::CODE_TOO_MANY_ROOMS,
+        RejectionCode::Unavailable => v1::rejected::Code::CODE_UNAVAILABLE,
+        RejectionCode::Unknown => v1::rejected::Code::CODE_UNKNOWN,
     };
     let rejected = v1::Rejected {
         command,

@@ -178,6 +178,7 @@ const LAYERS: &[&[&str]] = &[
     &["server::delivery"],
     &["server::session", "server::clients", "server::refusals"],
     &["server::hub"],
+    &["server::calls"],
     &["server::rpc"],
     &["server", "client"],
     &["terminal", "repeat"],

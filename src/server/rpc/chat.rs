@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use grpcio::{DuplexSink, RequestStream, RpcContext};
-use protobuf::EnumOrUnknown;
 
 use super::pollers::Pollers;
 use super::stream::{self, StreamSink, StreamSource};
 use crate::limits::{COMMANDS_MAX, NAME_CHARS_MAX};
-use crate::names::{Body, Epoch, InvalidText, Kind, MessageId, RoomName, Seq, UserName};
+use crate::names::{Epoch, InvalidText, RoomName, Seq, UserName};
 use crate::server::delivery::close::CloseReason;
 use crate::server::hub::{Hub, Stream};
 use crate::server::session::chat::{ChatConversation, ChatReader, Command, Refusal, StartAt, Updates};
 use crate::server::session::receive::Source;
-use crate::wire::answer::{Code, Failed};
+use crate::wire::answer::{Failed, RejectionCode};
+use crate::wire::request::CheckedPost;
 use crate::wire::{Frame, Request, v1};
 
 pub fn accept(
@@ -64,7 +64,7 @@ fn command(command: v1::Command) -> Result<Command, CloseReason> {
         Some(Wire::Post(post)) => self::post(post),
         None => {
             let reason = "the command is unknown: this server is older than your client".to_owned();
-            Command::Refused(Refusal { command: Failed::Unknown, code: Code::Unknown, reason })
+            Command::Refused(Refusal { command: Failed::Unknown, code: RejectionCode::Unknown, reason })
         }
     })
 }
@@ -83,29 +83,14 @@ fn join(join: v1::Join) -> Command {
 
 fn post(post: v1::Post) -> Command {
     let v1::Post { room, message_id, body, kind, .. } = post;
-    match checked_post(&message_id, body, kind) {
-        Ok((id, body, kind)) => Command::Post { room: echo(room), id, body, kind },
+    match CheckedPost::new(&message_id, body, kind) {
+        Ok(CheckedPost { id, body, kind }) => Command::Post { room: echo(room), id, body, kind },
         Err(fault) => invalid(Failed::Post(message_id.into_iter().take(16).collect()), &fault),
     }
 }
 
-/// What a post says, checked.
-pub fn checked_post(
-    message_id: &[u8],
-    body: String,
-    kind: EnumOrUnknown<v1::Kind>,
-) -> Result<(Option<MessageId>, Body, Kind), InvalidText> {
-    let id = if message_id.is_empty() { None } else { Some(MessageId::chosen(message_id)?) };
-    let kind = match kind.enum_value() {
-        Ok(v1::Kind::KIND_ACTION) => Kind::Action,
-        // A kind of a later version is text to this one.
-        _ => Kind::Text,
-    };
-    Ok((id, Body::new(body)?, kind))
-}
-
 fn invalid(command: Failed, fault: &InvalidText) -> Command {
-    Command::Refused(Refusal { command, code: Code::Invalid, reason: fault.to_string() })
+    Command::Refused(Refusal { command, code: RejectionCode::Invalid, reason: fault.to_string() })
 }
 
 /// What is to be a room's name, cut to what may be one: it comes back in answers, of which many may wait.

@@ -1,24 +1,52 @@
-//! Which gRPC status each reason for an end becomes. This is the only place that decides it.
+//! Which gRPC status each error of a call, and each reason for the end of a stream, becomes. This is the only place that
+//! decides it.
 
 use grpcio::{RpcStatus, RpcStatusCode};
 
+use crate::server::calls::error::{CallError, Code};
 use crate::server::delivery::close::CloseReason;
-use crate::server::log::LogError;
 
-pub fn of(reason: &CloseReason) -> RpcStatus {
-    let code = match reason {
-        CloseReason::Finished { .. } => return RpcStatus::ok(),
-        CloseReason::ClientLeft => RpcStatusCode::CANCELLED,
+/// The status of a call that failed.
+pub fn of_call(error: &CallError) -> RpcStatus {
+    RpcStatus::with_message(status_code(error.code()), error.to_string())
+}
+
+/// The status of a stream that ends for this reason.
+pub fn of_stream(reason: &CloseReason) -> RpcStatus {
+    match stream_code(reason) {
+        Some(code) => RpcStatus::with_message(status_code(code), reason.to_string()),
+        None => RpcStatus::ok(),
+    }
+}
+
+/// The code of a stream's end; `None` if nothing failed.
+fn stream_code(reason: &CloseReason) -> Option<Code> {
+    Some(match reason {
+        CloseReason::Finished { .. } => return None,
+        CloseReason::ClientLeft => Code::Cancelled,
         CloseReason::Undecodable(_) | CloseReason::Invalid(_) | CloseReason::TooManyCommands(_) => {
-            RpcStatusCode::INVALID_ARGUMENT
+            Code::InvalidArgument
         }
-        CloseReason::HelloExpected | CloseReason::HelloRepeated => RpcStatusCode::FAILED_PRECONDITION,
-        CloseReason::HelloLate => RpcStatusCode::DEADLINE_EXCEEDED,
-        CloseReason::BehindRetention(_) => RpcStatusCode::DATA_LOSS,
-        CloseReason::LogUnreadable(LogError::Unavailable(_) | LogError::Full) => RpcStatusCode::UNAVAILABLE,
-        CloseReason::Draining { .. } | CloseReason::NotStored(_) => RpcStatusCode::UNAVAILABLE,
-        CloseReason::LogStopped | CloseReason::LogUnreadable(_) => RpcStatusCode::INTERNAL,
-        CloseReason::Full { .. } | CloseReason::NoThread(_) => RpcStatusCode::RESOURCE_EXHAUSTED,
-    };
-    RpcStatus::with_message(code, reason.to_string())
+        CloseReason::HelloExpected | CloseReason::HelloRepeated => Code::FailedPrecondition,
+        CloseReason::HelloLate => Code::DeadlineExceeded,
+        CloseReason::BehindRetention(_) => Code::DataLoss,
+        CloseReason::LogUnreadable(error) => error.into(),
+        CloseReason::Draining { .. } | CloseReason::NotStored(_) => Code::Unavailable,
+        CloseReason::LogStopped => Code::Internal,
+        CloseReason::Full { .. } | CloseReason::NoThread(_) => Code::ResourceExhausted,
+    })
+}
+
+fn status_code(code: Code) -> RpcStatusCode {
+    match code {
+        Code::Cancelled => RpcStatusCode::CANCELLED,
+        Code::InvalidArgument => RpcStatusCode::INVALID_ARGUMENT,
+        Code::DeadlineExceeded => RpcStatusCode::DEADLINE_EXCEEDED,
+        Code::NotFound => RpcStatusCode::NOT_FOUND,
+        Code::ResourceExhausted => RpcStatusCode::RESOURCE_EXHAUSTED,
+        Code::FailedPrecondition => RpcStatusCode::FAILED_PRECONDITION,
+        Code::Internal => RpcStatusCode::INTERNAL,
+        Code::Unavailable => RpcStatusCode::UNAVAILABLE,
+        Code::DataLoss => RpcStatusCode::DATA_LOSS,
+    }
 }

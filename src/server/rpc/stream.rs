@@ -21,7 +21,7 @@ use crate::wire::{Frame, Request};
 
 /// Ends a call that was not admitted.
 pub fn refuse(context: &RpcContext<'_>, stream: RequestStream<Request>, sink: DuplexSink<Frame>, reason: &CloseReason) {
-    let refusal = sink.fail(status::of(reason));
+    let refusal = sink.fail(status::of_stream(reason));
     context.spawn(async move {
         // The client may be gone already, in which case there is nobody left to tell.
         let _ = refusal.await;
@@ -78,7 +78,7 @@ impl FrameSink for StreamSink {
         }
         if let Some(sink) = self.sink {
             // An error says that the peer is gone; a passed deadline, that it stopped reading. Either way it is over.
-            let _ = block_on_until(&mut sink.fail(status::of(reason)), deadline);
+            let _ = block_on_until(&mut sink.fail(status::of_stream(reason)), deadline);
         }
     }
 }

@@ -24,7 +24,7 @@ use crate::server::room::{RoomHandle, Rooms};
 use crate::server::session::receive::{Conversation, Following, Received, Source};
 use crate::server::writer::{Order, Poster};
 use crate::threads;
-use crate::wire::answer::{self, Change, Code, Failed, GapReason, RoomAtJoin};
+use crate::wire::answer::{self, Change, Failed, GapReason, RejectionCode, RoomAtJoin};
 
 /// A command, checked.
 pub enum Command {
@@ -52,7 +52,7 @@ pub enum Command {
 /// Why a command can't be carried out.
 pub struct Refusal {
     pub command: Failed,
-    pub code: Code,
+    pub code: RejectionCode,
     pub reason: String,
 }
 
@@ -174,12 +174,12 @@ impl ChatConversation {
         let failed = Failed::Room(name.as_str().to_owned());
         if self.joined.contains_key(&name) {
             let reason = "the room was joined already: leave it first to read it from another place".to_owned();
-            self.refuse(Refusal { command: failed, code: Code::AlreadyJoined, reason });
+            self.refuse(Refusal { command: failed, code: RejectionCode::AlreadyJoined, reason });
             return Ok(());
         }
         if self.joined.len() >= ROOMS_PER_STREAM_MAX {
             let reason = format!("{ROOMS_PER_STREAM_MAX} rooms are joined, the most for one stream: leave one first");
-            self.refuse(Refusal { command: failed, code: Code::TooManyRooms, reason });
+            self.refuse(Refusal { command: failed, code: RejectionCode::TooManyRooms, reason });
             return Ok(());
         }
         let seen = if let StartAt::After { seq, .. } = from { seq } else { Seq::ZERO };
@@ -423,15 +423,15 @@ impl Poster for ChatPoster {
 impl Refusal {
     fn not_joined(command: Failed, room: &str) -> Self {
         let reason = format!("the room {room:?} is not joined: join it first");
-        Self { command, code: Code::NotJoined, reason }
+        Self { command, code: RejectionCode::NotJoined, reason }
     }
 }
 
 fn rejected_by_log(command: Failed, error: &LogError) -> Vec<u8> {
     match error {
-        LogError::TooManyRooms(_) => answer::rejected(command, Code::TooManyRooms, error.to_string(), None),
+        LogError::TooManyRooms(_) => answer::rejected(command, RejectionCode::TooManyRooms, error.to_string(), None),
         LogError::Unavailable(_) | LogError::Full | LogError::Damaged(_) => {
-            answer::rejected(command, Code::Unavailable, error.to_string(), Some(STORE_RETRY))
+            answer::rejected(command, RejectionCode::Unavailable, error.to_string(), Some(STORE_RETRY))
         }
     }
 }

@@ -1,0 +1,65 @@
+//! Why a call fails, and the code that programs see.
+
+use thiserror::Error;
+
+use crate::limits::PAGE_SIZE_MAX;
+use crate::names::{InvalidText, RoomName};
+use crate::server::log::LogError;
+
+/// What a call returns.
+pub type CallResult<T> = Result<T, CallError>;
+
+/// Why a call or a stream failed, as a program sees it. The names are gRPC's, which other protocols map as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Code {
+    Cancelled,
+    InvalidArgument,
+    DeadlineExceeded,
+    NotFound,
+    ResourceExhausted,
+    FailedPrecondition,
+    Internal,
+    Unavailable,
+    DataLoss,
+}
+
+/// Why a call failed.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum CallError {
+    #[error("{0}")]
+    Invalid(#[from] InvalidText),
+    #[error("the page size is {0}: ask for {PAGE_SIZE_MAX} at most")]
+    PageSize(usize),
+    #[error("the page token is none of this server's: send that of the response before, or none")]
+    PageToken,
+    #[error("no room named \"{0}\": a room is created by its first message")]
+    NoRoom(RoomName),
+    #[error("{0}")]
+    Log(#[from] LogError),
+    /// Too many calls wait already, or a drain has begun.
+    #[error("the server is busy, or shutting down: try again in a moment")]
+    Busy,
+}
+
+impl CallError {
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Invalid(_) | Self::PageSize(_) | Self::PageToken => Code::InvalidArgument,
+            Self::NoRoom(_) => Code::NotFound,
+            Self::Log(error) => error.into(),
+            Self::Busy => Code::Unavailable,
+        }
+    }
+}
+
+impl From<&LogError> for Code {
+    fn from(error: &LogError) -> Self {
+        match error {
+            LogError::Unavailable(_) | LogError::Full => Self::Unavailable,
+            LogError::Damaged(_) => Self::Internal,
+            LogError::TooManyRooms(_) => Self::ResourceExhausted,
+        }
+    }
+}

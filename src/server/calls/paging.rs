@@ -1,0 +1,13 @@
+//! The size of a page, for all calls that list something.
+
+use super::error::{CallError, CallResult};
+use crate::limits::PAGE_SIZE_MAX;
+
+/// The page size that a request asks for; 0 asks for the default.
+pub fn page_size(asked: u32, default: usize) -> CallResult<usize> {
+    match asked as usize {
+        0 => Ok(default),
+        size if size <= PAGE_SIZE_MAX => Ok(size),
+        size => Err(CallError::PageSize(size)),
+    }
+}

@@ -1,0 +1,73 @@
+//! `PostMessage`: posts without a stream.
+
+use std::sync::Arc;
+
+use futures_channel::oneshot;
+use parking_lot::Mutex;
+
+use super::error::{CallError, CallResult};
+use crate::names::{InvalidText, MessageId, RoomName, Seq, UserName};
+use crate::server::hub::Hub;
+use crate::server::log::{Appended, LogError, Post};
+use crate::server::posting::Author;
+use crate::server::writer::{Order, Poster};
+use crate::wire::request::CheckedPost;
+use crate::wire::v1;
+
+type Response = CallResult<v1::PostMessageResponse>;
+
+/// Hands the post to the log writer, which responds, without blocking. If the append queue is full, or a drain has begun, the
+/// call fails as [`CallError::Busy`].
+///
+/// The post is handed over when this returns, whether or not the future is polled.
+pub fn post_message(
+    hub: &Hub,
+    request: v1::PostMessageRequest,
+) -> impl Future<Output = Response> + Send + 'static + use<> {
+    let handed_over = post(request).map(|post| hand_over(hub, post));
+    // A post that could not be handed over was dropped, and its channel with it.
+    async move { handed_over?.await.unwrap_or(Err(CallError::Busy)) }
+}
+
+fn post(request: v1::PostMessageRequest) -> Result<Post, InvalidText> {
+    let room = RoomName::new(&request.room)?;
+    let sender = UserName::new(request.sender)?;
+    let CheckedPost { id, body, kind } = CheckedPost::new(&request.message_id, request.body, request.kind)?;
+    Ok(Author::of_call().post(room, sender, id, &body, kind))
+}
+
+fn hand_over(hub: &Hub, post: Post) -> oneshot::Receiver<Response> {
+    let (response, responded) = oneshot::channel();
+    let poster = Arc::new(Waiting { response: Mutex::new(Some(response)) });
+    if let Some(orders) = hub.orders() {
+        let _ = orders.try_send(Order::Posts { posts: vec![post], poster });
+    }
+    responded
+}
+
+/// Tells a call what became of its post.
+struct Waiting {
+    // lock order: 3 (a leaf)
+    response: Mutex<Option<oneshot::Sender<Response>>>,
+}
+
+impl Poster for Waiting {
+    fn settled(&self, posts: &[Post], outcomes: &[Result<Appended, LogError>]) {
+        let response = match (posts, outcomes) {
+            ([post], [Ok(Appended::New(_, seq))]) => Ok(posted(*seq, &post.id, false)),
+            ([post], [Ok(Appended::Before(_, seq))]) => Ok(posted(*seq, &post.id, true)),
+            (_, [Err(error)]) => Err(error.clone().into()),
+            // Invariant: each call is one post, and has one outcome.
+            _ => unreachable!("a call posts one message"),
+        };
+        let waiting = self.response.lock().take();
+        if let Some(waiting) = waiting {
+            // A client that is gone does not wait.
+            let _ = waiting.send(response);
+        }
+    }
+}
+
+fn posted(seq: Seq, id: &MessageId, was_stored: bool) -> v1::PostMessageResponse {
+    v1::PostMessageResponse { seq: seq.0, message_id: id.as_bytes().to_vec(), was_stored, ..Default::default() }
+}

@@ -1,0 +1,73 @@
+//! `ListRooms` and `ListMembers`: which rooms exist, and who is in them.
+
+use unicode_normalization::char::is_combining_mark;
+
+use super::error::{CallError, CallResult};
+use super::paging::page_size;
+use crate::limits::PAGE_SIZE;
+use crate::names::{ClientId, RoomName};
+use crate::server::hub::Hub;
+use crate::server::log::RoomState;
+use crate::server::room::followers::Member;
+use crate::wire::v1;
+
+/// Lists the rooms that have messages, by name.
+pub fn list_rooms(hub: &Hub, request: v1::ListRoomsRequest) -> CallResult<v1::ListRoomsResponse> {
+    let max = page_size(request.page_size, PAGE_SIZE)?;
+    let after = match request.page_token.as_str() {
+        "" => None,
+        token if token.chars().any(|c| !c.is_alphanumeric() && !"-_.".contains(c) && !is_combining_mark(c)) => {
+            return Err(CallError::PageToken);
+        }
+        // A room's name as the log has it, which an earlier version may have stored in another form.
+        token => Some(RoomName::stored(token)),
+    };
+    // One more than asked for tells whether there is another page.
+    let mut states = hub.log.rooms(after.as_ref(), max + 1)?;
+    let more = states.len() > max;
+    states.truncate(max);
+    let next_page_token = states.last().filter(|_| more).map_or(String::new(), |last| last.name.as_str().to_owned());
+    let rooms = states.into_iter().map(|state| room(hub, state)).collect();
+    Ok(v1::ListRoomsResponse { rooms, next_page_token, ..Default::default() })
+}
+
+fn room(hub: &Hub, state: RoomState) -> v1::Room {
+    v1::Room {
+        member_count: hub.rooms.follower_count(&state.name) as u32,
+        name: state.name.as_str().to_owned(),
+        room_id: state.id.0,
+        epoch: state.epoch.get(),
+        head_seq: state.head.0,
+        oldest_seq: state.oldest.0,
+        ..Default::default()
+    }
+}
+
+/// Lists the clients that are in a room, by id.
+pub fn list_members(hub: &Hub, request: v1::ListMembersRequest) -> CallResult<v1::ListMembersResponse> {
+    let max = page_size(request.page_size, PAGE_SIZE)?;
+    let name = RoomName::new(&request.room)?;
+    let after = match request.page_token.as_str() {
+        "" => ClientId(0),
+        token => ClientId(token.parse().map_err(|_| CallError::PageToken)?),
+    };
+    // A room may have members before it has a message.
+    let open = hub.rooms.get(&name);
+    if open.is_none() && hub.log.find(&name)?.is_none() {
+        return Err(CallError::NoRoom(name));
+    }
+    let followers = open.iter().flat_map(|room| room.followers().collect::<Vec<_>>());
+    let mut members: Vec<_> = followers.filter_map(|follower| follower.member()).collect();
+    members.retain(|member| member.client > after);
+    members.sort_by_key(|member| member.client);
+    let more = members.len() > max;
+    members.truncate(max);
+    let next_page_token = members.last().filter(|_| more).map_or(String::new(), |last| last.client.to_string());
+    let member =
+        |member: Member| v1::Member { client_id: member.client.0, name: member.name.into(), ..Default::default() };
+    Ok(v1::ListMembersResponse {
+        members: members.into_iter().map(member).collect(),
+        next_page_token,
+        ..Default::default()
+    })
+}
