@@ -18,7 +18,7 @@ use thiserror::Error;
 
 use crate::escape::escape;
 
-pub use values::{duration, number, room, size, switch, timeout};
+pub use values::{duration, number, size, switch, timeout};
 
 /// The exit code of a program that was called wrongly.
 pub const EXIT_USAGE: u8 = 2;

@@ -1,31 +1,25 @@
 //! Room for many connections: each is a file descriptor, of which a process may have 1,024 by default.
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 /// Raises the soft limit to the hard one, which any process may do. Where that fails, the connection that is one too
 /// many says so.
 pub fn allow_many() {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: getrlimit writes one rlimit, to which the pointer is; setrlimit reads it.
-    unsafe {
-        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0 {
-            limit.rlim_cur = limit.rlim_max;
-            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
-        }
-    }
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 /// How many descriptors the process may have now.
 pub fn limit() -> usize {
-    current(|limit| limit.rlim_cur)
+    count(getrlimit(Resource::Nofile).current)
 }
 
 /// How many descriptors the process may have once [`allow_many`] has raised the limit.
 pub fn hard_limit() -> usize {
-    current(|limit| limit.rlim_max)
+    count(getrlimit(Resource::Nofile).maximum)
 }
 
-fn current(which: impl Fn(libc::rlimit) -> libc::rlim_t) -> usize {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: getrlimit writes one rlimit, to which the pointer is.
-    let known = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } == 0;
-    if known { usize::try_from(which(limit)).unwrap_or(usize::MAX) } else { usize::MAX }
+/// A limit as a number of descriptors. `None` stands for no limit.
+fn count(limit: Option<u64>) -> usize {
+    limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX)
 }

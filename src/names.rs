@@ -4,6 +4,7 @@ mod joiners;
 
 use std::borrow::{Borrow, Cow};
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -122,6 +123,14 @@ impl From<Body> for String {
 /// same. Names that differ in case or only resemble each other are different rooms. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RoomName(Arc<str>);
+
+impl FromStr for RoomName {
+    type Err = InvalidText;
+
+    fn from_str(name: &str) -> Result<Self, InvalidText> {
+        Self::new(name)
+    }
+}
 
 impl RoomName {
     pub fn new(name: &str) -> Result<Self, InvalidText> {

@@ -2,11 +2,16 @@
 
 use std::ffi::CStr;
 use std::io;
+use std::mem;
+use std::os::fd::AsRawFd as _;
 use std::sync::Once;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use grpcio_sys::{gpr_log_func_args, gpr_log_severity, gpr_set_log_function, gpr_set_log_verbosity};
 use log::{Level, LevelFilter, Record};
+use rustix::fs::{Mode, OFlags, open};
+use rustix::io::fcntl_getfd;
+use rustix::stdio::{stderr, stdin, stdout};
 
 /// Which of the descriptors 0 to 2 the program was started without, a bit each.
 static CLOSED: AtomicU8 = AtomicU8::new(0);
@@ -23,14 +28,13 @@ static OPEN_STANDARD_DESCRIPTORS: extern "C" fn() = open_standard_descriptors;
 /// Runs before the C library's own initialisers: it makes only system calls and allocates nothing.
 extern "C" fn open_standard_descriptors() {
     let mut closed = 0;
-    for descriptor in 0..=2 {
-        // SAFETY: neither call takes a pointer but the constant path, which is a C string.
-        unsafe {
-            if libc::fcntl(descriptor, libc::F_GETFD) == -1 {
-                // The lowest free number is this one, because those below it are open.
-                libc::open(c"/dev/null".as_ptr(), libc::O_RDWR);
-                closed |= 1 << descriptor;
+    for descriptor in [stdin(), stdout(), stderr()] {
+        if fcntl_getfd(descriptor).is_err() {
+            // The lowest free number is this one, because those below it are open. It stays open until the program ends.
+            if let Ok(opened) = open(c"/dev/null", OFlags::RDWR, Mode::empty()) {
+                mem::forget(opened);
             }
+            closed |= 1 << descriptor.as_raw_fd();
         }
     }
     CLOSED.store(closed, Ordering::Relaxed);

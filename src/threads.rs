@@ -206,10 +206,10 @@ fn work(slot: &Arc<JobSlot>, spares: &Spares) {
 /// Shows a name for the calling thread in `top -H` and debuggers.
 fn show_name(name: &str) {
     let shown: Vec<u8> = name.bytes().take(NAME_BYTES_MAX).chain([0]).collect();
-    // SAFETY: the bytes end with a zero and outlive the call; the thread is the calling one.
+    // The bytes end with a zero, so they are a C string. A thread whose name is not shown works as well.
     #[cfg(target_os = "linux")]
-    unsafe {
-        libc::pthread_setname_np(libc::pthread_self(), shown.as_ptr().cast());
+    if let Ok(shown) = std::ffi::CStr::from_bytes_until_nul(&shown) {
+        let _ = rustix::thread::set_name(shown);
     }
 }
 

@@ -11,7 +11,8 @@ use clap::builder::ValueParser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgMatches, Command};
 
-use super::{Stop, is_help, room};
+use super::{Stop, is_help};
+use crate::names::RoomName;
 
 /// No command line has as many mistakes.
 const FAULTS_MAX: usize = 100;
@@ -97,12 +98,20 @@ fn value_fault(error: &clap::Error, command: &Command, shown: &str, arguments: &
         (Some(flag), None) => flag,
         (None, _) => shown.to_owned(),
     };
-    if value.is_empty() && error.source().is_none() {
-        return format!("missing value for {name}: write {shown}");
+    match (error.source(), expected(error)) {
+        (Some(reason), _) => format!("invalid value {value:?} for {name}: {reason}"),
+        (None, Some(expected)) if value.is_empty() => format!("missing value for {name}: {expected}"),
+        (None, None) if value.is_empty() => format!("missing value for {name}: write {shown}"),
+        (None, Some(expected)) => format!("invalid value {value:?} for {name}: {expected}"),
+        (None, None) => format!("invalid value {value:?} for {name}"),
     }
-    match error.source() {
-        Some(reason) => format!("invalid value {value:?} for {name}: {reason}"),
-        None => format!("invalid value {value:?} for {name}"),
+}
+
+/// The values that an argument accepts, if they are few: `expected v1 or tutorial`.
+fn expected(error: &clap::Error) -> Option<String> {
+    match error.get(ContextKind::ValidValue)? {
+        ContextValue::Strings(values) if !values.is_empty() => Some(format!("expected {}", values.join(" or "))),
+        _ => None,
     }
 }
 
@@ -143,7 +152,7 @@ fn form_fault(error: &clap::Error, arguments: &[OsString]) -> String {
         (ErrorKind::InvalidSubcommand, _) => {
             let name = context(error, ContextKind::InvalidSubcommand).unwrap_or_default();
             match suggested(ContextKind::SuggestedSubcommand) {
-                none if none.is_empty() && is_client(arguments) && room(&name).is_ok() => {
+                none if none.is_empty() && is_client(arguments) && RoomName::new(&name).is_ok() => {
                     format!("unknown command {name:?}: to chat in a room of that name, write hubbub chat {name}")
                 }
                 suggested => format!("unknown command {name:?}{suggested}"),

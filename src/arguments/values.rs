@@ -1,9 +1,10 @@
-//! Values of options: numbers, sizes, durations, switches and names, each refused with the forms that are accepted.
+//! Values of options: numbers, sizes, durations and switches, each refused with the forms that are accepted.
 
-use std::ops::RangeInclusive;
+use std::fmt::Display;
+use std::ops::Bound::Included;
+use std::ops::RangeBounds;
+use std::str::FromStr;
 use std::time::Duration;
-
-use crate::names::{InvalidText, RoomName};
 
 /// The longest duration: above it, sums with a time could overflow.
 const DURATION_MAX: Duration = Duration::from_secs(1000 * 365 * 24 * 60 * 60);
@@ -21,7 +22,8 @@ const UNITS: [(&str, u64); 9] = [
     ("GIB", 1 << 30),
 ];
 
-/// Reads a flag's variable: `1` or `true` sets the flag; `0`, `false` or nothing does not.
+/// Reads a flag's variable: `1` or `true` sets the flag; `0`, `false` or nothing does not. clap's own parser refuses other
+/// values without naming the ones that it accepts.
 pub fn switch(text: &str) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {
         "1" | "true" | "yes" | "on" => Ok(true),
@@ -30,33 +32,37 @@ pub fn switch(text: &str) -> Result<bool, String> {
     }
 }
 
-/// Reads a whole number within bounds.
-pub fn number<T>(text: &str, range: RangeInclusive<T>) -> Result<T, String>
+/// A parser of whole numbers within bounds. clap's own names the bounds only to numbers outside of them, not to other text.
+pub fn number<T>(range: impl RangeBounds<T> + Clone) -> impl Fn(&str) -> Result<T, String> + Clone
 where
-    T: TryFrom<u64> + Into<u64> + Copy,
+    T: FromStr + PartialOrd + Display,
 {
-    let (first, last): (u64, u64) = ((*range.start()).into(), (*range.end()).into());
-    let number = text.trim().parse::<u64>().ok().filter(|number| (first..=last).contains(number));
-    number.and_then(|number| T::try_from(number).ok()).ok_or_else(|| match last {
-        u64::MAX => format!("expected a whole number from {first} upwards"),
-        last => format!("expected a whole number from {first} to {last}"),
-    })
+    move |text| {
+        let number = text.trim().parse().ok().filter(|number| range.contains(number));
+        number.ok_or_else(|| match (range.start_bound(), range.end_bound()) {
+            (Included(first), Included(last)) => format!("expected a whole number from {first} to {last}"),
+            (Included(first), _) => format!("expected a whole number from {first} upwards"),
+            _ => "expected a whole number".to_owned(),
+        })
+    }
 }
 
-/// Reads a size in bytes: a number alone, or with a unit such as `64MiB` or `1GB`.
-pub fn size(text: &str, range: RangeInclusive<u64>) -> Result<u64, String> {
+/// A parser of sizes in bytes: a number alone, or with a unit such as `64MiB` or `1GB`.
+pub fn size(range: impl RangeBounds<usize> + Clone) -> impl Fn(&str) -> Result<usize, String> + Clone {
     const FORMS: &str = "expected bytes, or a number with a unit such as 64MiB or 1GB";
-    let text = text.trim();
-    let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
-    let unit = unit.trim_start().to_ascii_uppercase();
-    let factor = UNITS.iter().find(|(name, _)| *name == unit).map(|(_, factor)| *factor);
-    let (Ok(number), Some(factor)) = (digits.parse::<u64>(), factor) else { return Err(FORMS.to_owned()) };
-    let bytes = number.checked_mul(factor).filter(|bytes| range.contains(bytes));
-    let (first, last) = (range.start(), range.end());
-    bytes.ok_or_else(|| match *last {
-        u64::MAX => format!("expected at least {first} bytes, for example 64MiB"),
-        last => format!("expected {first} to {last} bytes"),
-    })
+    move |text| {
+        let text = text.trim();
+        let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+        let unit = unit.trim_start().to_ascii_uppercase();
+        let factor = UNITS.iter().find(|(name, _)| *name == unit).map(|(_, factor)| *factor);
+        let (Ok(number), Some(factor)) = (digits.parse::<u64>(), factor) else { return Err(FORMS.to_owned()) };
+        let bytes = number.checked_mul(factor).and_then(|bytes| usize::try_from(bytes).ok());
+        bytes.filter(|bytes| range.contains(bytes)).ok_or_else(|| match (range.start_bound(), range.end_bound()) {
+            (Included(first), Included(last)) => format!("expected {first} to {last} bytes"),
+            (Included(first), _) => format!("expected at least {first} bytes, for example 64MiB"),
+            _ => FORMS.to_owned(),
+        })
+    }
 }
 
 /// Reads a duration above 0 with its unit, such as `90d`, `12h` or `1h 30m`.
@@ -85,11 +91,6 @@ pub fn timeout(text: &str) -> Result<Duration, String> {
     })
 }
 
-/// Reads a room's name.
-pub fn room(text: &str) -> Result<RoomName, InvalidText> {
-    RoomName::new(text)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,12 +105,13 @@ mod tests {
 
     #[test]
     fn numbers_are_within_their_bounds() {
-        assert_eq!(number::<u16>("7", 1..=9), Ok(7));
-        assert_eq!(number::<u32>(" 4294967295 ", 1..=u32::MAX), Ok(u32::MAX));
+        let digit = number(1_u16..=9);
+        assert_eq!(digit("7"), Ok(7));
+        assert_eq!(number(1..=u32::MAX)(" 4294967295 "), Ok(u32::MAX));
         for bad in ["", "0", "10", "-1", "1.5", "1e3", "many", "99999999999999999999"] {
-            assert_eq!(number::<u16>(bad, 1..=9), Err("expected a whole number from 1 to 9".to_owned()), "{bad}");
+            assert_eq!(digit(bad), Err("expected a whole number from 1 to 9".to_owned()), "{bad}");
         }
-        assert!(number::<u64>("x", 1..=u64::MAX).unwrap_err().ends_with("from 1 upwards"));
+        assert!(number(1_u64..)("x").unwrap_err().ends_with("from 1 upwards"));
     }
 
     /// The story: `--log-bytes-max 64MiB` was an "invalid digit", and 67108864 had to be worked out by hand.
@@ -124,13 +126,13 @@ mod tests {
             ("7B", 7),
             ("2TB", 2_000_000_000_000),
         ] {
-            assert_eq!(size(text, 1..=u64::MAX), Ok(bytes), "{text}");
+            assert_eq!(size(1..)(text), Ok(bytes), "{text}");
         }
         for bad in ["", "MiB", "64M", "1.5GB", "-1", "1 GB 2", "99999999999999999999", "1PB"] {
-            assert!(size(bad, 1..=u64::MAX).unwrap_err().contains("such as 64MiB or 1GB"), "{bad}");
+            assert!(size(1..)(bad).unwrap_err().contains("such as 64MiB or 1GB"), "{bad}");
         }
-        assert_eq!(size("99999999999TB", 1..=u64::MAX).unwrap_err(), "expected at least 1 bytes, for example 64MiB");
-        assert_eq!(size("17KiB", 80..=16384).unwrap_err(), "expected 80 to 16384 bytes");
+        assert_eq!(size(1..)("99999999999TB").unwrap_err(), "expected at least 1 bytes, for example 64MiB");
+        assert_eq!(size(80..=16384)("17KiB").unwrap_err(), "expected 80 to 16384 bytes");
     }
 
     #[test]

@@ -67,7 +67,7 @@ struct Args {
     /// When a message counts as stored. full: when the disk has it; it survives a power cut. os: when the operating system has it; it survives a crash of
     /// the server only.
     #[arg(
-        long, value_name = "SYNC", env = "HUBBUB_SYNC", default_value = "full", value_parser = sync,
+        long, value_name = "SYNC", env = "HUBBUB_SYNC", default_value = "full", hide_possible_values = true,
         help_heading = STORAGE, display_order = 21
     )]
     sync: SyncMode,
@@ -80,8 +80,8 @@ struct Args {
     ///
     /// Bytes, or a number with a unit such as 64MiB or 1GB.
     #[arg(
-        long, value_name = "SIZE", env = "HUBBUB_LOG_BYTES_MAX", default_value = "256MiB", value_parser = log_bytes,
-        hide_short_help = true, help_heading = STORAGE, display_order = 23
+        long, value_name = "SIZE", env = "HUBBUB_LOG_BYTES_MAX", default_value = "256MiB",
+        value_parser = size(LOG_BYTES_MIN..), hide_short_help = true, help_heading = STORAGE, display_order = 23
     )]
     log_bytes_max: usize,
 
@@ -99,13 +99,13 @@ struct Args {
     ///
     /// By default all are kept.
     #[arg(
-        long, value_name = "N", env = "HUBBUB_RETAIN_MESSAGES", value_parser = at_least_one, help_heading = STORAGE,
+        long, value_name = "N", env = "HUBBUB_RETAIN_MESSAGES", value_parser = number(1_u64..), help_heading = STORAGE,
         display_order = 25
     )]
     retain_messages: Option<u64>,
 
     /// The former name of --retain-messages.
-    #[arg(long, value_name = "N", env = "HUBBUB_RETAIN_EVENTS", value_parser = at_least_one, hide = true)]
+    #[arg(long, value_name = "N", env = "HUBBUB_RETAIN_EVENTS", value_parser = number(1_u64..), hide = true)]
     retain_events: Option<u64>,
 
     /// How soon deleted text is overwritten, for tests.
@@ -135,17 +135,17 @@ struct Args {
     ///
     /// Each client takes two threads. The default is lower where ulimit -n or vm.max_map_count allow fewer.
     #[arg(
-        long, value_name = "N", env = "HUBBUB_CLIENTS_MAX", value_parser = clients, help_heading = LIMITS,
-        display_order = 40
+        long, value_name = "N", env = "HUBBUB_CLIENTS_MAX", value_parser = number(1..=CLIENTS_MAX),
+        help_heading = LIMITS, display_order = 40
     )]
     clients_max: Option<usize>,
 
     /// Poll connections on this many threads [default: half the processors]
     #[arg(
-        long, value_name = "N", env = "HUBBUB_POLLERS", value_parser = pollers, hide_short_help = true,
-        help_heading = LIMITS, display_order = 41
+        long, value_name = "N", env = "HUBBUB_POLLERS", value_parser = number(1..=limits::POLLERS_MAX),
+        hide_short_help = true, help_heading = LIMITS, display_order = 41
     )]
-    pollers: Option<u16>,
+    pollers: Option<usize>,
 }
 
 /// What to do instead of serving.
@@ -184,7 +184,10 @@ enum Command {
 const LOG_FAILED: &str = "the log has stopped";
 
 /// The least that an ephemeral log may hold: the largest request.
-const LOG_BYTES_MIN: u64 = 64 * 1024;
+const LOG_BYTES_MIN: usize = 64 * 1024;
+
+/// The most that --clients-max may ask for. What the machine can serve is checked at the start.
+const CLIENTS_MAX: usize = u32::MAX as usize;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -422,7 +425,7 @@ fn config(args: Args) -> Result<ServerConfig, InvalidPort> {
     if args.clients_max.is_none() && clients_max < limits::CLIENTS_MAX {
         log::warn!("only {clients_max} clients can be served at once: ulimit -n or vm.max_map_count allows no more");
     }
-    let pollers = args.pollers.map_or(default.pollers, usize::from);
+    let pollers = args.pollers.unwrap_or(default.pollers);
     Ok(ServerConfig {
         listen,
         clients_max,
@@ -433,30 +436,6 @@ fn config(args: Args) -> Result<ServerConfig, InvalidPort> {
         pollers,
         ..default
     })
-}
-
-fn sync(text: &str) -> Result<SyncMode, String> {
-    match text {
-        "full" => Ok(SyncMode::Full),
-        "os" => Ok(SyncMode::Os),
-        _ => Err("expected full or os".to_owned()),
-    }
-}
-
-fn log_bytes(text: &str) -> Result<usize, String> {
-    size(text, LOG_BYTES_MIN..=usize::MAX as u64).map(|bytes| bytes as usize)
-}
-
-fn at_least_one(text: &str) -> Result<u64, String> {
-    number(text, 1..=u64::MAX)
-}
-
-fn clients(text: &str) -> Result<usize, String> {
-    number(text, 1..=u32::MAX).map(|clients| clients as usize)
-}
-
-fn pollers(text: &str) -> Result<u16, String> {
-    number(text, 1..=limits::POLLERS_MAX as u16)
 }
 
 fn socket_mode(text: &str) -> Result<u32, String> {

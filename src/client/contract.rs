@@ -1,6 +1,6 @@
 //! Which contract a program speaks.
 
-use std::str::FromStr;
+use clap::ValueEnum;
 
 /// How the programs' help explains the choice, in a line and in full.
 pub const CONTRACT_HELP: &str = "Wire contract to use: v1 or tutorial";
@@ -8,24 +8,12 @@ pub const CONTRACT_LONG_HELP: &str = "Wire contract to use: v1 (hubbub.v1), or t
                                       tutorial: one room, no history, no acknowledgements";
 
 /// A wire contract.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Contract {
     /// `hubbub.v1`: rooms, history, acknowledgements.
     V1,
     /// `chatserver`: one room, no history, no acknowledgements.
     Tutorial,
-}
-
-impl FromStr for Contract {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "v1" => Ok(Self::V1),
-            "tutorial" => Ok(Self::Tutorial),
-            _ => Err("expected v1 or tutorial"),
-        }
-    }
 }
 
 impl Contract {

@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use super::payload::bytes_min;
 use crate::address::Address;
-use crate::arguments::{self, CONNECTION, Given, LOAD, OUTPUT, ProgramOptions, number, room, size, switch, timeout};
+use crate::arguments::{self, CONNECTION, Given, LOAD, OUTPUT, ProgramOptions, number, size, switch, timeout};
 use crate::client::{CONTRACT_HELP, CONTRACT_LONG_HELP, Contract, SERVER_HELP, SERVER_LONG_HELP};
 use crate::limits::BODY_BYTES_MAX;
 use crate::names::{RoomName, UserName};
@@ -45,8 +45,8 @@ pub struct Options {
         help_heading = CONNECTION, display_order = 11)]
     pub name: String,
     #[arg(
-        long, env = "HUBBUB_CONTRACT", value_name = "CONTRACT", default_value = "v1", help = CONTRACT_HELP,
-        long_help = CONTRACT_LONG_HELP, help_heading = CONNECTION, display_order = 12
+        long, env = "HUBBUB_CONTRACT", value_name = "CONTRACT", default_value = "v1", hide_possible_values = true,
+        help = CONTRACT_HELP, long_help = CONTRACT_LONG_HELP, help_heading = CONNECTION, display_order = 12
     )]
     pub contract: Contract,
     /// Give up without a message for this long
@@ -68,19 +68,19 @@ pub struct Options {
     /// Room to use [default: repeat]
     ///
     /// On the tutorial's contract: lobby, which is its only room.
-    #[arg(long, env = "HUBBUB_ROOM", value_parser = room, help_heading = LOAD, display_order = 20)]
+    #[arg(long, env = "HUBBUB_ROOM", help_heading = LOAD, display_order = 20)]
     pub room: Option<RoomName>,
     /// Number of clients
     ///
     /// Each has a connection of its own.
     #[arg(
-        long, env = "HUBBUB_CLIENTS", value_name = "N", default_value_t = 2, value_parser = clients,
+        long, env = "HUBBUB_CLIENTS", value_name = "N", default_value_t = 2, value_parser = number(1..=CLIENTS_MAX),
         help_heading = LOAD, display_order = 21
     )]
     pub clients: usize,
     /// Number of clients that send
     #[arg(
-        long, env = "HUBBUB_SENDERS", value_name = "N", default_value_t = 1, value_parser = clients,
+        long, env = "HUBBUB_SENDERS", value_name = "N", default_value_t = 1, value_parser = number(1..=CLIENTS_MAX),
         help_heading = LOAD, display_order = 22
     )]
     pub senders: usize,
@@ -88,7 +88,7 @@ pub struct Options {
     ///
     /// Without it, the number is read from standard input.
     #[arg(
-        long, env = "HUBBUB_MESSAGES", value_name = "N", value_parser = messages_each, help_heading = LOAD,
+        long, env = "HUBBUB_MESSAGES", value_name = "N", value_parser = number(1..=MESSAGES_MAX), help_heading = LOAD,
         display_order = 23
     )]
     pub messages: Option<u32>,
@@ -96,15 +96,15 @@ pub struct Options {
     ///
     /// Of all senders together.
     #[arg(
-        long, env = "HUBBUB_RATE", value_name = "N", default_value_t = 0, value_parser = rate, help_heading = LOAD,
-        display_order = 24
+        long, env = "HUBBUB_RATE", value_name = "N", default_value_t = 0, value_parser = number(0..=u32::MAX),
+        help_heading = LOAD, display_order = 24
     )]
     pub rate: u32,
     /// Size of a message's body in bytes
     ///
     /// Bytes, or a number with a unit such as 16KiB, which is the most.
     #[arg(
-        long, env = "HUBBUB_SIZE", value_name = "SIZE", default_value_t = 128, value_parser = body_size,
+        long, env = "HUBBUB_SIZE", value_name = "SIZE", default_value_t = 128, value_parser = size(1..=BODY_BYTES_MAX),
         help_heading = LOAD, display_order = 25
     )]
     pub size: usize,
@@ -112,7 +112,7 @@ pub struct Options {
     ///
     /// Sent, and not yet at every client.
     #[arg(
-        long, env = "HUBBUB_IN_FLIGHT", value_name = "N", default_value_t = 1024, value_parser = at_least_one,
+        long, env = "HUBBUB_IN_FLIGHT", value_name = "N", default_value_t = 1024, value_parser = number(1..=u32::MAX),
         help_heading = LOAD, display_order = 26
     )]
     pub in_flight: u32,
@@ -330,26 +330,6 @@ fn default_room(contract: Contract) -> RoomName {
         Contract::V1 => RoomName::new("repeat").expect("the default room's name is valid"),
         Contract::Tutorial => RoomName::lobby(),
     }
-}
-
-fn clients(text: &str) -> Result<usize, String> {
-    number(text, 1..=CLIENTS_MAX as u32).map(|clients| clients as usize)
-}
-
-fn messages_each(text: &str) -> Result<u32, String> {
-    number(text, 1..=MESSAGES_MAX)
-}
-
-fn rate(text: &str) -> Result<u32, String> {
-    number(text, 0..=u32::MAX)
-}
-
-fn at_least_one(text: &str) -> Result<u32, String> {
-    number(text, 1..=u32::MAX)
-}
-
-fn body_size(text: &str) -> Result<usize, String> {
-    size(text, 1..=BODY_BYTES_MAX as u64).map(|bytes| bytes as usize)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use serde::Serialize;
 
 use super::numbers::{Counts, RoomCounts};
 
@@ -65,16 +66,60 @@ impl RoomsReport {
         let RoomCounts { holes, gaps } = self.room;
         self.acknowledged == planned && self.acknowledged_lost + holes + gaps + self.faults + self.rejected == 0
     }
+}
 
-    fn json(&self) -> String {
-        let RoomCounts { holes, gaps } = self.room;
-        format!(
-            concat!(
-                r#""acknowledged":{},"acknowledged_lost":{},"reconnects":{},"#,
-                r#""holes":{},"gaps":{},"faults":{},"rejected":{},"#
-            ),
-            self.acknowledged, self.acknowledged_lost, self.reconnects, holes, gaps, self.faults, self.rejected
-        )
+/// A report as a JSON object. The order of the fields is that of the object.
+#[derive(Serialize)]
+struct JsonReport {
+    clients: usize,
+    observer: bool,
+    senders: usize,
+    body_bytes: usize,
+    planned: u64,
+    sent: u64,
+    #[serde(flatten)]
+    rooms: Option<JsonRooms>,
+    delivered: u64,
+    lost: u64,
+    duplicated: u64,
+    out_of_order: u64,
+    order_differs: u64,
+    own: u64,
+    unknown: u64,
+    foreign: u64,
+    failed: usize,
+    seconds: f64,
+    deliveries_per_second: f64,
+    latency_us: JsonLatency,
+    interrupted: bool,
+    faultless: bool,
+}
+
+/// What only a run over `hubbub.v1` has.
+#[derive(Serialize)]
+struct JsonRooms {
+    acknowledged: u64,
+    acknowledged_lost: u64,
+    reconnects: u64,
+    holes: u64,
+    gaps: u64,
+    faults: u64,
+    rejected: u64,
+}
+
+#[derive(Serialize)]
+struct JsonLatency {
+    p50: u64,
+    p90: u64,
+    p99: u64,
+    max: u64,
+}
+
+impl From<&RoomsReport> for JsonRooms {
+    fn from(report: &RoomsReport) -> Self {
+        let RoomsReport { acknowledged, acknowledged_lost, reconnects, room, faults, rejected } = *report;
+        let RoomCounts { holes, gaps } = room;
+        Self { acknowledged, acknowledged_lost, reconnects, holes, gaps, faults, rejected }
     }
 }
 
@@ -142,45 +187,48 @@ impl Report {
     pub fn json(&self) -> String {
         let Counts { delivered, duplicated, out_of_order, order_differs, own, unknown } = self.counts;
         let quantile = |q| self.latencies.value_at_quantile(q);
-        format!(
-            concat!(
-                r#"{{"clients":{},"observer":{},"senders":{},"body_bytes":{},"planned":{},"sent":{},"#,
-                r#"{}"delivered":{},"lost":{},"#,
-                r#""duplicated":{},"out_of_order":{},"order_differs":{},"own":{},"unknown":{},"foreign":{},"failed":{},"#,
-                r#""seconds":{:.6},"deliveries_per_second":{:.1},"#,
-                r#""latency_us":{{"p50":{},"p90":{},"p99":{},"max":{}}},"interrupted":{},"faultless":{}}}"#
-            ),
-            self.clients,
-            self.observer,
-            self.senders,
-            self.body_bytes,
-            self.planned,
-            self.sent,
-            self.rooms.as_ref().map_or(String::new(), RoomsReport::json),
+        let report = JsonReport {
+            clients: self.clients,
+            observer: self.observer,
+            senders: self.senders,
+            body_bytes: self.body_bytes,
+            planned: self.planned,
+            sent: self.sent,
+            rooms: self.rooms.as_ref().map(JsonRooms::from),
             delivered,
-            self.lost,
+            lost: self.lost,
             duplicated,
             out_of_order,
             order_differs,
             own,
             unknown,
-            self.foreign,
-            self.failed,
-            self.took.as_secs_f64(),
-            self.deliveries_per_second(),
-            quantile(0.5),
-            quantile(0.9),
-            quantile(0.99),
-            self.latencies.max(),
-            self.interrupted,
-            self.is_faultless(),
-        )
+            foreign: self.foreign,
+            failed: self.failed,
+            seconds: rounded(self.took.as_secs_f64(), 6),
+            deliveries_per_second: rounded(self.deliveries_per_second(), 1),
+            latency_us: JsonLatency {
+                p50: quantile(0.5),
+                p90: quantile(0.9),
+                p99: quantile(0.99),
+                max: self.latencies.max(),
+            },
+            interrupted: self.interrupted,
+            faultless: self.is_faultless(),
+        };
+        // Invariant: its keys are strings, and nothing in it can fail.
+        serde_json::to_string(&report).expect("a report is JSON")
     }
 
     fn deliveries_per_second(&self) -> f64 {
         let seconds = self.took.as_secs_f64();
         if seconds > 0.0 { self.counts.delivered as f64 / seconds } else { 0.0 }
     }
+}
+
+/// A number with at most so many decimal places.
+fn rounded(number: f64, places: i32) -> f64 {
+    let unit = 10_f64.powi(places);
+    (number * unit).round() / unit
 }
 
 /// Microseconds as people read them.
@@ -237,6 +285,26 @@ mod tests {
         }
         let many = Report { rooms: Some(RoomsReport { reconnects: 9, ..rooms }), ..report() };
         assert!(many.is_faultless() && many.json().contains(r#""reconnects":9,"#));
+    }
+
+    /// Programs read it, so its keys and their order are fixed.
+    #[test]
+    fn a_report_is_one_json_object() {
+        let start = r#"{"clients":3,"observer":false,"senders":1,"body_bytes":64,"planned":2,"sent":2,"#;
+        let end = concat!(
+            r#""delivered":4,"lost":0,"duplicated":0,"out_of_order":0,"order_differs":0,"own":0,"unknown":0,"#,
+            r#""foreign":0,"failed":0,"seconds":0.5,"deliveries_per_second":8.0,"#,
+            r#""latency_us":{"p50":200,"p90":50175,"p99":50175,"max":50175},"interrupted":false,"faultless":true}"#
+        );
+        assert_eq!(report().json(), format!("{start}{end}"));
+        let rooms = RoomsReport { acknowledged: 2, reconnects: 1, ..RoomsReport::default() };
+        let rooms = Report { rooms: Some(rooms), took: Duration::from_nanos(1_234_567_891), ..report() };
+        let keys = concat!(
+            r#""acknowledged":2,"acknowledged_lost":0,"reconnects":1,"holes":0,"gaps":0,"faults":0,"rejected":0,"#,
+            r#""delivered":4,"#
+        );
+        assert!(rooms.json().starts_with(&format!("{start}{keys}")), "{}", rooms.json());
+        assert!(rooms.json().contains(r#""seconds":1.234568,"deliveries_per_second":3.2,"#), "{}", rooms.json());
     }
 
     #[test]

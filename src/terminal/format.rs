@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use serde::Serialize;
+use uuid::Uuid;
 
 use super::local_time::LocalTime;
 use crate::client::{Gap, GapReason};
@@ -117,11 +118,7 @@ impl<'a> JsonMessage<'a> {
 
 /// A message id as 32 hexadecimal digits.
 pub fn hex(id: &MessageId) -> String {
-    id.as_bytes().iter().fold(String::with_capacity(32), |mut hex, byte| {
-        // Writing into a string can't fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    Uuid::from_bytes(*id.as_bytes()).simple().to_string()
 }
 
 /// The value as one line. JSON escapes what is below the space; what else acts on a terminal is escaped here as JSON

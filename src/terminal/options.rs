@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use super::format::Format;
 use crate::address::Address;
-use crate::arguments::{self, CONNECTION, Given, MESSAGES, OUTPUT, ProgramOptions, number, room, switch, timeout};
+use crate::arguments::{self, CONNECTION, Given, MESSAGES, OUTPUT, ProgramOptions, number, switch, timeout};
 use crate::client::{CONTRACT_HELP, CONTRACT_LONG_HELP, Contract, SERVER_HELP, SERVER_LONG_HELP};
 use crate::names::RoomName;
 
@@ -19,8 +19,8 @@ use crate::names::RoomName;
 #[command(name = "hubbub", version, after_long_help = EXAMPLES)]
 pub struct Options {
     #[arg(
-        long, global = true, value_name = "ADDR", env = "HUBBUB_SERVER", help = SERVER_HELP, long_help = SERVER_LONG_HELP,
-        help_heading = CONNECTION, display_order = 10
+        long, global = true, value_name = "ADDR", env = "HUBBUB_SERVER", help = SERVER_HELP,
+        long_help = SERVER_LONG_HELP, help_heading = CONNECTION, display_order = 10
     )]
     pub server: Option<Address>,
     /// Your name, as others see it [default: asks for one]
@@ -77,19 +77,19 @@ pub enum Command {
 pub struct ChatOptions {
     /// Room to chat in
     #[arg(
-        long, env = "HUBBUB_ROOM", default_value = "lobby", value_parser = room,
+        long, env = "HUBBUB_ROOM", default_value_t = RoomName::lobby(),
         help_heading = MESSAGES, display_order = 20
     )]
     pub room: RoomName,
     /// Show this many messages first
     #[arg(
-        long, env = "HUBBUB_LAST", value_name = "N", default_value_t = 50, value_parser = count_or_none,
+        long, env = "HUBBUB_LAST", value_name = "N", default_value_t = 50, value_parser = number(0..=u32::MAX),
         help_heading = MESSAGES, display_order = 21
     )]
     pub last: u32,
     #[arg(
-        long, env = "HUBBUB_CONTRACT", default_value = "v1", help = CONTRACT_HELP, long_help = CONTRACT_LONG_HELP,
-        help_heading = CONNECTION, display_order = 12
+        long, env = "HUBBUB_CONTRACT", default_value = "v1", hide_possible_values = true, help = CONTRACT_HELP,
+        long_help = CONTRACT_LONG_HELP, help_heading = CONNECTION, display_order = 12
     )]
     pub contract: Contract,
     /// Fail when the connection is lost
@@ -104,7 +104,7 @@ pub struct ChatOptions {
 #[derive(Clone, Debug, Args)]
 pub struct ChatCommand {
     /// Room to chat in; the same as --room
-    #[arg(value_name = "ROOM", value_parser = room)]
+    #[arg(value_name = "ROOM")]
     pub room_argument: Option<RoomName>,
     #[command(flatten)]
     pub chat: ChatOptions,
@@ -113,7 +113,6 @@ pub struct ChatCommand {
 #[derive(Debug, Args)]
 pub struct SendOptions {
     /// Room to post in
-    #[arg(value_parser = room)]
     pub room: RoomName,
     /// Text to post [default: lines of standard input]
     ///
@@ -129,11 +128,10 @@ pub struct SendOptions {
 #[derive(Debug, Args)]
 pub struct TailOptions {
     /// Room to follow
-    #[arg(value_parser = room)]
     pub room: RoomName,
     /// Begin with this many of the last messages
     #[arg(
-        long, env = "HUBBUB_LAST", value_name = "N", default_value_t = 10, value_parser = count_or_none,
+        long, env = "HUBBUB_LAST", value_name = "N", default_value_t = 10, value_parser = number(0..=u32::MAX),
         help_heading = MESSAGES, display_order = 21
     )]
     pub last: u32,
@@ -141,7 +139,8 @@ pub struct TailOptions {
     ///
     /// 0 and 1 are the beginning of the room. A message that does not exist yet is waited for.
     #[arg(
-        long, env = "HUBBUB_FROM", value_name = "SEQ", value_parser = seq, help_heading = MESSAGES, display_order = 22
+        long, env = "HUBBUB_FROM", value_name = "SEQ", value_parser = number(0_u64..), help_heading = MESSAGES,
+        display_order = 22
     )]
     pub from: Option<u64>,
     #[command(flatten)]
@@ -151,23 +150,24 @@ pub struct TailOptions {
 #[derive(Debug, Args)]
 pub struct HistoryOptions {
     /// Room to read
-    #[arg(value_parser = room)]
     pub room: RoomName,
     /// Print the messages after this number, oldest first
     #[arg(
-        long, env = "HUBBUB_AFTER", value_name = "SEQ", value_parser = seq, help_heading = MESSAGES, display_order = 23
+        long, env = "HUBBUB_AFTER", value_name = "SEQ", value_parser = number(0_u64..), help_heading = MESSAGES,
+        display_order = 23
     )]
     pub after: Option<u64>,
     /// Print the messages before this number
     ///
     /// Without --after: the newest of them.
     #[arg(
-        long, env = "HUBBUB_BEFORE", value_name = "SEQ", value_parser = seq, help_heading = MESSAGES, display_order = 24
+        long, env = "HUBBUB_BEFORE", value_name = "SEQ", value_parser = number(0_u64..), help_heading = MESSAGES,
+        display_order = 24
     )]
     pub before: Option<u64>,
     /// Print at most this many messages
     #[arg(
-        long, env = "HUBBUB_LIMIT", value_name = "N", default_value_t = 50, value_parser = seq,
+        long, env = "HUBBUB_LIMIT", value_name = "N", default_value_t = 50, value_parser = number(0_u64..),
         help_heading = MESSAGES, display_order = 25
     )]
     pub limit: u64,
@@ -216,7 +216,6 @@ pub struct ListOptions {
 #[derive(Debug, Args)]
 pub struct MembersOptions {
     /// Room to look into
-    #[arg(value_parser = room)]
     pub room: RoomName,
     #[command(flatten)]
     pub list: ListOptions,
@@ -364,7 +363,8 @@ impl FormatOptions {
     }
 
     fn check(&mut self, given: &Given<'_>) -> Vec<String> {
-        // The last option counts, and it overrides the variable.
+        // The last option counts, and it overrides the variable. clap's `overrides_with` does not: it takes a variable for
+        // another option.
         for (yes, no, id, no_id) in
             [(&mut self.time, &mut self.no_time, "time", "no_time"), (&mut self.seq, &mut self.no_seq, "seq", "no_seq")]
         {
@@ -381,14 +381,6 @@ impl FormatOptions {
         let ids = ["time", "no_time", "seq", "no_seq"];
         given.useless("json", &ids, "a JSON object always has seq and time_ms").collect()
     }
-}
-
-fn count_or_none(text: &str) -> Result<u32, String> {
-    number(text, 0..=u32::MAX)
-}
-
-fn seq(text: &str) -> Result<u64, String> {
-    number(text, 0..=u64::MAX)
 }
 
 #[cfg(test)]
@@ -491,6 +483,18 @@ mod tests {
             assert!(fault.starts_with(start), "{told:?}");
         }
         assert_eq!(told.len(), 5, "{told:?}");
+    }
+
+    /// clap lists the values of an enumeration beside its error, not in it.
+    #[test]
+    fn wrong_values_of_an_enumeration_name_the_right_ones() {
+        for (arguments, told) in [
+            ("hubbub --contract v2", "invalid value \"v2\" for --contract: expected v1 or tutorial"),
+            ("hubbub --contract V1", "invalid value \"V1\" for --contract: expected v1 or tutorial"),
+            ("hubbub --contract", "missing value for --contract: expected v1 or tutorial"),
+        ] {
+            assert_eq!(faults(arguments)[0], told);
+        }
     }
 
     #[test]

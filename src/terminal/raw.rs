@@ -1,36 +1,42 @@
 //! The terminal's modes and size: the few system calls that the standard library doesn't wrap.
 
 use std::io;
-use std::mem::MaybeUninit;
-use std::os::fd::AsRawFd;
+use std::os::fd::AsFd;
 use std::ptr;
 use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::{Errno, write};
+use rustix::stdio::{stdin, stdout};
+use rustix::termios::{
+    InputModes, LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcgetwinsize, tcsetattr,
+};
 
 /// How wide a terminal is taken to be that doesn't say.
 const DEFAULT_COLUMNS: usize = 80;
 
 /// The terminal of standard input hands over each key as it is pressed, without echo. Ends when dropped.
 pub struct RawMode {
-    before: libc::termios,
-    raw: libc::termios,
+    before: Termios,
+    raw: Termios,
 }
 
 impl RawMode {
     pub fn enter() -> io::Result<Self> {
-        let mut modes = MaybeUninit::<libc::termios>::uninit();
-        // SAFETY: the pointer is to room for one termios, which tcgetattr fills in where it succeeds.
-        if unsafe { libc::tcgetattr(libc::STDIN_FILENO, modes.as_mut_ptr()) } != 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: tcgetattr has succeeded, so the modes are filled in.
-        let before = unsafe { modes.assume_init() };
-        let mut raw = before;
-        raw.c_iflag &=
-            !(libc::BRKINT | libc::ICRNL | libc::INLCR | libc::IGNCR | libc::INPCK | libc::ISTRIP | libc::IXON);
+        let before = tcgetattr(stdin())?;
+        let mut raw = before.clone();
+        raw.input_modes -= InputModes::BRKINT
+            | InputModes::ICRNL
+            | InputModes::INLCR
+            | InputModes::IGNCR
+            | InputModes::INPCK
+            | InputModes::ISTRIP
+            | InputModes::IXON;
         // Output keeps its processing: `\n` goes to the start of the next row, as everywhere.
-        raw.c_lflag &= !(libc::ECHO | libc::ECHONL | libc::ICANON | libc::IEXTEN | libc::ISIG);
-        raw.c_cc[libc::VMIN] = 1;
-        raw.c_cc[libc::VTIME] = 0;
+        raw.local_modes -=
+            LocalModes::ECHO | LocalModes::ECHONL | LocalModes::ICANON | LocalModes::IEXTEN | LocalModes::ISIG;
+        raw.special_codes[SpecialCodeIndex::VMIN] = 1;
+        raw.special_codes[SpecialCodeIndex::VTIME] = 0;
         set(&raw)?;
         Ok(Self { before, raw })
     }
@@ -51,24 +57,19 @@ impl Drop for RawMode {
 
 /// Waits until standard input can be read, or has ended. False says that the time is over.
 pub fn wait_for_input(timeout: Duration) -> io::Result<bool> {
-    let mut poll = libc::pollfd { fd: libc::STDIN_FILENO, events: libc::POLLIN, revents: 0 };
-    let timeout = timeout.as_millis().min(60_000) as libc::c_int;
-    // SAFETY: the pointer is to one pollfd, which outlives the call.
-    match unsafe { libc::poll(&raw mut poll, 1, timeout) } {
-        -1 => match io::Error::last_os_error() {
-            e if e.kind() == io::ErrorKind::Interrupted => wait_for_input(Duration::from_millis(30)),
-            e => Err(e),
-        },
-        ready => Ok(ready > 0),
+    // A time that the system has no number for never ends.
+    let timeout = Timespec::try_from(timeout).ok();
+    match poll(&mut [PollFd::new(&stdin(), PollFlags::IN)], timeout.as_ref()) {
+        Err(Errno::INTR) => wait_for_input(Duration::from_millis(30)),
+        Err(error) => Err(error.into()),
+        Ok(ready) => Ok(ready > 0),
     }
 }
 
 /// How many columns the output has, if it is a terminal.
-pub fn columns(output: &impl AsRawFd) -> Option<usize> {
-    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
-    // SAFETY: TIOCGWINSZ writes one winsize, to which the pointer is.
-    let told = unsafe { libc::ioctl(output.as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) } == 0;
-    told.then(|| if size.ws_col > 0 { usize::from(size.ws_col) } else { DEFAULT_COLUMNS })
+pub fn columns(output: &impl AsFd) -> Option<usize> {
+    let size = tcgetwinsize(output).ok()?;
+    Some(if size.ws_col > 0 { usize::from(size.ws_col) } else { DEFAULT_COLUMNS })
 }
 
 /// Stops this process, as the terminal does on Ctrl-Z where it may. Returns when it is continued; or at once, where
@@ -90,21 +91,13 @@ pub fn suspend() {
 
 /// Writes to standard output past all locks and buffers, unless the terminal takes no more at the moment.
 pub fn write_directly(text: &str) {
-    let mut poll = libc::pollfd { fd: libc::STDOUT_FILENO, events: libc::POLLOUT, revents: 0 };
-    // SAFETY: the pointers are to one pollfd, and to as many bytes as the text has.
-    unsafe {
-        if libc::poll(&raw mut poll, 1, 0) == 1 {
-            let _ = libc::write(libc::STDOUT_FILENO, text.as_ptr().cast(), text.len());
-        }
+    if poll(&mut [PollFd::new(&stdout(), PollFlags::OUT)], Some(&Timespec::default())) == Ok(1) {
+        let _ = write(stdout(), text.as_bytes());
     }
 }
 
-fn set(modes: &libc::termios) -> io::Result<()> {
+fn set(modes: &Termios) -> io::Result<()> {
     // At once: input typed ahead stays, and a terminal that takes no output holds nobody up. What was written before
     // looks the same, since the modes of output stay as they are.
-    // SAFETY: the pointer is to valid modes.
-    match unsafe { libc::tcsetattr(libc::STDIN_FILENO, libc::TCSANOW, modes) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
+    Ok(tcsetattr(stdin(), OptionalActions::Now, modes)?)
 }

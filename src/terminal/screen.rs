@@ -13,7 +13,7 @@
 use std::borrow::Cow;
 use std::env;
 use std::io::{self, IsTerminal, Write};
-use std::os::fd::AsRawFd;
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
@@ -340,7 +340,7 @@ fn indent(time: &str, columns: usize) -> usize {
 }
 
 /// The line as the output shows it: in indented rows on a terminal, in one piece everywhere else.
-pub fn rows<'a>(line: &'a str, output: &impl AsRawFd) -> Cow<'a, str> {
+pub fn rows<'a>(line: &'a str, output: &impl AsFd) -> Cow<'a, str> {
     match columns(output) {
         Some(columns) => Cow::Owned(wrap(line, columns)),
         None => Cow::Borrowed(line),

@@ -80,10 +80,11 @@ mod tests {
     use std::env;
     use std::fs::File;
     use std::io::Read as _;
-    use std::mem::MaybeUninit;
-    use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+    use std::os::fd::OwnedFd;
     use std::process::Command;
-    use std::ptr;
+
+    use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
+    use rustix::termios::{InputModes, LocalModes, tcgetattr};
 
     use super::*;
     use crate::terminal::screen::Aids;
@@ -92,22 +93,16 @@ mod tests {
     const ON_TERMINAL: &str = "HUBBUB_TEST_PANIC";
 
     fn terminal() -> (File, OwnedFd) {
-        let (mut master, mut slave) = (-1, -1);
-        // SAFETY: both pointers are to room for a descriptor, and the others may be null; the descriptors are ours alone.
-        unsafe {
-            let result = libc::openpty(&mut master, &mut slave, ptr::null_mut(), ptr::null(), ptr::null());
-            assert_eq!(result, 0, "{}", io::Error::last_os_error());
-            (File::from_raw_fd(master), OwnedFd::from_raw_fd(slave))
-        }
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY;
+        let master = openpt(flags | OpenptFlags::CLOEXEC).unwrap();
+        unlockpt(&master).unwrap();
+        let slave = ioctl_tiocgptpeer(&master, flags | OpenptFlags::CLOEXEC).unwrap();
+        (master.into(), slave)
     }
 
-    fn modes(terminal: &OwnedFd) -> (u32, u32) {
-        let mut modes = MaybeUninit::<libc::termios>::uninit();
-        // SAFETY: the pointer is to room for one termios, which is read only where tcgetattr succeeded.
-        unsafe {
-            assert_eq!(libc::tcgetattr(terminal.as_raw_fd(), modes.as_mut_ptr()), 0);
-            (modes.assume_init_ref().c_iflag, modes.assume_init_ref().c_lflag)
-        }
+    fn modes(terminal: &OwnedFd) -> (InputModes, LocalModes) {
+        let modes = tcgetattr(terminal).unwrap();
+        (modes.input_modes, modes.local_modes)
     }
 
     /// Edits, and panics while the screen's lock is held: the candidates are asked for under it.

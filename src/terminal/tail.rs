@@ -1,10 +1,11 @@
 //! `hubbub tail`: follows a room as `tail -f` follows a file.
 
-use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::retry_on_intr;
 
 use super::format::Printed;
 use super::nearest::nearest_room;
@@ -88,16 +89,10 @@ fn printed<'a>(message: &'a Message<'a>) -> Printed<'a> {
 /// Ends the session when nobody reads the output any more, though nothing is written that could fail: a room may be
 /// silent for days.
 fn stop_when_closed(inlet: &Inlet) {
-    let mut poll = libc::pollfd { fd: libc::STDOUT_FILENO, events: 0, revents: 0 };
-    loop {
-        // SAFETY: the pointer is to one pollfd, which outlives the call.
-        let count = unsafe { libc::poll(&raw mut poll, 1, -1) };
-        if count < 0 && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted {
-            continue;
-        }
-        if count > 0 && poll.revents & (libc::POLLERR | libc::POLLHUP) != 0 {
-            inlet.stop();
-        }
-        return;
+    let output = rustix::stdio::stdout();
+    let mut outputs = [PollFd::new(&output, PollFlags::empty())];
+    let polled = retry_on_intr(|| poll(&mut outputs, None));
+    if polled.is_ok() && outputs[0].revents().intersects(PollFlags::ERR | PollFlags::HUP) {
+        inlet.stop();
     }
 }

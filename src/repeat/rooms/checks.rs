@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
+use uuid::Builder;
+
 use super::verify::{Acknowledged, Ledger, Verifier};
 use crate::names::MessageId;
 use crate::repeat::plan::Plan;
@@ -94,13 +96,10 @@ impl Run<Rooms> {
     /// The id of a sender's message: a UUID of version 7, whose last bytes are the number, so that an acknowledgement can be
     /// told without the message.
     pub fn message_id(&self, number: u32) -> MessageId {
-        let mut bytes = [0; 16];
         let time_ms = self.start_ms + self.now_ns() / 1_000_000;
-        bytes[..6].copy_from_slice(&time_ms.to_be_bytes()[2..]);
-        bytes[6..12].copy_from_slice(&self.id.0.to_be_bytes()[2..]);
-        bytes[6] = 0x70 | (bytes[6] & 0x0f);
-        bytes[8] = 0x80 | (bytes[8] & 0x3f);
-        bytes[12..].copy_from_slice(&number.to_be_bytes());
-        MessageId::from_bytes(bytes)
+        let mut rest = [0; 10];
+        rest[..6].copy_from_slice(&self.id.0.to_be_bytes()[2..]);
+        rest[6..].copy_from_slice(&number.to_be_bytes());
+        MessageId::from_bytes(Builder::from_unix_timestamp_millis(time_ms, &rest).into_uuid().into_bytes())
     }
 }

@@ -217,8 +217,7 @@ fn check_folder(folder: &Path) -> Result<(), KeepError> {
 }
 
 fn is_own(metadata: &fs::Metadata) -> bool {
-    // SAFETY: the call takes nothing and can't fail.
-    metadata.uid() == unsafe { libc::geteuid() }
+    metadata.uid() == rustix::process::geteuid().as_raw()
 }
 
 /// Opens and locks a file that no running client has; `None` if there is none of that kind.
@@ -334,9 +333,8 @@ mod tests {
         fs::copy(ann.own.as_ref().unwrap().path.clone(), &outside).unwrap();
         drop(ann);
         symlink(&outside, folder.join("a.jsonl")).unwrap();
-        let pipe = std::ffi::CString::new(folder.join("b.jsonl").to_str().unwrap()).unwrap();
-        // SAFETY: the path is a C string.
-        assert_eq!(unsafe { libc::mkfifo(pipe.as_ptr(), 0o600) }, 0);
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mkfifoat(rustix::fs::CWD, folder.join("b.jsonl"), mode).unwrap();
         fs::create_dir(folder.join("c.jsonl")).unwrap();
         let large = File::create(folder.join("d.jsonl")).unwrap();
         large.set_len(FILE_BYTES_MAX + 1).unwrap();

@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use clap::ValueEnum;
 use parking_lot::Mutex;
 
 use super::errors::OpenError;
@@ -25,7 +26,7 @@ pub const DATABASE: &str = "hubbub.db";
 pub const LOCK: &str = "lock";
 
 /// When a message counts as stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum SyncMode {
     /// When the disk has it: it outlives a power cut.
     Full,

@@ -1,10 +1,9 @@
 //! What the commands on a log's files have in common: backup, restore and verify.
 
-use std::ffi::CString;
 use std::io;
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Access, access};
 use thiserror::Error;
 
 use super::errors::OpenError;
@@ -51,9 +50,7 @@ pub fn check_log(folder: &Path) -> Result<PathBuf, BackupError> {
 /// Whether this user may read a file. SQLite does not say why it can't open one, and opening a database beside it would, when
 /// that is closed, give up the locks that this process has on it.
 pub fn check_readable(path: &Path) -> io::Result<()> {
-    let path = CString::new(path.as_os_str().as_bytes())?;
-    // SAFETY: the path is a C string that outlives the call.
-    if unsafe { libc::access(path.as_ptr(), libc::R_OK) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    Ok(access(path, Access::READ_OK)?)
 }
 
 /// The lock of a folder that no server uses; `None` if one does. A write-ahead log that lost messages is noted then, because
