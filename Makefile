@@ -17,7 +17,7 @@ NODE_GRPC_VERSION := 1.14.7
 WITHOUT_PATCHES := chat:: drain:: fanout:: leaving:: model:: rooms:: unary::
 
 .DEFAULT_GOAL := help
-.PHONY: help run-server run-client run-repeat build test crash-test backup-test thin-volume-test ping-test check bench micro \
+.PHONY: help run-server run-client run-repeat build test crash-test backup-test thin-volume-test ping-test check bench bench-chart micro \
 	deps go-deps
 
 help: ## show this
@@ -71,6 +71,9 @@ check: deps $(PYTHON) $(NODE_GRPC) go-deps ## what a change must pass: format, l
 
 bench: deps ## measure the server beside its peer (ARGS="--help" tells the choices)
 	benches/run $(ARGS)
+
+bench-chart: ## draw docs/benchmarks.svg from benches/results.json
+	@tools/draw-benchmarks
 
 micro: deps ## measure single steps of a message's way (ARGS="name" measures those whose names hold it)
 	cargo bench --locked --bench micro -- $(ARGS)

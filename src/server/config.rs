@@ -40,7 +40,7 @@ pub struct ServerConfig {
     /// How long a drain waits for readers before it cancels them.
     pub drain_timeout: Duration,
     /// How many threads poll connections, 1 to [`limits::POLLERS_MAX`]. One serves a machine of two cores best; see
-    /// docs/performance.md.
+    /// docs/performance-notes.md.
     pub pollers: usize,
 }
 

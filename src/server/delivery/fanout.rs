@@ -3,7 +3,7 @@
 //! Telling a follower whose stream is idle starts the write to it right there ([`output`](super::output)), and the end of that write is
 //! an event of the thread that drives the stream, its poller. So the followers of a room are in shards, one for each poller, and each
 //! shard's followers are told on that poller's own thread: it finds the ends of the writes when it comes back from the round, whereas
-//! another thread's writes would wake it one by one. Measured, that wake-up cost as much as the write (docs/performance.md).
+//! another thread's writes would wake it one by one. Measured, that wake-up cost as much as the write (docs/performance-notes.md).
 //!
 //! A round MUST NOT keep its poller from reading for long. After [`FOLLOWERS_MAX`] followers it lets the poller go on, and the pace
 //! thread calls it back. That thread also announces what can wait a moment for a message to go with.

@@ -2,7 +2,7 @@
 //!
 //! Between the call that we write to and the HTTP/2 transport, the C core has a stack of filters, and every message passes
 //! all of them. Two look at each message in a way that costs more than everything else the library does to send it
-//! (docs/performance.md): one would compress it, one compares its size with a bound on what is sent. No setting leaves them
+//! (docs/performance-notes.md): one would compress it, one compares its size with a bound on what is sent. No setting leaves them
 //! out, so `channel_stack.cc` does, and bounds what is received in a few instructions.
 //!
 //! Without the feature `core-patches` the C core's own stack is used, and listening sockets are as it makes them.
