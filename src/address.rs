@@ -93,7 +93,7 @@ fn parse(text: &str, default_port: impl FnOnce() -> Result<u16, String>) -> Resu
         return Err("contains a blank or a control character".to_owned());
     }
     if authority.contains('@') {
-        return Err("a user does not belong in it; give your name with --name".to_owned());
+        return Err("a server address has no user name; give your name with --name".to_owned());
     }
     let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => {
@@ -147,7 +147,7 @@ fn authority(text: &str) -> Result<&str, String> {
     match rest.split_once('/') {
         None => Ok(rest),
         Some((authority, "")) => Ok(authority),
-        Some((authority, _)) => Err(format!("a path does not belong in it; write {authority}")),
+        Some((authority, _)) => Err(format!("a server address has no path; write {authority}")),
     }
 }
 
@@ -168,7 +168,7 @@ fn check_host(host: &str) -> Result<(), String> {
         return Err("the host has non-ASCII letters; write its ASCII form, which begins with xn--".to_owned());
     }
     if let Some(odd) = host.chars().find(|c| !c.is_ascii_alphanumeric() && !matches!(c, '-' | '.' | '_')) {
-        return Err(format!("{odd:?} does not belong in a host name"));
+        return Err(format!("{odd:?} is not allowed in a host name"));
     }
     let is_numeric = host.split('.').all(|label| label.bytes().all(|byte| byte.is_ascii_digit()));
     if is_numeric && host.split('.').count() == 4 && host.parse::<Ipv4Addr>().is_err() {
@@ -263,12 +263,12 @@ mod tests {
             ("[::1]5000", "missing : after the ]"),
             ("https://chat.example.org", "TLS is not supported yet; write chat.example.org"),
             ("ftp://chat.example.org", "ftp:// is not supported"),
-            ("http://localhost:80/chat", "a path does not belong in it; write localhost:80"),
+            ("http://localhost:80/chat", "a server address has no path; write localhost:80"),
             ("ann@localhost:80", "give your name with --name"),
             ("a b:80", "contains a blank"),
             ("münchen.example:80", "xn--"),
             ("127.0.0.300:80", "not an IPv4 address"),
-            ("what?:80", "does not belong in a host name"),
+            ("what?:80", "is not allowed in a host name"),
             ("unix:", "missing path"),
         ] {
             let error = text.parse::<Address>().unwrap_err().to_string();

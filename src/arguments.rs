@@ -184,7 +184,7 @@ fn before_subcommand(matches: &ArgMatches, command: &Command, name: &str) -> Vec
         let flag = format!("--{}", argument.get_long().unwrap_or_default());
         let has_own = own.is_some_and(|own| own.get_arguments().any(|other| other.get_long() == argument.get_long()));
         match has_own {
-            true => format!("{flag} stands before {name}: write {name} {flag} …"),
+            true => format!("{flag} must follow {name}: write {name} {flag} …"),
             false => format!("{flag} can't be used with {name}: leave it out"),
         }
     };

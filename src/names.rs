@@ -22,7 +22,7 @@ pub enum InvalidText {
     NameEmpty,
     #[error("the name has {0} characters: send at most {NAME_CHARS_MAX}")]
     NameTooLong(usize),
-    #[error("the name holds the control character U+{0:04X}: send printable characters only")]
+    #[error("the name contains the control character U+{0:04X}: send printable characters only")]
     NameControl(u32),
     #[error("the body is empty: send 1 to {BODY_BYTES_MAX} bytes of text")]
     BodyEmpty,
@@ -33,12 +33,12 @@ pub enum InvalidText {
     #[error("the room's name has {0} characters: send at most {NAME_CHARS_MAX}")]
     RoomTooLong(usize),
     #[error(
-        "the room's name holds {0:?}: use letters, accents and vowel signs after a letter, digits, '-', '_' and '.', and no '.' at the beginning"
+        "the room's name contains {0:?}: use letters, accents and vowel signs after a letter, digits, '-', '_' and '.', and no '.' at the beginning"
     )]
     RoomCharacter(char),
-    #[error("the message id has {0} bytes: send 16, or none to have the server make one")]
+    #[error("the message id has {0} bytes: send 16, or none to let the server generate one")]
     IdLength(usize),
-    #[error("the message id begins with four zero bytes, as only the server's own do: send a UUID")]
+    #[error("the message id begins with four zero bytes, which are reserved for the server: send a UUID")]
     IdReserved,
 }
 

@@ -85,7 +85,7 @@ pub enum TerminalError {
     Output(io::Error),
     #[error("not sent: {} of the input, see above", count_lines(*.0))]
     Skipped(u64),
-    #[error("no thread can be started ({0}): raise the limit of processes, see ulimit -u")]
+    #[error("can't start a thread ({0}): raise the process limit, see ulimit -u")]
     Thread(io::Error),
     #[error("can't use the terminal: {0}")]
     Terminal(io::Error),
@@ -235,7 +235,7 @@ fn ask_name() -> Result<UserName, TerminalError> {
                 Ok(name) => return Ok(name),
                 Err(e) => e.to_string(),
             },
-            RawLine::TooLong(_) | RawLine::NotUtf8 => "the name is too long or no valid text".to_owned(),
+            RawLine::TooLong(_) | RawLine::NotUtf8 => "the name is too long or not valid UTF-8".to_owned(),
         };
         let _ = writeln!(io::stderr(), "* {fault}");
     }

@@ -29,7 +29,7 @@ fn main() -> ExitCode {
         .init();
     if plan.room == RoomName::lobby() {
         log::warn!(
-            "these messages go to the room lobby, and a server that keeps its log keeps them for people to read"
+            "these messages are posted to the room lobby; a server with a stored log keeps them visible to its users"
         );
     }
     hubbub::descriptors::allow_many();

@@ -264,8 +264,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("left-over");
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-        assert!(fault(&format!("unix:{}", path.display())).starts_with("no server behind the socket"));
-        assert!(fault("127.0.0.1:0").starts_with("port 0 can't"));
+        assert!(fault(&format!("unix:{}", path.display())).starts_with("no server listens on the socket"));
+        assert!(fault("127.0.0.1:0").starts_with("can't connect to port 0"));
         for (says, told) in [
             (&b"SSH-2.0-x\r\n"[..], "but an SSH server"),
             (b"HTTP/1.1 400 Bad Request\r\n\r\n", "but a web server (HTTP/1.1 400 Bad Request)"),

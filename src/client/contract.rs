@@ -33,7 +33,7 @@ impl Contract {
     pub(super) fn remedy(self) -> &'static str {
         match self {
             Self::V1 => "it does not speak hubbub.v1: if it speaks the tutorial's contract, use --contract tutorial",
-            Self::Tutorial => "it does not speak the tutorial's contract: see whether a chat server listens there",
+            Self::Tutorial => "it does not speak the tutorial's contract: check whether a chat server listens there",
         }
     }
 }

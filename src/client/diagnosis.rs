@@ -150,11 +150,11 @@ fn through(address: &Address, proxy: &Proxy) -> ConnectError {
         .map(|()| head(&stream));
     let status = match answer {
         Ok(head) if !head.is_empty() => first_line(&head),
-        _ => return fault(format!("gives no answer when asked for {address}")),
+        _ => return fault(format!("did not answer the request for {address}")),
     };
     match status.split(' ').nth(1) {
         Some("407") => fault(format!(
-            "wants a user name and password ({status:?}): write http://USER:PASSWORD@{} into the variable",
+            "requires a user name and password ({status:?}): write http://USER:PASSWORD@{} into the variable",
             proxy.place
         )),
         Some("200") => peer(address, &stream, |wait| stream.set_read_timeout(wait)),
@@ -209,7 +209,7 @@ fn speaks(said: &[u8]) -> Option<String> {
         [b'S', b'S', b'H', b'-', ..] => Some("an SSH server".to_owned()),
         [b'H', b'T', b'T', b'P', b'/', ..] => Some(format!("a web server ({})", first_line(said))),
         [0x15, 3, ..] => Some("a server that expects TLS, which is not supported yet".to_owned()),
-        _ => Some(format!("a server that says {:?}", first_line(said))),
+        _ => Some(format!("a server that answers {:?}", first_line(said))),
     }
 }
 
@@ -326,7 +326,7 @@ mod tests {
             (&b"SSH-2.0-OpenSSH_9.6\r\n"[..], Some("an SSH server")),
             (b"HTTP/1.1 400 Bad Request\r\n\r\n", Some("a web server (HTTP/1.1 400 Bad Request)")),
             (b"\x15\x03\x01\0\x02\x02\x46", Some("a server that expects TLS, which is not supported yet")),
-            (b"220 \x1b[31mmail\r\n", Some("a server that says \"220 [31mmail\"")),
+            (b"220 \x1b[31mmail\r\n", Some("a server that answers \"220 [31mmail\"")),
             (b"\0\0\0\x04\0\0\0\0\0", None),
             (b"", None),
         ] {

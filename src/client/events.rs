@@ -124,7 +124,7 @@ pub enum SessionError {
     NotJoined { room: RoomName },
     #[error("the session has ended")]
     Ended,
-    #[error("no thread can be started ({0}): raise the limit of processes, see ulimit -u")]
+    #[error("can't start a thread ({0}): raise the process limit, see ulimit -u")]
     Thread(#[from] io::Error),
 }
 

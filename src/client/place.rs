@@ -57,17 +57,17 @@ impl GapReason {
 /// What a server sent against the contract.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Fault {
-    #[error("message {got} came where {expected} was due")]
+    #[error("it sent message {got} instead of {expected}")]
     OutOfOrder { expected: u64, got: u64 },
-    #[error("a gap from {from} to {to} came where message {expected} was due")]
+    #[error("it sent a gap from {from} to {to} instead of message {expected}")]
     FalseGap { expected: u64, from: u64, to: u64 },
-    #[error("a gap came without a reason")]
+    #[error("it sent a gap without a reason")]
     NoReason,
-    #[error("history was said to end at {head}, with {last} the last that came")]
+    #[error("it ended the history at {head}, but sent only the messages up to {last}")]
     ShortHistory { head: u64, last: u64 },
-    #[error("the room's epoch changed, and no gap said so")]
+    #[error("it changed the room's epoch without a gap")]
     SilentEpoch,
-    #[error("the room has no epoch")]
+    #[error("it sent no epoch for the room")]
     NoEpoch,
 }
 

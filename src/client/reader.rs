@@ -338,7 +338,7 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()>> Reader<F> {
     fn joined(&mut self, room_id: u64, joined: &v1::Joined, time_ms: u64) -> Step {
         let asked = RoomName::new(&joined.room).ok().and_then(|name| Some((self.shared.joined(&name)?, name)));
         let Some(((index, visit, from), name)) = asked else {
-            return fault("it joined a room that was not asked for");
+            return fault("it joined a room that was not requested");
         };
         let room = self.rooms.enter(&ToJoin { index, name: name.clone(), visit, from });
         if let Err(fault) = room.place.joined(joined) {
@@ -361,7 +361,7 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()>> Reader<F> {
     fn left(&mut self, room_id: u64, left: &v1::Left) -> Step {
         let name = RoomName::new(&left.room).ok().filter(|name| self.shared.left(name));
         if name.is_none() {
-            return fault("it left a room without being asked to");
+            return fault("it left a room without a request");
         }
         self.rooms.leave(room_id);
         over(self.say_left())
@@ -412,7 +412,7 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()>> Reader<F> {
                 }
             }
             Some(v1::rejected::Command::Room(room)) => {
-                let Ok(room) = RoomName::new(room) else { return fault("it rejected a room that was not asked for") };
+                let Ok(room) = RoomName::new(room) else { return fault("it rejected a room that was not requested") };
                 if retry_at.is_some() && self.shared.lock().rooms.is_to_be_resumed(&room) {
                     // The next connection asks again.
                     self.reconnect_after = Some(pause);
@@ -441,7 +441,7 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()>> Reader<F> {
                 self.rooms.forget(&room);
                 over(self.say_left())
             }
-            RoomRefused::Unknown => fault("it rejected a room that was not asked for"),
+            RoomRefused::Unknown => fault("it rejected a room that was not requested"),
         }
     }
 

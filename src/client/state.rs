@@ -490,7 +490,7 @@ impl State {
         let seconds = timeout.as_secs();
         let reason = match (&self.held_because, &self.link) {
             (_, Link::Down) => format!("there was no connection for {seconds} s"),
-            (Some(reason), _) => format!("the server asks to wait: {reason}"),
+            (Some(reason), _) => format!("the server can't store messages: {reason}"),
             (None, _) => format!("the server did not answer for {seconds} s"),
         };
         SessionError::Unacknowledged { lines: self.outbox.len() as u64, reason }

@@ -29,10 +29,10 @@ pub enum StreamError {
     #[error("{0}")]
     Lost(String),
     /// The server broke its contract. This side can go on where it was, over another connection.
-    #[error("the server broke its contract: {0}")]
+    #[error("the server violated the contract: {0}")]
     Fault(String),
     /// What came is no message of the contract.
-    #[error("the server sent what is no chat message ({0}): see whether a chat server listens there")]
+    #[error("the server sent an invalid message ({0}): check whether a chat server listens there")]
     Unreadable(String),
     /// This side ended the conversation.
     #[error("the conversation was cancelled")]

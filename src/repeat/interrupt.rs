@@ -40,7 +40,7 @@ impl Interrupt {
                     process::exit(EXIT_SIGNAL_BASE + signal);
                 };
                 noted.signal.store(signal, Ordering::SeqCst);
-                progress.notice("interrupted: waiting for what was sent; interrupt again to leave without a report");
+                progress.notice("interrupted: waiting for the sent messages; interrupt again to exit without a report");
                 stop();
             }
         })?;

@@ -80,15 +80,15 @@ impl Default for ServerConfig {
 pub enum StartError {
     #[error("no address to listen on: give one with --listen")]
     NoAddress,
-    #[error("{0} is taken: another server runs there; stop it, or choose another place with --listen")]
+    #[error("{0} is taken: another server runs there; stop it, or choose another address with --listen")]
     Taken(Address),
-    #[error("can't listen on {address}: {fault}; choose another place with --listen")]
+    #[error("can't listen on {address}: {fault}; choose another address with --listen")]
     Bind { address: Address, fault: String },
     #[error("{wanted} clients are more than this machine can serve ({possible}): {bound}")]
     TooManyClients { wanted: usize, possible: usize, bound: &'static str },
     #[error(transparent)]
     Log(#[from] OpenError),
-    #[error("the lobby can't be opened: {0}")]
+    #[error("can't open the lobby: {0}")]
     Lobby(LogError),
     #[error("can't start a thread: {0}")]
     Thread(#[from] io::Error),

@@ -151,7 +151,7 @@ pub enum LogError {
     /// What is stored can't be read.
     #[error("{0}")]
     Damaged(String),
-    #[error("the server has {0} rooms and creates no more: use one of those, or ask its operator")]
+    #[error("the server has {0} rooms, the maximum: use one of those, or contact its operator")]
     TooManyRooms(usize),
 }
 

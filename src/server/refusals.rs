@@ -109,12 +109,12 @@ impl Shortage {
                 "the server is full: {clients_max} clients are connected, and others are refused; allow more with \
                  --clients-max"
             ),
-            Self::Threads => "no thread can be started for another client, and clients are refused; raise ulimit -u or the \
+            Self::Threads => "no thread can be started for another client, so clients are refused; raise ulimit -u or the \
                               limit of tasks (systemd's TasksMax, a container's pids limit)"
                 .to_owned(),
             Self::Descriptors => format!(
-                "file descriptors have run out ({} in all), and connections are refused; raise ulimit -n (systemd's \
-                 LimitNOFILE), or find out who opens so many connections",
+                "file descriptors have run out ({} in all), so connections are refused; raise ulimit -n (systemd's \
+                 LimitNOFILE), or find the client that opens so many connections",
                 descriptors::limit()
             ),
             Self::System(libc::ENFILE) => {
@@ -132,7 +132,9 @@ impl Shortage {
     fn is_over(self, refused: u64, time: Duration) -> String {
         let time = humantime::format_duration(Duration::from_secs(time.as_secs().max(1)));
         match self {
-            Self::Clients => format!("the server has room again: clients were refused {refused} times within {time}"),
+            Self::Clients => {
+                format!("the server has capacity again: clients were refused {refused} times within {time}")
+            }
             Self::Threads => {
                 format!("threads can be started again: clients were refused {refused} times within {time}")
             }

@@ -131,7 +131,7 @@ impl<F: FnMut(Arc<Segment>)> Writer<F> {
         match &trimmed {
             // That nothing can be stored says more.
             Err(error) if !self.trim_failing && !self.failing => log::warn!("old messages can't be deleted: {error}"),
-            Ok(_) if self.trim_failing && !self.failing => log::info!("old messages are deleted again"),
+            Ok(_) if self.trim_failing && !self.failing => log::info!("deleting old messages works again"),
             _ => {}
         }
         self.trim_failing = trimmed.is_err();
@@ -170,8 +170,8 @@ impl<F: FnMut(Arc<Segment>)> Writer<F> {
         match self.appender.date_back(now) {
             Ok(0) => return false,
             Ok(rooms) => log::warn!(
-                "the oldest messages of {rooms} rooms are dated ahead of the clock: for retention by age they count as stored \
-                 when the next message was, or at this start of the server"
+                "the oldest messages of {rooms} rooms are dated ahead of the clock: retention by age uses the time \
+                 of the next message that is not, or of this start of the server"
             ),
             Err(error) => {
                 log::warn!("the dates of old messages can't be checked: {error}");
@@ -194,7 +194,7 @@ impl<F: FnMut(Arc<Segment>)> Writer<F> {
         let state = self.clock.state();
         match self.appender.keep_clock(state) {
             Ok(()) => self.kept = state,
-            Err(error) => log::warn!("the time can't be kept in the log: {error}"),
+            Err(error) => log::warn!("the time can't be stored in the log: {error}"),
         }
     }
 
@@ -248,7 +248,7 @@ impl<F: FnMut(Arc<Segment>)> Writer<F> {
                     let ahead = Duration::from_millis(*time_ms).saturating_sub(Duration::from_millis(millis(now)));
                     let hours = ahead.as_secs() / 3600;
                     log::warn!(
-                        "the newest message of room number {} was dated {hours} hours ahead of the clock: times go on from the \
+                        "the newest message of room number {} was dated {hours} hours ahead of the clock: times continue from the \
                          clock",
                         room.0
                     );
@@ -268,8 +268,8 @@ impl<F: FnMut(Arc<Segment>)> Writer<F> {
 
     fn note(&mut self, error: Option<&LogError>) {
         match error {
-            Some(error) if !self.failing => log::error!("messages can't be stored, and are rejected: {error}"),
-            None if self.failing => log::info!("messages are stored again"),
+            Some(error) if !self.failing => log::error!("messages can't be stored and are rejected: {error}"),
+            None if self.failing => log::info!("storing messages works again"),
             _ => {}
         }
         self.failing = error.is_some();

@@ -7,10 +7,10 @@ use crate::names::{Kind, RoomName};
 
 /// What `/help` shows.
 pub const HELP: [&str; 10] = [
-    "/me waves: show others something that you do",
+    "/me waves: send an action, shown as *ann* waves",
     "/say TEXT, or //text: send a text that begins with a slash",
     "/who: list the members of this room",
-    "/join ROOM: join a room and talk there, or go to one that is joined; /leave [ROOM]: leave it",
+    "/join ROOM: join a room and talk there, or switch to one that is joined; /leave [ROOM]: leave it",
     "/unsent: show what an earlier chat could not send; /unsent send, /unsent drop",
     "/quit, or Ctrl-D on an empty line: leave when everything is stored; Ctrl-C leaves at once",
     "Alt-Enter starts a new line; a paste waits for Enter and is one message",
@@ -74,7 +74,7 @@ pub fn read(line: &str) -> Entry {
         None => (rest, ""),
     };
     match (name.to_lowercase().as_str(), argument) {
-        ("me", "") => Entry::Mistake("/me needs what you do, as in: /me waves".to_owned()),
+        ("me", "") => Entry::Mistake("/me needs an action, as in: /me waves".to_owned()),
         ("me", deed) => Entry::Text(deed.to_owned(), Kind::Action),
         ("say", "") => Entry::Mistake("/say needs a text".to_owned()),
         ("say", said) => Entry::Text(said.to_owned(), Kind::Text),

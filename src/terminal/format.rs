@@ -177,12 +177,12 @@ pub fn gap(gap: &Gap) -> String {
         Some(_) => format!("messages {from_seq} to {to_seq}"),
     };
     match reason {
-        GapReason::Retention => format!("missing here: {range}, which the server does not keep any more"),
+        GapReason::Retention => format!("missing here: {range}, which the server no longer keeps"),
         GapReason::EpochChanged => format!("the server lost {range}, which you may have seen: others take their place"),
         GapReason::Damaged => {
             format!("{range} can't be read: the server's log is damaged there; its operator can restore a backup")
         }
-        GapReason::Other => format!("missing here: {range}, for a reason that this client is too old to know"),
+        GapReason::Other => format!("missing here: {range}, for a reason that is newer than this client"),
     }
 }
 

@@ -112,7 +112,7 @@ impl Outlet {
             shown.push('\n');
         }
         if let Some(folder) = kept {
-            let kept = format!("* kept in {}, and offered when you start again", escape(&folder));
+            let kept = format!("* kept in {}, and offered at the next start", escape(&folder));
             shown.push_str(&rows(&kept, &io::stderr()));
             shown.push('\n');
         }
@@ -194,7 +194,7 @@ impl Input {
             let Ok((actions, used)) = self.screen.typed(bytes) else { return ControlFlow::Break(()) };
             bytes = &bytes[used..];
             if self.screen.take_overflow() {
-                self.screen.notice("the draft is full: the end of what was pasted is missing");
+                self.screen.notice("the draft is full: the end of the pasted text is missing");
             }
             actions.into_iter().try_for_each(|action| self.act(action))?;
         }
@@ -248,7 +248,7 @@ impl Input {
 
     fn unsent(&self, fate: Option<Fate>) {
         let Outlet::V1 { unsent: Some(unsent), .. } = &self.outlet else {
-            return self.screen.notice("nothing is kept in this chat: /unsent needs a terminal, and hubbub.v1");
+            return self.screen.notice("this chat keeps no text: /unsent needs a terminal, and hubbub.v1");
         };
         match fate {
             None => unsent.list(),
@@ -322,7 +322,7 @@ pub fn read_lines(input: &mut impl BufRead, mut each: impl FnMut(Result<String, 
         let going = match read_line(input) {
             Ok(Some(RawLine::Text(line))) => each(Ok(line)),
             Ok(Some(RawLine::TooLong(bytes))) => each(Err(format!("the line has {bytes} bytes, which is too long"))),
-            Ok(Some(RawLine::NotUtf8)) => each(Err("the line is no valid UTF-8".to_owned())),
+            Ok(Some(RawLine::NotUtf8)) => each(Err("the line is not valid UTF-8".to_owned())),
             Ok(None) => return,
             Err(e) => {
                 let _ = each(Err(format!("can't read the input: {e}")));

@@ -31,7 +31,7 @@ pub fn history(server: Server, options: &HistoryOptions) -> Result<(), TerminalE
         // What was asked for by its number and is gone is missed by somebody.
         if after.is_some() && start.saturating_add(1) < head.oldest_seq {
             let gone = head.oldest_seq - 1 - start;
-            let told = format!("{} before message {} not kept any more", lines(gone), head.oldest_seq);
+            let told = format!("{} before message {} no longer kept", lines(gone), head.oldest_seq);
             Screen::default().notice(&told);
         }
         let (mut last, mut left) = (start, *limit);

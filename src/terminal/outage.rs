@@ -195,7 +195,7 @@ impl Outage {
         self.phase = Phase::Held { since };
         if !self.screen.show_status(self.status(Topic::Held, since, reason, Some(next))) && !was_held {
             let server = &self.server;
-            self.screen.notice(&format!("{server} asks to wait: {reason}; trying again{}", self.kept_so_far()));
+            self.screen.notice(&format!("{server} can't store messages: {reason}; trying again{}", self.kept_so_far()));
         }
     }
 

@@ -73,7 +73,7 @@ impl Status {
         let (what, briefly) = match self.topic {
             Topic::Unreached => (format!("can't connect to {server} for {time}"), "can't connect for"),
             Topic::Lost => (format!("disconnected from {server} for {time}"), "offline"),
-            Topic::Held => (format!("{server} asks to wait for {time}"), "asked to wait for"),
+            Topic::Held => (format!("{server} can't store messages for {time}"), "can't store for"),
             Topic::Sending(count) => {
                 return Err(format!("* connected again; sending {}", lines(count)));
             }

@@ -32,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const SHOWN_MAX: usize = 10;
 
 /// What `/unsent` says if there is nothing.
-const NOTHING: &str = "nothing is kept from an earlier chat";
+const NOTHING: &str = "no text is kept from an earlier chat";
 
 /// The texts of a chat that are not known to be stored.
 #[derive(Clone)]
@@ -149,7 +149,7 @@ impl Unsent {
             && screen.restore(&desk.offered[at].body, true)
         {
             let draft = desk.offered.remove(at);
-            screen.notice(&format!("your draft of {} is back", moment_in_words(draft.since_ms)));
+            screen.notice(&format!("your draft of {} is restored", moment_in_words(draft.since_ms)));
             desk.draft = Some(draft);
             self.shared.bell.lock().has_draft = true;
         }
@@ -158,7 +158,7 @@ impl Unsent {
             self.show(&desk.offered);
             let them = if desk.offered.len() > 1 { "them" } else { "it" };
             screen.notice(&format!(
-                "/unsent send sends {them} (what was stored is not repeated), /unsent drop deletes {them}"
+                "/unsent send sends {them} (text that was stored is not repeated), /unsent drop deletes {them}"
             ));
         }
     }
@@ -306,7 +306,7 @@ impl Desk {
                 (self.written, self.fault) = (Some(texts), None);
             }
             Err(fault) if self.fault.as_ref() != Some(&fault) => {
-                screen.notice(&format!("what waits to be sent can't be kept on disk: {fault}"));
+                screen.notice(&format!("unsent text can't be kept on disk: {fault}"));
                 (self.written, self.fault) = (None, Some(fault));
             }
             Err(_) => self.written = None,

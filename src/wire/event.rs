@@ -42,7 +42,7 @@ pub const ENVELOPE_BYTES_MAX: usize = 5 + 30 + 6;
 
 /// The bytes of an entry are not what they should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("the bytes at offset {0} are no event of the log")]
+#[error("the bytes at offset {0} are not an event of the log")]
 pub struct Malformed(pub usize);
 
 /// A message of the log as it is encoded.

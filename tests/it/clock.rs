@@ -54,7 +54,7 @@ impl Machine {
         assert_eq!(server.wait().code(), Some(0));
         log.extend(server.rest_of_log());
         assert!(!log.iter().any(|line| line.contains("retention deleted")), "{log:#?}");
-        let warnings: Vec<_> = log.iter().filter(|line| line.contains("the clock says")).collect();
+        let warnings: Vec<_> = log.iter().filter(|line| line.contains("the clock shows")).collect();
         match (warning, &warnings[..]) {
             (None, []) => {}
             (Some(text), [line]) if line.contains("WARN") && line.contains(text) && line.contains("--trust-clock") => {}

@@ -23,7 +23,7 @@ pub enum SessionError {
     Stream(#[from] StreamError),
     #[error("{error}{}", doubt(*.doubtful))]
     Lost { error: StreamError, doubtful: u64 },
-    #[error("what was sent last may not have arrived: {0}")]
+    #[error("the last messages may not have arrived: {0}")]
     Unconfirmed(String),
     #[error("not sent: {}, because there was no connection for {} s", lines(*.0), FINISH_TIMEOUT.as_secs())]
     Unsent(u64),
@@ -33,7 +33,7 @@ pub enum SessionError {
     Outage { outage: Duration, reason: String, unsent: u64 },
     #[error("the session has ended")]
     Ended,
-    #[error("no thread can be started ({0}): raise the limit of processes, see ulimit -u")]
+    #[error("can't start a thread ({0}): raise the process limit, see ulimit -u")]
     Thread(#[from] io::Error),
 }
 

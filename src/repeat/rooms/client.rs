@@ -98,7 +98,7 @@ impl Listener {
                 self.run.window.give_back();
             }
             Event::Held { reason, pause } => {
-                log::info!("client {number}: the server asks to wait {} ms: {reason}", pause.as_millis());
+                log::info!("client {number}: not stored yet, sending again in {} ms: {reason}", pause.as_millis());
             }
             // The same for every client, whatever it is.
             Event::Passed { seq, .. } => received.verifier.place(seq, 0, &self.run.ledger),

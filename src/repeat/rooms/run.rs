@@ -38,9 +38,9 @@ const POLLERS_MAX: usize = 4;
 pub enum RunError {
     #[error(transparent)]
     Session(#[from] SessionError),
-    #[error("no thread can be started ({0}): raise the limit of processes (ulimit -u), or use fewer --clients")]
+    #[error("can't start a thread ({0}): raise the process limit (ulimit -u), or use fewer --clients")]
     Thread(#[from] io::Error),
-    #[error("{clients} clients did not join within {} s: see the server's log", .timeout.as_secs())]
+    #[error("{clients} clients did not join within {} s: check the server's log", .timeout.as_secs())]
     NotJoined { clients: usize, timeout: Duration },
 }
 
@@ -133,7 +133,7 @@ impl Pool {
                 run.end_at(page.head_seq);
                 run.watch(&run.incomplete, progress);
             }
-            Err(error) => log::error!("the server does not say where the room ends: {error}"),
+            Err(error) => log::error!("can't read the end of the room: {error}"),
         }
     }
 

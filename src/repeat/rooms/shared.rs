@@ -156,7 +156,7 @@ impl Run {
                 seen = (delivered, sent);
                 changed_at = Instant::now();
             } else if changed_at.elapsed() > patience {
-                progress.notice(&format!("nothing came for {}: giving up", format_duration(patience)));
+                progress.notice(&format!("no message arrived for {}: giving up", format_duration(patience)));
                 return false;
             }
             thread::park_timeout(TICK);

@@ -44,9 +44,9 @@ pub enum RunError {
     Connect(#[from] ConnectError),
     #[error(transparent)]
     Stream(#[from] StreamError),
-    #[error("no thread can be started ({0}): raise the limit of processes (ulimit -u), or use fewer --clients")]
+    #[error("can't start a thread ({0}): raise the process limit (ulimit -u), or use fewer --clients")]
     Thread(#[from] io::Error),
-    #[error("{0} clients got no message within {seconds} s: see the server's log", seconds = JOIN_TIMEOUT.as_secs())]
+    #[error("{0} clients got no message within {seconds} s: check the server's log", seconds = JOIN_TIMEOUT.as_secs())]
     NotJoined(usize),
 }
 
@@ -54,7 +54,7 @@ pub enum RunError {
 pub fn run(plan: Plan, progress: &Progress, interrupt: &Interrupt) -> Result<Report, RunError> {
     let run = Arc::new(Run::new(plan));
     if run.has_observer() {
-        log::info!("all clients send: one more, that only listens, shows the order");
+        log::info!("all clients send: one more client that only listens would verify the order too");
     }
     let mut pool = Pool::start(&run)?;
     pool.probe()?;

@@ -17,33 +17,33 @@ pub enum CloseReason {
     #[error("the client left")]
     ClientLeft,
     /// The client asked for the end after its half-close, and its `posted` posts are committed.
-    #[error("the client has sent all it wanted to")]
+    #[error("the client has finished sending")]
     Finished { posted: u64 },
-    #[error("the message can't be decoded: send what the contract says in protobuf's encoding ({0})")]
+    #[error("the message can't be decoded: send the contract's messages in protobuf encoding ({0})")]
     Undecodable(String),
-    #[error("the first command must be Hello: say who you are, once, before anything else")]
+    #[error("the first command must be Hello: send it once, before any other command")]
     HelloExpected,
-    #[error("no Hello came within {} s: say who you are when the stream begins", HELLO_TIMEOUT.as_secs())]
+    #[error("no Hello arrived within {} s: send it when the stream begins", HELLO_TIMEOUT.as_secs())]
     HelloLate,
-    #[error("a second Hello came: connect again to go by another name")]
+    #[error("a second Hello arrived: open another stream to use another name")]
     HelloRepeated,
     #[error("the request has {0} commands: send at most {COMMANDS_MAX} in one")]
     TooManyCommands(usize),
     #[error("{0}")]
     Invalid(#[from] InvalidText),
     #[error(
-        "this reader fell too far behind: event {} was next, and the log keeps only what is from {} on; connect again to go on from now",
+        "this reader fell too far behind: event {} was next, but the log starts at {}; connect again to continue at the head",
         .0.wanted, .0.oldest
     )]
     BehindRetention(Trimmed),
     /// A drain has begun, which gives the session time until then.
     #[error("the server is shutting down: connect again in a moment")]
     Draining { until: Instant },
-    #[error("the server's log has stopped, so no message can be stored: tell the server's operator")]
+    #[error("the server's log has stopped, so no message can be stored: contact the server's operator")]
     LogStopped,
     #[error("the message could not be stored ({0}): try again later")]
     NotStored(LogError),
-    #[error("the server can't read its log: tell the server's operator")]
+    #[error("the server can't read its log: contact the server's operator")]
     LogUnreadable(LogError),
     #[error("the server is full: it serves {clients_max} clients at once; try again later")]
     Full { clients_max: usize },

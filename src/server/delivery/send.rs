@@ -40,9 +40,9 @@ fn turn(writer: &Arc<StreamWriter>) -> Option<CloseReason> {
 /// Ends the stream. The baton stays held for good: nobody drives the session any more.
 fn finish(writer: &Arc<StreamWriter>, reason: &CloseReason) {
     if let CloseReason::LogUnreadable(error) = reason {
-        log::error!("the log can't be read for client {}, which is sent away: {error}", writer.id());
+        log::error!("client {} is disconnected: the log can't be read: {error}", writer.id());
     } else if reason.is_surprising() {
-        log::warn!("client {} is sent away: {reason}", writer.id());
+        log::warn!("client {} is disconnected: {reason}", writer.id());
     } else {
         log::debug!("client {} ends: {reason}", writer.id());
     }

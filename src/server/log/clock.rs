@@ -184,7 +184,7 @@ impl Clock {
             self.warned = if is_told { Some(reading.passed_ms) } else { self.warned.filter(|_| is_unset) };
             return is_told.then(|| {
                 let date = date(reading.wall_ms);
-                format!("the clock says {date}, which can't be right: messages are dated by it until it is set")
+                format!("the clock shows {date}, which can't be right: messages get that date until the clock is set")
             });
         };
         // One that is over in a moment is nobody's concern.
@@ -199,13 +199,13 @@ impl Clock {
         };
         let mut until = Vec::new();
         if let Some(left) = self.times.left_ms() {
-            until.push(format!("messages get times by the log's own time for another {}", length(left)));
+            until.push(format!("messages are dated with the log's own time for another {}", length(left)));
         }
         if let Some(left) = ages.and_then(Believed::left_ms) {
-            until.push(format!("no message is deleted by its age for another {}", length(left)));
+            until.push(format!("deletion by age is suspended for another {}", length(left)));
         }
         Some(format!(
-            "the clock says {}, which is {} {direction} the time that the log has seen pass ({}): {}, unless the clock is set \
+            "the clock shows {}, which is {} {direction} the log's own time ({}): {}, unless the clock is set \
              right; if the clock is right, start once with --trust-clock",
             date(reading.wall_ms),
             length(off_ms),
@@ -262,7 +262,7 @@ impl Believed {
         });
         if self.doubt.is_some_and(|doubt| doubt.held_ms >= confirm_ms) {
             self.doubt = None;
-            ::log::info!("the clock has kept to its time, and is believed: {}", date(wall_ms));
+            ::log::info!("the clock has been stable, and is trusted: {}", date(wall_ms));
         }
         let now_ms = if self.doubt.is_some() { expected_ms } else { wall_ms };
         self.is_settled |= self.doubt.is_none();

@@ -166,7 +166,7 @@ fn check_socket_free(path: &Path, address: &Address) -> Result<(), StartError> {
         };
     };
     if !metadata.file_type().is_socket() {
-        return Err(bind("a file that is no socket is in the way"));
+        return Err(bind("a file that is not a socket is in the way"));
     }
     match UnixStream::connect(path) {
         Ok(_) => Err(StartError::Taken(address.clone())),

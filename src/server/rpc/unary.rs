@@ -306,7 +306,7 @@ fn page_size(asked: u32, default: usize) -> Answer<usize> {
 }
 
 fn bad_token() -> RpcStatus {
-    let text = "the page token is none of this server's: send that of the response before, or none".to_owned();
+    let text = "invalid page token: send the token of the previous response, or none".to_owned();
     RpcStatus::with_message(RpcStatusCode::INVALID_ARGUMENT, text)
 }
 

@@ -208,7 +208,7 @@ impl SqliteAppender {
         // A start that was killed may have changed them already.
         let is_changed = findings.changed && (findings.begun.is_none() || findings.begun != id);
         if is_backup {
-            log::info!("this is a restored backup: clients are told which messages they have seen are lost");
+            log::info!("this is a restored backup: clients learn which messages they have seen are lost");
         }
         if may_be_lost || restored || is_backup || is_changed {
             for (id, room) in rooms {
@@ -312,10 +312,10 @@ impl SqliteAppender {
         if !self.connection.is_autocommit() && self.execute(schema::ROLLBACK).is_err() {
             match connect(&self.database) {
                 Ok(connection) => self.connection = connection,
-                Err(error) => log::error!("the log can't be opened anew: {error}"),
+                Err(error) => log::error!("can't reopen the log: {error}"),
             }
             if let Err(error) = self.set_up() {
-                log::error!("the log can't be set up anew: {}", log_error(&error));
+                log::error!("can't set up the log again: {}", log_error(&error));
             }
         }
     }

@@ -65,7 +65,7 @@ fn check_place(folder: &Path, file: &Path) -> Result<(), BackupError> {
     }
     match fs::canonicalize(parent(file)) {
         Ok(place) if fs::canonicalize(folder).is_ok_and(|folder| place.starts_with(folder)) => {
-            fault("it is in the server's data folder; choose another one, best on another disk")
+            fault("it is in the server's data folder; choose another one, preferably on another disk")
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => fault("its folder does not exist; create it first"),
         // What else is wrong shows when it is written.

@@ -142,7 +142,7 @@ pub fn next_room(last: &mut RoomId) -> Result<RoomId, LogError> {
 }
 
 /// Why nothing can be appended to a room.
-pub const SEALED: &str = "its newest messages can't be read, nor how many they are";
+pub const SEALED: &str = "its newest messages and their number can't be read";
 
 /// An error of the database that concerns one room.
 pub fn room_error(name: &RoomName, error: &rusqlite::Error) -> LogError {

@@ -91,7 +91,7 @@ impl Database {
         // The first page is never any of these.
         match self.uses.get_mut(index) {
             Some(place @ Use::Unknown) if index > 1 => *place = is,
-            _ => return Err(inconsistent("a page is used twice, or is not there")),
+            _ => return Err(inconsistent("a page is used twice, or is missing")),
         }
         Ok(index)
     }
@@ -135,7 +135,7 @@ impl Database {
                     bytes -= OVERFLOW_BYTES;
                 }
                 if next != 0 {
-                    return Err(inconsistent("a row goes on after its end"));
+                    return Err(inconsistent("a row continues after its end"));
                 }
             }
         }

@@ -11,7 +11,7 @@ use crate::names::Seq;
 const FINDINGS_MAX: usize = 1_000;
 
 /// What to do about damage.
-pub const REMEDY: &str = "hubbub-server verify lists all damage, and hubbub-server restore puts a backup in place";
+pub const REMEDY: &str = "hubbub-server verify lists all damage, and hubbub-server restore restores a backup";
 
 /// Shared by all who use one open database.
 #[derive(Default)]
@@ -51,7 +51,7 @@ impl Damage {
     pub fn retention(&self, room: &str, fault: &str) {
         if self.is_new(room, Finding::Retention) {
             log::error!(
-                "room {room}: retention can't delete damaged messages ({fault}); they are not served any more; {REMEDY}"
+                "room {room}: retention can't delete damaged messages ({fault}); they are no longer served; {REMEDY}"
             );
         }
     }

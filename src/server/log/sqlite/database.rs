@@ -63,12 +63,14 @@ fn clean(path: &Path) -> bool {
     match clean::clean(path) {
         Ok(0) => true,
         Ok(pages) => {
-            log::info!("what earlier versions left of deleted messages was erased, in {pages} pages of the database");
+            log::info!(
+                "the remains of deleted messages from earlier versions were erased, in {pages} pages of the database"
+            );
             true
         }
         Err(error) => {
             log::warn!(
-                "what earlier versions left of deleted messages can't be erased from {}: {error}",
+                "the remains of deleted messages from earlier versions can't be erased from {}: {error}",
                 path.display()
             );
             false
@@ -116,7 +118,8 @@ fn prepare(connection: &mut Connection, version: i64) -> rusqlite::Result<()> {
     let mode: String = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     if mode != "wal" {
         let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN);
-        let text = "its file system can't share memory, as network file systems can't: use another".to_owned();
+        let text = "its file system does not support shared memory, as is usual for network file systems: use another"
+            .to_owned();
         return Err(rusqlite::Error::SqliteFailure(code, Some(text)));
     }
     migrate(connection, version)

@@ -34,7 +34,7 @@ impl Files {
                 Err(error) => format!("can't be found ({error})"),
             };
             return Err(format!(
-                "{} {fate} while the server runs: messages of the last moments may be lost; move it back, or stop the server \
+                "{} {fate} while the server runs: the newest messages may be lost; move it back, or stop the server \
                  and restore a backup",
                 path.display()
             ));

@@ -207,7 +207,7 @@ impl Copier {
         match &result {
             // The log goes on without; the next call tries again.
             Err(error) if !self.failing => log::warn!("the write-ahead log can't be copied: {}", log_error(error)),
-            Ok(()) if self.failing => log::info!("the write-ahead log is copied again"),
+            Ok(()) if self.failing => log::info!("copying the write-ahead log works again"),
             _ => {}
         }
         self.failing = result.is_err();
@@ -267,7 +267,7 @@ impl Copier {
     /// Returns whether that could be done now.
     fn erase(&mut self, in_log: u64) -> rusqlite::Result<bool> {
         if let Err(error) = self.connection.execute(schema::COUNT_ERASURE, ()) {
-            log::debug!("the write-ahead log can't be begun anew: {error}");
+            log::debug!("the write-ahead log can't be restarted: {error}");
             self.renew.store(true, Ordering::Release);
             return Ok(false);
         }
@@ -296,7 +296,7 @@ impl Copier {
     fn note(&mut self, held_up: bool, bytes: u64) {
         if !held_up {
             if self.held_up >= HELD_UP_WARN {
-                log::info!("the write-ahead log is copied again, and its space is given back");
+                log::info!("the write-ahead log is copied again, and its space is released");
             }
             self.held_up = 0;
             return;

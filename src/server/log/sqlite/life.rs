@@ -55,7 +55,7 @@ impl Life {
 
     /// Notes that the log could not be closed in good order.
     pub fn not_closed(&self, reason: String) {
-        log::error!("the log can't be closed in good order: {reason}");
+        log::error!("the log can't be closed cleanly: {reason}");
         let _ = self.not_closed.set(reason);
     }
 

@@ -14,7 +14,7 @@ pub fn migrate(connection: &mut Connection, version: i64) -> rusqlite::Result<()
             let pages: i64 = connection.query_row(PAGE_COUNT, (), |row| row.get(0))?;
             let bytes = pages * PAGE_BYTES as i64;
             log::info!(
-                "bringing the log from version {version} to {VERSION}: its database is copied within itself, which needs {} MB of free \
+                "upgrading the log from version {version} to {VERSION}: its database is copied within itself, which needs {} MB of free \
                  space",
                 (3 * bytes as u64).div_ceil(1_000_000)
             );
@@ -30,7 +30,7 @@ pub fn migrate(connection: &mut Connection, version: i64) -> rusqlite::Result<()
         transaction.pragma_update(None, "user_version", VERSION)?;
         transaction.commit()?;
         if version > 0 {
-            log::info!("the log was brought from version {version} to {VERSION}");
+            log::info!("the log was upgraded from version {version} to {VERSION}");
         }
     }
     Ok(())

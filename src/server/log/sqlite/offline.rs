@@ -22,13 +22,13 @@ pub enum BackupError {
     Exists(PathBuf),
     #[error("can't write a backup to {}: {fault}", .path.display())]
     Place { path: PathBuf, fault: &'static str },
-    #[error("can't write {}: {fault}; make room, check its owner, or choose another place", .path.display())]
+    #[error("can't write {}: {fault}; free space, check its owner, or choose another folder", .path.display())]
     Write { path: PathBuf, fault: String },
-    #[error("can't read {}: {fault}; check its name, and who may read it", .path.display())]
+    #[error("can't read {}: {fault}; check its name and its permissions", .path.display())]
     Read { path: PathBuf, fault: String },
-    #[error("{} is of version {version}: start hubbub-server on it once, which brings it up to date", .path.display())]
+    #[error("{} is of version {version}: start hubbub-server on it once to upgrade it", .path.display())]
     Older { path: PathBuf, version: i64 },
-    #[error("{} is not a complete backup: {} lies beside it; make one with hubbub-server backup", .0.display(), .1.display())]
+    #[error("{} is not a complete backup: {} lies beside it; create one with hubbub-server backup", .0.display(), .1.display())]
     Live(PathBuf, PathBuf),
     #[error("{} is damaged, so nothing was changed: {fault}; use another backup", .path.display())]
     Faulty { path: PathBuf, fault: String },

@@ -75,7 +75,7 @@ impl SqliteLog {
             match &result {
                 Err(error) if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) => {
                     if !self.failing.load(Ordering::Relaxed) {
-                        log::warn!("a read of stored messages is tried again: {}", log_error(error));
+                        log::warn!("a read of stored messages is retried: {}", log_error(error));
                     }
                     thread::sleep(pause);
                     result = read(&connection);
@@ -98,7 +98,7 @@ impl SqliteLog {
                 return Ok(connection);
             }
             if self.returned.wait_until(&mut idle, deadline).timed_out() && idle.is_empty() {
-                return Err(LogError::Unavailable("too many read old messages at once".to_owned()));
+                return Err(LogError::Unavailable("too many clients read old messages at once".to_owned()));
             }
         }
     }

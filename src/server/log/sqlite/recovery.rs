@@ -87,7 +87,7 @@ pub fn inspect(folder: &Path, database: &Path) -> Result<Findings, OpenError> {
         if matches!(read_log(&log), Log::Frames(_)) {
             return Err(OpenError::ForeignLog { path: database.to_owned(), log });
         }
-        log::warn!("{} is another database than this folder's last one: it is treated as restored", database.display());
+        log::warn!("{} is not the database that this folder had last: it is treated as restored", database.display());
         return Ok(Findings { last: id, changed: true, replaced: true, begun: None, doubtful: true });
     }
     if !main.ended {
@@ -97,7 +97,7 @@ pub fn inspect(folder: &Path, database: &Path) -> Result<Findings, OpenError> {
             && let Some(loss) = find_loss(&main.boot, &log, &index, may_be_copied)
         {
             log::error!(
-                "{}: {loss}; messages that were acknowledged are lost, and clients are told which; a backup may have them",
+                "{}: {loss}; acknowledged messages are lost, and clients learn which; a backup may have them",
                 log.display()
             );
             findings.changed = true;
@@ -167,16 +167,13 @@ fn find_loss(boot: &str, log: &Path, index: &Path, may_be_copied: bool) -> Optio
     let committed = if boot.is_empty() || boot != boot_id() { None } else { read_index(index) };
     match (committed, found) {
         (Some(Index { frames: 0, .. }), _) | (None, Log::Zeros) => None,
-        (_, Log::Missing) => Some("it is missing, though the last server did not stop in good order".to_owned()),
-        (_, Log::Empty | Log::Zeros) => {
-            Some("it is empty, though the last server did not stop in good order".to_owned())
-        }
+        (_, Log::Missing) => Some("it is missing, although the last server did not stop cleanly".to_owned()),
+        (_, Log::Empty | Log::Zeros) => Some("it is empty, although the last server did not stop cleanly".to_owned()),
         (_, Log::Invalid) => Some("it is damaged at its beginning".to_owned()),
         (Some(index), Log::Frames(frames)) => {
             let valid = if frames.salts == index.salts { frames.valid } else { 0 };
-            (valid < index.frames).then(|| {
-                format!("it is damaged or cut: {valid} of {} pages that were written can be read", index.frames)
-            })
+            (valid < index.frames)
+                .then(|| format!("it is damaged or truncated: {valid} of {} written pages can be read", index.frames))
         }
         (None, Log::Frames(frames)) => (frames.commits_beyond >= 2).then(|| {
             format!(

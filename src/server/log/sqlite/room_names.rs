@@ -29,9 +29,9 @@ pub fn normalise(connection: &Connection) -> rusqlite::Result<()> {
             Some(free) => {
                 connection.execute(RENAME_ROOM, (id, &free))?;
                 if free == form {
-                    log::info!("the room {free} has a normalised name now");
+                    log::info!("the room {free} now has a normalized name");
                 } else {
-                    log::warn!("two rooms look like {form}: the one that was stored as {name:?} is {free} now");
+                    log::warn!("two rooms look like {form}: the one that was stored as {name:?} is now {free}");
                 }
             }
             None => log::warn!("two rooms look like {form}: the one that is stored as {name:?} can't be reached"),

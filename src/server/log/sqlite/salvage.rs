@@ -53,7 +53,7 @@ pub fn may_be_damage(error: &rusqlite::Error) -> bool {
 /// Until that is done, the damaged one stays as it is.
 pub fn salvage(path: &Path, version: i64, fault: &rusqlite::Error) -> Result<(), OpenError> {
     log::error!(
-        "{} is damaged ({}) and can't be brought from version {version} to {VERSION} as it is: copying what can be read of it",
+        "{} is damaged ({}) and can't be upgraded in place from version {version} to {VERSION}: copying its readable rows",
         path.display(),
         text(fault)
     );
@@ -69,8 +69,8 @@ pub fn salvage(path: &Path, version: i64, fault: &rusqlite::Error) -> Result<(),
     }
     let (loss, kept) = outcome?;
     log::error!(
-        "what can be read of the log was brought to version {VERSION}; {} of its rooms may lack messages, and clients are told which \
-         (hubbub-server verify lists them). The damaged database is {}: keep it as long as somebody might repair it, and no longer, \
+        "the readable part of the log was upgraded to version {VERSION}; {} of its rooms may lack messages, and clients learn which \
+         (hubbub-server verify lists them). The damaged database is {}: delete it when no further repair is planned, \
          because messages that are deleted from the log stay in it",
         loss.rooms.len(),
         kept.display()

@@ -113,7 +113,7 @@ impl Walk<'_> {
             if first > self.next {
                 self.fault(&format!("messages {} to {} are missing", self.next, first - 1));
             } else if first < self.next {
-                self.fault(&format!("a segment begins at message {first}, where {} is due", self.next));
+                self.fault(&format!("a segment begins at message {first} instead of {}", self.next));
             }
             self.next = last.max(first).saturating_add(1);
             match row.get_ref(2)?.as_blob() {
@@ -148,7 +148,7 @@ impl Walk<'_> {
         }
         match Segment::check(RoomId(self.id as u64), Seq(first as u64), entries) {
             Ok(end) if end.0 as i64 == last => {}
-            Ok(end) => self.fault(&format!("the segment of messages {first} to {end} says that it ends at {last}")),
+            Ok(end) => self.fault(&format!("the segment of messages {first} to {end} is recorded to end at {last}")),
             Err(_) => self.fault(&format!("messages {first} to {last} can't be decoded")),
         }
         let mut claimed = self.connection.prepare_cached(schema::CLAIMED)?;

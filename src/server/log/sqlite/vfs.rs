@@ -71,7 +71,7 @@ fn file(connection: &Connection, which: c_int) -> rusqlite::Result<*mut ffi::sql
 }
 
 fn unusable() -> rusqlite::Error {
-    let text = "SQLite was built with another way to write files than its usual one".to_owned();
+    let text = "SQLite was built with a VFS other than its usual one".to_owned();
     rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_INTERNAL), Some(text))
 }
 

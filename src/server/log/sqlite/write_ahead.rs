@@ -32,7 +32,7 @@ pub fn lay_out(database: &Path) {
     }
     let Ok(mut file) = OpenOptions::new().write(true).create(true).truncate(false).open(path) else { return };
     if let Err(fault) = fill(&mut file) {
-        log::warn!("commits will take longer: there is no space to lay out the write-ahead log: {fault}");
+        log::warn!("commits will take longer, because there is no space to lay out the write-ahead log: {fault}");
         let _ = file.set_len(0);
     }
 }

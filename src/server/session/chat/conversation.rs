@@ -178,7 +178,8 @@ impl ChatConversation {
             return Ok(());
         }
         if self.joined.len() >= ROOMS_PER_STREAM_MAX {
-            let reason = format!("{ROOMS_PER_STREAM_MAX} rooms are joined, the most for one stream: leave one first");
+            let reason =
+                format!("{ROOMS_PER_STREAM_MAX} rooms are joined, the maximum for one stream: leave one first");
             self.refuse(Refusal { command: failed, code: Code::TooManyRooms, reason });
             return Ok(());
         }
@@ -219,7 +220,7 @@ impl ChatConversation {
         if start.is_ahead && self.rooms.may_log_ahead() {
             let (client, name, seen) = (self.writer.id(), room.name(), start.replaced.map_or(head, |(_, seen)| seen));
             log::error!(
-                "client {client} says that it has seen message {seen} of room {name}, which ends at message {head}: was the \
+                "client {client} reports that it has seen message {seen} of room {name}, which ends at message {head}: was the \
                  data folder restored without hubbub-server restore? Then start the server once with --restored, so that \
                  all clients learn which messages are lost"
             );
