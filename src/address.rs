@@ -1,4 +1,4 @@
-//! Where a server listens, and where a client finds it.
+//! Addresses: where a server listens, and where a client connects to.
 
 use std::env;
 use std::fmt;
@@ -9,10 +9,10 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-/// The port of a server that was started without further ado.
+/// The default port.
 pub const DEFAULT_PORT: u16 = 5000;
 
-/// The variable that moves that port, for servers and clients alike.
+/// The variable that changes the default port, for servers and clients.
 const PORT_VARIABLE: &str = "PORT";
 
 /// `HOST:PORT` (an IPv6 address in brackets) or `unix:PATH`.
@@ -22,7 +22,7 @@ pub enum Address {
     Unix(PathBuf),
 }
 
-/// What is wrong with an address, and what one looks like.
+/// What is wrong with an address, with the expected form.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("invalid address {text:?}: {fault} (expected HOST:PORT, [IPV6]:PORT or unix:PATH)")]
 pub struct InvalidAddress {
@@ -36,7 +36,7 @@ pub struct InvalidAddress {
 pub struct InvalidPort(String);
 
 impl Address {
-    /// The server's default place: this machine only.
+    /// The server's default address: this machine only.
     pub fn local(port: u16) -> Self {
         Self::Tcp { host: "127.0.0.1".to_owned(), port }
     }
@@ -48,7 +48,7 @@ impl Address {
         port(variable.as_deref()).map(Self::local)
     }
 
-    /// The form in which the gRPC library's servers take it.
+    /// The form that the gRPC library's servers expect.
     pub fn target(&self) -> String {
         match self {
             Self::Tcp { .. } => self.to_string(),

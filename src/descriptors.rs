@@ -1,7 +1,7 @@
-//! Room for many connections: each is a file descriptor, of which a process may have 1,024 by default.
+//! The limit of file descriptors: each connection takes one, and a process may have 1,024 by default.
 
-/// Raises the soft limit to the hard one, which any process may do. Where that fails, the connection that is one too
-/// many says so.
+/// Raises the soft limit to the hard one, which any process may do. If that fails, the first connection above the limit
+/// reports it.
 pub fn allow_many() {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: getrlimit writes one rlimit, to which the pointer is; setrlimit reads it.

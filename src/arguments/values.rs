@@ -1,4 +1,4 @@
-//! Values of options: numbers, sizes, durations, switches and names, each refused with the forms that are accepted.
+//! Values of options: numbers, sizes, durations, switches and names, each rejected with the accepted forms.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -21,7 +21,7 @@ const UNITS: [(&str, u64); 9] = [
     ("GIB", 1 << 30),
 ];
 
-/// Reads a flag's variable: `1` or `true` sets the flag; `0`, `false` or nothing does not.
+/// Reads a flag's variable: `1` or `true` sets the flag; `0`, `false` or an empty value does not.
 pub fn switch(text: &str) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {
         "1" | "true" | "yes" | "on" => Ok(true),

@@ -208,7 +208,7 @@ fn an_interrupt_reports_what_was_sent() {
         let mut errors = String::new();
         child.stderr.take().expect("it is piped").read_to_string(&mut errors).expect("it is text");
         assert_eq!(child.wait().expect("it ends").code(), Some(130), "{json} {errors}");
-        assert!(errors.contains("hubbub-repeat: interrupted: waiting for what was sent"), "{errors}");
+        assert!(errors.contains("hubbub-repeat: interrupted: waiting for the sent messages"), "{errors}");
         assert_holds(&json, &[r#""lost":0,"#, r#""interrupted":true,"faultless":true"#, r#""planned":2000000,"#]);
         let report: serde_json::Value = serde_json::from_str(&json).expect("it is JSON");
         let (sent, delivered) = (report["sent"].as_u64().unwrap(), report["delivered"].as_u64().unwrap());
