@@ -1,4 +1,4 @@
-//! `hubbub.v1.ChatService/Chat`: commands up, events down. Here requests become commands.
+//! `hubbub.v1.ChatService/Chat`: commands up, events down. Decodes requests into commands.
 
 use std::sync::Arc;
 
@@ -51,7 +51,7 @@ fn commands(request: v1::ChatRequest) -> Result<Vec<Command>, CloseReason> {
     request.commands.into_iter().map(command).collect()
 }
 
-/// A command that breaks a rule is refused by itself; only a wrong `Hello` ends the stream.
+/// An invalid command is rejected; only an invalid `Hello` ends the stream.
 fn command(command: v1::Command) -> Result<Command, CloseReason> {
     use v1::command::Command as Wire;
     Ok(match command.command {
@@ -89,7 +89,7 @@ fn post(post: v1::Post) -> Command {
     }
 }
 
-/// What a post says, checked.
+/// The contents of a post, checked.
 pub fn checked_post(
     message_id: &[u8],
     body: String,
@@ -98,7 +98,7 @@ pub fn checked_post(
     let id = if message_id.is_empty() { None } else { Some(MessageId::chosen(message_id)?) };
     let kind = match kind.enum_value() {
         Ok(v1::Kind::KIND_ACTION) => Kind::Action,
-        // A kind of a later version is text to this one.
+        // A kind of a later version is treated as text.
         _ => Kind::Text,
     };
     Ok((id, Body::new(body)?, kind))
@@ -108,7 +108,7 @@ fn invalid(command: Failed, fault: &InvalidText) -> Command {
     Command::Refused(Refusal { command, code: Code::Invalid, reason: fault.to_string() })
 }
 
-/// What is to be a room's name, cut to what may be one: it comes back in answers, of which many may wait.
+/// The requested name of a room, truncated to the maximum length: it is part of answers, of which many may be queued.
 fn echo(room: String) -> String {
     if room.chars().count() <= NAME_CHARS_MAX { room } else { room.chars().take(NAME_CHARS_MAX).collect() }
 }

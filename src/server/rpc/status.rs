@@ -1,4 +1,4 @@
-//! Which gRPC status each reason for an end becomes. This is the only place that decides it.
+//! Maps each close reason to a gRPC status. This is the only place that does.
 
 use grpcio::{RpcStatus, RpcStatusCode};
 

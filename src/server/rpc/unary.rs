@@ -1,7 +1,7 @@
 //! The unary methods of `hubbub.v1.ChatService`, and the service as a whole.
 //!
-//! A handler checks the request, has the answer made elsewhere (by the log writer, or a query thread), and returns; the
-//! answer comes through a channel to a task on the poller, which sends it.
+//! A handler checks the request, passes it to the log writer or a query thread, and returns. The answer arrives through
+//! a channel at a task on the poller, which sends it.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ use crate::wire::answer::{self, GapReason};
 use crate::wire::event;
 use crate::wire::{self, Frame, v1};
 
-/// What a call ends with.
+/// The result of a call.
 type Answer<T> = Result<T, RpcStatus>;
 
 /// `hubbub.v1.ChatService`, served from the hub.
@@ -46,7 +46,7 @@ pub fn service(hub: Arc<Hub>, pollers: Pollers, queries: Queries) -> Service {
     add_query(service, &wire::LIST_MEMBERS, &hub, &queries, list_members).build()
 }
 
-/// Adds a method whose answer a query thread makes.
+/// Adds a method that a query thread answers.
 fn add_query<Q: Send + 'static, P: Send + 'static>(
     service: ServiceBuilder,
     method: &Method<Q, P>,
@@ -58,16 +58,16 @@ fn add_query<Q: Send + 'static, P: Send + 'static>(
     service.add_unary_handler(method, move |context, request, sink| {
         let (answer, answered) = oneshot::channel();
         let hub = Arc::clone(&hub);
-        // Where too many wait, the channel is dropped with the query, and says so.
+        // If too many wait, the channel is dropped with the query, which reports it.
         queries.ask(move || drop(answer.send(make(&hub, request))));
         reply(&context, sink, answered);
     })
 }
 
-/// Sends the answer when it is there.
+/// Sends the answer when it is available.
 fn reply<T: Send + 'static>(context: &RpcContext<'_>, sink: UnarySink<T>, answer: oneshot::Receiver<Answer<T>>) {
     context.spawn(async move {
-        // The client may be gone already, in which case there is nobody left to tell.
+        // The client may be gone already; then the answer is not needed.
         let _ = match answer.await {
             Ok(Ok(response)) => sink.success(response).await,
             Ok(Err(status)) => sink.fail(status).await,
@@ -78,7 +78,7 @@ fn reply<T: Send + 'static>(context: &RpcContext<'_>, sink: UnarySink<T>, answer
     });
 }
 
-/// Tells a unary call what became of its post.
+/// Reports the outcome of its post to a unary call.
 struct Waiting {
     // lock order: 3 (a leaf)
     answer: Mutex<Option<oneshot::Sender<Answer<v1::PostMessageResponse>>>>,
@@ -90,12 +90,12 @@ impl Poster for Waiting {
             ([post], [Ok(Appended::New(_, seq))]) => Ok(posted(*seq, &post.id, false)),
             ([post], [Ok(Appended::Before(_, seq))]) => Ok(posted(*seq, &post.id, true)),
             (_, [Err(error)]) => Err(log_failed(error)),
-            // Invariant: each call is one post, and has one outcome.
+            // Invariant: each call has one post, and so one outcome.
             _ => unreachable!("a call posts one message"),
         };
         let waiting = self.answer.lock().take();
         if let Some(waiting) = waiting {
-            // A client that is gone does not wait.
+            // The client may be gone.
             let _ = waiting.send(answer);
         }
     }
@@ -105,7 +105,7 @@ fn posted(seq: Seq, id: &MessageId, was_stored: bool) -> v1::PostMessageResponse
     v1::PostMessageResponse { seq: seq.0, message_id: id.as_bytes().to_vec(), was_stored, ..Default::default() }
 }
 
-/// Hands the post to the log writer, which answers. Where it can't take more, the answer's channel is dropped.
+/// Hands the post to the log writer, which answers. If its queue is full, the answer's channel is dropped.
 fn post_message(hub: &Hub, request: v1::PostMessageRequest, answer: oneshot::Sender<Answer<v1::PostMessageResponse>>) {
     let post = match post(request) {
         Ok(post) => post,
@@ -133,8 +133,8 @@ fn list_messages(hub: &Hub, request: v1::ListMessagesRequest) -> Answer<Frame> {
         Some(Place::BeforeSeq(seq)) => (Part::Before(Seq(seq)), Keep::Newest),
         _ => (Part::Before(Seq(u64::MAX)), Keep::Newest),
     };
-    // The room and the messages are of one state, so that a page is empty only where there is nothing more, whatever
-    // retention takes meanwhile.
+    // The room and the messages are read from one state, so that a page is empty only if there are no more messages,
+    // even if retention deletes some meanwhile.
     let found = hub.log.history(&name, part, max, READ_BYTES_MAX).map_err(|error| log_failed(&error))?;
     let Some(History { room, pieces }) = found else { return Err(no_room(&name)) };
     let entries = page(room.id, &pieces, part, max, keep);
@@ -144,7 +144,7 @@ fn list_messages(hub: &Hub, request: v1::ListMessagesRequest) -> Answer<Frame> {
         oldest_seq: room.oldest.0,
         ..Default::default()
     };
-    // The entries are the first field as the log has it, and the other fields follow.
+    // The entries are the first field, as stored in the log, and the other fields follow.
     let mut response = entries;
     // Invariant: writing into a vector can't fail.
     rest.write_to_vec(&mut response).expect("encoding into memory succeeds");
@@ -152,15 +152,15 @@ fn list_messages(hub: &Hub, request: v1::ListMessagesRequest) -> Answer<Frame> {
     Ok(Frame::new(response))
 }
 
-/// Which messages a page keeps where not all fit.
+/// Which messages a page keeps if not all fit.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Keep {
     Oldest,
     Newest,
 }
 
-/// The entries of this part that the pieces hold: at most so many messages, and at most [`READ_BYTES_MAX`] bytes of them. A gap
-/// stands for messages that can't be read.
+/// The entries of this part in the pieces: at most `max` messages, and at most [`READ_BYTES_MAX`] bytes. A gap replaces
+/// messages that can't be read.
 fn page(room: RoomId, pieces: &[Piece], part: Part, max: u64, keep: Keep) -> Vec<u8> {
     let (Some(first), Some(last)) = (pieces.first(), pieces.last()) else { return Vec::new() };
     let (from, to) = match part {
@@ -173,7 +173,7 @@ fn page(room: RoomId, pieces: &[Piece], part: Part, max: u64, keep: Keep) -> Vec
             (Seq((to.0 + 1).saturating_sub(max)).max(first.first()), to)
         }
     };
-    // Each piece's entries, so that they can be cut.
+    // The entries of each piece, so that they can be cut.
     let mut entries: Vec<Vec<u8>> = Vec::new();
     for piece in pieces {
         let (start, end) = (piece.first().max(from), piece.last().min(to));
@@ -182,7 +182,7 @@ fn page(room: RoomId, pieces: &[Piece], part: Part, max: u64, keep: Keep) -> Vec
             Piece::Segment(segment) => {
                 entries.push(segment.frame().as_slice()[segment.offset(start)..segment.offset(end.next())].to_vec());
             }
-            // As much as is known of it, so that the next page begins with what can be read.
+            // The whole known range, so that the next page begins with a readable message.
             Piece::Damaged { from, to } => entries.push(match part {
                 Part::From(asked) => answer::gap(room, asked.max(*from), *to, GapReason::Damaged),
                 Part::Before(asked) => {
@@ -194,7 +194,7 @@ fn page(room: RoomId, pieces: &[Piece], part: Part, max: u64, keep: Keep) -> Vec
     cut(entries, keep)
 }
 
-/// Joins entries, and cuts them down to [`READ_BYTES_MAX`] bytes, but to no less than one.
+/// Joins entries, and cuts them down to [`READ_BYTES_MAX`] bytes, but to at least one entry.
 fn cut(pieces: Vec<Vec<u8>>, keep: Keep) -> Vec<u8> {
     let mut ends: Vec<usize> = Vec::new();
     let mut entries: Vec<u8> = Vec::new();
@@ -203,7 +203,7 @@ fn cut(pieces: Vec<Vec<u8>>, keep: Keep) -> Vec<u8> {
         let whole = event::entries(&piece).map_while(Result::ok).map(|(_, end)| begin + end);
         ends.extend(whole);
         entries.extend_from_slice(&piece);
-        // A gap is no event of the log, and is one entry.
+        // A gap is not an event of the log, and is one entry.
         if ends.last().is_none_or(|end| *end <= begin) {
             ends.push(entries.len());
         }
@@ -218,7 +218,7 @@ fn cut(pieces: Vec<Vec<u8>>, keep: Keep) -> Vec<u8> {
             entries.truncate(end.copied().unwrap_or(len));
         }
         Keep::Newest => {
-            // From the first place on from which the rest fits; the last entry begins at the last end but one.
+            // From the first position from which the rest fits; the last entry begins at the last end but one.
             let last = ends.iter().rev().nth(1).copied().unwrap_or(0);
             let start = ends.iter().copied().find(|end| len - end <= READ_BYTES_MAX).unwrap_or(last).min(last);
             entries.drain(..start);
@@ -234,10 +234,10 @@ fn list_rooms(hub: &Hub, request: v1::ListRoomsRequest) -> Answer<v1::ListRoomsR
         token if token.chars().any(|c| !c.is_alphanumeric() && !"-_.".contains(c) && !is_combining_mark(c)) => {
             return Err(bad_token());
         }
-        // A room's name as the log has it, which an earlier version may have stored in another form.
+        // A room's name as stored in the log; an earlier version may have stored it in another form.
         token => Some(RoomName::stored(token)),
     };
-    // One more than asked for tells whether there is another page.
+    // One more than requested shows whether there is another page.
     let mut states = hub.log.rooms(after.as_ref(), max + 1).map_err(|error| log_failed(&error))?;
     let more = states.len() > max;
     states.truncate(max);
