@@ -1,4 +1,4 @@
-//! What can go wrong with a log on a disk, with the remedy.
+//! The errors of a log on a disk, with the remedies.
 
 use std::io;
 use std::path::PathBuf;
@@ -53,7 +53,7 @@ impl OpenError {
     }
 }
 
-/// What an error of the database means to whoever uses the log.
+/// Converts an error of the database to one of the log.
 pub fn log_error(error: &rusqlite::Error) -> LogError {
     if is_damage(error) {
         return LogError::Damaged(format!("the log's file is damaged: {}", text(error)));
@@ -66,7 +66,7 @@ pub fn log_error(error: &rusqlite::Error) -> LogError {
     LogError::Unavailable(unavailable)
 }
 
-/// Whether an error means that stored data is damaged, not that the disk fails.
+/// Whether an error means damaged data rather than a failing disk.
 pub fn is_damage(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
         || matches!(
@@ -77,7 +77,7 @@ pub fn is_damage(error: &rusqlite::Error) -> bool {
         )
 }
 
-/// What SQLite says, with its own code for the cause.
+/// SQLite's text, with its own code for the cause.
 pub fn text(error: &rusqlite::Error) -> String {
     match error {
         rusqlite::Error::SqliteFailure(failure, Some(message)) => format!("{message}, code {}", failure.extended_code),

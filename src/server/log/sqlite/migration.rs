@@ -1,4 +1,4 @@
-//! How a database of an earlier version is brought to the present one.
+//! Upgrades a database of an earlier version to the current one.
 
 use rusqlite::{Connection, TransactionBehavior};
 
@@ -6,7 +6,7 @@ use super::page::PAGE_BYTES;
 use super::room_names;
 use super::schema::{APPLICATION_ID, MIGRATIONS, NORMALISE_NAMES, PAGE_COUNT, VERSION};
 
-/// Brings a database to the present version.
+/// Upgrades a database to the current version.
 pub fn migrate(connection: &mut Connection, version: i64) -> rusqlite::Result<()> {
     if version < VERSION {
         connection.pragma_update(None, "synchronous", "FULL")?;

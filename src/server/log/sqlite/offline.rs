@@ -1,4 +1,4 @@
-//! What the commands on a log's files have in common: backup, restore and verify.
+//! The common part of the commands on a log's files: backup, restore and verify.
 
 use std::ffi::CString;
 use std::io;
@@ -12,7 +12,7 @@ use super::folder::{DATABASE, Folder};
 use super::identity::{self, Mark};
 use super::recovery;
 
-/// Why a backup or a restore did not happen.
+/// Why a backup or a restore failed.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum BackupError {
@@ -36,7 +36,7 @@ pub enum BackupError {
     Open(#[from] OpenError),
 }
 
-/// The database of a folder, which must be there.
+/// The database of a folder, which must exist.
 pub fn check_log(folder: &Path) -> Result<PathBuf, BackupError> {
     let database = folder.join(DATABASE);
     match check_readable(&database) {
@@ -48,16 +48,16 @@ pub fn check_log(folder: &Path) -> Result<PathBuf, BackupError> {
     }
 }
 
-/// Whether this user may read a file. SQLite does not say why it can't open one, and opening a database beside it would, when
-/// that is closed, give up the locks that this process has on it.
+/// Whether this user may read a file. SQLite does not report why it can't open one, and opening a database separately
+/// would release this process's locks on it when that descriptor is closed.
 pub fn check_readable(path: &Path) -> io::Result<()> {
     let path = CString::new(path.as_os_str().as_bytes())?;
     // SAFETY: the path is a C string that outlives the call.
     if unsafe { libc::access(path.as_ptr(), libc::R_OK) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// The lock of a folder that no server uses; `None` if one does. A write-ahead log that lost messages is noted then, because
-/// reading the database makes SQLite forget what shows it.
+/// The lock of a folder that no server uses; `None` if one does. A write-ahead log that lost messages is recorded then,
+/// because reading the database makes SQLite discard the evidence.
 pub fn hold_unused(folder: &Path) -> Result<Option<Folder>, OpenError> {
     match Folder::open(folder) {
         Ok(held) => {
