@@ -148,7 +148,7 @@ struct Args {
     pollers: Option<u16>,
 }
 
-/// What to do instead of serving.
+/// The commands besides serving.
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Write a backup of the log to a file; a server may be running
@@ -180,10 +180,10 @@ enum Command {
     },
 }
 
-/// Why the server ends without a signal.
+/// Why the server exits without a signal.
 const LOG_FAILED: &str = "the log has stopped";
 
-/// The least that an ephemeral log may hold: the largest request.
+/// The minimum size of an ephemeral log: the largest request.
 const LOG_BYTES_MIN: u64 = 64 * 1024;
 
 const EXAMPLES: &str = "\
@@ -217,7 +217,8 @@ fn main() -> ExitCode {
     hubbub::startup::forget_empty_variables();
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info,grpcio=off")).init();
     let args: Args = arguments::from_program();
-    // A file that may not grow any more is like a full disk, which is an error of a write; the system would end the program.
+    // Without a handler, a file that reaches its size limit would end the program; with it, the write fails as on a
+    // full disk.
     if let Err(error) = signal_hook::flag::register(SIGXFSZ, Arc::default()) {
         log::warn!("can't handle SIGXFSZ: {error}");
     }
@@ -246,7 +247,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Says why the server ends, whatever `RUST_LOG` has the log leave out.
+/// Prints why the server exits, regardless of `RUST_LOG`.
 fn complain(error: &str) {
     arguments::complain(Args::PROGRAM, &[error.to_owned()]);
 }
@@ -369,7 +370,7 @@ fn watch_signals<C: Fn() -> usize + Send + std::marker::Sync + 'static>(
     clients: Arc<OnceLock<C>>,
 ) -> io::Result<()> {
     let mut handled = vec![SIGINT, SIGTERM];
-    // Whoever started the server with `nohup` wants it to outlive the terminal.
+    // With `nohup`, the server should survive the terminal.
     if !is_ignored(SIGHUP) {
         handled.push(SIGHUP);
     }

@@ -1,7 +1,7 @@
-//! `hubbub.v1` on the wire, as a client speaks it: commands encoded by hand into one buffer, events read where they lie.
+//! The client's encoding of `hubbub.v1`: commands are encoded by hand into one buffer, events are read in place.
 //!
-//! A client that loads a server sends and gets hundreds of thousands of messages a second, so a post costs no allocation
-//! beyond its body, and a message that comes costs none at all: its texts are slices of the response.
+//! A client that loads a server sends and gets hundreds of thousands of messages a second, so a post needs no
+//! allocation beyond its body, and a received message needs none: its texts are slices of the response.
 
 use std::io::Read as _;
 use std::ops::ControlFlow;
@@ -22,7 +22,7 @@ pub(super) type Sender = stream::Sender<GrpcSlice>;
 /// The half that receives whole responses, as bytes.
 pub(super) type Receiver = stream::Receiver<Vec<u8>>;
 
-/// The method as it is called here: both sides are encoded and decoded in this file.
+/// The method as called here: both sides are encoded and decoded in this file.
 const CHAT: Method<GrpcSlice, Vec<u8>> = Method {
     ty: MethodType::Duplex,
     name: CHAT_CLIENT.name,
@@ -42,21 +42,21 @@ const KIND: u8 = 0x20;
 /// `ChatResponse.events`.
 const EVENTS: u32 = 0x0a;
 
-/// What a post takes in a request beside its room's name and its body, in bytes at most.
+/// The maximum size of a post in a request without its room's name and its body, in bytes.
 const POST_BYTES_AROUND: usize = 2 * (1 + 3) + 2 + (1 + 2) + 18 + (1 + 3) + 2;
 
-/// An event as it came.
+/// A received event.
 pub(super) enum Item<'a> {
     Message { room_id: u64, seq: u64, time_ms: u64, content: Content<'a> },
     Other(v1::Event),
 }
 
-/// Starts a conversation. Nothing is said yet.
+/// Starts a stream. Nothing is sent yet.
 pub(super) fn open(connection: &Connection) -> Result<(Sender, Receiver), StreamError> {
     stream::open(connection, Contract::V1, &CHAT, None)
 }
 
-/// A request that says hello.
+/// A request with `Hello`.
 pub(super) fn hello(name: &UserName) -> Vec<u8> {
     let hello = v1::Hello {
         name: name.as_str().to_owned(),
@@ -88,7 +88,8 @@ pub(super) fn post_bytes(room: &RoomName, body: &Body) -> usize {
     POST_BYTES_AROUND + room.as_str().len() + body.as_str().len()
 }
 
-/// Appends a post to a request. The encodings of a repeated field's elements are joined, so a request is as many as fit.
+/// Appends a post to a request. The encodings of a repeated field's elements are concatenated, so a request has as many
+/// as fit.
 pub(super) fn push_post(request: &mut Vec<u8>, room: &RoomName, id: &MessageId, body: &Body, kind: Kind) {
     let (room, body) = (room.as_str().as_bytes(), body.as_str().as_bytes());
     let kind_bytes = if kind == Kind::Action { 2 } else { 0 };
@@ -107,14 +108,14 @@ pub(super) fn push_post(request: &mut Vec<u8>, room: &RoomName, id: &MessageId, 
     }
 }
 
-/// Hands out the events of a response in their order, until `each` breaks.
+/// Passes the events of a response to `each`, in order, until it breaks.
 pub(super) fn read_events<B>(
     bytes: &[u8],
     mut each: impl FnMut(Item<'_>) -> ControlFlow<B>,
 ) -> Result<ControlFlow<B>, StreamError> {
     let mut at = 0;
     while at < bytes.len() {
-        // What a server has stored is canonical, and is nearly all that comes.
+        // Stored events are canonical, and are nearly all events.
         let start = at;
         for entry in entries(&bytes[start..]) {
             let Ok((entry, end)) = entry else { break };
@@ -125,7 +126,7 @@ pub(super) fn read_events<B>(
                 return Ok(ControlFlow::Break(end));
             }
         }
-        // Everything else is read by the library, in whatever order and however extended.
+        // The library reads everything else, in any order and with unknown fields.
         let mut input = CodedInputStream::from_bytes(&bytes[at..]);
         let Some(tag) = input.read_raw_tag_or_eof().map_err(unreadable)? else { break };
         if tag != EVENTS {
@@ -142,7 +143,7 @@ pub(super) fn read_events<B>(
     Ok(ControlFlow::Continue(()))
 }
 
-/// Hands out an event that was not canonical; a message among them as a message.
+/// Passes on an event that was not canonical; a message as a message.
 fn other<B>(
     event: v1::Event,
     each: &mut impl FnMut(Item<'_>) -> ControlFlow<B>,
@@ -162,12 +163,12 @@ fn other<B>(
     Ok(each(Item::Message { room_id, seq, time_ms, content }))
 }
 
-/// A kind that this client does not know is shown as text.
+/// An unknown kind is shown as text.
 pub(super) fn kind(kind: v1::Kind) -> Kind {
     if kind == v1::Kind::KIND_ACTION { Kind::Action } else { Kind::Text }
 }
 
-/// 0 stands for a client that is not known.
+/// 0 means an unknown client.
 pub(super) fn client(id: u64) -> Option<ClientId> {
     (id != 0).then_some(ClientId(id))
 }

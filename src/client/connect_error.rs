@@ -10,7 +10,7 @@ use crate::address::Address;
 /// How long a server may take to answer.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Why there is no connection, with the remedy.
+/// Why a connection failed, with the remedy.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ConnectError {
@@ -52,7 +52,7 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
-    /// Whether another attempt may do better without anybody changing what was asked for.
+    /// Whether another attempt with the same arguments may succeed.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::NotFound(_) | Self::SocketForbidden(_) | Self::NotHubbub { .. } | Self::PortZero(_) => false,

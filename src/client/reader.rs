@@ -1,5 +1,5 @@
-//! The receive thread of a session: reads the stream of the moment, holds the server to each room's place, tells the owner
-//! what happens, and makes the next connection when this one is lost.
+//! The receive thread of a session: reads the current stream, verifies each room's place, reports events to the owner,
+//! and reconnects when the connection is lost.
 
 use std::collections::{HashMap, VecDeque};
 use std::iter;
@@ -23,32 +23,31 @@ use crate::names::{Epoch, MessageId, RoomName};
 use crate::wire::event::Content;
 use crate::wire::v1::{self, event::Event as Wire};
 
-/// How long a server may take to say welcome.
+/// How long a server may take to send `Welcome`.
 const WELCOME_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A connection that lasted this long was a good one, as was one over which a room caught up: after it, the pauses start
-/// small again. One that merely brought no message must not make them longer: where everybody waits for one who is away,
-/// nobody gets any.
+/// After a connection that lasted this long, or over which a room caught up, the pauses start small again. A connection
+/// without messages must not make them longer: in a silent room there are none.
 const STABLE: Duration = Duration::from_secs(5);
 
-/// How many rooms are joined with one request: with the longest names, a quarter of what a server reads at once.
+/// How many rooms are joined with one request: with the longest names, a quarter of the maximum request.
 const GREETING_COMMANDS: usize = 50;
 
-/// A server that asks for a longer pause than this is asked again all the same.
+/// The maximum reconnect time that is accepted from a server.
 const PAUSE_MAX: Duration = Duration::from_secs(300);
 
-/// The receive thread's belongings.
+/// The state of the receive thread.
 pub struct Reader<F> {
     shared: Arc<Shared>,
     connector: Connector,
     address: Address,
     settings: Settings,
     rooms: Rooms,
-    /// This client's number on this connection, once the server has said welcome.
+    /// This client's number on this connection, after `Welcome`.
     client_id: Option<u64>,
     /// Since when there is no connection.
     down_since: Option<Instant>,
-    /// When the server that said goodbye asks to come back.
+    /// The reconnect time from `Goodbye`.
     reconnect_after: Option<Duration>,
     on_event: F,
 }
@@ -57,7 +56,7 @@ pub struct Reader<F> {
 struct Rooms {
     /// The rooms that are joined, or were, at their indexes.
     list: Vec<Option<Room>>,
-    /// By the numbers that hold on this connection.
+    /// By their numbers on this connection.
     by_id: HashMap<u64, usize>,
 }
 
@@ -66,7 +65,7 @@ struct Room {
     visit: Visit,
     place: Place,
     id: Option<u64>,
-    /// Where messages of this session will come that the server has acknowledged ahead of them, in order.
+    /// The seqs of this session's messages that were acknowledged before they arrived, in order.
     announced: VecDeque<u64>,
 }
 
@@ -77,7 +76,7 @@ enum End {
     Broken(StreamError),
 }
 
-/// What reading a response brought forward.
+/// The progress made by a response.
 #[derive(Default)]
 struct Progress {
     /// Something that a finishing session waits for.
@@ -103,7 +102,7 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()>> Reader<F> {
         }
     }
 
-    /// The receive thread. Ends with the session, which it ends itself where it can't go on.
+    /// The receive thread. Ends with the session, which it ends itself if it can't continue.
     pub fn run(mut self, mut receiver: Receiver) {
         let mut backoff = Backoff::new();
         let outcome = loop {
@@ -140,23 +139,23 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()>> Reader<F> {
         self.shared.end(outcome);
     }
 
-    /// Takes a stream into use. False says that the session has ended.
+    /// Starts using a stream. False means that the session has ended.
     pub fn connect(&self, sender: Sender, receiver: &Receiver) -> bool {
         let greet = |joins: Vec<ToJoin>| {
             let joins = joins.iter().map(|to_join| chat::join(&to_join.name, self.rooms.place(to_join).join()));
             let commands: Vec<_> = iter::once(chat::hello(&self.settings.name)).chain(joins).collect();
-            // Requests joined end to end are one request.
+            // Concatenated requests are one request.
             commands.chunks(GREETING_COMMANDS).map(|chunk| GrpcSlice::from(chunk.concat())).collect()
         };
         self.shared.connect(sender, receiver.canceller(), greet)
     }
 
-    /// Tries until there is a connection again. `None` says that the session has ended.
+    /// Tries until there is a connection again. `None` means that the session has ended.
     fn reconnect(&mut self, backoff: &mut Backoff, mut error: StreamError) -> Result<Option<Receiver>, SessionError> {
         loop {
             let mut pause = backoff.pause();
             if let Some(asked) = self.reconnect_after.take() {
-                // Some more, so that not all clients of a restarted server come at the same moment.
+                // With jitter, so that not all clients of a restarted server reconnect at the same moment.
                 pause = asked + pause;
             }
             if let Some(outage) = self.settings.outage_max {
@@ -179,7 +178,7 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()>> Reader<F> {
         }
     }
 
-    /// Waits, and tells which rooms were left meanwhile. False says that the session has ended.
+    /// Waits, and reports the rooms that were left meanwhile. False means that the session has ended.
     fn pause(&mut self, pause: Duration) -> bool {
         let until = Instant::now() + pause;
         loop {
@@ -191,7 +190,7 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()>> Reader<F> {
         }
     }
 
-    /// Reads until the stream ends, and tells what happens.
+    /// Reads until the stream ends, and reports the events.
     fn follow(&mut self, receiver: &mut Receiver, backoff: &mut Backoff) -> End {
         let deadline = Instant::now() + WELCOME_TIMEOUT;
         loop {
@@ -230,7 +229,7 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()>> Reader<F> {
                 progress.any = true;
                 self.message(room_id, seq, time_ms, content)
             }
-            // An event of the log that is no message, as later servers may have: whatever its kind, it takes its seq.
+            // An event of the log that is not a message, as later servers may have: any kind takes a seq.
             Item::Other(v1::Event { room_id, seq: seq @ 1.., .. }) => {
                 progress.any = true;
                 self.passed(room_id, seq)
@@ -239,7 +238,7 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()>> Reader<F> {
                 self.joined(room_id, &joined, time_ms)
             }
             Item::Other(v1::Event { room_id, event: Some(event), .. }) => self.control(room_id, event, progress),
-            // An event that this client is too old to know.
+            // An event that is newer than this client.
             Item::Other(_) => Step::Continue(()),
         }
     }
@@ -296,7 +295,7 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()>> Reader<F> {
                 let (_, room) = self.rooms.joined(room_id)?;
                 match room.place.gap(&gap) {
                     Ok(gap) => {
-                        // What was announced in the range has not come, and never will.
+                        // Announced messages in the range have not arrived, and never will.
                         let lost = gap.reason == GapReason::EpochChanged;
                         room.announced.retain(|&seq| !lost && seq > gap.to_seq);
                         over((self.on_event)(Event::Gap { room: &room.name, gap }))
@@ -367,7 +366,7 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()>> Reader<F> {
         over(self.say_left())
     }
 
-    /// Tells the owner which rooms were left.
+    /// Reports the rooms that were left to the owner.
     fn say_left(&mut self) -> ControlFlow<()> {
         self.shared.take_left().iter().try_for_each(|room| (self.on_event)(Event::Left { room }))
     }
@@ -414,7 +413,7 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()>> Reader<F> {
             Some(v1::rejected::Command::Room(room)) => {
                 let Ok(room) = RoomName::new(room) else { return fault("it rejected a room that was not requested") };
                 if retry_at.is_some() && self.shared.lock().rooms.is_to_be_resumed(&room) {
-                    // The next connection asks again.
+                    // The next connection requests it again.
                     self.reconnect_after = Some(pause);
                     let reason = format!("can't join {room} yet: {reason}");
                     return Step::Break(End::Broken(StreamError::Lost(reason)));
@@ -453,7 +452,7 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()>> Reader<F> {
         flow
     }
 
-    /// Tells the owner something between two connections.
+    /// Reports an event to the owner between two connections.
     fn tell_apart(&mut self, event: Event<'_>) -> ControlFlow<()> {
         self.shared.begin_handling();
         let flow = (self.on_event)(event);
@@ -479,7 +478,7 @@ impl Rooms {
         }
     }
 
-    /// Where the client is in a room that it joins.
+    /// The place of the client in a room that it joins.
     fn place(&self, to_join: &ToJoin) -> Place {
         let known = self.list.get(to_join.index).and_then(Option::as_ref);
         known
@@ -506,8 +505,8 @@ impl Rooms {
         })
     }
 
-    /// Gives a room its number. True: it had one on this connection already. It may get another one with its first message;
-    /// then nothing else has changed.
+    /// Sets a room's number. True: it had one on this connection already. It may get another one with its first
+    /// message; then nothing else has changed.
     fn number(&mut self, index: usize, room_id: u64) -> bool {
         let before = self.list[index].as_mut().and_then(|room| room.id.replace(room_id));
         if let Some(before) = before {
@@ -541,7 +540,7 @@ impl Rooms {
     }
 }
 
-/// What the owner's answer to an event means.
+/// Converts the owner's answer to an event.
 fn over(flow: ControlFlow<()>) -> Step {
     match flow {
         ControlFlow::Continue(()) => Step::Continue(()),
@@ -553,7 +552,7 @@ fn broken(room: &RoomName, fault: Fault) -> Step {
     self::fault(&format!("in {room}, {fault}"))
 }
 
-/// The server broke its contract. The client resumes where it was, which is all that it can do.
+/// The server violated the contract. The client can only resume at its place.
 fn fault(what: &str) -> Step {
     Step::Break(End::Broken(StreamError::Fault(what.to_owned())))
 }

@@ -1,13 +1,13 @@
-//! A conversation over `hubbub.v1` that outlives its connections, and loses and repeats nothing.
+//! A session over `hubbub.v1`: a conversation that survives lost connections, without losing or repeating messages.
 //!
-//! Two threads serve it. `send` takes what waits in the outbox, as many lines at once as a request holds, and writes them
-//! to the stream of the moment. `receive` reads that stream, holds the server to each room's place, tells the owner what
-//! happens, and when the connection is lost, makes the next one and resumes every room; so there is exactly one place
-//! where connections come from. Both end with the session, and [`Session::wait`] joins them.
+//! Two threads serve it. `send` takes lines from the outbox, as many at once as fit into a request, and writes them to
+//! the current stream. `receive` reads that stream, verifies each room's place, reports events to the owner, and when
+//! the connection is lost, reconnects and resumes every room; so only one thread opens connections. Both end with the
+//! session, and [`Session::wait`] joins them.
 //!
-//! What it guarantees: the owner gets each message of each room once and in the order of seq, or is told of the gap. A
-//! line that was handed over is stored once, in its order (`outbox.rs` tells the one exception), or the owner is told
-//! that it was rejected, or that the session ended before the server had acknowledged it.
+//! Guarantees: the owner gets each message of each room once and in the order of seq, or an event for the gap. A line
+//! that was passed in is stored once, in its order (`outbox.rs` describes the one exception), or the owner gets an
+//! event that it was rejected, or that the session ended before the server had acknowledged it.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -35,15 +35,15 @@ pub struct Session {
     threads: Vec<JoinHandle<()>>,
 }
 
-/// Where lines go into a session, and where its rooms are joined and left, from any thread.
+/// The input of a session: posts lines, and joins and leaves rooms, from any thread.
 #[derive(Clone)]
 pub struct Inlet {
     shared: Arc<Shared>,
 }
 
 impl Session {
-    /// Connects and starts. Events come on the session's receive thread, which is held up while one is handled; a handler
-    /// that breaks ends the session in good order.
+    /// Connects and starts. Events are reported on the session's receive thread, which is blocked while one is handled;
+    /// a handler that breaks ends the session cleanly.
     pub fn start(
         connector: Connector,
         address: Address,
@@ -52,7 +52,7 @@ impl Session {
     ) -> Result<Self, SessionError> {
         let within = settings.connect_within;
         let connection = connector.open_within(&address, within, |error| {
-            // There is nothing to break off yet.
+            // There is nothing to cancel yet.
             let _ = on_event(Event::Waiting { error, within });
         })?;
         let (sender, receiver) = chat::open(&connection)?;
@@ -67,7 +67,7 @@ impl Session {
             .map(|thread| session.threads.push(thread))
             .and_then(|()| spawn("receive", move || reader.run(receiver)))
             .map(|thread| session.threads.push(thread));
-        // Where one was refused, dropping the session ends the other.
+        // If one was refused, dropping the session ends the other.
         spawned.map(|()| session).map_err(SessionError::Thread)
     }
 
@@ -75,7 +75,7 @@ impl Session {
         Inlet { shared: self.shared.clone() }
     }
 
-    /// Waits until the session has ended: finished, failed, stopped, or broken off by its event handler.
+    /// Waits until the session has ended: finished, failed, stopped, or ended by its event handler.
     pub fn wait(mut self) -> Result<(), SessionError> {
         let outcome = self.shared.wait(self.finish_timeout);
         self.join();
@@ -84,7 +84,7 @@ impl Session {
 
     fn join(&mut self) {
         for thread in self.threads.drain(..) {
-            // A thread that panicked has said so; the session's outcome stands.
+            // A panic has been reported already; the session's outcome is kept.
             let _ = thread.join();
         }
     }
@@ -98,21 +98,21 @@ impl Drop for Session {
 }
 
 impl Inlet {
-    /// Joins a room, and reads it from there. Whether there is a connection or not: it is joined when there is one, and resumed
-    /// as every room is. False: it is joined already. One that was to be left when its lines are stored stays joined, where it
-    /// is. Lines are taken from now on; if the server refuses the room, [`Event::NotJoined`] and [`Event::Rejected`] say so.
+    /// Joins a room, and reads it from there. Without a connection, it is joined when there is one; it is resumed like
+    /// every room. False: it is joined already. A room that should be left when its lines are stored stays joined, at
+    /// its place. Lines are accepted from now on; if the server refuses the room, [`Event::NotJoined`] and
+    /// [`Event::Rejected`] report it.
     pub fn join(&self, room: &RoomName, from: StartAt) -> Result<bool, SessionError> {
         self.shared.join(room, from)
     }
 
-    /// Leaves a room. It takes no more lines; those that the server has not acknowledged are stored first. Returns how many
-    /// these are. [`Event::Left`] says when it is left. Fails if the room is not joined.
+    /// Leaves a room. It accepts no more lines; unacknowledged lines are stored first. Returns how many these are.
+    /// [`Event::Left`] reports when it is left. Fails if the room is not joined.
     pub fn leave(&self, room: &RoomName) -> Result<usize, SessionError> {
         self.shared.leave(room)
     }
 
-    /// Hands a line over. Blocks while as many wait for their acknowledgement as the settings allow. Fails if the room is not
-    /// joined.
+    /// Posts a line. Blocks while the maximum number of lines is unacknowledged. Fails if the room is not joined.
     pub fn post(&self, room: &RoomName, body: Body, kind: Kind) -> Result<MessageId, SessionError> {
         let id = new_message_id();
         self.post_as(room, id, body, kind)?;
@@ -124,8 +124,8 @@ impl Inlet {
         self.shared.post(room, Line { id, body, kind })
     }
 
-    /// Says that no more lines come. The session ends once the server has acknowledged all, and every room has caught up
-    /// with the history that was asked for.
+    /// Ends the input. The session ends once the server has acknowledged all lines, and every room has caught up with
+    /// the requested history.
     pub fn finish(&self) {
         self.shared.finish();
     }
@@ -140,7 +140,7 @@ impl Inlet {
         self.shared.lock().outbox.bodies()
     }
 
-    /// How many lines wait, and how many no longer do.
+    /// How many lines are unacknowledged, and how many are settled.
     pub fn tally(&self) -> Tally {
         self.shared.lock().outbox.tally()
     }
@@ -160,8 +160,8 @@ pub fn new_message_id() -> MessageId {
 fn send_requests(shared: &Shared) {
     let mut buffer = Vec::new();
     while let Some((mut sender, request)) = shared.next_request(&mut buffer) {
-        // It waits for the request before, so that while one is on its way, the next one gathers.
-        // A failure shows at the receiver as well, with its reason.
+        // It waits for the previous request, so that while one is in flight, the next one is collected. The receiver
+        // also gets a failure, with its reason.
         let success = sender.send_on(request).is_ok();
         shared.give_back(sender, success);
     }

@@ -1,8 +1,7 @@
-//! What the threads of a session share, and what they wait for.
+//! The shared state of a session's threads, and their waits.
 //!
-//! One lock. Nothing is written, read or told to the owner under it. Each kind of waiting has its own condition, so that
-//! a line that is handed over wakes nobody but the send thread, and only where that sleeps: under load, no line costs a
-//! switch of threads.
+//! One lock. No I/O and no event handler runs under it. Each kind of wait has its own condition variable, so that a
+//! posted line wakes only the send thread, and only if it sleeps: under load, lines cause no context switches.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -19,47 +18,47 @@ use super::rooms::{Next, Refused, Rooms, ToJoin, Visit};
 use super::stream::Canceller;
 use crate::names::{MessageId, RoomName};
 
-/// What a request holds at most, unless the server says that it takes less: what every server of this contract takes.
+/// The maximum size of a request, unless the server's limit is lower: every server of this contract accepts it.
 const REQUEST_LIMITS: RequestLimits = RequestLimits { commands_max: 1024, bytes_max: 64 * 1024 };
 
 pub struct Shared {
     state: Mutex<State>,
     /// For the send thread: there may be something to send.
     work: Condvar,
-    /// For whoever hands lines over: there may be room.
+    /// For posting threads: there may be space.
     room: Condvar,
-    /// For everybody else: the connection, or the session, has changed.
+    /// For all others: the connection, or the session, has changed.
     pub changed: Condvar,
 }
 
 pub struct State {
     link: Link,
-    /// Ends the stream of the moment, if any.
+    /// Cancels the current stream, if any.
     canceller: Option<Canceller>,
-    /// What goes before all lines: hello, and the rooms to join and to leave.
+    /// Sent before all lines: `Hello`, joins and leaves.
     commands: VecDeque<GrpcSlice>,
     limits: RequestLimits,
     /// The rooms; the outbox has the lines of each under the same index.
     pub rooms: Rooms,
     pub outbox: Outbox,
-    /// The rooms that were left, for the owner to be told.
+    /// The rooms that were left, not reported to the owner yet.
     left: Vec<RoomName>,
-    /// The owner has nothing more to say.
+    /// The input has ended.
     pub finishing: bool,
-    /// When something last went forward, for the end of a session that is finishing.
+    /// The time of the last progress, for a session that is finishing.
     progress_at: Instant,
     /// Since when the receive thread is in the owner's handler, whose time does not count against the server.
     handling: Option<Instant>,
-    /// Why the server last asked to wait with a line.
+    /// Why the server last could not store a line.
     pub held_because: Option<String>,
     pub ended: Option<Result<(), SessionError>>,
     /// The send thread sleeps.
     idle: bool,
-    /// How many threads wait for room.
+    /// How many threads wait for space.
     waiting: usize,
 }
 
-/// The sending half, as the send thread sees it.
+/// The sending half, from the send thread's view.
 enum Link {
     Ready(Sender),
     /// The send thread has the sender and is writing.
@@ -69,19 +68,19 @@ enum Link {
     Down,
 }
 
-/// How a pause between attempts ended.
+/// The end of a pause between attempts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Paused {
     Elapsed,
-    /// There is something to tell the owner; the pause is not over.
+    /// There is an event for the owner; the pause is not over.
     News,
     /// The session has ended, or nothing is left to send.
     Over,
 }
 
-/// What became of a command about a room that the server refused.
+/// The result of a refused command about a room.
 pub enum RoomRefused {
-    /// The session can't go on without the room.
+    /// The session can't continue without the room.
     Essential,
     /// The room is not joined, and these lines for it are given up.
     Dropped(Vec<Line>),
@@ -161,7 +160,7 @@ impl Shared {
         Ok(waiting)
     }
 
-    /// Does what is next for a room.
+    /// Executes the next step for a room.
     fn act(&self, state: &mut State, index: usize, next: Next) {
         match next {
             Next::Nothing => return,
@@ -176,14 +175,15 @@ impl Shared {
             Next::Gone(room) => {
                 state.outbox.remove(index);
                 state.left.push(room);
-                // Told to a receive thread that pauses.
+                // Wakes a receive thread that pauses.
                 self.changed.notify_all();
             }
         }
         self.work.notify_one();
     }
 
-    /// Does what is next for a room that was left. One that is joined again is told as left before it is told as joined.
+    /// Executes the next step for a room that was left. If it is joined again, it is reported as left before it is
+    /// reported as joined.
     fn act_on_left(&self, state: &mut State, index: usize, next: Next) {
         if let Next::Join(room, _) = &next {
             state.left.push(room.clone());
@@ -191,7 +191,7 @@ impl Shared {
         self.act(state, index, next);
     }
 
-    /// A line of the room is not in the outbox any more.
+    /// A line of the room was removed from the outbox.
     fn settle(&self, state: &mut State, index: usize) {
         if state.outbox.is_idle(index) {
             let next = state.rooms.idle(index);
@@ -199,12 +199,12 @@ impl Shared {
         }
     }
 
-    /// The rooms that were left and that the owner was not told of.
+    /// Takes the rooms that were left and not reported to the owner yet.
     pub fn take_left(&self) -> Vec<RoomName> {
         mem::take(&mut self.state.lock().left)
     }
 
-    /// Hands a line over; blocks while there is no space for it.
+    /// Posts a line; blocks while there is no space for it.
     pub fn post(&self, room: &RoomName, line: Line) -> Result<(), SessionError> {
         let mut state = self.state.lock();
         while state.ended.is_none() && !state.outbox.has_room_for(&line.body) {
@@ -220,14 +220,14 @@ impl Shared {
         };
         state.outbox.push(index, line);
         if state.idle {
-            // It need not be told twice.
+            // It is woken only once.
             state.idle = false;
             self.work.notify_one();
         }
         Ok(())
     }
 
-    /// Nothing more will be handed over.
+    /// No more lines will be posted.
     pub fn finish(&self) {
         let mut state = self.state.lock();
         state.finishing = true;
@@ -286,7 +286,7 @@ impl Shared {
         }
     }
 
-    /// Takes a stream into use, and greets the server on it. False says that the session has ended.
+    /// Starts using a stream, and sends `Hello`. False means that the session has ended.
     pub fn connect(
         &self,
         sender: Sender,
@@ -305,11 +305,11 @@ impl Shared {
         true
     }
 
-    /// Notes that the stream has ended; its receiver is dropped, so a write still going on ends soon. Returns how many
-    /// lines will be posted again.
+    /// Records that the stream has ended; its receiver is dropped, so a pending write ends soon. Returns how many lines
+    /// will be posted again.
     pub fn disconnect(&self) -> usize {
         let mut state = self.state.lock();
-        // Told to whoever gives the sender back.
+        // For the thread that gives the sender back.
         state.canceller = None;
         while matches!(state.link, Link::Writing) {
             self.changed.wait(&mut state);
@@ -330,7 +330,7 @@ impl Shared {
         kept
     }
 
-    /// Takes what the server says that it takes.
+    /// Applies the server's limits.
     pub fn limit(&self, commands_max: u32, bytes_max: u32) {
         let mut state = self.state.lock();
         let stated = |limit: u32, default: usize| if limit == 0 { default } else { default.min(limit as usize) };
@@ -340,7 +340,7 @@ impl Shared {
         };
     }
 
-    /// A room is joined on this connection. `None` if that was not asked for.
+    /// A room is joined on this connection. `None` if that was not requested.
     pub fn joined(&self, room: &RoomName) -> Option<(usize, Visit, StartAt)> {
         let mut state = self.state.lock();
         let State { rooms, outbox, .. } = &mut *state;
@@ -353,7 +353,7 @@ impl Shared {
         Some((index, visit, from))
     }
 
-    /// A room is left on this connection. False if that was not asked for.
+    /// A room is left on this connection. False if that was not requested.
     pub fn left(&self, room: &RoomName) -> bool {
         let mut state = self.state.lock();
         let State { rooms, outbox, .. } = &mut *state;
@@ -387,7 +387,7 @@ impl Shared {
         }
     }
 
-    /// The server has the line. False says that it was not here, or not any more.
+    /// The server has the line. False means that it is not, or no longer, in the outbox.
     pub fn acknowledge(&self, room: usize, id: &MessageId) -> bool {
         let mut state = self.state.lock();
         let was_here = state.outbox.acknowledge(room, id);
@@ -397,7 +397,7 @@ impl Shared {
         was_here
     }
 
-    /// The server did not take a line: for good, or until a time.
+    /// The server rejected a line: permanently, or until a time.
     pub fn reject(&self, id: &MessageId, retry_at: Option<Instant>, reason: &str) -> Rejection {
         let mut state = self.state.lock();
         if retry_at.is_some() {
@@ -410,17 +410,17 @@ impl Shared {
         rejection
     }
 
-    /// Wakes the send thread: a line may go at another time than it knew.
+    /// Wakes the send thread: the time of the next line may have changed.
     pub fn look_again(&self) {
         self.work.notify_one();
     }
 
-    /// The receive thread begins to handle a response.
+    /// The receive thread starts to handle a response.
     pub fn begin_handling(&self) {
         self.state.lock().handling = Some(Instant::now());
     }
 
-    /// It is through. `progress` says that something came that a finishing session waits for.
+    /// The response is handled. `progress` means that it contained something that a finishing session waits for.
     pub fn end_handling(&self, progress: bool) {
         let mut state = self.state.lock();
         let took = state.handling.take().map_or(Duration::ZERO, |since| since.elapsed());
@@ -437,7 +437,7 @@ impl Shared {
             }
             self.end_if_finished(&mut state);
         }
-        // The owner may wait for a deadline that was out of force meanwhile.
+        // The owner may wait for a deadline that was suspended meanwhile.
         if finishing {
             self.changed.notify_all();
         }
@@ -463,12 +463,12 @@ impl Shared {
         }
     }
 
-    /// Waits for the session's end: the owner's thread. A session that is finishing gets so long without progress.
+    /// Waits for the session's end, on the owner's thread. A finishing session may take this long without progress.
     pub fn wait(&self, finish_timeout: Duration) -> Result<(), SessionError> {
         let mut state = self.state.lock();
         loop {
             if let Some(outcome) = &mut state.ended {
-                // It stays set, so that the threads see it; they never look into it.
+                // It stays set, so that the threads see it; they do not use its value.
                 return mem::replace(outcome, Ok(()));
             }
             let deadline = (state.finishing && state.handling.is_none()).then(|| state.progress_at + finish_timeout);

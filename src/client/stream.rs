@@ -1,6 +1,6 @@
-//! One conversation, split for two threads, whatever contract it is in.
+//! One stream, split for two threads, for both contracts.
 //!
-//! Both halves are dead once they have reported their end, because the gRPC library may panic when a finished call is
+//! Neither half is used after it has reported its end, because the gRPC library may panic when a finished call is
 //! touched again.
 
 use std::pin::Pin;
@@ -18,28 +18,28 @@ use super::connection::Connection;
 use super::contract::Contract;
 use crate::threads::park::{block_on, block_on_until};
 
-/// Why a conversation ended before it was finished.
+/// Why a stream ended before it was finished.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum StreamError {
-    /// The server won't have it, and would not have it again: there is no use in coming back.
+    /// The server refused it permanently: another attempt is useless.
     #[error("the server refused: {0}")]
     Refused(String),
-    /// The connection or the server is gone, or the server asks to come back later.
+    /// The connection or the server is gone, or the server is temporarily unavailable.
     #[error("{0}")]
     Lost(String),
-    /// The server broke its contract. This side can go on where it was, over another connection.
+    /// The server violated the contract. This side can resume over another connection.
     #[error("the server violated the contract: {0}")]
     Fault(String),
-    /// What came is no message of the contract.
+    /// The received data is not a message of the contract.
     #[error("the server sent an invalid message ({0}): check whether a chat server listens there")]
     Unreadable(String),
-    /// This side ended the conversation.
+    /// This side ended the stream.
     #[error("the conversation was cancelled")]
     Cancelled,
 }
 
-/// The half that sends. Dropping it unfinished cancels the conversation, which ends the other half too.
+/// The sending half. Dropping it unfinished cancels the stream, which ends the other half too.
 pub struct Sender<Q> {
     sink: ClientDuplexSender<Q>,
     state: SenderState,
@@ -53,23 +53,23 @@ enum SenderState {
     Dead,
 }
 
-/// The half that receives. Dropping it cancels a conversation that has not ended.
+/// The receiving half. Dropping it cancels a stream that has not ended.
 pub struct Receiver<P> {
     stream: Abortable<ClientDuplexReceiver<P>>,
     abort: AbortHandle,
     contract: Contract,
-    /// The status that the conversation ended with, while messages before it may still have to be read.
+    /// The final status of the stream, while earlier messages may still have to be read.
     failure: Option<StreamError>,
     ended: bool,
-    /// Keeps the connection for as long as somebody listens. Dropped after the stream.
+    /// Keeps the connection while the receiver exists. Dropped after the stream.
     _client: Client,
 }
 
-/// Ends a conversation from any thread: its receiver returns [`StreamError::Cancelled`].
+/// Ends a stream from any thread: its receiver returns [`StreamError::Cancelled`].
 #[derive(Clone)]
 pub struct Canceller(AbortHandle);
 
-/// Starts a conversation, with a header of its own if there is one.
+/// Starts a stream, with an additional header if there is one.
 pub(super) fn open<Q, P>(
     connection: &Connection,
     contract: Contract,
@@ -91,19 +91,17 @@ pub(super) fn open<Q, P>(
 }
 
 impl<Q> Sender<Q> {
-    /// Sends, and waits until the message has left for the network or been taken into the connection's bounded
-    /// buffers.
+    /// Sends, and waits until the message has left for the network or is in the connection's bounded buffers.
     pub fn send(&mut self, message: Q) -> Result<(), StreamError> {
         self.attempt(|sink| block_on(sink.send((message, WriteFlags::default()))))
     }
 
-    /// Sends, and waits only for the message before: for one who has much to send. Its error may thus be that of the
-    /// message before.
+    /// Sends, and waits only for the previous message, for bulk sending. Its error may be that of the previous message.
     pub fn send_on(&mut self, message: Q) -> Result<(), StreamError> {
         self.attempt(|sink| block_on(sink.feed((message, WriteFlags::default()))))
     }
 
-    /// Half-closes: nothing more will be sent. The receiver then gets what is still on its way.
+    /// Half-closes: nothing more will be sent. The receiver then gets the messages that are still in flight.
     pub fn finish(&mut self, deadline: Instant) -> Result<(), StreamError> {
         let outcome = self.attempt(|sink| {
             let mut close = sink.close();
@@ -120,8 +118,8 @@ impl<Q> Sender<Q> {
         if self.state == SenderState::Dead {
             return Err(StreamError::Lost("the conversation has ended".to_owned()));
         }
-        // The sink is kept after an error: dropping it would cancel the call, and so hide from the receiver with which
-        // status the server ended it.
+        // The sink is kept after an error: dropping it would cancel the call, and so hide the server's status from the
+        // receiver.
         step(&mut self.sink).map_err(|e| {
             self.state = SenderState::Dead;
             lost(e, self.contract)
@@ -130,7 +128,7 @@ impl<Q> Sender<Q> {
 }
 
 impl<P> Receiver<P> {
-    /// Waits for the next message. `None` says that the server ended the conversation in good order.
+    /// Waits for the next message. `None` means that the server ended the stream with OK.
     pub fn receive(&mut self) -> Result<Option<P>, StreamError> {
         while !self.ended {
             let item = block_on(self.stream.next());
@@ -141,7 +139,7 @@ impl<P> Receiver<P> {
         Ok(None)
     }
 
-    /// The same, but fails at the deadline, after which the conversation should be dropped.
+    /// The same, but fails at the deadline, after which the stream should be dropped.
     pub fn receive_until(&mut self, deadline: Instant) -> Result<Option<P>, StreamError> {
         while !self.ended {
             let Some(item) = block_on_until(&mut self.stream.next(), deadline) else {
@@ -154,12 +152,12 @@ impl<P> Receiver<P> {
         Ok(None)
     }
 
-    /// Judges what the library gave. `None` asks for the next.
+    /// Evaluates the library's result. `None` means to read the next.
     fn take(&mut self, item: Option<grpcio::Result<P>>) -> Option<Result<Option<P>, StreamError>> {
         match item {
             Some(Ok(message)) => Some(Ok(Some(message))),
-            // The library reports a status as soon as it is there, before a message that came just ahead of it. It then
-            // goes on to the end of the messages, so the status can wait until there.
+            // The library reports a status as soon as it arrives, before a message that arrived just ahead of it. It
+            // then continues to the end of the messages, so the status can wait until there.
             Some(Err(GrpcError::RpcFailure(status))) if self.failure.is_none() => {
                 self.failure = Some(judge(&status, self.contract));
                 None
@@ -179,7 +177,7 @@ impl<P> Receiver<P> {
         }
     }
 
-    /// What ends the conversation from another thread.
+    /// A handle to end the stream from another thread.
     pub fn canceller(&self) -> Canceller {
         Canceller(self.abort.clone())
     }
@@ -191,7 +189,7 @@ impl Canceller {
     }
 }
 
-/// What the library's error means to a client.
+/// Converts an error of the library.
 pub(super) fn lost(error: GrpcError, contract: Contract) -> StreamError {
     match error {
         GrpcError::RpcFailure(status) | GrpcError::RpcFinished(Some(status)) => judge(&status, contract),
@@ -203,14 +201,14 @@ pub(super) fn lost(error: GrpcError, contract: Contract) -> StreamError {
     }
 }
 
-/// Tells a status that another attempt would get again from one that it may not.
+/// Distinguishes permanent statuses from temporary ones.
 fn judge(status: &RpcStatus, contract: Contract) -> StreamError {
     let text = match status.message() {
         "" => status.code().to_string(),
-        // The library's words for a server that turns a connection away, which says why itself.
+        // The library's text for a server that refuses a connection, which contains the server's reason.
         text => text.split_once("; Debug Text: ").map_or(text, |(_, reason)| reason).to_owned(),
     };
-    // The library's words for an answer of HTTP/2 that has no gRPC in it.
+    // The library's text for an HTTP/2 answer without gRPC.
     if let Some((_, http)) = text.split_once("Received http2 header with status: ")
         && !matches!(http, "429" | "502" | "503" | "504")
     {

@@ -1,5 +1,5 @@
-//! The tutorial's contract: a stream of lines without acknowledgements, and a session that counts what it can't be sure
-//! of.
+//! The tutorial's contract: a stream of lines without acknowledgements, and a session that counts the lines that may be
+//! lost.
 
 mod stream;
 mod error;

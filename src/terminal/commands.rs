@@ -1,11 +1,11 @@
-//! What an entered line asks for: text to send, or a command of this client.
+//! Parses an entered line: text to send, or a command of this client.
 //!
-//! A line that begins with `/` is sent only as `/me`, `/say` or `//…`. Everything else that looks like a command stays
-//! here, so that a mistyped command is never shown to others.
+//! A line that begins with `/` is sent only as `/me`, `/say` or `//…`. Any other line that looks like a command is not
+//! sent, so that a mistyped command is never shown to others.
 
 use crate::names::{Kind, RoomName};
 
-/// What `/help` shows.
+/// The text of `/help`.
 pub const HELP: [&str; 10] = [
     "/me waves: send an action, shown as *ann* waves",
     "/say TEXT, or //text: send a text that begins with a slash",
@@ -26,10 +26,10 @@ pub fn names() -> Vec<String> {
     NAMES.map(str::to_owned).to_vec()
 }
 
-/// What a line asks for.
+/// A parsed line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entry {
-    /// Text to send, as it is shown to others.
+    /// Text to send.
     Text(String, Kind),
     Help,
     Quit,
@@ -45,7 +45,7 @@ pub enum Entry {
     Mistake(String),
 }
 
-/// What becomes of text that an earlier chat left.
+/// The action on text that an earlier chat left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     Send,
@@ -69,7 +69,7 @@ pub fn read(line: &str) -> Entry {
         return Entry::Text(text.to_owned(), Kind::Text);
     }
     let (name, argument) = match rest.find(char::is_whitespace) {
-        // One separator is no part of the text.
+        // One separator is not part of the text.
         Some(at) => (&rest[..at], rest[at..].trim_start_matches([' ', '\t'])),
         None => (rest, ""),
     };

@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd;
 use std::ptr;
 use std::time::Duration;
 
-/// How wide a terminal is taken to be that doesn't say.
+/// The assumed width of a terminal that doesn't report one.
 const DEFAULT_COLUMNS: usize = 80;
 
 /// The terminal of standard input hands over each key as it is pressed, without echo. Ends when dropped.
@@ -49,7 +49,7 @@ impl Drop for RawMode {
     }
 }
 
-/// Waits until standard input can be read, or has ended. False says that the time is over.
+/// Waits until standard input can be read, or has ended. False means that the time is over.
 pub fn wait_for_input(timeout: Duration) -> io::Result<bool> {
     let mut poll = libc::pollfd { fd: libc::STDIN_FILENO, events: libc::POLLIN, revents: 0 };
     let timeout = timeout.as_millis().min(60_000) as libc::c_int;
@@ -71,8 +71,8 @@ pub fn columns(output: &impl AsRawFd) -> Option<usize> {
     told.then(|| if size.ws_col > 0 { usize::from(size.ws_col) } else { DEFAULT_COLUMNS })
 }
 
-/// Stops this process, as the terminal does on Ctrl-Z where it may. Returns when it is continued; or at once, where
-/// nobody is there who could continue it.
+/// Stops this process, as the terminal does on Ctrl-Z. Returns when it is continued, or at once if no process could
+/// continue it.
 pub fn suspend() {
     // SAFETY: an action of all zeros is valid, and that of SIG_DFL; both pointers are to one action, which outlives the
     // calls. The signal is raised for this thread, so it has taken effect when the call returns.
@@ -88,7 +88,7 @@ pub fn suspend() {
     }
 }
 
-/// Writes to standard output past all locks and buffers, unless the terminal takes no more at the moment.
+/// Writes to standard output without locks and buffers, unless the terminal is stalled.
 pub fn write_directly(text: &str) {
     let mut poll = libc::pollfd { fd: libc::STDOUT_FILENO, events: libc::POLLOUT, revents: 0 };
     // SAFETY: the pointers are to one pollfd, and to as many bytes as the text has.
@@ -100,9 +100,8 @@ pub fn write_directly(text: &str) {
 }
 
 fn set(modes: &libc::termios) -> io::Result<()> {
-    // At once: input typed ahead stays, and a terminal that takes no output holds nobody up. What was written before
-    // looks the same, since the modes of output stay as they are.
-    // SAFETY: the pointer is to valid modes.
+    // At once: typed-ahead input stays, and a stalled terminal does not block. Earlier output is not affected, since
+    // the output modes are unchanged. SAFETY: the pointer is to valid modes.
     match unsafe { libc::tcsetattr(libc::STDIN_FILENO, libc::TCSANOW, modes) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),

@@ -1,4 +1,4 @@
-//! The chat over the tutorial's contract: one room, no history, and lines in doubt where a connection is lost.
+//! The chat over the tutorial's contract: one room, no history, and lines in doubt after a lost connection.
 
 use std::ops::ControlFlow;
 use std::sync::atomic::AtomicU64;
@@ -48,7 +48,7 @@ pub fn chat(server: Server, name: UserName, options: &ChatOptions) -> Result<(),
     converse(screen, skipped, outlet, aids, || session.wait().map_err(TerminalError::Tutorial))
 }
 
-/// What the session's events look like.
+/// Shows the session's events.
 struct Shown {
     screen: Arc<Screen>,
     people: Arc<Mutex<Presence>>,
@@ -58,12 +58,12 @@ struct Shown {
 }
 
 impl Shown {
-    /// Breaks when nobody reads it any more.
+    /// Breaks when the output is closed.
     fn show(&mut self, event: Event) -> ControlFlow<()> {
         match event {
             Event::Message(message) => {
                 self.people.lock().spoke(&message.name, None);
-                // A closed output is how a reader says that it has seen enough.
+                // A closed output means that the reader needs no more.
                 if self.screen.print_message(None, "", &message.name, &message.body, Kind::Text).is_err() {
                     return ControlFlow::Break(());
                 }

@@ -37,7 +37,7 @@ pub enum SessionError {
     Thread(#[from] io::Error),
 }
 
-/// What a message about an outage ends with: how many lines wait, if any.
+/// The end of a message about an outage: the number of waiting lines, if any.
 fn not_sent(count: u64) -> String {
     if count == 0 { String::new() } else { format!("; not sent: {}", lines(count)) }
 }

@@ -1,4 +1,4 @@
-//! What a session still has to send, and how sure it can be of what it sent.
+//! The lines that a session still has to send, and the count of sent lines that may be lost.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -7,19 +7,19 @@ use crate::client::outbox::lines;
 use crate::limits::{KEEPALIVE_TIME, KEEPALIVE_TIMEOUT};
 use crate::names::{Body, UserName};
 
-/// How many lines wait for a connection at most. More than anybody types while a server is away; whoever reads from a
-/// file is made to wait.
+/// The maximum number of lines that wait for a connection. More than a user types during an outage; a program that
+/// reads a file has to wait.
 pub const LINES_MAX: usize = 1024;
 
-/// A line handed to the network less than this before a break was noticed may have been lost with it: a pulled cable or
-/// a frozen server is noticed only when the keepalive's question stays unanswered.
+/// A line sent less than this before a lost connection was detected may be lost with it: a pulled cable or a frozen
+/// server is detected only when a keepalive ping stays unanswered.
 ///
-/// The same holds where the server ended the stream with a status. The gRPC library makes statuses of its own with the
-/// same codes, so the two can't be told apart; and a server that drains reads no further, so what then was on its way,
-/// or waited in a buffer because the server was busy, was not accepted. Doubting too much is honest, too little is not.
+/// The same applies if the server ended the stream with a status. The gRPC library creates statuses of its own with the
+/// same codes, so the two can't be distinguished; and a draining server stops reading, so lines in flight, or in a
+/// buffer because the server was busy, were not accepted. Too high a count is acceptable, too low a count is not.
 const RECENT: Duration = KEEPALIVE_TIME.saturating_add(KEEPALIVE_TIMEOUT);
 
-/// How exactly a line's time is remembered. It may be in doubt for so much longer than [`RECENT`].
+/// The resolution of a line's time. A line may count as in doubt for this much longer than [`RECENT`].
 const PERIOD: Duration = Duration::from_secs(1);
 
 /// A line to send.
@@ -31,8 +31,8 @@ pub struct Line {
 
 /// The lines to send, at most [`LINES_MAX`], and the count of those that may be lost.
 ///
-/// The contract has no acknowledgement, so nobody knows what a broken connection took along. Sending it again could
-/// show it twice; so it isn't, and the user is told how many lines are in doubt.
+/// The contract has no acknowledgement, so the lines lost with a connection are unknown. Sending them again could show
+/// them twice; so they are not sent again, and the user sees how many lines are in doubt.
 #[derive(Debug)]
 pub struct Outbox {
     lines: VecDeque<Line>,
@@ -51,7 +51,7 @@ impl Outbox {
         self.lines.len()
     }
 
-    /// What the lines say.
+    /// The bodies of the lines.
     pub fn bodies(&self) -> Vec<String> {
         self.lines.iter().map(|line| line.body.as_str().to_owned()).collect()
     }
@@ -64,7 +64,7 @@ impl Outbox {
         self.lines.len() >= LINES_MAX
     }
 
-    /// Takes a line in. The caller made sure that there is room.
+    /// Adds a line. The caller made sure that there is space.
     pub fn push(&mut self, line: Line) {
         assert!(!self.is_full(), "a line was pushed into a full outbox");
         self.lines.push_back(line);
@@ -74,7 +74,7 @@ impl Outbox {
         self.lines.pop_front()
     }
 
-    /// Notes how the sending of a line went.
+    /// Records the result of sending a line.
     pub fn sent(&mut self, success: bool, now: Instant) {
         if !success {
             self.failed += 1;
@@ -87,7 +87,7 @@ impl Outbox {
         }
     }
 
-    /// The connection broke: how many lines may be lost with it. Starts counting anew.
+    /// The connection is lost: returns how many lines may be lost with it, and resets the count.
     pub fn take_doubtful(&mut self, now: Instant) -> u64 {
         self.forget(now);
         self.sent.drain(..).map(|(_, count)| count).sum::<u64>() + std::mem::take(&mut self.failed)
@@ -101,7 +101,7 @@ impl Outbox {
     }
 }
 
-/// What a message about a lost connection ends with: how many lines are in doubt, if any.
+/// The end of a message about a lost connection: the number of lines in doubt, if any.
 pub fn doubt(count: u64) -> String {
     match count {
         0 => String::new(),

@@ -1,11 +1,11 @@
-//! A conversation that outlives its connections.
+//! A session on the tutorial's contract, which survives lost connections.
 //!
-//! Two threads serve it. `send` takes lines from the outbox and writes them to the stream of the moment. `receive`
-//! reads that stream, reports what happens, and when the connection is lost, makes the next one; so there is exactly
-//! one place where connections come from. Both end with the session, and [`Session::wait`] joins them.
+//! Two threads serve it. `send` takes lines from the outbox and writes them to the current stream. `receive` reads that
+//! stream, reports events, and reconnects when the connection is lost; so only one thread opens connections. Both end
+//! with the session, and [`Session::wait`] joins them.
 //!
-//! What a broken connection took along is never sent again, because the contract could not tell a repeat from a new
-//! line; the session counts what is in doubt and says so.
+//! Lines lost with a connection are never sent again, because the contract can't distinguish a repeat from a new line;
+//! the session counts the lines in doubt and reports them.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -24,19 +24,19 @@ use crate::client::stream::StreamError;
 use crate::names::{Body, UserName};
 use crate::threads::spawn;
 
-/// A connection that lasted this long was a good one: after it, the pauses start small again.
+/// After a connection that lasted this long, the pauses start small again.
 const STABLE: Duration = Duration::from_secs(5);
 
-/// What happens in a session, in order.
+/// The events of a session, in order.
 #[derive(Debug)]
 pub enum Event {
-    /// Somebody else said something.
+    /// A message of another client.
     Message(Incoming),
     /// The connection is lost; `doubtful` lines that were sent may not have arrived.
     Disconnected { reason: String, doubtful: u64 },
-    /// There is no connection, for this reason; the next attempt comes after the pause.
+    /// There is no connection, for this reason; the next attempt is made after the pause.
     Retrying { reason: String, pause: Duration },
-    /// There is a connection again; the lines kept meanwhile are on their way.
+    /// There is a connection again; the lines kept meanwhile are being sent.
     Reconnected { kept: usize },
 }
 
@@ -46,16 +46,16 @@ pub struct Session {
     threads: Vec<JoinHandle<()>>,
 }
 
-/// Where lines go into a session, from any thread.
+/// The input of a session: accepts lines from any thread.
 #[derive(Clone)]
 pub struct Inlet {
     shared: Arc<Shared>,
 }
 
 impl Session {
-    /// Connects and starts. Events come on the session's receive thread, which is held up while one is handled; a
-    /// handler that breaks ends the session in good order. `timeout` is how long the first connection is tried for, and how
-    /// long there may be none later; `None` stands for one attempt at first, and for ever later.
+    /// Connects and starts. Events are reported on the session's receive thread, which is blocked while one is handled;
+    /// a handler that breaks ends the session cleanly. `timeout` is how long the first connection is tried, and how
+    /// long there may be none later; `None` means one attempt at first, and no limit later.
     pub fn start(
         connector: Connector,
         address: Address,
@@ -86,7 +86,7 @@ impl Session {
         Inlet { shared: self.shared.clone() }
     }
 
-    /// Waits until the session has ended: finished, failed, or broken off by its event handler.
+    /// Waits until the session has ended: finished, failed, or ended by its event handler.
     pub fn wait(mut self) -> Result<(), SessionError> {
         let mut state = self.shared.lock();
         while state.ended.is_none() {
@@ -102,7 +102,7 @@ impl Session {
                 }
             }
         }
-        // Ended stays set, so that the threads see it; they never look into it.
+        // `Ended` stays set, so that the threads see it; they do not use its value.
         let outcome = state.ended.replace(Ok(())).unwrap_or(Ok(()));
         let doubtful = state.doubtful;
         drop(state);
@@ -115,14 +115,14 @@ impl Session {
 
     fn join(&mut self) {
         for thread in self.threads.drain(..) {
-            // A thread that panicked has said so; the session's outcome stands.
+            // A panic has been reported already; the session's outcome is kept.
             let _ = thread.join();
         }
     }
 }
 
 impl Inlet {
-    /// Hands a line over. Blocks while 1,024 lines wait.
+    /// Sends a line. Blocks while 1,024 lines wait.
     pub fn send(&self, name: UserName, body: Body) -> Result<(), SessionError> {
         let mut state = self.shared.lock();
         while state.outbox.is_full() && state.ended.is_none() {
@@ -141,7 +141,7 @@ impl Inlet {
         self.shared.lock().outbox.bodies()
     }
 
-    /// Says that no more lines come. The session ends once the server has everything.
+    /// Ends the input. The session ends once the server has everything.
     pub fn finish(&self) {
         let mut state = self.shared.lock();
         state.finishing = true;
@@ -159,7 +159,7 @@ fn send_lines(shared: &Shared) {
                 shared.give_back(sender, Some(success));
             }
             Work::Finish(mut sender) => {
-                // A failure shows at the receiver as well, with its reason.
+                // The receiver also gets a failure, with its reason.
                 let _ = sender.finish(Instant::now() + FINISH_TIMEOUT);
                 shared.give_back(sender, None);
             }
@@ -168,7 +168,7 @@ fn send_lines(shared: &Shared) {
     }
 }
 
-/// The receive thread's belongings.
+/// The state of the receive thread.
 struct Reader<F> {
     shared: Arc<Shared>,
     connector: Connector,
@@ -179,7 +179,7 @@ struct Reader<F> {
 }
 
 impl<F: FnMut(Event) -> ControlFlow<()>> Reader<F> {
-    /// The receive thread. Ends with the session, which it ends itself where it can't go on.
+    /// The receive thread. Ends with the session, which it ends itself if it can't continue.
     fn run(mut self, mut receiver: Receiver) {
         let mut backoff = Backoff::new();
         let outcome = loop {
@@ -194,7 +194,7 @@ impl<F: FnMut(Event) -> ControlFlow<()>> Reader<F> {
             }
             let doubtful = self.shared.disconnect();
             if !matches!(error, StreamError::Lost(_)) || self.policy == Policy::Fail {
-                // What waits to be sent has surely not arrived.
+                // Waiting lines have certainly not arrived.
                 let doubtful = doubtful + self.shared.lock().outbox.len() as u64;
                 break Err(SessionError::Lost { error, doubtful });
             }
@@ -212,7 +212,7 @@ impl<F: FnMut(Event) -> ControlFlow<()>> Reader<F> {
         self.shared.end(outcome);
     }
 
-    /// Reports what comes until the stream ends: in good order, or with an error.
+    /// Reports messages until the stream ends, with OK or an error.
     fn follow(&mut self, receiver: &mut Receiver) -> Result<(), StreamError> {
         while let Some(message) = receiver.receive()? {
             if self.tell(Event::Message(message)).is_break() {
@@ -225,7 +225,7 @@ impl<F: FnMut(Event) -> ControlFlow<()>> Reader<F> {
         Err(StreamError::Lost("the server ended the conversation".to_owned()))
     }
 
-    /// Whether the error ends a session that had an end coming, and how.
+    /// Whether the error ends a session that is finishing, and how.
     fn judge(&self, error: &StreamError) -> Option<Result<(), SessionError>> {
         let state = self.shared.lock();
         if state.ended.is_some() {
@@ -270,7 +270,7 @@ impl<F: FnMut(Event) -> ControlFlow<()>> Reader<F> {
         }
     }
 
-    /// Hands an event to the owner, whose time does not count as the server's.
+    /// Reports an event to the owner, whose time does not count as the server's.
     fn tell(&mut self, event: Event) -> ControlFlow<()> {
         self.shared.lock().handling.begin(Instant::now());
         let flow = (self.on_event)(event);

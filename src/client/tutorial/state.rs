@@ -1,6 +1,6 @@
-//! What the threads of a session share, and what they wait for.
+//! The shared state of a session's threads, and their waits.
 //!
-//! One lock, one condition variable. Nothing is written, read or told to the owner under the lock.
+//! One lock, one condition variable. No I/O and no event handler runs under the lock.
 
 use std::time::{Duration, Instant};
 
@@ -14,37 +14,37 @@ use crate::client::stream::Canceller;
 
 pub struct Shared {
     state: Mutex<State>,
-    /// Signalled at each change of the state that somebody may wait for.
+    /// Signalled at each change of the state that a thread may wait for.
     pub changed: Condvar,
 }
 
 pub struct State {
     pub link: Link,
-    /// Ends the stream of the moment, if any.
+    /// Cancels the current stream, if any.
     pub canceller: Option<Canceller>,
     pub outbox: Outbox,
     /// How many lines may have been lost with earlier connections.
     pub doubtful: u64,
-    /// The user has nothing more to say.
+    /// The input has ended.
     pub finishing: bool,
-    /// The stream of the moment was told so.
+    /// The current stream was half-closed.
     pub half_closed: bool,
-    /// When something last went forward, for the end of a session that is finishing.
+    /// The time of the last progress, for a session that is finishing.
     pub progress_at: Instant,
     pub handling: Handling,
     pub ended: Option<Result<(), SessionError>>,
 }
 
-/// The receive thread's time in the owner's event handler. It doesn't count against the server; and meanwhile nobody
-/// notices a break, so it doesn't make a line sent before any less doubtful.
+/// The receive thread's time in the owner's event handler. It doesn't count against the server; and a lost connection
+/// is not detected meanwhile, so this time does not make an earlier line less doubtful.
 #[derive(Debug, Default)]
 pub struct Handling {
     since: Option<Instant>,
-    /// How long the visits before took, in all.
+    /// The total time of earlier handler calls.
     before: Duration,
 }
 
-/// The sending half, as the send thread sees it.
+/// The sending half, from the send thread's view.
 pub enum Link {
     Ready(Sender),
     /// The send thread has the sender and is writing.
@@ -54,7 +54,7 @@ pub enum Link {
     Down,
 }
 
-/// What the send thread does next.
+/// The next step of the send thread.
 pub enum Work {
     Send(Sender, Line),
     Finish(Sender),
@@ -131,8 +131,8 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    /// Notes that the stream has ended; its receiver is dropped, so a write still going on ends soon. Returns how many
-    /// lines are in doubt.
+    /// Records that the stream has ended; its receiver is dropped, so a pending write ends soon. Returns how many lines
+    /// are in doubt.
     pub fn disconnect(&self) -> u64 {
         let mut state = self.state.lock();
         while matches!(state.link, Link::Writing) {
@@ -150,7 +150,7 @@ impl Shared {
         doubtful
     }
 
-    /// Takes the next stream into use. Returns how many lines were kept for it, or the sender if the session has ended.
+    /// Starts using the next stream. Returns how many lines were kept for it, or the sender if the session has ended.
     pub fn connect(&self, sender: Sender, canceller: Canceller) -> Result<usize, Sender> {
         let mut state = self.state.lock();
         if state.ended.is_some() {
@@ -163,7 +163,7 @@ impl Shared {
         Ok(state.outbox.len())
     }
 
-    /// Waits out a pause between attempts. False says that the session has ended, or that nothing is left to do.
+    /// Waits out a pause between attempts. False means that the session has ended, or that nothing is left to do.
     pub fn pause(&self, pause: Duration) -> bool {
         let until = Instant::now() + pause;
         let mut state = self.state.lock();
@@ -226,7 +226,7 @@ impl Handling {
 
     /// A clock that stands still while the owner handles an event.
     pub fn clock(&self, now: Instant) -> Instant {
-        // Invariant: the visits lie between the session's start and now, so the difference is a time that was.
+        // Invariant: the handler calls lie between the session's start and now, so the difference is a past time.
         self.since.unwrap_or(now) - self.before
     }
 }

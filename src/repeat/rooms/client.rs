@@ -1,4 +1,4 @@
-//! One client of the pool: what its session tells it, and its send thread where it sends.
+//! One client of the pool: the handler of its session's events, and its send thread if it sends.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::repeat::pace::pace;
 use crate::repeat::payload::{self, Payload};
 use crate::repeat::report::{Latencies, latencies};
 
-/// What a client's session leaves behind.
+/// The results of a client's session.
 pub struct Received {
     pub client: usize,
     pub verifier: Verifier,
@@ -26,7 +26,7 @@ pub struct Received {
     pub rejected: u64,
 }
 
-/// A session's handler. When it is dropped, with the session's receive thread, the client is through.
+/// A session's event handler. When it is dropped, with the session's receive thread, the client is done.
 pub struct Listener {
     run: Arc<Run>,
     client: usize,
@@ -35,9 +35,9 @@ pub struct Listener {
     /// There until the end.
     received: Option<Received>,
     results: Sender<Received>,
-    /// When the response came that is being read; looked up once for each.
+    /// When the current response arrived; read once for each response.
     now_ns: Option<u64>,
-    /// By how many messages this response brought the client further.
+    /// By how many messages this response advanced the client.
     further: u32,
     last_seq: u64,
 }
@@ -94,13 +94,13 @@ impl Listener {
             Event::Rejected { line, reason } => {
                 log::error!("client {number}: not stored: {}: {reason}", line.body.as_str());
                 received.rejected += 1;
-                // Nobody will get it.
+                // No client will get it.
                 self.run.window.give_back();
             }
             Event::Held { reason, pause } => {
                 log::info!("client {number}: not stored yet, sending again in {} ms: {reason}", pause.as_millis());
             }
-            // The same for every client, whatever it is.
+            // The same for every client.
             Event::Passed { seq, .. } => received.verifier.place(seq, 0, &self.run.ledger),
             Event::Presence { .. }
             | Event::Retrying { .. }
@@ -131,7 +131,7 @@ impl Listener {
             || told != expected
             || number_of(&message.id) != Some(payload.number)
         {
-            // The numbers of nobody: counted as unknown.
+            // Unknown numbers: counted as such.
             received.verifier.take(u16::MAX, 0);
             return;
         }
@@ -146,7 +146,7 @@ impl Listener {
         self.further += further;
     }
 
-    /// Tells the others what the response brought.
+    /// Publishes the progress of the response.
     fn settle(&mut self) {
         self.run.tallies[self.client].reached(self.last_seq, &self.run);
         let Some(now_ns) = self.now_ns.take() else { return };
@@ -173,10 +173,10 @@ impl Drop for Listener {
         tally.down.store(false, Ordering::SeqCst);
         run.window.leave(self.client);
         if let Some(received) = self.received.take() {
-            // Whoever is not there any more wants no result.
+            // The receiver of the result may be gone.
             let _ = self.results.send(received);
         }
-        // Nobody waits for who is gone.
+        // A client that is gone is not waited for.
         run.gone.fetch_add(1, Ordering::SeqCst);
         run.note(&tally.joined, &run.unjoined);
         run.note(&tally.done, &run.undone);
@@ -184,7 +184,7 @@ impl Drop for Listener {
     }
 }
 
-/// The send thread of a client. It ends when all is handed over, with the session, or with the run.
+/// The send thread of a client. It ends when all messages are posted, with the session, or with the run.
 pub fn send(run: &Run, index: u16, inlet: &Inlet) {
     let name = &run.plan.names[usize::from(index)];
     for number in 1..=run.plan.messages {
@@ -213,8 +213,8 @@ impl Run {
         Body::new(payload.encode(self.plan.body_bytes)).expect("a payload is a valid body")
     }
 
-    /// The id of a sender's message: a UUID of version 7, whose last bytes are the number, so that an acknowledgement can be
-    /// told without the message.
+    /// The id of a sender's message: a UUID of version 7, whose last bytes are the number, so that an acknowledgement
+    /// can be assigned without the message.
     pub fn message_id(&self, number: u32) -> MessageId {
         let mut bytes = [0; 16];
         let time_ms = self.start_ms + self.now_ns() / 1_000_000;
@@ -227,7 +227,7 @@ impl Run {
     }
 }
 
-/// The number of a message with that id, where it is one of a run.
+/// The number of a message with that id, if it belongs to a run.
 fn number_of(id: &MessageId) -> Option<u32> {
     id.as_bytes()[12..].try_into().ok().map(u32::from_be_bytes)
 }

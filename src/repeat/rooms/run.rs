@@ -1,8 +1,8 @@
 //! A run from its first connection to its report.
 //!
-//! The calling thread watches over it; each client has a session with its two threads, each sender a thread `post-<n>`
-//! too. Phases: join, which the contract confirms; send, while the watcher waits for everything to be everywhere; ask
-//! the server where the room ends and wait until every client is there, so that whatever it has stored twice still counts;
+//! The calling thread supervises it; each client has a session with its two threads, each sender also a thread
+//! `post-<n>`. Phases: join, which the contract confirms; send, while the supervisor waits until every client has every
+//! message; query the end of the room and wait until every client is there, so that messages stored twice are counted;
 //! finish and report.
 
 use std::io;
@@ -26,13 +26,13 @@ use crate::repeat::progress::Progress;
 use crate::repeat::report::{Report, RoomsReport, latencies};
 use crate::threads::spawn;
 
-/// How long the clients may take to join, and longer where an outage may be.
+/// How long the clients may take to join; longer if an outage is allowed.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How many threads of the gRPC library serve all connections.
 const POLLERS_MAX: usize = 4;
 
-/// Why a run could not take place.
+/// Why a run could not start.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum RunError {
@@ -99,7 +99,7 @@ impl Pool {
         if self.run.gone.load(Ordering::SeqCst) == 0 {
             return Ok(());
         }
-        // One has failed: what it says is why there is no run. The others have nothing to say.
+        // One has failed: its error is the reason. The others have none.
         self.inlets.iter().for_each(Inlet::stop);
         for session in self.sessions.drain(..) {
             session.wait()?;
@@ -123,7 +123,7 @@ impl Pool {
         Ok(())
     }
 
-    /// Waits until every client has got all that the room has. Posts nothing: the server says where the room ends.
+    /// Waits until every client has received the whole room. Posts nothing: the server reports the end of the room.
     fn reach_end(&mut self, progress: &Progress) {
         let run = &self.run;
         let asked = Caller::connect(Connector::new(1), run.plan.server.clone(), CALL_TIMEOUT)
@@ -147,7 +147,7 @@ impl Pool {
         self.end_sending();
         let complete = self.run.incomplete.load(Ordering::SeqCst) == 0;
         for inlet in &self.inlets {
-            // After a run that gave up there is nothing to wait for, and a thread may wait for room to post.
+            // After a run that gave up there is nothing to wait for, and a thread may be blocked in a post.
             if complete { inlet.finish() } else { inlet.stop() }
         }
         let mut failed = 0;
@@ -165,7 +165,7 @@ impl Pool {
 }
 
 impl Drop for Pool {
-    /// Ends and joins what an error left behind.
+    /// Ends and joins the threads that an error left behind.
     fn drop(&mut self) {
         self.end_sending();
         self.inlets.iter().for_each(Inlet::stop);
@@ -210,7 +210,7 @@ fn report(run: &Run, failed: usize, mut received: Vec<Received>) -> Report {
     let mut all = latencies();
     let (mut foreign, mut rooms) = (0, RoomsReport::default());
     let (mut verifiers, mut acknowledged): (Vec<Verifier>, Vec<Acknowledged>) = (vec![], vec![]);
-    // One whose thread has panicked left nothing behind, and has got nothing as far as anybody knows.
+    // A client whose thread has panicked has no results, and counts as having received nothing.
     let missing = run.plan.clients - received.len();
     for client in received {
         // Invariant: all histograms have the same bounds.

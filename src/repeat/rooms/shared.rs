@@ -1,4 +1,4 @@
-//! What all threads of a run share.
+//! The shared state of a run's threads.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -14,10 +14,10 @@ use crate::repeat::plan::Plan;
 use crate::repeat::progress::Progress;
 use crate::repeat::window::Window;
 
-/// How often the bar moves, and how exactly silence is measured.
+/// How often the bar is updated, which is also the resolution of the idle timeout.
 pub const TICK: Duration = Duration::from_millis(100);
 
-/// What all threads of a run share.
+/// The shared state of a run's threads.
 pub struct Run {
     pub plan: Plan,
     pub id: RunId,
@@ -28,13 +28,13 @@ pub struct Run {
     pub window: Window,
     pub ledger: Ledger,
     pub tallies: Vec<Tally>,
-    /// For each sender, the number of the last message handed over.
+    /// For each sender, the number of the last posted message.
     pub sent: Vec<AtomicU32>,
-    /// How many clients have not joined, not got all, and not got to the room's end.
+    /// How many clients have not joined, not received all, and not reached the room's end.
     pub unjoined: AtomicUsize,
     pub undone: AtomicUsize,
     pub incomplete: AtomicUsize,
-    /// The seq with which the room ends, once all is sent and the server was asked; before that, more than any.
+    /// The last seq of the room, once all is sent and the server has reported it; before that, the maximum value.
     pub end_seq: AtomicU64,
     /// How many clients' sessions have ended.
     pub gone: AtomicUsize,
@@ -85,7 +85,7 @@ impl Run {
         self.start.elapsed().as_nanos() as u64
     }
 
-    /// When the senders were let go: when this was first asked.
+    /// When the senders started: at the first call.
     pub fn sending_since(&self) -> Instant {
         *self.sending_since.get_or_init(Instant::now)
     }
@@ -94,7 +94,7 @@ impl Run {
         self.over.load(Ordering::SeqCst)
     }
 
-    /// Lets no further message be sent.
+    /// Stops the senders.
     pub(super) fn stop_sending(&self) {
         self.over.store(true, Ordering::SeqCst);
         self.window.close();
@@ -118,7 +118,7 @@ impl Run {
         }
     }
 
-    /// Notes that a client got somewhere, once.
+    /// Records that a client reached a stage, once.
     pub fn note(&self, done: &AtomicBool, left: &AtomicUsize) {
         if !done.load(Ordering::Relaxed)
             && !done.swap(true, Ordering::SeqCst)
@@ -139,10 +139,10 @@ impl Run {
             .all(|tally| tally.delivered.load(Ordering::SeqCst) >= sent || tally.done.load(Ordering::SeqCst))
     }
 
-    /// Waits until no client is left, or gone. False says that it gave up, because nothing more came though every client
-    /// had a connection; one that has none is its session's to give up.
+    /// Waits until no client is left, or gone. False means that it gave up, because no more messages arrived although
+    /// every client had a connection; a session without one gives up itself.
     pub(super) fn watch(&self, left: &AtomicUsize, progress: &Progress) -> bool {
-        // With a rate, silence up to the next message is as it should be.
+        // With a rate, silence up to the next message is normal.
         let interval = self.plan.rate.map_or(Duration::ZERO, |rate| Duration::from_secs(1) / rate);
         let patience = self.plan.idle_timeout + interval;
         let mut seen = (0, 0);
@@ -165,26 +165,26 @@ impl Run {
     }
 }
 
-/// What a client has done so far, for the thread that watches over the run. Written once for each response.
+/// The progress of a client, for the supervising thread. Written once for each response.
 #[derive(Default)]
 pub struct Tally {
     pub delivered: AtomicU64,
-    /// When the last message came that counts, in nanoseconds since the run's start.
+    /// When the last message that counts arrived, in nanoseconds since the run's start.
     pub last_ns: AtomicU64,
     /// It is in the room, and has caught up.
     pub joined: AtomicBool,
-    /// All has come, or nothing more will.
+    /// All messages have arrived, or no more will.
     pub done: AtomicBool,
-    /// The seq of the last message that came.
+    /// The seq of the last received message.
     pub last_seq: AtomicU64,
-    /// All that the room had at the end of the run has come, or nothing more will.
+    /// All messages that the room had at the end of the run have arrived, or no more will.
     pub complete: AtomicBool,
     /// There is no connection at the moment.
     pub down: AtomicBool,
 }
 
 impl Tally {
-    /// Notes how far the client is in the room.
+    /// Records the position of the client in the room.
     pub(super) fn reached(&self, seq: u64, run: &Run) {
         // The pair of this store and load with those in `Run::end_at` must be ordered the same for both: hence SeqCst.
         self.last_seq.store(seq, Ordering::SeqCst);

@@ -1,4 +1,4 @@
-//! One client of the pool: its receive thread, and its send thread where it sends.
+//! One client of the pool: its receive thread, and its send thread if it sends.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,7 +11,7 @@ use crate::repeat::pace::pace;
 use crate::repeat::payload::{Kind, Payload};
 use crate::repeat::report::{Latencies, latencies};
 
-/// What a receive thread ends with.
+/// The result of a receive thread.
 pub struct Received {
     pub verifier: Verifier,
     pub latencies: Latencies,
@@ -45,7 +45,7 @@ pub fn receive(run: &Run, client: usize, mut receiver: Receiver) -> Received {
     received
 }
 
-/// What the end of a conversation says against it: nothing, once the run is over.
+/// Whether the end of a stream is a fault: not once the run is over.
 fn failure(run: &Run, end: Result<Option<Incoming>, StreamError>) -> Option<StreamError> {
     if run.is_finished() {
         return None;
@@ -63,7 +63,7 @@ fn take(run: &Run, client: usize, received: &mut Received, message: &Incoming) {
     };
     let tally = &run.tallies[client];
     match payload.kind {
-        // A client's own probe coming back would say nothing about joining.
+        // A client's own probe would not show that it has joined.
         Kind::Probe if Some(payload.sender) == run.sender(client) => {}
         Kind::Probe => run.probed(&tally.probed),
         Kind::Message => {
@@ -114,7 +114,7 @@ pub fn body(run: &Run, kind: Kind, sender: u16, number: u32) -> Body {
 }
 
 impl Run {
-    /// Notes that a client has joined, once.
+    /// Records that a client has joined, once.
     fn probed(&self, probed: &AtomicBool) {
         if !probed.swap(true, Ordering::SeqCst) {
             self.unprobed.fetch_sub(1, Ordering::SeqCst);
@@ -122,7 +122,7 @@ impl Run {
         }
     }
 
-    /// Notes that a client has all, or that nothing more will come, once.
+    /// Records that a client has all messages, or that no more will arrive, once.
     fn done(&self, done: &AtomicBool) {
         if !done.load(Ordering::Relaxed) && !done.swap(true, Ordering::SeqCst) {
             self.undone.fetch_sub(1, Ordering::SeqCst);

@@ -1,8 +1,8 @@
 //! A run from its first connection to its report.
 //!
-//! The calling thread watches over it; each client has a receive thread `recv-<n>`, each sender a send thread
-//! `send-<n>` too. Phases: connect; probe, since the contract doesn't say when a client has joined; send, while the
-//! watcher waits for everything to be everywhere; half-close, so that what comes late still counts; join and report.
+//! The calling thread supervises it; each client has a receive thread `recv-<n>`, each sender also a send thread
+//! `send-<n>`. Phases: connect; probe, since the contract doesn't confirm joins; send, while the supervisor waits until
+//! every client has every message; half-close, so that late messages still count; join and report.
 
 use std::io;
 use std::sync::Arc;
@@ -30,13 +30,13 @@ const JOIN_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often the probes are repeated.
 const PROBE_INTERVAL: Duration = Duration::from_millis(200);
 
-/// How long the server may take to end the conversations. One that doesn't know how to is not at fault.
+/// How long the server may take to end the streams. A server that does not support that is not at fault.
 const END_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How many threads of the gRPC library serve all connections.
 const POLLERS_MAX: usize = 4;
 
-/// Why a run could not take place.
+/// Why a run could not start.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum RunError {
@@ -99,7 +99,7 @@ impl Pool {
         Ok(())
     }
 
-    /// Sends probes until every client has received one from somebody else, and so has joined.
+    /// Sends probes until every client has received one from another client, and so has joined.
     ///
     /// The contract offers no other way. A server sends nothing when a client joins: the C core even holds back the headers
     /// of a response until the first message. Without probes, a message sent to a client that has not joined yet would
@@ -145,8 +145,8 @@ impl Pool {
         Ok(())
     }
 
-    /// Ends all conversations, and adds up. A run that is complete ends them in good order, so that late duplicates
-    /// still come in; after one that gave up, there is nothing to wait for.
+    /// Ends all conversations, and adds up. A complete run ends them with a half-close, so that late duplicates still
+    /// arrive; after one that gave up, there is nothing to wait for.
     fn finish(mut self, complete: bool) -> Report {
         self.end_sending(!complete);
         if complete {
@@ -182,7 +182,7 @@ impl Pool {
 }
 
 impl Drop for Pool {
-    /// Ends and joins what an error left behind.
+    /// Ends and joins the threads that an error left behind.
     fn drop(&mut self) {
         self.end_sending(true);
         self.cancel();

@@ -1,4 +1,4 @@
-//! What all threads of a run share.
+//! The shared state of a run's threads.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -14,10 +14,10 @@ use crate::repeat::plan::Plan;
 use crate::repeat::progress::Progress;
 use crate::repeat::window::Window;
 
-/// How often the bar moves, and how exactly silence is measured.
+/// How often the bar is updated, which is also the resolution of the idle timeout.
 pub const TICK: Duration = Duration::from_millis(100);
 
-/// What all threads of a run share.
+/// The shared state of a run's threads.
 pub struct Run {
     pub plan: Plan,
     pub id: RunId,
@@ -29,7 +29,7 @@ pub struct Run {
     pub tallies: Vec<Tally>,
     /// For each sender, the number of the last message sent.
     pub sent: Vec<AtomicU32>,
-    /// How many clients have not joined yet, as far as anybody knows.
+    /// How many clients have not joined yet, as far as known.
     pub unprobed: AtomicUsize,
     /// How many clients still wait for messages.
     pub undone: AtomicUsize,
@@ -102,7 +102,7 @@ impl Run {
         self.start.elapsed().as_nanos() as u64
     }
 
-    /// When the senders were let go: when this was first asked.
+    /// When the senders started: at the first call.
     pub fn sending_since(&self) -> Instant {
         *self.sending_since.get_or_init(Instant::now)
     }
@@ -115,7 +115,7 @@ impl Run {
         self.finished.load(Ordering::SeqCst)
     }
 
-    /// Lets no further message be sent.
+    /// Stops the senders.
     pub(super) fn stop_sending(&self) {
         self.over.store(true, Ordering::SeqCst);
         self.window.close();
@@ -142,9 +142,10 @@ impl Run {
         })
     }
 
-    /// Waits until every client has all or is gone. False says that it gave up, because nothing more came.
+    /// Waits until every client has all messages or is gone. False means that it gave up, because no more messages
+    /// arrived.
     pub(super) fn watch(&self, progress: &Progress) -> bool {
-        // With a rate, silence up to the next message is as it should be.
+        // With a rate, silence up to the next message is normal.
         let interval = self.plan.rate.map_or(Duration::ZERO, |rate| Duration::from_secs(1) / rate);
         let patience = self.plan.idle_timeout + interval;
         let mut seen = (0, 0);
@@ -166,15 +167,15 @@ impl Run {
     }
 }
 
-/// What a client has done so far, for the thread that watches over the run.
+/// The progress of a client, for the supervising thread.
 #[derive(Default)]
 pub struct Tally {
     pub delivered: AtomicU64,
-    /// When the last message came that counts, in nanoseconds since the run's start.
+    /// When the last message that counts arrived, in nanoseconds since the run's start.
     pub last_ns: AtomicU64,
-    /// Somebody else's probe has come.
+    /// A probe of another client has arrived.
     pub(super) probed: AtomicBool,
-    /// All has come, or nothing more will.
+    /// All messages have arrived, or no more will.
     pub(super) done: AtomicBool,
 }
 
@@ -183,7 +184,7 @@ impl Tally {
         self.done.load(Ordering::SeqCst)
     }
 
-    /// For a client to which nobody sends: it is neither probed nor waited for.
+    /// For a client without another sender: it is neither probed nor waited for.
     pub fn expect_nothing(&self) {
         self.probed.store(true, Ordering::SeqCst);
         self.done.store(true, Ordering::SeqCst);
