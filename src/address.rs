@@ -132,7 +132,7 @@ fn parse(text: &str, default_port: impl FnOnce() -> Result<u16, String>) -> Resu
     Ok(Address::Tcp { host: host.to_owned(), port })
 }
 
-/// What follows a scheme, if there is one, and precedes a path.
+/// The authority: between the scheme, if any, and a path.
 fn authority(text: &str) -> Result<&str, String> {
     let rest = match text.split_once("://") {
         None => text,

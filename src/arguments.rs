@@ -81,7 +81,7 @@ impl Given<'_> {
         self.source(id) == Some(ValueSource::EnvVariable)
     }
 
-    /// Whether one option stands after another on the command line.
+    /// Whether one option follows another on the command line.
     pub fn follows(&self, id: &str, other: &str) -> bool {
         self.matches.index_of(id) > self.matches.index_of(other)
     }

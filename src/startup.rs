@@ -76,7 +76,7 @@ pub fn redirect_core_log() {
             LevelFilter::Info => gpr_log_severity::GPR_LOG_SEVERITY_INFO,
             LevelFilter::Debug | LevelFilter::Trace => gpr_log_severity::GPR_LOG_SEVERITY_DEBUG,
         };
-        // SAFETY: the function lives as long as the program, and unwinds into nobody: it only formats and logs.
+        // SAFETY: the function is static, and does not unwind: it only formats and logs.
         unsafe {
             gpr_set_log_function(Some(log_line));
             gpr_set_log_verbosity(verbosity);

@@ -284,7 +284,7 @@ mod tests {
         Line { id: id(n), body: Body::new(n.to_string()).unwrap(), kind: Kind::Text }
     }
 
-    /// What goes up now: the bodies.
+    /// The bodies of the lines that are sent now.
     fn sent(outbox: &mut Outbox, limits: RequestLimits, now: Instant) -> Vec<String> {
         let mut request = Vec::new();
         let count = outbox.fill(&mut request, limits, now);

@@ -31,7 +31,7 @@ struct Slot {
     visit: Visit,
     from: StartAt,
     phase: Phase,
-    /// Whether the owner wants to be in it.
+    /// Whether the owner has requested it.
     wanted: bool,
     /// Whether the session was started with it, and so can't continue without it.
     essential: bool,
@@ -52,7 +52,7 @@ enum Phase {
     Leaving,
 }
 
-/// What to do next with a room.
+/// The next step for a room.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
     Nothing,
@@ -225,7 +225,7 @@ impl Rooms {
         }
     }
 
-    /// Whether the room was joined before and is to be resumed, or must be joined for the session to go on.
+    /// Whether the room was joined before and must be resumed, or must be joined for the session to continue.
     pub fn is_to_be_resumed(&self, name: &RoomName) -> bool {
         let slot = self.by_name.get(name).and_then(|index| self.slots[*index].as_ref());
         slot.is_some_and(|slot| slot.phase == Phase::Joining && (slot.essential || slot.was_joined))
@@ -311,7 +311,7 @@ mod tests {
         Leave(usize),
         /// Lines are handed over for the room, or all of them are acknowledged.
         Lines(usize, bool),
-        /// The server carries out the next command; it refuses a join if this says so.
+        /// The server executes the next command; it refuses a join if this is true.
         Answer(bool),
         Connect,
         Disconnect,

@@ -242,7 +242,7 @@ impl Shared {
         }
     }
 
-    /// Waits for something to send, and takes the sender for it. `None` says that the session has ended.
+    /// Waits for something to send, and takes the sender for it. `None` means that the session has ended.
     pub fn next_request(&self, buffer: &mut Vec<u8>) -> Option<(Sender, GrpcSlice)> {
         let mut state = self.state.lock();
         loop {

@@ -13,7 +13,7 @@ use signal_hook::iterator::Signals;
 use super::progress::Progress;
 use crate::threads::spawn;
 
-/// What a shell adds to a signal's number for the exit code of a program that the signal ended.
+/// Added to a signal's number for the exit code of a program that the signal ended, as shells do.
 const EXIT_SIGNAL_BASE: i32 = 128;
 
 /// Whether a run was interrupted.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-/// What a receiver counted.
+/// The counts of a receiver.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Different messages that were received.

@@ -17,7 +17,7 @@ const RUN: Range<usize> = 20..36;
 const TIME: Range<usize> = 38..54;
 const KIND: usize = 55;
 
-/// What stands between the columns.
+/// The separators between the columns.
 const MARKS: [(usize, u8); 8] =
     [(0, b'#'), (11, b' '), (12, b's'), (18, b' '), (19, b'r'), (36, b' '), (37, b't'), (54, b' ')];
 

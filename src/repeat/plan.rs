@@ -156,7 +156,7 @@ pub struct Plan {
     pub reconnect_timeout: Duration,
 }
 
-/// What is wrong with the number of messages.
+/// An invalid number of messages.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{0}")]
 pub struct InvalidPlan(pub String);

@@ -133,7 +133,7 @@ impl Window {
                 break;
             }
             // Some more than one, so as not to wake up for each message. The tickets of a whole window above the floor
-            // are given out, or nobody would be waiting here, and their owners are let in; so the count does get there.
+            // are assigned, or no sender would wait here, and their owners have entered; so the count does get there.
             let mark = count + (self.limit / 4).max(1);
             last.mark.store(mark, Ordering::SeqCst);
             if last.count.load(Ordering::SeqCst) < mark && !self.is_closed() {
@@ -158,7 +158,7 @@ mod tests {
 
     use super::*;
 
-    /// A sender of so many messages; its result is how many it was let in for.
+    /// A sender of this many messages; its result is how many it could send.
     fn sender(window: &Arc<Window>, messages: u64) -> JoinHandle<u64> {
         let window = Arc::clone(window);
         thread::spawn(move || (0..messages).take_while(|_| window.enter()).count() as u64)

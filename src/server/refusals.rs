@@ -190,7 +190,7 @@ impl Drop for Logger {
     }
 }
 
-/// What there is to log.
+/// The refusals to log.
 #[derive(Debug, PartialEq, Eq)]
 enum EpisodeChange {
     Begins,

@@ -79,7 +79,7 @@ struct Shown {
     screen: Arc<Screen>,
     editing: bool,
     own_name: String,
-    /// What is shown when the room is joined for the first time.
+    /// The notice for the first join of a room.
     welcome: Option<String>,
     skipped: Arc<AtomicU64>,
     outage: Outage,

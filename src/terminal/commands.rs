@@ -52,8 +52,7 @@ pub enum Fate {
     Drop,
 }
 
-/// Reads a line. Blanks before a command are ignored, since nobody types them to send it; before any other text they are
-/// kept.
+/// Reads a line. Blanks before a command are ignored; before any other text they are kept.
 pub fn read(line: &str) -> Entry {
     let text = line.trim_end();
     if text.is_empty() {

@@ -139,7 +139,7 @@ impl Editor {
         // A line break is shown as one character, since the draft has one row.
         let shown = |text: &str| escape(&text.replace('\n', "↵")).into_owned();
         let width = |text: &str| shown(text).width();
-        // At the end of the line the cursor may stand at the right edge; elsewhere some of what follows is in sight.
+        // At the end of the line the cursor may be at the right edge; elsewhere some of the following text is visible.
         let room_before = if self.cursor == self.line.len() { room } else { room * 2 / 3 };
         let mut start = self.cursor;
         let mut cursor = 0;

@@ -177,7 +177,7 @@ impl Outage {
         let said = match was_connected {
             true if whole => format!("connected again{after}; nothing lost"),
             true => format!("connected again{after}"),
-            // On a terminal, the chat's welcome says so.
+            // On a terminal, the chat's first notice shows that.
             false if in_row => String::new(),
             false => format!("connected to {}{after}", self.server),
         };

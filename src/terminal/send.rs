@@ -42,7 +42,7 @@ fn send_text(server: Server, name: &UserName, options: &SendOptions) -> Result<(
     answers.stored(&options.room, posted.seq, &id).and_then(|()| answers.flush()).map_err(TerminalError::Output)
 }
 
-/// What `--json` prints: where each message was stored.
+/// The output for `--json`: where each message was stored.
 struct Answers {
     /// `None` without `--json`, and when the output was closed.
     output: Option<Output>,
@@ -107,7 +107,7 @@ impl Progress {
     }
 }
 
-/// A session sends many lines at once, and so many more a second than calls.
+/// A session sends many lines at once, so its rate is far above that of calls.
 fn send_input(server: Server, name: UserName, options: &SendOptions) -> Result<(), TerminalError> {
     startup::check_input().map_err(TerminalError::Input)?;
     let room = &options.room;

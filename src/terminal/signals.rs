@@ -16,7 +16,7 @@ use super::input::Outlet;
 use super::screen::Screen;
 use crate::threads::spawn;
 
-/// What a shell adds to a signal's number for the exit code of a program that the signal ended.
+/// Added to a signal's number for the exit code of a program that the signal ended, as shells do.
 const EXIT_SIGNAL_BASE: i32 = 128;
 
 /// The exit code of a Rust program whose main thread panicked.

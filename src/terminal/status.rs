@@ -1,6 +1,6 @@
 //! The status row, which shows an outage while it lasts. Pure text, no terminal.
 //!
-//! The row stands above the draft and is rewritten in place, so an outage of any length takes one row.
+//! The row is above the draft and is rewritten in place, so an outage of any length takes one row.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

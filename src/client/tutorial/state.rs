@@ -224,7 +224,7 @@ impl Handling {
         self.since.is_some()
     }
 
-    /// A clock that stands still while the owner handles an event.
+    /// A clock that stops while the owner handles an event.
     pub fn clock(&self, now: Instant) -> Instant {
         // Invariant: the handler calls lie between the session's start and now, so the difference is a past time.
         self.since.unwrap_or(now) - self.before

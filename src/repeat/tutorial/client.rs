@@ -83,7 +83,7 @@ fn take(run: &Run, client: usize, received: &mut Received, message: &Incoming) {
 }
 
 /// The send thread of a client. It ends when all is sent, when sending fails, or with the run; and gives the sender
-/// back, whose conversation goes on.
+/// back, because its stream continues.
 pub fn send(run: &Run, client: usize, index: u16, mut sender: Sender) -> Sender {
     let name = &run.plan.names[usize::from(index)];
     for number in 1..=run.plan.messages {

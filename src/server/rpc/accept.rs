@@ -98,7 +98,7 @@ fn refuse(connection: c_int, reason: &str) {
     let goodbye = goodbye(reason);
     let mut read = MaybeUninit::<[u8; 4096]>::uninit();
     let without_waiting = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-    // SAFETY: the descriptor is new and nobody else's; the buffers have the sizes that are passed, and what is read is
+    // SAFETY: the descriptor is new and owned here; the buffers have the sizes that are passed, and the data is
     // ignored.
     unsafe {
         libc::send(connection, goodbye.as_ptr().cast(), goodbye.len(), without_waiting);

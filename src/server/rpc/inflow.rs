@@ -52,7 +52,7 @@ pub enum End {
     Over,
 }
 
-/// What the receive thread gets.
+/// The result for the receive thread.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Taken {
     /// Messages have arrived; they are now in the list that was passed.

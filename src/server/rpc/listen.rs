@@ -116,7 +116,7 @@ fn places(address: &Address) -> Result<Vec<SocketAddr>, StartError> {
 fn try_bind(place: SocketAddr) -> io::Result<()> {
     let checked = |result: libc::c_int| if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) };
     let family = if place.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
-    // SAFETY: the descriptor is new and nobody else's; the options are integers; the addresses have the given size, and
+    // SAFETY: the descriptor is new and owned here; the options are integers; the addresses have the given size, and
     // zeros are valid for unset fields.
     unsafe {
         let fd = libc::socket(family, libc::SOCK_STREAM, 0);

@@ -31,7 +31,7 @@ pub enum Stop {
     AtOnce,
 }
 
-/// What a receive thread gets from its stream.
+/// The result of a receive from a stream.
 pub enum Received<T> {
     /// A checked request.
     Item(T),

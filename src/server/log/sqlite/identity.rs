@@ -14,7 +14,7 @@ use std::path::Path;
 /// The file's name in the data folder.
 const NAME: &str = "life";
 
-/// What the folder expects of its database.
+/// The expected identity of the folder's database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {
     /// The database belongs to this life, which may have ended.

@@ -1,7 +1,7 @@
 //! A room's rows in the table `segments`, read around damage.
 //!
 //! A row is sound if its checksum matches its entries, which themselves carry their room and their seqs; a row of an
-//! earlier version, without a checksum, if its entries can be decoded and end where the row says. Rows follow each
+//! earlier version, without a checksum, if its entries can be decoded and end at the row's `last`. Rows follow each
 //! other without a gap. So the messages of an unsound row end before the next row, regardless of its own columns, and a
 //! missing row is detected from its neighbours.
 //!

@@ -34,7 +34,7 @@ pub struct DamagedOldest {
     pub next: Option<SegmentEnd>,
 }
 
-/// What to do with a damaged segment.
+/// The action on a damaged segment.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Damaged {
     Delete,
