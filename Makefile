@@ -1,4 +1,4 @@
-# Hubbub: build, run, test, measure. `make help` tells the targets.
+# Hubbub: build, run, test, measure. `make help` lists the targets.
 #
 # Everything is built in one profile (release), so that running, testing and measuring share one build of gRPC's
 # C core, which takes about ten minutes the first time.
@@ -6,25 +6,25 @@
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 BUILD := cargo build --release --locked
 BENCH_CRATES := benches/load benches/peers/tonic
-# Python's gRPC, for the test with a client that is not ours.
+# Python's gRPC, for the test with an independent client.
 PYTHON := $(TARGET_DIR)/python/bin/python
 GRPCIO_TOOLS := 1.80.0
-# Node's gRPC, for the same. The tests look for it beside Python's.
+# Node's gRPC, for the same. The tests look for it next to Python's.
 NODE_GRPC := $(TARGET_DIR)/node/node_modules/@grpc/grpc-js/package.json
 NODE_GRPC_VERSION := 1.14.7
 
-# What is tested once more without the feature core-patches, to see that nothing but speed and rare faults depends on it.
+# The tests that are repeated without the feature core-patches: only speed and rare faults may depend on it.
 WITHOUT_PATCHES := chat:: drain:: fanout:: leaving:: model:: rooms:: unary::
 
 .DEFAULT_GOAL := help
-.PHONY: help run-server run-client run-repeat build test crash-test backup-test thin-volume-test ping-test check bench micro \
+.PHONY: help run-server run-client run-repeat build test crash-test backup-test thin-volume-test ping-test check bench bench-chart micro \
 	deps go-deps
 
 help: ## show this
 	@echo "make TARGET [ARGS=\"flags for the program\"]"
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '  %-16s %s\n' "$$name" "$$text"; done
 
-run-server: deps ## build and run the server (ARGS="--help" tells its flags)
+run-server: deps ## build and run the server (ARGS="--help" lists its options)
 	@$(BUILD) --bin hubbub-server
 	@exec $(TARGET_DIR)/release/hubbub-server $(ARGS)
 
@@ -39,14 +39,14 @@ run-repeat: deps ## build and run the client that loads and verifies a server
 build: deps ## build all three programs
 	$(BUILD)
 
-test: deps $(PYTHON) $(NODE_GRPC) go-deps ## run the tests (ARGS="name" runs those whose names hold it)
+test: deps $(PYTHON) $(NODE_GRPC) go-deps ## run the tests (ARGS="name" runs those with that in their names)
 	HUBBUB_TEST_PYTHON=$(abspath $(PYTHON)) cargo test --release --locked $(ARGS)
 
 backup-test: deps ## back up, verify and restore a busy server 20 times, and 300 MB (ROUNDS=n for another number)
 	HUBBUB_BACKUP_ROUNDS=$(or $(ROUNDS),20) HUBBUB_BACKUP_MB=300 \
 		cargo test --release --locked --test it -- --nocapture backup:: restore::
 
-ping-test: deps $(PYTHON) $(NODE_GRPC) ## have clients of Python and Node ping every 10 s in a silent room
+ping-test: deps $(PYTHON) $(NODE_GRPC) ## ping every 10 s in a silent room, from Python and Node
 	HUBBUB_PINGS_LONG=1 HUBBUB_TEST_PYTHON=$(abspath $(PYTHON)) \
 		cargo test --release --locked --test it -- --nocapture pings::
 
@@ -54,10 +54,10 @@ thin-volume-test: deps ## fill the thin volume below a server, as root (ROUNDS=n
 	@tools/install-deps volume
 	HUBBUB_THIN_ROUNDS=$(or $(ROUNDS),7) cargo test --release --locked --test thin-volume -- --nocapture --test-threads 1
 
-crash-test: deps ## kill a server 1,000 times in the midst of its work (KILLS=n for another number)
+crash-test: deps ## kill a server 1,000 times under load (KILLS=n for another number)
 	HUBBUB_CRASH_KILLS=$(or $(KILLS),1000) cargo test --release --locked --test it -- --nocapture crash::
 
-check: deps $(PYTHON) $(NODE_GRPC) go-deps ## what a change must pass: format, lints, tests, docs
+check: deps $(PYTHON) $(NODE_GRPC) go-deps ## all checks that a change must pass: format, lints, tests, docs
 	cargo fmt --check
 	for crate in $(BENCH_CRATES); do (cd $$crate && cargo fmt --check) || exit 1; done
 	cargo clippy --release --locked --all-targets -- -D warnings
@@ -69,10 +69,13 @@ check: deps $(PYTHON) $(NODE_GRPC) go-deps ## what a change must pass: format, l
 	HUBBUB_TEST_PYTHON=$(abspath $(PYTHON)) cargo test --release --locked
 	cargo test --release --locked --no-default-features --test it -- $(WITHOUT_PATCHES)
 
-bench: deps ## measure the server beside its peer (ARGS="--help" tells the choices)
+bench: deps ## measure the server beside its peer (ARGS="--help" lists the options)
 	benches/run $(ARGS)
 
-micro: deps ## measure single steps of a message's way (ARGS="name" measures those whose names hold it)
+bench-chart: ## draw docs/benchmarks.svg from benches/results.json
+	@tools/draw-benchmarks
+
+micro: deps ## measure single steps of a message's path (ARGS="name" measures those with that in their names)
 	cargo bench --locked --bench micro -- $(ARGS)
 
 deps:

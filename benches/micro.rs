@@ -1,5 +1,5 @@
-//! Micro-benchmarks: what the steps of a message's way cost by themselves, with the crate's own code. `make micro` runs
-//! them; docs/performance.md tells what they are for.
+//! Micro-benchmarks: what the steps of a message's path cost, with the crate's own code. `make micro` runs
+//! them; docs/benchmarks.md has the figures.
 //!
 //! Bodies have 64 bytes, as in the load generator's scenarios. Items are messages.
 

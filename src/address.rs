@@ -1,4 +1,4 @@
-//! Where a server listens, and where a client finds it.
+//! Addresses: where a server listens, and where a client connects to.
 
 use std::env;
 use std::fmt;
@@ -9,10 +9,10 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-/// The port of a server that was started without further ado.
+/// The default port.
 pub const DEFAULT_PORT: u16 = 5000;
 
-/// The variable that moves that port, for servers and clients alike.
+/// The variable that changes the default port, for servers and clients.
 const PORT_VARIABLE: &str = "PORT";
 
 /// `HOST:PORT` (an IPv6 address in brackets) or `unix:PATH`.
@@ -22,7 +22,7 @@ pub enum Address {
     Unix(PathBuf),
 }
 
-/// What is wrong with an address, and what one looks like.
+/// What is wrong with an address, with the expected form.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("invalid address {text:?}: {fault} (expected HOST:PORT, [IPV6]:PORT or unix:PATH)")]
 pub struct InvalidAddress {
@@ -36,7 +36,7 @@ pub struct InvalidAddress {
 pub struct InvalidPort(String);
 
 impl Address {
-    /// The server's default place: this machine only.
+    /// The server's default address: this machine only.
     pub fn local(port: u16) -> Self {
         Self::Tcp { host: "127.0.0.1".to_owned(), port }
     }
@@ -48,7 +48,7 @@ impl Address {
         port(variable.as_deref()).map(Self::local)
     }
 
-    /// The form in which the gRPC library's servers take it.
+    /// The form that the gRPC library's servers expect.
     pub fn target(&self) -> String {
         match self {
             Self::Tcp { .. } => self.to_string(),
@@ -93,7 +93,7 @@ fn parse(text: &str, default_port: impl FnOnce() -> Result<u16, String>) -> Resu
         return Err("contains a blank or a control character".to_owned());
     }
     if authority.contains('@') {
-        return Err("a user does not belong in it; give your name with --name".to_owned());
+        return Err("a server address has no user name; give your name with --name".to_owned());
     }
     let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => {
@@ -132,7 +132,7 @@ fn parse(text: &str, default_port: impl FnOnce() -> Result<u16, String>) -> Resu
     Ok(Address::Tcp { host: host.to_owned(), port })
 }
 
-/// What follows a scheme, if there is one, and precedes a path.
+/// The authority: between the scheme, if any, and a path.
 fn authority(text: &str) -> Result<&str, String> {
     let rest = match text.split_once("://") {
         None => text,
@@ -147,7 +147,7 @@ fn authority(text: &str) -> Result<&str, String> {
     match rest.split_once('/') {
         None => Ok(rest),
         Some((authority, "")) => Ok(authority),
-        Some((authority, _)) => Err(format!("a path does not belong in it; write {authority}")),
+        Some((authority, _)) => Err(format!("a server address has no path; write {authority}")),
     }
 }
 
@@ -168,7 +168,7 @@ fn check_host(host: &str) -> Result<(), String> {
         return Err("the host has non-ASCII letters; write its ASCII form, which begins with xn--".to_owned());
     }
     if let Some(odd) = host.chars().find(|c| !c.is_ascii_alphanumeric() && !matches!(c, '-' | '.' | '_')) {
-        return Err(format!("{odd:?} does not belong in a host name"));
+        return Err(format!("{odd:?} is not allowed in a host name"));
     }
     let is_numeric = host.split('.').all(|label| label.bytes().all(|byte| byte.is_ascii_digit()));
     if is_numeric && host.split('.').count() == 4 && host.parse::<Ipv4Addr>().is_err() {
@@ -263,12 +263,12 @@ mod tests {
             ("[::1]5000", "missing : after the ]"),
             ("https://chat.example.org", "TLS is not supported yet; write chat.example.org"),
             ("ftp://chat.example.org", "ftp:// is not supported"),
-            ("http://localhost:80/chat", "a path does not belong in it; write localhost:80"),
+            ("http://localhost:80/chat", "a server address has no path; write localhost:80"),
             ("ann@localhost:80", "give your name with --name"),
             ("a b:80", "contains a blank"),
             ("münchen.example:80", "xn--"),
             ("127.0.0.300:80", "not an IPv4 address"),
-            ("what?:80", "does not belong in a host name"),
+            ("what?:80", "is not allowed in a host name"),
             ("unix:", "missing path"),
         ] {
             let error = text.parse::<Address>().unwrap_err().to_string();

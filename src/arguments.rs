@@ -20,10 +20,10 @@ use crate::escape::escape;
 
 pub use values::{duration, number, size, switch, timeout};
 
-/// The exit code of a program that was called wrongly.
+/// The exit code for wrong usage.
 pub const EXIT_USAGE: u8 = 2;
 
-/// The width of a help text, and of a narrower terminal's.
+/// The width of help texts; less on a narrower terminal.
 const HELP_COLUMNS_MAX: usize = 80;
 
 /// The headings of the long help, in this order; each program has some of them.
@@ -40,28 +40,28 @@ pub trait ProgramOptions: CommandFactory + FromArgMatches {
     /// The program's name, which begins each mistake.
     const PROGRAM: &'static str;
 
-    /// The mistakes that concern several options at once; what follows from several options may be filled in. `given` says
-    /// where an option's value comes from.
+    /// The mistakes that concern several options at once; values that depend on several options may be filled in.
+    /// `given` has the source of each option's value.
     fn check(&mut self, given: &Given<'_>) -> Vec<String>;
 }
 
-/// Why there are no options to go by.
+/// Why no options were read.
 #[derive(Debug, Error)]
 pub enum Stop {
     /// The user asked for help or the version.
     #[error("{0}")]
     Help(clap::Error),
-    /// What is wrong, each with its remedy.
+    /// The mistakes, each with its remedy.
     #[error("{}", .0.join("\n"))]
     Faults(Vec<String>),
 }
 
-/// Where the values of options come from.
+/// The sources of the values of options.
 #[derive(Clone, Copy)]
 pub struct Given<'a> {
     matches: &'a ArgMatches,
     command: &'a Command,
-    /// An option to leave out of account.
+    /// An option to ignore.
     without: Option<&'a str>,
 }
 
@@ -81,12 +81,12 @@ impl Given<'_> {
         self.source(id) == Some(ValueSource::EnvVariable)
     }
 
-    /// Whether one option stands after another on the command line.
+    /// Whether one option follows another on the command line.
     pub fn follows(&self, id: &str, other: &str) -> bool {
         self.matches.index_of(id) > self.matches.index_of(other)
     }
 
-    /// Whether the variable of this flag says no.
+    /// Whether the variable of this flag turns it off.
     pub fn is_off(&self, id: &str) -> bool {
         self.value_source(id) == Some(ValueSource::EnvVariable) && self.is_false(id)
     }
@@ -100,7 +100,7 @@ impl Given<'_> {
         }
     }
 
-    /// The same with its value, where it takes one.
+    /// The same with its value, if it takes one.
     fn name_and_value(&self, id: &str) -> String {
         let name = self.name(id);
         let raw = self.matches.get_raw(id).filter(|_| self.matches.try_get_one::<bool>(id).is_err());
@@ -112,8 +112,8 @@ impl Given<'_> {
         }
     }
 
-    /// The faults of options that have no effect beside another one. An option on the command line overrides the variables
-    /// that it makes meaningless.
+    /// The faults of options that have no effect together with another one. An option on the command line overrides the
+    /// variables that it makes meaningless.
     pub fn useless<'b>(&self, mode: &str, ids: &'b [&'b str], why: &'b str) -> impl Iterator<Item = String> {
         let mode_is_flag = self.is_flag(mode);
         let mode = self.name_and_value(mode);
@@ -148,13 +148,13 @@ pub fn from_program<O: ProgramOptions>() -> O {
     })
 }
 
-/// Says on standard error what is wrong, a line each. A fault may hold text of anybody's, so it is escaped.
+/// Prints the mistakes on standard error, a line each. A mistake may contain text from any source, so it is escaped.
 pub fn complain(program: &str, faults: &[String]) {
     let lines: String = faults.iter().map(|fault| format!("{program}: {}\n", escape(fault))).collect();
     let _ = io::stderr().write_all(lines.as_bytes());
 }
 
-/// Reads the options, or says everything that is wrong.
+/// Reads the options, or reports all mistakes.
 pub fn read<O: ProgramOptions>(arguments: Vec<OsString>) -> Result<O, Stop> {
     let is_long = arguments.iter().any(|argument| argument == "--help" || argument == "help");
     let mut command = prepare(O::command(), is_long);
@@ -174,7 +174,7 @@ pub fn read<O: ProgramOptions>(arguments: Vec<OsString>) -> Result<O, Stop> {
     if faults.is_empty() { Ok(options) } else { Err(Stop::Faults(faults)) }
 }
 
-/// Options that stand before a sub-command and are not its own: they would do nothing.
+/// Options before a sub-command that are not its own: they would have no effect.
 fn before_subcommand(matches: &ArgMatches, command: &Command, name: &str) -> Vec<String> {
     let own = command.find_subcommand(name);
     let arguments = command.get_arguments().filter(|argument| !argument.is_global_set());
@@ -184,14 +184,14 @@ fn before_subcommand(matches: &ArgMatches, command: &Command, name: &str) -> Vec
         let flag = format!("--{}", argument.get_long().unwrap_or_default());
         let has_own = own.is_some_and(|own| own.get_arguments().any(|other| other.get_long() == argument.get_long()));
         match has_own {
-            true => format!("{flag} stands before {name}: write {name} {flag} …"),
+            true => format!("{flag} must follow {name}: write {name} {flag} …"),
             false => format!("{flag} can't be used with {name}: leave it out"),
         }
     };
     given.map(fault).collect()
 }
 
-/// Gives a command and its sub-commands the look that all programs share.
+/// Gives a command and its sub-commands the format that all programs share.
 fn prepare(command: Command, is_long: bool) -> Command {
     let names: Vec<_> = command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
     let is_root = command.get_version().is_some();
@@ -218,7 +218,7 @@ fn prepare(command: Command, is_long: bool) -> Command {
 fn ordered(command: Command, global: &[Arg]) -> Command {
     let own: Vec<_> = command.get_arguments().cloned().collect();
     let mut in_order = global.iter().cloned().chain(own);
-    // Each argument is replaced by the one whose place it has.
+    // Each argument is replaced by the one at its position.
     command.args(global).mut_args(|argument| in_order.next().unwrap_or(argument))
 }
 

@@ -1,11 +1,12 @@
-//! The client library: what the terminal client and the repeat client share.
+//! The client library, shared by the terminal client and the repeat client.
 //!
-//! From the ground up: an [`Address`](crate::address::Address) says where a server is, a [`Connector`] opens a
-//! [`Connection`] to it. Over `hubbub.v1`, a [`Session`] is a conversation that outlives its connections: it joins and leaves
-//! rooms, resumes each where it was, and posts again what was not acknowledged; a [`Caller`] makes the unary calls. The module
-//! [`tutorial`] has the same for the tutorial's contract, which has neither rooms nor acknowledgements.
+//! From the bottom up: an [`Address`](crate::address::Address) locates a server, and a [`Connector`] opens a
+//! [`Connection`] to it. Over `hubbub.v1`, a [`Session`] is a conversation that survives lost connections: it joins and
+//! leaves rooms, resumes each at its position, and posts unacknowledged messages again; a [`Caller`] makes the unary
+//! calls. The module [`tutorial`] has the same for the tutorial's contract, which has neither rooms nor
+//! acknowledgements.
 //!
-//! All calls block the calling thread. Nothing here needs an async runtime.
+//! All calls block the calling thread. No async runtime is needed.
 
 mod contract;
 mod connect_error;

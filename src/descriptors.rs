@@ -1,4 +1,4 @@
-//! Room for many connections: each is a file descriptor, of which a process may have 1,024 by default.
+//! The limit of file descriptors: each connection takes one, and a process may have 1,024 by default.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 

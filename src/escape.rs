@@ -1,15 +1,15 @@
-//! Making text from others harmless on a terminal.
+//! Escapes text from other users, so that it is harmless on a terminal.
 //!
-//! A terminal obeys what it is sent: a body could move the cursor, ring, recolour, retitle the window, or write lines
-//! that look as if somebody else had said them. So every character that does anything but show itself is written as an
-//! escape that a programmer knows: `\n`, `\u{1b}`, `\u{202e}`. Text that looks like such an escape already is left
-//! alone: a backslash is an honest character, and misreading it costs nothing.
+//! A terminal executes control sequences: a body could move the cursor, ring the bell, change colours or the window's
+//! title, or write lines that look like messages of another user. So every character that does more than display itself
+//! is written as a usual escape: `\n`, `\u{1b}`, `\u{202e}`. Text that already looks like such an escape is not
+//! changed: a backslash is harmless, and so is misreading it.
 
 use std::borrow::Cow;
 
 use crate::names::{is_joiner, joiner_shows};
 
-/// The text with every character that acts on a terminal, or hides from the eye, replaced by its escape.
+/// The text with every character that acts on a terminal, or is invisible, replaced by its escape.
 pub fn escape(text: &str) -> Cow<'_, str> {
     if !text.chars().any(acts) {
         return Cow::Borrowed(text);
@@ -27,17 +27,17 @@ pub fn escape(text: &str) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
-/// A name as [`escape`] shows it, and so that it can't pass for anything but a name.
+/// A name, escaped by [`escape`] and so that it can't be mistaken for another part of the line.
 ///
-/// In a shown line the first colon with a blank after it always ends the name, whatever the name holds. The name never
-/// starts like a notice of this program (`*`), like the user's own line (`>`), or like the rest of a longer line (a
-/// blank). And it holds no joiners that show nothing, which would let two names look alike.
+/// In a shown line the first colon followed by a blank always ends the name, whatever the name contains. The name never
+/// starts like a notice of this program (`*`), like the user's own line (`>`), or like a continuation row (a blank). It
+/// contains no joiners without an effect, which would make two names look alike.
 pub fn escape_name(name: &str) -> Cow<'_, str> {
     let mut escaped = String::with_capacity(name.len() + 16);
     let all: Vec<char> = name.chars().collect();
     for (at, &c) in all.iter().enumerate() {
         let starts_falsely = escaped.is_empty() && (is_blank(c) || matches!(c, '*' | '>'));
-        // The last one's cell has the blank in it.
+        // The cell of the last one includes the blank.
         let ends_falsely = is_colon(c) && all.get(at + 1).is_some_and(|&next| is_blank(next)) || c == '\u{ff1a}';
         if starts_falsely || ends_falsely || is_joiner(c) && !joiner_shows(&all, at) {
             escaped.extend(c.escape_unicode());
@@ -48,7 +48,8 @@ pub fn escape_name(name: &str) -> Cow<'_, str> {
     if escaped == name { Cow::Borrowed(name) } else { Cow::Owned(escaped) }
 }
 
-/// Whether the character shows nothing and takes room. The Braille pattern without dots is no white space by its name.
+/// Whether the character is blank but takes space. Unicode does not classify the Braille pattern without dots as white
+/// space.
 fn is_blank(c: char) -> bool {
     c.is_whitespace() || c == '\u{2800}'
 }
@@ -59,26 +60,26 @@ fn is_colon(c: char) -> bool {
     matches!(c, ':' | '\u{2d0}' | '\u{2f8}' | '\u{589}' | '\u{5c3}' | '\u{2236}' | '\u{a789}' | '\u{fe13}' | '\u{fe55}')
 }
 
-/// Whether the character does anything but show itself where it stands.
+/// Whether the character does more than display itself.
 pub fn acts(c: char) -> bool {
     matches!(c,
-        // C0, DEL and C1: cursor, bell, escape sequences (U+009B starts one all by itself).
+        // C0, DEL and C1: cursor, bell, escape sequences (U+009B alone starts one).
         '\u{0}'..='\u{1f}' | '\u{7f}'..='\u{9f}'
         // Soft hyphen, combining grapheme joiner, Arabic letter mark, Hangul and Khmer fillers, Mongolian selectors and
-        // vowel separator: they show nothing, or only sometimes.
+        // vowel separator: they are invisible, at least sometimes.
         | '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
         | '\u{180b}'..='\u{180f}'
-        // Zero-width space, and the marks of direction. Between them stand the joiners, which bodies need.
+        // Zero-width space, and the marks of direction. The joiners are between them; bodies need those.
         | '\u{200b}' | '\u{200e}' | '\u{200f}'
         // Line and paragraph separators; embeddings and overrides of direction.
         | '\u{2028}'..='\u{202e}'
         // Word joiner, invisible operators, isolates of direction, deprecated format characters.
         | '\u{2060}'..='\u{206f}'
-        // Fillers, the byte order mark, annotations, what is no character.
+        // Fillers, the byte order mark, annotations, noncharacters.
         | '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{fffe}' | '\u{ffff}'
-        // Shorthand and musical format characters; tags and variation selectors nobody sees.
+        // Shorthand and musical format characters; tags and invisible variation selectors.
         | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}'
-        // Private use: what it shows, only its author knows, and terminals draw borders with it.
+        // Private use: the appearance is undefined, and terminals draw borders with it.
         | '\u{e000}'..='\u{f8ff}' | '\u{f0000}'..='\u{10ffff}'
     )
 }
@@ -161,7 +162,7 @@ mod tests {
             prop_assert!(!shown.chars().any(acts));
             prop_assert!(!shown.chars().any(char::is_control));
             prop_assert_eq!(shown.lines().count().max(1), 1);
-            // What shows itself is all there, in its order.
+            // All visible characters are there, in order.
             let kept: String = text.chars().filter(|&c| !acts(c)).collect();
             let mut rest = shown.chars();
             prop_assert!(kept.chars().all(|c| rest.any(|s| s == c)));

@@ -1,8 +1,8 @@
 //! Hubbub: a self-hosted chat server with a gRPC API, a terminal client, and a repeat client that loads and verifies
 //! a server.
 //!
-//! A room is an append-only log; a client is a cursor into it. ARCHITECTURE.md tells the rest; the modules stand here
-//! in the order in which a newcomer should read them.
+//! A room is an append-only log; a client is a cursor into it. ARCHITECTURE.md describes the design. The modules are
+//! declared in reading order.
 
 pub mod limits;
 pub mod names;

@@ -1,4 +1,4 @@
-//! The identifiers of the domain. Each checks itself on construction, so code that holds one need not check again.
+//! The identifiers of the domain. Each is checked on construction, so other code need not check it again.
 
 mod joiners;
 
@@ -15,7 +15,7 @@ pub use joiners::{is_joiner, shows as joiner_shows};
 
 use crate::limits::{BODY_BYTES_MAX, NAME_CHARS_MAX};
 
-/// A rule that a name or a body breaks. Its text names the rule, for the peer that broke it.
+/// Why a name or a body is invalid. The text states the rule, for the peer.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum InvalidText {
@@ -23,7 +23,7 @@ pub enum InvalidText {
     NameEmpty,
     #[error("the name has {0} characters: send at most {NAME_CHARS_MAX}")]
     NameTooLong(usize),
-    #[error("the name holds the control character U+{0:04X}: send printable characters only")]
+    #[error("the name contains the control character U+{0:04X}: send printable characters only")]
     NameControl(u32),
     #[error("the body is empty: send 1 to {BODY_BYTES_MAX} bytes of text")]
     BodyEmpty,
@@ -34,22 +34,22 @@ pub enum InvalidText {
     #[error("the room's name has {0} characters: send at most {NAME_CHARS_MAX}")]
     RoomTooLong(usize),
     #[error(
-        "the room's name holds {0:?}: use letters, accents and vowel signs after a letter, digits, '-', '_' and '.', and no '.' at the beginning"
+        "the room's name contains {0:?}: use letters, accents and vowel signs after a letter, digits, '-', '_' and '.', and no '.' at the beginning"
     )]
     RoomCharacter(char),
-    #[error("the message id has {0} bytes: send 16, or none to have the server make one")]
+    #[error("the message id has {0} bytes: send 16, or none to let the server generate one")]
     IdLength(usize),
-    #[error("the message id begins with four zero bytes, as only the server's own do: send a UUID")]
+    #[error("the message id begins with four zero bytes, which are reserved for the server: send a UUID")]
     IdReserved,
 }
 
-/// The name in Unicode's normalisation form C, so that names that are equal to a reader are equal here.
+/// The name in Unicode's normalization form C, so that names that look equal are equal.
 pub fn composed(name: &str) -> Cow<'_, str> {
     if name.is_ascii() { Cow::Borrowed(name) } else { Cow::Owned(name.nfc().collect()) }
 }
 
-/// The name of a user: 1 to [`NAME_CHARS_MAX`] characters in normalisation form C, none of them a control character, not
-/// all white space.
+/// The name of a user: 1 to [`NAME_CHARS_MAX`] characters in normalization form C, none of them a control character,
+/// not all white space.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct UserName(String);
 
@@ -89,8 +89,8 @@ impl fmt::Display for UserName {
     }
 }
 
-/// What is said: 1 to [`BODY_BYTES_MAX`] bytes of UTF-8, not all white space. Control characters are allowed (a body
-/// may have lines); whoever shows a body on a terminal escapes them.
+/// The text of a message: 1 to [`BODY_BYTES_MAX`] bytes of UTF-8, not all white space. Control characters are allowed
+/// (a body may have several lines); they must be escaped before a body is shown on a terminal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Body(String);
 
@@ -117,10 +117,11 @@ impl From<Body> for String {
     }
 }
 
-/// The name of a room: 1 to [`NAME_CHARS_MAX`] letters, digits, `-`, `_` and `.`, not beginning with a `.`, in normalisation
-/// form C. Combining marks may follow a letter, because Hindi, Thai and many other scripts write vowels with them. Characters
-/// that nobody sees are refused (fillers, variation selectors, and joiners where they show nothing): two names would look the
-/// same. Names that differ in case or only resemble each other are different rooms. Cheap to clone.
+/// The name of a room: 1 to [`NAME_CHARS_MAX`] letters, digits, `-`, `_` and `.`, not beginning with a `.`, in
+/// normalization form C. Combining marks may follow a letter, because Hindi, Thai and many other scripts write vowels
+/// with them. Invisible characters are refused (fillers, variation selectors, and joiners where they have no effect):
+/// two names would look the same. Names that differ in case or only resemble each other are different rooms. Cheap to
+/// clone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RoomName(Arc<str>);
 
@@ -163,7 +164,7 @@ impl RoomName {
         Ok(Self(Arc::from(name)))
     }
 
-    /// The name of a room as a log has it. Earlier versions stored names that are not valid any more.
+    /// The name of a room as stored in a log. Earlier versions stored names that are no longer valid.
     pub fn stored(name: &str) -> Self {
         Self(Arc::from(name))
     }
@@ -178,7 +179,7 @@ impl RoomName {
     }
 }
 
-/// Letters and marks that show nothing, as Unicode's `Default_Ignorable_Code_Point` has them.
+/// Invisible letters and marks, as in Unicode's `Default_Ignorable_Code_Point`.
 fn is_invisible(c: char) -> bool {
     matches!(c, '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{3164}'
         | '\u{fe00}'..='\u{fe0f}' | '\u{ffa0}' | '\u{e0100}'..='\u{e01ef}')
@@ -202,23 +203,23 @@ impl fmt::Display for RoomName {
     }
 }
 
-/// The number of a room in a server's log, from 1: never given to another room.
+/// The number of a room in a server's log, from 1: never assigned to another room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RoomId(pub u64);
 
-/// What makes a message the same when it is posted again: unique for its sender and room.
+/// Identifies a message when it is posted again: unique for its sender and room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct MessageId([u8; 16]);
 
 impl MessageId {
-    /// The id that a client has chosen. Those that begin with four zero bytes are the server's own.
+    /// The id that a client has chosen. Ids that begin with four zero bytes are reserved for the server.
     pub fn chosen(bytes: &[u8]) -> Result<Self, InvalidText> {
         let bytes: [u8; 16] = bytes.try_into().map_err(|_| InvalidText::IdLength(bytes.len()))?;
         if bytes[..4] == [0; 4] { Err(InvalidText::IdReserved) } else { Ok(Self(bytes)) }
     }
 
-    /// The ids that the server makes for posts that have none: four zero bytes, seven of their origin, five of a count.
-    /// Whether a client has chosen it, and so may post its message again.
+    /// The ids that the server generates for posts without one: four zero bytes, seven of their origin, five of a
+    /// count. Whether a client has chosen it, and so may post its message again.
     pub fn is_chosen(&self) -> bool {
         self.0[..4] != [0; 4]
     }
@@ -230,7 +231,7 @@ impl MessageId {
         Self(bytes)
     }
 
-    /// An id as the log has it.
+    /// An id as stored in the log.
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
@@ -240,7 +241,8 @@ impl MessageId {
     }
 }
 
-/// Where ids that the server makes come from: 7 random bytes for each stream, by which the stream knows its own.
+/// The origin of ids that the server generates: 7 random bytes for each stream, by which the stream recognizes its own
+/// ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Origin([u8; 7]);
 
@@ -251,7 +253,7 @@ impl Origin {
         Self(bytes)
     }
 
-    /// The origin's id with that count, of which the lowest 40 bits tell.
+    /// The origin's id with that count, of which the lowest 40 bits are used.
     pub fn id(self, count: u64) -> MessageId {
         MessageId::issued(self, count)
     }
@@ -271,7 +273,7 @@ impl Epoch {
         Self(fastrand::u64(1..))
     }
 
-    /// `None` for 0, which stands for no epoch at all.
+    /// `None` for 0, which means no epoch.
     pub fn new(epoch: u64) -> Option<Self> {
         (epoch != 0).then_some(Self(epoch))
     }
@@ -281,26 +283,27 @@ impl Epoch {
     }
 }
 
-/// How a message is meant.
+/// The kind of a message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Kind {
-    /// Something said.
+    /// Ordinary text.
     #[default]
     Text,
-    /// Something done, told in the third person.
+    /// An action in the third person.
     Action,
 }
 
-/// A client's number: one for each stream, never 0, never given twice while a server runs.
+/// A client's number: one for each stream, never 0, never reused while a server runs.
 ///
-/// A server counts its clients from a random number below 2^48, so that messages stored before a restart are told from
-/// those after it. Of a thousand runs with a million clients each, no two clients have one number, but for a chance of
-/// 0.4 %. A number stays below 2^49: a varint of seven bytes, and exact as a JSON number in every language.
+/// A server counts its clients from a random number below 2^48, so that messages stored before a restart can be
+/// distinguished from those after it. In a thousand runs with a million clients each, the chance that any two clients
+/// share a number is 0.4 %. A number stays below 2^49: a varint of seven bytes, and exact as a JSON number in every
+/// language.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClientId(pub u64);
 
 impl ClientId {
-    /// Where a server begins to count.
+    /// The first number of a server.
     pub fn random_start() -> Self {
         Self(fastrand::u64(1..1 << 48))
     }
@@ -312,15 +315,15 @@ impl fmt::Display for ClientId {
     }
 }
 
-/// An event's place in its room: 1 for the first, dense. 0 stands before the first event.
+/// An event's sequence number in its room: 1 for the first, dense. 0 is the position before the first event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Seq(pub u64);
 
 impl Seq {
-    /// The place before the first event.
+    /// The position before the first event.
     pub const ZERO: Seq = Seq(0);
 
-    /// The place that follows this one.
+    /// The next sequence number.
     pub fn next(self) -> Seq {
         Seq(self.0 + 1)
     }
@@ -394,7 +397,7 @@ mod tests {
         ] {
             assert_eq!(name(bad), Err(InvalidText::RoomCharacter(c)), "{bad}");
         }
-        // The length is that of the name as it is kept.
+        // The length is that of the normalized name.
         assert!(RoomName::new(&"u\u{308}".repeat(NAME_CHARS_MAX)).is_ok());
         assert_eq!(UserName::new("Zoe\u{308}").unwrap().as_str(), "Zoë");
         assert!(UserName::new("e\u{301}".repeat(NAME_CHARS_MAX)).is_ok());

@@ -1,8 +1,8 @@
-//! The repeat client: loads a server with numbered messages, and verifies what everybody gets.
+//! The repeat client: loads a server with numbered messages, and verifies what every client receives.
 //!
-//! It judges a server by its contract alone: what it reports as lost, duplicated or out of order is so, whoever wrote
-//! the server. Its own costs are a client's on the same library with two threads each, so on one machine it loads the
-//! cores as much as the server does; what the server alone costs, `make bench` tells.
+//! It judges a server only by its contract, so its verdicts (lost, duplicated, out of order) are valid for any server.
+//! Its clients use the same library, with two threads each, so on one machine it loads the cores as much as the server
+//! does; `make bench` measures the server alone.
 
 mod payload;
 mod numbers;

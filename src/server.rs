@@ -46,7 +46,7 @@ pub struct Server {
     log_writer: Option<JoinHandle<()>>,
     fanout_pace: Option<JoinHandle<()>>,
     drain_timeout: Duration,
-    // Dropped in this order: what waits for threads first, and the pollers, which those need, last.
+    // Dropped in this order: first the fields that join threads, and last the pollers, which those threads need.
     _query_threads: QueryThreads,
     _joiner: Joiner,
     refusal_logger: Logger,
@@ -54,7 +54,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Binds every address and serves. Serves nowhere if one of them fails.
+    /// Binds every address and serves. If one of them fails, it serves on none.
     pub fn start(config: &ServerConfig) -> Result<Self, StartError> {
         if config.listen.is_empty() {
             return Err(StartError::NoAddress);
@@ -97,7 +97,7 @@ impl Server {
             refusal_logger,
             _pollers: pollers,
         };
-        // From here on, an error drops the server, and so ends and joins what was started.
+        // From here on, an error drops the server, which ends and joins the started threads.
         for address in &config.listen {
             let bound = server.grpc.bind(address, config.socket_mode)?;
             server.addresses.extend(bound);
@@ -117,21 +117,22 @@ impl Server {
         self.hub.clients.count()
     }
 
-    /// Counts clients, while the server drains too.
+    /// Counts clients, also while the server drains.
     pub fn client_counter(&self) -> impl Fn() -> usize + Send + std::marker::Sync + 'static + use<> {
         let hub = Arc::clone(&self.hub);
         move || hub.clients.count()
     }
 
-    /// The life of a log that is kept on a disk: it says when the server must end because of the disk, and, once the server
-    /// was drained, whether the log was closed in good order.
+    /// The life of a log on disk: it reports when the server must exit because of the disk, and, after the drain,
+    /// whether the log was closed cleanly.
     pub fn log_life(&self) -> Option<SharedLife> {
         self.life.clone()
     }
 
-    /// Stops: accepts nothing more, lets what was accepted reach everybody, closes the streams with a status.
+    /// Stops: accepts nothing more, delivers accepted posts to all clients, and closes the streams with a status.
     ///
-    /// Takes at most the drain timeout, and 2 s for streams that must be cancelled after it. Returns how many those were.
+    /// Takes at most the drain timeout, plus 2 s for streams that must be cancelled after it. Returns the number of
+    /// cancelled streams.
     pub fn drain(mut self) -> usize {
         self.stop()
     }
@@ -141,16 +142,16 @@ impl Server {
         let deadline = Instant::now() + self.drain_timeout;
         let mut shutdown = self.grpc.shut_down();
         self.hub.stop_accepting();
-        // The writer ends after what waited for it is committed. From then on the heads of the rooms stand still, and
-        // each session ends when it has reached them, of which it must have been told.
-        // Every wait of a receive thread ends with the stop, so the writer ends; a bug must not keep the process from it.
+        // The writer ends after it has committed the waiting posts. From then on the heads of the rooms do not change,
+        // and each session ends when it has reached them, so it must have been notified of them. Every wait of a
+        // receive thread ends with the stop, so the writer ends; the deadline covers a bug.
         if !threads::join_until(log_writer, deadline) {
             ::log::error!("the log writer did not end in time");
             if let Some(life) = &self.life {
                 life.not_closed("the log writer did not end in time".to_owned());
             }
         }
-        // The fan-out ends once all of it is told, and the pace thread with it.
+        // The fan-out ends once all followers are notified, and the pace thread with it.
         if let Some(fanout_pace) = self.fanout_pace.take()
             && !threads::join_until(fanout_pace, deadline)
         {
@@ -173,7 +174,7 @@ impl Drop for Server {
     }
 }
 
-/// Opens the log, and returns the life of one that is kept on a disk.
+/// Opens the log, and returns the life of a log on disk.
 fn open_log(config: &ServerConfig) -> Result<(Sides, Option<SharedLife>), StartError> {
     Ok(match &config.storage {
         Storage::Memory { bytes_max } => {

@@ -1,4 +1,4 @@
-//! What must hold before the C core does anything: descriptors 0 to 2 are open, and its log lines pass through ours.
+//! Set-up before the C core starts: descriptors 0 to 2 are open, and the C core's log lines go to our log.
 
 use std::ffi::CStr;
 use std::io;
@@ -23,7 +23,7 @@ static CLOSED: AtomicU8 = AtomicU8::new(0);
 #[unsafe(link_section = ".preinit_array")]
 static OPEN_STANDARD_DESCRIPTORS: extern "C" fn() = open_standard_descriptors;
 
-/// Opens what is closed of the descriptors 0 to 2, so that no later file or socket takes their numbers.
+/// Opens those of the descriptors 0 to 2 that are closed, so that no later file or socket gets their numbers.
 ///
 /// Runs before the C library's own initialisers: it makes only system calls and allocates nothing.
 extern "C" fn open_standard_descriptors() {
@@ -70,8 +70,8 @@ fn check(descriptor: i32, fault: &'static str) -> io::Result<()> {
 
 /// Sends the C core's log lines to the `log` crate, under the target `grpcio`.
 ///
-/// grpcio's own `redirect_log` removes the C core's log function if the filter is `off`. The C core then writes to
-/// standard error by itself, into whatever is on the terminal. This function is always installed.
+/// grpcio's own `redirect_log` removes the C core's log function if the filter is `off`. The C core then writes
+/// directly to standard error, over the contents of the terminal. This function is always installed.
 pub fn redirect_core_log() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -80,7 +80,7 @@ pub fn redirect_core_log() {
             LevelFilter::Info => gpr_log_severity::GPR_LOG_SEVERITY_INFO,
             LevelFilter::Debug | LevelFilter::Trace => gpr_log_severity::GPR_LOG_SEVERITY_DEBUG,
         };
-        // SAFETY: the function lives as long as the program, and unwinds into nobody: it only formats and logs.
+        // SAFETY: the function is static, and does not unwind: it only formats and logs.
         unsafe {
             gpr_set_log_function(Some(log_line));
             gpr_set_log_verbosity(verbosity);

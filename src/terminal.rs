@@ -1,9 +1,9 @@
-//! The terminal client: lines in, lines out; and commands that ask or say one thing and pipe.
+//! The terminal client: an interactive chat, and commands for scripts and pipes.
 //!
-//! Threads of the chat: `input` reads what is typed and hands lines to the session; the session's `send` and `receive`
-//! carry them and what others say; on a terminal, `signals` puts the terminal in order before the program goes, and `status`
-//! rewrites the status row. `members` asks once for who is there. `input`, `signals` and `status` block where nothing but
-//! the end of the process can end them, which is why nobody joins them.
+//! Threads of the chat: `input` reads the input and passes lines to the session; the session's `send` and `receive`
+//! exchange messages with the server; on a terminal, `signals` restores the terminal before the program exits, and
+//! `status` rewrites the status row. `members` requests the list of members once. `input`, `signals` and `status` block
+//! in calls that only the end of the process interrupts, so they are not joined.
 
 mod options;
 mod local_time;
@@ -58,7 +58,7 @@ use crate::names::{InvalidText, RoomName, UserName};
 use crate::startup;
 use crate::threads::spawn;
 
-/// The name under which a room is followed where none is given.
+/// The default name for following a room.
 const READER: &str = "tail";
 
 /// Why the client failed.
@@ -83,7 +83,7 @@ pub enum TerminalError {
     Output(io::Error),
     #[error("not sent: {} of the input, see above", count_lines(*.0))]
     Skipped(u64),
-    #[error("no thread can be started ({0}): raise the limit of processes, see ulimit -u")]
+    #[error("can't start a thread ({0}): raise the process limit, see ulimit -u")]
     Thread(io::Error),
     #[error("can't use the terminal: {0}")]
     Terminal(io::Error),
@@ -99,10 +99,10 @@ impl TerminalError {
     }
 }
 
-/// A server, and how patient its client is.
+/// A server, and the timeouts of its client.
 struct Server {
     address: Address,
-    /// How long there may be no connection, or no answer; `None` for what is usual.
+    /// How long there may be no connection, or no answer; `None` for the default.
     timeout: Option<Duration>,
 }
 
@@ -132,7 +132,7 @@ impl Server {
     }
 }
 
-/// Does what the options ask for.
+/// Runs the command of the options.
 pub fn run(options: Options) -> Result<(), TerminalError> {
     let address = match options.server {
         Some(address) => address,
@@ -157,7 +157,7 @@ pub fn run(options: Options) -> Result<(), TerminalError> {
     }
 }
 
-/// Says on standard error why the client failed. The reason may hold text from a server, so it is escaped.
+/// Prints on standard error why the client failed. The reason may contain text from a server, so it is escaped.
 pub fn complain(error: &TerminalError) {
     let _ = writeln!(io::stderr(), "hubbub: {}", escape(&error.to_string()));
 }
@@ -169,7 +169,7 @@ fn talk(server: Server, name: Option<String>, options: &ChatOptions) -> Result<(
     }
 }
 
-/// Reads the input into the outlet, and waits for the session's end.
+/// Passes the input to the outlet, and waits for the session's end.
 fn converse(
     screen: Arc<Screen>,
     skipped: Arc<AtomicU64>,
@@ -186,7 +186,7 @@ fn converse(
     let unsent = outlet.clone();
     let outcome = start_input(&screen, &skipped, outlet, editing).and_then(|()| wait());
     let draft = screen.stop_editing();
-    // In good order nothing is left, and then nothing is kept or shown.
+    // After a clean end there is nothing to keep or show.
     if io::stdin().is_terminal() {
         unsent.leave(draft, true);
     }
@@ -214,7 +214,7 @@ fn start_input(
     Ok(())
 }
 
-/// The user's name: as given, or else asked for.
+/// The user's name: from the options, or from a prompt.
 fn known_as(name: Option<String>) -> Result<UserName, TerminalError> {
     match name {
         Some(name) => UserName::new(name).map_err(TerminalError::Name),
@@ -222,7 +222,7 @@ fn known_as(name: Option<String>) -> Result<UserName, TerminalError> {
     }
 }
 
-/// Asks for a name until it gets one that will do.
+/// Prompts for a name until it gets a valid one.
 fn ask_name() -> Result<UserName, TerminalError> {
     if !io::stdin().is_terminal() {
         return Err(TerminalError::NoName);
@@ -237,7 +237,7 @@ fn ask_name() -> Result<UserName, TerminalError> {
                 Ok(name) => return Ok(name),
                 Err(e) => e.to_string(),
             },
-            RawLine::TooLong(_) | RawLine::NotUtf8 => "the name is too long or no valid text".to_owned(),
+            RawLine::TooLong(_) | RawLine::NotUtf8 => "the name is too long or not valid UTF-8".to_owned(),
         };
         let _ = writeln!(io::stderr(), "* {fault}");
     }

@@ -1,7 +1,7 @@
 //! Threads: every one has a name, an owner that joins it, and a reason to end.
 //!
-//! The threads of streams come and go all the time, and none of them can join itself. They are owned by a [`Joiner`],
-//! which joins each as soon as it has ended. One whose stream has ended is kept for a moment, for the next stream.
+//! The threads of streams start and end all the time, and none can join itself. A [`Joiner`] owns them, and joins each
+//! as soon as it has ended. A thread whose stream has ended is kept for a second, for the next stream.
 
 pub mod park;
 pub mod baton;
@@ -21,7 +21,7 @@ use crate::limits::{JOIN_TIMEOUT, SPARE_THREAD_TIME, SPARE_THREADS_MAX, STACK_BY
 /// How much of a thread's name the system shows.
 const NAME_BYTES_MAX: usize = 15;
 
-/// What a thread is called that waits for a job.
+/// The name of a thread that waits for a job.
 const SPARE: &str = "spare";
 
 /// Starts a thread. The name shows in `top -H`, debuggers and logs; Linux shows 15 bytes of it.
@@ -30,7 +30,8 @@ pub fn spawn<T: Send + 'static>(name: &str, body: impl FnOnce() -> T + Send + 's
     Builder::new().name(name.to_owned()).stack_size(STACK_BYTES).spawn(body)
 }
 
-/// Waits for a thread until the deadline. `false` says that the deadline passed, and the thread was left to itself.
+/// Waits for a thread until the deadline. `false` means that the deadline passed, and the thread is no longer waited
+/// for.
 pub fn join_until<T>(thread: JoinHandle<T>, deadline: Instant) -> bool {
     let mut pause = Duration::from_micros(100);
     while !thread.is_finished() {
@@ -40,26 +41,26 @@ pub fn join_until<T>(thread: JoinHandle<T>, deadline: Instant) -> bool {
         std::thread::park_timeout(pause);
         pause = (pause * 2).min(Duration::from_millis(5));
     }
-    // One that panicked has said so.
+    // A panic has been reported already.
     let _ = thread.join();
     true
 }
 
-/// Gives back what the calling thread's stack takes in memory beyond what it uses now: the pages that a deep call has
-/// touched, such as one into the database, would stay for as long as the thread rests.
+/// Releases the memory of the calling thread's stack beyond its current depth. Otherwise the pages that a deep call has
+/// touched, such as one into the database, would stay allocated while the thread waits.
 ///
 /// The thread MUST have a stack of [`STACK_BYTES`] at least, and be less than half of that deep in it.
 #[inline(never)]
 pub fn release_stack() {
     const PAGE_BYTES: usize = 4096;
-    /// What the call itself may need below this frame.
+    /// The stack that the call itself may need below this frame.
     const MARGIN_BYTES: usize = 512;
     let here = 0_u8;
     let end = (std::hint::black_box(&raw const here).addr() - MARGIN_BYTES) / PAGE_BYTES * PAGE_BYTES;
     let start = (end - STACK_BYTES / 2) as *mut libc::c_void;
-    // SAFETY: the pages are the calling thread's stack, below all frames that are in use: this frame is smaller than the
-    // margin, and as the function is never inlined it is the last one. Nobody reads the pages before they are written again,
-    // and then they come back as zeros. A system that refuses leaves them as they are.
+    // SAFETY: the pages are the calling thread's stack, below all frames that are in use: this frame is smaller than
+    // the margin, and as the function is never inlined it is the last one. The pages are not read before they are
+    // written again, and then they are zeros. If the system refuses, they are unchanged.
     unsafe {
         libc::madvise(start, STACK_BYTES / 2, libc::MADV_DONTNEED);
     }
@@ -67,17 +68,17 @@ pub fn release_stack() {
 
 /// A thread that is running and waits for its job.
 ///
-/// A system may refuse a thread at any time. Whoever must still be able to say so to a peer asks for the thread first,
-/// and gives away what it would need for the answer (a stream's two ends) only once the thread is there.
+/// A system may refuse a thread at any time. A caller that must still report that to a peer prepares the thread first,
+/// and gives away the resources for the answer (a stream's two ends) only once the thread exists.
 pub struct Prepared {
-    // Invariant: there until the thread gets a job.
+    // Invariant: `Some` until the thread gets a job.
     slot: Option<Arc<JobSlot>>,
     name: String,
     spares: Arc<Spares>,
 }
 
 impl Prepared {
-    /// Has the thread do this. Its name shows while it does.
+    /// Runs the job on the thread, under the job's name.
     pub fn run(mut self, job: impl FnOnce() + Send + 'static) {
         let name = std::mem::take(&mut self.name);
         let job = Box::new(move || {
@@ -130,18 +131,17 @@ impl JobSlot {
     }
 }
 
-/// Threads that wait a little for another job: starting and ending one costs as much as all else that a short visit of a
-/// client has them do.
+/// Threads that wait for another job: starting and ending one costs as much as the rest of a short visit of a client.
 struct Spares {
     // lock order: 3 (a leaf)
     idle: Mutex<Idle>,
-    /// The joiner's, which dismisses those that have waited for [`SPARE_THREAD_TIME`].
+    /// For the joiner, which ends the threads that have waited for [`SPARE_THREAD_TIME`].
     events: Sender<JoinerEvent>,
 }
 
 #[derive(Default)]
 struct Idle {
-    /// Oldest first, each with when its time is over. Bound: `SPARE_THREADS_MAX`.
+    /// Oldest first, each with the time at which it ends. Bound: `SPARE_THREADS_MAX`.
     slots: VecDeque<(Arc<JobSlot>, Instant)>,
     closed: bool,
 }
@@ -151,7 +151,7 @@ impl Spares {
         self.idle.lock().slots.pop_back().map(|(slot, _)| slot)
     }
 
-    /// Takes a thread that has nothing to do; or dismisses it, where there are enough.
+    /// Takes an idle thread, or ends it if there are enough.
     fn offer(&self, slot: Arc<JobSlot>) {
         let mut idle = self.idle.lock();
         if idle.closed || idle.slots.len() >= SPARE_THREADS_MAX {
@@ -166,7 +166,7 @@ impl Spares {
         }
     }
 
-    /// Dismisses those whose time is over. Returns when the next one's is.
+    /// Ends the threads whose time is over. Returns the time of the next one.
     fn dismiss(&self, now: Instant) -> Option<Instant> {
         loop {
             let slot = {
@@ -194,7 +194,7 @@ impl Spares {
     }
 }
 
-/// A thread's life: jobs, until it is dismissed.
+/// The main loop of a thread: jobs, until it is ended.
 fn work(slot: &Arc<JobSlot>, spares: &Spares) {
     while let Assignment::Job(job) = slot.take() {
         job();
@@ -203,7 +203,7 @@ fn work(slot: &Arc<JobSlot>, spares: &Spares) {
     }
 }
 
-/// Shows a name for the calling thread in `top -H` and debuggers.
+/// Sets the name of the calling thread, as `top -H` and debuggers show it.
 fn show_name(name: &str) {
     let shown: Vec<u8> = name.bytes().take(NAME_BYTES_MAX).chain([0]).collect();
     // The bytes end with a zero, so they are a C string. A thread whose name is not shown works as well.
@@ -223,7 +223,7 @@ pub struct Joiner {
     joined: Receiver<()>,
 }
 
-/// A way to have things done by threads that a [`Joiner`] owns.
+/// Runs jobs on threads that a [`Joiner`] owns.
 #[derive(Clone)]
 pub struct Spawner {
     // Bound: two events for each thread that is running or not joined yet, and those that there is a spare one, each of which
@@ -242,7 +242,7 @@ enum JoinerEvent {
     Ended {
         key: u64,
     },
-    /// There is a spare thread, after there was none.
+    /// There is a spare thread again.
     Spare,
     /// No more threads will be started: end when all are joined.
     Close,
@@ -268,15 +268,15 @@ impl Joiner {
 }
 
 impl Drop for Joiner {
-    /// Waits until every thread has ended and is joined; but not for ever, since one that does not end must not keep the
-    /// process from ending. Only our own bug can leave one behind.
+    /// Waits until every thread has ended and is joined, but not forever, since a thread that does not end must not
+    /// keep the process running. Only a bug can leave one behind.
     fn drop(&mut self) {
         self.spares.close();
-        // The joiner's thread ends only here, so the note reaches it.
+        // The joiner's thread ends only here, so the message reaches it.
         let _ = self.events.send(JoinerEvent::Close);
         match self.joined.recv_timeout(JOIN_TIMEOUT) {
             Err(RecvTimeoutError::Timeout) => log::error!("threads were left behind: they did not end in time"),
-            // Nothing is ever sent: the sending end goes with the thread.
+            // Nothing is ever sent: the sending end is dropped with the thread.
             Ok(()) | Err(RecvTimeoutError::Disconnected) => {
                 if let Some(thread) = self.thread.take() {
                     let _ = thread.join();
@@ -287,7 +287,7 @@ impl Drop for Joiner {
 }
 
 impl Spawner {
-    /// A thread that waits for its job: a spare one, or else a new one.
+    /// A thread that waits for its job: a spare one, or a new one.
     pub fn prepare(&self, name: String) -> io::Result<Prepared> {
         debug_assert!(name.len() <= NAME_BYTES_MAX, "thread name {name} is cut by the system");
         let slot = match self.spares.take() {
@@ -302,7 +302,7 @@ impl Spawner {
         let slot = Arc::new(JobSlot::default());
         let (events, spares, own) = (self.events.clone(), Arc::clone(&self.spares), Arc::clone(&slot));
         let thread = spawn(SPARE, move || {
-            // Sent also when a job panics, so that the thread is joined and its owner learns of it.
+            // Also sent when a job panics, so that the thread is joined and its owner is notified.
             let _ended = SendOnDrop { events, key };
             work(&own, &spares);
         })?;
@@ -324,7 +324,7 @@ impl Drop for SendOnDrop {
 
 fn join_all(inbox: &Receiver<JoinerEvent>, spares: &Spares) {
     let mut running = HashMap::new();
-    // A short-lived thread may say that it ended before its starter says that it started.
+    // A short-lived thread may report its end before its starter reports its start.
     let mut ended_early = HashSet::new();
     let mut closing = false;
     while !(closing && running.is_empty() && ended_early.is_empty()) {
@@ -349,7 +349,7 @@ fn join_all(inbox: &Receiver<JoinerEvent>, spares: &Spares) {
 
 fn join(thread: JoinHandle<()>) {
     if thread.join().is_err() {
-        // Only our own bug can get here; the panic's message stands on standard error already.
+        // Only a bug can get here; the panic's message is already on standard error.
         log::error!("the thread of a stream panicked");
     }
 }

@@ -1,8 +1,8 @@
 //! The wire contracts: the generated messages, the method tables, and the marshaller for messages that are already
-//! encoded. How events are encoded, [`event`] says.
+//! encoded. [`event`] defines the encoding of events.
 //!
-//! The method tables are written by hand (about ten lines each) because no generator makes them for this version of
-//! the protobuf library, and because the server's side of a stream sends [`Frame`]s, which none could know.
+//! The method tables are written by hand (about ten lines each) because no generator supports this version of the
+//! protobuf library, and because the server's side of a stream sends [`Frame`]s, which no generator knows.
 
 pub mod event;
 pub mod answer;
@@ -43,7 +43,7 @@ const LIST_MESSAGES_NAME: &str = "/hubbub.v1.ChatService/ListMessages";
 
 pub const LIST_MESSAGES: Method<v1::ListMessagesRequest, v1::ListMessagesResponse> = unary(LIST_MESSAGES_NAME);
 
-/// `ListMessages` as the server serves it: its response holds events as the log has them.
+/// `ListMessages` as the server serves it: its response holds events as stored in the log.
 pub const LIST_MESSAGES_SERVER: Method<v1::ListMessagesRequest, Frame> =
     Method { ty: MethodType::Unary, name: LIST_MESSAGES_NAME, req_mar: protobuf(), resp_mar: FRAMES };
 
@@ -53,7 +53,7 @@ pub const LIST_MEMBERS: Method<v1::ListMembersRequest, v1::ListMembersResponse> 
 
 const CHAT: &str = "/hubbub.v1.ChatService/Chat";
 
-/// The marshaller of messages that are encoded already.
+/// The marshaller of messages that are already encoded.
 const FRAMES: Marshaller<Frame> = Marshaller { ser: Frame::share, de: Frame::read };
 
 /// The marshaller of messages that are decoded later.
@@ -74,8 +74,8 @@ const fn duplex<Q, P>(name: &'static str, req_mar: Marshaller<Q>, resp_mar: Mars
 /// The tutorial's one method, as its full name on the wire.
 const TUTORIAL_CHAT: &str = "/chatserver.Services/ChatService";
 
-/// The request header with which a client of the tutorial's contract asks the server to end the stream with `OK`
-/// once everything it sent before its half-close is committed. Without it a half-closed stream goes on receiving.
+/// The request header with which a client of the tutorial's contract requests that the server end the stream with `OK`
+/// once all messages sent before the half-close are committed. Without it a half-closed stream continues to receive.
 pub const END_AFTER_HALF_CLOSE: &str = "hubbub-end-after-half-close";
 
 /// The tutorial's method as a client calls it.
@@ -90,7 +90,7 @@ pub const TUTORIAL_CHAT_SERVER: Method<Request, Frame> = duplex(TUTORIAL_CHAT, R
 pub struct Frame(GrpcSlice);
 
 impl Frame {
-    /// Takes the bytes over, without a copy where the vector is exactly full.
+    /// Takes the bytes over, without a copy if the vector is exactly full.
     pub fn new(bytes: Vec<u8>) -> Self {
         Self(GrpcSlice::from(bytes))
     }
@@ -119,7 +119,7 @@ impl Frame {
     }
 }
 
-/// One gRPC message as it came, not decoded yet.
+/// One received gRPC message, not decoded yet.
 pub struct Request(grpcio::MessageReader);
 
 impl Request {

@@ -1,8 +1,8 @@
-//! What is wrong with a command line: all wrong values of options and variables, and the first mistake in its form.
+//! The mistakes of a command line: all invalid values of options and variables, and the first syntax error.
 //!
-//! clap reports one mistake. If it is a value, the argument is made to accept anything and clap reads again; so each wrong
-//! value is found once. A mistake in the form (an unknown option, a missing argument) leaves unclear what the rest of the
-//! line means, so after it only the variables are looked at.
+//! clap reports one mistake. If it is an invalid value, the argument is set to accept any value and clap parses again,
+//! so each invalid value is found once. After a syntax error (an unknown option, a missing argument) the meaning of the
+//! rest of the line is unclear, so only the variables are checked.
 
 use std::error::Error as _;
 use std::ffi::OsString;
@@ -14,13 +14,13 @@ use clap::{Arg, ArgMatches, Command};
 use super::{Stop, is_help};
 use crate::names::RoomName;
 
-/// No command line has as many mistakes.
+/// More mistakes than any real command line has.
 const FAULTS_MAX: usize = 100;
 
-/// How far a name may be from what was written to be suggested.
+/// The maximum edit distance of a suggested name.
 const EDITS_MAX: usize = 2;
 
-/// Parses the arguments, or says everything that is wrong with them and with the variables.
+/// Parses the arguments, or reports all mistakes in them and in the variables.
 pub fn matches(command: &mut Command, arguments: &[OsString]) -> Result<ArgMatches, Stop> {
     let mut faults = Vec::new();
     let mut lenient = command.clone();
@@ -43,7 +43,7 @@ pub fn matches(command: &mut Command, arguments: &[OsString]) -> Result<ArgMatch
         }
     };
     faults.push(form_fault(&form, arguments));
-    // The variables of the program itself; those of a sub-command can't be told from here.
+    // The variables of the program itself; those of a sub-command are unknown here.
     for _ in 0..FAULTS_MAX {
         let Err(error) = lenient.try_get_matches_from_mut(&arguments[..1]) else { break };
         let Some(argument) = wrong_value(&error) else { break };
@@ -54,7 +54,7 @@ pub fn matches(command: &mut Command, arguments: &[OsString]) -> Result<ArgMatch
     Err(Stop::Faults(faults))
 }
 
-/// Any other error of clap's, in our words.
+/// The text of any other error of clap.
 pub fn text(error: &clap::Error) -> String {
     let text = error.render().to_string();
     let first = text.lines().next().unwrap_or_default();
@@ -115,7 +115,7 @@ fn expected(error: &clap::Error) -> Option<String> {
     }
 }
 
-/// Whether clap shows the argument so: `--last <N>`, `<ROOM>` or `[TEXT]...`.
+/// Whether clap shows the argument as this text: `--last <N>`, `<ROOM>` or `[TEXT]...`.
 fn is_shown(argument: &Arg, shown: &str) -> bool {
     match shown.strip_prefix("--") {
         Some(option) => argument.get_long() == option.split([' ', '=', '[']).next(),
@@ -133,7 +133,7 @@ fn find<'a>(command: &'a Command, shown: &str) -> Option<&'a Arg> {
     own.or_else(|| command.get_subcommands().find_map(|sub| find(sub, shown)))
 }
 
-/// A mistake in the form of the command line.
+/// A syntax error of the command line.
 fn form_fault(error: &clap::Error, arguments: &[OsString]) -> String {
     let invalid = context(error, ContextKind::InvalidArg);
     let meant = invalid.clone().or_else(|| context(error, ContextKind::InvalidSubcommand)).unwrap_or_default();
@@ -190,7 +190,7 @@ fn dashed_text(option: &str, arguments: &[OsString]) -> Option<String> {
     Some(format!("unknown option {option}: if it is text to send, put -- before it: {example}"))
 }
 
-/// Where to look up how it is right.
+/// A reference to the help.
 fn help_hint(command: &Command, arguments: &[OsString]) -> String {
     let sub = arguments.iter().skip(1).find_map(|argument| command.find_subcommand(argument));
     match sub {

@@ -1,4 +1,4 @@
-//! The repeat client. What it does, `hubbub::repeat` says.
+//! The repeat client; see `hubbub::repeat`.
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -17,10 +17,10 @@ fn main() -> ExitCode {
         Ok(plan) => plan,
         Err(error @ InvalidPlan(_)) => return complain(&progress, &error.to_string(), EXIT_USAGE),
     };
-    // Of the gRPC library, only what went wrong.
+    // Only errors of the gRPC library.
     let level = if options.quiet { "error" } else { "error,hubbub=info" };
     env_logger::Builder::from_env(Env::default().default_filter_or(level))
-        // A message may hold text from a server, or from the library about what a server sent.
+        // A message may contain text from a server, or the library's text about a server's data.
         .format(|out, record| {
             let message = record.args().to_string();
             writeln!(out, "[{} {:<5}] {}", out.timestamp_millis(), record.level(), escape(&message))
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
         .init();
     if plan.room == RoomName::lobby() {
         log::warn!(
-            "these messages go to the room lobby, and a server that keeps its log keeps them for people to read"
+            "these messages are posted to the room lobby; a server with a stored log keeps them visible to its users"
         );
     }
     hubbub::descriptors::allow_many();
@@ -42,7 +42,7 @@ fn main() -> ExitCode {
         Err(error) => return complain(&progress, &error.to_string(), 1),
     };
     let result = if options.json { report.json() + "\n" } else { report.table() };
-    // Nobody is left to tell that standard output is closed; the exit code still says how it went.
+    // If standard output is closed, the exit code still reports the result.
     let _ = io::stdout().write_all(result.as_bytes()).and_then(|()| io::stdout().flush());
     match interrupt.exit_code() {
         _ if !report.is_faultless() => ExitCode::FAILURE,

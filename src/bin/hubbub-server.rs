@@ -25,9 +25,9 @@ use signal_hook::iterator::Signals;
 
 /// The Hubbub chat server.
 ///
-/// Listens on 127.0.0.1:5000 and stores messages in ./hubbub-data, unless told otherwise. Ctrl-C, SIGTERM and SIGHUP drain:
-/// nothing new is accepted, and what was accepted reaches every client. Another signal, a second later or more, exits at
-/// once.
+/// Listens on 127.0.0.1:5000 and stores messages in ./hubbub-data by default. Ctrl-C, SIGTERM and SIGHUP drain the
+/// server: it accepts nothing new, and delivers accepted messages to every client. A second signal, at least a second
+/// later, ends it at once.
 #[derive(Debug, Parser)]
 #[command(name = "hubbub-server", version, after_long_help = EXAMPLES)]
 struct Args {
@@ -36,8 +36,8 @@ struct Args {
 
     /// Listen here; repeatable [default: 127.0.0.1:5000]
     ///
-    /// HOST:PORT, [IPV6]:PORT or unix:PATH. 0.0.0.0 stands for IPv4 only and [::] for IPv6 only; give both for both. The
-    /// variable PORT changes the default port.
+    /// HOST:PORT, [IPV6]:PORT or unix:PATH. 0.0.0.0 is IPv4 only and [::] is IPv6 only; give both to listen on both.
+    /// The variable PORT changes the default port.
     #[arg(
         long, value_name = "ADDR", env = "HUBBUB_LISTEN", value_delimiter = ',', help_heading = CONNECTION,
         display_order = 10
@@ -46,7 +46,7 @@ struct Args {
 
     /// Mode of Unix sockets, for example 0660
     ///
-    /// By default, by the umask: usually only the owner can connect; 0660 lets a group connect too.
+    /// By default the umask applies: usually only the owner can connect. 0660 lets a group connect too.
     #[arg(
         long, value_name = "MODE", env = "HUBBUB_SOCKET_MODE", value_parser = socket_mode, help_heading = CONNECTION,
         display_order = 11
@@ -72,11 +72,11 @@ struct Args {
     )]
     sync: SyncMode,
 
-    /// Keep messages in memory only, until the server ends
+    /// Keep messages in memory only, until the server exits
     #[arg(long, env = "HUBBUB_EPHEMERAL", value_parser = switch, help_heading = STORAGE, display_order = 22)]
     ephemeral: bool,
 
-    /// Keep at most this much of the newest messages in memory, with --ephemeral
+    /// How much of the newest messages to keep in memory, with --ephemeral
     ///
     /// Bytes, or a number with a unit such as 64MiB or 1GB.
     #[arg(
@@ -112,7 +112,7 @@ struct Args {
     #[arg(long, value_name = "TIME", env = "HUBBUB_ERASE_AFTER", value_parser = duration, hide = true)]
     erase_after: Option<Duration>,
 
-    /// Tell clients which messages are lost, after an older copy was put in place by hand
+    /// Report lost messages to clients, after an older copy was put in place by hand
     ///
     /// Not needed after hubbub-server restore.
     #[arg(
@@ -121,7 +121,7 @@ struct Args {
     )]
     restored: bool,
 
-    /// Believe the clock, although it is far from the time that the log has seen
+    /// Trust the clock, although it is far from the time in the log
     ///
     /// For one start, if the log warns that the clock jumped and the clock is right. Otherwise nothing is deleted by age
     /// until the clock has been stable for a day.
@@ -133,7 +133,7 @@ struct Args {
 
     /// Serve at most N clients at once [default: 7500]
     ///
-    /// Each client takes two threads. The default is lower where ulimit -n or vm.max_map_count allow fewer.
+    /// Each client takes two threads. The default is lower if ulimit -n or vm.max_map_count allow fewer.
     #[arg(
         long, value_name = "N", env = "HUBBUB_CLIENTS_MAX", value_parser = number(1..=CLIENTS_MAX),
         help_heading = LIMITS, display_order = 40
@@ -148,12 +148,12 @@ struct Args {
     pollers: Option<usize>,
 }
 
-/// What to do instead of serving.
+/// The commands besides serving.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Write a backup of the log to a file, while a server runs or not
+    /// Write a backup of the log to a file; a server may be running
     ///
-    /// One consistent state: everything that was acknowledged before the command began is in it.
+    /// The backup is one consistent state, with every message that was acknowledged before the command started.
     #[command(after_long_help = BACKUP_EXAMPLES)]
     Backup {
         /// File to write
@@ -162,17 +162,17 @@ enum Command {
         #[arg(long, help_heading = STORAGE, display_order = 28)]
         force: bool,
     },
-    /// Replace the log by a backup, while no server runs
+    /// Replace the log with a backup; no server may be running
     ///
-    /// Checks the backup completely before it changes anything. At the next start, clients are told which messages are lost.
+    /// Checks the whole backup before it changes anything. After the next start, clients learn which messages are lost.
     #[command(after_long_help = RESTORE_EXAMPLES)]
     Restore {
         /// Backup to restore
         file: PathBuf,
     },
-    /// Check the log, or a backup, completely
+    /// Check the whole log, or a backup
     ///
-    /// Names every fault by room and message number, and exits with 1 if there is one.
+    /// Reports every fault with its room and message number, and exits with 1 if there is one.
     #[command(after_long_help = VERIFY_EXAMPLES)]
     Verify {
         /// Backup to check [default: the log in the data folder]
@@ -180,7 +180,7 @@ enum Command {
     },
 }
 
-/// Why the server ends without a signal.
+/// Why the server exits without a signal.
 const LOG_FAILED: &str = "the log has stopped";
 
 /// The least that an ephemeral log may hold: the largest request.
@@ -199,7 +199,7 @@ Examples:
   hubbub-server backup /backups/monday.db  back up ./hubbub-data
 
 An option overrides its variable; an empty variable counts as unset. RUST_LOG sets what is logged.
-Exit codes: 0 done; 1 failed, the drain did not finish, or the log was not closed in good order; 2 wrong usage.";
+Exit codes: 0 done; 1 failed, the drain did not finish, or the log was not closed cleanly; 2 wrong usage.";
 
 const BACKUP_EXAMPLES: &str = "\
 Examples:
@@ -220,7 +220,8 @@ fn main() -> ExitCode {
     hubbub::startup::forget_empty_variables();
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info,grpcio=off")).init();
     let args: Args = arguments::from_program();
-    // A file that may not grow any more is like a full disk, which is an error of a write; the system would end the program.
+    // Without a handler, a file that reaches its size limit would end the program; with it, the write fails as on a
+    // full disk.
     if let Err(error) = signal_hook::flag::register(SIGXFSZ, Arc::default()) {
         log::warn!("can't handle SIGXFSZ: {error}");
     }
@@ -249,7 +250,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Says why the server ends, whatever `RUST_LOG` has the log leave out.
+/// Prints why the server exits, regardless of `RUST_LOG`.
 fn complain(error: &str) {
     arguments::complain(Args::PROGRAM, &[error.to_owned()]);
 }
@@ -355,10 +356,10 @@ fn serve(config: &ServerConfig) -> anyhow::Result<()> {
     match (cancelled, fault) {
         (0, None) => log::info!("drained"),
         (0, Some(_)) => {}
-        (cancelled, _) => log::warn!("{cancelled} clients did not read to the end in time and were cut off"),
+        (cancelled, _) => log::warn!("{cancelled} clients did not read all messages in time and were cut off"),
     }
     if let Some(fault) = fault {
-        anyhow::bail!("the log was not closed in good order: {fault}");
+        anyhow::bail!("the log was not closed cleanly: {fault}");
     }
     anyhow::ensure!(cancelled == 0, "the drain did not finish");
     Ok(())
@@ -372,7 +373,7 @@ fn watch_signals<C: Fn() -> usize + Send + std::marker::Sync + 'static>(
     clients: Arc<OnceLock<C>>,
 ) -> io::Result<()> {
     let mut handled = vec![SIGINT, SIGTERM];
-    // Whoever started the server with `nohup` wants it to outlive the terminal.
+    // With `nohup`, the server should survive the terminal.
     if !is_ignored(SIGHUP) {
         handled.push(SIGHUP);
     }

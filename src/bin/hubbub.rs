@@ -1,4 +1,4 @@
-//! The terminal client. What it does, `hubbub::terminal` says.
+//! The terminal client; see `hubbub::terminal`.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -9,10 +9,10 @@ use hubbub::terminal::{self, Options};
 fn main() -> ExitCode {
     hubbub::startup::forget_empty_variables();
     let options = Options::from_program();
-    // Quiet unless RUST_LOG asks: the log would tear the terminal that the client draws on.
+    // Quiet unless RUST_LOG is set: log lines would disturb the terminal that the client draws on.
     env_logger::Builder::new()
         .parse_env(env_logger::Env::default().default_filter_or("off"))
-        // A message may hold text from the library about what a server sent.
+        // A message may contain the library's text about a server's data.
         .format(|out, record| {
             let message = record.args().to_string();
             writeln!(out, "[{} {:<5} {}] {}", out.timestamp(), record.level(), record.target(), escape(&message))

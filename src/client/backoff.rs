@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-/// The pause before the first attempt. A server that is merely restarted is back soon.
+/// The pause before the first attempt. A restarted server is available again soon.
 const FIRST: Duration = Duration::from_millis(200);
 
-/// The longest pause, before jitter. A person who waits for a server should not have to wait longer for the client.
+/// The longest pause, before jitter. A user who waits for a server should not have to wait much longer for the client.
 const LONGEST: Duration = Duration::from_secs(10);
 
-/// Growing pauses, each with jitter so that the clients of a restarted server don't all come back at once.
+/// Growing pauses, each with jitter so that the clients of a restarted server don't all reconnect at once.
 #[derive(Debug)]
 pub struct Backoff {
     next: Duration,

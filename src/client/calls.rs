@@ -1,7 +1,7 @@
-//! The unary calls of `hubbub.v1`: for scripts, bots, and whoever wants an answer and no conversation.
+//! The unary calls of `hubbub.v1`: for scripts, bots, and other programs that need an answer but no stream.
 //!
-//! Each call has a deadline within which it is tried again when the server can't be reached or asks to come back. All of
-//! them are safe to repeat: those that read change nothing, and a post carries its id.
+//! Each call has a deadline within which it is retried if the server can't be reached or is temporarily unavailable.
+//! All calls are safe to repeat: reads change nothing, and a post has an id.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -47,7 +47,7 @@ pub struct Caller {
     timeout: Duration,
 }
 
-/// What was stored.
+/// The stored message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Posted {
     pub seq: u64,
@@ -55,7 +55,7 @@ pub struct Posted {
     pub was_stored: bool,
 }
 
-/// Where to read in a room's history.
+/// The position in a room's history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PagePlace {
     Newest,
@@ -63,7 +63,7 @@ pub enum PagePlace {
     Before(u64),
 }
 
-/// A message as it stands in a room's history.
+/// A message of a room's history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredMessage {
     pub seq: u64,
@@ -72,24 +72,25 @@ pub struct StoredMessage {
     pub sender: String,
     pub body: String,
     pub kind: Kind,
-    /// The client that posted it, where the server knows.
+    /// The client that posted it, if known.
     pub client_id: Option<u64>,
 }
 
-/// Some of a room's history.
+/// A page of a room's history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
-    /// In the order of seq. A seq that is missing is in a gap, or that of an event of a kind that this client does not know.
+    /// In the order of seq. A missing seq is in a gap, or belongs to an event of an unknown kind.
     pub messages: Vec<StoredMessage>,
-    /// What the server can't read, in the order of seq.
+    /// The gaps that the server can't read, in the order of seq.
     pub gaps: Vec<Gap>,
-    /// The seq of the last event of the page, or the end of a gap; `None` if there is nothing more in that direction.
+    /// The seq of the last event of the page, or the end of a gap; `None` if there are no more messages in that
+    /// direction.
     pub last_seq: Option<u64>,
     pub head_seq: u64,
     pub oldest_seq: u64,
 }
 
-/// A room as it is listed.
+/// A room of the list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoomInfo {
     pub name: String,
@@ -111,7 +112,7 @@ impl Caller {
         Self::connect_within(connector, address, timeout, Duration::ZERO, |_| {})
     }
 
-    /// Connects, and tries again for so long if no server can be reached: see [`Connector::open_within`].
+    /// Connects, and retries for `within` if no server can be reached: see [`Connector::open_within`].
     pub fn connect_within(
         connector: Connector,
         address: Address,
@@ -123,8 +124,8 @@ impl Caller {
         Ok(Self { connector, address, connection, timeout })
     }
 
-    /// Posts one message, which is stored once when this returns. After a failure it may or may not be; the same call
-    /// with the same id settles that.
+    /// Posts one message, which is stored once when this returns. After a failure it may or may not be stored;
+    /// repeating the call with the same id is safe.
     pub fn post(
         &mut self,
         room: &RoomName,
@@ -146,7 +147,7 @@ impl Caller {
         Ok(Posted { seq, was_stored })
     }
 
-    /// Reads a part of a room's history: at most 1,000 messages, perhaps fewer than there are.
+    /// Reads a part of a room's history: at most 1,000 messages, possibly fewer than available.
     pub fn messages(&mut self, room: &RoomName, place: PagePlace, max: u32) -> Result<Page, CallError> {
         let place = match place {
             PagePlace::Newest => None,
@@ -194,7 +195,7 @@ impl Caller {
         Ok((response.members.into_iter().map(member).collect(), response.next_page_token))
     }
 
-    /// Calls, again and again until the deadline where another attempt may do better.
+    /// Calls, and retries until the deadline if another attempt may succeed.
     fn call<Q: Message, P: Message + Unpin>(&mut self, method: &Method<Q, P>, request: &Q) -> Result<P, CallError> {
         let timeout = self.timeout;
         let deadline = Instant::now() + timeout;
@@ -207,7 +208,7 @@ impl Caller {
                 Err(StreamError::Lost(last) | StreamError::Fault(last)) => last,
                 Err(error) => return Err(CallError::Unreadable(error)),
             };
-            // A connection that failed once is not trusted again.
+            // A failed connection is not reused.
             self.connection = None;
             let pause = backoff.pause();
             if Instant::now() + pause >= deadline {
@@ -234,14 +235,14 @@ impl Caller {
     }
 }
 
-/// The gap that the event is, if it is one.
+/// The event as a gap, if it is one.
 fn gap(event: &v1::Event) -> Option<Gap> {
     let Some(v1::event::Event::Gap(gap)) = &event.event else { return None };
     let reason = GapReason::of(gap).unwrap_or(GapReason::Other);
     Some(Gap { from_seq: gap.from_seq, to_seq: gap.to_seq, reason })
 }
 
-/// The message that the event is; `None` if it is of a kind that this client does not know.
+/// The event as a message; `None` if it is of an unknown kind.
 fn stored(event: v1::Event) -> Result<Option<StoredMessage>, CallError> {
     let unreadable = |what: &str| CallError::Unreadable(StreamError::Unreadable(what.to_owned()));
     let v1::Event { seq, time_ms, event: Some(v1::event::Event::Message(message)), .. } = event else {

@@ -10,7 +10,7 @@ use crate::address::Address;
 /// How long a server may take to answer.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Why there is no connection, with the remedy.
+/// Why a connection failed, with the remedy.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ConnectError {
@@ -19,7 +19,7 @@ pub enum ConnectError {
     )]
     NoServer(Address),
     #[error(
-        "{0} gave no answer in {seconds} s: see whether a chat server listens there, or name another with --server",
+        "{0} gave no answer in {seconds} s: check whether a chat server listens there, or name another with --server",
         seconds = CONNECT_TIMEOUT.as_secs()
     )]
     Silent(Address),
@@ -33,9 +33,9 @@ pub enum ConnectError {
     NoRoute(Address),
     #[error("no socket at {}: start a server with hubbub-server --listen unix:{}, or correct the path", .0.display(), .0.display())]
     NoSocket(PathBuf),
-    #[error("this user may not connect to {}: ask for write permission on the socket and access to its folder", .0.display())]
+    #[error("no permission to connect to {}: ask for write permission on the socket and access to its folder", .0.display())]
     SocketForbidden(PathBuf),
-    #[error("no server behind the socket {}: the one that made it has ended; start it again", .0.display())]
+    #[error("no server listens on the socket {}: the server that created it has exited; start it again", .0.display())]
     SocketAbandoned(PathBuf),
     #[error("{address} is not a chat server but {what}: check the port")]
     NotHubbub { address: Address, what: String },
@@ -45,14 +45,14 @@ pub enum ConnectError {
     HungUp(Address),
     #[error("the proxy {proxy} {fault}; correct the variable, or list the server in no_proxy")]
     Proxy { proxy: String, fault: String },
-    #[error("port 0 can't be connected to: name the server's port in {0}")]
+    #[error("can't connect to port 0: give the server's port in {0}")]
     PortZero(Address),
     #[error("can't connect to {address}: {reason}")]
     Failed { address: Address, reason: String },
 }
 
 impl ConnectError {
-    /// Whether another attempt may do better without anybody changing what was asked for.
+    /// Whether another attempt with the same arguments may succeed.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::NotFound(_) | Self::SocketForbidden(_) | Self::NotHubbub { .. } | Self::PortZero(_) => false,

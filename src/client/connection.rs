@@ -1,4 +1,4 @@
-//! A connection to a server, whatever is spoken over it.
+//! A connection to a server, for both contracts.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Once};
@@ -14,7 +14,7 @@ use crate::address::Address;
 use crate::limits::{KEEPALIVE_TIME, KEEPALIVE_TIMEOUT};
 use crate::threads::park::block_on_until;
 
-/// How the programs' help explains where a server is, in a line and in full.
+/// The help texts of the programs for a server's address, short and long.
 pub const SERVER_HELP: &str = "Server address [default: 127.0.0.1:5000]";
 pub const SERVER_LONG_HELP: &str = "Server address: HOST, HOST:PORT, [IPV6]:PORT or unix:PATH [default: 127.0.0.1:5000; \
                                     the variable PORT sets another port]";
@@ -25,7 +25,7 @@ pub struct Connector {
     environment: Arc<Environment>,
 }
 
-/// A connection: one socket of its own, shared with no other connection.
+/// A connection, with its own socket.
 pub struct Connection {
     client: Client,
 }
@@ -38,8 +38,8 @@ impl Connector {
         Self { environment: Arc::new(environment) }
     }
 
-    /// Connects, or fails as soon as it is clear why it can't: at the latest after 5 s, and a few more where a peer has to
-    /// be asked what it is.
+    /// Connects, or fails as soon as the reason is known: at the latest after 5 s, plus a few if a peer has to be
+    /// probed.
     pub fn open(&self, address: &Address) -> Result<Connection, ConnectError> {
         let deadline = Instant::now() + CONNECT_TIMEOUT;
         let route = find(address, deadline)?;
@@ -47,13 +47,13 @@ impl Connector {
         if is_ready(&channel, deadline) {
             return Ok(Connection { client: Client::new(channel) });
         }
-        // The library would go on trying by itself, behind our back and with pauses of up to two minutes.
-        // The first failure ends this channel; who wants another attempt opens another connection.
+        // The library would retry on its own, with pauses of up to two minutes. The first failure ends this channel;
+        // another attempt opens another connection.
         drop(channel);
         Err(diagnosis::diagnose(address, &route.found, route.proxy.as_ref()))
     }
 
-    /// Connects, and tries again for so long if another attempt may do better. `on_retry` is called once, before the first
+    /// Connects, and retries for `within` if another attempt may succeed. `on_retry` is called once, before the first
     /// pause, with the first failure.
     pub fn open_within(
         &self,
@@ -91,7 +91,7 @@ fn is_ready(channel: &Channel, deadline: Instant) -> bool {
             ConnectivityState::GRPC_CHANNEL_TRANSIENT_FAILURE | ConnectivityState::GRPC_CHANNEL_SHUTDOWN => {
                 return false;
             }
-            // The server has said goodbye before we looked.
+            // The server has sent GOAWAY already.
             ConnectivityState::GRPC_CHANNEL_IDLE if has_begun => return false,
             ConnectivityState::GRPC_CHANNEL_IDLE => {}
             ConnectivityState::GRPC_CHANNEL_CONNECTING => has_begun = true,
@@ -105,13 +105,13 @@ fn is_ready(channel: &Channel, deadline: Instant) -> bool {
 
 /// How to reach a server.
 struct Route {
-    /// Where the library connects to.
+    /// The target for the library.
     target: String,
     found: Vec<SocketAddr>,
     proxy: Option<Proxy>,
 }
 
-/// Finds the one address that the library is given. Behind a proxy, that is the name, which the proxy looks up.
+/// Determines the one address for the library. Behind a proxy, that is the name, which the proxy resolves.
 fn find(address: &Address, deadline: Instant) -> Result<Route, ConnectError> {
     let Address::Tcp { host, port } = address else {
         return Ok(Route { target: address.target(), found: Vec::new(), proxy: None });
@@ -138,7 +138,7 @@ impl Connection {
     }
 }
 
-/// Waits until the channel leaves the state. False says that the deadline came first.
+/// Waits until the channel leaves the state. False means that the deadline passed first.
 fn wait_for_change(channel: &Channel, state: ConnectivityState, deadline: Instant) -> bool {
     let left = deadline.saturating_duration_since(Instant::now());
     let mut change = Box::pin(channel.wait_for_state_change(state, left));
@@ -147,7 +147,7 @@ fn wait_for_change(channel: &Channel, state: ConnectivityState, deadline: Instan
 
 fn channel(environment: Arc<Environment>, address: &Address, route: &Route) -> ChannelBuilder {
     let builder = ChannelBuilder::new(environment);
-    // What the server is called, whichever of its addresses was chosen.
+    // The server's name, for any of its addresses.
     let builder = match address {
         Address::Tcp { .. } => builder.default_authority(authority(address)),
         Address::Unix(_) => builder,
@@ -155,21 +155,21 @@ fn channel(environment: Arc<Environment>, address: &Address, route: &Route) -> C
     builder
         // Channels with equal arguments would share one socket, and with it the pause after a failed attempt.
         .use_local_subchannel_pool(true)
-        // A server that vanished without a word is noticed after 40 s, in a silent room too: without the zero the
-        // library would stop asking after two questions in a row.
+        // A server that vanished is detected after 40 s, in a silent room too: without the zero the library would stop
+        // pinging after two pings without data.
         .keepalive_time(KEEPALIVE_TIME)
         .keepalive_timeout(KEEPALIVE_TIMEOUT)
         .keepalive_permit_without_calls(true)
         .http2_max_pings_without_data(0)
-        // Its probes answer each small message with a ping and learn nothing: messages are far below a window.
+        // Its probes answer each small message with a ping without a benefit: messages are far below a window.
         .http2_bdp_probe(false)
-        // Nothing is ever sent again behind our back.
+        // The library must not retry on its own.
         .enable_retry(false)
         .enable_http_proxy(route.proxy.is_some())
         .primary_user_agent(concat!("hubbub/", env!("CARGO_PKG_VERSION")))
 }
 
-/// A server's name and port as a header holds them: without the zone, which means something on this machine only.
+/// A server's name and port for a header: without the zone, which is valid on this machine only.
 fn authority(address: &Address) -> String {
     let text = address.to_string();
     match text.split_once('%').map(|(ip, rest)| (ip, rest.split_once(']'))) {
@@ -178,7 +178,7 @@ fn authority(address: &Address) -> String {
     }
 }
 
-/// The address as the library's client side wants it, with its scheme written out.
+/// The address for the library's client side, with its scheme.
 fn target(address: SocketAddr) -> String {
     match address {
         SocketAddr::V4(address) => format!("ipv4:{address}"),
@@ -196,7 +196,7 @@ fn proxied_target(host: &str, port: u16) -> String {
     }
 }
 
-/// Whether the address is on this machine, where a proxy has no place in between.
+/// Whether the address is on this machine, so that no proxy is used.
 fn is_local(address: &Address) -> bool {
     match address {
         Address::Unix(_) => true,
@@ -207,7 +207,7 @@ fn is_local(address: &Address) -> bool {
     }
 }
 
-/// Sends what the C library has to say to `log`, in place of standard error, which may be a terminal in use.
+/// Sends the C library's log lines to `log` instead of standard error, which may be a terminal in use.
 fn redirect_library_log() {
     static ONCE: Once = Once::new();
     ONCE.call_once(crate::startup::redirect_core_log);
@@ -264,8 +264,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("left-over");
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-        assert!(fault(&format!("unix:{}", path.display())).starts_with("no server behind the socket"));
-        assert!(fault("127.0.0.1:0").starts_with("port 0 can't"));
+        assert!(fault(&format!("unix:{}", path.display())).starts_with("no server listens on the socket"));
+        assert!(fault("127.0.0.1:0").starts_with("can't connect to port 0"));
         for (says, told) in [
             (&b"SSH-2.0-x\r\n"[..], "but an SSH server"),
             (b"HTTP/1.1 400 Bad Request\r\n\r\n", "but a web server (HTTP/1.1 400 Bad Request)"),
@@ -274,7 +274,7 @@ mod tests {
         ] {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             let address = listener.local_addr().unwrap();
-            // Ends with the process: nobody ends a server that waits for connections.
+            // Ends with the process: this server is never stopped.
             std::thread::spawn(move || {
                 for mut stream in listener.incoming().flatten() {
                     let _ = std::io::Write::write_all(&mut stream, says);

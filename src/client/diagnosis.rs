@@ -1,5 +1,5 @@
-//! Finding a server's address, and the reason why it can't be reached, neither of which the gRPC library does for us: it
-//! gives each address of a name up to 20 s before the next, and its failures carry no reason.
+//! Finds a server's address, and the reason why it can't be reached. The gRPC library does neither: it waits up to 20 s
+//! for each address of a name, and its failures carry no reason.
 
 use std::env;
 use std::fmt;
@@ -15,15 +15,15 @@ use crate::address::Address;
 use crate::limits::{ADDRESS_STAGGER, ADDRESSES_MAX};
 use crate::threads::spawn;
 
-/// How long a diagnosis waits for a connection, and for what the peer says by itself and in answer.
+/// How long a diagnosis waits for a connection, for unsolicited data of the peer, and for its answer.
 const CONNECT_WAIT: Duration = Duration::from_secs(1);
 const BANNER_WAIT: Duration = Duration::from_millis(300);
 const ANSWER_WAIT: Duration = Duration::from_secs(1);
 
-/// HTTP/2's opening with empty settings: what a gRPC client says first.
+/// HTTP/2's preface with empty settings, as a gRPC client sends it.
 const OPENING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
-/// An HTTP proxy that the environment names, with the variable that does.
+/// An HTTP proxy from the environment, with its variable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proxy {
     variable: &'static str,
@@ -50,8 +50,8 @@ pub fn resolve(host: &str, port: u16, deadline: Instant) -> Result<Vec<SocketAdd
     }
 }
 
-/// The first of the addresses that accepts a connection. The next one is tried as soon as one fails, and 250 ms after it
-/// where that is undecided, as curl and ssh do.
+/// The first of the addresses that accepts a connection. The next one is tried as soon as one fails, or after 250 ms
+/// while one is pending, as curl and ssh do.
 pub fn first_that_accepts(addresses: &[SocketAddr], deadline: Instant) -> Result<SocketAddr, io::Error> {
     let (tried, outcomes) = channel();
     let mut waiting = addresses.iter().copied();
@@ -75,7 +75,7 @@ pub fn first_that_accepts(addresses: &[SocketAddr], deadline: Instant) -> Result
             Ok((address, Ok(()))) => return Ok(address),
             Ok((_, Err(error))) => {
                 open -= 1;
-                // A refusal says more than silence does.
+                // A refusal is more informative than a timeout.
                 if failure.is_none() || error.kind() == io::ErrorKind::ConnectionRefused {
                     failure = Some(error);
                 }
@@ -87,7 +87,7 @@ pub fn first_that_accepts(addresses: &[SocketAddr], deadline: Instant) -> Result
     Err(failure.unwrap_or_else(|| io::ErrorKind::TimedOut.into()))
 }
 
-/// Why a connection that the library could not make failed. `found` are the addresses of a server that needs no proxy.
+/// Why a connection that the library could not make failed. `found` has the addresses of a server that needs no proxy.
 pub fn diagnose(address: &Address, found: &[SocketAddr], proxy: Option<&Proxy>) -> ConnectError {
     match (address, proxy) {
         (Address::Unix(path), _) => match UnixStream::connect(path) {
@@ -102,7 +102,7 @@ pub fn diagnose(address: &Address, found: &[SocketAddr], proxy: Option<&Proxy>) 
     }
 }
 
-/// What a failure to connect to a TCP address means.
+/// Converts a failure to connect to a TCP address.
 pub fn tcp_fault(address: &Address, error: &io::Error) -> ConnectError {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => ConnectError::NoServer(address.clone()),
@@ -133,7 +133,7 @@ fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
     Err(failure)
 }
 
-/// Asks the proxy itself.
+/// Sends the request to the proxy itself.
 fn through(address: &Address, proxy: &Proxy) -> ConnectError {
     let fault = |fault: String| ConnectError::Proxy { proxy: proxy.to_string(), fault };
     let opened = proxy.place.to_socket_addrs().and_then(|found| connect(&found.collect::<Vec<_>>()));
@@ -150,11 +150,11 @@ fn through(address: &Address, proxy: &Proxy) -> ConnectError {
         .map(|()| head(&stream));
     let status = match answer {
         Ok(head) if !head.is_empty() => first_line(&head),
-        _ => return fault(format!("gives no answer when asked for {address}")),
+        _ => return fault(format!("did not answer the request for {address}")),
     };
     match status.split(' ').nth(1) {
         Some("407") => fault(format!(
-            "wants a user name and password ({status:?}): write http://USER:PASSWORD@{} into the variable",
+            "requires a user name and password ({status:?}): write http://USER:PASSWORD@{} into the variable",
             proxy.place
         )),
         Some("200") => peer(address, &stream, |wait| stream.set_read_timeout(wait)),
@@ -162,7 +162,7 @@ fn through(address: &Address, proxy: &Proxy) -> ConnectError {
     }
 }
 
-/// Reads an answer of HTTP/1 to its empty line, or as far as it comes.
+/// Reads an answer of HTTP/1 up to its empty line, or as much as arrives.
 fn head(mut stream: &TcpStream) -> Vec<u8> {
     let (mut head, mut byte) = (Vec::new(), [0]);
     while head.len() < 4096 && !head.ends_with(b"\r\n\r\n") && matches!(stream.read(&mut byte), Ok(1)) {
@@ -171,7 +171,7 @@ fn head(mut stream: &TcpStream) -> Vec<u8> {
     head
 }
 
-/// Finds out what listens at a place that accepts connections and does not speak gRPC.
+/// Determines what listens at an address that accepts connections but does not speak gRPC.
 fn peer<S>(address: &Address, mut stream: &S, wait: impl Fn(Option<Duration>) -> io::Result<()>) -> ConnectError
 where
     for<'a> &'a S: io::Read + io::Write,
@@ -192,7 +192,7 @@ where
             (_, Some(reason)) => ConnectError::Failed { address, reason },
             (Some(what), None) => ConnectError::NotHubbub { address, what },
             (None, None) if said.is_empty() => ConnectError::HungUp(address),
-            // It speaks HTTP/2 after all: it has come up, or is busy.
+            // It speaks HTTP/2 after all: it has just started, or is busy.
             (None, None) => {
                 ConnectError::Failed { address, reason: "the connection was not completed in time".to_owned() }
             }
@@ -202,24 +202,24 @@ where
     }
 }
 
-/// What a peer speaks, by the first that it says. `None` for HTTP/2, and for nothing.
+/// The protocol of a peer, by its first data. `None` for HTTP/2, and for no data.
 fn speaks(said: &[u8]) -> Option<String> {
     match said {
         [] | [0, _, _, 4, ..] => None,
         [b'S', b'S', b'H', b'-', ..] => Some("an SSH server".to_owned()),
         [b'H', b'T', b'T', b'P', b'/', ..] => Some(format!("a web server ({})", first_line(said))),
         [0x15, 3, ..] => Some("a server that expects TLS, which is not supported yet".to_owned()),
-        _ => Some(format!("a server that says {:?}", first_line(said))),
+        _ => Some(format!("a server that answers {:?}", first_line(said))),
     }
 }
 
-/// The reason with which a server of HTTP/2 turns a connection away (its frame GOAWAY), if it does so at once.
+/// The reason with which an HTTP/2 server refuses a connection (GOAWAY), if it does so at once.
 fn goodbye(mut said: &[u8]) -> Option<String> {
     const GOAWAY: u8 = 7;
     while let [a, b, c, kind, _, _, _, _, _, rest @ ..] = said {
         let (payload, rest) = rest.split_at_checked(u32::from_be_bytes([0, *a, *b, *c]) as usize)?;
         if *kind == GOAWAY {
-            // The last stream and an error code stand before the text.
+            // The last stream and an error code precede the text.
             return payload.get(8..).map(first_line).filter(|reason| !reason.is_empty());
         }
         said = rest;
@@ -227,14 +227,14 @@ fn goodbye(mut said: &[u8]) -> Option<String> {
     None
 }
 
-/// The first line of what a peer said, harmless for a terminal.
+/// The first line of a peer's data, escaped for a terminal.
 fn first_line(said: &[u8]) -> String {
     let line = String::from_utf8_lossy(said);
     line.lines().next().unwrap_or_default().chars().filter(|c| !c.is_control()).take(120).collect()
 }
 
 impl Proxy {
-    /// The proxy that the library uses for a host: it reads the same variables in the same order.
+    /// The proxy that the library uses for a host: this reads the same variables in the same order.
     pub fn for_host(host: &str) -> Option<Self> {
         Self::choose(host, |name| env::var(name).ok())
     }
@@ -276,7 +276,7 @@ mod tests {
     }
 
     /// A name had two addresses, the first of a machine that was gone: every attempt failed after 5 s, and none ever
-    /// reached the second. Here the first one refuses, as `localhost` does whose `::1` nobody listens on.
+    /// reached the second. Here the first one refuses, as for `localhost` without a listener on `::1`.
     #[test]
     fn a_dead_address_does_not_keep_the_next_from_being_tried() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -326,7 +326,7 @@ mod tests {
             (&b"SSH-2.0-OpenSSH_9.6\r\n"[..], Some("an SSH server")),
             (b"HTTP/1.1 400 Bad Request\r\n\r\n", Some("a web server (HTTP/1.1 400 Bad Request)")),
             (b"\x15\x03\x01\0\x02\x02\x46", Some("a server that expects TLS, which is not supported yet")),
-            (b"220 \x1b[31mmail\r\n", Some("a server that says \"220 [31mmail\"")),
+            (b"220 \x1b[31mmail\r\n", Some("a server that answers \"220 [31mmail\"")),
             (b"\0\0\0\x04\0\0\0\0\0", None),
             (b"", None),
         ] {

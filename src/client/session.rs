@@ -50,7 +50,7 @@ impl<O: Outgoing> Session<O> {
             .map(|thread| session.threads.push(thread))
             .and_then(|()| spawn("receive", move || receive.run(receiver)))
             .map(|thread| session.threads.push(thread));
-        // Where one was refused, dropping the session ends the other.
+        // If one was refused, dropping the session ends the other.
         spawned.map(|()| session).map_err(SessionError::Thread)
     }
 
@@ -58,7 +58,7 @@ impl<O: Outgoing> Session<O> {
         &self.shared
     }
 
-    /// Waits until the session has ended: finished, failed, stopped, or broken off by its event handler.
+    /// Waits until the session has ended: finished, failed, stopped, or ended by its event handler.
     pub fn wait(mut self) -> Result<(), SessionError> {
         let outcome = self.shared.wait(self.finish_timeout);
         self.join();
@@ -67,7 +67,7 @@ impl<O: Outgoing> Session<O> {
 
     fn join(&mut self) {
         for thread in self.threads.drain(..) {
-            // A thread that panicked has said so; the session's outcome stands.
+            // A panic has been reported already; the session's outcome is kept.
             let _ = thread.join();
         }
     }

@@ -1,4 +1,4 @@
-//! One conversation, split for two threads, whatever contract it is in.
+//! One stream, split for two threads, for both contracts.
 //!
 //! Requests and responses go through it as bytes: each contract encodes and decodes its own.
 //!
@@ -21,23 +21,23 @@ use super::connection::Connection;
 use super::contract::Contract;
 use crate::threads::park::{block_on, block_on_until};
 
-/// Why a conversation ended before it was finished.
+/// Why a stream ended before it was finished.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum StreamError {
-    /// The server won't have it, and would not have it again: there is no use in coming back.
+    /// The server refused it permanently: another attempt is useless.
     #[error("the server refused: {0}")]
     Refused(String),
-    /// The connection or the server is gone, or the server asks to come back later.
+    /// The connection or the server is gone, or the server is temporarily unavailable.
     #[error("{0}")]
     Lost(String),
-    /// The server broke its contract. This side can go on where it was, over another connection.
-    #[error("the server broke its contract: {0}")]
+    /// The server violated the contract. This side can resume over another connection.
+    #[error("the server violated the contract: {0}")]
     Fault(String),
-    /// What came is no message of the contract.
-    #[error("the server sent what is no chat message ({0}): see whether a chat server listens there")]
+    /// The received data is not a message of the contract.
+    #[error("the server sent an invalid message ({0}): check whether a chat server listens there")]
     Unreadable(String),
-    /// This side ended the conversation.
+    /// This side ended the stream.
     #[error("the conversation was cancelled")]
     Cancelled,
 }
@@ -61,14 +61,14 @@ pub struct Receiver {
     stream: Abortable<ClientDuplexReceiver<Vec<u8>>>,
     abort: AbortHandle,
     contract: Contract,
-    /// The status that the conversation ended with, while messages before it may still have to be read.
+    /// The final status of the stream, while earlier messages may still have to be read.
     failure: Option<StreamError>,
     ended: bool,
-    /// Keeps the connection for as long as somebody listens. Dropped after the stream.
+    /// Keeps the connection while the receiver exists. Dropped after the stream.
     _client: Client,
 }
 
-/// Ends a conversation from any thread: its receiver returns [`StreamError::Cancelled`].
+/// Ends a stream from any thread: its receiver returns [`StreamError::Cancelled`].
 #[derive(Clone)]
 pub struct Canceller(AbortHandle);
 
@@ -107,7 +107,7 @@ impl Sender {
         self.attempt(|sink| block_on(sink.feed((message, WriteFlags::default()))))
     }
 
-    /// Half-closes: nothing more will be sent. The receiver then gets what is still on its way.
+    /// Half-closes: nothing more will be sent. The receiver then gets the messages that are still in flight.
     pub fn finish(&mut self, deadline: Instant) -> Result<(), StreamError> {
         let outcome = self.attempt(|sink| {
             let mut close = sink.close();
@@ -124,8 +124,8 @@ impl Sender {
         if self.state == SenderState::Dead {
             return Err(StreamError::Lost("the conversation has ended".to_owned()));
         }
-        // The sink is kept after an error: dropping it would cancel the call, and so hide from the receiver with which
-        // status the server ended it.
+        // The sink is kept after an error: dropping it would cancel the call, and so hide the server's status from the
+        // receiver.
         step(&mut self.sink).map_err(|e| {
             self.state = SenderState::Dead;
             lost(e, self.contract)
@@ -162,8 +162,8 @@ impl Receiver {
     fn take(&mut self, item: Option<grpcio::Result<Vec<u8>>>) -> Option<Result<Option<Vec<u8>>, StreamError>> {
         match item {
             Some(Ok(message)) => Some(Ok(Some(message))),
-            // The library reports a status as soon as it is there, before a message that came just ahead of it. It then
-            // goes on to the end of the messages, so the status can wait until there.
+            // The library reports a status as soon as it arrives, before a message that arrived just ahead of it. It
+            // then continues to the end of the messages, so the status can wait until there.
             Some(Err(GrpcError::RpcFailure(status))) if self.failure.is_none() => {
                 self.failure = Some(judge(&status, self.contract));
                 None
@@ -183,7 +183,7 @@ impl Receiver {
         }
     }
 
-    /// What ends the conversation from another thread.
+    /// A handle to end the stream from another thread.
     pub fn canceller(&self) -> Canceller {
         Canceller(self.abort.clone())
     }
@@ -227,14 +227,14 @@ pub(super) fn lost(error: GrpcError, contract: Contract) -> StreamError {
     }
 }
 
-/// Tells a status that another attempt would get again from one that it may not.
+/// Distinguishes permanent statuses from temporary ones.
 fn judge(status: &RpcStatus, contract: Contract) -> StreamError {
     let text = match status.message() {
         "" => status.code().to_string(),
-        // The library's words for a server that turns a connection away, which says why itself.
+        // The library's text for a server that refuses a connection, which contains the server's reason.
         text => text.split_once("; Debug Text: ").map_or(text, |(_, reason)| reason).to_owned(),
     };
-    // The library's words for an answer of HTTP/2 that has no gRPC in it.
+    // The library's text for an HTTP/2 answer without gRPC.
     if let Some((_, http)) = text.split_once("Received http2 header with status: ")
         && !matches!(http, "429" | "502" | "503" | "504")
     {

@@ -1,21 +1,21 @@
-//! The zero-width joiners in names: allowed only where they change what a reader sees.
+//! The zero-width joiners in names: allowed only where they change the appearance of a word.
 //!
-//! Persian breaks the join of two letters with a non-joiner (می‌خواهم), and Sinhala and Bengali form some letters with a joiner
-//! (ශ්‍රී, র‍্যাব). Anywhere else a joiner shows nothing, and two names would look the same. The rules are a part of those of Unicode's
-//! annex 31 (A1 and B). What is left out depends on the font (other conjuncts), or has a second spelling that looks the
-//! same (chillu letters in Malayalam, the eyelash ra in Devanagari).
+//! Persian breaks the join of two letters with a non-joiner (می‌خواهم), and Sinhala and Bengali form some letters with
+//! a joiner (ශ්‍රී, র‍্যাব). Elsewhere a joiner is invisible, so that two names would look the same. The rules are a
+//! part of those of Unicode's annex 31 (A1 and B). The other rules depend on the font (other conjuncts), or allow a
+//! second spelling that looks the same (chillu letters in Malayalam, the eyelash ra in Devanagari).
 
 use unicode_normalization::char::is_combining_mark;
 
 const NON_JOINER: char = '\u{200c}';
 const JOINER: char = '\u{200d}';
 
-/// Whether the character is one of the two.
+/// Whether the character is one of the two joiners.
 pub fn is_joiner(c: char) -> bool {
     matches!(c, NON_JOINER | JOINER)
 }
 
-/// Whether the joiner at this place of a name changes what a reader sees.
+/// Whether the joiner at this position changes the appearance of the name.
 pub fn shows(name: &[char], at: usize) -> bool {
     let next = |offset: usize| name.get(at + offset).copied();
     match name[at] {
@@ -24,7 +24,7 @@ pub fn shows(name: &[char], at: usize) -> bool {
             before.is_some_and(joins_next) && next(1).is_some_and(|c| joins_next(c) || joins_previous_only(c))
         }
         JOINER => match (&name[..at], next(1), next(2)) {
-            // Sinhala: a consonant without its vowel, and a consonant; ra or ya is one of the two.
+            // Sinhala: a consonant without its vowel, and a consonant; one of the two is ra or ya.
             ([.., first, '\u{dca}'], Some(second), _) => {
                 is_sinhala(*first)
                     && is_sinhala(second)
@@ -63,7 +63,7 @@ fn joins_previous_only(c: char) -> bool {
 mod tests {
     use super::*;
 
-    /// The joiners of a name that show nothing.
+    /// The joiners of a name that have no effect.
     fn hidden(name: &str) -> usize {
         let name: Vec<char> = name.chars().collect();
         (0..name.len()).filter(|&at| is_joiner(name[at]) && !shows(&name, at)).count()
@@ -92,7 +92,7 @@ mod tests {
             "\u{200c}می",
             "می\u{200c}",
             "می\u{200c}\u{200c}خواهم",
-            // Dal joins nothing that follows, so it is the same without.
+            // Dal does not join the next letter, so the joiner has no effect.
             "د\u{200c}ا",
             "می\u{200d}خواهم",
             "می\u{200c}-خ",

@@ -1,5 +1,5 @@
-//! What Ctrl-C and SIGTERM do to a run: the first stops the sending, so that what was sent is verified and reported; the
-//! second, or one before anything was sent, ends the program at once.
+//! Ctrl-C and SIGTERM during a run: the first stops sending, so that the sent messages are verified and reported; the
+//! second, or one before the first message, ends the program at once.
 
 use std::io;
 use std::process;
@@ -13,7 +13,7 @@ use signal_hook::iterator::Signals;
 use super::progress::Progress;
 use crate::threads::spawn;
 
-/// What a shell adds to a signal's number for the exit code of a program that the signal ended.
+/// Added to a signal's number for the exit code of a program that the signal ended, as shells do.
 const EXIT_SIGNAL_BASE: i32 = 128;
 
 /// Whether a run was interrupted.
@@ -21,7 +21,7 @@ const EXIT_SIGNAL_BASE: i32 = 128;
 pub struct Interrupt {
     /// The signal's number; 0 before there was one.
     signal: AtomicI32,
-    /// What to do for the first signal; absent while nothing has been sent, and once it was done.
+    /// The action for the first signal; `None` before the first message, and after it was run.
     stop: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
 
@@ -40,14 +40,14 @@ impl Interrupt {
                     process::exit(EXIT_SIGNAL_BASE + signal);
                 };
                 noted.signal.store(signal, Ordering::SeqCst);
-                progress.notice("interrupted: waiting for what was sent; interrupt again to leave without a report");
+                progress.notice("interrupted: waiting for the sent messages; interrupt again to exit without a report");
                 stop();
             }
         })?;
         Ok(interrupt)
     }
 
-    /// From now on, the first signal does this.
+    /// Sets the action for the first signal.
     pub fn on_first(&self, stop: impl FnOnce() + Send + 'static) {
         *self.stop.lock() = Some(Box::new(stop));
     }

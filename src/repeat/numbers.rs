@@ -1,20 +1,20 @@
-//! Which of the numbered messages came, from each sender. Pure logic.
+//! The numbered messages that were received from each sender. Pure logic.
 
 use std::collections::BTreeMap;
 
-/// What a receiver counted.
+/// The counts of a receiver.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Different messages that came.
+    /// Different messages that were received.
     pub delivered: u64,
     pub duplicated: u64,
-    /// Messages that came after a later one of the same sender.
+    /// Messages that were received after a later one of the same sender.
     pub out_of_order: u64,
-    /// Messages that came in another order than at others.
+    /// Messages that were received in another order than by others.
     pub order_differs: u64,
-    /// The receiver's own messages, where it should not get them.
+    /// The receiver's own messages, if it should not get them.
     pub own: u64,
-    /// Messages with a number or sender that nobody has.
+    /// Messages with a number or sender that does not exist.
     pub unknown: u64,
 }
 
@@ -22,9 +22,9 @@ pub struct Counts {
 #[derive(Debug)]
 pub struct Numbers {
     messages: u32,
-    /// For each sender, the highest number that came.
+    /// For each sender, the highest received number.
     highest: Vec<u32>,
-    /// For each sender, the numbers below the highest that did not come: first and last of each run of them.
+    /// For each sender, the missing numbers below the highest: first and last of each range.
     missing: Vec<BTreeMap<u32, u32>>,
 }
 
@@ -50,18 +50,18 @@ impl Counts {
 }
 
 impl Numbers {
-    /// For so many senders of so many messages each.
+    /// For this number of senders and of messages of each.
     pub fn new(senders: u16, messages: u32) -> Self {
         Self { messages, highest: vec![0; senders.into()], missing: vec![BTreeMap::new(); senders.into()] }
     }
 
-    /// Whether there is such a message.
+    /// Whether such a message exists.
     pub fn knows(&self, sender: u16, number: u32) -> bool {
         usize::from(sender) < self.highest.len() && (1..=self.messages).contains(&number)
     }
 
-    /// Takes a message that there is, and counts it. Returns whether it is new, and by how many messages the receiver got
-    /// further, those included that it must have missed.
+    /// Counts an existing message. Returns whether it is new, and by how many messages the receiver advanced, including
+    /// those that it must have missed.
     pub fn take(&mut self, sender: u16, number: u32, counts: &mut Counts) -> (bool, u32) {
         let highest = &mut self.highest[usize::from(sender)];
         let missing = &mut self.missing[usize::from(sender)];
@@ -81,7 +81,7 @@ impl Numbers {
         (true, further)
     }
 
-    /// The numbers up to `sent` that did not come from a sender: first and last of each run of them.
+    /// The missing numbers of a sender up to `sent`: first and last of each range.
     pub fn absent(&self, sender: u16, sent: u32) -> impl Iterator<Item = (u32, u32)> + '_ {
         let highest = self.highest[usize::from(sender)];
         let runs = self.missing[usize::from(sender)].iter().map(|(&first, &last)| (first, last));
@@ -93,7 +93,7 @@ impl Numbers {
     }
 }
 
-/// Removes a number from the runs of missing ones. False says that it was not among them.
+/// Removes a number from the missing ranges. False means that it was not missing.
 fn remove(missing: &mut BTreeMap<u32, u32>, number: u32) -> bool {
     let Some((&first, &last)) = missing.range(..=number).next_back() else { return false };
     if last < number {

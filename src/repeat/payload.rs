@@ -1,9 +1,9 @@
-//! The body of a repeat client's message: what people read, what a receiver needs for its checks, and padding.
+//! The body of a repeat client's message: text for people, columns for a receiver's checks, and padding.
 //!
-//! `repeat-4: message 17 of 100 ` is for people. Then come fixed columns, which are cheap to read a million times a second:
-//! `#0000000017 s00003 r00c0ffee00c0ffee t000000000001e240 m`: the number from 1, the sender's index, the run, the
-//! time of sending in nanoseconds since the run's start (one process, so one clock), and the kind. As many `x` follow as the size
-//! asks for.
+//! `repeat-4: message 17 of 100 ` is for people. Then come fixed columns, which are cheap to read a million times a
+//! second: `#0000000017 s00003 r00c0ffee00c0ffee t000000000001e240 m`: the number from 1, the sender's index, the run,
+//! the time of sending in nanoseconds since the run's start (one process, so one clock), and the kind. `x` fills up the
+//! size.
 
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -17,15 +17,15 @@ const RUN: Range<usize> = 20..36;
 const TIME: Range<usize> = 38..54;
 const KIND: usize = 55;
 
-/// What stands between the columns.
+/// The separators between the columns.
 const MARKS: [(usize, u8); 8] =
     [(0, b'#'), (11, b' '), (12, b's'), (18, b' '), (19, b'r'), (36, b' '), (37, b't'), (54, b' ')];
 
-/// A run of the repeat client, told from other runs and other people in the same room.
+/// Identifies a run of the repeat client among other messages in the same room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunId(pub u64);
 
-/// What a message is for.
+/// The purpose of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// It counts.
@@ -48,7 +48,7 @@ pub struct Payload<'a> {
     pub sent_ns: u64,
 }
 
-/// The shortest body that messages of this sender have room in: one without padding, in bytes.
+/// The size of a body of this sender without padding, in bytes.
 pub fn bytes_min(name: &str, of: u32) -> usize {
     name.len() + ": message  of  ".len() + 2 * of.to_string().len() + COLUMN_BYTES
 }
@@ -72,9 +72,9 @@ impl<'a> Payload<'a> {
         body
     }
 
-    /// Reads a body. `None` says that somebody else wrote it, or that it was changed on the way.
+    /// Reads a body. `None` means that another program wrote it, or that it was changed.
     pub fn decode(body: &'a str) -> Option<Self> {
-        // A kind is no `x`, so the padding ends where the columns do.
+        // No kind is an `x`, so the padding ends at the columns.
         let body = body.trim_end_matches('x');
         let (text, columns) = body.split_at_checked(body.len().checked_sub(COLUMN_BYTES)?)?;
         let bytes = columns.as_bytes();
@@ -103,7 +103,7 @@ impl<'a> Payload<'a> {
     }
 }
 
-/// Reads what people read: the sender's name, and of how many messages this one, which has that number, is.
+/// Reads the text for people: the sender's name, and the total number of messages.
 fn read_text(text: &str, number: u32) -> Option<(&str, u32)> {
     let (rest, of) = text.strip_suffix(' ')?.rsplit_once(" of ")?;
     let (name, told) = rest.rsplit_once(": message ")?;
@@ -113,7 +113,7 @@ fn read_text(text: &str, number: u32) -> Option<(&str, u32)> {
 
 /// Reads digits only: no sign, no space.
 fn digits(bytes: &[u8], radix: u32) -> Option<u64> {
-    // No column is wide enough to overflow, but what stands before them comes from a peer.
+    // No column is wide enough to overflow, but the text before them is from a peer.
     let next = |value: u64, &byte: &u8| {
         let digit = (byte as char).to_digit(radix)?;
         value.checked_mul(radix.into())?.checked_add(digit.into())

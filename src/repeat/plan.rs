@@ -1,4 +1,4 @@
-//! What a run does: the options as the user gave them, and the checked plan made of them.
+//! The options of a run, and the checked plan derived from them.
 
 use std::io::{self, BufRead, IsTerminal, Read as _, Write};
 use std::time::Duration;
@@ -22,14 +22,14 @@ const MESSAGES_MAX: u32 = 100_000_000;
 /// How many pairs of a client and a sender a run may have: the checks of the numbers take about 28 bytes for each.
 const PAIRS_MAX: usize = 25_000_000;
 
-/// How many times the console is asked before the program gives up.
+/// How many times the user is asked before the program gives up.
 const QUESTIONS_MAX: usize = 5;
 
 /// Load a Hubbub server with numbered messages, and verify what every client gets.
 ///
-/// Checks that every client gets each message once, in one order that all share, and that nothing is lost that the server
-/// has acknowledged, however often connections are lost. Ctrl-C stops sending, waits for what was sent, and reports; a second
-/// Ctrl-C reports at once.
+/// Checks that every client gets each message once, in the same order for all, and that no acknowledged message is
+/// lost, even if connections are lost. Ctrl-C stops sending, waits for the sent messages, and reports; a second Ctrl-C
+/// exits at once without a report.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "hubbub-repeat", version, after_long_help = EXAMPLES)]
 pub struct Options {
@@ -49,15 +49,15 @@ pub struct Options {
         help = CONTRACT_HELP, long_help = CONTRACT_LONG_HELP, help_heading = CONNECTION, display_order = 12
     )]
     pub contract: Contract,
-    /// Give up without a message for this long
+    /// Give up after this long without a message
     ///
-    /// Although there are connections. Seconds, or a number with a unit such as 500ms or 1m.
+    /// While there are connections. Seconds, or a number with a unit such as 500ms or 1m.
     #[arg(
         long, env = "HUBBUB_IDLE_TIMEOUT", value_name = "TIME", default_value = "10s", value_parser = timeout,
         help_heading = CONNECTION, display_order = 13
     )]
     pub idle_timeout: Duration,
-    /// Give up a client that has had no connection for this long
+    /// Give up a client after this long without a connection
     ///
     /// On hubbub.v1; on the tutorial's contract a client that loses its connection has failed.
     #[arg(
@@ -92,7 +92,7 @@ pub struct Options {
         display_order = 23
     )]
     pub messages: Option<u32>,
-    /// Messages per second of all; 0: no limit
+    /// Messages per second in all; 0: no limit
     ///
     /// Of all senders together.
     #[arg(
@@ -102,15 +102,15 @@ pub struct Options {
     pub rate: u32,
     /// Size of a message's body in bytes
     ///
-    /// Bytes, or a number with a unit such as 16KiB, which is the most.
+    /// Bytes, or a number with a unit such as 16KiB, which is the maximum.
     #[arg(
         long, env = "HUBBUB_SIZE", value_name = "SIZE", default_value_t = 128, value_parser = size(1..=BODY_BYTES_MAX),
         help_heading = LOAD, display_order = 25
     )]
     pub size: usize,
-    /// Messages on their way at once
+    /// Messages in flight at once
     ///
-    /// Sent, and not yet at every client.
+    /// Sent, but not yet received by every client.
     #[arg(
         long, env = "HUBBUB_IN_FLIGHT", value_name = "N", default_value_t = 1024, value_parser = number(1..=u32::MAX),
         help_heading = LOAD, display_order = 26
@@ -156,7 +156,7 @@ pub struct Plan {
     pub reconnect_timeout: Duration,
 }
 
-/// What is wrong with the number of messages.
+/// An invalid number of messages.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{0}")]
 pub struct InvalidPlan(pub String);
@@ -167,7 +167,7 @@ impl Options {
         arguments::from_program()
     }
 
-    /// What is wrong with the load as a whole.
+    /// The faults of the load as a whole.
     fn check_load(&self) -> Vec<String> {
         let mut faults = Vec::new();
         let mut check = |holds: bool, fault: String| {
@@ -212,7 +212,7 @@ impl Options {
         )
     }
 
-    /// The smallest body that has room for the text and the numbering.
+    /// The smallest body that the text and the numbering fit into.
     fn size_min(&self, messages: u32) -> usize {
         bytes_min(&format!("{}-{}", self.name, self.senders), messages)
     }
@@ -243,7 +243,7 @@ impl ProgramOptions for Options {
 }
 
 impl Plan {
-    /// The plan for this number of messages, where the options left it open.
+    /// The plan for this number of messages, if the options do not give it.
     pub fn new(options: &Options, messages: u32) -> Result<Self, InvalidPlan> {
         let invalid = |fault: String| InvalidPlan(fault);
         if !options.fits(messages) {
@@ -277,7 +277,7 @@ impl Plan {
     }
 }
 
-/// How many messages each sender shall send: from the options, or else from the console.
+/// How many messages each sender sends: from the options, or else from the console.
 pub fn messages(options: &Options) -> Result<u32, InvalidPlan> {
     if let Some(messages) = options.messages {
         return Ok(messages);
@@ -323,7 +323,7 @@ fn missing(why: &str) -> InvalidPlan {
     InvalidPlan(format!("the number of messages is missing{why}: give it with --messages, or on standard input"))
 }
 
-/// A room of its own, so that numbered messages don't fill one that people read.
+/// A separate room, so that numbered messages don't fill one that people read.
 fn default_room(contract: Contract) -> RoomName {
     match contract {
         // Invariant: the name is a valid constant.

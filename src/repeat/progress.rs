@@ -1,4 +1,4 @@
-//! The progress bar, and how log lines get past it.
+//! The progress bar, and log lines above it.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -6,7 +6,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::escape::escape;
 
-/// How the bar looks: what is delivered, and of how many.
+/// The format of the bar: delivered messages, of the total.
 const STYLE: &str = "{wide_bar} {human_pos}/{human_len} deliveries";
 
 /// A bar on standard error, if that is a terminal and the user wants one.
@@ -24,15 +24,15 @@ impl Progress {
         Self { bar: ProgressBar::with_draw_target(Some(0), target).with_style(style) }
     }
 
-    /// Where log lines go: above the bar, without tearing it.
+    /// The target of log lines: above the bar.
     pub fn log_target(&self) -> impl Write + Send + 'static {
         AboveBar(self.bar.clone())
     }
 
-    /// Writes a line to standard error, whatever is logged.
+    /// Writes a line to standard error, independently of the log level.
     pub fn notice(&self, line: &str) {
         let line = format!("hubbub-repeat: {}\n", escape(line));
-        // Nobody is left to tell that standard error is closed.
+        // If standard error is closed, the error can't be reported.
         let _ = self.bar.suspend(|| io::stderr().write_all(line.as_bytes()));
     }
 
@@ -45,7 +45,7 @@ impl Progress {
         self.bar.set_position(deliveries);
     }
 
-    /// Removes the bar, so that the result stands alone.
+    /// Removes the bar before the result is printed.
     pub fn stop(&self) {
         self.bar.finish_and_clear();
     }

@@ -1,4 +1,4 @@
-//! What a run came to, as a table for people or one JSON object for programs.
+//! The report of a run, as a table for people or one JSON object for programs.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -8,13 +8,13 @@ use serde::Serialize;
 
 use super::numbers::{Counts, RoomCounts};
 
-/// The longest latency that is told apart, in microseconds: ten minutes.
+/// The maximum recorded latency, in microseconds: ten minutes.
 const LATENCY_US_MAX: u64 = 600_000_000;
 
 /// Latencies in microseconds, to two digits: about 20 KB, since each receiver has its own.
 pub type Latencies = Histogram<u32>;
 
-/// Room for latencies.
+/// An empty histogram of latencies.
 pub fn latencies() -> Latencies {
     // Invariant: the bounds and the digits are valid constants.
     Histogram::new_with_bounds(1, LATENCY_US_MAX, 2).expect("the histogram's bounds are valid")
@@ -28,36 +28,36 @@ pub struct Report {
     pub observer: bool,
     pub senders: usize,
     pub body_bytes: usize,
-    /// The run was stopped by a signal: what was sent until then is judged.
+    /// The run was stopped by a signal: only the messages sent so far are judged.
     pub interrupted: bool,
-    /// How many messages were to be sent in all, and how many were.
+    /// How many messages should be sent in all, and how many were.
     pub planned: u64,
     pub sent: u64,
     pub counts: Counts,
     pub lost: u64,
-    /// Messages of other people or other runs, which were passed over.
+    /// Messages of other users or other runs, which were skipped.
     pub foreign: u64,
-    /// Clients whose conversation broke.
+    /// Clients whose stream failed.
     pub failed: usize,
-    /// From the first message sent to the last that came.
+    /// From the first sent message to the last received one.
     pub took: Duration,
     pub latencies: Latencies,
-    /// What only `hubbub.v1` tells.
+    /// The part that only `hubbub.v1` provides.
     pub rooms: Option<RoomsReport>,
 }
 
-/// What a run over `hubbub.v1` came to beside that.
+/// The additional results of a run over `hubbub.v1`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RoomsReport {
     pub acknowledged: u64,
-    /// Acknowledged messages that somebody did not get.
+    /// Acknowledged messages that at least one client did not get.
     pub acknowledged_lost: u64,
-    /// How often a client lost its connection and got another.
+    /// How often a client lost its connection and reconnected.
     pub reconnects: u64,
     pub room: RoomCounts,
-    /// How often the server broke its contract so that a client had to resume.
+    /// How often the server violated the contract so that a client had to resume.
     pub faults: u64,
-    /// Messages that the server refused for good.
+    /// Messages that the server rejected permanently.
     pub rejected: u64,
 }
 
@@ -124,7 +124,7 @@ impl From<&RoomsReport> for JsonRooms {
 }
 
 impl Report {
-    /// Whether everything was sent and everybody got it, once, in one order.
+    /// Whether every message was sent and every client got it, once, in the same order.
     pub fn is_faultless(&self) -> bool {
         let Counts { duplicated, out_of_order, order_differs, own, unknown, .. } = self.counts;
         self.lost + duplicated + out_of_order + order_differs + own + unknown == 0
@@ -159,7 +159,7 @@ impl Report {
         if self.interrupted {
             rows.insert(0, ("interrupted", "yes".to_owned()));
         }
-        // What ought to be zero and nearly always is shows only when it isn't.
+        // Rows that are normally zero are shown only if they are not.
         let unsent = self.planned.saturating_sub(self.sent);
         let failed = self.failed as u64;
         let rare = [("not sent", unsent), ("own messages", own), ("unknown", unknown), ("failed clients", failed)];

@@ -1,4 +1,4 @@
-//! A run over `hubbub.v1`: it verifies through lost connections, and holds the server to what it acknowledged.
+//! A run over `hubbub.v1`: it also verifies across lost connections, and that no acknowledged message is lost.
 
 mod verify;
 mod checks;

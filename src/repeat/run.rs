@@ -1,4 +1,4 @@
-//! What all threads of a run share.
+//! The shared state of a run's threads.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -52,7 +52,7 @@ pub struct Run<C> {
     /// What the clients check together.
     pub checks: C,
     pub tallies: Vec<Tally>,
-    /// For each sender, the number of the last message handed over.
+    /// For each sender, the number of the last posted message.
     pub sent: Vec<AtomicU32>,
     /// How many clients have not joined, and not got all.
     pub unjoined: AtomicUsize,
@@ -135,7 +135,7 @@ impl<C: Checks> Run<C> {
         self.start.elapsed().as_nanos() as u64
     }
 
-    /// When the senders were let go: when this was first asked.
+    /// When the senders started: at the first call.
     pub fn sending_since(&self) -> Instant {
         *self.sending_since.get_or_init(Instant::now)
     }
@@ -206,7 +206,7 @@ impl<C: Checks> Run<C> {
                 seen = (delivered, sent);
                 changed_at = Instant::now();
             } else if changed_at.elapsed() > patience {
-                progress.notice(&format!("nothing came for {}: giving up", format_duration(patience)));
+                progress.notice(&format!("no message arrived for {}: giving up", format_duration(patience)));
                 return false;
             }
             thread::park_timeout(TICK);

@@ -1,11 +1,11 @@
-//! How far the senders may run ahead of the slowest receiver.
+//! The window: how far the senders may be ahead of the slowest receiver.
 //!
 //! A message is in flight until every client has it. A sender takes a ticket for each message and waits until the
-//! ticket falls into the window. Each client keeps a count of what it has; the lowest count is the window's floor.
-//! Looking at a thousand counts for each message would cost more than the message, so a sender that must wait looks
-//! once, picks the client that is furthest behind, leaves a mark at its count, and parks; that client's receive thread
-//! wakes it when the count gets there. So a delivery costs its receiver one addition and one comparison in a cache
-//! line of its own.
+//! ticket falls into the window. Each client keeps a count of its received messages; the lowest count is the window's
+//! floor. Reading a thousand counts for each message would cost more than the message, so a sender that must wait reads
+//! them once, picks the client that is furthest behind, sets a mark at its count, and parks; that client's receive
+//! thread wakes it when the count gets there. So a delivery costs its receiver one addition and one comparison in its
+//! own cache line.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, Thread};
@@ -15,19 +15,19 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 /// No mark.
 const NEVER: u64 = u64::MAX;
 
-/// The count of a client that is gone: it holds nobody up.
+/// The count of a client that is gone: it does not block others.
 const GONE: u64 = u64::MAX / 2;
 
 pub struct Window {
     limit: u64,
     tickets: AtomicU64,
-    /// Tickets for which no message was sent after all.
+    /// Tickets that were returned unused.
     void: AtomicU64,
-    /// What every client has, as last looked up.
+    /// The floor as last calculated.
     floor: AtomicU64,
     clients: Vec<Client>,
-    /// Whether a sender is looking at the counts; the others wait until it has raised the floor. It must not hold the
-    /// lock meanwhile: one of the others may be let in long before it, and then everybody waits for that one.
+    /// Whether a sender is reading the counts; the others wait until it has raised the floor. It must not hold the lock
+    /// meanwhile: one of the others may enter long before it, and then all would wait for that one.
     looking: Mutex<bool>,
     looked: Condvar,
     waiter: Mutex<Option<Thread>>,
@@ -57,7 +57,7 @@ impl Window {
         }
     }
 
-    /// Waits until one more message may be sent. False says that the run is over.
+    /// Waits until one more message may be sent. False means that the run is over.
     pub fn enter(&self) -> bool {
         let ticket = self.tickets.fetch_add(1, Ordering::Relaxed);
         if !self.admits(ticket) {
@@ -72,11 +72,11 @@ impl Window {
         self.wake();
     }
 
-    /// The client has so many more messages: received, missed for good, or its own.
+    /// The client has this many more messages: received, missed, or its own.
     pub fn add(&self, client: usize, messages: u32) {
         let Client { count, mark } = &self.clients[client];
-        // The pair of this store and load with the load and store in `look` must be ordered the same for both sides,
-        // or each could miss the other's: hence SeqCst.
+        // The pair of this store and load with the load and store in `look` must be ordered the same for both sides, or
+        // each could miss the other's: hence SeqCst.
         let count = count.fetch_add(messages.into(), Ordering::SeqCst) + u64::from(messages);
         if count >= mark.load(Ordering::SeqCst) {
             mark.store(NEVER, Ordering::SeqCst);
@@ -84,13 +84,13 @@ impl Window {
         }
     }
 
-    /// The client is gone and holds nobody up.
+    /// The client is gone and does not block others.
     pub fn leave(&self, client: usize) {
         self.clients[client].count.store(GONE, Ordering::SeqCst);
         self.wake();
     }
 
-    /// Lets nobody in any more.
+    /// Closes the window.
     pub fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
         self.wake();
@@ -125,7 +125,7 @@ impl Window {
         let before = self.floor.load(Ordering::Relaxed);
         while !self.is_closed() {
             let counts = self.clients.iter().map(|client| (client.count.load(Ordering::SeqCst), client));
-            // Without clients nobody holds anybody up.
+            // Without clients nothing blocks.
             let Some((count, last)) = counts.min_by_key(|&(count, _)| count) else { break };
             let floor = count + self.void.load(Ordering::SeqCst);
             self.floor.store(floor, Ordering::Relaxed);
@@ -133,7 +133,7 @@ impl Window {
                 break;
             }
             // Some more than one, so as not to wake up for each message. The tickets of a whole window above the floor
-            // are given out, or nobody would be waiting here, and their owners are let in; so the count does get there.
+            // are assigned, or no sender would wait here, and their owners have entered; so the count does get there.
             let mark = count + (self.limit / 4).max(1);
             last.mark.store(mark, Ordering::SeqCst);
             if last.count.load(Ordering::SeqCst) < mark && !self.is_closed() {
@@ -158,7 +158,7 @@ mod tests {
 
     use super::*;
 
-    /// A sender of so many messages; its result is how many it was let in for.
+    /// A sender of this many messages; its result is how many it could send.
     fn sender(window: &Arc<Window>, messages: u64) -> JoinHandle<u64> {
         let window = Arc::clone(window);
         thread::spawn(move || (0..messages).take_while(|_| window.enter()).count() as u64)

@@ -12,7 +12,7 @@ use super::delivery::stream_writer::StreamWriter;
 use super::session::receive::{Stop, Stopper};
 use crate::names::ClientId;
 
-/// What the map holds of a client.
+/// The map's entry of a client.
 #[derive(Clone)]
 pub struct Client {
     pub writer: Arc<StreamWriter>,
@@ -21,7 +21,7 @@ pub struct Client {
 }
 
 pub struct Clients {
-    // lock order: 1 (held for one look, insertion or removal)
+    // lock order: 1 (held for one lookup, insertion or removal)
     map: Mutex<HashMap<ClientId, Client>>,
     emptied: Condvar,
     /// The number before the first client's, random for each start of a server.
@@ -41,7 +41,7 @@ impl Default for Clients {
 }
 
 impl Clients {
-    /// An id that no other client has had since the server started; and which client it is since then, from 1.
+    /// An id that no other client has had since the server started, and the number of the client since then, from 1.
     pub fn next_id(&self) -> (ClientId, u64) {
         let count = self.admitted.fetch_add(1, Ordering::Relaxed) + 1;
         (ClientId(self.before_first.0 + count), count)
@@ -66,21 +66,21 @@ impl Clients {
         self.map.lock().len()
     }
 
-    /// Has every client's receive thread stop at once.
+    /// Stops every client's receive thread at once.
     pub fn stop_receiving(&self) {
         for client in self.all() {
             (client.stop_receiving)(Stop::AtOnce);
         }
     }
 
-    /// Asks every client's session to end.
+    /// Closes every client's session.
     pub fn close(&self, reason: &CloseReason) {
         for client in self.all() {
             client.writer.close(reason.clone());
         }
     }
 
-    /// Waits until no client is left. `false` says that the deadline passed first.
+    /// Waits until no client is left. `false` means that the deadline passed first.
     pub fn wait_until_empty(&self, deadline: Instant) -> bool {
         let mut map = self.map.lock();
         while !map.is_empty() {

@@ -1,4 +1,4 @@
-//! What a server can be told, why it can't start, and how many clients a machine allows.
+//! The settings of a server, why it can't start, and how many clients a machine allows.
 
 use std::fs;
 use std::io;
@@ -13,15 +13,15 @@ use crate::address::{Address, DEFAULT_PORT};
 use crate::descriptors;
 use crate::limits;
 
-/// Where the logs are kept where nothing else is said.
+/// The default folder of the logs.
 pub const DEFAULT_DATA: &str = "./hubbub-data";
 
-/// What a server can be told. `Default` is what `hubbub-server` starts with.
+/// The settings of a server. `Default` has the defaults of `hubbub-server`.
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
-    /// Where to listen: at least one place.
+    /// Where to listen: at least one address.
     pub listen: Vec<Address>,
-    /// The mode of Unix sockets, such as 0o660; `None` leaves it to the umask.
+    /// The mode of Unix sockets, such as 0o660; `None` applies the umask.
     pub socket_mode: Option<u32>,
     /// How many clients are served at once; more are refused with `RESOURCE_EXHAUSTED`.
     pub clients_max: usize,
@@ -29,9 +29,9 @@ pub struct ServerConfig {
     pub storage: Storage,
     /// How much of each room's history is kept.
     pub retention: Retention,
-    /// Believe the clock as it is, however far it is from the time that the log has seen.
+    /// Trust the clock, even if it is far from the log's time.
     pub trust_clock: bool,
-    /// How long a connection may be silent before its peer is asked whether it is still there.
+    /// How long a connection may be silent before it is pinged.
     pub keepalive_time: Duration,
     /// How long the answer may take.
     pub keepalive_timeout: Duration,
@@ -40,7 +40,7 @@ pub struct ServerConfig {
     /// How long a drain waits for readers before it cancels them.
     pub drain_timeout: Duration,
     /// How many threads poll connections, 1 to [`limits::POLLERS_MAX`]. One serves a machine of two cores best; see
-    /// docs/performance.md.
+    /// docs/performance-notes.md.
     pub pollers: usize,
 }
 
@@ -49,9 +49,10 @@ pub struct ServerConfig {
 pub enum Storage {
     /// In a folder, which is created if missing.
     ///
-    /// `restored` says that it is an older copy of itself, such as a backup: clients are told what they must forget.
+    /// `restored` means that the folder is an older copy, such as a backup: clients learn which messages they must
+    /// discard.
     Folder { path: PathBuf, sync: SyncMode, restored: bool },
-    /// In memory, up to so many bytes of all rooms together, and gone with the server.
+    /// In memory, up to this many bytes in all rooms together, until the server exits.
     Memory { bytes_max: usize },
 }
 
@@ -80,15 +81,15 @@ impl Default for ServerConfig {
 pub enum StartError {
     #[error("no address to listen on: give one with --listen")]
     NoAddress,
-    #[error("{0} is taken: another server runs there; stop it, or choose another place with --listen")]
+    #[error("{0} is taken: another server runs there; stop it, or choose another address with --listen")]
     Taken(Address),
-    #[error("can't listen on {address}: {fault}; choose another place with --listen")]
+    #[error("can't listen on {address}: {fault}; choose another address with --listen")]
     Bind { address: Address, fault: String },
     #[error("{wanted} clients are more than this machine can serve ({possible}): {bound}")]
     TooManyClients { wanted: usize, possible: usize, bound: &'static str },
     #[error(transparent)]
     Log(#[from] OpenError),
-    #[error("the lobby can't be opened: {0}")]
+    #[error("can't open the lobby: {0}")]
     Lobby(LogError),
     #[error("can't start a thread: {0}")]
     Thread(#[from] io::Error),
@@ -96,7 +97,7 @@ pub enum StartError {
     Grpc(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Refuses what would end in an abort, or in clients that wait for a descriptor for ever.
+/// Refuses a number of clients that could cause an abort, or clients that wait for a descriptor forever.
 pub fn check_clients(wanted: usize) -> Result<(), StartError> {
     descriptors::allow_many();
     match possible_clients() {
@@ -107,7 +108,7 @@ pub fn check_clients(wanted: usize) -> Result<(), StartError> {
     }
 }
 
-/// How many clients this machine lets the process serve, and what bounds them.
+/// How many clients the process can serve on this machine, and the limiting resource.
 fn possible_clients() -> (usize, &'static str) {
     // A thread that gets its stack but no map for its signal stack can't be refused. Other systems have no such bound.
     let maps = fs::read_to_string("/proc/sys/vm/max_map_count").ok().and_then(|maps| maps.trim().parse::<usize>().ok());

@@ -1,4 +1,4 @@
-//! What all streams of a server share, and the life of one: admitted, begun, ended.
+//! The state that all streams of a server share, and the life cycle of a stream: admitted, begun, ended.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -28,18 +28,18 @@ pub struct Hub {
     clients_max: usize,
     refusals: Arc<Refusals>,
     spawner: Spawner,
-    // lock order: 1. `None` once a drain has begun: nothing more is accepted.
+    // lock order: 1. `None` once a drain has started: nothing more is accepted.
     orders: Mutex<Option<Sender<Order>>>,
 }
 
-/// A stream as the transport hands it over.
+/// A stream, as passed by the transport.
 pub struct Stream {
     pub sink: Box<dyn FrameSink>,
     pub reader: Box<dyn Reader>,
     pub stop_receiving: Stopper,
 }
 
-/// Room for one more client: its id, and its threads.
+/// The resources for one more client: its id and its threads.
 pub struct Admission {
     id: ClientId,
     receive_thread: Prepared,
@@ -60,10 +60,10 @@ impl Hub {
         Self { clients, rooms, fanout, log, clients_max, refusals, spawner, orders: Mutex::new(Some(orders)) }
     }
 
-    /// Finds room for one more client, or says why there is none.
+    /// Admits one more client, or returns why that is impossible.
     pub fn admit(&self) -> Result<Admission, CloseReason> {
         let admission = self.find_place();
-        // On a poller nothing is logged: standard error may block.
+        // Pollers do not log: standard error may block.
         match admission {
             Err(CloseReason::Full { .. }) => self.refusals.note(Shortage::Clients),
             Err(CloseReason::NoThread(_)) => self.refusals.note(Shortage::Threads),
@@ -85,12 +85,12 @@ impl Hub {
         Ok(Admission { id, receive_thread, send_thread: thread(format!("send-{number}"))? })
     }
 
-    /// Where posts go; nowhere once a drain has begun.
+    /// The queue for posts; `None` once a drain has started.
     pub fn orders(&self) -> Option<Sender<Order>> {
         self.orders.lock().clone()
     }
 
-    /// Begins a session. Never blocks; the session's threads take it from here. `conversation` makes its receiving side.
+    /// Begins a session and hands it to its threads. Never blocks. `conversation` creates its receiving side.
     pub fn begin<T: Conversation + 'static>(
         self: &Arc<Self>,
         admission: Admission,
@@ -105,7 +105,8 @@ impl Hub {
         let end = StreamEnd { hub: Arc::clone(self), writer: Arc::clone(&writer), conversation: Mutex::default() };
         let end = Arc::new(end);
         let mut conversation = conversation(Arc::clone(&writer));
-        // After the insertion: either a drain finds the client in the map, or the client finds that one has begun.
+        // After the insertion: either a drain finds the client in the map, or the client finds that a drain has
+        // started.
         match self.orders() {
             Some(orders) => {
                 let end = Arc::clone(&end);
@@ -124,7 +125,7 @@ impl Hub {
         writer.begin(Box::new(SendSide { thread: send_thread, sending: Sending { end, stop_receiving } }));
     }
 
-    /// Stops accepting: neither clients nor posts. What was accepted goes on to the log writer, which ends after it.
+    /// Stops accepting clients and posts. Accepted posts still go to the log writer, which ends after them.
     pub fn stop_accepting(&self) {
         let orders = self.orders.lock().take();
         drop(orders);
@@ -132,7 +133,7 @@ impl Hub {
     }
 }
 
-/// A send thread that has not begun, and what it will hold.
+/// A send thread that has not started, and the resources that it will hold.
 struct SendSide {
     thread: Prepared,
     sending: Sending,
@@ -149,14 +150,15 @@ impl ToSend for SendSide {
 
     fn forgo(self: Box<Self>) {
         let Self { thread, sending } = *self;
-        // Where the receive thread has ended already, clearing up is not for a poller: a conversation may be in a thousand rooms.
+        // If the receive thread has already ended, the cleanup must not run on a poller: a conversation may be in a
+        // thousand rooms.
         if sending.end.conversation.lock().is_some() {
             thread.run(move || drop(sending));
         }
     }
 }
 
-/// What the send thread holds for as long as the stream goes on.
+/// The resources that the send thread holds while the stream lasts.
 struct Sending {
     end: Arc<StreamEnd>,
     stop_receiving: Stopper,
@@ -168,11 +170,11 @@ impl Drop for Sending {
     }
 }
 
-/// What a session leaves when both of its threads have ended, or have panicked, so that nothing of its stream stays behind.
+/// Releases a session when both of its threads have ended or panicked, so that no resource of its stream is leaked.
 struct StreamEnd {
     hub: Arc<Hub>,
     writer: Arc<StreamWriter>,
-    /// What has received from the stream, when it has ended.
+    /// The receiving side of the stream, after it has ended.
     // lock order: 3 (a leaf)
     conversation: Mutex<Option<Box<dyn Conversation>>>,
 }

@@ -1,10 +1,10 @@
-//! The one door for what is said: every post is made here, whatever it came by.
+//! Creates posts: every post is created here, whatever its transport.
 
 use super::log::Post;
 use crate::names::{Body, ClientId, Kind, MessageId, Origin, RoomName, UserName};
 use crate::wire::event;
 
-/// Says things, on one stream or by one call. It issues the ids of posts whose sender chose none, each once.
+/// Creates the posts of one stream or one call. It generates the ids of posts without one, each once.
 pub struct Author {
     /// The client, if a stream is posting.
     client: Option<ClientId>,
@@ -18,12 +18,12 @@ impl Author {
         Self { client: Some(client), origin, issued: 0 }
     }
 
-    /// Whoever makes a call.
+    /// The client of a call.
     pub fn of_call() -> Self {
         Self { client: None, origin: Origin::random(), issued: 0 }
     }
 
-    /// A post, ready for the log. All of it was checked when it was made.
+    /// A post, ready for the log. All its parts were checked on construction.
     pub fn post(&mut self, room: RoomName, sender: UserName, id: Option<MessageId>, body: &Body, kind: Kind) -> Post {
         let id_chosen = id.is_some();
         let id = id.unwrap_or_else(|| {

@@ -1,8 +1,8 @@
-//! Clients that are refused because something has run out, and what the log says about it: one line when that begins, and
-//! one when it is over.
+//! Clients that are refused because a resource has run out. The log gets one line when that begins, and one when it is
+//! over.
 //!
-//! Clients are refused on pollers, which MUST NOT log. They count refusals here, and a thread of its own logs them. It sleeps
-//! as long as nobody is refused.
+//! Clients are refused on pollers, which MUST NOT log. They count refusals here, and a separate thread logs them. It
+//! sleeps while no client is refused.
 
 use std::io;
 use std::sync::Arc;
@@ -15,12 +15,12 @@ use crate::descriptors;
 use crate::limits::{REFUSALS_LOG_INTERVAL, REFUSALS_QUIET};
 use crate::threads;
 
-/// What has run out.
+/// The resource that has run out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shortage {
-    /// As many clients are connected as the server serves.
+    /// The maximum number of clients is connected.
     Clients,
-    /// The system gives no more threads to the process.
+    /// The process can't start more threads.
     Threads,
     /// The process may open no more file descriptors for connections.
     Descriptors,
@@ -31,7 +31,7 @@ pub enum Shortage {
 /// How many kinds of shortages there are.
 const KINDS: usize = 4;
 
-/// How often the thread looks whether a shortage is over.
+/// How often the thread checks whether a shortage is over.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Counts refusals.
@@ -47,7 +47,7 @@ struct State {
     counts: [u64; KINDS],
     /// The last error of accept(2).
     error: i32,
-    /// The thread sleeps until somebody is refused.
+    /// The thread sleeps until a client is refused.
     asleep: bool,
     closed: bool,
 }
@@ -67,7 +67,7 @@ impl Refusals {
         }
     }
 
-    /// Waits for refusals, or for the next look if a shortage goes on. `None` says that the server has ended.
+    /// Waits for refusals, or for the next check during a shortage. `None` means that the server has ended.
     fn wait(&self, goes_on: bool) -> Option<([u64; KINDS], i32)> {
         let next = Instant::now() + LOOK_INTERVAL;
         let mut state = self.state.lock();
@@ -109,12 +109,12 @@ impl Shortage {
                 "the server is full: {clients_max} clients are connected, and others are refused; allow more with \
                  --clients-max"
             ),
-            Self::Threads => "no thread can be started for another client, and clients are refused; raise ulimit -u or the \
+            Self::Threads => "no thread can be started for another client, so clients are refused; raise ulimit -u or the \
                               limit of tasks (systemd's TasksMax, a container's pids limit)"
                 .to_owned(),
             Self::Descriptors => format!(
-                "file descriptors have run out ({} in all), and connections are refused; raise ulimit -n (systemd's \
-                 LimitNOFILE), or find out who opens so many connections",
+                "file descriptors have run out ({} in all), so connections are refused; raise ulimit -n (systemd's \
+                 LimitNOFILE), or find the client that opens so many connections",
                 descriptors::limit()
             ),
             Self::System(libc::ENFILE) => {
@@ -132,7 +132,9 @@ impl Shortage {
     fn is_over(self, refused: u64, time: Duration) -> String {
         let time = humantime::format_duration(Duration::from_secs(time.as_secs().max(1)));
         match self {
-            Self::Clients => format!("the server has room again: clients were refused {refused} times within {time}"),
+            Self::Clients => {
+                format!("the server has capacity again: clients were refused {refused} times within {time}")
+            }
             Self::Threads => {
                 format!("threads can be started again: clients were refused {refused} times within {time}")
             }
@@ -182,25 +184,25 @@ impl Drop for Logger {
         self.refusals.state.lock().closed = true;
         self.refusals.changed.notify_one();
         if let Some(thread) = self.thread.take() {
-            // One that panicked has said so.
+            // A panic has been reported already.
             let _ = thread.join();
         }
     }
 }
 
-/// What there is to log.
+/// The refusals to log.
 #[derive(Debug, PartialEq, Eq)]
 enum EpisodeChange {
     Begins,
     IsOver { refused: u64, time: Duration },
 }
 
-/// A time in which one kind of shortage lasted. It is over when nobody was refused for [`REFUSALS_QUIET`].
+/// A shortage of one kind. It is over when no client was refused for [`REFUSALS_QUIET`].
 struct Episode {
     since: Option<Instant>,
     last: Option<Instant>,
     refused: u64,
-    /// When a beginning was logged last. The next one is logged after [`REFUSALS_LOG_INTERVAL`] only.
+    /// When a beginning was last logged. The next one is logged only after [`REFUSALS_LOG_INTERVAL`].
     logged: Option<Instant>,
     is_logged: bool,
 }
@@ -230,7 +232,7 @@ impl Episode {
             });
         }
         let may_log = self.logged.is_none_or(|at| now.saturating_duration_since(at) >= REFUSALS_LOG_INTERVAL);
-        // What was too short to be logged counts with the next one.
+        // A shortage that was too short to be logged counts with the next one.
         (may_log && !is_over).then(|| {
             self.logged = Some(now);
             self.is_logged = true;
@@ -259,7 +261,7 @@ mod tests {
         assert_eq!(episode.step(at(start, 9), 0), None);
     }
 
-    /// A full server whose clients come and go has one line a minute, not two for each of them.
+    /// A full server whose clients come and go logs one line a minute, not two for each client.
     #[test]
     fn a_shortage_that_comes_and_goes_is_logged_once_a_minute() {
         let (mut episode, start) = (Episode::new(), Instant::now());
@@ -278,7 +280,7 @@ mod tests {
                 EpisodeChange::Begins => None,
             })
             .collect();
-        // Those between the two are not forgotten.
+        // Refusals between the two are counted too.
         assert_eq!(counts, [1, 6]);
     }
 }

@@ -1,10 +1,10 @@
-//! A room: the newest end of its log in memory, and who follows it.
+//! A room: its tail in memory, and its followers.
 //!
-//! A commit goes into the [`tail`]; then every follower is told (`delivery::fanout`), and reads from its own [`cursor`]. Nothing is
-//! queued for anyone: a follower that misses a call finds everything at its next look.
+//! A commit is added to the [`tail`]; then every follower is notified (`delivery::fanout`), and reads from its own
+//! [`cursor`]. Nothing is queued for a follower: one that misses a notification finds everything at its next look.
 //!
-//! A room is open while anybody holds it. The log writer alone opens rooms. One that was never posted to is pending: this is all
-//! there is of it, and its first message stores it with the number and epoch that it has here.
+//! A room is open while a handle to it exists. Only the log writer opens rooms. A room without messages is pending: it
+//! exists only here, and its first message stores it with the number and epoch that it has here.
 
 pub mod cursor;
 pub mod followers;
@@ -29,26 +29,26 @@ pub struct Room {
     id: RoomId,
     name: RoomName,
     log: Arc<dyn Log>,
-    // lock order: 2 (a leaf, held for a look or a push)
+    // lock order: 2 (a leaf, held for a lookup or a push)
     tail: RwLock<Tail>,
-    /// What the log said of the room, and how often it had trimmed before.
+    /// The state of the room in the log, and how often the log had trimmed before.
     // lock order: 3 (a leaf, held for a copy)
     stored: Mutex<(RoomState, u64)>,
     /// For each thread that drives streams, the followers whose streams it drives.
     shards: Box<[Shard]>,
-    /// Whether something new for the followers waits a moment for a message to go with.
+    /// Whether an event for the followers waits for a message to be sent with.
     waits: AtomicBool,
 }
 
-/// The followers that one thread tells.
+/// The followers that one thread notifies.
 struct Shard {
     followers: Followers,
-    /// Held while there is a round through these followers to make. Whoever publishes meanwhile has it made once more.
+    /// Held while a round through these followers is due. A publication meanwhile causes one more round.
     round: Baton,
 }
 
 impl Room {
-    /// The room as the log has it, with a tail of at most that size among those of all rooms.
+    /// The room in the log's state, with a tail of at most that size among those of all rooms.
     pub fn new(state: RoomState, log: Arc<dyn Log>, tail_bytes_max: usize, tails: Arc<Tails>, shards: usize) -> Self {
         let tail = RwLock::new(Tail::new(state.head, tail_bytes_max, tails));
         let shards = (0..shards).map(|_| Shard { followers: Followers::default(), round: Baton::free() }).collect();
@@ -70,9 +70,9 @@ impl Room {
         self.tail.read().head()
     }
 
-    /// What the log has of the room, for somebody who says to have seen it up to there. The head may be an older one, but
-    /// not one before what was seen, where that is stored. Reads a disk only where the log has trimmed since it was last
-    /// read, or what was seen is not published.
+    /// The state of the room in the log, for a client that has seen messages up to `seen`. The head may be outdated,
+    /// but it is not before `seen`, if that message is stored. Reads the disk only if the log has trimmed since the
+    /// last read, or if `seen` is not published.
     pub fn stored(&self, seen: Seq) -> Result<RoomState, LogError> {
         let trims = self.log.trims();
         if seen <= self.head()
@@ -95,13 +95,13 @@ impl Room {
         self.tail.read().begin()
     }
 
-    /// Where that message stands as seen from the tail.
+    /// The position of that message relative to the tail.
     fn find(&self, seq: Seq) -> Find {
         self.tail.read().find(seq)
     }
 
-    /// Adds a follower to a shard. It MUST look at its cursor once after this, for what was committed
-    /// before it was added.
+    /// Adds a follower to a shard. It MUST check its cursor once after this, for messages committed before it was
+    /// added.
     pub fn follow(&self, shard: usize, follower: Arc<dyn Follower>) -> Membership {
         self.shards[shard].followers.add(follower)
     }
@@ -110,12 +110,12 @@ impl Room {
         self.shards[shard].followers.remove(membership);
     }
 
-    /// How many follow the room.
+    /// The number of followers of the room.
     pub fn follower_count(&self) -> usize {
         self.shards.iter().map(|shard| shard.followers.count()).sum()
     }
 
-    /// Those who follow the room.
+    /// The followers of the room.
     pub fn followers(&self) -> impl Iterator<Item = Arc<dyn Follower>> {
         self.shards.iter().flat_map(|shard| shard.followers.all())
     }
@@ -130,14 +130,14 @@ impl Room {
         }
     }
 
-    /// Asks for a round through a shard's followers. `true` says that the caller is to have it made, `false` that the one under way
-    /// is made once more.
+    /// Requests a round through a shard's followers. `true` means that the caller must start it, `false` that the
+    /// current round will be repeated.
     pub fn begin_round(&self, shard: usize) -> bool {
         self.shards[shard].round.published()
     }
 
-    /// Tells a shard's followers from that place on that there is something to read. Returns how many were told, and
-    /// the place to go on with: the first one, if more was published during the round.
+    /// Notifies a shard's followers, starting at that place. Returns how many were notified, and the place to continue
+    /// with: the first one, if more was published during the round.
     pub fn tell_followers(&self, shard: usize, start: usize) -> (usize, Option<usize>) {
         let shard = &self.shards[shard];
         match shard.followers.tell(start) {
@@ -147,17 +147,17 @@ impl Room {
         }
     }
 
-    /// Something new for the followers can wait a moment. `true` says that it is the first.
+    /// An event for the followers can wait. `true` means that it is the first one.
     pub fn begin_wait(&self) -> bool {
         !self.waits.swap(true, Ordering::AcqRel)
     }
 
-    /// What waits is about to be announced. What comes from now on waits anew.
+    /// The waiting events are about to be announced. Later events wait again.
     pub fn end_wait(&self) {
         self.waits.swap(false, Ordering::AcqRel);
     }
 
-    /// Reads from the log what is older than the tail. Blocks; for send threads only.
+    /// Reads messages older than the tail from the log. Blocks; for send threads only.
     fn read_log(&self, from: Seq, bytes_max: usize) -> Result<Page, LogError> {
         self.log.read(self.id, from, bytes_max)
     }
@@ -171,8 +171,8 @@ pub struct Rooms {
     shards: usize,
     // lock order: 1
     open: Mutex<Open>,
-    /// When it was last logged that a client is ahead of a room.
-    // lock order: 3 (a leaf, held for one look)
+    /// When the last log line about a client ahead of a room was written.
+    // lock order: 3 (a leaf, held for one lookup)
     ahead_logged: Mutex<Option<Instant>>,
 }
 
@@ -200,7 +200,7 @@ impl Rooms {
         Self { log, tails, shards, open: Mutex::default(), ahead_logged: Mutex::default() }
     }
 
-    /// Whether to log that a client is ahead of a room: anybody may claim it, as often as it likes.
+    /// Whether to log that a client is ahead of a room: any client may claim it, at any rate.
     pub fn may_log_ahead(&self) -> bool {
         let mut last = self.ahead_logged.lock();
         let may = last.is_none_or(|last| last.elapsed() >= AHEAD_LOG_INTERVAL);
@@ -218,7 +218,8 @@ impl Rooms {
         Some(RoomHandle { rooms: Arc::clone(self), room: Arc::clone(&held.room) })
     }
 
-    /// Opens a room as the log has it. For the log writer, which alone knows that nothing is committed meanwhile.
+    /// Opens a room in the log's state. Only for the log writer, because only that thread knows that nothing is
+    /// committed meanwhile.
     pub fn insert(self: &Arc<Self>, state: RoomState) -> RoomHandle {
         let (log, tails) = (Arc::clone(&self.log), Arc::clone(&self.tails));
         let room = Arc::new(Room::new(state, log, TAIL_BYTES_MAX, tails, self.shards));
@@ -229,12 +230,12 @@ impl Rooms {
         RoomHandle { rooms: Arc::clone(self), room }
     }
 
-    /// The room of that id, if it is open. One that is not has nobody in it.
+    /// The room with that id, if it is open. A closed room has no members.
     pub fn by_id(&self, id: RoomId) -> Option<Arc<Room>> {
         self.open.lock().by_id.get(&id).cloned()
     }
 
-    /// How many follow the room of that name.
+    /// The number of followers of the room with that name.
     pub fn follower_count(&self, name: &RoomName) -> usize {
         let room = self.open.lock().by_name.get(name).map(|held| Arc::clone(&held.room));
         room.map_or(0, |room| room.follower_count())
@@ -251,7 +252,7 @@ impl OpenRooms for Rooms {
 
 impl Clone for RoomHandle {
     fn clone(&self) -> Self {
-        // Invariant: a room stays in the map while anybody holds it.
+        // Invariant: a room stays in the map while a handle to it exists.
         self.rooms.get(&self.room.name).expect("a held room is open")
     }
 }
@@ -274,6 +275,6 @@ impl Drop for RoomHandle {
                 open.by_id.remove(&self.room.id);
             }
         }
-        // The room itself, which may hold a megabyte, goes with `self`, after the lock.
+        // The room itself, which may hold a megabyte, is freed with `self`, after the lock.
     }
 }

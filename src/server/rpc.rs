@@ -1,7 +1,7 @@
 //! The transport: accepts calls, translates between wire and core, and turns reasons into status codes.
 //!
-//! The handlers run on the library's poller threads, which serve all connections: they copy what they need, hand over
-//! to threads, and return. Nothing here blocks a poller or panics on one.
+//! The handlers run on the library's poller threads, which serve all connections: they copy the data that they need,
+//! hand over to threads, and return. Nothing here blocks a poller or panics on one.
 
 pub mod pollers;
 pub mod accept;

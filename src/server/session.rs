@@ -1,8 +1,8 @@
-//! The life of one stream, whatever contract it speaks.
+//! The life cycle of one stream, for both contracts.
 //!
-//! Two threads serve it. The receive thread takes what the client sends and hands posts to the log writer ([`receive`]; for each
-//! contract in its own way, [`tutorial`] and [`chat`]). The send thread does what may block on the way out
-//! ([`delivery::send`](super::delivery::send)). What need not block is written by whoever learns of it
+//! Two threads serve it. The receive thread reads the client's requests and hands posts to the log writer ([`receive`];
+//! for the two contracts [`tutorial`] and [`chat`]). The send thread does the sending work that may block
+//! ([`delivery::send`](super::delivery::send)). Writes that do not block are done by the thread that has the news
 //! ([`delivery::stream_writer`](super::delivery::stream_writer)).
 
 pub mod receive;

@@ -1,9 +1,9 @@
 //! The log writer: the one thread that appends, and the one that opens rooms.
 //!
-//! It takes everything that waits, commits it as one batch, publishes it, and tells each poster what became of its posts;
-//! what arrives meanwhile makes up the next batch. So batches arise from load: a lone post is committed at once, a flood
-//! in large groups. That rooms are opened on the same thread settles what a room holds when it opens: all that was
-//! committed before, and what is committed after is published to it.
+//! It takes all waiting posts, commits them as one batch, publishes them, and reports the outcomes to the posters;
+//! posts that arrive meanwhile form the next batch. So batches form under load only: a single post is committed at
+//! once, a flood in large groups. Because rooms are opened on the same thread, the contents of a room at its opening
+//! are well defined: everything committed before, and everything committed later is published to it.
 
 use std::io;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::names::RoomName;
 use crate::server::room::{RoomHandle, Rooms};
 use crate::threads;
 
-/// What the writer is asked for.
+/// An order for the writer.
 pub enum Order {
     /// To append posts, in their order.
     Posts { posts: Vec<Post>, poster: Arc<dyn Poster> },
@@ -30,9 +30,10 @@ pub enum Order {
     Room { name: RoomName, reply: Sender<Result<RoomHandle, LogError>> },
 }
 
-/// Whoever has posts appended.
+/// The sender of posts, which gets their outcomes.
 pub trait Poster: Send + Sync {
-    /// What became of each of the posts. What is new was published before. Called on the writer's thread: MUST NOT block.
+    /// Gets the outcome of each post. New messages were published before. Called on the writer's thread: MUST NOT
+    /// block.
     fn settled(&self, posts: &[Post], outcomes: &[Result<Appended, LogError>]);
 }
 
@@ -68,9 +69,9 @@ struct Writer<F> {
     appender: Box<dyn Appender>,
     rooms: Arc<Rooms>,
     clock: Clock,
-    /// What was last kept of the clock.
+    /// The clock's state that was last stored.
     kept: ClockState,
-    /// What retention has deleted and the log was not told yet, and when it was told last.
+    /// The deletions of retention that were not logged yet, and the time of the last log line.
     deleted: Deleted,
     told: Option<Instant>,
     publish: F,
@@ -88,7 +89,7 @@ struct Share {
 
 impl<F: FnMut(Arc<Segment>)> Writer<F> {
     fn run(mut self, orders: &Receiver<Order>) {
-        // What a log that was opened has to trim, it has to trim now.
+        // A log that was just opened is trimmed now.
         let mut trim_at = Some(self.clock.age_time());
         loop {
             let now = self.clock.age_time();
@@ -101,7 +102,7 @@ impl<F: FnMut(Arc<Segment>)> Writer<F> {
             trim_at = match trim_at {
                 Some(at) if at <= now => self.trim(now),
                 at if self.trim_failing => at,
-                // What was appended may have put something else beyond what is kept.
+                // The appended posts may have pushed other messages beyond what is kept.
                 at => Some(at.unwrap_or(now + TRIM_INTERVAL).min(now + TRIM_INTERVAL)),
             };
         }
@@ -110,14 +111,15 @@ impl<F: FnMut(Arc<Segment>)> Writer<F> {
         self.keep_clock();
     }
 
-    /// Makes room by deleting what is due, and says nothing if it can't. Returns whether it deleted something.
+    /// Frees space by deleting messages that are due, without a log line on failure. Returns whether it deleted
+    /// something.
     fn make_room(&mut self) -> bool {
         let now = self.clock.age_time();
         let trimmed = self.appender.trim(now);
         trimmed.is_ok() && self.take_deleted() > 0
     }
 
-    /// Notes what trimming has deleted. Returns how many messages.
+    /// Records what trimming has deleted. Returns how many messages.
     fn take_deleted(&mut self) -> u64 {
         let Deleted { messages, rooms } = self.appender.deleted();
         self.deleted.messages += messages;
@@ -125,13 +127,13 @@ impl<F: FnMut(Arc<Segment>)> Writer<F> {
         messages
     }
 
-    /// Trims a little. Returns when to go on.
+    /// Does one step of trimming. Returns when to continue.
     fn trim(&mut self, now: SystemTime) -> Option<SystemTime> {
         let trimmed = self.appender.trim(now);
         match &trimmed {
-            // That nothing can be stored says more.
+            // The log line that nothing can be stored is more important.
             Err(error) if !self.trim_failing && !self.failing => log::warn!("old messages can't be deleted: {error}"),
-            Ok(_) if self.trim_failing && !self.failing => log::info!("old messages are deleted again"),
+            Ok(_) if self.trim_failing && !self.failing => log::info!("deleting old messages works again"),
             _ => {}
         }
         self.trim_failing = trimmed.is_err();
@@ -162,7 +164,7 @@ impl<F: FnMut(Arc<Segment>)> Writer<F> {
         next
     }
 
-    /// Has messages that are dated in the future counted as stored earlier. Returns whether there were any.
+    /// Dates messages from the future back. Returns whether there were any.
     fn date_back(&mut self, now: SystemTime) -> bool {
         if !self.clock.is_believed() {
             return false;
@@ -170,8 +172,8 @@ impl<F: FnMut(Arc<Segment>)> Writer<F> {
         match self.appender.date_back(now) {
             Ok(0) => return false,
             Ok(rooms) => log::warn!(
-                "the oldest messages of {rooms} rooms are dated ahead of the clock: for retention by age they count as stored \
-                 when the next message was, or at this start of the server"
+                "the oldest messages of {rooms} rooms are dated ahead of the clock: retention by age uses the time \
+                 of the next message that is not, or of this start of the server"
             ),
             Err(error) => {
                 log::warn!("the dates of old messages can't be checked: {error}");
@@ -181,7 +183,7 @@ impl<F: FnMut(Arc<Segment>)> Writer<F> {
         true
     }
 
-    /// Says what retention has deleted, now and again.
+    /// Logs what retention has deleted, at intervals.
     fn tell_deleted(&mut self, at_once: bool) {
         if self.deleted.messages > 0 && (at_once || self.told.is_none_or(|at| at.elapsed() >= TRIM_LOG_INTERVAL)) {
             let Deleted { messages, rooms } = std::mem::take(&mut self.deleted);
@@ -194,11 +196,11 @@ impl<F: FnMut(Arc<Segment>)> Writer<F> {
         let state = self.clock.state();
         match self.appender.keep_clock(state) {
             Ok(()) => self.kept = state,
-            Err(error) => log::warn!("the time can't be kept in the log: {error}"),
+            Err(error) => log::warn!("the time can't be stored in the log: {error}"),
         }
     }
 
-    /// Takes what waits behind the first order, up to the bounds of a batch, and commits it.
+    /// Takes the orders that wait behind the first one, up to the bounds of a batch, and commits them.
     fn commit(&mut self, first: Order, orders: &Receiver<Order>) {
         let (mut posts, mut shares) = (Vec::new(), Vec::new());
         let (mut bytes, mut rooms) = (0, 0);
@@ -212,7 +214,7 @@ impl<F: FnMut(Arc<Segment>)> Writer<F> {
                 }
                 Order::Room { name, reply } => {
                     rooms += 1;
-                    // Nobody waits for a room whose client is gone; the hold is given back.
+                    // If the client is gone, the handle is dropped here.
                     drop(reply.send(self.open(&name)));
                 }
             }
@@ -236,7 +238,7 @@ impl<F: FnMut(Arc<Segment>)> Writer<F> {
         let now = self.clock.time();
         let mut result = self.appender.append(posts, now);
         if let Err(LogError::Full) = result {
-            // Deleting needs no space, and makes some.
+            // Deleting needs no space, and frees some.
             if self.make_room() {
                 result = self.appender.append(posts, now);
             }
@@ -248,7 +250,7 @@ impl<F: FnMut(Arc<Segment>)> Writer<F> {
                     let ahead = Duration::from_millis(*time_ms).saturating_sub(Duration::from_millis(millis(now)));
                     let hours = ahead.as_secs() / 3600;
                     log::warn!(
-                        "the newest message of room number {} was dated {hours} hours ahead of the clock: times go on from the \
+                        "the newest message of room number {} was dated {hours} hours ahead of the clock: times continue from the \
                          clock",
                         room.0
                     );
@@ -268,15 +270,15 @@ impl<F: FnMut(Arc<Segment>)> Writer<F> {
 
     fn note(&mut self, error: Option<&LogError>) {
         match error {
-            Some(error) if !self.failing => log::error!("messages can't be stored, and are rejected: {error}"),
-            None if self.failing => log::info!("messages are stored again"),
+            Some(error) if !self.failing => log::error!("messages can't be stored and are rejected: {error}"),
+            None if self.failing => log::info!("storing messages works again"),
             _ => {}
         }
         self.failing = error.is_some();
     }
 }
 
-/// Waits for an order, or until it is time to trim. The clock may be set while this waits, so it ends after a while.
+/// Waits for an order, or until it is time to trim. The clock may be set meanwhile, so the wait is bounded.
 fn next(orders: &Receiver<Order>, trim_in: Option<Duration>) -> Result<Order, RecvTimeoutError> {
     match trim_in {
         None => orders.recv().map_err(|_| RecvTimeoutError::Disconnected),

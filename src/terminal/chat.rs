@@ -1,8 +1,7 @@
 //! The chat over `hubbub.v1`.
 //!
-//! What was typed on a terminal stays above as it was typed, with its `>`, from the moment of Enter; when its message
-//! comes back it is not shown again. Elsewhere nothing of the input shows, so there each own message shows when it comes
-//! back, and thereby is stored.
+//! On a terminal, an entered line stays above with its `>`; it is not shown again when its message comes back.
+//! Elsewhere the input is not visible, so each own message is shown when it comes back, which means that it is stored.
 //!
 //! With several rooms, each line and the prompt begin with the room's name (`rooms.rs`).
 
@@ -41,7 +40,7 @@ pub fn chat(server: Server, name: UserName, options: &ChatOptions) -> Result<(),
     let welcome = format!("connected to {address} as {name}, in {room}; /help lists the commands, Ctrl-D ends");
     let outage = Outage::new(Arc::clone(&screen), &address).in_rooms(Arc::clone(&rooms));
     let late_inlet = outage.inlet();
-    // What comes from a file or a program can be sent again by whoever has it.
+    // Input from a file or a program can be sent again from its source.
     let unsent = io::stdin().is_terminal().then(|| Unsent::start(Arc::clone(&screen), &address, &name, room.clone()));
     let mut shown = Shown {
         screen: Arc::clone(&screen),
@@ -76,12 +75,12 @@ pub fn chat(server: Server, name: UserName, options: &ChatOptions) -> Result<(),
     converse(screen, skipped, outlet, aids, || session.wait().map_err(TerminalError::Session))
 }
 
-/// What the session's events look like.
+/// Shows the session's events.
 struct Shown {
     screen: Arc<Screen>,
     editing: bool,
     own_name: String,
-    /// What is shown when the room is joined for the first time.
+    /// The notice for the first join of a room.
     welcome: Option<String>,
     skipped: Arc<AtomicU64>,
     outage: Outage,
@@ -94,7 +93,7 @@ struct Shown {
 }
 
 impl Shown {
-    /// Breaks when nobody reads it any more.
+    /// Breaks when the output is closed.
     fn show(&mut self, event: Event<'_>) -> ControlFlow<()> {
         match &event {
             Event::Message(message) if !(message.own && self.editing) => {
@@ -106,7 +105,7 @@ impl Shown {
                     people.presence.label(message.sender, client).into_owned()
                 });
                 let prefix = self.rooms.lock().prefix(message.room);
-                // A closed output is how a reader says that it has seen enough.
+                // A closed output means that the reader needs no more.
                 let time = Some(message.time_ms);
                 if self.screen.print_message(time, &prefix, &sender, message.body, message.kind).is_err() {
                     return ControlFlow::Break(());
@@ -154,7 +153,7 @@ impl Shown {
         ControlFlow::Continue(())
     }
 
-    /// Says that a room is joined for the first time; and if nobody has posted to it, which one may have been meant.
+    /// Shows that a room is joined for the first time; if it has no messages, it suggests a similar name.
     fn show_joined(&mut self, room: &RoomName, head_seq: u64) {
         if !self.shown_rooms.insert(room.clone()) || !self.editing {
             return;
@@ -168,7 +167,7 @@ impl Shown {
         if is_new {
             self.screen.notice(&format!("no room named {room} yet: its first message creates it"));
             let (screen, room, address) = (Arc::clone(&self.screen), room.clone(), self.address.clone());
-            // Without a thread, there is no advice.
+            // Without a thread, there is no suggestion.
             let _ = spawn("nearest", move || {
                 if let Some(name) = nearest_room(address, &room) {
                     screen.notice(&format!("did you mean {name}?"));
@@ -183,13 +182,14 @@ impl Shown {
         }
     }
 
-    /// Asks who was in the room before this client. On a thread of its own, because the messages go on.
+    /// Requests the members that were in the room before this client. On a separate thread, because messages continue
+    /// to arrive.
     fn ask_members(&self, room: &RoomName) {
         let question = self.people.of(room, |people| people.presence.ask());
         let (screen, people, rooms) = (Arc::clone(&self.screen), self.people.clone(), Arc::clone(&self.rooms));
         let (asked, address) = (room.clone(), self.address.clone());
         let ask = move || {
-            // Without an answer, it goes by what it sees.
+            // Without an answer, only observed changes are known.
             let members = members(&asked, address).unwrap_or_default();
             let changes = people.of(&asked, |people| people.presence.answer(question, members));
             changes.iter().for_each(|change| tell(&screen, &rooms, &asked, change));
@@ -203,6 +203,6 @@ impl Shown {
 
 fn tell(screen: &Screen, rooms: &SharedRooms, room: &RoomName, change: &Change) {
     let prefix = rooms.lock().prefix(room);
-    // What comes first is fixed, so no name passes for another notice.
+    // The start of a notice is fixed, so no name can imitate another notice.
     screen.notice(&format!("{prefix}{}: {}", if change.came { "joined" } else { "left" }, change.name));
 }

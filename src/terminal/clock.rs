@@ -1,14 +1,14 @@
 //! The times before the messages of the chat, and the lines between days.
 //!
-//! All times are the server's, shown in local time. A line that was just typed has none yet, so it gets what the server's
-//! clock says now, as far as this client knows from what the server sent: two clocks side by side would make the chat
-//! jump to and fro if one of them is wrong.
+//! All times are the server's, shown in local time. A line that was just typed has none yet, so it gets the server's
+//! current time, estimated from received events: with two clocks, the times would jump back and forth if one of them is
+//! wrong.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::local_time::{Day, LocalTime};
 
-/// Shown in place of a time that no server could mean.
+/// Shown in place of an impossible time.
 const NO_TIME: &str = "--:--";
 
 /// The server's clock, and the day of the last line that was shown.
@@ -18,22 +18,22 @@ pub struct Clock {
     day: Option<Day>,
 }
 
-/// What stands before a message.
+/// The prefix of a message.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Stamp {
-    /// The day, where another one begins.
+    /// The day, if it differs from the previous one.
     pub day: Option<String>,
     /// `22:13`
     pub time: String,
 }
 
 impl Clock {
-    /// A clock for a chat that begins now. Its first day goes without saying.
+    /// A clock for a chat that begins now. Its first day is not shown.
     pub fn new() -> Self {
         Self { ahead_ms: 0, day: LocalTime::new(now_ms()).map(|time| time.day()) }
     }
 
-    /// Learns the server's clock from something that it sent just now.
+    /// Updates the server's clock from an event that was sent just now.
     pub fn learn(&mut self, server_ms: u64) {
         self.ahead_ms = i64::try_from(server_ms).unwrap_or_default().saturating_sub_unsigned(now_ms());
     }
@@ -43,7 +43,7 @@ impl Clock {
         now_ms().saturating_add_signed(self.ahead_ms)
     }
 
-    /// What stands before a message of that time.
+    /// The prefix of a message with that time.
     pub fn stamp(&mut self, time_ms: u64) -> Stamp {
         let Some(time) = LocalTime::new(time_ms) else { return Stamp { day: None, time: NO_TIME.to_owned() } };
         let day = time.day();
@@ -52,7 +52,7 @@ impl Clock {
     }
 }
 
-/// A moment as people say it: `21:03` today, and with its day otherwise.
+/// A time for people: `21:03` today, and with its day otherwise.
 pub fn moment_in_words(time_ms: u64) -> String {
     let today = LocalTime::new(now_ms()).map(|now| now.day());
     match LocalTime::new(time_ms) {

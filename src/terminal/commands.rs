@@ -1,16 +1,16 @@
-//! What an entered line asks for: text to send, or a command of this client.
+//! Parses an entered line: text to send, or a command of this client.
 //!
-//! A line that begins with `/` is sent only as `/me`, `/say` or `//…`. Everything else that looks like a command stays
-//! here, so that a mistyped command is never shown to others.
+//! A line that begins with `/` is sent only as `/me`, `/say` or `//…`. Any other line that looks like a command is not
+//! sent, so that a mistyped command is never shown to others.
 
 use crate::names::{Kind, RoomName};
 
-/// What `/help` shows.
+/// The text of `/help`.
 pub const HELP: [&str; 10] = [
-    "/me waves: show others something that you do",
+    "/me waves: send an action, shown as *ann* waves",
     "/say TEXT, or //text: send a text that begins with a slash",
     "/who: list the members of this room",
-    "/join ROOM: join a room and talk there, or go to one that is joined; /leave [ROOM]: leave it",
+    "/join ROOM: join a room and talk there, or switch to one that is joined; /leave [ROOM]: leave it",
     "/unsent: show what an earlier chat could not send; /unsent send, /unsent drop",
     "/quit, or Ctrl-D on an empty line: leave when everything is stored; Ctrl-C leaves at once",
     "Alt-Enter starts a new line; a paste waits for Enter and is one message",
@@ -26,10 +26,10 @@ pub fn names() -> Vec<String> {
     NAMES.map(str::to_owned).to_vec()
 }
 
-/// What a line asks for.
+/// A parsed line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entry {
-    /// Text to send, as it is shown to others.
+    /// Text to send.
     Text(String, Kind),
     Help,
     Quit,
@@ -45,15 +45,14 @@ pub enum Entry {
     Mistake(String),
 }
 
-/// What becomes of text that an earlier chat left.
+/// The action on text that an earlier chat left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     Send,
     Drop,
 }
 
-/// Reads a line. Blanks before a command are ignored, since nobody types them to send it; before any other text they are
-/// kept.
+/// Reads a line. Blanks before a command are ignored; before any other text they are kept.
 pub fn read(line: &str) -> Entry {
     let text = line.trim_end();
     if text.is_empty() {
@@ -69,12 +68,12 @@ pub fn read(line: &str) -> Entry {
         return Entry::Text(text.to_owned(), Kind::Text);
     }
     let (name, argument) = match rest.find(char::is_whitespace) {
-        // One separator is no part of the text.
+        // One separator is not part of the text.
         Some(at) => (&rest[..at], rest[at..].trim_start_matches([' ', '\t'])),
         None => (rest, ""),
     };
     match (name.to_lowercase().as_str(), argument) {
-        ("me", "") => Entry::Mistake("/me needs what you do, as in: /me waves".to_owned()),
+        ("me", "") => Entry::Mistake("/me needs an action, as in: /me waves".to_owned()),
         ("me", deed) => Entry::Text(deed.to_owned(), Kind::Action),
         ("say", "") => Entry::Mistake("/say needs a text".to_owned()),
         ("say", said) => Entry::Text(said.to_owned(), Kind::Text),

@@ -1,6 +1,6 @@
-//! What Tab completes: commands at the start of the line, and names of people everywhere else. Pure logic.
+//! Completion with Tab: commands at the start of the line, and users' names everywhere else. Pure logic.
 
-/// What may stand where the cursor is.
+/// The candidates at the cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
     /// A command of this client, without its slash.
@@ -8,21 +8,21 @@ pub enum Wanted {
     Person,
 }
 
-/// A completion that goes on while nothing but Tab is pressed: each Tab shows the next match, and after the last one what
-/// was typed.
+/// A completion that continues while only Tab is pressed: each Tab shows the next match, and after the last one the
+/// typed text.
 #[derive(Debug)]
 pub struct Completion {
-    /// Where in the line the texts go, in bytes.
+    /// The position of the texts in the line, in bytes.
     start: usize,
-    /// How long the text is that stands there now.
+    /// The length of the current text.
     len: usize,
-    /// The matches, and at the end what was typed.
+    /// The matches, followed by the typed text.
     texts: Vec<String>,
     shown: usize,
 }
 
 impl Completion {
-    /// Finds what the end of `before`, the line before the cursor, may become. `None` if nothing fits.
+    /// Finds the completions of the end of `before`, the line before the cursor. `None` if nothing matches.
     pub fn find(before: &str, after: &str, candidates: impl FnOnce(Wanted) -> Vec<String>) -> Option<Self> {
         let (wanted, start) = match before.strip_prefix('/') {
             Some(name) if !name.contains(char::is_whitespace) => (Wanted::Command, 1),
@@ -43,7 +43,7 @@ impl Completion {
         (shown > 0).then_some(Self { start, len: typed.len(), texts, shown })
     }
 
-    /// Puts the next text into the line, or the one before; returns where the cursor goes.
+    /// Inserts the next or the previous text into the line; returns the cursor's position.
     pub fn step(&mut self, line: &mut String, back: bool) -> usize {
         let count = self.texts.len();
         self.shown = (self.shown + if back { count - 1 } else { 1 }) % count;

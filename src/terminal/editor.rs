@@ -1,7 +1,7 @@
-//! The line that is being typed: pure state, no terminal.
+//! The line editor: pure state, no terminal.
 //!
-//! The line is always shown in one row, scrolled sideways where it is longer. So erasing it, to let somebody else's
-//! line in above, is exact whatever the terminal thinks of a character's width.
+//! The line is always shown in one row, scrolled sideways if it is longer. So it can be erased exactly, to insert
+//! another line above, regardless of the terminal's character widths.
 
 use std::collections::VecDeque;
 
@@ -13,45 +13,46 @@ use super::keys::Key;
 use crate::escape::escape;
 use crate::limits::BODY_BYTES_MAX;
 
-/// How many lines can be called back.
+/// How many lines the history keeps.
 const HISTORY_LINES_MAX: usize = 100;
 
-/// The longest line of a piped input that is held, in bytes. More than a body may have, so that the rule is shown instead of
-/// a part of the line.
+/// The longest line of a piped input that is held, in bytes. More than the maximum of a body, so that the error is
+/// shown instead of a part of the line.
 pub const LINE_BYTES_MAX: usize = 4 * BODY_BYTES_MAX;
 
-/// The longest draft, in bytes: whatever anybody pastes can be edited down to a body. The rest of a longer paste is reported.
+/// The longest draft, in bytes, so that a long paste can be edited down to a body. The rest of a longer paste is
+/// reported.
 const DRAFT_BYTES_MAX: usize = 1024 * 1024;
 
 /// How many earlier states of the draft can be restored, and how many bytes they may have.
 const UNDO_STATES_MAX: usize = 100;
 const UNDO_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// How many bytes of a line may be a command around its text: `/say `.
+/// The maximum number of bytes of a command before its text: `/say `.
 const COMMAND_BYTES: usize = 5;
 
-/// The line, the cursor in it, and the lines before.
+/// The line, its cursor, and the history.
 #[derive(Debug, Default)]
 pub struct Editor {
     line: String,
-    /// Where the cursor stands, in bytes; at the start of a character as the eye sees it, or at the end.
+    /// The position of the cursor, in bytes; at the start of a grapheme, or at the end.
     cursor: usize,
     history: VecDeque<String>,
-    /// Which line of the history is shown, and the line that was left for it.
+    /// The shown line of the history, and the draft that it replaced.
     recalled: Option<(usize, String)>,
-    /// What was deleted last by more than a character.
+    /// The last deleted text of more than a character.
     killed: String,
     /// Earlier drafts with their cursors, the oldest first.
     undo: VecDeque<(String, usize)>,
     /// The last key inserted text, so the next one belongs to the same change.
     inserting: bool,
-    /// The draft could not take all of a paste.
+    /// A part of a paste did not fit into the draft.
     overflowed: bool,
-    /// What Tab began, until another key is pressed.
+    /// The current completion, until another key is pressed.
     completion: Option<Completion>,
 }
 
-/// What a key led to, beyond the line itself.
+/// The effect of a key beyond the line itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     Line(String),
@@ -67,11 +68,11 @@ pub enum Action {
     },
 }
 
-/// How the line looks in one row.
+/// The line as shown in one row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct View {
     pub text: String,
-    /// How many columns of the text stand before the cursor.
+    /// The columns of the text before the cursor.
     pub cursor: usize,
 }
 
@@ -122,7 +123,7 @@ impl Editor {
         None
     }
 
-    /// Completes the word before the cursor, or shows the next match where that was done just now.
+    /// Completes the word before the cursor, or shows the next match of the current completion.
     pub fn complete(&mut self, back: bool, candidates: impl FnOnce(Wanted) -> Vec<String>) {
         let (before, after) = self.line.split_at(self.cursor);
         let found = self.completion.take().or_else(|| Completion::find(before, after, candidates));
@@ -132,13 +133,13 @@ impl Editor {
         }
     }
 
-    /// The line as it looks in a row of so many columns, with the cursor in sight.
+    /// The line for a row of this many columns, with the cursor visible.
     pub fn view(&self, columns: usize) -> View {
         let room = columns.max(2) - 1;
-        // A line break shows as one character, since the draft has one row.
+        // A line break is shown as one character, since the draft has one row.
         let shown = |text: &str| escape(&text.replace('\n', "↵")).into_owned();
         let width = |text: &str| shown(text).width();
-        // At the end of the line the cursor may stand at the right edge; elsewhere some of what follows is in sight.
+        // At the end of the line the cursor may be at the right edge; elsewhere some of the following text is visible.
         let room_before = if self.cursor == self.line.len() { room } else { room * 2 / 3 };
         let mut start = self.cursor;
         let mut cursor = 0;
@@ -170,18 +171,18 @@ impl Editor {
         }
     }
 
-    /// Whether text was left out since this was last asked, because the draft was full.
+    /// Whether text was dropped since the last call, because the draft was full.
     pub fn take_overflow(&mut self) -> bool {
         std::mem::take(&mut self.overflowed)
     }
 
-    /// What was typed and not entered.
+    /// The typed text that was not entered.
     pub fn draft(&self) -> &str {
         &self.line
     }
 
-    /// Puts a line that could not be sent back where it was, unless something else was typed meanwhile. The cursor goes to its
-    /// end, or to its start.
+    /// Restores a line that could not be sent as the draft, unless another text was typed meanwhile. The cursor goes to
+    /// its end, or to its start.
     pub fn restore(&mut self, line: &str, at_end: bool) -> bool {
         let free = self.line.is_empty();
         if free {
@@ -225,7 +226,7 @@ impl Editor {
         self.cursor = from;
     }
 
-    /// Takes the line away, and remembers it unless it is blank or was the last one already.
+    /// Takes the line, and adds it to the history unless it is blank or the same as the last one.
     fn accept(&mut self) -> String {
         self.cursor = 0;
         self.recalled = None;

@@ -1,4 +1,4 @@
-//! How messages look: as lines for people, escaped for terminals, and as JSON for programs.
+//! The format of messages: lines for people, escaped for terminals, and JSON for programs.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -26,7 +26,7 @@ pub struct JsonMessage<'a> {
     body: &'a str,
     /// `text` or `action`.
     kind: &'static str,
-    /// The client that posted it; left out where the server does not know.
+    /// The client that posted it; omitted if unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     client_id: Option<u64>,
 }
@@ -35,14 +35,14 @@ pub struct JsonMessage<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct Format {
     pub json: bool,
-    /// What stands before a line that is no JSON.
+    /// The prefix of a line that is not JSON.
     pub time: bool,
     pub seq: bool,
     /// The columns are for people: aligned, and easy to read.
     pub aligned: bool,
 }
 
-/// What is printed of a message.
+/// The printed columns of a message.
 pub struct Printed<'a> {
     pub room: &'a RoomName,
     pub seq: u64,
@@ -72,7 +72,7 @@ pub struct JsonRoom<'a> {
     pub members: u32,
 }
 
-/// Somebody in a room as one line of JSON.
+/// A member of a room as one line of JSON.
 #[derive(Serialize)]
 pub struct JsonMember<'a> {
     pub room: &'a str,
@@ -96,7 +96,7 @@ impl Format {
             shown += &match LocalTime::new(message.time_ms) {
                 Some(time) if self.aligned => time.readable(),
                 Some(time) => time.rfc3339(),
-                // No time that a server could mean.
+                // An impossible time.
                 None => "-".to_owned(),
             };
             shown.push(' ');
@@ -121,8 +121,8 @@ pub fn hex(id: &MessageId) -> String {
     Uuid::from_bytes(*id.as_bytes()).simple().to_string()
 }
 
-/// The value as one line. JSON escapes what is below the space; what else acts on a terminal is escaped here as JSON
-/// itself would, so that a program reads the same text.
+/// The value as one line. JSON escapes the characters below the space; other characters that act on a terminal are
+/// escaped here in JSON's form, so that a program reads the same text.
 pub fn json(value: &impl Serialize) -> String {
     // Invariant: what is written here has string keys, and nothing that can fail.
     let line = serde_json::to_string(value).expect("plain values are JSON");
@@ -132,7 +132,7 @@ pub fn json(value: &impl Serialize) -> String {
     let mut escaped = String::with_capacity(line.len() + 16);
     for c in line.chars() {
         if acts(c) {
-            // Outside of strings JSON is all printable, so this stands in a string.
+            // Outside of strings JSON is printable, so this is in a string.
             for unit in c.encode_utf16(&mut [0; 2]) {
                 let _ = write!(escaped, "\\u{unit:04x}");
             }
@@ -143,11 +143,11 @@ pub fn json(value: &impl Serialize) -> String {
     escaped
 }
 
-/// A message as people read it: `ann: hello`, or `*ann* waves`.
+/// A message for people: `ann: hello`, or `*ann* waves`.
 ///
-/// Nobody can say anything that looks like somebody else's line, or like a notice: the first colon with a blank ends the
-/// name of one who says something; a line that begins with a star and no blank tells what somebody does, and the second
-/// star ends the name. A bracket that begins a name is escaped, because rooms stand in brackets there.
+/// No message can look like another user's line, or like a notice: the first colon followed by a blank ends the name of
+/// the sender; a line that begins with a star and no blank is an action, and the second star ends the name. A bracket
+/// at the start of a name is escaped, because rooms are shown in brackets there.
 pub fn line(sender: &str, body: &str, kind: Kind) -> String {
     match kind {
         Kind::Text => {
@@ -165,7 +165,7 @@ pub fn line(sender: &str, body: &str, kind: Kind) -> String {
     }
 }
 
-/// What a gap means to a reader.
+/// The text for a gap.
 pub fn gap(gap: &Gap) -> String {
     let Gap { from_seq, to_seq, reason } = *gap;
     let range = match to_seq.checked_sub(from_seq) {
@@ -174,17 +174,17 @@ pub fn gap(gap: &Gap) -> String {
         Some(_) => format!("messages {from_seq} to {to_seq}"),
     };
     match reason {
-        GapReason::Retention => format!("missing here: {range}, which the server does not keep any more"),
+        GapReason::Retention => format!("missing here: {range}, which the server no longer keeps"),
         GapReason::EpochChanged => format!("the server lost {range}, which you may have seen: others take their place"),
         GapReason::Damaged => {
             format!("{range} can't be read: the server's log is damaged there; its operator can restore a backup")
         }
-        GapReason::Other => format!("missing here: {range}, for a reason that this client is too old to know"),
+        GapReason::Other => format!("missing here: {range}, for a reason that is newer than this client"),
     }
 }
 
-/// The same message for a terminal: its body's line breaks are kept, and everything else of it is harmless. Whoever shows
-/// it indents all rows but the first.
+/// The same message for a terminal: its body's line breaks are kept, and the rest is escaped. All rows but the first
+/// must be indented.
 pub fn paragraph(sender: &str, body: &str, kind: Kind) -> String {
     let shown = line(sender, "", kind);
     shown + &escape_rows(body)
@@ -197,7 +197,7 @@ pub fn escape_rows(text: &str) -> String {
     text.splitn(ROWS_MAX, '\n').map(escape).collect::<Vec<_>>().join("\n")
 }
 
-/// Enough of a line to know it by, in quotes.
+/// The start of a line, in quotes, to identify it.
 pub fn start_of(body: &str) -> String {
     const CHARS_MAX: usize = 40;
     let start: String = body.chars().take(CHARS_MAX).collect();

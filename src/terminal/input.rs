@@ -1,4 +1,4 @@
-//! The input thread of the chat: what is typed, or comes through a pipe, and where it goes.
+//! The input thread of the chat: reads a terminal or a pipe, and executes lines.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, Write as _};
@@ -28,13 +28,13 @@ use crate::threads::spawn;
 /// The exit code of a program that an interrupt ended, by the shell's convention.
 const EXIT_INTERRUPTED: i32 = 130;
 
-/// How long a disk may take to keep what was not sent, and a terminal to show it.
+/// How long keeping unsent text on the disk, and showing it on the terminal, may take.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How many members `/who` names.
+/// The maximum number of members that `/who` lists.
 const MEMBERS_MAX: usize = 200;
 
-/// Where lines go.
+/// The destination of lines.
 #[derive(Clone)]
 pub enum Outlet {
     V1 {
@@ -43,7 +43,7 @@ pub enum Outlet {
         /// How many of the last messages of a room that is joined to show.
         last: u32,
         address: Address,
-        /// Keeps what is not known to be stored, on a terminal.
+        /// On a terminal: keeps text that is not known to be stored.
         unsent: Option<Unsent>,
     },
     Tutorial {
@@ -52,7 +52,7 @@ pub enum Outlet {
     },
 }
 
-/// The input thread's belongings.
+/// The state of the input thread.
 pub struct Input {
     pub screen: Arc<Screen>,
     pub outlet: Outlet,
@@ -61,7 +61,7 @@ pub struct Input {
 }
 
 impl Outlet {
-    /// Hands a text over. Breaks when the session has ended; fails where the text can't be sent.
+    /// Sends a text. Breaks when the session has ended; fails if the text can't be sent.
     fn say(&self, text: &str, kind: Kind) -> Result<ControlFlow<()>, String> {
         let body = |text: String| Body::new(text).map_err(|fault| fault.to_string());
         let taken = match self {
@@ -93,7 +93,7 @@ impl Outlet {
         }
     }
 
-    /// The texts that are not known to be stored, or to be sent where nobody acknowledges.
+    /// The texts that are not known to be stored, or, on the tutorial's contract, not sent.
     fn unsent(&self) -> Vec<String> {
         match self {
             Self::V1 { inlet, .. } => inlet.unacknowledged(),
@@ -101,8 +101,8 @@ impl Outlet {
         }
     }
 
-    /// Keeps on disk what is not known to be stored, and shows it on the way out: the user typed it. A disk or a terminal that
-    /// takes no more holds up nobody for longer than [`LEAVE_TIMEOUT`] each.
+    /// Keeps text that is not known to be stored on disk, and shows it at the exit. A stalled disk or terminal delays
+    /// the exit by at most [`LEAVE_TIMEOUT`] each.
     pub fn leave(&self, draft: Option<String>, keep_draft: bool) {
         let kept = self.keep(draft.clone().filter(|_| keep_draft));
         let unsent = self.unsent().into_iter().map(|text| ("perhaps not stored", text));
@@ -112,7 +112,7 @@ impl Outlet {
             shown.push('\n');
         }
         if let Some(folder) = kept {
-            let kept = format!("* kept in {}, and offered when you start again", escape(&folder));
+            let kept = format!("* kept in {}, and offered at the next start", escape(&folder));
             shown.push_str(&rows(&kept, &io::stderr()));
             shown.push('\n');
         }
@@ -121,7 +121,7 @@ impl Outlet {
         }
     }
 
-    /// Keeps on disk what is not known to be stored. Returns where, if that is anything.
+    /// Keeps text that is not known to be stored on disk. Returns where, if there is any.
     fn keep(&self, draft: Option<String>) -> Option<String> {
         let Self::V1 { rooms, unsent: Some(unsent), .. } = self else { return None };
         let (rooms, unsent) = (rooms.clone(), unsent.clone());
@@ -133,7 +133,7 @@ impl Outlet {
     }
 }
 
-/// Does it on another thread, and waits for it no longer than this.
+/// Runs it on another thread, and waits at most this long.
 fn within<T: Send + 'static>(time: Duration, job: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let (done, outcome) = bounded(1);
     spawn("leave", move || done.send(job())).ok()?;
@@ -141,7 +141,7 @@ fn within<T: Send + 'static>(time: Duration, job: impl FnOnce() -> T + Send + 's
 }
 
 impl Input {
-    /// Reads lines from an input that is no terminal, or none that can be edited on.
+    /// Reads lines from an input that is not an editable terminal.
     pub fn lines(self) {
         read_lines(&mut io::stdin().lock(), |line| match line {
             Ok(text) => self.enter(&text),
@@ -167,7 +167,7 @@ impl Input {
             let bytes = match stdin.fill_buf() {
                 Ok(bytes) => bytes.to_vec(),
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-                // The terminal is gone, and nobody is left to see more.
+                // The terminal is gone.
                 Err(_) => Vec::new(),
             };
             stdin.consume(bytes.len());
@@ -188,13 +188,13 @@ impl Input {
         self.outlet.finish();
     }
 
-    /// Takes what was typed, line by line: one may change where the next one goes, and what the prompt says.
+    /// Executes the typed lines one by one: each may change the destination of the next one, and the prompt.
     fn take(&self, mut bytes: &[u8]) -> ControlFlow<()> {
         while !bytes.is_empty() {
             let Ok((actions, used)) = self.screen.typed(bytes) else { return ControlFlow::Break(()) };
             bytes = &bytes[used..];
             if self.screen.take_overflow() {
-                self.screen.notice("the draft is full: the end of what was pasted is missing");
+                self.screen.notice("the draft is full: the end of the pasted text is missing");
             }
             actions.into_iter().try_for_each(|action| self.act(action))?;
         }
@@ -222,7 +222,7 @@ impl Input {
         }
     }
 
-    /// Does what a line asks for. Breaks when the session has ended, or the user leaves.
+    /// Executes a line. Breaks when the session has ended, or the user leaves.
     fn enter(&self, entered: &str) -> ControlFlow<()> {
         match commands::read(entered) {
             Entry::Blank => {}
@@ -236,7 +236,7 @@ impl Input {
             Entry::Leave(room) => return self.leave(room.as_ref()),
             Entry::Unsent(fate) => self.unsent(fate),
             Entry::Mistake(fault) => {
-                // A text of several lines is hard to get back otherwise.
+                // A text of several lines is hard to restore otherwise.
                 if entered.trim_end().contains('\n') {
                     self.screen.restore(entered, false);
                 }
@@ -248,7 +248,7 @@ impl Input {
 
     fn unsent(&self, fate: Option<Fate>) {
         let Outlet::V1 { unsent: Some(unsent), .. } = &self.outlet else {
-            return self.screen.notice("nothing is kept in this chat: /unsent needs a terminal, and hubbub.v1");
+            return self.screen.notice("this chat keeps no text: /unsent needs a terminal, and hubbub.v1");
         };
         match fate {
             None => unsent.list(),
@@ -257,7 +257,8 @@ impl Input {
         }
     }
 
-    /// Shows who is in the room. On a thread of its own, because the server may take its time and the user types on.
+    /// Shows the members of the room. On a separate thread, because the answer may take long and the user continues to
+    /// type.
     fn who(&self) {
         let Outlet::V1 { rooms, address, .. } = &self.outlet else {
             return self.screen.notice("/who needs hubbub.v1: the tutorial's contract can't list members");
@@ -270,7 +271,7 @@ impl Input {
             Err(error) => screen.notice(&format!("can't list the members: {error}")),
         });
         match started {
-            // From a pipe, the end of the input would come before the answer.
+            // From a pipe, the input would end before the answer.
             Ok(thread) if !can_edit() => drop(thread.join()),
             Ok(_) => {}
             Err(error) => self.screen.notice(&format!("can't list the members: {error}")),
@@ -316,13 +317,13 @@ fn are(count: u64) -> String {
     if count == 1 { "1 line is".to_owned() } else { format!("{count} lines are") }
 }
 
-/// Hands out the lines of an input to its end, or why one can't be said, until `each` breaks.
+/// Passes the lines of an input to `each`, or why one can't be sent, until it breaks.
 pub fn read_lines(input: &mut impl BufRead, mut each: impl FnMut(Result<String, String>) -> ControlFlow<()>) {
     loop {
         let going = match read_line(input) {
             Ok(Some(RawLine::Text(line))) => each(Ok(line)),
             Ok(Some(RawLine::TooLong(bytes))) => each(Err(format!("the line has {bytes} bytes, which is too long"))),
-            Ok(Some(RawLine::NotUtf8)) => each(Err("the line is no valid UTF-8".to_owned())),
+            Ok(Some(RawLine::NotUtf8)) => each(Err("the line is not valid UTF-8".to_owned())),
             Ok(None) => return,
             Err(e) => {
                 let _ = each(Err(format!("can't read the input: {e}")));

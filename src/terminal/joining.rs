@@ -8,25 +8,25 @@ use crate::client::{SessionError, StartAt, lines};
 use crate::names::RoomName;
 
 impl Input {
-    /// Joins a room, or goes to one that is joined: it is the one to talk in from now on.
+    /// Joins a room, or switches to one that is joined: it becomes the current room.
     pub(super) fn join(&self, room: &RoomName) -> ControlFlow<()> {
         let Outlet::V1 { inlet, rooms, last, .. } = &self.outlet else {
             self.screen.notice("/join needs hubbub.v1: the tutorial's contract has no room but lobby");
             return ControlFlow::Continue(());
         };
-        // Whoever shows what comes of the room knows it by then.
+        // The output knows the room before its events arrive.
         let was_joined = rooms.lock().enter(room);
         self.screen.resized();
         match inlet.join(room, StartAt::Last(*last)) {
             Ok(_) if was_joined => self.screen.notice(&format!("now in {room}")),
-            // What comes of it says so.
+            // Its events show that.
             Ok(_) => {}
             Err(_) => return ControlFlow::Break(()),
         }
         ControlFlow::Continue(())
     }
 
-    /// Leaves a room, or the current one, and goes back to the one before.
+    /// Leaves a room, or the current one, and returns to the previous one.
     pub(super) fn leave(&self, named: Option<&RoomName>) -> ControlFlow<()> {
         let Outlet::V1 { inlet, rooms, .. } = &self.outlet else {
             self.screen.notice("/leave needs hubbub.v1: with the tutorial's contract, /quit ends the chat");

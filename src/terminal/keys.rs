@@ -1,8 +1,8 @@
-//! From the bytes that a terminal sends to the keys that a user pressed.
+//! Decodes the bytes of a terminal into keys.
 
 use std::time::Duration;
 
-/// A key, as far as the line editor knows it.
+/// A key that the line editor supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Key {
     Char(char),
@@ -36,7 +36,7 @@ pub enum Key {
     Suspend,
 }
 
-/// Decodes bytes one by one, however the terminal cuts them up.
+/// Decodes bytes one by one, with any split into reads.
 #[derive(Debug, Default)]
 pub struct Decoder {
     state: State,
@@ -49,13 +49,13 @@ pub struct Decoder {
 /// A lone escape byte is the escape key after this time; what follows earlier belongs to it.
 const ESCAPE_TIMEOUT: Duration = Duration::from_millis(30);
 
-/// A sequence whose rest does not come within this time is no key. Slow links split sequences.
+/// A sequence that is incomplete after this time is not a key. Slow links split sequences.
 const SEQUENCE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// A paste whose end does not come is over after this time without input.
+/// A paste without an end is over after this time without input.
 const PASTE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The longest escape sequence that is followed, in bytes. A longer one is no key.
+/// The longest supported escape sequence, in bytes. A longer one is not a key.
 const SEQUENCE_BYTES_MAX: usize = 32;
 
 #[derive(Debug, Default)]
@@ -73,7 +73,7 @@ enum State {
 }
 
 impl Decoder {
-    /// Takes the next byte; returns the key that it completes. What is no key, and no valid text, is passed over.
+    /// Takes the next byte; returns the key that it completes. Bytes that are neither a key nor valid text are skipped.
     pub fn feed(&mut self, byte: u8) -> Option<Key> {
         match std::mem::take(&mut self.state) {
             State::Ground => self.ground(byte),
@@ -93,7 +93,7 @@ impl Decoder {
         }
     }
 
-    /// Nothing came within the time: what was begun ends here.
+    /// No input arrived within the time: an incomplete sequence ends here.
     pub fn time_out(&mut self) {
         match self.state {
             State::Ground | State::Utf8 { .. } => self.pasting = false,
@@ -135,7 +135,7 @@ impl Decoder {
             return None;
         }
         let c = std::str::from_utf8(&bytes[..need]).ok()?.chars().next()?;
-        // C1 controls do nothing in a line that anybody means to write.
+        // C1 controls have no use in a line.
         (!c.is_control()).then(|| self.text(c))
     }
 
@@ -148,7 +148,7 @@ impl Decoder {
             b'[' => self.state = State::Control(Vec::new()),
             b'O' if !self.pasting => self.state = State::Shifted,
             0x1b => self.state = State::Escape,
-            // An escape byte of a paste is left out, and what follows it is text.
+            // An escape byte in a paste is dropped, and the following bytes are text.
             _ if self.pasting => return self.ground(byte),
             b'\r' | b'\n' => return Some(Key::LineBreak),
             b'd' => return Some(Key::KillWordRight),

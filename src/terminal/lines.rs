@@ -1,14 +1,14 @@
-//! Lines from an input that is no terminal, each bounded, whatever the input holds.
+//! Lines from an input that is not a terminal, each of bounded length.
 
 use std::io::{self, BufRead};
 
 use super::editor::LINE_BYTES_MAX;
 
-/// A line as it came in, without its end.
+/// A raw line, without its end.
 #[derive(Debug, PartialEq, Eq)]
 pub enum RawLine {
     Text(String),
-    /// So many bytes, which were passed over: nobody could send them.
+    /// The number of skipped bytes of a line that is too long to send.
     TooLong(u64),
     NotUtf8,
 }

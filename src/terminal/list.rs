@@ -1,4 +1,4 @@
-//! `hubbub history`, `rooms` and `members`: what there is, page by page.
+//! `hubbub history`, `rooms` and `members`: listings, page by page.
 
 use super::format::{JsonMember, JsonRoom, Printed, gap, json};
 use super::options::{HistoryOptions, ListOptions, MembersOptions};
@@ -8,7 +8,7 @@ use super::{Server, TerminalError};
 use crate::client::{Gap, PagePlace, lines};
 use crate::escape::{escape, escape_name};
 
-/// The most messages that are asked for at once.
+/// The maximum number of messages for each request.
 const PAGE_MAX: u64 = 1000;
 
 /// Why a listing ended early.
@@ -17,8 +17,8 @@ enum Stop {
     Error(TerminalError),
 }
 
-/// Messages of a room are numbered without a gap, so the last so many before a place are those that follow another one:
-/// every range is read forwards, and printed as it comes.
+/// Messages of a room are numbered without a gap, so the last messages before a seq are those after another one: every
+/// range is read forwards, and printed as it arrives.
 pub fn history(server: Server, options: &HistoryOptions) -> Result<(), TerminalError> {
     let HistoryOptions { room, after, before, limit, format } = options;
     let format = format.format();
@@ -28,10 +28,10 @@ pub fn history(server: Server, options: &HistoryOptions) -> Result<(), TerminalE
         let head = caller.messages(room, PagePlace::Newest, 1)?;
         let end = before.unwrap_or(u64::MAX).min(head.head_seq.saturating_add(1));
         let start = after.unwrap_or_else(|| end.saturating_sub(limit.saturating_add(1)));
-        // What was asked for by its number and is gone is missed by somebody.
+        // If a message was requested by number and is gone, that is reported.
         if after.is_some() && start.saturating_add(1) < head.oldest_seq {
             let gone = head.oldest_seq - 1 - start;
-            let told = format!("{} before message {} not kept any more", lines(gone), head.oldest_seq);
+            let told = format!("{} before message {} no longer kept", lines(gone), head.oldest_seq);
             Screen::default().notice(&told);
         }
         let (mut last, mut left) = (start, *limit);
@@ -43,7 +43,7 @@ pub fn history(server: Server, options: &HistoryOptions) -> Result<(), TerminalE
             for message in page.messages {
                 tell_gaps(&mut output, || gaps.next_if(|missing| missing.from_seq < message.seq))?;
                 if message.seq <= last || message.seq >= end || left == 0 {
-                    // Nothing that was asked for; a server that repeats itself ends the listing.
+                    // Not requested; a server that repeats messages ends the listing.
                     return output.flush().map_err(Stop::Output);
                 }
                 output.line(&format.message(&Printed {
@@ -65,7 +65,7 @@ pub fn history(server: Server, options: &HistoryOptions) -> Result<(), TerminalE
     })())
 }
 
-/// Says what is missing here, after what came before it.
+/// Reports the missing messages, after the earlier output.
 fn tell_gaps<'a>(output: &mut Output, mut next: impl FnMut() -> Option<&'a Gap>) -> Result<(), Stop> {
     while let Some(missing) = next() {
         output.flush()?;
@@ -130,7 +130,7 @@ pub fn members(server: Server, options: &MembersOptions) -> Result<(), TerminalE
     })())
 }
 
-/// So many of something, in words.
+/// A number of items, in words.
 fn count(n: u64, what: &str) -> String {
     if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
 }

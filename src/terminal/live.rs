@@ -1,10 +1,10 @@
-//! The rows at the bottom of the terminal that are drawn again and again: the status row, if there is one, and the draft.
-//! Pure text, no terminal.
+//! The live rows at the bottom of the terminal, which are redrawn on every change: the status row, if any, and the
+//! draft. Pure text, no terminal.
 //!
-//! Everything else scrolls up above them. Both rows are shorter than the terminal is wide, so erasing them is exact,
-//! unless the window was narrowed since they were drawn: most terminals then break them into several rows ("reflow"), the
-//! others cut them off. A part of the draft that stayed behind would look like a line that was sent, so the rows that they
-//! take now are counted.
+//! Everything else scrolls up above them. Both rows are shorter than the terminal's width, so they can be erased
+//! exactly, unless the window was narrowed since they were drawn: most terminals then reflow them into several rows,
+//! the others truncate them. A remaining part of the draft would look like a sent line, so the rows that they take now
+//! are counted.
 
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthStr;
@@ -15,13 +15,13 @@ use super::wrap::columns_of_text;
 #[derive(Debug, Default)]
 pub struct Drawn {
     status: Option<String>,
-    /// The draft's row with its prompt, and how many columns of it stand before the cursor.
+    /// The draft's row with its prompt, and the number of columns before the cursor.
     draft: String,
     cursor: usize,
 }
 
 impl Drawn {
-    /// Draws the rows, from the first column on. `cursor` is in columns of the draft, which the prompt stands before.
+    /// Draws the rows, from the first column on. `cursor` is in columns of the draft, without the prompt.
     pub fn draw(&mut self, status: Option<String>, prompt: &str, draft: &str, cursor: usize) -> String {
         let (draft, cursor) = (format!("{prompt}{draft}"), columns_of_text(prompt) + cursor);
         let output = match &status {
@@ -42,7 +42,7 @@ impl Drawn {
         Some(output)
     }
 
-    /// Goes to the start of the first row and erases all of them, on a terminal that has so many columns now.
+    /// Goes to the start of the first row and erases all of them, on a terminal with this many columns now.
     pub fn erase(&mut self, columns: usize, reflows: bool) -> String {
         let up = match reflows {
             true => {
@@ -59,8 +59,8 @@ impl Drawn {
     }
 }
 
-/// In which row of the text the cursor is, counted from 0, when the text is broken into rows of so many columns. The
-/// cursor stands before so many columns of the text, or at its end.
+/// The row of the cursor, from 0, when the text is broken into rows of `columns` columns. The cursor is after `cursor`
+/// columns of the text.
 fn rows_above(text: &str, cursor: usize, columns: usize) -> usize {
     let (mut rows, mut used, mut before) = (0, 0, 0);
     for cluster in text.graphemes(true) {
@@ -76,7 +76,7 @@ fn rows_above(text: &str, cursor: usize, columns: usize) -> usize {
     rows
 }
 
-/// Whether a terminal breaks rows anew when it is narrowed. Those that don't are few, and most name themselves.
+/// Whether a terminal reflows rows when it is narrowed. Few don't, and most of them can be identified.
 pub fn reflows(variable: impl Fn(&str) -> Option<String>) -> bool {
     let is_set = |name: &str| variable(name).is_some_and(|value| !value.is_empty());
     if is_set("TMUX") {

@@ -2,7 +2,7 @@
 
 use std::sync::Once;
 
-/// The last moment that RFC 3339 can write, but for time zones: the end of the year 9999.
+/// The last time that RFC 3339 can express, except for time zones: the end of the year 9999.
 const TIME_MS_MAX: u64 = 253_402_300_799_999;
 
 const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
@@ -38,7 +38,7 @@ unsafe extern "C" {
 }
 
 impl LocalTime {
-    /// The moment, in milliseconds since 1970. `None` for one that no server could mean.
+    /// The moment, in milliseconds since 1970. `None` if it is impossible.
     pub fn new(time_ms: u64) -> Option<Self> {
         if time_ms > TIME_MS_MAX {
             return None;
@@ -77,7 +77,7 @@ impl LocalTime {
         format!("{} {}", self.date(), self.clock())
     }
 
-    /// For programs, as RFC 3339 has it: `2026-11-26T21:00:42+01:00`.
+    /// For programs, in the format of RFC 3339: `2026-11-26T21:00:42+01:00`.
     pub fn rfc3339(&self) -> String {
         let minutes = self.0.tm_gmtoff / 60;
         let sign = if minutes < 0 { '-' } else { '+' };

@@ -1,21 +1,21 @@
-//! Tells clients of one name apart where several are around: `ann#3f` and `ann#40` in place of two of `ann`.
+//! Distinguishes clients with the same name while several are present: `ann#3f` and `ann#40` in place of two of `ann`.
 //!
-//! Pure logic. A client is around from its first message or its coming, as far as this client has seen them, until it has
-//! left. What was said before this client came says nothing about who is around, so history shows plain names.
+//! Pure logic. A client is present from its first message or its join that this client has seen, until it leaves.
+//! Earlier messages do not show who is present, so history has plain names.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-/// How many names are remembered. With more than that in a room, those that were seen first are forgotten.
+/// The maximum number of names. With more in a room, those that were seen first are dropped.
 const NAMES_MAX: usize = 1024;
 
-/// How many clients of one name are remembered: the newest. More than the members of a room that sends presence.
+/// The maximum number of clients of one name: the newest are kept. More than the members of a room that sends presence.
 const CLIENTS_MAX: usize = 64;
 
-/// The fewest hexadecimal digits of a client's number that are shown.
+/// The minimum number of shown hexadecimal digits of a client's number.
 const DIGITS_MIN: usize = 2;
 
-/// Who is around, by name.
+/// The present clients, by name.
 pub struct Namesakes {
     own_name: String,
     /// For each name its clients, and when the name was first seen.
@@ -24,12 +24,12 @@ pub struct Namesakes {
 }
 
 impl Namesakes {
-    /// For a client with this name, which is around itself.
+    /// For a client with this name, which is present itself.
     pub fn new(own_name: &str) -> Self {
         Self { own_name: own_name.to_owned(), names: HashMap::new(), seen: 0 }
     }
 
-    /// Notes a client that said something now, or came. Returns whether the name is new.
+    /// Records a client that posted now, or joined. Returns whether the name is new.
     pub fn note(&mut self, name: &str, client: u64) -> bool {
         let is_new = !self.names.contains_key(name);
         if is_new {
@@ -48,7 +48,7 @@ impl Namesakes {
         is_new
     }
 
-    /// Notes a client that left. Returns whether no other client of the name is known.
+    /// Records a client that left. Returns whether no other client of the name is known.
     pub fn forget(&mut self, name: &str, client: u64) -> bool {
         let Some((_, clients)) = self.names.get_mut(name) else { return true };
         clients.retain(|&other| other != client);
@@ -59,17 +59,17 @@ impl Namesakes {
         is_gone
     }
 
-    /// The names of all who are around.
+    /// The names of all present clients.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.names.keys().map(String::as_str)
     }
 
-    /// Forgets everybody, as when the connection is lost: nobody says any more who leaves.
+    /// Removes all clients, for example when the connection is lost: departures are no longer reported.
     pub fn clear(&mut self) {
         self.names.clear();
     }
 
-    /// The name of somebody else, with as many digits of the client's number as tell it from the others of that name.
+    /// The name of another client, with enough digits of its number to distinguish it from others of that name.
     pub fn label<'a>(&self, name: &'a str, client: Option<u64>) -> Cow<'a, str> {
         let Some(client) = client else { return Cow::Borrowed(name) };
         let clients = self.names.get(name).map_or(&[][..], |(_, clients)| clients);

@@ -1,4 +1,4 @@
-//! Which room somebody may have meant who asks for one that nobody has posted to.
+//! Suggests the nearest existing name for a room without messages.
 
 use std::time::Duration;
 
@@ -6,13 +6,13 @@ use crate::address::Address;
 use crate::client::{CallError, Caller, Connector};
 use crate::names::RoomName;
 
-/// How many pages of the list of rooms are looked through: 5,000 rooms.
+/// How many pages of the list of rooms are searched: 5,000 rooms.
 const PAGES_MAX: usize = 5;
 
 /// How long the server may take for each.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The room whose name is nearest to this one, if one is near. Asks the server.
+/// The room with the nearest name, if one is near. Queries the server.
 pub fn nearest_room(address: Address, room: &RoomName) -> Option<String> {
     nearest(room.as_str(), &list(address).ok()?)
 }

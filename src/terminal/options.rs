@@ -1,4 +1,4 @@
-//! What the user asks for: options, their variables, and the commands.
+//! The command line: options, their variables, and the commands.
 
 use std::io::{self, IsTerminal as _};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::names::RoomName;
 
 /// The terminal client of Hubbub, a chat server.
 ///
-/// Without a command it opens a chat in a room: Enter sends, /help lists what else can be typed, and Ctrl-D leaves once
+/// Without a command it opens a chat in a room: Enter sends, /help lists the commands, and Ctrl-D leaves once
 /// everything is stored. With a command it posts, follows, or lists, for scripts and pipes.
 #[derive(Debug, Parser)]
 #[command(name = "hubbub", version, after_long_help = EXAMPLES)]
@@ -30,9 +30,9 @@ pub struct Options {
     pub name: Option<String>,
     /// Give up after this long without an answer
     ///
-    /// Or without a connection. Seconds, or a number with a unit such as 500ms, 30s or 5m. By default, send tries for 10 s to
-    /// connect, the other commands fail if no server can be reached when they start, and an answer may take 10 s. Chat, tail,
-    /// and send from standard input then reconnect for as long as an outage lasts.
+    /// Or without a connection. Seconds, or a number with a unit such as 500ms, 30s or 5m. By default, send tries for
+    /// 10 s to connect, the other commands fail if no server can be reached when they start, and an answer may take 10
+    /// s. Chat, tail, and send from standard input then keep reconnecting during an outage.
     #[arg(
         long, global = true, value_name = "TIME", env = "HUBBUB_TIMEOUT", value_parser = timeout,
         help_heading = CONNECTION, display_order = 13
@@ -137,7 +137,7 @@ pub struct TailOptions {
     pub last: u32,
     /// Begin with the message of this number
     ///
-    /// 0 and 1 are the beginning of the room. A message that does not exist yet is waited for.
+    /// 0 and 1 are the beginning of the room. If the message does not exist yet, tail waits for it.
     #[arg(
         long, env = "HUBBUB_FROM", value_name = "SEQ", value_parser = number(0_u64..), help_heading = MESSAGES,
         display_order = 22
@@ -195,7 +195,7 @@ pub struct FormatOptions {
     no_time: bool,
     /// Print numbers [default: on a terminal]
     ///
-    /// A number is a message's place in its room; --from, --after and --before take it.
+    /// A number is a message's position in its room; --from, --after and --before take it.
     #[arg(
         long, env = "HUBBUB_SEQ", value_parser = switch,
         help_heading = OUTPUT, display_order = 33
@@ -417,7 +417,7 @@ mod tests {
         for arguments in ["hubbub --room tea chat", "hubbub --room tea rooms", "hubbub --contract tutorial send a b"] {
             assert_eq!(faults(arguments).len(), 1, "{arguments}");
         }
-        assert_eq!(faults("hubbub --room tea chat"), ["--room stands before chat: write chat --room …"]);
+        assert_eq!(faults("hubbub --room tea chat"), ["--room must follow chat: write chat --room …"]);
         assert_eq!(faults("hubbub --room tea rooms"), ["--room can't be used with rooms: leave it out"]);
         assert!(read("hubbub --server 127.0.0.1:1 --name ann rooms").is_ok());
     }

@@ -1,4 +1,4 @@
-//! What the user is shown about lost connections: one row an outage, rewritten in place. Where rows can't be rewritten, one
+//! Shows lost connections to the user: one row for each outage, rewritten in place. If rows can't be rewritten, one
 //! line when it begins and one when it ends.
 
 use std::collections::HashSet;
@@ -15,10 +15,10 @@ use crate::address::Address;
 use crate::client::{ConnectError, Event, Inlet, Tally, lines};
 use crate::names::RoomName;
 
-/// Where lines go, once there is a session.
+/// The destination of lines, once there is a session.
 pub type LateInlet = Arc<OnceLock<Inlet>>;
 
-/// Follows the events of a session, and shows all that is about its connection.
+/// Follows the events of a session, and shows those about its connection.
 pub struct Outage {
     screen: Arc<Screen>,
     server: String,
@@ -27,7 +27,7 @@ pub struct Outage {
     rooms: Option<SharedRooms>,
     /// There has been a connection.
     connected: bool,
-    /// There is one, of which something was said.
+    /// There is a connection, which was reported.
     is_up: bool,
     /// The rooms that are joined, and those of them that have not caught up since the connection was lost.
     joined: HashSet<RoomName>,
@@ -42,14 +42,14 @@ enum Phase {
         since: Instant,
         /// No message is missing so far.
         whole: bool,
-        /// It shows in the status row.
+        /// It is shown in the status row.
         in_row: bool,
     },
-    /// The server asks to wait with what was sent.
+    /// The server can't store lines at the moment.
     Held {
         since: Instant,
     },
-    /// What was kept is on its way.
+    /// The kept lines are being sent.
     Sending(Kept),
 }
 
@@ -59,9 +59,9 @@ struct Kept {
     /// How many lines of the session are settled when these are.
     settled: u64,
     rejected: u64,
-    /// What is said when they are stored, before their number.
+    /// The text when they are stored, before their number.
     said: String,
-    /// The outage before, which goes on if the connection is lost before they are stored.
+    /// The previous outage, which continues if the connection is lost before they are stored.
     outage: Option<(Instant, bool)>,
 }
 
@@ -166,7 +166,7 @@ impl Outage {
         }
     }
 
-    /// Everything that was missed has come, if no room is behind any more.
+    /// All missed messages have arrived, if no room is behind any more.
     fn caught_up(&mut self) {
         if !self.behind.is_empty() {
             return;
@@ -177,7 +177,7 @@ impl Outage {
         let said = match was_connected {
             true if whole => format!("connected again{after}; nothing lost"),
             true => format!("connected again{after}"),
-            // On a terminal, the chat's welcome says so.
+            // On a terminal, the chat's first notice shows that.
             false if in_row => String::new(),
             false => format!("connected to {}{after}", self.server),
         };
@@ -187,7 +187,7 @@ impl Outage {
     fn held(&mut self, reason: &str, next: Instant) {
         let since = match self.phase {
             Phase::Held { since } => since,
-            // It goes on later, when everything has been read.
+            // It continues later, when everything has been read.
             Phase::Down { .. } => return,
             Phase::Fine | Phase::Sending(_) => Instant::now(),
         };
@@ -195,7 +195,7 @@ impl Outage {
         self.phase = Phase::Held { since };
         if !self.screen.show_status(self.status(Topic::Held, since, reason, Some(next))) && !was_held {
             let server = &self.server;
-            self.screen.notice(&format!("{server} asks to wait: {reason}; trying again{}", self.kept_so_far()));
+            self.screen.notice(&format!("{server} can't store messages: {reason}; trying again{}", self.kept_so_far()));
         }
     }
 
@@ -211,7 +211,7 @@ impl Outage {
         }
     }
 
-    /// What was kept goes up now; so many of it did already.
+    /// The kept lines are sent now; `sent` of them were already.
     fn send_kept(&mut self, said: String, sent: u64, outage: Option<(Instant, bool)>) {
         let Tally { waiting, settled } = self.tally();
         self.phase =
@@ -255,7 +255,7 @@ pub fn waiting(screen: &Screen, error: &ConnectError, within: Duration) {
     screen.notice(&format!("{error}; trying again for up to {}", format_duration(within)));
 }
 
-/// How long something took, if it is worth saying.
+/// A duration, if it is long enough to show.
 fn after(since: Instant) -> String {
     let time = since.elapsed();
     if time.as_secs() == 0 { String::new() } else { format!(" after {}", duration(time)) }

@@ -4,7 +4,7 @@ use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 
 use super::screen::rows;
 
-/// Standard output, gathered into writes of some size. Whoever writes flushes when nothing more comes for the moment.
+/// Buffered standard output. The writer flushes when no more output follows at the moment.
 pub struct Output {
     stdout: BufWriter<Stdout>,
     /// On a terminal a line is broken into indented rows.
@@ -34,7 +34,7 @@ impl Output {
     }
 }
 
-/// Tells an output that was closed, which is how a reader says that it has seen enough, from one that failed.
+/// Distinguishes a closed output, which means that the reader needs no more, from a failed one.
 pub fn unless_closed(outcome: io::Result<()>) -> io::Result<()> {
     match outcome {
         Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),

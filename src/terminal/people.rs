@@ -1,4 +1,4 @@
-//! Who is in each of the chat's rooms.
+//! The members of each of the chat's rooms.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ pub struct People {
 /// The people of one room.
 pub struct RoomPeople {
     pub presence: Presence,
-    /// Whether what comes is being said now; history says nothing about who is there.
+    /// Whether messages are live; history does not show who is present.
     pub live: bool,
 }
 
@@ -28,7 +28,7 @@ impl People {
         Self { own_name: own_name.clone(), rooms: Arc::default() }
     }
 
-    /// Looks at a room, or changes it, under the lock: nothing is written meanwhile.
+    /// Reads or changes a room, under the lock: without output meanwhile.
     pub fn of<T>(&self, room: &RoomName, look: impl FnOnce(&mut RoomPeople) -> T) -> T {
         let mut rooms = self.rooms.lock();
         let new = || RoomPeople { presence: Presence::new(self.own_name.as_str()), live: false };
@@ -40,7 +40,7 @@ impl People {
         self.rooms.lock().remove(room);
     }
 
-    /// The connection is lost: nobody says any more who comes and goes.
+    /// The connection is lost: joins and leaves are no longer reported.
     pub fn clear(&self) {
         for people in self.rooms.lock().values_mut() {
             people.presence.clear();

@@ -1,8 +1,8 @@
-//! Who is in the room: for notices of comings and goings, for names that two clients share, and for completing names.
+//! The members of a room: for notices of joins and leaves, for names that two clients share, and for completing names.
 //!
-//! Pure logic. A person may have several clients in a room, so "joined" is for the first client of a name and "left" for
-//! the last. A client that has just joined does not know who was there before it; it asks for the list, and what happens
-//! in between waits for the answer.
+//! Pure logic. A user may have several clients in a room, so "joined" is for the first client of a name and "left" for
+//! the last. A client that has just joined does not know the earlier members; it requests the list, and changes
+//! meanwhile wait for the answer.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -11,16 +11,16 @@ use super::namesakes::Namesakes;
 use crate::client::Member;
 use crate::escape::acts;
 
-/// Rooms with more members than this send no presence, so nobody need be counted there.
+/// Rooms with more members than this send no presence, so members are not counted there.
 pub const COUNTED_MAX: u32 = 50;
 
-/// How many names of those who said something last are remembered, for completing.
+/// How many names of recent senders are kept, for completing.
 const SPEAKERS_MAX: usize = 100;
 
-/// How many comings and goings wait for the list of members. More than that are told at once.
+/// How many joins and leaves wait for the list of members. More are shown at once.
 const WAITING_MAX: usize = 200;
 
-/// A client that came or went.
+/// A client that joined or left.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     pub name: String,
@@ -32,11 +32,11 @@ pub struct Change {
 pub struct Presence {
     own_name: String,
     around: Namesakes,
-    /// Who said something, the last one first.
+    /// Recent senders, the last one first.
     speakers: VecDeque<String>,
-    /// What happened since the members were asked for.
+    /// The changes since the list of members was requested.
     waiting: Option<Vec<Change>>,
-    /// How often they were asked for, so that an answer that comes too late is known.
+    /// The number of requests, so that a late answer is recognized.
     asked: u64,
 }
 
@@ -46,8 +46,8 @@ impl Presence {
         Self { around: Namesakes::new(&own_name), own_name, speakers: VecDeque::new(), waiting: None, asked: 0 }
     }
 
-    /// Notes somebody else's message. The client is known only where it is said now: history says nothing about who is
-    /// there.
+    /// Records another client's message. The client is known only if the message is live: history does not show who is
+    /// present.
     pub fn spoke(&mut self, name: &str, client: Option<u64>) {
         if let Some(client) = client {
             self.around.note(name, client);
@@ -59,7 +59,7 @@ impl Presence {
         }
     }
 
-    /// Notes that a client came or went. Returns what to show about it now, if anything.
+    /// Records that a client joined or left. Returns the notice to show now, if any.
     pub fn changed(&mut self, change: Change) -> Option<Change> {
         match &mut self.waiting {
             Some(waiting) if waiting.len() < WAITING_MAX => {
@@ -70,20 +70,20 @@ impl Presence {
         }
     }
 
-    /// The members are asked for: what changes from here on waits for the answer. Returns the question's number.
+    /// The members are requested: later changes wait for the answer. Returns the request's number.
     pub fn ask(&mut self) -> u64 {
         self.waiting = Some(Vec::new());
         self.asked += 1;
         self.asked
     }
 
-    /// The answer to a question; it is empty if there was none. Returns what to show now.
+    /// The answer to a request; it is empty if there was none. Returns the notices to show now.
     pub fn answer(&mut self, question: u64, members: Vec<Member>) -> Vec<Change> {
         if question != self.asked {
             return Vec::new();
         }
         let waiting = self.waiting.take().unwrap_or_default();
-        // Who was there in the beginning: those on the list, but for those that came since, and those that went since.
+        // The initial members: those on the list, without those that joined since, and with those that left since.
         let came_since = |client: u64| waiting.iter().any(|change| change.client == client && change.came);
         for member in members.iter().filter(|member| !came_since(member.client_id)) {
             self.around.note(&member.name, member.client_id);
@@ -94,19 +94,19 @@ impl Presence {
         waiting.into_iter().filter_map(|change| self.apply(change)).collect()
     }
 
-    /// Forgets who is there, as when the connection is lost: nobody says any more who leaves.
+    /// Removes all members, for example when the connection is lost: departures are no longer reported.
     pub fn clear(&mut self) {
         self.around.clear();
         self.waiting = None;
         self.asked += 1;
     }
 
-    /// The name of somebody else, told from others of the same name.
+    /// The name of another client, distinguished from others of the same name.
     pub fn label<'a>(&self, name: &'a str, client: Option<u64>) -> Cow<'a, str> {
         self.around.label(name, client)
     }
 
-    /// The names of the others that can be typed: those who said something last come first.
+    /// The names for completion: recent senders first.
     pub fn names(&self) -> Vec<String> {
         let mut silent: Vec<&str> =
             self.around.names().filter(|name| !self.speakers.iter().any(|s| s == name)).collect();
@@ -120,7 +120,7 @@ impl Presence {
             true => self.around.note(&change.name, change.client),
             false => self.around.forget(&change.name, change.client),
         };
-        // This client is there itself, so its name neither comes nor goes.
+        // This client is present itself, so its name neither joins nor leaves.
         (counts && change.name != self.own_name).then_some(change)
     }
 }

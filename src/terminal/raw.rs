@@ -55,7 +55,7 @@ impl Drop for RawMode {
     }
 }
 
-/// Waits until standard input can be read, or has ended. False says that the time is over.
+/// Waits until standard input can be read, or has ended. False means that the time is over.
 pub fn wait_for_input(timeout: Duration) -> io::Result<bool> {
     // A time that the system has no number for never ends.
     let timeout = Timespec::try_from(timeout).ok();
@@ -72,8 +72,8 @@ pub fn columns(output: &impl AsFd) -> Option<usize> {
     Some(if size.ws_col > 0 { usize::from(size.ws_col) } else { DEFAULT_COLUMNS })
 }
 
-/// Stops this process, as the terminal does on Ctrl-Z where it may. Returns when it is continued; or at once, where
-/// nobody is there who could continue it.
+/// Stops this process, as the terminal does on Ctrl-Z. Returns when it is continued, or at once if no process could
+/// continue it.
 pub fn suspend() {
     // SAFETY: an action of all zeros is valid, and that of SIG_DFL; both pointers are to one action, which outlives the
     // calls. The signal is raised for this thread, so it has taken effect when the call returns.
@@ -89,7 +89,7 @@ pub fn suspend() {
     }
 }
 
-/// Writes to standard output past all locks and buffers, unless the terminal takes no more at the moment.
+/// Writes to standard output without locks and buffers, unless the terminal is stalled.
 pub fn write_directly(text: &str) {
     if poll(&mut [PollFd::new(&stdout(), PollFlags::OUT)], Some(&Timespec::default())) == Ok(1) {
         let _ = write(stdout(), text.as_bytes());

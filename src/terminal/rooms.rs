@@ -1,7 +1,7 @@
-//! The rooms of a chat: which are joined, and in which one the user talks. Pure logic.
+//! The rooms of a chat: the joined rooms and the current one. Pure logic.
 //!
-//! As in line-mode IRC clients: a room that is joined is the one to talk in, and leaving it goes back to the one before. With
-//! several rooms, each line begins with the name of its room, and so does the prompt.
+//! As in line-mode IRC clients: a newly joined room becomes the current one, and leaving it returns to the previous
+//! one. With several rooms, each line begins with the name of its room, and so does the prompt.
 
 use std::sync::Arc;
 
@@ -10,20 +10,20 @@ use parking_lot::Mutex;
 use super::wrap::cut;
 use crate::names::RoomName;
 
-/// What to do in no room.
+/// The hint if no room is joined.
 pub const NO_ROOM: &str = "you are in no room; /join ROOM joins one";
 
-/// How many columns of a room's name the prompt takes, so that it leaves space for the line.
+/// The maximum columns of a room's name in the prompt, so that it leaves space for the line.
 const PROMPT_COLUMNS_MAX: usize = 20;
 
-/// The rooms, for those who join and those who show. Lock order: 2, below the screen's.
+/// The rooms, shared by the input and the output. Lock order: 2, below the screen's.
 pub type SharedRooms = Arc<Mutex<RoomList>>;
 
 /// The rooms of a chat.
 pub struct RoomList {
-    /// In the order in which the user talked in them. The last one is the current one, if there is one.
+    /// In the order of their last use. The last one is the current one, if any.
     rooms: Vec<RoomName>,
-    /// Whether there is a current room. There is none after a join was refused: what is typed for a room must not go to
+    /// Whether there is a current room. There is none after a refused join: text typed for a room must not go to
     /// another one.
     has_current: bool,
     /// Those that will be left when their lines are stored.
@@ -35,12 +35,12 @@ impl RoomList {
         Self { rooms: vec![room], has_current: true, leaving: Vec::new() }
     }
 
-    /// The room in which the user talks.
+    /// The current room.
     pub fn current(&self) -> Option<&RoomName> {
         self.rooms.last().filter(|_| self.has_current)
     }
 
-    /// Goes to a room. False: it is a new one.
+    /// Switches to a room. False: it is a new one.
     pub fn enter(&mut self, room: &RoomName) -> bool {
         let was_there = self.remove(room);
         self.leaving.retain(|other| other != room);
@@ -49,7 +49,7 @@ impl RoomList {
         was_there
     }
 
-    /// Leaves a room, and goes back to the one before if it was the current one. False: it is not joined.
+    /// Leaves a room, and returns to the previous one if it was the current one. False: it is not joined.
     pub fn leave(&mut self, room: &RoomName) -> bool {
         let is_current = self.current() == Some(room);
         let was_there = self.remove(room);
@@ -57,12 +57,12 @@ impl RoomList {
         was_there
     }
 
-    /// Notes that the lines of a room that was left are not stored yet.
+    /// Records that the lines of a room that was left are not stored yet.
     pub fn leave_later(&mut self, room: &RoomName) {
         self.leaving.push(room.clone());
     }
 
-    /// The room is left at last. False: that is no news.
+    /// The room is left. False: that was known.
     pub fn left(&mut self, room: &RoomName) -> bool {
         let before = self.leaving.len();
         self.leaving.retain(|other| other != room);
@@ -81,13 +81,13 @@ impl RoomList {
         self.rooms.len() < before
     }
 
-    /// What a line of this room begins with: nothing if it is the only one.
+    /// The prefix of a line of this room: empty if it is the only one.
     pub fn prefix(&self, room: &RoomName) -> String {
         let is_alone = self.rooms.len() < 2 && self.current() == Some(room);
         if is_alone { String::new() } else { format!("[{room}] ") }
     }
 
-    /// What stands before the line that is typed.
+    /// The prompt.
     pub fn prompt(&self) -> String {
         match self.current() {
             None => "[no room] > ".to_owned(),
@@ -122,7 +122,7 @@ mod tests {
         // Another room than the current one.
         assert!(list.leave(&tea) && !list.leave(&tea));
         assert_eq!(list.current(), Some(&attic));
-        // What still comes of a room that was left says so.
+        // Later events of a room that was left are marked.
         assert_eq!(prompts(&list), ("> ".to_owned(), "[lobby] ".to_owned()));
         list.leave_later(&tea);
         assert!(list.left(&tea) && !list.left(&tea) && !list.left(&lobby));

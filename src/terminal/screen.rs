@@ -1,14 +1,12 @@
-//! Everything that is written while the client runs goes through here, so that nothing tears what is being typed.
+//! The screen: all output of the running client goes through here, so that it does not disturb the draft.
 //!
-//! On a terminal the last rows are live (`live.rs`): the line that is being typed belongs to the editor, and above it
-//! stands the status row while there is something to wait for. A thread that writes a line takes the lock, erases the live
-//! rows, writes, and draws them again below. The lock stands for the terminal, so it is held while writing: that is its
-//! purpose, and the one place where that is allowed. If input or output is not a terminal, there are no rows to protect,
-//! and lines are just written.
+//! On a terminal the last rows are live (`live.rs`): the draft belongs to the editor, and above it is the status row
+//! during an outage. A thread that writes a line takes the lock, erases the live rows, writes, and redraws them below.
+//! The lock represents the terminal, so it is held during writes: this is the only place where that is allowed. If
+//! input or output is not a terminal, there are no rows to protect, and lines are just written.
 //!
-//! A line editor library (rustyline) was weighed and not taken: it shows lines from other threads out of order around
-//! the moment a line is entered, holds the last of them back at the end of input, and with it the thread that wrote it,
-//! and by default drops what was typed ahead.
+//! A line editor library (rustyline) was rejected: it shows lines from other threads out of order when a line is
+//! entered, blocks the last of them and its thread at the end of input, and by default drops typed-ahead input.
 
 use std::borrow::Cow;
 use std::env;
@@ -30,29 +28,29 @@ use super::wrap::{INDENT, columns_of_text, wrap, wrap_under};
 use crate::escape::escape;
 use crate::names::Kind;
 
-/// In a window of fewer columns, the rows of a message use the room below its time.
+/// In a window of fewer columns, the rows of a message use the space below its time.
 const HANGING_COLUMNS_MIN: usize = 72;
 
 /// To the top left, and erase everything.
 const ERASE_ALL: &str = "\x1b[H\x1b[2J";
 
-/// Asks the terminal to mark pastes, and no longer to.
+/// Turns bracketed paste on and off.
 const PASTE_ON: &str = "\x1b[?2004h";
 const PASTE_OFF: &str = "\x1b[?2004l";
 
-/// How long one who is about to leave waits for another who writes: a terminal may have been stopped.
+/// How long an exiting thread waits for a writing one: the terminal may have been stopped.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How often the status row is looked at: it counts seconds.
+/// How often the status row is updated: it counts seconds.
 const STATUS_PERIOD: Duration = Duration::from_millis(250);
 
-/// What may be completed.
+/// The candidates for completion.
 pub type Candidates = Box<dyn Fn(Wanted) -> Vec<String> + Send + Sync>;
 
-/// What the one who edits a line needs to know of the chat. Asked under the screen's lock.
+/// The chat's data for the line editor. Called under the screen's lock.
 pub struct Aids {
     pub candidates: Candidates,
-    /// What stands before the line.
+    /// The prompt.
     pub prompt: Box<dyn Fn() -> String + Send + Sync>,
 }
 
@@ -61,8 +59,8 @@ pub struct Aids {
 pub struct Screen {
     /// Lock order: 1. Held while writing.
     row: Mutex<Option<Row>>,
-    /// There while there is a row. Apart from it, so that whoever ends the program can give the terminal back though
-    /// another can't finish its writing. Lock order: 2. Held for a change of modes only.
+    /// `Some` while there is a row. Separate from it, so that the terminal can be restored at the exit although another
+    /// thread can't finish its write. Lock order: 2. Held only for a change of modes.
     raw: Mutex<Option<RawMode>>,
     /// There is a status row, for the thread that rewrites it.
     status_came: Condvar,
@@ -77,7 +75,7 @@ struct Row {
     aids: Aids,
     status: Option<Status>,
     drawn: Drawn,
-    /// The terminal breaks rows anew when it is narrowed.
+    /// The terminal reflows rows when it is narrowed.
     reflows: bool,
 }
 
@@ -94,14 +92,14 @@ impl Screen {
         Self { clock, ..Self::default() }
     }
 
-    /// Learns the server's clock from what it sent just now.
+    /// Updates the server's clock from an event that was sent just now.
     pub fn learn_time(&self, server_ms: u64) {
         if let Some(clock) = &self.clock {
             clock.lock().learn(server_ms);
         }
     }
 
-    /// What is shown above and before a message of that time, or of one that is typed now.
+    /// The lines above and the prefix of a message with that time, or of one that is typed now.
     fn stamp(&self, time_ms: Option<u64>) -> (String, String) {
         let Some(clock) = &self.clock else { return Default::default() };
         let mut clock = clock.lock();
@@ -111,7 +109,7 @@ impl Screen {
         (day, format!("{} ", stamp.time))
     }
 
-    /// Starts editing in the last row. What can end the program must already know to stop editing.
+    /// Starts editing in the last row. All code that can end the program must already be set up to stop editing.
     pub fn start_editing(&self, aids: Aids) -> io::Result<()> {
         let mut row = self.row.lock();
         *self.raw.lock() = Some(RawMode::enter()?);
@@ -122,29 +120,28 @@ impl Screen {
         draw(row.as_mut())
     }
 
-    /// Ends editing and gives the terminal back as it was. Its modes come back within a second, even where another
-    /// can't finish its writing because the terminal takes no more.
-    /// Returns what was typed and not entered.
+    /// Ends editing and restores the terminal. Its modes are restored within a second, even if another thread can't
+    /// finish its write because the terminal is stalled. Returns the draft.
     pub fn stop_editing(&self) -> Option<String> {
         let row = self.row.try_lock_for(LEAVE_TIMEOUT);
         drop(self.raw.lock().take());
         let mut row = row?.take()?;
         self.status_came.notify_all();
-        // A terminal that is gone needs no tidying.
+        // A terminal that is gone need not be restored.
         let _ = write(&mut io::stdout().lock(), &format!("{}{PASTE_OFF}", row.erase()));
         Some(row.editor.draft().to_owned()).filter(|draft| !draft.trim().is_empty())
     }
 
-    /// The same for a thread that panicked, perhaps while it held the lock: then the terminal is given back without it,
-    /// and nobody else draws on it.
+    /// The same for a thread that panicked, possibly while it held the lock: then the terminal is restored without it,
+    /// and no other thread draws on it.
     pub fn stop_after_panic(&self) -> Option<String> {
         let draft = self.stop_editing();
         write_directly(&format!("\r\n{PASTE_OFF}"));
         draft
     }
 
-    /// Writes a message to standard output: on a terminal in rows, with its time if there is one; elsewhere in one line.
-    /// What its line begins with after the time is the caller's.
+    /// Writes a message to standard output: on a terminal in rows, with its time if there is one; elsewhere in one
+    /// line. The caller provides the prefix after the time.
     pub fn print_message(
         &self,
         time_ms: Option<u64>,
@@ -167,7 +164,7 @@ impl Screen {
         draw(row.as_mut())
     }
 
-    /// Shows a line of the user's that was not typed just now, as if it were.
+    /// Shows a line of the user that was not typed just now, in the same form.
     pub fn echo(&self, line: &str) {
         let mut row = self.row.lock();
         let erase = row.as_mut().map(Row::erase).unwrap_or_default();
@@ -176,7 +173,7 @@ impl Screen {
         let _ = draw(row.as_mut());
     }
 
-    /// A line as it stays above when it was entered.
+    /// An entered line, as it stays above.
     fn entered(&self, prompt: &str, line: &str) -> String {
         let (day, time) = self.stamp(None);
         let columns = columns(&io::stdout()).unwrap_or(usize::MAX);
@@ -184,7 +181,7 @@ impl Screen {
         format!("{day}{}\n", wrap_under(&shown, columns, indent(&time, columns)))
     }
 
-    /// Shows a text of the user's within a notice, with its room if that need be said.
+    /// Shows a text of the user within a notice, with its room if necessary.
     pub fn quote(&self, room: &str, text: &str) {
         let room = if room.is_empty() { String::new() } else { format!("in {}: ", escape(room)) };
         notice(self.row.lock().as_mut(), &format!("> {room}"), &escape_rows(text));
@@ -202,7 +199,7 @@ impl Screen {
         }
     }
 
-    /// Puts a line that could not be sent back as the draft. False says that another draft is there.
+    /// Restores a line that could not be sent as the draft. False means that there is another draft.
     pub fn restore(&self, line: &str, at_end: bool) -> bool {
         let mut row = self.row.lock();
         let restored = row.as_mut().is_some_and(|row| row.editor.restore(line, at_end));
@@ -210,17 +207,17 @@ impl Screen {
         restored
     }
 
-    /// Whether text was left out because the draft was full.
+    /// Whether text was dropped because the draft was full.
     pub fn take_overflow(&self) -> bool {
         self.row.lock().as_mut().is_some_and(|row| row.editor.take_overflow())
     }
 
-    /// Writes a line about what goes on to standard error. A closed standard error stops nobody.
+    /// Writes a notice to standard error. Errors of a closed standard error are ignored.
     pub fn notice(&self, line: &str) {
         notice(self.row.lock().as_mut(), "", &escape(line));
     }
 
-    /// Shows the status row, or shows it anew. False says that there is no place for one: the output is not edited on.
+    /// Shows or updates the status row. False means that there is none, because there is no line editing.
     pub fn show_status(&self, status: Status) -> bool {
         let mut guard = self.row.lock();
         let Some(row) = guard.as_mut() else { return false };
@@ -230,7 +227,7 @@ impl Screen {
         true
     }
 
-    /// Takes the status row away, and writes a line in its place.
+    /// Removes the status row, and writes a line in its place.
     pub fn end_status(&self, line: Option<&str>) {
         let mut guard = self.row.lock();
         let had_status = guard.as_mut().is_some_and(|row| row.status.take().is_some());
@@ -241,7 +238,7 @@ impl Screen {
         }
     }
 
-    /// Rewrites the status row as time goes by. Returns when there is nothing to edit any more: the status thread.
+    /// The status thread: rewrites the status row every second. Returns when editing has ended.
     pub fn keep_status(&self) {
         let mut guard = self.row.lock();
         while let Some(row) = guard.as_mut() {
@@ -259,8 +256,8 @@ impl Screen {
         }
     }
 
-    /// Takes the bytes that the terminal sent, up to the end of a line, and shows what they do. Returns what they led to, in order,
-    /// and how many were taken.
+    /// Processes the bytes of the terminal, up to the end of a line, and shows the result. Returns the effects, in
+    /// order, and how many bytes were processed.
     pub fn typed(&self, bytes: &[u8]) -> io::Result<(Vec<Action>, usize)> {
         let mut guard = self.row.lock();
         let Some(row) = guard.as_mut() else { return Ok((Vec::new(), bytes.len())) };
@@ -271,7 +268,7 @@ impl Screen {
             used += 1;
             let action = row.decoder.feed(byte).and_then(|key| row.editor.press(key));
             match &action {
-                // The line stays above as it was entered; a blank one leaves no trace.
+                // The entered line stays above, unless it is blank.
                 Some(Action::Line(line)) if !line.trim().is_empty() => {
                     output.push_str(&self.entered(&(row.aids.prompt)(), line));
                 }
@@ -289,12 +286,12 @@ impl Screen {
         Ok((actions, used))
     }
 
-    /// Draws the live rows again: the terminal has another size now.
+    /// Redraws the live rows: the terminal has another size now.
     pub fn resized(&self) {
         let _ = redraw(self.row.lock().as_mut(), "");
     }
 
-    /// Stops this program as other programs stop on Ctrl-Z, and goes on when it is continued.
+    /// Stops this program on Ctrl-Z, and resumes when it is continued.
     pub fn suspend(&self) -> io::Result<()> {
         let mut guard = self.row.lock();
         let Some(row) = guard.as_mut() else { return Ok(()) };
@@ -306,7 +303,7 @@ impl Screen {
         draw(Some(row))
     }
 
-    /// The program goes on after it was stopped, by whomever: the shell had the terminal meanwhile.
+    /// Resumes after the program was stopped: the shell had the terminal meanwhile.
     pub fn continued(&self) -> io::Result<()> {
         let mut guard = self.row.lock();
         let Some(row) = guard.as_mut() else { return Ok(()) };
@@ -324,7 +321,7 @@ impl Row {
         self.drawn.erase(columns(&io::stdout()).unwrap_or(usize::MAX), self.reflows)
     }
 
-    /// Draws the live rows, with the cursor where it belongs.
+    /// Draws the live rows, and positions the cursor.
     fn draw(&mut self) -> String {
         let Some(columns) = columns(&io::stdout()) else { return String::new() };
         let status = self.status.as_ref().map(|status| status.row(Instant::now(), columns));
@@ -355,14 +352,14 @@ fn draw(row: Option<&mut Row>) -> io::Result<()> {
     }
 }
 
-/// Draws the live rows again, with some output above them, at one go.
+/// Redraws the live rows, with some output above them, in one write.
 fn redraw(row: Option<&mut Row>, above: &str) -> io::Result<()> {
     let Some(row) = row else { return Ok(()) };
     let erase = row.erase();
     write(&mut io::stdout().lock(), &format!("{erase}{above}{}", row.draw()))
 }
 
-/// Writes a line whose text acts on no terminal.
+/// Writes a line whose text is safe for a terminal.
 fn notice(mut row: Option<&mut Row>, before: &str, text: &str) {
     if let Some(row) = row.as_mut() {
         let _ = write(&mut io::stdout().lock(), &row.erase());

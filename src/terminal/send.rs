@@ -1,4 +1,4 @@
-//! `hubbub send`: says one thing, or each line of the input, and leaves when all of it is stored.
+//! `hubbub send`: posts one message, or each line of the input, and exits when everything is stored.
 
 use std::collections::HashSet;
 use std::io;
@@ -20,7 +20,7 @@ use crate::client::{Caller, Connector, Event, Message, Session, SessionError, St
 use crate::names::{Body, Kind, MessageId, RoomName, UserName};
 use crate::startup;
 
-/// How long the first connection is tried for by default: a script should survive a server's restart.
+/// How long to try the first connection by default: a script should survive a restart of the server.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
 pub fn send(server: Server, name: UserName, options: &SendOptions) -> Result<(), TerminalError> {
@@ -42,9 +42,9 @@ fn send_text(server: Server, name: &UserName, options: &SendOptions) -> Result<(
     answers.stored(&options.room, posted.seq, &id).and_then(|()| answers.flush()).map_err(TerminalError::Output)
 }
 
-/// What `--json` prints: where each message was stored.
+/// The output for `--json`: where each message was stored.
 struct Answers {
-    /// Absent without `--json`, and when nobody reads it any more.
+    /// `None` without `--json`, and when the output was closed.
     output: Option<Output>,
 }
 
@@ -65,7 +65,7 @@ impl Answers {
         self.unless_closed(outcome)
     }
 
-    /// A reader who has seen enough does not keep the rest from being sent.
+    /// A closed output does not stop the sending.
     fn unless_closed(&mut self, outcome: io::Result<()>) -> io::Result<()> {
         if matches!(&outcome, Err(error) if error.kind() == io::ErrorKind::BrokenPipe) {
             self.output = None;
@@ -74,7 +74,7 @@ impl Answers {
     }
 }
 
-/// Tells what becomes of the lines of an input.
+/// Reports the outcomes of the lines of an input.
 struct Progress {
     outage: Outage,
     /// How many lines were not sent.
@@ -107,7 +107,7 @@ impl Progress {
     }
 }
 
-/// A session sends many lines at once, and thus many more a second than calls would.
+/// A session sends many lines at once, so its rate is far above that of calls.
 fn send_input(server: Server, name: UserName, options: &SendOptions) -> Result<(), TerminalError> {
     startup::check_input().map_err(TerminalError::Input)?;
     let room = &options.room;
@@ -132,7 +132,7 @@ fn send_input(server: Server, name: UserName, options: &SendOptions) -> Result<(
     let _ = late_inlet.set(inlet.clone());
     let room = room.clone();
     let counted = Arc::clone(&skipped);
-    // Its own thread, because the session may end while the input does not. It ends with the process at the latest.
+    // A separate thread, because the session may end before the input. It ends with the process at the latest.
     crate::threads::spawn("input", move || {
         read_lines(&mut io::stdin().lock(), |line| {
             let body = match line.as_deref().map(str::trim_end) {

@@ -1,4 +1,4 @@
-//! Leaving a terminal in order when a signal or a panic ends the program, and following its size and its stops.
+//! Signals: restores the terminal when a signal or a panic ends the program, and handles resizes and stops.
 
 use std::io;
 use std::panic;
@@ -16,13 +16,13 @@ use super::input::Outlet;
 use super::screen::Screen;
 use crate::threads::spawn;
 
-/// What a shell adds to a signal's number for the exit code of a program that the signal ended.
+/// Added to a signal's number for the exit code of a program that the signal ended, as shells do.
 const EXIT_SIGNAL_BASE: i32 = 128;
 
 /// The exit code of a Rust program whose main thread panicked.
 const EXIT_PANIC: i32 = 101;
 
-/// How long what was not sent may take to be shown after a panic: a lock that it needs may be held for ever.
+/// How long showing the unsent text may take after a panic: a lock that it needs may be held forever.
 const SHOW_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Starts the thread that waits for signals. It ends with the process.
@@ -47,7 +47,7 @@ pub fn watch(screen: Arc<Screen>, outlet: Outlet) -> io::Result<()> {
     Ok(())
 }
 
-/// A panic of any thread ends the program: first the terminal is given back, so that the message can be read and the
+/// A panic of any thread ends the program: first the terminal is restored, so that the message is readable and the
 /// shell is not left in raw mode.
 fn restore_on_panic(screen: Arc<Screen>, show: impl Fn(Option<String>) + Send + Sync + 'static) {
     let show = Arc::new(show);
@@ -105,7 +105,7 @@ mod tests {
         (modes.input_modes, modes.local_modes)
     }
 
-    /// Edits, and panics while the screen's lock is held: the candidates are asked for under it.
+    /// Edits, and panics while the screen's lock is held: the candidates are requested under it.
     fn panic_on_terminal() {
         let screen = Arc::new(Screen::default());
         restore_on_panic(Arc::clone(&screen), |_| {});

@@ -1,6 +1,6 @@
-//! The status row: what an outage looks like while it lasts. Pure text, no terminal.
+//! The status row, which shows an outage while it lasts. Pure text, no terminal.
 //!
-//! The row stands above the draft and is rewritten in place, so an outage takes one row, however long it lasts.
+//! The row is above the draft and is rewritten in place, so an outage of any length takes one row.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,22 +10,22 @@ use crate::escape::escape;
 
 use super::wrap::{columns_of_text, cut};
 
-/// How much room the reason must have to be shown, in columns.
+/// The minimum space for the reason to be shown, in columns.
 const REASON_COLUMNS_MIN: usize = 20;
 
 /// Counts the lines that wait to be sent.
 pub type Waiting = Arc<dyn Fn() -> u64 + Send + Sync>;
 
-/// What the row is about.
+/// The state that the row shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Topic {
     /// There has never been a connection.
     Unreached,
     /// The connection was lost.
     Lost,
-    /// The server asks to wait.
+    /// The server can't store lines at the moment.
     Held,
-    /// There is a connection again, and this many lines are on their way.
+    /// There is a connection again, and this many lines are being sent.
     Sending(u64),
 }
 
@@ -73,7 +73,7 @@ impl Status {
         let (what, briefly) = match self.topic {
             Topic::Unreached => (format!("can't connect to {server} for {time}"), "can't connect for"),
             Topic::Lost => (format!("disconnected from {server} for {time}"), "offline"),
-            Topic::Held => (format!("{server} asks to wait for {time}"), "asked to wait for"),
+            Topic::Held => (format!("{server} can't store messages for {time}"), "can't store for"),
             Topic::Sending(count) => {
                 return Err(format!("* connected again; sending {}", lines(count)));
             }
@@ -84,7 +84,7 @@ impl Status {
     }
 }
 
-/// A time as people say it: `12 s`, `3 min 20 s`, `2 h 5 min`.
+/// A duration for people: `12 s`, `3 min 20 s`, `2 h 5 min`.
 pub fn duration(time: Duration) -> String {
     let seconds = time.as_secs();
     match seconds {

@@ -37,7 +37,7 @@ pub fn tail(server: Server, name: UserName, options: &TailOptions) -> Result<(),
     let settings = server.settings(name, options.room.clone(), from);
     let session = Session::start(Connector::new(1), server.address, settings, move |event| {
         let outcome = match &event {
-            // A message that is not there yet is waited for.
+            // Waits for a message that does not exist yet.
             Event::Message(message) if message.seq < first => Ok(()),
             Event::Message(message) => output.line(&format.message(&printed(message))),
             Event::Pause => output.flush(),
@@ -62,18 +62,18 @@ pub fn tail(server: Server, name: UserName, options: &TailOptions) -> Result<(),
         }
     })?;
     let inlet = session.inlet();
-    // It ends with the process: nothing else can end its waiting.
+    // It ends with the process: nothing else can end its wait.
     spawn("output", move || stop_when_closed(&inlet)).map_err(TerminalError::Thread)?;
     session.wait()?;
     let outcome = std::mem::replace(&mut *failure.lock(), Ok(()));
     unless_closed(outcome).map_err(TerminalError::Output)
 }
 
-/// Says that nobody has posted to the room, whose name may be mistyped.
+/// Reports that the room has no messages, because its name may be mistyped.
 fn say_it_waits(screen: &Arc<Screen>, room: &RoomName, server: &Address) {
     screen.notice(&format!("no room named {room} yet: waiting for its first message"));
     let (screen, room, server) = (Arc::clone(screen), room.clone(), server.clone());
-    // On a thread of its own, because messages may come while the server looks. Without it, there is no advice.
+    // On a separate thread, because messages may arrive meanwhile. Without it, there is no suggestion.
     let _ = spawn("nearest", move || {
         if let Some(name) = nearest_room(server, &room) {
             screen.notice(&format!("did you mean {name}?"));
@@ -86,8 +86,7 @@ fn printed<'a>(message: &'a Message<'a>) -> Printed<'a> {
     Printed { room, seq, time_ms, id, sender, body, kind, client_id }
 }
 
-/// Ends the session when nobody reads the output any more, though nothing is written that could fail: a room may be
-/// silent for days.
+/// Ends the session when the output is closed, even if no write can report that: a room may be silent for days.
 fn stop_when_closed(inlet: &Inlet) {
     let output = rustix::stdio::stdout();
     let mut outputs = [PollFd::new(&output, PollFlags::empty())];

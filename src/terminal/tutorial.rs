@@ -1,4 +1,4 @@
-//! The chat over the tutorial's contract: one room, no history, and lines in doubt where a connection is lost.
+//! The chat over the tutorial's contract: one room, no history, and lines in doubt after a lost connection.
 
 use std::ops::ControlFlow;
 use std::sync::atomic::AtomicU64;
@@ -49,7 +49,7 @@ pub fn chat(server: Server, name: UserName, options: &ChatOptions) -> Result<(),
     converse(screen, skipped, outlet, aids, || session.wait().map_err(TerminalError::Session))
 }
 
-/// What the session's events look like.
+/// Shows the session's events.
 struct Shown {
     screen: Arc<Screen>,
     people: Arc<Mutex<Presence>>,

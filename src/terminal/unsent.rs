@@ -1,10 +1,10 @@
-//! Text that is not known to be stored: kept on disk while that is so, and offered at the next start.
+//! Unsent text: text that is not known to be stored is kept on disk, and offered at the next start.
 //!
-//! A line is written to disk when the server has not acknowledged it for a second, or when the connection is lost; so in
-//! normal operation nothing is written. When all is acknowledged the file goes. What is still there when the client ends,
-//! however it ends, is found by the next client of the same server and name. That one says so and waits for `/unsent send`
-//! or `/unsent drop`: nothing is sent by itself, because it may be days old. It is sent with its own message id, so what
-//! was stored in truth is not stored again.
+//! A line is written to disk when the server has not acknowledged it for a second, or when the connection is lost; so
+//! in normal operation nothing is written. When everything is acknowledged the file is removed. Text that remains at
+//! any end of the client is found by the next client of the same server and name. That client reports it and waits for
+//! `/unsent send` or `/unsent drop`: nothing is sent automatically, because it may be days old. It is sent with its own
+//! message id, so text that was stored is not stored again.
 
 mod file;
 
@@ -31,8 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How many texts of an earlier chat are shown at once.
 const SHOWN_MAX: usize = 10;
 
-/// What `/unsent` says if there is nothing.
-const NOTHING: &str = "nothing is kept from an earlier chat";
+/// The answer of `/unsent` if there is no text.
+const NOTHING: &str = "no text is kept from an earlier chat";
 
 /// The texts of a chat that are not known to be stored.
 #[derive(Clone)]
@@ -44,19 +44,19 @@ struct Shared {
     screen: Arc<Screen>,
     /// The room that need not be named.
     home: RoomName,
-    /// Lock order: 0, above the screen's. Held for writing files and for whatever is decided about texts.
+    /// Lock order: 0, above the screen's. Held for writing files and for decisions about texts.
     desk: Mutex<Desk>,
     /// Lock order: 3, a leaf.
     bell: Mutex<Bell>,
     wake: Condvar,
 }
 
-/// What calls for the thread. Apart from the desk, so that neither typing nor receiving waits for a disk.
+/// The requests to the thread. Separate from `Desk`, so that neither typing nor receiving waits for a disk.
 #[derive(Default)]
 struct Bell {
-    /// Something was handed to the session.
+    /// A line was passed to the session.
     spoke: bool,
-    /// The connection is lost: what waits may wait for long.
+    /// The connection is lost: lines may wait for a long time.
     lost: bool,
     /// A draft of an earlier chat was restored, and is on disk until it is entered.
     has_draft: bool,
@@ -67,20 +67,20 @@ struct Bell {
 struct Desk {
     store: Result<Store, KeepError>,
     inlet: Option<Inlet>,
-    /// What an earlier chat left, undecided.
+    /// Text of an earlier chat, undecided.
     offered: Vec<Text>,
     /// The draft to keep.
     draft: Option<Text>,
-    /// What waits in this session and is to be on disk.
+    /// The waiting lines of this session that must be on disk.
     waiting: Vec<Text>,
-    /// What was written last; `None` if that is not known.
+    /// The last written state; `None` if unknown.
     written: Option<Vec<Text>>,
-    /// The last fault, which is said once.
+    /// The last fault, which is reported once.
     fault: Option<String>,
 }
 
 impl Unsent {
-    /// Takes over what earlier chats with this server left, and starts the thread that looks after the lines that wait. It ends
+    /// Takes over the text of earlier chats with this server, and starts the thread that keeps waiting lines. It ends
     /// with the process.
     pub fn start(screen: Arc<Screen>, server: &Address, name: &UserName, home: RoomName) -> Self {
         let owner = Owner { server: server.to_string(), name: name.as_str().to_owned() };
@@ -99,7 +99,7 @@ impl Unsent {
         let (desk, bell) = (Mutex::new(desk), Mutex::new(bell));
         let shared = Arc::new(Shared { screen, home, desk, bell, wake: Condvar::new() });
         let thread = Arc::clone(&shared);
-        // Without the thread, what waits is kept when the client ends in good order.
+        // Without the thread, waiting lines are kept when the client exits cleanly.
         let _ = spawn("unsent", move || thread.look_after());
         Self { shared }
     }
@@ -109,7 +109,7 @@ impl Unsent {
         self.shared.desk.lock().inlet = Some(inlet);
     }
 
-    /// A line was handed to the session.
+    /// A line was passed to the session.
     pub fn spoke(&self) {
         let had_draft = {
             let mut bell = self.shared.bell.lock();
@@ -136,20 +136,20 @@ impl Unsent {
         }
     }
 
-    /// Says what an earlier chat left. Call it when the room's history has been shown.
+    /// Reports the text of an earlier chat. Call it when the room's history has been shown.
     pub fn offer(&self) {
         if !std::mem::take(&mut self.shared.bell.lock().has_offered) {
             return;
         }
         let mut desk = self.shared.desk.lock();
         let screen = &self.shared.screen;
-        // The last draft goes back to where it was.
+        // Restores the last draft.
         let home = self.shared.home.as_str();
         if let Some(at) = desk.offered.iter().rposition(|text| text.id.is_none() && text.room == home)
             && screen.restore(&desk.offered[at].body, true)
         {
             let draft = desk.offered.remove(at);
-            screen.notice(&format!("your draft of {} is back", moment_in_words(draft.since_ms)));
+            screen.notice(&format!("your draft of {} is restored", moment_in_words(draft.since_ms)));
             desk.draft = Some(draft);
             self.shared.bell.lock().has_draft = true;
         }
@@ -158,12 +158,12 @@ impl Unsent {
             self.show(&desk.offered);
             let them = if desk.offered.len() > 1 { "them" } else { "it" };
             screen.notice(&format!(
-                "/unsent send sends {them} (what was stored is not repeated), /unsent drop deletes {them}"
+                "/unsent send sends {them} (text that was stored is not repeated), /unsent drop deletes {them}"
             ));
         }
     }
 
-    /// `/unsent`: shows what is left.
+    /// `/unsent`: shows the text.
     pub fn list(&self) {
         let desk = self.shared.desk.lock();
         match desk.offered.is_empty() {
@@ -172,7 +172,7 @@ impl Unsent {
         }
     }
 
-    /// `/unsent send`: posts what is left.
+    /// `/unsent send`: posts the text.
     pub fn send(&self) {
         let mut desk = self.shared.desk.lock();
         let Some(inlet) = desk.inlet.clone() else { return };
@@ -196,7 +196,7 @@ impl Unsent {
         self.spoke();
     }
 
-    /// `/unsent drop`: forgets what is left.
+    /// `/unsent drop`: deletes the text.
     pub fn drop_all(&self) {
         let mut desk = self.shared.desk.lock();
         let count = std::mem::take(&mut desk.offered).len() as u64;
@@ -207,7 +207,7 @@ impl Unsent {
         });
     }
 
-    /// The client is about to end: keeps what waits, and the draft. Returns where, if anything is kept.
+    /// The client is about to exit: keeps waiting lines and the draft. Returns where, if anything is kept.
     pub fn leave(&self, draft: Option<(&RoomName, &str)>) -> Option<String> {
         let mut desk = self.shared.desk.lock();
         desk.draft = draft.map(|(room, body)| Text {
@@ -238,7 +238,7 @@ impl Unsent {
 }
 
 impl Shared {
-    /// The thread: looks once a second while something waits, and sleeps otherwise.
+    /// The thread: checks once a second while lines wait, and sleeps otherwise.
     fn look_after(&self) {
         loop {
             {
@@ -260,7 +260,7 @@ impl Shared {
                 let mut desk = self.desk.lock();
                 let waiting = desk.waiting_now();
                 let ids: HashSet<String> = waiting.iter().filter_map(|text| text.id.clone()).collect();
-                // What is on disk stays there while it waits.
+                // Lines on disk stay there while they wait.
                 earlier.extend(desk.waiting.iter().filter_map(|text| text.id.clone()));
                 let due = |text: &Text| all || text.id.as_ref().is_some_and(|id| earlier.contains(id));
                 desk.waiting = waiting.into_iter().filter(due).collect();
@@ -279,7 +279,7 @@ impl Desk {
         let Ok(store) = &mut self.store else { return };
         match store.take_over() {
             Ok((texts, damaged)) => {
-                // What a file held that has no texts any more is to be removed.
+                // A file without texts is removed.
                 self.written = None;
                 self.offered = texts;
                 for path in damaged {
@@ -290,7 +290,7 @@ impl Desk {
         }
     }
 
-    /// Writes what is to be kept, if that is not what was written last.
+    /// Writes the texts to keep, if they have changed since the last write.
     fn keep(&mut self, screen: &Screen) {
         let texts: Vec<Text> = self.texts().cloned().collect();
         if self.written.as_ref() == Some(&texts) {
@@ -306,7 +306,7 @@ impl Desk {
                 (self.written, self.fault) = (Some(texts), None);
             }
             Err(fault) if self.fault.as_ref() != Some(&fault) => {
-                screen.notice(&format!("what waits to be sent can't be kept on disk: {fault}"));
+                screen.notice(&format!("unsent text can't be kept on disk: {fault}"));
                 (self.written, self.fault) = (None, Some(fault));
             }
             Err(_) => self.written = None,

@@ -1,17 +1,16 @@
-//! Breaking a line into the rows of a terminal.
+//! Breaks a line into the rows of a terminal.
 //!
-//! A terminal breaks a long line by itself, and starts the next row in the first column, where names stand: enough
-//! blanks, and what follows them looks as if somebody else had said it. So lines are broken here, and every row after
-//! the first is indented.
+//! A terminal breaks a long line and starts the next row in the first column, where names are: after enough blanks, the
+//! text looks like a message of another user. So lines are broken here, and every row after the first is indented.
 
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthChar;
 
-/// How many blanks a row starts with that goes on with the line above, at least. No name that is shown starts with a blank.
+/// The minimum indentation of a continuation row. No shown name starts with a blank.
 pub const INDENT: usize = 2;
 
-/// The line in rows of at most so many columns, at blanks where that leaves no row short. Nothing is left out. The only
-/// control characters of the line are its line breaks, each of which starts a row.
+/// The line in rows of at most this many columns, broken at blanks if that does not leave a row short. Nothing is left
+/// out. The only control characters of the line are its line breaks, each of which starts a row.
 pub fn wrap(line: &str, columns: usize) -> String {
     wrap_under(line, columns, INDENT)
 }
@@ -22,7 +21,7 @@ pub fn wrap_under(line: &str, columns: usize, indent: usize) -> String {
     let mut rows = String::with_capacity(line.len() + line.len() / 16);
     let mut row = String::new();
     let mut used = 0;
-    // Where the row had better be broken: after its last blank, in bytes and in columns.
+    // The preferred break of the row: after its last blank, in bytes and in columns.
     let mut blank = None;
     let mut room = columns;
     for cluster in line.graphemes(true) {
@@ -53,18 +52,18 @@ pub fn wrap_under(line: &str, columns: usize, indent: usize) -> String {
     rows + &row
 }
 
-/// How many columns a text without control characters may take.
+/// The maximum number of columns of a text without control characters.
 pub fn columns_of_text(text: &str) -> usize {
     text.chars().map(columns_of).sum()
 }
 
-/// The start of a text that has no control characters, in at most so many columns; an ellipsis says that more follows.
+/// The start of a text without control characters, in at most this many columns; an ellipsis shows that more follows.
 pub fn cut(text: &str, columns: usize) -> String {
     let mut used = 0;
     let mut end = None;
     for (at, cluster) in text.grapheme_indices(true) {
         let width = cluster.chars().map(columns_of).sum::<usize>();
-        // Where the ellipsis would go, if one is needed.
+        // The position of the ellipsis, if one is needed.
         if end.is_none() && used + width > columns.saturating_sub(1) {
             end = Some(at);
         }
@@ -77,8 +76,8 @@ pub fn cut(text: &str, columns: usize) -> String {
     text.to_owned()
 }
 
-/// How many columns a terminal may take for the character. Terminals disagree about what joins its neighbour, such as
-/// emoji and marks; each is counted as if it stood alone, since a row that is broken too early does no harm.
+/// How many columns a terminal may take for the character. Terminals disagree about characters that join their
+/// neighbours, such as emoji and marks; each is counted separately, since a row that is broken too early is harmless.
 fn columns_of(c: char) -> usize {
     c.width().unwrap_or(0).max(1)
 }

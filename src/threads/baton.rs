@@ -1,29 +1,28 @@
-//! The baton: who may write to a stream, and how nobody's wake-up is lost.
+//! The baton: which thread may write to a stream, without lost wake-ups.
 //!
 //! Three parties have reasons to write to a stream: the fan-out (something was committed), the transport (the write
-//! before is done) and the send thread (the log was read). One at a time may: the one
-//! that holds the baton. Who comes meanwhile does not wait; it leaves a mark, and the holder looks again before it
-//! gives the baton back.
+//! before is done) and the send thread (the log was read). Only the thread that holds the baton may write. Another
+//! thread does not wait for the baton; it sets a mark, and the holder checks again before it gives the baton back.
 //!
-//! 1. Who makes something to read visible MUST call [`Baton::published`] after that.
-//! 2. Who holds the baton MUST look for something to read after it got the baton, and again each time that giving it
-//!    back fails.
-//! 3. Who gives it back with [`Baton::rest_writing`] MUST have arranged for [`Baton::woken`] to be called when the
-//!    write in flight is done.
+//! 1. A thread that makes something to read visible MUST call [`Baton::published`] after that.
+//! 2. The holder of the baton MUST look for something to read after it got the baton, and again each time that giving
+//!    it back fails.
+//! 3. A thread that gives it back with [`Baton::rest_writing`] MUST have arranged for [`Baton::woken`] to be called
+//!    when the write in flight is done.
 //!
-//! With these, whatever is published gets written: `tests/schedules.rs` checks it over many interleavings. That each
-//! side also sees what the other wrote before is due to every call here being a read-modify-write of one atomic, even
-//! where it changes nothing: they stand in one order, and each acquires what those before it released.
+//! With these rules, everything that is published gets written: `tests/schedules.rs` checks it over many interleavings.
+//! Each side also sees the earlier writes of the other, because every call here is a read-modify-write of one atomic,
+//! even if it changes nothing: the calls have a total order, and each acquires what the earlier ones released.
 
 use crate::sync::{AtomicU8, Ordering};
 
-/// Nobody holds it. There was nothing to read at the last look.
+/// Not held. There was nothing to read at the last check.
 const FREE: u8 = 0;
-/// Somebody holds it.
+/// Held.
 const HELD: u8 = 1;
-/// Somebody holds it and must look again before giving it back.
+/// Held; the holder must check again before giving it back.
 const HELD_LOOK_AGAIN: u8 = 2;
-/// Nobody holds it. A write is in flight; its end will take the baton.
+/// Not held. A write is in flight; its completion will take the baton.
 const WRITING: u8 = 3;
 
 /// See the module.
@@ -37,14 +36,14 @@ impl Baton {
         Self { state: AtomicU8::new(HELD) }
     }
 
-    /// A baton that nobody holds.
+    /// A baton that is not held.
     pub fn free() -> Self {
         Self { state: AtomicU8::new(FREE) }
     }
 
     /// There is something new to read. `true` gives the baton to the caller.
     ///
-    /// While a write is in flight there is nothing to do: its end looks for what is there to read.
+    /// While a write is in flight there is nothing to do: its completion looks for new data.
     pub fn published(&self) -> bool {
         self.take_or_mark(false)
     }
@@ -54,12 +53,13 @@ impl Baton {
         self.take_or_mark(true)
     }
 
-    /// Gives the baton back when all was read. `false` says to look again: the caller still holds it.
+    /// Gives the baton back when all was read. `false` means that the caller still holds it and must look again.
     pub fn rest(&self) -> bool {
         self.give_back(FREE)
     }
 
-    /// Gives the baton back until the write in flight is done. `false` says to look again: the caller still holds it.
+    /// Gives the baton back until the write in flight is done. `false` means that the caller still holds it and must
+    /// look again.
     pub fn rest_writing(&self) -> bool {
         self.give_back(WRITING)
     }
@@ -71,7 +71,7 @@ impl Baton {
                 FREE => HELD,
                 WRITING if also_from_writing => HELD,
                 HELD => HELD_LOOK_AGAIN,
-                // Marked already, or about to be woken: both will look later than this.
+                // Already marked, or about to be woken: both look after this.
                 unchanged => unchanged,
             };
             match self.state.compare_exchange_weak(state, next, Ordering::AcqRel, Ordering::Relaxed) {

@@ -1,4 +1,4 @@
-//! Waiting for a future on a plain thread: it parks until the future can go on, with or without a deadline.
+//! Waits for a future on an ordinary thread, which parks until the future is ready, with or without a deadline.
 //!
 //! The gRPC library's calls are futures. Hubbub has no async runtime; a thread that needs a result waits for it here.
 
@@ -23,7 +23,7 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// Waits for the future until the deadline. `None` says that the deadline passed; the future may be waited for again.
+/// Waits for the future until the deadline. `None` means that the deadline passed; the future may be waited for again.
 pub fn block_on_until<F: Future + Unpin>(future: &mut F, deadline: Instant) -> Option<F::Output> {
     let waker = unparker();
     let mut context = Context::from_waker(&waker);

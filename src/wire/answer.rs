@@ -1,5 +1,5 @@
-//! The events of `hubbub.v1` that are not in the log: what the server answers and tells of its own accord. Each function
-//! returns an entry, to be joined with others (see [`super::event`]).
+//! The events of `hubbub.v1` that are not in the log: answers and notifications of the server. Each function returns an
+//! entry, to be joined with others (see [`super::event`]).
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -13,15 +13,15 @@ use crate::names::{ClientId, Epoch, MessageId, RoomId, RoomName, Seq, UserName};
 /// Which command failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failed {
-    /// A post; with its id, as far as it had one.
+    /// A post, with its id if it had one.
     Post(Vec<u8>),
-    /// A join or leave of what was to be a room's name.
+    /// A join or leave, with the requested name of the room.
     Room(String),
-    /// A command that is not known.
+    /// An unknown command.
     Unknown,
 }
 
-/// Why a command failed, as a program sees it.
+/// Why a command failed, for programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RejectionCode {
     Invalid,
@@ -40,26 +40,26 @@ pub enum GapReason {
     Damaged,
 }
 
-/// Whether somebody came or went.
+/// Whether a client joined or left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     Joined,
     Left,
 }
 
-/// What `Joined` tells of a room.
+/// The contents of `Joined`.
 pub struct RoomAtJoin<'a> {
     pub id: RoomId,
     pub name: &'a RoomName,
     pub epoch: Epoch,
     pub head: Seq,
     pub oldest: Seq,
-    /// What the client reads first.
+    /// The first event that the client reads.
     pub first: Seq,
     pub member_count: usize,
 }
 
-/// The time as events tell it.
+/// The time as encoded in events.
 pub fn time_ms(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }

@@ -1,10 +1,10 @@
-//! How the events of `hubbub.v1` are encoded: by hand, because every message goes through here, and because a message's
-//! encoding is made in two steps. Its content is encoded when it is received ([`content`]), its envelope when the log has
-//! given it a seq ([`push`]).
+//! How the events of `hubbub.v1` are encoded: by hand, because every message is encoded here, and because a message is
+//! encoded in two steps: its content when it is received ([`content`]), its envelope when the log has assigned its seq
+//! ([`push`]).
 //!
-//! An entry is one event as the field `events` of a `ChatResponse`. The encoding of a repeated field is the encodings of
-//! its elements joined, so any run of entries, and any runs joined, are a valid `ChatResponse`; the same bytes are stored,
-//! sent live and sent as history. Entries in the log are canonical: fields in order, each there once, none that is empty.
+//! An entry is one event as the field `events` of a `ChatResponse`. The encoding of a repeated field is the encodings
+//! of its elements joined, so any run of entries, and any runs joined, are a valid `ChatResponse`; the same bytes are
+//! stored, sent live and sent as history. Entries in the log are canonical: fields in order, each once, none empty.
 
 use protobuf::Message as _;
 use thiserror::Error;
@@ -29,48 +29,48 @@ const KIND: u8 = 0x20;
 /// `Message.client_id`: field 12, a varint.
 const CLIENT_ID: u8 = 0x60;
 
-/// The most bytes that [`content`] adds to the sender's name and the body: the id, three lengths of at most three bytes
-/// each with its tag, the kind, and a client id of eight bytes with its tag.
+/// The maximum number of bytes that [`content`] adds to the sender's name and the body: the id, three lengths of at
+/// most three bytes each with its tag, the kind, and a client id of eight bytes with its tag.
 const CONTENT_BYTES_AROUND: usize = 18 + 2 * (1 + 3) + 2 + (1 + 8);
 
 /// The highest number of a field of `Event` that this program knows: `goodbye`.
 const EVENT_FIELDS_KNOWN: u64 = 13;
 
-/// The most bytes that an entry has around its content: four tags, three varints of ten bytes at most, and two lengths
-/// of three.
+/// The maximum number of bytes that an entry has around its content: four tags, three varints of ten bytes at most, and
+/// two lengths of three.
 pub const ENVELOPE_BYTES_MAX: usize = 5 + 30 + 6;
 
-/// The bytes of an entry are not what they should be.
+/// The bytes of an entry are invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("the bytes at offset {0} are no event of the log")]
+#[error("the bytes at offset {0} are not an event of the log")]
 pub struct Malformed(pub usize);
 
-/// A message of the log as it is encoded.
+/// A message of the log, encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry<'a> {
     pub room: RoomId,
     pub seq: Seq,
     pub time_ms: u64,
-    /// The encoded `Message`. Empty where the event is of a kind that this program does not know: a newer one wrote it.
+    /// The encoded `Message`. Empty if the event is of an unknown kind, written by a newer program.
     pub content: &'a [u8],
 }
 
 impl Entry<'_> {
-    /// Whether it is a message, and no event of a kind that this program does not know.
+    /// Whether it is a message, not an event of an unknown kind.
     pub fn is_message(&self) -> bool {
         !self.content.is_empty()
     }
 }
 
-/// What a message says.
+/// The content of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Content<'a> {
     pub id: MessageId,
     pub sender: &'a str,
     pub body: &'a str,
     pub kind: Kind,
-    /// The client that posted it, where that is known: not for a call, nor for messages that were stored before client ids
-    /// were.
+    /// The client that posted it, if known: not for a call, nor for messages that were stored before client ids
+    /// existed.
     pub client: Option<ClientId>,
 }
 
@@ -140,7 +140,7 @@ impl<'a> Iterator for Entries<'a> {
                 Some(Ok((entry, end)))
             }
             None => {
-                // What follows can't be told from what is broken.
+                // The rest can't be separated from the invalid part.
                 self.at = self.bytes.len();
                 Some(Err(Malformed(start)))
             }
@@ -148,7 +148,7 @@ impl<'a> Iterator for Entries<'a> {
     }
 }
 
-/// Reads what a message says.
+/// Reads the content of a message.
 pub fn read_content(bytes: &[u8]) -> Result<Content<'_>, Malformed> {
     let read = || {
         let mut at = 0;
@@ -185,7 +185,7 @@ fn read_entry(bytes: &[u8], start: usize) -> Option<(Entry<'_>, usize)> {
     (at == event.len()).then_some((Entry { room, seq, time_ms, content }, end))
 }
 
-/// Reads past an event of a kind that is not known: a length-delimited field with a number above all that are.
+/// Skips an event of an unknown kind: a length-delimited field with a number above all known ones.
 fn unknown_kind<'a>(event: &'a [u8], at: &mut usize) -> Option<&'a [u8]> {
     let key = varint(event, at)?;
     let len = usize::try_from(varint(event, at)?).ok()?;
@@ -271,7 +271,7 @@ mod tests {
     }
 
     proptest! {
-        /// What is written by hand reads the same through the generated code, and through ours.
+        /// The generated code and ours read the same from a hand-written encoding.
         #[test]
         fn a_run_of_entries_is_a_response(
             room in 1..u64::MAX, first in 1..u64::MAX / 2, time_ms in 1..u64::MAX,
@@ -300,7 +300,7 @@ mod tests {
             prop_assert_eq!(last_end, bytes.len());
         }
 
-        /// Whatever bytes a damaged file holds: they are read or refused, and nothing panics.
+        /// Any bytes of a damaged file are either read or refused, without a panic.
         #[test]
         fn broken_bytes_are_refused(cut in 0..200usize, flip in 0..200usize, bit in 0..8u8) {
             let mut bytes = run(RoomId(3), 9, 1_700_000_000_000, &["hello".to_owned(), "there".to_owned()]);

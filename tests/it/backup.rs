@@ -174,7 +174,7 @@ fn a_write_ahead_log_that_lost_messages_is_noticed() {
             fs::remove_file(data.path().join("hubbub.db-shm")).unwrap();
         }
         let mut server = ServerProcess::spawn(serving(data.path()));
-        server.wait_for_log("messages that were acknowledged are lost");
+        server.wait_for_log("acknowledged messages are lost");
         drop(server);
         // It is not forgotten if that start was killed.
         let mut server = ServerProcess::spawn(serving(data.path()));

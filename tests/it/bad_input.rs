@@ -211,7 +211,7 @@ fn wrong_usage_exits_with_2_and_failures_with_1() {
         (&["--clients-max", "many"], 2, "expected a whole number from 1"),
         (&["--pollers", "0"], 2, "expected a whole number from 1 to 256"),
         (&["--no-such-flag"], 2, "unknown option --no-such-flag"),
-        (&["--listen", &taken], 1, "choose another place with --listen"),
+        (&["--listen", &taken], 1, "choose another address with --listen"),
         (&["--listen", "192.0.2.1:1"], 1, "can't listen on 192.0.2.1:1"),
         (&["--listen", "unix:/nowhere/socket"], 1, "its folder does not exist"),
     ] {

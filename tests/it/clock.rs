@@ -54,7 +54,7 @@ impl Machine {
         assert_eq!(server.wait().code(), Some(0));
         log.extend(server.rest_of_log());
         assert!(!log.iter().any(|line| line.contains("retention deleted")), "{log:#?}");
-        let warnings: Vec<_> = log.iter().filter(|line| line.contains("the clock says")).collect();
+        let warnings: Vec<_> = log.iter().filter(|line| line.contains("the clock shows")).collect();
         match (warning, &warnings[..]) {
             (None, []) => {}
             (Some(text), [line]) if line.contains("WARN") && line.contains(text) && line.contains("--trust-clock") => {}
@@ -96,7 +96,7 @@ fn check_times(events: &[v1::Event]) {
 fn one_start_with_the_clock_years_ahead_deletes_nothing() {
     let machine = Machine::new();
     machine.live(0, None, 1);
-    machine.live(10 * YEAR_S, Some("ahead of the time that the log has seen pass"), 2);
+    machine.live(10 * YEAR_S, Some("ahead of the log's own time"), 2);
     let events = machine.live(0, None, 3);
     assert_eq!(events.len(), 3);
     check_times(&events);
@@ -106,7 +106,7 @@ fn one_start_with_the_clock_years_ahead_deletes_nothing() {
 fn one_start_with_the_clock_years_behind_is_a_warning_and_times_recover() {
     let machine = Machine::new();
     machine.live(0, None, 1);
-    machine.live(-20 * YEAR_S, Some("behind the time that the log has seen pass"), 2);
+    machine.live(-20 * YEAR_S, Some("behind the log's own time"), 2);
     let events = machine.live(0, None, 3);
     assert_eq!(events.len(), 3);
     check_times(&events);

@@ -73,7 +73,7 @@ fn a_full_disk_rejects_posts_and_nothing_else_and_recovers() {
         }
     };
     assert_eq!(heard.body, body);
-    server.wait_for_log("messages are stored again");
+    server.wait_for_log("storing messages works again");
     let stored = post_message(&ann.client, "garden", "bot", 3, "after").unwrap();
     assert_eq!((stored.seq, stored.was_stored), (3, false));
     assert_eq!(reader.hear().0, 2);
@@ -93,7 +93,7 @@ fn a_server_whose_folder_another_has_says_so() {
     let output = command().args(["--listen", "127.0.0.1:0", "--data", path]).output().expect("hubbub-server starts");
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("another server has it") && said.contains("--data"), "{said}");
+    assert!(said.contains("is in use by another server") && said.contains("--data"), "{said}");
 }
 
 /// The write-ahead log is laid out in advance only to make commits quicker.
@@ -125,7 +125,7 @@ fn a_close_that_fails_exits_with_1() {
     server.signal(libc::SIGTERM);
     assert_eq!(server.wait().code(), Some(1));
     let log = server.rest_of_log().join("\n");
-    assert!(log.contains("the log was not closed in good order"), "{log}");
+    assert!(log.contains("the log was not closed cleanly"), "{log}");
     // What was acknowledged is in the write-ahead log.
     let server = ServerProcess::start(&["--data", folder.path().to_str().unwrap()]);
     let mut bob = Talker::hello(&environment(), server.target(), "bob");

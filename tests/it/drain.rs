@@ -146,7 +146,7 @@ fn a_drain_that_cuts_clients_off_exits_with_1() {
         while live.hear() != body {}
     }
     server.signal(libc::SIGTERM);
-    server.wait_for_log("1 clients did not read to the end in time and were cut off");
+    server.wait_for_log("1 clients did not read all messages in time and were cut off");
     assert_eq!(server.wait().code(), Some(1));
 }
 

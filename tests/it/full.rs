@@ -72,7 +72,7 @@ fn end(mut server: ServerProcess) {
     assert_eq!(status.code(), Some(0), "{log:#?}");
     let mut is_full = false;
     for line in &log {
-        let (begins, ends) = (line.contains("messages can't be stored"), line.contains("messages are stored again"));
+        let (begins, ends) = (line.contains("messages can't be stored"), line.contains("storing messages works again"));
         assert!(!begins || !is_full, "{log:#?}");
         assert!(!ends || is_full, "{log:#?}");
         assert!(begins || !(line.contains(" WARN ") || line.contains(" ERROR ")), "{log:#?}");
@@ -144,5 +144,5 @@ fn a_start_on_a_full_disk_says_so() {
     let output = small(&folder, "4k", &[]).output().expect("unshare is there");
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("make room") && said.contains("--data"), "{said}");
+    assert!(said.contains("free space") && said.contains("--data"), "{said}");
 }

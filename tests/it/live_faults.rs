@@ -184,7 +184,7 @@ fn a_folder_that_is_moved_back_is_used_again() {
     post_until_refused(&client);
     fs::rename(&moved, &data).unwrap();
     post_message(&client, ROOM, "ann", 0, "after").unwrap();
-    server.wait_for_log("messages are stored again");
+    server.wait_for_log("storing messages works again");
     server.signal(libc::SIGTERM);
     assert_eq!(server.wait().code(), Some(0));
 }

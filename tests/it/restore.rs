@@ -205,7 +205,7 @@ fn a_backup_that_cannot_be_written_says_why() {
     let file = place.join("backup.db");
     let output = bounded.arg("backup").arg(&file).arg("--data").arg(&data).output().expect("hubbub-server runs");
     let said = said(&output);
-    assert!(output.status.code() == Some(1) && said.contains("make room") && said.contains(text(&file)), "{output:?}");
+    assert!(output.status.code() == Some(1) && said.contains("free space") && said.contains(text(&file)), "{output:?}");
     assert_eq!(fs::read_dir(&place).expect("it is there").count(), 0, "something is left behind");
     stop(server);
 }

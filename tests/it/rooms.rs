@@ -197,7 +197,7 @@ fn a_join_that_is_refused_is_told_and_does_no_harm() {
     ann.join("one-too-many");
     ann.say("one-too-many", "hello?");
     server.signal(libc::SIGCONT);
-    let reason = format!("{ROOMS_PER_STREAM_MAX} rooms are joined, the most for one stream: leave one first");
+    let reason = format!("{ROOMS_PER_STREAM_MAX} rooms are joined, the maximum for one stream: leave one first");
     ann.wait_for(&format!("one-too-many not joined: {reason}"));
     ann.wait_for(&format!("rejected hello?: one-too-many is not joined: {reason}"));
     assert!(matches!(

@@ -146,7 +146,7 @@ fn lines_that_cannot_be_sent_cost_only_themselves() {
     assert_eq!(output.status.code(), Some(1));
     assert_eq!((listener.hear(), listener.hear()), ("first".to_owned(), "second".to_owned()));
     assert!(stderr(&output).contains("not sent: the body has 20000 bytes: send at most 16384"), "{}", stderr(&output));
-    assert!(stderr(&output).contains("not sent: the line is no valid UTF-8"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("not sent: the line is not valid UTF-8"), "{}", stderr(&output));
 }
 
 #[test]

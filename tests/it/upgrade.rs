@@ -132,7 +132,7 @@ fn an_upgrade_on_a_full_disk_changes_nothing() {
         let mut server = ServerProcess::spawn(on_a_small_disk(&data, &database));
         let needed = server.wait_for_log("needs 1 MB of free space");
         assert!(needed.contains("from version 1 to "), "{needed}");
-        let full = server.wait_for_log("make room");
+        let full = server.wait_for_log("free space, check its owner");
         assert!(full.contains("full"), "{full}");
         server.wait_for_log("the first exit code is 1");
         server.wait_for_listening();

@@ -1,4 +1,4 @@
-//! What a session still has to send, and how sure it can be of what it sent.
+//! The lines that a session still has to send, and the count of sent lines that may be lost.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -12,15 +12,15 @@ use crate::limits::{KEEPALIVE_TIME, KEEPALIVE_TIMEOUT};
 use crate::names::{Body, UserName};
 use crate::wire::tutorial::FromClient;
 
-/// A line handed to the network less than this before a break was noticed may have been lost with it: a pulled cable or
-/// a frozen server is noticed only when the keepalive's question stays unanswered.
+/// A line sent less than this before a lost connection was detected may be lost with it: a pulled cable or a frozen
+/// server is detected only when a keepalive ping stays unanswered.
 ///
-/// The same holds where the server ended the stream with a status. The gRPC library makes statuses of its own with the
-/// same codes, so the two can't be told apart; and a server that drains reads no further, so what then was on its way,
-/// or waited in a buffer because the server was busy, was not accepted. Doubting too much is honest, too little is not.
+/// The same applies if the server ended the stream with a status. The gRPC library creates statuses of its own with the
+/// same codes, so the two can't be distinguished; and a draining server stops reading, so lines in flight, or in a
+/// buffer because the server was busy, were not accepted. Too high a count is acceptable, too low a count is not.
 const RECENT: Duration = KEEPALIVE_TIME.saturating_add(KEEPALIVE_TIMEOUT);
 
-/// How exactly a line's time is remembered. It may be in doubt for so much longer than [`RECENT`].
+/// The resolution of a line's time. A line may count as in doubt for this much longer than [`RECENT`].
 const PERIOD: Duration = Duration::from_secs(1);
 
 /// A line to send.
@@ -32,8 +32,8 @@ pub struct Line {
 
 /// The lines to send, a bounded number, and the count of those that may be lost.
 ///
-/// The contract has no acknowledgement, so nobody knows what a broken connection took along. Sending it again could
-/// show it twice; so it isn't, and the user is told how many lines are in doubt.
+/// The contract has no acknowledgement, so the lines lost with a connection are unknown. Sending them again could show
+/// them twice; so they are not sent again, and the user sees how many lines are in doubt.
 #[derive(Debug)]
 pub struct Outgoing {
     lines: VecDeque<Line>,

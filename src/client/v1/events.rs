@@ -1,4 +1,4 @@
-//! What a session is asked for, and what it reports.
+//! The settings of a session, and its events.
 
 use std::time::Duration;
 
@@ -8,18 +8,19 @@ use crate::client::connect_error::ConnectError;
 use crate::client::patience::Patience;
 use crate::names::{Epoch, Kind, MessageId, RoomName, UserName};
 
-/// How many lines may wait for their acknowledgement by default. More than anybody types while a server is away; whoever
-/// reads from a file is made to wait.
+/// How many lines may wait for their acknowledgement by default. More than a user types during an outage; a program
+/// that reads a file has to wait.
 pub const LINES_MAX: usize = 1024;
 
-/// How many bytes those lines may have by default: 64 of the largest.
+/// The default maximum of bytes of those lines: 64 of the largest.
 pub const BYTES_MAX: usize = 1024 * 1024;
 
 /// What a session is to do.
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub name: UserName,
-    /// The rooms to join first, each once, and where to begin in each. If the server refuses one of them, the session fails.
+    /// The rooms to join first, each once, and where to start in each. If the server refuses one of them, the session
+    /// fails.
     pub rooms: Vec<(RoomName, StartAt)>,
     pub patience: Patience,
     /// How many lines may wait for their acknowledgement, and how many bytes they may have: then [`Inlet::post`](super::Inlet::post) blocks.
@@ -32,41 +33,42 @@ pub struct Settings {
 pub enum Event<'a> {
     /// A room is joined, for the first time or again, at this time of the server's clock.
     Joined { room: &'a RoomName, time_ms: u64, epoch: Epoch, head_seq: u64, oldest_seq: u64, members: u32 },
-    /// Somebody said something; perhaps this session, which thus knows that it is stored.
+    /// A message was posted, possibly by this session, for which this is the acknowledgement.
     Message(Message<'a>),
-    /// An event of the log of a kind that this client does not know: its seq counts as seen.
+    /// An event of the log of an unknown kind: its seq counts as seen.
     Passed { room: &'a RoomName, seq: u64 },
-    /// The history that was asked for, or missed, ends here.
+    /// The requested or missed history ends here.
     CaughtUp { room: &'a RoomName, head_seq: u64 },
-    /// A room is left, as [`Inlet::leave`](super::Inlet::leave) asked: nothing more of it comes, unless it was joined again, and then comes anew. A room
-    /// that was left before there was a connection to join it is told too.
+    /// A room is left, after [`Inlet::leave`](super::Inlet::leave): no more of its events follow, unless it was joined
+    /// again. Also reported for a room that was left before there was a connection to join it.
     Left { room: &'a RoomName },
-    /// The server refuses to join a room that [`Inlet::join`](super::Inlet::join) asked for. Lines for it are told as rejected before.
+    /// The server refuses a room that [`Inlet::join`](super::Inlet::join) requested. Lines for it are reported as
+    /// rejected before.
     NotJoined { room: &'a RoomName, reason: &'a str },
-    /// Messages of the room are missing here, or are not what they were.
+    /// Messages of the room are missing here, or were replaced.
     Gap { room: &'a RoomName, gap: Gap },
-    /// Somebody else came into the room, or left it.
+    /// Another client joined or left the room.
     Presence { room: &'a RoomName, name: &'a str, client_id: u64, came: bool },
-    /// A line of this session is stored. Its message came before, or will come.
+    /// A line of this session is stored. Its message has arrived, or will arrive.
     Stored { room: &'a RoomName, id: MessageId, seq: u64 },
     /// A line will never be stored.
     Rejected { line: Line, reason: &'a str },
-    /// The server asks to wait with a line. It is kept, and posted again after the pause.
+    /// The server can't store a line at the moment. It is kept, and posted again after the pause.
     Held { reason: &'a str, pause: Duration },
-    /// Nothing more is here at the moment: what was gathered can be shown.
+    /// No more events are available at the moment: collected output can be shown.
     Pause,
-    /// The connection is lost, or was given up because the server broke its contract (`fault`); so many lines will be
-    /// posted again.
+    /// The connection is lost, or was closed because the server violated the contract (`fault`); the unacknowledged
+    /// lines will be posted again.
     Disconnected { reason: String, fault: bool, kept: usize },
-    /// The first connection failed, and is tried again for so long in all.
+    /// The first connection failed, and is retried for this time in all.
     Waiting { error: &'a ConnectError, within: Duration },
-    /// There is no connection, for this reason; the next attempt comes after the pause.
+    /// There is no connection, for this reason; the next attempt is made after the pause.
     Retrying { reason: &'a str, pause: Duration },
     /// There is a connection again; the rooms are being resumed.
     Reconnected,
 }
 
-/// A message of a room. Nothing about its texts is checked: whoever shows them on a terminal escapes them.
+/// A message of a room. Its texts are not checked: they must be escaped before they are shown on a terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Message<'a> {
     pub room: &'a RoomName,
@@ -77,15 +79,15 @@ pub struct Message<'a> {
     pub sender: &'a str,
     pub body: &'a str,
     pub kind: Kind,
-    /// The client that posted it, where the server knows: two clients of one name have different numbers, and so has one
-    /// that came back on another connection.
+    /// The client that posted it, if known: two clients with one name have different numbers, and so has one that
+    /// reconnected.
     pub client_id: Option<u64>,
     /// This session posted it.
     pub own: bool,
 }
 
 impl Settings {
-    /// For one room, and otherwise by default.
+    /// For one room, with default values otherwise.
     pub fn new(name: UserName, room: RoomName, from: StartAt) -> Self {
         Self {
             name,

@@ -1,13 +1,14 @@
 //! The lines that a server has not acknowledged yet. Pure logic: no connection, no thread.
 //!
-//! A line stays here until its message comes back, or the server says that it has it; only then is it stored for sure.
-//! When a connection is lost, the client first reads what it missed, which acknowledges what was stored. Then all that is
-//! still here is posted again, with the same ids and in the same order, and the server knows by the ids what it has already.
+//! A line stays here until its message comes back, or `Posted` does; only then it is certainly stored. After a lost
+//! connection, the client first reads the messages that it missed, which acknowledges the stored lines. Then the
+//! remaining lines are posted again, with the same ids and in the same order, and the server recognizes stored ones by
+//! their ids.
 //!
-//! Order: the lines of one room are stored in the order in which they were handed over. There is one exception, which no
-//! client can avoid that sends more than one line at a time: where a server asks to wait with a line that it could not
-//! store, it may have taken later ones already, and those then stand before it. Nothing more of that room is sent until
-//! the time is over; then it goes on from that line, in order, and what was taken already is not stored again.
+//! Order: the lines of one room are stored in the order in which they were passed in. There is one exception, which is
+//! unavoidable if more than one line is in flight: if a server could not store a line at the moment, it may have stored
+//! later ones already, and those then precede it. No more lines of that room are sent until the retry time is over;
+//! then sending continues from that line, in order, and lines that were stored already are not stored again.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -23,28 +24,28 @@ pub struct Line {
     pub kind: Kind,
 }
 
-/// How many lines of a session wait for their acknowledgement, and how many were acknowledged or given up so far.
+/// How many lines of a session are unacknowledged, and how many were acknowledged or given up so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     pub waiting: u64,
     pub settled: u64,
 }
 
-/// What a request may hold.
+/// The maximum size of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestLimits {
     pub commands_max: usize,
     pub bytes_max: usize,
 }
 
-/// What a rejection led to.
+/// The result of a rejection.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Rejection {
     /// The line is given up.
     Dropped(Line),
-    /// The line is held back until its time, and all that follow it in its room.
+    /// The line is held back until its retry time, with all later ones of its room.
     Held,
-    /// It is not here, or was held back already.
+    /// It is not in the outbox, or was held back already.
     Known,
 }
 
@@ -58,7 +59,7 @@ pub struct Outbox {
     bytes_max: usize,
     /// How many lines were acknowledged or given up so far.
     settled: u64,
-    /// Whose turn it is, so that no room starves another.
+    /// The room whose turn it is, so that no room starves another.
     turn: usize,
 }
 
@@ -68,9 +69,9 @@ struct Queue {
     lines: VecDeque<Line>,
     /// How many of them, from the front, were sent on this connection. Invariant: at most as many as there are.
     sent: usize,
-    /// Whether lines may go on this connection.
+    /// Whether lines may be sent on this connection.
     open: bool,
-    /// Whether lines were sent on an earlier connection and may be stored: the history that was missed tells.
+    /// Whether lines were sent on an earlier connection and may be stored: the missed history shows which.
     unsure: bool,
     held_until: Option<Instant>,
 }
@@ -83,7 +84,7 @@ impl Outbox {
         Self { rooms, lines: 0, bytes: 0, lines_max, bytes_max, settled: 0, turn: 0 }
     }
 
-    /// Takes in lines of another room, at an index that is not in use.
+    /// Adds a room, at an unused index.
     pub fn add(&mut self, index: usize, room: RoomName) {
         let queue = Queue { room, lines: VecDeque::new(), sent: 0, open: false, unsure: false, held_until: None };
         match self.rooms.get_mut(index) {
@@ -92,7 +93,7 @@ impl Outbox {
         }
     }
 
-    /// Gives up the lines of a room, whose index is not used any more.
+    /// Gives up the lines of a room, whose index is released.
     pub fn remove(&mut self, room: usize) -> Vec<Line> {
         let lines = std::mem::take(&mut self.rooms[room].lines);
         self.lines -= lines.len();
@@ -102,12 +103,12 @@ impl Outbox {
         lines.into()
     }
 
-    /// Whether no line of the room waits for its acknowledgement.
+    /// Whether the room has no unacknowledged lines.
     pub fn is_idle(&self, room: usize) -> bool {
         self.rooms[room].lines.is_empty()
     }
 
-    /// How many lines of the room wait for their acknowledgement.
+    /// The number of unacknowledged lines of the room.
     pub fn waiting(&self, room: usize) -> usize {
         self.rooms[room].lines.len()
     }
@@ -132,7 +133,7 @@ impl Outbox {
         lines.collect()
     }
 
-    /// What the lines say, in the order of their rooms.
+    /// The bodies of the lines, in the order of their rooms.
     pub fn bodies(&self) -> Vec<String> {
         let lines = self.rooms.iter().flat_map(|queue| &queue.lines);
         lines.map(|line| line.body.as_str().to_owned()).collect()
@@ -147,7 +148,7 @@ impl Outbox {
         self.is_empty() || (self.lines < self.lines_max && self.bytes + bytes <= self.bytes_max)
     }
 
-    /// Takes a line in. The caller made sure that there is room for it.
+    /// Adds a line. The caller made sure that there is space for it.
     pub fn push(&mut self, room: usize, line: Line) {
         assert!(self.has_room_for(line.body.as_str().len()), "a line was pushed into a full outbox");
         self.lines += 1;
@@ -155,19 +156,20 @@ impl Outbox {
         self.rooms[room].lines.push_back(line);
     }
 
-    /// The room is joined on this connection: its lines may go, unless some may be stored already.
+    /// The room is joined on this connection: its lines may be sent, unless some may be stored already.
     pub fn open(&mut self, room: usize) {
         let queue = &mut self.rooms[room];
         queue.open = !queue.unsure;
     }
 
-    /// What was missed of the room has come: what was sent before and did not come with it may go again.
+    /// The missed messages of the room have arrived: lines that were sent before and are not among them may be sent
+    /// again.
     pub fn caught_up(&mut self, room: usize) {
         let queue = &mut self.rooms[room];
         (queue.open, queue.unsure) = (true, false);
     }
 
-    /// The connection is lost: everything is to be sent again, once its room is joined again and has caught up.
+    /// The connection is lost: all lines are sent again, once their room is joined again and has caught up.
     pub fn rewind(&mut self) {
         for queue in &mut self.rooms {
             queue.open = false;
@@ -176,7 +178,7 @@ impl Outbox {
         }
     }
 
-    /// Appends to the request what may be sent now and fits into it, and notes it as sent. Returns how many lines.
+    /// Appends the lines that may be sent now and fit to the request, and marks them as sent. Returns how many.
     pub fn fill(&mut self, request: &mut Vec<u8>, limits: RequestLimits, now: Instant) -> usize {
         let mut filled = 0;
         for _ in 0..self.rooms.len() {
@@ -187,7 +189,8 @@ impl Outbox {
             while queue.may_go() {
                 let line = &queue.lines[queue.sent];
                 let bytes = request.len() + post_bytes(&queue.room, &line.body);
-                // A server that reads less than one line is asked all the same, and answers with its rule.
+                // If the server's limit is below one line, the line is sent anyway, and the server answers with the
+                // rule.
                 if filled > 0 && (filled == limits.commands_max || bytes > limits.bytes_max) {
                     return filled;
                 }
@@ -200,18 +203,18 @@ impl Outbox {
         filled
     }
 
-    /// When the next line that is held back may go, if one waits for nothing else.
+    /// When the next held-back line may be sent, if it waits for nothing else.
     pub fn next_hold(&self) -> Option<Instant> {
         let held = self.rooms.iter().filter(|queue| queue.open && queue.sent < queue.lines.len());
         held.filter_map(|queue| queue.held_until).min()
     }
 
-    /// The server has the line. False says that it was not here, or not any more.
+    /// The server has the line. False means that it is not, or no longer, in the outbox.
     pub fn acknowledge(&mut self, room: usize, id: &MessageId) -> bool {
         self.rooms[room].find(id).is_some_and(|at| self.take(room, at).is_some())
     }
 
-    /// The server did not take a line: for good, or until a time.
+    /// The server rejected a line: permanently, or until a time.
     pub fn reject(&mut self, id: &MessageId, retry_at: Option<Instant>) -> Rejection {
         let found = self.rooms.iter().enumerate().find_map(|(room, queue)| Some((room, queue.find(id)?)));
         let Some((room, at)) = found else { return Rejection::Known };
@@ -273,7 +276,7 @@ mod tests {
         Line { id: id(n), body: Body::new(n.to_string()).unwrap(), kind: Kind::Text }
     }
 
-    /// What goes up now: the bodies.
+    /// The bodies of the lines that are sent now.
     fn sent(outbox: &mut Outbox, limits: RequestLimits, now: Instant) -> Vec<String> {
         let mut request = Vec::new();
         let count = outbox.fill(&mut request, limits, now);

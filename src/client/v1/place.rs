@@ -1,22 +1,23 @@
-//! Where a client is in a room's log, and what may come next. Pure logic: no connection, no thread.
+//! The position of a client in a room's log, and which events may follow. Pure logic: no connection, no thread.
 //!
-//! The contract promises each message once, in the order of seq, or a gap that names what is missing. A place holds the
-//! server to it: whatever else comes is a fault, after which the client connects again and resumes at its place. So the
-//! owner gets each message once and in order, whatever the server or the network does.
+//! The contract promises each message once, in the order of seq, or a gap with the missing range. A place verifies it:
+//! anything else is a fault, after which the client reconnects and resumes at its place. So the owner gets each message
+//! once and in order, even with a faulty server or network.
 
 use thiserror::Error;
 
 use crate::names::Epoch;
 use crate::wire::v1;
 
-/// Where to begin in a room.
+/// Where to start in a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StartAt {
-    /// With what is posted from now on.
+    /// With the messages posted from now on.
     Head,
-    /// With the last so many messages, or as many as there are.
+    /// With this number of the last messages, or all if there are fewer.
     Last(u32),
-    /// After the message of that seq; 0 stands before the first one. The epoch is that in which it was seen, if it was.
+    /// After the message with that seq; 0 is the position before the first one. The epoch is the one in which it was
+    /// seen, if known.
     After { seq: u64, epoch: Option<Epoch> },
 }
 
@@ -24,20 +25,20 @@ pub enum StartAt {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gap {
     pub from_seq: u64,
-    /// Below `from_seq` where nothing is missing after all, which only [`GapReason::EpochChanged`] can say.
+    /// Below `from_seq` if nothing is missing, which is possible only with [`GapReason::EpochChanged`].
     pub to_seq: u64,
     pub reason: GapReason,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GapReason {
-    /// They were older than the server keeps.
+    /// They were deleted by retention.
     Retention,
-    /// The server lost history that this client may have seen. Others will come, or have come, in their place.
+    /// The server lost history that this client may have seen. Others will arrive, or have arrived, in their place.
     EpochChanged,
     /// They were damaged on the server's disk.
     Damaged,
-    /// For a reason that this client is too old to know.
+    /// For a reason that is newer than this client.
     Other,
 }
 
@@ -54,20 +55,20 @@ impl GapReason {
     }
 }
 
-/// What a server sent against the contract.
+/// A violation of the contract by the server.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Fault {
-    #[error("message {got} came where {expected} was due")]
+    #[error("it sent message {got} instead of {expected}")]
     OutOfOrder { expected: u64, got: u64 },
-    #[error("a gap from {from} to {to} came where message {expected} was due")]
+    #[error("it sent a gap from {from} to {to} instead of message {expected}")]
     FalseGap { expected: u64, from: u64, to: u64 },
-    #[error("a gap came without a reason")]
+    #[error("it sent a gap without a reason")]
     NoReason,
-    #[error("history was said to end at {head}, with {last} the last that came")]
+    #[error("it ended the history at {head}, but sent only the messages up to {last}")]
     ShortHistory { head: u64, last: u64 },
-    #[error("the room's epoch changed, and no gap said so")]
+    #[error("it changed the room's epoch without a gap")]
     SilentEpoch,
-    #[error("the room has no epoch")]
+    #[error("it sent no epoch for the room")]
     NoEpoch,
 }
 
@@ -76,15 +77,15 @@ pub enum Fault {
 pub struct Place {
     from: StartAt,
     at: Option<At>,
-    /// The room's epoch, while it differs from that of the place and no gap has said so yet.
+    /// The room's epoch, while it differs from that of the place and no gap has reported it yet.
     changed: Option<Epoch>,
-    /// What may come in place of the next seq: a place that the server can't have taken literally leaves it the choice.
+    /// An alternative to the next seq: for a position that did not exist, the server may choose.
     or: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct At {
-    /// The last message that came, or that will never come.
+    /// The last message that arrived, or that will never arrive.
     seq: u64,
     epoch: Epoch,
 }
@@ -94,11 +95,11 @@ impl Place {
         Self { from, at: None, changed: None, or: None }
     }
 
-    /// What to join with: at first what the owner asked for, and then the place.
+    /// The position for a join: at first the one that the owner requested, then the place.
     pub fn join(&self) -> Option<v1::join::From> {
         let after = |seq, epoch| Some(v1::join::From::After(v1::Position { seq, epoch, ..Default::default() }));
         match (self.at, self.from) {
-            // Where nothing was seen, no epoch counts.
+            // If nothing was seen, the epoch does not matter.
             (Some(At { seq: 0, .. }), _) => after(0, 0),
             (Some(At { seq, epoch }), _) => after(seq, epoch.get()),
             (None, StartAt::Head) => None,
@@ -107,7 +108,7 @@ impl Place {
         }
     }
 
-    /// The seq of the last message that came, or that will never come; `None` before the first join is answered.
+    /// The seq of the last message that arrived, or that will never arrive; `None` before the first join is answered.
     pub fn last(&self) -> Option<u64> {
         self.at.map(|at| at.seq)
     }
@@ -118,7 +119,7 @@ impl Place {
         (self.changed, self.or) = (None, None);
         let at = match (self.at, self.from) {
             (Some(at), _) => at,
-            // What is in the log besides messages takes seqs too, so the server says where it begins.
+            // Other events of the log take seqs too, so the server reports where it begins.
             (None, StartAt::Head | StartAt::Last(_)) if joined.first_seq > 0 => {
                 At { seq: (joined.first_seq - 1).min(head), epoch }
             }
@@ -129,15 +130,16 @@ impl Place {
             (None, StartAt::After { seq, epoch: seen }) => At { seq, epoch: seen.unwrap_or(epoch) },
         };
         if at.seq == 0 {
-            // Nothing that was seen can be lost. A room without messages keeps its epoch only while somebody is in it.
+            // Nothing was seen, so nothing can be lost. A room without messages keeps its epoch only while a client is
+            // in it.
             self.at = Some(At { seq: 0, epoch });
             return Ok(());
         }
         if at.epoch != epoch {
             self.changed = Some(epoch);
         } else if at.seq > head {
-            // Nobody has seen what is not there, so the place was a guess. The room goes on at its head, unless the
-            // server means to wait for the seq that was asked for.
+            // The position does not exist, so it was a guess. The room continues at its head, unless the server waits
+            // for the requested seq.
             self.or = Some(at.seq + 1);
             self.at = Some(At { seq: head, epoch });
             return Ok(());
@@ -179,13 +181,13 @@ impl Place {
                 self.or = None;
             }
             GapReason::EpochChanged => {
-                // What is missing was seen, or was next to be seen.
+                // The missing messages were seen, or were next.
                 if from_seq == 0 || from_seq > expected || to_seq == u64::MAX {
                     return Err(falsehood);
                 }
                 at.seq = from_seq - 1;
                 at.epoch = self.changed.take().unwrap_or(at.epoch);
-                // The room goes on with the first of the lost seqs where others came in their place, or else after them.
+                // The room continues with the first of the lost seqs if others replaced them, or else after them.
                 self.or = (to_seq >= from_seq).then_some(to_seq + 1);
             }
         }

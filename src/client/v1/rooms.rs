@@ -1,22 +1,22 @@
-//! Which rooms a session is in, and which it is to be in. Pure logic: no connection, no thread.
+//! The rooms that a session is in, and those that it should be in. Pure logic: no connection, no thread.
 //!
-//! Rooms are joined and left while the session runs, whether there is a connection or not. Of each room, at most one command
-//! (join or leave) is under way at a time: what the owner wants meanwhile is done when the answer is there. So an answer can
-//! never be taken for that to another command.
+//! Rooms are joined and left while the session runs, with or without a connection. For each room, at most one command
+//! (join or leave) is pending at a time: later requests of the owner are executed after the answer. So an answer can't
+//! be confused with that to another command.
 //!
-//! A room that is to be left stays joined until the server has acknowledged all lines for it, because nobody else would say
-//! what became of them. It takes no more lines.
+//! A room that should be left stays joined until the server has acknowledged all lines for it, because their outcomes
+//! are not reported otherwise. It accepts no more lines.
 
 use std::collections::HashMap;
 
 use super::place::StartAt;
 use crate::names::RoomName;
 
-/// One joining of a room by the owner. A room that is left and joined again begins anew.
+/// One visit of a room by the owner. A room that is left and joined again has a new visit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Visit(u64);
 
-/// The rooms, each at an index that is its own from its joining to the end of its leaving.
+/// The rooms, each with an index of its own from its join to the end of its leave.
 #[derive(Debug, Default)]
 pub struct Rooms {
     slots: Vec<Option<Slot>>,
@@ -31,19 +31,19 @@ struct Slot {
     visit: Visit,
     from: StartAt,
     phase: Phase,
-    /// Whether the owner wants to be in it.
+    /// Whether the owner has requested it.
     wanted: bool,
-    /// Whether the session was started with it, and so can't go on without it.
+    /// Whether the session was started with it, and so can't continue without it.
     essential: bool,
     /// Whether it was joined on this visit, and caught up with its history.
     was_joined: bool,
     caught_up: bool,
 }
 
-/// How things stand with the server, on this connection.
+/// The state at the server, on this connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// Neither joined nor asked for.
+    /// Neither joined nor requested.
     Apart,
     /// The join was sent, or waits to be.
     Joining,
@@ -52,14 +52,14 @@ enum Phase {
     Leaving,
 }
 
-/// What to do next with a room.
+/// The next step for a room.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
     Nothing,
     /// Send this.
     Join(RoomName, StartAt),
     Leave(RoomName),
-    /// The room is left for good: its index is free.
+    /// The room is left: its index is free.
     Gone(RoomName),
 }
 
@@ -72,16 +72,16 @@ pub struct ToJoin {
     pub from: StartAt,
 }
 
-/// What a rejected join means.
+/// The result of a rejected join.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// The session can't go on.
+    /// The session can't continue.
     Essential,
-    /// The owner goes on without the room; its index is free.
+    /// The owner continues without the room; its index is free.
     Gone { index: usize },
-    /// What was refused is the leave: the room was not joined any more.
+    /// The leave was refused: the room was no longer joined.
     Left { index: usize, next: Next },
-    /// Nothing of that name is under way.
+    /// No command with that name is pending.
     Unknown,
 }
 
@@ -106,7 +106,7 @@ impl Rooms {
         self.by_name.contains_key(name)
     }
 
-    /// The room of that name, if lines for it are taken.
+    /// The room with that name, if it accepts lines.
     pub fn find(&self, name: &RoomName) -> Option<usize> {
         let index = *self.by_name.get(name)?;
         self.slots[index].as_ref().is_some_and(|slot| slot.wanted).then_some(index)
@@ -126,7 +126,7 @@ impl Rooms {
             return None;
         }
         slot.wanted = true;
-        // A room that waited for its lines was never left. One whose leave is under way begins anew after the answer.
+        // A room that waited for its lines was never left. One whose leave is pending is joined again after the answer.
         if slot.phase == Phase::Leaving {
             (slot.visit, slot.from) = (visit, from);
             (slot.essential, slot.was_joined, slot.caught_up) = (false, false, false);
@@ -160,7 +160,7 @@ impl Rooms {
         self.advance(index, true)
     }
 
-    /// A room that is to be left and has no more lines goes.
+    /// A room that should be left and has no more lines is left.
     fn advance(&mut self, index: usize, is_idle: bool) -> Next {
         let Some(slot) = &mut self.slots[index] else { return Next::Nothing };
         match slot.phase {
@@ -175,7 +175,7 @@ impl Rooms {
         }
     }
 
-    /// The server has joined this client to a room. `None` if that was not asked for.
+    /// The server has joined this client to a room. `None` if that was not requested.
     pub fn joined(
         &mut self,
         name: &RoomName,
@@ -193,7 +193,7 @@ impl Rooms {
         Some((index, visit, from, self.advance(index, is_idle(index))))
     }
 
-    /// The server has let this client leave a room. `None` if that was not asked for.
+    /// The server has confirmed that this client left a room. `None` if that was not requested.
     pub fn left(&mut self, name: &RoomName, is_idle: impl Fn(usize) -> bool) -> Option<(usize, Next)> {
         let index = *self.by_name.get(name)?;
         let slot = self.slot(index);
@@ -225,7 +225,7 @@ impl Rooms {
         }
     }
 
-    /// Whether the room was joined before and is to be resumed, or must be joined for the session to go on.
+    /// Whether the room was joined before and must be resumed, or must be joined for the session to continue.
     pub fn is_to_be_resumed(&self, name: &RoomName) -> bool {
         let slot = self.by_name.get(name).and_then(|index| self.slots[*index].as_ref());
         slot.is_some_and(|slot| slot.phase == Phase::Joining && (slot.essential || slot.was_joined))
@@ -233,13 +233,13 @@ impl Rooms {
 
     /// The room has caught up.
     pub fn caught_up(&mut self, index: usize) {
-        // The history of a visit that is over is not that of the next one.
+        // The history of an earlier visit is not that of the next one.
         if self.is_joined(index) {
             self.slot(index).caught_up = true;
         }
     }
 
-    /// Whether the room is joined, and its leave is not under way.
+    /// Whether the room is joined, and its leave is not pending.
     pub fn is_joined(&self, index: usize) -> bool {
         self.slots[index].as_ref().is_some_and(|slot| slot.phase == Phase::Joined)
     }
@@ -256,8 +256,8 @@ impl Rooms {
         joins
     }
 
-    /// The connection is lost. Returns the rooms that are left thereby, with their indexes where these are free now: a room may
-    /// be joined again by then.
+    /// The connection is lost. Returns the rooms that are left by that, with their indexes if these are free now: a
+    /// room may already be joined again.
     pub fn disconnect(&mut self, is_idle: impl Fn(usize) -> bool) -> Vec<(Option<usize>, RoomName)> {
         self.connected = false;
         let mut left = Vec::new();
@@ -311,7 +311,7 @@ mod tests {
         Leave(usize),
         /// Lines are handed over for the room, or all of them are acknowledged.
         Lines(usize, bool),
-        /// The server carries out the next command; it refuses a join if this says so.
+        /// The server executes the next command; it refuses a join if this is true.
         Answer(bool),
         Connect,
         Disconnect,

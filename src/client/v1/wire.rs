@@ -1,7 +1,7 @@
-//! `hubbub.v1` on the wire, as a client speaks it: commands encoded by hand into one buffer, events read where they lie.
+//! The client's encoding of `hubbub.v1`: commands are encoded by hand into one buffer, events are read in place.
 //!
-//! A client that loads a server sends and gets hundreds of thousands of messages a second, so a post costs no allocation
-//! beyond its body, and a message that comes costs none at all: its texts are slices of the response.
+//! A client that loads a server sends and gets hundreds of thousands of messages a second, so a post needs no
+//! allocation beyond its body, and a received message needs none: its texts are slices of the response.
 
 use std::ops::ControlFlow;
 
@@ -26,7 +26,7 @@ const KIND: u8 = 0x20;
 /// `ChatResponse.events`.
 const EVENTS: u32 = 0x0a;
 
-/// What a post takes in a request beside its room's name and its body, in bytes at most.
+/// The maximum size of a post in a request without its room's name and its body, in bytes.
 const POST_BYTES_AROUND: usize = 2 * (1 + 3) + 2 + (1 + 2) + 18 + (1 + 3) + 2;
 
 /// An event as it came.
@@ -98,7 +98,7 @@ pub fn read_events<B>(
 ) -> Result<ControlFlow<B>, StreamError> {
     let mut at = 0;
     while at < bytes.len() {
-        // What a server has stored is canonical, and is nearly all that comes.
+        // Stored events are canonical, and are nearly all events.
         let start = at;
         for entry in entries(&bytes[start..]) {
             let Ok((entry, end)) = entry else { break };
@@ -109,7 +109,7 @@ pub fn read_events<B>(
                 return Ok(ControlFlow::Break(end));
             }
         }
-        // Everything else is read by the library, in whatever order and however extended.
+        // The library reads everything else, in any order and with unknown fields.
         let mut input = CodedInputStream::from_bytes(&bytes[at..]);
         let Some(tag) = input.read_raw_tag_or_eof().map_err(unreadable)? else { break };
         if tag != EVENTS {
@@ -126,7 +126,7 @@ pub fn read_events<B>(
     Ok(ControlFlow::Continue(()))
 }
 
-/// Hands out an event that was not canonical; a message among them as a message.
+/// Passes on an event that was not canonical; a message as a message.
 fn other<B>(
     event: v1::Event,
     each: &mut impl FnMut(Item<'_>) -> ControlFlow<B>,

@@ -1,6 +1,6 @@
-//! What a receiver on `hubbub.v1` checks: each message of each sender exactly once and in order, its own included; the
-//! seqs without a hole from its first; and at each seq the very message that everybody else has there. Pure logic: no
-//! connection, no session.
+//! The checks of a receiver on `hubbub.v1`: each message of each sender exactly once and in order, including its own;
+//! the seqs without a hole from its first; and at each seq the same message as all others. Pure logic: no connection,
+//! no session.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hasher};
@@ -15,8 +15,7 @@ use crate::repeat::numbers::{Counts, Numbers, RoomCounts};
 /// How many seqs a page of the ledger has: 32 KiB.
 const PAGE_SEQS: u64 = 4096;
 
-/// What stands at each seq of the room, as whoever got it first wrote down: a fingerprint of the message. Eight bytes a
-/// message.
+/// A fingerprint of the message at each seq of the room, written by its first receiver. Eight bytes a message.
 #[derive(Default)]
 pub struct Ledger {
     pages: RwLock<HashMap<u64, Arc<Page>>>,
@@ -36,33 +35,33 @@ pub struct Verifier {
     numbers: Numbers,
     counts: Counts,
     room: RoomCounts,
-    /// The last seq that came, or before which the receiver began.
+    /// The last received seq, or the one before the receiver's first.
     last: Option<u64>,
     /// The ledger's page that the receiver is on.
     page: Option<(u64, Arc<Page>)>,
 }
 
-/// What all receivers together make of a run.
+/// The verdict of all receivers together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
     pub counts: Counts,
     pub room: RoomCounts,
     pub acknowledged: u64,
-    /// Deliveries of acknowledged messages that did not take place.
+    /// Missing deliveries of acknowledged messages.
     pub lost: u64,
-    /// Acknowledged messages that somebody did not get.
+    /// Acknowledged messages that at least one client did not get.
     pub acknowledged_lost: u64,
 }
 
-/// A message, told from any other by its id, its sender, and its body.
+/// A fingerprint of a message: of its id, its sender, and its body.
 pub fn fingerprint(id: &MessageId, sender: &str, body: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     hasher.write(id.as_bytes());
     hasher.write(sender.as_bytes());
-    // No valid text has this byte, so the two can't be cut in another place.
+    // No valid text has this byte, so the split between the two is unambiguous.
     hasher.write_u8(0xff);
     hasher.write(body.as_bytes());
-    // 0 stands for nothing.
+    // 0 means none.
     hasher.finish().max(1)
 }
 
@@ -82,7 +81,7 @@ impl Acknowledged {
         Self { bits: vec![0; messages as usize / 64 + 1], count: 0 }
     }
 
-    /// Notes a message, however often it is acknowledged.
+    /// Records a message; repeated acknowledgements count once.
     pub fn note(&mut self, number: u32) {
         if let Some(bits) = self.bits.get_mut(number as usize / 64) {
             let bit = 1 << (number % 64);
@@ -111,12 +110,12 @@ impl Verifier {
         }
     }
 
-    /// The receiver begins after this seq. What it is told when it joins again changes nothing.
+    /// The receiver begins after this seq. A later join changes nothing.
     pub fn start(&mut self, head_seq: u64) {
         self.last.get_or_insert(head_seq);
     }
 
-    /// Takes a message of whomever.
+    /// Takes a message of any sender.
     pub fn place(&mut self, seq: u64, fingerprint: u64, ledger: &Ledger) {
         if self.last.is_none_or(|last| seq != last + 1) {
             self.room.holes += 1;
@@ -128,7 +127,7 @@ impl Verifier {
             page => &mut page.insert((number, ledger.page(number))).1,
         };
         let place = &page[(seq % PAGE_SEQS) as usize];
-        // Nearly always another receiver was here before.
+        // Usually another receiver has written it before.
         let mut there = place.load(Ordering::Relaxed);
         if there == 0 {
             there = match place.compare_exchange(0, fingerprint, Ordering::Relaxed, Ordering::Relaxed) {
@@ -139,8 +138,8 @@ impl Verifier {
         self.counts.order_differs += u64::from(there != fingerprint);
     }
 
-    /// Takes what the message says, where it is one of this run. Returns whether it is new, and by how many messages the
-    /// receiver got further.
+    /// Takes the body of a message, if it belongs to this run. Returns whether it is new, and by how many messages the
+    /// receiver advanced.
     pub fn take(&mut self, sender: u16, number: u32) -> (bool, u32) {
         if !self.numbers.knows(sender, number) {
             self.counts.unknown += 1;
@@ -149,20 +148,20 @@ impl Verifier {
         self.numbers.take(sender, number, &mut self.counts)
     }
 
-    /// The server says that messages are missing. There is no good reason within a run.
+    /// The server reports that messages are missing. Within a run that is always a fault.
     pub fn gap(&mut self, from_seq: u64, to_seq: u64, begins_again: bool) {
-        // One in which nothing is missing shows that history was lost all the same.
+        // An empty gap also shows that history was lost.
         self.room.gaps += (to_seq + 1).saturating_sub(from_seq).max(1);
         self.last = Some(if begins_again { from_seq.saturating_sub(1) } else { to_seq });
     }
 
-    /// How many different messages came so far.
+    /// The number of different messages received so far.
     pub fn delivered(&self) -> u64 {
         self.counts.delivered
     }
 }
 
-/// Adds up what the receivers found, and compares it with what the senders were promised.
+/// Adds up the receivers' results, and compares them with the acknowledgements.
 pub fn judge(receivers: &[Verifier], acknowledged: &[Acknowledged]) -> Verdict {
     let mut verdict =
         Verdict { acknowledged: acknowledged.iter().map(Acknowledged::count).sum(), ..Verdict::default() };

@@ -1,10 +1,10 @@
-//! What a receiver checks: each message of each other sender exactly once, in order, never its own, and everybody in
-//! one and the same order. Pure logic: no connection, no thread.
+//! The checks of a receiver: each message of each other sender exactly once, in order, never its own, and in the same
+//! order for all. Pure logic: no connection, no thread.
 //!
 //! A room is a log and a client is a cursor into it, so all receivers see one order. One receiver that sends nothing is
-//! the reference: it gives each message its rank. Another receiver agrees if the ranks of what it gets only ever rise;
+//! the reference: it gives each message its rank. Another receiver agrees if the ranks of its messages only increase;
 //! its own messages, which it doesn't get, leave gaps that don't matter. It may get a message before the reference
-//! does; then it remembers the message until the rank is known.
+//! does; then it keeps the message until the rank is known.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -28,12 +28,12 @@ pub struct Verifier {
     order: OrderCheck,
 }
 
-/// Compares the order of what comes with the reference's.
+/// Compares the order of received messages with the reference's.
 #[derive(Debug)]
 struct OrderCheck {
     /// The reference itself, which writes instead of comparing.
     leads: bool,
-    /// What came here and not yet at the reference; bounded.
+    /// Messages received here but not yet at the reference; bounded.
     ahead: VecDeque<u32>,
     ahead_max: usize,
     last: u32,
@@ -41,11 +41,11 @@ struct OrderCheck {
 }
 
 impl Reference {
-    /// For so many senders of so many messages each.
+    /// For this number of senders and of messages of each.
     ///
     /// # Panics
     ///
-    /// If all messages together are more than fit into 32 bits; whoever plans a run checks that.
+    /// If the total number of messages does not fit into 32 bits, which the plan checks.
     pub fn new(senders: u16, messages: u32) -> Self {
         let total = u64::from(senders) * u64::from(messages);
         assert!(total < u64::from(u32::MAX), "a run has fewer messages than fit into 32 bits");
@@ -82,7 +82,7 @@ impl Verifier {
         }
     }
 
-    /// Takes a message. Returns by how many messages the receiver got further, those included that it must have missed.
+    /// Takes a message. Returns by how many messages the receiver advanced, including those that it must have missed.
     pub fn deliver(&mut self, sender: u16, number: u32, reference: &Reference) -> u32 {
         if !self.numbers.knows(sender, number) {
             self.counts.unknown += 1;
@@ -99,13 +99,13 @@ impl Verifier {
         further
     }
 
-    /// How many different messages came so far.
+    /// The number of different messages received so far.
     pub fn delivered(&self) -> u64 {
         self.counts.delivered
     }
 
-    /// The result, when nothing more comes and the reference has everything it gets; and how many of the messages sent
-    /// never came.
+    /// The result, when no more messages arrive and the reference is complete, and how many of the sent messages never
+    /// arrived.
     pub fn finish(mut self, sent: &[u32], reference: &Reference) -> (Counts, u64) {
         self.order.settle(reference, true);
         self.counts.order_differs = self.order.differs;
@@ -126,8 +126,8 @@ impl OrderCheck {
         }
     }
 
-    /// Compares what the reference has got by now. One that it should have got long ago it has lost, which is counted
-    /// as such; the order of the others counts on.
+    /// Compares with the reference's messages so far. A message that the reference should have received long ago is
+    /// lost, and counted as such; the order of the others is still checked.
     fn settle(&mut self, reference: &Reference, all: bool) {
         while let Some(&index) = self.ahead.front() {
             match reference.rank(index) {

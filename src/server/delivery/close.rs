@@ -16,34 +16,34 @@ use crate::server::room::cursor::Trimmed;
 pub enum CloseReason {
     #[error("the client left")]
     ClientLeft,
-    /// The client asked for the end after its half-close, and its `posted` posts are committed.
-    #[error("the client has sent all it wanted to")]
+    /// The client requested the end after its half-close, and its `posted` posts are committed.
+    #[error("the client has finished sending")]
     Finished { posted: u64 },
-    #[error("the message can't be decoded: send what the contract says in protobuf's encoding ({0})")]
+    #[error("the message can't be decoded: send the contract's messages in protobuf encoding ({0})")]
     Undecodable(String),
-    #[error("the first command must be Hello: say who you are, once, before anything else")]
+    #[error("the first command must be Hello: send it once, before any other command")]
     HelloExpected,
-    #[error("no Hello came within {} s: say who you are when the stream begins", HELLO_TIMEOUT.as_secs())]
+    #[error("no Hello arrived within {} s: send it when the stream begins", HELLO_TIMEOUT.as_secs())]
     HelloLate,
-    #[error("a second Hello came: connect again to go by another name")]
+    #[error("a second Hello arrived: open another stream to use another name")]
     HelloRepeated,
     #[error("the request has {0} commands: send at most {COMMANDS_MAX} in one")]
     TooManyCommands(usize),
     #[error("{0}")]
     Invalid(#[from] InvalidText),
     #[error(
-        "this reader fell too far behind: event {} was next, and the log keeps only what is from {} on; connect again to go on from now",
+        "this reader fell too far behind: event {} was next, but the log starts at {}; connect again to continue at the head",
         .0.wanted, .0.oldest
     )]
     BehindRetention(Trimmed),
-    /// A drain has begun, which gives the session time until then.
+    /// A drain has started, which gives the session time until then.
     #[error("the server is shutting down: connect again in a moment")]
     Draining { until: Instant },
-    #[error("the server's log has stopped, so no message can be stored: tell the server's operator")]
+    #[error("the server's log has stopped, so no message can be stored: contact the server's operator")]
     LogStopped,
     #[error("the message could not be stored ({0}): try again later")]
     NotStored(LogError),
-    #[error("the server can't read its log: tell the server's operator")]
+    #[error("the server can't read its log: contact the server's operator")]
     LogUnreadable(LogError),
     #[error("the server is full: it serves {clients_max} clients at once; try again later")]
     Full { clients_max: usize },
@@ -52,27 +52,27 @@ pub enum CloseReason {
 }
 
 impl CloseReason {
-    /// Whether it is our side's business: worth a warning in the log.
+    /// Whether the cause is on the server's side, so that the log warns.
     pub fn is_surprising(&self) -> bool {
         matches!(self, Self::BehindRetention(_) | Self::NoThread(_) | Self::LogStopped)
     }
 
-    /// Until when the status may take to reach the client, if the end begins now.
+    /// The deadline for the status to reach the client, if the end starts now.
     pub fn deadline(&self) -> Instant {
         match self {
             Self::Finished { .. } => Instant::now() + FINISH_TIMEOUT,
-            // A drain itself cancels what is left at its end; this is for when it can't.
+            // A drain itself cancels the remaining streams at its end; this is for when it can't.
             Self::Draining { until } => *until + CLOSE_TIMEOUT,
             _ => Instant::now() + CLOSE_TIMEOUT,
         }
     }
 
-    /// Whether the end has to wait for the cursor to get somewhere.
+    /// Whether the end has to wait for the cursor.
     fn waits(&self) -> bool {
         matches!(self, Self::Finished { .. } | Self::Draining { .. })
     }
 
-    /// Whether the cursor, having passed so many own posts, is far enough.
+    /// Whether the cursor is far enough, given the number of own posts that it has passed.
     fn is_due(&self, own_passed: u64, at_head: bool) -> bool {
         match self {
             Self::Finished { posted } => own_passed >= *posted,
@@ -82,23 +82,23 @@ impl CloseReason {
     }
 }
 
-/// Whether and why a session is to end.
+/// Whether and why a session should end.
 #[derive(Default)]
 pub struct Closing {
     waiting: OnceLock<CloseReason>,
-    /// Overrides a reason that waits.
+    /// Overrides `waiting`.
     at_once: OnceLock<CloseReason>,
 }
 
 impl Closing {
-    /// Sets the reason. The first one stands, except that one which waits gives way to one which does not.
+    /// Sets the reason. The first one is kept, except that a waiting reason is replaced by one that does not wait.
     pub fn set(&self, reason: CloseReason) {
         let slot = if reason.waits() { &self.waiting } else { &self.at_once };
         let _ = slot.set(reason);
     }
 
-    /// The reason, if the session is to end now that its cursor has passed so many own posts and is, or is not, at the
-    /// head.
+    /// The reason, if the session should end now, given the number of own posts that its cursor has passed and whether
+    /// it is at the head.
     pub fn due(&self, own_passed: u64, at_head: bool) -> Option<&CloseReason> {
         let waiting = || self.waiting.get().filter(|reason| reason.is_due(own_passed, at_head));
         self.at_once.get().or_else(waiting)

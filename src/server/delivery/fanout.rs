@@ -1,12 +1,14 @@
-//! Fan-out: telling the followers of a room that there is something to read.
+//! Fan-out: notifies the followers of a room that there are new messages.
 //!
-//! Telling a follower whose stream is idle starts the write to it right there ([`output`](super::output)), and the end of that write is
-//! an event of the thread that drives the stream, its poller. So the followers of a room are in shards, one for each poller, and each
-//! shard's followers are told on that poller's own thread: it finds the ends of the writes when it comes back from the round, whereas
-//! another thread's writes would wake it one by one. Measured, that wake-up cost as much as the write (docs/performance.md).
+//! To notify a follower whose stream is idle starts the write on the same thread ([`output`](super::output)), and the
+//! completion of that write is an event of the thread that drives the stream, its poller. So the followers of a room
+//! are in shards, one for each poller, and each shard's followers are notified on that poller's own thread: it finds
+//! the completions of the writes after the round, whereas writes of another thread would wake it for each one. In
+//! measurements, that wake-up cost as much as the write (docs/performance-notes.md).
 //!
-//! A round MUST NOT keep its poller from reading for long. After [`FOLLOWERS_MAX`] followers it lets the poller go on, and the pace
-//! thread calls it back. That thread also announces what can wait a moment for a message to go with.
+//! A round MUST NOT keep its poller from reading for long. After [`FOLLOWERS_MAX`] followers it releases the poller,
+//! and the pace thread calls it back. That thread also announces events that can wait briefly for a message to be sent
+//! with.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -24,25 +26,25 @@ use crate::server::log::Segment;
 use crate::server::room::{Room, Rooms};
 use crate::threads;
 
-/// How many followers are told before their poller may do something else: about 1 ms of writes.
+/// How many followers are notified before their poller may do other work: about 1 ms of writes.
 pub const FOLLOWERS_MAX: usize = 128;
 
-/// Where commits are published: each goes into its room's tail, and is announced to the followers.
+/// Publishes commits: adds each to its room's tail, and announces it to the followers.
 pub struct Publisher {
     rooms: Arc<Rooms>,
     fanout: Arc<Fanout>,
 }
 
-/// Tells followers, a shard of them on each poller.
+/// Notifies followers, one shard on each poller.
 pub struct Fanout {
     shards: Arc<[Shard]>,
     /// To the pace thread. Bound: each shard's waker once, and each room once ([`Room::begin_wait`]).
     pace: Sender<Pace>,
 }
 
-/// What the pace thread is asked for.
+/// A request to the pace thread.
 enum Pace {
-    /// To go on with a shard.
+    /// To continue with a shard.
     Back(Waker),
     /// To announce a room when [`PRESENCE_TIME`] has passed.
     Later(Arc<Room>),
@@ -59,9 +61,10 @@ struct Shard {
 
 #[derive(Default)]
 struct Rounds {
-    /// The rooms that have something new, and the follower to go on with. Bound: each room once ([`Room::begin_round`]).
+    /// The rooms that have new messages, and the follower to continue with. Bound: each room once
+    /// ([`Room::begin_round`]).
     rooms: VecDeque<(Arc<Room>, usize)>,
-    /// Wakes the poller's task, while it rests.
+    /// Wakes the poller's task while it is idle.
     waker: Option<Waker>,
     closed: bool,
 }
@@ -79,7 +82,7 @@ pub fn start(pollers: usize) -> io::Result<(Arc<Fanout>, JoinHandle<()>)> {
 
 fn keep_pace(asked: &Receiver<Pace>, shards: &[Shard]) {
     let mut running = shards.len();
-    // In the order of their times, since each waits as long.
+    // In the order of their times, since all wait equally long.
     let mut later: VecDeque<(Instant, Arc<Room>)> = VecDeque::new();
     while running > 0 {
         let next = later.front().map(|(at, _)| *at);
@@ -105,12 +108,12 @@ fn keep_pace(asked: &Receiver<Pace>, shards: &[Shard]) {
     }
 }
 
-/// Has each shard's followers of a room told that there is something new. A shard that is in a round through them makes another.
+/// Notifies each shard's followers of a room. A shard that is in a round through them does another round.
 fn announce(shards: &[Shard], room: &Arc<Room>) {
     for (number, shard) in shards.iter().enumerate() {
         if room.begin_round(number) {
             shard.change(|rounds| {
-                // Where nothing more will be published, nobody comes for it.
+                // At the end, no thread takes it any more.
                 if !rounds.closed {
                     rounds.rooms.push_back((Arc::clone(room), 0));
                 }
@@ -132,7 +135,7 @@ impl Publisher {
 }
 
 impl Drop for Publisher {
-    /// Nothing more will be published: the rounds end once all is told.
+    /// Nothing more will be published: the rounds end once all followers are notified.
     fn drop(&mut self) {
         for shard in &*self.fanout.shards {
             shard.change(|rounds| rounds.closed = true);
@@ -141,7 +144,7 @@ impl Drop for Publisher {
 }
 
 impl Default for Fanout {
-    /// None, for rooms that nobody follows.
+    /// None, for rooms without followers.
     fn default() -> Self {
         Self { shards: Arc::default(), pace: unbounded().0 }
     }
@@ -153,20 +156,20 @@ impl Fanout {
         self.shards.len()
     }
 
-    /// Has the followers of a room told that there is something new.
+    /// Notifies the followers of a room that there are new messages.
     pub fn announce(&self, room: &Arc<Room>) {
         announce(&self.shards, room);
     }
 
-    /// The same after a moment, or with the next message: it can wait.
+    /// The same, with the next message or after a short delay.
     pub fn announce_soon(&self, room: &Arc<Room>) {
         if room.begin_wait() {
-            // At the server's end nobody needs to know any more.
+            // At the server's exit this is no longer needed.
             let _ = self.pace.send(Pace::Later(Arc::clone(room)));
         }
     }
 
-    /// Tells a shard's followers whenever there is something new, until the publisher is dropped. Never blocks. To be run by the
+    /// Notifies a shard's followers of new messages, until the publisher is dropped. Never blocks. Must run on the
     /// poller that drives their streams.
     pub fn run(self: Arc<Self>, shard: usize) -> impl Future<Output = ()> + Send + 'static {
         poll_fn(move |context| {
@@ -192,7 +195,7 @@ impl Fanout {
                 if told >= FOLLOWERS_MAX {
                     rounds.lock().rooms.push_front((room, start));
                     if let Err(SendError(Pace::Back(waker))) = self.pace.send(Pace::Back(context.waker().clone())) {
-                        // Without a pace thread it goes on at once.
+                        // Without a pace thread it continues at once.
                         waker.wake();
                     }
                     return Poll::Pending;
@@ -200,7 +203,7 @@ impl Fanout {
                 let (count, next) = room.tell_followers(shard, start);
                 told += count;
                 if let Some(next) = next {
-                    // What is left of the round waits behind the other rooms.
+                    // The rest of the round waits behind the other rooms.
                     rounds.lock().rooms.push_back((room, next));
                 }
             }
@@ -209,7 +212,7 @@ impl Fanout {
 }
 
 impl Shard {
-    /// Changes the rounds, and wakes the poller's task to look at them.
+    /// Changes the rounds, and wakes the poller's task to check them.
     fn change(&self, change: impl FnOnce(&mut Rounds)) {
         let waker = {
             let mut rounds = self.rounds.lock();

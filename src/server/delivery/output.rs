@@ -8,18 +8,18 @@ use super::close::{CloseReason, Closing};
 use crate::server::room::cursor::Look;
 use crate::wire::Frame;
 
-/// What a stream is to get: frames made of what its cursors find. Each contract has its own.
+/// Builds the frames of a stream from its cursors. Each contract has its own reader.
 pub trait Reader: Send {
-    /// Finds what is next. Never blocks.
+    /// Looks for the next message. Never blocks.
     fn look(&mut self) -> Look;
 
-    /// Takes the next frame, where [`Reader::look`] has found something; and whether another will certainly follow.
+    /// Takes the next frame, if [`Reader::look`] has found one, and whether another will certainly follow.
     fn take(&mut self) -> Option<(Frame, bool)>;
 
-    /// Fetches from the log what is next, where [`Reader::look`] said that it is behind the tail. May block.
+    /// Fetches the next messages from the log, if [`Reader::look`] returned that they are behind the tail. May block.
     fn fetch(&mut self) -> Result<(), CloseReason>;
 
-    /// How many messages of the stream's own client were passed, if anybody may want to know.
+    /// How many messages of the stream's own client were passed, if that may be needed.
     fn own_passed(&self) -> u64 {
         0
     }
@@ -27,16 +27,15 @@ pub trait Reader: Send {
 
 /// The transport's end of a stream, for writing. One frame is in flight at a time.
 pub trait FrameSink: Send {
-    /// Asks whether the next frame can be written. If not, or as long as the call lasts, the context's waker is called
-    /// when there is reason to ask again: the write is done, or the call has ended.
+    /// Checks whether the next frame can be written. If not, or as long as the call lasts, the context's waker is
+    /// called when the sink should be polled again: the write is done, or the call has ended.
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Gone>>;
 
-    /// Starts to write a frame, after `poll_ready` said so. Does not block. `more_follows` promises another frame at
-    /// once, so the transport may hold this one back to join them.
+    /// Starts to write a frame, after `poll_ready` returned ready. Does not block. `more_follows` guarantees another
+    /// frame at once, so the transport may hold this one back to join them.
     fn start_write(&mut self, frame: &Frame, more_follows: bool) -> Result<(), Gone>;
 
-    /// Ends the stream with the status that belongs to the reason. Blocks until the peer has it, at most until the
-    /// deadline.
+    /// Ends the stream with the status for the reason. Blocks until the peer has it, at most until the deadline.
     fn finish(self: Box<Self>, reason: &CloseReason, deadline: Instant);
 }
 
@@ -47,11 +46,11 @@ pub struct Gone;
 /// Why an output has stopped writing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pumped {
-    /// Everything there is was written.
+    /// Everything was written.
     AtHead,
     /// A write is in flight; the stream's writer is woken when it is done.
     Writing,
-    /// The send thread has to go on: the log must be read, the stream must end, or there is much to write.
+    /// The send thread has to continue: the log must be read, the stream must end, or there is much to write.
     NeedsSendThread,
     /// The call is over.
     Over,
@@ -60,15 +59,15 @@ pub enum Pumped {
 pub struct Output {
     sink: Box<dyn FrameSink>,
     reader: Box<dyn Reader>,
-    /// Wakes the stream's writer, which this is a part of. Does nothing before [`Output::watch`].
+    /// Wakes the stream's writer, which contains this output. Does nothing before [`Output::watch`].
     waker: Waker,
 }
 
-/// What other threads tell the one that writes.
+/// Signals from other threads to the writing thread.
 #[derive(Default)]
 pub struct Signals {
     pub closing: Closing,
-    /// Whether the transport has called since the sink was last asked how it is.
+    /// Whether the transport has woken the writer since the sink was last polled.
     pub transport_called: AtomicBool,
 }
 
@@ -77,7 +76,7 @@ impl Output {
         Self { sink, reader, waker: Waker::noop().clone() }
     }
 
-    /// Has this waker called when a write is done or the call ends, from now on.
+    /// Registers the waker for the completion of writes and the end of the call.
     pub fn watch(&mut self, waker: Waker) -> Result<(), Gone> {
         self.waker = waker;
         match self.poll_ready() {
@@ -86,7 +85,7 @@ impl Output {
         }
     }
 
-    /// Writes up to `frames_max` frames, as long as that needs no waiting.
+    /// Writes up to `frames_max` frames, as long as that does not block.
     pub fn pump(&mut self, signals: &Signals, frames_max: usize) -> Pumped {
         for _ in 0..frames_max {
             let look = self.reader.look();
@@ -112,7 +111,8 @@ impl Output {
         Pumped::NeedsSendThread
     }
 
-    /// Fetches from the log what the reader wants next, where it is behind the tail and the stream can take it. May block.
+    /// Fetches the reader's next messages from the log, if they are behind the tail and the stream can take them. May
+    /// block.
     pub fn catch_up(&mut self) -> Result<(), CloseReason> {
         let behind = self.reader.look() == Look::BehindTail;
         if behind && self.poll_ready() == Poll::Ready(Ok(())) {
@@ -121,7 +121,7 @@ impl Output {
         Ok(())
     }
 
-    /// The reason to end the stream now, if there is one.
+    /// The reason to end the stream now, if any.
     pub fn due<'a>(&mut self, signals: &'a Signals) -> Option<&'a CloseReason> {
         let at_head = self.reader.look() == Look::AtHead;
         signals.closing.due(self.reader.own_passed(), at_head)
@@ -133,8 +133,9 @@ impl Output {
     }
 
     fn rest_at_head(&mut self, signals: &Signals) -> Pumped {
-        // A write may be in flight still. Whoever publishes next will find it so, or done; asking the sink now would
-        // have each write's end wake us for nothing. If it was the transport that called, though, the call may be over.
+        // A write may still be in flight. The next publication will find that, or find it done; polling the sink now
+        // would cause a useless wake-up for each completion. But if the transport woke this writer, the call may be
+        // over.
         if signals.transport_called.swap(false, Ordering::AcqRel) && self.poll_ready() == Poll::Ready(Err(Gone)) {
             return gone(signals);
         }

@@ -1,4 +1,4 @@
-//! The send thread: what may block on a session's way out, and its end.
+//! The send thread: the blocking work of a session's sending side, and the end of the stream.
 
 use std::sync::Arc;
 
@@ -6,9 +6,9 @@ use super::close::CloseReason;
 use super::output::Pumped;
 use super::stream_writer::StreamWriter;
 
-/// Drives the session whenever it gets the baton, until the session ends; then ends the stream.
+/// Drives the session each time it gets the baton, until the session ends; then ends the stream.
 ///
-/// It returns because the client left, broke a rule or is done, or because of a drain.
+/// It returns because the client left, violated a rule or is done, or because of a drain.
 pub fn run(writer: &Arc<StreamWriter>) {
     loop {
         writer.handover.take();
@@ -19,7 +19,7 @@ pub fn run(writer: &Arc<StreamWriter>) {
     }
 }
 
-/// Writes until there is nothing to do without the baton (`None`), or until the stream is to end.
+/// Writes until the baton is given back (`None`), or until the stream must end.
 fn turn(writer: &Arc<StreamWriter>) -> Option<CloseReason> {
     loop {
         let ready = writer.with_output(|output| match output.due(&writer.signals) {
@@ -37,12 +37,12 @@ fn turn(writer: &Arc<StreamWriter>) -> Option<CloseReason> {
     }
 }
 
-/// Ends the stream. The baton stays held for good: nobody drives the session any more.
+/// Ends the stream. The baton is never given back: no thread drives the session any more.
 fn finish(writer: &Arc<StreamWriter>, reason: &CloseReason) {
     if let CloseReason::LogUnreadable(error) = reason {
-        log::error!("the log can't be read for client {}, which is sent away: {error}", writer.id());
+        log::error!("client {} is disconnected: the log can't be read: {error}", writer.id());
     } else if reason.is_surprising() {
-        log::warn!("client {} is sent away: {reason}", writer.id());
+        log::warn!("client {} is disconnected: {reason}", writer.id());
     } else {
         log::debug!("client {} ends: {reason}", writer.id());
     }

@@ -1,8 +1,9 @@
 //! A stream's writer: decides which thread writes to a stream, and when.
 //!
-//! Whoever learns that there is something to write (the fan-out, of a commit; the transport, of the end of a write) takes the stream's
-//! [`baton`](crate::threads::baton) and drives the [`output`](super::output) on the spot. What may block is left to the stream's send
-//! thread ([`send`](super::send)): reading the log for a cursor that lags, and ending the stream.
+//! A thread that has something to write (the fan-out after a commit, the transport after the completion of a write)
+//! takes the stream's [`baton`](crate::threads::baton) and drives the [`output`](super::output) directly. Work that may
+//! block is left to the stream's send thread ([`send`](super::send)): reading the log for a cursor that lags, and
+//! ending the stream.
 //!
 //! | call | by | does |
 //! | --- | --- | --- |
@@ -23,30 +24,30 @@ use super::output::{FrameSink, Gone, Output, Pumped, Reader, Signals};
 use crate::names::ClientId;
 use crate::threads::baton::Baton;
 
-/// How many frames a thread that is not the session's own writes before it leaves the rest to the send thread.
+/// How many frames another thread writes before it leaves the rest to the session's send thread.
 const BORROWED_FRAMES_MAX: usize = 16;
 
-/// What all threads that deal with one stream share.
+/// The state that all threads of one stream share.
 pub struct StreamWriter {
     id: ClientId,
     baton: Baton,
-    // Invariant: only the holder of the baton locks it, so nobody ever waits for this lock. `None` after the end.
+    // Invariant: only the holder of the baton locks it, so no thread ever waits for this lock. `None` after the end.
     pub(super) output: Mutex<Option<Output>>,
     pub(super) signals: Signals,
-    /// Where the send thread gets the baton.
+    /// Passes the baton to the send thread.
     pub(super) handover: Handover,
 }
 
-/// A send thread that has not begun. Either happens, once.
+/// A send thread that has not started. Exactly one of the two methods is called, once.
 pub trait ToSend: Send {
-    /// Has the thread [run](super::send::run). Never blocks.
+    /// Starts the thread with [run](super::send::run). Never blocks.
     fn begin(self: Box<Self>);
 
-    /// The stream is over, and lets go of all that the thread would have held. Never blocks.
+    /// The stream is over: releases everything that the thread would have held. Never blocks.
     fn forgo(self: Box<Self>);
 }
 
-/// The baton, on its way to the send thread. A queue's wait would look for it many times before it rests.
+/// Hands the baton to the send thread. Waiting on a queue would spin before it blocks.
 #[derive(Default)]
 pub(super) struct Handover {
     // lock order: 3 (a leaf)
@@ -57,7 +58,7 @@ pub(super) struct Handover {
 #[derive(Default)]
 struct HandoverState {
     given: bool,
-    /// There until the send thread has something to do for the first time, if it ever has.
+    /// `Some` until the send thread gets its first work, if it ever does.
     to_send: Option<Box<dyn ToSend>>,
 }
 
@@ -74,7 +75,7 @@ impl Handover {
         }
     }
 
-    /// Waits until it is given.
+    /// Waits for the baton.
     pub(super) fn take(&self) {
         let mut state = self.state.lock();
         while !std::mem::take(&mut state.given) {
@@ -84,7 +85,7 @@ impl Handover {
 }
 
 impl StreamWriter {
-    /// A session whose baton is held by the caller, who has it [begin](Self::begin).
+    /// A session whose baton is held by the caller, which must call [begin](Self::begin).
     pub fn new(id: ClientId, sink: Box<dyn FrameSink>, reader: Box<dyn Reader>) -> Arc<Self> {
         let output = Mutex::new(Some(Output::new(sink, reader)));
         let writer =
@@ -96,8 +97,8 @@ impl StreamWriter {
         self.id
     }
 
-    /// Writes what there is to write, and has the session woken from now on, when the call ends too. `to_send`
-    /// begins when there is something to do that blocks. Never blocks itself.
+    /// Writes the pending frames, and from now on wakes the session, also when the call ends. `to_send` starts when
+    /// there is blocking work. This function never blocks.
     pub fn begin(self: &Arc<Self>, to_send: Box<dyn ToSend>) {
         self.handover.state.lock().to_send = Some(to_send);
         let watched = self.with_output(|output| output.watch(Waker::from(Arc::clone(self))));
@@ -107,14 +108,14 @@ impl StreamWriter {
         self.drive();
     }
 
-    /// There is something new for the reader.
+    /// There are new messages for the reader.
     pub fn look_again(self: &Arc<Self>) {
         if self.baton.published() {
             self.drive();
         }
     }
 
-    /// Asks the session to end. The first reason stands.
+    /// Closes the session. The first reason is kept.
     pub fn close(self: &Arc<Self>, reason: CloseReason) {
         self.signals.closing.set(reason);
         if self.baton.woken() {
@@ -122,7 +123,7 @@ impl StreamWriter {
         }
     }
 
-    /// Frees the stream if its send thread has not finished it: the output refers to the writer that it is part of.
+    /// Frees the stream if its send thread has not finished it: the output refers to the writer that contains it.
     pub fn release(&self) {
         let output = self.output.try_lock().and_then(|mut output| output.take());
         drop(output);
@@ -131,11 +132,11 @@ impl StreamWriter {
     /// For the baton's holder.
     pub(super) fn with_output<T>(&self, act: impl FnOnce(&mut Output) -> T) -> T {
         let mut output = self.output.try_lock().expect("only the baton's holder locks the output");
-        // Invariant: who takes the output out keeps the baton for good.
+        // Invariant: a thread that takes the output out never gives the baton back.
         act(output.as_mut().expect("the baton goes round only while there is an output"))
     }
 
-    /// Writes what there is to write without blocking. The caller holds the baton, and gives it away with this call.
+    /// Writes the pending frames without blocking. The caller holds the baton, and passes it on with this call.
     fn drive(self: &Arc<Self>) {
         match self.pump(BORROWED_FRAMES_MAX) {
             Pumped::AtHead | Pumped::Writing => {}
@@ -144,8 +145,8 @@ impl StreamWriter {
         }
     }
 
-    /// The call is over, and nothing is left to do that blocks: a send thread that has not begun need not. The baton stays
-    /// held for good: nobody drives the session any more.
+    /// The call is over, and no blocking work is left, so a send thread that has not started is not started. The baton
+    /// is never given back: no thread drives the session any more.
     fn end(&self) {
         let to_send = self.handover.state.lock().to_send.take();
         match to_send {

@@ -1,8 +1,8 @@
-//! What both logs do with a batch of posts: they give each new message its place, encode it, and find out which were stored
-//! before.
+//! The common part of both logs for a batch of posts: assigns seqs, encodes the messages, and finds those that were
+//! stored before.
 //!
-//! This decides nothing for good. The heads of the rooms move when the log has committed the runs, not before, so that
-//! after an error the next batch begins where this one did.
+//! This changes no state. The heads of the rooms move only when the log has committed the runs, so that after an error
+//! the next batch begins where this one did.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,18 +24,18 @@ pub struct Head {
     pub time_ms: u64,
 }
 
-/// What a batch asks of the log that it is for. All of it is undone where the batch isn't committed.
+/// What a batch needs from its log. Everything is undone if the batch is not committed.
 pub trait Stored {
-    /// The end of the room of that name, which is created if it is not stored. Asked once for each room, before anything is
-    /// claimed.
+    /// The end of the room of that name, which is created if it is not stored. Called once for each room, before any id
+    /// is claimed.
     fn head(&mut self, name: &RoomName) -> Result<Head, LogError>;
 
-    /// Notes that the post, whose id was chosen, will be the message with this seq. If it is stored already, or was claimed
-    /// before in this batch, nothing changes: that one's seq is returned.
+    /// Claims the chosen id of a post for the message with this seq. If it is already stored, or was claimed before in
+    /// this batch, nothing changes, and the seq of that message is returned.
     fn claim(&mut self, room: RoomId, post: &Post, seq: Seq) -> Result<Option<Seq>, LogError>;
 }
 
-/// The messages of one room that a batch brings: the segment that they will be.
+/// The messages of one room in a batch: the future segment.
 #[derive(Debug)]
 pub struct Run {
     pub room: RoomId,
@@ -44,7 +44,7 @@ pub struct Run {
     pub last: Seq,
     /// When they were stored, all of them.
     pub time_ms: u64,
-    /// The time that the room had before, where that was too far ahead to be right.
+    /// The earlier time of the room, if it was too far ahead to be right.
     corrected: Option<u64>,
     /// How many of them have a chosen id.
     pub claims: usize,
@@ -54,13 +54,13 @@ pub struct Run {
 /// A batch that is not committed yet.
 #[derive(Debug)]
 pub struct Plan {
-    /// One for each room that gets something.
+    /// One for each room that gets a message.
     pub runs: Vec<Run>,
     outcomes: Vec<Result<Appended, LogError>>,
 }
 
 impl Plan {
-    /// What there is to publish, now that the runs are committed.
+    /// The segments to publish, after the runs were committed.
     pub fn committed(self) -> Batch {
         let segment = |run: Run| Arc::new(Segment::new(run.room, run.first, run.last, run.entries));
         let corrected = self.runs.iter().filter_map(|run| Some((run.room, run.corrected?))).collect();
@@ -68,7 +68,7 @@ impl Plan {
     }
 }
 
-/// Gives the posts their places, in their order.
+/// Assigns seqs to the posts, in their order.
 pub fn plan(posts: &[Post], now: SystemTime, stored: &mut impl Stored) -> Result<Plan, LogError> {
     let (mut runs, run_of) = begin_runs(posts, millis(now), stored)?;
     let mut outcomes = Vec::with_capacity(posts.len());
@@ -113,7 +113,7 @@ fn begin_runs(posts: &[Post], now_ms: u64, stored: &mut impl Stored) -> Result<(
     let mut run_of: Vec<RunOf> = Vec::with_capacity(posts.len());
     let mut known: HashMap<&RoomName, RunOf> = HashMap::new();
     for (at, post) in posts.iter().enumerate() {
-        // Neighbours are often of one room.
+        // Neighbouring posts often have the same room.
         let neighbour =
             at.checked_sub(1).filter(|&before| posts[before].room == post.room).map(|before| run_of[before].clone());
         let index = match neighbour.or_else(|| known.get(&post.room).cloned()) {
@@ -125,7 +125,7 @@ fn begin_runs(posts: &[Post], now_ms: u64, stored: &mut impl Stored) -> Result<(
                         bytes.push(0);
                         Ok(runs.len() - 1)
                     }
-                    // Nothing can be stored, whatever the room.
+                    // Nothing can be stored in any room.
                     Err(error @ (LogError::Unavailable(_) | LogError::Full)) => return Err(error),
                     Err(refused) => Err(refused),
                 };

@@ -1,12 +1,12 @@
-//! The time that the log goes by: the machine's clock, as long as that can be believed.
+//! The log's time: the machine's clock, while that can be trusted.
 //!
-//! Retention by age deletes for good what a clock says is old, and a message keeps the time it was stored with. So a clock
-//! that jumps is not believed at once. The log remembers the time that it last saw. From there, time goes on with the
-//! machine's own counting of seconds, which no setting of the clock changes; and the clock is believed while it agrees with
-//! that, or after it has kept to its new time for a while, or when the operator says so (`--trust-clock`).
+//! Retention by age permanently deletes messages that are old by the clock, and a message keeps the time at which it
+//! was stored. So a clock that jumps is not trusted at once. The log stores the last time that it saw. From there, time
+//! continues with the machine's monotonic clock, which can't be set. The clock is trusted while it agrees with that, or
+//! after it has been stable for some time, or with `--trust-clock`.
 //!
-//! Times of messages and ages are judged apart. A server that was off for months has the right time at once, but does not
-//! delete most of its log for that until the clock is confirmed.
+//! Times of messages and ages are decided separately. A server that was off for months has the right time at once, but
+//! does not delete most of its log until the clock is confirmed.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -14,21 +14,21 @@ use crate::limits::{
     CLOCK_CONFIRM_AGES, CLOCK_CONFIRM_TIMES, CLOCK_EARLIEST_MS, CLOCK_OFF_MAX, CLOCK_STEP_MAX, CLOCK_WARN_INTERVAL,
 };
 
-/// What a machine says of the time, in milliseconds.
+/// A reading of a machine's clocks, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reading {
     /// The clock: since 1970.
     pub wall_ms: u64,
-    /// Since some moment that stays the same as long as the machine runs; it counts on while the machine sleeps.
+    /// Since a fixed moment while the machine runs; it also counts while the machine sleeps.
     pub passed_ms: u64,
 }
 
-/// Milliseconds since 1970. A clock that is set before then counts as being there.
+/// Milliseconds since 1970. An earlier time counts as 0.
 pub fn millis(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// Where readings come from.
+/// The source of readings.
 pub trait TimeSource: Send {
     fn read(&self) -> Reading;
 }
@@ -37,41 +37,42 @@ pub trait TimeSource: Send {
 #[derive(Debug, Default)]
 pub struct Machine;
 
-/// What is kept of a clock from one life of the log to the next.
+/// The state of a clock that is stored between two lives of the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClockState {
-    /// The last time that a message could get; 0 if no life has kept one.
+    /// The latest time that a message could get; 0 if none was stored.
     pub time_ms: u64,
-    /// The last time by which ages were judged; 0 if no life has kept one.
+    /// The latest time by which ages were determined; 0 if none was stored.
     pub age_ms: u64,
-    /// While ages are not judged by the clock: what the clock said last, and for how long it has kept to that. 0 otherwise.
+    /// While ages are not determined by the clock: the last reading of the clock, and how long it has been stable. 0
+    /// otherwise.
     pub doubted_ms: u64,
     pub held_ms: u64,
-    /// No life has kept these: they are the time of the newest message.
+    /// Not stored by any life: the time of the newest message.
     pub by_messages: bool,
 }
 
-/// By how much a clock may be off, and for how long it must keep to a time to be believed after that; in milliseconds.
+/// How far a clock may be off, and how long it must be stable to be trusted after that; in milliseconds.
 #[derive(Clone, Copy, Debug)]
 struct Tolerance {
-    /// How far ahead of the last time seen it may be at a start.
+    /// How far ahead of the last seen time it may be at a start.
     start_ms: u64,
     /// How far off it may be otherwise, ahead or behind.
     step_ms: u64,
     confirm_ms: u64,
-    /// A log that has seen only earlier times than this has seen none that was right.
+    /// If a log has seen only earlier times than this, all of them were wrong.
     earliest_ms: u64,
 }
 
-/// A clock, believed or not.
+/// A clock, trusted or not.
 #[derive(Debug)]
 struct Believed {
     tolerance: Tolerance,
-    /// The time as far as it is believed; `None` before the first reading of a log that has seen none.
+    /// The trusted time; `None` before the first reading of a log that has seen none.
     seen_ms: Option<u64>,
     /// The last reading.
     last: Option<Reading>,
-    /// Whether the clock was believed in this life.
+    /// Whether the clock was trusted in this life.
     is_settled: bool,
     doubt: Option<Doubt>,
 }
@@ -86,7 +87,7 @@ struct Doubt {
 pub struct Clock {
     source: Box<dyn TimeSource>,
     times: Believed,
-    /// `None` where nothing is deleted by age; then the times of messages do.
+    /// `None` if nothing is deleted by age; then the times of messages are used.
     ages: Option<Believed>,
     warned: Option<u64>,
 }
@@ -113,7 +114,7 @@ fn passed_ms() -> u64 {
 }
 
 impl Clock {
-    /// The clock of a log that kept this state, and deletes messages of this age. `trusts` believes the clock as it is.
+    /// The clock of a log that kept this state, and deletes messages of this age. `trusts` trusts the clock as it is.
     pub fn new(source: Box<dyn TimeSource>, state: ClockState, age_max: Option<Duration>, trusts: bool) -> Self {
         let state = if state.by_messages { state.without_dates_ahead(source.read().wall_ms) } else { state };
         let seen = |seen_ms: u64| Some(seen_ms).filter(|&seen_ms| seen_ms > 0 && !trusts);
@@ -124,11 +125,11 @@ impl Clock {
             earliest_ms: CLOCK_EARLIEST_MS,
         };
         let ages = age_max.map(|age_max| {
-            // A quarter of the age takes a quarter of the log at most.
+            // A jump by a quarter of the age deletes at most about a quarter of the log.
             let step_ms = ms(age_max / 4);
             let confirm_ms = ms(CLOCK_CONFIRM_AGES.min(age_max / 2));
-            // No exception for a log that has only seen the time of a clock that was never set: what was stored meanwhile is
-            // not deleted at once when the clock is set.
+            // No exception for a log that has only seen the time of a clock that was never set: messages stored
+            // meanwhile are not deleted at once when the clock is set.
             let tolerance = Tolerance { start_ms: step_ms, step_ms, confirm_ms, earliest_ms: 0 };
             let mut ages = Believed::new(tolerance, seen(state.age_ms));
             ages.doubt = (state.doubted_ms > 0 && !trusts)
@@ -138,20 +139,20 @@ impl Clock {
         Self { source, times: Believed::new(times, seen(state.time_ms)), ages, warned: None }
     }
 
-    /// The time that a message gets now.
+    /// The time of a message that is stored now.
     pub fn time(&mut self) -> SystemTime {
         let reading = self.source.read();
         at(self.times.read(reading))
     }
 
-    /// The time by which ages are judged now.
+    /// The time for determining ages now.
     pub fn age_time(&mut self) -> SystemTime {
         let reading = self.source.read();
         let time_ms = self.times.read(reading);
         at(self.ages.as_mut().map_or(time_ms, |ages| ages.read(reading)))
     }
 
-    /// What is to be kept for the next life.
+    /// The state to store for the next life.
     pub fn state(&self) -> ClockState {
         let ages = self.ages.as_ref().unwrap_or(&self.times);
         let doubt = ages.doubt.filter(|_| self.ages.is_some()).unwrap_or(Doubt { wall_ms: 0, held_ms: 0 });
@@ -164,14 +165,14 @@ impl Clock {
         }
     }
 
-    /// Whether the clock is certain enough to say that a message's date lies in the future.
+    /// Whether the clock is certain enough to decide that a message's date lies in the future.
     pub fn is_believed(&self) -> bool {
         let believed = |clock: &Believed| clock.is_settled && clock.doubt.is_none();
         let is_set = self.times.last.is_some_and(|reading| reading.wall_ms >= CLOCK_EARLIEST_MS);
         is_set && believed(&self.times) && self.ages.as_ref().is_none_or(believed)
     }
 
-    /// What to tell the operator of a clock that is not believed, or can't be right: when that begins, and then now and again.
+    /// The warning about a clock that is not trusted, or can't be right: when that begins, and then at intervals.
     pub fn warning(&mut self) -> Option<String> {
         let reading = self.times.last?;
         let ages = self.ages.as_ref().filter(|ages| ages.doubt.is_some());
@@ -183,10 +184,10 @@ impl Clock {
             self.warned = if is_told { Some(reading.passed_ms) } else { self.warned.filter(|_| is_unset) };
             return is_told.then(|| {
                 let date = date(reading.wall_ms);
-                format!("the clock says {date}, which can't be right: messages are dated by it until it is set")
+                format!("the clock shows {date}, which can't be right: messages get that date until the clock is set")
             });
         };
-        // One that is over in a moment is nobody's concern.
+        // A difference that is over soon needs no warning.
         if !is_due || doubted.tolerance.confirm_ms < 60_000 {
             return None;
         }
@@ -198,13 +199,13 @@ impl Clock {
         };
         let mut until = Vec::new();
         if let Some(left) = self.times.left_ms() {
-            until.push(format!("messages get times by the log's own time for another {}", length(left)));
+            until.push(format!("messages are dated with the log's own time for another {}", length(left)));
         }
         if let Some(left) = ages.and_then(Believed::left_ms) {
-            until.push(format!("no message is deleted by its age for another {}", length(left)));
+            until.push(format!("deletion by age is suspended for another {}", length(left)));
         }
         Some(format!(
-            "the clock says {}, which is {} {direction} the time that the log has seen pass ({}): {}, unless the clock is set \
+            "the clock shows {}, which is {} {direction} the log's own time ({}): {}, unless the clock is set \
              right; if the clock is right, start once with --trust-clock",
             date(reading.wall_ms),
             length(off_ms),
@@ -215,14 +216,15 @@ impl Clock {
 }
 
 impl ClockState {
-    /// What an earlier version's log tells of the time, at a start with this clock. Its newest message may have been dated by a
-    /// clock that was years ahead; then by that date, all others would be old.
+    /// The time of an earlier version's log, at a start with this clock. Its newest message may have been dated by a
+    /// clock that was years ahead; by that date, all others would be old.
     fn without_dates_ahead(self, wall_ms: u64) -> Self {
         let is_ahead = self.time_ms > wall_ms.saturating_add(ms(CLOCK_STEP_MAX));
         if !is_ahead {
             return self;
         }
-        // A clock that can't be right says nothing about the messages. Whichever is wrong, the earlier time deletes less.
+        // A clock that can't be right does not help to judge the messages. Whichever is wrong, the earlier time deletes
+        // less.
         let time_ms = if wall_ms >= CLOCK_EARLIEST_MS { wall_ms } else { self.time_ms };
         Self { time_ms, age_ms: wall_ms.max(1), ..self }
     }
@@ -233,12 +235,12 @@ impl Believed {
         Self { tolerance, seen_ms, last: None, is_settled: false, doubt: None }
     }
 
-    /// How long the clock must keep to its time to be believed, where it is not.
+    /// How long the clock must still be stable to be trusted, if it is not.
     fn left_ms(&self) -> Option<u64> {
         self.doubt.map(|doubt| self.tolerance.confirm_ms.saturating_sub(doubt.held_ms))
     }
 
-    /// Takes a reading, and says what the time is as far as it is believed.
+    /// Takes a reading, and returns the trusted time.
     fn read(&mut self, reading: Reading) -> u64 {
         let Reading { wall_ms, passed_ms } = reading;
         let passed = self.last.map_or(0, |last| passed_ms.saturating_sub(last.passed_ms));
@@ -255,13 +257,13 @@ impl Believed {
         let is_off = (is_ahead && !is_set_at_last) || wall_ms.saturating_add(step_ms) < expected_ms;
         self.doubt = is_off.then(|| {
             let doubt = self.doubt.unwrap_or(Doubt { wall_ms, held_ms: 0 });
-            // Off by as much as before: it keeps to its time. Another jump begins anew.
+            // Off by as much as before: it is stable. Another jump restarts the count.
             let kept = wall_ms.abs_diff(doubt.wall_ms.saturating_add(passed)) <= step_ms;
             Doubt { wall_ms, held_ms: if kept { doubt.held_ms.saturating_add(passed) } else { 0 } }
         });
         if self.doubt.is_some_and(|doubt| doubt.held_ms >= confirm_ms) {
             self.doubt = None;
-            ::log::info!("the clock has kept to its time, and is believed: {}", date(wall_ms));
+            ::log::info!("the clock has been stable, and is trusted: {}", date(wall_ms));
         }
         let now_ms = if self.doubt.is_some() { expected_ms } else { wall_ms };
         self.is_settled |= self.doubt.is_none();
@@ -279,11 +281,11 @@ fn ms(duration: Duration) -> u64 {
 }
 
 fn date(time_ms: u64) -> String {
-    // What is beyond the year 9999 can't be shown.
+    // Dates after the year 9999 can't be shown.
     humantime::format_rfc3339_seconds(at(time_ms.min(253_402_300_799_000))).to_string()
 }
 
-/// How long that is, in its two largest units at most.
+/// A duration, in at most its two largest units.
 fn length(length_ms: u64) -> String {
     let seconds = length_ms / 1000;
     let rounded = if seconds >= 86_400 {

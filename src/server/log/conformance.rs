@@ -1,4 +1,4 @@
-//! What every log must do, whatever it is made of: both logs pass these tests.
+//! The conformance tests that every log must pass.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -31,7 +31,7 @@ pub fn post(room: &RoomName, sender: &str, id: u64, body: &str) -> Post {
     make_post(room, sender, MessageId::chosen(&bytes).unwrap(), true, body)
 }
 
-/// A post whose id the server makes.
+/// A post whose id the server generates.
 pub fn post_without_id(room: &RoomName, sender: &str, body: &str) -> Post {
     make_post(room, sender, Origin::random().id(1), false, body)
 }
@@ -46,12 +46,12 @@ pub fn at(seconds: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(seconds)
 }
 
-/// The rooms that somebody is in.
+/// The rooms that have members.
 #[derive(Default)]
 pub struct Held(Mutex<HashMap<RoomName, (RoomId, Epoch)>>);
 
 impl Held {
-    /// Has the appender ask for these.
+    /// Makes the appender use these.
     pub fn of(appender: &mut dyn Appender) -> Arc<Self> {
         let held = Arc::new(Self::default());
         appender.set_open_rooms(Arc::clone(&held) as _);
@@ -111,7 +111,7 @@ impl Log for Patchy {
     }
 }
 
-/// A log under test, and how to open it again, where it outlives its closing.
+/// A log under test, and how to reopen it, if it outlives its closing.
 pub struct Subject {
     pub appender: Box<dyn Appender>,
     pub log: Arc<dyn Log>,
@@ -119,7 +119,7 @@ pub struct Subject {
 }
 
 impl Subject {
-    /// Closes the log and opens it again, where it outlives that.
+    /// Closes the log and reopens it, if it outlives that.
     fn reopen(&mut self) {
         let Some(open_again) = &self.open_again else { return };
         // Closed first: a log is open once at a time.
@@ -129,7 +129,7 @@ impl Subject {
     }
 }
 
-/// The tests, for a log that `$open` makes (`fn(Retention) -> Subject`).
+/// The tests, for a log that `$open` creates (`fn(Retention) -> Subject`).
 macro_rules! conformance_tests {
     ($open:expr) => {
         $crate::server::log::conformance::conformance_tests!($open,
@@ -153,7 +153,7 @@ pub(crate) use conformance_tests;
 
 type Open<'a> = &'a dyn Fn(Retention) -> Subject;
 
-/// All messages of a room from a seq on, as the log has them: seq, sender, body, time.
+/// All messages of a room from a seq on, as stored in the log: seq, sender, body, time.
 fn read_all(log: &dyn Log, room: RoomId, from: u64) -> Vec<(u64, String, String, u64)> {
     let mut from = Seq(from);
     let mut messages = Vec::new();
@@ -246,7 +246,7 @@ pub fn an_id_outlives_its_message(open: Open<'_>) {
         assert_eq!(outcomes, before.map(Ok));
         assert_eq!(subject.appender.trim(at(seconds)), Ok(Some(at(3 + DAY))));
     }
-    // After a day it is forgotten.
+    // After a day it is deleted.
     assert_eq!(subject.appender.trim(at(3 + DAY)), Ok(None));
     subject.reopen();
     let outcomes = subject.appender.append(&[first, second], at(4 + DAY)).unwrap().outcomes;
@@ -326,7 +326,7 @@ pub fn rooms_are_listed_in_order(open: Open<'_>) {
         subject.appender.open(name).unwrap();
         subject.appender.append(&[post(name, "ann", 1, "x")], at(1)).unwrap();
     }
-    // Nobody said anything in these.
+    // These have no messages.
     for name in ["room-", "room-300", "room-a"] {
         subject.appender.open(&room(name)).unwrap();
     }
@@ -339,7 +339,7 @@ pub fn rooms_are_listed_in_order(open: Open<'_>) {
     assert_eq!(listed, names);
 }
 
-/// Whether there is nothing more to trim now: at most ids to be forgotten another day.
+/// Whether there is nothing more to trim now: at most ids to be deleted later.
 fn is_later(next: Result<Option<SystemTime>, LogError>) -> bool {
     next.unwrap().is_none_or(|next| next >= UNIX_EPOCH + Retention::default().ids)
 }
@@ -367,7 +367,7 @@ pub fn retention_by_time(open: Open<'_>) {
     subject.appender.append(&[post_without_id(&cellar, "ann", "old")], at(1_010)).unwrap();
     subject.appender.append(&[post_without_id(&attic, "ann", "new")], at(1_050)).unwrap();
     subject.reopen();
-    // An open room need not be asked for again until something is trimmed, but then it must.
+    // An open room's state need not be read again until the log is trimmed, but then it must.
     let rooms = Arc::new(Rooms::new(Arc::clone(&subject.log), 0));
     let open_room = rooms.insert(subject.appender.open(&attic).unwrap());
     let stored = |seen| open_room.stored(Seq(seen)).map(|state| (state.head.0, state.oldest.0));
@@ -383,7 +383,7 @@ pub fn retention_by_time(open: Open<'_>) {
     assert_eq!((state.head, state.oldest), (Seq(2), Seq(3)));
     let next = subject.appender.append(&[post_without_id(&attic, "ann", "newer")], at(2_000)).unwrap();
     assert_eq!(next.outcomes, [Ok(Appended::New(RoomId(1), Seq(3)))]);
-    // What somebody has seen already is found, though it was not published to the room.
+    // A message that was already seen is found, although it was not published to the room.
     assert_eq!(stored(3), Ok((3, 3)));
 }
 
@@ -455,7 +455,7 @@ pub fn a_room_is_created_by_its_first_message(open: Open<'_>) {
     assert!(matches!(subject.log.read(opened.id, Seq(1), 1), Ok(Page::Segments(page)) if page.is_empty()));
     assert_eq!(subject.log.rooms(None, 10), Ok(Vec::new()));
 
-    // Those who are in a room get its first message with the number that they were given, whichever room comes first.
+    // Members of a room get its first message with the number that they were given, in any order of the rooms.
     let posts = [&cellar, &garden, &attic].map(|name| post(name, "ann", 1, "hello"));
     let batch = subject.appender.append(&posts, at(1)).unwrap();
     let first: Vec<_> = batch.segments.iter().map(|segment| (segment.room(), segment.first().0)).collect();
@@ -481,7 +481,7 @@ pub fn rooms_that_are_only_opened_leave_nothing(open: Open<'_>) {
     let mut numbers = HashSet::new();
     let attic = room("attic");
     for n in 0..1_000 {
-        // The same name, once everybody has left, is another room.
+        // The same name, after all have left, is another room.
         let name = if n % 2 == 0 { attic.clone() } else { room(&format!("room-{n}")) };
         assert!(numbers.insert(held.open(&mut *subject.appender, &name).id));
         held.close(&name);
@@ -605,7 +605,7 @@ pub fn history_is_read_from_both_ends(open: Open<'_>) {
     }
 }
 
-/// What happens to a log.
+/// An operation on a log.
 #[derive(Clone, Debug)]
 enum Step {
     Append(Vec<(usize, u64, bool)>),
@@ -628,7 +628,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     vec(step, 1..30)
 }
 
-/// What a naive log would hold of a room.
+/// A room in a naive log.
 #[derive(Default)]
 struct Model {
     bodies: Vec<String>,
@@ -642,7 +642,7 @@ struct Model {
 const KEPT: u64 = 15;
 
 impl Model {
-    /// Takes away whole segments, as long as enough messages are left without them.
+    /// Removes whole segments, as long as enough messages remain without them.
     fn trim(&mut self) {
         while let Some(&oldest) = self.segments.first()
             && self.bodies.len() as u64 >= self.trimmed + oldest + KEPT
@@ -658,7 +658,7 @@ pub fn a_naive_model_agrees(open: Open<'_>) {
         let mut subject = open(Retention { messages: Some(KEPT), ..Retention::default() });
         let mut held = Held::of(&mut *subject.appender);
         let numbered = |number: usize| room(&format!("room-{number}"));
-        // With which number and epoch each room that somebody is in, or that is stored, is known.
+        // The number and epoch of each room that has members or is stored.
         let mut known: HashMap<usize, (RoomId, Epoch)> = HashMap::new();
         let mut models: HashMap<usize, Model> = HashMap::new();
         for (time, step) in steps.into_iter().enumerate() {
@@ -670,7 +670,7 @@ pub fn a_naive_model_agrees(open: Open<'_>) {
                 }
                 Step::Join(number) => {
                     let state = held.open(&mut *subject.appender, &numbered(number));
-                    // A second one who joins is not the log's affair while the room is open.
+                    // A second member does not involve the log while the room is open.
                     known.entry(number).or_insert((state.id, state.epoch));
                 }
                 Step::Leave(number) => {

@@ -1,4 +1,4 @@
-//! The log in memory: bounded in bytes, gone with the process.
+//! The log in memory: bounded in bytes, lost when the process exits.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Bound;
@@ -19,7 +19,7 @@ use crate::limits::{CLOCK_STEP_MAX, IDS_KEPT_MAX, IDS_KEPT_SHARE, TRIM_MESSAGES_
 use crate::names::{Epoch, MessageId, RoomId, RoomName, Seq, UserName};
 use crate::wire::event;
 
-/// What knowing a chosen id costs in memory, about, in bytes.
+/// The approximate memory for a chosen id, in bytes.
 const ID_BYTES: usize = 128;
 
 /// An empty log that keeps `bytes_max` bytes of all rooms together, and never less than the newest segment.
@@ -44,7 +44,7 @@ pub struct MemoryAppender {
     open_rooms: Option<Arc<dyn OpenRooms>>,
     bytes_max: usize,
     schedule: Schedule,
-    /// How long the ids of trimmed messages are remembered.
+    /// How long the ids of trimmed messages are kept.
     ids_kept: Duration,
     deleted: Deleted,
 }
@@ -59,15 +59,15 @@ pub struct MemoryLog {
 struct Store {
     by_name: BTreeMap<RoomName, RoomId>,
     rooms: FxHashMap<RoomId, RoomLog>,
-    /// The greatest number that was given to a room, stored or not.
+    /// The greatest number that was assigned to a room, stored or not.
     last_room: u64,
-    /// Each kept segment, oldest first, and perhaps some that were trimmed.
+    /// Each kept segment, oldest first, and possibly some that were trimmed.
     ages: VecDeque<(RoomId, Seq)>,
-    /// The ids of trimmed messages, a segment each, those that are due first in front.
+    /// The ids of trimmed messages, one entry for each segment, in the order of their due times.
     expiring: VecDeque<ExpiringIds>,
     /// How many ids these are.
     expiring_ids: usize,
-    /// What the segments and all ids take.
+    /// The bytes that the segments and all ids take.
     bytes: usize,
     /// How many segments were trimmed.
     trims: u64,
@@ -80,7 +80,7 @@ struct RoomLog {
     segments: VecDeque<KeptSegment>,
     head: Seq,
     time_ms: u64,
-    /// The chosen ids of the messages that are kept, or were trimmed not long ago.
+    /// The chosen ids of the messages that are kept, or were trimmed recently.
     ids: HashMap<(MessageId, UserName), Seq>,
 }
 
@@ -98,18 +98,18 @@ struct ExpiringIds {
 }
 
 impl MemoryAppender {
-    /// When the ids of what is trimmed now are to be forgotten.
+    /// The time at which the ids of the messages trimmed now are deleted.
     fn ids_due_ms(&self, now: SystemTime) -> u64 {
         millis(now.checked_add(self.ids_kept).unwrap_or(now))
     }
 
-    /// Those rooms of the posts that are open and not stored. Nobody else creates rooms meanwhile.
+    /// Those rooms of the posts that are open and not stored. No other thread creates rooms meanwhile.
     fn pending(&self, posts: &[Post]) -> HashMap<RoomName, (RoomId, Epoch)> {
         let Some(open_rooms) = &self.open_rooms else { return HashMap::new() };
         let kept = self.log.kept.lock();
         let names = posts.chunk_by(|a, b| a.room == b.room).map(|posts| &posts[0].room);
         let unknown: Vec<_> = names.filter(|name| !kept.by_name.contains_key(*name)).collect();
-        // Asking takes a lock that comes before this one.
+        // The lookup takes a lock that precedes this one in the lock order.
         drop(kept);
         unknown.into_iter().filter_map(|name| Some((name.clone(), open_rooms.opened(name)?))).collect()
     }
@@ -147,7 +147,7 @@ impl Appender for MemoryAppender {
             }
             kept.forget_ids_beyond(self.bytes_max);
         }
-        // Freeing what was trimmed may take a while, so it happens after the lock is released.
+        // Freeing trimmed segments may take long, so it happens after the lock is released.
         drop(kept);
         drop(trimmed);
         Ok(batch)
@@ -209,7 +209,7 @@ impl Appender for MemoryAppender {
 impl Log for MemoryLog {
     fn read(&self, room: RoomId, from: Seq, bytes_max: usize) -> Result<Page, LogError> {
         let kept = self.kept.lock();
-        // A room that was opened and has no message is not there.
+        // A room that was opened and has no message does not exist.
         let Some(room) = kept.rooms.get(&room) else { return Ok(Page::Segments(Vec::new())) };
         if from < room.oldest() {
             return Ok(Page::Trimmed { oldest: room.oldest() });
@@ -284,7 +284,7 @@ impl Log for MemoryLog {
     }
 }
 
-/// The log as a batch asks it.
+/// The log, as a batch uses it.
 struct Claims<'a> {
     kept: &'a mut Store,
     /// The rooms that are open and not stored.
@@ -309,7 +309,7 @@ impl Stored for Claims<'_> {
         Ok(Head { room, seq: head, time_ms })
     }
 
-    // Nothing can fail after the heads are there, so a claim stands at once.
+    // Nothing can fail after the heads are known, so a claim is final at once.
     fn claim(&mut self, room: RoomId, post: &Post, seq: Seq) -> Result<Option<Seq>, LogError> {
         let taken = *self.kept.room(room).ids.entry((post.id, post.sender.clone())).or_insert(seq);
         Ok((taken != seq).then_some(taken))
@@ -317,7 +317,7 @@ impl Stored for Claims<'_> {
 }
 
 impl Store {
-    /// A number for a room. Those that were given to rooms without a message are not given again.
+    /// A number for a room. Numbers of rooms without a message are not reused.
     fn next_room(&mut self) -> RoomId {
         self.last_room += 1;
         RoomId(self.last_room)
@@ -325,7 +325,7 @@ impl Store {
 
     /// A room that is stored.
     fn room(&mut self, id: RoomId) -> &mut RoomLog {
-        // Invariant: such ids come from this log, and rooms are never forgotten.
+        // Invariant: such ids come from this log, and rooms are never removed.
         self.rooms.get_mut(&id).expect("a stored room is there")
     }
 
@@ -349,7 +349,7 @@ impl Store {
         }
     }
 
-    /// Takes out a room's oldest segment. The ids of its messages are remembered until the time that is given.
+    /// Removes a room's oldest segment. The ids of its messages are kept until the given time.
     fn trim(&mut self, id: RoomId, schedule: &mut Schedule, ids_due_ms: u64) -> Option<Arc<Segment>> {
         let room = self.room(id);
         let KeptSegment { segment, bytes, .. } = room.segments.pop_front()?;
@@ -376,7 +376,7 @@ impl Store {
         Some(segment)
     }
 
-    /// Forgets the ids of one trimmed segment, those that are due first. Returns how many.
+    /// Deletes the ids of the trimmed segment that is due first. Returns how many.
     fn forget_ids(&mut self) -> u64 {
         let Some(ExpiringIds { room, ids, .. }) = self.expiring.pop_front() else { return 0 };
         let count = ids.len();
@@ -389,7 +389,7 @@ impl Store {
         count as u64
     }
 
-    /// Forgets the ids of trimmed messages beyond their share of the bytes that may be kept.
+    /// Deletes the ids of trimmed messages beyond their share of the bytes.
     fn forget_ids_beyond(&mut self, bytes_max: usize) {
         let ids_max = (bytes_max / IDS_KEPT_SHARE / ID_BYTES).min(IDS_KEPT_MAX as usize);
         while self.expiring_ids > ids_max {
@@ -442,7 +442,7 @@ mod tests {
             let ids: usize = kept.rooms.values().map(|room| room.ids.len()).sum();
             assert_eq!(ids, kept.rooms.values().map(|room| room.segments.len()).sum::<usize>() + expiring);
         }
-        // The newest segment is kept however small the bound is.
+        // The newest segment is kept even if the bound is smaller.
         let (mut appender, tiny) = open(0, Retention::default());
         appender.append(&[post_without_id(&rooms[0], "ann", "hello")], at(1)).unwrap();
         appender.append(&[post_without_id(&rooms[1], "ann", "there")], at(1)).unwrap();

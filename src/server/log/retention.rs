@@ -1,7 +1,7 @@
-//! Which rooms have something to trim, and when: found without looking at those that have not.
+//! The schedule of retention: which rooms have segments to trim, and when, without a scan of the others.
 //!
-//! A room's segments are trimmed from the oldest on, so all that counts of a room is its oldest segment. A room is due when
-//! that one is too old, or when the room would have enough messages without it.
+//! A room's segments are trimmed from the oldest on, so only the oldest segment of a room matters. A room is due when
+//! that segment is too old, or when the room would have enough messages without it.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
@@ -18,17 +18,17 @@ pub struct SegmentEnd {
 /// The order in which rooms are trimmed.
 pub struct Schedule {
     retention: Retention,
-    /// The rooms of which something is kept.
+    /// The rooms that have stored segments.
     rooms: HashMap<RoomId, ScheduledRoom>,
-    // Invariant: where time counts, it holds each room of `rooms` once, with the time of its oldest segment.
+    // Invariant: with retention by age, it contains each room of `rooms` once, with the time of its oldest segment.
     by_time: BTreeSet<(u64, RoomId)>,
-    // Invariant: it holds the rooms that are marked as `queued`, each once.
+    // Invariant: it contains the rooms that are marked as `queued`, each once.
     over: VecDeque<RoomId>,
     /// The rooms whose oldest segments are dated in the future, and so get another time.
     ahead: HashMap<RoomId, Ahead>,
 }
 
-/// Segments dated from this time on count as stored at another.
+/// Segments dated from this time on get another time.
 #[derive(Clone, Copy, Debug)]
 struct Ahead {
     from_ms: u64,
@@ -52,13 +52,13 @@ impl Schedule {
         }
     }
 
-    /// Whether nothing is ever trimmed. Then the schedule notes nothing.
+    /// Whether nothing is ever trimmed. Then the schedule stays empty.
     pub fn keeps_all(&self) -> bool {
         self.retention.time.is_none() && self.retention.messages.is_none()
     }
 
-    /// Notes that a segment was appended to a room. It is the room's oldest if nothing else is kept of it: so a room of
-    /// which something is kept must be noted ([`Schedule::set`]) before.
+    /// Records that a segment was appended to a room. It is the room's oldest if the room has no other: so a room with
+    /// stored segments must be recorded ([`Schedule::set`]) before.
     pub fn appended(&mut self, room: RoomId, segment: SegmentEnd) {
         match self.rooms.get(&room).map(|kept| kept.oldest) {
             Some(oldest) => self.set(room, Some(oldest), segment.last),
@@ -66,7 +66,7 @@ impl Schedule {
         }
     }
 
-    /// Notes what is kept of a room: its oldest segment, if there is one, and its head.
+    /// Records the state of a room: its oldest segment, if any, and its head.
     pub fn set(&mut self, room: RoomId, oldest: Option<SegmentEnd>, head: Seq) {
         if self.keeps_all() {
             return;
@@ -79,7 +79,7 @@ impl Schedule {
             time_before.map(|time_ms| self.by_time.remove(&(time_ms, room)));
             time_now.map(|time_ms| self.by_time.insert((time_ms, room)));
         }
-        // A queued room of which nothing is kept stays in the queue, and is passed over when its turn comes.
+        // A queued room without segments stays in the queue, and is skipped at its turn.
         let Some(oldest) = oldest else {
             if queued {
                 self.over.retain(|other| *other != room);
@@ -93,12 +93,12 @@ impl Schedule {
         self.rooms.insert(room, ScheduledRoom { oldest, head, queued: queued || is_over });
     }
 
-    /// A room whose oldest segment is dated after this time. Where time doesn't count, none is.
+    /// A room whose oldest segment is dated after this time. None without retention by age.
     pub fn dated_after(&self, time_ms: u64) -> Option<RoomId> {
         self.by_time.last().filter(|(last_ms, _)| *last_ms > time_ms).map(|(_, room)| *room)
     }
 
-    /// Has the oldest segment of a room, and those after it that are not dated earlier, count as stored at this time.
+    /// Sets the time of the oldest segment of a room, and of those after it that are not dated earlier.
     pub fn count_as(&mut self, room: RoomId, time_ms: u64) {
         if let Some(ScheduledRoom { oldest, head, .. }) = self.rooms.get(&room) {
             let (oldest, head) = (*oldest, *head);
@@ -107,7 +107,7 @@ impl Schedule {
         }
     }
 
-    /// The time that counts of a segment that is a room's oldest.
+    /// The effective time of a room's oldest segment.
     fn time_of(&mut self, room: RoomId, oldest: SegmentEnd) -> u64 {
         match self.ahead.get(&room) {
             Some(ahead) if oldest.time_ms >= ahead.from_ms => ahead.counts_as_ms,
@@ -120,12 +120,12 @@ impl Schedule {
         }
     }
 
-    /// The oldest segment of a room, if anything is kept of it.
+    /// The oldest segment of a room, if it has one.
     pub fn oldest(&self, room: RoomId) -> Option<SegmentEnd> {
         self.rooms.get(&room).map(|kept| kept.oldest)
     }
 
-    /// Whether a segment is to be trimmed when it is its room's oldest, and the room's head is this.
+    /// Whether to trim a room's oldest segment, given the room's head.
     pub fn is_due(&self, segment: SegmentEnd, head: Seq, now_ms: u64) -> bool {
         self.is_over(segment, head) || self.due_ms(segment.time_ms).is_some_and(|due_ms| due_ms <= now_ms)
     }
@@ -145,7 +145,7 @@ impl Schedule {
         self.due_ms(time_ms).is_some_and(|due_ms| due_ms <= now_ms).then(|| (room, self.rooms[&room].head))
     }
 
-    /// When the next room is due; in the past if one is now. `None` if none will be until something is appended.
+    /// When the next room is due; in the past if one is due now. `None` if none will be due before the next append.
     pub fn next_ms(&self) -> Option<u64> {
         if self.over.is_empty() { self.due_ms(self.by_time.first()?.0) } else { Some(0) }
     }

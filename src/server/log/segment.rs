@@ -1,4 +1,4 @@
-//! A segment: messages of one room that follow each other, as the bytes that are stored and sent.
+//! A segment: consecutive messages of one room, as the bytes that are stored and sent.
 
 use std::sync::OnceLock;
 
@@ -6,36 +6,36 @@ use crate::names::{Kind, MessageId, RoomId, Seq};
 use crate::wire::event::{self, Malformed};
 use crate::wire::{self, Frame};
 
-/// A run of messages of one room. Never empty, never changed.
+/// Consecutive messages of one room. Never empty, never changed.
 #[derive(Debug)]
 pub struct Segment {
     room: RoomId,
     first: Seq,
     last: Seq,
-    /// The entries of the messages, one after the other.
+    /// The entries of the messages, concatenated.
     frame: Frame,
-    /// The same messages for the tutorial's clients, made when the first of them asks.
-    /// `None` stands for an event of a kind that is not known, which they don't get.
+    /// The same messages for the tutorial's clients, created on first use. `None` is an event of an unknown kind, which
+    /// they don't get.
     tutorial: OnceLock<Box<[Option<TutorialMessage>]>>,
 }
 
-/// A message as a client of the tutorial's contract gets it.
+/// A message for a client of the tutorial's contract.
 #[derive(Debug)]
 pub struct TutorialMessage {
     pub id: MessageId,
-    /// A gRPC message of its own.
+    /// A separate gRPC message.
     pub frame: Frame,
 }
 
 impl Segment {
-    /// The segment of these entries, which the caller has encoded for this room and these seqs.
+    /// A segment of these entries, which the caller has encoded for this room and these seqs.
     pub fn new(room: RoomId, first: Seq, last: Seq, entries: Vec<u8>) -> Self {
         assert!(first <= last && !entries.is_empty(), "a segment has at least one message");
         Self { room, first, last, frame: Frame::new(entries), tutorial: OnceLock::new() }
     }
 
-    /// Checks that bytes which were stored are the entries of messages of this room from this seq on, whose contents can be
-    /// read. Returns the last seq.
+    /// Checks that stored bytes are the entries of messages of this room from this seq on, with readable contents.
+    /// Returns the last seq.
     pub fn check(room: RoomId, first: Seq, entries: &[u8]) -> Result<Seq, Malformed> {
         let mut next = first;
         let mut at = 0;
@@ -52,7 +52,7 @@ impl Segment {
         if next == first { Err(Malformed(0)) } else { Ok(Seq(next.0 - 1)) }
     }
 
-    /// Reads a segment from bytes that were stored, and checks that they are what they should be.
+    /// Reads a segment from stored bytes, and checks them.
     pub fn read(room: RoomId, first: Seq, entries: Vec<u8>) -> Result<Self, Malformed> {
         let last = Self::check(room, first, &entries)?;
         Ok(Self::new(room, first, last, entries))
@@ -70,12 +70,12 @@ impl Segment {
         self.last
     }
 
-    /// What keeping the segment costs in memory, in bytes: its entries, and about 128 bytes for what is around them.
+    /// The memory of the segment, in bytes: its entries, plus about 128 bytes.
     pub fn bytes(&self) -> usize {
         self.frame.len() + 128
     }
 
-    /// All of it, as a valid `ChatResponse`.
+    /// The whole segment, as a valid `ChatResponse`.
     pub fn frame(&self) -> &Frame {
         &self.frame
     }
@@ -85,7 +85,8 @@ impl Segment {
         (self.first..=self.last).contains(&seq)
     }
 
-    /// Where in the frame the messages from this one on begin. The frame's end, where there are none. Found by walking, since few begin within a segment.
+    /// The offset in the frame at which this message begins; the frame's end, if there is none. Found by a scan, since
+    /// few readers begin within a segment.
     pub fn offset(&self, from: Seq) -> usize {
         let skipped = from.0.saturating_sub(self.first.0) as usize;
         let mut ends =
@@ -98,7 +99,7 @@ impl Segment {
 }
 
 impl Segment {
-    /// The message at `seq` for the tutorial's clients, where this segment has it and it is a message.
+    /// The message at `seq` for the tutorial's clients, if this segment has it and it is a message.
     pub fn tutorial(&self, seq: Seq) -> Option<&TutorialMessage> {
         let messages = self.tutorial.get_or_init(|| {
             event::entries(self.frame.as_slice())
@@ -124,7 +125,7 @@ mod tests {
     use crate::server::log::conformance::{post_without_id, room};
     use crate::wire::event::Entry;
 
-    /// What a newer server has stored is passed on as it is, and is no damage.
+    /// Events that a newer server has stored are sent unchanged, and are not damage.
     #[test]
     fn an_event_of_an_unknown_kind_is_passed_on() {
         let content = post_without_id(&room("attic"), "ann", "hello").content;

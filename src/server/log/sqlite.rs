@@ -1,15 +1,15 @@
 //! The durable log: one SQLite database in a folder, in write-ahead mode.
 //!
-//! A row is a segment, not a message: what was committed together is stored as the bytes that go out. So an append of
-//! hundreds of messages is one insertion and one fsync, and reading history is copying bytes. Ids that clients have chosen
-//! stand in a table of their own, in the order of the ids, which for ids of one time is one place.
+//! A row is a segment, not a message: the messages of one commit are stored as the bytes that are sent. So an append of
+//! hundreds of messages is one insertion and one fsync, and reading history is copying bytes. Ids that clients have
+//! chosen are in a separate table, in the order of the ids; ids of the same time are adjacent.
 //!
-//! Three kinds of threads use the database, each with connections of its own: the log writer (`appender`) alone
-//! changes it; readers (`reader`) see what was committed and wait for nobody but each other; the log keeper
-//! (`keeper`) copies the write-ahead log into the database beside them.
+//! Three kinds of threads use the database, each with its own connections: only the log writer (`appender`) changes it;
+//! readers (`reader`) see committed data and wait only for each other; the log keeper (`keeper`) copies the write-ahead
+//! log into the database in parallel.
 //!
-//! Damage stays with its room. `rows` reads a room's segments around what can't be read, `rooms` finds as much of a room's
-//! state as is left, and `damage` logs each finding once.
+//! Damage affects only its room. `rows` reads a room's segments around unreadable ones, `rooms` finds the readable part
+//! of a room's state, and `damage` logs each finding once.
 
 mod folder;
 mod appender;
@@ -66,8 +66,8 @@ pub use self::reader::SqliteLog;
 pub use self::verify::{Report, verify};
 use super::Retention;
 
-/// Opens the log in a folder. Both are created if missing. `restored` says that the folder is an older
-/// copy of itself, and messages that were seen may be lost.
+/// Opens the log in a folder. Both are created if missing. `restored` means that the folder is an older copy of itself,
+/// so messages that clients have seen may be lost.
 pub fn open(
     path: &Path,
     sync: SyncMode,

@@ -1,7 +1,7 @@
-//! A cursor: where a client stands in a room's log.
+//! A cursor: the position of a client in a room's log.
 //!
-//! Live, catching up and resuming are the same walk. While the cursor is within the tail, [`Cursor::look`] finds what is
-//! next without blocking; behind the tail, the send thread fetches pages of the log for it ([`Cursor::fetch`]).
+//! Live, catching up and resuming are the same walk. While the cursor is within the tail, [`Cursor::look`] finds the
+//! next message without blocking; behind the tail, the send thread fetches pages of the log for it ([`Cursor::fetch`]).
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -19,33 +19,33 @@ pub struct Cursor {
     next: Seq,
     /// The segment that `next` was last found in.
     segment: Option<Arc<Segment>>,
-    /// What was fetched from the log and not read yet.
+    /// Segments that were fetched from the log and not read yet.
     fetched: VecDeque<Arc<Segment>>,
 }
 
-/// What a cursor sees next.
+/// The state of a cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Look {
-    /// Something to read.
+    /// There is a message to read.
     Ready,
-    /// Nothing yet: the cursor has read all there is.
+    /// Nothing yet: the cursor has read everything.
     AtHead,
-    /// Something that only the log has.
+    /// The next message is only in the log.
     BehindTail,
 }
 
-/// What a fetch found.
+/// The result of a fetch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fetched {
-    /// What the cursor wants next.
+    /// The cursor's next messages.
     Page,
-    /// The log no longer has what the cursor wanted.
+    /// The log no longer has the cursor's next message.
     Trimmed(Trimmed),
-    /// What the cursor wants next can't be read, up to this message.
+    /// The cursor's next messages can't be read, up to this one.
     Damaged { to: Seq },
 }
 
-/// The log no longer has what a cursor wanted next.
+/// The log no longer has a cursor's next message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trimmed {
     pub wanted: Seq,
@@ -70,7 +70,7 @@ impl Cursor {
         self.next
     }
 
-    /// Finds what is next. Never blocks.
+    /// Looks for the next message. Never blocks.
     pub fn look(&mut self) -> Look {
         if self.hold_segment() {
             return Look::Ready;
@@ -85,17 +85,17 @@ impl Cursor {
         }
     }
 
-    /// The segment with the next message, where [`Cursor::look`] said that there is one.
+    /// The segment with the next message, if [`Cursor::look`] has found one.
     pub fn segment(&self) -> Option<&Arc<Segment>> {
         self.segment.as_ref().filter(|segment| segment.holds(self.next))
     }
 
-    /// Goes past the next message.
+    /// Advances past the next message.
     pub fn advance(&mut self) {
         self.next = self.next.next();
     }
 
-    /// Takes the rest of the segment with the next message, but nothing beyond `until`, and goes past it.
+    /// Takes the rest of the segment with the next message, but nothing beyond `until`, and advances past it.
     pub fn take(&mut self, until: Seq) -> Option<SegmentPart> {
         let segment = Arc::clone(self.segment()?);
         let (from, to) = (self.next, segment.last().min(until));
@@ -104,16 +104,16 @@ impl Cursor {
         }
         self.next = to.next();
         if to == segment.last() {
-            // A segment that was read is let go of, so that a cursor that rests keeps nothing alive.
+            // A segment that was read is released, so that an idle cursor keeps no memory.
             self.segment = None;
         }
         Some(SegmentPart { segment, from, to })
     }
 
-    /// Fetches a page of the log, where [`Cursor::look`] said that the cursor is behind the tail. May block.
+    /// Fetches a page of the log, if [`Cursor::look`] returned that the cursor is behind the tail. May block.
     pub fn fetch(&mut self) -> Result<Fetched, LogError> {
         match self.room.read_log(self.next, READ_BYTES_MAX)? {
-            // What is behind the tail was stored, so it is damage if the log has nothing there.
+            // Messages behind the tail were stored, so it is damage if the log has nothing there.
             Page::Segments(segments) if segments.is_empty() => Ok(self.damaged(None)),
             Page::Segments(segments) => {
                 self.fetched = segments.into();
@@ -124,25 +124,25 @@ impl Cursor {
         }
     }
 
-    /// The cursor can go on with that message of the log, or else with the tail.
+    /// The cursor can continue with that message of the log, or else with the tail.
     fn damaged(&self, next: Option<Seq>) -> Fetched {
         let tail = self.room.tail_begin();
         let next = next.map_or(tail, |next| next.min(tail)).max(self.next.next());
         Fetched::Damaged { to: Seq(next.0 - 1) }
     }
 
-    /// Goes on from there: what is in between is gone.
+    /// Continues from there: the messages in between are gone.
     pub fn skip_to(&mut self, next: Seq) {
         self.next = next;
     }
 
-    /// Whether the cursor holds the segment of `next`, or could take it from what was fetched.
+    /// Whether the cursor holds the segment of `next`, or could take it from the fetched ones.
     fn hold_segment(&mut self) -> bool {
         loop {
             if self.segment().is_some() {
                 return true;
             }
-            // A segment that was read is let go of here, so that a lagging cursor keeps nothing alive.
+            // A segment that was read is released here, so that a lagging cursor keeps no memory.
             self.segment = self.fetched.pop_front();
             if self.segment.is_none() {
                 return false;
@@ -157,12 +157,12 @@ impl SegmentPart {
         self.to
     }
 
-    /// How many bytes the run has, or may have where only a part of a segment is in it.
+    /// How many bytes the run has, or may have if it is only a part of a segment.
     pub fn bytes_max(&self) -> usize {
         self.segment.frame().len()
     }
 
-    /// The segment's own frame, where the run is all of it.
+    /// The segment's own frame, if the run is the whole segment.
     pub fn whole(&self) -> Option<&Frame> {
         (self.from == self.segment.first() && self.to == self.segment.last()).then(|| self.segment.frame())
     }
@@ -179,7 +179,8 @@ impl SegmentPart {
 
 #[cfg(test)]
 mod tests {
-    //! The log, the tail and the cursor against a naive model: the number of messages ever said, each of which says its seq.
+    //! The log, the tail and the cursor against a naive model: the number of messages ever posted, each of which
+    //! contains its seq.
 
     use std::collections::HashSet;
 
@@ -222,7 +223,7 @@ mod tests {
 
     struct Reader {
         cursor: Cursor,
-        /// What it is to read next.
+        /// What it must read next.
         next: u64,
         trimmed: bool,
     }
@@ -300,8 +301,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(500))]
 
-        /// Whatever the sizes of log and tail: each reader gets each message once, in order, or learns that the log has
-        /// dropped it, or can't read it. With a log that keeps everything, nobody misses anything.
+        /// For all sizes of log and tail, each reader gets each message once, in order, or learns that the log has
+        /// dropped it or can't read it. With a log that keeps everything, no reader misses a message.
         #[test]
         fn every_reader_reads_what_the_model_reads(
             steps in steps(),

@@ -1,4 +1,4 @@
-//! Who follows a room.
+//! The followers of a room.
 
 use std::sync::Arc;
 
@@ -6,18 +6,18 @@ use parking_lot::Mutex;
 
 use crate::names::{ClientId, UserName};
 
-/// How many followers are copied out at once, so that the lock is never held while anyone is told.
+/// How many followers are copied out at once, so that the lock is never held during a notification.
 const CHUNK: usize = 64;
 
-/// Somebody who wants to know what happens in a room. Its methods MUST NOT block.
+/// A subscriber to a room. Its methods MUST NOT block.
 pub trait Follower: Send + Sync {
-    /// There is something new to read.
+    /// There are new messages.
     fn published(self: Arc<Self>);
 
-    /// Who it is, if it has said so.
+    /// The member, if the follower has a name.
     fn member(&self) -> Option<Member>;
 
-    /// Somebody else came or went: this entry tells of it. It may wait for a call of [`Self::published`].
+    /// Another client joined or left, as in this entry. It may wait for a call of [`Self::published`].
     fn presence(self: Arc<Self>, entry: &Arc<[u8]>);
 }
 
@@ -28,7 +28,7 @@ pub struct Member {
     pub name: UserName,
 }
 
-/// The followers of one room: a slab, so that joining, leaving and a round through all cost no search and no copy.
+/// The followers of one room: a slab, so that joining, leaving and a round through all need no search and no copy.
 #[derive(Default)]
 pub struct Followers {
     // lock order: 2 (a leaf, held for one insertion, one removal or one chunk)
@@ -37,14 +37,14 @@ pub struct Followers {
 
 #[derive(Default)]
 struct Slots {
-    /// Ends with a place that is taken.
+    /// The last place is always taken.
     taken: Vec<Option<Arc<dyn Follower>>>,
     /// Places that may be free.
     free: Vec<usize>,
     count: usize,
 }
 
-/// A place among the followers, for giving it up.
+/// A place among the followers, for its removal.
 #[derive(Debug)]
 #[must_use = "give it back with `remove`"]
 pub struct Membership(usize);
@@ -53,7 +53,7 @@ impl Followers {
     pub fn add(&self, follower: Arc<dyn Follower>) -> Membership {
         let mut slots = self.slots.lock();
         slots.count += 1;
-        // A place is noted as free once too often where the slab shrank over it and grew again.
+        // A place is listed as free twice if the slab shrank over it and grew again.
         while let Some(index) = slots.free.pop() {
             if let Some(place @ None) = slots.taken.get_mut(index) {
                 *place = Some(follower);
@@ -69,7 +69,7 @@ impl Followers {
         let follower = slots.taken[index].take();
         slots.free.push(index);
         slots.count -= 1;
-        // A round through a room that was full once should not be longer for it ever after.
+        // A round through a room that was once full should not stay longer.
         while let Some(None) = slots.taken.last() {
             slots.taken.pop();
         }
@@ -82,13 +82,13 @@ impl Followers {
         self.slots.lock().count
     }
 
-    /// Everybody.
+    /// All followers.
     pub fn all(&self) -> Vec<Arc<dyn Follower>> {
         self.slots.lock().taken.iter().flatten().cloned().collect()
     }
 
-    /// Tells those in the next places from `start` on. Returns how many there were, and the place to go on with, if
-    /// there is one. Somebody who comes or goes during a round may or may not be told.
+    /// Notifies the followers in the next places from `start` on. Returns how many there were, and the place to
+    /// continue with, if any. A follower that joins or leaves during a round may or may not be notified.
     pub fn tell(&self, start: usize) -> (usize, Option<usize>) {
         let mut chunk: [Option<Arc<dyn Follower>>; CHUNK] = [const { None }; CHUNK];
         let next = {

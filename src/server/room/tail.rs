@@ -17,13 +17,13 @@ pub struct Tail {
     head: Seq,
 }
 
-/// What the tails of all rooms keep together.
+/// The size of the tails of all rooms together.
 pub struct Tails {
     bytes: AtomicUsize,
     bytes_max: usize,
 }
 
-/// Where a seq stands as seen from the tail.
+/// The position of a seq relative to the tail.
 #[derive(Debug)]
 pub enum Find {
     /// It is in this segment.
@@ -50,7 +50,7 @@ impl Tail {
         self.segments.front().map_or(self.head.next(), |segment| segment.first())
     }
 
-    /// Adds the next segment. What no longer fits is returned, so that the caller frees it without the lock.
+    /// Adds the next segment. Segments that no longer fit are returned, so that the caller frees them without the lock.
     #[must_use = "free it after the lock is released"]
     pub fn push(&mut self, segment: Arc<Segment>) -> Vec<Arc<Segment>> {
         assert_eq!(segment.first(), self.head.next(), "a segment follows its predecessor");
@@ -59,7 +59,7 @@ impl Tail {
         self.bytes += segment.bytes();
         self.segments.push_back(segment);
         let mut dropped = Vec::new();
-        // One room's tail is its own affair as long as all together are within bounds.
+        // Each tail may use its full size while all together are within bounds.
         let bytes_max = if self.all.is_full() { 0 } else { self.bytes_max };
         while self.bytes > bytes_max && self.segments.len() > 1 {
             if let Some(oldest) = self.segments.pop_front() {
@@ -75,7 +75,7 @@ impl Tail {
         if seq > self.head {
             return Find::BeyondHead;
         }
-        // Most cursors follow live, and want the newest segment.
+        // Most cursors follow live, and need the newest segment.
         let index = match self.segments.back() {
             Some(newest) if newest.first() <= seq => self.segments.len() - 1,
             _ => self.segments.partition_point(|segment| segment.last() < seq),

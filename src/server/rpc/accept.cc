@@ -1,4 +1,4 @@
-// accept4(2), as the C core and everybody else in this program calls it. `accept.rs` says why.
+// Replaces accept4(2) in this program, for the C core too. `accept.rs` explains why.
 
 #ifdef __linux__
 
@@ -8,7 +8,7 @@
 
 #include <cerrno>
 
-// Of `accept.rs`. The first closes a connection that the server has no room for, and returns false. The second returns the
+// In `accept.rs`. The first closes a connection that the server can't serve, and returns false. The second returns the
 // error that the caller gets, or 0 to accept the next connection instead.
 extern "C" bool hubbub_keep_connection(int connection);
 extern "C" int hubbub_accept_error(int error);
@@ -32,5 +32,5 @@ extern "C" int accept4(int listener, sockaddr* peer, socklen_t* size, int flags)
 
 #endif
 
-// The linker takes this file for the sake of this function, and `accept4` with it.
+// The linker includes this file because of this function, and with it `accept4`.
 extern "C" void hubbub_link_accept() {}

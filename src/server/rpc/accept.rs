@@ -1,16 +1,17 @@
-//! Accepting connections while file descriptors or memory are short.
+//! Accepts connections when file descriptors or memory are short.
 //!
-//! The C core accepts connections until the process has no descriptor left. Later clients then wait without an answer in the
-//! system's queue, and the log's reader could not open a file. Other errors that pass, such as a full file table of the
-//! system, end its listener for good. No setting changes that, so `accept.cc` replaces accept4(2) in this program:
+//! The C core accepts connections until the process has no descriptor left. Later clients then wait without an answer
+//! in the system's queue, and the log's reader could not open a file. Other temporary errors, such as a full file table
+//! of the system, permanently end its listener. No setting changes that, so `accept.cc` replaces accept4(2) in this
+//! program:
 //!
-//! - The last [`DESCRIPTORS_KEPT`] descriptors are not used for connections. A client whose connection would take one is
-//!   refused with HTTP/2's GOAWAY, whose text says why, and disconnected.
-//! - An error that passes looks to the C core like the one after which it tries again within a second.
+//! - The last [`DESCRIPTORS_KEPT`] descriptors are not used for connections. A client whose connection would take one
+//!   is refused with HTTP/2's GOAWAY, whose text gives the reason, and disconnected.
+//! - A temporary error is reported to the C core as the one after which it retries within a second.
 //!
-//! Without the feature `core-patches` the C core accepts as it likes.
+//! Without the feature `core-patches` the C core's own behaviour applies.
 //!
-//! Descriptors belong to the process, and so does this: each server of the process that registered is notified.
+//! Descriptors belong to the process, so this is global: each registered server of the process is notified.
 
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -23,14 +24,14 @@ use crate::descriptors;
 use crate::limits::DESCRIPTORS_KEPT;
 use crate::server::refusals::{Refusals, Shortage};
 
-/// What a refused client is told.
+/// The text for a refused client.
 pub const NO_DESCRIPTOR: &str =
     "the server is full: it has no file descriptor left for another connection; try again later";
 
-/// The first descriptor that no connection may have.
+/// The first descriptor that is not used for connections.
 static FIRST_KEPT: AtomicI32 = AtomicI32::new(c_int::MAX);
 
-// lock order: 2 (held for one look or push)
+// lock order: 2 (held for one lookup or push)
 static SERVERS: Mutex<Vec<Weak<Refusals>>> = Mutex::new(Vec::new());
 
 #[cfg(feature = "core-patches")]
@@ -57,7 +58,7 @@ fn note(shortage: Shortage) {
     servers.iter().for_each(|refusals| refusals.note(shortage));
 }
 
-/// Whether there is room for a connection. Closes it if not. Called on a poller: MUST NOT block.
+/// Whether a connection may use this descriptor. Closes it if not. Called on a poller: MUST NOT block.
 #[unsafe(no_mangle)]
 extern "C" fn hubbub_keep_connection(connection: c_int) -> bool {
     if connection < FIRST_KEPT.load(Ordering::Relaxed) {
@@ -68,7 +69,7 @@ extern "C" fn hubbub_keep_connection(connection: c_int) -> bool {
     false
 }
 
-/// What the C core is told of an error: 0 if it concerns one connection only, which is gone.
+/// The error that is reported to the C core: 0 if it concerns only one connection, which is gone.
 #[unsafe(no_mangle)]
 extern "C" fn hubbub_accept_error(error: c_int) -> c_int {
     match error {
@@ -92,16 +93,16 @@ extern "C" fn hubbub_accept_error(error: c_int) -> c_int {
     }
 }
 
-/// Says goodbye to a client that has just connected, and closes its connection.
+/// Sends GOAWAY to a client that has just connected, and closes its connection.
 fn refuse(connection: c_int, reason: &str) {
     let goodbye = goodbye(reason);
     let mut read = MaybeUninit::<[u8; 4096]>::uninit();
     let without_waiting = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-    // SAFETY: the descriptor is new and nobody else's; the buffers have the sizes that are passed, and what is read is
+    // SAFETY: the descriptor is new and owned here; the buffers have the sizes that are passed, and the data is
     // ignored.
     unsafe {
         libc::send(connection, goodbye.as_ptr().cast(), goodbye.len(), without_waiting);
-        // What was not read would turn the goodbye into a reset.
+        // Unread data would turn the close into a reset.
         libc::recv(connection, read.as_mut_ptr().cast(), size_of_val(&read), without_waiting);
         libc::shutdown(connection, libc::SHUT_RDWR);
         libc::close(connection);
@@ -143,7 +144,7 @@ mod tests {
         assert_eq!(&said[26..], b"no room");
     }
 
-    /// All errors but three ended the C core's listener: the server ran on and accepted nobody.
+    /// All errors but three ended the C core's listener: the server continued to run and accepted no client.
     #[test]
     fn an_error_that_passes_ends_no_listener() {
         for error in [libc::ENFILE, libc::ENOBUFS, libc::ENOMEM, libc::EMFILE] {

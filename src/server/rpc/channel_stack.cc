@@ -1,4 +1,4 @@
-// The filters that a call passes in the C core, made as few as this server needs. `channel_stack.rs` says why.
+// The filters that a call passes in the C core, reduced to those that this server needs. `channel_stack.rs` explains why.
 //
 // This is written against the C core's internal headers of the one version that Cargo.lock names: `build.rs` finds them
 // in the source of `grpcio-sys` and compiles this file as the C core itself is compiled.
@@ -28,17 +28,17 @@
 
 namespace {
 
-// The channel argument that asks for this.
+// The channel argument that enables this.
 constexpr char kArgument[] = "hubbub.lean_stack";
 
 // Whether a filter is left out.
 bool LeftOut(absl::string_view filter) {
-  return filter == "compression"            // this server neither compresses nor inflates
-         || filter == "server-auth"         // tells who the peer is, which without TLS nobody knows
-         || filter == "server_call_tracer"; // nothing traces
+  return filter == "compression"            // this server neither compresses nor decompresses
+         || filter == "server-auth"         // authenticates the peer, which needs TLS
+         || filter == "server_call_tracer"; // tracing is not used
 }
 
-// In the place of message_size: what that does for a message that is received, and nothing for one that is sent.
+// Replaces message_size: does the same for received messages, and nothing for sent ones.
 struct Receiving {
   size_t bytes_max;
   grpc_closure on_message;
@@ -66,7 +66,7 @@ void StartBatch(grpc_call_element* element, grpc_transport_stream_op_batch* batc
     auto* receiving = static_cast<Receiving*>(element->call_data);
     auto& payload = batch->payload->recv_message;
     receiving->message = payload.recv_message;
-    // One message is asked for at a time.
+    // One message is requested at a time.
     receiving->next = payload.recv_message_ready;
     payload.recv_message_ready = &receiving->on_message;
   }
@@ -92,7 +92,7 @@ void EndChannel(grpc_channel_element*) {}
 
 const grpc_channel_filter kReceiveBound = {
     StartBatch,
-    nullptr,  // no promise: only calls that are made of batches are served
+    nullptr,  // no promise: only calls made of batches are served
     grpc_channel_next_op,
     sizeof(Receiving),
     BeginCall,
@@ -108,7 +108,7 @@ const grpc_channel_filter kReceiveBound = {
 
 bool MakeLean(grpc_core::ChannelStackBuilder* builder) {
   if (!builder->channel_args().GetBool(kArgument).value_or(false)) return true;
-  // Should there be no bound to replace, ours comes first.
+  // If there is no bound to replace, ours is first.
   bool bounded = false;
   std::vector<const grpc_channel_filter*> kept;
   for (const grpc_channel_filter* filter : builder->stack()) {
@@ -125,7 +125,7 @@ bool MakeLean(grpc_core::ChannelStackBuilder* builder) {
 // How the listening sockets that this thread opens are restricted: `Listener` in `channel_stack.rs`.
 thread_local int restriction = 0;
 
-// The C core calls this before it binds a socket. False has it go without that socket.
+// The C core calls this before it binds a socket. With false it skips that socket.
 bool Restrict(const grpc_mutate_socket_info* info, grpc_socket_mutator*) {
   if (info->usage != GRPC_FD_SERVER_LISTENER_USAGE || restriction == 0) return true;
   sockaddr_storage name = {};
@@ -139,7 +139,7 @@ bool Restrict(const grpc_mutate_socket_info* info, grpc_socket_mutator*) {
       return name.ss_family == AF_INET6 &&
              setsockopt(info->fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one)) == 0;
     default:
-      // The socket's file gets the mode that the socket has. Where the system does not do that, the umask decides.
+      // The socket's file gets the mode of the socket. If the system does not do that, the umask applies.
       (void)fchmod(info->fd, 0);
       return true;
   }
@@ -148,7 +148,7 @@ bool Restrict(const grpc_mutate_socket_info* info, grpc_socket_mutator*) {
 const grpc_socket_mutator_vtable kMutator = {
     nullptr,
     [](grpc_socket_mutator* a, grpc_socket_mutator* b) { return a < b ? -1 : a > b ? 1 : 0; },
-    [](grpc_socket_mutator*) {},  // it is never destroyed
+    [](grpc_socket_mutator*) {},  // never destroyed
     Restrict,
 };
 
@@ -162,10 +162,10 @@ grpc_core::ChannelArgs AddMutator(grpc_core::ChannelArgs args) {
   return args.Set(grpc_socket_mutator_to_arg(mutator));
 }
 
-// The C core takes such changes only before its first use, and this is before `main`.
+// The C core accepts such changes only before its first use, and this runs before `main`.
 const bool registered = [] {
   grpc_core::CoreConfiguration::RegisterBuilder([](grpc_core::CoreConfiguration::Builder* builder) {
-    // After those that add what is left out here.
+    // After those that add the filters removed here.
     builder->channel_init()->RegisterStage(GRPC_SERVER_CHANNEL, INT_MAX, MakeLean);
     builder->channel_args_preconditioning()->RegisterStage(AddMutator);
   });

@@ -1,11 +1,11 @@
-//! The filters that each call passes in the C core, made as few as this server needs.
+//! The filters that each call passes in the C core, reduced to those that this server needs.
 //!
-//! Between the call that we write to and the HTTP/2 transport, the C core has a stack of filters, and every message passes
-//! all of them. Two look at each message in a way that costs more than everything else the library does to send it
-//! (docs/performance.md): one would compress it, one compares its size with a bound on what is sent. No setting leaves them
-//! out, so `channel_stack.cc` does, and bounds what is received in a few instructions.
+//! Between a call and the HTTP/2 transport, the C core has a stack of filters, and every message passes all of them.
+//! Two of them cost more for each message than all other work of the library to send it (docs/performance-notes.md):
+//! one would compress it, one compares its size with a bound on sent messages. No setting removes them, so
+//! `channel_stack.cc` does, and bounds received messages in a few instructions.
 //!
-//! Without the feature `core-patches` the C core's own stack is used, and listening sockets are as it makes them.
+//! Without the feature `core-patches` the C core's own stack is used, and its listening sockets are unchanged.
 
 #[cfg(feature = "core-patches")]
 use std::ffi::{CStr, c_char, c_int};
@@ -18,7 +18,7 @@ unsafe extern "C" {
     fn hubbub_restrict_listeners(restriction: c_int);
 }
 
-/// Has a server's calls pass only what is needed.
+/// Lets a server's calls pass only the needed filters.
 #[cfg(feature = "core-patches")]
 pub fn lean(settings: ChannelBuilder) -> ChannelBuilder {
     // SAFETY: the function returns a constant, which is a C string.
@@ -31,20 +31,20 @@ pub fn lean(settings: ChannelBuilder) -> ChannelBuilder {
     settings
 }
 
-/// What the C core may make of the listening sockets that it opens.
+/// How the C core's listening sockets are restricted.
 #[derive(Clone, Copy, Debug)]
 pub enum Listener {
-    /// What it likes, which is right but for these:
+    /// Not restricted: right for all but these:
     Any = 0,
     /// It tries IPv6 first, for both families.
     Ipv4Wildcard = 4,
     /// It lets IPv4 in, and falls back to it.
     Ipv6 = 6,
-    /// A Unix socket that nobody may connect to until its mode is set.
+    /// A Unix socket to which no user can connect until its mode is set.
     ClosedSocket = 1,
 }
 
-/// Runs `bind`, whose listening sockets are restricted so. It binds on this thread.
+/// Runs `bind` with this restriction of its listening sockets. It binds on this thread.
 #[cfg(feature = "core-patches")]
 pub fn listening<T>(listener: Listener, bind: impl FnOnce() -> T) -> T {
     // SAFETY: the function sets an integer of this thread.

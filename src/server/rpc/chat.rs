@@ -1,4 +1,4 @@
-//! `hubbub.v1.ChatService/Chat`: commands up, events down. Here requests become commands.
+//! `hubbub.v1.ChatService/Chat`: commands up, events down. Decodes requests into commands.
 
 use std::sync::Arc;
 
@@ -51,7 +51,7 @@ fn commands(request: v1::ChatRequest) -> Result<Vec<Command>, CloseReason> {
     request.commands.into_iter().map(command).collect()
 }
 
-/// A command that breaks a rule is refused by itself; only a wrong `Hello` ends the stream.
+/// An invalid command is rejected; only an invalid `Hello` ends the stream.
 fn command(command: v1::Command) -> Result<Command, CloseReason> {
     use v1::command::Command as Wire;
     Ok(match command.command {
@@ -93,7 +93,7 @@ fn invalid(command: Failed, fault: &InvalidText) -> Command {
     Command::Refused(Refusal { command, code: RejectionCode::Invalid, reason: fault.to_string() })
 }
 
-/// What is to be a room's name, cut to what may be one: it comes back in answers, of which many may wait.
+/// The requested name of a room, truncated to the maximum length: it is part of answers, of which many may be queued.
 fn echo(room: String) -> String {
     if room.chars().count() <= NAME_CHARS_MAX { room } else { room.chars().take(NAME_CHARS_MAX).collect() }
 }

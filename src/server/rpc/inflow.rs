@@ -1,8 +1,8 @@
-//! What a client sends, on its way from the poller that serves the stream to the stream's receive thread.
+//! The requests of a client, between the poller that serves the stream and the stream's receive thread.
 //!
-//! The poller takes each message from the library as it comes and asks for the next at once: nothing waits for the
-//! receive thread to be scheduled in between. So a burst is one wake-up, and the posts of it gather for one commit. The
-//! poller copies nothing and decodes nothing; that is the receive thread's.
+//! The poller takes each message from the library as it arrives and requests the next at once, without waiting for the
+//! receive thread to be scheduled. So a burst causes one wake-up, and its posts are collected for one commit. The
+//! poller does not copy or decode; the receive thread does.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -18,8 +18,8 @@ use parking_lot::{Condvar, Mutex};
 use crate::limits::{INFLOW_BYTES_MAX, INFLOW_MESSAGES_MAX, QUEUE_KEPT};
 use crate::wire::Request;
 
-/// The messages that wait for the receive thread. Bound: [`INFLOW_MESSAGES_MAX`] and [`INFLOW_BYTES_MAX`], and one
-/// message more; beyond that they stay with the transport, whose flow control holds back this client alone.
+/// The messages that wait for the receive thread. Bound: [`INFLOW_MESSAGES_MAX`] and [`INFLOW_BYTES_MAX`], plus one
+/// message; beyond that they stay with the transport, whose flow control slows only this client.
 #[derive(Default)]
 pub struct Inflow {
     // lock order: 3 (a leaf, held for one push or one swap)
@@ -31,15 +31,15 @@ pub struct Inflow {
 struct State {
     messages: VecDeque<Request>,
     bytes: usize,
-    /// Nothing follows the messages that wait.
+    /// How the stream ended, after the waiting messages.
     end: Option<End>,
-    /// The receive thread is to take nothing more.
+    /// The receive thread must take nothing more.
     stopped: bool,
-    /// The stream is to be let go of.
+    /// The stream must be released.
     released: bool,
     /// Wakes the pump.
     pump: Option<Waker>,
-    /// The pump waits for room.
+    /// The pump waits for space.
     is_held_back: bool,
 }
 
@@ -52,10 +52,10 @@ pub enum End {
     Over,
 }
 
-/// What the receive thread gets.
+/// The result for the receive thread.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Taken {
-    /// What has come, which now stands in the list that was passed.
+    /// Messages have arrived; they are now in the list that was passed.
     Messages,
     Ended(End),
     /// The deadline has passed.
@@ -63,7 +63,7 @@ pub enum Taken {
     Stopped,
 }
 
-/// Moves messages from the stream to the inflow, on a poller. Ends, and lets go of the stream, when it is released.
+/// Moves messages from the stream to the inflow, on a poller. Ends and drops the stream when it is released.
 pub fn pump(mut stream: RequestStream<Request>, inflow: Arc<Inflow>) -> impl Future<Output = ()> + Send + 'static {
     poll_fn(move |context| {
         loop {
@@ -82,7 +82,7 @@ pub fn pump(mut stream: RequestStream<Request>, inflow: Arc<Inflow>) -> impl Fut
     })
 }
 
-/// What [`Inflow::poll_space`] finds.
+/// The result of [`Inflow::poll_space`].
 enum Space {
     There,
     Released,
@@ -120,18 +120,18 @@ impl Inflow {
         }
     }
 
-    /// Whether the receive thread is to take nothing more, nor go on with what it has taken.
+    /// Whether the receive thread must stop, also with the messages that it has taken.
     pub fn is_stopped(&self) -> bool {
         self.state.lock().stopped
     }
 
-    /// Ends the wait of the receive thread, for good.
+    /// Permanently ends the wait of the receive thread.
     pub fn stop(&self) {
         self.state.lock().stopped = true;
         self.changed.notify_one();
     }
 
-    /// Has the pump let go of the stream.
+    /// Makes the pump drop the stream.
     pub fn release(&self) {
         let pump = {
             let mut state = self.state.lock();
@@ -151,7 +151,7 @@ impl Inflow {
         if !state.pump.as_ref().is_some_and(|pump| pump.will_wake(context.waker())) {
             state.pump = Some(context.waker().clone());
         }
-        // A stream is not asked again after its end.
+        // A stream is not polled again after its end.
         if state.end.is_some() {
             return Poll::Pending;
         }
@@ -167,7 +167,7 @@ impl Inflow {
         self.changed.notify_one();
     }
 
-    /// Nothing follows the messages that wait. The first end stands.
+    /// Records the end of the stream. The first end is kept.
     pub fn end(&self, end: End) {
         self.state.lock().end.get_or_insert(end);
         self.changed.notify_one();

@@ -1,7 +1,7 @@
-//! Where a server can listen: exactly the addresses that were written, and the reason where one can't be had.
+//! Listens on exactly the given addresses, or reports why that is impossible.
 //!
-//! The C core takes either wildcard for both families and gives no reason for a failure. So a name is resolved here, each
-//! address is tried here first, and `rpc/channel_stack.cc` restricts the listening sockets to their family.
+//! The C core binds either wildcard address to both families and gives no reason for a failure. So a name is resolved
+//! here, each address is tested here first, and `rpc/channel_stack.cc` restricts the listening sockets to their family.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -18,7 +18,7 @@ use super::channel_stack::{self, Listener};
 use crate::address::Address;
 use crate::server::config::StartError;
 
-/// Finds out whether an address can be had, and if not, why.
+/// Checks whether the server can listen on an address, and if not, why.
 pub fn check_free(address: &Address) -> Result<(), StartError> {
     match address {
         Address::Tcp { .. } => places(address).map(drop),
@@ -26,7 +26,7 @@ pub fn check_free(address: &Address) -> Result<(), StartError> {
     }
 }
 
-/// Binds an address: each that a name stands for. Returns where it listens.
+/// Binds an address: all addresses of a name. Returns the bound addresses.
 pub fn bind(
     grpc: &mut grpcio::Server,
     address: &Address,
@@ -47,7 +47,7 @@ pub fn bind(
             SocketAddr::V4(place) if place.ip().is_unspecified() => Listener::Ipv4Wildcard,
             SocketAddr::V4(_) => Listener::Any,
         };
-        // The library decodes percent signs, of which a zone has one.
+        // The library decodes percent signs, and a zone contains one.
         let target = place.to_string().replace('%', "%25");
         let port =
             channel_stack::listening(listener, || grpc.add_listening_port(target, ServerCredentials::insecure()));
@@ -59,7 +59,7 @@ pub fn bind(
     Ok(bound)
 }
 
-/// Binds a Unix socket. With a mode, nobody but root can connect before it has that mode.
+/// Binds a Unix socket. With a mode, only root can connect before the mode is set.
 fn bind_socket(grpc: &mut grpcio::Server, address: &Address, path: &Path, mode: Option<u32>) -> Result<(), StartError> {
     let listener = if mode.is_some() { Listener::ClosedSocket } else { Listener::Any };
     let target = address.target();
@@ -73,7 +73,7 @@ fn bind_socket(grpc: &mut grpcio::Server, address: &Address, path: &Path, mode: 
     Ok(())
 }
 
-/// The addresses that a name stands for, without those that this machine does not have. At least one.
+/// The addresses of a name that this machine has. At least one.
 fn places(address: &Address) -> Result<Vec<SocketAddr>, StartError> {
     let Address::Tcp { host, port } = address else { return Ok(Vec::new()) };
     let bind = |error: io::Error| match error.kind() {
@@ -84,7 +84,7 @@ fn places(address: &Address) -> Result<Vec<SocketAddr>, StartError> {
     let mut absent = None;
     for place in (host.as_str(), *port).to_socket_addrs().map_err(bind)? {
         let place = match place {
-            // One of IPv4 in the clothes of IPv6 keeps its zone-less form, others their zone.
+            // An IPv4-mapped address keeps its form without a zone, others keep their zone.
             SocketAddr::V6(ip) if ip.ip().to_ipv4_mapped().is_some() => {
                 SocketAddr::new(place.ip().to_canonical(), *port)
             }
@@ -116,8 +116,8 @@ fn places(address: &Address) -> Result<Vec<SocketAddr>, StartError> {
 fn try_bind(place: SocketAddr) -> io::Result<()> {
     let checked = |result: libc::c_int| if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) };
     let family = if place.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
-    // SAFETY: the descriptor is new and nobody else's; the options are integers; the addresses are of the size that is
-    // told, and zeros are valid for what is not set.
+    // SAFETY: the descriptor is new and owned here; the options are integers; the addresses have the given size, and
+    // zeros are valid for unset fields.
     unsafe {
         let fd = libc::socket(family, libc::SOCK_STREAM, 0);
         if fd < 0 {
@@ -153,8 +153,8 @@ fn try_bind(place: SocketAddr) -> io::Result<()> {
     }
 }
 
-/// A socket that nobody listens on is left over from a server that was killed; the library replaces it. One that
-/// answers belongs to a running server, which the library would cut off.
+/// A socket without a listener is left over from a killed server; the library replaces it. One that accepts connections
+/// belongs to a running server, and the library would cut that server off.
 fn check_socket_free(path: &Path, address: &Address) -> Result<(), StartError> {
     let bind = |fault: &str| StartError::Bind { address: address.clone(), fault: fault.to_owned() };
     let Ok(metadata) = path.symlink_metadata() else {
@@ -166,7 +166,7 @@ fn check_socket_free(path: &Path, address: &Address) -> Result<(), StartError> {
         };
     };
     if !metadata.file_type().is_socket() {
-        return Err(bind("a file that is no socket is in the way"));
+        return Err(bind("a file that is not a socket is in the way"));
     }
     match UnixStream::connect(path) {
         Ok(_) => Err(StartError::Taken(address.clone())),

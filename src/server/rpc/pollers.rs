@@ -11,17 +11,17 @@ use grpcio::{Channel, Client, EnvBuilder, Environment};
 pub struct Pollers {
     environment: Arc<Environment>,
     threads: Arc<[ThreadId]>,
-    /// For each poller, a client of nothing, which can have it run a future.
+    /// For each poller, an unconnected client, which can run a future on it.
     runners: Arc<[Client]>,
 }
 
 impl Pollers {
     pub fn start(count: usize) -> Self {
-        // The library would write to standard error itself, on a poller, whenever a peer breaks a rule of gRPC's.
+        // Otherwise the library writes to standard error, on a poller, each time that a peer violates gRPC's rules.
         crate::startup::redirect_core_log();
         let environment = Arc::new(EnvBuilder::new().cq_count(count).name_prefix("poll").build());
         let threads = environment.completion_queues().iter().map(|queue| queue.worker_id()).collect();
-        // A new environment gives its queues to channels in turn, so the first channels have one each, in order.
+        // A new environment assigns its queues to channels in sequence, so the first channels have one each, in order.
         let runner = |_| Client::new(Channel::lame(Arc::clone(&environment), "runner"));
         let runners = (0..count).map(runner).collect();
         Self { environment, threads, runners }
@@ -31,15 +31,15 @@ impl Pollers {
         &self.environment
     }
 
-    /// Has a poller run a future, which MUST NOT block it. Its first step runs here and now.
+    /// Runs a future on a poller, which it MUST NOT block. Its first step runs on the calling thread.
     pub fn run(&self, poller: usize, future: impl Future<Output = ()> + Send + 'static) {
         self.runners[poller].spawn(future);
     }
 
-    /// Which poller the calling thread is.
+    /// The number of the calling poller.
     pub fn current(&self) -> usize {
         let current = thread::current().id();
-        // Invariant: only pollers ask, from within the handlers that they call.
+        // Invariant: only pollers call this, from within handlers.
         self.threads.iter().position(|thread| *thread == current).expect("a handler runs on a poller")
     }
 }

@@ -1,4 +1,4 @@
-//! Threads that answer what must be read from the log and is not part of a stream: pollers must not wait for a disk.
+//! Threads that answer unary calls that read the log: pollers must not wait for a disk.
 
 use std::io;
 use std::sync::Arc;
@@ -12,16 +12,16 @@ use crate::threads;
 
 type Query = Box<dyn FnOnce() + Send>;
 
-/// Owns the threads, which end when it is told to.
+/// Owns the threads, and joins them on drop.
 pub struct QueryThreads {
     queries: Queries,
     threads: Vec<JoinHandle<()>>,
 }
 
-/// Where queries go.
+/// The queue of queries.
 #[derive(Clone)]
 pub struct Queries {
-    // lock order: 1. `None` once no more are taken. Bound: [`QUERIES_MAX`]; who comes when it is full is refused.
+    // lock order: 1. `None` once no more are accepted. Bound: [`QUERIES_MAX`]; a query is refused if it is full.
     queue: Arc<Mutex<Option<Sender<Query>>>>,
 }
 
@@ -44,19 +44,19 @@ impl QueryThreads {
 }
 
 impl Drop for QueryThreads {
-    /// Takes no more, and waits for those that were taken.
+    /// Accepts no more, and waits for the accepted ones.
     fn drop(&mut self) {
         let queue = self.queries.queue.lock().take();
         drop(queue);
         for thread in self.threads.drain(..) {
-            // One that panicked has said so.
+            // A panic has been reported already.
             let _ = thread.join();
         }
     }
 }
 
 impl Queries {
-    /// Has a thread do this. `false` says that too many wait, or that the server shuts down.
+    /// Runs this on a thread. `false` means that too many wait, or that the server is shutting down.
     pub fn ask(&self, query: impl FnOnce() + Send + 'static) -> bool {
         self.queue.lock().as_ref().is_some_and(|queue| queue.try_send(Box::new(query)).is_ok())
     }

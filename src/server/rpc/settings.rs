@@ -1,4 +1,4 @@
-//! How the gRPC library is to treat connections.
+//! The gRPC library's settings for connections.
 
 use std::sync::Arc;
 
@@ -8,10 +8,10 @@ use super::channel_stack;
 use crate::limits;
 use crate::server::config::ServerConfig;
 
-/// The library's settings for the connections of a server.
+/// The settings for the connections of a server.
 pub fn connection_settings(environment: &Arc<Environment>, config: &ServerConfig) -> ChannelBuilder {
     let settings = ChannelBuilder::new(Arc::clone(environment))
-        // Two servers on one port would share its clients in silence.
+        // Two servers on one port would silently share its clients.
         .reuse_port(false)
         .max_concurrent_stream(limits::STREAMS_PER_CONNECTION_MAX as i32)
         .max_receive_message_len(limits::RECEIVE_BYTES_MAX as i32)
@@ -22,11 +22,12 @@ pub fn connection_settings(environment: &Arc<Environment>, config: &ServerConfig
         .keepalive_permit_without_calls(true)
         .http2_max_pings_without_data(0)
         .http2_min_recv_ping_interval_without_data(config.ping_interval_min.saturating_sub(limits::PING_JITTER))
-        // No message is inflated: 64 KiB of it could become 64 MB, on a poller. Who compresses gets UNIMPLEMENTED.
+        // No message is decompressed: 64 KiB could become 64 MB, on a poller. A client that compresses gets
+        // UNIMPLEMENTED.
         .raw_cfg_int(c"grpc.compression_enabled_algorithms_bitset".to_owned(), 1)
-        // What the library would count and note of each connection for its channelz service, which is not served.
+        // Disables the library's records of each connection for its channelz service, which is not served.
         .raw_cfg_int(c"grpc.enable_channelz".to_owned(), 0)
-        // Its probes answer each small message with a ping and learn nothing: messages here are far below a window.
+        // Its probes answer each small message with a ping without a benefit: messages here are far below a window.
         .http2_bdp_probe(false);
     channel_stack::lean(settings)
 }

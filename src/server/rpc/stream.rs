@@ -1,4 +1,4 @@
-//! A stream of the library's, as the core knows it: a sink for frames, and a source of what the client sends.
+//! Adapts a stream of the library to the core: a sink for frames, and a source of requests.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -23,16 +23,16 @@ use crate::wire::{Frame, Request};
 pub fn refuse(context: &RpcContext<'_>, stream: RequestStream<Request>, sink: DuplexSink<Frame>, reason: &CloseReason) {
     let refusal = sink.fail(status::of_stream(reason));
     context.spawn(async move {
-        // The client may be gone already, in which case there is nobody left to tell.
+        // The client may be gone already; then the status is not needed.
         let _ = refusal.await;
         drop(stream);
     });
 }
 
-/// The sink of a stream. The library's own must not be touched after its first error, so this one forgets it then.
+/// The sink of a stream. The library's own sink must not be touched after its first error, so this one drops it then.
 pub struct StreamSink {
     sink: Option<DuplexSink<Frame>>,
-    /// Whether the contract has a word for the server's going.
+    /// Whether the contract can express that the server shuts down.
     says_goodbye: bool,
 }
 
@@ -48,12 +48,12 @@ impl StreamSink {
         })
     }
 
-    /// Writes a last frame, as far as the peer takes it in time.
+    /// Writes a last frame, if the peer accepts it in time.
     fn say_goodbye(&mut self, reason: &CloseReason, deadline: Instant) {
         let mut ready = std::future::poll_fn(|context| self.poll_ready(context));
         if block_on_until(&mut ready, deadline) == Some(Ok(())) {
             let frame = Frame::new(answer::goodbye(reason.to_string(), RECONNECT_AFTER));
-            // An error shows again at the next use.
+            // The next use reports an error again.
             let _ = self.start_write(&frame, true);
         }
     }
@@ -83,17 +83,17 @@ impl FrameSink for StreamSink {
     }
 }
 
-/// What comes from the request stream, and what turns a message of it into what the core takes.
+/// The source of a stream: its inflow, and the function that decodes a message for the core.
 pub struct StreamSource<Q, T> {
     inflow: Arc<Inflow>,
-    /// What was taken from the inflow and not handed on yet.
+    /// Messages that were taken from the inflow and not returned yet.
     messages: VecDeque<Request>,
     translate: fn(Q) -> Result<T, CloseReason>,
     end_after_half_close: bool,
 }
 
 impl<Q, T> StreamSource<Q, T> {
-    /// From now on the poller takes what comes from the stream.
+    /// From now on the poller takes messages from the stream.
     pub fn new(
         context: &RpcContext<'_>,
         stream: RequestStream<Request>,
@@ -141,7 +141,7 @@ impl<Q: protobuf::Message, T> Source<T> for StreamSource<Q, T> {
 }
 
 impl<Q, T> Drop for StreamSource<Q, T> {
-    /// Has the poller let go of the stream, which ends the call, if it goes on.
+    /// Makes the poller drop the stream, which ends the call if it is not over.
     fn drop(&mut self) {
         self.inflow.release();
     }

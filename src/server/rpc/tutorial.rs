@@ -1,4 +1,4 @@
-//! The tutorial's contract: one stream is one client in the room `lobby`, each message a gRPC message of its own.
+//! The tutorial's contract: one stream is one client in the room `lobby`, each message a separate gRPC message.
 
 use std::sync::Arc;
 
@@ -55,11 +55,11 @@ fn accept(
     });
 }
 
-/// The name under which a message without one is passed on: a room's log has no messages without a sender.
+/// The sender's name for a message without one: a room's log has no messages without a sender.
 const NAMELESS: &str = "anonymous";
 
-/// Reads what the original clients send: a line of their console, with whatever the user typed or did not type. The
-/// original server relays all of it, and its clients end at the first error. So only what can't be a message of the log
+/// Decodes the messages of the original clients: lines of their console, which may be blank or contain anything. The
+/// original server relays all of them, and its clients exit at the first error. So only a message that can't be stored
 /// in any form ends the stream.
 fn said(message: FromClient) -> Result<Said, CloseReason> {
     // A console's line end is not part of the line; a Windows console leaves half of it.
@@ -72,7 +72,7 @@ fn said(message: FromClient) -> Result<Said, CloseReason> {
     Ok(Said { name, bodies: bodies.into_iter().map(Body::new).collect::<Result<_, _>>()? })
 }
 
-/// A body in pieces that the log takes: none where it is blank, and several where it is too long for one.
+/// A body in pieces of valid length: none if it is blank, and several if it is too long for one.
 fn pieces(mut body: &str) -> Vec<&str> {
     let mut pieces = Vec::new();
     while !body.is_empty() {

@@ -1,7 +1,7 @@
 //! A session that speaks `hubbub.v1`: any number of rooms, each a cursor, and answers to commands.
 //!
-//! The receive side ([`ChatConversation`]) carries out commands, and tells the sending side ([`ChatReader`]) of rooms joined and
-//! left, and of answers, by [`Updates`].
+//! The receiving side ([`ChatConversation`]) executes commands, and passes joined and left rooms and answers to the
+//! sending side ([`ChatReader`]) through [`Updates`].
 
 mod updates;
 mod reader;

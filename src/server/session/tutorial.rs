@@ -1,5 +1,5 @@
-//! A session that speaks the tutorial's contract: one cursor, at the head of the lobby, that passes over what its own
-//! client says; each message is a frame of its own.
+//! A session that speaks the tutorial's contract: one cursor, at the head of the lobby, that skips its own client's
+//! messages; each message is a separate frame.
 
 use std::sync::Arc;
 
@@ -17,21 +17,21 @@ use crate::server::room::followers::{Follower, Member};
 use crate::server::writer::{Order, Poster};
 use crate::wire::Frame;
 
-/// What a client sent in one message: nothing, one thing to say, or one in several pieces.
+/// The bodies of one message of a client: none, one, or several pieces.
 pub struct Said {
     pub name: UserName,
     pub bodies: Vec<Body>,
 }
 
-/// What the client gets.
+/// The sending side.
 pub struct TutorialReader {
     cursor: Cursor,
-    /// Where the ids of the client's own messages come from.
+    /// The origin of the ids of the client's own messages.
     own: Origin,
     own_passed: u64,
 }
 
-/// What the client sends.
+/// The receiving side.
 pub struct TutorialConversation {
     writer: Arc<StreamWriter>,
     source: Box<dyn Source<Said>>,
@@ -55,7 +55,7 @@ impl Reader for TutorialReader {
                     self.own_passed += 1;
                     self.cursor.advance();
                 }
-                // An event of a kind that is not known: the contract has no word for it.
+                // An event of an unknown kind: the contract can't express it.
                 None if look == Look::Ready => self.cursor.advance(),
                 _ => return look,
             }
@@ -65,14 +65,14 @@ impl Reader for TutorialReader {
     fn take(&mut self) -> Option<(Frame, bool)> {
         let frame = self.cursor.segment()?.tutorial(self.cursor.next())?.frame.clone();
         self.cursor.advance();
-        // Only what is certain to follow may hold this frame back: not own messages, which `look` passes over.
+        // Only a message that certainly follows may hold this frame back: not own messages, which `look` skips.
         Some((frame, self.look() == Look::Ready))
     }
 
     fn fetch(&mut self) -> Result<(), CloseReason> {
         match self.cursor.fetch() {
             Ok(Fetched::Page) => Ok(()),
-            // The contract has no word for it; the log has said it.
+            // The contract can't express it; it was logged.
             Ok(Fetched::Damaged { to }) => {
                 self.cursor.skip_to(to.next());
                 Ok(())
@@ -100,14 +100,14 @@ impl Conversation for TutorialConversation {
         let mut posted = 0;
         loop {
             match self.source.receive(None) {
-                // Somebody pressed Enter and typed nothing.
+                // A user pressed Enter without typing anything.
                 Received::Item(Said { bodies, .. }) if bodies.is_empty() => {}
                 Received::Item(Said { name, bodies }) => {
                     let room = self.following.room().name();
                     let post = |body| self.author.post(room.clone(), name.clone(), None, body, Kind::Text);
                     let posts: Vec<_> = bodies.iter().map(post).collect();
                     posted += posts.len() as u64;
-                    // A full queue blocks here, so that flow control holds back this client alone.
+                    // A full queue blocks here, so that flow control slows only this client.
                     if orders.send(Order::Posts { posts, poster: Arc::new(Arc::clone(&self.writer)) }).is_err() {
                         return self.writer.close(CloseReason::LogStopped);
                     }
@@ -115,7 +115,8 @@ impl Conversation for TutorialConversation {
                 Received::HalfClosed { end_when_posted: true } => {
                     return self.writer.close(CloseReason::Finished { posted });
                 }
-                // The session learns of the call's end from its sink. After a half-close it goes on without this thread.
+                // The sink reports the end of the call to the session. After a half-close the session continues without
+                // this thread.
                 Received::HalfClosed { end_when_posted: false } | Received::Over | Received::Late => return,
                 Received::Broken(reason) => return self.writer.close(reason),
             }
@@ -133,13 +134,13 @@ impl Follower for StreamWriter {
     }
 
     fn presence(self: Arc<Self>, _entry: &Arc<[u8]>) {
-        // The contract has no word for it.
+        // The contract can't express it.
     }
 }
 
 impl Poster for Arc<StreamWriter> {
     fn settled(&self, _posts: &[Post], outcomes: &[Result<Appended, LogError>]) {
-        // The contract has no word for a message that was not stored.
+        // The contract can't express that a message was not stored.
         if let Some(error) = outcomes.iter().find_map(|outcome| outcome.as_ref().err()) {
             self.close(CloseReason::NotStored(error.clone()));
         }
@@ -156,7 +157,8 @@ mod tests {
     use crate::server::room::tail::Tails;
     use crate::wire;
 
-    /// A client whose cursor met damage was sent away with INTERNAL. Its contract has no word for a gap, so it gets the rest.
+    /// A client whose cursor reached damage was disconnected with INTERNAL. Its contract can't express a gap, so it
+    /// gets the later messages.
     #[test]
     fn damage_is_passed_over() {
         let (mut appender, log) = memory::open(usize::MAX, Retention::default());
@@ -166,7 +168,7 @@ mod tests {
         }
         let state = appender.open(&attic).unwrap();
         let log = Arc::new(Patchy(log, 2));
-        // Everything is behind the tail of a room that was just opened.
+        // In a room that was just opened, everything is behind the tail.
         let room = Room::new(state, log, usize::MAX, Arc::new(Tails::new(usize::MAX)), 0);
         let mut reader = TutorialReader::new(Cursor::new(Arc::new(room), Seq(1)), Origin::random());
         let mut heard = Vec::new();

@@ -1,10 +1,11 @@
-//! Files of text that is not known to be stored: one for each running client, in a folder of the user's.
+//! Files of text that is not known to be stored: one for each running client, in a folder of the user.
 //!
-//! A running client holds a lock on its file, which ends with the process however that ends. A file without a lock is left
-//! over, and the next client of the same server and name takes it over. Files are replaced as a whole, never changed.
+//! A running client holds a lock on its file, which is released at any end of the process. A file without a lock is
+//! left over, and the next client of the same server and name takes it over. Files are replaced as a whole, never
+//! changed.
 //!
-//! The folder may be on any file system and in anybody's reach who can write to the user's home: nothing is followed, read
-//! or removed that is not a plain file of this user.
+//! The folder may be on any file system, and other users may be able to write to the user's home: only regular files of
+//! this user are followed, read or removed.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
@@ -15,16 +16,16 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
 
-/// How a file begins, so that a later version can tell its own from ours.
+/// The header of a file, which identifies its version.
 const FORMAT: u32 = 1;
 
-/// The largest file that is read, in bytes: more than the texts of one client take.
+/// The maximum size of a file that is read, in bytes: larger than the texts of one client.
 const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
-/// How many files are looked at. More than that are not left over by accident.
+/// How many files are checked. More are not left over by accident.
 const FILES_MAX: usize = 256;
 
-/// How the files' names end, and those of files that are being written.
+/// The suffixes of the files, and of files that are being written.
 const ENDING: &str = "jsonl";
 const HALF_ENDING: &str = "next";
 
@@ -40,7 +41,7 @@ pub enum KeepError {
     Foreign(PathBuf),
 }
 
-/// Whose texts they are.
+/// The owner of the texts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {
     pub server: String,
@@ -72,7 +73,7 @@ pub struct Store {
     folder: PathBuf,
     owner: Owner,
     own: Option<Own>,
-    /// Files that were taken over and whose texts are not in the own file yet. Held for their locks.
+    /// Files that were taken over and whose texts are not in the client's own file yet. Held for their locks.
     taken: Vec<(PathBuf, File)>,
 }
 
@@ -82,17 +83,18 @@ struct Own {
     _file: File,
 }
 
-/// What was found in a left-over file.
+/// The contents of a left-over file.
 enum Found {
     Texts(Vec<Text>),
     /// The part of it that could be read.
     Damaged(Vec<Text>),
-    /// It is somebody else's, or of a later version.
+    /// It belongs to another owner, or to a later version.
     NotOurs,
 }
 
 impl Store {
-    /// The folder is `hubbub/unsent` in the user's folder for state, as the XDG base directories have it. Nothing is created.
+    /// The folder is `hubbub/unsent` in the user's folder for state, as defined by the XDG base directories. Nothing is
+    /// created.
     pub fn find(owner: Owner, variable: impl Fn(&str) -> Option<PathBuf>) -> Result<Self, KeepError> {
         let absolute = |name| variable(name).filter(|path| path.is_absolute());
         let state = absolute("XDG_STATE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/state")));
@@ -104,8 +106,8 @@ impl Store {
         &self.folder
     }
 
-    /// Takes over what clients of this owner left. Returns the texts, and the files that could not be read whole; these are
-    /// set aside under another name.
+    /// Takes over the texts that clients of this owner left. Returns the texts, and the files that could not be read
+    /// completely; these are renamed.
     pub fn take_over(&mut self) -> Result<(Vec<Text>, Vec<PathBuf>), KeepError> {
         let (mut texts, mut damaged): (Vec<Text>, Vec<PathBuf>) = (Vec::new(), Vec::new());
         let entries = match fs::read_dir(&self.folder) {
@@ -116,12 +118,12 @@ impl Store {
         check_folder(&self.folder)?;
         let mut paths: Vec<PathBuf> = entries.take(FILES_MAX).flatten().map(|entry| entry.path()).collect();
         paths.sort();
-        // A client was killed while it wrote: what it kept before is there too.
+        // A client was killed during a write: its previous file exists too.
         for half in paths.iter().filter(|path| path.extension().is_some_and(|ending| ending == HALF_ENDING)) {
             let _ = open_left_over(half).map(|_| fs::remove_file(half));
         }
         for path in paths.into_iter().filter(|path| path.extension().is_some_and(|ending| ending == ENDING)) {
-            // One that can't be opened or is in use is none of ours.
+            // A file that can't be opened or is in use is skipped.
             let Some(file) = open_left_over(&path) else { continue };
             let found = match read(&file, &self.owner) {
                 Found::NotOurs => continue,
@@ -131,7 +133,7 @@ impl Store {
                 }
                 Found::Damaged(found) => {
                     let aside = path.with_extension("damaged");
-                    // Where that fails, it stays, and is found again at the next start.
+                    // If that fails, it stays, and is found again at the next start.
                     damaged.push(if fs::rename(&path, &aside).is_ok() { aside } else { path });
                     found
                 }
@@ -145,7 +147,7 @@ impl Store {
         Ok((texts, damaged))
     }
 
-    /// Keeps exactly these texts. When this returns, the disk has them. Without any, nothing stays.
+    /// Keeps exactly these texts. When this returns, they are on the disk. Without any, the file is removed.
     pub fn keep(&mut self, texts: &[Text]) -> Result<(), KeepError> {
         if texts.is_empty() {
             let own = self.own.take().map(|own| own.path);
@@ -173,14 +175,14 @@ impl Store {
         Ok(())
     }
 
-    /// Puts a whole file in the place of the one of before.
+    /// Replaces the file as a whole.
     fn replace(&self, path: &Path, texts: &[Text]) -> Result<File, KeepError> {
         let fault = |error| KeepError::Io { path: self.folder.clone(), error };
         DirBuilder::new().recursive(true).mode(0o700).create(&self.folder).map_err(fault)?;
         check_folder(&self.folder)?;
         let next = path.with_extension(HALF_ENDING);
         let file = self.write(&next, texts).and_then(|file| fs::rename(&next, path).map(|()| file));
-        // The name lasts only if the folder is on the disk too.
+        // The name is durable only if the folder is synced too.
         let synced = file.and_then(|file| File::open(&self.folder)?.sync_all().map(|()| file));
         synced.map_err(|error| {
             let _ = fs::remove_file(&next);
@@ -196,7 +198,7 @@ impl Store {
             content.push(b'\n');
         }
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-        // Locked before it has its name, so that nobody takes it over.
+        // Locked before it has its name, so that no client takes it over.
         file.try_lock().map_err(io::Error::other)?;
         file.write_all(&content)?;
         file.sync_all()?;
@@ -209,7 +211,7 @@ fn is_same(one: &Text, other: &Text) -> bool {
     one.room == other.room && one.id == other.id && (one.id.is_some() || one.body == other.body)
 }
 
-/// Nobody else may be able to put files there, or to replace ours.
+/// No other user may be able to create or replace files there.
 fn check_folder(folder: &Path) -> Result<(), KeepError> {
     let metadata = fs::metadata(folder).map_err(|error| KeepError::Io { path: folder.to_owned(), error })?;
     let is_private = metadata.is_dir() && is_own(&metadata) && metadata.mode() & 0o022 == 0;
@@ -222,7 +224,7 @@ fn is_own(metadata: &fs::Metadata) -> bool {
 
 /// Opens and locks a file that no running client has; `None` if there is none of that kind.
 fn open_left_over(path: &Path) -> Option<File> {
-    // A pipe of that name must not hold the client up, nor a link lead elsewhere.
+    // A pipe with that name must not block the client, and a link must not be followed.
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
     let metadata = file.metadata().ok()?;
@@ -247,7 +249,7 @@ fn read(file: &File, owner: &Owner) -> Found {
     match lines.next().map(serde_json::from_slice::<Header>) {
         Some(Ok(header)) if header.hubbub_unsent != FORMAT || header.owner != *owner => return Found::NotOurs,
         Some(Ok(_)) => {}
-        // Nobody knows whose it was.
+        // Its owner is unknown.
         _ => return Found::Damaged(Vec::new()),
     }
     let texts: Vec<Result<Text, _>> = lines.map(serde_json::from_slice).collect();

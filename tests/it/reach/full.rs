@@ -35,7 +35,7 @@ fn a_full_server_logs_it_once_and_tells_the_client() {
     let line = server.wait_for_log("the server is full");
     assert!(line.contains("WARN") && line.contains("3 clients") && line.contains("--clients-max"), "{line}");
     clients.pop();
-    let line = server.wait_for_log("the server has room again");
+    let line = server.wait_for_log("the server has capacity again");
     assert!(line.contains("refused 5 times"), "{line}");
     wait_for("a seat", || server.client_threads() < 6);
     Talker::hello(&environment, &target, "dan");

@@ -104,10 +104,10 @@ fn what_a_proxy_refuses_is_told_with_its_reason() {
         ("HTTP/1.1 403 Forbidden\r\n\r\n", "refuses to connect to chat.example.test:5000: \"HTTP/1.1 403 Forbidden\""),
         (
             "HTTP/1.1 407 Proxy Authentication Required\r\n\r\n",
-            "wants a user name and password (\"HTTP/1.1 407 Proxy Authentication Required\")",
+            "requires a user name and password (\"HTTP/1.1 407 Proxy Authentication Required\")",
         ),
         ("HTTP/1.1 502 Bad Gateway\r\n\r\n", "502 Bad Gateway"),
-        ("", "gives no answer when asked for chat.example.test:5000"),
+        ("", "did not answer the request for chat.example.test:5000"),
     ] {
         let proxy = ConnectProxy::start(None, answer);
         let place = format!("http://127.0.0.1:{}", proxy.port);

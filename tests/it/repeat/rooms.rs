@@ -71,7 +71,7 @@ fn a_delivery_against_the_contract_is_found_though_the_client_repairs_it() {
         let (code, json, errors) = run(&model, "--clients 3 --messages 100");
         assert_eq!(code, Some(1), "{wrong:?}: {json}");
         assert_holds(&json, &[r#""lost":0,"duplicated":0,"#, r#""faults":1,"#, r#""faultless":false"#]);
-        assert!(errors.contains("the server broke its contract: in repeat, message "), "{errors}");
+        assert!(errors.contains("the server violated the contract: in repeat, it sent message "), "{errors}");
     }
 }
 
@@ -86,7 +86,7 @@ fn a_message_that_never_comes_is_lost() {
     let (code, json, errors) = run(&model, "--clients 3 --messages 100 --idle-timeout 1");
     assert_eq!(code, Some(1), "{json}");
     assert_holds(&json, &[r#""acknowledged":100,"acknowledged_lost":1,"#, r#""delivered":299,"lost":1,"#]);
-    assert!(errors.contains("nothing came for 1s: giving up"), "{errors}");
+    assert!(errors.contains("no message arrived for 1s: giving up"), "{errors}");
 }
 
 #[test]
@@ -208,7 +208,7 @@ fn an_interrupt_reports_what_was_sent() {
         let mut errors = String::new();
         child.stderr.take().expect("it is piped").read_to_string(&mut errors).expect("it is text");
         assert_eq!(child.wait().expect("it ends").code(), Some(130), "{json} {errors}");
-        assert!(errors.contains("hubbub-repeat: interrupted: waiting for what was sent"), "{errors}");
+        assert!(errors.contains("hubbub-repeat: interrupted: waiting for the sent messages"), "{errors}");
         assert_holds(&json, &[r#""lost":0,"#, r#""interrupted":true,"faultless":true"#, r#""planned":2000000,"#]);
         let report: serde_json::Value = serde_json::from_str(&json).expect("it is JSON");
         let (sent, delivered) = (report["sent"].as_u64().unwrap(), report["delivered"].as_u64().unwrap());
@@ -247,7 +247,7 @@ fn a_run_in_the_lobby_warns() {
     ] {
         let (code, output, errors) = run_command(v1_command(&["--server", &target(&server)]), arguments);
         assert_eq!(code, Some(0), "{output} {errors}");
-        assert_eq!(errors.contains("these messages go to the room lobby"), warns, "{arguments}: {errors}");
+        assert_eq!(errors.contains("these messages are posted to the room lobby"), warns, "{arguments}: {errors}");
     }
 }
 
@@ -263,5 +263,5 @@ fn a_failure_is_reported_whatever_is_logged() {
     command.env("RUST_LOG", "off");
     let (code, _, errors) = run_command(command, "--clients 3 --messages 100 --idle-timeout 1");
     assert_eq!(code, Some(1));
-    assert!(errors.contains("hubbub-repeat: nothing came for 1s: giving up"), "{errors}");
+    assert!(errors.contains("hubbub-repeat: no message arrived for 1s: giving up"), "{errors}");
 }

@@ -76,7 +76,7 @@ fn what_cannot_be_sent_is_a_failure() {
     let output = run(&model, "send builds --name ci", b"one\ntwo\n\xff\nthree");
     assert_eq!(output.status.code(), Some(1));
     for told in
-        ["not sent: \"two\": not that", "not sent: the line is no valid UTF-8", "not sent: 2 lines of the input"]
+        ["not sent: \"two\": not that", "not sent: the line is not valid UTF-8", "not sent: 2 lines of the input"]
     {
         assert!(stderr(&output).contains(told), "{}", stderr(&output));
     }
@@ -210,7 +210,7 @@ fn history_is_read_in_any_range() {
     assert_eq!(shown(&model, "history builds"), numbers(101..=120));
     let output = run(&model, "history builds --after 90 --limit 2", b"");
     assert_eq!(String::from_utf8_lossy(&output.stdout), numbers(101..=102));
-    assert_eq!(stderr(&output), "* 10 lines before message 101 not kept any more\n");
+    assert_eq!(stderr(&output), "* 10 lines before message 101 no longer kept\n");
     let nowhere = run(&model, "history nowhere", b"");
     assert_eq!((nowhere.status.code(), stderr(&nowhere).as_str()), (Some(1), "hubbub: there is no room nowhere\n"));
 }

@@ -109,7 +109,7 @@ fn what_was_not_stored_is_shown_on_the_way_out() {
     model.world().judge = Box::new(|_| Verdict::Reject { reason: "not yet", retry_after_ms: 60_000 });
     let mut ann = on_terminal(&model, "ann");
     ann.press("kept\r");
-    ann.wait_for_row_with("* asked to wait for ");
+    ann.wait_for_row_with("* can't store for ");
     ann.press("half a thought\x03");
     assert_eq!(ann.end(), 130);
     ann.wait_for_row("* perhaps not stored: kept");

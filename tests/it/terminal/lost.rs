@@ -135,7 +135,7 @@ fn a_server_that_does_not_confirm_is_not_trusted() {
     drop(stdin);
     let output = client.wait_with_output().expect("it ends");
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("what was sent last may not have arrived"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("the last messages may not have arrived"), "{}", stderr(&output));
     server.signal(libc::SIGKILL);
     server.wait();
 }

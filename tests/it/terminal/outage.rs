@@ -131,10 +131,10 @@ fn a_server_that_asks_to_wait_takes_one_row() {
     let mut ann = on_terminal(&model, "ann");
     model.world().judge = refusals(40);
     ann.press("one\r");
-    ann.wait_for_row_with("* asked to wait for 0 s, retry ");
+    ann.wait_for_row_with("* can't store for 0 s, retry ");
     ann.press("two\r");
     ann.wait_for_row_with(" stores again");
-    wait_for("one row", || rows_with(&ann, "asked to wait").is_empty() && rows_with(&ann, "stores again").len() == 1);
+    wait_for("one row", || rows_with(&ann, "can't store for").is_empty() && rows_with(&ann, "stores again").len() == 1);
     assert!(rows_with(&ann, "stores again").concat().ends_with("; 2 lines sent"), "{:?}", ann.rows());
     ann.press("\x04");
     assert_eq!(ann.end(), 0);
@@ -144,7 +144,10 @@ fn a_server_that_asks_to_wait_takes_one_row() {
     let server = &model.target;
     let lines: Vec<_> = told.lines().collect();
     assert_eq!(lines.len(), 2, "{told}");
-    assert_eq!(lines[0], format!("* {server} asks to wait: the disk is full; trying again; 1 line will be sent then"));
+    assert_eq!(
+        lines[0],
+        format!("* {server} can't store messages: the disk is full; trying again; 1 line will be sent then")
+    );
     assert!(lines[1].starts_with(&format!("* {server} stores again")) && lines[1].ends_with("; 1 line sent"), "{told}");
     assert_eq!(model.bodies("lobby"), ["one", "two", "three"]);
 }

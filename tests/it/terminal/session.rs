@@ -279,7 +279,7 @@ fn lines_that_nobody_acknowledges_are_counted() {
     ann.say("two");
     ann.wait_for("held: the disk is full");
     let error = ann.finish().expect_err("nothing is stored").to_string();
-    assert_eq!(error, "perhaps not stored: 2 lines, because the server asks to wait: the disk is full");
+    assert_eq!(error, "perhaps not stored: 2 lines, because the server can't store messages: the disk is full");
 }
 
 #[test]

@@ -105,7 +105,7 @@ fn a_client_that_is_killed_leaves_its_lines_for_the_next_one() {
     wait_for("all of it", || place.model.bodies("lobby") == ["hello", "one", "waves"]);
     wait_for("no file", || place.files().is_empty());
     ann.press("/unsent\r");
-    ann.wait_for_row("* nothing is kept from an earlier chat");
+    ann.wait_for_row("* no text is kept from an earlier chat");
     leave(ann);
     assert!(!place.home.path().join(".local/state/hubbub").exists());
 }
@@ -213,7 +213,7 @@ fn a_home_that_takes_nothing_is_said_once() {
         let mut ann = Pty::start(command);
         ann.wait_for_row_with("* connected to ");
         ann.press("one\r");
-        ann.wait_for_row_with("* what waits to be sent can't be kept on disk:");
+        ann.wait_for_row_with("* unsent text can't be kept on disk:");
         ann.press("two\r");
         ann.wait_for_row("> two");
         ann.press("\x03");

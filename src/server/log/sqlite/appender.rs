@@ -38,43 +38,43 @@ use crate::server::log::clock::millis;
 use crate::server::log::retention::{Schedule, SegmentEnd};
 use crate::server::log::{Appender, Batch, ClockState, Deleted, LogError, OpenRooms, Post, Retention, RoomState};
 
-/// How long the appender waits for a copy that is under way when it finds the disk full, and how often it looks.
+/// How long the appender waits for a running copy when it finds the disk full, and how often it checks.
 const COPY_WAIT: Duration = Duration::from_millis(500);
 const COPY_RETRY: Duration = Duration::from_millis(5);
 
-/// What was stored: the batch, the rooms that were not known before, and how many of them were created.
+/// The result of storing posts: the batch, the rooms that were not known before, and how many of them were created.
 type Stored = (Plan, HashMap<RoomName, Head>, usize);
 
 pub struct SqliteAppender {
-    // Dropped before the connection that it works beside.
+    // Dropped before the connection that it works in parallel with.
     pub(super) keeper: Keeper,
     turn: WriterTurn,
     life: SharedLife,
     files: Files,
-    /// When the files were last found in place.
+    /// When the files were last found in their folder.
     files_checked: Instant,
     pub(super) connection: Connection,
     database: PathBuf,
     sync: SyncMode,
     open_rooms: Option<Arc<dyn OpenRooms>>,
-    /// The ends of the rooms that were appended to.
+    /// The heads of the rooms that were appended to.
     heads: HashMap<RoomName, Head>,
     room_count: usize,
-    /// The greatest number that was given to a room, stored or not.
+    /// The greatest number that was assigned to a room, stored or not.
     last_room: RoomId,
     schedule: Schedule,
-    /// The rooms that retention passes over, because damage keeps it from deleting anything of them.
+    /// The rooms that retention skips, because damage prevents all deletions in them.
     untrimmable: HashSet<RoomId>,
     retention: Retention,
     expiring: Expiring,
     clock: ClockState,
     deleted: Deleted,
-    /// How many ids of trimmed messages are remembered at most.
+    /// The maximum number of kept ids of trimmed messages.
     pub(super) ids_max: u64,
     /// How often it has trimmed.
     trims: Arc<AtomicU64>,
     damage: Arc<Damage>,
-    /// How much was written since the keeper was last called, in bytes.
+    /// The bytes that were written since the keeper was last called.
     written: usize,
     folder: Arc<Folder>,
 }
@@ -142,17 +142,17 @@ impl SqliteAppender {
         Arc::clone(&self.trims)
     }
 
-    /// What was found damaged.
+    /// The damage that was found.
     pub(super) fn damage(&self) -> Arc<Damage> {
         Arc::clone(&self.damage)
     }
 
-    /// Reads what must be known of a database before anything is appended to it.
+    /// Reads the state of a database that appending needs.
     fn load(&mut self, restored: bool, findings: &Findings, next: i64) -> rusqlite::Result<()> {
-        // The beginning of a life is on the disk before anything of it is.
+        // The start of a life is on the disk before any of its data.
         self.connection.pragma_update(None, "synchronous", "FULL")?;
         self.begin_life(restored, findings, next)?;
-        // The database file alone says from here on which life it belongs to.
+        // From here on the database file alone identifies its life.
         self.connection.query_row(schema::CHECKPOINT, (), |_| Ok(()))?;
         self.set_up()?;
         let count = unless_damaged(self.connection.query_row(schema::COUNT_ROOMS, (), |row| row.get::<_, i64>(0)))?;
@@ -172,7 +172,7 @@ impl SqliteAppender {
         Ok(())
     }
 
-    /// What the last life knew of the time. One before there was such a thing is told by its newest message.
+    /// The time of the last life. For a version without it, the time of the newest message.
     fn load_clock(&self) -> rusqlite::Result<ClockState> {
         let time = |row: &Row<'_>, column| seq(row, column).map(|number| number.0);
         let mut clock = self.connection.query_row(schema::CLOCK, (), |row| {
@@ -189,30 +189,30 @@ impl SqliteAppender {
         Ok(clock)
     }
 
-    /// Begins a life of the log. Where the last one left it to the system when to write, did not end in good order, and was
-    /// followed by another life of the machine, a power cut may have eaten messages that were seen; so may the restoring of
-    /// an older copy. Every room then gets another epoch.
+    /// Begins a life of the log. If the last life left syncing to the system, did not end cleanly, and was followed by
+    /// a restart of the machine, a power cut may have lost messages that clients have seen. So may the restoring of an
+    /// older copy. Every room then gets another epoch.
     fn begin_life(&mut self, restored: bool, findings: &Findings, next: i64) -> rusqlite::Result<()> {
         let boot = recovery::boot_id();
-        // Looked at before the transaction: one in which SQLite has met damage can't be committed.
+        // Checked before the transaction: SQLite can't commit a transaction in which it found damage.
         let rooms = all_rooms(&self.connection)?;
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         type Life = (String, bool, bool, Option<i64>, bool);
         let life = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?));
         let (last_boot, synced, ended, id, is_backup): Life = transaction.query_row(schema::LIFE, (), life)?;
-        // Where the system does not say, it may have gone down.
+        // If the system does not report it, assume a restart.
         let may_be_lost = !synced && !ended && (last_boot != boot || boot.is_empty());
         if may_be_lost {
             log::warn!("the machine went down without closing the log (--sync os): its last messages may be lost");
         }
-        // A start that was killed may have changed them already.
+        // A killed start may have changed them already.
         let is_changed = findings.changed && (findings.begun.is_none() || findings.begun != id);
         if is_backup {
-            log::info!("this is a restored backup: clients are told which messages they have seen are lost");
+            log::info!("this is a restored backup: clients learn which messages they have seen are lost");
         }
         if may_be_lost || restored || is_backup || is_changed {
             for (id, room) in rooms {
-                // Of a room whose end can't be read, anything may be lost.
+                // If the end of a room can't be read, any message may be lost.
                 let first = room.map_or(Seq(1), |room| room.state.head.next());
                 transaction.execute(schema::SET_EPOCH, (id, Epoch::random().get() as i64, number(first.0)))?;
             }
@@ -229,7 +229,7 @@ impl SqliteAppender {
         self.connection.pragma_update(None, "synchronous", synchronous)
     }
 
-    /// Does something in a transaction of its own, and nothing of it where it fails. `spare` is how many pages must be left for
+    /// Runs `act` in a transaction, which is rolled back on failure. `spare` is how many pages must be left for
     /// deletions after it.
     fn transact<T>(&mut self, spare: u64, act: impl FnOnce(&mut Self) -> Result<T, LogError>) -> Result<T, LogError> {
         self.check()?;
@@ -247,7 +247,7 @@ impl SqliteAppender {
         result
     }
 
-    /// Has the database's file be as long as the transaction makes the database, and longer by some pages.
+    /// Extends the database's file to the length of the database after the transaction, plus some pages.
     fn reserve(&self, spare: u64) -> Result<(), LogError> {
         let count = || self.connection.prepare_cached(schema::PAGE_COUNT)?.query_row((), |row| row.get::<_, i64>(0));
         let pages = count().map_err(|error| log_error(&error))? as u64;
@@ -257,7 +257,7 @@ impl SqliteAppender {
         })
     }
 
-    /// Tries something once more if the disk was full and the write-ahead log could begin anew, which needs no space.
+    /// Retries an operation once if the disk was full and the write-ahead log could restart, which needs no space.
     fn retry<T>(&mut self, mut act: impl FnMut(&mut Self) -> Result<T, LogError>) -> Result<T, LogError> {
         match act(self) {
             Err(LogError::Full) if self.begin_log_anew() => act(self),
@@ -265,7 +265,7 @@ impl SqliteAppender {
         }
     }
 
-    /// Copies the write-ahead log, so that it begins anew with the space that it has. Returns whether it does.
+    /// Copies the write-ahead log, so that it restarts in its existing space. Returns whether it does.
     fn begin_log_anew(&mut self) -> bool {
         let turn = Arc::clone(&self.turn);
         let _turn = turn.lock();
@@ -273,7 +273,7 @@ impl SqliteAppender {
         let mut is_held_up = self.connection.busy_timeout(READERS_WAIT).is_err();
         loop {
             match self.connection.query_row(schema::CHECKPOINT_ALL, (), |row| row.get(0)) {
-                // The keeper's copy is under way, or somebody reads.
+                // The keeper is copying, or a reader is active.
                 Ok(true) if Instant::now() < deadline => thread::park_timeout(COPY_RETRY),
                 Ok(is_busy) => {
                     is_held_up |= is_busy;
@@ -289,7 +289,7 @@ impl SqliteAppender {
         self.connection.busy_timeout(LOG_WAIT).is_ok() && !is_held_up
     }
 
-    /// Whether anything may be written: the log lives, and its files are where they were.
+    /// Whether the log may be written: its life has not ended, and its files are in their folder.
     fn check(&mut self) -> Result<(), LogError> {
         self.life.check()?;
         if self.files_checked.elapsed() >= FILES_CHECK_INTERVAL {
@@ -307,15 +307,15 @@ impl SqliteAppender {
         })
     }
 
-    /// Ends a transaction that has failed. SQLite may have done so itself; where it can't, only a new connection can.
+    /// Ends a failed transaction. SQLite may have done so itself; if it can't, only a new connection can.
     fn undo(&mut self) {
         if !self.connection.is_autocommit() && self.execute(schema::ROLLBACK).is_err() {
             match connect(&self.database) {
                 Ok(connection) => self.connection = connection,
-                Err(error) => log::error!("the log can't be opened anew: {error}"),
+                Err(error) => log::error!("can't reopen the log: {error}"),
             }
             if let Err(error) = self.set_up() {
-                log::error!("the log can't be set up anew: {}", log_error(&error));
+                log::error!("can't set up the log again: {}", log_error(&error));
             }
         }
     }
@@ -337,7 +337,7 @@ impl SqliteAppender {
         }
     }
 
-    /// Deletes what is due, so many messages at most and one segment more.
+    /// Deletes messages that are due, at most this many plus one segment.
     fn try_trim(&mut self, now: SystemTime, messages_max: u64) -> Result<Option<SystemTime>, LogError> {
         let now_ms = millis(now);
         if self.schedule.due(now_ms).is_some() || self.expiring.is_due(now_ms, self.ids_max) {
@@ -351,7 +351,7 @@ impl SqliteAppender {
         Ok(next_ms.map(|next_ms| UNIX_EPOCH + Duration::from_millis(next_ms)))
     }
 
-    /// Deletes what is due, at most so many segments. Returns whether it met damage.
+    /// Deletes messages that are due, at most this many segments. Returns whether it found damage.
     fn trim_step(
         &mut self,
         now_ms: u64,
@@ -360,7 +360,7 @@ impl SqliteAppender {
         segments_max: usize,
     ) -> Result<bool, LogError> {
         let (mut messages, mut bytes, mut deleted) = (0, 0, 0);
-        // What the schedule said before, in case that nothing comes of it.
+        // The earlier state of the schedule, in case the transaction fails.
         let mut before: Vec<(RoomId, Option<SegmentEnd>, Seq)> = Vec::new();
         let expiring_before = self.expiring;
         let mut trimming = None;
@@ -389,7 +389,7 @@ impl SqliteAppender {
             before.into_iter().rev().for_each(|(room, oldest, head)| self.schedule.set(room, oldest, head));
             self.expiring = expiring_before;
             if matches!(error, LogError::Damaged(_)) && trimming.is_some() && sound > 0 {
-                // First what comes before the damage.
+                // First the segments before the damage.
                 return self.trim_step(now_ms, ids_due_ms, messages_max, sound).map(|_| true);
             }
             return self.trim_around_damage(trimming, ids_due_ms, error).map(|()| true);
@@ -405,14 +405,14 @@ impl SqliteAppender {
         Ok(false)
     }
 
-    /// Deletes the oldest segment of a room; the ids of its messages are remembered until the time that is given.
+    /// Deletes the oldest segment of a room; the ids of its messages are kept until the given time.
     fn trim_room(&mut self, room: RoomId, head: Seq, ids_due_ms: u64) -> Result<Trimmed, LogError> {
         let (connection, expiring) = (&self.connection, &mut self.expiring);
         trimming::delete_oldest(connection, room, head, expiring, ids_due_ms).map_err(|error| log_error(&error))
     }
 
-    /// Has retention go on after damage has kept a step of it from being done: what is damaged is deleted or passed over. Other
-    /// errors are returned.
+    /// Continues retention after a step failed because of damage: damaged segments are deleted or skipped. Other errors
+    /// are returned.
     fn trim_around_damage(
         &mut self,
         room: Option<(RoomId, Seq)>,
@@ -457,7 +457,7 @@ impl SqliteAppender {
         way: Damaged,
     ) -> Result<(u64, Option<SegmentEnd>), LogError> {
         let fault = |error: rusqlite::Error| log_error(&error);
-        // Looked at before the transaction: one in which SQLite has met damage can't be committed.
+        // Checked before the transaction: SQLite can't commit a transaction in which it found damage.
         let Some(found) = trimming::find_damaged(&Rows { connection: &self.connection, room }, head).map_err(fault)?
         else {
             return Ok((0, None));
@@ -476,7 +476,7 @@ impl SqliteAppender {
         let found = Found::of(&self.connection, posts, &self.heads, &self.damage)?;
         let last_room = self.last_room;
         let result = self.transact(PAGES_FOR_DELETING, |this| this.store(posts, now, found));
-        // Nobody has heard of the rooms that were to be created.
+        // The rooms that were not created are unknown to all clients.
         let (plan, opened, created) = result.inspect_err(|_| self.last_room = last_room)?;
         Ok(self.committed(plan, opened, created))
     }
@@ -500,8 +500,9 @@ impl SqliteAppender {
         Ok((plan, opened, created))
     }
 
-    /// Appends posts after damage has kept them from being stored together: those of damaged rooms are refused, the others
-    /// stored. Each room is tried alone, in a transaction that is undone, which costs no sync of the disk.
+    /// Appends posts after they could not be stored together because of damage: posts to damaged rooms are refused, the
+    /// others are stored. Each room is tried alone, in a transaction that is rolled back, which needs no sync of the
+    /// disk.
     fn append_around_damage(&mut self, posts: &[Post], now: SystemTime) -> Result<Batch, LogError> {
         let mut faults: HashMap<&RoomName, Option<LogError>> = HashMap::new();
         for post in posts {
@@ -531,12 +532,12 @@ impl SqliteAppender {
         Ok(batch)
     }
 
-    /// Stores posts and undoes it.
+    /// Stores posts and rolls back.
     fn try_out(&mut self, posts: &[Post], now: SystemTime) -> Result<(), LogError> {
         let found = Found::of(&self.connection, posts, &self.heads, &self.damage)?;
         let last_room = self.last_room;
         let mut outcome = Ok(());
-        // An error is how a transaction is undone. If it can't even begin, storing the posts will say so.
+        // An error rolls the transaction back. If it can't even begin, storing the posts will report it.
         let _ = self.transact(PAGES_FOR_DELETING, |this| -> Result<(), LogError> {
             outcome = this.store(posts, now, found).map(drop);
             Err(LogError::Unavailable("the posts were only tried out".to_owned()))
@@ -545,7 +546,7 @@ impl SqliteAppender {
         outcome
     }
 
-    /// Notes what was committed.
+    /// Records a commit.
     fn committed(&mut self, plan: Plan, opened: HashMap<RoomName, Head>, created: usize) -> Batch {
         self.room_count += created;
         self.heads.extend(opened);
@@ -562,8 +563,7 @@ impl SqliteAppender {
         plan.committed()
     }
 
-    /// Notes a commit that changed so many places, in each of which a page is written whole, and has the keeper called in
-    /// time.
+    /// Records a commit that changed this many places, each of which writes a whole page, and calls the keeper in time.
     fn note_written(&mut self, places: usize) {
         self.written += places * PAGE_BYTES;
         if self.written >= CHECKPOINT_BYTES {
@@ -599,7 +599,7 @@ impl Appender for SqliteAppender {
         let mut messages_max = TRIM_MESSAGES_MAX;
         self.retry(|this| {
             let result = this.try_trim(now, messages_max);
-            // The less is deleted at once, the less the write-ahead log must hold.
+            // Fewer deletions at once need less space in the write-ahead log.
             messages_max = 1;
             result
         })
@@ -645,9 +645,9 @@ impl Appender for SqliteAppender {
 }
 
 impl Drop for SqliteAppender {
-    /// Notes that the log was closed in good order. Where that fails, it was not.
+    /// Records that the log was closed cleanly. If that fails, it was not.
     fn drop(&mut self) {
-        // No copy is under way any more, and none begins.
+        // No copy is running any more, and none starts.
         self.keeper.stop();
         if self.life.ended().is_some() {
             return;
@@ -658,7 +658,7 @@ impl Drop for SqliteAppender {
         let end = || {
             self.connection.pragma_update(None, "synchronous", "FULL")?;
             self.connection.execute(schema::END_LIFE, ())?;
-            // So that the database is all there is: readers, which may be open still, could not do it.
+            // Copies everything into the database: readers, which may still be open, could not do it.
             self.connection.query_row(schema::CHECKPOINT_END, (), |_| Ok(()))
         };
         if let Err(error) = end() {

@@ -1,9 +1,9 @@
-//! Backing a log up while it is in use, and restoring it.
+//! Backup of a log, also while it is in use, and restore.
 //!
-//! A backup is one SQLite file. All its pages are copied within a single read transaction, so it is one state of the log,
-//! whatever is committed meanwhile, and the copy ends. (SQLite's backup begins again whenever another process commits, if it
-//! is given time in between.) While the transaction lasts, the write-ahead log can't begin anew and grows; copying takes about
-//! as long as reading the file.
+//! A backup is one SQLite file. All its pages are copied within a single read transaction, so it is one state of the
+//! log, regardless of commits meanwhile, and the copy completes. (SQLite's backup in steps restarts with each commit of
+//! another process.) While the transaction lasts, the write-ahead log can't restart and grows; copying takes about as
+//! long as reading the file.
 
 use std::fs::{self, File};
 use std::io;
@@ -30,8 +30,8 @@ use crate::server::log::LogError;
 /// The copy of a backup in the data folder, until it takes the database's place.
 const RESTORING: &str = "restoring.db";
 
-/// Writes a backup of the log in a folder, whether a server uses it or not. Everything that was acknowledged before the call is
-/// in it. The file appears complete or not at all. Returns its size in bytes.
+/// Writes a backup of the log in a folder; a server may be using it. It contains everything that was acknowledged
+/// before the call. The file appears complete or not at all. Returns its size in bytes.
 pub fn backup(folder: &Path, file: &Path, force: bool) -> Result<u64, BackupError> {
     let database = check_log(folder)?;
     check_place(folder, file)?;
@@ -57,7 +57,7 @@ pub fn backup(folder: &Path, file: &Path, force: bool) -> Result<u64, BackupErro
     result
 }
 
-/// Refuses places where a backup would be lost with the log, or would overwrite a part of it.
+/// Refuses targets where a backup would be lost with the log, or would overwrite a part of it.
 fn check_place(folder: &Path, file: &Path) -> Result<(), BackupError> {
     let fault = |fault| Err(BackupError::Place { path: file.to_owned(), fault });
     if file.is_dir() {
@@ -65,16 +65,17 @@ fn check_place(folder: &Path, file: &Path) -> Result<(), BackupError> {
     }
     match fs::canonicalize(parent(file)) {
         Ok(place) if fs::canonicalize(folder).is_ok_and(|folder| place.starts_with(folder)) => {
-            fault("it is in the server's data folder; choose another one, best on another disk")
+            fault("it is in the server's data folder; choose another one, preferably on another disk")
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => fault("its folder does not exist; create it first"),
-        // What else is wrong shows when it is written.
+        // The write reports other faults.
         _ => Ok(()),
     }
 }
 
-/// Replaces the log in a folder by a backup, which is checked completely before. The folder is created if missing. If this is
-/// killed, the folder has the old log or the new one. Clients are told at the next start which messages they saw are lost.
+/// Replaces the log in a folder with a backup, after a complete check. The folder is created if missing. If this is
+/// killed, the folder has the old log or the new one. After the next start, clients learn which messages they have seen
+/// are lost.
 pub fn restore(folder: &Path, file: &Path) -> Result<verify::Report, BackupError> {
     let unreadable = |fault: io::Error| BackupError::Read { path: file.to_owned(), fault: fault.to_string() };
     if !fs::metadata(file).map_err(unreadable)?.is_file() {
@@ -102,20 +103,20 @@ pub fn restore(folder: &Path, file: &Path) -> Result<verify::Report, BackupError
     if result.is_err() {
         let _ = remove_unfinished(&folder.path);
         if is_new {
-            // A folder whose name was mistyped is not left behind, unless something is in it.
+            // A folder with a mistyped name is removed again, unless it has contents.
             let _ = recovery::remove(&folder.path.join(LOCK)).and_then(|()| fs::remove_dir(&folder.path));
         }
     }
     result
 }
 
-/// Removes what a restore that did not finish left in a folder.
+/// Removes the files of an unfinished restore from a folder.
 pub(super) fn remove_unfinished(folder: &Path) -> io::Result<()> {
     let copy = folder.join(RESTORING);
     ["", "-journal", "-wal", "-shm"].into_iter().try_for_each(|suffix| recovery::remove(&beside(&copy, suffix)))
 }
 
-/// Checks a copy of the backup, and puts it in the place of the database.
+/// Checks a copy of the backup, and replaces the database with it.
 fn install(folder: &Folder, file: &Path, copy: &Path, database: &Path) -> Result<verify::Report, BackupError> {
     let fault = |error: rusqlite::Error| BackupError::from(OpenError::of(file.to_owned(), &error));
     let mut connection = Connection::open(copy).map_err(fault)?;
@@ -131,7 +132,7 @@ fn install(folder: &Folder, file: &Path, copy: &Path, database: &Path) -> Result
     let next = identity::random_id();
     connection.execute(schema::MAKE_BACKUP, [next]).map_err(fault)?;
     connection.close().map_err(|(_, error)| fault(error))?;
-    // A database without an id, and a missing one, count as 0.
+    // A database without an id, or a missing one, has id 0.
     let last = recovery::life_id(database);
     let replace = || {
         File::open(copy)?.sync_all()?;
@@ -157,9 +158,9 @@ fn copy(database: &Path, temporary: &Path, file: &Path) -> Result<(), BackupErro
     let header = header(&source).map_err(|error| unreadable(log_error(&error).to_string()))?;
     check_header(database, header.0, header.1)?;
     let mut copy = Connection::open(temporary).map_err(|error| unwritable(error.to_string()))?;
-    // What was deleted must not be in the backup either.
+    // Deleted messages must not be in the backup either.
     write_carefully(&copy).map_err(|error| unwritable(error.to_string()))?;
-    // It is synced as a whole before it gets its name.
+    // It is synced completely before it gets its name.
     copy.pragma_update(None, "synchronous", "OFF").map_err(|error| unwritable(error.to_string()))?;
     let fault = |error: rusqlite::Error| match log_error(&error) {
         LogError::Damaged(fault) => unreadable(fault),

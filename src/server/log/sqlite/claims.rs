@@ -1,4 +1,4 @@
-//! What a batch of posts asks of the log: where its rooms end, and which ids are stored already.
+//! The state that a batch of posts needs: the heads of its rooms, and which ids are already stored.
 
 use std::collections::HashMap;
 
@@ -15,10 +15,11 @@ use crate::names::{Epoch, RoomId, RoomName, Seq};
 use crate::server::log::batch::{Head, Stored};
 use crate::server::log::{LogError, OpenRooms, Post, check_room_count};
 
-/// The ends of the rooms of a batch that were not known before, or why such a room can't be had.
+/// The heads of the rooms of a batch that were not known before, or why such a room can't be used.
 type FoundRooms = HashMap<RoomName, Result<Option<Head>, LogError>>;
 
-/// What is found of a batch's rooms before its transaction begins: one in which SQLite has met damage can't be committed.
+/// The state of a batch's rooms, read before its transaction begins: SQLite can't commit a transaction in which it
+/// found damage.
 #[derive(Default)]
 pub struct Found(FoundRooms);
 
@@ -42,7 +43,7 @@ impl Found {
                         Ok(room.map(|room| Head { room: room.state.id, seq: room.state.head, time_ms: room.time_ms }))
                     }
                     Err(error @ LogError::Damaged(_)) => Err(error),
-                    // Nothing can be stored, whatever the room.
+                    // Nothing can be stored in any room.
                     Err(error) => return Err(error),
                 };
                 found.insert(name.clone(), head);
@@ -52,10 +53,10 @@ impl Found {
     }
 }
 
-/// The log as a batch asks it, within the batch's transaction.
+/// The log, as a batch uses it, within the batch's transaction.
 pub struct Claims<'a> {
     pub connection: &'a Connection,
-    /// The statement that claims an id, once there was one to claim: it runs for each post.
+    /// The statement that claims an id, prepared at first use: it runs for each post.
     pub claim: Option<CachedStatement<'a>>,
     pub open_rooms: Option<&'a dyn OpenRooms>,
     pub last_room: &'a mut RoomId,
@@ -109,7 +110,7 @@ impl Claims<'_> {
         (self.opened, self.created)
     }
 
-    /// Creates a room as those who are in it know it.
+    /// Creates a room with the number and epoch that its members have.
     fn create(&mut self, name: &RoomName) -> Result<RoomId, LogError> {
         let opened = self.open_rooms.and_then(|rooms| rooms.opened(name));
         let (room, epoch) = match opened {
@@ -124,7 +125,7 @@ impl Claims<'_> {
     }
 }
 
-/// A room's end, unless a batch might make it have more messages than it can.
+/// A room's head, unless a batch might exceed the maximum number of its messages.
 fn with_space(name: &RoomName, head: Head) -> Result<Head, LogError> {
     if head.seq.0 + BATCH_POSTS_MAX as u64 <= SEQ_MAX.0 {
         return Ok(head);
@@ -132,7 +133,7 @@ fn with_space(name: &RoomName, head: Head) -> Result<Head, LogError> {
     Err(LogError::Damaged(format!("room {name} is full: it has had {} messages; use another room", head.seq)))
 }
 
-/// A number for a room. Those that were given to rooms without a message are not given again in this life of the log.
+/// A number for a room. Numbers of rooms without a message are not reused in this life of the log.
 pub fn next_room(last: &mut RoomId) -> Result<RoomId, LogError> {
     if *last >= ROOM_MAX {
         return Err(LogError::TooManyRooms(ROOMS_MAX));
@@ -142,7 +143,7 @@ pub fn next_room(last: &mut RoomId) -> Result<RoomId, LogError> {
 }
 
 /// Why nothing can be appended to a room.
-pub const SEALED: &str = "its newest messages can't be read, nor how many they are";
+pub const SEALED: &str = "its newest messages and their number can't be read";
 
 /// An error of the database that concerns one room.
 pub fn room_error(name: &RoomName, error: &rusqlite::Error) -> LogError {

@@ -1,8 +1,9 @@
-//! Erases once what earlier versions, or other programs, left of deleted rows in a database file.
+//! Erases once the remains of deleted rows that earlier versions or other programs left in a database file.
 //!
-//! Done at a start, before anything has the database open, when its write-ahead log is empty: in place, since only bytes that SQLite
-//! never reads are overwritten. So if this is killed, nothing has to be undone, and the next start begins again. It reads the
-//! file once, and writes the pages that hold something. The format of the file is documented with SQLite's.
+//! Done at a start, before anything has the database open, when its write-ahead log is empty: in place, since only
+//! bytes that SQLite never reads are overwritten. So if this is killed, nothing has to be undone, and the next start
+//! repeats it. It reads the file once, and writes the pages that contain remains. The format of the file is documented
+//! with SQLite's.
 
 use std::fs::File;
 use std::io;
@@ -11,15 +12,15 @@ use std::path::Path;
 
 use super::page::{self, PAGE_BYTES};
 
-/// From this many pages on the number that begins an overflow page could look like a b-tree's page.
+/// From this many pages on, the number at the start of an overflow page could look like a b-tree's page.
 const PAGES_MAX: usize = 1 << 25;
 
-/// How many bytes of a row an overflow page holds, after the number of the next one.
+/// How many bytes of a row are in an overflow page, after the number of the next one.
 const OVERFLOW_BYTES: usize = PAGE_BYTES - 4;
 
 type Page = [u8; PAGE_BYTES];
 
-/// What a page is, as far as that was found out. Each page is one thing only.
+/// The kind of a page, if known. Each page has one kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Use {
     Unknown,
@@ -74,7 +75,7 @@ impl Database {
         Ok(page)
     }
 
-    /// Changes a page, and writes it if that makes a difference. Returns whether it makes none.
+    /// Changes a page, and writes it if it differs. Returns whether it does not.
     fn rewrite(&self, number: usize, change: impl FnOnce(&mut Page)) -> io::Result<bool> {
         let before = self.read(number)?;
         let mut page = before;
@@ -85,18 +86,18 @@ impl Database {
         Ok(page == before)
     }
 
-    /// Notes what a page is. It must be in the file, and nothing else.
+    /// Records the kind of a page. It must be in the file, and have no other kind.
     fn note(&mut self, number: u32, is: Use) -> io::Result<usize> {
         let index = number as usize;
         // The first page is never any of these.
         match self.uses.get_mut(index) {
             Some(place @ Use::Unknown) if index > 1 => *place = is,
-            _ => return Err(inconsistent("a page is used twice, or is not there")),
+            _ => return Err(inconsistent("a page is used twice, or is missing")),
         }
         Ok(index)
     }
 
-    /// Notes the free pages. Returns those that list others.
+    /// Records the free pages. Returns those that list others.
     fn find_free(&mut self, mut trunk: u32, count: u32) -> io::Result<Vec<u32>> {
         let (mut trunks, mut found) = (Vec::new(), 0);
         while trunk != 0 {
@@ -116,7 +117,8 @@ impl Database {
         if found == count { Ok(trunks) } else { Err(inconsistent("the number of free pages")) }
     }
 
-    /// Notes the overflow pages of all rows. Returns the last one of each row, and how many of its bytes the row uses.
+    /// Records the overflow pages of all rows. Returns the last one of each row, and how many of its bytes the row
+    /// uses.
     fn find_tails(&mut self) -> io::Result<Vec<(usize, usize)>> {
         let mut tails = Vec::new();
         for index in 1..self.uses.len() {
@@ -135,7 +137,7 @@ impl Database {
                     bytes -= OVERFLOW_BYTES;
                 }
                 if next != 0 {
-                    return Err(inconsistent("a row goes on after its end"));
+                    return Err(inconsistent("a row continues after its end"));
                 }
             }
         }
@@ -143,7 +145,8 @@ impl Database {
     }
 }
 
-/// The rows of a page that go on elsewhere: the first overflow page of each, and how many bytes it has from there on.
+/// The rows of a page that continue elsewhere: the first overflow page of each, and how many bytes follow from there
+/// on.
 fn rows(page: &Page, header: usize) -> io::Result<Vec<(u32, usize)>> {
     let kind = page[header];
     let (header_bytes, local_max) = match kind {

@@ -1,10 +1,10 @@
-//! Numbers as the database has them.
+//! Numbers as stored in the database.
 
 use rusqlite::Row;
 
 use crate::names::Seq;
 
-/// A number as SQLite has it. Those that would not fit are asked for by peers only, and nothing is there.
+/// A number as SQLite stores it. Only peers request numbers that do not fit, and no row has them.
 pub fn number(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -1,4 +1,4 @@
-//! Connections to the database, set up for whoever uses it.
+//! Connections to the database, set up for their purpose.
 
 use std::path::Path;
 
@@ -10,19 +10,20 @@ use super::schema::{APPLICATION_ID, VERSION};
 use super::{disk, vfs};
 use crate::limits::LOG_WAIT;
 
-/// Opens the database for the one who changes it.
+/// Opens the database for writing.
 pub fn connect(path: &Path) -> rusqlite::Result<Connection> {
     open_beside(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)
 }
 
-/// Opens the database for one who reads, or who keeps the write-ahead log short.
+/// Opens the database for a reader, or for the log keeper.
 pub fn open_beside(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
     disk::tell_errors_apart();
     let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(LOG_WAIT)?;
-    // Only the keeper and the appender's end copy the write-ahead log, and they know when not to.
+    // Only the keeper and the closing appender copy the write-ahead log, because they know when it is unsafe.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-    // What it needs is open from the start: descriptors may run out later. The read opens the files of the write-ahead log.
+    // Its files are open from the start: descriptors may run out later. The read opens the files of the write-ahead
+    // log.
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_query_value(None, "schema_version", |row| row.get::<_, i64>(0))?;
     if flags.contains(OpenFlags::SQLITE_OPEN_READ_WRITE) {
@@ -33,14 +34,14 @@ pub fn open_beside(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection
 
 /// Sets up a connection that writes.
 pub fn write_carefully(connection: &Connection) -> rusqlite::Result<()> {
-    // The write-ahead log is copied by the keeper, not by whoever happens to commit.
+    // The keeper copies the write-ahead log, not the committing thread.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
-    // Overwrites deleted rows, and pages that become free. "fast" would leave the text in free pages.
+    // Overwrites deleted rows, and pages that become free. `fast` would leave the text in free pages.
     connection.pragma_update(None, "secure_delete", true)?;
     vfs::attach(connection)
 }
 
-/// Refuses what is not a log of this version or an earlier one.
+/// Refuses a file that is not a log of this version or an earlier one.
 pub fn check_header(path: &Path, application: i64, version: i64) -> Result<(), OpenError> {
     if application != APPLICATION_ID || version < 0 {
         let fault = "it is another program's database".to_owned();

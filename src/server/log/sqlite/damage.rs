@@ -1,4 +1,4 @@
-//! What was found damaged, so that each range of messages is logged once and not for each reader that meets it.
+//! The damage that was found, so that each range of messages is logged once and not for each reader that reaches it.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,13 +10,13 @@ use crate::names::Seq;
 /// How many findings are kept. Beyond that, only `hubbub-server verify` lists them.
 const FINDINGS_MAX: usize = 1_000;
 
-/// What to do about damage.
-pub const REMEDY: &str = "hubbub-server verify lists all damage, and hubbub-server restore puts a backup in place";
+/// The remedy for damage.
+pub const REMEDY: &str = "hubbub-server verify lists all damage, and hubbub-server restore restores a backup";
 
 /// Shared by all who use one open database.
 #[derive(Default)]
 pub struct Damage {
-    // lock order: 3 (a leaf, held for one look)
+    // lock order: 3 (a leaf, held for one lookup)
     told: Mutex<HashSet<(String, Finding)>>,
     is_full: AtomicBool,
 }
@@ -25,9 +25,9 @@ pub struct Damage {
 enum Finding {
     /// Messages that can't be read, by the last of them.
     Messages(Seq),
-    /// The room takes no posts.
+    /// The room accepts no posts.
     Posts,
-    /// Retention can't delete all that it should.
+    /// Retention can't delete all due messages.
     Retention,
 }
 
@@ -47,11 +47,11 @@ impl Damage {
         }
     }
 
-    /// Logs that retention leaves something of a room in the log, unless that was logged before.
+    /// Logs that retention leaves messages of a room in the log, unless that was logged before.
     pub fn retention(&self, room: &str, fault: &str) {
         if self.is_new(room, Finding::Retention) {
             log::error!(
-                "room {room}: retention can't delete damaged messages ({fault}); they are not served any more; {REMEDY}"
+                "room {room}: retention can't delete damaged messages ({fault}); they are no longer served; {REMEDY}"
             );
         }
     }

@@ -1,4 +1,4 @@
-//! How the database is opened: checked, brought to the present version, and set up for whoever uses it.
+//! Opens the database: checks it, upgrades it to the current version, and sets it up.
 
 use std::path::Path;
 
@@ -12,10 +12,10 @@ use super::schema::{CHECKPOINT_END, IS_CLEAN, SET_CLEAN, VERSION};
 use super::{clean, salvage, write_ahead};
 use crate::limits::QUICK_CHECK_BYTES_MAX;
 
-/// From this size on a database that is cleaned is logged before, in bytes: it takes some seconds a gigabyte.
+/// The size, in bytes, from which on cleaning a database is logged before: it takes some seconds a gigabyte.
 const CLEANED_SILENTLY_MAX: u64 = 100_000_000;
 
-/// Opens the database for the one who changes it, and brings it to the present version.
+/// Opens the database for writing, and upgrades it to the current version.
 pub fn open(path: &Path) -> Result<Connection, OpenError> {
     let fault = |error: &rusqlite::Error| OpenError::of(path.to_owned(), error);
     let mut connection = connect(path).map_err(|error| fault(&error))?;
@@ -24,7 +24,7 @@ pub fn open(path: &Path) -> Result<Connection, OpenError> {
         check_header(path, application, version)?;
     }
     if let Err(error) = prepare(&mut connection, version) {
-        // What was written in vain must not keep the disk full.
+        // A failed attempt must not leave the disk full.
         let is_all_copied =
             connection.query_row(CHECKPOINT_END, (), |row| row.get(0)).is_ok_and(|is_busy: bool| !is_busy);
         if !(1..VERSION).contains(&version) || !is_all_copied || !salvage::may_be_damage(&error) {
@@ -35,8 +35,8 @@ pub fn open(path: &Path) -> Result<Connection, OpenError> {
         connection = connect(path).map_err(|error| fault(&error))?;
         prepare(&mut connection, VERSION).map_err(|error| fault(&error))?;
     }
-    // What is copied of the write-ahead log and begun anew can be laid out. An I/O error leaves unknown what the disk has: the
-    // next start copies it again. Any other one, such as a full disk, leaves it as it is.
+    // A write-ahead log that was copied and restarted can be laid out. After an I/O error the state of the disk is
+    // unknown: the next start copies again. Any other error, such as a full disk, changes nothing.
     let is_all_copied = match connection.query_row(CHECKPOINT_END, (), |row| row.get(0)) {
         Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::SystemIoFailure) => {
             return Err(fault(&error));
@@ -54,7 +54,7 @@ pub fn open(path: &Path) -> Result<Connection, OpenError> {
     Ok(connection)
 }
 
-/// Erases what earlier versions or other programs left of deleted messages. Returns whether that is done.
+/// Erases the remains of deleted messages that earlier versions or other programs left. Returns whether that is done.
 fn clean(path: &Path) -> bool {
     let size = path.metadata().map_or(0, |file| file.len());
     if size > CLEANED_SILENTLY_MAX {
@@ -63,12 +63,14 @@ fn clean(path: &Path) -> bool {
     match clean::clean(path) {
         Ok(0) => true,
         Ok(pages) => {
-            log::info!("what earlier versions left of deleted messages was erased, in {pages} pages of the database");
+            log::info!(
+                "the remains of deleted messages from earlier versions were erased, in {pages} pages of the database"
+            );
             true
         }
         Err(error) => {
             log::warn!(
-                "what earlier versions left of deleted messages can't be erased from {}: {error}",
+                "the remains of deleted messages from earlier versions can't be erased from {}: {error}",
                 path.display()
             );
             false
@@ -76,8 +78,8 @@ fn clean(path: &Path) -> bool {
     }
 }
 
-/// Checks a database whose state is in doubt before it is served. A database that was put in place of another is refused if it
-/// is damaged. After a server that was killed, a small one is checked too: damage is logged, and the rest is served.
+/// Checks a database whose state is in doubt before it is served. A database that replaced another is refused if it is
+/// damaged. After a kill, a small one is checked too: damage is logged, and the rest is served.
 pub fn check_after(connection: &Connection, path: &Path, findings: &Findings, restored: bool) -> Result<(), OpenError> {
     let fault = |error: &rusqlite::Error| OpenError::of(path.to_owned(), error);
     let is_backup: bool =
@@ -105,7 +107,7 @@ pub fn check_after(connection: &Connection, path: &Path, findings: &Findings, re
     }
 }
 
-/// What SQLite's own check finds.
+/// The result of SQLite's own check.
 pub fn check(connection: &Connection, statement: &str) -> rusqlite::Result<Vec<String>> {
     let mut statement = connection.prepare(statement)?;
     let faults: rusqlite::Result<Vec<String>> = statement.query_map((), |row| row.get(0))?.collect();
@@ -116,7 +118,8 @@ fn prepare(connection: &mut Connection, version: i64) -> rusqlite::Result<()> {
     let mode: String = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     if mode != "wal" {
         let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN);
-        let text = "its file system can't share memory, as network file systems can't: use another".to_owned();
+        let text = "its file system does not support shared memory, as is usual for network file systems: use another"
+            .to_owned();
         return Err(rusqlite::Error::SqliteFailure(code, Some(text)));
     }
     migrate(connection, version)

@@ -1,8 +1,8 @@
 //! How SQLite reads its files.
 //!
-//! It reports a read that fails with EIO or ENXIO as a damaged database (`SQLITE_CORRUPT`), as if its own checks had failed. So
-//! a disk that fails for a moment could not be told from damage, which readers skip for good. Its VFS lets single system calls
-//! be replaced: these report another error number, for which SQLite says what happened, an I/O error.
+//! It reports a read that fails with EIO or ENXIO as a damaged database (`SQLITE_CORRUPT`), as if its own checks had
+//! failed. So a temporary disk failure could not be distinguished from damage, which readers skip permanently. Its VFS
+//! allows system calls to be replaced: these report another error number, which SQLite treats as an I/O error.
 
 use std::ffi::CStr;
 use std::mem::transmute;
@@ -11,7 +11,8 @@ use std::sync::Once;
 use libc::{c_int, c_void, off_t, off64_t, size_t, ssize_t};
 use rusqlite::ffi;
 
-/// Has all connections of this process tell I/O errors from damage. To be called before the first one is opened.
+/// Makes all connections of this process distinguish I/O errors from damage. Must be called before the first one is
+/// opened.
 pub fn tell_errors_apart() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -31,7 +32,7 @@ fn replace(name: &CStr, call: *const c_void) {
     }
 }
 
-/// The error number that SQLite is told instead of EIO and ENXIO.
+/// The error number that is reported to SQLite instead of EIO and ENXIO.
 const IO_ERROR: c_int = libc::EREMOTEIO;
 
 extern "C" fn pread(file: c_int, to: *mut c_void, size: size_t, at: off_t) -> ssize_t {

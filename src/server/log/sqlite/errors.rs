@@ -1,4 +1,4 @@
-//! What can go wrong with a log on a disk, with the remedy.
+//! The errors of a log on a disk, with the remedies.
 
 use std::io;
 use std::path::PathBuf;
@@ -13,18 +13,18 @@ use crate::server::log::LogError;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    #[error("the data folder {} can't be used: {fault}; make room, see who owns it, or name another with --data", .path.display())]
+    #[error("the data folder {} can't be used: {fault}; free space, check its owner, or name another with --data", .path.display())]
     Folder { path: PathBuf, fault: io::Error },
-    #[error("the data folder {} is in use: another server has it; stop that one, or name another folder with --data", .path.display())]
+    #[error("the data folder {} is in use by another server: stop that one, or name another folder with --data", .path.display())]
     Locked { path: PathBuf },
     #[error(
-        "{} was made by a newer hubbub-server (its version is {found}, this one knows {}): use that one, or name another \
+        "{} was created by a newer hubbub-server (its version is {found}, this one supports {}): use that one, or name another \
          folder with --data",
         .path.display(), schema::VERSION
     )]
     Newer { path: PathBuf, found: i64 },
     #[error(
-        "{} is damaged, or no log of hubbub-server's ({fault}): restore the folder from a backup, or move it away to begin anew",
+        "{} is damaged, or not a log of hubbub-server ({fault}): restore the folder from a backup, or move it away to start with an empty log",
         .path.display()
     )]
     Damaged { path: PathBuf, fault: String },
@@ -35,14 +35,14 @@ pub enum OpenError {
     )]
     ForeignLog { path: PathBuf, log: PathBuf },
     #[error(
-        "{} is missing, though its folder was in use: run hubbub-server restore with a backup, or name an empty folder \
-         with --data to begin anew",
+        "{} is missing, although its folder was in use: run hubbub-server restore with a backup, or name an empty folder \
+         with --data to start with an empty log",
         .path.display()
     )]
     Missing { path: PathBuf },
-    #[error("{} can't be opened: {fault}; make room, see who owns it, or name another folder with --data", .path.display())]
+    #[error("{} can't be opened: {fault}; free space, check its owner, or name another folder with --data", .path.display())]
     Database { path: PathBuf, fault: String },
-    #[error("no thread can be started for the log: {0}")]
+    #[error("can't start a thread for the log: {0}")]
     Thread(io::Error),
 }
 
@@ -53,20 +53,20 @@ impl OpenError {
     }
 }
 
-/// What an error of the database means to whoever uses the log.
+/// Converts an error of the database to one of the log.
 pub fn log_error(error: &rusqlite::Error) -> LogError {
     if is_damage(error) {
         return LogError::Damaged(format!("the log's file is damaged: {}", text(error)));
     }
     let unavailable = match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => return LogError::Full,
-        Some(ErrorCode::SystemIoFailure) => format!("the disk fails: {}", text(error)),
+        Some(ErrorCode::SystemIoFailure) => format!("disk error: {}", text(error)),
         _ => format!("the log's file can't be used: {}", text(error)),
     };
     LogError::Unavailable(unavailable)
 }
 
-/// Whether an error means that stored data is damaged, not that the disk fails.
+/// Whether an error means damaged data rather than a failing disk.
 pub fn is_damage(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
         || matches!(
@@ -77,7 +77,7 @@ pub fn is_damage(error: &rusqlite::Error) -> bool {
         )
 }
 
-/// What SQLite says, with its own code for the cause.
+/// SQLite's text, with its own code for the cause.
 pub fn text(error: &rusqlite::Error) -> String {
     match error {
         rusqlite::Error::SqliteFailure(failure, Some(message)) => format!("{message}, code {}", failure.extended_code),

@@ -1,9 +1,9 @@
-//! The ids of messages that retention deleted. They are remembered for a while, so that a client that lost its connection
-//! before it saw its message come back can post it again without storing it twice.
+//! The ids of messages that retention deleted. They are kept for some time, so that a client that lost its connection
+//! before the echo of its message can post it again without storing it twice.
 //!
-//! The table `ids` stays the one place where ids are looked up. When a segment is deleted, the ids of its messages stay there,
-//! and a row of the table `expiring` notes which they are and when they are due. So trimming a segment costs one insertion,
-//! whatever the number of its messages.
+//! Ids are looked up only in the table `ids`. When a segment is deleted, the ids of its messages stay there, and a row
+//! of the table `expiring` records them and their due time. So trimming a segment costs one insertion, for any number
+//! of messages.
 
 use rusqlite::{Connection, OptionalExtension as _};
 
@@ -12,10 +12,10 @@ use super::schema;
 use crate::names::Seq;
 use crate::wire::event;
 
-/// What is remembered of deleted messages.
+/// The kept ids of deleted messages.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Expiring {
-    /// How many ids.
+    /// The number of ids.
     pub ids: u64,
     /// When the first of them are due, in milliseconds since 1970.
     pub due_ms: Option<u64>,
@@ -29,7 +29,7 @@ impl Expiring {
         })
     }
 
-    /// Notes the ids of a segment that is being deleted. Within a transaction.
+    /// Records the ids of a segment that is being deleted. Within a transaction.
     pub fn note(
         &mut self,
         connection: &Connection,
@@ -48,12 +48,12 @@ impl Expiring {
         Ok(())
     }
 
-    /// Whether some are to be forgotten now.
+    /// Whether some must be deleted now.
     pub fn is_due(&self, now_ms: u64, ids_max: u64) -> bool {
         self.ids > ids_max || self.due_ms.is_some_and(|due_ms| due_ms <= now_ms)
     }
 
-    /// Forgets the ids of one segment: those that are due first. Within a transaction. Returns how many.
+    /// Deletes the ids of the segment that is due first. Within a transaction. Returns how many.
     pub fn forget(&mut self, connection: &Connection) -> rusqlite::Result<u64> {
         let mut next = connection.prepare_cached(schema::NEXT_EXPIRING)?;
         type Next = (i64, i64, i64, i64, Vec<u8>);
@@ -76,8 +76,8 @@ impl Expiring {
     }
 }
 
-/// The chosen ids of these messages, and how many they are. Of each: the seq in eight bytes, the id, and the sender with its
-/// length in two bytes before it. What can't be read has no id that anybody could post again.
+/// The chosen ids of these messages, and how many they are. For each: the seq in eight bytes, the id, and the sender
+/// with its length in two bytes before it. A message that can't be read has no id that a client could post again.
 pub fn pack(entries: &[u8]) -> (u64, Vec<u8>) {
     let (mut count, mut packed) = (0, Vec::new());
     for (entry, _) in event::entries(entries).map_while(Result::ok) {

@@ -1,5 +1,5 @@
-//! Whether the files that a log has open are still those in its folder: a program that deletes or moves them leaves the
-//! server writing to files that nobody will find again.
+//! Checks that the open files of a log are still those in its folder: after another program deletes or moves them, the
+//! server would write to files without a name.
 
 use std::fs;
 use std::io;
@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 
 use super::folder::LOCK;
 
-/// The files, as they were when the log was opened: each with the device and the number that the file system has for it.
+/// The files, as they were when the log was opened: each with its device and inode number.
 pub struct Files(Vec<(PathBuf, (u64, u64))>);
 
 impl Files {
-    /// Notes the files of an open database.
+    /// Records the files of an open database.
     pub fn of(database: &Path) -> io::Result<Self> {
         let beside = |ending: &str| {
             let mut path = database.as_os_str().to_owned();
@@ -24,7 +24,7 @@ impl Files {
         noted.collect::<io::Result<_>>().map(Self)
     }
 
-    /// What happened to one that is not where it was.
+    /// What happened to a file that is not in its place.
     pub fn check(&self) -> Result<(), String> {
         for (path, noted) in &self.0 {
             let fate = match identity(path) {
@@ -34,7 +34,7 @@ impl Files {
                 Err(error) => format!("can't be found ({error})"),
             };
             return Err(format!(
-                "{} {fate} while the server runs: messages of the last moments may be lost; move it back, or stop the server \
+                "{} {fate} while the server runs: the newest messages may be lost; move it back, or stop the server \
                  and restore a backup",
                 path.display()
             ));

@@ -14,27 +14,27 @@ use parking_lot::Mutex;
 use super::errors::OpenError;
 use super::space::Space;
 
-/// How long a start waits for a folder that is in use, and how often it looks. A server that was killed frees it a moment later, and
-/// so does a program that this one has just started as a child, which has the lock until it begins.
+/// How long a start waits for a folder that is in use, and how often it checks. A killed server releases it shortly
+/// after, and so does a child process that this program has just started, which has the lock until its exec.
 const LOCK_WAIT: Duration = Duration::from_millis(300);
 const LOCK_RETRY: Duration = Duration::from_millis(10);
 
 /// The database's name in its folder. SQLite puts files beside it whose names begin with this.
 pub const DATABASE: &str = "hubbub.db";
 
-/// The file that a running server holds locked.
+/// The file that a running server keeps locked.
 pub const LOCK: &str = "lock";
 
 /// When a message counts as stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum SyncMode {
-    /// When the disk has it: it outlives a power cut.
+    /// When the disk has it: it survives a power cut.
     Full,
-    /// When the operating system has it: it outlives the server's end, however that comes.
+    /// When the operating system has it: it survives any end of the server.
     Os,
 }
 
-/// The folder of a log, locked against other servers for as long as this lives.
+/// The folder of a log, locked against other servers while this value exists.
 pub struct Folder {
     pub path: PathBuf,
     _lock: File,
@@ -43,7 +43,7 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Keeps the database's file open to allocate space in it. Once, when the database is there.
+    /// Keeps the database's file open to allocate space in it. Called once, when the database exists.
     pub fn open_space(&self) -> io::Result<()> {
         let file = File::options().read(true).write(true).open(self.path.join(DATABASE))?;
         // Invariant: a folder has one appender.
@@ -51,14 +51,14 @@ impl Folder {
         Ok(())
     }
 
-    /// Sees to it that the database's file has so many pages.
+    /// Makes sure that the database's file has this many pages.
     pub fn reserve(&self, pages: u64) -> io::Result<()> {
         self.space.get().map_or(Ok(()), |space| space.lock().reserve(pages))
     }
 
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let fault = |fault| OpenError::Folder { path: path.to_owned(), fault };
-        // What is said in rooms is nobody else's business.
+        // The messages are private to the folder's owner.
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(fault)?;
         let lock = File::options().create(true).truncate(false).write(true).open(path.join(LOCK)).map_err(fault)?;
         let deadline = Instant::now() + LOCK_WAIT;

@@ -3,7 +3,7 @@
 //! Each life of the log has a random id. It is in the database, and the file `life` in the data folder repeats it. A
 //! database that was copied over `hubbub.db` by hand has another id, so the write-ahead log beside it is not its own.
 //!
-//! The file also says what was under way when a server or a restore was killed, so that the next start can tell the old
+//! The file also records a start or a restore in progress, so that after a kill the next start can distinguish the old
 //! database from the new one. It is replaced as a whole, never changed in place.
 
 use std::fs::{self, File};
@@ -14,24 +14,25 @@ use std::path::Path;
 /// The file's name in the data folder.
 const NAME: &str = "life";
 
-/// What the folder expects of its database.
+/// The expected identity of the folder's database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {
     /// The database belongs to this life, which may have ended.
     Running { id: i64 },
-    /// A start was under way, from the life `last` to `next`. What the write-ahead log held may already have been copied, so it
-    /// may be missing. `changed` says that the start found messages lost, so the epochs must change.
+    /// A start was in progress, from the life `last` to `next`. The contents of the write-ahead log may already have
+    /// been copied, so it may be missing. `changed` means that the start found messages lost, so the epochs must
+    /// change.
     Beginning { last: i64, next: i64, changed: bool },
-    /// A restore was under way, which replaces the database of the life `last` by one with the id `next`.
+    /// A restore was in progress, which replaces the database of the life `last` with one with the id `next`.
     Restoring { last: i64, next: i64 },
 }
 
-/// An id for a new life. 0 stands for a database without one.
+/// An id for a new life. 0 means a database without one.
 pub fn random_id() -> i64 {
     fastrand::i64(1..)
 }
 
-/// The mark of a folder. `None` if there is none, or none that can be read.
+/// The mark of a folder. `None` if it is missing or can't be read.
 pub fn read(folder: &Path) -> Option<Mark> {
     parse(&fs::read_to_string(folder.join(NAME)).ok()?)
 }
@@ -64,7 +65,7 @@ pub fn write(folder: &Path, mark: Mark) -> io::Result<()> {
     sync_folder(folder)
 }
 
-/// Makes what was created, renamed or removed in a folder durable.
+/// Makes created, renamed or removed files in a folder durable.
 pub fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }

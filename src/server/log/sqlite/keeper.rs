@@ -1,21 +1,24 @@
-//! The log keeper: copies the write-ahead log into the database, so that it does not grow for ever.
+//! The log keeper: copies the write-ahead log into the database, so that it does not grow without bound.
 //!
-//! Copying beside the writer holds up nobody, but as long as there is always more to copy, the write-ahead log never
-//! begins anew. When it is larger than [`WAL_BYTES_MAX`], the keeper therefore takes the writer's turn and copies the rest:
-//! what was written during the copy before, and one fsync of the database. Measured, a few milliseconds.
+//! Copying in parallel with the writer blocks no thread, but while there is always more to copy, the write-ahead log
+//! never restarts. When it is larger than [`WAL_BYTES_MAX`], the keeper therefore takes the writer's turn and copies
+//! the rest: the frames written during the previous copy, and one fsync of the database. In measurements this took a
+//! few milliseconds.
 //!
-//! The first I/O error of a copy ends the log's life (`life.rs`). A program that keeps a read transaction open prevents the
-//! write-ahead log from beginning anew. The writer then waits for it once, and not again until that program is done; a
+//! The first I/O error of a copy ends the log's life (`life.rs`). A program that keeps a read transaction open prevents
+//! the write-ahead log from restarting. The writer then waits for it once, and not again until that program is done; a
 //! write-ahead log that has grown meanwhile is truncated.
 //!
-//! **What retention deleted is erased.** Old frames of the write-ahead log stay in its file until they are overwritten, so a
-//! while after a deletion ([`Retention::erase_after`](crate::server::log::Retention)) the keeper begins the log anew and overwrites
-//! all that follows the first frame. That frame is a commit of the keeper's own: it makes the log begin anew, and has the writer
-//! drop its cache, which may hold copies of deleted rows in unused bytes of pages. (The database file never does: `vfs.rs`.) The
-//! file keeps its length, so erasing needs no space and later commits still overwrite.
+//! **Messages that retention deleted are erased.** Old frames of the write-ahead log stay in its file until they are
+//! overwritten, so some time after a deletion ([`Retention::erase_after`](crate::server::log::Retention)) the keeper
+//! restarts the log and overwrites everything after the first frame. That frame is a commit of the keeper's own: it
+//! makes the log restart, and makes the writer drop its cache, which may have copies of deleted rows in unused bytes of
+//! pages. (The database file never has: `vfs.rs`.) The file keeps its length, so erasing needs no space and later
+//! commits still overwrite.
 //!
-//! The turn is a lock of our own. SQLite's own lock is free for microseconds only between two commits of a busy writer, and who
-//! wants it looks again every few milliseconds: that took seconds, in which the write-ahead log grew to 500 MB.
+//! The turn is a lock of our own. SQLite's own lock is free for only microseconds between two commits of a busy writer,
+//! and a waiting thread checks it every few milliseconds: that took seconds, during which the write-ahead log grew to
+//! 500 MB.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -35,30 +38,30 @@ use super::{schema, write_ahead};
 use crate::limits::WAL_BYTES_MAX;
 use crate::threads;
 
-/// How many pages may be left to copy while the writer is held, and how many passes to make for that, as long as it does not
-/// outrun the keeper.
+/// How many pages may be left to copy while the writer is blocked, and how many passes to make to get there, unless the
+/// writer outruns the keeper.
 const PAGES_LEFT: u64 = 256;
 const PASSES_MAX: usize = 8;
 
-/// Whoever has it may write: the writer for a transaction, or the keeper for the rest of a copy. Held during both, which no
-/// other lock is; only these two take it, and no other lock under it.
+/// The right to write: held by the writer for a transaction, or by the keeper for the rest of a copy. Unlike other
+/// locks it is held during I/O; only these two take it, and no other lock under it.
 pub type WriterTurn = Arc<Mutex<()>>;
 
 /// How long the keeper waits for readers while it has the turn.
 pub const READERS_WAIT: Duration = Duration::from_millis(100);
 
-/// How often the keeper looks whether a reader that held it up has gone, and how often in succession it is held up before
-/// it warns: the server's own reads take milliseconds.
+/// How often the keeper checks whether a blocking reader has gone, and how many times in succession it is blocked
+/// before it warns: the server's own reads take milliseconds.
 const READERS_RETRY: Duration = Duration::from_secs(1);
 const HELD_UP_WARN: u32 = 3;
 
 pub struct Keeper {
-    // Bound 2: one call of each kind; another one of its kind while it waits says nothing new. `None` at the end.
+    // Bound 2: one call of each kind; a second one of the same kind is redundant. `None` at the end.
     calls: Option<Sender<Call>>,
     /// Whether something was deleted that is not erased yet.
     deleted: Arc<AtomicBool>,
     renew: Arc<AtomicBool>,
-    /// How often readers kept the writer waiting; for tests.
+    /// How often readers delayed the writer; for tests.
     #[cfg_attr(not(test), expect(dead_code))]
     waits: Arc<AtomicU64>,
     thread: Option<JoinHandle<()>>,
@@ -70,7 +73,7 @@ enum Call {
 }
 
 impl Keeper {
-    /// Starts the keeper of an open database. What was deleted is erased `erase_after` later.
+    /// Starts the keeper of an open database. Deleted messages are erased `erase_after` later.
     pub fn start(
         database: &Path,
         turn: WriterTurn,
@@ -101,12 +104,12 @@ impl Keeper {
         Ok(Self { calls: Some(calls), deleted, renew, waits, thread: Some(thread.map_err(OpenError::Thread)?) })
     }
 
-    /// Says that much was written. Does not block.
+    /// Signals that much was written. Does not block.
     pub fn call(&self) {
         self.send(Call::Copy);
     }
 
-    /// Says that something was deleted. Does not block.
+    /// Signals a deletion. Does not block.
     pub fn deleted(&self) {
         if !self.deleted.swap(true, Ordering::AcqRel) {
             self.send(Call::Erase);
@@ -119,23 +122,23 @@ impl Keeper {
         }
     }
 
-    /// Says that a commit failed. The kernel reports a failed write once for each open file; the writer has dealt with it,
-    /// and the keeper must not take it for one of its own later. So it opens the files anew.
+    /// Signals that a commit failed. The kernel reports a failed write once for each open file; the writer has handled
+    /// it, and the keeper must not mistake it for one of its own later. So it reopens the files.
     pub fn renew(&self) {
         self.renew.store(true, Ordering::Release);
     }
 
-    /// How often readers kept the writer waiting.
+    /// How often readers delayed the writer.
     #[cfg(test)]
     pub fn waits(&self) -> u64 {
         self.waits.load(Ordering::Relaxed)
     }
 
-    /// Waits for the copy that is under way, and makes no other.
+    /// Waits for the running copy, and starts no other.
     pub fn stop(&mut self) {
         self.calls = None;
         if let Some(thread) = self.thread.take() {
-            // One that panicked has said so.
+            // A panic has been reported already.
             let _ = thread.join();
         }
     }
@@ -153,7 +156,7 @@ fn connect(database: &Path) -> rusqlite::Result<Connection> {
 
 struct Copier {
     connection: Connection,
-    /// The write-ahead log's file. By its descriptor, since another file may come to have its name.
+    /// The write-ahead log's file. By its descriptor, since another file may get its name.
     log: File,
     database: PathBuf,
     turn: WriterTurn,
@@ -161,9 +164,9 @@ struct Copier {
     renew: Arc<AtomicBool>,
     deleted: Arc<AtomicBool>,
     erase_after: Duration,
-    /// When to erase what was deleted.
+    /// When to erase deleted messages.
     erase_at: Option<Instant>,
-    /// How often in succession a reader has kept the write-ahead log from beginning anew.
+    /// How often in succession a reader has prevented the restart of the write-ahead log.
     held_up: u32,
     waits: Arc<AtomicU64>,
     /// Whether the last pass failed, so that it is logged once when that begins, and once when it ends.
@@ -173,7 +176,7 @@ struct Copier {
 impl Copier {
     fn run(mut self, calls: &Receiver<Call>) {
         loop {
-            // Nothing wakes the keeper of a log that nobody writes to, unless it is held up or has something to erase.
+            // The keeper of an idle log is not woken, unless it is blocked or must erase.
             let retry = (self.held_up > 0).then(|| Instant::now() + READERS_RETRY);
             let call = match retry.into_iter().chain(self.erase_at).min() {
                 None => calls.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -205,9 +208,9 @@ impl Copier {
             return;
         }
         match &result {
-            // The log goes on without; the next call tries again.
+            // The log continues without it; the next call tries again.
             Err(error) if !self.failing => log::warn!("the write-ahead log can't be copied: {}", log_error(error)),
-            Ok(()) if self.failing => log::info!("the write-ahead log is copied again"),
+            Ok(()) if self.failing => log::info!("copying the write-ahead log works again"),
             _ => {}
         }
         self.failing = result.is_err();
@@ -229,8 +232,8 @@ impl Copier {
         if !erase && pages.in_log * write_ahead::FRAME_BYTES <= WAL_BYTES_MAX {
             return Ok(());
         }
-        // What is written during a pass is less than what the pass copied: a few of them leave little to hold up the
-        // writer for, unless it is the faster one.
+        // Less is written during a pass than the pass copies: after a few passes little is left to block the writer
+        // for, unless the writer is faster.
         for _ in 0..PASSES_MAX {
             let bytes = pages.in_log * write_ahead::FRAME_BYTES;
             if self.held_up > 0 || pages.left <= PAGES_LEFT || bytes >= WAL_BYTES_MAX / 4 * 5 {
@@ -245,7 +248,7 @@ impl Copier {
         let turn = turn.lock();
         let pages = checkpoint(&self.connection, schema::CHECKPOINT_ALL)?;
         let is_erased = if !pages.busy && (erase || bytes > 2 * WAL_BYTES_MAX) {
-            // What is deleted from here on is erased the next time.
+            // Later deletions are erased the next time.
             self.deleted.store(false, Ordering::Release);
             self.erase(pages.in_log)?
         } else {
@@ -254,7 +257,7 @@ impl Copier {
         drop(turn);
         if is_erased {
             self.erase_at = None;
-            // The writer's next commit syncs the same file, and learns of an error by itself.
+            // The writer's next commit syncs the same file, and gets an error itself.
             if let Err(error) = self.log.sync_data() {
                 log::warn!("the write-ahead log can't be synced: {error}");
             }
@@ -263,11 +266,11 @@ impl Copier {
         Ok(())
     }
 
-    /// Erases what the write-ahead log held, all of which is copied, with the writer's turn. `in_log` is how many frames it had.
-    /// Returns whether that could be done now.
+    /// Erases the contents of the write-ahead log, which are completely copied, while holding the writer's turn.
+    /// `in_log` is the number of its frames. Returns whether that was possible now.
     fn erase(&mut self, in_log: u64) -> rusqlite::Result<bool> {
         if let Err(error) = self.connection.execute(schema::COUNT_ERASURE, ()) {
-            log::debug!("the write-ahead log can't be begun anew: {error}");
+            log::debug!("the write-ahead log can't be restarted: {error}");
             self.renew.store(true, Ordering::Release);
             return Ok(false);
         }
@@ -292,11 +295,11 @@ impl Copier {
         Ok(erased.is_ok())
     }
 
-    /// Notes whether a reader held it up.
+    /// Records whether a reader blocked it.
     fn note(&mut self, held_up: bool, bytes: u64) {
         if !held_up {
             if self.held_up >= HELD_UP_WARN {
-                log::info!("the write-ahead log is copied again, and its space is given back");
+                log::info!("the write-ahead log is copied again, and its space is released");
             }
             self.held_up = 0;
             return;
@@ -316,12 +319,12 @@ impl Copier {
     }
 }
 
-/// What a copy finds, in pages.
+/// The result of a copy, in pages.
 #[derive(Clone, Copy)]
 struct Pages {
-    /// Whether a reader kept it from its end.
+    /// Whether a reader prevented its completion.
     busy: bool,
-    /// In the write-ahead log since it began anew. Its file may be longer than that.
+    /// In the write-ahead log since its restart. Its file may be longer.
     in_log: u64,
     /// Of these, left to copy.
     left: u64,
@@ -334,7 +337,7 @@ fn data_version(connection: &Connection) -> rusqlite::Result<i64> {
 
 fn checkpoint(connection: &Connection, statement: &str) -> rusqlite::Result<Pages> {
     connection.query_row(statement, (), |row| {
-        // Both are -1 where there is no write-ahead log.
+        // Both are -1 if there is no write-ahead log.
         let number = |column| row.get::<_, i64>(column).map(|number| u64::try_from(number).unwrap_or(0));
         let (in_log, copied) = (number(1)?, number(2)?);
         Ok(Pages { busy: row.get(0)?, in_log, left: in_log.saturating_sub(copied) })

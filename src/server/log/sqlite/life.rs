@@ -1,14 +1,14 @@
 //! The life of an open log: whether it may still be written, and why not.
 //!
-//! The kernel reports a failed write to the disk once, and then takes the pages for written. SQLite copies most of the
-//! write-ahead log without syncing, and counts that as copied. So after one failed sync of the database, the write-ahead log
-//! may hold the only good copy of pages that SQLite takes for safe; the next pass that succeeds would begin it anew, and lose
-//! them. Therefore the first I/O error of a copy ends the log's life: nothing copies, commits or closes in good order any
-//! more, and the next server copies everything again.
+//! The kernel reports a failed write to the disk once, and then treats the pages as written. SQLite copies most of the
+//! write-ahead log without syncing, and counts that as copied. So after one failed sync of the database, the
+//! write-ahead log may have the only good copy of pages that SQLite treats as safe; the next successful pass would
+//! restart it, and lose them. Therefore the first I/O error of a copy ends the log's life: no copy, commit or clean
+//! close happens any more, and the next server copies everything again.
 //!
-//! So does the first failed sync of the write-ahead log. The next commit would write the same places again, and its sync would
-//! succeed; but ext4 then leaves the blocks of the failed write marked as never written, and they read as zeros once the
-//! machine has restarted. The next server begins the write-ahead log anew, in other blocks.
+//! So does the first failed sync of the write-ahead log. The next commit would write the same places again, and its
+//! sync would succeed; but ext4 then leaves the blocks of the failed write marked as unwritten, and they read as zeros
+//! after a restart of the machine. The next server restarts the write-ahead log in other blocks.
 
 use std::fs::File;
 use std::io;
@@ -21,8 +21,8 @@ use rusqlite::{ErrorCode, ffi};
 use super::errors::log_error;
 use crate::server::log::LogError;
 
-/// Where the wal-index (the file `-shm`) says how many frames of the write-ahead log are copied: `nBackfill` in SQLite's
-/// description of the format, four bytes.
+/// The offset in the wal-index (the file `-shm`) of the number of copied frames of the write-ahead log: `nBackfill` in
+/// SQLite's description of the format, four bytes.
 const COPIED_AT: u64 = 96;
 const COPIED_BYTES: usize = 4;
 
@@ -48,18 +48,19 @@ impl Life {
         }
     }
 
-    /// Why what was acknowledged may not be safe, or is not where it is expected: it ended, or could not be closed.
+    /// Why acknowledged messages may not be safe, or not in their usual place: the life ended, or the log could not be
+    /// closed.
     pub fn fault(&self) -> Option<&str> {
         self.ended().or(self.not_closed.get().map(String::as_str))
     }
 
-    /// Notes that the log could not be closed in good order.
+    /// Records that the log could not be closed cleanly.
     pub fn not_closed(&self, reason: String) {
-        log::error!("the log can't be closed in good order: {reason}");
+        log::error!("the log can't be closed cleanly: {reason}");
         let _ = self.not_closed.set(reason);
     }
 
-    /// Has something done when it ends; at once if it has. Only one thing can be.
+    /// Sets a callback for its end, which runs at once if it has ended. Only one can be set.
     pub fn on_end(&self, act: Box<dyn Fn() + Send + Sync>) {
         let _ = self.on_end.set(act);
         if let (Some(_), Some(act)) = (self.ended(), self.on_end.get()) {
@@ -67,7 +68,7 @@ impl Life {
         }
     }
 
-    /// Ends it if this error of a copy leaves unknown what the disk has.
+    /// Ends it if the state of the disk is unknown after this error of a copy.
     pub fn copy_failed(&self, database: &Path, error: &rusqlite::Error) {
         if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) {
             self.end(format!(
@@ -79,7 +80,7 @@ impl Life {
         }
     }
 
-    /// Ends it if this error of a commit leaves unknown what the disk has and will have of the write-ahead log.
+    /// Ends it if the state of the write-ahead log on the disk is unknown after this error of a commit.
     pub fn commit_failed(&self, database: &Path, error: &rusqlite::Error) {
         let failed_sync = [ffi::SQLITE_IOERR_FSYNC, ffi::SQLITE_IOERR_DIR_FSYNC];
         if error.sqlite_error().is_some_and(|error| failed_sync.contains(&error.extended_code)) {
@@ -102,8 +103,8 @@ impl Life {
     }
 }
 
-/// Makes sure that all of a write-ahead log that a server left behind is copied again, whatever that server had copied: what
-/// it copied may not have reached the disk. SQLite does the same where nobody else has the database open.
+/// Makes sure that the whole write-ahead log of an earlier server is copied again, because the data that it copied may
+/// not have reached the disk. SQLite does the same if no other program has the database open.
 pub fn forget_copied(database: &Path) -> io::Result<()> {
     let mut path = database.as_os_str().to_owned();
     path.push("-shm");
@@ -117,5 +118,5 @@ pub fn forget_copied(database: &Path) -> io::Result<()> {
     }
 }
 
-/// A life, for all who share it.
+/// A shared life.
 pub type SharedLife = Arc<Life>;

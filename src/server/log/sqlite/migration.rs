@@ -1,4 +1,4 @@
-//! How a database of an earlier version is brought to the present one.
+//! Upgrades a database of an earlier version to the current one.
 
 use rusqlite::{Connection, TransactionBehavior};
 
@@ -6,7 +6,7 @@ use super::page::PAGE_BYTES;
 use super::room_names;
 use super::schema::{APPLICATION_ID, MIGRATIONS, NORMALISE_NAMES, PAGE_COUNT, VERSION};
 
-/// Brings a database to the present version.
+/// Upgrades a database to the current version.
 pub fn migrate(connection: &mut Connection, version: i64) -> rusqlite::Result<()> {
     if version < VERSION {
         connection.pragma_update(None, "synchronous", "FULL")?;
@@ -14,7 +14,7 @@ pub fn migrate(connection: &mut Connection, version: i64) -> rusqlite::Result<()
             let pages: i64 = connection.query_row(PAGE_COUNT, (), |row| row.get(0))?;
             let bytes = pages * PAGE_BYTES as i64;
             log::info!(
-                "bringing the log from version {version} to {VERSION}: its database is copied within itself, which needs {} MB of free \
+                "upgrading the log from version {version} to {VERSION}: its database is copied within itself, which needs {} MB of free \
                  space",
                 (3 * bytes as u64).div_ceil(1_000_000)
             );
@@ -30,7 +30,7 @@ pub fn migrate(connection: &mut Connection, version: i64) -> rusqlite::Result<()
         transaction.pragma_update(None, "user_version", VERSION)?;
         transaction.commit()?;
         if version > 0 {
-            log::info!("the log was brought from version {version} to {VERSION}");
+            log::info!("the log was upgraded from version {version} to {VERSION}");
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! What the commands on a log's files have in common: backup, restore and verify.
+//! The common part of the commands on a log's files: backup, restore and verify.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use super::folder::{DATABASE, Folder};
 use super::identity::{self, Mark};
 use super::recovery;
 
-/// Why a backup or a restore did not happen.
+/// Why a backup or a restore failed.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum BackupError {
@@ -21,13 +21,13 @@ pub enum BackupError {
     Exists(PathBuf),
     #[error("can't write a backup to {}: {fault}", .path.display())]
     Place { path: PathBuf, fault: &'static str },
-    #[error("can't write {}: {fault}; make room, check its owner, or choose another place", .path.display())]
+    #[error("can't write {}: {fault}; free space, check its owner, or choose another folder", .path.display())]
     Write { path: PathBuf, fault: String },
-    #[error("can't read {}: {fault}; check its name, and who may read it", .path.display())]
+    #[error("can't read {}: {fault}; check its name and its permissions", .path.display())]
     Read { path: PathBuf, fault: String },
-    #[error("{} is of version {version}: start hubbub-server on it once, which brings it up to date", .path.display())]
+    #[error("{} is of version {version}: start hubbub-server on it once to upgrade it", .path.display())]
     Older { path: PathBuf, version: i64 },
-    #[error("{} is not a complete backup: {} lies beside it; make one with hubbub-server backup", .0.display(), .1.display())]
+    #[error("{} is not a complete backup: {} lies beside it; create one with hubbub-server backup", .0.display(), .1.display())]
     Live(PathBuf, PathBuf),
     #[error("{} is damaged, so nothing was changed: {fault}; use another backup", .path.display())]
     Faulty { path: PathBuf, fault: String },
@@ -35,7 +35,7 @@ pub enum BackupError {
     Open(#[from] OpenError),
 }
 
-/// The database of a folder, which must be there.
+/// The database of a folder, which must exist.
 pub fn check_log(folder: &Path) -> Result<PathBuf, BackupError> {
     let database = folder.join(DATABASE);
     match check_readable(&database) {
@@ -47,14 +47,14 @@ pub fn check_log(folder: &Path) -> Result<PathBuf, BackupError> {
     }
 }
 
-/// Whether this user may read a file. SQLite does not say why it can't open one, and opening a database beside it would, when
-/// that is closed, give up the locks that this process has on it.
+/// Whether this user may read a file. SQLite does not report why it can't open one, and opening a database separately
+/// would release this process's locks on it when that descriptor is closed.
 pub fn check_readable(path: &Path) -> io::Result<()> {
     Ok(access(path, Access::READ_OK)?)
 }
 
-/// The lock of a folder that no server uses; `None` if one does. A write-ahead log that lost messages is noted then, because
-/// reading the database makes SQLite forget what shows it.
+/// The lock of a folder that no server uses; `None` if one does. A write-ahead log that lost messages is recorded then,
+/// because reading the database makes SQLite discard the evidence.
 pub fn hold_unused(folder: &Path) -> Result<Option<Folder>, OpenError> {
     match Folder::open(folder) {
         Ok(held) => {

@@ -1,8 +1,8 @@
 //! The unused bytes of a page of a SQLite database, and how to erase what they hold.
 //!
-//! SQLite moves rows within a page and between neighbours, and leaves the old copies in the unused middle of the page. They
-//! outlive the deletion of the row: `secure_delete` overwrites a row where it is, and whole pages that become free. The format
-//! of pages is documented with SQLite's.
+//! SQLite moves rows within a page and between neighbours, and leaves the old copies in the unused middle of the page.
+//! They survive the deletion of the row: `secure_delete` overwrites a row where it is, and whole pages that become
+//! free. The format of pages is documented with SQLite's.
 
 /// The size of the database's pages, which is SQLite's default.
 pub const PAGE_BYTES: usize = 4096;
@@ -12,8 +12,8 @@ pub fn header_at(offset: u64) -> usize {
     if offset == 0 { 100 } else { 0 }
 }
 
-/// Overwrites what a page of a b-tree does not use with zeros. Leaves any other page as it is, and one that is not
-/// consistent. Returns whether it was a page of a b-tree.
+/// Overwrites the unused bytes of a b-tree page with zeros. Does not change any other page, nor an inconsistent one.
+/// Returns whether it was a page of a b-tree.
 pub fn erase_unused(page: &mut [u8], header: usize) -> bool {
     let header_bytes = match page.get(header) {
         Some(2 | 5) => 12,
@@ -32,7 +32,7 @@ pub fn erase_unused(page: &mut [u8], header: usize) -> bool {
     }
     page[unused..content].fill(0);
     for (start, end) in free {
-        // Before it stand where the next one is and how long this one is.
+        // It is preceded by the position of the next one and its own length.
         page[start + 4..end].fill(0);
     }
     true

@@ -57,7 +57,7 @@ impl SqliteLog {
     }
 
     fn note(&self, error: Option<&LogError>) {
-        // Whoever changes it logs; a read that works while none failed writes nothing.
+        // A change of it is logged; successful reads without an earlier failure write nothing.
         let failed = matches!(error, Some(LogError::Unavailable(_)));
         if (failed || self.failing.load(Ordering::Relaxed)) && self.failing.swap(failed, Ordering::Relaxed) != failed {
             match error {
@@ -67,7 +67,7 @@ impl SqliteLog {
         }
     }
 
-    /// Reads with a connection, for which it waits where all are busy. A disk that fails once is asked again.
+    /// Reads with a connection, and waits for one if all are busy. A failed read of the disk is retried.
     fn with<T>(&self, read: impl Fn(&Connection) -> rusqlite::Result<T>) -> Result<T, LogError> {
         let connection = self.take()?;
         let mut result = read(&connection);
@@ -75,7 +75,7 @@ impl SqliteLog {
             match &result {
                 Err(error) if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) => {
                     if !self.failing.load(Ordering::Relaxed) {
-                        log::warn!("a read of stored messages is tried again: {}", log_error(error));
+                        log::warn!("a read of stored messages is retried: {}", log_error(error));
                     }
                     thread::sleep(pause);
                     result = read(&connection);
@@ -98,12 +98,12 @@ impl SqliteLog {
                 return Ok(connection);
             }
             if self.returned.wait_until(&mut idle, deadline).timed_out() && idle.is_empty() {
-                return Err(LogError::Unavailable("too many read old messages at once".to_owned()));
+                return Err(LogError::Unavailable("too many clients read old messages at once".to_owned()));
             }
         }
     }
 
-    /// Reads, and logs damage that was not met before.
+    /// Reads, and logs damage that was not found before.
     fn read_rows(&self, rows: &Rows<'_>, from: Seq, bytes_max: usize) -> rusqlite::Result<Page> {
         let page = rows.read(from, bytes_max)?;
         if let Page::Damaged { next } = page {
@@ -112,7 +112,7 @@ impl SqliteLog {
                 _ => from,
             };
             let name = name_of(rows.connection, rows.room);
-            // Where nothing that follows can be read, the room's end says up to where there is something.
+            // If no later row can be read, the room's head is the end of the damage.
             let room = unless_damaged(find_room(rows.connection, &RoomName::stored(&name)))?.flatten();
             let head = room.map_or(from, |room| room.state.head).max(begin);
             self.damage.messages(&name, begin, next.map_or(head, |next| Seq(next.0 - 1)));
@@ -121,7 +121,7 @@ impl SqliteLog {
     }
 }
 
-/// How far a part of a room's history is read.
+/// The bounds for reading a part of a room's history.
 #[derive(Clone, Copy)]
 struct Bounds {
     messages_max: u64,
@@ -166,9 +166,9 @@ impl SqliteLog {
     }
 }
 
-/// Where to begin to read so as to get what is before a place, and how many bytes the segments from there to the place
-/// have, and one more, since what is missing has none: at least `bytes_max`, unless they reach back to `oldest`. The place
-/// itself where nothing is before it.
+/// Where to start reading to get the messages before a seq, and how many bytes the segments from there to the seq have,
+/// plus one, since missing messages have none: at least `bytes_max`, unless they reach back to `oldest`. The seq itself
+/// if nothing is before it.
 pub(super) fn first_before(
     rows: &Rows<'_>,
     before: Seq,
@@ -178,14 +178,14 @@ pub(super) fn first_before(
     let (mut first, mut bytes) = (before, 0);
     while first > oldest && bytes < bytes_max {
         if unless_damaged(walk_back(rows, &mut first, &mut bytes, oldest, bytes_max))?.is_none() {
-            // The walk can't go on over a page that can't be read.
+            // The walk can't continue over an unreadable page.
             first = match rows.place(Seq(first.0 - 1))? {
                 Place::Damaged { from, .. } => from,
                 Place::Segment(segment) => segment.first(),
                 Place::Trimmed { .. } | Place::Nothing => oldest,
             };
         } else if bytes < bytes_max {
-            // What is missing before the oldest segment that is found is damage.
+            // Missing messages before the oldest segment found are damage.
             first = first.min(oldest);
         }
     }
@@ -221,7 +221,7 @@ impl Log for SqliteLog {
         bytes_max: usize,
     ) -> Result<Option<History>, LogError> {
         self.with(|connection| {
-            // Both reads are of one state of the log, whatever is appended or trimmed meanwhile.
+            // Both reads see one state of the log, regardless of appends and trimming meanwhile.
             let _state = connection.unchecked_transaction()?;
             let Some(room) = find_room(connection, name)?.map(|room| room.state) else { return Ok(None) };
             let rows = Rows { connection, room: room.id };

@@ -1,18 +1,19 @@
-//! What a start looks at before SQLite opens the database: whether the write-ahead log is the database's own, and whether
-//! all of it is there.
+//! The checks of a start before SQLite opens the database: whether the write-ahead log belongs to the database, and
+//! whether it is complete.
 //!
-//! SQLite recovers a write-ahead log up to the first frame that is not valid, and says nothing about what follows, because after
-//! a power cut an invalid frame is the normal end. It also applies a log to whatever database lies beside it. Both lose
-//! acknowledged messages in silence, so this checks first:
+//! SQLite recovers a write-ahead log up to the first invalid frame, and does not report later frames, because after a
+//! power cut an invalid frame is the normal end. It also applies a log to any database beside it. Both silently lose
+//! acknowledged messages, so this checks first:
 //!
-//! - The database file alone, without its log, says which life it belongs to. If the folder expects another
-//!   ([`super::identity`]), a log with frames in it is another database's, and the start is refused.
-//! - After a kill on the same boot of the machine, SQLite's index of the log (`hubbub.db-shm`) has survived and says how many
-//!   frames were committed. SQLite counts frames there after writing them, so fewer valid frames in the log mean damage.
-//! - Without that index (a copied folder, or another boot), a life that did not end and left no log has lost it. Frames of the
-//!   same log beyond the last valid one are damage if two or more commits are among them: each commit is synced before the next
-//!   is written, so a power cut tears only the last one. A log that was cut short exactly at a commit can't be told from a
-//!   complete one then.
+//! - The database file alone, without its log, identifies its life. If the folder expects another
+//!   ([`super::identity`]), a log with frames belongs to another database, and the start is refused.
+//! - After a kill on the same boot of the machine, SQLite's index of the log (`hubbub.db-shm`) has survived and
+//!   contains the number of committed frames. SQLite counts frames there after writing them, so fewer valid frames in
+//!   the log mean damage.
+//! - Without that index (a copied folder, or another boot), a life that did not end and left no log has lost it. Frames
+//!   of the same log beyond the last valid one are damage if they include two or more commits: each commit is synced
+//!   before the next is written, so a power cut tears only the last one. A log that was truncated exactly at a commit
+//!   can't be distinguished from a complete one then.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
@@ -24,25 +25,25 @@ use super::errors::OpenError;
 use super::files::beside;
 use super::identity::{self, Mark};
 
-/// Where the system says which of its lives this is: a text that changes with each start of the machine.
+/// The system's boot id: a text that changes with each start of the machine.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
-/// What a start must know of what it found.
+/// The findings for the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Findings {
     /// The id of the last life, 0 if the database has none.
     pub last: i64,
-    /// Messages that were acknowledged are missing, or another database is there: epochs must change.
+    /// Acknowledged messages are missing, or the database is another one: epochs must change.
     pub changed: bool,
-    /// The id of the life which, if the database has begun it already, has changed the epochs.
+    /// The id of the life that has changed the epochs, if the database has already begun it.
     pub begun: Option<i64>,
     /// The database was replaced by hand.
     pub replaced: bool,
-    /// The database was replaced by hand, or its last life did not end in good order: it should be checked.
+    /// The database was replaced by hand, or its last life did not end cleanly: it should be checked.
     pub doubtful: bool,
 }
 
-/// The system's name of this boot of the machine, empty where it has none.
+/// The system's boot id, empty if it has none.
 pub fn boot_id() -> String {
     fs::read_to_string(BOOT_ID).unwrap_or_default()
 }
@@ -61,7 +62,7 @@ pub fn inspect(folder: &Path, database: &Path) -> Result<Findings, OpenError> {
             _ => Err(OpenError::Missing { path: database.to_owned() }),
         };
     }
-    // What can't be read is found out when the database is opened.
+    // Read errors are reported when the database is opened.
     let Some(main) = read_life(database) else {
         return Ok(Findings { doubtful: true, ..Findings::default() });
     };
@@ -87,7 +88,7 @@ pub fn inspect(folder: &Path, database: &Path) -> Result<Findings, OpenError> {
         if matches!(read_log(&log), Log::Frames(_)) {
             return Err(OpenError::ForeignLog { path: database.to_owned(), log });
         }
-        log::warn!("{} is another database than this folder's last one: it is treated as restored", database.display());
+        log::warn!("{} is not the database that this folder had last: it is treated as restored", database.display());
         return Ok(Findings { last: id, changed: true, replaced: true, begun: None, doubtful: true });
     }
     if !main.ended {
@@ -97,7 +98,7 @@ pub fn inspect(folder: &Path, database: &Path) -> Result<Findings, OpenError> {
             && let Some(loss) = find_loss(&main.boot, &log, &index, may_be_copied)
         {
             log::error!(
-                "{}: {loss}; messages that were acknowledged are lost, and clients are told which; a backup may have them",
+                "{}: {loss}; acknowledged messages are lost, and clients learn which; a backup may have them",
                 log.display()
             );
             findings.changed = true;
@@ -115,7 +116,7 @@ pub fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// The id that a database file says it has, 0 if it has none or is missing.
+/// The id in a database file, 0 if it has none or is missing.
 pub fn life_id(database: &Path) -> i64 {
     if fs::metadata(database).map_or(0, |file| file.len()) == 0 {
         return 0;
@@ -123,7 +124,7 @@ pub fn life_id(database: &Path) -> i64 {
     read_life(database).and_then(|life| life.id).unwrap_or(0)
 }
 
-/// What the database file says of its last life.
+/// The last life in the database file.
 #[derive(Debug)]
 struct Life {
     id: Option<i64>,
@@ -131,8 +132,9 @@ struct Life {
     boot: String,
 }
 
-/// Reads the database file alone, without its write-ahead log. A part of the log may have been copied into the file already, so
-/// nothing else of it need be consistent; each life's row is copied before anything else of that life. `None` if it can't be read.
+/// Reads the database file alone, without its write-ahead log. A part of the log may have been copied into the file
+/// already, so the rest may be inconsistent; each life's row is copied before any other data of that life. `None` if it
+/// can't be read.
 fn read_life(database: &Path) -> Option<Life> {
     let mut uri = "file:".to_owned();
     for &byte in database.as_os_str().as_encoded_bytes() {
@@ -150,7 +152,7 @@ fn read_life(database: &Path) -> Option<Life> {
     });
     match life {
         Ok(life) => Some(life),
-        // A version without ids: its write-ahead log can't be judged, so it counts as ended.
+        // A version without ids: its write-ahead log can't be checked, so it counts as ended.
         Err(_) => {
             connection.query_row("SELECT count(*) FROM rooms", (), |row| row.get::<_, i64>(0)).ok()?;
             Some(Life { id: None, ended: true, boot: String::new() })
@@ -158,7 +160,7 @@ fn read_life(database: &Path) -> Option<Life> {
     }
 }
 
-/// What is missing from the write-ahead log of a life that did not end, if that can be told.
+/// What is missing from the write-ahead log of a life that did not end, if known.
 fn find_loss(boot: &str, log: &Path, index: &Path, may_be_copied: bool) -> Option<String> {
     let found = read_log(log);
     if may_be_copied && matches!(found, Log::Missing | Log::Empty | Log::Zeros) {
@@ -167,16 +169,13 @@ fn find_loss(boot: &str, log: &Path, index: &Path, may_be_copied: bool) -> Optio
     let committed = if boot.is_empty() || boot != boot_id() { None } else { read_index(index) };
     match (committed, found) {
         (Some(Index { frames: 0, .. }), _) | (None, Log::Zeros) => None,
-        (_, Log::Missing) => Some("it is missing, though the last server did not stop in good order".to_owned()),
-        (_, Log::Empty | Log::Zeros) => {
-            Some("it is empty, though the last server did not stop in good order".to_owned())
-        }
+        (_, Log::Missing) => Some("it is missing, although the last server did not stop cleanly".to_owned()),
+        (_, Log::Empty | Log::Zeros) => Some("it is empty, although the last server did not stop cleanly".to_owned()),
         (_, Log::Invalid) => Some("it is damaged at its beginning".to_owned()),
         (Some(index), Log::Frames(frames)) => {
             let valid = if frames.salts == index.salts { frames.valid } else { 0 };
-            (valid < index.frames).then(|| {
-                format!("it is damaged or cut: {valid} of {} pages that were written can be read", index.frames)
-            })
+            (valid < index.frames)
+                .then(|| format!("it is damaged or truncated: {valid} of {} written pages can be read", index.frames))
         }
         (None, Log::Frames(frames)) => (frames.commits_beyond >= 2).then(|| {
             format!(
@@ -187,15 +186,15 @@ fn find_loss(boot: &str, log: &Path, index: &Path, may_be_copied: bool) -> Optio
     }
 }
 
-/// What SQLite's index of the log says.
+/// The contents of SQLite's index of the log.
 struct Index {
-    /// How many frames were committed since the log was begun anew.
+    /// How many frames were committed since the log was restarted.
     frames: u32,
     salts: [u8; 8],
 }
 
-/// Reads the index, a file in shared memory, whose format is documented with SQLite's. `None` if it is not there or was being
-/// changed: it begins with two copies of the same 48 bytes.
+/// Reads the index, a file in shared memory, whose format is documented with SQLite's. `None` if it is missing or was
+/// being changed: it begins with two copies of the same 48 bytes.
 fn read_index(path: &Path) -> Option<Index> {
     let mut header = [0; 96];
     File::open(path).ok()?.read_exact(&mut header).ok()?;
@@ -205,14 +204,14 @@ fn read_index(path: &Path) -> Option<Index> {
     is_valid.then(|| Index { frames: word(16), salts: first[32..40].try_into().expect("eight bytes") })
 }
 
-/// What the write-ahead log's file holds.
+/// The contents of the write-ahead log's file.
 #[derive(Debug, PartialEq, Eq)]
 enum Log {
     Missing,
     Empty,
     /// Laid out, and not used yet.
     Zeros,
-    /// It holds something that does not begin as a log does.
+    /// It does not begin like a log.
     Invalid,
     Frames(Frames),
 }
@@ -222,7 +221,7 @@ struct Frames {
     salts: [u8; 8],
     /// How many frames are valid from the beginning on, up to the last commit among them.
     valid: u32,
-    /// How many commits follow which belong to the same log.
+    /// How many commits of the same log follow.
     commits_beyond: u32,
 }
 
@@ -273,7 +272,7 @@ fn read_log(path: &Path) -> Log {
     Log::Frames(frames)
 }
 
-/// The log's checksum, which goes on from frame to frame. Its format is documented with SQLite's.
+/// The log's checksum, which is cumulative over the frames. Its format is documented with SQLite's.
 fn checksum((mut a, mut b): (u32, u32), bytes: &[u8], big_endian: bool) -> (u32, u32) {
     for words in bytes.chunks_exact(8) {
         let word = |at: usize| {

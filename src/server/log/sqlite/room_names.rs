@@ -1,20 +1,20 @@
-//! Brings the names of stored rooms to normalisation form C, once: earlier versions stored them as they were written, and a
-//! client asks for the normalised name, so that such a room could not be reached.
+//! Normalizes the names of stored rooms (form C), once: earlier versions stored them unchanged, and a client requests
+//! the normalized name, so that such a room could not be reached.
 
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::schema::{RENAME_ROOM, ROOM_ID, ROOM_NAMES};
 use crate::names::{RoomName, composed};
 
-/// How many names are tried for a room whose own is taken.
+/// How many names are tried for a room whose name is taken.
 const ATTEMPTS_MAX: u32 = 100;
 
-/// Renames the rooms whose names are not normalised. If another room has the normalised name, a number is added. What was
-/// done is logged, and so is a name that is not valid any more.
+/// Renames the rooms whose names are not normalized. If another room has the normalized name, a number is added.
+/// Renames are logged, and so is a name that is no longer valid.
 pub fn normalise(connection: &Connection) -> rusqlite::Result<()> {
     let mut statement = connection.prepare(ROOM_NAMES)?;
     let rooms = statement.query_map((), |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)))?;
-    // A name that is ASCII is normalised.
+    // An ASCII name is normalized.
     let others = rooms.filter(|room| !room.as_ref().is_ok_and(|(_, name)| name.is_ascii()));
     for (id, name) in others.collect::<Result<Vec<_>, _>>()? {
         let form = composed(&name);
@@ -29,9 +29,9 @@ pub fn normalise(connection: &Connection) -> rusqlite::Result<()> {
             Some(free) => {
                 connection.execute(RENAME_ROOM, (id, &free))?;
                 if free == form {
-                    log::info!("the room {free} has a normalised name now");
+                    log::info!("the room {free} now has a normalized name");
                 } else {
-                    log::warn!("two rooms look like {form}: the one that was stored as {name:?} is {free} now");
+                    log::warn!("two rooms look like {form}: the one that was stored as {name:?} is now {free}");
                 }
             }
             None => log::warn!("two rooms look like {form}: the one that is stored as {name:?} can't be reached"),
@@ -40,7 +40,7 @@ pub fn normalise(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// The name, or one made of it, that no room has.
+/// The name, or one derived from it, that no room has.
 fn free_name(connection: &Connection, name: &str) -> rusqlite::Result<Option<String>> {
     let is_free = |name: &str| {
         let taken: Option<i64> = connection.query_row(ROOM_ID, [name], |row| row.get(0)).optional()?;

@@ -1,6 +1,5 @@
-//! Rooms as the database has them. What is known of a room is in its row and at both ends of its segments. If an end can't
-//! be read, as much as possible is known all the same, so that damage keeps neither other rooms nor the rest of this one
-//! from use.
+//! Rooms as stored in the database. The state of a room is in its row and at both ends of its segments. If an end can't
+//! be read, the rest of the state is still used, so that damage affects neither other rooms nor the rest of this one.
 
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
@@ -12,15 +11,15 @@ use crate::names::{Epoch, RoomId, RoomName, Seq};
 use crate::server::log::RoomState;
 use crate::server::log::retention::SegmentEnd;
 
-/// A room as the database has it.
+/// A room as stored in the database.
 pub struct StoredRoom {
     pub state: RoomState,
     /// When the newest message was stored.
     pub time_ms: u64,
     /// The oldest segment that retention has not deleted.
     pub oldest: Option<SegmentEnd>,
-    /// Whether the newest segment can't be read, nor how many messages it has. Nothing can be appended: a seq might be given
-    /// again.
+    /// Whether the newest segment and its number of messages can't be read. Then nothing can be appended: a seq might
+    /// be assigned twice.
     pub is_sealed: bool,
 }
 
@@ -33,8 +32,7 @@ pub fn find_room(connection: &Connection, name: &RoomName) -> rusqlite::Result<O
     }
 }
 
-/// Rooms in the order of their names' bytes, from the one that follows this name. Those whose own row is damaged are left
-/// out.
+/// Rooms in the order of their names' bytes, from the one after this name, without those whose own row is damaged.
 pub fn rooms_after(connection: &Connection, after: &str, max: usize) -> rusqlite::Result<Vec<RoomState>> {
     let mut statement = connection.prepare_cached(schema::ROOMS_AFTER)?;
     let rooms = statement.query_map((after, number(max as u64)), |row| Ok(stored_room(row)?.state))?;
@@ -51,7 +49,7 @@ pub fn rooms_after(connection: &Connection, after: &str, max: usize) -> rusqlite
     Ok(rooms)
 }
 
-/// All rooms by their numbers. A room whose own row is damaged is logged, and is `None`: it must not keep the others from use.
+/// All rooms by their numbers. A room whose own row is damaged is logged, and is `None`: it must not affect the others.
 pub fn all_rooms(connection: &Connection) -> rusqlite::Result<Vec<(i64, Option<StoredRoom>)>> {
     let mut statement = connection.prepare(schema::ROOM_NAMES)?;
     let names: rusqlite::Result<Vec<(i64, String)>> =
@@ -89,7 +87,7 @@ fn stored_room(row: &Row<'_>) -> rusqlite::Result<StoredRoom> {
     Ok(room)
 }
 
-/// A room from its own row alone, as if it held nothing that is not deleted.
+/// A room from its own row alone, as if all its messages were deleted.
 fn bare_room(row: &Row<'_>) -> rusqlite::Result<StoredRoom> {
     let name: String = row.get(1)?;
     let epoch = row.get::<_, i64>(2)? as u64;
@@ -113,7 +111,7 @@ fn bare_room(row: &Row<'_>) -> rusqlite::Result<StoredRoom> {
     Ok(StoredRoom { state, time_ms: seq(row, 5)?.0, oldest: None, is_sealed: false })
 }
 
-/// The room of that name, as far as it can be read.
+/// The room of that name, with its readable state.
 fn salvage(connection: &Connection, name: &RoomName) -> rusqlite::Result<Option<StoredRoom>> {
     let bare = connection.prepare_cached(schema::BARE_ROOM)?.query_row([name.as_str()], bare_room).optional()?;
     let Some(mut room) = bare else { return Ok(None) };
@@ -122,7 +120,7 @@ fn salvage(connection: &Connection, name: &RoomName) -> rusqlite::Result<Option<
     let head = match newest {
         Some(None) => Some(trimmed),
         Some(Some(span)) => match (span.last, rows.load(span.first)?) {
-            // The entries know better than their row.
+            // The entries are more reliable than their row.
             (_, Loaded::Sound(segment)) => Some(segment.last()),
             (last, Loaded::Damaged { .. }) => last,
         },
@@ -147,8 +145,8 @@ fn salvage(connection: &Connection, name: &RoomName) -> rusqlite::Result<Option<
     Ok(Some(room))
 }
 
-/// What retention deletes next of a damaged room, from its oldest message on: a segment, with what is missing before it.
-/// `None` if nothing can be found.
+/// The next deletion of retention in a damaged room, from its oldest message on: a segment, with the missing messages
+/// before it. `None` if nothing can be found.
 pub fn oldest_of(rows: &Rows<'_>, oldest: Seq, head: Seq) -> rusqlite::Result<Option<SegmentEnd>> {
     let Some(span) = rows.oldest(oldest)? else { return Ok(None) };
     let next = rows.first_from(span.first.next())?.unwrap_or(head.next());

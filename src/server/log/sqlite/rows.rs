@@ -1,12 +1,12 @@
-//! A room's rows in the table `segments`, read around what is damaged.
+//! A room's rows in the table `segments`, read around damage.
 //!
-//! A row is sound if its checksum matches its entries, which themselves carry their room and their seqs; a row of an earlier
-//! version, without a checksum, if its entries can be decoded and end where the row says. Rows follow each other without a
-//! gap. So the messages of a row that is not sound end before the next row, whatever the row itself says, and a missing row
-//! is found by its neighbours.
+//! A row is sound if its checksum matches its entries, which themselves carry their room and their seqs; a row of an
+//! earlier version, without a checksum, if its entries can be decoded and end at the row's `last`. Rows follow each
+//! other without a gap. So the messages of an unsound row end before the next row, regardless of its own columns, and a
+//! missing row is detected from its neighbours.
 //!
-//! If a page of the table can't be read, no row on it is found, and walking over it fails. Looking up a seq beyond it succeeds.
-//! Such a seq is found by doubling the distance, and then the first one by bisection.
+//! If a page of the table can't be read, no row on it is found, and a walk over it fails. A lookup of a seq beyond it
+//! succeeds. Such a seq is found by doubling the distance, and then the first one by bisection.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::names::{RoomId, Seq};
 use crate::server::log::retention::SegmentEnd;
 use crate::server::log::{Page, Segment};
 
-/// The fewest bytes that an event of the log takes. Bounds how many can be in a row.
+/// The minimum size of an event of the log, in bytes. Bounds the number of events in a row.
 const EVENT_BYTES_MIN: u64 = 8;
 
 /// The rows of one room.
@@ -30,7 +30,7 @@ pub struct Rows<'a> {
     pub room: RoomId,
 }
 
-/// What is found at a seq.
+/// The result of a lookup of a seq.
 pub enum Place {
     Segment(Segment),
     /// Messages that can't be read, from the first of them. `next` is the next row's first message.
@@ -49,7 +49,7 @@ pub enum Place {
 #[derive(Clone, Copy)]
 pub struct Span {
     pub first: Seq,
-    /// `None` if the row says something impossible.
+    /// `None` if the row is impossible.
     pub last: Option<Seq>,
     pub time_ms: u64,
 }
@@ -61,7 +61,7 @@ pub enum Loaded {
 }
 
 impl Rows<'_> {
-    /// Reads from a seq on until the rows make up `bytes_max`, and joins them.
+    /// Reads from a seq on until the rows have `bytes_max` bytes, and joins them.
     pub fn read(&self, from: Seq, bytes_max: usize) -> rusqlite::Result<Page> {
         if let Some(segment) = self.read_sound(from, bytes_max)? {
             return Ok(Page::Segments(vec![Arc::new(segment)]));
@@ -74,12 +74,12 @@ impl Rows<'_> {
         })
     }
 
-    /// Joins sound rows from the one on that holds a seq. `None` if there is no such row.
+    /// Joins sound rows, starting with the one that contains a seq. `None` if there is no such row.
     fn read_sound(&self, from: Seq, bytes_max: usize) -> rusqlite::Result<Option<Segment>> {
         let mut statement = self.connection.prepare_cached(schema::SEGMENTS_FROM)?;
         let mut rows = statement.query((key(self.room, Seq::ZERO), key(self.room, from), key(self.room, SEQ_MAX)))?;
         let mut joined: Option<(Seq, Seq, Vec<u8>)> = None;
-        // What is damaged further on is reported when it is asked for.
+        // Later damage is reported when it is requested.
         while let Some(row) = unless_damaged(rows.next())?.flatten() {
             let Some((first, last, entries)) = unless_damaged(sound_columns(row))?.flatten() else { break };
             match &mut joined {
@@ -100,7 +100,7 @@ impl Rows<'_> {
         Ok(Segment::read(self.room, first, entries).ok().filter(|segment| segment.last() == last))
     }
 
-    /// What is found at a seq, of one state of the log.
+    /// Looks up a seq, in one state of the log.
     pub fn place(&self, at: Seq) -> rusqlite::Result<Place> {
         let _state = match self.connection.is_autocommit() {
             true => Some(self.connection.unchecked_transaction()?),
@@ -110,7 +110,7 @@ impl Rows<'_> {
         if at <= trimmed {
             return Ok(Place::Trimmed { oldest: trimmed.next() });
         }
-        // Where the damage begins, if there is any, and whether something was certainly stored at the seq.
+        // Where the damage begins, if any, and whether a message was certainly stored at the seq.
         let (from, is_stored) = match unless_damaged(self.row_at(at))? {
             Some(Some(first)) => match self.load(first)? {
                 Loaded::Sound(segment) if segment.holds(at) => return Ok(Place::Segment(segment)),
@@ -120,7 +120,7 @@ impl Rows<'_> {
             Some(None) => (trimmed.next(), false),
             None => (self.readable_before(at, trimmed)?.next(), true),
         };
-        // A row that is left of what retention deleted is not served.
+        // A remaining row of deleted messages is not served.
         let from = from.max(trimmed.next());
         match self.first_from(Seq(at.0.saturating_add(1)))? {
             None if !is_stored => Ok(Place::Nothing),
@@ -167,12 +167,12 @@ impl Rows<'_> {
         Ok(span.or(Some(Span { first, last: None, time_ms: 0 })))
     }
 
-    /// The end of what can be read: the last message of the newest row that is found.
+    /// The readable end: the last message of the newest row that is found.
     pub fn readable_end(&self, trimmed: Seq) -> rusqlite::Result<Seq> {
         self.readable_before(SEQ_MAX, trimmed)
     }
 
-    /// What retention has deleted up to.
+    /// The last seq that retention has deleted.
     pub fn trimmed(&self) -> rusqlite::Result<Seq> {
         let mut statement = self.connection.prepare_cached(schema::TRIMMED)?;
         Ok(statement.query_row([number(self.room.0)], |row| seq(row, 0)).optional()?.unwrap_or(Seq::ZERO))
@@ -183,7 +183,7 @@ impl Rows<'_> {
         first_beyond(from, |from| self.next_row(from))
     }
 
-    /// The last message before a seq that is beyond what can be found, but not below `floor`.
+    /// The last message before a seq beyond the readable rows, but not below `floor`.
     fn readable_before(&self, unreadable: Seq, floor: Seq) -> rusqlite::Result<Seq> {
         let (mut readable, mut unreadable) = (floor.0, unreadable.0);
         let mut found = unless_damaged(self.row_at(floor))?.flatten();
@@ -198,14 +198,14 @@ impl Rows<'_> {
             None => floor,
             Some(first) => match self.load(first)? {
                 Loaded::Sound(segment) => segment.last(),
-                // Its messages are damaged like those that follow.
+                // Its messages count as damaged, like the following ones.
                 Loaded::Damaged { .. } => Seq(first.0.saturating_sub(1)),
             },
         };
         Ok(last.max(floor))
     }
 
-    /// The first seq of the row that holds a seq, or of the last one before it.
+    /// The first seq of the row that contains a seq, or of the last one before it.
     fn row_at(&self, at: Seq) -> rusqlite::Result<Option<Seq>> {
         self.lookup(schema::NEWEST_FIRST, key::up_to(self.room, at))
     }
@@ -229,14 +229,14 @@ impl Span {
         Ok(Self { first, last, time_ms: unless_damaged(seq(row, 2))?.unwrap_or(Seq::ZERO).0 })
     }
 
-    /// What retention needs to know of it. `next` is the first message of the row that follows, or one above the head.
+    /// The data that retention needs. `next` is the first message of the next row, or one above the head.
     pub fn oldest(&self, next: Seq) -> SegmentEnd {
         let before = Seq(next.0.saturating_sub(1)).max(self.first);
         SegmentEnd { last: self.last.filter(|last| *last < next).unwrap_or(before), time_ms: self.time_ms }
     }
 }
 
-/// Whether a row may hold these messages, by the size of its entries.
+/// Whether a row may contain these messages, by the size of its entries.
 pub fn is_possible(first: Seq, last: Seq, bytes: i64) -> bool {
     let messages_max = u64::try_from(bytes).unwrap_or(0) / EVENT_BYTES_MIN;
     last.0.checked_sub(first.0).is_some_and(|more| more < messages_max)
@@ -250,7 +250,7 @@ fn sound_columns<'a>(row: &'a Row<'_>) -> rusqlite::Result<Option<(Seq, Seq, &'a
     Ok(is_sound.then_some((seq(row, 0)?, seq(row, 1)?, entries)))
 }
 
-/// What a search for the first row from a seq on finds, or would find if it began beyond what can't be read.
+/// The result of a search for the first row from a seq on, or of a search that starts beyond unreadable rows.
 pub fn first_beyond(from: Seq, search: impl Fn(Seq) -> rusqlite::Result<Option<Seq>>) -> rusqlite::Result<Option<Seq>> {
     if let Some(found) = unless_damaged(search(from))? {
         return Ok(found);

@@ -1,11 +1,12 @@
-//! Makes a sound database of a damaged one of an earlier version, so that it can be brought to the present version.
+//! Creates a sound database from a damaged one of an earlier version, so that it can be upgraded to the current
+//! version.
 //!
-//! A migration reads whole tables, so a single page that can't be read would keep all rooms from use. Here every row that can be read
-//! goes into a new database, around those that can't be, and that one takes the place of the damaged database, which is kept under
-//! another name. Rows that are missing then are gaps between messages, of which clients are told as of all damage. A room whose newest
-//! messages may be among them gets another epoch: its seqs may be given again.
+//! A migration reads whole tables, so a single unreadable page would make all rooms unusable. Here every readable row
+//! is copied to a new database, which replaces the damaged one; that is kept under another name. Missing rows become
+//! gaps between messages, which are reported to clients like all damage. A room whose newest messages may be missing
+//! gets another epoch: its seqs may be assigned again.
 //!
-//! The rooms themselves and the log's life must be readable. Without them nobody can tell what belongs to whom.
+//! The rooms themselves and the log's life must be readable. Without them the rows can't be assigned to rooms.
 
 use std::fs::{self, File};
 use std::io;
@@ -29,10 +30,10 @@ use crate::names::{Epoch, Seq};
 /// How many damaged databases a folder keeps.
 const KEPT_MAX: u32 = 100;
 
-/// Where a segment stands in the table: the number of its room, and its first seq.
+/// The position of a segment in the table: the number of its room, and its first seq.
 type Place = (i64, i64);
 
-/// What could not be copied.
+/// The rows that could not be copied.
 struct Loss {
     /// The rooms that may lack messages.
     rooms: Vec<i64>,
@@ -49,11 +50,11 @@ pub fn may_be_damage(error: &rusqlite::Error) -> bool {
     is_damage(error) || error.sqlite_error_code().is_some_and(|code| doubtful.contains(&code))
 }
 
-/// Puts a sound database of the present version in the place of a damaged one that nobody has open, and whose write-ahead log was copied.
-/// Until that is done, the damaged one stays as it is.
+/// Replaces a damaged database, which must not be open and whose write-ahead log was copied, with a sound one of the
+/// current version. Until that is done, the damaged one is unchanged.
 pub fn salvage(path: &Path, version: i64, fault: &rusqlite::Error) -> Result<(), OpenError> {
     log::error!(
-        "{} is damaged ({}) and can't be brought from version {version} to {VERSION} as it is: copying what can be read of it",
+        "{} is damaged ({}) and can't be upgraded in place from version {version} to {VERSION}: copying its readable rows",
         path.display(),
         text(fault)
     );
@@ -64,13 +65,13 @@ pub fn salvage(path: &Path, version: i64, fault: &rusqlite::Error) -> Result<(),
         .map_err(|error| OpenError::of(path.to_owned(), &error))
         .and_then(|loss| replace(path, &copy).map(|kept| (loss, kept)).map_err(failed));
     if outcome.is_err() {
-        // The error that is known says more.
+        // The known error is more informative.
         let _ = recovery::remove(&copy);
     }
     let (loss, kept) = outcome?;
     log::error!(
-        "what can be read of the log was brought to version {VERSION}; {} of its rooms may lack messages, and clients are told which \
-         (hubbub-server verify lists them). The damaged database is {}: keep it as long as somebody might repair it, and no longer, \
+        "the readable part of the log was upgraded to version {VERSION}; {} of its rooms may lack messages, and clients learn which \
+         (hubbub-server verify lists them). The damaged database is {}: delete it when no further repair is planned, \
          because messages that are deleted from the log stay in it",
         loss.rooms.len(),
         kept.display()
@@ -78,11 +79,11 @@ pub fn salvage(path: &Path, version: i64, fault: &rusqlite::Error) -> Result<(),
     Ok(())
 }
 
-/// Makes the new database, on the disk as a whole.
+/// Creates the new database, completely on the disk.
 fn copy_readable(path: &Path, copy: &Path, version: i64) -> rusqlite::Result<Loss> {
     let source = open_beside(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     let mut target = Connection::open(copy)?;
-    // Nobody uses it before it is complete.
+    // It is not used before it is complete.
     target.pragma_update(None, "journal_mode", "OFF")?;
     target.pragma_update(None, "synchronous", "OFF")?;
     write_carefully(&target)?;
@@ -101,13 +102,13 @@ fn copy_readable(path: &Path, copy: &Path, version: i64) -> rusqlite::Result<Los
     Ok(loss)
 }
 
-/// Makes the new database, of the present version, agree with what it lost.
+/// Adjusts the new database, of the current version, to the lost rows.
 fn settle(target: &mut Connection, loss: &Loss) -> rusqlite::Result<()> {
     let transaction = target.transaction()?;
     for (id, room) in all_rooms(&transaction)?.into_iter().filter(|(id, _)| loss.open_ended.contains(id)) {
         let head = room.map_or(Seq::ZERO, |room| room.state.head);
         transaction.execute(schema::SET_EPOCH, (id, Epoch::random().get() as i64, number(head.next().0)))?;
-        // A client that posts a lost message again must not be told that it is stored.
+        // A client that posts a lost message again must not get the answer that it is stored.
         transaction.execute("DELETE FROM ids WHERE room = ?1 AND seq > ?2", (id, number(head.0)))?;
     }
     if loss.ids {
@@ -132,11 +133,11 @@ fn settle(target: &mut Connection, loss: &Loss) -> rusqlite::Result<()> {
     transaction.commit()
 }
 
-/// Gives the damaged database another name, and its own to the new one. Returns the other name.
+/// Renames the damaged database, and gives its name to the new one. Returns the new name of the damaged one.
 fn replace(path: &Path, copy: &Path) -> io::Result<PathBuf> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let kept = keep(path)?;
-    // All of it is in the database. Left where it is, it would be taken for the new database's.
+    // Its contents are in the database. If it stayed, it would be applied to the new database.
     recovery::remove(&beside(path, "-wal"))?;
     recovery::remove(&beside(path, "-shm"))?;
     identity::sync_folder(folder)?;
@@ -145,7 +146,7 @@ fn replace(path: &Path, copy: &Path) -> io::Result<PathBuf> {
     Ok(kept)
 }
 
-/// Gives a file a second name that no other has.
+/// Gives a file a second, unused name.
 fn keep(path: &Path) -> io::Result<PathBuf> {
     let mut names =
         (1..=KEPT_MAX).map(|n| beside(path, &if n == 1 { ".damaged".into() } else { format!(".damaged-{n}") }));
@@ -179,7 +180,7 @@ impl Copying<'_> {
         Ok(loss)
     }
 
-    /// Copies a table of which nothing may be missing.
+    /// Copies a table that must be complete.
     fn copy_all(&self, table: &str) -> rusqlite::Result<()> {
         if self.copy(table, "", (), |_| Ok(()))? {
             return Ok(());
@@ -188,7 +189,7 @@ impl Copying<'_> {
         Err(rusqlite::Error::SqliteFailure(code, Some(format!("the table {table} can't be read"))))
     }
 
-    /// Copies a table from both ends up to what can't be read. Returns whether that is all of it.
+    /// Copies a table from both ends up to unreadable rows. Returns whether that is the whole table.
     fn copy_ends(&self, table: &str, forwards: &str, backwards: &str) -> rusqlite::Result<bool> {
         let is_whole = self.copy(table, &format!("ORDER BY {forwards}"), (), |_| Ok(()))?;
         if !is_whole {
@@ -197,8 +198,9 @@ impl Copying<'_> {
         Ok(is_whole)
     }
 
-    /// Copies the segments of all rooms, which stand side by side. Where one can't be read, it searches for one beyond, and goes on from
-    /// there in both directions: a search reads rows on its way, so it may miss some that can be read one after the other.
+    /// Copies the segments of all rooms, which are adjacent. If one can't be read, it searches for one beyond, and
+    /// continues from there in both directions: a search reads rows on its path, so it may miss some that a walk can
+    /// read.
     fn copy_segments(&self) -> rusqlite::Result<Loss> {
         let mut rooms = self.target.prepare("SELECT id FROM rooms ORDER BY id")?;
         let rooms = rooms.query_map((), |row| row.get(0))?.collect::<rusqlite::Result<Vec<i64>>>()?;
@@ -217,7 +219,7 @@ impl Copying<'_> {
             if is_read {
                 break;
             }
-            // One that was found, but can't be read, is passed over.
+            // A row that was found, but can't be read, is skipped.
             let search = if next == from { (from.0, from.1.saturating_add(1)) } else { next };
             let found = self.first_beyond(search, &rooms)?;
             let mut end = found.unwrap_or((i64::MAX, 0));
@@ -261,7 +263,7 @@ impl Copying<'_> {
         Ok(None)
     }
 
-    /// Copies rows up to the first that can't be read, and says which. Returns whether there is none.
+    /// Copies rows up to the first unreadable one, and reports which. Returns whether there is none.
     fn copy(
         &self,
         table: &str,
@@ -283,7 +285,7 @@ impl Copying<'_> {
             }
             match insert.raw_execute() {
                 Ok(_) => {}
-                // It has what such a row can't have.
+                // It has impossible values.
                 Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => return Ok(false),
                 Err(error) => return Err(error),
             }

@@ -1,15 +1,15 @@
-//! The database: its tables, how an older one becomes the present one, and all statements.
+//! The schema of the database: its tables, their migrations, and all statements.
 
-/// The version of the tables, which stands in the database. A database of a later one is refused.
+/// The version of the tables, which is stored in the database. A database of a later version is refused.
 pub const VERSION: i64 = MIGRATIONS.len() as i64;
 
-/// Says in the database's header whose it is: "HbBb".
+/// Identifies the program in the database's header: "HbBb".
 pub const APPLICATION_ID: i64 = 0x4862_4262;
 
-/// What makes each version of the one before. A version, once released, never changes.
+/// The migration from each version to the next. A released version never changes.
 pub const MIGRATIONS: &[&str] = &[
     // 1: rooms; their messages, a segment a row; and the ids that clients have chosen. `trimmed` is the last seq that
-    // retention took. All but `rooms` are their own index, in the order in which they are written and read.
+    // retention deleted. All but `rooms` are their own index, in the order in which they are written and read.
     "CREATE TABLE rooms (
          id INTEGER PRIMARY KEY AUTOINCREMENT,
          name TEXT NOT NULL UNIQUE,
@@ -31,13 +31,15 @@ pub const MIGRATIONS: &[&str] = &[
          seq INTEGER NOT NULL,
          PRIMARY KEY (room, id, sender)
      ) STRICT, WITHOUT ROWID;",
-    // 2: from where on seqs may have been given in more than one epoch, 0 where there was only one; and what the last life of the log was like: one row. `boot` is the machine's life,
-    // as the system names it, in which a server took the log into use, and `ended` whether it closed it in good order.
+    // 2: the first seq that may have been assigned in more than one epoch, 0 if there was only one; and the last life
+    // of the log: one row. `boot` is the boot id of the machine when a server opened the log, and `ended` whether it
+    // closed it cleanly.
     "ALTER TABLE rooms ADD COLUMN epoch_first INTEGER NOT NULL DEFAULT 0;
      CREATE TABLE life (boot TEXT NOT NULL, synced INTEGER NOT NULL, ended INTEGER NOT NULL) STRICT;
      INSERT INTO life (boot, synced, ended) VALUES ('', 1, 1);",
-    // Then: the time of a room's newest trimmed message; and the ids of trimmed messages, a segment a row, with the time
-    // when they are to be forgotten. Of each id: the message's seq, the id and the sender, packed as `expiring.rs` says.
+    // Then: the time of a room's newest trimmed message; and the ids of trimmed messages, a segment a row, with the
+    // time at which they are deleted. For each id: the message's seq, the id and the sender, in the format of
+    // `expiring.rs`.
     "ALTER TABLE rooms ADD COLUMN time_ms INTEGER NOT NULL DEFAULT 0;
      CREATE TABLE expiring (
          due_ms INTEGER NOT NULL,
@@ -47,22 +49,25 @@ pub const MIGRATIONS: &[&str] = &[
          ids BLOB NOT NULL,
          PRIMARY KEY (due_ms, room, first)
      ) STRICT, WITHOUT ROWID;",
-    // Then: what the log knows of the time, 0 where it knows nothing (see `log/clock.rs`).
+    // Then: the log's time, 0 if unknown (see `log/clock.rs`).
     "ALTER TABLE life ADD COLUMN time_ms INTEGER NOT NULL DEFAULT 0;
      ALTER TABLE life ADD COLUMN age_ms INTEGER NOT NULL DEFAULT 0;
      ALTER TABLE life ADD COLUMN doubted_ms INTEGER NOT NULL DEFAULT 0;
      ALTER TABLE life ADD COLUMN held_ms INTEGER NOT NULL DEFAULT 0;",
-    // Then: the CRC-32 of a segment's entries, NULL in rows of earlier versions; the random id of the log's last life, which the
-    // folder notes too (see `identity.rs`); and whether this database is a backup that no server has used yet.
+    // Then: the CRC-32 of a segment's entries, NULL in rows of earlier versions; the random id of the log's last life,
+    // which is also stored in the folder (see `identity.rs`); and whether this database is a backup that no server has
+    // used yet.
     "ALTER TABLE segments ADD COLUMN checksum INTEGER;
      ALTER TABLE life ADD COLUMN id INTEGER;
      ALTER TABLE life ADD COLUMN restored INTEGER NOT NULL DEFAULT 0;",
-    // Then: how often what retention deleted was erased from the files; not above 0 as long as what earlier versions deleted was not.
+    // Then: how often deleted messages were erased from the files; not above 0 until the messages that earlier versions
+    // deleted were erased.
     "ALTER TABLE life ADD COLUMN erasures INTEGER NOT NULL DEFAULT 0;",
-    // Then: the names of rooms are normalised.
+    // Then: the names of rooms are normalized.
     NORMALISE_NAMES,
-    // Then: a segment's key is one number, its room's in the upper bits and its first seq in the lower 36 (see `key.rs`). With a key of
-    // two columns, SQLite read the entries of each row that a search compared: 9 MB for a page of 32 KB.
+    // Then: a segment's key is one number, with the room's number in the upper bits and the first seq in the lower 36
+    // (see `key.rs`). With a key of two columns, SQLite read the entries of each row that a search compared: 9 MB for a
+    // page of 32 KB.
     "ALTER TABLE segments RENAME TO segments_before;
      CREATE TABLE segments (
          id INTEGER PRIMARY KEY,
@@ -93,15 +98,15 @@ pub const LAST_ROOM: &str =
     "SELECT max(coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'rooms'), 0), coalesce(max(id), 0)) FROM rooms";
 pub const COUNT_ROOMS: &str = "SELECT count(*) FROM rooms";
 
-/// The keys of the segments that a room has now: from the message on that follows the newest trimmed one.
+/// The keys of the segments that a room has now: from the message after the newest trimmed one on.
 macro_rules! kept {
     () => {
         "BETWEEN rooms.id << 36 | min(max(trimmed, 0) + 1, 68719476735) AND rooms.id << 36 | 68719476735"
     };
 }
 
-/// Columns: id, name, epoch, epoch_first, trimmed, time of the newest trimmed message; first, last, time and size of the newest
-/// segment; first and time of the oldest that is not trimmed, and the first of the one that follows it.
+/// Columns: id, name, epoch, epoch_first, trimmed, time of the newest trimmed message; first, last, time and size of
+/// the newest segment; first and time of the oldest that is not trimmed, and the first of the next one.
 macro_rules! room_states {
     ($rest:literal) => {
         concat!(
@@ -133,13 +138,14 @@ pub const ROOM_NAME: &str = "SELECT name FROM rooms WHERE id = ?1";
 
 pub const INSERT_SEGMENT: &str =
     "INSERT INTO segments (id, last, time_ms, checksum, entries) VALUES (?1, ?2, ?3, ?4, ?5)";
-/// From the segment on that holds a seq, or else from the one that follows: given the keys of the room's begin, of the seq and of the
-/// room's end.
+/// From the segment that contains a seq on, or else from the next one: given the keys of the room's begin, of the seq
+/// and of the room's end.
 pub const SEGMENTS_FROM: &str = "SELECT first, last, entries, checksum FROM segments WHERE id BETWEEN
      coalesce((SELECT max(id) FROM segments WHERE id BETWEEN ?1 AND ?2), ?2) AND ?3 ORDER BY id";
-/// The statements below are given the keys between which to look: of a room's begin or a seq, and of a seq or the room's end.
+/// The parameters of the statements below are the keys of the searched range: of a room's begin or a seq, and of a seq
+/// or the room's end.
 ///
-/// The segments, the newest first, with the sizes of their entries, which are not read for that.
+/// The segments, newest first, with the sizes of their entries, without reading the entries.
 pub const SEGMENTS_BACKWARDS: &str =
     "SELECT first, length(entries) FROM segments WHERE id BETWEEN ?1 AND ?2 ORDER BY id DESC";
 /// The time of the oldest segment that is not dated later than this.
@@ -158,7 +164,7 @@ pub const OLDEST_FIRST: &str = "SELECT first FROM segments WHERE id BETWEEN ?1 A
 pub const SPAN: &str = "SELECT first, last, time_ms, length(entries) FROM segments WHERE id = ?1";
 pub const SEGMENT: &str = "SELECT last, entries, checksum FROM segments WHERE id = ?1";
 pub const DELETE_SEGMENT: &str = "DELETE FROM segments WHERE id = ?1";
-/// What retention has deleted of a room up to, and the segment that follows.
+/// The last deleted seq of a room, and the next segment.
 pub const OLDEST_SEGMENT: &str = concat!(
     "SELECT trimmed, first, last, segments.time_ms, entries, checksum FROM rooms JOIN segments ON segments.id ",
     kept!(),
@@ -169,17 +175,18 @@ pub const SET_TRIMMED: &str = "UPDATE rooms SET trimmed = ?2, time_ms = max(time
 
 pub const CLOCK: &str = "SELECT time_ms, age_ms, doubted_ms, held_ms FROM life";
 pub const KEEP_CLOCK: &str = "UPDATE life SET time_ms = ?1, age_ms = ?2, doubted_ms = ?3, held_ms = ?4";
-/// Whether deleted messages were erased since this database came here.
+/// Whether deleted messages were erased since this database was put in this folder.
 pub const IS_CLEAN: &str = "SELECT erasures > 0 FROM life";
 pub const SET_CLEAN: &str = "UPDATE life SET erasures = 1";
 /// Counts below 0 until they were.
 pub const COUNT_ERASURE: &str = "UPDATE life SET erasures = erasures + CASE WHEN erasures > 0 THEN 1 ELSE -1 END";
 pub const LIFE: &str = "SELECT boot, synced, ended, id, restored FROM life";
 pub const BEGIN_LIFE: &str = "UPDATE life SET boot = ?1, synced = ?2, ended = 0, id = ?3, restored = 0";
-/// Makes a copy of a database a backup, with an identity of its own. Another program may have made it, and not cleaned it.
+/// Turns a copy of a database into a backup, with a new identity. Another program may have created it, without
+/// cleaning.
 pub const MAKE_BACKUP: &str = "UPDATE life SET ended = 1, id = ?1, restored = 1, erasures = 0";
 pub const END_LIFE: &str = "UPDATE life SET ended = 1";
-/// An epoch that follows another is told of all that any of them lost: who comes from the first must not miss that.
+/// A new epoch covers the losses of all earlier ones, so that a client from the first epoch does not miss any.
 pub const SET_EPOCH: &str = "UPDATE rooms SET epoch = ?2,
      epoch_first = CASE epoch_first WHEN 0 THEN ?3 ELSE min(epoch_first, ?3) END WHERE id = ?1";
 
@@ -193,9 +200,9 @@ pub const NEXT_EXPIRING: &str = "SELECT due_ms, room, first, count, ids FROM exp
 pub const DELETE_EXPIRING: &str = "DELETE FROM expiring WHERE due_ms = ?1 AND room = ?2 AND first = ?3";
 pub const DELETE_ID: &str = "DELETE FROM ids WHERE room = ?1 AND id = ?2 AND sender = ?3 AND seq = ?4";
 
-/// Copies what it can of the write-ahead log, and holds up nobody.
+/// Copies as much of the write-ahead log as possible, without blocking.
 pub const CHECKPOINT: &str = "PRAGMA wal_checkpoint(PASSIVE)";
-/// Holds the writer until all is copied, so that the write-ahead log begins anew.
+/// Blocks the writer until everything is copied, so that the write-ahead log restarts.
 pub const CHECKPOINT_ALL: &str = "PRAGMA wal_checkpoint(RESTART)";
 /// The same, and leaves the write-ahead log empty.
 pub const CHECKPOINT_END: &str = "PRAGMA wal_checkpoint(TRUNCATE)";

@@ -1,11 +1,11 @@
-//! Space on the disk for what is about to be committed: the database's file is always long enough for all that the write-ahead
-//! log holds.
+//! Allocates disk space before a commit: the database's file is always long enough for the contents of the write-ahead
+//! log.
 //!
-//! A commit goes to the write-ahead log, whose file is laid out, and is copied into the database later. If the database could not
-//! grow then, the log could never begin anew, and nothing more could be stored or deleted, however much retention has to
-//! delete. So a commit that makes the database longer first has the file system allocate that. A full disk thus shows before a
-//! commit; copying needs no space, and neither does deleting. A few pages stay allocated beyond that for deletions, since
-//! remembering the ids of deleted messages can take some.
+//! A commit goes to the write-ahead log, whose file is laid out, and is copied into the database later. If the database
+//! could not grow then, the log could never restart, and no message could be stored or deleted any more, even if
+//! retention has much to delete. So before a commit that makes the database longer, the file system allocates the
+//! space. A full disk is thus detected before a commit; copying needs no space, and neither does deleting. A few more
+//! pages stay allocated for deletions, since storing the ids of deleted messages can take some.
 
 use std::fs::File;
 use std::io;
@@ -19,8 +19,8 @@ const STEP_PAGES: u64 = 256;
 /// How many pages only deletions may use.
 pub const PAGES_FOR_DELETING: u64 = 64;
 
-/// The database's file, and how long it is. The descriptor MUST NOT be closed while any connection to the database is open in this
-/// process: the system would give up that connection's locks.
+/// The database's file, and how long it is. The descriptor MUST NOT be closed while any connection to the database is
+/// open in this process: the system would release that connection's locks.
 pub struct Space {
     file: File,
     pages: u64,
@@ -32,7 +32,7 @@ impl Space {
         Ok(Self { file, pages })
     }
 
-    /// Sees to it that the file has so many pages.
+    /// Makes sure that the file has this many pages.
     pub fn reserve(&mut self, pages: u64) -> io::Result<()> {
         if pages <= self.pages {
             return Ok(());
@@ -46,7 +46,7 @@ impl Space {
     fn allocate(&self, pages: u64) -> io::Result<()> {
         let bytes = |pages: u64| (pages * PAGE_BYTES as u64) as libc::off_t;
         let (from, to) = (bytes(self.pages), bytes(pages));
-        // SAFETY: the descriptor is open, and the call takes nothing but numbers.
+        // SAFETY: the descriptor is open, and the call takes only numbers.
         match unsafe { libc::posix_fallocate(self.file.as_raw_fd(), from, to - from) } {
             0 => Ok(()),
             error => Err(io::Error::from_raw_os_error(error)),

@@ -1,4 +1,4 @@
-//! What retention deletes of a room: its oldest segment. What of it is damaged or missing is deleted or passed over like the rest.
+//! Deletes a room's oldest segment for retention. Damaged or missing parts are deleted or skipped.
 
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
@@ -12,38 +12,38 @@ use super::schema;
 use crate::names::{RoomId, Seq};
 use crate::server::log::retention::SegmentEnd;
 
-/// The segment that was deleted of a room, and what is the room's oldest now.
+/// The segment that was deleted from a room, and the room's oldest segment now.
 pub struct Trimmed {
     pub messages: u64,
     pub bytes: usize,
     pub oldest: Option<SegmentEnd>,
 }
 
-/// What is found of a damaged segment that is to be deleted.
+/// A damaged segment that must be deleted.
 pub struct DamagedOldest {
     room: RoomId,
     name: String,
-    /// What is deleted already.
+    /// The last seq that is already deleted.
     trimmed: Seq,
     first: Seq,
     last: Seq,
     time_ms: u64,
     /// Its entries, if they can be read after all.
     entries: Option<Vec<u8>>,
-    /// What is the oldest after it.
+    /// The oldest segment after it.
     pub next: Option<SegmentEnd>,
 }
 
-/// What to do with a damaged segment.
+/// The action on a damaged segment.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Damaged {
     Delete,
-    /// It stays in the database, and is not found any more.
+    /// It stays in the database, but is no longer found.
     PassOver,
 }
 
-/// Deletes the oldest segment of a room, within a transaction; the ids of its messages are remembered until the time that is
-/// given. Fails if anything is damaged.
+/// Deletes the oldest segment of a room, within a transaction; the ids of its messages are kept until the given time.
+/// Fails if anything is damaged.
 pub fn delete_oldest(
     connection: &Connection,
     room: RoomId,
@@ -64,7 +64,7 @@ pub fn delete_oldest(
     if first != trimmed.next() || last < first || last > head || !is_sound {
         return Err(rusqlite::Error::IntegralValueOutOfRange(1, number(first.0)));
     }
-    // First, so that what follows can use its space.
+    // First, so that the next statements can use its space.
     connection.prepare_cached(schema::DELETE_SEGMENT)?.execute([key(room, first)])?;
     expiring.note(connection, id, first, &entries, ids_due_ms)?;
     connection.prepare_cached(schema::SET_TRIMMED)?.execute((id, number(last.0), number(time_ms)))?;
@@ -72,7 +72,7 @@ pub fn delete_oldest(
     let following = following.query_map(key::from(room, first.next()), |row| Ok((seq(row, 0)?, seq(row, 1)?.0)))?;
     let following = following.collect::<rusqlite::Result<Vec<_>>>()?;
     let begin = |at: usize| following.get(at).map_or(head.next(), |(first, _)| *first);
-    // A segment that says where it ends, other than where the next one begins, is damaged, or something is missing.
+    // If a segment does not end where the next one begins, it is damaged, or messages are missing.
     if last.next() != begin(0) {
         return Err(rusqlite::Error::IntegralValueOutOfRange(2, number(last.0)));
     }
@@ -80,7 +80,7 @@ pub fn delete_oldest(
     Ok(Trimmed { messages: last.0 - trimmed.0, bytes: entries.len(), oldest: next })
 }
 
-/// Finds the oldest segment of a damaged room, with what is missing before it. `None` if nothing can be found.
+/// Finds the oldest segment of a damaged room, with the missing messages before it. `None` if nothing can be found.
 pub fn find_damaged(rows: &Rows<'_>, head: Seq) -> rusqlite::Result<Option<DamagedOldest>> {
     let trimmed = rows.trimmed()?;
     let Some(span) = rows.oldest(trimmed.next())? else { return Ok(None) };
@@ -102,7 +102,7 @@ pub fn find_damaged(rows: &Rows<'_>, head: Seq) -> rusqlite::Result<Option<Damag
 }
 
 impl DamagedOldest {
-    /// How many messages it has, with those that are missing before it.
+    /// The number of its messages, including those that are missing before it.
     pub fn messages(&self) -> u64 {
         self.last.0 - self.trimmed.0
     }
@@ -117,7 +117,7 @@ impl DamagedOldest {
     ) -> rusqlite::Result<()> {
         let id = number(self.room.0);
         if way == Damaged::Delete {
-            // First, so that what follows can use its space.
+            // First, so that the next statements can use its space.
             connection.prepare_cached(schema::DELETE_SEGMENT)?.execute([key(self.room, self.first)])?;
         }
         match &self.entries {

@@ -1,4 +1,4 @@
-//! Walking a whole log to check it: the database's structure, and that each room is what its readers and posters rely on.
+//! Checks a whole log: the database's structure, and the properties of each room that readers and posters rely on.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use crate::names::{RoomId, Seq};
 use crate::server::log::Segment;
 use crate::wire::event;
 
-/// What a walk found.
+/// The result of a check.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     pub rooms: u64,
@@ -25,9 +25,9 @@ pub struct Report {
     pub faults: Vec<String>,
 }
 
-/// Walks the log at a path: a data folder, which a server may be using, or a backup's file. Leaves every
-/// message as it is. On the folder of a server that was killed it notes what the write-ahead log lost, since reading the
-/// database makes SQLite forget the evidence.
+/// Checks the log at a path: a data folder, which a server may be using, or a backup's file. Changes no message. On the
+/// folder of a killed server it records the losses of the write-ahead log, since reading the database makes SQLite
+/// discard the evidence.
 pub fn verify(path: &Path) -> Result<Report, BackupError> {
     let (database, _lock) = if path.is_dir() {
         (check_log(path)?, hold_unused(path)?)
@@ -49,11 +49,11 @@ pub fn verify(path: &Path) -> Result<Report, BackupError> {
     walk(&connection).map_err(fault)
 }
 
-/// Walks a log of the present version, within one state of it.
+/// Checks a log of the current version, in one state.
 pub fn walk(connection: &Connection) -> rusqlite::Result<Report> {
     connection.execute_batch("BEGIN")?;
     let report = walk_state(connection);
-    // A transaction in which SQLite has met damage can't be committed.
+    // SQLite can't commit a transaction in which it found damage.
     connection.execute_batch("ROLLBACK")?;
     report
 }
@@ -84,13 +84,13 @@ fn walk_state(connection: &Connection) -> rusqlite::Result<Report> {
     }
 }
 
-/// The walk of one room.
+/// The check of one room.
 struct Walk<'a> {
     connection: &'a Connection,
     id: i64,
     name: &'a str,
     report: &'a mut Report,
-    /// The seq that comes next.
+    /// The next seq.
     next: i64,
     /// How many chosen ids were found in messages and in the index.
     ids: i64,
@@ -113,7 +113,7 @@ impl Walk<'_> {
             if first > self.next {
                 self.fault(&format!("messages {} to {} are missing", self.next, first - 1));
             } else if first < self.next {
-                self.fault(&format!("a segment begins at message {first}, where {} is due", self.next));
+                self.fault(&format!("a segment begins at message {first} instead of {}", self.next));
             }
             self.next = last.max(first).saturating_add(1);
             match row.get_ref(2)?.as_blob() {
@@ -121,7 +121,7 @@ impl Walk<'_> {
                 Err(_) => self.fault(&format!("messages {first} to {last} can't be read")),
             }
         }
-        // Ids of messages that retention deleted are remembered for a while, and are below the beginning.
+        // Ids of messages that retention deleted are kept for some time, and are below the beginning.
         let stored: i64 = connection
             .prepare_cached("SELECT count(*) FROM ids WHERE room = ?1 AND seq >= ?2")?
             .query_row((self.id, begin), |row| row.get(0))?;
@@ -137,7 +137,7 @@ impl Walk<'_> {
             None => self.report.unchecked += 1,
             Some(checksum) if checksum != i64::from(crc32fast::hash(entries)) => {
                 self.fault(&format!("messages {first} to {last} are damaged: their checksum differs"));
-                // Its ids count as found, so that damage is told once.
+                // Its ids count as found, so that damage is reported once.
                 let mut count = self
                     .connection
                     .prepare_cached("SELECT count(*) FROM ids WHERE room = ?1 AND seq BETWEEN ?2 AND ?3")?;
@@ -148,7 +148,7 @@ impl Walk<'_> {
         }
         match Segment::check(RoomId(self.id as u64), Seq(first as u64), entries) {
             Ok(end) if end.0 as i64 == last => {}
-            Ok(end) => self.fault(&format!("the segment of messages {first} to {end} says that it ends at {last}")),
+            Ok(end) => self.fault(&format!("the segment of messages {first} to {end} is recorded to end at {last}")),
             Err(_) => self.fault(&format!("messages {first} to {last} can't be decoded")),
         }
         let mut claimed = self.connection.prepare_cached(schema::CLAIMED)?;

@@ -1,15 +1,16 @@
-//! What is different from SQLite's own way to write the files of a log. Attached to the files of each connection that writes:
+//! Changes to SQLite's writes of the files of a log, attached to the files of each connection that writes:
 //!
 //! 1. **A page is cleaned on its way into the database file** ([`super::page`]), so the file never holds the copies of rows that
 //!    SQLite leaves in unused bytes. SQLite may keep them in its cache, and write them to the write-ahead log, until the keeper
 //!    erases that (`keeper.rs`).
-//! 2. **A quota or a limit of the file size counts as a full disk.** SQLite takes only `ENOSPC` for that, and everything else for a
-//!    failing disk. All three are reported by the failed write itself, so nothing is in doubt.
-//! 3. **The database file never becomes shorter.** SQLite would cut off what is allocated in advance (`space.rs`). The database
-//!    itself never shrinks.
+//! 2. **A quota or a limit of the file size counts as a full disk.** SQLite treats only `ENOSPC` as that, and all other
+//!    errors as a failing disk. The failed write itself reports all three, so the state is known.
+//! 3. **The database file never becomes shorter.** SQLite would cut off the space that is allocated in advance
+//!    (`space.rs`). The database itself never shrinks.
 //!
-//! SQLite's files are structures that begin with a pointer to a table of functions. This replaces the pointer with one to a
-//! copy of that table in which a function or two are others, which call the original ones. All of it is SQLite's public interface.
+//! SQLite's files are structures that begin with a pointer to a table of functions. This replaces the pointer with one
+//! to a copy of that table in which one or two functions are replaced by wrappers of the original ones. All of this is
+//! SQLite's public interface.
 
 use std::ffi::{c_int, c_void};
 use std::ptr;
@@ -19,8 +20,8 @@ use rusqlite::{Connection, ffi};
 
 use super::page::{self, PAGE_BYTES};
 
-/// Beyond this size of a database, in bytes, pages are not cleaned: the number at the beginning of an overflow page could look
-/// like a b-tree's page. From 128 GiB on, less what a write-ahead log may hold.
+/// Beyond this size of a database, in bytes, pages are not cleaned: the number at the beginning of an overflow page
+/// could look like a b-tree's page. From 128 GiB on, minus the maximum of a write-ahead log.
 const CLEANED_BYTES_MAX: i64 = (1 << 37) - (1 << 32);
 
 type Write = unsafe extern "C" fn(*mut ffi::sqlite3_file, *const c_void, c_int, ffi::sqlite3_int64) -> c_int;
@@ -53,7 +54,7 @@ pub fn attach(connection: &Connection) -> rusqlite::Result<()> {
     unsafe {
         let original = (*database).pMethods;
         replace(database, original, &DATABASE, write_page, Some(keep_length))?;
-        // It has another table, since it is not locked. Where there is no write-ahead log, it is a file that is not open.
+        // It has another table, since it is not locked. Without a write-ahead log, it is a file that is not open.
         if !log.is_null() && !(*log).pMethods.is_null() {
             replace(log, (*log).pMethods, &LOG, write_log, None)?;
         }
@@ -63,7 +64,7 @@ pub fn attach(connection: &Connection) -> rusqlite::Result<()> {
 
 fn file(connection: &Connection, which: c_int) -> rusqlite::Result<*mut ffi::sqlite3_file> {
     let mut file: *mut ffi::sqlite3_file = ptr::null_mut();
-    // SAFETY: the connection is open, and SQLite writes one pointer to the place that is given.
+    // SAFETY: the connection is open, and SQLite writes one pointer to the given address.
     let code = unsafe {
         ffi::sqlite3_file_control(connection.handle(), c"main".as_ptr(), which, (&raw mut file).cast::<c_void>())
     };
@@ -71,7 +72,7 @@ fn file(connection: &Connection, which: c_int) -> rusqlite::Result<*mut ffi::sql
 }
 
 fn unusable() -> rusqlite::Error {
-    let text = "SQLite was built with another way to write files than its usual one".to_owned();
+    let text = "SQLite was built with a VFS other than its usual one".to_owned();
     rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_INTERNAL), Some(text))
 }
 
@@ -96,7 +97,7 @@ unsafe fn replace(
     if !ptr::eq(methods.original, original) {
         return Err(unusable());
     }
-    // SAFETY: the file is open, and the new table lives for ever.
+    // SAFETY: the file is open, and the new table is never freed.
     unsafe { (*file).pMethods = &raw const methods.table };
     Ok(())
 }
@@ -125,7 +126,7 @@ unsafe extern "C" fn write_page(
 
 unsafe fn is_cleanable(file: *mut ffi::sqlite3_file) -> bool {
     let mut bytes = 0;
-    // SAFETY: it is an open file with a table, and the size is written to the place that is given.
+    // SAFETY: it is an open file with a table, and the size is written to the given address.
     let is_known =
         unsafe { (*(*file).pMethods).xFileSize.is_some_and(|size| size(file, &raw mut bytes) == ffi::SQLITE_OK) };
     is_known && bytes < CLEANED_BYTES_MAX
@@ -145,10 +146,10 @@ unsafe extern "C" fn write_log(
     }
 }
 
-/// Whether the last write failed because no more may be written.
+/// Whether the last write failed because of a quota or a size limit.
 unsafe fn is_full(file: *mut ffi::sqlite3_file) -> bool {
     let mut errno: c_int = 0;
-    // SAFETY: it is an open file with a table, and its last error is written to the place that is given.
+    // SAFETY: it is an open file with a table, and its last error is written to the given address.
     let code = unsafe {
         let control = (*(*file).pMethods).xFileControl;
         control.map(|control| control(file, ffi::SQLITE_FCNTL_LAST_ERRNO, (&raw mut errno).cast::<c_void>()))

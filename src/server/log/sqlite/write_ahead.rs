@@ -1,10 +1,11 @@
-//! The write-ahead log's file, laid out before it is used, and erased after.
+//! The write-ahead log's file: laid out before use, and erased after.
 //!
-//! A commit that overwrites a file is one write to the disk. One that makes the file longer has the file system change what
-//! it knows of the file too, and wait for that: measured on ext4, a lone commit took 360 µs instead of 200 µs.
+//! A commit that overwrites a file is one write to the disk. A commit that makes the file longer also makes the file
+//! system change the file's metadata, and wait for that: measured on ext4, a single commit took 360 µs instead of 200
+//! µs.
 //!
-//! SQLite overwrites the file from its beginning whenever all of it is copied, and never looks beyond its last commit. What it held
-//! before stays there until it is overwritten.
+//! SQLite overwrites the file from its beginning when all of it is copied, and never reads beyond its last commit. Old
+//! contents stay there until they are overwritten.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
@@ -23,8 +24,8 @@ pub const FRAME_BYTES: u64 = 24 + PAGE_BYTES as u64;
 const CHUNK_BYTES: usize = 64 * 1024;
 static ZEROS: [u8; CHUNK_BYTES] = [0; CHUNK_BYTES];
 
-/// Fills the file with zeros, which SQLite takes for a log that holds nothing. Leaves a log that is not empty alone, and lays
-/// out none where the disk has no space: everything works without.
+/// Fills the file with zeros, which SQLite treats as an empty log. Does not change a log that is not empty, and lays
+/// out none if the disk has no space: everything works without.
 pub fn lay_out(database: &Path) {
     let path = path(database);
     if path.metadata().is_ok_and(|file| file.len() > 0) {
@@ -32,7 +33,7 @@ pub fn lay_out(database: &Path) {
     }
     let Ok(mut file) = OpenOptions::new().write(true).create(true).truncate(false).open(path) else { return };
     if let Err(fault) = fill(&mut file) {
-        log::warn!("commits will take longer: there is no space to lay out the write-ahead log: {fault}");
+        log::warn!("commits will take longer, because there is no space to lay out the write-ahead log: {fault}");
         let _ = file.set_len(0);
     }
 }
@@ -47,8 +48,8 @@ pub fn open(database: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).open(path(database))
 }
 
-/// Overwrites all that follows the first frames with zeros, and gives back what the file has beyond its usual length. Nothing may
-/// be written to the log meanwhile, and nobody may read those frames.
+/// Overwrites everything after the first frames with zeros, and releases the space beyond the file's usual length.
+/// Nothing may be written to the log meanwhile, and no reader may use those frames.
 pub fn erase_after(log: &File, frames: u64) -> io::Result<()> {
     let start = HEADER_BYTES + frames * FRAME_BYTES;
     let length_max = start.max(WAL_BYTES_LAID_OUT as u64);

@@ -1,4 +1,4 @@
-//! What a client of `hubbub.v1` sends: commands, carried out in order.
+//! The receiving side of a `hubbub.v1` session: executes the client's commands, in order.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -45,11 +45,11 @@ pub enum Command {
         body: Body,
         kind: Kind,
     },
-    /// It can't be carried out.
+    /// An invalid command.
     Refused(Refusal),
 }
 
-/// Why a command can't be carried out.
+/// Why a command can't be executed.
 pub struct Refusal {
     pub command: Failed,
     pub code: RejectionCode,
@@ -63,27 +63,27 @@ pub struct ChatConversation {
     rooms: Arc<Rooms>,
     fanout: Arc<Fanout>,
     updates: Arc<Updates>,
-    /// Which poller drives the stream, and so in which shard of its rooms' followers it is.
+    /// The poller that drives the stream, which is also its shard among its rooms' followers.
     shard: usize,
     poster: Arc<ChatPoster>,
-    /// There after the first command.
+    /// `Some` after the first command.
     name: Option<UserName>,
     joined: HashMap<RoomName, Following>,
     author: Author,
-    /// Posts that were not handed over yet.
+    /// Posts that were not handed to the log writer yet.
     posts: Vec<Post>,
     posts_bytes: usize,
-    /// Whether there are updates that the session was not told of yet.
+    /// Whether there are updates for which the session was not woken yet.
     has_updates: bool,
-    /// Whether the thread's stack has come to take more memory than it needs to wait.
+    /// Whether the thread's stack has grown beyond what it needs to wait.
     went_deep: bool,
 }
 
-/// What the receive thread does after a command.
+/// The result of a command for the receive thread.
 type Outcome = Result<(), CloseReason>;
 
 impl ChatConversation {
-    /// `updates` are the reader's.
+    /// `updates` belong to the reader.
     pub fn new(
         writer: Arc<StreamWriter>,
         source: Box<dyn Source<Vec<Command>>>,
@@ -191,7 +191,7 @@ impl ChatConversation {
         Ok(())
     }
 
-    /// The room, which the log writer opens where it is not open yet.
+    /// The room, which the log writer opens if it is not open yet.
     fn open(&mut self, name: &RoomName, orders: &Sender<Order>) -> Result<Result<RoomHandle, LogError>, CloseReason> {
         if let Some(hold) = self.rooms.get(name) {
             return Ok(Ok(hold));
@@ -219,7 +219,7 @@ impl ChatConversation {
         if start.is_ahead && self.rooms.may_log_ahead() {
             let (client, name, seen) = (self.writer.id(), room.name(), start.replaced.map_or(head, |(_, seen)| seen));
             log::error!(
-                "client {client} says that it has seen message {seen} of room {name}, which ends at message {head}: was the \
+                "client {client} reports that it has seen message {seen} of room {name}, which ends at message {head}: was the \
                  data folder restored without hubbub-server restore? Then start the server once with --restored, so that \
                  all clients learn which messages are lost"
             );
@@ -241,7 +241,7 @@ impl ChatConversation {
         };
         let listener = Arc::new(listener);
         let following = Following::new(hold, self.shard, Arc::clone(&listener) as _);
-        // What was committed before the room was followed.
+        // For messages committed before the room was followed.
         listener.note_news();
         self.tell_presence(&following, Change::Joined);
         self.joined.insert(room.name().clone(), following);
@@ -259,7 +259,7 @@ impl ChatConversation {
         }
     }
 
-    /// Tells the others in a room that this client came or went, unless there are too many of them.
+    /// Sends the presence of this client to the other members of a room, unless there are too many of them.
     fn tell_presence(&self, following: &Following, change: Change) {
         let room = following.room();
         let Some(name) = &self.name else { return };
@@ -288,7 +288,7 @@ impl ChatConversation {
         self.tell(Update::Answer(entry));
     }
 
-    /// Has the updates so far sent: those of a request together, unless it has to wait for something.
+    /// Sends the updates so far: those of a request together, unless the thread has to wait.
     fn send_updates(&mut self) {
         if std::mem::take(&mut self.has_updates) {
             // A frame may be written from here.
@@ -302,8 +302,7 @@ impl ChatConversation {
         self.has_updates = true;
     }
 
-    /// Hands an order to the log writer. Where its queue is full, this waits, so that flow control holds back this client
-    /// alone.
+    /// Hands an order to the log writer. If its queue is full, this waits, so that flow control slows only this client.
     fn order(&mut self, order: Order, orders: &Sender<Order>) -> Outcome {
         let order = match orders.try_send(order) {
             Ok(()) => return Ok(()),
@@ -333,7 +332,8 @@ impl Conversation for ChatConversation {
                 }
                 Received::Broken(reason) => Err(reason),
                 Received::HalfClosed { .. } if self.name.is_none() => Err(CloseReason::HelloExpected),
-                // The session learns of the call's end from its sink. After a half-close it goes on without this thread.
+                // The sink reports the end of the call to the session. After a half-close the session continues without
+                // this thread.
                 Received::HalfClosed { .. } | Received::Over => return,
             };
             if let Err(reason) = outcome {
@@ -353,12 +353,12 @@ impl Drop for ChatConversation {
             self.tell_presence(following, Change::Left);
         }
         self.joined.clear();
-        // The updates that nobody has read may refer to what refers to them.
+        // Unread updates may be part of a reference cycle.
         self.updates.clear();
     }
 }
 
-/// Listens to a room on behalf of a session.
+/// Follows a room on behalf of a session.
 struct Listener {
     writer: Arc<StreamWriter>,
     updates: Arc<Updates>,
@@ -392,7 +392,7 @@ impl Follower for Listener {
     }
 }
 
-/// Tells a session what became of its posts, where the room itself does not.
+/// Reports the outcomes of posts to a session, unless the message itself does.
 struct ChatPoster {
     writer: Arc<StreamWriter>,
     updates: Arc<Updates>,
@@ -403,7 +403,7 @@ impl Poster for ChatPoster {
         let mut answered = false;
         for (post, outcome) in posts.iter().zip(outcomes) {
             let answer = match outcome {
-                // The message itself says so.
+                // The message itself is the acknowledgement.
                 Ok(Appended::New(..)) => continue,
                 Ok(Appended::Before(room, seq)) => answer::posted(*room, &post.id, *seq),
                 Err(error) => {

@@ -1,7 +1,8 @@
-//! What a client of `hubbub.v1` gets: the messages of its rooms and the answers to its commands, joined into frames.
+//! The sending side of a `hubbub.v1` session: joins the messages of its rooms and the answers to its commands into
+//! frames.
 //!
-//! Rooms with something to read take turns. A frame takes what is there, up to [`FRAME_BYTES_MAX`]: under load a frame
-//! holds many messages, and where it is exactly one segment, its bytes are those that every other receiver gets too.
+//! Rooms with something to read take turns. A frame takes everything that is available, up to [`FRAME_BYTES_MAX`]:
+//! under load a frame has many messages, and a frame of exactly one segment shares its bytes with all receivers.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -19,33 +20,33 @@ use crate::wire::answer::{self, GapReason};
 
 pub struct ChatReader {
     updates: Arc<Updates>,
-    // The server gives the ids, in turn: nobody can choose many that collide.
+    // The server assigns the ids, in sequence: no client can choose many that collide.
     rooms: FxHashMap<RoomId, Subscription>,
     /// The rooms that may have something to read, in turn; each once.
     ready: VecDeque<RoomId>,
-    /// What goes out before anything else.
+    /// Sent before anything else.
     controls: VecDeque<Control>,
 }
 
-/// A room that was joined.
+/// A joined room.
 struct Subscription {
     cursor: Cursor,
     published: Arc<PublishedFlag>,
     /// Whether it is in `ready`.
     is_ready: bool,
-    /// Where the history that was asked for ends, until that was told.
+    /// The end of the requested history, until it was reported.
     history: Option<Seq>,
 }
 
-/// Entries to send, and what they count as.
+/// Entries to send, by kind.
 enum Control {
     Answer(Vec<u8>),
     Presence(Arc<[u8]>),
-    /// What the reader itself has to say.
+    /// An event of the reader itself.
     Own(Vec<u8>),
 }
 
-/// What a frame is made of.
+/// A part of a frame.
 enum Piece {
     Entries(Control),
     SegmentPart(SegmentPart),
@@ -96,7 +97,7 @@ impl ChatReader {
 }
 
 impl Subscription {
-    /// Tells once when the history that was asked for was read.
+    /// Reports once that the requested history was read.
     fn end_history(&mut self, room: RoomId) -> Option<Control> {
         let head = self.history.filter(|head| self.cursor.next() > *head)?;
         self.history = None;
@@ -136,7 +137,7 @@ impl Reader for ChatReader {
             }
             frame.push(Piece::Entries(control));
         }
-        // What the cursor of a room has to say of it follows in its place.
+        // Events about a room's history are sent at their position.
         while self.controls.is_empty()
             && let Some(room) = self.ready.pop_front()
         {
@@ -144,7 +145,7 @@ impl Reader for ChatReader {
             let full = !subscription.fill(room, &mut frame);
             match subscription.cursor.look() {
                 Look::AtHead => subscription.is_ready = false,
-                // It has had its turn; or it must be read from the log, for which it goes first.
+                // It had its turn; or it must be read from the log, so it goes first.
                 Look::Ready => self.ready.push_back(room),
                 Look::BehindTail => self.ready.push_front(room),
             }
@@ -183,7 +184,7 @@ impl Reader for ChatReader {
 }
 
 impl Subscription {
-    /// Adds what the cursor finds without the log. `false` says that the frame has no room for more.
+    /// Adds the segments that the cursor finds without the log. `false` means that the frame is full.
     fn fill(&mut self, room: RoomId, frame: &mut Assembly) -> bool {
         while self.cursor.look() == Look::Ready {
             if !frame.has_room(&self.cursor) {
@@ -231,7 +232,7 @@ impl Assembly {
                 Piece::SegmentPart(run) => run.entries(),
             });
         }
-        // The library takes a vector over only where it is exactly full; it is not where a part of a segment was taken.
+        // The library takes a vector over only if it is exactly full, which it is not with a part of a segment.
         bytes.shrink_to_fit();
         Some(Frame::new(bytes))
     }

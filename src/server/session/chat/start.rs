@@ -1,9 +1,9 @@
-//! Where a client that joins a room begins to read it.
+//! The position at which a client that joins a room starts to read.
 
 use crate::names::{Epoch, Seq};
 use crate::server::log::RoomState;
 
-/// Where to begin to read.
+/// The requested position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StartAt {
     Head,
@@ -11,32 +11,32 @@ pub enum StartAt {
     After { seq: Seq, epoch: Option<Epoch> },
 }
 
-/// Where a cursor starts.
+/// The start of a cursor.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Start {
     pub next: Seq,
-    /// The messages that the client may have seen in an earlier epoch, and that are lost: first and last. Empty (the last
-    /// below the first) where the epoch is another one, but nothing was lost that concerns the client.
+    /// The lost messages that the client may have seen in an earlier epoch: first and last. Empty (the last below the
+    /// first) if the epoch has changed, but the client has lost nothing.
     pub replaced: Option<(Seq, Seq)>,
-    /// Whether the client has seen messages of this epoch that this log never had. So an older copy of the log was put in its
-    /// place, and nobody said so; or the client makes it up.
+    /// Whether the client has seen messages of this epoch that this log never had. Then either an older copy of the log
+    /// was put in its place without `--restored`, or the client's claim is false.
     pub is_ahead: bool,
 }
 
 impl Start {
-    /// `head` is the newest message that was published, which may be behind what is stored.
+    /// `head` is the newest published message; newer ones may be stored.
     pub fn new(from: StartAt, head: Seq, stored: &RoomState) -> Self {
         let &RoomState { epoch, epoch_first, oldest, .. } = stored;
         let at = |next| Self { next, replaced: None, is_ahead: false };
         match from {
             StartAt::Head => at(head.next()),
-            // Where nothing was seen, nothing seen is lost, whatever the epoch: a room without messages keeps its epoch only
-            // while somebody is in it.
+            // If the client has seen nothing, it has lost nothing, in any epoch: a room without messages keeps its
+            // epoch only while a client is in it.
             StartAt::After { seq: Seq::ZERO, .. } => at(Seq(1)),
             StartAt::Last(count) => at(Seq(head.0.saturating_sub(count.into())).next().max(oldest)),
             StartAt::After { seq, epoch: Some(theirs) } if theirs != epoch || seq > head.max(stored.head) => {
-                // If the log is an older copy of itself, nothing says where the copy ended: other messages may have been
-                // stored since. So the client is told of all that may have been replaced.
+                // If the log is an older copy of itself, the end of the copy is unknown: other messages may have been
+                // stored since. So the gap covers all messages that may have been replaced.
                 let next = Seq(seq.0.saturating_add(1)).min(epoch_first);
                 Self { next, replaced: Some((next, seq)), is_ahead: theirs == epoch }
             }
@@ -71,7 +71,7 @@ mod tests {
         assert_eq!(start(StartAt::Last(100)), at(5));
         assert_eq!(start(after(7, 2)), at(8));
         assert_eq!(start(after(10, 2)), at(11));
-        // What was trimmed is found when it is read.
+        // Trimmed messages are detected when they are read.
         assert_eq!(start(after(0, 0)), at(1));
         assert_eq!(start(after(0, 2)), at(1));
         // Nothing was seen, so nothing that was seen is lost.

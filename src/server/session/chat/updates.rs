@@ -1,4 +1,4 @@
-//! What other threads tell the reader of a stream, in order.
+//! Updates: notifications from other threads to the reader of a stream, in order.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,37 +10,37 @@ use crate::limits::{ANSWERS_MAX, PRESENCES_MAX, QUEUE_KEPT};
 use crate::names::{RoomId, Seq};
 use crate::server::room::cursor::Cursor;
 
-/// Something that the reader needs to know.
+/// A notification to the reader.
 pub enum Update {
     /// A room was joined.
     Joined(Box<Joining>),
-    /// A room was left: this entry says so, and nothing of the room follows it.
+    /// A room was left: this entry reports it, and no event of the room follows.
     Left(RoomId, Vec<u8>),
     /// Messages were published in a room.
     Published(RoomId),
-    /// Somebody came to a room or went.
+    /// A client joined or left a room.
     Presence(RoomId, Arc<[u8]>),
     /// An answer to a command, an entry.
     Answer(Vec<u8>),
 }
 
-/// A room that was joined.
+/// A joined room.
 pub struct Joining {
     pub room: RoomId,
-    /// Entries that say so, and what is missing.
+    /// The entries that report the join and missing messages.
     pub entries: Vec<u8>,
     pub cursor: Cursor,
     pub published: Arc<PublishedFlag>,
-    /// Where the history that was asked for ends.
+    /// The end of the requested history.
     pub head: Seq,
 }
 
-/// Whether an [`Update::Published`] of a room waits already.
+/// Whether an [`Update::Published`] of a room is already queued.
 #[derive(Default)]
 pub struct PublishedFlag(AtomicBool);
 
 impl PublishedFlag {
-    /// `true` asks the caller to push one. Call it after the messages were made visible.
+    /// `true` means that the caller must push one. Call it after the messages were made visible.
     pub fn set(&self) -> bool {
         !self.0.swap(true, Ordering::AcqRel)
     }
@@ -51,11 +51,11 @@ impl PublishedFlag {
     }
 }
 
-/// The updates, and how many answers and presences the client has not been sent yet.
+/// The updates, and how many answers and presence events were not sent to the client yet.
 ///
-/// The queue itself has no bound, but what goes into it has: one `Published` for each room; [`PRESENCES_MAX`] presences; and
-/// the receive thread waits while there are [`ANSWERS_MAX`] answers, so beyond these there is at most one for each command of a request
-/// and one for each post that waits for the log.
+/// The queue itself has no bound, but its contents do: one `Published` for each room; [`PRESENCES_MAX`] presence
+/// events; and the receive thread waits while there are [`ANSWERS_MAX`] answers, so there are at most that many, plus
+/// one for each command of a request and one for each post that waits for the log.
 #[derive(Default)]
 pub struct Updates {
     // lock order: 3 (a leaf, held for one push or one pop)
@@ -68,7 +68,7 @@ struct State {
     queue: VecDeque<Update>,
     answers: usize,
     presences: usize,
-    /// Nobody waits any more: there will be no reader, or no more commands.
+    /// Closed: there will be no reader, or no more commands.
     closed: bool,
 }
 
@@ -81,8 +81,8 @@ impl Updates {
         state.queue.push_back(update);
     }
 
-    /// Pushes a presence, unless too many of them wait. `true` says that half as many do, and should not
-    /// wait for anything else to go out with.
+    /// Pushes a presence event, unless too many wait. `true` means that half of the limit is reached, so they should be
+    /// sent without waiting for a message.
     pub fn push_presence(&self, room: RoomId, entry: Arc<[u8]>) -> bool {
         let mut state = self.state.lock();
         if state.presences < PRESENCES_MAX {
@@ -105,7 +105,7 @@ impl Updates {
         self.state.lock().presences -= 1;
     }
 
-    /// So many answers were sent.
+    /// This number of answers was sent.
     pub fn answers_sent(&self, count: usize) {
         let mut state = self.state.lock();
         let before = state.answers;
@@ -117,7 +117,7 @@ impl Updates {
         }
     }
 
-    /// Waits while too many answers wait. Ends at once when the session does, or a drain begins.
+    /// Waits while too many answers are queued. Returns at once when the session ends, or a drain starts.
     pub fn wait_for_room(&self) {
         let mut state = self.state.lock();
         while state.answers >= ANSWERS_MAX && !state.closed {
@@ -125,13 +125,13 @@ impl Updates {
         }
     }
 
-    /// Lets go who waits, for good.
+    /// Ends all waits, permanently.
     pub fn close(&self) {
         self.state.lock().closed = true;
         self.fell.notify_all();
     }
 
-    /// Throws away what nobody will read.
+    /// Discards unread updates.
     pub fn clear(&self) {
         let queue = std::mem::take(&mut self.state.lock().queue);
         drop(queue);
@@ -150,7 +150,7 @@ mod tests {
         assert_eq!(calls.iter().position(|call| *call), Some(PRESENCES_MAX / 2 - 1));
         let noted = std::iter::from_fn(|| updates.pop()).count();
         assert_eq!(noted, PRESENCES_MAX);
-        // What is sent makes room.
+        // Sent answers free space.
         (0..noted).for_each(|_| updates.presence_sent());
         assert!(!push());
         assert!(updates.pop().is_some());
