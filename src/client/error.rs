@@ -25,7 +25,7 @@ pub enum SessionError {
     Outage { outage: Duration, reason: String, unsure: Unsure },
     #[error("perhaps not stored: {}, because {reason}", self::lines(*.lines))]
     Unacknowledged { lines: u64, reason: String },
-    #[error("what was sent last may not have arrived: {0}")]
+    #[error("the last messages may not have arrived: {0}")]
     Unconfirmed(String),
     #[error("not sent: {}, because there was no connection for {} s", self::lines(*.lines), .timeout.as_secs())]
     Unsent { lines: u64, timeout: Duration },
@@ -37,7 +37,7 @@ pub enum SessionError {
     NotJoined { room: RoomName },
     #[error("the session has ended")]
     Ended,
-    #[error("no thread can be started ({0}): raise the limit of processes, see ulimit -u")]
+    #[error("can't start a thread ({0}): raise the process limit, see ulimit -u")]
     Thread(#[from] io::Error),
 }
 

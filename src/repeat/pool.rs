@@ -39,9 +39,9 @@ const POLLERS_MAX: usize = 4;
 pub enum RunError {
     #[error(transparent)]
     Session(#[from] SessionError),
-    #[error("no thread can be started ({0}): raise the limit of processes (ulimit -u), or use fewer --clients")]
+    #[error("can't start a thread ({0}): raise the process limit (ulimit -u), or use fewer --clients")]
     Thread(#[from] io::Error),
-    #[error("{clients} clients did not join within {} s: see the server's log", .timeout.as_secs())]
+    #[error("{clients} clients did not join within {} s: check the server's log", .timeout.as_secs())]
     NotJoined { clients: usize, timeout: Duration },
 }
 

@@ -69,7 +69,7 @@ impl Protocol for Rooms {
                 run.end_at(page.head_seq);
                 run.watch(&run.checks.incomplete, progress);
             }
-            Err(error) => log::error!("the server does not say where the room ends: {error}"),
+            Err(error) => log::error!("can't read the end of the room: {error}"),
         }
     }
 

@@ -286,7 +286,7 @@ fn a_disk_that_fails_for_a_moment_is_asked_again_and_is_not_damage() {
     fs::remove_file(&failures).unwrap();
     assert_eq!(read(&server, ROOM), ((1..=200).collect(), vec![]));
     let log = stop(server).join("\n");
-    assert!(log.contains("is tried again") && log.contains("stored messages can be read again"), "{log}");
+    assert!(log.contains("is retried") && log.contains("stored messages can be read again"), "{log}");
     assert!(!log.contains("damaged"), "{log}");
 }
 

@@ -103,7 +103,7 @@ impl outgoing::Outgoing for Outgoing {
         let seconds = timeout.as_secs();
         let reason = match &self.held_because {
             _ if is_down => format!("there was no connection for {seconds} s"),
-            Some(reason) => format!("the server asks to wait: {reason}"),
+            Some(reason) => format!("the server can't store messages: {reason}"),
             None => format!("the server did not answer for {seconds} s"),
         };
         SessionError::Unacknowledged { lines: self.outbox.len() as u64, reason }

@@ -178,7 +178,8 @@ impl ChatConversation {
             return Ok(());
         }
         if self.joined.len() >= ROOMS_PER_STREAM_MAX {
-            let reason = format!("{ROOMS_PER_STREAM_MAX} rooms are joined, the most for one stream: leave one first");
+            let reason =
+                format!("{ROOMS_PER_STREAM_MAX} rooms are joined, the maximum for one stream: leave one first");
             self.refuse(Refusal { command: failed, code: RejectionCode::TooManyRooms, reason });
             return Ok(());
         }
