@@ -72,7 +72,7 @@ impl Server {
         let clock = Clock::new(Box::new(Machine), appender.clock(), config.retention.time, config.trust_clock);
         let publisher = Publisher::new(Arc::clone(&rooms), Arc::clone(&fanout));
         let (orders, log_writer) =
-            writer::spawn(appender, Arc::clone(&rooms), clock, move |segment| publisher.publish(segment))?;
+            writer::spawn(appender, Arc::clone(&rooms), clock, Box::new(move |segment| publisher.publish(segment)))?;
         let query_threads = QueryThreads::start()?;
         let refusal_logger = Logger::start(config.clients_max)?;
         let refusals = Arc::clone(refusal_logger.refusals());

@@ -26,6 +26,7 @@ pub use self::clock::ClockState;
 pub use self::segment::Segment;
 use crate::limits::{ERASE_AFTER, IDS_KEPT, ROOMS_MAX};
 use crate::names::{Epoch, MessageId, RoomId, RoomName, Seq, UserName};
+use crate::wire::event::EntryKind;
 
 /// A message to append to a room.
 #[derive(Clone, Debug)]
@@ -36,7 +37,9 @@ pub struct Post {
     /// Whether the sender has chosen the id, and so may post the message again. Ids that the server generates are
     /// unique.
     pub id_chosen: bool,
-    /// The encoded content, from [`crate::wire::event::content`]. It contains the id and the sender too.
+    pub kind: EntryKind,
+    /// The encoded content, which the log stores as it is. That of a message is from [`crate::wire::event::content`] and
+    /// contains the id and the sender too.
     pub content: Vec<u8>,
 }
 
@@ -71,16 +74,11 @@ pub enum Appended {
     Before(RoomId, Seq),
 }
 
-/// The result of an append.
-#[derive(Debug)]
-pub struct Batch {
-    /// One for each room that got a message.
-    pub segments: Vec<Arc<Segment>>,
-    /// The outcome of each post, in the order of the posts. A post to a room that can't be used is refused alone.
-    pub outcomes: Vec<Result<Appended, LogError>>,
-    /// The rooms whose time was far ahead and is right again, with the time before, in milliseconds since 1970.
-    pub corrected: Vec<(RoomId, u64)>,
-}
+/// The outcome of a post, or the reason why it was refused. A post to a room that can't be used is refused alone.
+pub type Outcome = Result<Appended, LogError>;
+
+/// Gets each segment, in the order of commits, once it is committed. MUST NOT block, nor call the log.
+pub type Subscriber = Box<dyn FnMut(Arc<Segment>) + Send>;
 
 /// The result of a read of the log.
 #[derive(Debug)]
@@ -215,8 +213,12 @@ pub trait Appender: Send {
     /// The room of that name, whether it is stored or not.
     fn open(&mut self, name: &RoomName) -> Result<RoomState, LogError>;
 
-    /// Appends the posts in their order. A room is created by its first message.
-    fn append(&mut self, posts: &[Post], now: SystemTime) -> Result<Batch, LogError>;
+    /// Sets the subscriber to everything that is committed from here on. Until then, there is none.
+    fn subscribe(&mut self, subscriber: Subscriber);
+
+    /// Appends the posts in their order. A room is created by its first message. Returns the outcome of each post, after
+    /// the subscriber has got what is new.
+    fn append(&mut self, posts: &[Post], now: SystemTime) -> Result<Vec<Outcome>, LogError>;
 
     /// Does one step of retention: at most a few milliseconds of work. Returns when there may be more to do: now, or
     /// later, or not until an append (`None`).

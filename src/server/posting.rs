@@ -2,7 +2,7 @@
 
 use super::log::Post;
 use crate::names::{Body, ClientId, Kind, MessageId, Origin, RoomName, UserName};
-use crate::wire::event;
+use crate::wire::event::{self, EntryKind};
 
 /// Creates the posts of one stream or one call. It generates the ids of posts without one, each once.
 pub struct Author {
@@ -31,6 +31,6 @@ impl Author {
             self.origin.id(self.issued)
         });
         let content = event::content(&id, &sender, self.client, body, kind);
-        Post { room, sender, id, id_chosen, content }
+        Post { room, sender, id, id_chosen, kind: EntryKind::MESSAGE, content }
     }
 }

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
-use super::log::clock::{Clock, millis};
-use super::log::{Appended, Appender, ClockState, Deleted, LogError, Post, Segment};
+use super::log::clock::Clock;
+use super::log::{Appender, ClockState, Deleted, LogError, Outcome, Post, Subscriber};
 use crate::limits::{
     APPEND_QUEUE_ORDERS_MAX, BATCH_BYTES_MAX, BATCH_POSTS_MAX, BATCH_ROOMS_MAX, CLOCK_KEEP_INTERVAL, TRIM_INTERVAL,
     TRIM_LOG_INTERVAL, TRIM_RETRY, TRIM_WAIT_MAX,
@@ -34,7 +34,7 @@ pub enum Order {
 pub trait Poster: Send + Sync {
     /// Gets the outcome of each post. New messages were published before. Called on the writer's thread: MUST NOT
     /// block.
-    fn settled(&self, posts: &[Post], outcomes: &[Result<Appended, LogError>]);
+    fn settled(&self, posts: &[Post], outcomes: &[Outcome]);
 }
 
 /// Starts the writer. It ends when every clone of the returned sender is dropped and the queue is empty.
@@ -45,10 +45,11 @@ pub fn spawn(
     mut appender: Box<dyn Appender>,
     rooms: Arc<Rooms>,
     clock: Clock,
-    publish: impl FnMut(Arc<Segment>) + Send + 'static,
+    publish: Subscriber,
 ) -> io::Result<(Sender<Order>, JoinHandle<()>)> {
     let (sender, orders) = bounded(APPEND_QUEUE_ORDERS_MAX);
     appender.set_open_rooms(Arc::clone(&rooms) as _);
+    appender.subscribe(publish);
     let kept = appender.clock();
     let writer = Writer {
         appender,
@@ -57,7 +58,6 @@ pub fn spawn(
         kept,
         deleted: Deleted::default(),
         told: None,
-        publish,
         failing: false,
         trim_failing: false,
     };
@@ -65,7 +65,7 @@ pub fn spawn(
     Ok((sender, thread))
 }
 
-struct Writer<F> {
+struct Writer {
     appender: Box<dyn Appender>,
     rooms: Arc<Rooms>,
     clock: Clock,
@@ -74,7 +74,6 @@ struct Writer<F> {
     /// The deletions of retention that were not logged yet, and the time of the last log line.
     deleted: Deleted,
     told: Option<Instant>,
-    publish: F,
     /// Whether the last append failed, so that it is logged once when that begins, and once when it ends.
     failing: bool,
     /// The same for trimming.
@@ -87,7 +86,7 @@ struct Share {
     count: usize,
 }
 
-impl<F: FnMut(Arc<Segment>)> Writer<F> {
+impl Writer {
     fn run(mut self, orders: &Receiver<Order>) {
         // A log that was just opened is trimmed now.
         let mut trim_at = Some(self.clock.age_time());
@@ -245,19 +244,7 @@ impl<F: FnMut(Arc<Segment>)> Writer<F> {
         }
         self.note(result.as_ref().err());
         let outcomes = match result {
-            Ok(batch) => {
-                for (room, time_ms) in &batch.corrected {
-                    let ahead = Duration::from_millis(*time_ms).saturating_sub(Duration::from_millis(millis(now)));
-                    let hours = ahead.as_secs() / 3600;
-                    log::warn!(
-                        "the newest message of room number {} was dated {hours} hours ahead of the clock: times continue from the \
-                         clock",
-                        room.0
-                    );
-                }
-                batch.segments.into_iter().for_each(&mut self.publish);
-                batch.outcomes
-            }
+            Ok(outcomes) => outcomes,
             Err(error) => vec![Err(error); posts.len()],
         };
         let mut start = 0;
@@ -295,12 +282,12 @@ mod tests {
     use crate::server::log::clock::tests::{DAY, Fake, MINUTE, NOW, YEAR};
     use crate::server::log::conformance::{post_without_id, room};
     use crate::server::log::sqlite::{self, SyncMode};
-    use crate::server::log::{Log, Retention, Sides, memory};
+    use crate::server::log::{Log, Retention, Segment, Sides, memory};
 
     struct Nobody;
 
     impl Poster for Nobody {
-        fn settled(&self, _posts: &[Post], outcomes: &[Result<Appended, LogError>]) {
+        fn settled(&self, _posts: &[Post], outcomes: &[Outcome]) {
             assert!(outcomes.iter().all(Result::is_ok));
         }
     }
@@ -321,8 +308,8 @@ mod tests {
     fn run((appender, log): Sides, clock: Clock) -> Running {
         let rooms = Arc::new(Rooms::new(Arc::clone(&log), 0));
         let (publish, published) = crossbeam_channel::unbounded();
-        let (orders, thread) =
-            spawn(appender, rooms, clock, move |segment| drop(publish.send(segment))).expect("a thread starts");
+        let (orders, thread) = spawn(appender, rooms, clock, Box::new(move |segment| drop(publish.send(segment))))
+            .expect("a thread starts");
         Running { log, orders, published, thread }
     }
 

@@ -18,8 +18,6 @@ const EVENTS: u8 = 0x0a;
 const ROOM_ID: u8 = 0x08;
 const SEQ: u8 = 0x10;
 const TIME_MS: u8 = 0x18;
-/// `Event.message`: field 4, length-delimited.
-const MESSAGE: u8 = 0x22;
 /// `Message.message_id`, `sender` and `body`: fields 1 to 3, length-delimited.
 const MESSAGE_ID: u8 = 0x0a;
 const SENDER: u8 = 0x12;
@@ -36,29 +34,39 @@ const CONTENT_BYTES_AROUND: usize = 18 + 2 * (1 + 3) + 2 + (1 + 8);
 /// The highest number of a field of `Event` that this program knows: `goodbye`.
 const EVENT_FIELDS_KNOWN: u64 = 13;
 
-/// The maximum number of bytes that an entry has around its content: four tags, three varints of ten bytes at most, and
-/// two lengths of three.
-pub const ENVELOPE_BYTES_MAX: usize = 5 + 30 + 6;
+/// The maximum number of bytes that an entry has around its content: four tags of one byte and one of five, three varints of ten
+/// bytes at most, and two lengths of three.
+pub const ENVELOPE_BYTES_MAX: usize = 9 + 30 + 6;
 
 /// The bytes of an entry are invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the bytes at offset {0} are not an event of the log")]
 pub struct Malformed(pub usize);
 
-/// A message of the log, encoded.
+/// The kind of an entry of the log: the number of the field of `Event` that holds its content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EntryKind(u32);
+
+impl EntryKind {
+    /// `Event.message`.
+    pub const MESSAGE: Self = Self(4);
+}
+
+/// An entry of the log, encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry<'a> {
     pub room: RoomId,
     pub seq: Seq,
     pub time_ms: u64,
-    /// The encoded `Message`. Empty if the event is of an unknown kind, written by a newer program.
+    pub kind: EntryKind,
+    /// The encoded content, such as a `Message`. Opaque for a kind that a newer program wrote.
     pub content: &'a [u8],
 }
 
-impl Entry<'_> {
-    /// Whether it is a message, not an event of an unknown kind.
-    pub fn is_message(&self) -> bool {
-        !self.content.is_empty()
+impl<'a> Entry<'a> {
+    /// The content of a message. `None` for an entry of another kind, and for one that can't be decoded.
+    pub fn message(&self) -> Option<Content<'a>> {
+        if self.kind == EntryKind::MESSAGE { read_content(self.content).ok() } else { None }
     }
 }
 
@@ -91,7 +99,7 @@ pub fn content(id: &MessageId, sender: &UserName, client: Option<ClientId>, body
     bytes
 }
 
-/// Appends the entry of a message.
+/// Appends an entry.
 pub fn push(bytes: &mut Vec<u8>, entry: &Entry<'_>) {
     let mut head = [0; ENVELOPE_BYTES_MAX];
     let mut at = 0;
@@ -99,8 +107,8 @@ pub fn push(bytes: &mut Vec<u8>, entry: &Entry<'_>) {
         head[at] = tag;
         at += 1 + put_varint(&mut head[at + 1..], value);
     }
-    head[at] = MESSAGE;
-    at += 1 + put_varint(&mut head[at + 1..], entry.content.len() as u64);
+    at += put_varint(&mut head[at..], key(entry.kind));
+    at += put_varint(&mut head[at..], entry.content.len() as u64);
     bytes.push(EVENTS);
     push_varint(bytes, (at + entry.content.len()) as u64);
     bytes.extend_from_slice(&head[..at]);
@@ -178,20 +186,27 @@ fn read_entry(bytes: &[u8], start: usize) -> Option<(Entry<'_>, usize)> {
     let room = RoomId(number(event, &mut at, ROOM_ID)?);
     let seq = Seq(number(event, &mut at, SEQ)?);
     let time_ms = number(event, &mut at, TIME_MS)?;
-    let content = match event.get(at) {
-        Some(&MESSAGE) => field(event, &mut at, MESSAGE).filter(|content| !content.is_empty())?,
-        _ => unknown_kind(event, &mut at)?,
-    };
-    (at == event.len()).then_some((Entry { room, seq, time_ms, content }, end))
+    let (kind, content) = kind_and_content(event, &mut at)?;
+    (at == event.len()).then_some((Entry { room, seq, time_ms, kind, content }, end))
 }
 
-/// Skips an event of an unknown kind: a length-delimited field with a number above all known ones.
-fn unknown_kind<'a>(event: &'a [u8], at: &mut usize) -> Option<&'a [u8]> {
-    let key = varint(event, at)?;
+/// Reads a length-delimited field: a message, or of a number above all known ones.
+fn kind_and_content<'a>(event: &'a [u8], at: &mut usize) -> Option<(EntryKind, &'a [u8])> {
+    let found = varint(event, at)?;
+    let kind = EntryKind(u32::try_from(found >> 3).ok()?);
     let len = usize::try_from(varint(event, at)?).ok()?;
-    let is_kind = key & 7 == 2 && key >> 3 > EVENT_FIELDS_KNOWN && key >> 3 < 1 << 29;
-    *at = at.checked_add(len).filter(|end| *end <= event.len())?;
-    is_kind.then_some(&[])
+    let content = event.get(*at..at.checked_add(len)?)?;
+    *at += len;
+    let is_valid = match kind {
+        EntryKind::MESSAGE => !content.is_empty(),
+        EntryKind(number) => u64::from(number) > EVENT_FIELDS_KNOWN && number < 1 << 29,
+    };
+    (found == key(kind) && is_valid).then_some((kind, content))
+}
+
+/// The key of a kind's field on the wire: its number, and that it is length-delimited.
+fn key(kind: EntryKind) -> u64 {
+    u64::from(kind.0) << 3 | 2
 }
 
 fn push_field(bytes: &mut Vec<u8>, tag: u8, value: &[u8]) {
@@ -265,7 +280,10 @@ mod tests {
             let id = MessageId::from_bytes([index as u8 + 1; 16]);
             let (sender, body) = (UserName::new("änn").unwrap(), Body::new(body.as_str()).unwrap());
             let content = content(&id, &sender, client_of(index), &body, kind);
-            push(&mut bytes, &Entry { room, seq: Seq(first + index as u64), time_ms, content: &content });
+            push(
+                &mut bytes,
+                &Entry { room, seq: Seq(first + index as u64), time_ms, kind: EntryKind::MESSAGE, content: &content },
+            );
         }
         bytes
     }
@@ -325,7 +343,7 @@ mod tests {
             let entry = entries(&bytes).next().unwrap();
             assert_eq!(entry.is_ok(), is_entry, "field {field}");
             if let Ok((entry, end)) = entry {
-                assert_eq!((entry.seq, entry.is_message(), end), (Seq(9), false, bytes.len()));
+                assert_eq!((entry.seq, entry.message(), end), (Seq(9), None, bytes.len()));
             }
             assert!(entries(&bytes[..bytes.len() - 1]).next().unwrap().is_err());
         }

@@ -185,7 +185,7 @@ mod tests {
 
     use super::*;
     use crate::names::{RoomId, Seq};
-    use crate::wire::event::{Entry, content, control, push};
+    use crate::wire::event::{Entry, EntryKind, content, control, push};
 
     proptest! {
         /// What is written by hand reads the same through the generated code, and is no longer than was said.
@@ -227,7 +227,7 @@ mod tests {
         let mut bytes = Vec::new();
         let id = MessageId::from_bytes([7; 16]);
         let said = content(&id, &UserName::new("ann").unwrap(), None, &Body::new("one").unwrap(), Kind::Text);
-        push(&mut bytes, &Entry { room: RoomId(3), seq: Seq(1), time_ms: 9, content: &said });
+        push(&mut bytes, &Entry { room: RoomId(3), seq: Seq(1), time_ms: 9, kind: EntryKind::MESSAGE, content: &said });
         let welcome = v1::event::Event::Welcome(v1::Welcome { client_id: 5, ..Default::default() });
         bytes.extend(control(&v1::Event { time_ms: 9, event: Some(welcome), ..Default::default() }));
         let said = content(&id, &UserName::new("bob").unwrap(), client(6), &Body::new("two").unwrap(), Kind::Action);

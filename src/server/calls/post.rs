@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use super::error::{CallError, CallResult};
 use crate::names::{InvalidText, MessageId, RoomName, Seq, UserName};
 use crate::server::hub::Hub;
-use crate::server::log::{Appended, LogError, Post};
+use crate::server::log::{Appended, Outcome, Post};
 use crate::server::posting::Author;
 use crate::server::writer::{Order, Poster};
 use crate::wire::request::CheckedPost;
@@ -52,7 +52,7 @@ struct Waiting {
 }
 
 impl Poster for Waiting {
-    fn settled(&self, posts: &[Post], outcomes: &[Result<Appended, LogError>]) {
+    fn settled(&self, posts: &[Post], outcomes: &[Outcome]) {
         let response = match (posts, outcomes) {
             ([post], [Ok(Appended::New(_, seq))]) => Ok(posted(*seq, &post.id, false)),
             ([post], [Ok(Appended::Before(_, seq))]) => Ok(posted(*seq, &post.id, true)),

@@ -1,12 +1,12 @@
 //! Fan-out: notifies the followers of a room that there are new messages.
 //!
 //! To notify a follower whose stream is idle starts the write on the same thread ([`output`](super::output)), and the
-//! completion of that write is an event of the thread that drives the stream, its poller. So the followers of a room
-//! are in shards, one for each poller, and each shard's followers are notified on that poller's own thread: it finds
+//! completion of that write is an event of the thread that drives the stream, its driver: for gRPC, its poller. So the followers of a
+//! room are in shards, one for each driver, and each shard's followers are notified on that driver's own thread: it finds
 //! the completions of the writes after the round, whereas writes of another thread would wake it for each one. In
 //! measurements, that wake-up cost as much as the write (docs/performance-notes.md).
 //!
-//! A round MUST NOT keep its poller from reading for long. After [`FOLLOWERS_MAX`] followers it releases the poller,
+//! A round MUST NOT keep its driver from reading for long. After [`FOLLOWERS_MAX`] followers it releases the driver,
 //! and the pace thread calls it back. That thread also announces events that can wait briefly for a message to be sent
 //! with.
 
@@ -26,7 +26,7 @@ use crate::server::log::Segment;
 use crate::server::room::{Room, Rooms};
 use crate::threads;
 
-/// How many followers are notified before their poller may do other work: about 1 ms of writes.
+/// How many followers are notified before their driver may do other work: about 1 ms of writes.
 pub const FOLLOWERS_MAX: usize = 128;
 
 /// Publishes commits: adds each to its room's tail, and announces it to the followers.
@@ -35,7 +35,7 @@ pub struct Publisher {
     fanout: Arc<Fanout>,
 }
 
-/// Notifies followers, one shard on each poller.
+/// Notifies followers, one shard on each driver.
 pub struct Fanout {
     shards: Arc<[Shard]>,
     /// To the pace thread. Bound: each shard's waker once, and each room once ([`Room::begin_wait`]).
@@ -52,7 +52,7 @@ enum Pace {
     Ended,
 }
 
-/// The rounds of one poller.
+/// The rounds of one driver.
 #[derive(Default)]
 struct Shard {
     // lock order: 2 (a leaf, held to put in or take out a room)
@@ -64,15 +64,15 @@ struct Rounds {
     /// The rooms that have new messages, and the follower to continue with. Bound: each room once
     /// ([`Room::begin_round`]).
     rooms: VecDeque<(Arc<Room>, usize)>,
-    /// Wakes the poller's task while it is idle.
+    /// Wakes the driver's task while it is idle.
     waker: Option<Waker>,
     closed: bool,
 }
 
-/// Prepares a shard for each poller, and starts the pace thread, which ends when the rounds of all of them have.
-pub fn start(pollers: usize) -> io::Result<(Arc<Fanout>, JoinHandle<()>)> {
+/// Prepares a shard for each driver, and starts the pace thread, which ends when the rounds of all of them have.
+pub fn start(drivers: usize) -> io::Result<(Arc<Fanout>, JoinHandle<()>)> {
     let (pace, asked) = unbounded();
-    let shards: Arc<[Shard]> = (0..pollers).map(|_| Shard::default()).collect();
+    let shards: Arc<[Shard]> = (0..drivers).map(|_| Shard::default()).collect();
     let thread = {
         let shards = Arc::clone(&shards);
         threads::spawn("fanout-pace", move || keep_pace(&asked, &shards))?
@@ -170,7 +170,7 @@ impl Fanout {
     }
 
     /// Notifies a shard's followers of new messages, until the publisher is dropped. Never blocks. Must run on the
-    /// poller that drives their streams.
+    /// driver that drives their streams.
     pub fn run(self: Arc<Self>, shard: usize) -> impl Future<Output = ()> + Send + 'static {
         poll_fn(move |context| {
             let rounds = &self.shards[shard].rounds;
@@ -212,7 +212,7 @@ impl Fanout {
 }
 
 impl Shard {
-    /// Changes the rounds, and wakes the poller's task to check them.
+    /// Changes the rounds, and wakes the driver's task to check them.
     fn change(&self, change: impl FnOnce(&mut Rounds)) {
         let waker = {
             let mut rounds = self.rounds.lock();

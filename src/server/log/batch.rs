@@ -1,7 +1,7 @@
 //! The common part of both logs for a batch of posts: assigns seqs, encodes the messages, and finds those that were
 //! stored before.
 //!
-//! This changes no state. The heads of the rooms move only when the log has committed the runs, so that after an error
+//! This changes no state. The heads of the rooms move only when the log has committed the segments, so that after an error
 //! the next batch begins where this one did.
 
 use std::collections::HashMap;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::clock::millis;
-use super::{Appended, Batch, LogError, Post, Segment};
+use super::{Appended, LogError, Outcome, Post, Segment};
 use crate::limits::CLOCK_STEP_MAX;
 use crate::names::{RoomId, RoomName, Seq};
 use crate::wire::event::{self, ENVELOPE_BYTES_MAX, Entry};
@@ -37,7 +37,7 @@ pub trait Stored {
 
 /// The messages of one room in a batch: the future segment.
 #[derive(Debug)]
-pub struct Run {
+pub struct NewSegment {
     pub room: RoomId,
     pub name: RoomName,
     pub first: Seq,
@@ -55,75 +55,93 @@ pub struct Run {
 #[derive(Debug)]
 pub struct Plan {
     /// One for each room that gets a message.
-    pub runs: Vec<Run>,
-    outcomes: Vec<Result<Appended, LogError>>,
+    pub segments: Vec<NewSegment>,
+    outcomes: Vec<Outcome>,
 }
 
 impl Plan {
-    /// The segments to publish, after the runs were committed.
-    pub fn committed(self) -> Batch {
-        let segment = |run: Run| Arc::new(Segment::new(run.room, run.first, run.last, run.entries));
-        let corrected = self.runs.iter().filter_map(|run| Some((run.room, run.corrected?))).collect();
-        Batch { segments: self.runs.into_iter().map(segment).collect(), outcomes: self.outcomes, corrected }
+    /// The segments to publish, now that they are committed, and the outcome of each post.
+    pub fn committed(self) -> (Vec<Arc<Segment>>, Vec<Outcome>) {
+        for segment in &self.segments {
+            if let Some(before_ms) = segment.corrected {
+                let hours = before_ms.saturating_sub(segment.time_ms) / 3_600_000;
+                log::warn!(
+                    "the newest message of room number {} was dated {hours} hours ahead of the clock: times continue from the \
+                     clock",
+                    segment.room.0
+                );
+            }
+        }
+        let segment = |new: NewSegment| Arc::new(Segment::new(new.room, new.first, new.last, new.entries));
+        (self.segments.into_iter().map(segment).collect(), self.outcomes)
     }
 }
 
 /// Assigns seqs to the posts, in their order.
 pub fn plan(posts: &[Post], now: SystemTime, stored: &mut impl Stored) -> Result<Plan, LogError> {
-    let (mut runs, run_of) = begin_runs(posts, millis(now), stored)?;
+    let (mut segments, segment_of) = begin_segments(posts, millis(now), stored)?;
     let mut outcomes = Vec::with_capacity(posts.len());
-    for (post, index) in posts.iter().zip(run_of) {
-        let run = match index {
-            Ok(index) => &mut runs[index],
+    for (post, index) in posts.iter().zip(segment_of) {
+        let segment = match index {
+            Ok(index) => &mut segments[index],
             Err(refused) => {
                 outcomes.push(Err(refused));
                 continue;
             }
         };
-        let seq = run.last.next();
-        let before = if post.id_chosen { stored.claim(run.room, post, seq)? } else { None };
+        let seq = segment.last.next();
+        let before = if post.id_chosen { stored.claim(segment.room, post, seq)? } else { None };
         outcomes.push(Ok(match before {
-            Some(before) => Appended::Before(run.room, before),
+            Some(before) => Appended::Before(segment.room, before),
             None => {
-                run.push(post, seq);
-                Appended::New(run.room, seq)
+                segment.push(post, seq);
+                Appended::New(segment.room, seq)
             }
         }));
     }
-    runs.retain(|run| !run.entries.is_empty());
-    Ok(Plan { runs, outcomes })
+    segments.retain(|segment| !segment.entries.is_empty());
+    Ok(Plan { segments, outcomes })
 }
 
-impl Run {
+impl NewSegment {
     fn push(&mut self, post: &Post, seq: Seq) {
         debug_assert_eq!(seq, self.last.next(), "a message follows its predecessor");
-        event::push(&mut self.entries, &Entry { room: self.room, seq, time_ms: self.time_ms, content: &post.content });
+        event::push(
+            &mut self.entries,
+            &Entry { room: self.room, seq, time_ms: self.time_ms, kind: post.kind, content: &post.content },
+        );
         self.last = seq;
         self.claims += usize::from(post.id_chosen);
     }
 }
 
-/// Which run a post belongs to, or why it can't have one.
-type RunOf = Result<usize, LogError>;
+/// Which segment a post belongs to, or why it can't have one.
+type SegmentOf = Result<usize, LogError>;
 
-/// An empty run for each room, with space for all of its posts; and which run each post belongs to.
-fn begin_runs(posts: &[Post], now_ms: u64, stored: &mut impl Stored) -> Result<(Vec<Run>, Vec<RunOf>), LogError> {
-    let mut runs: Vec<Run> = Vec::new();
+/// An empty segment for each room, with space for all of its posts; and which segment each post belongs to.
+fn begin_segments(
+    posts: &[Post],
+    now_ms: u64,
+    stored: &mut impl Stored,
+) -> Result<(Vec<NewSegment>, Vec<SegmentOf>), LogError> {
+    let mut segments: Vec<NewSegment> = Vec::new();
     let mut bytes: Vec<usize> = Vec::new();
-    let mut run_of: Vec<RunOf> = Vec::with_capacity(posts.len());
-    let mut known: HashMap<&RoomName, RunOf> = HashMap::new();
+    let mut segment_of: Vec<SegmentOf> = Vec::with_capacity(posts.len());
+    let mut known: HashMap<&RoomName, SegmentOf> = HashMap::new();
     for (at, post) in posts.iter().enumerate() {
         // Neighbouring posts often have the same room.
-        let neighbour =
-            at.checked_sub(1).filter(|&before| posts[before].room == post.room).map(|before| run_of[before].clone());
+        let neighbour = at
+            .checked_sub(1)
+            .filter(|&before| posts[before].room == post.room)
+            .map(|before| segment_of[before].clone());
         let index = match neighbour.or_else(|| known.get(&post.room).cloned()) {
             Some(index) => index,
             None => {
                 let index = match stored.head(&post.room) {
                     Ok(head) => {
-                        runs.push(Run::after(head, post.room.clone(), now_ms));
+                        segments.push(NewSegment::after(head, post.room.clone(), now_ms));
                         bytes.push(0);
-                        Ok(runs.len() - 1)
+                        Ok(segments.len() - 1)
                     }
                     // Nothing can be stored in any room.
                     Err(error @ (LogError::Unavailable(_) | LogError::Full)) => return Err(error),
@@ -136,15 +154,15 @@ fn begin_runs(posts: &[Post], now_ms: u64, stored: &mut impl Stored) -> Result<(
         if let Ok(index) = index {
             bytes[index] += post.content.len() + ENVELOPE_BYTES_MAX;
         }
-        run_of.push(index);
+        segment_of.push(index);
     }
-    for (run, bytes) in runs.iter_mut().zip(bytes) {
-        run.entries.reserve_exact(bytes);
+    for (segment, bytes) in segments.iter_mut().zip(bytes) {
+        segment.entries.reserve_exact(bytes);
     }
-    Ok((runs, run_of))
+    Ok((segments, segment_of))
 }
 
-impl Run {
+impl NewSegment {
     fn after(head: Head, name: RoomName, now_ms: u64) -> Self {
         let is_ahead = head.time_ms > now_ms.saturating_add(CLOCK_STEP_MAX.as_millis() as u64);
         let time_ms = if is_ahead { now_ms } else { now_ms.max(head.time_ms) };
@@ -163,6 +181,7 @@ mod tests {
 
     /// A log of which only the rooms `a0`, `a1` and so on are there, each with as many messages as its number.
     struct Counting {
+        time_ms: u64,
         heads_asked: usize,
         taken: HashMap<(RoomId, [u8; 16]), Seq>,
     }
@@ -171,7 +190,7 @@ mod tests {
         fn head(&mut self, name: &RoomName) -> Result<Head, LogError> {
             self.heads_asked += 1;
             let number = name.as_str()[1..].parse().map_err(|_| LogError::TooManyRooms(1))?;
-            Ok(Head { room: RoomId(number + 1), seq: Seq(number), time_ms: 5_000 })
+            Ok(Head { room: RoomId(number + 1), seq: Seq(number), time_ms: self.time_ms })
         }
 
         fn claim(&mut self, room: RoomId, post: &Post, seq: Seq) -> Result<Option<Seq>, LogError> {
@@ -181,20 +200,24 @@ mod tests {
     }
 
     fn counting() -> Counting {
-        Counting { heads_asked: 0, taken: HashMap::new() }
+        Counting { time_ms: 5_000, heads_asked: 0, taken: HashMap::new() }
     }
 
     #[test]
-    fn each_room_is_one_run_in_the_order_of_its_posts() {
+    fn each_room_is_one_segment_in_the_order_of_its_posts() {
         let rooms = [room("a3"), room("a7")];
         let posts: Vec<_> = (0..10).map(|n| post(&rooms[n % 2], "ann", n as u64 + 1, "hello")).collect();
         let mut log = counting();
         let plan = plan(&posts, UNIX_EPOCH + Duration::from_secs(9), &mut log).unwrap();
-        let places: Vec<_> = plan.runs.iter().map(|run| (run.room.0, run.first.0, run.last.0, run.time_ms)).collect();
+        let places: Vec<_> = plan
+            .segments
+            .iter()
+            .map(|segment| (segment.room.0, segment.first.0, segment.last.0, segment.time_ms))
+            .collect();
         assert_eq!(places, [(4, 4, 8, 9_000), (8, 8, 12, 9_000)]);
         assert_eq!(log.heads_asked, 2);
-        for run in plan.runs {
-            assert_eq!(Segment::check(run.room, run.first, &run.entries), Ok(run.last));
+        for segment in plan.segments {
+            assert_eq!(Segment::check(segment.room, segment.first, &segment.entries), Ok(segment.last));
         }
     }
 
@@ -203,14 +226,22 @@ mod tests {
         let posts = [post(&room("a0"), "ann", 1, "hello")];
         for (now_ms, stored_ms) in [(4_999, 5_000), (5_000, 5_000), (5_001, 5_001)] {
             let now = UNIX_EPOCH + Duration::from_millis(now_ms);
-            assert_eq!(plan(&posts, now, &mut counting()).unwrap().runs[0].time_ms, stored_ms);
+            assert_eq!(plan(&posts, now, &mut counting()).unwrap().segments[0].time_ms, stored_ms);
         }
         let before_all = UNIX_EPOCH - Duration::from_secs(1);
-        assert_eq!(plan(&posts, before_all, &mut counting()).unwrap().runs[0].time_ms, 5_000);
+        assert_eq!(plan(&posts, before_all, &mut counting()).unwrap().segments[0].time_ms, 5_000);
+        // Unless the room's time is so far ahead that it was wrong.
+        let ahead = 1_000 + CLOCK_STEP_MAX.as_millis() as u64 + 1;
+        for (time_ms, corrected) in [(ahead - 1, None), (ahead, Some(ahead))] {
+            let mut log = Counting { time_ms, ..counting() };
+            let plan = plan(&posts, UNIX_EPOCH + Duration::from_secs(1), &mut log).unwrap();
+            let expected = if corrected.is_some() { 1_000 } else { time_ms };
+            assert_eq!((plan.segments[0].time_ms, plan.segments[0].corrected), (expected, corrected));
+        }
     }
 
     #[test]
-    fn a_room_whose_posts_were_all_stored_before_has_no_run() {
+    fn a_room_whose_posts_were_all_stored_before_has_no_segment() {
         let mut log = counting();
         let first = post(&room("a1"), "ann", 1, "hello");
         let posts = [first.clone(), first.clone(), post(&room("a2"), "ann", 1, "hello")];
@@ -223,15 +254,15 @@ mod tests {
         let again = Post { room: room("a10"), ..first };
         let plan = plan(&[again], UNIX_EPOCH, &mut log).unwrap();
         assert_eq!(plan.outcomes, [Ok(Appended::Before(RoomId(11), Seq(4)))]);
-        assert!(plan.runs.is_empty());
+        assert!(plan.segments.is_empty());
     }
 
-    /// Finding the run of each post by walking along the runs was quadratic: a thousand posts for a thousand rooms.
+    /// Finding the segment of each post by walking along the segments was quadratic: a thousand posts for a thousand rooms.
     #[test]
     fn a_batch_may_be_of_many_rooms() {
         let posts: Vec<_> = (0..50_000).map(|n| post(&room(&format!("a{n}")), "ann", 1, "x")).collect();
         let mut log = counting();
-        assert_eq!(plan(&posts, UNIX_EPOCH, &mut log).unwrap().runs.len(), posts.len());
+        assert_eq!(plan(&posts, UNIX_EPOCH, &mut log).unwrap().segments.len(), posts.len());
         assert_eq!(log.heads_asked, posts.len());
     }
 
@@ -244,6 +275,6 @@ mod tests {
         let new = |seq| Ok(Appended::New(RoomId(1), Seq(seq)));
         let refused = || Err(LogError::TooManyRooms(1));
         assert_eq!(plan.outcomes, [new(1), refused(), new(2), refused()]);
-        assert_eq!(plan.runs.len(), 1);
+        assert_eq!(plan.segments.len(), 1);
     }
 }

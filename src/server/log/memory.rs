@@ -12,8 +12,8 @@ use super::batch::{self, Head, Stored};
 use super::clock::millis;
 use super::retention::{Schedule, SegmentEnd};
 use super::{
-    Appender, Batch, ClockState, Deleted, History, Log, LogError, OpenRooms, Page, Part, Piece, Post, Retention,
-    RoomState, Segment, check_room_count,
+    Appender, ClockState, Deleted, History, Log, LogError, OpenRooms, Outcome, Page, Part, Piece, Post, Retention,
+    RoomState, Segment, Subscriber, check_room_count,
 };
 use crate::limits::{CLOCK_STEP_MAX, IDS_KEPT_MAX, IDS_KEPT_SHARE, TRIM_MESSAGES_MAX};
 use crate::names::{Epoch, MessageId, RoomId, RoomName, Seq, UserName};
@@ -29,6 +29,7 @@ pub fn open(bytes_max: usize, retention: Retention) -> (MemoryAppender, Arc<dyn 
         MemoryAppender {
             log: Arc::clone(&log),
             open_rooms: None,
+            subscriber: Box::new(drop),
             bytes_max,
             schedule: Schedule::new(retention),
             ids_kept: retention.ids,
@@ -42,6 +43,7 @@ pub fn open(bytes_max: usize, retention: Retention) -> (MemoryAppender, Arc<dyn 
 pub struct MemoryAppender {
     log: Arc<MemoryLog>,
     open_rooms: Option<Arc<dyn OpenRooms>>,
+    subscriber: Subscriber,
     bytes_max: usize,
     schedule: Schedule,
     /// How long the ids of trimmed messages are kept.
@@ -120,6 +122,10 @@ impl Appender for MemoryAppender {
         self.open_rooms = Some(rooms);
     }
 
+    fn subscribe(&mut self, subscriber: Subscriber) {
+        self.subscriber = subscriber;
+    }
+
     fn open(&mut self, name: &RoomName) -> Result<RoomState, LogError> {
         let mut kept = self.log.kept.lock();
         Ok(match kept.by_name.get(name).copied() {
@@ -128,14 +134,14 @@ impl Appender for MemoryAppender {
         })
     }
 
-    fn append(&mut self, posts: &[Post], now: SystemTime) -> Result<Batch, LogError> {
+    fn append(&mut self, posts: &[Post], now: SystemTime) -> Result<Vec<Outcome>, LogError> {
         let ids_due_ms = self.ids_due_ms(now);
         let pending = self.pending(posts);
         let mut kept = self.log.kept.lock();
         let plan = batch::plan(posts, now, &mut Claims { kept: &mut kept, pending })?;
-        let times: Vec<_> = plan.runs.iter().map(|run| (run.time_ms, run.claims)).collect();
-        let batch = plan.committed();
-        for (segment, (time_ms, claims)) in batch.segments.iter().zip(times) {
+        let times: Vec<_> = plan.segments.iter().map(|segment| (segment.time_ms, segment.claims)).collect();
+        let (segments, outcomes) = plan.committed();
+        for (segment, (time_ms, claims)) in segments.iter().zip(times) {
             kept.push(Arc::clone(segment), time_ms, claims);
             self.schedule.appended(segment.room(), SegmentEnd { last: segment.last(), time_ms });
         }
@@ -150,7 +156,8 @@ impl Appender for MemoryAppender {
         // Freeing trimmed segments may take long, so it happens after the lock is released.
         drop(kept);
         drop(trimmed);
-        Ok(batch)
+        segments.into_iter().for_each(&mut self.subscriber);
+        Ok(outcomes)
     }
 
     fn trim(&mut self, now: SystemTime) -> Result<Option<SystemTime>, LogError> {
@@ -356,7 +363,7 @@ impl Store {
         let mut ids = Vec::new();
         for entry in event::entries(segment.frame().as_slice()) {
             let entry = entry.expect("a segment's entries are valid").0;
-            let Ok(content) = event::read_content(entry.content) else { continue };
+            let Some(content) = entry.message() else { continue };
             // Invariant: a sender's name was checked when it was stored.
             if content.id.is_chosen()
                 && let Ok(sender) = UserName::new(content.sender)

@@ -1,10 +1,11 @@
 //! A segment: consecutive messages of one room, as the bytes that are stored and sent.
 
+use std::any::Any;
 use std::sync::OnceLock;
 
-use crate::names::{Kind, MessageId, RoomId, Seq};
-use crate::wire::event::{self, Malformed};
-use crate::wire::{self, Frame};
+use crate::names::{RoomId, Seq};
+use crate::wire::Frame;
+use crate::wire::event::{self, Entry, EntryKind, Malformed};
 
 /// Consecutive messages of one room. Never empty, never changed.
 #[derive(Debug)]
@@ -14,24 +15,43 @@ pub struct Segment {
     last: Seq,
     /// The entries of the messages, concatenated.
     frame: Frame,
-    /// The same messages for the tutorial's clients, created on first use. `None` is an event of an unknown kind, which
-    /// they don't get.
-    tutorial: OnceLock<Box<[Option<TutorialMessage>]>>,
+    renderings: Renderings,
 }
 
-/// A message for a client of the tutorial's contract.
+/// An encoding of a segment for clients that can't use its entries. Created on first use, and kept with the segment.
+pub trait Rendering: Any + Send + Sync {
+    fn of(segment: &Segment) -> Self;
+}
+
+/// The renderings of a segment, one of each type: a list that only grows.
+#[derive(Debug, Default)]
+struct Renderings(OnceLock<Box<Rendered>>);
+
 #[derive(Debug)]
-pub struct TutorialMessage {
-    pub id: MessageId,
-    /// A separate gRPC message.
-    pub frame: Frame,
+struct Rendered {
+    rendering: Box<dyn Any + Send + Sync>,
+    next: Renderings,
+}
+
+impl Renderings {
+    fn get<R: Rendering>(&self, segment: &Segment) -> &R {
+        let render = || Box::new(Rendered { rendering: Box::new(R::of(segment)), next: Self::default() });
+        let mut place = self;
+        loop {
+            let rendered = place.0.get_or_init(render);
+            match rendered.rendering.downcast_ref() {
+                Some(rendering) => return rendering,
+                None => place = &rendered.next,
+            }
+        }
+    }
 }
 
 impl Segment {
     /// A segment of these entries, which the caller has encoded for this room and these seqs.
     pub fn new(room: RoomId, first: Seq, last: Seq, entries: Vec<u8>) -> Self {
         assert!(first <= last && !entries.is_empty(), "a segment has at least one message");
-        Self { room, first, last, frame: Frame::new(entries), tutorial: OnceLock::new() }
+        Self { room, first, last, frame: Frame::new(entries), renderings: Renderings::default() }
     }
 
     /// Checks that stored bytes are the entries of messages of this room from this seq on, with readable contents.
@@ -42,7 +62,7 @@ impl Segment {
         for entry in event::entries(entries) {
             let (entry, end) = entry?;
             if (entry.room, entry.seq) != (room, next)
-                || (entry.is_message() && event::read_content(entry.content).is_err())
+                || (entry.kind == EntryKind::MESSAGE && entry.message().is_none())
             {
                 return Err(Malformed(at));
             }
@@ -99,38 +119,31 @@ impl Segment {
 }
 
 impl Segment {
-    /// The message at `seq` for the tutorial's clients, if this segment has it and it is a message.
-    pub fn tutorial(&self, seq: Seq) -> Option<&TutorialMessage> {
-        let messages = self.tutorial.get_or_init(|| {
-            event::entries(self.frame.as_slice())
-                .map(|entry| entry.expect("a segment's entries are valid").0)
-                .map(|entry| event::read_content(entry.content).ok().map(|content| tutorial_message(&content)))
-                .collect()
-        });
-        messages.get(seq.0.checked_sub(self.first.0)? as usize)?.as_ref()
+    /// The entries, in order. They were checked when the segment was created.
+    pub fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
+        event::entries(self.frame.as_slice()).map(|entry| entry.expect("a segment's entries are valid").0)
     }
-}
 
-fn tutorial_message(content: &event::Content<'_>) -> TutorialMessage {
-    let frame = match content.kind {
-        Kind::Text => wire::encode_from_server(content.sender, content.body),
-        Kind::Action => wire::encode_from_server(content.sender, &format!("/me {}", content.body)),
-    };
-    TutorialMessage { id: content.id, frame }
+    /// The segment in another encoding.
+    pub fn rendering<R: Rendering>(&self) -> &R {
+        self.renderings.get(self)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::server::log::conformance::{post_without_id, room};
-    use crate::wire::event::Entry;
 
     /// Events that a newer server has stored are sent unchanged, and are not damage.
     #[test]
     fn an_event_of_an_unknown_kind_is_passed_on() {
         let content = post_without_id(&room("attic"), "ann", "hello").content;
         let message = |bytes: &mut Vec<u8>, seq| {
-            event::push(bytes, &Entry { room: RoomId(3), seq: Seq(seq), time_ms: 1, content: &content });
+            event::push(
+                bytes,
+                &Entry { room: RoomId(3), seq: Seq(seq), time_ms: 1, kind: EntryKind::MESSAGE, content: &content },
+            );
         };
         let mut bytes = Vec::new();
         message(&mut bytes, 1);
@@ -140,7 +153,34 @@ mod tests {
         let segment = Segment::read(RoomId(3), Seq(1), bytes.clone()).unwrap();
         assert_eq!(segment.last(), Seq(3));
         assert_eq!(segment.frame().as_slice(), bytes);
-        let tutorial = [1, 2, 3].map(|seq| segment.tutorial(Seq(seq)).is_some());
-        assert_eq!(tutorial, [true, false, true]);
+        assert_eq!(segment.entries().map(|entry| entry.message().is_some()).collect::<Vec<_>>(), [true, false, true]);
+    }
+
+    /// Each is made once, whatever is asked for first.
+    #[test]
+    fn a_segment_keeps_one_rendering_of_each_type() {
+        struct Count(u64);
+        struct Bytes(usize);
+        impl Rendering for Count {
+            fn of(segment: &Segment) -> Self {
+                Self(segment.last().0 - segment.first().0 + 1)
+            }
+        }
+        impl Rendering for Bytes {
+            fn of(segment: &Segment) -> Self {
+                Self(segment.frame().len())
+            }
+        }
+        let content = post_without_id(&room("attic"), "ann", "hello").content;
+        let mut bytes = Vec::new();
+        event::push(
+            &mut bytes,
+            &Entry { room: RoomId(3), seq: Seq(1), time_ms: 1, kind: EntryKind::MESSAGE, content: &content },
+        );
+        let segment = Segment::new(RoomId(3), Seq(1), Seq(1), bytes);
+        let count: *const Count = segment.rendering();
+        assert_eq!(segment.rendering::<Bytes>().0, segment.frame().len());
+        assert_eq!(segment.rendering::<Count>().0, 1);
+        assert!(std::ptr::eq(count, segment.rendering::<Count>()));
     }
 }

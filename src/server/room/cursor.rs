@@ -184,11 +184,12 @@ mod tests {
 
     use std::collections::HashSet;
 
+    use crossbeam_channel::Receiver;
     use proptest::collection::vec;
     use proptest::prelude::*;
 
     use super::*;
-    use crate::server::log::conformance::{Held, Patchy, at, post_without_id, room};
+    use crate::server::log::conformance::{Held, Patchy, at, post_without_id, published, room};
     use crate::server::log::memory::MemoryAppender;
     use crate::server::log::{Appender as _, Retention, memory};
     use crate::server::room::tail::Tails;
@@ -212,6 +213,7 @@ mod tests {
 
     struct World {
         appender: MemoryAppender,
+        published: Receiver<Arc<Segment>>,
         room: Arc<Room>,
         head: u64,
         /// Segments that begin with a multiple of this can't be read.
@@ -234,13 +236,15 @@ mod tests {
             let log = Arc::new(Patchy(log, damaged));
             let state = Held::of(&mut appender).open(&mut appender, &room("attic"));
             let room = Arc::new(Room::new(state, log, tail_bytes_max, Arc::new(Tails::new(usize::MAX)), 0));
-            Self { appender, room, head: 0, damaged, lost: HashSet::new(), readers: Vec::new() }
+            let published = published(&mut appender);
+            Self { appender, published, room, head: 0, damaged, lost: HashSet::new(), readers: Vec::new() }
         }
 
         fn append(&mut self, count: usize) {
             let said = (1..=count as u64).map(|n| (self.head + n).to_string());
             let posts: Vec<_> = said.map(|body| post_without_id(self.room.name(), "ann", &body)).collect();
-            for segment in self.appender.append(&posts, at(1)).unwrap().segments {
+            self.appender.append(&posts, at(1)).unwrap();
+            for segment in self.published.try_iter() {
                 if segment.first().0.is_multiple_of(self.damaged) {
                     self.lost.extend(segment.first().0..=segment.last().0);
                 }

@@ -116,21 +116,21 @@ impl Tails {
 mod tests {
     use super::*;
     use crate::server::log::Appender as _;
-    use crate::server::log::conformance::{at, post_without_id, room};
+    use crate::server::log::conformance::{at, post_without_id, published, room};
     use crate::server::log::{Retention, memory};
 
     /// Each room once had its megabyte, however many rooms there were.
     #[test]
     fn all_tails_together_are_bounded() {
         let (mut appender, _log) = memory::open(usize::MAX, Retention::default());
+        let published = published(&mut appender);
         let all = Arc::new(Tails::new(10_000));
         let mut tails: Vec<_> = (0..20).map(|_| Tail::new(Seq::ZERO, 2_000, Arc::clone(&all))).collect();
         for _ in 0..30 {
             for (n, tail) in tails.iter_mut().enumerate() {
                 let posts = [post_without_id(&room(&format!("room-{n}")), "ann", "hello")];
-                for segment in appender.append(&posts, at(1)).unwrap().segments {
-                    drop(tail.push(segment));
-                }
+                appender.append(&posts, at(1)).unwrap();
+                published.try_iter().for_each(|segment| drop(tail.push(segment)));
             }
         }
         let bytes: Vec<_> = tails.iter().map(|tail| tail.bytes).collect();

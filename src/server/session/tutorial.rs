@@ -6,16 +6,18 @@ use std::sync::Arc;
 use crossbeam_channel::Sender;
 
 use super::receive::{Conversation, Following, Received, Source};
-use crate::names::{Body, Kind, Origin, UserName};
+use crate::names::{Body, Kind, MessageId, Origin, Seq, UserName};
 use crate::server::delivery::close::CloseReason;
 use crate::server::delivery::output::Reader;
 use crate::server::delivery::stream_writer::StreamWriter;
-use crate::server::log::{Appended, LogError, Post};
+use crate::server::log::segment::Rendering;
+use crate::server::log::{Outcome, Post, Segment};
 use crate::server::posting::Author;
 use crate::server::room::cursor::{Cursor, Fetched, Look};
 use crate::server::room::followers::{Follower, Member};
 use crate::server::writer::{Order, Poster};
-use crate::wire::Frame;
+use crate::wire::event::Content;
+use crate::wire::{self, Frame};
 
 /// The bodies of one message of a client: none, one, or several pieces.
 pub struct Said {
@@ -29,6 +31,37 @@ pub struct TutorialReader {
     /// The origin of the ids of the client's own messages.
     own: Origin,
     own_passed: u64,
+}
+
+/// A segment's messages as frames of the contract. `None` is an entry of an unknown kind, which the contract can't express.
+struct TutorialFrames(Box<[Option<TutorialFrame>]>);
+
+struct TutorialFrame {
+    id: MessageId,
+    frame: Frame,
+}
+
+impl Rendering for TutorialFrames {
+    fn of(segment: &Segment) -> Self {
+        Self(segment.entries().map(|entry| Some(TutorialFrame::of(&entry.message()?))).collect())
+    }
+}
+
+impl TutorialFrames {
+    /// The message at `seq` of the segment that these are the frames of.
+    fn get(&self, segment: &Segment, seq: Seq) -> Option<&TutorialFrame> {
+        self.0.get(seq.0.checked_sub(segment.first().0)? as usize)?.as_ref()
+    }
+}
+
+impl TutorialFrame {
+    fn of(content: &Content<'_>) -> Self {
+        let frame = match content.kind {
+            Kind::Text => wire::encode_from_server(content.sender, content.body),
+            Kind::Action => wire::encode_from_server(content.sender, &format!("/me {}", content.body)),
+        };
+        Self { id: content.id, frame }
+    }
 }
 
 /// The receiving side.
@@ -50,7 +83,7 @@ impl Reader for TutorialReader {
         loop {
             let look = self.cursor.look();
             let next = self.cursor.next();
-            match self.cursor.segment().and_then(|segment| segment.tutorial(next)) {
+            match self.cursor.segment().and_then(|segment| segment.rendering::<TutorialFrames>().get(segment, next)) {
                 Some(message) if look == Look::Ready && self.own.has_issued(&message.id) => {
                     self.own_passed += 1;
                     self.cursor.advance();
@@ -63,7 +96,8 @@ impl Reader for TutorialReader {
     }
 
     fn take(&mut self) -> Option<(Frame, bool)> {
-        let frame = self.cursor.segment()?.tutorial(self.cursor.next())?.frame.clone();
+        let (segment, next) = (self.cursor.segment()?, self.cursor.next());
+        let frame = segment.rendering::<TutorialFrames>().get(segment, next)?.frame.clone();
         self.cursor.advance();
         // Only a message that certainly follows may hold this frame back: not own messages, which `look` skips.
         Some((frame, self.look() == Look::Ready))
@@ -139,7 +173,7 @@ impl Follower for StreamWriter {
 }
 
 impl Poster for Arc<StreamWriter> {
-    fn settled(&self, _posts: &[Post], outcomes: &[Result<Appended, LogError>]) {
+    fn settled(&self, _posts: &[Post], outcomes: &[Outcome]) {
         // The contract can't express that a message was not stored.
         if let Some(error) = outcomes.iter().find_map(|outcome| outcome.as_ref().err()) {
             self.close(CloseReason::NotStored(error.clone()));
@@ -150,12 +184,10 @@ impl Poster for Arc<StreamWriter> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::names::Seq;
     use crate::server::log::conformance::{Patchy, at, post_without_id, room};
     use crate::server::log::{Appender as _, Retention, memory};
     use crate::server::room::Room;
     use crate::server::room::tail::Tails;
-    use crate::wire;
 
     /// A client whose cursor reached damage was disconnected with INTERNAL. Its contract can't express a gap, so it
     /// gets the later messages.

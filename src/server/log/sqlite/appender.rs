@@ -36,7 +36,9 @@ use crate::names::{Epoch, RoomId, RoomName, Seq};
 use crate::server::log::batch::{self, Head, Plan};
 use crate::server::log::clock::millis;
 use crate::server::log::retention::{Schedule, SegmentEnd};
-use crate::server::log::{Appender, Batch, ClockState, Deleted, LogError, OpenRooms, Post, Retention, RoomState};
+use crate::server::log::{
+    Appender, ClockState, Deleted, LogError, OpenRooms, Outcome, Post, Retention, RoomState, Subscriber,
+};
 
 /// How long the appender waits for a running copy when it finds the disk full, and how often it checks.
 const COPY_WAIT: Duration = Duration::from_millis(500);
@@ -57,6 +59,7 @@ pub struct SqliteAppender {
     database: PathBuf,
     sync: SyncMode,
     open_rooms: Option<Arc<dyn OpenRooms>>,
+    subscriber: Subscriber,
     /// The heads of the rooms that were appended to.
     heads: HashMap<RoomName, Head>,
     room_count: usize,
@@ -105,6 +108,7 @@ impl SqliteAppender {
             connection,
             sync,
             open_rooms: None,
+            subscriber: Box::new(drop),
             heads: HashMap::new(),
             room_count: 0,
             last_room: RoomId(0),
@@ -322,15 +326,16 @@ impl SqliteAppender {
 
     fn insert(&mut self, plan: &Plan) -> rusqlite::Result<()> {
         let mut statement = self.connection.prepare_cached(schema::INSERT_SEGMENT)?;
-        for run in &plan.runs {
-            let checksum = crc32fast::hash(&run.entries);
-            let row = (key(run.room, run.first), number(run.last.0), number(run.time_ms), checksum, &run.entries);
+        for segment in &plan.segments {
+            let checksum = crc32fast::hash(&segment.entries);
+            let key = key(segment.room, segment.first);
+            let row = (key, number(segment.last.0), number(segment.time_ms), checksum, &segment.entries);
             statement.execute(row)?;
         }
         Ok(())
     }
 
-    fn try_append(&mut self, posts: &[Post], now: SystemTime) -> Result<Batch, LogError> {
+    fn try_append(&mut self, posts: &[Post], now: SystemTime) -> Result<Vec<Outcome>, LogError> {
         match self.append_all(posts, now) {
             Err(LogError::Damaged(_)) => self.append_around_damage(posts, now),
             result => result,
@@ -472,7 +477,7 @@ impl SqliteAppender {
     }
 
     /// Appends posts, all of them or none.
-    fn append_all(&mut self, posts: &[Post], now: SystemTime) -> Result<Batch, LogError> {
+    fn append_all(&mut self, posts: &[Post], now: SystemTime) -> Result<Vec<Outcome>, LogError> {
         let found = Found::of(&self.connection, posts, &self.heads, &self.damage)?;
         let last_room = self.last_room;
         let result = self.transact(PAGES_FOR_DELETING, |this| this.store(posts, now, found));
@@ -503,7 +508,7 @@ impl SqliteAppender {
     /// Appends posts after they could not be stored together because of damage: posts to damaged rooms are refused, the
     /// others are stored. Each room is tried alone, in a transaction that is rolled back, which needs no sync of the
     /// disk.
-    fn append_around_damage(&mut self, posts: &[Post], now: SystemTime) -> Result<Batch, LogError> {
+    fn append_around_damage(&mut self, posts: &[Post], now: SystemTime) -> Result<Vec<Outcome>, LogError> {
         let mut faults: HashMap<&RoomName, Option<LogError>> = HashMap::new();
         for post in posts {
             if faults.contains_key(&post.room) {
@@ -521,15 +526,13 @@ impl SqliteAppender {
             faults.insert(&post.room, fault);
         }
         let sound: Vec<_> = posts.iter().filter(|post| faults[&post.room].is_none()).cloned().collect();
-        let mut batch = self.append_all(&sound, now)?;
-        let mut stored = std::mem::take(&mut batch.outcomes).into_iter();
+        let mut stored = self.append_all(&sound, now)?.into_iter();
         // Invariant: each post that was not refused has an outcome.
         let mut outcome = |post: &Post| match &faults[&post.room] {
             Some(fault) => Err(fault.clone()),
             None => stored.next().expect("an outcome for each post"),
         };
-        batch.outcomes = posts.iter().map(&mut outcome).collect();
-        Ok(batch)
+        Ok(posts.iter().map(&mut outcome).collect())
     }
 
     /// Stores posts and rolls back.
@@ -547,20 +550,22 @@ impl SqliteAppender {
     }
 
     /// Records a commit.
-    fn committed(&mut self, plan: Plan, opened: HashMap<RoomName, Head>, created: usize) -> Batch {
+    fn committed(&mut self, plan: Plan, opened: HashMap<RoomName, Head>, created: usize) -> Vec<Outcome> {
         self.room_count += created;
         self.heads.extend(opened);
-        for run in &plan.runs {
-            if !self.untrimmable.contains(&run.room) {
-                self.schedule.appended(run.room, SegmentEnd { last: run.last, time_ms: run.time_ms });
+        for segment in &plan.segments {
+            if !self.untrimmable.contains(&segment.room) {
+                self.schedule.appended(segment.room, SegmentEnd { last: segment.last, time_ms: segment.time_ms });
             }
-            if let Some(head) = self.heads.get_mut(&run.name) {
-                (head.seq, head.time_ms) = (run.last, run.time_ms);
+            if let Some(head) = self.heads.get_mut(&segment.name) {
+                (head.seq, head.time_ms) = (segment.last, segment.time_ms);
             }
-            self.written += run.entries.len() + 64 * run.claims;
+            self.written += segment.entries.len() + 64 * segment.claims;
         }
-        self.note_written(2 * plan.runs.len());
-        plan.committed()
+        self.note_written(2 * plan.segments.len());
+        let (segments, outcomes) = plan.committed();
+        segments.into_iter().for_each(&mut self.subscriber);
+        outcomes
     }
 
     /// Records a commit that changed this many places, each of which writes a whole page, and calls the keeper in time.
@@ -578,6 +583,10 @@ impl Appender for SqliteAppender {
         self.open_rooms = Some(rooms);
     }
 
+    fn subscribe(&mut self, subscriber: Subscriber) {
+        self.subscriber = subscriber;
+    }
+
     fn open(&mut self, name: &RoomName) -> Result<RoomState, LogError> {
         let stored = find_room(&self.connection, name).map_err(|error| room_error(name, &error))?;
         Ok(match stored {
@@ -591,7 +600,7 @@ impl Appender for SqliteAppender {
         })
     }
 
-    fn append(&mut self, posts: &[Post], now: SystemTime) -> Result<Batch, LogError> {
+    fn append(&mut self, posts: &[Post], now: SystemTime) -> Result<Vec<Outcome>, LogError> {
         self.retry(|this| this.try_append(posts, now))
     }
 

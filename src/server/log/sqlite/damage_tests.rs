@@ -130,7 +130,7 @@ fn pages(log: &dyn Log, name: &RoomName, head: u64, backwards: bool, messages_ma
 fn append(appender: &mut SqliteAppender, name: &RoomName, first: u64, count: u64, pad: usize) {
     let posts: Vec<_> =
         (first..first + count).map(|seq| post(name, "ann", seq, &format!("{seq} {}", "x".repeat(pad)))).collect();
-    let outcomes = appender.append(&posts, at(1)).unwrap().outcomes;
+    let outcomes = appender.append(&posts, at(1)).unwrap();
     assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
 }
 
@@ -280,7 +280,7 @@ fn fill(folder: &Path) {
             // A few segments share a page; each is found by its text.
             let body = format!("{seq} needle-{number}-{seq}-{}", "x".repeat(500));
             let posts = [post(&name(number), &format!("sender-{number}-{seq}-"), seq, &body)];
-            assert!(appender.append(&posts, at(1)).unwrap().outcomes[0].is_ok());
+            assert!(appender.append(&posts, at(1)).unwrap()[0].is_ok());
         }
     }
 }
@@ -315,7 +315,7 @@ fn a_damaged_page_stays_with_its_room() {
                     [post_without_id(&name(number), "bob", "121 x"), post(&name(number), "bob", 900, "122 y")]
                 })
                 .collect();
-            let outcomes = appender.append(&posts, at(2)).unwrap().outcomes;
+            let outcomes = appender.append(&posts, at(2)).unwrap();
             for (post, outcome) in posts.iter().zip(&outcomes) {
                 let is_damaged = hit.iter().any(|number| post.room == name(*number));
                 assert!(outcome.is_ok() || is_damaged && is_refused(outcome, &post.room), "{needle}: {outcome:?}");

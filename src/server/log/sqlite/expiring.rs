@@ -81,7 +81,7 @@ impl Expiring {
 pub fn pack(entries: &[u8]) -> (u64, Vec<u8>) {
     let (mut count, mut packed) = (0, Vec::new());
     for (entry, _) in event::entries(entries).map_while(Result::ok) {
-        let Ok(content) = event::read_content(entry.content) else { continue };
+        let Some(content) = entry.message() else { continue };
         let Ok(length) = u16::try_from(content.sender.len()) else { continue };
         if content.id.is_chosen() {
             count += 1;

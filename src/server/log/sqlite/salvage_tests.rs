@@ -35,7 +35,7 @@ fn make_old() -> Vec<u8> {
     for seq in 1..=MESSAGES {
         for (number, name) in ROOMS.iter().enumerate() {
             let stored = appender.append(&[post(&room(name), "ann", seq, &body(number, seq))], at(seq)).unwrap();
-            assert!(stored.outcomes[0].is_ok());
+            assert!(stored[0].is_ok());
         }
     }
     drop((appender, log));
@@ -181,7 +181,7 @@ fn a_damaged_page_of_an_earlier_version_stays_with_its_rows() {
                 // Each message that is there is known by its id; one that is not can be stored again.
                 for seq in [first, MESSAGES / 2, MESSAGES] {
                     let again = post(&room(name), "ann", seq, &body(number, seq));
-                    let outcome = appender.append(&[again], at(200)).unwrap().outcomes.remove(0).unwrap();
+                    let outcome = appender.append(&[again], at(200)).unwrap().remove(0).unwrap();
                     match outcome {
                         Appended::Before(_, at) => assert_eq!(at, Seq(seq), "{page}"),
                         _ => {

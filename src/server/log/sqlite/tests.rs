@@ -78,7 +78,7 @@ fn a_folder_of_the_first_version_is_brought_up_to_date() {
             assert_eq!(bodies(&*log, &state), expected);
             // Its ids are known.
             let n = 297 + index as u64;
-            let again = appender.append(&[post(&room(name), "ann", n * 2, "again")], at(1)).unwrap().outcomes;
+            let again = appender.append(&[post(&room(name), "ann", n * 2, "again")], at(1)).unwrap();
             assert!(
                 matches!(again[..], [Ok(Appended::Before(id, seq))] if id == state.id && seq > Seq(140)),
                 "{again:?}"
@@ -219,7 +219,7 @@ fn a_full_disk_loses_nothing_and_recovers() {
     }
     appender.connection.pragma_update(None, "max_page_count", 1_000_000).unwrap();
     let batch = [post(&attic, "ann", 2, &large), post(&room("cellar"), "ann", 2, "small"), post(&attic, "ann", 1, "x")];
-    let outcomes = appender.append(&batch, at(1)).unwrap().outcomes;
+    let outcomes = appender.append(&batch, at(1)).unwrap();
     let stored =
         [Appended::New(RoomId(1), Seq(2)), Appended::New(RoomId(2), Seq(1)), Appended::Before(RoomId(1), Seq(1))];
     assert_eq!(outcomes, stored.map(Ok));
@@ -301,7 +301,7 @@ fn ids_of_trimmed_messages_are_bounded_in_number() {
     let (mut appender, _log) = open(folder.path(), SyncMode::Os, false, retention).unwrap();
     let outcomes = appender.append(&[post(&attic, "ann", 90, "x"), post(&attic, "ann", 89, "x")], at(101)).unwrap();
     let expected = [Appended::Before(RoomId(1), Seq(90)), Appended::New(RoomId(1), Seq(101))];
-    assert_eq!(outcomes.outcomes, expected.map(Ok));
+    assert_eq!(outcomes, expected.map(Ok));
 }
 
 /// A page of 4 messages, read backwards from the middle of long ones, took 9 MB of reads: SQLite read the entries of each row that
@@ -365,7 +365,7 @@ fn rooms_and_messages_have_as_many_numbers_as_a_key_has_room_for() {
         assert_eq!((state.id, state.oldest, state.head), (RoomId(first + index as u64), Seq(51), Seq(100)));
         assert_eq!(bodies(&*log, &state), (51..=100).map(|id| (id, format!("{name} {id}"))).collect::<Vec<_>>());
     }
-    let refused = appender.append(&[post(&room("loft"), "ann", 1, "x")], at(1)).unwrap().outcomes;
+    let refused = appender.append(&[post(&room("loft"), "ann", 1, "x")], at(1)).unwrap();
     assert!(matches!(refused[..], [Err(LogError::TooManyRooms(_))]), "{refused:?}");
     drop((appender, log));
 
@@ -377,7 +377,7 @@ fn rooms_and_messages_have_as_many_numbers_as_a_key_has_room_for() {
     let (mut appender, log) = open_full(folder.path());
     let mut say = |id| {
         let posts = ["attic", "cellar"].map(|name| post(&room(name), "ann", id, "hello"));
-        appender.append(&posts, at(3)).unwrap().outcomes.swap_remove(0)
+        appender.append(&posts, at(3)).unwrap().swap_remove(0)
     };
     for id in 1..=977 {
         assert_eq!(say(200 + id), Ok(Appended::New(RoomId(first), Seq(trimmed + id))));

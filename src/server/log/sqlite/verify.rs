@@ -154,7 +154,7 @@ impl Walk<'_> {
         let mut claimed = self.connection.prepare_cached(schema::CLAIMED)?;
         for (entry, _) in event::entries(entries).map_while(Result::ok) {
             self.report.messages += 1;
-            let Ok(content) = event::read_content(entry.content) else { continue };
+            let Some(content) = entry.message() else { continue };
             let key = (self.id, content.id.as_bytes(), content.sender);
             let seq: Option<i64> = claimed.query_row(key, |row| row.get(0)).optional()?;
             match seq {

@@ -16,7 +16,7 @@ use crate::names::{Body, Kind, MessageId, Origin, RoomId, RoomName, Seq, UserNam
 use crate::server::delivery::close::CloseReason;
 use crate::server::delivery::fanout::Fanout;
 use crate::server::delivery::stream_writer::StreamWriter;
-use crate::server::log::{Appended, LogError, Post, RoomState};
+use crate::server::log::{Appended, LogError, Outcome, Post, RoomState};
 use crate::server::posting::Author;
 use crate::server::room::cursor::Cursor;
 use crate::server::room::followers::{Follower, Member};
@@ -80,7 +80,7 @@ pub struct ChatConversation {
 }
 
 /// The result of a command for the receive thread.
-type Outcome = Result<(), CloseReason>;
+type Execution = Result<(), CloseReason>;
 
 impl ChatConversation {
     /// `updates` belong to the reader.
@@ -112,7 +112,7 @@ impl ChatConversation {
         }
     }
 
-    fn carry_out(&mut self, command: Command, orders: &Sender<Order>) -> Outcome {
+    fn carry_out(&mut self, command: Command, orders: &Sender<Order>) -> Execution {
         let Some(name) = self.name.clone() else {
             return match command {
                 Command::Hello { name, client_version } => {
@@ -160,7 +160,7 @@ impl ChatConversation {
     }
 
     /// Hands the posts to the log writer.
-    fn hand_over(&mut self, orders: &Sender<Order>) -> Outcome {
+    fn hand_over(&mut self, orders: &Sender<Order>) -> Execution {
         if self.posts.is_empty() {
             return Ok(());
         }
@@ -170,7 +170,7 @@ impl ChatConversation {
         self.order(Order::Posts { posts, poster }, orders)
     }
 
-    fn join(&mut self, name: RoomName, from: StartAt, client_name: UserName, orders: &Sender<Order>) -> Outcome {
+    fn join(&mut self, name: RoomName, from: StartAt, client_name: UserName, orders: &Sender<Order>) -> Execution {
         let failed = Failed::Room(name.as_str().to_owned());
         if self.joined.contains_key(&name) {
             let reason = "the room was joined already: leave it first to read it from another place".to_owned();
@@ -304,7 +304,7 @@ impl ChatConversation {
     }
 
     /// Hands an order to the log writer. If its queue is full, this waits, so that flow control slows only this client.
-    fn order(&mut self, order: Order, orders: &Sender<Order>) -> Outcome {
+    fn order(&mut self, order: Order, orders: &Sender<Order>) -> Execution {
         let order = match orders.try_send(order) {
             Ok(()) => return Ok(()),
             Err(TrySendError::Full(order) | TrySendError::Disconnected(order)) => order,
@@ -400,7 +400,7 @@ struct ChatPoster {
 }
 
 impl Poster for ChatPoster {
-    fn settled(&self, posts: &[Post], outcomes: &[Result<Appended, LogError>]) {
+    fn settled(&self, posts: &[Post], outcomes: &[Outcome]) {
         let mut answered = false;
         for (post, outcome) in posts.iter().zip(outcomes) {
             let answer = match outcome {
