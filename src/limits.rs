@@ -235,13 +235,6 @@ pub const SPARE_THREAD_TIME: Duration = Duration::from_secs(1);
 /// The stack of a stream's threads, in bytes. Untouched stack costs no memory; about 8 KiB are touched.
 pub const STACK_BYTES: usize = 128 * 1024;
 
-/// How long a client waits for one address of a server's name before it tries the next in parallel, as RFC 8305
-/// recommends.
-pub const ADDRESS_STAGGER: Duration = Duration::from_millis(250);
-
-/// How many addresses of a name a client tries: each pending one takes a thread for up to 5 s.
-pub const ADDRESSES_MAX: usize = 8;
-
 /// How much earlier than `PING_INTERVAL_MIN` a ping may arrive, since network delay varies.
 pub const PING_JITTER: Duration = Duration::from_secs(1);
 
