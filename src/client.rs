@@ -8,6 +8,7 @@
 //!
 //! All calls block the calling thread. No async runtime is needed.
 
+mod limits;
 mod contract;
 mod connect_error;
 mod connection;
@@ -26,14 +27,12 @@ mod calls;
 pub mod tutorial;
 
 pub use backoff::Backoff;
-pub use calls::{CALL_TIMEOUT, CallError, Caller, Member, Page, PagePlace, Posted, RoomInfo, StoredMessage};
+pub use calls::{CallError, Caller, Member, Page, PagePlace, Posted, RoomInfo, StoredMessage};
 pub use connect_error::ConnectError;
 pub use connection::{Connection, Connector, SERVER_HELP, SERVER_LONG_HELP};
 pub use contract::{CONTRACT_HELP, CONTRACT_LONG_HELP, Contract};
 pub use error::{SessionError, Unsure, lines};
-pub use patience::{FINISH_TIMEOUT, Patience, Policy};
+pub use limits::{BYTES_MAX, CALL_TIMEOUT, FINISH_TIMEOUT, LINES_MAX};
+pub use patience::{Patience, Policy};
 pub use stream::{Canceller, StreamError};
-pub use v1::{
-    BYTES_MAX, Event, Gap, GapReason, Inlet, LINES_MAX, Line, Message, Session, Settings, StartAt, Tally,
-    new_message_id,
-};
+pub use v1::{Event, Gap, GapReason, Inlet, Line, Message, Session, Settings, StartAt, Tally, new_message_id};

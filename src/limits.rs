@@ -1,11 +1,16 @@
-//! Every bound on what a peer may send and on what the server keeps: what the contract promises, what an operator may set, and tuning.
+//! Every bound of the server, in three groups: what the contract promises, what an operator may set with an option, and
+//! tuning.
 //!
-//! Settings of the operator are fields of [`crate::server::ServerConfig`]; their defaults are here. A bound that only
-//! one module uses is defined in that module.
+//! Bounds that can be set are fields of [`crate::server::ServerConfig`]; their defaults are here.
+//!
+//! The client library's bounds are in `client/limits.rs`. Bounds of one program's own interface, such as the line editor
+//! of the terminal client or the plan of the repeat client, stay beside their code, and so do the sizes that a foreign
+//! format defines, such as SQLite's files.
 
 use std::time::Duration;
 
-// What the contract promises: clients may rely on it.
+// What the contract promises: clients may rely on it. `chat.proto` or docs/reference.md states each number, or an
+// event carries it.
 
 /// The maximum length of a user name, in characters. Wide enough for any real name, short enough for one line.
 pub const NAME_CHARS_MAX: usize = 64;
@@ -32,6 +37,12 @@ pub const ROOMS_PER_STREAM_MAX: usize = 1000;
 /// Up to how many members a room sends presence, since each change is sent to all of them.
 pub const PRESENCE_MEMBERS_MAX: usize = 50;
 
+/// How many presence events may wait for a client, besides its answers; more are dropped.
+pub const PRESENCES_MAX: usize = 64;
+
+/// How long a presence event waits for a message to be sent with.
+pub const PRESENCE_TIME: Duration = Duration::from_millis(50);
+
 /// The maximum number of entries of a page, and the default numbers.
 pub const PAGE_SIZE_MAX: usize = 1000;
 pub const PAGE_SIZE: usize = 100;
@@ -43,9 +54,6 @@ pub const STORE_RETRY: Duration = Duration::from_secs(1);
 /// The reconnect time that a client gets when the server shuts down.
 pub const RECONNECT_AFTER: Duration = Duration::from_millis(500);
 
-/// How many bytes are joined into one frame, and one segment more.
-pub const FRAME_BYTES_MAX: usize = 64 * 1024;
-
 /// The maximum number of stored rooms. A stored room is never deleted, and takes a few hundred bytes of memory from its
 /// first post until the server exits. Rooms without messages are not stored and do not count: they exist only while a
 /// client is in them.
@@ -55,43 +63,54 @@ pub const ROOMS_MAX: usize = 1_000_000;
 /// takes about 80 bytes on the disk.
 pub const IDS_KEPT_MAX: u64 = 1_000_000;
 
-// What an operator may set: defaults and maximum values.
+/// How long a message's id is kept after retention deleted the message: a client that lost its connection within that
+/// time may post the message again, and it is not stored twice.
+pub const IDS_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How far the clock may step while the server runs, or be behind, and still date messages. A room whose newest message
+/// is further ahead than that gets the right time again, although its time decreases.
+pub const CLOCK_STEP_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How often a client may ping, as the contract states it. Keepalive of 10 s, which many clients use, is far within it.
+pub const PING_INTERVAL_MIN: Duration = Duration::from_secs(5);
+
+/// How much earlier than `PING_INTERVAL_MIN` a ping may arrive, since network delay varies.
+pub const PING_JITTER: Duration = Duration::from_secs(1);
+
+/// How long a connection may be silent before the server sends a keepalive ping, as the contract states it.
+pub const KEEPALIVE_TIME: Duration = Duration::from_secs(30);
+
+// What an operator may set: the default of an option, or the values that it accepts.
 
 /// How many clients a server serves at once by default. A Linux machine with default settings (`vm.max_map_count` of
-/// 65,530) can carry about 7,600.
-/// Option: `--clients-max`.
+/// 65,530) can carry about 7,600. Option: `--clients-max`.
 pub const CLIENTS_MAX: usize = 7_500;
 
 /// The default size of the in-memory log, in bytes. Older messages are dropped, and a reader that still needs them gets
 /// a gap. Option: `--log-bytes-max`.
 pub const MEMORY_LOG_BYTES_MAX: usize = 256 * 1024 * 1024;
 
-/// How long after a deletion by retention the messages are erased from the log's files, so that no file has them a
-/// minute later; readers may delay erasing further. A busy server erases the deletions of this interval together: each
-/// erasure blocks the writer for some milliseconds.
-pub const ERASE_AFTER: Duration = Duration::from_secs(30);
+/// The minimum size of the in-memory log, in bytes: the largest request. Option: `--log-bytes-max`.
+pub const MEMORY_LOG_BYTES_MIN: usize = RECEIVE_BYTES_MAX;
 
-/// How long a message's id is kept after retention deleted the message: a client that lost its connection within that
-/// time may post the message again, and it is not stored twice.
-pub const IDS_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// How many threads poll connections at most.
-/// Option: `--pollers`.
+/// How many threads poll connections at most. Option: `--pollers`.
 pub const POLLERS_MAX: usize = 256;
 
-/// How long a connection may be silent before the server sends a keepalive ping.
-pub const KEEPALIVE_TIME: Duration = Duration::from_secs(30);
+// Tuning: no client may rely on these, and no documented option sets them.
 
-/// How long the answer to that ping may take before the connection counts as lost.
+/// How many bytes are joined into one frame, and one segment more.
+pub const FRAME_BYTES_MAX: usize = 64 * 1024;
+
+/// How long the answer to a keepalive ping may take before the connection counts as lost.
 pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How often a client may ping, as the contract states it. Keepalive of 10 s, which many clients use, is far within it.
-pub const PING_INTERVAL_MIN: Duration = Duration::from_secs(5);
 
 /// How long a drain waits for readers to receive the accepted messages, before it cancels their streams.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
-// Tuning: these affect only speed, memory and log lines.
+/// How long after a deletion by retention the messages are erased from the log's files, so that no file has them a
+/// minute later; readers may delay erasing further. A busy server erases the deletions of this interval together: each
+/// erasure blocks the writer for some milliseconds. Only tests change it, with the hidden option `--erase-after`.
+pub const ERASE_AFTER: Duration = Duration::from_secs(30);
 
 /// How many messages of one stream may wait for its receive thread, and how many bytes of them, plus one message; that
 /// thread may hold as much again. The library holds the next message and a window of 64 KiB; further messages wait at
@@ -109,14 +128,17 @@ pub const MAPS_PER_CLIENT: usize = 8;
 /// aborts.
 pub const MAPS_RESERVED: usize = 4_096;
 
+/// How many followers of a room are notified before their poller may do other work: about 1 ms of writes.
+pub const ROUND_FOLLOWERS_MAX: usize = 128;
+
+/// How many followers are copied out at once, so that the lock is never held during a notification.
+pub const FOLLOWERS_PER_CHUNK: usize = 64;
+
+/// How many frames another thread writes to a stream before it leaves the rest to the stream's send thread.
+pub const BORROWED_FRAMES_MAX: usize = 16;
+
 /// How many answers to commands may wait for a client that does not read them, before its next commands wait too.
 pub const ANSWERS_MAX: usize = 256;
-
-/// How many presence events may wait for a client, besides its answers; more are dropped.
-pub const PRESENCES_MAX: usize = 64;
-
-/// How long a presence event waits for a message to be sent with.
-pub const PRESENCE_TIME: Duration = Duration::from_millis(50);
 
 /// How many threads answer unary calls that read the log, and how many calls may wait for them.
 pub const QUERY_THREADS: usize = 2;
@@ -176,6 +198,32 @@ pub const WAL_BYTES_LAID_OUT: usize = CHECKPOINT_BYTES + CHECKPOINT_BYTES / 2;
 /// start after a kill reads the whole write-ahead log.
 pub const WAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
+/// How many bytes of the write-ahead log are read or overwritten at once while it is laid out or erased.
+pub const WAL_CHUNK_BYTES: usize = 64 * 1024;
+
+/// How many pages may be left to copy while the keeper blocks the writer, and how many passes it makes to get there,
+/// unless the writer outruns it.
+pub const COPY_PAGES_LEFT_MAX: u64 = 256;
+pub const COPY_PASSES_MAX: usize = 8;
+
+/// How long the keeper waits for readers while it blocks the writer.
+pub const KEEPER_READERS_WAIT: Duration = Duration::from_millis(100);
+
+/// How often the keeper checks whether a blocking reader has gone, and how many times in succession it is blocked
+/// before it warns: the server's own reads take milliseconds.
+pub const KEEPER_READERS_RETRY: Duration = Duration::from_secs(1);
+pub const KEEPER_BLOCKED_WARN_COUNT: u32 = 3;
+
+/// How long the log writer waits for a running copy when it finds the disk full, and how often it checks.
+pub const DISK_FULL_COPY_WAIT: Duration = Duration::from_millis(500);
+pub const DISK_FULL_COPY_RETRY: Duration = Duration::from_millis(5);
+
+/// How much disk space is allocated to the database at once, in pages of 4,096 bytes, if there is space for it: 1 MiB.
+pub const SPACE_STEP_PAGES: u64 = 256;
+
+/// How many allocated pages of the database only deletions may use.
+pub const SPACE_FOR_DELETING_PAGES: u64 = 64;
+
 /// How many messages a step of trimming deletes at once, plus one segment: a few milliseconds. Posts wait for it.
 pub const TRIM_MESSAGES_MAX: u64 = 1024;
 
@@ -192,10 +240,6 @@ pub const TRIM_WAIT_MAX: Duration = Duration::from_secs(60);
 /// How far the clock may be ahead of the log's last time at a start and still date messages: servers can be off for
 /// that long.
 pub const CLOCK_OFF_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
-
-/// How far the clock may step while the server runs, or be behind, and still date messages. A room whose newest message
-/// is further ahead than that gets the right time again, although its time decreases.
-pub const CLOCK_STEP_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// 2025-01-01, in milliseconds since 1970: a clock that shows an earlier time is certainly wrong, because this program
 /// is newer. Machines without a battery start with such a clock.
@@ -235,16 +279,6 @@ pub const SPARE_THREAD_TIME: Duration = Duration::from_secs(1);
 /// The stack of a stream's threads, in bytes. Untouched stack costs no memory; about 8 KiB are touched.
 pub const STACK_BYTES: usize = 128 * 1024;
 
-/// How long a client waits for one address of a server's name before it tries the next in parallel, as RFC 8305
-/// recommends.
-pub const ADDRESS_STAGGER: Duration = Duration::from_millis(250);
-
-/// How many addresses of a name a client tries: each pending one takes a thread for up to 5 s.
-pub const ADDRESSES_MAX: usize = 8;
-
-/// How much earlier than `PING_INTERVAL_MIN` a ping may arrive, since network delay varies.
-pub const PING_JITTER: Duration = Duration::from_secs(1);
-
 /// How long after a signal that starts a drain another signal belongs to the same stop: `timeout` sends two, and a
 /// terminal and a supervisor may each send one.
 pub const SECOND_SIGNAL_AFTER: Duration = Duration::from_secs(1);
@@ -263,6 +297,9 @@ pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long no client must have been refused before a shortage counts as over.
 pub const REFUSALS_QUIET: Duration = Duration::from_secs(5);
 
+/// How often the server checks whether a shortage is over.
+pub const REFUSALS_CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
 /// The minimum interval between log lines about refused clients, for each kind of shortage.
 pub const REFUSALS_LOG_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -270,7 +307,7 @@ pub const REFUSALS_LOG_INTERVAL: Duration = Duration::from_secs(60);
 pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The same for a client that requested the end and waits for it.
-pub const FINISH_TIMEOUT: Duration = Duration::from_secs(30);
+pub const FINISH_CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long the server waits for threads of streams at its exit, after all streams were ended or cancelled.
 pub const JOIN_TIMEOUT: Duration = Duration::from_secs(3);
@@ -278,6 +315,26 @@ pub const JOIN_TIMEOUT: Duration = Duration::from_secs(3);
 /// How often a commit checks whether the log's files are still in their folder: four `stat` calls, a microsecond each.
 /// Messages acknowledged between a deletion of the files and the next check are lost.
 pub const FILES_CHECK_INTERVAL: Duration = Duration::from_millis(250);
+
 /// The maximum size of a database, in bytes, that is checked at a start after a kill. Checking that size takes some 0.1
 /// s. `hubbub-server verify` checks any size.
 pub const QUICK_CHECK_BYTES_MAX: u64 = 64 << 20;
+
+/// How long a start waits for a data folder that is in use, and how often it checks. A killed server releases it shortly
+/// after, and so does a child process that this program has just started, which has the lock until its exec.
+pub const FOLDER_LOCK_WAIT: Duration = Duration::from_millis(300);
+pub const FOLDER_LOCK_RETRY: Duration = Duration::from_millis(10);
+
+/// How many findings of damage are kept in memory, so that each is logged once. Beyond that, only
+/// `hubbub-server verify` lists them.
+pub const DAMAGE_FINDINGS_MAX: usize = 1_000;
+
+/// How many damaged databases a folder keeps.
+pub const DAMAGED_DATABASES_MAX: u32 = 100;
+
+/// The maximum size of a database, in bytes, that is cleaned at a start without a log line before: cleaning takes some
+/// seconds a gigabyte.
+pub const CLEANED_SILENTLY_BYTES_MAX: u64 = 100_000_000;
+
+/// How many names are tried for a stored room whose normalized name is taken, that name included.
+pub const ROOM_NAME_ATTEMPTS_MAX: u32 = 100;

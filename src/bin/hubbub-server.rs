@@ -81,7 +81,8 @@ struct Args {
     /// Bytes, or a number with a unit such as 64MiB or 1GB.
     #[arg(
         long, value_name = "SIZE", env = "HUBBUB_LOG_BYTES_MAX", default_value = "256MiB",
-        value_parser = size(LOG_BYTES_MIN..), hide_short_help = true, help_heading = STORAGE, display_order = 23
+        value_parser = size(limits::MEMORY_LOG_BYTES_MIN..), hide_short_help = true, help_heading = STORAGE,
+        display_order = 23
     )]
     log_bytes_max: usize,
 
@@ -182,9 +183,6 @@ enum Command {
 
 /// Why the server exits without a signal.
 const LOG_FAILED: &str = "the log has stopped";
-
-/// The least that an ephemeral log may hold: the largest request.
-const LOG_BYTES_MIN: usize = 64 * 1024;
 
 /// The most that --clients-max may ask for. What the machine can serve is checked at the start.
 const CLIENTS_MAX: usize = u32::MAX as usize;

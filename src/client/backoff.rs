@@ -2,11 +2,7 @@
 
 use std::time::Duration;
 
-/// The pause before the first attempt. A restarted server is available again soon.
-const FIRST: Duration = Duration::from_millis(200);
-
-/// The longest pause, before jitter. A user who waits for a server should not have to wait much longer for the client.
-const LONGEST: Duration = Duration::from_secs(10);
+use super::limits::{BACKOFF_FIRST, BACKOFF_MAX};
 
 /// Growing pauses, each with jitter so that the clients of a restarted server don't all reconnect at once.
 #[derive(Debug)]
@@ -22,19 +18,19 @@ impl Backoff {
 
     /// Takes the source of jitter, for tests that want the same pauses each time.
     pub fn with_random(random: fastrand::Rng) -> Self {
-        Self { next: FIRST, random }
+        Self { next: BACKOFF_FIRST, random }
     }
 
     /// The next pause: 0.2 s, doubled each time up to 10 s, and then anything from half to one and a half of that.
     pub fn pause(&mut self) -> Duration {
         let base = self.next;
-        self.next = (base * 2).min(LONGEST);
+        self.next = (base * 2).min(BACKOFF_MAX);
         base.mul_f64(0.5 + self.random.f64())
     }
 
     /// Starts over, after a connection that lasted.
     pub fn reset(&mut self) {
-        self.next = FIRST;
+        self.next = BACKOFF_FIRST;
     }
 }
 
@@ -51,13 +47,13 @@ mod tests {
     #[test]
     fn pauses_grow_within_their_bounds_and_start_over() {
         let mut backoff = Backoff::with_random(fastrand::Rng::with_seed(7));
-        let mut base = FIRST;
+        let mut base = BACKOFF_FIRST;
         for _ in 0..100 {
             let pause = backoff.pause();
             assert!(pause >= base / 2 && pause <= base * 3 / 2, "{pause:?} for {base:?}");
-            base = (base * 2).min(LONGEST);
+            base = (base * 2).min(BACKOFF_MAX);
         }
         backoff.reset();
-        assert!(backoff.pause() <= FIRST * 3 / 2);
+        assert!(backoff.pause() <= BACKOFF_FIRST * 3 / 2);
     }
 }

@@ -22,9 +22,6 @@ use crate::address::Address;
 use crate::names::{Body, Kind, MessageId, RoomName, UserName};
 use crate::wire::{LIST_MEMBERS, LIST_MESSAGES, LIST_ROOMS, POST_MESSAGE, v1};
 
-/// How long a call may take in all, by default.
-pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// Why a call failed.
 #[derive(Debug, Error)]
 #[non_exhaustive]

@@ -1,14 +1,11 @@
 //! Why a server can't be reached, with the remedy.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use thiserror::Error;
 
+use super::limits::CONNECT_TIMEOUT;
 use crate::address::Address;
-
-/// How long a server may take to answer.
-pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why a connection failed, with the remedy.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

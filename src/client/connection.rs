@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use grpcio::{Channel, ChannelBuilder, Client, ConnectivityState, EnvBuilder, Environment};
 
 use super::backoff::Backoff;
-use super::connect_error::{CONNECT_TIMEOUT, ConnectError};
+use super::connect_error::ConnectError;
 use super::diagnosis::{self, Proxy};
+use super::limits::CONNECT_TIMEOUT;
 use crate::address::Address;
 use crate::limits::{KEEPALIVE_TIME, KEEPALIVE_TIMEOUT};
 use crate::threads::park::block_on_until;

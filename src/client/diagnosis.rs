@@ -11,14 +11,11 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use super::connect_error::ConnectError;
+use super::limits::{
+    ADDRESS_STAGGER, ADDRESSES_MAX, DIAGNOSIS_ANSWER_WAIT, DIAGNOSIS_BANNER_WAIT, DIAGNOSIS_CONNECT_WAIT,
+};
 use crate::address::Address;
-use crate::limits::{ADDRESS_STAGGER, ADDRESSES_MAX};
 use crate::threads::spawn;
-
-/// How long a diagnosis waits for a connection, for unsolicited data of the peer, and for its answer.
-const CONNECT_WAIT: Duration = Duration::from_secs(1);
-const BANNER_WAIT: Duration = Duration::from_millis(300);
-const ANSWER_WAIT: Duration = Duration::from_secs(1);
 
 /// HTTP/2's preface with empty settings, as a gRPC client sends it.
 const OPENING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
@@ -125,7 +122,7 @@ fn socket_fault(path: &Path, error: &io::Error) -> ConnectError {
 fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
     let mut failure = io::ErrorKind::TimedOut.into();
     for address in addresses {
-        match TcpStream::connect_timeout(address, CONNECT_WAIT) {
+        match TcpStream::connect_timeout(address, DIAGNOSIS_CONNECT_WAIT) {
             Ok(stream) => return Ok(stream),
             Err(error) => failure = error,
         }
@@ -145,7 +142,7 @@ fn through(address: &Address, proxy: &Proxy) -> ConnectError {
         return fault(format!("did not connect to {address}"));
     }
     let answer = stream
-        .set_read_timeout(Some(CONNECT_WAIT * 5))
+        .set_read_timeout(Some(DIAGNOSIS_CONNECT_WAIT * 5))
         .and_then(|()| write!(&stream, "CONNECT {address} HTTP/1.1\r\nHost: {address}\r\n\r\n"))
         .map(|()| head(&stream));
     let status = match answer {
@@ -182,8 +179,10 @@ where
         Err(error) => Err(error),
     };
     let is_silence = |error: &io::Error| matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut);
-    let answer = match listen(&mut stream, BANNER_WAIT) {
-        Err(error) if is_silence(&error) => stream.write_all(OPENING).and_then(|()| listen(&mut stream, ANSWER_WAIT)),
+    let answer = match listen(&mut stream, DIAGNOSIS_BANNER_WAIT) {
+        Err(error) if is_silence(&error) => {
+            stream.write_all(OPENING).and_then(|()| listen(&mut stream, DIAGNOSIS_ANSWER_WAIT))
+        }
         banner => banner,
     };
     let address = address.clone();

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-/// How long a session that is finishing waits without any progress by default.
-pub const FINISH_TIMEOUT: Duration = Duration::from_secs(10);
+use super::limits::FINISH_TIMEOUT;
 
 /// What a session does when the connection is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,16 +9,12 @@ use super::backoff::Backoff;
 use super::connection::Connector;
 use super::error::SessionError;
 use super::incoming::{Change, End, Incoming, Outage, Step};
+use super::limits::STABLE_AFTER;
 use super::outgoing::Outgoing as _;
 use super::patience::Policy;
 use super::shared::{Paused, Shared};
 use super::stream::{Receiver, Sender, StreamError};
 use crate::address::Address;
-
-/// A connection that lasted this long was a good one, as was one over which a room caught up: after it, the pauses start
-/// small again. One that merely brought no message must not make them longer: where everybody waits for one who is away,
-/// nobody gets any.
-const STABLE: Duration = Duration::from_secs(5);
 
 /// The receive thread's belongings.
 pub struct Receive<I: Incoming> {
@@ -52,7 +48,7 @@ impl<I: Incoming> Receive<I> {
                 let unsure = self.shared.lock().outgoing.unsure(lines);
                 break Err(SessionError::Lost { error, unsure });
             }
-            if since.elapsed() >= STABLE {
+            if since.elapsed() >= STABLE_AFTER {
                 backoff.reset();
             }
             self.outage.since.get_or_insert_with(Instant::now);

@@ -14,7 +14,7 @@ mod place;
 mod rooms;
 pub(super) mod wire;
 
-pub use events::{BYTES_MAX, Event, LINES_MAX, Message, Settings};
+pub use events::{Event, Message, Settings};
 pub use inlet::{Inlet, Session, new_message_id};
 pub use outbox::{Line, Tally};
 pub use place::{Gap, GapReason, StartAt};

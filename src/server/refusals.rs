@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 
 use crate::descriptors;
-use crate::limits::{REFUSALS_LOG_INTERVAL, REFUSALS_QUIET};
+use crate::limits::{REFUSALS_CHECK_INTERVAL, REFUSALS_LOG_INTERVAL, REFUSALS_QUIET};
 use crate::threads;
 
 /// The resource that has run out.
@@ -30,9 +30,6 @@ pub enum Shortage {
 
 /// How many kinds of shortages there are.
 const KINDS: usize = 4;
-
-/// How often the thread checks whether a shortage is over.
-const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Counts refusals.
 #[derive(Default)]
@@ -69,7 +66,7 @@ impl Refusals {
 
     /// Waits for refusals, or for the next check during a shortage. `None` means that the server has ended.
     fn wait(&self, goes_on: bool) -> Option<([u64; KINDS], i32)> {
-        let next = Instant::now() + LOOK_INTERVAL;
+        let next = Instant::now() + REFUSALS_CHECK_INTERVAL;
         let mut state = self.state.lock();
         while !state.closed {
             if goes_on {

@@ -19,13 +19,14 @@ use super::nearest::nearest_room;
 use super::options::ChatOptions;
 use super::outage::Outage;
 use super::people::People;
-use super::presence::{COUNTED_MAX, Change};
+use super::presence::Change;
 use super::rooms::{RoomList, SharedRooms};
 use super::screen::{Aids, Screen, can_edit};
 use super::unsent::Unsent;
 use super::{Server, TerminalError, commands, converse};
 use crate::address::Address;
 use crate::client::{Connector, Event, Policy, Session, StartAt};
+use crate::limits::PRESENCE_MEMBERS_MAX;
 use crate::names::{RoomName, UserName};
 use crate::threads::spawn;
 
@@ -119,7 +120,8 @@ impl Shown {
             Event::Joined { room, time_ms, members, head_seq, .. } => {
                 self.screen.learn_time(*time_ms);
                 self.show_joined(room, *head_seq);
-                if self.editing && (2..=COUNTED_MAX).contains(members) {
+                // A larger room sends no presence.
+                if self.editing && (2..=PRESENCE_MEMBERS_MAX).contains(&(*members as usize)) {
                     self.ask_members(room);
                 }
             }

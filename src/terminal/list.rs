@@ -7,9 +7,7 @@ use super::screen::Screen;
 use super::{Server, TerminalError};
 use crate::client::{Gap, PagePlace, lines};
 use crate::escape::{escape, escape_name};
-
-/// The maximum number of messages for each request.
-const PAGE_MAX: u64 = 1000;
+use crate::limits::PAGE_SIZE_MAX;
 
 /// Why a listing ended early.
 enum Stop {
@@ -36,7 +34,7 @@ pub fn history(server: Server, options: &HistoryOptions) -> Result<(), TerminalE
         }
         let (mut last, mut left) = (start, *limit);
         while left > 0 && last.saturating_add(1) < end {
-            let size = left.min(PAGE_MAX).min(end - 1 - last);
+            let size = left.min(PAGE_SIZE_MAX as u64).min(end - 1 - last);
             let page = caller.messages(room, PagePlace::After(last), size as u32)?;
             let Some(page_end) = page.last_seq.filter(|page_end| *page_end > last) else { break };
             let mut gaps = page.gaps.iter().peekable();

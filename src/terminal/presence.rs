@@ -11,9 +11,6 @@ use super::namesakes::Namesakes;
 use crate::client::Member;
 use crate::escape::acts;
 
-/// Rooms with more members than this send no presence, so members are not counted there.
-pub const COUNTED_MAX: u32 = 50;
-
 /// How many names of recent senders are kept, for completing.
 const SPEAKERS_MAX: usize = 100;
 

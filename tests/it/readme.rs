@@ -1,9 +1,12 @@
 //! README.md: the commands and the program that it shows are run, and print what it shows. docs/reference.md: its table of options is
-//! that of the server.
+//! that of the server, and its table of limits has the numbers of the code.
 
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use hubbub::limits;
 
 use crate::support::process::{self, ServerProcess};
 use crate::terminal::client_command;
@@ -102,6 +105,63 @@ fn the_table_of_options_is_complete() {
     }
     let rows = page.lines().filter(|line| line.starts_with("| `--")).count();
     assert_eq!(rows, count, "the page has options that the server lacks");
+}
+
+/// The number as the pages show it: `65,536`.
+fn with_commas(number: u64) -> String {
+    let digits = number.to_string();
+    let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
+    groups.join(",")
+}
+
+#[test]
+fn the_table_of_limits_has_the_numbers_of_the_code() {
+    let page = page("docs/reference.md");
+    let seconds = |time: Duration| time.as_secs();
+    assert_eq!(limits::IDS_KEPT, Duration::from_secs(24 * 60 * 60), "the page says \"a day\"");
+    let rows: [(&str, &str, &[u64]); 11] = [
+        ("a user's name", "1 to # characters", &[limits::NAME_CHARS_MAX as u64]),
+        ("a body", "1 to # bytes", &[limits::BODY_BYTES_MAX as u64]),
+        ("a request", "# commands and # bytes", &[limits::COMMANDS_MAX as u64, limits::RECEIVE_BYTES_MAX as u64]),
+        (
+            "a stream",
+            "within # s; a connection carries at most # streams",
+            &[seconds(limits::HELLO_TIMEOUT), limits::STREAMS_PER_CONNECTION_MAX as u64],
+        ),
+        (
+            "a page of a call",
+            "at most # entries; by default # messages, or # rooms or members",
+            &[limits::PAGE_SIZE_MAX as u64, limits::MESSAGES_PAGE_SIZE as u64, limits::PAGE_SIZE as u64],
+        ),
+        (
+            "presence",
+            "within # ms in rooms of up to # members; at most # wait",
+            &[
+                limits::PRESENCE_TIME.as_millis() as u64,
+                limits::PRESENCE_MEMBERS_MAX as u64,
+                limits::PRESENCES_MAX as u64,
+            ],
+        ),
+        (
+            "rooms",
+            "#, each created by its first message; a stream can be in # rooms",
+            &[limits::ROOMS_MAX as u64, limits::ROOMS_PER_STREAM_MAX as u64],
+        ),
+        ("clients", "# at once by default", &[limits::CLIENTS_MAX as u64]),
+        ("a message id", "for a day after retention deleted it (the newest # of those)", &[limits::IDS_KEPT_MAX]),
+        (
+            "slow readers",
+            "silent for # s, and closes it if no answer comes within # s",
+            &[seconds(limits::KEEPALIVE_TIME), seconds(limits::KEEPALIVE_TIMEOUT)],
+        ),
+        ("pings", "every # s", &[seconds(limits::PING_INTERVAL_MIN)]),
+    ];
+    for (what, text, numbers) in rows {
+        let text = numbers.iter().fold(text.to_owned(), |text, number| text.replacen('#', &with_commas(*number), 1));
+        let row = page.lines().find(|line| line.starts_with(&format!("| {what} | ")));
+        let row = row.unwrap_or_else(|| panic!("docs/reference.md has no limit of {what}"));
+        assert!(row.contains(&text), "{row}\nlacks: {text}");
+    }
 }
 
 /// The story: an example in a README that had never been run lacked an import.

@@ -5,15 +5,9 @@ use std::time::Duration;
 use super::outbox::Line;
 use super::place::{Gap, StartAt};
 use crate::client::connect_error::ConnectError;
+use crate::client::limits::{BYTES_MAX, LINES_MAX};
 use crate::client::patience::Patience;
 use crate::names::{Epoch, Kind, MessageId, RoomName, UserName};
-
-/// How many lines may wait for their acknowledgement by default. More than a user types during an outage; a program
-/// that reads a file has to wait.
-pub const LINES_MAX: usize = 1024;
-
-/// The default maximum of bytes of those lines: 64 of the largest.
-pub const BYTES_MAX: usize = 1024 * 1024;
 
 /// What a session is to do.
 #[derive(Clone, Debug)]

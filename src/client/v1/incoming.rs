@@ -16,20 +16,12 @@ use super::wire::{self, Item, read_events};
 use crate::client::connection::Connection;
 use crate::client::error::SessionError;
 use crate::client::incoming::{self, Change, End, Outage, Progress, Step, over};
+use crate::client::limits::{GREETING_COMMANDS_MAX, REQUESTED_PAUSE_MAX, WELCOME_TIMEOUT};
 use crate::client::shared::Shared;
 use crate::client::stream::{Receiver, Sender, StreamError};
 use crate::names::{Epoch, MessageId, RoomName, UserName};
 use crate::wire::event::Content;
 use crate::wire::v1::{self, event::Event as Wire};
-
-/// How long a server may take to say welcome.
-const WELCOME_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How many rooms are joined with one request: with the longest names, a quarter of what a server reads at once.
-const GREETING_COMMANDS: usize = 50;
-
-/// A server that asks for a longer pause than this is asked again all the same.
-const PAUSE_MAX: Duration = Duration::from_secs(300);
 
 /// What is known of the stream of the moment, and the owner's handler.
 pub struct Incoming<F> {
@@ -69,7 +61,7 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()> + Send + 'static> incoming::Incoming
         let joins = joins.iter().map(|to_join| wire::join(&to_join.name, self.rooms.place(to_join).join()));
         let commands: Vec<_> = iter::once(wire::hello(&self.name)).chain(joins).collect();
         // Requests joined end to end are one request.
-        outgoing.connect(commands.chunks(GREETING_COMMANDS).map(|chunk| GrpcSlice::from(chunk.concat())).collect());
+        outgoing.connect(commands.chunks(GREETING_COMMANDS_MAX).map(|chunk| GrpcSlice::from(chunk.concat())).collect());
     }
 
     fn receive(&self, receiver: &mut Receiver, since: Instant) -> Result<Option<Vec<u8>>, StreamError> {
@@ -230,7 +222,7 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()> + Send + 'static> Reading<'_, F> {
             Wire::Rejected(rejected) => self.rejected(&rejected),
             Wire::Goodbye(goodbye) => {
                 let pause = Duration::from_millis(goodbye.reconnect_after_ms.into());
-                self.outage.reconnect_after = Some(pause.min(PAUSE_MAX));
+                self.outage.reconnect_after = Some(pause.min(REQUESTED_PAUSE_MAX));
                 Step::Continue(())
             }
             Wire::Left(left) => {
@@ -300,7 +292,7 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()> + Send + 'static> Reading<'_, F> {
     }
 
     fn rejected(&mut self, rejected: &v1::Rejected) -> Step {
-        let pause = Duration::from_millis(rejected.retry_after_ms.into()).min(PAUSE_MAX);
+        let pause = Duration::from_millis(rejected.retry_after_ms.into()).min(REQUESTED_PAUSE_MAX);
         let retry_at = (!pause.is_zero()).then(|| Instant::now() + pause);
         let reason = rejected.reason.as_str();
         match &rejected.command {

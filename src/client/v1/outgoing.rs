@@ -12,10 +12,11 @@ use super::rooms::{Next, Refused, Rooms, Visit};
 use super::wire;
 use crate::client::error::{SessionError, Unsure};
 use crate::client::outgoing;
+use crate::limits::{COMMANDS_MAX, RECEIVE_BYTES_MAX};
 use crate::names::{MessageId, RoomName};
 
 /// What a request holds at most, unless the server says that it takes less: what every server of this contract takes.
-const REQUEST_LIMITS: RequestLimits = RequestLimits { commands_max: 1024, bytes_max: 64 * 1024 };
+const REQUEST_LIMITS: RequestLimits = RequestLimits { commands_max: COMMANDS_MAX, bytes_max: RECEIVE_BYTES_MAX };
 
 pub struct Outgoing {
     /// What goes before all lines: hello, and the rooms to join and to leave.

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use thiserror::Error;
 
-use crate::limits::{CLOSE_TIMEOUT, COMMANDS_MAX, FINISH_TIMEOUT, HELLO_TIMEOUT};
+use crate::limits::{CLOSE_TIMEOUT, COMMANDS_MAX, FINISH_CLOSE_TIMEOUT, HELLO_TIMEOUT};
 use crate::names::InvalidText;
 use crate::server::log::LogError;
 use crate::server::room::cursor::Trimmed;
@@ -60,7 +60,7 @@ impl CloseReason {
     /// The deadline for the status to reach the client, if the end starts now.
     pub fn deadline(&self) -> Instant {
         match self {
-            Self::Finished { .. } => Instant::now() + FINISH_TIMEOUT,
+            Self::Finished { .. } => Instant::now() + FINISH_CLOSE_TIMEOUT,
             // A drain itself cancels the remaining streams at its end; this is for when it can't.
             Self::Draining { until } => *until + CLOSE_TIMEOUT,
             _ => Instant::now() + CLOSE_TIMEOUT,

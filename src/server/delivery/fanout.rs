@@ -6,9 +6,9 @@
 //! the completions of the writes after the round, whereas writes of another thread would wake it for each one. In
 //! measurements, that wake-up cost as much as the write (docs/performance-notes.md).
 //!
-//! A round MUST NOT keep its driver from reading for long. After [`FOLLOWERS_MAX`] followers it releases the driver,
-//! and the pace thread calls it back. That thread also announces events that can wait briefly for a message to be sent
-//! with.
+//! A round MUST NOT keep its driver from reading for long. After [`ROUND_FOLLOWERS_MAX`] followers it releases the
+//! driver, and the pace thread calls it back. That thread also announces events that can wait briefly for a message to
+//! be sent with.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -21,13 +21,10 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, RecvTimeoutError, SendError, Sender, unbounded};
 use parking_lot::Mutex;
 
-use crate::limits::PRESENCE_TIME;
+use crate::limits::{PRESENCE_TIME, ROUND_FOLLOWERS_MAX};
 use crate::server::log::Segment;
 use crate::server::room::{Room, Rooms};
 use crate::threads;
-
-/// How many followers are notified before their driver may do other work: about 1 ms of writes.
-pub const FOLLOWERS_MAX: usize = 128;
 
 /// Publishes commits: adds each to its room's tail, and announces it to the followers.
 pub struct Publisher {
@@ -192,7 +189,7 @@ impl Fanout {
                         }
                     }
                 };
-                if told >= FOLLOWERS_MAX {
+                if told >= ROUND_FOLLOWERS_MAX {
                     rounds.lock().rooms.push_front((room, start));
                     if let Err(SendError(Pace::Back(waker))) = self.pace.send(Pace::Back(context.waker().clone())) {
                         // Without a pace thread it continues at once.

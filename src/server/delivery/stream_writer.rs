@@ -21,11 +21,9 @@ use parking_lot::{Condvar, Mutex};
 
 use super::close::CloseReason;
 use super::output::{FrameSink, Gone, Output, Pumped, Reader, Signals};
+use crate::limits::BORROWED_FRAMES_MAX;
 use crate::names::ClientId;
 use crate::threads::baton::Baton;
-
-/// How many frames another thread writes before it leaves the rest to the session's send thread.
-const BORROWED_FRAMES_MAX: usize = 16;
 
 /// The state that all threads of one stream share.
 pub struct StreamWriter {

@@ -4,10 +4,8 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use crate::limits::FOLLOWERS_PER_CHUNK;
 use crate::names::{ClientId, UserName};
-
-/// How many followers are copied out at once, so that the lock is never held during a notification.
-const CHUNK: usize = 64;
 
 /// A subscriber to a room. Its methods MUST NOT block.
 pub trait Follower: Send + Sync {
@@ -90,10 +88,10 @@ impl Followers {
     /// Notifies the followers in the next places from `start` on. Returns how many there were, and the place to
     /// continue with, if any. A follower that joins or leaves during a round may or may not be notified.
     pub fn tell(&self, start: usize) -> (usize, Option<usize>) {
-        let mut chunk: [Option<Arc<dyn Follower>>; CHUNK] = [const { None }; CHUNK];
+        let mut chunk: [Option<Arc<dyn Follower>>; FOLLOWERS_PER_CHUNK] = [const { None }; FOLLOWERS_PER_CHUNK];
         let next = {
             let slots = self.slots.lock();
-            let end = slots.taken.len().min(start + CHUNK);
+            let end = slots.taken.len().min(start + FOLLOWERS_PER_CHUNK);
             for (copy, slot) in chunk.iter_mut().zip(slots.taken.get(start..end).unwrap_or_default()) {
                 copy.clone_from(slot);
             }
@@ -139,7 +137,7 @@ mod tests {
     #[test]
     fn everybody_is_told_once_and_places_are_used_again() {
         let followers = Followers::default();
-        let counts: Vec<_> = (0..3 * CHUNK + 1).map(|_| Arc::new(Count::default())).collect();
+        let counts: Vec<_> = (0..3 * FOLLOWERS_PER_CHUNK + 1).map(|_| Arc::new(Count::default())).collect();
         let mut places: Vec<_> =
             counts.iter().map(|count| followers.add(Arc::clone(count) as Arc<dyn Follower>)).collect();
         tell_all(&followers);
@@ -149,7 +147,7 @@ mod tests {
         tell_all(&followers);
         assert_eq!(counts[7].0.load(Ordering::SeqCst), 1);
         assert_eq!(counts[8].0.load(Ordering::SeqCst), 2);
-        assert_eq!((followers.count(), followers.all().len()), (3 * CHUNK, 3 * CHUNK));
+        assert_eq!((followers.count(), followers.all().len()), (3 * FOLLOWERS_PER_CHUNK, 3 * FOLLOWERS_PER_CHUNK));
         assert_eq!(Arc::strong_count(&counts[7]), 1);
 
         let membership = followers.add(Arc::clone(&counts[7]) as Arc<dyn Follower>);

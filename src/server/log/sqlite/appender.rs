@@ -19,7 +19,7 @@ use super::expiring::Expiring;
 use super::files::Files;
 use super::folder::{Folder, SyncMode};
 use super::identity::{self, Mark};
-use super::keeper::{Keeper, READERS_WAIT, WriterTurn};
+use super::keeper::{Keeper, WriterTurn};
 use super::key::{self, key};
 use super::life::SharedLife;
 use super::page::PAGE_BYTES;
@@ -27,10 +27,10 @@ use super::recovery::{self, Findings};
 use super::rooms::{all_rooms, find_room, name_of};
 use super::rows::{Rows, unless_damaged};
 use super::schema;
-use super::space::PAGES_FOR_DELETING;
 use super::trimming::{self, Damaged, Trimmed};
 use crate::limits::{
-    CHECKPOINT_BYTES, CLOCK_STEP_MAX, FILES_CHECK_INTERVAL, IDS_KEPT_MAX, LOG_WAIT, TRIM_BYTES_MAX, TRIM_MESSAGES_MAX,
+    CHECKPOINT_BYTES, CLOCK_STEP_MAX, DISK_FULL_COPY_RETRY, DISK_FULL_COPY_WAIT, FILES_CHECK_INTERVAL, IDS_KEPT_MAX,
+    KEEPER_READERS_WAIT, LOG_WAIT, SPACE_FOR_DELETING_PAGES, TRIM_BYTES_MAX, TRIM_MESSAGES_MAX,
 };
 use crate::names::{Epoch, RoomId, RoomName, Seq};
 use crate::server::log::batch::{self, Head, Plan};
@@ -39,10 +39,6 @@ use crate::server::log::retention::{Schedule, SegmentEnd};
 use crate::server::log::{
     Appender, ClockState, Deleted, LogError, OpenRooms, Outcome, Post, Retention, RoomState, Subscriber,
 };
-
-/// How long the appender waits for a running copy when it finds the disk full, and how often it checks.
-const COPY_WAIT: Duration = Duration::from_millis(500);
-const COPY_RETRY: Duration = Duration::from_millis(5);
 
 /// The result of storing posts: the batch, the rooms that were not known before, and how many of them were created.
 type Stored = (Plan, HashMap<RoomName, Head>, usize);
@@ -273,12 +269,12 @@ impl SqliteAppender {
     fn begin_log_anew(&mut self) -> bool {
         let turn = Arc::clone(&self.turn);
         let _turn = turn.lock();
-        let deadline = Instant::now() + COPY_WAIT;
-        let mut is_held_up = self.connection.busy_timeout(READERS_WAIT).is_err();
+        let deadline = Instant::now() + DISK_FULL_COPY_WAIT;
+        let mut is_held_up = self.connection.busy_timeout(KEEPER_READERS_WAIT).is_err();
         loop {
             match self.connection.query_row(schema::CHECKPOINT_ALL, (), |row| row.get(0)) {
                 // The keeper is copying, or a reader is active.
-                Ok(true) if Instant::now() < deadline => thread::park_timeout(COPY_RETRY),
+                Ok(true) if Instant::now() < deadline => thread::park_timeout(DISK_FULL_COPY_RETRY),
                 Ok(is_busy) => {
                     is_held_up |= is_busy;
                     break;
@@ -480,7 +476,7 @@ impl SqliteAppender {
     fn append_all(&mut self, posts: &[Post], now: SystemTime) -> Result<Vec<Outcome>, LogError> {
         let found = Found::of(&self.connection, posts, &self.heads, &self.damage)?;
         let last_room = self.last_room;
-        let result = self.transact(PAGES_FOR_DELETING, |this| this.store(posts, now, found));
+        let result = self.transact(SPACE_FOR_DELETING_PAGES, |this| this.store(posts, now, found));
         // The rooms that were not created are unknown to all clients.
         let (plan, opened, created) = result.inspect_err(|_| self.last_room = last_room)?;
         Ok(self.committed(plan, opened, created))
@@ -541,7 +537,7 @@ impl SqliteAppender {
         let last_room = self.last_room;
         let mut outcome = Ok(());
         // An error rolls the transaction back. If it can't even begin, storing the posts will report it.
-        let _ = self.transact(PAGES_FOR_DELETING, |this| -> Result<(), LogError> {
+        let _ = self.transact(SPACE_FOR_DELETING_PAGES, |this| -> Result<(), LogError> {
             outcome = this.store(posts, now, found).map(drop);
             Err(LogError::Unavailable("the posts were only tried out".to_owned()))
         });

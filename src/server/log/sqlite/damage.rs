@@ -5,10 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
+use crate::limits::DAMAGE_FINDINGS_MAX;
 use crate::names::Seq;
-
-/// How many findings are kept. Beyond that, only `hubbub-server verify` lists them.
-const FINDINGS_MAX: usize = 1_000;
 
 /// The remedy for damage.
 pub const REMEDY: &str = "hubbub-server verify lists all damage, and hubbub-server restore restores a backup";
@@ -58,12 +56,12 @@ impl Damage {
 
     fn is_new(&self, room: &str, finding: Finding) -> bool {
         let mut told = self.told.lock();
-        if told.len() < FINDINGS_MAX {
+        if told.len() < DAMAGE_FINDINGS_MAX {
             return told.insert((room.to_owned(), finding));
         }
         drop(told);
         if !self.is_full.swap(true, Ordering::Relaxed) {
-            log::error!("more than {FINDINGS_MAX} places of the log are damaged; {REMEDY}");
+            log::error!("more than {DAMAGE_FINDINGS_MAX} places of the log are damaged; {REMEDY}");
         }
         false
     }

@@ -10,10 +10,7 @@ use super::migration::migrate;
 use super::recovery::Findings;
 use super::schema::{CHECKPOINT_END, IS_CLEAN, SET_CLEAN, VERSION};
 use super::{clean, salvage, write_ahead};
-use crate::limits::QUICK_CHECK_BYTES_MAX;
-
-/// The size, in bytes, from which on cleaning a database is logged before: it takes some seconds a gigabyte.
-const CLEANED_SILENTLY_MAX: u64 = 100_000_000;
+use crate::limits::{CLEANED_SILENTLY_BYTES_MAX, QUICK_CHECK_BYTES_MAX};
 
 /// Opens the database for writing, and upgrades it to the current version.
 pub fn open(path: &Path) -> Result<Connection, OpenError> {
@@ -57,7 +54,7 @@ pub fn open(path: &Path) -> Result<Connection, OpenError> {
 /// Erases the remains of deleted messages that earlier versions or other programs left. Returns whether that is done.
 fn clean(path: &Path) -> bool {
     let size = path.metadata().map_or(0, |file| file.len());
-    if size > CLEANED_SILENTLY_MAX {
+    if size > CLEANED_SILENTLY_BYTES_MAX {
         log::info!("erasing deleted messages from {}, {} MB, once", path.display(), size / 1_000_000);
     }
     match clean::clean(path) {

@@ -6,18 +6,14 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clap::ValueEnum;
 use parking_lot::Mutex;
 
 use super::errors::OpenError;
 use super::space::Space;
-
-/// How long a start waits for a folder that is in use, and how often it checks. A killed server releases it shortly
-/// after, and so does a child process that this program has just started, which has the lock until its exec.
-const LOCK_WAIT: Duration = Duration::from_millis(300);
-const LOCK_RETRY: Duration = Duration::from_millis(10);
+use crate::limits::{FOLDER_LOCK_RETRY, FOLDER_LOCK_WAIT};
 
 /// The database's name in its folder. SQLite puts files beside it whose names begin with this.
 pub const DATABASE: &str = "hubbub.db";
@@ -61,11 +57,11 @@ impl Folder {
         // The messages are private to the folder's owner.
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(fault)?;
         let lock = File::options().create(true).truncate(false).write(true).open(path.join(LOCK)).map_err(fault)?;
-        let deadline = Instant::now() + LOCK_WAIT;
+        let deadline = Instant::now() + FOLDER_LOCK_WAIT;
         loop {
             match lock.try_lock() {
                 Ok(()) => break,
-                Err(TryLockError::WouldBlock) if Instant::now() < deadline => thread::park_timeout(LOCK_RETRY),
+                Err(TryLockError::WouldBlock) if Instant::now() < deadline => thread::park_timeout(FOLDER_LOCK_RETRY),
                 Err(TryLockError::WouldBlock) => return Err(OpenError::Locked { path: path.to_owned() }),
                 Err(TryLockError::Error(error)) => return Err(fault(error)),
             }

@@ -35,25 +35,15 @@ use super::connection::open_beside;
 use super::errors::{OpenError, log_error};
 use super::life::SharedLife;
 use super::{schema, write_ahead};
-use crate::limits::WAL_BYTES_MAX;
+use crate::limits::{
+    COPY_PAGES_LEFT_MAX, COPY_PASSES_MAX, KEEPER_BLOCKED_WARN_COUNT, KEEPER_READERS_RETRY, KEEPER_READERS_WAIT,
+    WAL_BYTES_MAX,
+};
 use crate::threads;
-
-/// How many pages may be left to copy while the writer is blocked, and how many passes to make to get there, unless the
-/// writer outruns the keeper.
-const PAGES_LEFT: u64 = 256;
-const PASSES_MAX: usize = 8;
 
 /// The right to write: held by the writer for a transaction, or by the keeper for the rest of a copy. Unlike other
 /// locks it is held during I/O; only these two take it, and no other lock under it.
 pub type WriterTurn = Arc<Mutex<()>>;
-
-/// How long the keeper waits for readers while it has the turn.
-pub const READERS_WAIT: Duration = Duration::from_millis(100);
-
-/// How often the keeper checks whether a blocking reader has gone, and how many times in succession it is blocked
-/// before it warns: the server's own reads take milliseconds.
-const READERS_RETRY: Duration = Duration::from_secs(1);
-const HELD_UP_WARN: u32 = 3;
 
 pub struct Keeper {
     // Bound 2: one call of each kind; a second one of the same kind is redundant. `None` at the end.
@@ -177,7 +167,7 @@ impl Copier {
     fn run(mut self, calls: &Receiver<Call>) {
         loop {
             // The keeper of an idle log is not woken, unless it is blocked or must erase.
-            let retry = (self.held_up > 0).then(|| Instant::now() + READERS_RETRY);
+            let retry = (self.held_up > 0).then(|| Instant::now() + KEEPER_READERS_RETRY);
             let call = match retry.into_iter().chain(self.erase_at).min() {
                 None => calls.recv().map_err(|_| RecvTimeoutError::Disconnected),
                 Some(at) => calls.recv_deadline(at),
@@ -215,7 +205,7 @@ impl Copier {
         }
         self.failing = result.is_err();
         if erase && self.erase_at.is_some_and(|at| at <= Instant::now()) {
-            self.erase_at = Some(Instant::now() + READERS_RETRY);
+            self.erase_at = Some(Instant::now() + KEEPER_READERS_RETRY);
         }
     }
 
@@ -234,14 +224,14 @@ impl Copier {
         }
         // Less is written during a pass than the pass copies: after a few passes little is left to block the writer
         // for, unless the writer is faster.
-        for _ in 0..PASSES_MAX {
+        for _ in 0..COPY_PASSES_MAX {
             let bytes = pages.in_log * write_ahead::FRAME_BYTES;
-            if self.held_up > 0 || pages.left <= PAGES_LEFT || bytes >= WAL_BYTES_MAX / 4 * 5 {
+            if self.held_up > 0 || pages.left <= COPY_PAGES_LEFT_MAX || bytes >= WAL_BYTES_MAX / 4 * 5 {
                 break;
             }
             pages = checkpoint(&self.connection, schema::CHECKPOINT)?;
         }
-        let wait = if self.held_up == 0 { READERS_WAIT } else { Duration::ZERO };
+        let wait = if self.held_up == 0 { KEEPER_READERS_WAIT } else { Duration::ZERO };
         self.connection.busy_timeout(wait)?;
         let bytes = write_ahead::bytes(&self.database);
         let turn = Arc::clone(&self.turn);
@@ -298,7 +288,7 @@ impl Copier {
     /// Records whether a reader blocked it.
     fn note(&mut self, held_up: bool, bytes: u64) {
         if !held_up {
-            if self.held_up >= HELD_UP_WARN {
+            if self.held_up >= KEEPER_BLOCKED_WARN_COUNT {
                 log::info!("the write-ahead log is copied again, and its space is released");
             }
             self.held_up = 0;
@@ -308,7 +298,7 @@ impl Copier {
             self.waits.fetch_add(1, Ordering::Relaxed);
         }
         self.held_up = self.held_up.saturating_add(1);
-        if self.held_up == HELD_UP_WARN {
+        if self.held_up == KEEPER_BLOCKED_WARN_COUNT {
             log::warn!(
                 "another program keeps reading {}, so the write-ahead log grows ({} MB now): end that program (fuser lists \
                  the programs that have the file open)",

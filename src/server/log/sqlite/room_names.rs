@@ -4,10 +4,8 @@
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::schema::{RENAME_ROOM, ROOM_ID, ROOM_NAMES};
+use crate::limits::ROOM_NAME_ATTEMPTS_MAX;
 use crate::names::{RoomName, composed};
-
-/// How many names are tried for a room whose name is taken.
-const ATTEMPTS_MAX: u32 = 100;
 
 /// Renames the rooms whose names are not normalized. If another room has the normalized name, a number is added.
 /// Renames are logged, and so is a name that is no longer valid.
@@ -49,7 +47,7 @@ fn free_name(connection: &Connection, name: &str) -> rusqlite::Result<Option<Str
     if is_free(name)? {
         return Ok(Some(name.to_owned()));
     }
-    for number in 2..=ATTEMPTS_MAX {
+    for number in 2..=ROOM_NAME_ATTEMPTS_MAX {
         let numbered = format!("{name}-{number}");
         if is_free(&numbered)? {
             return Ok(Some(numbered));

@@ -25,10 +25,8 @@ use super::rooms::all_rooms;
 use super::rows::{first_beyond, unless_damaged};
 use super::schema::{self, MIGRATIONS, NORMALISE_NAMES, VERSION};
 use super::{identity, recovery};
+use crate::limits::DAMAGED_DATABASES_MAX;
 use crate::names::{Epoch, Seq};
-
-/// How many damaged databases a folder keeps.
-const KEPT_MAX: u32 = 100;
 
 /// The position of a segment in the table: the number of its room, and its first seq.
 type Place = (i64, i64);
@@ -148,8 +146,8 @@ fn replace(path: &Path, copy: &Path) -> io::Result<PathBuf> {
 
 /// Gives a file a second, unused name.
 fn keep(path: &Path) -> io::Result<PathBuf> {
-    let mut names =
-        (1..=KEPT_MAX).map(|n| beside(path, &if n == 1 { ".damaged".into() } else { format!(".damaged-{n}") }));
+    let mut names = (1..=DAMAGED_DATABASES_MAX)
+        .map(|n| beside(path, &if n == 1 { ".damaged".into() } else { format!(".damaged-{n}") }));
     let is_free = |name: &PathBuf| !name.exists();
     let name = names.find(is_free).ok_or_else(|| io::Error::other("it has too many damaged databases beside it"))?;
     fs::hard_link(path, &name)?;

@@ -12,12 +12,7 @@ use std::io;
 use std::os::fd::AsRawFd as _;
 
 use super::page::PAGE_BYTES;
-
-/// How much is allocated at once, in pages, if there is space for it: 1 MiB.
-const STEP_PAGES: u64 = 256;
-
-/// How many pages only deletions may use.
-pub const PAGES_FOR_DELETING: u64 = 64;
+use crate::limits::SPACE_STEP_PAGES;
 
 /// The database's file, and how long it is. The descriptor MUST NOT be closed while any connection to the database is
 /// open in this process: the system would release that connection's locks.
@@ -37,7 +32,7 @@ impl Space {
         if pages <= self.pages {
             return Ok(());
         }
-        let step = pages.next_multiple_of(STEP_PAGES);
+        let step = pages.next_multiple_of(SPACE_STEP_PAGES);
         let allocated = self.allocate(step).map(|()| step).or_else(|_| self.allocate(pages).map(|()| pages));
         self.pages = allocated?;
         Ok(())

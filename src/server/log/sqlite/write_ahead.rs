@@ -14,15 +14,13 @@ use std::path::{Path, PathBuf};
 
 use super::files::beside;
 use super::page::PAGE_BYTES;
-use crate::limits::WAL_BYTES_LAID_OUT;
+use crate::limits::{WAL_BYTES_LAID_OUT, WAL_CHUNK_BYTES};
 
 /// The size of the log's header, and of a frame, which is a page with a header: as documented with SQLite's formats.
 const HEADER_BYTES: u64 = 32;
 pub const FRAME_BYTES: u64 = 24 + PAGE_BYTES as u64;
 
-/// How much is read and overwritten at once.
-const CHUNK_BYTES: usize = 64 * 1024;
-static ZEROS: [u8; CHUNK_BYTES] = [0; CHUNK_BYTES];
+static ZEROS: [u8; WAL_CHUNK_BYTES] = [0; WAL_CHUNK_BYTES];
 
 /// Fills the file with zeros, which SQLite treats as an empty log. Does not change a log that is not empty, and lays
 /// out none if the disk has no space: everything works without.
@@ -59,10 +57,10 @@ pub fn erase_after(log: &File, frames: u64) -> io::Result<()> {
         length = length_max;
     }
     // Not on the stack, which is small.
-    let mut chunk = vec![0; CHUNK_BYTES];
+    let mut chunk = vec![0; WAL_CHUNK_BYTES];
     let mut at = start;
     while at < length {
-        let bytes = CHUNK_BYTES.min((length - at) as usize);
+        let bytes = WAL_CHUNK_BYTES.min((length - at) as usize);
         log.read_exact_at(&mut chunk[..bytes], at)?;
         if chunk[..bytes] != ZEROS[..bytes] {
             log.write_all_at(&ZEROS[..bytes], at)?;
