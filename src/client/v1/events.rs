@@ -8,14 +8,14 @@ use crate::client::connect_error::ConnectError;
 use crate::client::patience::Patience;
 use crate::names::{Epoch, Kind, MessageId, RoomName, UserName};
 
-/// How many lines may wait for their acknowledgement by default. More than a user types during an outage; a program
-/// that reads a file has to wait.
+/// The default maximum of unacknowledged lines. More than a user types during an outage; a program that reads a file
+/// has to wait.
 pub const LINES_MAX: usize = 1024;
 
 /// The default maximum of bytes of those lines: 64 of the largest.
 pub const BYTES_MAX: usize = 1024 * 1024;
 
-/// What a session is to do.
+/// The settings of a session.
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub name: UserName,
@@ -23,12 +23,12 @@ pub struct Settings {
     /// fails.
     pub rooms: Vec<(RoomName, StartAt)>,
     pub patience: Patience,
-    /// How many lines may wait for their acknowledgement, and how many bytes they may have: then [`Inlet::post`](super::Inlet::post) blocks.
+    /// The maximum of unacknowledged lines, and of their bytes; above it, [`Inlet::post`](super::Inlet::post) blocks.
     pub lines_max: usize,
     pub bytes_max: usize,
 }
 
-/// What happens in a session, in order.
+/// The events of a session, in order.
 #[derive(Debug)]
 pub enum Event<'a> {
     /// A room is joined, for the first time or again, at this time of the server's clock.

@@ -143,7 +143,7 @@ impl Outbox {
         self.lines == 0
     }
 
-    /// Whether a line of so many bytes may be pushed. One always may into an empty outbox.
+    /// Whether a line of this many bytes may be pushed; into an empty outbox, any line may.
     pub fn has_room_for(&self, bytes: usize) -> bool {
         self.is_empty() || (self.lines < self.lines_max && self.bytes + bytes <= self.bytes_max)
     }
