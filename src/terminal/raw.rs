@@ -15,7 +15,7 @@ use rustix::termios::{
 /// The assumed width of a terminal that doesn't report one.
 const DEFAULT_COLUMNS: usize = 80;
 
-/// The terminal of standard input hands over each key as it is pressed, without echo. Ends when dropped.
+/// Raw mode of the terminal on standard input: each key is read as it is pressed, without echo. Ends when dropped.
 pub struct RawMode {
     before: Termios,
     raw: Termios,
@@ -48,14 +48,14 @@ impl RawMode {
 }
 
 impl Drop for RawMode {
-    /// Sets the modes back to what they were.
+    /// Restores the earlier modes.
     fn drop(&mut self) {
-        // A terminal that is gone needs no modes.
+        // A terminal that is gone need not be restored.
         let _ = set(&self.before);
     }
 }
 
-/// Waits until standard input can be read, or has ended. False means that the time is over.
+/// Waits until standard input can be read, or has ended. False means that the timeout has elapsed.
 pub fn wait_for_input(timeout: Duration) -> io::Result<bool> {
     // A timeout that the system can't represent means no timeout.
     let timeout = Timespec::try_from(timeout).ok();

@@ -264,14 +264,14 @@ mod tests {
         }
     }
 
-    /// Where not all that is in the log is messages, the last three begin before the head less three.
+    /// If the log has other events too, the last three messages begin earlier than three seqs before the head.
     #[test]
     fn the_server_says_where_the_last_messages_begin() {
         let mut place = Place::new(StartAt::Last(3));
         place.joined(&v1::Joined { first_seq: 5, ..joined(OLD, 1, 10) }).unwrap();
         assert!(place.clone().message(8).is_err());
         place.message(5).unwrap();
-        // A place that was seen is what counts when the room is joined again.
+        // When the room is joined again, the place counts, not the first seq of the server.
         place.joined(&v1::Joined { first_seq: 6, ..joined(OLD, 1, 10) }).unwrap();
         place.message(6).unwrap();
     }
@@ -356,7 +356,7 @@ mod tests {
             let mut told = place.clone();
             place.message(1).unwrap();
             assert_eq!(resumes_after(&place), (1, NEW));
-            // A server may say so nevertheless.
+            // A server may report a changed epoch nevertheless.
             told.gap(&epoch_changed(1, 0)).unwrap();
             told.message(1).unwrap();
             // The messages that retention deleted meanwhile existed.
