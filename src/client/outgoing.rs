@@ -8,8 +8,8 @@ use super::error::{SessionError, Unsure};
 
 /// The requests that a session still has to send. Used under the session's lock.
 pub trait Outgoing: Send + 'static {
-    /// Whether the contract acknowledges stored lines. Without acknowledgements, the only progress is a completed write,
-    /// and a session that is finishing half-closes the stream and waits for its end.
+    /// Whether the contract acknowledges stored lines. Without acknowledgements, the only progress is a completed
+    /// write, and a session that is finishing half-closes the stream and waits for its end.
     const IS_ACKNOWLEDGED: bool;
 
     /// The next request, which may be built in `buffer`.

@@ -86,8 +86,8 @@ fn send_requests<O: Outgoing>(shared: &Shared<O>) {
     let mut buffer = Vec::new();
     while let Some(work) = shared.next_work(&mut buffer) {
         match work {
-            // It waits for the previous request, so that while one is in flight, the next one is collected. The receiver
-            // also gets a failure, with its reason.
+            // It waits for the previous request, so that while one is in flight, the next one is collected. The
+            // receiver also gets a failure, with its reason.
             Work::Send(mut sender, request) => {
                 let success = sender.send_on(request).is_ok();
                 shared.give_back(sender, success);

@@ -101,8 +101,8 @@ pub(super) fn open(
 }
 
 impl Sender {
-    /// Sends, and waits only for the previous message, so that messages can be sent continuously. So its error may be that
-    /// of the previous message.
+    /// Sends, and waits only for the previous message, so that messages can be sent continuously. So its error may be
+    /// that of the previous message.
     pub fn send_on(&mut self, message: GrpcSlice) -> Result<(), StreamError> {
         self.attempt(|sink| block_on(sink.feed((message, WriteFlags::default()))))
     }

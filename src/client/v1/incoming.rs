@@ -237,7 +237,7 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()> + Send + 'static> Reading<'_, F> {
                 self.progress.any = true;
                 self.left(room_id, &left)
             }
-            // Both are handled above.
+            // Both are handled in `take`.
             Wire::Message(_) | Wire::Joined(_) => Step::Continue(()),
         }
     }
