@@ -2,8 +2,8 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Raises the soft limit to the hard one, which any process may do. Where that fails, the connection that is one too
-/// many says so.
+/// Raises the soft limit to the hard one, which any process may do. If that fails, the first connection above the limit
+/// reports it.
 pub fn allow_many() {
     let limit = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
@@ -19,7 +19,7 @@ pub fn hard_limit() -> usize {
     count(getrlimit(Resource::Nofile).maximum)
 }
 
-/// A limit as a number of descriptors. `None` stands for no limit.
+/// A limit as a number of descriptors. `None` means no limit.
 fn count(limit: Option<u64>) -> usize {
     limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX)
 }

@@ -27,7 +27,7 @@ pub use report::Report;
 
 use crate::client::Contract;
 
-/// Runs the plan. Call it on the thread that shall watch over the run.
+/// Runs the plan. The calling thread supervises the run.
 pub fn run(plan: Plan, progress: &Progress, interrupt: &Interrupt) -> Result<Report, RunError> {
     match plan.contract {
         Contract::V1 => pool::run::<rooms::Rooms>(plan, progress, interrupt),

@@ -1,4 +1,4 @@
-//! Values of options: numbers, sizes, durations and switches, each refused with the forms that are accepted.
+//! Values of options: numbers, sizes, durations and switches, each rejected with the accepted forms.
 
 use std::fmt::Display;
 use std::ops::Bound::Included;
@@ -22,8 +22,8 @@ const UNITS: [(&str, u64); 9] = [
     ("GIB", 1 << 30),
 ];
 
-/// Reads a flag's variable: `1` or `true` sets the flag; `0`, `false` or nothing does not. clap's own parser refuses other
-/// values without naming the ones that it accepts.
+/// Reads a flag's variable: `1` or `true` sets the flag; `0`, `false` or an empty value does not. clap's own parser
+/// rejects other values without naming the accepted ones.
 pub fn switch(text: &str) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {
         "1" | "true" | "yes" | "on" => Ok(true),
@@ -32,7 +32,8 @@ pub fn switch(text: &str) -> Result<bool, String> {
     }
 }
 
-/// A parser of whole numbers within bounds. clap's own names the bounds only to numbers outside of them, not to other text.
+/// A parser for whole numbers within bounds. clap's own parser names the bounds only for numbers outside of them, not
+/// for other text.
 pub fn number<T>(range: impl RangeBounds<T> + Clone) -> impl Fn(&str) -> Result<T, String> + Clone
 where
     T: FromStr + PartialOrd + Display,
@@ -47,7 +48,7 @@ where
     }
 }
 
-/// A parser of sizes in bytes: a number alone, or with a unit such as `64MiB` or `1GB`.
+/// A parser for sizes in bytes: a number alone, or with a unit such as `64MiB` or `1GB`.
 pub fn size(range: impl RangeBounds<usize> + Clone) -> impl Fn(&str) -> Result<usize, String> + Clone {
     const FORMS: &str = "expected bytes, or a number with a unit such as 64MiB or 1GB";
     move |text| {

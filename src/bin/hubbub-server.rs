@@ -64,8 +64,8 @@ struct Args {
 
     /// Durability: full or os
     ///
-    /// When a message counts as stored. full: when the disk has it; it survives a power cut. os: when the operating system has it; it survives a crash of
-    /// the server only.
+    /// When a message counts as stored. full: when the disk has it; it survives a power cut. os: when the operating
+    /// system has it; it survives a crash of the server only.
     #[arg(
         long, value_name = "SYNC", env = "HUBBUB_SYNC", default_value = "full", hide_possible_values = true,
         help_heading = STORAGE, display_order = 21
@@ -88,8 +88,8 @@ struct Args {
 
     /// Delete messages older than this, for example 90d
     ///
-    /// A number with a unit such as 12h or 90d. By default messages are kept forever. Deleted text is overwritten in all files of the
-    /// folder within a minute.
+    /// A number with a unit such as 12h or 90d. By default messages are kept forever. Deleted text is overwritten in
+    /// all files of the folder within a minute.
     #[arg(
         long, value_name = "TIME", env = "HUBBUB_RETAIN_FOR", value_parser = duration, help_heading = STORAGE,
         display_order = 24
@@ -124,8 +124,8 @@ struct Args {
 
     /// Trust the clock, although it is far from the time in the log
     ///
-    /// For one start, if the log warns that the clock jumped and the clock is right. Otherwise nothing is deleted by age
-    /// until the clock has been stable for a day.
+    /// For one start, if the log warns that the clock jumped and the clock is right. Otherwise nothing is deleted by
+    /// age until the clock has been stable for a day.
     #[arg(
         long, env = "HUBBUB_TRUST_CLOCK", value_parser = switch, hide_short_help = true, help_heading = STORAGE,
         display_order = 27
@@ -184,7 +184,7 @@ enum Command {
 /// Why the server exits without a signal.
 const LOG_FAILED: &str = "the log has stopped";
 
-/// The most that --clients-max may ask for. What the machine can serve is checked at the start.
+/// The maximum of --clients-max. The machine's own limits are checked at the start.
 const CLIENTS_MAX: usize = u32::MAX as usize;
 
 const EXAMPLES: &str = "\
@@ -363,9 +363,9 @@ fn serve(config: &ServerConfig) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Starts the thread that waits for signals. The first one begins the drain. One that follows within a second belongs to
-/// the same stop: `timeout` signals its child and then the whole group, and a terminal and a supervisor may both signal.
-/// A later one ends the process. The thread ends with the process.
+/// Starts the thread that waits for signals. The first one begins the drain. One that follows within a second belongs
+/// to the same stop: `timeout` signals its child and then the whole group, and a terminal and a supervisor may both
+/// signal. A later one ends the process. The thread ends with the process.
 fn watch_signals<C: Fn() -> usize + Send + std::marker::Sync + 'static>(
     stop: SyncSender<&'static str>,
     clients: Arc<OnceLock<C>>,
@@ -399,7 +399,8 @@ fn watch_signals<C: Fn() -> usize + Send + std::marker::Sync + 'static>(
 }
 
 fn is_ignored(signal: libc::c_int) -> bool {
-    // SAFETY: sigaction with no new action only writes the current one, to which the pointer is; zeros are valid for it.
+    // SAFETY: sigaction with no new action only writes the current one, to which the pointer is; zeros are valid for
+    // it.
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
         libc::sigaction(signal, std::ptr::null(), &raw mut action) == 0 && action.sa_sigaction == libc::SIG_IGN

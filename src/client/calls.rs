@@ -179,7 +179,7 @@ impl Caller {
         Ok((response.rooms.into_iter().map(info).collect(), response.next_page_token))
     }
 
-    /// Lists who is in a room, after a token; the token of the next page is empty when there is none.
+    /// Lists the members of a room after a token; the token of the next page is empty when there is none.
     pub fn members(&mut self, room: &RoomName, page_token: &str) -> Result<(Vec<Member>, String), CallError> {
         let request = v1::ListMembersRequest {
             room: room.as_str().to_owned(),

@@ -256,7 +256,7 @@ mod tests {
         assert_eq!(error, ConnectError::Silent(address));
     }
 
-    /// A mistyped host, a refused port and a socket that this user may not write to were all answered with "no server
+    /// A regression: a mistyped host, a refused port and a socket without permission were all reported as "no server
     /// answers: start one".
     #[test]
     fn each_way_to_fail_has_its_reason_and_remedy() {

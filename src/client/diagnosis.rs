@@ -274,7 +274,7 @@ mod tests {
         Instant::now() + Duration::from_secs(20)
     }
 
-    /// A name had two addresses, the first of a machine that was gone: every attempt failed after 5 s, and none ever
+    /// A regression: a name had two addresses, the first of a dead machine. Every attempt failed after 5 s, and none
     /// reached the second. Here the first one refuses, as for `localhost` without a listener on `::1`.
     #[test]
     fn a_dead_address_does_not_keep_the_next_from_being_tried() {
@@ -286,7 +286,7 @@ mod tests {
         assert_eq!(first_that_accepts(&[closed], soon()).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
     }
 
-    /// The same where the first address swallows everything: a listener whose queue is full drops what comes.
+    /// The same if the first address does not answer: a listener with a full queue drops connections.
     #[test]
     fn an_address_that_swallows_everything_is_left_behind() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

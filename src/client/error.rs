@@ -41,12 +41,12 @@ pub enum SessionError {
     Thread(#[from] io::Error),
 }
 
-/// How many lines a failure leaves in doubt. As text: what an error message ends with, nothing for none.
+/// How many lines a failure leaves in doubt. As text, it is the end of an error message; empty if there are none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unsure {
-    /// They were not acknowledged.
+    /// Lines that were not acknowledged.
     Stored(u64),
-    /// The contract has no acknowledgements, and they were sent shortly before.
+    /// Lines that were sent shortly before, with a contract without acknowledgements.
     Arrived(u64),
     NotSent(u64),
 }
@@ -62,7 +62,7 @@ impl fmt::Display for Unsure {
     }
 }
 
-/// So many lines, in words.
+/// A number of lines, in words.
 pub fn lines(count: u64) -> String {
     if count == 1 { "1 line".to_owned() } else { format!("{count} lines") }
 }

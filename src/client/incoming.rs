@@ -1,4 +1,4 @@
-//! What a contract adds to a session's receive side.
+//! The contract's part of a session's receive side.
 
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -9,43 +9,43 @@ use super::outgoing::Outgoing;
 use super::shared::Shared;
 use super::stream::{Receiver, Sender, StreamError};
 
-/// What comes in on the receive thread, and the owner's handler of events.
+/// Handles responses on the receive thread, and passes events to the owner's handler.
 pub trait Incoming: Send + 'static {
     type Outgoing: Outgoing;
 
-    /// Starts a conversation. Nothing is said yet.
+    /// Opens a stream. Sends nothing yet.
     fn open(connection: &Connection) -> Result<(Sender, Receiver), StreamError>;
 
-    /// Says what comes first on a new stream.
+    /// Queues the first requests of a new stream.
     fn greet(&self, outgoing: &mut Self::Outgoing);
 
-    /// Waits for the next response on a stream that is there since then.
+    /// Waits for the next response of a stream that was opened at `since`.
     fn receive(&self, receiver: &mut Receiver, _since: Instant) -> Result<Option<Vec<u8>>, StreamError> {
         receiver.receive()
     }
 
-    /// Takes a response in, and tells the owner what it says.
+    /// Processes a response, and reports its events to the owner.
     fn take(&mut self, response: &[u8], session: &Shared<Self::Outgoing>, outage: &mut Outage) -> (Step, Progress);
 
-    /// The connection is lost: what held on it only is forgotten.
+    /// The connection is lost: discards the state that belonged to it.
     fn disconnected(&mut self) {}
 
-    /// Tells the owner what happens to the connection.
+    /// Reports a change of the connection to the owner.
     fn tell(&mut self, change: Change<'_>, outage: &mut Outage) -> ControlFlow<()>;
 
-    /// Tells the owner what did not come from the stream.
+    /// Reports events to the owner that did not come from the stream.
     fn tell_news(&mut self, _session: &Shared<Self::Outgoing>) -> ControlFlow<()> {
         ControlFlow::Continue(())
     }
 }
 
-/// What happens to the connection.
+/// A change of the connection.
 pub enum Change<'a> {
-    /// It is lost, which concerns so many lines.
+    /// It is lost, which affects this many lines.
     Lost { error: &'a StreamError, lines: usize },
-    /// The next attempt comes after the pause.
+    /// The next attempt is made after the pause.
     Retrying { reason: &'a str, pause: Duration },
-    /// There is one again; so many lines wait.
+    /// There is a connection again; this many lines wait.
     Made { lines: usize },
 }
 
@@ -54,7 +54,7 @@ pub enum Change<'a> {
 pub struct Outage {
     /// Since when there is no connection.
     pub since: Option<Instant>,
-    /// When the server asks the client to come back.
+    /// How long the server asks the client to wait before it reconnects.
     pub reconnect_after: Option<Duration>,
 }
 
@@ -65,18 +65,18 @@ pub enum End {
     Broken(StreamError),
 }
 
-/// What reading a response brought forward.
+/// The progress made by a response.
 #[derive(Clone, Copy, Default)]
 pub struct Progress {
     /// Something that a finishing session waits for.
     pub any: bool,
-    /// The client has all that it missed.
+    /// A room caught up.
     pub caught_up: bool,
 }
 
 pub type Step = ControlFlow<End>;
 
-/// What the owner's answer to an event means.
+/// Converts the owner's answer to an event.
 pub fn over(flow: ControlFlow<()>) -> Step {
     match flow {
         ControlFlow::Continue(()) => Step::Continue(()),

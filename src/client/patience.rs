@@ -1,4 +1,4 @@
-//! How long a session waits for what, and whether it comes back.
+//! The timeouts of a session, and whether it reconnects.
 
 use std::time::Duration;
 
@@ -11,15 +11,15 @@ pub enum Policy {
     Fail,
 }
 
-/// How long a session waits for what, and whether it comes back.
+/// The timeouts of a session, and whether it reconnects.
 #[derive(Clone, Debug)]
 pub struct Patience {
     pub policy: Policy,
-    /// How long the first connection may be tried for; by default the first attempt decides.
+    /// How long the first connection is tried; by default, one attempt.
     pub connect_within: Duration,
-    /// How long there may be no connection before the session fails; `None` is for ever.
+    /// How long there may be no connection before the session fails; `None` means no limit.
     pub outage_max: Option<Duration>,
-    /// How long it may take until something goes forward when all has been said.
+    /// How long a session that is finishing waits without progress.
     pub finish_timeout: Duration,
 }
 

@@ -1,5 +1,5 @@
-//! The receive thread of a session: reads the stream of the moment, and when the connection is lost, makes the next one; so there is
-//! exactly one place where connections come from.
+//! The receive thread of a session: reads the current stream, reports events to the owner, and reconnects when the
+//! connection is lost.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -16,20 +16,20 @@ use super::shared::{Paused, Shared};
 use super::stream::{Receiver, Sender, StreamError};
 use crate::address::Address;
 
-/// The receive thread's belongings.
+/// The state of the receive thread.
 pub struct Receive<I: Incoming> {
     pub shared: Arc<Shared<I::Outgoing>>,
     pub connector: Connector,
     pub address: Address,
     pub policy: Policy,
-    /// How long there may be no connection; `None` is for ever.
+    /// How long there may be no connection; `None` means no limit.
     pub outage_max: Option<Duration>,
     pub incoming: I,
     pub outage: Outage,
 }
 
 impl<I: Incoming> Receive<I> {
-    /// The receive thread. Ends with the session, which it ends itself where it can't go on.
+    /// The receive thread. Ends with the session, which it ends itself if it can't continue.
     pub fn run(mut self, mut receiver: Receiver) {
         let mut backoff = Backoff::new();
         let outcome = loop {
@@ -64,7 +64,7 @@ impl<I: Incoming> Receive<I> {
         self.shared.end(outcome);
     }
 
-    /// Whether the error ends a session that had an end coming, and how.
+    /// Whether the error ends a session that has ended or half-closed its stream, and how.
     fn judge(&self, error: &StreamError) -> Option<Result<(), SessionError>> {
         let state = self.shared.lock();
         if state.has_ended() {
@@ -73,17 +73,17 @@ impl<I: Incoming> Receive<I> {
         state.is_half_closed().then(|| Err(SessionError::Unconfirmed(error.to_string())))
     }
 
-    /// Takes a stream into use. Returns how many lines wait for it; `None` says that the session has ended.
+    /// Starts using a stream. Returns how many lines wait for it; `None` means that the session has ended.
     pub fn connect(&self, sender: Sender, receiver: &Receiver) -> Option<usize> {
         self.shared.connect(sender, receiver.canceller(), |outgoing| self.incoming.greet(outgoing))
     }
 
-    /// Tries until there is a connection again. `None` says that the session has ended.
+    /// Tries until there is a connection again. `None` means that the session has ended.
     fn reconnect(&mut self, backoff: &mut Backoff, mut error: StreamError) -> Result<Option<Receiver>, SessionError> {
         loop {
             let mut pause = backoff.pause();
             if let Some(asked) = self.outage.reconnect_after.take() {
-                // Some more, so that not all clients of a restarted server come at the same moment.
+                // With jitter, so that not all clients of a restarted server reconnect at the same moment.
                 pause = asked + pause;
             }
             if let Some(outage) = self.outage_max {
@@ -111,7 +111,7 @@ impl<I: Incoming> Receive<I> {
         }
     }
 
-    /// Waits, and tells what else happens meanwhile. False says that the session has ended.
+    /// Waits, and reports other events meanwhile. False means that the session has ended.
     fn pause(&mut self, pause: Duration) -> bool {
         let until = Instant::now() + pause;
         loop {
@@ -123,7 +123,7 @@ impl<I: Incoming> Receive<I> {
         }
     }
 
-    /// Reads until the stream ends, and tells what happens.
+    /// Reads until the stream ends, and reports the events.
     fn follow(&mut self, receiver: &mut Receiver, backoff: &mut Backoff, since: Instant) -> End {
         loop {
             let response = match self.incoming.receive(receiver, since) {
@@ -144,7 +144,7 @@ impl<I: Incoming> Receive<I> {
         }
     }
 
-    /// Tells the owner something between two connections.
+    /// Reports a change of the connection to the owner.
     fn tell(&mut self, change: Change<'_>) -> ControlFlow<()> {
         self.shared.begin_handling();
         let flow = self.incoming.tell(change, &mut self.outage);
@@ -152,7 +152,7 @@ impl<I: Incoming> Receive<I> {
         flow
     }
 
-    /// Tells the owner what did not come from the server.
+    /// Reports events to the owner that did not come from the server.
     fn tell_news(&mut self) -> ControlFlow<()> {
         self.shared.begin_handling();
         let flow = self.incoming.tell_news(&self.shared);

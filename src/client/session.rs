@@ -1,8 +1,9 @@
-//! A conversation that outlives its connections, whatever contract it is in.
+//! A session, over either contract: a conversation that survives lost connections.
 //!
-//! Two threads serve it. `send` takes what waits to be sent, and writes it to the stream of the moment. `receive` reads that stream,
-//! tells the owner what happens, and makes the next connection when this one is lost. Both end with the session, and
-//! [`Session::wait`] joins them. What a contract adds is in its [`Outgoing`] and [`Incoming`].
+//! Two threads serve it. `send` takes waiting requests, and writes them to the current stream. `receive` reads that
+//! stream, reports events to the owner, and reconnects when the connection is lost; so only one thread opens
+//! connections. Both end with the session, and [`Session::wait`] joins them. The parts that depend on the contract are
+//! in its [`Outgoing`] and [`Incoming`].
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -28,7 +29,7 @@ pub struct Session<O: Outgoing> {
 }
 
 impl<O: Outgoing> Session<O> {
-    /// Connects and starts. `waiting` is told of each attempt at the first connection that failed.
+    /// Connects and starts. `waiting` is called once if the first connection fails and is retried.
     pub(super) fn open<I: Incoming<Outgoing = O>>(
         connector: Connector,
         address: Address,
@@ -86,8 +87,8 @@ fn send_requests<O: Outgoing>(shared: &Shared<O>) {
     let mut buffer = Vec::new();
     while let Some(work) = shared.next_work(&mut buffer) {
         match work {
-            // It waits for the request before, so that while one is on its way, the next one gathers.
-            // A failure shows at the receiver as well, with its reason.
+            // It waits for the previous request, so that while one is in flight, the next one is collected. The
+            // receiver also gets a failure, with its reason.
             Work::Send(mut sender, request) => {
                 let success = sender.send_on(request).is_ok();
                 shared.give_back(sender, success);

@@ -1,8 +1,8 @@
-//! What the threads of a session share, and what they wait for.
+//! The shared state of a session's threads, and their waits.
 //!
-//! One lock. Nothing is written, read or told to the owner under it. Each kind of waiting has its own condition, so that
-//! a line that is handed over wakes nobody but the send thread, and only where that sleeps: under load, no line costs a
-//! switch of threads.
+//! One lock. No I/O and no event handler runs under it. Each kind of wait has its own condition variable, so that a
+//! line that is passed in wakes only the send thread, and only if it sleeps: under load, lines cause no context
+//! switches.
 
 use std::mem;
 use std::time::{Duration, Instant};
@@ -18,22 +18,22 @@ pub struct Shared<O> {
     state: Mutex<State<O>>,
     /// For the send thread: there may be something to send.
     work: Condvar,
-    /// For whoever hands lines over: there may be space.
+    /// For threads that pass lines in: there may be space.
     space: Condvar,
-    /// For everybody else: the connection, or the session, has changed.
+    /// For all others: the connection, or the session, has changed.
     changed: Condvar,
 }
 
 pub struct State<O> {
     link: Link,
-    /// Ends the stream of the moment, if any.
+    /// Cancels the current stream, if any.
     canceller: Option<Canceller>,
     pub outgoing: O,
-    /// The owner has nothing more to say.
+    /// The input has ended.
     finishing: bool,
-    /// The stream of the moment was told so.
+    /// The current stream was half-closed.
     half_closed: bool,
-    /// When something last went forward, for the end of a session that is finishing.
+    /// The time of the last progress, for a session that is finishing.
     progress_at: Instant,
     handling: Handling,
     ended: Option<Result<(), SessionError>>,
@@ -43,16 +43,16 @@ pub struct State<O> {
     waiting: usize,
 }
 
-/// The receive thread's time in the owner's event handler. It doesn't count against the server; and meanwhile nobody
-/// notices a break, so it doesn't make a line sent before any less doubtful.
+/// The receive thread's time in the owner's event handler. It doesn't count against the server; and a lost connection
+/// is not detected meanwhile, so this time does not make an earlier line less doubtful.
 #[derive(Debug, Default)]
 struct Handling {
     since: Option<Instant>,
-    /// How long the visits before took, in all.
+    /// The total time of earlier handler calls.
     before: Duration,
 }
 
-/// The sending half, as the send thread sees it.
+/// The sending half, from the send thread's view.
 enum Link {
     Ready(Sender),
     /// The send thread has the sender and is writing.
@@ -62,17 +62,17 @@ enum Link {
     Down,
 }
 
-/// What the send thread does next.
+/// The next step of the send thread.
 pub enum Work {
     Send(Sender, GrpcSlice),
     HalfClose(Sender),
 }
 
-/// How a pause between attempts ended.
+/// The end of a pause between attempts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Paused {
     Elapsed,
-    /// There is something to tell the owner; the pause is not over.
+    /// There is an event for the owner; the pause is not over.
     News,
     /// The session has ended, or nothing is left to send.
     Over,
@@ -99,12 +99,12 @@ impl<O: Outgoing> Shared<O> {
         self.state.lock()
     }
 
-    /// Changes what is to be sent, and wakes whoever waits for that.
+    /// Changes the outgoing side, and wakes the threads that wait for it.
     pub fn change<T>(&self, change: impl FnOnce(&mut O) -> T) -> T {
         self.change_quietly(|outgoing| (change(outgoing), true))
     }
 
-    /// The same, but wakes nobody unless the change says that there is something for them.
+    /// The same, but wakes the threads only if the change returns true.
     pub fn change_quietly<T>(&self, change: impl FnOnce(&mut O) -> (T, bool)) -> T {
         let mut state = self.state.lock();
         let (outcome, wakes) = change(&mut state.outgoing);
@@ -114,7 +114,7 @@ impl<O: Outgoing> Shared<O> {
         outcome
     }
 
-    /// Changes what is to be sent, for the owner. Fails if the session has ended, or takes nothing more.
+    /// Changes the outgoing side, for the owner. Fails if the session has ended, or its input has.
     pub fn ask<T>(&self, change: impl FnOnce(&mut O) -> T) -> Result<T, SessionError> {
         let mut state = self.state.lock();
         if state.is_closed() {
@@ -126,14 +126,14 @@ impl<O: Outgoing> Shared<O> {
     }
 
     fn wake(&self, state: &State<O>) {
-        // A receive thread that pauses tells it.
+        // Wakes a receive thread that pauses, which reports the news.
         if state.outgoing.has_news() {
             self.changed.notify_all();
         }
         self.work.notify_one();
     }
 
-    /// Ends a session that is finishing, if nothing is left of what it waits for.
+    /// Ends a session that is finishing, if it has nothing left to wait for.
     pub fn end_if_done(&self) {
         self.end_if_finished(&mut self.state.lock());
     }
@@ -155,7 +155,7 @@ impl<O: Outgoing> Shared<O> {
         self.changed.notify_all();
     }
 
-    /// Takes in a line of so many bytes; blocks while there is no space for it.
+    /// Adds a line of this many bytes; blocks while there is no space for it.
     pub fn push(
         &self,
         bytes: usize,
@@ -172,14 +172,14 @@ impl<O: Outgoing> Shared<O> {
         }
         push(&mut state.outgoing)?;
         if state.idle {
-            // It need not be told twice.
+            // It is woken only once.
             state.idle = false;
             self.work.notify_one();
         }
         Ok(())
     }
 
-    /// Nothing more will be handed over.
+    /// No more lines will be passed in.
     pub fn finish(&self) {
         let mut state = self.state.lock();
         state.finishing = true;
@@ -195,7 +195,7 @@ impl<O: Outgoing> Shared<O> {
         }
     }
 
-    /// Waits for something to send, and takes the sender for it. `None` says that the session has ended.
+    /// Waits for something to send, and takes the sender for it. `None` means that the session has ended.
     pub fn next_work(&self, buffer: &mut Vec<u8>) -> Option<Work> {
         let mut state = self.state.lock();
         loop {
@@ -254,8 +254,8 @@ impl<O: Outgoing> Shared<O> {
         self.changed.notify_all();
     }
 
-    /// Takes a stream into use, and greets the server on it. Returns how many lines wait for it; `None` says that the session
-    /// has ended.
+    /// Starts using a stream, and sends the first requests on it. Returns how many lines wait for it; `None` means that
+    /// the session has ended.
     pub fn connect(&self, sender: Sender, canceller: Canceller, greet: impl FnOnce(&mut O)) -> Option<usize> {
         let mut state = self.state.lock();
         if state.ended.is_some() {
@@ -268,11 +268,11 @@ impl<O: Outgoing> Shared<O> {
         Some(state.outgoing.len())
     }
 
-    /// Notes that the stream has ended; its receiver is dropped, so a write still going on ends soon. Returns how many
-    /// lines that concerns.
+    /// Records that the stream has ended; its receiver is dropped, so a pending write ends soon. Returns how many lines
+    /// are affected.
     pub fn disconnect(&self) -> usize {
         let mut state = self.state.lock();
-        // Told to whoever gives the sender back.
+        // For the thread that gives the sender back.
         state.canceller = None;
         while matches!(state.link, Link::Writing) {
             self.changed.wait(&mut state);
@@ -286,12 +286,12 @@ impl<O: Outgoing> Shared<O> {
         lines
     }
 
-    /// The receive thread begins to handle an event.
+    /// The receive thread starts to handle an event.
     pub fn begin_handling(&self) {
         self.state.lock().handling.begin(Instant::now());
     }
 
-    /// It is through. `progress` says that something came that a finishing session waits for.
+    /// The event is handled. `progress` means that it contained something that a finishing session waits for.
     pub fn end_handling(&self, progress: bool) {
         let mut state = self.state.lock();
         let took = state.handling.end(Instant::now());
@@ -308,7 +308,7 @@ impl<O: Outgoing> Shared<O> {
             }
             self.end_if_finished(&mut state);
         }
-        // The owner may wait for a deadline that was out of force meanwhile.
+        // The owner may wait for a deadline that was suspended meanwhile.
         if finishing {
             self.changed.notify_all();
         }
@@ -334,12 +334,12 @@ impl<O: Outgoing> Shared<O> {
         }
     }
 
-    /// Waits for the session's end: the owner's thread. A session that is finishing gets so long without progress.
+    /// Waits for the session's end, on the owner's thread. A finishing session may take this long without progress.
     pub fn wait(&self, finish_timeout: Duration) -> Result<(), SessionError> {
         let mut state = self.state.lock();
         loop {
             if let Some(outcome) = &mut state.ended {
-                // It stays set, so that the threads see it; they never look into it.
+                // It stays set, so that the threads see it; they do not use its value.
                 mem::replace(outcome, Ok(()))?;
                 return state.outgoing.outcome();
             }
@@ -362,12 +362,12 @@ impl<O: Outgoing> State<O> {
         self.ended.is_some()
     }
 
-    /// Whether this side of the stream of the moment was closed.
+    /// Whether this side of the current stream was closed.
     pub fn is_half_closed(&self) -> bool {
         self.half_closed
     }
 
-    /// Whether nothing more is taken in.
+    /// Whether no more lines are accepted.
     fn is_closed(&self) -> bool {
         self.ended.is_some() || self.finishing
     }
@@ -395,9 +395,9 @@ impl Handling {
         self.since.is_some()
     }
 
-    /// A clock that stands still while the owner handles an event.
+    /// A clock that stops while the owner handles an event.
     fn clock(&self, now: Instant) -> Instant {
-        // Invariant: the visits lie between the session's start and now, so the difference is a time that was.
+        // Invariant: the handler calls lie between the session's start and now, so the difference is a past time.
         self.since.unwrap_or(now) - self.before
     }
 }
@@ -406,8 +406,8 @@ impl Handling {
 mod tests {
     use super::*;
 
-    /// A regression: where the owner's output was held up, such as by a pager, a break was noticed long after the
-    /// keepalive had ended the connection, and lines sent just before counted as old enough to be safe.
+    /// A regression: while the owner's output was blocked, for example by a pager, a lost connection was detected long
+    /// after the keepalive had ended it, and lines sent just before counted as old enough to be safe.
     #[test]
     fn time_in_which_nobody_listens_makes_no_line_safe() {
         let start = Instant::now();

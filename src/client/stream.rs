@@ -72,7 +72,7 @@ pub struct Receiver {
 #[derive(Clone)]
 pub struct Canceller(AbortHandle);
 
-/// Starts a conversation, with a header of its own if there is one.
+/// Opens a stream, with an additional header if one is given.
 pub(super) fn open(
     connection: &Connection,
     contract: Contract,
@@ -101,8 +101,8 @@ pub(super) fn open(
 }
 
 impl Sender {
-    /// Sends, and waits only for the message before: for one who has much to send. Its error may thus be that of the
-    /// message before.
+    /// Sends, and waits only for the previous message, so that messages can be sent continuously. So its error may be
+    /// that of the previous message.
     pub fn send_on(&mut self, message: GrpcSlice) -> Result<(), StreamError> {
         self.attempt(|sink| block_on(sink.feed((message, WriteFlags::default()))))
     }
@@ -134,7 +134,7 @@ impl Sender {
 }
 
 impl Receiver {
-    /// Waits for the next message. `None` says that the server ended the conversation in good order.
+    /// Waits for the next message. `None` means that the server ended the conversation cleanly.
     pub fn receive(&mut self) -> Result<Option<Vec<u8>>, StreamError> {
         while !self.ended {
             let item = block_on(self.stream.next());
@@ -158,7 +158,7 @@ impl Receiver {
         Ok(None)
     }
 
-    /// Judges what the library gave. `None` asks for the next.
+    /// Interprets an item of the library. `None` asks for the next.
     fn take(&mut self, item: Option<grpcio::Result<Vec<u8>>>) -> Option<Result<Option<Vec<u8>>, StreamError>> {
         match item {
             Some(Ok(message)) => Some(Ok(Some(message))),
@@ -215,7 +215,7 @@ fn take_slice(reader: MessageReader) -> grpcio::Result<GrpcSlice> {
     take(reader).map(GrpcSlice::from)
 }
 
-/// What the library's error means to a client.
+/// Converts an error of the library for a client.
 pub(super) fn lost(error: GrpcError, contract: Contract) -> StreamError {
     match error {
         GrpcError::RpcFailure(status) | GrpcError::RpcFinished(Some(status)) => judge(&status, contract),

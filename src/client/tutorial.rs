@@ -1,7 +1,7 @@
-//! A session on the tutorial's contract: one room, no history, and no acknowledgements.
+//! A session over the tutorial's contract: one room, no history, and no acknowledgements.
 //!
-//! What a broken connection took along is never sent again, because the contract could not tell a repeat from a new
-//! line; the session counts what is in doubt and says so.
+//! Lines lost with a connection are never sent again, because the contract can't distinguish a repeat from a new line;
+//! the session counts the lines in doubt and reports them.
 
 mod outgoing;
 
@@ -24,31 +24,32 @@ use crate::names::{Body, UserName};
 use crate::wire::tutorial::FromServer;
 use crate::wire::{END_AFTER_HALF_CLOSE, TUTORIAL_CHAT_CLIENT};
 
-/// What happens in a session, in order.
+/// The events of a session, in order.
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// Somebody else said something. Nothing about the texts is checked: whoever shows them on a terminal escapes them.
+    /// A message of another client. Its texts are not checked: they must be escaped before they are shown on a
+    /// terminal.
     Message { name: &'a str, body: &'a str },
     /// The connection is lost; `doubtful` lines that were sent may not have arrived.
     Disconnected { reason: String, doubtful: u64 },
-    /// There is no connection, for this reason; the next attempt comes after the pause.
+    /// There is no connection, for this reason; the next attempt is made after the pause.
     Retrying { reason: &'a str, pause: std::time::Duration },
-    /// There is a connection again; the lines kept meanwhile are on their way.
+    /// There is a connection again; the lines kept meanwhile are being sent.
     Reconnected { kept: usize },
 }
 
 /// A running session. Its owner waits for its end.
 pub type Session = session::Session<Outgoing>;
 
-/// Where lines go into a session, from any thread.
+/// The input of a session: accepts lines from any thread.
 #[derive(Clone)]
 pub struct Inlet {
     shared: Arc<Shared<Outgoing>>,
 }
 
 impl Session {
-    /// Connects and starts. Events come on the session's receive thread, which is held up while one is handled; a
-    /// handler that breaks ends the session in good order. At most `lines_max` lines wait to be sent.
+    /// Connects and starts. Events are reported on the session's receive thread, which is blocked while one is handled;
+    /// a handler that breaks ends the session cleanly. At most `lines_max` lines wait to be sent.
     pub fn start(
         connector: Connector,
         address: Address,
@@ -65,7 +66,7 @@ impl Session {
 }
 
 impl Inlet {
-    /// Hands a line over. Blocks while as many wait as may.
+    /// Sends a line. Blocks while the maximum number of lines waits.
     pub fn send(&self, name: UserName, body: Body) -> Result<(), SessionError> {
         self.shared.push(body.as_str().len(), |outgoing| {
             outgoing.push(Line { name, body });
@@ -78,7 +79,7 @@ impl Inlet {
         self.shared.lock().outgoing.bodies()
     }
 
-    /// Says that no more lines come. The session ends once the server has everything.
+    /// Ends the input. The session ends once the server has everything.
     pub fn finish(&self) {
         self.shared.finish();
     }
@@ -97,7 +98,8 @@ struct Incoming<F> {
 impl<F: FnMut(Event<'_>) -> ControlFlow<()> + Send + 'static> incoming::Incoming for Incoming<F> {
     type Outgoing = Outgoing;
 
-    /// It asks the server to end the stream with `OK` after this side's half-close, once all that was sent is committed.
+    /// Requests that the server end the stream with `OK` after this side's half-close, once all sent lines are
+    /// committed.
     fn open(connection: &Connection) -> Result<(Sender, Receiver), StreamError> {
         stream::open(connection, Contract::Tutorial, TUTORIAL_CHAT_CLIENT.name, Some((END_AFTER_HALF_CLOSE, "1")))
     }

@@ -1,9 +1,9 @@
-//! A session on `hubbub.v1`, which loses and repeats nothing: it holds the server to each room's place, resumes every room on a new
-//! connection, and posts again what was not acknowledged.
+//! A session over `hubbub.v1`, without lost or repeated messages: it verifies each room's place, resumes every room on
+//! a new connection, and posts unacknowledged lines again.
 //!
-//! What it guarantees: the owner gets each message of each room once and in the order of seq, or is told of the gap. A
-//! line that was handed over is stored once, in its order (`outbox.rs` tells the one exception), or the owner is told
-//! that it was rejected, or that the session ended before the server had acknowledged it.
+//! Guarantees: the owner gets each message of each room once and in the order of seq, or an event for the gap. A line
+//! that was passed in is stored once, in its order (`outbox.rs` describes the one exception), or the owner gets an
+//! event that it was rejected, or that the session ended before the server had acknowledged it.
 
 mod events;
 mod incoming;

@@ -1,4 +1,5 @@
-//! What a client of a run does with what comes, whatever the contract: counts it, measures it, and tells the others.
+//! The receive side of a client of a run, over either contract: counts messages, measures latencies, and publishes the
+//! client's progress.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,7 +10,7 @@ use super::payload::Payload;
 use super::report::{Latencies, latencies};
 use super::run::{Checks, Run};
 
-/// What a client leaves behind.
+/// The results of a client's session.
 pub struct Received<C: Checks> {
     pub client: usize,
     pub findings: C::Findings,
@@ -17,16 +18,16 @@ pub struct Received<C: Checks> {
     pub foreign: u64,
 }
 
-/// One client's session as its handler of events sees it. When it is dropped, with the session's receive thread, the client is through.
+/// The state of a session's event handler. When it is dropped, with the session's receive thread, the client is done.
 pub struct Listener<C: Checks> {
     pub run: Arc<Run<C>>,
     pub client: usize,
-    /// There until the end.
+    /// `Some` until the end.
     received: Option<Received<C>>,
     results: Sender<Received<C>>,
-    /// When the response came that is being read; looked up once for each.
+    /// When the current response arrived; read once for each response.
     now_ns: Option<u64>,
-    /// By how many messages this response brought the client further.
+    /// By how many messages this response advanced the client.
     further: u32,
 }
 
@@ -46,14 +47,15 @@ impl<C: Checks> Listener<C> {
         &mut self.received().findings
     }
 
-    /// What a message of this run says. Any other is counted as foreign.
+    /// Decodes a message of this run. Any other message is counted as foreign.
     pub fn decode<'a>(&mut self, body: &'a str) -> Option<Payload<'a>> {
         let payload = Payload::decode(body).filter(|payload| payload.run == self.run.id);
         self.received().foreign += u64::from(payload.is_none());
         payload
     }
 
-    /// A message came that was sent then. `new`: for the first time. It brought the client further by so many.
+    /// Records a message that was sent at `sent_ns`. `new`: it arrived for the first time. `further`: by how many
+    /// messages it advanced the client.
     pub fn took(&mut self, sent_ns: u64, new: bool, further: u32) {
         if new {
             let now_ns = *self.now_ns.get_or_insert_with(|| self.run.now_ns());
@@ -62,7 +64,7 @@ impl<C: Checks> Listener<C> {
         self.further += further;
     }
 
-    /// Tells the others what the response brought.
+    /// Publishes the progress of the response.
     pub fn settle(&mut self) {
         let further = std::mem::take(&mut self.further);
         if further > 0 {
@@ -78,7 +80,7 @@ impl<C: Checks> Listener<C> {
         }
     }
 
-    /// The client gets what is sent from now on.
+    /// The client receives all messages that are sent from now on.
     pub fn joined(&self) {
         self.run.note(&self.run.tallies[self.client].joined, &self.run.unjoined);
     }
@@ -92,10 +94,10 @@ impl<C: Checks> Drop for Listener<C> {
         tally.down.store(false, Ordering::SeqCst);
         run.window.leave(self.client);
         if let Some(received) = self.received.take() {
-            // Whoever is not there any more wants no result.
+            // The receiver of the result may be gone.
             let _ = self.results.send(received);
         }
-        // Nobody waits for who is gone.
+        // A client that is gone is not waited for.
         run.gone.fetch_add(1, Ordering::SeqCst);
         run.note(&tally.joined, &run.unjoined);
         run.note(&tally.done, &run.undone);

@@ -28,12 +28,12 @@ pub struct Numbers {
     missing: Vec<BTreeMap<u32, u32>>,
 }
 
-/// What went wrong with the room itself.
+/// The faults of the room itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RoomCounts {
-    /// How often a seq was not the one after the last.
+    /// How often a seq did not follow the last one.
     pub holes: u64,
-    /// Messages that the server says are missing.
+    /// Messages that the server reported as missing.
     pub gaps: u64,
 }
 

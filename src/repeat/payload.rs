@@ -132,7 +132,8 @@ mod tests {
         Payload { kind, name: "repeat-4", of, run: RunId(0xc0ffee), sender: 3, number: 17, sent_ns: 123_456 }
     }
 
-    /// The story: a person in the room read `#0000000017 s00003 r…` and could not tell whose message it was, nor of how many.
+    /// A regression: a user in the room read `#0000000017 s00003 r…`, without the sender's name or the total number of
+    /// messages.
     #[test]
     fn a_body_is_readable() {
         let text = "repeat-4: message 17 of 100 #0000000017 s00003 r0000000000c0ffee t000000000001e240 mxx";

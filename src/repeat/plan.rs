@@ -383,7 +383,7 @@ mod tests {
         assert_eq!(told.len(), 4, "{told:?}");
     }
 
-    /// A regression: only what did not fit into 32 bits was refused, so that a plan could ask for 16 GB at its start.
+    /// A regression: only totals above 32 bits were refused, so that a plan could allocate 16 GB at its start.
     #[test]
     fn too_many_messages_are_refused() {
         let options = options(&["--clients", "100", "--senders", "100"]);

@@ -1,8 +1,8 @@
 //! A run from its first connection to its report.
 //!
-//! The calling thread watches over it; each client has a session with its two threads, each sender a thread `post-<n>`
-//! too. Phases: join; send, while the watcher waits for everything to be everywhere; wait for what comes late, so that whatever
-//! the server has stored twice still counts; finish and report.
+//! The calling thread supervises it; each client has a session with its two threads, each sender also a thread
+//! `post-<n>`. Phases: join; send, while the supervisor waits until every client has every message; wait for late
+//! messages, so that messages stored twice are counted; finish and report.
 
 use std::io;
 use std::sync::Arc;
@@ -24,16 +24,16 @@ use super::run::Run;
 use crate::client::{Connector, SessionError};
 use crate::threads::spawn;
 
-/// How long the clients may take to join, and longer where an outage may be.
+/// How long the clients may take to join; longer if an outage is allowed.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How often a contract may help clients to join.
+/// The interval of [`Protocol::help_to_join`].
 const JOIN_INTERVAL: Duration = Duration::from_millis(200);
 
 /// How many threads of the gRPC library serve all connections.
 const POLLERS_MAX: usize = 4;
 
-/// Why a run could not take place.
+/// Why a run could not start.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum RunError {
@@ -54,7 +54,7 @@ struct Pool<P: Protocol> {
     sending: Vec<JoinHandle<()>>,
 }
 
-/// Does a run of this plan. Call it on the thread that shall watch over it.
+/// Runs the plan. The calling thread supervises the run.
 pub fn run<P: Protocol>(plan: Plan, progress: &Progress, interrupt: &Interrupt) -> Result<Report, RunError> {
     let run: Arc<Run<P>> = Arc::new(Run::new(plan));
     let mut pool = Pool::start(&run)?;
@@ -90,7 +90,7 @@ impl<P: Protocol> Pool<P> {
         Ok(pool)
     }
 
-    /// Waits until every client gets what is sent.
+    /// Waits until every client has joined.
     fn join(&mut self) -> Result<(), RunError> {
         let timeout = JOIN_TIMEOUT.max(self.run.plan.reconnect_timeout);
         let deadline = Instant::now() + timeout;
@@ -110,7 +110,7 @@ impl<P: Protocol> Pool<P> {
         if self.run.gone.load(Ordering::SeqCst) == 0 {
             return Ok(());
         }
-        // One has failed: what it says is why there is no run. The others have nothing to say, unless they failed too.
+        // A client has failed: its error is the reason. The others have none, unless they failed too.
         self.inlets.iter().for_each(P::stop);
         let mut failures = self.wait();
         let first = if failures.is_empty() { SessionError::Ended } else { failures.remove(0).1 };
@@ -118,7 +118,7 @@ impl<P: Protocol> Pool<P> {
         Err(RunError::Session(first))
     }
 
-    /// Waits until all sessions have ended. Returns which failed, by the clients' places.
+    /// Waits until all sessions have ended. Returns the failures, each with the client's index.
     fn wait(&mut self) -> Vec<(usize, SessionError)> {
         let sessions = self.sessions.drain(..).enumerate();
         sessions.filter_map(|(client, session)| Some((client, P::wait(session).err()?))).collect()
@@ -145,7 +145,7 @@ impl<P: Protocol> Pool<P> {
         self.run.stop_sending();
         let complete = P::is_complete(&self.run, watched);
         for inlet in &self.inlets {
-            // After a run that gave up there is nothing to wait for, and a thread may wait for space to post.
+            // After a run that gave up there is nothing to wait for, and a thread may be blocked in a post.
             if complete { P::finish(inlet) } else { P::stop(inlet) }
         }
         let failures = self.wait();
@@ -158,7 +158,7 @@ impl<P: Protocol> Pool<P> {
 }
 
 impl<P: Protocol> Drop for Pool<P> {
-    /// Ends and joins what an error left behind.
+    /// Ends and joins the threads that an error left behind.
     fn drop(&mut self) {
         self.run.stop_sending();
         self.inlets.iter().for_each(P::stop);
@@ -174,7 +174,7 @@ fn log_failure((client, failure): &(usize, SessionError)) {
     log::error!("client {} failed: {failure}", client + 1);
 }
 
-/// The post thread of a client. It ends when all is handed over, with the session, or with the run.
+/// The post thread of a client. It ends when all messages are posted, with the session, or with the run.
 fn post<P: Protocol>(run: &Run<P>, index: u16, inlet: &P::Inlet) {
     let name = &run.plan.names[usize::from(index)];
     for number in 1..=run.plan.messages {
@@ -201,7 +201,7 @@ fn report<P: Protocol>(run: &Run<P>, failed: usize, mut received: Vec<Received<P
     received.sort_by_key(|received| received.client);
     let last_ns = run.tallies.iter().map(|tally| tally.last_ns.load(Ordering::SeqCst)).max().unwrap_or(0);
     let last = run.start + Duration::from_nanos(last_ns);
-    // One whose thread has panicked left nothing behind, and has got nothing as far as anybody knows.
+    // A client whose thread has panicked has no results, and counts as having received nothing.
     let missing = run.clients() - received.len();
     let (mut all, mut foreign, mut findings) = (latencies(), 0, Vec::new());
     for client in received {

@@ -1,4 +1,4 @@
-//! How a contract is spoken in a run.
+//! The operations of a run that depend on the contract.
 
 use super::listener::Listener;
 use super::numbers::Counts;
@@ -7,7 +7,7 @@ use super::report::RoomsReport;
 use super::run::{Checks, Run};
 use crate::client::{Connector, SessionError};
 
-/// A contract, by what its clients check.
+/// A contract: its checks, and its operations.
 pub trait Protocol: Checks {
     type Session: Send;
     type Inlet: Clone + Send + 'static;
@@ -17,16 +17,16 @@ pub trait Protocol: Checks {
 
     fn inlet(session: &Self::Session) -> Self::Inlet;
 
-    /// Does what must be done again and again until every client has joined.
+    /// Called repeatedly until every client has joined.
     fn help_to_join(_run: &Run<Self>, _inlets: &[Self::Inlet]) {}
 
-    /// Posts a sender's message of that number.
+    /// Posts a sender's message with this number.
     fn post(run: &Run<Self>, inlet: &Self::Inlet, sender: u16, number: u32) -> Result<(), SessionError>;
 
-    /// Waits until whatever the server has stored too often has come as well.
+    /// Waits until messages that the server stored more than once have arrived too.
     fn reach_end(_run: &Run<Self>, _progress: &Progress) {}
 
-    /// Whether every client has all that can come.
+    /// Whether every client has received all messages that can arrive.
     fn is_complete(run: &Run<Self>, watched: bool) -> bool;
 
     /// No more messages will be posted.
@@ -38,6 +38,7 @@ pub trait Protocol: Checks {
     /// Waits for the end of a session. An error is a failure of the client.
     fn wait(session: Self::Session) -> Result<(), SessionError>;
 
-    /// Adds up what the clients found, each with its number, in order; and how many deliveries did not take place.
+    /// Adds up the clients' findings, each with the client's index, in order. The second value is the number of missing
+    /// deliveries.
     fn judge(run: &Run<Self>, findings: Vec<(usize, Self::Findings)>) -> (Counts, u64, Option<RoomsReport>);
 }

@@ -95,7 +95,7 @@ struct JsonReport {
     faultless: bool,
 }
 
-/// What only a run over `hubbub.v1` has.
+/// The fields that only a run over `hubbub.v1` has.
 #[derive(Serialize)]
 struct JsonRooms {
     acknowledged: u64,
@@ -215,7 +215,7 @@ impl Report {
             interrupted: self.interrupted,
             faultless: self.is_faultless(),
         };
-        // Invariant: its keys are strings, and nothing in it can fail.
+        // Invariant: all keys are strings, and no value fails to serialize.
         serde_json::to_string(&report).expect("a report is JSON")
     }
 
@@ -225,13 +225,13 @@ impl Report {
     }
 }
 
-/// A number with at most so many decimal places.
+/// Rounds a number to at most this many decimal places.
 fn rounded(number: f64, places: i32) -> f64 {
     let unit = 10_f64.powi(places);
     (number * unit).round() / unit
 }
 
-/// Microseconds as people read them.
+/// Microseconds for people.
 fn duration(us: u64) -> String {
     match us {
         0..10_000 => format!("{us} µs"),
@@ -336,7 +336,7 @@ mod tests {
         assert!(!own.is_faultless());
     }
 
-    /// The story: Ctrl-C ended a run of an hour without a word about what had been found in it.
+    /// A regression: Ctrl-C ended a run of an hour without any report of its results.
     #[test]
     fn an_interrupted_run_is_judged_by_what_was_sent() {
         let stopped = Report { sent: 1, interrupted: true, ..report() };

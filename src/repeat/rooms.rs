@@ -29,7 +29,7 @@ impl Protocol for Rooms {
     type Session = Session;
     type Inlet = Inlet;
 
-    /// The first must find its server at once; the others know that there is one, which may be on its way back.
+    /// The first client must find its server at once; the others know that it exists, so it may be restarting.
     fn connect(listener: Listener<Self>, connector: Connector) -> Result<Session, SessionError> {
         let client = listener.client;
         let Plan { server, room, names, reconnect_timeout, in_flight, body_bytes, idle_timeout, .. } =
@@ -60,7 +60,7 @@ impl Protocol for Rooms {
         inlet.post_as(&run.plan.room, run.message_id(number), body, Kind::Text)
     }
 
-    /// Posts nothing: the server says where the room ends.
+    /// Posts nothing: the server reports the end of the room.
     fn reach_end(run: &Run<Self>, progress: &Progress) {
         let asked = Caller::connect(Connector::new(1), run.plan.server.clone(), CALL_TIMEOUT)
             .and_then(|mut caller| caller.messages(&run.plan.room, PagePlace::Newest, 1));

@@ -14,33 +14,33 @@ use super::progress::Progress;
 use super::window::Window;
 use crate::names::Body;
 
-/// How often the bar moves, and how exactly silence is measured.
+/// How often the bar is updated, which is also the resolution of the idle timeout.
 const TICK: Duration = Duration::from_millis(100);
 
-/// What the clients of a run check on a contract: what they check together, and what each finds.
+/// The checks of a contract: the state that all clients share, and the findings of each.
 pub trait Checks: Sized + Send + Sync + 'static {
-    /// Whether a sender gets its own messages too.
+    /// Whether a sender receives its own messages too.
     const ECHOES: bool;
 
-    /// What one client leaves behind.
+    /// The results of one client.
     type Findings: Send + 'static;
 
     fn new(plan: &Plan) -> Self;
 
-    /// How many clients a run has: those of its plan, and those that the checks need.
+    /// The number of clients of a run: those of its plan, and those that the checks need.
     fn clients(plan: &Plan) -> usize;
 
-    /// What a client has found before anything came.
+    /// The initial findings of a client.
     fn findings(run: &Run<Self>, client: usize) -> Self::Findings;
 
-    /// How many different messages of the run a client has got.
+    /// The number of different messages of the run that a client has received.
     fn delivered(findings: &Self::Findings) -> u64;
 
-    /// Nothing more will come to a client.
+    /// A client will receive no more messages.
     fn is_gone(_run: &Run<Self>, _client: usize) {}
 }
 
-/// What all threads of a run share.
+/// The shared state of a run's threads.
 pub struct Run<C> {
     pub plan: Plan,
     pub id: RunId,
@@ -49,12 +49,12 @@ pub struct Run<C> {
     pub start_ms: u64,
     sending_since: OnceLock<Instant>,
     pub window: Window,
-    /// What the clients check together.
+    /// The checks' state that all clients share.
     pub checks: C,
     pub tallies: Vec<Tally>,
     /// For each sender, the number of the last posted message.
     pub sent: Vec<AtomicU32>,
-    /// How many clients have not joined, and not got all.
+    /// How many clients have not joined, and not received all messages.
     pub unjoined: AtomicUsize,
     pub undone: AtomicUsize,
     /// How many clients' sessions have ended.
@@ -66,15 +66,15 @@ pub struct Run<C> {
     watcher: Thread,
 }
 
-/// What a client has done so far, for the thread that watches over the run. Written once for each response.
+/// The progress of a client, for the supervising thread. Written once for each response.
 #[derive(Default)]
 pub struct Tally {
     pub delivered: AtomicU64,
-    /// When the last message came that counts, in nanoseconds since the run's start.
+    /// When the last message that counts arrived, in nanoseconds since the run's start.
     pub last_ns: AtomicU64,
-    /// It gets what is sent from now on.
+    /// It receives all messages that are sent from now on.
     pub joined: AtomicBool,
-    /// All has come, or nothing more will.
+    /// All messages have arrived, or no more will.
     pub done: AtomicBool,
     /// There is no connection at the moment.
     pub down: AtomicBool,
@@ -102,7 +102,7 @@ impl<C: Checks> Run<C> {
             watcher: thread::current(),
             plan,
         };
-        // The only sender of a run that gets none of its own gets nothing.
+        // The only sender of a run receives nothing, unless it receives its own messages.
         for client in (0..clients).filter(|&client| run.expected(client) == 0) {
             run.note(&run.tallies[client].joined, &run.unjoined);
             run.note(&run.tallies[client].done, &run.undone);
@@ -120,12 +120,12 @@ impl<C: Checks> Run<C> {
         u16::try_from(client).ok().filter(|&sender| sender < self.plan.senders)
     }
 
-    /// The sender whose messages the client does not get.
+    /// The sender whose messages the client does not receive.
     fn unheard(&self, client: usize) -> Option<u16> {
         self.sender(client).filter(|_| !C::ECHOES)
     }
 
-    /// How many messages the client gets if all goes well.
+    /// The number of messages that the client receives if nothing fails.
     pub fn expected(&self, client: usize) -> u64 {
         let heard = u64::from(self.plan.senders) - u64::from(self.unheard(client).is_some());
         heard * u64::from(self.plan.messages)
@@ -148,11 +148,11 @@ impl<C: Checks> Run<C> {
     pub fn body(&self, kind: payload::Kind, sender: u16, number: u32) -> Body {
         let (name, of) = (self.plan.names[usize::from(sender)].as_str(), self.plan.messages);
         let payload = Payload { kind, name, of, run: self.id, sender, number, sent_ns: self.now_ns() };
-        // Invariant: the plan's size is one that a body may have.
+        // Invariant: the plan's size is valid for a body.
         Body::new(payload.encode(self.plan.body_bytes)).expect("a payload is a valid body")
     }
 
-    /// Lets no further message be sent.
+    /// Stops the senders.
     pub fn stop_sending(&self) {
         self.over.store(true, Ordering::SeqCst);
         self.window.close();
@@ -166,7 +166,7 @@ impl<C: Checks> Run<C> {
         self.watcher.unpark();
     }
 
-    /// Notes that a client got somewhere, once.
+    /// Records that a client reached a stage, once.
     pub fn note(&self, done: &AtomicBool, left: &AtomicUsize) {
         if !done.load(Ordering::Relaxed)
             && !done.swap(true, Ordering::SeqCst)
@@ -176,7 +176,7 @@ impl<C: Checks> Run<C> {
         }
     }
 
-    /// Whether the run was interrupted and every client has what was sent until then.
+    /// Whether the run was interrupted and every client has all messages sent until then.
     fn has_all_sent(&self) -> bool {
         if !self.is_over() || self.sending.load(Ordering::SeqCst) > 0 {
             return false;
@@ -189,10 +189,10 @@ impl<C: Checks> Run<C> {
         })
     }
 
-    /// Waits until no client is left, or gone. False says that it gave up, because nothing more came though every client
-    /// had a connection; one that has none is its session's to give up.
+    /// Waits until no client is left, or gone. False means that it gave up, because no more messages arrived although
+    /// every client had a connection; a session without one gives up itself.
     pub fn watch(&self, left: &AtomicUsize, progress: &Progress) -> bool {
-        // With a rate, silence up to the next message is as it should be.
+        // With a rate, silence up to the next message is normal.
         let interval = self.plan.rate.map_or(Duration::ZERO, |rate| Duration::from_secs(1) / rate);
         let patience = self.plan.idle_timeout + interval;
         let mut seen = (0, 0);

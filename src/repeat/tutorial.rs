@@ -1,4 +1,5 @@
-//! A run over the tutorial's contract, which neither acknowledges nor resumes: a client that loses its connection fails.
+//! A run over the tutorial's contract, which neither acknowledges nor resumes: a client that loses its connection
+//! fails.
 
 mod verify;
 
@@ -16,10 +17,10 @@ use super::run::{Checks, Run};
 use crate::client::tutorial::{Event, Inlet, Session};
 use crate::client::{Connector, LINES_MAX, Patience, Policy, SessionError};
 
-/// How long the server may take to end the conversations. One that doesn't know how to is not at fault.
+/// How long the server may take to end the streams. A server that does not support that is not at fault.
 const END_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The contract, and the order in which the first client that only listens gets the messages.
+/// The contract, and the order in which the first client that only listens receives the messages.
 pub struct Tutorial(Reference);
 
 impl Checks for Tutorial {
@@ -68,16 +69,17 @@ impl Protocol for Tutorial {
         session.inlet()
     }
 
-    /// Sends probes until every client has received one from somebody else, and so has joined.
+    /// Sends probes. A client has joined when it has received one from another client.
     ///
-    /// The contract offers no other way. A server sends nothing when a client joins: the C core even holds back the headers
-    /// of a response until the first message. Without probes, a message sent to a client that has not joined yet would
-    /// count as lost, or a lost one would have to be excused. Probes are not counted, neither as sent nor as delivered.
+    /// The contract offers no other way. A server sends nothing when a client joins: the C core even holds back the
+    /// headers of a response until the first message. Without probes, a message sent to a client that has not joined
+    /// yet would count as lost, or a lost one would have to be excused. Probes are not counted, neither as sent nor as
+    /// delivered.
     fn help_to_join(run: &Run<Self>, inlets: &[Inlet]) {
-        // One client's probe reaches all others; the first one needs another's, unless it gets nothing anyway.
+        // One client's probe reaches all others; the first one needs another's, unless it receives nothing anyway.
         let probing = if run.expected(0) > 0 { 2 } else { 1 };
         for (index, inlet) in (0..probing).zip(inlets) {
-            // One whose session has ended says so itself.
+            // A session that has ended reports its error itself.
             let _ = inlet.send(run.plan.names[usize::from(index)].clone(), run.body(Kind::Probe, index, 1));
         }
     }
@@ -86,7 +88,7 @@ impl Protocol for Tutorial {
         inlet.send(run.plan.names[usize::from(sender)].clone(), run.body(Kind::Message, sender, number))
     }
 
-    /// A run that is complete ends the conversations in good order, so that late duplicates still come in.
+    /// A complete run ends the streams cleanly, so that late duplicates still arrive.
     fn is_complete(_run: &Run<Self>, watched: bool) -> bool {
         watched
     }
@@ -101,7 +103,7 @@ impl Protocol for Tutorial {
 
     fn wait(session: Session) -> Result<(), SessionError> {
         match session.wait() {
-            // From the half-close on an end is no failure.
+            // After the half-close, the end of a stream is not a failure.
             Err(SessionError::Unconfirmed(_)) => Ok(()),
             outcome => outcome,
         }
@@ -123,7 +125,7 @@ impl Listener<Tutorial> {
     fn take(&mut self, body: &str) {
         let Some(payload) = self.decode(body) else { return };
         match payload.kind {
-            // A client's own probe coming back would say nothing about joining.
+            // A client's own probe would not show that it has joined.
             Kind::Probe if Some(payload.sender) == self.run.sender(self.client) => {}
             Kind::Probe => self.joined(),
             Kind::Message => {

@@ -182,7 +182,7 @@ mod tests {
                     thread::spawn(move || {
                         let mut got = 0;
                         while got < total {
-                            // Never more than are sent: what was let in, at most the floor and the limit.
+                            // Receives at most the sent messages: the assigned tickets within the window.
                             let tickets = window.tickets.load(Ordering::SeqCst);
                             let sent = tickets.min(window.floor.load(Ordering::SeqCst) + limit);
                             assert!(sent <= got + limit || sent == total, "{sent} sent, {got} here");

@@ -116,11 +116,13 @@ pub struct SendOptions {
     pub room: RoomName,
     /// Text to post [default: lines of standard input]
     ///
-    /// Several words are one message. Without it, each line of standard input is a message. Put -- before a text that begins with a dash.
+    /// Several words are one message. Without it, each line of standard input is a message. Put -- before a text that
+    /// begins with a dash.
     pub text: Vec<String>,
     /// Print where each message is stored, as JSON
     ///
-    /// For each message {"room":"tea","seq":17,"id":"0192…"}, once it is stored. tail --json shows the id as message_id.
+    /// For each message {"room":"tea","seq":17,"id":"0192…"}, once it is stored. tail --json shows the id as
+    /// message_id.
     #[arg(long, env = "HUBBUB_JSON", value_parser = switch, help_heading = OUTPUT, display_order = 30)]
     pub json: bool,
 }
@@ -183,8 +185,8 @@ pub struct FormatOptions {
     pub json: bool,
     /// Print times [default: on a terminal]
     ///
-    /// When each message was stored, in local time; TZ sets the time zone. On a terminal as "2026-11-26 21:00:42", elsewhere as
-    /// "2026-11-26T21:00:42+00:00".
+    /// When each message was stored, in local time; TZ sets the time zone. On a terminal as "2026-11-26 21:00:42",
+    /// elsewhere as "2026-11-26T21:00:42+00:00".
     #[arg(
         long, env = "HUBBUB_TIME", value_parser = switch,
         help_heading = OUTPUT, display_order = 31
@@ -215,7 +217,7 @@ pub struct ListOptions {
 
 #[derive(Debug, Args)]
 pub struct MembersOptions {
-    /// Room to look into
+    /// Room to list
     pub room: RoomName,
     #[command(flatten)]
     pub list: ListOptions,
@@ -354,7 +356,7 @@ impl HistoryOptions {
 }
 
 impl FormatOptions {
-    /// The format of this process's output: times and numbers as asked, and otherwise on a terminal.
+    /// The format of this process's output: times and numbers as requested, by default only on a terminal.
     pub fn format(&self) -> Format {
         let aligned = io::stdout().is_terminal();
         let time = self.time || !self.no_time && aligned;
@@ -363,8 +365,8 @@ impl FormatOptions {
     }
 
     fn check(&mut self, given: &Given<'_>) -> Vec<String> {
-        // The last option counts, and it overrides the variable. clap's `overrides_with` does not: it takes a variable for
-        // another option.
+        // The last option counts, and it overrides the variable. clap's `overrides_with` can't do that: it treats a
+        // variable like an option.
         for (yes, no, id, no_id) in
             [(&mut self.time, &mut self.no_time, "time", "no_time"), (&mut self.seq, &mut self.no_seq, "seq", "no_seq")]
         {

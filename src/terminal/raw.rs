@@ -12,10 +12,10 @@ use rustix::termios::{
     InputModes, LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcgetwinsize, tcsetattr,
 };
 
-/// How wide a terminal is taken to be that doesn't say.
+/// The assumed width of a terminal that doesn't report one.
 const DEFAULT_COLUMNS: usize = 80;
 
-/// The terminal of standard input hands over each key as it is pressed, without echo. Ends when dropped.
+/// Raw mode of the terminal on standard input: each key is read as it is pressed, without echo. Ends when dropped.
 pub struct RawMode {
     before: Termios,
     raw: Termios,
@@ -48,16 +48,16 @@ impl RawMode {
 }
 
 impl Drop for RawMode {
-    /// Sets the modes back to what they were.
+    /// Restores the earlier modes.
     fn drop(&mut self) {
-        // A terminal that is gone needs no modes.
+        // A terminal that is gone need not be restored.
         let _ = set(&self.before);
     }
 }
 
-/// Waits until standard input can be read, or has ended. False means that the time is over.
+/// Waits until standard input can be read, or has ended. False means that the timeout has elapsed.
 pub fn wait_for_input(timeout: Duration) -> io::Result<bool> {
-    // A time that the system has no number for never ends.
+    // A timeout that the system can't represent means no timeout.
     let timeout = Timespec::try_from(timeout).ok();
     match poll(&mut [PollFd::new(&stdin(), PollFlags::IN)], timeout.as_ref()) {
         Err(Errno::INTR) => wait_for_input(Duration::from_millis(30)),
@@ -97,7 +97,7 @@ pub fn write_directly(text: &str) {
 }
 
 fn set(modes: &Termios) -> io::Result<()> {
-    // At once: input typed ahead stays, and a terminal that takes no output holds nobody up. What was written before
-    // looks the same, since the modes of output stay as they are.
+    // At once: typed-ahead input stays, and a stalled terminal does not block. Earlier output is not affected, since
+    // the output modes are unchanged.
     Ok(tcsetattr(stdin(), OptionalActions::Now, modes)?)
 }

@@ -336,7 +336,7 @@ fn indent(time: &str, columns: usize) -> usize {
     if columns >= HANGING_COLUMNS_MIN { INDENT.max(time.len()) } else { INDENT }
 }
 
-/// The line as the output shows it: in indented rows on a terminal, in one piece everywhere else.
+/// The line for the output: in indented rows on a terminal, in one piece everywhere else.
 pub fn rows<'a>(line: &'a str, output: &impl AsFd) -> Cow<'a, str> {
     match columns(output) {
         Some(columns) => Cow::Owned(wrap(line, columns)),

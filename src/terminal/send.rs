@@ -80,7 +80,7 @@ struct Progress {
     /// How many lines were not sent.
     skipped: Arc<AtomicU64>,
     answers: Answers,
-    /// Lines that were reported as stored before their message came.
+    /// Lines that were reported as stored before their message arrived.
     early: HashSet<MessageId>,
 }
 
@@ -120,7 +120,7 @@ fn send_input(server: Server, name: UserName, options: &SendOptions) -> Result<(
     let failed = Arc::clone(&failure);
     let mut settings = server.settings(name, room.clone(), StartAt::Head);
     settings.patience.connect_within = server.timeout.unwrap_or(CONNECT_WITHIN);
-    // An output that fails, such as a full disk, does not end the sending: what is stored can be looked up.
+    // A failing output, such as a full disk, does not stop the sending: stored messages can be looked up.
     let session = Session::start(Connector::new(1), server.address, settings, move |event| {
         if let Err(error) = progress.take(&event) {
             progress.answers.output = None;

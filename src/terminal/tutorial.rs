@@ -18,7 +18,7 @@ use crate::client::tutorial::{Event, Inlet, Session};
 use crate::client::{Connector, FINISH_TIMEOUT, LINES_MAX, Patience, Policy, Unsure, lines};
 use crate::names::{Kind, UserName};
 
-/// Talks until the input ends, the output closes, or the session fails.
+/// Chats until the input ends, the output closes, or the session fails.
 pub fn chat(server: Server, name: UserName, options: &ChatOptions) -> Result<(), TerminalError> {
     let policy = if options.no_reconnect { Policy::Fail } else { Policy::Reconnect };
     let screen = Arc::new(Screen::default());
@@ -59,12 +59,12 @@ struct Shown {
 }
 
 impl Shown {
-    /// Breaks when nobody reads it any more.
+    /// Breaks when the output is closed.
     fn show(&mut self, event: Event<'_>) -> ControlFlow<()> {
         match event {
             Event::Message { name, body } => {
                 self.people.lock().spoke(name, None);
-                // A closed output is how a reader says that it has seen enough.
+                // A closed output means that the reader needs no more.
                 if self.screen.print_message(None, "", name, body, Kind::Text).is_err() {
                     return ControlFlow::Break(());
                 }

@@ -77,7 +77,7 @@ impl outgoing::Outgoing for Outgoing {
         self.lines.len() < self.lines_max
     }
 
-    /// Only the end of the stream says so.
+    /// Only the end of the stream shows it.
     fn is_done(&self) -> bool {
         false
     }
@@ -91,7 +91,7 @@ impl outgoing::Outgoing for Outgoing {
     }
 
     fn unsure(&self, lines: usize) -> Unsure {
-        // What waits to be sent has surely not arrived.
+        // Waiting lines have certainly not arrived.
         Unsure::Arrived((lines + self.lines.len()) as u64)
     }
 
@@ -112,17 +112,17 @@ impl outgoing::Outgoing for Outgoing {
 }
 
 impl Outgoing {
-    /// Nothing to send. At most so many lines wait.
+    /// Nothing to send yet. At most `lines_max` lines wait.
     pub fn new(lines_max: usize) -> Self {
         Self { lines: VecDeque::new(), lines_max, sent: VecDeque::new(), failed: 0, doubtful: 0 }
     }
 
-    /// What the lines say.
+    /// The bodies of the lines.
     pub fn bodies(&self) -> Vec<String> {
         self.lines.iter().map(|line| line.body.as_str().to_owned()).collect()
     }
 
-    /// Takes a line in.
+    /// Adds a line.
     pub fn push(&mut self, line: Line) {
         self.lines.push_back(line);
     }
@@ -140,8 +140,8 @@ mod tests {
     use super::*;
     use crate::client::outgoing::Outgoing as _;
 
-    /// A regression: only the last second before a break was remembered. A pulled cable shows after up to 40 s, so
-    /// lines that were surely lost were not even in doubt, and the program reported success.
+    /// A regression: only the last second before a lost connection was recorded. A pulled cable is detected after up to
+    /// 40 s, so lines that were certainly lost were not even in doubt, and the program reported success.
     #[test]
     fn lines_are_in_doubt_for_as_long_as_a_break_may_go_unnoticed() {
         let start = Instant::now();

@@ -9,7 +9,7 @@ use crate::client::limits::{BYTES_MAX, LINES_MAX};
 use crate::client::patience::Patience;
 use crate::names::{Epoch, Kind, MessageId, RoomName, UserName};
 
-/// What a session is to do.
+/// The settings of a session.
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub name: UserName,
@@ -17,12 +17,12 @@ pub struct Settings {
     /// fails.
     pub rooms: Vec<(RoomName, StartAt)>,
     pub patience: Patience,
-    /// How many lines may wait for their acknowledgement, and how many bytes they may have: then [`Inlet::post`](super::Inlet::post) blocks.
+    /// The maximum of unacknowledged lines, and of their bytes; above it, [`Inlet::post`](super::Inlet::post) blocks.
     pub lines_max: usize,
     pub bytes_max: usize,
 }
 
-/// What happens in a session, in order.
+/// The events of a session, in order.
 #[derive(Debug)]
 pub enum Event<'a> {
     /// A room is joined, for the first time or again, at this time of the server's clock.

@@ -1,4 +1,4 @@
-//! What a server sends on `hubbub.v1`: holds it to each room's place, and tells the owner what happens.
+//! The receive side of a session over `hubbub.v1`: verifies each room's place, and reports events to the owner.
 
 use std::collections::{HashMap, VecDeque};
 use std::iter;
@@ -23,11 +23,11 @@ use crate::names::{Epoch, MessageId, RoomName, UserName};
 use crate::wire::event::Content;
 use crate::wire::v1::{self, event::Event as Wire};
 
-/// What is known of the stream of the moment, and the owner's handler.
+/// The state of the current stream, and the owner's handler.
 pub struct Incoming<F> {
     name: UserName,
     rooms: Rooms,
-    /// This client's number on this connection, once the server has said welcome.
+    /// This client's number on this connection, after `Welcome`.
     client_id: Option<u64>,
     pub on_event: F,
 }
@@ -36,7 +36,7 @@ pub struct Incoming<F> {
 struct Rooms {
     /// The rooms that are joined, or were, at their indexes.
     list: Vec<Option<Room>>,
-    /// By the numbers that hold on this connection.
+    /// By their numbers on this connection.
     by_id: HashMap<u64, usize>,
 }
 
@@ -45,7 +45,7 @@ struct Room {
     visit: Visit,
     place: Place,
     id: Option<u64>,
-    /// Where messages of this session will come that the server has acknowledged ahead of them, in order.
+    /// The seqs of this session's messages that were acknowledged before they arrived, in order.
     announced: VecDeque<u64>,
 }
 
@@ -60,7 +60,7 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()> + Send + 'static> incoming::Incoming
         let joins = outgoing.rooms.connect();
         let joins = joins.iter().map(|to_join| wire::join(&to_join.name, self.rooms.place(to_join).join()));
         let commands: Vec<_> = iter::once(wire::hello(&self.name)).chain(joins).collect();
-        // Requests joined end to end are one request.
+        // Concatenated requests are one request.
         outgoing.connect(commands.chunks(GREETING_COMMANDS_MAX).map(|chunk| GrpcSlice::from(chunk.concat())).collect());
     }
 
@@ -96,7 +96,7 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()> + Send + 'static> incoming::Incoming
                 (self.on_event)(Event::Disconnected { reason: error.to_string(), fault, kept: lines })
             }
             Change::Retrying { reason, pause } => (self.on_event)(Event::Retrying { reason, pause }),
-            // The server says welcome before that is told.
+            // Reported after the server's `Welcome`.
             Change::Made { .. } => ControlFlow::Continue(()),
         }
     }
@@ -128,7 +128,7 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()> + Send + 'static> Reading<'_, F> {
                 self.progress.any = true;
                 self.message(room_id, seq, time_ms, content)
             }
-            // An event of the log that is no message, as later servers may have: whatever its kind, it takes its seq.
+            // An event of the log that is not a message, as later servers may have: any kind takes a seq.
             Item::Other(v1::Event { room_id, seq: seq @ 1.., .. }) => {
                 self.progress.any = true;
                 self.passed(room_id, seq)
@@ -137,7 +137,7 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()> + Send + 'static> Reading<'_, F> {
                 self.joined(room_id, &joined, time_ms)
             }
             Item::Other(v1::Event { room_id, event: Some(event), .. }) => self.control(room_id, event),
-            // An event that this client is too old to know.
+            // An event that is newer than this client.
             Item::Other(_) => Step::Continue(()),
         }
     }
@@ -195,7 +195,7 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()> + Send + 'static> Reading<'_, F> {
                 let (_, room) = self.incoming.rooms.joined(room_id)?;
                 match room.place.gap(&gap) {
                     Ok(gap) => {
-                        // What was announced in the range has not come, and never will.
+                        // Announced messages in the range have not arrived, and never will.
                         let lost = gap.reason == GapReason::EpochChanged;
                         room.announced.retain(|&seq| !lost && seq > gap.to_seq);
                         over((self.incoming.on_event)(Event::Gap { room: &room.name, gap }))
@@ -229,7 +229,7 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()> + Send + 'static> Reading<'_, F> {
                 self.progress.any = true;
                 self.left(room_id, &left)
             }
-            // Both come as such.
+            // Both are handled in `take`.
             Wire::Message(_) | Wire::Joined(_) => Step::Continue(()),
         }
     }
@@ -268,7 +268,7 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()> + Send + 'static> Reading<'_, F> {
         over(self.say_left())
     }
 
-    /// Tells the owner which rooms were left.
+    /// Reports the rooms that were left to the owner.
     fn say_left(&mut self) -> ControlFlow<()> {
         incoming::Incoming::tell_news(self.incoming, self.session)
     }
@@ -313,7 +313,7 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()> + Send + 'static> Reading<'_, F> {
             Some(v1::rejected::Command::Room(room)) => {
                 let Ok(room) = RoomName::new(room) else { return fault("it rejected a room that was not asked for") };
                 if retry_at.is_some() && self.session.lock().outgoing.rooms.is_to_be_resumed(&room) {
-                    // The next connection asks again.
+                    // The next connection requests it again.
                     self.outage.reconnect_after = Some(pause);
                     let reason = format!("can't join {room} yet: {reason}");
                     return Step::Break(End::Broken(StreamError::Lost(reason)));
@@ -362,7 +362,7 @@ impl Rooms {
         }
     }
 
-    /// Where the client is in a room that it joins.
+    /// The place of the client in a room that it joins.
     fn place(&self, to_join: &ToJoin) -> Place {
         let known = self.list.get(to_join.index).and_then(Option::as_ref);
         known
@@ -370,7 +370,7 @@ impl Rooms {
             .map_or_else(|| Place::new(to_join.from), |room| room.place.clone())
     }
 
-    /// The room that is joined; of another visit nothing is known.
+    /// The room that is joined; the state of an earlier visit is discarded.
     fn enter(&mut self, joined: &ToJoin) -> &mut Room {
         let index = joined.index;
         if self.list.len() <= index {
@@ -389,8 +389,8 @@ impl Rooms {
         })
     }
 
-    /// Gives a room its number. True: it had one on this connection already. It may get another one with its first message;
-    /// then nothing else has changed.
+    /// Sets a room's number. True: it had one on this connection already. It may get another one with its first
+    /// message; then nothing else has changed.
     fn number(&mut self, index: usize, room_id: u64) -> bool {
         let before = self.list[index].as_mut().and_then(|room| room.id.replace(room_id));
         if let Some(before) = before {
@@ -415,7 +415,7 @@ impl Rooms {
         }
     }
 
-    /// The numbers of the rooms were those of a connection.
+    /// Discards the rooms' numbers, which belong to a connection.
     fn disconnect(&mut self) {
         self.by_id.clear();
         for room in self.list.iter_mut().flatten() {
@@ -428,7 +428,7 @@ fn broken(room: &RoomName, fault: Fault) -> Step {
     self::fault(&format!("in {room}, {fault}"))
 }
 
-/// The server broke its contract. The client resumes where it was, which is all that it can do.
+/// The server violated the contract. The client can only resume at its place.
 fn fault(what: &str) -> Step {
     Step::Break(End::Broken(StreamError::Fault(what.to_owned())))
 }

@@ -1,4 +1,4 @@
-//! A session on `hubbub.v1`, as its owner uses it.
+//! The owner's interface to a session over `hubbub.v1`.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -21,15 +21,15 @@ use crate::names::{Body, Kind, MessageId, RoomName};
 /// A running session. Its owner waits for its end.
 pub type Session = session::Session<Outgoing>;
 
-/// Where lines go into a session, and where its rooms are joined and left, from any thread.
+/// The input of a session: posts lines, and joins and leaves rooms, from any thread.
 #[derive(Clone)]
 pub struct Inlet {
     shared: Arc<Shared<Outgoing>>,
 }
 
 impl Session {
-    /// Connects and starts. Events come on the session's receive thread, which is held up while one is handled; a handler
-    /// that breaks ends the session in good order.
+    /// Connects and starts. Events are reported on the session's receive thread, which is blocked while one is handled;
+    /// a handler that breaks ends the session cleanly.
     pub fn start(
         connector: Connector,
         address: Address,
@@ -41,7 +41,7 @@ impl Session {
         let outgoing = Outgoing::new(Rooms::new(&rooms), outbox);
         let within = patience.connect_within;
         Self::open(connector, address, patience, outgoing, Incoming::new(name, on_event), |incoming, error| {
-            // There is nothing to break off yet.
+            // There is nothing to cancel yet.
             let _ = (incoming.on_event)(Event::Waiting { error, within });
         })
     }
@@ -52,37 +52,38 @@ impl Session {
 }
 
 impl Inlet {
-    /// Joins a room, and reads it from there. Whether there is a connection or not: it is joined when there is one, and resumed
-    /// as every room is. False: it is joined already. One that was to be left when its lines are stored stays joined, where it
-    /// is. Lines are taken from now on; if the server refuses the room, [`Event::NotJoined`] and [`Event::Rejected`] say so.
+    /// Joins a room, and reads it from there. Without a connection, it is joined when there is one; it is resumed like
+    /// every room. False: it is joined already. A room that should be left when its lines are stored stays joined, at
+    /// its place. Lines are accepted from now on; if the server refuses the room, [`Event::NotJoined`] and
+    /// [`Event::Rejected`] report it.
     pub fn join(&self, room: &RoomName, from: StartAt) -> Result<bool, SessionError> {
         self.shared.ask(|outgoing| outgoing.join(room, from))
     }
 
-    /// Leaves a room. It takes no more lines; those that the server has not acknowledged are stored first. Returns how many
-    /// these are. [`Event::Left`] says when it is left. Fails if the room is not joined.
+    /// Leaves a room. It accepts no more lines; unacknowledged lines are stored first. Returns how many these are.
+    /// [`Event::Left`] reports when it is left. Fails if the room is not joined.
     pub fn leave(&self, room: &RoomName) -> Result<usize, SessionError> {
         let waiting = self.shared.change(|outgoing| outgoing.leave(room));
         self.shared.end_if_done();
         waiting
     }
 
-    /// Hands a line over. Blocks while as many wait for their acknowledgement as the settings allow. Fails if the room is not
-    /// joined.
+    /// Posts a line. Blocks while the maximum number of lines is unacknowledged. Fails if the room is not joined.
     pub fn post(&self, room: &RoomName, body: Body, kind: Kind) -> Result<MessageId, SessionError> {
         let id = new_message_id();
         self.post_as(room, id, body, kind)?;
         Ok(id)
     }
 
-    /// The same, with an id that the owner has chosen: unique for this name and room, not beginning with four zero bytes.
+    /// The same, with an id that the owner has chosen: unique for this name and room, not beginning with four zero
+    /// bytes.
     pub fn post_as(&self, room: &RoomName, id: MessageId, body: Body, kind: Kind) -> Result<(), SessionError> {
         let line = Line { id, body, kind };
         self.shared.push(line.body.as_str().len(), |outgoing| outgoing.push(room, line))
     }
 
-    /// Says that no more lines come. The session ends once the server has acknowledged all, and every room has caught up
-    /// with the history that was asked for.
+    /// Ends the input. The session ends once the server has acknowledged all lines, and every room has caught up with
+    /// the requested history.
     pub fn finish(&self) {
         self.shared.finish();
     }
@@ -97,7 +98,7 @@ impl Inlet {
         self.shared.lock().outgoing.outbox.bodies()
     }
 
-    /// How many lines wait, and how many no longer do.
+    /// How many lines are unacknowledged, and how many are settled.
     pub fn tally(&self) -> Tally {
         self.shared.lock().outgoing.outbox.tally()
     }

@@ -143,7 +143,7 @@ impl Outbox {
         self.lines == 0
     }
 
-    /// Whether a line of so many bytes may be pushed. One always may into an empty outbox.
+    /// Whether a line of this many bytes may be pushed; into an empty outbox, any line may.
     pub fn has_room_for(&self, bytes: usize) -> bool {
         self.is_empty() || (self.lines < self.lines_max && self.bytes + bytes <= self.bytes_max)
     }
@@ -299,7 +299,7 @@ mod tests {
         assert_eq!(sent(&mut outbox, LIMITS, now), ["5"]);
         outbox.rewind();
         assert!(sent(&mut outbox, LIMITS, now).is_empty(), "the room is not joined yet");
-        // One that comes back before it is sent again need not be.
+        // A line that is acknowledged before it is sent again is not sent again.
         assert!(outbox.acknowledge(0, &id(2)));
         outbox.open(0);
         assert!(sent(&mut outbox, LIMITS, now).is_empty(), "they may be among what was missed");
@@ -367,7 +367,7 @@ mod tests {
         outbox.push(1, line(5));
         assert_eq!(sent(&mut outbox, LIMITS, now), ["5"]);
         assert_eq!(outbox.next_hold(), Some(later));
-        // The first was taken meanwhile, as was the third.
+        // The first was stored meanwhile, and so was the third.
         assert!(outbox.acknowledge(0, &id(1)) && outbox.acknowledge(0, &id(3)));
         assert_eq!(sent(&mut outbox, LIMITS, later), ["2", "4"]);
         assert_eq!(outbox.next_hold(), None);

@@ -1,4 +1,4 @@
-//! What a session on `hubbub.v1` is still to send: commands about its rooms, and the lines that the server has not acknowledged.
+//! The send side of a session over `hubbub.v1`: commands about its rooms, and unacknowledged lines.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -15,25 +15,25 @@ use crate::client::outgoing;
 use crate::limits::{COMMANDS_MAX, RECEIVE_BYTES_MAX};
 use crate::names::{MessageId, RoomName};
 
-/// What a request holds at most, unless the server says that it takes less: what every server of this contract takes.
+/// The maximum size of a request, unless the server's limit is lower: every server of this contract accepts it.
 const REQUEST_LIMITS: RequestLimits = RequestLimits { commands_max: COMMANDS_MAX, bytes_max: RECEIVE_BYTES_MAX };
 
 pub struct Outgoing {
-    /// What goes before all lines: hello, and the rooms to join and to leave.
+    /// Sent before all lines: `Hello`, joins and leaves.
     pub commands: VecDeque<GrpcSlice>,
     limits: RequestLimits,
     /// The rooms; the outbox has the lines of each under the same index.
     pub rooms: Rooms,
     pub outbox: Outbox,
-    /// The rooms that were left, for the owner to be told.
+    /// The rooms that were left, not reported to the owner yet.
     left: Vec<RoomName>,
-    /// Why the server last asked to wait with a line.
+    /// Why the server last could not store a line.
     held_because: Option<String>,
 }
 
-/// What became of a command about a room that the server refused.
+/// The result of a refused command about a room.
 pub enum RoomRefused {
-    /// The session can't go on without the room.
+    /// The session can't continue without the room.
     Essential,
     /// The room is not joined, and these lines for it are given up.
     Dropped(Vec<Line>),
@@ -117,12 +117,12 @@ impl Outgoing {
         Self { commands, limits: REQUEST_LIMITS, rooms, outbox, left, held_because: None }
     }
 
-    /// A new stream: the server may take as much as every server, until it says otherwise.
+    /// Starts on a new stream, with the default limits until the server reports its own.
     pub fn connect(&mut self, commands: VecDeque<GrpcSlice>) {
         (self.commands, self.limits) = (commands, REQUEST_LIMITS);
     }
 
-    /// Takes in a line.
+    /// Adds a line.
     pub fn push(&mut self, room: &RoomName, line: Line) -> Result<(), SessionError> {
         let index = self.rooms.find(room).ok_or_else(|| SessionError::NotJoined { room: room.clone() })?;
         self.outbox.push(index, line);
@@ -151,7 +151,7 @@ impl Outgoing {
         Ok(waiting)
     }
 
-    /// Does what is next for a room.
+    /// Executes the next step for a room.
     fn act(&mut self, index: usize, next: Next) {
         match next {
             Next::Nothing => {}
@@ -170,7 +170,8 @@ impl Outgoing {
         }
     }
 
-    /// Does what is next for a room that was left. One that is joined again is told as left before it is told as joined.
+    /// Executes the next step for a room that was left. If it is joined again, it is reported as left before it is
+    /// reported as joined.
     fn act_on_left(&mut self, index: usize, next: Next) {
         if let Next::Join(room, _) = &next {
             self.left.push(room.clone());
@@ -178,12 +179,12 @@ impl Outgoing {
         self.act(index, next);
     }
 
-    /// The rooms that were left and that the owner was not told of.
+    /// Takes the rooms that were left and not reported to the owner yet.
     pub fn take_left(&mut self) -> Vec<RoomName> {
         mem::take(&mut self.left)
     }
 
-    /// Takes what the server says that it takes.
+    /// Applies the server's limits.
     pub fn limit(&mut self, commands_max: u32, bytes_max: u32) {
         let stated = |limit: u32, default: usize| if limit == 0 { default } else { default.min(limit as usize) };
         self.limits = RequestLimits {
@@ -192,7 +193,7 @@ impl Outgoing {
         };
     }
 
-    /// A room is joined on this connection. `None` if that was not asked for.
+    /// A room is joined on this connection. `None` if that was not requested.
     pub fn joined(&mut self, room: &RoomName) -> Option<(usize, Visit, StartAt)> {
         let outbox = &self.outbox;
         let (index, visit, from, next) = self.rooms.joined(room, |index| outbox.is_idle(index))?;
@@ -203,7 +204,7 @@ impl Outgoing {
         Some((index, visit, from))
     }
 
-    /// A room is left on this connection. False if that was not asked for.
+    /// A room is left on this connection. False if that was not requested.
     pub fn left(&mut self, room: &RoomName) -> bool {
         let outbox = &self.outbox;
         let Some((index, next)) = self.rooms.left(room, |index| outbox.is_idle(index)) else { return false };
@@ -233,13 +234,13 @@ impl Outgoing {
         }
     }
 
-    /// The server has the line. Returns whether it was here still, and whether that leaves something to send.
+    /// The server has the line. Returns whether it was still in the outbox, and whether there is something to send now.
     pub fn acknowledge(&mut self, room: usize, id: &MessageId) -> (bool, bool) {
         let was_here = self.outbox.acknowledge(room, id);
         (was_here, was_here && self.settle(room))
     }
 
-    /// The server did not take a line: for good, or until a time.
+    /// The server rejected a line: permanently, or until a time.
     pub fn reject(&mut self, id: &MessageId, retry_at: Option<Instant>, reason: &str) -> Rejection {
         if retry_at.is_some() {
             self.held_because = Some(reason.to_owned());
@@ -251,7 +252,7 @@ impl Outgoing {
         rejection
     }
 
-    /// A line of the room is not in the outbox any more. Returns whether that leaves something to do.
+    /// A line of the room was removed from the outbox. Returns whether there is a next step.
     fn settle(&mut self, index: usize) -> bool {
         if !self.outbox.is_idle(index) {
             return false;

@@ -264,14 +264,14 @@ mod tests {
         }
     }
 
-    /// Where not all that is in the log is messages, the last three begin before the head less three.
+    /// If the log has other events too, the last three messages begin earlier than three seqs before the head.
     #[test]
     fn the_server_says_where_the_last_messages_begin() {
         let mut place = Place::new(StartAt::Last(3));
         place.joined(&v1::Joined { first_seq: 5, ..joined(OLD, 1, 10) }).unwrap();
         assert!(place.clone().message(8).is_err());
         place.message(5).unwrap();
-        // A place that was seen is what counts when the room is joined again.
+        // When the room is joined again, the place counts, not the first seq of the server.
         place.joined(&v1::Joined { first_seq: 6, ..joined(OLD, 1, 10) }).unwrap();
         place.message(6).unwrap();
     }
@@ -301,7 +301,7 @@ mod tests {
         assert_eq!(place.gap(&gap(11, 12, v1::gap::Reason::REASON_UNSPECIFIED)), Err(Fault::NoReason));
     }
 
-    /// A reason that this client did not know was a fault: it connected again, and met the same gap, for ever.
+    /// A regression: an unknown reason was a fault, so the client reconnected and got the same gap in an endless loop.
     #[test]
     fn damage_and_reasons_to_come_are_passed_like_what_retention_took() {
         let mut place = at(5);
@@ -318,7 +318,7 @@ mod tests {
     fn lost_history_is_told_and_the_room_goes_on_in_its_place() {
         let mut place = at(100);
         place.joined(&joined(NEW, 1, 90)).unwrap();
-        // Until the gap has come, another break resumes in the old epoch, or it would be lost.
+        // Until the gap has arrived, the next connection resumes in the old epoch; otherwise the gap would be lost.
         assert_eq!(resumes_after(&place), (100, OLD));
         assert_eq!(place.clone().message(101), Err(Fault::SilentEpoch));
         assert_eq!(place.clone().caught_up(0), Err(Fault::SilentEpoch));
@@ -343,8 +343,8 @@ mod tests {
         assert_eq!(resumes_after(&place), (71, NEW));
     }
 
-    /// A client waited in a room without messages, which the server forgot when it was restarted: the room has another epoch when
-    /// the client comes back. It was told that messages were lost, or refused what came.
+    /// A regression: a client waited in a room without messages, which a restarted server does not know, so the room
+    /// has another epoch when the client reconnects. The client reported lost messages, or a fault.
     #[test]
     fn a_client_that_has_seen_nothing_has_lost_nothing() {
         for from in [StartAt::Head, StartAt::Last(50), StartAt::After { seq: 0, epoch: Epoch::new(OLD) }] {
@@ -356,10 +356,10 @@ mod tests {
             let mut told = place.clone();
             place.message(1).unwrap();
             assert_eq!(resumes_after(&place), (1, NEW));
-            // A server may say so nevertheless.
+            // A server may report a changed epoch nevertheless.
             told.gap(&epoch_changed(1, 0)).unwrap();
             told.message(1).unwrap();
-            // What retention took meanwhile was there.
+            // The messages that retention deleted meanwhile existed.
             let mut trimmed = Place::new(from);
             trimmed.joined(&joined(OLD, 1, 0)).unwrap();
             trimmed.joined(&joined(NEW, 3, 4)).unwrap();

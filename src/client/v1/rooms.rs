@@ -309,7 +309,7 @@ mod tests {
     enum Step {
         Join(usize),
         Leave(usize),
-        /// Lines are handed over for the room, or all of them are acknowledged.
+        /// Lines are posted to the room, or all of them are acknowledged.
         Lines(usize, bool),
         /// The server executes the next command; it refuses a join if this is true.
         Answer(bool),
@@ -329,7 +329,7 @@ mod tests {
         vec(step, 1..120)
     }
 
-    /// The session's rooms beside a server that carries out one command after the other.
+    /// The session's rooms, and a server that executes one command after the other.
     #[derive(Default)]
     struct World {
         rooms: Rooms,
@@ -452,8 +452,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2000))]
 
-        /// However the owner changes its mind, and whatever the connection does: the server gets no command that it must
-        /// refuse, and in the end the client is where its owner wants it.
+        /// For any sequence of the owner's requests and lost connections: the server gets no command that it must
+        /// refuse, and in the end the client is in the requested rooms.
         #[test]
         fn a_client_is_in_the_end_where_its_owner_wants_it(steps in steps()) {
             let mut world = World::default();
@@ -482,7 +482,7 @@ mod tests {
         assert_eq!((index, next), (2, Next::Join(name(3), StartAt::Last(9))));
         assert!(!rooms.is_to_be_resumed(&name(3)));
         assert_eq!(rooms.refused(&name(3), |_| true), Refused::Gone { index });
-        // One that was joined is resumed, whoever asked for it.
+        // A room that was joined is resumed, however it was requested.
         rooms.join(&name(3), StartAt::Head).unwrap();
         rooms.joined(&name(3), |_| true).unwrap();
         rooms.disconnect(|_| true);

@@ -29,18 +29,18 @@ const EVENTS: u32 = 0x0a;
 /// The maximum size of a post in a request without its room's name and its body, in bytes.
 const POST_BYTES_AROUND: usize = 2 * (1 + 3) + 2 + (1 + 2) + 18 + (1 + 3) + 2;
 
-/// An event as it came.
+/// A received event.
 pub enum Item<'a> {
     Message { room_id: u64, seq: u64, time_ms: u64, content: Content<'a> },
     Other(v1::Event),
 }
 
-/// Starts a conversation. Nothing is said yet.
+/// Opens a stream. Sends nothing yet.
 pub fn open(connection: &Connection) -> Result<(Sender, Receiver), StreamError> {
     stream::open(connection, Contract::V1, CHAT_CLIENT.name, None)
 }
 
-/// A request that says hello.
+/// A request with `Hello`.
 pub fn hello(name: &UserName) -> Vec<u8> {
     let hello = v1::Hello {
         name: name.as_str().to_owned(),
@@ -72,7 +72,7 @@ pub fn post_bytes(room: &RoomName, body: &Body) -> usize {
     POST_BYTES_AROUND + room.as_str().len() + body.as_str().len()
 }
 
-/// Appends a post to a request. The encodings of a repeated field's elements are joined, so a request is as many as fit.
+/// Appends a post to a request. The encodings of a repeated field's elements are concatenated.
 pub fn push_post(request: &mut Vec<u8>, room: &RoomName, id: &MessageId, body: &Body, kind: Kind) {
     let (room, body) = (room.as_str().as_bytes(), body.as_str().as_bytes());
     let kind_bytes = if kind == Kind::Action { 2 } else { 0 };
@@ -91,7 +91,7 @@ pub fn push_post(request: &mut Vec<u8>, room: &RoomName, id: &MessageId, body: &
     }
 }
 
-/// Hands out the events of a response in their order, until `each` breaks.
+/// Passes the events of a response to `each`, in order, until it breaks.
 pub fn read_events<B>(
     bytes: &[u8],
     mut each: impl FnMut(Item<'_>) -> ControlFlow<B>,
@@ -146,12 +146,12 @@ fn other<B>(
     Ok(each(Item::Message { room_id, seq, time_ms, content }))
 }
 
-/// A kind that this client does not know is shown as text.
+/// An unknown kind is shown as text.
 pub fn kind(kind: v1::Kind) -> Kind {
     if kind == v1::Kind::KIND_ACTION { Kind::Action } else { Kind::Text }
 }
 
-/// 0 stands for a client that is not known.
+/// 0 means that the client is unknown.
 pub fn client(id: u64) -> Option<ClientId> {
     (id != 0).then_some(ClientId(id))
 }
@@ -188,7 +188,7 @@ mod tests {
     use crate::wire::event::{Entry, EntryKind, content, control, push};
 
     proptest! {
-        /// What is written by hand reads the same through the generated code, and is no longer than was said.
+        /// The generated code decodes the posts encoded by hand, and they fit into the announced size.
         #[test]
         fn posts_are_a_request(bodies in proptest::collection::vec("[a-zé]{1,300}|x{16000}", 1..9), action: bool) {
             let room = RoomName::new("küche").unwrap();
@@ -211,7 +211,7 @@ mod tests {
             }
         }
 
-        /// Whatever bytes a server sends: they are read or refused, and nothing panics.
+        /// Any bytes from a server are read or refused, without a panic.
         #[test]
         fn broken_responses_are_refused(cut in 0..200usize, flip in 0..200usize, bit in 0..8u8) {
             let mut bytes = response();
@@ -222,7 +222,7 @@ mod tests {
         }
     }
 
-    /// A message, a control event, a message whose fields come in another order, and a field that nobody knows.
+    /// A message, a control event, a message with its fields in another order, and an unknown field.
     fn response() -> Vec<u8> {
         let mut bytes = Vec::new();
         let id = MessageId::from_bytes([7; 16]);

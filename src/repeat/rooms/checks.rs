@@ -1,4 +1,4 @@
-//! What the clients of a run check together on `hubbub.v1`.
+//! The shared state of the checks over `hubbub.v1`.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
@@ -9,26 +9,26 @@ use crate::names::MessageId;
 use crate::repeat::plan::Plan;
 use crate::repeat::run::{Checks, Run};
 
-/// The contract, and what its clients check together.
+/// The contract, and the checks' state that all clients share.
 pub struct Rooms {
     pub ledger: Ledger,
     ends: Vec<RoomEnd>,
-    /// How many clients have not got to the room's end.
+    /// How many clients have not reached the room's end.
     pub incomplete: AtomicUsize,
-    /// The seq with which the room ends, once all is sent and the server was asked; before that, more than any.
+    /// The last seq of the room, once all is sent and the server has reported it; before that, the maximum value.
     end_seq: AtomicU64,
 }
 
-/// How far a client is in the room.
+/// The position of a client in the room.
 #[derive(Default)]
 struct RoomEnd {
-    /// The seq of the last message that came.
+    /// The seq of the last received message.
     last_seq: AtomicU64,
-    /// All that the room had at the end of the run has come, or nothing more will.
+    /// All messages that the room had at the end of the run have arrived, or no more will.
     complete: AtomicBool,
 }
 
-/// What a client has found.
+/// The findings of a client.
 pub struct Findings {
     pub verifier: Verifier,
     pub acknowledged: Acknowledged,
@@ -73,7 +73,7 @@ impl Checks for Rooms {
 }
 
 impl Run<Rooms> {
-    /// The room ends with this seq: notes which clients are there already.
+    /// The room ends with this seq: records which clients have reached it already.
     pub fn end_at(&self, seq: u64) {
         self.checks.end_seq.store(seq, Ordering::SeqCst);
         for end in &self.checks.ends {
@@ -83,7 +83,7 @@ impl Run<Rooms> {
         }
     }
 
-    /// Notes how far a client is in the room.
+    /// Records the position of a client in the room.
     pub fn reached(&self, client: usize, seq: u64) {
         let end = &self.checks.ends[client];
         // The pair of this store and load with those in `end_at` must be ordered the same for both: hence SeqCst.
@@ -93,8 +93,8 @@ impl Run<Rooms> {
         }
     }
 
-    /// The id of a sender's message: a UUID of version 7, whose last bytes are the number, so that an acknowledgement can be
-    /// told without the message.
+    /// The id of a sender's message: a UUID of version 7, whose last bytes are the number, so that an acknowledgement
+    /// can be assigned without the message.
     pub fn message_id(&self, number: u32) -> MessageId {
         let time_ms = self.start_ms + self.now_ns() / 1_000_000;
         let mut rest = [0; 10];

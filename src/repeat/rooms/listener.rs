@@ -1,4 +1,4 @@
-//! What a client makes of the events of its session.
+//! The event handler of a client's session over `hubbub.v1`.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -62,13 +62,13 @@ impl Client {
             Event::Rejected { line, reason } => {
                 log::error!("client {number}: not stored: {}: {reason}", line.body.as_str());
                 findings.rejected += 1;
-                // Nobody will get it.
+                // No client will receive it.
                 run.window.give_back();
             }
             Event::Held { reason, pause } => {
                 log::info!("client {number}: the server asks to wait {} ms: {reason}", pause.as_millis());
             }
-            // The same for every client, whatever it is.
+            // The same for every client.
             Event::Passed { seq, .. } => findings.verifier.place(seq, 0, &run.checks.ledger),
             Event::Presence { .. }
             | Event::Retrying { .. }
@@ -93,7 +93,7 @@ impl Client {
             || told != expected
             || number_of(&message.id) != Some(payload.number)
         {
-            // The numbers of nobody: counted as unknown.
+            // A sender that does not exist: counted as unknown.
             findings.verifier.take(u16::MAX, 0);
             return;
         }
@@ -104,14 +104,14 @@ impl Client {
         self.listener.took(payload.sent_ns, new, further);
     }
 
-    /// Tells the others what the response brought.
+    /// Publishes the progress of the response.
     fn settle(&mut self) {
         self.run.reached(self.listener.client, self.last_seq);
         self.listener.settle();
     }
 }
 
-/// The number of a message with that id, where it is one of a run.
+/// The number of a message with that id, if it belongs to a run.
 fn number_of(id: &MessageId) -> Option<u32> {
     id.as_bytes()[12..].try_into().ok().map(u32::from_be_bytes)
 }

@@ -185,7 +185,7 @@ pub fn judge(receivers: &[Verifier], acknowledged: &[Acknowledged]) -> Verdict {
 }
 
 impl Acknowledged {
-    /// The highest number that there is room for, or a little above it.
+    /// The highest number that fits, or slightly more.
     fn numbers(&self) -> u32 {
         (self.bits.len() * 64 - 1) as u32
     }
@@ -200,13 +200,13 @@ mod tests {
     const SENDERS: u16 = 3;
     const MESSAGES: u32 = 8;
     const TOTAL: usize = SENDERS as usize * MESSAGES as usize;
-    /// What others had said in the room before.
+    /// The room's head before the run.
     const HEAD: u64 = 4_090;
 
     /// A message at its seq.
     type Event = (u64, u16, u32);
 
-    /// What a faultless room holds: all messages of all senders, in one order, across a page's end.
+    /// The messages of a room without faults: all messages of all senders, in one order, across a page's end.
     fn room() -> impl Strategy<Value = Vec<Event>> {
         let steps: Vec<u16> = (0..SENDERS).flat_map(|s| std::iter::repeat_n(s, MESSAGES as usize)).collect();
         Just(steps).prop_shuffle().prop_map(|steps| {
@@ -223,7 +223,7 @@ mod tests {
         fingerprint(&MessageId::from_bytes([number as u8; 16]), &sender.to_string(), "")
     }
 
-    /// What comes of it when two receivers get these, everything being acknowledged.
+    /// The verdict if two receivers get these events, and everything is acknowledged.
     fn verdict(first: &[Event], second: &[Event]) -> Verdict {
         let ledger = Ledger::default();
         let receivers = [first, second].map(|events| {
@@ -249,7 +249,7 @@ mod tests {
         Verdict { counts, acknowledged: TOTAL as u64, ..Verdict::default() }
     }
 
-    /// The events with new seqs, dense from the first: what a server would send that hides its fault.
+    /// The events with new seqs, dense from the first, as a server would send them that hides its fault.
     fn renumbered(mut events: Vec<Event>) -> Vec<Event> {
         events.iter_mut().enumerate().for_each(|(at, event)| event.0 = HEAD + 1 + at as u64);
         events
@@ -270,7 +270,7 @@ mod tests {
             let delivered = 2 * TOTAL as u64 - 1;
             let expected = Verdict {
                 counts: Counts { delivered, ..clean().counts },
-                // The last one leaves no hole behind.
+                // Losing the last message leaves no hole.
                 room: RoomCounts { holes: u64::from(at + 1 < TOTAL), gaps: 0 },
                 lost: 1,
                 acknowledged_lost: 1,
@@ -309,7 +309,7 @@ mod tests {
             prop_assert_eq!((found.lost, found.counts.delivered), (0, clean().counts.delivered));
         }
 
-        /// The server stored a message twice, and all agree about it.
+        /// The server stored a message twice, and all clients received it twice.
         #[test]
         fn a_message_stored_twice_is_found(room in room(), at: prop::sample::Index, later in 1..5usize) {
             let mut got = room.clone();

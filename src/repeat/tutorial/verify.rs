@@ -165,7 +165,7 @@ mod tests {
         })
     }
 
-    /// What a receiver makes of a sequence, the reference being read either before or after it.
+    /// The result of a receiver for a sequence; the reference receives its messages either before or after it.
     fn verify(order: &[Message], own: Option<u16>, got: &[Message], early: bool) -> (Counts, u64) {
         let reference = Reference::new(SENDERS, MESSAGES);
         let lead = || {

@@ -1,4 +1,4 @@
-//! Why a call fails, and the code that programs see.
+//! The errors of the unary calls, and the status codes of calls and streams.
 
 use thiserror::Error;
 
@@ -6,10 +6,10 @@ use crate::limits::PAGE_SIZE_MAX;
 use crate::names::{InvalidText, RoomName};
 use crate::server::log::LogError;
 
-/// What a call returns.
+/// The result of a call.
 pub type CallResult<T> = Result<T, CallError>;
 
-/// Why a call or a stream failed, as a program sees it. The names are gRPC's, which other protocols map as well.
+/// Why a call or a stream failed, for programs. The names are gRPC's, to which other protocols can be mapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Code {
@@ -32,13 +32,13 @@ pub enum CallError {
     Invalid(#[from] InvalidText),
     #[error("the page size is {0}: ask for {PAGE_SIZE_MAX} at most")]
     PageSize(usize),
-    #[error("the page token is none of this server's: send that of the response before, or none")]
+    #[error("invalid page token: send the token of the previous response, or none")]
     PageToken,
     #[error("no room named \"{0}\": a room is created by its first message")]
     NoRoom(RoomName),
     #[error("{0}")]
     Log(#[from] LogError),
-    /// Too many calls wait already, or a drain has begun.
+    /// Too many calls are waiting, or a drain has begun.
     #[error("the server is busy, or shutting down: try again in a moment")]
     Busy,
 }

@@ -12,7 +12,8 @@ use crate::wire::answer::{self, GapReason};
 use crate::wire::event;
 use crate::wire::{Frame, v1};
 
-/// Reads a page of a room's history, from the oldest or the newest end. The response is encoded: its entries are those of the log.
+/// Reads a page of a room's history, from the oldest or the newest end. The response is already encoded: its entries
+/// are copied from the log.
 pub fn list_messages(hub: &Hub, request: v1::ListMessagesRequest) -> CallResult<Frame> {
     use v1::list_messages_request::Place;
     let max = page_size(request.page_size, MESSAGES_PAGE_SIZE)? as u64;
@@ -22,8 +23,8 @@ pub fn list_messages(hub: &Hub, request: v1::ListMessagesRequest) -> CallResult<
         Some(Place::BeforeSeq(seq)) => (Part::Before(Seq(seq)), Keep::Newest),
         _ => (Part::Before(Seq(u64::MAX)), Keep::Newest),
     };
-    // The room and the messages are of one state, so that a page is empty only where there is nothing more, whatever
-    // retention takes meanwhile.
+    // The room and the messages are read from one state, so that a page is empty only if there are no more messages,
+    // even if retention deletes some meanwhile.
     let found = hub.log.history(&name, part, max, READ_BYTES_MAX)?;
     let Some(History { room, pieces }) = found else { return Err(CallError::NoRoom(name)) };
     let entries = page(room.id, &pieces, part, max, keep);
@@ -33,7 +34,7 @@ pub fn list_messages(hub: &Hub, request: v1::ListMessagesRequest) -> CallResult<
         oldest_seq: room.oldest.0,
         ..Default::default()
     };
-    // The entries are the first field as the log has it, and the other fields follow.
+    // The entries are the first field, as stored in the log, and the other fields follow.
     let mut response = entries;
     // Invariant: writing into a vector can't fail.
     rest.write_to_vec(&mut response).expect("encoding into memory succeeds");
@@ -41,15 +42,15 @@ pub fn list_messages(hub: &Hub, request: v1::ListMessagesRequest) -> CallResult<
     Ok(Frame::new(response))
 }
 
-/// Which messages a page keeps where not all fit.
+/// Which messages a page keeps if not all fit.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Keep {
     Oldest,
     Newest,
 }
 
-/// The entries of this part that the pieces hold: at most so many messages, and at most [`READ_BYTES_MAX`] bytes of them. A gap
-/// stands for messages that can't be read.
+/// The entries of this part in the pieces: at most `max` messages, and at most [`READ_BYTES_MAX`] bytes. A gap replaces
+/// messages that can't be read.
 fn page(room: RoomId, pieces: &[Piece], part: Part, max: u64, keep: Keep) -> Vec<u8> {
     let (Some(first), Some(last)) = (pieces.first(), pieces.last()) else { return Vec::new() };
     let (from, to) = match part {
@@ -62,7 +63,7 @@ fn page(room: RoomId, pieces: &[Piece], part: Part, max: u64, keep: Keep) -> Vec
             (Seq((to.0 + 1).saturating_sub(max)).max(first.first()), to)
         }
     };
-    // Each piece's entries, so that they can be cut.
+    // The entries of each piece, so that they can be cut.
     let mut entries: Vec<Vec<u8>> = Vec::new();
     for piece in pieces {
         let (start, end) = (piece.first().max(from), piece.last().min(to));
@@ -71,7 +72,7 @@ fn page(room: RoomId, pieces: &[Piece], part: Part, max: u64, keep: Keep) -> Vec
             Piece::Segment(segment) => {
                 entries.push(segment.frame().as_slice()[segment.offset(start)..segment.offset(end.next())].to_vec());
             }
-            // As much as is known of it, so that the next page begins with what can be read.
+            // The whole known range, so that the next page begins with a readable message.
             Piece::Damaged { from, to } => entries.push(match part {
                 Part::From(asked) => answer::gap(room, asked.max(*from), *to, GapReason::Damaged),
                 Part::Before(asked) => {
@@ -83,7 +84,7 @@ fn page(room: RoomId, pieces: &[Piece], part: Part, max: u64, keep: Keep) -> Vec
     cut(entries, keep)
 }
 
-/// Joins entries, and cuts them down to [`READ_BYTES_MAX`] bytes, but to no less than one.
+/// Joins entries, and cuts them down to [`READ_BYTES_MAX`] bytes, but to at least one entry.
 fn cut(pieces: Vec<Vec<u8>>, keep: Keep) -> Vec<u8> {
     let mut ends: Vec<usize> = Vec::new();
     let mut entries: Vec<u8> = Vec::new();
@@ -92,7 +93,7 @@ fn cut(pieces: Vec<Vec<u8>>, keep: Keep) -> Vec<u8> {
         let whole = event::entries(&piece).map_while(Result::ok).map(|(_, end)| begin + end);
         ends.extend(whole);
         entries.extend_from_slice(&piece);
-        // A gap is no event of the log, and is one entry.
+        // A gap is not an event of the log, and is one entry.
         if ends.last().is_none_or(|end| *end <= begin) {
             ends.push(entries.len());
         }
@@ -107,7 +108,7 @@ fn cut(pieces: Vec<Vec<u8>>, keep: Keep) -> Vec<u8> {
             entries.truncate(end.copied().unwrap_or(len));
         }
         Keep::Newest => {
-            // From the first place on from which the rest fits; the last entry begins at the last end but one.
+            // From the first position from which the rest fits; the last entry begins at the last end but one.
             let last = ends.iter().rev().nth(1).copied().unwrap_or(0);
             let start = ends.iter().copied().find(|end| len - end <= READ_BYTES_MAX).unwrap_or(last).min(last);
             entries.drain(..start);

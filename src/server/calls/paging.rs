@@ -1,9 +1,9 @@
-//! The size of a page, for all calls that list something.
+//! The page size of the calls that list something.
 
 use super::error::{CallError, CallResult};
 use crate::limits::PAGE_SIZE_MAX;
 
-/// The page size that a request asks for; 0 asks for the default.
+/// The requested page size; 0 requests the default.
 pub fn page_size(asked: u32, default: usize) -> CallResult<usize> {
     match asked as usize {
         0 => Ok(default),

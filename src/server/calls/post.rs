@@ -16,8 +16,8 @@ use crate::wire::v1;
 
 type Response = CallResult<v1::PostMessageResponse>;
 
-/// Hands the post to the log writer, which responds, without blocking. If the append queue is full, or a drain has begun, the
-/// call fails as [`CallError::Busy`].
+/// Hands the post to the log writer, which answers, without blocking. If the append queue is full, or a drain has
+/// begun, the call fails with [`CallError::Busy`].
 ///
 /// The post is handed over when this returns, whether or not the future is polled.
 pub fn post_message(
@@ -45,7 +45,7 @@ fn hand_over(hub: &Hub, post: Post) -> oneshot::Receiver<Response> {
     responded
 }
 
-/// Tells a call what became of its post.
+/// Reports the outcome of its post to a unary call.
 struct Waiting {
     // lock order: 3 (a leaf)
     response: Mutex<Option<oneshot::Sender<Response>>>,
@@ -57,12 +57,12 @@ impl Poster for Waiting {
             ([post], [Ok(Appended::New(_, seq))]) => Ok(posted(*seq, &post.id, false)),
             ([post], [Ok(Appended::Before(_, seq))]) => Ok(posted(*seq, &post.id, true)),
             (_, [Err(error)]) => Err(error.clone().into()),
-            // Invariant: each call is one post, and has one outcome.
+            // Invariant: each call has one post, and so one outcome.
             _ => unreachable!("a call posts one message"),
         };
         let waiting = self.response.lock().take();
         if let Some(waiting) = waiting {
-            // A client that is gone does not wait.
+            // The client may be gone.
             let _ = waiting.send(response);
         }
     }

@@ -1,4 +1,4 @@
-//! `ListRooms` and `ListMembers`: which rooms exist, and who is in them.
+//! `ListRooms` and `ListMembers`: the rooms, and their members.
 
 use unicode_normalization::char::is_combining_mark;
 
@@ -19,10 +19,10 @@ pub fn list_rooms(hub: &Hub, request: v1::ListRoomsRequest) -> CallResult<v1::Li
         token if token.chars().any(|c| !c.is_alphanumeric() && !"-_.".contains(c) && !is_combining_mark(c)) => {
             return Err(CallError::PageToken);
         }
-        // A room's name as the log has it, which an earlier version may have stored in another form.
+        // A room's name as stored in the log; an earlier version may have stored it in another form.
         token => Some(RoomName::stored(token)),
     };
-    // One more than asked for tells whether there is another page.
+    // One more than requested shows whether there is another page.
     let mut states = hub.log.rooms(after.as_ref(), max + 1)?;
     let more = states.len() > max;
     states.truncate(max);
@@ -43,7 +43,7 @@ fn room(hub: &Hub, state: RoomState) -> v1::Room {
     }
 }
 
-/// Lists the clients that are in a room, by id.
+/// Lists the members of a room, by client id.
 pub fn list_members(hub: &Hub, request: v1::ListMembersRequest) -> CallResult<v1::ListMembersResponse> {
     let max = page_size(request.page_size, PAGE_SIZE)?;
     let name = RoomName::new(&request.room)?;

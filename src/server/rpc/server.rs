@@ -1,4 +1,4 @@
-//! The gRPC library's server: its services, where it listens, its start and its end.
+//! The gRPC library's server: its services, addresses, start and shutdown.
 
 use std::sync::Arc;
 
@@ -16,12 +16,12 @@ use crate::server::room::RoomHandle;
 
 /// The library's server, with the services of both contracts.
 pub struct GrpcServer {
-    // The library's server is not `Sync`; the mutex makes this so, and is never locked.
+    // The library's type is not `Sync`. The mutex makes this one `Sync`, and is never locked.
     server: Mutex<grpcio::Server>,
 }
 
 impl GrpcServer {
-    /// Sets it up. It neither listens nor serves yet. `lobby` is the room of the tutorial's contract.
+    /// Creates a server that neither listens nor serves yet. `lobby` is the room of the tutorial's contract.
     pub fn new(
         config: &ServerConfig,
         pollers: &Pollers,
@@ -39,22 +39,22 @@ impl GrpcServer {
         Ok(Self { server: Mutex::new(server) })
     }
 
-    /// Binds an address: each that a name stands for. Returns where it listens.
+    /// Binds an address: all addresses of a name. Returns the bound addresses.
     pub fn bind(&mut self, address: &Address, socket_mode: Option<u32>) -> Result<Vec<Address>, StartError> {
         listen::bind(self.server.get_mut(), address, socket_mode)
     }
 
-    /// Begins to serve on what was bound.
+    /// Starts to serve on the bound addresses.
     pub fn start(&mut self) {
         self.server.get_mut().start();
     }
 
-    /// From now on, accepts neither connections nor calls. The future completes when all calls have ended.
+    /// Accepts no more connections or calls. The future completes when all calls have ended.
     pub fn shut_down(&mut self) -> impl Future + Unpin + use<> {
         self.server.get_mut().shutdown()
     }
 
-    /// Cancels the calls that go on after [`Self::shut_down`].
+    /// Cancels the calls that have not ended after [`Self::shut_down`].
     pub fn cancel_all_calls(&mut self) {
         self.server.get_mut().cancel_all_calls();
     }

@@ -1,5 +1,5 @@
-//! Which gRPC status each error of a call, and each reason for the end of a stream, becomes. This is the only place that
-//! decides it.
+//! Maps each error of a unary call, and each close reason of a stream, to a gRPC status. This is the only place that
+//! does.
 
 use grpcio::{RpcStatus, RpcStatusCode};
 
@@ -19,7 +19,7 @@ pub fn of_stream(reason: &CloseReason) -> RpcStatus {
     }
 }
 
-/// The code of a stream's end; `None` if nothing failed.
+/// The code for the end of a stream; `None` if nothing failed.
 fn stream_code(reason: &CloseReason) -> Option<Code> {
     Some(match reason {
         CloseReason::Finished { .. } => return None,

@@ -77,7 +77,8 @@ impl FrameSink for StreamSink {
             self.say_goodbye(reason, deadline);
         }
         if let Some(sink) = self.sink {
-            // An error says that the peer is gone; a passed deadline, that it stopped reading. Either way it is over.
+            // An error means that the peer is gone, a passed deadline that it stopped reading. Either way the call is
+            // over.
             let _ = block_on_until(&mut sink.fail(status::of_stream(reason)), deadline);
         }
     }

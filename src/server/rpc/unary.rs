@@ -1,7 +1,7 @@
 //! The unary methods of `hubbub.v1.ChatService`, and the service as a whole.
 //!
-//! A handler has the call made elsewhere (by the log writer, or a query thread), and returns. The result comes through a
-//! channel to a task on the poller, which sends it.
+//! A handler hands the call to the log writer or to a query thread, and returns. The result is passed through a channel
+//! to a task on the poller, which sends it.
 
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ pub fn service(hub: Arc<Hub>, pollers: Pollers, queries: Queries) -> Service {
     add_query(service, &wire::LIST_MEMBERS, &hub, &queries, rooms::list_members).build()
 }
 
-/// Adds a method whose call a query thread makes.
+/// Adds a method that is executed by a query thread.
 fn add_query<Q: Send + 'static, P: Send + 'static>(
     service: ServiceBuilder,
     method: &Method<Q, P>,
@@ -44,7 +44,7 @@ fn add_query<Q: Send + 'static, P: Send + 'static>(
     service.add_unary_handler(method, move |context, request, sink| {
         let (result, returned) = oneshot::channel();
         let hub = Arc::clone(&hub);
-        // If too many wait, the channel is dropped with the query.
+        // If too many wait, the channel is dropped with the query, which reports it.
         queries.ask(move || drop(result.send(call(&hub, request))));
         respond(&context, sink, async { returned.await.unwrap_or(Err(CallError::Busy)) });
     })
@@ -57,7 +57,7 @@ fn respond<P: Send + 'static>(
     call: impl Future<Output = CallResult<P>> + Send + 'static,
 ) {
     context.spawn(async move {
-        // The client may be gone already, in which case there is nobody left to tell.
+        // The client may be gone already; then the response is not needed.
         let _ = match call.await {
             Ok(response) => sink.success(response).await,
             Err(error) => sink.fail(status::of_call(&error)).await,

@@ -41,8 +41,8 @@ struct Loss {
     ids: bool,
 }
 
-/// Whether a migration can have failed because the database is damaged. Its statements are right, and so were the rows that they
-/// change.
+/// Whether damage to the database may be the reason why a migration failed. The statements are correct, and so were the
+/// rows that they change.
 pub fn may_be_damage(error: &rusqlite::Error) -> bool {
     let doubtful = [ErrorCode::ConstraintViolation, ErrorCode::Unknown, ErrorCode::TypeMismatch];
     is_damage(error) || error.sqlite_error_code().is_some_and(|code| doubtful.contains(&code))
@@ -244,7 +244,7 @@ impl Copying<'_> {
         })
     }
 
-    /// The first segment that can be found from a place on.
+    /// The first segment that can be found at or after a place.
     fn first_beyond(&self, from: Place, rooms: &[i64]) -> rusqlite::Result<Option<Place>> {
         for &room in rooms.iter().filter(|room| **room >= from.0) {
             let next = |from: Seq| {
@@ -261,7 +261,7 @@ impl Copying<'_> {
         Ok(None)
     }
 
-    /// Copies rows up to the first unreadable one, and reports which. Returns whether there is none.
+    /// Copies rows up to the first unreadable one, and calls `copied` for each. Returns whether all were readable.
     fn copy(
         &self,
         table: &str,
