@@ -43,7 +43,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use self::input::{Input, Outlet};
+use self::input::{Destination, Input};
 use self::lines::{RawLine, read_line};
 pub use self::options::{ChatOptions, Command, Options};
 use self::screen::{Aids, Screen, can_edit};
@@ -169,22 +169,22 @@ fn talk(server: Server, name: Option<String>, options: &ChatOptions) -> Result<(
     }
 }
 
-/// Passes the input to the outlet, and waits for the session's end.
+/// Passes the input to the destination, and waits for the session's end.
 fn converse(
     screen: Arc<Screen>,
     skipped: Arc<AtomicU64>,
-    outlet: Outlet,
+    destination: Destination,
     aids: Aids,
     wait: impl FnOnce() -> Result<(), TerminalError>,
 ) -> Result<(), TerminalError> {
     let editing = can_edit();
     if editing {
         // In this order: a signal in between would leave the terminal in disorder.
-        signals::watch(Arc::clone(&screen), outlet.clone()).map_err(TerminalError::Thread)?;
+        signals::watch(Arc::clone(&screen), destination.clone()).map_err(TerminalError::Thread)?;
         screen.start_editing(aids).map_err(TerminalError::Terminal)?;
     }
-    let unsent = outlet.clone();
-    let outcome = start_input(&screen, &skipped, outlet, editing).and_then(|()| wait());
+    let unsent = destination.clone();
+    let outcome = start_input(&screen, &skipped, destination, editing).and_then(|()| wait());
     let draft = screen.stop_editing();
     // After a clean end there is nothing to keep or show.
     if io::stdin().is_terminal() {
@@ -202,10 +202,10 @@ fn converse(
 fn start_input(
     screen: &Arc<Screen>,
     skipped: &Arc<AtomicU64>,
-    outlet: Outlet,
+    destination: Destination,
     editing: bool,
 ) -> Result<(), TerminalError> {
-    let input = Input { screen: Arc::clone(screen), outlet, skipped: Arc::clone(skipped) };
+    let input = Input { screen: Arc::clone(screen), destination, skipped: Arc::clone(skipped) };
     spawn("input", move || if editing { input.keys() } else { input.lines() }).map_err(TerminalError::Thread)?;
     if editing {
         let screen = Arc::clone(screen);

@@ -75,7 +75,7 @@ pub struct StoredMessage {
 
 /// A page of a room's history.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Page {
+pub struct HistoryPage {
     /// In the order of seq. A missing seq is in a gap, or belongs to an event of an unknown kind.
     pub messages: Vec<StoredMessage>,
     /// The gaps that the server can't read, in the order of seq.
@@ -145,7 +145,7 @@ impl Caller {
     }
 
     /// Reads a part of a room's history: at most 1,000 messages, possibly fewer than available.
-    pub fn messages(&mut self, room: &RoomName, place: PagePlace, max: u32) -> Result<Page, CallError> {
+    pub fn messages(&mut self, room: &RoomName, place: PagePlace, max: u32) -> Result<HistoryPage, CallError> {
         let place = match place {
             PagePlace::Newest => None,
             PagePlace::After(seq) => Some(v1::list_messages_request::Place::AfterSeq(seq)),
@@ -157,7 +157,7 @@ impl Caller {
         let gaps: Vec<_> = response.events.iter().filter_map(gap).collect();
         let last_seq = response.events.last().map(|event| gap(event).map_or(event.seq, |gap| gap.to_seq));
         let messages = response.events.into_iter().filter_map(|event| stored(event).transpose());
-        Ok(Page {
+        Ok(HistoryPage {
             messages: messages.collect::<Result<_, _>>()?,
             gaps,
             last_seq,

@@ -76,13 +76,13 @@ impl<C: Checks> Listener<C> {
         tally.last_ns.store(now_ns, Ordering::Relaxed);
         tally.delivered.store(delivered, Ordering::Relaxed);
         if delivered >= self.run.expected(self.client) {
-            self.run.note(&tally.done, &self.run.undone);
+            self.run.mark(&tally.done, &self.run.undone);
         }
     }
 
     /// The client receives all messages that are sent from now on.
     pub fn joined(&self) {
-        self.run.note(&self.run.tallies[self.client].joined, &self.run.unjoined);
+        self.run.mark(&self.run.tallies[self.client].joined, &self.run.unjoined);
     }
 }
 
@@ -99,8 +99,8 @@ impl<C: Checks> Drop for Listener<C> {
         }
         // A client that is gone is not waited for.
         run.gone.fetch_add(1, Ordering::SeqCst);
-        run.note(&tally.joined, &run.unjoined);
-        run.note(&tally.done, &run.undone);
+        run.mark(&tally.joined, &run.unjoined);
+        run.mark(&tally.done, &run.undone);
         C::is_gone(run, self.client);
     }
 }

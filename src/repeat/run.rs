@@ -104,8 +104,8 @@ impl<C: Checks> Run<C> {
         };
         // The only sender of a run receives nothing, unless it receives its own messages.
         for client in (0..clients).filter(|&client| run.expected(client) == 0) {
-            run.note(&run.tallies[client].joined, &run.unjoined);
-            run.note(&run.tallies[client].done, &run.undone);
+            run.mark(&run.tallies[client].joined, &run.unjoined);
+            run.mark(&run.tallies[client].done, &run.undone);
         }
         run
     }
@@ -167,7 +167,7 @@ impl<C: Checks> Run<C> {
     }
 
     /// Records that a client reached a stage, once.
-    pub fn note(&self, done: &AtomicBool, left: &AtomicUsize) {
+    pub fn mark(&self, done: &AtomicBool, left: &AtomicUsize) {
         if !done.load(Ordering::Relaxed)
             && !done.swap(true, Ordering::SeqCst)
             && left.fetch_sub(1, Ordering::SeqCst) == 1

@@ -10,18 +10,18 @@ use super::clients::{Client, Clients};
 use super::delivery::close::CloseReason;
 use super::delivery::fanout::Fanout;
 use super::delivery::output::{FrameSink, Reader};
-use super::delivery::send;
-use super::delivery::stream_writer::{StreamWriter, ToSend};
+use super::delivery::stream_writer::StreamWriter;
 use super::log::Log;
 use super::refusals::{Refusals, Shortage};
 use super::room::Rooms;
-use super::session::receive::{Conversation, Stop, Stopper};
+use super::session::receive::{Conversation, Stopper};
+use super::stream_end::StreamEnd;
 use super::writer::Order;
 use crate::names::ClientId;
 use crate::threads::{Prepared, Spawner};
 
 pub struct Hub {
-    pub clients: Clients,
+    pub clients: Arc<Clients>,
     pub rooms: Arc<Rooms>,
     pub fanout: Arc<Fanout>,
     pub log: Arc<dyn Log>,
@@ -56,7 +56,7 @@ impl Hub {
         orders: Sender<Order>,
         refusals: Arc<Refusals>,
     ) -> Self {
-        let clients = Clients::default();
+        let clients = Arc::default();
         Self { clients, rooms, fanout, log, clients_max, refusals, spawner, orders: Mutex::new(Some(orders)) }
     }
 
@@ -65,8 +65,8 @@ impl Hub {
         let admission = self.find_place();
         // Pollers do not log: standard error may block.
         match admission {
-            Err(CloseReason::Full { .. }) => self.refusals.note(Shortage::Clients),
-            Err(CloseReason::NoThread(_)) => self.refusals.note(Shortage::Threads),
+            Err(CloseReason::Full { .. }) => self.refusals.count(Shortage::Clients),
+            Err(CloseReason::NoThread(_)) => self.refusals.count(Shortage::Threads),
             _ => {}
         }
         admission
@@ -102,8 +102,7 @@ impl Hub {
         let writer = StreamWriter::new(id, sink, reader);
         let client = Client { writer: Arc::clone(&writer), stop_receiving: Arc::clone(&stop_receiving) };
         self.clients.insert(client);
-        let end = StreamEnd { hub: Arc::clone(self), writer: Arc::clone(&writer), conversation: Mutex::default() };
-        let end = Arc::new(end);
+        let end = StreamEnd::new(Arc::clone(&self.clients), Arc::clone(&writer));
         let mut conversation = conversation(Arc::clone(&writer));
         // After the insertion: either a drain finds the client in the map, or the client finds that a drain has
         // started.
@@ -114,15 +113,15 @@ impl Hub {
                     conversation.run(&orders);
                     // The log writer waits for the end of all of these; the conversation itself lasts as long as the stream.
                     drop(orders);
-                    end.conversation.lock().replace(Box::new(conversation));
+                    end.stopped_receiving(Box::new(conversation));
                 });
             }
             None => {
-                end.conversation.lock().replace(Box::new(conversation));
+                end.stopped_receiving(Box::new(conversation));
                 writer.close(CloseReason::Draining { until: Instant::now() });
             }
         }
-        writer.begin(Box::new(SendSide { thread: send_thread, sending: Sending { end, stop_receiving } }));
+        writer.begin(end.send_side(send_thread, stop_receiving));
     }
 
     /// Stops accepting clients and posts. Accepted posts still go to the log writer, which ends after them.
@@ -130,59 +129,5 @@ impl Hub {
         let orders = self.orders.lock().take();
         drop(orders);
         self.clients.stop_receiving();
-    }
-}
-
-/// A send thread that has not started, and the resources that it will hold.
-struct SendSide {
-    thread: Prepared,
-    sending: Sending,
-}
-
-impl ToSend for SendSide {
-    fn begin(self: Box<Self>) {
-        let Self { thread, sending } = *self;
-        thread.run(move || {
-            send::run(&sending.end.writer);
-            drop(sending);
-        });
-    }
-
-    fn forgo(self: Box<Self>) {
-        let Self { thread, sending } = *self;
-        // If the receive thread has already ended, the cleanup must not run on a poller: a conversation may be in a
-        // thousand rooms.
-        if sending.end.conversation.lock().is_some() {
-            thread.run(move || drop(sending));
-        }
-    }
-}
-
-/// The resources that the send thread holds while the stream lasts.
-struct Sending {
-    end: Arc<StreamEnd>,
-    stop_receiving: Stopper,
-}
-
-impl Drop for Sending {
-    fn drop(&mut self) {
-        (self.stop_receiving)(Stop::AfterWhatCame);
-    }
-}
-
-/// Releases a session when both of its threads have ended or panicked, so that no resource of its stream is leaked.
-struct StreamEnd {
-    hub: Arc<Hub>,
-    writer: Arc<StreamWriter>,
-    /// The receiving side of the stream, after it has ended.
-    // lock order: 3 (a leaf)
-    conversation: Mutex<Option<Box<dyn Conversation>>>,
-}
-
-impl Drop for StreamEnd {
-    fn drop(&mut self) {
-        drop(self.conversation.get_mut().take());
-        self.writer.release();
-        self.hub.clients.remove(self.writer.id());
     }
 }

@@ -35,12 +35,12 @@ const KINDS: usize = 4;
 #[derive(Default)]
 pub struct Refusals {
     // lock order: 3 (a leaf)
-    state: Mutex<State>,
+    state: Mutex<RefusalsState>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct State {
+struct RefusalsState {
     counts: [u64; KINDS],
     /// The last error of accept(2).
     error: i32,
@@ -51,7 +51,7 @@ struct State {
 
 impl Refusals {
     /// Counts one refusal. Called on pollers: does not block.
-    pub fn note(&self, shortage: Shortage) {
+    pub fn count(&self, shortage: Shortage) {
         let mut state = self.state.lock();
         state.counts[shortage.kind()] += 1;
         if let Shortage::System(error) = shortage {

@@ -242,7 +242,7 @@ impl Writer {
                 result = self.appender.append(posts, now);
             }
         }
-        self.note(result.as_ref().err());
+        self.log_change(result.as_ref().err());
         let outcomes = match result {
             Ok(outcomes) => outcomes,
             Err(error) => vec![Err(error); posts.len()],
@@ -255,7 +255,7 @@ impl Writer {
         }
     }
 
-    fn note(&mut self, error: Option<&LogError>) {
+    fn log_change(&mut self, error: Option<&LogError>) {
         match error {
             Some(error) if !self.failing => log::error!("messages can't be stored and are rejected: {error}"),
             None if self.failing => log::info!("storing messages works again"),

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use super::complete::Wanted;
-use super::input::{Outlet, members};
+use super::input::{Destination, members};
 use super::nearest::nearest_room;
 use super::options::ChatOptions;
 use super::outage::Outage;
@@ -62,7 +62,8 @@ pub fn chat(server: Server, name: UserName, options: &ChatOptions) -> Result<(),
     let session = Session::start(Connector::new(1), address.clone(), settings, move |event| shown.show(event))?;
     let _ = late_inlet.set(session.inlet());
     unsent.iter().for_each(|unsent| unsent.set_inlet(session.inlet()));
-    let outlet = Outlet::V1 { inlet: session.inlet(), rooms: Arc::clone(&rooms), last: *last, address, unsent };
+    let destination =
+        Destination::V1 { inlet: session.inlet(), rooms: Arc::clone(&rooms), last: *last, address, unsent };
     let prompted = Arc::clone(&rooms);
     let candidates = Box::new(move |wanted| {
         let current = rooms.lock().current().cloned();
@@ -73,7 +74,7 @@ pub fn chat(server: Server, name: UserName, options: &ChatOptions) -> Result<(),
         }
     });
     let aids = Aids { candidates, prompt: Box::new(move || prompted.lock().prompt()) };
-    converse(screen, skipped, outlet, aids, || session.wait().map_err(TerminalError::Session))
+    converse(screen, skipped, destination, aids, || session.wait().map_err(TerminalError::Session))
 }
 
 /// Shows the session's events.

@@ -80,7 +80,7 @@ impl Editor {
     pub fn press(&mut self, key: Key) -> Option<Action> {
         let inserts = matches!(key, Key::Char(_) | Key::Pasted(_) | Key::LineBreak);
         if key != Key::Undo && !(inserts && self.inserting) {
-            self.note_state();
+            self.push_undo_state();
         }
         self.inserting = inserts;
         if !matches!(key, Key::Complete | Key::CompleteBack) {
@@ -199,7 +199,7 @@ impl Editor {
         }
     }
 
-    fn note_state(&mut self) {
+    fn push_undo_state(&mut self) {
         if self.undo.back().is_some_and(|(line, _)| *line == self.line) {
             return;
         }

@@ -36,7 +36,7 @@ const MEMBERS_MAX: usize = 200;
 
 /// The destination of lines.
 #[derive(Clone)]
-pub enum Outlet {
+pub enum Destination {
     V1 {
         inlet: Inlet,
         rooms: SharedRooms,
@@ -55,12 +55,12 @@ pub enum Outlet {
 /// The state of the input thread.
 pub struct Input {
     pub screen: Arc<Screen>,
-    pub outlet: Outlet,
+    pub destination: Destination,
     /// How many lines could not be sent.
     pub skipped: Arc<AtomicU64>,
 }
 
-impl Outlet {
+impl Destination {
     /// Sends a text. Breaks when the session has ended; fails if the text can't be sent.
     fn say(&self, text: &str, kind: Kind) -> Result<ControlFlow<()>, String> {
         let body = |text: String| Body::new(text).map_err(|fault| fault.to_string());
@@ -147,7 +147,7 @@ impl Input {
             Ok(text) => self.enter(&text),
             Err(fault) => self.skip(&fault),
         });
-        self.outlet.finish();
+        self.destination.finish();
     }
 
     /// Reads keys from a terminal.
@@ -176,16 +176,16 @@ impl Input {
                 break;
             }
         }
-        let waiting = self.outlet.unsent().len() as u64;
+        let waiting = self.destination.unsent().len() as u64;
         if waiting > 0 {
             self.screen.notice(&format!("waiting until {} stored; Ctrl-C leaves now", are(waiting)));
         }
         // A draft is there only if the terminal is gone.
         let draft = self.screen.stop_editing();
         if draft.is_some() {
-            self.outlet.leave(draft, true);
+            self.destination.leave(draft, true);
         }
-        self.outlet.finish();
+        self.destination.finish();
     }
 
     /// Executes the typed lines one by one: each may change the destination of the next one, and the prompt.
@@ -211,7 +211,7 @@ impl Input {
             Action::EndOfInput => ControlFlow::Break(()),
             Action::Interrupt => {
                 // The user leaves on purpose, and sees the draft once more.
-                self.outlet.leave(self.screen.stop_editing(), false);
+                self.destination.leave(self.screen.stop_editing(), false);
                 process::exit(EXIT_INTERRUPTED);
             }
             Action::Suspend => match self.screen.suspend() {
@@ -227,7 +227,7 @@ impl Input {
         match commands::read(entered) {
             Entry::Blank => {}
             Entry::Text(text, kind) => {
-                return self.outlet.say(&text, kind).unwrap_or_else(|fault| self.skip(&fault));
+                return self.destination.say(&text, kind).unwrap_or_else(|fault| self.skip(&fault));
             }
             Entry::Quit => return ControlFlow::Break(()),
             Entry::Help => commands::HELP.iter().for_each(|line| self.screen.notice(line)),
@@ -247,7 +247,7 @@ impl Input {
     }
 
     fn unsent(&self, fate: Option<Fate>) {
-        let Outlet::V1 { unsent: Some(unsent), .. } = &self.outlet else {
+        let Destination::V1 { unsent: Some(unsent), .. } = &self.destination else {
             return self.screen.notice("this chat keeps no text: /unsent needs a terminal, and hubbub.v1");
         };
         match fate {
@@ -260,7 +260,7 @@ impl Input {
     /// Shows the members of the room. On a separate thread, because the answer may take long and the user continues to
     /// type.
     fn who(&self) {
-        let Outlet::V1 { rooms, address, .. } = &self.outlet else {
+        let Destination::V1 { rooms, address, .. } = &self.destination else {
             return self.screen.notice("/who needs hubbub.v1: the tutorial's contract can't list members");
         };
         let Some(room) = rooms.lock().current().cloned() else { return self.screen.notice(NO_ROOM) };

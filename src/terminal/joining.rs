@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::input::{Input, Outlet};
+use super::input::{Destination, Input};
 use super::rooms::NO_ROOM;
 use crate::client::{SessionError, StartAt, lines};
 use crate::names::RoomName;
@@ -10,7 +10,7 @@ use crate::names::RoomName;
 impl Input {
     /// Joins a room, or switches to one that is joined: it becomes the current room.
     pub(super) fn join(&self, room: &RoomName) -> ControlFlow<()> {
-        let Outlet::V1 { inlet, rooms, last, .. } = &self.outlet else {
+        let Destination::V1 { inlet, rooms, last, .. } = &self.destination else {
             self.screen.notice("/join needs hubbub.v1: the tutorial's contract has no room but lobby");
             return ControlFlow::Continue(());
         };
@@ -28,7 +28,7 @@ impl Input {
 
     /// Leaves a room, or the current one, and returns to the previous one.
     pub(super) fn leave(&self, named: Option<&RoomName>) -> ControlFlow<()> {
-        let Outlet::V1 { inlet, rooms, .. } = &self.outlet else {
+        let Destination::V1 { inlet, rooms, .. } = &self.destination else {
             self.screen.notice("/leave needs hubbub.v1: with the tutorial's contract, /quit ends the chat");
             return ControlFlow::Continue(());
         };

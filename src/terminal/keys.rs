@@ -39,7 +39,7 @@ pub enum Key {
 /// Decodes bytes one by one, with any split into reads.
 #[derive(Debug, Default)]
 pub struct Decoder {
-    state: State,
+    state: ParserState,
     /// Inside a bracketed paste.
     pasting: bool,
     /// The last pasted byte was a CR, whose LF would be the same line break.
@@ -59,7 +59,7 @@ const PASTE_TIMEOUT: Duration = Duration::from_secs(2);
 const SEQUENCE_BYTES_MAX: usize = 32;
 
 #[derive(Debug, Default)]
-enum State {
+enum ParserState {
     #[default]
     Ground,
     /// Inside a character of several bytes.
@@ -76,28 +76,28 @@ impl Decoder {
     /// Takes the next byte; returns the key that it completes. Bytes that are neither a key nor valid text are skipped.
     pub fn feed(&mut self, byte: u8) -> Option<Key> {
         match std::mem::take(&mut self.state) {
-            State::Ground => self.ground(byte),
-            State::Utf8 { bytes, have, need } => self.utf8(bytes, have, need, byte),
-            State::Escape => self.escape(byte),
-            State::Shifted => cursor_key(byte),
-            State::Control(parameters) => self.control(parameters, byte),
+            ParserState::Ground => self.ground(byte),
+            ParserState::Utf8 { bytes, have, need } => self.utf8(bytes, have, need, byte),
+            ParserState::Escape => self.escape(byte),
+            ParserState::Shifted => cursor_key(byte),
+            ParserState::Control(parameters) => self.control(parameters, byte),
         }
     }
 
     /// How long to wait for more input before [`Decoder::time_out`].
     pub fn timeout(&self) -> Option<Duration> {
         match self.state {
-            State::Escape => Some(ESCAPE_TIMEOUT),
-            State::Shifted | State::Control(_) => Some(SEQUENCE_TIMEOUT),
-            State::Ground | State::Utf8 { .. } => self.pasting.then_some(PASTE_TIMEOUT),
+            ParserState::Escape => Some(ESCAPE_TIMEOUT),
+            ParserState::Shifted | ParserState::Control(_) => Some(SEQUENCE_TIMEOUT),
+            ParserState::Ground | ParserState::Utf8 { .. } => self.pasting.then_some(PASTE_TIMEOUT),
         }
     }
 
     /// No input arrived within the time: an incomplete sequence ends here.
     pub fn time_out(&mut self) {
         match self.state {
-            State::Ground | State::Utf8 { .. } => self.pasting = false,
-            _ => self.state = State::Ground,
+            ParserState::Ground | ParserState::Utf8 { .. } => self.pasting = false,
+            _ => self.state = ParserState::Ground,
         }
     }
 
@@ -105,7 +105,7 @@ impl Decoder {
         let after_cr = std::mem::replace(&mut self.after_cr, self.pasting && byte == b'\r');
         let need = match byte {
             0x1b => {
-                self.state = State::Escape;
+                self.state = ParserState::Escape;
                 return None;
             }
             b'\n' if self.pasting && after_cr => return None,
@@ -120,7 +120,7 @@ impl Decoder {
             0xf0..=0xf4 => 4,
             _ => return None,
         };
-        self.state = State::Utf8 { bytes: [byte, 0, 0, 0], have: 1, need };
+        self.state = ParserState::Utf8 { bytes: [byte, 0, 0, 0], have: 1, need };
         None
     }
 
@@ -131,7 +131,7 @@ impl Decoder {
         }
         bytes[have] = byte;
         if have + 1 < need {
-            self.state = State::Utf8 { bytes, have: have + 1, need };
+            self.state = ParserState::Utf8 { bytes, have: have + 1, need };
             return None;
         }
         let c = std::str::from_utf8(&bytes[..need]).ok()?.chars().next()?;
@@ -145,9 +145,9 @@ impl Decoder {
 
     fn escape(&mut self, byte: u8) -> Option<Key> {
         match byte {
-            b'[' => self.state = State::Control(Vec::new()),
-            b'O' if !self.pasting => self.state = State::Shifted,
-            0x1b => self.state = State::Escape,
+            b'[' => self.state = ParserState::Control(Vec::new()),
+            b'O' if !self.pasting => self.state = ParserState::Shifted,
+            0x1b => self.state = ParserState::Escape,
             // An escape byte in a paste is dropped, and the following bytes are text.
             _ if self.pasting => return self.ground(byte),
             b'\r' | b'\n' => return Some(Key::LineBreak),
@@ -166,7 +166,7 @@ impl Decoder {
         match byte {
             0x20..=0x3f if parameters.len() < SEQUENCE_BYTES_MAX => {
                 parameters.push(byte);
-                self.state = State::Control(parameters);
+                self.state = ParserState::Control(parameters);
                 None
             }
             0x40..=0x7e => match (parameters.as_slice(), byte) {
@@ -192,7 +192,7 @@ impl Decoder {
                 _ => None,
             },
             0x1b => {
-                self.state = State::Escape;
+                self.state = ParserState::Escape;
                 None
             }
             _ => None,

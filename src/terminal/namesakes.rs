@@ -30,7 +30,7 @@ impl Namesakes {
     }
 
     /// Records a client that posted now, or joined. Returns whether the name is new.
-    pub fn note(&mut self, name: &str, client: u64) -> bool {
+    pub fn insert(&mut self, name: &str, client: u64) -> bool {
         let is_new = !self.names.contains_key(name);
         if is_new {
             self.make_room();
@@ -97,9 +97,9 @@ mod tests {
     #[test]
     fn only_clients_that_share_a_name_get_a_number() {
         let mut around = Namesakes::new("bob");
-        around.note("ann", 0xabc3f);
+        around.insert("ann", 0xabc3f);
         assert_eq!(around.label("ann", Some(0xabc3f)), "ann");
-        around.note("ann", 0xabc40);
+        around.insert("ann", 0xabc40);
         assert_eq!(around.label("ann", Some(0xabc3f)), "ann#3f");
         assert_eq!(around.label("ann", Some(0xabc40)), "ann#40");
         assert_eq!(around.label("ann", None), "ann");
@@ -117,7 +117,7 @@ mod tests {
     fn as_many_digits_are_shown_as_it_takes() {
         let mut around = Namesakes::new("bob");
         for client in [0x1_0041, 0x2_0041, 0x2_0042] {
-            around.note("ann", client);
+            around.insert("ann", client);
         }
         assert_eq!(around.label("ann", Some(0x1_0041)), "ann#10041");
         assert_eq!(around.label("ann", Some(0x2_0042)), "ann#42");
@@ -127,8 +127,8 @@ mod tests {
     fn what_is_remembered_is_bounded() {
         let mut around = Namesakes::new("bob");
         for client in 1..3000 {
-            around.note(&format!("n{client}"), client);
-            around.note("crowd", client);
+            around.insert(&format!("n{client}"), client);
+            around.insert("crowd", client);
         }
         assert!(around.names.len() <= NAMES_MAX);
         assert!(around.names.values().all(|(_, clients)| clients.len() <= CLIENTS_MAX));

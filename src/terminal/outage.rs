@@ -50,11 +50,11 @@ enum Phase {
         since: Instant,
     },
     /// The kept lines are being sent.
-    Sending(Kept),
+    Sending(SentAgain),
 }
 
 /// Lines that were kept and are being sent.
-struct Kept {
+struct SentAgain {
     count: u64,
     /// How many lines of the session are settled when these are.
     settled: u64,
@@ -142,7 +142,7 @@ impl Outage {
         if let Phase::Down { .. } = self.phase {
             return;
         }
-        if let Phase::Sending(Kept { outage: Some((since, in_row)), .. }) = self.phase {
+        if let Phase::Sending(SentAgain { outage: Some((since, in_row)), .. }) = self.phase {
             self.phase = Phase::Down { since, whole: true, in_row };
             return;
         }
@@ -215,7 +215,7 @@ impl Outage {
     fn send_kept(&mut self, said: String, sent: u64, outage: Option<(Instant, bool)>) {
         let Tally { waiting, settled } = self.tally();
         self.phase =
-            Phase::Sending(Kept { count: waiting + sent, settled: settled + waiting, rejected: 0, said, outage });
+            Phase::Sending(SentAgain { count: waiting + sent, settled: settled + waiting, rejected: 0, said, outage });
         if waiting == 0 {
             return self.finish();
         }

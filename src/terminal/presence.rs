@@ -47,7 +47,7 @@ impl Presence {
     /// present.
     pub fn spoke(&mut self, name: &str, client: Option<u64>) {
         if let Some(client) = client {
-            self.around.note(name, client);
+            self.around.insert(name, client);
         }
         if self.speakers.front().is_none_or(|last| last != name) {
             self.speakers.retain(|other| other != name);
@@ -83,10 +83,10 @@ impl Presence {
         // The initial members: those on the list, without those that joined since, and with those that left since.
         let came_since = |client: u64| waiting.iter().any(|change| change.client == client && change.came);
         for member in members.iter().filter(|member| !came_since(member.client_id)) {
-            self.around.note(&member.name, member.client_id);
+            self.around.insert(&member.name, member.client_id);
         }
         for change in waiting.iter().filter(|change| !change.came && !came_since(change.client)) {
-            self.around.note(&change.name, change.client);
+            self.around.insert(&change.name, change.client);
         }
         waiting.into_iter().filter_map(|change| self.apply(change)).collect()
     }
@@ -114,7 +114,7 @@ impl Presence {
 
     fn apply(&mut self, change: Change) -> Option<Change> {
         let counts = match change.came {
-            true => self.around.note(&change.name, change.client),
+            true => self.around.insert(&change.name, change.client),
             false => self.around.forget(&change.name, change.client),
         };
         // This client is present itself, so its name neither joins nor leaves.

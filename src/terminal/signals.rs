@@ -12,7 +12,7 @@ use crossbeam_channel::bounded;
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGWINCH};
 use signal_hook::iterator::Signals;
 
-use super::input::Outlet;
+use super::input::Destination;
 use super::screen::Screen;
 use crate::threads::spawn;
 
@@ -26,9 +26,9 @@ const EXIT_PANIC: i32 = 101;
 const SHOW_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Starts the thread that waits for signals. It ends with the process.
-pub fn watch(screen: Arc<Screen>, outlet: Outlet) -> io::Result<()> {
+pub fn watch(screen: Arc<Screen>, destination: Destination) -> io::Result<()> {
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGWINCH, SIGTSTP, SIGCONT])?;
-    let unsent = outlet.clone();
+    let unsent = destination.clone();
     restore_on_panic(Arc::clone(&screen), move |draft| unsent.leave(draft, true));
     spawn("signals", move || {
         for signal in signals.forever() {
@@ -38,7 +38,7 @@ pub fn watch(screen: Arc<Screen>, outlet: Outlet) -> io::Result<()> {
                 SIGTSTP => drop(screen.suspend()),
                 SIGCONT => drop(screen.continued()),
                 signal => {
-                    outlet.leave(screen.stop_editing(), signal != SIGINT);
+                    destination.leave(screen.stop_editing(), signal != SIGINT);
                     process::exit(EXIT_SIGNAL_BASE + signal);
                 }
             }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::complete::Wanted;
-use super::input::Outlet;
+use super::input::Destination;
 use super::options::ChatOptions;
 use super::presence::Presence;
 use super::screen::{Aids, Screen, can_edit};
@@ -36,7 +36,7 @@ pub fn chat(server: Server, name: UserName, options: &ChatOptions) -> Result<(),
     let session =
         Session::start(Connector::new(1), address.clone(), patience, LINES_MAX, move |event| shown.show(event))?;
     let _ = inlet.set(session.inlet());
-    let outlet = Outlet::Tutorial { inlet: session.inlet(), name: name.clone() };
+    let destination = Destination::Tutorial { inlet: session.inlet(), name: name.clone() };
     if can_edit() {
         screen.notice(&format!("connected to {address} as {name}; /help lists the commands, Ctrl-D ends"));
     }
@@ -46,7 +46,7 @@ pub fn chat(server: Server, name: UserName, options: &ChatOptions) -> Result<(),
     });
     let aids = Aids { candidates, prompt: Box::new(|| "> ".to_owned()) };
     let skipped = Arc::new(AtomicU64::new(0));
-    converse(screen, skipped, outlet, aids, || session.wait().map_err(TerminalError::Session))
+    converse(screen, skipped, destination, aids, || session.wait().map_err(TerminalError::Session))
 }
 
 /// Shows the session's events.

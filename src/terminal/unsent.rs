@@ -45,13 +45,13 @@ struct Shared {
     /// The room that need not be named.
     home: RoomName,
     /// Lock order: 0, above the screen's. Held for writing files and for decisions about texts.
-    desk: Mutex<Desk>,
+    texts: Mutex<UnsentTexts>,
     /// Lock order: 3, a leaf.
     bell: Mutex<Bell>,
     wake: Condvar,
 }
 
-/// The requests to the thread. Separate from `Desk`, so that neither typing nor receiving waits for a disk.
+/// The requests to the thread. Separate from `UnsentTexts`, so that neither typing nor receiving waits for a disk.
 #[derive(Default)]
 struct Bell {
     /// A line was passed to the session.
@@ -64,7 +64,7 @@ struct Bell {
     has_offered: bool,
 }
 
-struct Desk {
+struct UnsentTexts {
     store: Result<Store, KeepError>,
     inlet: Option<Inlet>,
     /// Text of an earlier chat, undecided.
@@ -85,7 +85,7 @@ impl Unsent {
     pub fn start(screen: Arc<Screen>, server: &Address, name: &UserName, home: RoomName) -> Self {
         let owner = Owner { server: server.to_string(), name: name.as_str().to_owned() };
         let store = Store::find(owner, |variable| env::var_os(variable).map(PathBuf::from));
-        let mut desk = Desk {
+        let mut texts = UnsentTexts {
             store,
             inlet: None,
             offered: Vec::new(),
@@ -94,10 +94,10 @@ impl Unsent {
             written: Some(Vec::new()),
             fault: None,
         };
-        desk.take_over(&screen);
-        let bell = Bell { has_offered: !desk.offered.is_empty(), ..Bell::default() };
-        let (desk, bell) = (Mutex::new(desk), Mutex::new(bell));
-        let shared = Arc::new(Shared { screen, home, desk, bell, wake: Condvar::new() });
+        texts.take_over(&screen);
+        let bell = Bell { has_offered: !texts.offered.is_empty(), ..Bell::default() };
+        let (texts, bell) = (Mutex::new(texts), Mutex::new(bell));
+        let shared = Arc::new(Shared { screen, home, texts, bell, wake: Condvar::new() });
         let thread = Arc::clone(&shared);
         // Without the thread, waiting lines are kept when the client exits cleanly.
         let _ = spawn("unsent", move || thread.look_after());
@@ -106,7 +106,7 @@ impl Unsent {
 
     /// The session has started.
     pub fn set_inlet(&self, inlet: Inlet) {
-        self.shared.desk.lock().inlet = Some(inlet);
+        self.shared.texts.lock().inlet = Some(inlet);
     }
 
     /// A line was passed to the session.
@@ -118,7 +118,7 @@ impl Unsent {
         };
         self.shared.wake.notify_one();
         if had_draft {
-            self.shared.desk.lock().draft = None;
+            self.shared.texts.lock().draft = None;
         }
     }
 
@@ -132,7 +132,7 @@ impl Unsent {
     pub fn is_stored(&self, id: &MessageId) {
         if self.shared.bell.lock().has_offered {
             let id = hex(id);
-            self.shared.desk.lock().offered.retain(|text| text.id.as_ref() != Some(&id));
+            self.shared.texts.lock().offered.retain(|text| text.id.as_ref() != Some(&id));
         }
     }
 
@@ -141,22 +141,22 @@ impl Unsent {
         if !std::mem::take(&mut self.shared.bell.lock().has_offered) {
             return;
         }
-        let mut desk = self.shared.desk.lock();
+        let mut texts = self.shared.texts.lock();
         let screen = &self.shared.screen;
         // Restores the last draft.
         let home = self.shared.home.as_str();
-        if let Some(at) = desk.offered.iter().rposition(|text| text.id.is_none() && text.room == home)
-            && screen.restore(&desk.offered[at].body, true)
+        if let Some(at) = texts.offered.iter().rposition(|text| text.id.is_none() && text.room == home)
+            && screen.restore(&texts.offered[at].body, true)
         {
-            let draft = desk.offered.remove(at);
+            let draft = texts.offered.remove(at);
             screen.notice(&format!("your draft of {} is restored", moment_in_words(draft.since_ms)));
-            desk.draft = Some(draft);
+            texts.draft = Some(draft);
             self.shared.bell.lock().has_draft = true;
         }
-        desk.keep(screen);
-        if !desk.offered.is_empty() {
-            self.show(&desk.offered);
-            let them = if desk.offered.len() > 1 { "them" } else { "it" };
+        texts.keep(screen);
+        if !texts.offered.is_empty() {
+            self.show(&texts.offered);
+            let them = if texts.offered.len() > 1 { "them" } else { "it" };
             screen.notice(&format!(
                 "/unsent send sends {them} (text that was stored is not repeated), /unsent drop deletes {them}"
             ));
@@ -165,19 +165,19 @@ impl Unsent {
 
     /// `/unsent`: shows the text.
     pub fn list(&self) {
-        let desk = self.shared.desk.lock();
-        match desk.offered.is_empty() {
+        let texts = self.shared.texts.lock();
+        match texts.offered.is_empty() {
             true => self.shared.screen.notice(NOTHING),
-            false => self.show(&desk.offered),
+            false => self.show(&texts.offered),
         }
     }
 
     /// `/unsent send`: posts the text.
     pub fn send(&self) {
-        let mut desk = self.shared.desk.lock();
-        let Some(inlet) = desk.inlet.clone() else { return };
+        let mut texts = self.shared.texts.lock();
+        let Some(inlet) = texts.inlet.clone() else { return };
         let screen = &self.shared.screen;
-        let all = std::mem::take(&mut desk.offered);
+        let all = std::mem::take(&mut texts.offered);
         if all.is_empty() {
             return screen.notice(NOTHING);
         }
@@ -186,21 +186,21 @@ impl Unsent {
                 Ok(()) => screen.echo(&text.body),
                 Err(fault) => {
                     screen.notice(&format!("not sent: {fault}"));
-                    desk.offered.push(text);
+                    texts.offered.push(text);
                 }
             }
         }
-        desk.waiting = desk.waiting_now();
-        desk.keep(screen);
-        drop(desk);
+        texts.waiting = texts.waiting_now();
+        texts.keep(screen);
+        drop(texts);
         self.spoke();
     }
 
     /// `/unsent drop`: deletes the text.
     pub fn drop_all(&self) {
-        let mut desk = self.shared.desk.lock();
-        let count = std::mem::take(&mut desk.offered).len() as u64;
-        desk.keep(&self.shared.screen);
+        let mut texts = self.shared.texts.lock();
+        let count = std::mem::take(&mut texts.offered).len() as u64;
+        texts.keep(&self.shared.screen);
         self.shared.screen.notice(&match count {
             0 => NOTHING.to_owned(),
             count => format!("deleted: {}", lines(count)),
@@ -209,18 +209,18 @@ impl Unsent {
 
     /// The client is about to exit: keeps waiting lines and the draft. Returns where, if anything is kept.
     pub fn leave(&self, draft: Option<(&RoomName, &str)>) -> Option<String> {
-        let mut desk = self.shared.desk.lock();
-        desk.draft = draft.map(|(room, body)| Text {
+        let mut texts = self.shared.texts.lock();
+        texts.draft = draft.map(|(room, body)| Text {
             room: room.as_str().to_owned(),
             id: None,
             is_action: false,
             since_ms: now_ms(),
             body: body.to_owned(),
         });
-        desk.waiting = desk.waiting_now();
-        desk.keep(&self.shared.screen);
-        let folder = desk.store.as_ref().ok()?.folder().display().to_string();
-        (desk.fault.is_none() && desk.texts().next().is_some()).then_some(folder)
+        texts.waiting = texts.waiting_now();
+        texts.keep(&self.shared.screen);
+        let folder = texts.store.as_ref().ok()?.folder().display().to_string();
+        (texts.fault.is_none() && texts.texts().next().is_some()).then_some(folder)
     }
 
     fn show(&self, texts: &[Text]) {
@@ -257,14 +257,14 @@ impl Shared {
                     }
                     std::mem::take(&mut bell.lost)
                 };
-                let mut desk = self.desk.lock();
-                let waiting = desk.waiting_now();
+                let mut texts = self.texts.lock();
+                let waiting = texts.waiting_now();
                 let ids: HashSet<String> = waiting.iter().filter_map(|text| text.id.clone()).collect();
                 // Lines on disk stay there while they wait.
-                earlier.extend(desk.waiting.iter().filter_map(|text| text.id.clone()));
+                earlier.extend(texts.waiting.iter().filter_map(|text| text.id.clone()));
                 let due = |text: &Text| all || text.id.as_ref().is_some_and(|id| earlier.contains(id));
-                desk.waiting = waiting.into_iter().filter(due).collect();
-                desk.keep(&self.screen);
+                texts.waiting = waiting.into_iter().filter(due).collect();
+                texts.keep(&self.screen);
                 if ids.is_empty() {
                     break;
                 }
@@ -274,7 +274,7 @@ impl Shared {
     }
 }
 
-impl Desk {
+impl UnsentTexts {
     fn take_over(&mut self, screen: &Screen) {
         let Ok(store) = &mut self.store else { return };
         match store.take_over() {

@@ -177,6 +177,7 @@ const LAYERS: &[&[&str]] = &[
     &["server::writer", "server::posting"],
     &["server::delivery"],
     &["server::session", "server::clients", "server::refusals"],
+    &["server::stream_end"],
     &["server::hub"],
     &["server::calls"],
     &["server::rpc"],

@@ -68,7 +68,7 @@ impl Checks for Rooms {
     }
 
     fn is_gone(run: &Run<Self>, client: usize) {
-        run.note(&run.checks.ends[client].complete, &run.checks.incomplete);
+        run.mark(&run.checks.ends[client].complete, &run.checks.incomplete);
     }
 }
 
@@ -78,7 +78,7 @@ impl Run<Rooms> {
         self.checks.end_seq.store(seq, Ordering::SeqCst);
         for end in &self.checks.ends {
             if end.last_seq.load(Ordering::SeqCst) >= seq {
-                self.note(&end.complete, &self.checks.incomplete);
+                self.mark(&end.complete, &self.checks.incomplete);
             }
         }
     }
@@ -89,7 +89,7 @@ impl Run<Rooms> {
         // The pair of this store and load with those in `end_at` must be ordered the same for both: hence SeqCst.
         end.last_seq.store(seq, Ordering::SeqCst);
         if seq >= self.checks.end_seq.load(Ordering::SeqCst) {
-            self.note(&end.complete, &self.checks.incomplete);
+            self.mark(&end.complete, &self.checks.incomplete);
         }
     }
 

@@ -37,7 +37,7 @@ impl Client {
             Event::Pause => self.settle(),
             Event::Stored { id, .. } => {
                 if let Some(number) = number_of(&id) {
-                    findings.acknowledged.note(number);
+                    findings.acknowledged.insert(number);
                 }
             }
             Event::Joined { head_seq, .. } => findings.verifier.start(head_seq),
@@ -98,7 +98,7 @@ impl Client {
             return;
         }
         if message.own && self.own == Some(payload.sender) {
-            findings.acknowledged.note(payload.number);
+            findings.acknowledged.insert(payload.number);
         }
         let (new, further) = findings.verifier.take(payload.sender, payload.number);
         self.listener.took(payload.sent_ns, new, further);

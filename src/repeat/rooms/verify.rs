@@ -18,10 +18,10 @@ const PAGE_SEQS: u64 = 4096;
 /// A fingerprint of the message at each seq of the room, written by its first receiver. Eight bytes a message.
 #[derive(Default)]
 pub struct Ledger {
-    pages: RwLock<HashMap<u64, Arc<Page>>>,
+    pages: RwLock<HashMap<u64, Arc<LedgerPage>>>,
 }
 
-type Page = [AtomicU64; PAGE_SEQS as usize];
+type LedgerPage = [AtomicU64; PAGE_SEQS as usize];
 
 /// Which messages of a sender the server has acknowledged to it. A bit for each.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ pub struct Verifier {
     /// The last received seq, or the one before the receiver's first.
     last: Option<u64>,
     /// The ledger's page that the receiver is on.
-    page: Option<(u64, Arc<Page>)>,
+    page: Option<(u64, Arc<LedgerPage>)>,
 }
 
 /// The verdict of all receivers together.
@@ -66,7 +66,7 @@ pub fn fingerprint(id: &MessageId, sender: &str, body: &str) -> u64 {
 }
 
 impl Ledger {
-    fn page(&self, number: u64) -> Arc<Page> {
+    fn page(&self, number: u64) -> Arc<LedgerPage> {
         if let Some(page) = self.pages.read().get(&number) {
             return Arc::clone(page);
         }
@@ -82,7 +82,7 @@ impl Acknowledged {
     }
 
     /// Records a message; repeated acknowledgements count once.
-    pub fn note(&mut self, number: u32) {
+    pub fn insert(&mut self, number: u32) {
         if let Some(bits) = self.bits.get_mut(number as usize / 64) {
             let bit = 1 << (number % 64);
             self.count += u64::from(*bits & bit == 0);
@@ -175,7 +175,7 @@ pub fn judge(receivers: &[Verifier], acknowledged: &[Acknowledged]) -> Verdict {
             for (first, last) in receiver.numbers.absent(sender, promised.numbers()) {
                 for number in (first..=last).filter(|&number| promised.has(number)) {
                     verdict.lost += 1;
-                    lost[usize::from(sender)].note(number);
+                    lost[usize::from(sender)].insert(number);
                 }
             }
         }
@@ -240,7 +240,7 @@ mod tests {
 
     fn acknowledged(messages: u32) -> Vec<Acknowledged> {
         let mut senders: Vec<_> = (0..SENDERS).map(|_| Acknowledged::new(MESSAGES)).collect();
-        senders.iter_mut().for_each(|sender| (1..=messages).for_each(|number| sender.note(number)));
+        senders.iter_mut().for_each(|sender| (1..=messages).for_each(|number| sender.insert(number)));
         senders
     }
 

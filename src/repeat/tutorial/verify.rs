@@ -57,7 +57,7 @@ impl Reference {
         u32::from(sender) * self.messages + number - 1
     }
 
-    fn note(&self, index: u32) {
+    fn push(&self, index: u32) {
         let rank = self.last.fetch_add(1, Ordering::Relaxed) + 1;
         self.ranks[index as usize].store(rank, Ordering::Relaxed);
     }
@@ -119,7 +119,7 @@ impl Verifier {
 impl OrderCheck {
     fn take(&mut self, index: u32, reference: &Reference) {
         if self.leads {
-            reference.note(index);
+            reference.push(index);
         } else {
             self.ahead.push_back(index);
             self.settle(reference, false);

@@ -1,4 +1,4 @@
-//! The send thread: the blocking work of a session's sending side, and the end of the stream.
+//! The send thread: the blocking work of a session's sending side.
 
 use std::sync::Arc;
 
@@ -6,15 +6,13 @@ use super::close::CloseReason;
 use super::output::Pumped;
 use super::stream_writer::StreamWriter;
 
-/// Drives the session each time it gets the baton, until the session ends; then ends the stream.
-///
-/// It returns because the client left, violated a rule or is done, or because of a drain.
-pub fn run(writer: &Arc<StreamWriter>) {
+/// Drives the session each time it gets the baton, until the stream must end. Returns why: the client left, violated a
+/// rule or is done, or a drain has started. The baton is not given back: no thread drives the session any more.
+pub fn run(writer: &Arc<StreamWriter>) -> CloseReason {
     loop {
         writer.handover.take();
         if let Some(reason) = turn(writer) {
-            finish(writer, &reason);
-            return;
+            return reason;
         }
     }
 }
@@ -34,20 +32,5 @@ fn turn(writer: &Arc<StreamWriter>) -> Option<CloseReason> {
             Pumped::NeedsSendThread => {}
             Pumped::Over => return Some(CloseReason::ClientLeft),
         }
-    }
-}
-
-/// Ends the stream. The baton is never given back: no thread drives the session any more.
-fn finish(writer: &Arc<StreamWriter>, reason: &CloseReason) {
-    if let CloseReason::LogUnreadable(error) = reason {
-        log::error!("client {} is disconnected: the log can't be read: {error}", writer.id());
-    } else if reason.is_surprising() {
-        log::warn!("client {} is disconnected: {reason}", writer.id());
-    } else {
-        log::debug!("client {} ends: {reason}", writer.id());
-    }
-    let output = writer.output.try_lock().and_then(|mut output| output.take());
-    if let Some(output) = output {
-        output.finish(reason);
     }
 }

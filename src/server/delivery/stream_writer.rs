@@ -11,7 +11,7 @@
 //! | `drive` | the thread that got the baton | pumps, and gives the baton back, or on to the send thread |
 //! | `end` | the thread that found, with the baton, that the call is over | releases the stream, or leaves that to a send thread that has begun |
 //! | `pump` | the baton's holder | writes what can be written without waiting |
-//! | `turn` | the send thread, with the baton | reads the log or ends the stream where needed, and pumps |
+//! | `turn` | the send thread, with the baton | reads the log where needed, and pumps, until the stream must end |
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -30,7 +30,7 @@ pub struct StreamWriter {
     id: ClientId,
     baton: Baton,
     // Invariant: only the holder of the baton locks it, so no thread ever waits for this lock. `None` after the end.
-    pub(super) output: Mutex<Option<Output>>,
+    output: Mutex<Option<Output>>,
     pub(super) signals: Signals,
     /// Passes the baton to the send thread.
     pub(super) handover: Handover,
@@ -121,10 +121,10 @@ impl StreamWriter {
         }
     }
 
-    /// Frees the stream if its send thread has not finished it: the output refers to the writer that contains it.
-    pub fn release(&self) {
-        let output = self.output.try_lock().and_then(|mut output| output.take());
-        drop(output);
+    /// Takes the output out, if that was not done before. For the baton's holder, which never gives it back, and for the
+    /// thread that releases the stream.
+    pub fn take_output(&self) -> Option<Output> {
+        self.output.try_lock().and_then(|mut output| output.take())
     }
 
     /// For the baton's holder.
@@ -149,7 +149,7 @@ impl StreamWriter {
         let to_send = self.handover.state.lock().to_send.take();
         match to_send {
             Some(to_send) => {
-                self.release();
+                drop(self.take_output());
                 to_send.forgo();
             }
             None => self.handover.give(),

@@ -53,9 +53,9 @@ pub fn watch(refusals: &Arc<Refusals>) {
     servers.push(Arc::downgrade(refusals));
 }
 
-fn note(shortage: Shortage) {
+fn count(shortage: Shortage) {
     let servers: Vec<_> = SERVERS.lock().iter().filter_map(Weak::upgrade).collect();
-    servers.iter().for_each(|refusals| refusals.note(shortage));
+    servers.iter().for_each(|refusals| refusals.count(shortage));
 }
 
 /// Whether a connection may use this descriptor. Closes it if not. Called on a poller: MUST NOT block.
@@ -65,7 +65,7 @@ extern "C" fn hubbub_keep_connection(connection: c_int) -> bool {
         return true;
     }
     refuse(connection, NO_DESCRIPTOR);
-    note(Shortage::Descriptors);
+    count(Shortage::Descriptors);
     false
 }
 
@@ -82,11 +82,11 @@ extern "C" fn hubbub_accept_error(error: c_int) -> c_int {
         | libc::EHOSTUNREACH
         | libc::ENETUNREACH => 0,
         libc::EMFILE => {
-            note(Shortage::Descriptors);
+            count(Shortage::Descriptors);
             libc::EMFILE
         }
         libc::ENFILE | libc::ENOBUFS | libc::ENOMEM | libc::EPERM => {
-            note(Shortage::System(error));
+            count(Shortage::System(error));
             libc::EMFILE
         }
         _ => error,

@@ -23,12 +23,12 @@ use crate::wire::Request;
 #[derive(Default)]
 pub struct Inflow {
     // lock order: 3 (a leaf, held for one push or one swap)
-    state: Mutex<State>,
+    state: Mutex<InflowState>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct State {
+struct InflowState {
     messages: VecDeque<Request>,
     bytes: usize,
     /// How the stream ended, after the waiting messages.

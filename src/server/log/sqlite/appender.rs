@@ -402,7 +402,7 @@ impl SqliteAppender {
         self.trims.fetch_add(1, Ordering::Release);
         self.keeper.deleted();
         self.written += bytes;
-        self.note_written(messages as usize);
+        self.count_written(messages as usize);
         Ok(false)
     }
 
@@ -558,14 +558,14 @@ impl SqliteAppender {
             }
             self.written += segment.entries.len() + 64 * segment.claims;
         }
-        self.note_written(2 * plan.segments.len());
+        self.count_written(2 * plan.segments.len());
         let (segments, outcomes) = plan.committed();
         segments.into_iter().for_each(&mut self.subscriber);
         outcomes
     }
 
     /// Records a commit that changed this many places, each of which writes a whole page, and calls the keeper in time.
-    fn note_written(&mut self, places: usize) {
+    fn count_written(&mut self, places: usize) {
         self.written += places * PAGE_BYTES;
         if self.written >= CHECKPOINT_BYTES {
             self.written = 0;
@@ -644,7 +644,7 @@ impl Appender for SqliteAppender {
             keep().map(drop).map_err(|error| log_error(&error))
         })?;
         self.clock = state;
-        self.note_written(1);
+        self.count_written(1);
         Ok(())
     }
 }

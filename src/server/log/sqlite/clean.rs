@@ -18,7 +18,7 @@ const PAGES_MAX: usize = 1 << 25;
 /// How many bytes of a row are in an overflow page, after the number of the next one.
 const OVERFLOW_BYTES: usize = PAGE_BYTES - 4;
 
-type Page = [u8; PAGE_BYTES];
+type PageBytes = [u8; PAGE_BYTES];
 
 /// The kind of a page, if known. Each page has one kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,14 +69,14 @@ pub fn clean(path: &Path) -> io::Result<u64> {
 }
 
 impl Database {
-    fn read(&self, number: usize) -> io::Result<Page> {
+    fn read(&self, number: usize) -> io::Result<PageBytes> {
         let mut page = [0; PAGE_BYTES];
         self.file.read_exact_at(&mut page, ((number - 1) * PAGE_BYTES) as u64)?;
         Ok(page)
     }
 
     /// Changes a page, and writes it if it differs. Returns whether it does not.
-    fn rewrite(&self, number: usize, change: impl FnOnce(&mut Page)) -> io::Result<bool> {
+    fn rewrite(&self, number: usize, change: impl FnOnce(&mut PageBytes)) -> io::Result<bool> {
         let before = self.read(number)?;
         let mut page = before;
         change(&mut page);
@@ -87,7 +87,7 @@ impl Database {
     }
 
     /// Records the kind of a page. It must be in the file, and have no other kind.
-    fn note(&mut self, number: u32, is: Use) -> io::Result<usize> {
+    fn claim(&mut self, number: u32, is: Use) -> io::Result<usize> {
         let index = number as usize;
         // The first page is never any of these.
         match self.uses.get_mut(index) {
@@ -101,14 +101,14 @@ impl Database {
     fn find_free(&mut self, mut trunk: u32, count: u32) -> io::Result<Vec<u32>> {
         let (mut trunks, mut found) = (Vec::new(), 0);
         while trunk != 0 {
-            let index = self.note(trunk, Use::Free)?;
+            let index = self.claim(trunk, Use::Free)?;
             let page = self.read(index)?;
             let leaves = number(&page, 4) as usize;
             if leaves > PAGE_BYTES / 4 - 2 {
                 return Err(inconsistent("the list of free pages"));
             }
             for leaf in 0..leaves {
-                self.note(number(&page, 8 + 4 * leaf), Use::Free)?;
+                self.claim(number(&page, 8 + 4 * leaf), Use::Free)?;
             }
             found += 1 + leaves as u32;
             trunks.push(trunk);
@@ -128,7 +128,7 @@ impl Database {
             // An overflow page has no rows: its first byte is 0, as the file has fewer pages.
             for (mut next, mut bytes) in rows(&self.read(index)?, page::header_at(index as u64 - 1))? {
                 loop {
-                    let overflow = self.note(next, Use::Overflow)?;
+                    let overflow = self.claim(next, Use::Overflow)?;
                     next = number(&self.read(overflow)?, 0);
                     if bytes <= OVERFLOW_BYTES {
                         tails.push((overflow, bytes));
@@ -147,7 +147,7 @@ impl Database {
 
 /// The rows of a page that continue elsewhere: the first overflow page of each, and how many bytes follow from there
 /// on.
-fn rows(page: &Page, header: usize) -> io::Result<Vec<(u32, usize)>> {
+fn rows(page: &PageBytes, header: usize) -> io::Result<Vec<(u32, usize)>> {
     let kind = page[header];
     let (header_bytes, local_max) = match kind {
         2 | 10 => (if kind == 2 { 12 } else { 8 }, (PAGE_BYTES - 12) * 64 / 255 - 23),
@@ -178,7 +178,7 @@ fn rows(page: &Page, header: usize) -> io::Result<Vec<(u32, usize)>> {
 }
 
 /// A number of one to nine bytes, as SQLite packs them.
-fn varint(page: &Page, at: &mut usize) -> Option<u64> {
+fn varint(page: &PageBytes, at: &mut usize) -> Option<u64> {
     let mut value = 0;
     for index in 0..9 {
         let byte = u64::from(*page.get(*at)?);
@@ -194,7 +194,7 @@ fn varint(page: &Page, at: &mut usize) -> Option<u64> {
     Some(value)
 }
 
-fn number(page: &Page, at: usize) -> u32 {
+fn number(page: &PageBytes, at: usize) -> u32 {
     u32::from_be_bytes([page[at], page[at + 1], page[at + 2], page[at + 3]])
 }
 

@@ -30,7 +30,7 @@ impl Expiring {
     }
 
     /// Records the ids of a segment that is being deleted. Within a transaction.
-    pub fn note(
+    pub fn insert(
         &mut self,
         connection: &Connection,
         room: i64,

@@ -252,7 +252,7 @@ impl Copier {
                 log::warn!("the write-ahead log can't be synced: {error}");
             }
         }
-        self.note(pages.busy || (erase && !is_erased), bytes);
+        self.log_blocked(pages.busy || (erase && !is_erased), bytes);
         Ok(())
     }
 
@@ -286,7 +286,7 @@ impl Copier {
     }
 
     /// Records whether a reader blocked it.
-    fn note(&mut self, held_up: bool, bytes: u64) {
+    fn log_blocked(&mut self, held_up: bool, bytes: u64) {
         if !held_up {
             if self.held_up >= KEEPER_BLOCKED_WARN_COUNT {
                 log::info!("the write-ahead log is copied again, and its space is released");

@@ -56,7 +56,7 @@ impl SqliteLog {
         &self.life
     }
 
-    fn note(&self, error: Option<&LogError>) {
+    fn log_change(&self, error: Option<&LogError>) {
         // A change of it is logged; successful reads without an earlier failure write nothing.
         let failed = matches!(error, Some(LogError::Unavailable(_)));
         if (failed || self.failing.load(Ordering::Relaxed)) && self.failing.swap(failed, Ordering::Relaxed) != failed {
@@ -86,7 +86,7 @@ impl SqliteLog {
         self.idle.lock().push(connection);
         self.returned.notify_one();
         let result = result.map_err(|error| log_error(&error));
-        self.note(result.as_ref().err());
+        self.log_change(result.as_ref().err());
         result
     }
 

@@ -66,7 +66,7 @@ pub fn delete_oldest(
     }
     // First, so that the next statements can use its space.
     connection.prepare_cached(schema::DELETE_SEGMENT)?.execute([key(room, first)])?;
-    expiring.note(connection, id, first, &entries, ids_due_ms)?;
+    expiring.insert(connection, id, first, &entries, ids_due_ms)?;
     connection.prepare_cached(schema::SET_TRIMMED)?.execute((id, number(last.0), number(time_ms)))?;
     let mut following = connection.prepare_cached(schema::TWO_SEGMENTS)?;
     let following = following.query_map(key::from(room, first.next()), |row| Ok((seq(row, 0)?, seq(row, 1)?.0)))?;
@@ -121,7 +121,7 @@ impl DamagedOldest {
             connection.prepare_cached(schema::DELETE_SEGMENT)?.execute([key(self.room, self.first)])?;
         }
         match &self.entries {
-            Some(entries) => expiring.note(connection, id, self.first, entries, ids_due_ms)?,
+            Some(entries) => expiring.insert(connection, id, self.first, entries, ids_due_ms)?,
             None if way == Damaged::Delete => {
                 let (name, range) = (&self.name, range(self.trimmed.next(), self.last));
                 log::warn!("room {name}: {range} are damaged; retention deletes them");

@@ -243,7 +243,7 @@ impl ChatConversation {
         let listener = Arc::new(listener);
         let following = Following::new(hold, self.shard, Arc::clone(&listener) as _);
         // For messages committed before the room was followed.
-        listener.note_news();
+        listener.wake_reader();
         self.tell_presence(&following, Change::Joined);
         self.joined.insert(room.name().clone(), following);
     }
@@ -369,7 +369,7 @@ struct Listener {
 }
 
 impl Listener {
-    fn note_news(&self) {
+    fn wake_reader(&self) {
         if self.published.set() {
             self.updates.push(Update::Published(self.room));
         }
@@ -378,7 +378,7 @@ impl Listener {
 
 impl Follower for Listener {
     fn published(self: Arc<Self>) {
-        self.note_news();
+        self.wake_reader();
         self.writer.look_again();
     }
 

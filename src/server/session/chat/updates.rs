@@ -59,12 +59,12 @@ impl PublishedFlag {
 #[derive(Default)]
 pub struct Updates {
     // lock order: 3 (a leaf, held for one push or one pop)
-    state: Mutex<State>,
+    state: Mutex<UpdatesState>,
     fell: Condvar,
 }
 
 #[derive(Default)]
-struct State {
+struct UpdatesState {
     queue: VecDeque<Update>,
     answers: usize,
     presences: usize,
