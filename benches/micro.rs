@@ -15,7 +15,7 @@ use hubbub::server::log::sqlite::{self, SyncMode};
 use hubbub::server::log::{Appender, Log, Post, Retention, memory};
 use hubbub::server::room::cursor::{Cursor, Look};
 use hubbub::server::room::{RoomHandle, Rooms};
-use hubbub::wire::event::{self, Entry};
+use hubbub::wire::event::{self, Entry, EntryKind};
 use hubbub::wire::v1;
 use protobuf::Message as _;
 
@@ -39,7 +39,13 @@ fn encode_content(bencher: Bencher) {
 #[divan::bench(counters = [ItemsCount::new(1usize)])]
 fn encode_envelope(bencher: Bencher) {
     let content = event::content(&id(1), &sender(), client(), &body(), Kind::Text);
-    let entry = Entry { room: RoomId(1_000), seq: Seq(1_000_000), time_ms: 1_700_000_000_000, content: &content };
+    let entry = Entry {
+        room: RoomId(1_000),
+        seq: Seq(1_000_000),
+        time_ms: 1_700_000_000_000,
+        kind: EntryKind::MESSAGE,
+        content: &content,
+    };
     bencher.with_inputs(|| Vec::with_capacity(256)).bench_refs(|bytes| event::push(bytes, black_box(&entry)));
 }
 
@@ -108,9 +114,9 @@ fn append(bencher: Bencher, count: usize, mut appender: impl Appender) {
     };
     let now = SystemTime::now();
     bencher.counter(ItemsCount::new(count)).with_inputs(posts).bench_local_refs(|posts| {
-        let batch = appender.append(posts, now).expect("the log takes posts");
-        assert!(batch.outcomes.iter().all(Result::is_ok));
-        batch
+        let outcomes = appender.append(posts, now).expect("the log takes posts");
+        assert!(outcomes.iter().all(Result::is_ok));
+        outcomes
     });
 }
 
@@ -120,10 +126,10 @@ fn room(messages: usize, segment_messages: usize) -> RoomHandle {
     let rooms = Arc::new(Rooms::new(log as Arc<dyn Log>, 0));
     let room = rooms.insert(appender.open(&name()).expect("the log has no rooms yet"));
     let publisher = Publisher::new(rooms, Arc::default());
+    appender.subscribe(Box::new(move |segment| publisher.publish(segment)));
     let posts: Vec<_> = (1..=messages as u64).map(post).collect();
     for posts in posts.chunks(segment_messages) {
-        let batch = appender.append(posts, SystemTime::now()).expect("the log takes posts");
-        batch.segments.into_iter().for_each(|segment| publisher.publish(segment));
+        appender.append(posts, SystemTime::now()).expect("the log takes posts");
     }
     room
 }
@@ -131,7 +137,7 @@ fn room(messages: usize, segment_messages: usize) -> RoomHandle {
 fn post(number: u64) -> Post {
     let id = id(number);
     let content = event::content(&id, &sender(), client(), &body(), Kind::Text);
-    Post { room: name(), sender: sender(), id, id_chosen: true, content }
+    Post { room: name(), sender: sender(), id, id_chosen: true, kind: EntryKind::MESSAGE, content }
 }
 
 /// Ids in an order, as those are that hold the time.

@@ -21,7 +21,7 @@ const OLD: i64 = 7;
 
 /// Some bodies are longer than a page.
 fn body(room: usize, seq: u64) -> String {
-    format!("word-{room}-{seq}- {}", "x".repeat(if seq % 9 == 0 { 6_000 } else { 400 }))
+    format!("word-{room}-{seq}- {}", "x".repeat(if seq.is_multiple_of(9) { 6_000 } else { 400 }))
 }
 
 fn open_any(folder: &Path) -> Result<(SqliteAppender, Arc<SqliteLog>), OpenError> {
