@@ -35,6 +35,7 @@ pub struct Folder {
     pub path: PathBuf,
     _lock: File,
     // The database's file. Closed with the folder, after all connections.
+    // lock order: 3 (a leaf, held while space is allocated)
     space: OnceLock<Mutex<Space>>,
 }
 
