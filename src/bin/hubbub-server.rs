@@ -78,7 +78,7 @@ struct Args {
 
     /// How much of the newest messages to keep in memory, with --ephemeral
     ///
-    /// Bytes, or a number with a unit such as 64MiB or 1GB.
+    /// Bytes, or a number with a unit such as 64MiB or 1GB; at least 64KiB.
     #[arg(
         long, value_name = "SIZE", env = "HUBBUB_LOG_BYTES_MAX", default_value = "256MiB",
         value_parser = size(limits::MEMORY_LOG_BYTES_MIN..), hide_short_help = true, help_heading = STORAGE,
@@ -89,7 +89,8 @@ struct Args {
     /// Delete messages older than this, for example 90d
     ///
     /// A number with a unit such as 12h or 90d. By default messages are kept forever. Deleted text is overwritten in
-    /// all files of the folder within a minute.
+    /// all files of the folder within a minute, later if another program keeps the database open for reading. A
+    /// message's id and its sender's name stay for a day.
     #[arg(
         long, value_name = "TIME", env = "HUBBUB_RETAIN_FOR", value_parser = duration, help_heading = STORAGE,
         display_order = 24
@@ -98,7 +99,7 @@ struct Args {
 
     /// Keep the newest N messages of each room
     ///
-    /// By default all are kept.
+    /// Older ones are deleted. By default all are kept.
     #[arg(
         long, value_name = "N", env = "HUBBUB_RETAIN_MESSAGES", value_parser = number(1_u64..), help_heading = STORAGE,
         display_order = 25
@@ -125,7 +126,7 @@ struct Args {
     /// Trust the clock, although it is far from the time in the log
     ///
     /// For one start, if the log warns that the clock jumped and the clock is right. Otherwise nothing is deleted by
-    /// age until the clock has been stable for a day.
+    /// age until the clock has been stable for a day, or for half of a shorter --retain-for.
     #[arg(
         long, env = "HUBBUB_TRUST_CLOCK", value_parser = switch, hide_short_help = true, help_heading = STORAGE,
         display_order = 27
@@ -134,7 +135,8 @@ struct Args {
 
     /// Serve at most N clients at once [default: 7500]
     ///
-    /// Each client takes two threads. The default is lower if ulimit -n or vm.max_map_count allow fewer.
+    /// Each client takes two threads. The default is lower if ulimit -n or vm.max_map_count allow fewer. More clients
+    /// are refused with RESOURCE_EXHAUSTED.
     #[arg(
         long, value_name = "N", env = "HUBBUB_CLIENTS_MAX", value_parser = number(1..=CLIENTS_MAX),
         help_heading = LIMITS, display_order = 40
@@ -142,6 +144,8 @@ struct Args {
     clients_max: Option<usize>,
 
     /// Poll connections on this many threads [default: half the processors]
+    ///
+    /// 1 to 256. docs/performance-notes.md has figures.
     #[arg(
         long, value_name = "N", env = "HUBBUB_POLLERS", value_parser = number(1..=limits::POLLERS_MAX),
         hide_short_help = true, help_heading = LIMITS, display_order = 41

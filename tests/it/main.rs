@@ -36,3 +36,4 @@ mod rooms;
 mod terminal;
 mod command_line;
 mod readme;
+mod reference;

@@ -1,5 +1,5 @@
-//! README.md: the commands and the program that it shows are run, and print what it shows. docs/reference.md: its table of options is
-//! that of the server, and its table of limits has the numbers of the code.
+//! README.md: the commands and the program that it shows are run, and print what it shows. docs/reference.md: its table of limits has
+//! the numbers of the code.
 
 use std::fs;
 use std::path::Path;
@@ -84,27 +84,6 @@ fn what_the_page_shows_is_what_happens() {
             "{shown} printed: {printed}"
         );
     }
-}
-
-#[test]
-fn the_table_of_options_is_complete() {
-    let help = client_command(SERVER, &["--help"]).output().expect("hubbub-server starts").stdout;
-    let help = String::from_utf8(help).expect("it is text");
-    let page = page("docs/reference.md");
-    let row = |option: &str| {
-        let start = format!("| `--{option}");
-        page.lines().find(|line| line.strip_prefix(&start).is_some_and(|rest| rest.starts_with(['`', ' '])))
-    };
-    let options = help.lines().filter_map(|line| line.strip_prefix("      --"));
-    let mut count = 0;
-    for option in options.filter_map(|option| option.split(' ').next()) {
-        let row = row(option).unwrap_or_else(|| panic!("--{option} is missing in docs/reference.md"));
-        let variable = format!("| `HUBBUB_{}` |", option.to_uppercase().replace('-', "_"));
-        assert!(row.contains(&variable), "{row}");
-        count += 1;
-    }
-    let rows = page.lines().filter(|line| line.starts_with("| `--")).count();
-    assert_eq!(rows, count, "the page has options that the server lacks");
 }
 
 /// The number as the pages show it: `65,536`.
