@@ -63,8 +63,9 @@ fn in_a_pipe_an_outage_is_two_lines() {
     let model = Model::start();
     let place = model.target.clone();
     let mut client = start_piped(v1_command(&["--server", &place, "--name", "ann"]));
+    // So that the message is no history, and comes when the client has caught up.
+    wait_for("the client", || model.members("lobby") == 1);
     model.say("lobby", "bob", "hello");
-    // By then it has caught up.
     let mut heard = [0; "bob: hello".len()];
     client.stdout.as_mut().expect("standard output is piped").read_exact(&mut heard).expect("it prints");
     drop(model);
