@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | close | any thread, with [`StreamWriter::close`] | keeps the first reason; the next holder of the baton sees when it is due ([`close`](super::delivery::close)) |
 //! | finish | the send thread, with the baton, which it never gives back | sends the reason's status, and waits until the client has it, up to the reason's deadline |
-//! | stop receiving | whoever drops the send side: the send thread, or without one the thread that found the call over | stops the source once the requests that have arrived are processed |
+//! | stop receiving | the send thread when it ends, or without one the thread that found the call over | stops the source once the requests that have arrived are processed |
 //! | release | the last of the two threads | drops the conversation, which leaves its rooms; frees the output; removes the client from the map |
 //!
 //! A stream whose call is over is not finished: nobody would get the status. Its send thread is not started for the end, unless the

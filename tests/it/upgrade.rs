@@ -1,7 +1,8 @@
 //! A data folder of an earlier version, brought to the present one under bad conditions: killed in its midst, on a full disk, damaged.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -150,6 +151,8 @@ fn an_operator_is_told_of_damage_that_an_upgrade_met() {
     let folder = tempfile::tempdir().expect("a folder");
     let data = folder.path();
     fs::write(data.join("hubbub.db"), damaged()).expect("a file can be written");
+    let mode = |name: &str| fs::metadata(data.join(name)).expect("it is there").permissions().mode() & 0o777;
+    fs::set_permissions(data.join("hubbub.db"), Permissions::from_mode(0o640)).expect("it is ours");
     let mut server = ServerProcess::spawn(serve(data));
     server.wait_for_log("is damaged (");
     let told = server.wait_for_log("may lack messages");
@@ -158,6 +161,8 @@ fn an_operator_is_told_of_damage_that_an_upgrade_met() {
     }
     server.wait_for_listening();
     stop(server);
+    // Nobody else may read the messages than before.
+    assert_eq!((mode("hubbub.db"), mode("hubbub.db.damaged")), (0o640, 0o640));
     let server = ServerProcess::listening(serve(data));
     let log = stop(server);
     assert!(!log.iter().any(|line| line.contains("hubbub.db.damaged")), "it is told once: {log:#?}");

@@ -10,6 +10,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
@@ -58,7 +59,7 @@ pub fn salvage(path: &Path, version: i64, fault: &rusqlite::Error) -> Result<(),
     );
     let copy = beside(path, "-salvaged");
     let failed = |fault: io::Error| OpenError::Database { path: copy.clone(), fault: fault.to_string() };
-    recovery::remove(&copy).map_err(failed)?;
+    create(&copy).map_err(failed)?;
     let outcome = copy_readable(path, &copy, version)
         .map_err(|error| OpenError::of(path.to_owned(), &error))
         .and_then(|loss| replace(path, &copy).map(|kept| (loss, kept)).map_err(failed));
@@ -77,7 +78,13 @@ pub fn salvage(path: &Path, version: i64, fault: &rusqlite::Error) -> Result<(),
     Ok(())
 }
 
-/// Creates the new database, completely on the disk.
+/// Creates an empty file that only its owner may read, in place of one that a killed start has left.
+fn create(copy: &Path) -> io::Result<()> {
+    recovery::remove(copy)?;
+    File::options().write(true).create_new(true).mode(0o600).open(copy).map(drop)
+}
+
+/// Fills the new database, completely on the disk.
 fn copy_readable(path: &Path, copy: &Path, version: i64) -> rusqlite::Result<Loss> {
     let source = open_beside(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     let mut target = Connection::open(copy)?;
@@ -139,6 +146,8 @@ fn replace(path: &Path, copy: &Path) -> io::Result<PathBuf> {
     recovery::remove(&beside(path, "-wal"))?;
     recovery::remove(&beside(path, "-shm"))?;
     identity::sync_folder(folder)?;
+    // The users who could read the messages still can, and no others.
+    fs::set_permissions(copy, fs::metadata(path)?.permissions())?;
     fs::rename(copy, path)?;
     identity::sync_folder(folder)?;
     Ok(kept)
