@@ -144,9 +144,14 @@ pub const ANSWERS_MAX: usize = 256;
 pub const QUERY_THREADS: usize = 2;
 pub const QUERIES_MAX: usize = 256;
 
-/// How many orders (the posts of one request, or a room to open) may wait for the log writer. A full queue blocks the
-/// receive threads that want to append, so that HTTP/2 flow control slows only their senders.
-pub const APPEND_QUEUE_ORDERS_MAX: usize = 1024;
+/// How many bytes of orders (the posts of one request, or a room to open) one stream may have waiting for the log
+/// writer, and how many all together, beyond which each may have one order. More than a batch takes, so that one sender
+/// alone can fill batches. A full lane blocks its receive thread, so that HTTP/2 flow control slows only that sender.
+pub const APPEND_LANE_BYTES_MAX: u64 = 64 * 1024;
+pub const APPEND_QUEUE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// What an order costs in the append queue besides the bytes of its posts.
+pub const ORDER_COST: u64 = 256;
 
 /// How many posts one order may hold, and how many bytes of them, plus one post. A larger request becomes several
 /// orders.

@@ -3,6 +3,9 @@
 pub mod log;
 pub mod config;
 pub mod room;
+pub mod peer;
+mod fair_queue;
+pub mod append_queue;
 pub mod writer;
 pub mod posting;
 pub mod delivery;
@@ -72,13 +75,13 @@ impl Server {
         let lobby = Arc::new(rooms.insert(appender.open(&RoomName::lobby()).map_err(StartError::Lobby)?));
         let clock = Clock::new(Box::new(Machine), appender.clock(), config.retention.time, config.trust_clock);
         let publisher = Publisher::new(Arc::clone(&rooms), Arc::clone(&fanout));
-        let (orders, log_writer) =
+        let (lanes, log_writer) =
             writer::spawn(appender, Arc::clone(&rooms), clock, Box::new(move |segment| publisher.publish(segment)))?;
         let query_threads = QueryThreads::start()?;
         let refusal_logger = Logger::start(config.clients_max)?;
         let refusals = Arc::clone(refusal_logger.refusals());
         let hub =
-            Arc::new(Hub::new(rooms, Arc::clone(&fanout), log, config.clients_max, joiner.spawner(), orders, refusals));
+            Arc::new(Hub::new(rooms, Arc::clone(&fanout), log, config.clients_max, joiner.spawner(), lanes, refusals));
 
         let pollers = Pollers::start(poller_count);
         for poller in 0..poller_count {

@@ -3,20 +3,20 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crossbeam_channel::Sender;
 use parking_lot::Mutex;
 
+use super::append_queue::{Lane, Lanes};
 use super::clients::{Client, Clients};
 use super::delivery::close::CloseReason;
 use super::delivery::fanout::Fanout;
 use super::delivery::output::{FrameSink, Reader};
 use super::delivery::stream_writer::StreamWriter;
 use super::log::Log;
+use super::peer::Peer;
 use super::refusals::{Refusals, Shortage};
 use super::room::Rooms;
 use super::session::receive::{Conversation, Stopper};
 use super::stream_end::StreamEnd;
-use super::writer::Order;
 use crate::names::ClientId;
 use crate::threads::{Prepared, Spawner};
 
@@ -29,7 +29,7 @@ pub struct Hub {
     refusals: Arc<Refusals>,
     spawner: Spawner,
     // lock order: 1. `None` once a drain has started: nothing more is accepted.
-    orders: Mutex<Option<Sender<Order>>>,
+    lanes: Mutex<Option<Lanes>>,
 }
 
 /// A stream, as passed by the transport.
@@ -37,6 +37,7 @@ pub struct Stream {
     pub sink: Box<dyn FrameSink>,
     pub reader: Box<dyn Reader>,
     pub stop_receiving: Stopper,
+    pub peer: Peer,
 }
 
 /// The resources for one more client: its id and its threads.
@@ -53,11 +54,11 @@ impl Hub {
         log: Arc<dyn Log>,
         clients_max: usize,
         spawner: Spawner,
-        orders: Sender<Order>,
+        lanes: Lanes,
         refusals: Arc<Refusals>,
     ) -> Self {
         let clients = Arc::default();
-        Self { clients, rooms, fanout, log, clients_max, refusals, spawner, orders: Mutex::new(Some(orders)) }
+        Self { clients, rooms, fanout, log, clients_max, refusals, spawner, lanes: Mutex::new(Some(lanes)) }
     }
 
     /// Admits one more client, or returns why that is impossible.
@@ -73,7 +74,7 @@ impl Hub {
     }
 
     fn find_place(&self) -> Result<Admission, CloseReason> {
-        if self.orders().is_none() {
+        if self.lanes.lock().is_none() {
             return Err(CloseReason::Draining { until: Instant::now() });
         }
         if self.clients.count() >= self.clients_max {
@@ -85,9 +86,9 @@ impl Hub {
         Ok(Admission { id, receive_thread, send_thread: thread(format!("send-{number}"))? })
     }
 
-    /// The queue for posts; `None` once a drain has started.
-    pub fn orders(&self) -> Option<Sender<Order>> {
-        self.orders.lock().clone()
+    /// A lane of the append queue; `None` once a drain has started.
+    pub fn open_lane(&self, peer: Option<Peer>) -> Option<Lane> {
+        self.lanes.lock().as_ref().map(|lanes| lanes.open(peer))
     }
 
     /// Begins a session and hands it to its threads. Never blocks. `conversation` creates its receiving side.
@@ -98,7 +99,7 @@ impl Hub {
         conversation: impl FnOnce(Arc<StreamWriter>) -> T,
     ) {
         let Admission { id, receive_thread, send_thread } = admission;
-        let Stream { sink, reader, stop_receiving } = stream;
+        let Stream { sink, reader, stop_receiving, peer } = stream;
         let writer = StreamWriter::new(id, sink, reader);
         let client = Client { writer: Arc::clone(&writer), stop_receiving: Arc::clone(&stop_receiving) };
         self.clients.insert(client);
@@ -106,13 +107,13 @@ impl Hub {
         let mut conversation = conversation(Arc::clone(&writer));
         // After the insertion: either a drain finds the client in the map, or the client finds that a drain has
         // started.
-        match self.orders() {
-            Some(orders) => {
+        match self.open_lane(peer.remote()) {
+            Some(lane) => {
                 let end = Arc::clone(&end);
                 receive_thread.run(move || {
-                    conversation.run(&orders);
-                    // The log writer waits for the end of all of these; the conversation itself lasts as long as the stream.
-                    drop(orders);
+                    conversation.run(&lane);
+                    // The log writer waits for the end of all lanes; the conversation itself lasts as long as the stream.
+                    drop(lane);
                     end.stopped_receiving(Box::new(conversation));
                 });
             }
@@ -126,8 +127,8 @@ impl Hub {
 
     /// Stops accepting clients and posts. Accepted posts still go to the log writer, which ends after them.
     pub fn stop_accepting(&self) {
-        let orders = self.orders.lock().take();
-        drop(orders);
+        let lanes = self.lanes.lock().take();
+        drop(lanes);
         self.clients.stop_receiving();
     }
 }

@@ -8,46 +8,26 @@
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-
+use super::append_queue::{self, Lanes, Order, Orders, Poster, Waited};
 use super::log::clock::Clock;
-use super::log::{Appender, ClockState, Deleted, LogError, Outcome, Post, Subscriber};
-use crate::limits::{
-    APPEND_QUEUE_ORDERS_MAX, BATCH_BYTES_MAX, BATCH_POSTS_MAX, BATCH_ROOMS_MAX, CLOCK_KEEP_INTERVAL, TRIM_INTERVAL,
-    TRIM_LOG_INTERVAL, TRIM_RETRY, TRIM_WAIT_MAX,
-};
+use super::log::{Appender, ClockState, Deleted, LogError, Post, Subscriber};
+use crate::limits::{CLOCK_KEEP_INTERVAL, TRIM_INTERVAL, TRIM_LOG_INTERVAL, TRIM_RETRY, TRIM_WAIT_MAX};
 use crate::names::RoomName;
 use crate::server::room::{RoomHandle, Rooms};
 use crate::threads;
 
-/// An order for the writer.
-pub enum Order {
-    /// To append posts, in their order.
-    Posts { posts: Vec<Post>, poster: Arc<dyn Poster> },
-    /// To open a room, stored or not.
-    Room { name: RoomName, reply: Sender<Result<RoomHandle, LogError>> },
-}
-
-/// The sender of posts, which gets their outcomes.
-pub trait Poster: Send + Sync {
-    /// Gets the outcome of each post. New messages were published before. Called on the writer's thread: MUST NOT
-    /// block.
-    fn settled(&self, posts: &[Post], outcomes: &[Outcome]);
-}
-
-/// Starts the writer. It ends when every clone of the returned sender is dropped and the queue is empty.
+/// Starts the writer. It ends when the returned lanes, and all that they opened, are dropped and no order waits.
 ///
-/// The queue is bounded: a send waits while [`APPEND_QUEUE_ORDERS_MAX`] orders wait for the writer. `publish` is called
-/// on the writer's thread with each committed segment, in the order of commits.
+/// `publish` is called on the writer's thread with each committed segment, in the order of commits.
 pub fn spawn(
     mut appender: Box<dyn Appender>,
     rooms: Arc<Rooms>,
     clock: Clock,
     publish: Subscriber,
-) -> io::Result<(Sender<Order>, JoinHandle<()>)> {
-    let (sender, orders) = bounded(APPEND_QUEUE_ORDERS_MAX);
+) -> io::Result<(Lanes, JoinHandle<()>)> {
+    let (lanes, orders) = append_queue::new();
     appender.set_open_rooms(Arc::clone(&rooms) as _);
     appender.subscribe(publish);
     let kept = appender.clock();
@@ -62,7 +42,7 @@ pub fn spawn(
         trim_failing: false,
     };
     let thread = threads::spawn("log-writer", move || writer.run(&orders))?;
-    Ok((sender, thread))
+    Ok((lanes, thread))
 }
 
 struct Writer {
@@ -87,15 +67,18 @@ struct Share {
 }
 
 impl Writer {
-    fn run(mut self, orders: &Receiver<Order>) {
+    fn run(mut self, orders: &Orders) {
         // A log that was just opened is trimmed now.
         let mut trim_at = Some(self.clock.age_time());
+        let mut batch = Vec::new();
         loop {
             let now = self.clock.age_time();
-            match next(orders, trim_at.map(|at| at.duration_since(now).unwrap_or_default())) {
-                Ok(first) => self.commit(first, orders),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
+            // The clock may be set meanwhile, so the wait is bounded.
+            let trim_in = trim_at.map(|at| at.duration_since(now).unwrap_or_default().min(TRIM_WAIT_MAX));
+            match orders.next(&mut batch, trim_in) {
+                Waited::Batch => self.commit(&mut batch),
+                Waited::TimedOut => {}
+                Waited::Ended => break,
             }
             let now = self.clock.age_time();
             trim_at = match trim_at {
@@ -199,26 +182,17 @@ impl Writer {
         }
     }
 
-    /// Takes the orders that wait behind the first one, up to the bounds of a batch, and commits them.
-    fn commit(&mut self, first: Order, orders: &Receiver<Order>) {
+    /// Opens the rooms of a batch, and commits its posts.
+    fn commit(&mut self, batch: &mut Vec<Order>) {
         let (mut posts, mut shares) = (Vec::new(), Vec::new());
-        let (mut bytes, mut rooms) = (0, 0);
-        let mut order = Some(first);
-        while let Some(next) = order.take() {
-            match next {
+        for order in batch.drain(..) {
+            match order {
                 Order::Posts { posts: more, poster } => {
-                    bytes += more.iter().map(|post| post.content.len()).sum::<usize>();
                     shares.push(Share { poster, count: more.len() });
                     posts.extend(more);
                 }
-                Order::Room { name, reply } => {
-                    rooms += 1;
-                    // If the client is gone, the handle is dropped here.
-                    drop(reply.send(self.open(&name)));
-                }
-            }
-            if bytes < BATCH_BYTES_MAX && posts.len() < BATCH_POSTS_MAX && rooms < BATCH_ROOMS_MAX {
-                order = orders.try_recv().ok();
+                // If the client is gone, the handle is dropped here.
+                Order::Room { name, reply } => drop(reply.send(self.open(&name))),
             }
         }
         if !posts.is_empty() {
@@ -265,24 +239,21 @@ impl Writer {
     }
 }
 
-/// Waits for an order, or until it is time to trim. The clock may be set meanwhile, so the wait is bounded.
-fn next(orders: &Receiver<Order>, trim_in: Option<Duration>) -> Result<Order, RecvTimeoutError> {
-    match trim_in {
-        None => orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
-        Some(wait) => orders.recv_timeout(wait.min(TRIM_WAIT_MAX)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use crossbeam_channel::Receiver;
+
     use super::*;
-    use crate::limits::{ORDER_POSTS_MAX, TAIL_BYTES_MAX};
+    use crate::limits::{BATCH_BYTES_MAX, BATCH_POSTS_MAX, ORDER_POSTS_MAX, TAIL_BYTES_MAX};
     use crate::names::Seq;
     use crate::server::log::clock::Machine;
     use crate::server::log::clock::tests::{DAY, Fake, MINUTE, NOW, YEAR};
     use crate::server::log::conformance::{post_without_id, room};
     use crate::server::log::sqlite::{self, SyncMode};
-    use crate::server::log::{Log, Retention, Segment, Sides, memory};
+    use crate::server::append_queue::Lane;
+    use crate::server::log::{Log, Outcome, Retention, Segment, Sides, memory};
 
     struct Nobody;
 
@@ -294,7 +265,7 @@ mod tests {
 
     struct Running {
         log: Arc<dyn Log>,
-        orders: Sender<Order>,
+        lane: Lane,
         published: Receiver<Arc<Segment>>,
         thread: JoinHandle<()>,
     }
@@ -308,9 +279,9 @@ mod tests {
     fn run((appender, log): Sides, clock: Clock) -> Running {
         let rooms = Arc::new(Rooms::new(Arc::clone(&log), 0));
         let (publish, published) = crossbeam_channel::unbounded();
-        let (orders, thread) = spawn(appender, rooms, clock, Box::new(move |segment| drop(publish.send(segment))))
+        let (lanes, thread) = spawn(appender, rooms, clock, Box::new(move |segment| drop(publish.send(segment))))
             .expect("a thread starts");
-        Running { log, orders, published, thread }
+        Running { log, lane: lanes.open(None), published, thread }
     }
 
     fn order(count: usize, bytes: usize) -> Order {
@@ -320,12 +291,12 @@ mod tests {
 
     #[test]
     fn a_batch_takes_what_waits_within_its_bounds() {
-        let Running { orders, published, thread, .. } = start(Retention::default());
+        let Running { lane, published, thread, .. } = start(Retention::default());
         for _ in 0..100 {
-            orders.send(order(ORDER_POSTS_MAX, 1)).unwrap();
-            orders.send(order(1, 10_000)).unwrap();
+            lane.push(order(ORDER_POSTS_MAX, 1)).unwrap();
+            lane.push(order(1, 10_000)).unwrap();
         }
-        drop(orders);
+        drop(lane);
         thread.join().unwrap();
         let segments: Vec<_> = published.iter().collect();
         assert_eq!(segments.last().unwrap().last(), Seq(100 * (ORDER_POSTS_MAX as u64 + 1)));
@@ -339,10 +310,10 @@ mod tests {
     #[test]
     fn both_retentions_hold() {
         let retention = Retention { time: Some(Duration::from_secs(3600)), messages: Some(10), ..Retention::default() };
-        let Running { log, orders, published, thread } = start(retention);
+        let Running { log, lane, published, thread } = start(retention);
         let deadline = Instant::now() + Duration::from_secs(30);
         for _ in 0..50 {
-            orders.send(order(1, 1)).unwrap();
+            lane.push(order(1, 1)).unwrap();
             // A segment each, since they are trimmed as a whole.
             published.recv().unwrap();
         }
@@ -351,7 +322,7 @@ mod tests {
             assert!(Instant::now() < deadline, "not trimmed: {:?}", state());
             std::thread::park_timeout(Duration::from_millis(2));
         }
-        drop(orders);
+        drop(lane);
         thread.join().unwrap();
     }
 
@@ -366,16 +337,16 @@ mod tests {
             fake.set(wall_ms);
             let (appender, log) = sqlite::open(folder.path(), SyncMode::Os, false, retention).unwrap();
             let clock = Clock::new(Box::new(fake), appender.clock(), retention.time, trusts);
-            let Running { log, orders, published, thread } = run((Box::new(appender), log), clock);
+            let Running { log, lane, published, thread } = run((Box::new(appender), log), clock);
             let deadline = Instant::now() + Duration::from_secs(30);
             let oldest = || log.find(&room("attic")).unwrap().map_or(1, |state| state.oldest.0);
             while oldest() < expected_oldest {
                 assert!(Instant::now() < deadline, "not trimmed: {}", oldest());
                 std::thread::park_timeout(Duration::from_millis(2));
             }
-            orders.send(order(1, 1)).unwrap();
+            lane.push(order(1, 1)).unwrap();
             let segment = published.recv().unwrap();
-            drop(orders);
+            drop(lane);
             thread.join().unwrap();
             let entry = crate::wire::event::entries(segment.frame().as_slice()).next().unwrap().unwrap().0;
             (entry.seq.0, entry.time_ms, oldest())

@@ -7,24 +7,26 @@ use parking_lot::Mutex;
 
 use super::error::{CallError, CallResult};
 use crate::names::{InvalidText, MessageId, RoomName, Seq, UserName};
+use crate::server::append_queue::{Order, Poster};
 use crate::server::hub::Hub;
 use crate::server::log::{Appended, Outcome, Post};
+use crate::server::peer::Peer;
 use crate::server::posting::Author;
-use crate::server::writer::{Order, Poster};
 use crate::wire::request::CheckedPost;
 use crate::wire::v1;
 
 type Response = CallResult<v1::PostMessageResponse>;
 
-/// Hands the post to the log writer, which answers, without blocking. If the append queue is full, or a drain has
-/// begun, the call fails with [`CallError::Busy`].
+/// Hands the post to the log writer, which answers, without blocking. If a drain has begun, the call fails with
+/// [`CallError::Busy`].
 ///
 /// The post is handed over when this returns, whether or not the future is polled.
 pub fn post_message(
     hub: &Hub,
+    peer: Peer,
     request: v1::PostMessageRequest,
 ) -> impl Future<Output = Response> + Send + 'static + use<> {
-    let handed_over = post(request).map(|post| hand_over(hub, post));
+    let handed_over = post(request).map(|post| hand_over(hub, peer, post));
     // A post that could not be handed over was dropped, and its channel with it.
     async move { handed_over?.await.unwrap_or(Err(CallError::Busy)) }
 }
@@ -36,11 +38,11 @@ fn post(request: v1::PostMessageRequest) -> Result<Post, InvalidText> {
     Ok(Author::of_call().post(room, sender, id, &body, kind))
 }
 
-fn hand_over(hub: &Hub, post: Post) -> oneshot::Receiver<Response> {
+fn hand_over(hub: &Hub, peer: Peer, post: Post) -> oneshot::Receiver<Response> {
     let (response, responded) = oneshot::channel();
     let poster = Arc::new(Waiting { response: Mutex::new(Some(response)) });
-    if let Some(orders) = hub.orders() {
-        let _ = orders.try_send(Order::Posts { posts: vec![post], poster });
+    if let Some(lane) = hub.open_lane(Some(peer)) {
+        let _ = lane.push_unbounded(Order::Posts { posts: vec![post], poster });
     }
     responded
 }

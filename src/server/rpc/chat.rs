@@ -10,6 +10,7 @@ use crate::limits::{COMMANDS_MAX, NAME_CHARS_MAX};
 use crate::names::{Epoch, InvalidText, RoomName, Seq, UserName};
 use crate::server::delivery::close::CloseReason;
 use crate::server::hub::{Hub, Stream};
+use crate::server::peer::Peer;
 use crate::server::session::chat::{ChatConversation, ChatReader, Command, Refusal, StartAt, Updates};
 use crate::server::session::receive::Source;
 use crate::wire::answer::{Failed, RejectionCode};
@@ -38,6 +39,7 @@ pub fn accept(
             stop(when);
             held_back.close();
         }),
+        peer: Peer::new(context.peer()),
     };
     let (rooms, fanout, shard) = (Arc::clone(&hub.rooms), Arc::clone(&hub.fanout), pollers.current());
     hub.begin(admission, stream, move |writer| ChatConversation::new(writer, source, rooms, fanout, updates, shard));

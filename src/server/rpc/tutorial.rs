@@ -10,6 +10,7 @@ use crate::limits::BODY_BYTES_MAX;
 use crate::names::{Body, Origin, UserName};
 use crate::server::delivery::close::CloseReason;
 use crate::server::hub::{Hub, Stream};
+use crate::server::peer::Peer;
 use crate::server::room::RoomHandle;
 use crate::server::room::cursor::Cursor;
 use crate::server::session::receive::{Following, Source};
@@ -47,6 +48,7 @@ fn accept(
         sink: Box::new(StreamSink::new(sink, false)),
         reader: Box::new(TutorialReader::new(cursor, origin)),
         stop_receiving: source.stopper(),
+        peer: Peer::new(context.peer()),
     };
     let (hold, poller) = (lobby.clone(), pollers.current());
     hub.begin(admission, stream, move |writer| {

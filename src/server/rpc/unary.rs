@@ -14,6 +14,7 @@ use super::{chat, status};
 use crate::server::calls::error::{CallError, CallResult};
 use crate::server::calls::{messages, post, rooms};
 use crate::server::hub::Hub;
+use crate::server::peer::Peer;
 use crate::wire;
 
 /// `hubbub.v1.ChatService`, served from the hub.
@@ -25,7 +26,8 @@ pub fn service(hub: Arc<Hub>, pollers: Pollers, queries: Queries) -> Service {
     });
     let for_posts = Arc::clone(&hub);
     service = service.add_unary_handler(&wire::POST_MESSAGE, move |context, request, sink| {
-        respond(&context, sink, post::post_message(&for_posts, request));
+        let peer = Peer::new(context.peer());
+        respond(&context, sink, post::post_message(&for_posts, peer, request));
     });
     service = add_query(service, &wire::LIST_MESSAGES_SERVER, &hub, &queries, messages::list_messages);
     service = add_query(service, &wire::LIST_ROOMS, &hub, &queries, rooms::list_rooms);

@@ -3,12 +3,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crossbeam_channel::Sender;
-
+use crate::server::append_queue::Lane;
 use crate::server::delivery::close::CloseReason;
 use crate::server::room::followers::{Follower, Membership};
 use crate::server::room::{Room, RoomHandle};
-use crate::server::writer::Order;
 
 /// The transport's end of a stream, for reading.
 pub trait Source<T>: Send {
@@ -49,7 +47,7 @@ pub enum Received<T> {
 /// The receiving side of a session. Dropping it ends the call and leaves the rooms: it must outlive the status.
 pub trait Conversation: Send {
     /// Receives until the stream ends, and hands posts to the log writer. Runs on the receive thread.
-    fn run(&mut self, orders: &Sender<Order>);
+    fn run(&mut self, lane: &Lane);
 }
 
 /// A place among the followers of a room. Dropping it ends the following.

@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use crossbeam_channel::Sender;
 
 use super::receive::{Conversation, Following, Received, Source};
 use crate::names::{Body, Kind, MessageId, Origin, Seq, UserName};
+use crate::server::append_queue::{Lane, Order, Poster};
 use crate::server::delivery::close::CloseReason;
 use crate::server::delivery::output::Reader;
 use crate::server::delivery::stream_writer::StreamWriter;
@@ -15,7 +15,6 @@ use crate::server::log::{Outcome, Post, Segment};
 use crate::server::posting::Author;
 use crate::server::room::cursor::{Cursor, Fetched, Look};
 use crate::server::room::followers::{Follower, Member};
-use crate::server::writer::{Order, Poster};
 use crate::wire::event::Content;
 use crate::wire::{self, Frame};
 
@@ -130,7 +129,7 @@ impl TutorialConversation {
 }
 
 impl Conversation for TutorialConversation {
-    fn run(&mut self, orders: &Sender<Order>) {
+    fn run(&mut self, lane: &Lane) {
         let mut posted = 0;
         loop {
             match self.source.receive(None) {
@@ -141,8 +140,8 @@ impl Conversation for TutorialConversation {
                     let post = |body| self.author.post(room.clone(), name.clone(), None, body, Kind::Text);
                     let posts: Vec<_> = bodies.iter().map(post).collect();
                     posted += posts.len() as u64;
-                    // A full queue blocks here, so that flow control slows only this client.
-                    if orders.send(Order::Posts { posts, poster: Arc::new(Arc::clone(&self.writer)) }).is_err() {
+                    // A full lane blocks here, so that flow control slows only this client.
+                    if lane.push(Order::Posts { posts, poster: Arc::new(Arc::clone(&self.writer)) }).is_err() {
                         return self.writer.close(CloseReason::LogStopped);
                     }
                 }

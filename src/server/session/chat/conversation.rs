@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crossbeam_channel::{Sender, TrySendError, bounded};
+use crossbeam_channel::bounded;
 
 use super::start::{Start, StartAt};
 use super::updates::{Joining, PublishedFlag, Update, Updates};
@@ -13,6 +13,7 @@ use crate::limits::{
     STORE_RETRY,
 };
 use crate::names::{Body, Kind, MessageId, Origin, RoomId, RoomName, Seq, UserName};
+use crate::server::append_queue::{Lane, Order, Poster, WriterEnded};
 use crate::server::delivery::close::CloseReason;
 use crate::server::delivery::fanout::Fanout;
 use crate::server::delivery::stream_writer::StreamWriter;
@@ -22,7 +23,6 @@ use crate::server::room::cursor::Cursor;
 use crate::server::room::followers::{Follower, Member};
 use crate::server::room::{RoomHandle, Rooms};
 use crate::server::session::receive::{Conversation, Following, Received, Source};
-use crate::server::writer::{Order, Poster};
 use crate::threads;
 use crate::wire::answer::{self, Change, Failed, GapReason, RejectionCode, RoomAtJoin};
 
@@ -112,7 +112,7 @@ impl ChatConversation {
         }
     }
 
-    fn carry_out(&mut self, command: Command, orders: &Sender<Order>) -> Execution {
+    fn carry_out(&mut self, command: Command, lane: &Lane) -> Execution {
         let Some(name) = self.name.clone() else {
             return match command {
                 Command::Hello { name, client_version } => {
@@ -125,17 +125,17 @@ impl ChatConversation {
         match command {
             Command::Hello { .. } => return Err(CloseReason::HelloRepeated),
             Command::Join { room, from } => {
-                self.hand_over(orders)?;
-                self.join(room, from, name, orders)?;
+                self.hand_over(lane)?;
+                self.join(room, from, name, lane)?;
             }
             Command::Leave { room } => {
-                self.hand_over(orders)?;
+                self.hand_over(lane)?;
                 self.leave(room);
             }
             Command::Post { room, id, body, kind } => {
                 self.post(&room, id, name, &body, kind);
                 if self.posts.len() >= ORDER_POSTS_MAX || self.posts_bytes >= ORDER_BYTES_MAX {
-                    self.hand_over(orders)?;
+                    self.hand_over(lane)?;
                 }
             }
             Command::Refused(refusal) => self.refuse(refusal),
@@ -160,17 +160,17 @@ impl ChatConversation {
     }
 
     /// Hands the posts to the log writer.
-    fn hand_over(&mut self, orders: &Sender<Order>) -> Execution {
+    fn hand_over(&mut self, lane: &Lane) -> Execution {
         if self.posts.is_empty() {
             return Ok(());
         }
         let posts = std::mem::take(&mut self.posts);
         self.posts_bytes = 0;
         let poster = Arc::clone(&self.poster) as _;
-        self.order(Order::Posts { posts, poster }, orders)
+        self.order(Order::Posts { posts, poster }, lane)
     }
 
-    fn join(&mut self, name: RoomName, from: StartAt, client_name: UserName, orders: &Sender<Order>) -> Execution {
+    fn join(&mut self, name: RoomName, from: StartAt, client_name: UserName, lane: &Lane) -> Execution {
         let failed = Failed::Room(name.as_str().to_owned());
         if self.joined.contains_key(&name) {
             let reason = "the room was joined already: leave it first to read it from another place".to_owned();
@@ -184,7 +184,7 @@ impl ChatConversation {
             return Ok(());
         }
         let seen = if let StartAt::After { seq, .. } = from { seq } else { Seq::ZERO };
-        let opened = self.open(&name, orders)?.and_then(|hold| Ok((hold.stored(seen)?, hold)));
+        let opened = self.open(&name, lane)?.and_then(|hold| Ok((hold.stored(seen)?, hold)));
         match opened {
             Ok((stored, hold)) => self.follow(hold, &stored, from, client_name),
             Err(error) => self.refuse_for_log(failed, &error),
@@ -193,12 +193,12 @@ impl ChatConversation {
     }
 
     /// The room, which the log writer opens if it is not open yet.
-    fn open(&mut self, name: &RoomName, orders: &Sender<Order>) -> Result<Result<RoomHandle, LogError>, CloseReason> {
+    fn open(&mut self, name: &RoomName, lane: &Lane) -> Result<Result<RoomHandle, LogError>, CloseReason> {
         if let Some(hold) = self.rooms.get(name) {
             return Ok(Ok(hold));
         }
         let (reply, opened) = bounded(1);
-        self.order(Order::Room { name: name.clone(), reply }, orders)?;
+        self.order(Order::Room { name: name.clone(), reply }, lane)?;
         // The answers so far need not wait for the disk.
         self.send_updates();
         opened.recv().map_err(|_| CloseReason::LogStopped)
@@ -303,25 +303,22 @@ impl ChatConversation {
         self.has_updates = true;
     }
 
-    /// Hands an order to the log writer. If its queue is full, this waits, so that flow control slows only this client.
-    fn order(&mut self, order: Order, orders: &Sender<Order>) -> Execution {
-        let order = match orders.try_send(order) {
-            Ok(()) => return Ok(()),
-            Err(TrySendError::Full(order) | TrySendError::Disconnected(order)) => order,
-        };
+    /// Hands an order to the log writer. If the lane is full, this waits, so that flow control slows only this client.
+    fn order(&mut self, order: Order, lane: &Lane) -> Execution {
+        let Err(order) = lane.try_push(order) else { return Ok(()) };
         self.send_updates();
-        orders.send(order).map_err(|_| CloseReason::LogStopped)
+        lane.push(order).map_err(|WriterEnded| CloseReason::LogStopped)
     }
 }
 
 impl Conversation for ChatConversation {
-    fn run(&mut self, orders: &Sender<Order>) {
+    fn run(&mut self, lane: &Lane) {
         let mut deadline = Some(Instant::now() + HELLO_TIMEOUT);
         loop {
             let outcome = match self.source.receive(deadline) {
                 Received::Item(commands) => {
-                    let outcome = commands.into_iter().try_for_each(|command| self.carry_out(command, orders));
-                    let outcome = outcome.and_then(|()| self.hand_over(orders));
+                    let outcome = commands.into_iter().try_for_each(|command| self.carry_out(command, lane));
+                    let outcome = outcome.and_then(|()| self.hand_over(lane));
                     self.send_updates();
                     outcome
                 }
