@@ -96,6 +96,26 @@ pub const MEMORY_LOG_BYTES_MIN: usize = RECEIVE_BYTES_MAX;
 /// How many threads poll connections at most. Option: `--pollers`.
 pub const POLLERS_MAX: usize = 256;
 
+/// How many streams one address may have at once: several devices of a person, or a few people behind one router (as
+/// ergo, 16). Option: `--clients-per-address`.
+pub const CLIENTS_PER_ADDRESS_MAX: usize = 16;
+
+/// How many messages a second one address may post, and the time whose messages it may post at once after a pause. Beyond
+/// it, its streams are read later, and its calls are refused. People type slower (ergo: 2 a second); bots get a higher
+/// rate. Option: `--post-rate`.
+pub const POSTS_PER_SECOND: f64 = 10.0;
+pub const POSTS_BURST_TIME: f64 = 5.0;
+
+/// The same in bytes of bodies: 5.5 GB a day at most. Option: `--post-bytes-rate`.
+pub const POST_BYTES_PER_SECOND: f64 = 64.0 * 1024.0;
+pub const POST_BYTES_BURST_TIME: f64 = 16.0;
+
+/// How many bytes one address may have stored within a day. Beyond it, its posts are rejected. Option: `--stored-per-day`.
+pub const STORED_BYTES_PER_DAY: f64 = 100.0 * 1024.0 * 1024.0;
+
+/// How many rooms one address may create within an hour (ergo allows 15 to a user, in all). Option: `--room-rate`.
+pub const ROOMS_PER_HOUR: f64 = 10.0;
+
 // Tuning: no client may rely on these, and no documented option sets them.
 
 /// How many bytes are joined into one frame, and one segment more.
@@ -140,9 +160,20 @@ pub const BORROWED_FRAMES_MAX: usize = 16;
 /// How many answers to commands may wait for a client that does not read them, before its next commands wait too.
 pub const ANSWERS_MAX: usize = 256;
 
-/// How many threads answer unary calls that read the log, and how many calls may wait for them.
+/// How many threads answer unary calls that read the log.
 pub const QUERY_THREADS: usize = 2;
-pub const QUERIES_MAX: usize = 256;
+
+/// How many unary calls that read the log may be in progress, for one connection and for all: until the client has its
+/// response, which takes up to 64 KiB. Others are refused.
+pub const READ_CALLS_PER_CONNECTION_MAX: usize = 16;
+pub const READ_CALLS_MAX: usize = 256;
+
+/// The same for calls that post. A connection may use all its streams for them; each takes up to 16 KiB.
+pub const POST_CALLS_PER_CONNECTION_MAX: usize = STREAMS_PER_CONNECTION_MAX;
+pub const POST_CALLS_MAX: usize = 4_096;
+
+/// How long a client may take to read the response of a unary call, before it is cancelled.
+pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How many bytes of orders (the posts of one request, or a room to open) one stream may have waiting for the log
 /// writer, and how many all together, beyond which each may have one order. More than a batch takes, so that one sender
@@ -343,3 +374,8 @@ pub const CLEANED_SILENTLY_BYTES_MAX: u64 = 100_000_000;
 
 /// How many names are tried for a stored room whose normalized name is taken, that name included.
 pub const ROOM_NAME_ATTEMPTS_MAX: u32 = 100;
+
+/// How many addresses are remembered before those are forgotten that had nothing open and posted nothing for a time,
+/// after which all their budgets but the daily one are full again. An address takes about 300 bytes.
+pub const QUOTAS_KEPT: usize = 4_096;
+pub const QUOTAS_KEPT_TIME: Duration = Duration::from_secs(60 * 60);

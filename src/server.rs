@@ -1,9 +1,10 @@
 //! The server: binds, serves, drains.
 
 pub mod log;
+pub mod peer;
+pub mod quotas;
 pub mod config;
 pub mod room;
-pub mod peer;
 mod fair_queue;
 pub mod append_queue;
 pub mod writer;
@@ -29,11 +30,14 @@ use self::hub::Hub;
 use self::log::clock::{Clock, Machine};
 use self::log::sqlite::SharedLife;
 use self::log::{Sides, memory, sqlite};
+use self::quotas::Quotas;
 use self::refusals::Logger;
 use self::room::Rooms;
+use self::rpc::deadlines::DeadlineThread;
 use self::rpc::pollers::Pollers;
 use self::rpc::queries::QueryThreads;
 use self::rpc::server::GrpcServer;
+use self::rpc::unary::Unary;
 use self::rpc::{accept, listen};
 use crate::address::Address;
 use crate::limits;
@@ -52,6 +56,7 @@ pub struct Server {
     drain_timeout: Duration,
     // Dropped in this order: first the fields that join threads, and last the pollers, which those threads need.
     _query_threads: QueryThreads,
+    _deadline_thread: DeadlineThread,
     _joiner: Joiner,
     refusal_logger: Logger,
     _pollers: Pollers,
@@ -78,16 +83,20 @@ impl Server {
         let (lanes, log_writer) =
             writer::spawn(appender, Arc::clone(&rooms), clock, Box::new(move |segment| publisher.publish(segment)))?;
         let query_threads = QueryThreads::start()?;
+        let deadline_thread = DeadlineThread::start()?;
         let refusal_logger = Logger::start(config.clients_max)?;
         let refusals = Arc::clone(refusal_logger.refusals());
+        let quotas = Quotas::new(config.address_limits.clone());
         let hub =
-            Arc::new(Hub::new(rooms, Arc::clone(&fanout), log, config.clients_max, joiner.spawner(), lanes, refusals));
+            Hub::new(rooms, Arc::clone(&fanout), log, config.clients_max, quotas, joiner.spawner(), lanes, refusals);
+        let hub = Arc::new(hub);
 
         let pollers = Pollers::start(poller_count);
         for poller in 0..poller_count {
             pollers.run(poller, Arc::clone(&fanout).run(poller));
         }
-        let grpc = GrpcServer::new(config, &pollers, query_threads.queries(), &hub, lobby)?;
+        let unary = Unary::new(Arc::clone(&hub), query_threads.queries(), deadline_thread.deadlines());
+        let grpc = GrpcServer::new(config, &pollers, unary, &hub, lobby)?;
         let mut server = Self {
             grpc,
             addresses: Vec::new(),
@@ -97,6 +106,7 @@ impl Server {
             fanout_pace: Some(fanout_pace),
             drain_timeout: config.drain_timeout,
             _query_threads: query_threads,
+            _deadline_thread: deadline_thread,
             _joiner: joiner,
             refusal_logger,
             _pollers: pollers,

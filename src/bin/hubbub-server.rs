@@ -18,6 +18,7 @@ use hubbub::arguments::{
 use hubbub::limits;
 use hubbub::server::log::Retention;
 use hubbub::server::log::sqlite::{self, Report, SyncMode};
+use hubbub::server::quotas::{AddressLimits, Rate};
 use hubbub::server::{DEFAULT_DATA, Server, ServerConfig, Storage};
 use hubbub::threads;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
@@ -151,6 +152,89 @@ struct Args {
         hide_short_help = true, help_heading = LIMITS, display_order = 41
     )]
     pollers: Option<usize>,
+
+    #[command(flatten)]
+    address: AddressOptions,
+}
+
+/// The limits of each address.
+#[derive(Debug, clap::Args)]
+struct AddressOptions {
+    /// Serve at most N clients of one address
+    ///
+    /// An address is an IPv4 address, or the first 64 bits of an IPv6 address. Like the other limits of an address, it does
+    /// not apply to clients of this machine, unless --limit-loopback is given. 0 is no limit.
+    #[arg(
+        long, value_name = "N", env = "HUBBUB_CLIENTS_PER_ADDRESS", default_value_t = limits::CLIENTS_PER_ADDRESS_MAX,
+        value_parser = number(0_usize..), hide_short_help = true, help_heading = LIMITS, display_order = 42
+    )]
+    clients_per_address: usize,
+
+    /// Messages a second that one address may post
+    ///
+    /// After a pause, the messages of 5 seconds at once. A client that posts faster is read more slowly, and a call is
+    /// refused with RESOURCE_EXHAUSTED. 0 is no limit.
+    #[arg(
+        long, value_name = "N", env = "HUBBUB_POST_RATE", default_value_t = limits::POSTS_PER_SECOND as usize,
+        value_parser = number(0_usize..), hide_short_help = true, help_heading = LIMITS, display_order = 43
+    )]
+    post_rate: usize,
+
+    /// Bytes a second that one address may post
+    ///
+    /// The same for the bodies of messages; after a pause, the bytes of 16 seconds at once. 0 is no limit.
+    #[arg(
+        long, value_name = "SIZE", env = "HUBBUB_POST_BYTES_RATE", default_value = "64KiB", value_parser = size(0..),
+        hide_short_help = true, help_heading = LIMITS, display_order = 44
+    )]
+    post_bytes_rate: usize,
+
+    /// Bytes that one address may have stored in a day
+    ///
+    /// Beyond it, its messages are rejected until later. 0 is no limit.
+    #[arg(
+        long, value_name = "SIZE", env = "HUBBUB_STORED_PER_DAY", default_value = "100MiB", value_parser = size(0..),
+        hide_short_help = true, help_heading = LIMITS, display_order = 45
+    )]
+    stored_per_day: usize,
+
+    /// Rooms that one address may create in an hour
+    ///
+    /// Beyond it, a message that would create another room is rejected. 0 is no limit.
+    #[arg(
+        long, value_name = "N", env = "HUBBUB_ROOM_RATE", default_value_t = limits::ROOMS_PER_HOUR as usize,
+        value_parser = number(0_usize..), hide_short_help = true, help_heading = LIMITS, display_order = 46
+    )]
+    room_rate: usize,
+
+    /// Limit the clients of this machine as one address
+    #[arg(
+        long, env = "HUBBUB_LIMIT_LOOPBACK", value_parser = switch, hide_short_help = true, help_heading = LIMITS,
+        display_order = 47
+    )]
+    limit_loopback: bool,
+}
+
+impl AddressOptions {
+    fn limits(&self) -> AddressLimits {
+        let rate = |per_second: f64, seconds: f64| Rate::per_second(unless_zero(per_second), seconds);
+        AddressLimits {
+            clients_max: if self.clients_per_address == 0 { usize::MAX } else { self.clients_per_address },
+            posts: rate(self.post_rate as f64, limits::POSTS_BURST_TIME),
+            bytes: rate(self.post_bytes_rate as f64, limits::POST_BYTES_BURST_TIME),
+            stored: rate(self.stored_per_day as f64 / DAY, DAY),
+            rooms: rate(self.room_rate as f64 / HOUR, HOUR),
+            loopback: self.limit_loopback,
+        }
+    }
+}
+
+/// In seconds.
+const HOUR: f64 = 3_600.0;
+const DAY: f64 = 24.0 * HOUR;
+
+fn unless_zero(rate: f64) -> f64 {
+    if rate == 0.0 { f64::INFINITY } else { rate }
 }
 
 /// The commands besides serving.
@@ -433,6 +517,7 @@ fn config(args: Args) -> Result<ServerConfig, InvalidPort> {
     Ok(ServerConfig {
         listen,
         clients_max,
+        address_limits: args.address.limits(),
         socket_mode: args.socket_mode,
         storage,
         retention,

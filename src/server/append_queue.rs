@@ -222,7 +222,9 @@ impl State {
             }
             batch.push(order);
             // A sender that is woken for each order would do little at a time.
-            if !self.blocked.is_empty() && self.orders.waiting(lane).is_none_or(|left| left <= APPEND_LANE_BYTES_MAX / 2) {
+            if !self.blocked.is_empty()
+                && self.orders.waiting(lane).is_none_or(|left| left <= APPEND_LANE_BYTES_MAX / 2)
+            {
                 freed.extend(self.blocked.remove(&lane));
             }
         }
@@ -294,7 +296,10 @@ mod tests {
     }
 
     fn order(sender: &str, bytes: usize) -> Order {
-        Order::Posts { posts: vec![post_without_id(&room("attic"), sender, &"x".repeat(bytes))], poster: Arc::new(Nobody) }
+        Order::Posts {
+            posts: vec![post_without_id(&room("attic"), sender, &"x".repeat(bytes))],
+            poster: Arc::new(Nobody),
+        }
     }
 
     fn sender(order: &Order) -> &str {

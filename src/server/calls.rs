@@ -1,9 +1,10 @@
 //! The unary calls of `hubbub.v1`, as plain functions that do not depend on a transport.
 //!
 //! Each takes a request, and returns a response or an error with a code. The functions that read the log may wait for a
-//! disk, so a transport MUST NOT run them on a poller; [`post::post_message`] does not block.
+//! disk, so a transport MUST NOT run them on a poller; [`post::post_message`] does so only for peers with quotas.
 
 pub mod error;
+pub mod slots;
 pub mod paging;
 pub mod post;
 pub mod messages;

@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use super::log::sqlite::{OpenError, SyncMode};
 use super::log::{LogError, Retention};
+use super::quotas::AddressLimits;
 use crate::address::{Address, DEFAULT_PORT};
 use crate::descriptors;
 use crate::limits;
@@ -25,6 +26,8 @@ pub struct ServerConfig {
     pub socket_mode: Option<u32>,
     /// How many clients are served at once; more are refused with `RESOURCE_EXHAUSTED`.
     pub clients_max: usize,
+    /// What one address may take.
+    pub address_limits: AddressLimits,
     /// Where the rooms' logs are kept.
     pub storage: Storage,
     /// How much of each room's history is kept.
@@ -63,6 +66,7 @@ impl Default for ServerConfig {
             listen: vec![Address::local(DEFAULT_PORT)],
             socket_mode: None,
             clients_max: limits::CLIENTS_MAX.min(possible_clients().0),
+            address_limits: AddressLimits::default(),
             storage: Storage::Folder { path: PathBuf::from(DEFAULT_DATA), sync: SyncMode::Full, restored: false },
             retention: Retention::default(),
             trust_clock: false,

@@ -96,13 +96,7 @@ impl Turns {
 
 impl<G: Clone + Eq + Hash, T> FairQueue<G, T> {
     pub fn new() -> Self {
-        Self {
-            groups: Slab::new(),
-            by_name: HashMap::new(),
-            lanes: Slab::new(),
-            turns: Turns::default(),
-            len: 0,
-        }
+        Self { groups: Slab::new(), by_name: HashMap::new(), lanes: Slab::new(), turns: Turns::default(), len: 0 }
     }
 
     /// How many items wait.

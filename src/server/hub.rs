@@ -11,13 +11,14 @@ use super::delivery::close::CloseReason;
 use super::delivery::fanout::Fanout;
 use super::delivery::output::{FrameSink, Reader};
 use super::delivery::stream_writer::StreamWriter;
-use super::log::Log;
+use super::log::{Log, LogError};
 use super::peer::Peer;
+use super::quotas::{Quotas, Seat, Use};
 use super::refusals::{Refusals, Shortage};
 use super::room::Rooms;
 use super::session::receive::{Conversation, Stopper};
 use super::stream_end::StreamEnd;
-use crate::names::ClientId;
+use crate::names::{ClientId, RoomName, Seq};
 use crate::threads::{Prepared, Spawner};
 
 pub struct Hub {
@@ -27,6 +28,7 @@ pub struct Hub {
     pub log: Arc<dyn Log>,
     clients_max: usize,
     refusals: Arc<Refusals>,
+    quotas: Quotas,
     spawner: Spawner,
     // lock order: 1. `None` once a drain has started: nothing more is accepted.
     lanes: Mutex<Option<Lanes>>,
@@ -37,12 +39,14 @@ pub struct Stream {
     pub sink: Box<dyn FrameSink>,
     pub reader: Box<dyn Reader>,
     pub stop_receiving: Stopper,
-    pub peer: Peer,
 }
 
-/// The resources for one more client: its id and its threads.
+/// The resources for one more client: its id, its place among the clients of its address, and its threads.
 pub struct Admission {
     id: ClientId,
+    peer: Peer,
+    used: Option<Arc<Use>>,
+    seat: Option<Seat>,
     receive_thread: Prepared,
     send_thread: Prepared,
 }
@@ -53,17 +57,18 @@ impl Hub {
         fanout: Arc<Fanout>,
         log: Arc<dyn Log>,
         clients_max: usize,
+        quotas: Quotas,
         spawner: Spawner,
         lanes: Lanes,
         refusals: Arc<Refusals>,
     ) -> Self {
         let clients = Arc::default();
-        Self { clients, rooms, fanout, log, clients_max, refusals, spawner, lanes: Mutex::new(Some(lanes)) }
+        Self { clients, rooms, fanout, log, clients_max, refusals, quotas, spawner, lanes: Mutex::new(Some(lanes)) }
     }
 
     /// Admits one more client, or returns why that is impossible.
-    pub fn admit(&self) -> Result<Admission, CloseReason> {
-        let admission = self.find_place();
+    pub fn admit(&self, peer: Peer) -> Result<Admission, CloseReason> {
+        let admission = self.find_place(peer);
         // Pollers do not log: standard error may block.
         match admission {
             Err(CloseReason::Full { .. }) => self.refusals.count(Shortage::Clients),
@@ -73,17 +78,32 @@ impl Hub {
         admission
     }
 
-    fn find_place(&self) -> Result<Admission, CloseReason> {
+    fn find_place(&self, peer: Peer) -> Result<Admission, CloseReason> {
         if self.lanes.lock().is_none() {
             return Err(CloseReason::Draining { until: Instant::now() });
         }
         if self.clients.count() >= self.clients_max {
             return Err(CloseReason::Full { clients_max: self.clients_max });
         }
+        let used = self.quotas.of(&peer);
+        let seat =
+            used.as_ref().map(|used| used.seat().ok_or(CloseReason::AddressFull { clients_max: used.clients_max() }));
+        let seat = seat.transpose()?;
         let (id, number) = self.clients.next_id();
         let thread = |name| self.spawner.prepare(name).map_err(|error| CloseReason::NoThread(error.to_string()));
         let receive_thread = thread(format!("recv-{number}"))?;
-        Ok(Admission { id, receive_thread, send_thread: thread(format!("send-{number}"))? })
+        Ok(Admission { id, peer, used, seat, receive_thread, send_thread: thread(format!("send-{number}"))? })
+    }
+
+    /// What the peer's address has taken; `None` if it is exempt.
+    pub fn quota(&self, peer: &Peer) -> Option<Arc<Use>> {
+        self.quotas.of(peer)
+    }
+
+    /// Whether the room has messages. May read the log.
+    pub fn is_stored(&self, name: &RoomName) -> Result<bool, LogError> {
+        let is_open = self.rooms.get(name).is_some_and(|room| room.head() > Seq::ZERO);
+        Ok(is_open || self.log.find(name)?.is_some())
     }
 
     /// A lane of the append queue; `None` once a drain has started.
@@ -96,15 +116,15 @@ impl Hub {
         self: &Arc<Self>,
         admission: Admission,
         stream: Stream,
-        conversation: impl FnOnce(Arc<StreamWriter>) -> T,
+        conversation: impl FnOnce(Arc<StreamWriter>, Option<Arc<Use>>) -> T,
     ) {
-        let Admission { id, receive_thread, send_thread } = admission;
-        let Stream { sink, reader, stop_receiving, peer } = stream;
+        let Admission { id, peer, used, seat, receive_thread, send_thread } = admission;
+        let Stream { sink, reader, stop_receiving } = stream;
         let writer = StreamWriter::new(id, sink, reader);
         let client = Client { writer: Arc::clone(&writer), stop_receiving: Arc::clone(&stop_receiving) };
         self.clients.insert(client);
-        let end = StreamEnd::new(Arc::clone(&self.clients), Arc::clone(&writer));
-        let mut conversation = conversation(Arc::clone(&writer));
+        let end = StreamEnd::new(Arc::clone(&self.clients), Arc::clone(&writer), seat);
+        let mut conversation = conversation(Arc::clone(&writer), used);
         // After the insertion: either a drain finds the client in the map, or the client finds that a drain has
         // started.
         match self.open_lane(peer.remote()) {

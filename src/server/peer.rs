@@ -61,7 +61,15 @@ mod tests {
         assert_eq!(peer("ipv6:[2001:db8:1:2:3::4]:5000"), remote("2001:db8:1:2::"));
         assert_eq!(peer("ipv6:%5B2001:db8:1:2::9%5D:70"), remote("2001:db8:1:2::"));
         assert_eq!(peer("ipv6:[::ffff:192.0.2.1]:5000"), remote("192.0.2.1"));
-        for local in ["ipv4:127.0.0.1:5000", "ipv6:[::1]:5000", "ipv6:[::ffff:127.0.0.1]:1", "unix:", "unix:/a:1", "vsock:3:1", ""] {
+        for local in [
+            "ipv4:127.0.0.1:5000",
+            "ipv6:[::1]:5000",
+            "ipv6:[::ffff:127.0.0.1]:1",
+            "unix:",
+            "unix:/a:1",
+            "vsock:3:1",
+            "",
+        ] {
             assert_eq!(peer(local), Peer::Local(local.to_owned()));
             assert_eq!(peer(local).remote(), None);
         }

@@ -4,14 +4,14 @@
 //! default, and so are the addresses that an operator names: a proxy has one address for all its clients.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use thiserror::Error;
 
 use super::peer::Peer;
-use crate::limits::{QUOTAS_KEPT, QUOTAS_KEPT_TIME};
+use crate::limits::{self, QUOTAS_KEPT, QUOTAS_KEPT_TIME};
 
 /// The limits of each address.
 #[derive(Clone, Debug)]
@@ -69,10 +69,16 @@ struct UseState {
 /// A stream's place among those of its address. Dropping it frees the place.
 pub struct Seat(Arc<Use>);
 
-/// A limit is reached. The time says when it is not any more, if nothing else is taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Exhausted {
-    pub retry: Duration,
+/// An address has reached a limit. The time is the retry time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum OverQuota {
+    #[error("your address posts too fast: try again in {}", in_words(.0))]
+    Posts(Duration),
+    #[error("your address has stored as many bytes as it may for now: try again in {}", in_words(.0))]
+    Stored(Duration),
+    #[error("your address has created as many rooms as it may for now: post to an existing room, or try again in {}", in_words(.0))]
+    Rooms(Duration),
 }
 
 /// A token bucket.
@@ -81,6 +87,19 @@ struct Bucket {
     /// Negative after something was taken that was not there.
     tokens: f64,
     at: Instant,
+}
+
+impl Default for AddressLimits {
+    fn default() -> Self {
+        Self {
+            clients_max: limits::CLIENTS_PER_ADDRESS_MAX,
+            posts: Rate::per_second(limits::POSTS_PER_SECOND, limits::POSTS_BURST_TIME),
+            bytes: Rate::per_second(limits::POST_BYTES_PER_SECOND, limits::POST_BYTES_BURST_TIME),
+            stored: Rate { per_second: limits::STORED_BYTES_PER_DAY / 86_400.0, burst: limits::STORED_BYTES_PER_DAY },
+            rooms: Rate { per_second: limits::ROOMS_PER_HOUR / 3_600.0, burst: limits::ROOMS_PER_HOUR },
+            loopback: false,
+        }
+    }
 }
 
 impl Rate {
@@ -108,12 +127,12 @@ impl Bucket {
         self.time_until(rate, 0.0)
     }
 
-    /// Takes tokens if there are any: what is taken at once may be more than the burst.
-    fn try_take(&mut self, rate: Rate, count: f64, now: Instant) -> Result<(), Exhausted> {
+    /// Takes tokens, or returns in what time there will be enough. More than the burst is taken from a full bucket.
+    fn try_take(&mut self, rate: Rate, count: f64, now: Instant) -> Result<(), Duration> {
         self.refill(rate, now);
         let needed = count.min(rate.burst);
         if self.tokens < needed {
-            return Err(Exhausted { retry: self.time_until(rate, needed) });
+            return Err(self.time_until(rate, needed));
         }
         self.tokens -= count;
         Ok(())
@@ -175,6 +194,10 @@ impl Use {
         Arc::strong_count(self) == 1 && now.saturating_duration_since(self.state.lock().seen) >= QUOTAS_KEPT_TIME
     }
 
+    pub fn clients_max(&self) -> usize {
+        self.limits.clients_max
+    }
+
     /// A place for one more stream; `None` if the address has its maximum.
     pub fn seat(self: &Arc<Self>) -> Option<Seat> {
         let mut state = self.state.lock();
@@ -195,27 +218,112 @@ impl Use {
     }
 
     /// Counts a post that can't wait, or refuses it.
-    pub fn try_post(&self, bytes: usize) -> Result<(), Exhausted> {
+    pub fn post_at_once(&self, bytes: usize) -> Result<(), OverQuota> {
         let now = Instant::now();
         let mut state = self.state.lock();
         state.seen = now;
-        state.posts.try_take(self.limits.posts, 1.0, now)?;
-        state.bytes.try_take(self.limits.bytes, bytes as f64, now)
+        let posts = state.posts.try_take(self.limits.posts, 1.0, now);
+        posts.and_then(|()| state.bytes.try_take(self.limits.bytes, bytes as f64, now)).map_err(OverQuota::Posts)
     }
 
     /// Counts bytes to store, or refuses to store them.
-    pub fn store(&self, bytes: usize) -> Result<(), Exhausted> {
-        self.state.lock().stored.try_take(self.limits.stored, bytes as f64, Instant::now())
+    pub fn store(&self, bytes: usize) -> Result<(), OverQuota> {
+        let stored = self.state.lock().stored.try_take(self.limits.stored, bytes as f64, Instant::now());
+        stored.map_err(OverQuota::Stored)
     }
 
     /// Counts a room to create, or refuses that.
-    pub fn create_room(&self) -> Result<(), Exhausted> {
-        self.state.lock().rooms.try_take(self.limits.rooms, 1.0, Instant::now())
+    pub fn create_room(&self) -> Result<(), OverQuota> {
+        let created = self.state.lock().rooms.try_take(self.limits.rooms, 1.0, Instant::now());
+        created.map_err(OverQuota::Rooms)
     }
+}
+
+impl OverQuota {
+    pub fn retry_after(self) -> Duration {
+        match self {
+            Self::Posts(time) | Self::Stored(time) | Self::Rooms(time) => time,
+        }
+    }
+}
+
+/// The time in whole seconds, at least one.
+fn in_words(time: &Duration) -> humantime::FormattedDuration {
+    humantime::format_duration(Duration::from_secs(time.as_secs() + 1))
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
         self.0.state.lock().clients -= 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits() -> AddressLimits {
+        AddressLimits { clients_max: 2, ..AddressLimits::default() }
+    }
+
+    fn remote() -> Peer {
+        Peer::new("ipv4:192.0.2.1:5000".to_owned())
+    }
+
+    #[test]
+    fn a_bucket_refills_up_to_its_burst() {
+        let (rate, start) = (Rate { per_second: 10.0, burst: 20.0 }, Instant::now());
+        let mut bucket = Bucket::full(rate, start);
+        assert_eq!(bucket.take(rate, 20.0, start), Duration::ZERO);
+        assert_eq!(bucket.try_take(rate, 5.0, start), Err(Duration::from_millis(500)));
+        let later = start + Duration::from_millis(500);
+        assert_eq!(bucket.try_take(rate, 5.0, later), Ok(()));
+        assert_eq!(bucket.take(rate, 100.0, later), Duration::from_secs(10));
+        let much_later = later + Duration::from_secs(3600);
+        assert_eq!(bucket.take(rate, 21.0, much_later), Duration::from_millis(100));
+    }
+
+    #[test]
+    fn more_than_the_burst_is_taken_from_a_full_bucket_only() {
+        let (rate, start) = (Rate { per_second: 1.0, burst: 10.0 }, Instant::now());
+        let mut bucket = Bucket::full(rate, start);
+        assert_eq!(bucket.try_take(rate, 30.0, start), Ok(()));
+        assert_eq!(bucket.try_take(rate, 30.0, start), Err(Duration::from_secs(30)));
+        // A rate of nothing is no division by zero.
+        assert_eq!(bucket.try_take(Rate { per_second: 0.0, burst: 1.0 }, 1.0, start), Err(DAY));
+    }
+
+    #[test]
+    fn an_address_has_a_number_of_seats() {
+        let quotas = Quotas::new(limits());
+        let used = quotas.of(&remote()).unwrap();
+        let seats = [used.seat(), used.seat()];
+        assert!(seats.iter().all(Option::is_some));
+        assert!(quotas.of(&Peer::new("ipv4:192.0.2.1:5001".to_owned())).unwrap().seat().is_none());
+        assert!(quotas.of(&Peer::new("ipv4:192.0.2.2:5000".to_owned())).unwrap().seat().is_some());
+        drop(seats);
+        assert!(used.seat().is_some());
+    }
+
+    #[test]
+    fn this_machine_is_exempt_unless_it_is_limited_too() {
+        let local = |port: u16| Peer::new(format!("ipv4:127.0.0.1:{port}"));
+        assert!(Quotas::new(limits()).of(&local(1)).is_none());
+        let quotas = Quotas::new(AddressLimits { loopback: true, ..limits() });
+        let seats = [1, 2, 3].map(|port| quotas.of(&local(port)).unwrap().seat());
+        assert_eq!(seats.iter().filter(|seat| seat.is_some()).count(), 2);
+    }
+
+    #[test]
+    fn addresses_that_were_not_seen_for_long_are_forgotten() {
+        let quotas = Quotas::new(limits());
+        let peer = |n: usize| Peer::new(format!("ipv4:10.{}.{}.{}:1", n >> 16, (n >> 8) & 255, n & 255));
+        let in_use = quotas.of(&peer(0)).unwrap();
+        (1..QUOTAS_KEPT).for_each(|n| drop(quotas.of(&peer(n))));
+        let long_ago = Instant::now().checked_sub(QUOTAS_KEPT_TIME).unwrap();
+        quotas.uses.lock().of.values().for_each(|used| used.state.lock().seen = long_ago);
+        drop(quotas.of(&peer(QUOTAS_KEPT)));
+        assert_eq!(quotas.uses.lock().of.len(), 2);
+        assert!(Arc::ptr_eq(&in_use, &quotas.of(&peer(0)).unwrap()));
     }
 }

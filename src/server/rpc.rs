@@ -13,6 +13,7 @@ pub mod inflow;
 pub mod stream;
 pub mod tutorial;
 pub mod chat;
-pub mod unary;
 pub mod queries;
+pub mod deadlines;
+pub mod unary;
 pub mod server;

@@ -18,6 +18,7 @@ use super::clients::Clients;
 use super::delivery::close::CloseReason;
 use super::delivery::send;
 use super::delivery::stream_writer::{StreamWriter, ToSend};
+use super::quotas::Seat;
 use super::session::receive::{Conversation, Stop, Stopper};
 use crate::threads::Prepared;
 
@@ -28,6 +29,8 @@ pub struct StreamEnd {
     /// The receiving side of the stream, after it has ended.
     // lock order: 3 (a leaf)
     conversation: Mutex<Option<Box<dyn Conversation>>>,
+    /// Its place among the clients of its address.
+    _seat: Option<Seat>,
 }
 
 /// A send thread that has not started, and the resources that it will hold.
@@ -44,8 +47,8 @@ struct Sending {
 
 impl StreamEnd {
     /// The end of a stream whose client is in the map.
-    pub fn new(clients: Arc<Clients>, writer: Arc<StreamWriter>) -> Arc<Self> {
-        Arc::new(Self { clients, writer, conversation: Mutex::default() })
+    pub fn new(clients: Arc<Clients>, writer: Arc<StreamWriter>, seat: Option<Seat>) -> Arc<Self> {
+        Arc::new(Self { clients, writer, conversation: Mutex::default(), _seat: seat })
     }
 
     /// The receive thread has ended, or was never started. The conversation lasts as long as the stream.

@@ -248,11 +248,11 @@ mod tests {
     use super::*;
     use crate::limits::{BATCH_BYTES_MAX, BATCH_POSTS_MAX, ORDER_POSTS_MAX, TAIL_BYTES_MAX};
     use crate::names::Seq;
+    use crate::server::append_queue::Lane;
     use crate::server::log::clock::Machine;
     use crate::server::log::clock::tests::{DAY, Fake, MINUTE, NOW, YEAR};
     use crate::server::log::conformance::{post_without_id, room};
     use crate::server::log::sqlite::{self, SyncMode};
-    use crate::server::append_queue::Lane;
     use crate::server::log::{Log, Outcome, Retention, Segment, Sides, memory};
 
     struct Nobody;

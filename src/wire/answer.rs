@@ -30,6 +30,8 @@ pub enum RejectionCode {
     TooManyRooms,
     Unavailable,
     Unknown,
+    Limited,
+    Conflict,
 }
 
 /// Why messages are missing.
@@ -142,6 +144,8 @@ pub fn rejected(command: Failed, code: RejectionCode, reason: String, retry_afte
         RejectionCode::TooManyRooms => v1::rejected::Code::CODE_TOO_MANY_ROOMS,
         RejectionCode::Unavailable => v1::rejected::Code::CODE_UNAVAILABLE,
         RejectionCode::Unknown => v1::rejected::Code::CODE_UNKNOWN,
+        RejectionCode::Limited => v1::rejected::Code::CODE_LIMITED,
+        RejectionCode::Conflict => v1::rejected::Code::CODE_CONFLICT,
     };
     let rejected = v1::Rejected {
         command,

@@ -5,6 +5,7 @@ use thiserror::Error;
 use crate::limits::PAGE_SIZE_MAX;
 use crate::names::{InvalidText, RoomName};
 use crate::server::log::LogError;
+use crate::server::quotas::OverQuota;
 
 /// The result of a call.
 pub type CallResult<T> = Result<T, CallError>;
@@ -38,7 +39,11 @@ pub enum CallError {
     NoRoom(RoomName),
     #[error("{0}")]
     Log(#[from] LogError),
-    /// Too many calls are waiting, or a drain has begun.
+    #[error("{0} calls of this connection are in progress, the maximum: wait for a response first")]
+    TooManyCalls(usize),
+    #[error("{0}")]
+    OverQuota(#[from] OverQuota),
+    /// Too many calls are in progress, or a drain has begun.
     #[error("the server is busy, or shutting down: try again in a moment")]
     Busy,
 }
@@ -49,6 +54,7 @@ impl CallError {
             Self::Invalid(_) | Self::PageSize(_) | Self::PageToken => Code::InvalidArgument,
             Self::NoRoom(_) => Code::NotFound,
             Self::Log(error) => error.into(),
+            Self::TooManyCalls(_) | Self::OverQuota(_) => Code::ResourceExhausted,
             Self::Busy => Code::Unavailable,
         }
     }

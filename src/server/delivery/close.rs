@@ -8,6 +8,7 @@ use thiserror::Error;
 use crate::limits::{CLOSE_TIMEOUT, COMMANDS_MAX, FINISH_CLOSE_TIMEOUT, HELLO_TIMEOUT};
 use crate::names::InvalidText;
 use crate::server::log::LogError;
+use crate::server::quotas::OverQuota;
 use crate::server::room::cursor::Trimmed;
 
 /// Why a session ends. `rpc::status` turns each into the status that the client gets.
@@ -43,10 +44,14 @@ pub enum CloseReason {
     LogStopped,
     #[error("the message could not be stored ({0}): try again later")]
     NotStored(LogError),
+    #[error("the message was not stored: {0}")]
+    OverQuota(OverQuota),
     #[error("the server can't read its log: contact the server's operator")]
     LogUnreadable(LogError),
     #[error("the server is full: it serves {clients_max} clients at once; try again later")]
     Full { clients_max: usize },
+    #[error("your address has {clients_max} clients connected, the maximum: close one first")]
+    AddressFull { clients_max: usize },
     #[error("the server could not start a thread for this stream ({0}): try again later")]
     NoThread(String),
 }

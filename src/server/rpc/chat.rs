@@ -24,7 +24,7 @@ pub fn accept(
     stream: RequestStream<Request>,
     sink: DuplexSink<Frame>,
 ) {
-    let admission = match hub.admit() {
+    let admission = match hub.admit(Peer::new(context.peer())) {
         Ok(admission) => admission,
         Err(reason) => return stream::refuse(context, stream, sink, &reason),
     };
@@ -39,10 +39,11 @@ pub fn accept(
             stop(when);
             held_back.close();
         }),
-        peer: Peer::new(context.peer()),
     };
     let (rooms, fanout, shard) = (Arc::clone(&hub.rooms), Arc::clone(&hub.fanout), pollers.current());
-    hub.begin(admission, stream, move |writer| ChatConversation::new(writer, source, rooms, fanout, updates, shard));
+    hub.begin(admission, stream, move |writer, used| {
+        ChatConversation::new(writer, source, rooms, fanout, updates, shard, used)
+    });
 }
 
 fn commands(request: v1::ChatRequest) -> Result<Vec<Command>, CloseReason> {

@@ -120,6 +120,21 @@ impl Inflow {
         }
     }
 
+    /// Waits until then. Returns at once when the call is over, or the receive thread must stop.
+    pub fn pause(&self, until: Instant) {
+        let mut state = self.state.lock();
+        while !state.stopped && state.end != Some(End::Over) {
+            if self.changed.wait_until(&mut state, until).timed_out() {
+                return;
+            }
+        }
+    }
+
+    pub fn is_over(&self) -> bool {
+        let state = self.state.lock();
+        state.stopped || state.end == Some(End::Over)
+    }
+
     /// Whether the receive thread must stop, also with the messages that it has taken.
     pub fn is_stopped(&self) -> bool {
         self.state.lock().stopped

@@ -1,13 +1,17 @@
 //! Threads that answer unary calls that read the log: pollers must not wait for a disk.
+//!
+//! Queries are taken from their peers [in turn](crate::server::fair_queue), so that a peer with many queries waits for its
+//! own. Their number is bounded by the [slots](crate::server::calls::slots) of the calls.
 
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
-use crate::limits::{QUERIES_MAX, QUERY_THREADS};
+use crate::limits::QUERY_THREADS;
+use crate::server::fair_queue::FairQueue;
+use crate::server::peer::Peer;
 use crate::threads;
 
 type Query = Box<dyn FnOnce() + Send>;
@@ -21,18 +25,33 @@ pub struct QueryThreads {
 /// The queue of queries.
 #[derive(Clone)]
 pub struct Queries {
-    // lock order: 1. `None` once no more are accepted. Bound: [`QUERIES_MAX`]; a query is refused if it is full.
-    queue: Arc<Mutex<Option<Sender<Query>>>>,
+    queue: Arc<Queue>,
+}
+
+struct Queue {
+    // lock order: 3 (a leaf, held to add or take a query)
+    state: Mutex<QueueState>,
+    changed: Condvar,
+}
+
+struct QueueState {
+    waiting: FairQueue<Peer, Query>,
+    /// No more are accepted.
+    closed: bool,
 }
 
 impl QueryThreads {
     pub fn start() -> io::Result<Self> {
-        let (queue, waiting) = bounded(QUERIES_MAX);
-        let queries = Queries { queue: Arc::new(Mutex::new(Some(queue))) };
-        let mut started = Self { queries, threads: Vec::new() };
+        let state = QueueState { waiting: FairQueue::new(), closed: false };
+        let queue = Arc::new(Queue { state: Mutex::new(state), changed: Condvar::new() });
+        let mut started = Self { queries: Queries { queue: Arc::clone(&queue) }, threads: Vec::new() };
         for n in 0..QUERY_THREADS {
-            let waiting: Receiver<Query> = waiting.clone();
-            let answer = move || waiting.iter().for_each(|query| query());
+            let queue = Arc::clone(&queue);
+            let answer = move || {
+                while let Some(query) = queue.next() {
+                    query();
+                }
+            };
             started.threads.push(threads::spawn(&format!("query-{n}"), answer)?);
         }
         Ok(started)
@@ -46,8 +65,8 @@ impl QueryThreads {
 impl Drop for QueryThreads {
     /// Accepts no more, and waits for the accepted ones.
     fn drop(&mut self) {
-        let queue = self.queries.queue.lock().take();
-        drop(queue);
+        self.queries.queue.state.lock().closed = true;
+        self.queries.queue.changed.notify_all();
         for thread in self.threads.drain(..) {
             // A panic has been reported already.
             let _ = thread.join();
@@ -55,9 +74,33 @@ impl Drop for QueryThreads {
     }
 }
 
+impl Queue {
+    /// Waits for a query; `None` if there will be no more.
+    fn next(&self) -> Option<Query> {
+        let mut state = self.state.lock();
+        loop {
+            if let Some((_, query)) = state.waiting.pop() {
+                return Some(query);
+            }
+            if state.closed {
+                return None;
+            }
+            self.changed.wait(&mut state);
+        }
+    }
+}
+
 impl Queries {
-    /// Runs this on a thread. `false` means that too many wait, or that the server is shutting down.
-    pub fn ask(&self, query: impl FnOnce() + Send + 'static) -> bool {
-        self.queue.lock().as_ref().is_some_and(|queue| queue.try_send(Box::new(query)).is_ok())
+    /// Runs this on a thread, in the peer's turn. If the server is shutting down, it is dropped.
+    pub fn ask(&self, peer: Peer, query: impl FnOnce() + Send + 'static) {
+        let mut state = self.queue.state.lock();
+        if state.closed {
+            return;
+        }
+        let lane = state.waiting.open_lane(Some(peer));
+        state.waiting.push(lane, Box::new(query), 1);
+        state.waiting.close_lane(lane);
+        drop(state);
+        self.queue.changed.notify_one();
     }
 }

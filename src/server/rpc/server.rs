@@ -6,9 +6,9 @@ use grpcio::ServerBuilder;
 use parking_lot::Mutex;
 
 use super::pollers::Pollers;
-use super::queries::Queries;
 use super::settings::connection_settings;
-use super::{listen, tutorial, unary};
+use super::unary::{self, Unary};
+use super::{listen, tutorial};
 use crate::address::Address;
 use crate::server::config::{ServerConfig, StartError};
 use crate::server::hub::Hub;
@@ -25,14 +25,14 @@ impl GrpcServer {
     pub fn new(
         config: &ServerConfig,
         pollers: &Pollers,
-        queries: Queries,
+        unary: Unary,
         hub: &Arc<Hub>,
         lobby: Arc<RoomHandle>,
     ) -> Result<Self, StartError> {
         let environment = pollers.environment();
         let server = ServerBuilder::new(Arc::clone(environment))
             .register_service(tutorial::service(Arc::clone(hub), lobby, pollers.clone()))
-            .register_service(unary::service(Arc::clone(hub), pollers.clone(), queries))
+            .register_service(unary::service(unary, pollers.clone()))
             .channel_args(connection_settings(environment, config).build_args())
             .build()
             .map_err(|error| StartError::Grpc(Box::new(error)))?;

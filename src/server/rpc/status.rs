@@ -33,7 +33,10 @@ fn stream_code(reason: &CloseReason) -> Option<Code> {
         CloseReason::LogUnreadable(error) => error.into(),
         CloseReason::Draining { .. } | CloseReason::NotStored(_) => Code::Unavailable,
         CloseReason::LogStopped => Code::Internal,
-        CloseReason::Full { .. } | CloseReason::NoThread(_) => Code::ResourceExhausted,
+        CloseReason::OverQuota(_)
+        | CloseReason::Full { .. }
+        | CloseReason::AddressFull { .. }
+        | CloseReason::NoThread(_) => Code::ResourceExhausted,
     })
 }
 

@@ -129,6 +129,14 @@ impl<Q: protobuf::Message, T> Source<T> for StreamSource<Q, T> {
         }
     }
 
+    fn pause(&mut self, until: Instant) {
+        self.inflow.pause(until);
+    }
+
+    fn is_over(&self) -> bool {
+        self.inflow.is_over()
+    }
+
     fn stopper(&self) -> Stopper {
         let inflow = Arc::clone(&self.inflow);
         Arc::new(move |when| match when {

@@ -35,7 +35,7 @@ fn accept(
     stream: RequestStream<Request>,
     sink: DuplexSink<Frame>,
 ) {
-    let admission = match hub.admit() {
+    let admission = match hub.admit(Peer::new(context.peer())) {
         Ok(admission) => admission,
         Err(reason) => return stream::refuse(context, stream, sink, &reason),
     };
@@ -48,12 +48,11 @@ fn accept(
         sink: Box::new(StreamSink::new(sink, false)),
         reader: Box::new(TutorialReader::new(cursor, origin)),
         stop_receiving: source.stopper(),
-        peer: Peer::new(context.peer()),
     };
     let (hold, poller) = (lobby.clone(), pollers.current());
-    hub.begin(admission, stream, move |writer| {
+    hub.begin(admission, stream, move |writer, used| {
         let following = Following::new(hold, poller, Arc::clone(&writer) as _);
-        TutorialConversation::new(writer, source, following, origin)
+        TutorialConversation::new(writer, source, following, origin, used)
     });
 }
 

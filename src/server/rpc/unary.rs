@@ -1,68 +1,138 @@
 //! The unary methods of `hubbub.v1.ChatService`, and the service as a whole.
 //!
 //! A handler hands the call to the log writer or to a query thread, and returns. The result is passed through a channel
-//! to a task on the poller, which sends it.
+//! to a task on the poller, which sends it, by a deadline.
 
 use std::sync::Arc;
 
 use futures_channel::oneshot;
 use grpcio::{Method, RpcContext, Service, ServiceBuilder, UnarySink};
 
+use super::deadlines::Deadlines;
 use super::pollers::Pollers;
 use super::queries::Queries;
 use super::{chat, status};
+use crate::limits::{POST_CALLS_MAX, POST_CALLS_PER_CONNECTION_MAX, READ_CALLS_MAX, READ_CALLS_PER_CONNECTION_MAX};
 use crate::server::calls::error::{CallError, CallResult};
+use crate::server::calls::slots::{Slot, Slots};
 use crate::server::calls::{messages, post, rooms};
 use crate::server::hub::Hub;
 use crate::server::peer::Peer;
-use crate::wire;
+use crate::wire::{self, v1};
+
+/// What the handlers of unary calls share.
+#[derive(Clone)]
+pub struct Unary {
+    hub: Arc<Hub>,
+    queries: Queries,
+    deadlines: Deadlines,
+    posts: Arc<Slots>,
+    reads: Arc<Slots>,
+}
+
+impl Unary {
+    pub fn new(hub: Arc<Hub>, queries: Queries, deadlines: Deadlines) -> Self {
+        Self {
+            hub,
+            queries,
+            deadlines,
+            posts: Slots::new(POST_CALLS_PER_CONNECTION_MAX, POST_CALLS_MAX),
+            reads: Slots::new(READ_CALLS_PER_CONNECTION_MAX, READ_CALLS_MAX),
+        }
+    }
+
+    fn post(
+        &self,
+        context: &RpcContext<'_>,
+        request: v1::PostMessageRequest,
+        sink: UnarySink<v1::PostMessageResponse>,
+    ) {
+        let peer = Peer::new(context.peer());
+        let slot = self.posts.take(context.peer());
+        let used = self.hub.quota(&peer);
+        if used.is_none() {
+            let response = slot.map(|slot| (slot, post::post_message(&self.hub, peer, used, request)));
+            return self.respond(context, sink, async move {
+                let (slot, response) = response?;
+                Ok((slot, response.await?))
+            });
+        }
+        // Whether the post creates its room is looked up in the log.
+        let hub = Arc::clone(&self.hub);
+        let posting =
+            slot.map(|slot| (slot, self.ask(peer.clone(), move || post::post_message(&hub, peer, used, request))));
+        self.respond(context, sink, async move {
+            let (slot, posting) = posting?;
+            Ok((slot, posting.await.map_err(|_| CallError::Busy)?.await?))
+        });
+    }
+
+    fn read<Q: Send + 'static, P: Send + 'static>(
+        &self,
+        context: &RpcContext<'_>,
+        request: Q,
+        sink: UnarySink<P>,
+        call: fn(&Hub, Q) -> CallResult<P>,
+    ) {
+        let hub = Arc::clone(&self.hub);
+        let slot = self.reads.take(context.peer());
+        let reading = slot.map(|slot| (slot, self.ask(Peer::new(context.peer()), move || call(&hub, request))));
+        self.respond(context, sink, async move {
+            let (slot, reading) = reading?;
+            Ok((slot, reading.await.unwrap_or(Err(CallError::Busy))?))
+        });
+    }
+
+    /// Has a query thread do this. If the server is shutting down, the channel is dropped with the query, which reports it.
+    fn ask<T: Send + 'static>(&self, peer: Peer, query: impl FnOnce() -> T + Send + 'static) -> oneshot::Receiver<T> {
+        let (result, returned) = oneshot::channel();
+        self.queries.ask(peer, move || drop(result.send(query())));
+        returned
+    }
+
+    /// Sends the response, or the status, when the call has returned. Its slot is taken until the client has that.
+    fn respond<P: Send + 'static>(
+        &self,
+        context: &RpcContext<'_>,
+        sink: UnarySink<P>,
+        call: impl Future<Output = CallResult<(Slot, P)>> + Send + 'static,
+    ) {
+        let deadlines = self.deadlines.clone();
+        context.spawn(async move {
+            match call.await {
+                Ok((slot, response)) => {
+                    deadlines.apply(sink.success(response)).await;
+                    drop(slot);
+                }
+                Err(error) => deadlines.apply(sink.fail(status::of_call(&error))).await,
+            }
+        });
+    }
+}
 
 /// `hubbub.v1.ChatService`, served from the hub.
-pub fn service(hub: Arc<Hub>, pollers: Pollers, queries: Queries) -> Service {
+pub fn service(unary: Unary, pollers: Pollers) -> Service {
     let mut service = ServiceBuilder::new();
-    let for_chat = Arc::clone(&hub);
+    let hub = Arc::clone(&unary.hub);
     service = service.add_duplex_streaming_handler(&wire::CHAT_SERVER, move |context, stream, sink| {
-        chat::accept(&for_chat, &pollers, &context, stream, sink);
+        chat::accept(&hub, &pollers, &context, stream, sink);
     });
-    let for_posts = Arc::clone(&hub);
+    let posts = unary.clone();
     service = service.add_unary_handler(&wire::POST_MESSAGE, move |context, request, sink| {
-        let peer = Peer::new(context.peer());
-        respond(&context, sink, post::post_message(&for_posts, peer, request));
+        posts.post(&context, request, sink);
     });
-    service = add_query(service, &wire::LIST_MESSAGES_SERVER, &hub, &queries, messages::list_messages);
-    service = add_query(service, &wire::LIST_ROOMS, &hub, &queries, rooms::list_rooms);
-    add_query(service, &wire::LIST_MEMBERS, &hub, &queries, rooms::list_members).build()
+    service = add_read(service, &wire::LIST_MESSAGES_SERVER, &unary, messages::list_messages);
+    service = add_read(service, &wire::LIST_ROOMS, &unary, rooms::list_rooms);
+    add_read(service, &wire::LIST_MEMBERS, &unary, rooms::list_members).build()
 }
 
 /// Adds a method that is executed by a query thread.
-fn add_query<Q: Send + 'static, P: Send + 'static>(
+fn add_read<Q: Send + 'static, P: Send + 'static>(
     service: ServiceBuilder,
     method: &Method<Q, P>,
-    hub: &Arc<Hub>,
-    queries: &Queries,
+    unary: &Unary,
     call: fn(&Hub, Q) -> CallResult<P>,
 ) -> ServiceBuilder {
-    let (hub, queries) = (Arc::clone(hub), queries.clone());
-    service.add_unary_handler(method, move |context, request, sink| {
-        let (result, returned) = oneshot::channel();
-        let hub = Arc::clone(&hub);
-        // If too many wait, the channel is dropped with the query, which reports it.
-        queries.ask(move || drop(result.send(call(&hub, request))));
-        respond(&context, sink, async { returned.await.unwrap_or(Err(CallError::Busy)) });
-    })
-}
-
-/// Sends the response, or the status, when the call has returned.
-fn respond<P: Send + 'static>(
-    context: &RpcContext<'_>,
-    sink: UnarySink<P>,
-    call: impl Future<Output = CallResult<P>> + Send + 'static,
-) {
-    context.spawn(async move {
-        // The client may be gone already; then the response is not needed.
-        let _ = match call.await {
-            Ok(response) => sink.success(response).await,
-            Err(error) => sink.fail(status::of_call(&error)).await,
-        };
-    });
+    let unary = unary.clone();
+    service.add_unary_handler(method, move |context, request, sink| unary.read(&context, request, sink, call))
 }

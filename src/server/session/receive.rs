@@ -13,6 +13,13 @@ pub trait Source<T>: Send {
     /// Waits for the next request, at most until the deadline. Called again only after an item, or `Late`.
     fn receive(&mut self, deadline: Option<Instant>) -> Received<T>;
 
+    /// Receives nothing until then, so that flow control slows the client. Returns at once when the call is over, or a
+    /// drain starts.
+    fn pause(&mut self, until: Instant);
+
+    /// Whether the call is over: its client gets no more answers.
+    fn is_over(&self) -> bool;
+
     /// Ends it permanently, from another thread.
     fn stopper(&self) -> Stopper;
 }

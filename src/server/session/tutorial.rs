@@ -2,7 +2,7 @@
 //! messages; each message is a separate frame.
 
 use std::sync::Arc;
-
+use std::time::Instant;
 
 use super::receive::{Conversation, Following, Received, Source};
 use crate::names::{Body, Kind, MessageId, Origin, Seq, UserName};
@@ -13,6 +13,7 @@ use crate::server::delivery::stream_writer::StreamWriter;
 use crate::server::log::segment::Rendering;
 use crate::server::log::{Outcome, Post, Segment};
 use crate::server::posting::Author;
+use crate::server::quotas::Use;
 use crate::server::room::cursor::{Cursor, Fetched, Look};
 use crate::server::room::followers::{Follower, Member};
 use crate::wire::event::Content;
@@ -122,8 +123,14 @@ impl Reader for TutorialReader {
 
 impl TutorialConversation {
     /// `following` is the lobby, on behalf of the session; `origin` is the reader's.
-    pub fn new(writer: Arc<StreamWriter>, source: Box<dyn Source<Said>>, following: Following, origin: Origin) -> Self {
-        let author = Author::of_stream(writer.id(), origin);
+    pub fn new(
+        writer: Arc<StreamWriter>,
+        source: Box<dyn Source<Said>>,
+        following: Following,
+        origin: Origin,
+        used: Option<Arc<Use>>,
+    ) -> Self {
+        let author = Author::of_stream(writer.id(), origin, used);
         Self { writer, source, following, author }
     }
 }
@@ -137,12 +144,21 @@ impl Conversation for TutorialConversation {
                 Received::Item(Said { bodies, .. }) if bodies.is_empty() => {}
                 Received::Item(Said { name, bodies }) => {
                     let room = self.following.room().name();
-                    let post = |body| self.author.post(room.clone(), name.clone(), None, body, Kind::Text);
-                    let posts: Vec<_> = bodies.iter().map(post).collect();
+                    // The lobby is a room of every server.
+                    let post = |body| self.author.post(room.clone(), false, name.clone(), None, body, Kind::Text);
+                    let posts: Vec<_> = match bodies.iter().map(post).collect() {
+                        Ok(posts) => posts,
+                        // The contract can't express that a message was not stored.
+                        Err(fault) => return self.writer.close(CloseReason::OverQuota(fault)),
+                    };
                     posted += posts.len() as u64;
                     // A full lane blocks here, so that flow control slows only this client.
                     if lane.push(Order::Posts { posts, poster: Arc::new(Arc::clone(&self.writer)) }).is_err() {
                         return self.writer.close(CloseReason::LogStopped);
+                    }
+                    let wait = self.author.wait();
+                    if !wait.is_zero() {
+                        self.source.pause(Instant::now() + wait);
                     }
                 }
                 Received::HalfClosed { end_when_posted: true } => {

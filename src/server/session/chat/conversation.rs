@@ -19,6 +19,7 @@ use crate::server::delivery::fanout::Fanout;
 use crate::server::delivery::stream_writer::StreamWriter;
 use crate::server::log::{Appended, LogError, Outcome, Post, RoomState};
 use crate::server::posting::Author;
+use crate::server::quotas::Use;
 use crate::server::room::cursor::Cursor;
 use crate::server::room::followers::{Follower, Member};
 use crate::server::room::{RoomHandle, Rooms};
@@ -91,8 +92,9 @@ impl ChatConversation {
         fanout: Arc<Fanout>,
         updates: Arc<Updates>,
         shard: usize,
+        used: Option<Arc<Use>>,
     ) -> Self {
-        let author = Author::of_stream(writer.id(), Origin::random());
+        let author = Author::of_stream(writer.id(), Origin::random(), used);
         let poster = Arc::new(ChatPoster { writer: Arc::clone(&writer), updates: Arc::clone(&updates) });
         Self {
             writer,
@@ -123,6 +125,8 @@ impl ChatConversation {
             };
         };
         match command {
+            // What a client said before its end is stored; but its rooms would be joined for nobody.
+            Command::Join { .. } | Command::Leave { .. } if self.source.is_over() => {}
             Command::Hello { .. } => return Err(CloseReason::HelloRepeated),
             Command::Join { room, from } => {
                 self.hand_over(lane)?;
@@ -150,13 +154,21 @@ impl ChatConversation {
     }
 
     fn post(&mut self, room: &str, id: Option<MessageId>, sender: UserName, body: &Body, kind: Kind) {
-        let Some((room, _)) = self.joined.get_key_value(room) else {
-            let id = id.map_or(Vec::new(), |id| id.as_bytes().to_vec());
-            return self.refuse(Refusal::not_joined(Failed::Post(id), room));
+        let failed = || Failed::Post(id.map_or(Vec::new(), |id| id.as_bytes().to_vec()));
+        let Some((room, following)) = self.joined.get_key_value(room) else {
+            return self.refuse(Refusal::not_joined(failed(), room));
         };
-        let post = self.author.post(room.clone(), sender, id, body, kind);
-        self.posts_bytes += post.content.len();
-        self.posts.push(post);
+        let creates = following.room().head() == Seq::ZERO;
+        match self.author.post(room.clone(), creates, sender, id, body, kind) {
+            Ok(post) => {
+                self.posts_bytes += post.content.len();
+                self.posts.push(post);
+            }
+            Err(fault) => {
+                let retry = Some(fault.retry_after());
+                self.answer(answer::rejected(failed(), RejectionCode::Limited, fault.to_string(), retry));
+            }
+        }
     }
 
     /// Hands the posts to the log writer.
@@ -168,6 +180,14 @@ impl ChatConversation {
         self.posts_bytes = 0;
         let poster = Arc::clone(&self.poster) as _;
         self.order(Order::Posts { posts, poster }, lane)
+    }
+
+    /// Slows a client whose address posts faster than it may.
+    fn keep_rate(&mut self) {
+        let wait = self.author.wait();
+        if !wait.is_zero() {
+            self.source.pause(Instant::now() + wait);
+        }
     }
 
     fn join(&mut self, name: RoomName, from: StartAt, client_name: UserName, lane: &Lane) -> Execution {
@@ -320,6 +340,7 @@ impl Conversation for ChatConversation {
                     let outcome = commands.into_iter().try_for_each(|command| self.carry_out(command, lane));
                     let outcome = outcome.and_then(|()| self.hand_over(lane));
                     self.send_updates();
+                    self.keep_rate();
                     outcome
                 }
                 Received::Late if self.name.is_none() => Err(CloseReason::HelloLate),
