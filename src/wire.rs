@@ -146,7 +146,7 @@ impl Request {
     }
 }
 
-/// Encodes what a client of the tutorial's contract receives.
+/// Encodes a message for a client of the tutorial's contract.
 pub fn encode_from_server(name: &str, body: &str) -> Frame {
     let message = tutorial::FromServer { name: name.to_owned(), body: body.to_owned(), ..Default::default() };
     // Invariant: writing into a vector can't fail, and both fields are bounded far below protobuf's 2 GiB.

@@ -1,12 +1,12 @@
-//! Model checks: the baton, over many schedules of the threads that pass it round.
+//! Model checks of the baton, over many schedules of the threads that share it.
 //!
-//! The baton's source is compiled here a second time, with the model checker's atomics in place of the real ones. Around
-//! it stands a miniature of a session: publishers append to a tail and tell the stream, a poller ends writes and wakes
-//! whoever waits for that, a send thread takes the turns that may block, somebody asks for the end. A lost wake-up
-//! leaves the send thread waiting for ever, which the checker reports as a deadlock; a second holder of the baton is
-//! caught at the output's lock.
+//! The baton's source is compiled here a second time, with the model checker's atomics instead of the real ones. A
+//! small model of a session uses it: publishers append to a tail and notify the stream, a poller completes writes and
+//! wakes the thread that waits for them, a send thread does the work that may block, and another thread requests the
+//! end. After a lost wake-up the send thread waits forever, which the checker reports as a deadlock. A second holder of
+//! the baton is detected at the output's lock.
 
-/// What `crate::sync` is for the baton's source in this crate.
+/// The `crate::sync` of the baton's source in this crate.
 mod sync {
     pub use shuttle::sync::atomic::{AtomicU8, Ordering};
 }
@@ -22,35 +22,35 @@ use shuttle::sync::Mutex;
 use shuttle::sync::mpsc::{Receiver, Sender, channel};
 use shuttle::thread;
 
-/// How many schedules are tried for each model: half at random, half with few preemptions at random places.
+/// The number of schedules for each model: half of them random, half with few preemptions at random points.
 const SCHEDULES: usize = 200_000;
 
-/// How many commits each of the two publishers makes.
+/// The number of commits of each of the two publishers.
 const COMMITS: u32 = 2;
 
 struct Stream {
     baton: Baton,
-    /// The tail: how much is published.
+    /// The tail: the number of published commits.
     published: Mutex<u32>,
-    /// Whether the end was asked for. It is due when all is written.
+    /// Whether the end was requested. It is due when everything is written.
     closing: Mutex<bool>,
-    /// The output: how much is written. Locked by the baton's holder only.
+    /// The output: the number of written commits. Only the baton's holder locks it.
     written: Mutex<u32>,
     transport: Mutex<Transport>,
     started_writes: Mutex<Sender<()>>,
     turns: Mutex<Sender<()>>,
-    /// How many writes a borrowed thread makes before it passes the turn on.
+    /// How many writes another thread makes before it passes the baton to the send thread.
     borrowed_writes_max: u32,
 }
 
 #[derive(Default)]
 struct Transport {
     in_flight: bool,
-    /// Whether somebody waits for the write to be done.
+    /// Whether a waker for the end of the write is set.
     waker: bool,
 }
 
-/// What the baton's holder found to do.
+/// The work that the baton's holder found.
 enum Found {
     AllWritten,
     WriteInFlight,
@@ -105,7 +105,8 @@ impl Stream {
         }
     }
 
-    /// `false` says that the send thread must go on; otherwise the baton was given back.
+    /// Runs until there is no more work. `false` means that the send thread must continue; otherwise the baton was
+    /// given back.
     fn pump(&self, writes_max: u32) -> bool {
         loop {
             let given_back = match self.write(writes_max) {
@@ -138,7 +139,7 @@ impl Stream {
         Found::SendThreadsTurn
     }
 
-    /// The send thread: begins with the baton, ends when the end is due. Returns how much was written then.
+    /// The send thread. It starts with the baton and ends when the end is due. Returns the number of written commits.
     fn send_thread(&self, turns: &Receiver<()>, commits: u32) -> u32 {
         loop {
             let written = *self.written.try_lock().expect("one holder of the baton at a time");
@@ -152,7 +153,8 @@ impl Stream {
     }
 }
 
-/// Publishers and a closer against the poller and the send thread. Ends only if everything was written.
+/// Runs publishers and a closer concurrently with the poller and the send thread. It ends only if everything was
+/// written.
 fn run(borrowed_writes_max: u32) {
     let commits = 2 * COMMITS;
     let (stream, poller_inbox, send_inbox) = Stream::new(borrowed_writes_max);
@@ -173,7 +175,7 @@ fn run(borrowed_writes_max: u32) {
     for publisher in publishers {
         publisher.join().unwrap();
     }
-    // Like a drain: the end is asked for when the head stands still.
+    // Like a drain: the end is requested when nothing more is published.
     stream.close();
     assert_eq!(send_thread.join().unwrap(), commits);
     poller.join().unwrap();

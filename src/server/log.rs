@@ -38,8 +38,8 @@ pub struct Post {
     /// unique.
     pub id_chosen: bool,
     pub kind: EntryKind,
-    /// The encoded content, which the log stores as it is. That of a message is from [`crate::wire::event::content`] and
-    /// contains the id and the sender too.
+    /// The encoded content, which the log stores as it is. That of a message is from [`crate::wire::event::content`]
+    /// and contains the id and the sender too.
     pub content: Vec<u8>,
 }
 
@@ -163,7 +163,8 @@ pub struct Retention {
     pub messages: Option<u64>,
     /// How long the id of a deleted message is kept, so that a repeated post is recognized.
     pub ids: Duration,
-    /// How long after its deletion a message may still be in the log's files. Erasing is a commit and a few more writes.
+    /// How long after its deletion a message may still be in the log's files. Erasing is a commit and a few more
+    /// writes.
     pub erase_after: Duration,
 }
 
@@ -187,7 +188,7 @@ pub type Sides = (Box<dyn Appender>, Arc<dyn Log>);
 /// Which rooms are open. An open room without a message is *pending*: the log has no record of it, and so not the
 /// number and epoch with which its members follow it.
 pub trait OpenRooms: Send + Sync {
-    /// The number and the epoch of the room of that name, if it is open. MUST NOT block.
+    /// The number and the epoch of the room with this name, if it is open. MUST NOT block.
     fn opened(&self, name: &RoomName) -> Option<(RoomId, Epoch)>;
 }
 
@@ -210,14 +211,14 @@ pub trait Appender: Send {
     /// Sets the source of open rooms. Until then, no room is open.
     fn set_open_rooms(&mut self, rooms: Arc<dyn OpenRooms>);
 
-    /// The room of that name, whether it is stored or not.
+    /// The room with this name, whether it is stored or not.
     fn open(&mut self, name: &RoomName) -> Result<RoomState, LogError>;
 
-    /// Sets the subscriber to everything that is committed from here on. Until then, there is none.
+    /// Sets the subscriber to everything that is committed from now on. Before the first call, there is none.
     fn subscribe(&mut self, subscriber: Subscriber);
 
-    /// Appends the posts in their order. A room is created by its first message. Returns the outcome of each post, after
-    /// the subscriber has got what is new.
+    /// Appends the posts in their order. A room is created by its first message. Returns the outcome of each post,
+    /// after the subscriber has got what is new.
     fn append(&mut self, posts: &[Post], now: SystemTime) -> Result<Vec<Outcome>, LogError>;
 
     /// Does one step of retention: at most a few milliseconds of work. Returns when there may be more to do: now, or
@@ -249,8 +250,8 @@ pub trait Log: Send + Sync {
     /// neighbours may be joined into one segment. May read a disk.
     fn read(&self, room: RoomId, from: Seq, bytes_max: usize) -> Result<Page, LogError>;
 
-    /// Reads the room of that name, if there is one, and a part of its history, both from one state of the log: until the
-    /// part's end, or until the segments hold `messages_max` messages or `bytes_max` bytes of it. May read a disk.
+    /// Reads the room with this name, if it is stored, and a part of its history, both from one state of the log: until
+    /// the part's end, or until the segments hold `messages_max` messages or `bytes_max` bytes of it. May read a disk.
     fn history(
         &self,
         name: &RoomName,
@@ -259,7 +260,7 @@ pub trait Log: Send + Sync {
         bytes_max: usize,
     ) -> Result<Option<History>, LogError>;
 
-    /// The room of that name, if there is one. May read a disk.
+    /// The room with this name, if it is stored. May read a disk.
     fn find(&self, name: &RoomName) -> Result<Option<RoomState>, LogError>;
 
     /// How often the log was trimmed. While this is unchanged, so is a room's oldest message. Does not read a disk.

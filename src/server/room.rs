@@ -140,9 +140,9 @@ impl Room {
     /// with: the first one, if more was published during the round.
     pub fn tell_followers(&self, shard: usize, start: usize) -> (usize, Option<usize>) {
         let shard = &self.shards[shard];
-        match shard.followers.tell(start) {
-            (told, None) if shard.round.rest() => (told, None),
-            (told, None) => (told, Some(0)),
+        match shard.followers.notify(start) {
+            (count, None) if shard.round.rest() => (count, None),
+            (count, None) => (count, Some(0)),
             more => more,
         }
     }
@@ -210,7 +210,7 @@ impl Rooms {
         may
     }
 
-    /// The room of that name, if it is open.
+    /// The room with this name, if it is open.
     pub fn get(self: &Arc<Self>, name: &RoomName) -> Option<RoomHandle> {
         let mut open = self.open.lock();
         let held = open.by_name.get_mut(name)?;
@@ -219,7 +219,7 @@ impl Rooms {
     }
 
     /// Opens a room in the log's state. Only for the log writer, because only that thread knows that nothing is
-    /// committed meanwhile.
+    /// committed at the same time.
     pub fn insert(self: &Arc<Self>, state: RoomState) -> RoomHandle {
         let (log, tails) = (Arc::clone(&self.log), Arc::clone(&self.tails));
         let room = Arc::new(Room::new(state, log, TAIL_BYTES_MAX, tails, self.shards));

@@ -34,8 +34,8 @@ const CONTENT_BYTES_AROUND: usize = 18 + 2 * (1 + 3) + 2 + (1 + 8);
 /// The highest number of a field of `Event` that this program knows: `goodbye`.
 const EVENT_FIELDS_KNOWN: u64 = 13;
 
-/// The maximum number of bytes that an entry has around its content: four tags of one byte and one of five, three varints of ten
-/// bytes at most, and two lengths of three.
+/// The maximum number of bytes that an entry has around its content: four tags of one byte and one of five, three
+/// varints of ten bytes at most, and two lengths of three.
 pub const ENVELOPE_BYTES_MAX: usize = 9 + 30 + 6;
 
 /// The bytes of an entry are invalid.
@@ -268,12 +268,12 @@ mod tests {
 
     use super::*;
 
-    /// The client of a run's message: every other one has none.
+    /// The client of the message with this index. Every other message has none.
     fn client_of(index: usize) -> Option<ClientId> {
         (index % 2 == 1).then_some(ClientId(index as u64 * 0x1234_5678_9abc))
     }
 
-    fn run(room: RoomId, first: u64, time_ms: u64, bodies: &[String]) -> Vec<u8> {
+    fn encode(room: RoomId, first: u64, time_ms: u64, bodies: &[String]) -> Vec<u8> {
         let mut bytes = Vec::new();
         for (index, body) in bodies.iter().enumerate() {
             let kind = if index % 3 == 2 { Kind::Action } else { Kind::Text };
@@ -289,13 +289,13 @@ mod tests {
     }
 
     proptest! {
-        /// The generated code and ours read the same from a hand-written encoding.
+        /// The generated code and ours decode the hand-written encoding to the same messages.
         #[test]
-        fn a_run_of_entries_is_a_response(
+        fn encoded_entries_are_a_response(
             room in 1..u64::MAX, first in 1..u64::MAX / 2, time_ms in 1..u64::MAX,
             bodies in proptest::collection::vec("[a-zé]{1,300}", 1..9),
         ) {
-            let bytes = run(RoomId(room), first, time_ms, &bodies);
+            let bytes = encode(RoomId(room), first, time_ms, &bodies);
             let response = v1::ChatResponse::parse_from_bytes(&bytes).unwrap();
             prop_assert_eq!(response.write_to_bytes().unwrap(), bytes.clone());
             prop_assert_eq!(response.events.len(), bodies.len());
@@ -321,7 +321,7 @@ mod tests {
         /// Any bytes of a damaged file are either read or refused, without a panic.
         #[test]
         fn broken_bytes_are_refused(cut in 0..200usize, flip in 0..200usize, bit in 0..8u8) {
-            let mut bytes = run(RoomId(3), 9, 1_700_000_000_000, &["hello".to_owned(), "there".to_owned()]);
+            let mut bytes = encode(RoomId(3), 9, 1_700_000_000_000, &["hello".to_owned(), "there".to_owned()]);
             let at = flip % bytes.len();
             bytes[at] ^= 1 << bit;
             bytes.truncate(bytes.len() - cut % bytes.len());
@@ -331,7 +331,7 @@ mod tests {
         }
     }
 
-    /// An entry that a newer program wrote was taken for damage.
+    /// An entry that a newer program wrote was mistaken for damage.
     #[test]
     fn an_event_of_an_unknown_kind_is_an_entry() {
         for (field, is_entry) in [(14, true), (100, true), (5, false), (13, false)] {
@@ -350,8 +350,8 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_run_is_refused() {
-        let bytes = run(RoomId(3), 9, 1, &["hello".to_owned()]);
+    fn truncated_entries_are_refused() {
+        let bytes = encode(RoomId(3), 9, 1, &["hello".to_owned()]);
         assert_eq!(entries(&bytes[..bytes.len() - 1]).next(), Some(Err(Malformed(0))));
         assert_eq!(entries(&[]).next(), None);
     }

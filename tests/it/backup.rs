@@ -1,4 +1,5 @@
-//! Backup, restore and verify, on the program as an operator uses it; and data folders that were tampered with.
+//! Backup, restore and verify with the server program, as an operator uses it; and data folders whose files were
+//! changed.
 
 use std::env;
 use std::fs;
@@ -42,7 +43,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Posts messages with these numbers, each of which is stored when this returns.
+/// Posts messages with these numbers. All are stored when this returns.
 fn post(server: &ServerProcess, numbers: std::ops::RangeInclusive<u32>) {
     let client = Client::new(ChannelBuilder::new(environment()).connect(server.target()));
     for number in numbers {
@@ -66,7 +67,7 @@ fn stop(mut server: ServerProcess) {
     assert!(server.wait().success());
 }
 
-/// The start is refused, with these words.
+/// Checks that a start is refused with a message that contains these words.
 fn refused(data: &Path, words: &[&str]) {
     let mut server = ServerProcess::spawn(serving(data));
     assert!(!server.wait().success(), "the server must not start");
@@ -75,16 +76,19 @@ fn refused(data: &Path, words: &[&str]) {
 }
 
 /// Post m1, back up, post m2, kill the server, copy the backup over `hubbub.db` and start: SQLite replayed the leftover
-/// write-ahead log onto the backup. m2 came back, or the log was damaged. Such a start is refused now, and `restore` works.
+/// write-ahead log onto the backup, so that m2 was restored, or the log was damaged.
 #[test]
-fn a_backup_beside_a_foreign_write_ahead_log_is_refused_and_restore_clears_it() {
+fn a_backup_beside_a_foreign_write_ahead_log_is_refused_and_restore_repairs_it() {
     let (data, elsewhere) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let file = elsewhere.path().join("backup.db");
     let server = start(data.path());
     post(&server, 1..=1);
     succeed(data.path(), "backup", Some(&file));
     let again = run(data.path(), "backup", Some(&file));
-    assert!(!again.status.success() && text(&again.stderr).contains("--force"), "a file is not replaced unasked");
+    assert!(
+        !again.status.success() && text(&again.stderr).contains("--force"),
+        "an existing file is replaced only with --force"
+    );
     post(&server, 2..=2);
     let epoch = read(&server).0;
     let busy = run(data.path(), "restore", Some(&file));
@@ -97,15 +101,17 @@ fn a_backup_beside_a_foreign_write_ahead_log_is_refused_and_restore_clears_it() 
     let server = start(data.path());
     let (restored, bodies) = read(&server);
     assert_eq!(bodies, ["m1"]);
-    assert_ne!(restored, epoch, "clients must be told that m2 is lost");
+    assert_ne!(restored, epoch, "clients must learn that m2 is lost");
     stop(server);
-    // A second start changes nothing, and neither does one after a bare copy that is the same log.
+    // The epoch stays the same at the next starts.
     assert_eq!(read(&start(data.path())).0, restored);
 }
 
-/// A backup that was copied by hand over a log in good order: nothing said so, unless `--restored` was given.
+/// After a backup was copied by hand over a log that had been closed cleanly, clients did not learn of lost messages
+/// unless
+/// `--restored` was given.
 #[test]
-fn a_backup_that_was_copied_by_hand_changes_the_epoch_too() {
+fn a_backup_that_was_copied_by_hand_changes_the_epoch() {
     let (data, elsewhere) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let file = elsewhere.path().join("backup.db");
     let server = start(data.path());
@@ -121,7 +127,7 @@ fn a_backup_that_was_copied_by_hand_changes_the_epoch_too() {
     let (restored, bodies) = read(&server);
     assert_eq!((bodies, restored == epoch), (vec!["m1".to_owned()], false));
     stop(server);
-    // So does a cold copy of an earlier life.
+    // A copy of the database of an earlier life changes it too.
     fs::copy(&plain, data.path().join("hubbub.db")).unwrap();
     let mut server = start(data.path());
     let (again, bodies) = read(&server);
@@ -129,17 +135,17 @@ fn a_backup_that_was_copied_by_hand_changes_the_epoch_too() {
     server.signal(libc::SIGTERM);
     server.wait();
     assert!(server.rest_of_log().len() < 100);
-    // A database that is gone is not an empty log.
+    // A missing database is not taken for an empty log.
     fs::remove_file(data.path().join("hubbub.db")).unwrap();
     refused(data.path(), &["hubbub.db is missing", "restore"]);
 }
 
-/// How a write-ahead log loses what was acknowledged.
+/// Damages a write-ahead log so that acknowledged messages are lost.
 fn lose(log: &Path, way: usize) {
     let mut file = fs::File::options().read(true).write(true).open(log).unwrap();
     let frame = 24 + 4096;
     match way {
-        // A byte of a page in the middle, and one of the last frames.
+        // Changes a byte of a page in the middle, or in one of the last frames.
         0 | 1 => {
             let mut bytes = Vec::new();
             file.read_to_end(&mut bytes).unwrap();
@@ -150,18 +156,18 @@ fn lose(log: &Path, way: usize) {
             file.seek(SeekFrom::Start(at as u64)).unwrap();
             file.write_all(&[!bytes[at]]).unwrap();
         }
-        // Cut short, at a frame.
+        // Truncates the log at the end of a frame.
         2 => file.set_len(32 + 10 * frame as u64).unwrap(),
         3 => file.set_len(0).unwrap(),
         _ => fs::remove_file(log).unwrap(),
     }
 }
 
-/// The log was damaged, cut or deleted after kill -9: 7 of 7 times the server started, said nothing, kept the epoch and gave
-/// the lost seqs again. Now the log says so and the epoch changes. Without SQLite's shared memory, as in a copied folder, damage
-/// in the middle and a missing log are still noticed.
+/// After kill -9 and damage to the write-ahead log, its truncation or its deletion, the server started in 7 of 7 cases
+/// without a log line, kept the epoch and assigned the lost seqs again. Now it logs an error and changes the epoch.
+/// Without SQLite's shared memory, as in a copied folder, damage in the middle and a missing log are still detected.
 #[test]
-fn a_write_ahead_log_that_lost_messages_is_noticed() {
+fn a_write_ahead_log_that_lost_messages_is_detected() {
     for (way, copied) in [(0, false), (1, false), (2, false), (3, false), (4, false), (0, true), (3, true), (4, true)] {
         let data = TempDir::new().unwrap();
         let server = start(data.path());
@@ -176,7 +182,7 @@ fn a_write_ahead_log_that_lost_messages_is_noticed() {
         let mut server = ServerProcess::spawn(serving(data.path()));
         server.wait_for_log("acknowledged messages are lost");
         drop(server);
-        // It is not forgotten if that start was killed.
+        // A start that was killed does not hide the loss from the next one.
         let mut server = ServerProcess::spawn(serving(data.path()));
         let target = server.wait_for_listening();
         let client = Client::new(ChannelBuilder::new(environment()).connect(&target));
@@ -188,9 +194,9 @@ fn a_write_ahead_log_that_lost_messages_is_noticed() {
     }
 }
 
-/// A server that was killed and lost nothing raises no alarm and keeps its epoch.
+/// After a kill that lost nothing, the server logs no error and keeps the epoch.
 #[test]
-fn a_kill_alone_raises_no_alarm() {
+fn a_kill_alone_raises_no_false_alarm() {
     let data = TempDir::new().unwrap();
     let mut epoch = None;
     for life in 0..4 {
@@ -208,7 +214,7 @@ fn a_kill_alone_raises_no_alarm() {
     }
 }
 
-/// A byte changed within a body in `hubbub.db` was served as if it had been said.
+/// A body with a changed byte in `hubbub.db` was served.
 #[test]
 fn verify_names_the_room_and_the_seqs_of_damage() {
     let (data, elsewhere) = (TempDir::new().unwrap(), TempDir::new().unwrap());
@@ -223,17 +229,17 @@ fn verify_names_the_room_and_the_seqs_of_damage() {
     let output = run(data.path(), "verify", None);
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stdout).contains("room talk: messages 5 to 5 are damaged"), "{}", text(&output.stdout));
-    // A damaged backup is refused, and nothing is changed.
+    // A restore of a damaged backup is refused, and changes nothing.
     let file = elsewhere.path().join("backup.db");
     succeed(data.path(), "backup", Some(&file));
     let output = run(data.path(), "restore", Some(&file));
     assert!(!output.status.success() && text(&output.stderr).contains("room talk: messages 5 to 5"));
 }
 
-/// Everything that was acknowledged before a backup began is in it, however busy the server is. SQLite's own `.backup` began
-/// again with every commit of the server and never ended. `make backup-test` sets more rounds.
+/// A backup has everything that was acknowledged before it began, regardless of the load. SQLite's own `.backup`
+/// restarted with each commit of the server and never completed. `make backup-test` sets more rounds.
 #[test]
-fn a_backup_under_load_ends_and_has_all_that_was_acknowledged() {
+fn a_backup_under_load_completes_and_has_all_acknowledged_messages() {
     let rounds = env::var("HUBBUB_BACKUP_ROUNDS").map_or(2, |rounds| rounds.parse().expect("a number"));
     let (data, elsewhere) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let server = start(data.path());

@@ -1,4 +1,4 @@
-//! Bad input gets a clear answer, and hurts nobody else.
+//! Bad input is answered with a clear error, and affects no other client.
 
 use grpcio::RpcStatusCode;
 use hubbub::limits::{BODY_BYTES_MAX, NAME_CHARS_MAX, RECEIVE_BYTES_MAX};
@@ -9,10 +9,10 @@ use super::support::process;
 use super::support::raw::{Raw, encode};
 use super::support::{ephemeral, start, start_with, target, wait_for_clients};
 
-/// How the trailers say which status it is.
+/// The encoding of the status in the trailers.
 const INVALID_ARGUMENT: &str = "grpc-status\u{1}3";
 
-/// Has a client say this, and checks that it alone is sent away, with this in the status.
+/// Posts a message under this name, and checks that only that client's stream ends, with this code and rule.
 fn is_refused(name: &str, body: &str, code: RpcStatusCode, rule: &str) {
     let server = start();
     let environment = environment();
@@ -26,15 +26,15 @@ fn is_refused(name: &str, body: &str, code: RpcStatusCode, rule: &str) {
     assert_eq!(ended, code, "{message}");
     assert!(message.contains(rule), "{message:?} does not name the rule {rule:?}");
     wait_for_clients(&server, 2);
-    // What it said before stands, and the others go on.
+    // The client's earlier message is delivered, and the other clients stay connected.
     other.say("after");
     assert_eq!((witness.hear(), witness.hear()), ("before".to_owned(), "after".to_owned()));
 }
 
-/// The story: somebody at the original client, written in Go, pressed Enter and had typed nothing. The server ended the
-/// stream with the rule's name, and the client died of it. The original server relays whatever it gets.
+/// The story: a user of the original client, written in Go, pressed Enter without typing anything. The server ended the
+/// stream with the name of the rule, and the client crashed. The original server relays any message.
 #[test]
-fn what_an_original_client_sends_by_mistake_ends_nothing() {
+fn typical_mistakes_of_original_clients_do_not_end_the_stream() {
     let server = start();
     let environment = environment();
     let mut witness = Chatter::join(&environment, &target(&server), "witness");
@@ -43,7 +43,7 @@ fn what_an_original_client_sends_by_mistake_ends_nothing() {
     for blank in ["", " ", "\r", "\n", "\r\n", " \t\u{a0}\r\n"] {
         careless.say(blank);
     }
-    // A Windows console leaves half of the line's end.
+    // A Windows console leaves a carriage return at the end of a line.
     careless.say_as("careless\r", "hello\r");
     for nameless in ["", "  ", "\r\n"] {
         careless.say_as(nameless, "who am I?");
@@ -51,24 +51,24 @@ fn what_an_original_client_sends_by_mistake_ends_nothing() {
     let long = "é".repeat(BODY_BYTES_MAX);
     careless.say(&long);
     careless.say("still here");
-    let mut heard = || match witness.next() {
+    let mut received = || match witness.next() {
         Next::Message { name, body } => (name, body),
         Next::Ended { message, .. } => panic!("the stream ended: {message}"),
     };
-    assert_eq!(heard(), ("careless".to_owned(), "hello".to_owned()));
+    assert_eq!(received(), ("careless".to_owned(), "hello".to_owned()));
     for _ in 0..3 {
-        assert_eq!(heard(), ("anonymous".to_owned(), "who am I?".to_owned()));
+        assert_eq!(received(), ("anonymous".to_owned(), "who am I?".to_owned()));
     }
-    let (first, second) = (heard(), heard());
+    let (first, second) = (received(), received());
     assert_eq!(first.1.len(), BODY_BYTES_MAX);
     assert_eq!(first.1 + &second.1, long);
-    assert_eq!(heard(), ("careless".to_owned(), "still here".to_owned()));
-    // The server ends the call once all is stored: what was passed over is not waited for.
+    assert_eq!(received(), ("careless".to_owned(), "still here".to_owned()));
+    // The server ends the call once all messages are stored. Ignored ones do not count.
     wait_for_clients(&server, 2);
 }
 
 #[test]
-fn lines_that_were_passed_over_are_not_waited_for() {
+fn the_end_of_a_call_does_not_wait_for_ignored_messages() {
     let server = start();
     let mut raw = Raw::join_with(&target(&server), Some((hubbub::wire::END_AFTER_HALF_CLOSE, "1")));
     wait_for_clients(&server, 1);
@@ -91,20 +91,20 @@ fn a_name_with_a_control_character() {
 }
 
 #[test]
-#[cfg_attr(not(feature = "core-patches"), ignore = "the C core alone does otherwise")]
-fn a_message_over_what_the_server_reads() {
+#[cfg_attr(not(feature = "core-patches"), ignore = "the unpatched C core behaves differently")]
+fn a_message_over_the_size_limit() {
     let rule = format!("send at most {RECEIVE_BYTES_MAX}");
     is_refused("name", &"b".repeat(RECEIVE_BYTES_MAX), RpcStatusCode::RESOURCE_EXHAUSTED, &rule);
 }
 
 #[test]
-fn bytes_that_are_no_message_or_no_text() {
+fn bytes_that_are_not_a_message_or_not_text() {
     let server = start();
     let environment = environment();
     let mut witness = Chatter::join(&environment, &target(&server), "witness");
     let mut other = Chatter::join(&environment, &target(&server), "other");
     wait_for_clients(&server, 2);
-    // A length beyond the end; a tag of an unknown wire type; a name and a body that are no UTF-8.
+    // A length beyond the end; a tag of an unknown wire type; a name and a body that are not UTF-8.
     for (bytes, rule) in [
         (&b"\x0a\x7fshort"[..], "can't be decoded"),
         (b"\x0f", "can't be decoded"),
@@ -122,7 +122,7 @@ fn bytes_that_are_no_message_or_no_text() {
     assert_eq!(witness.hear(), "unharmed");
 }
 
-/// 64 KiB of deflated bytes can stand for 64 MB, and were once inflated before anything looked at their size.
+/// 64 KiB of compressed bytes can decompress to 64 MB. They were decompressed before their size was checked.
 #[test]
 fn a_client_that_compresses() {
     let server = start();
@@ -133,7 +133,7 @@ fn a_client_that_compresses() {
 }
 
 #[test]
-fn one_client_too_many() {
+fn a_client_above_the_limit() {
     let server = start_with(ServerConfig { clients_max: 1, ..ephemeral() });
     let environment = environment();
     let first = Chatter::join(&environment, &target(&server), "first");
@@ -141,7 +141,7 @@ fn one_client_too_many() {
     let (code, message) = Chatter::join(&environment, &target(&server), "second").end();
     assert_eq!(code, RpcStatusCode::RESOURCE_EXHAUSTED);
     assert!(message.contains("1 clients at once"), "{message}");
-    // A place that is given up can be taken again.
+    // When a client has left, another one can connect.
     drop(first);
     wait_for_clients(&server, 0);
     let mut third = Chatter::join(&environment, &target(&server), "third");
@@ -156,11 +156,11 @@ fn a_port_in_use() {
     let config = ServerConfig { listen: vec!["127.0.0.1:0".parse().unwrap(), taken.clone()], ..ephemeral() };
     match Server::start(&config) {
         Err(StartError::Taken(address)) => assert_eq!(address, taken),
-        other => panic!("the second server has {:?}", other.err()),
+        other => panic!("unexpected result of the second start: {:?}", other.err()),
     }
 }
 
-/// A name that stands for two addresses was once taken where one of them was free.
+/// A host name with two addresses was accepted although one of them was in use.
 #[test]
 fn a_port_in_use_behind_a_name() {
     let server = start();
@@ -170,14 +170,14 @@ fn a_port_in_use_behind_a_name() {
 }
 
 #[test]
-fn more_clients_than_the_machine_can_serve() {
+fn a_client_limit_above_that_of_the_machine() {
     let config = ServerConfig { listen: vec!["127.0.0.1:0".parse().unwrap()], clients_max: 100_000_000, ..ephemeral() };
-    let error = Server::start(&config).err().expect("no machine has so many maps").to_string();
+    let error = Server::start(&config).err().expect("no machine allows this number of memory maps").to_string();
     assert!(error.contains("raise vm.max_map_count"), "{error}");
 }
 
 #[test]
-fn a_socket_in_use_or_left_over_or_no_socket() {
+fn a_socket_in_use_a_leftover_socket_and_another_file() {
     let folder = std::env::temp_dir().join(format!("hubbub-test-socket-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder");
     let address = |file: &str| format!("unix:{}/{file}", folder.display()).parse().expect("an address");
@@ -188,11 +188,11 @@ fn a_socket_in_use_or_left_over_or_no_socket() {
     let environment = environment();
     let mut client = Chatter::join(&environment, &target(&first), "client");
     wait_for_clients(&first, 1);
-    assert_eq!(client.next_within(std::time::Duration::from_millis(1)), None, "the first server goes on");
+    assert_eq!(client.next_within(std::time::Duration::from_millis(1)), None, "the first server keeps running");
     drop(first);
 
     drop(std::os::unix::net::UnixListener::bind(folder.join("left-over")).expect("a socket"));
-    drop(Server::start(&config("left-over")).expect("a left-over socket is replaced"));
+    drop(Server::start(&config("left-over")).expect("a leftover socket is replaced"));
 
     std::fs::write(folder.join("file"), "precious").expect("a file");
     assert!(matches!(Server::start(&config("file")), Err(StartError::Bind { .. })));
@@ -219,7 +219,7 @@ fn wrong_usage_exits_with_2_and_failures_with_1() {
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
         assert!(stderr.contains(text), "{arguments:?}: {stderr}");
-        assert!(output.stdout.is_empty(), "data only goes to standard output");
+        assert!(output.stdout.is_empty(), "only data goes to standard output");
     }
 }
 

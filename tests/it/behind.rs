@@ -1,6 +1,6 @@
-//! Readers that are far behind: one that stops reading for a long run, one that begins with a long room's first message,
-//! many deep in history at once. Each gets everything, in order; and what they read costs the server no memory, and the
-//! others nothing.
+//! Readers that are far behind: one that stops reading for a long time, one that begins with the first message of a
+//! long room, and many that read old history at once. Each gets all messages in order, and they neither take memory of
+//! the server nor delay other clients.
 
 use std::env;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,51 +15,51 @@ use super::support::talker::{Talker, after, join, post};
 
 const ROOM: &str = "room";
 
-/// What is posted before the server's memory is measured for the first time: enough to fill what it keeps in any case.
+/// The messages that are posted before the server's memory is first measured: enough to fill all buffers of fixed size.
 const WARM_UP: u64 = 30_000;
 
-/// How many messages one request of the sender's has: about 30 KB.
+/// The number of messages in one request of the sender: about 30 KB.
 const BATCH: u64 = 250;
 
-/// How much the server's memory may grow beside the tenth that is let pass: for the buffers of one more connection that
-/// nobody empties, in KiB.
+/// How much the server's memory may grow in addition to the tolerance of a tenth: for the full buffers of one more
+/// connection, in KiB.
 const GROWTH_KIB_MAX: usize = 4 * 1024;
 
-/// How long a room is. Far more than windows and the room's tail hold; a variable makes it longer.
+/// The number of messages in the room: far more than the windows and the room's tail hold. A variable sets it.
 fn messages() -> u64 {
     let messages = env::var("HUBBUB_BEHIND_MESSAGES");
     messages.map_or(100_000, |messages| messages.parse().expect("HUBBUB_BEHIND_MESSAGES is a number"))
 }
 
-/// What the message at that place says, since one alone sends.
+/// The body of the message with this seq. There is only one sender.
 fn body(seq: u64) -> String {
     format!("{seq:064}")
 }
 
-/// Has the only sender of a room post its messages from the first one of these to the last, and hear them.
+/// Posts a range of messages as the room's only sender, and receives them.
 fn say(sender: &mut Talker, first: u64, last: u64) {
-    let mut said = first - 1;
-    for heard in first..=last {
-        // One batch is on its way while the one before is heard.
-        while said < last && said < heard + BATCH {
-            let batch = said + 1..=last.min(said + BATCH);
-            said = *batch.end();
+    let mut posted = first - 1;
+    for received in first..=last {
+        // One batch is in flight while the previous one is received.
+        while posted < last && posted < received + BATCH {
+            let batch = posted + 1..=last.min(posted + BATCH);
+            posted = *batch.end();
             sender.send(batch.map(|seq| post(ROOM, seq.into(), &body(seq))).collect());
         }
-        hear(sender, heard);
+        hear(sender, received);
     }
 }
 
 fn hear(reader: &mut Talker, seq: u64) {
-    let (heard, sender, said) = reader.hear();
-    assert_eq!((heard, sender.as_str()), (seq, "sender"));
-    assert!(said == body(seq), "message {seq} says {said}");
+    let (received, sender, text) = reader.hear();
+    assert_eq!((received, sender.as_str()), (seq, "sender"));
+    assert!(text == body(seq), "message {seq} has the body {text}");
 }
 
-/// Joins after that message, and reads to the room's end as it was then. Returns that.
+/// Joins after this message, and reads to the head of the room at the join, which it returns.
 fn catch_up(reader: &mut Talker, seq: u64) -> u64 {
     reader.send(vec![join(ROOM, after(seq, 0))]);
-    let Some(Kind::Joined(joined)) = reader.next().event else { panic!("the reader expected to join") };
+    let Some(Kind::Joined(joined)) = reader.next().event else { panic!("the reader did not join") };
     (seq + 1..=joined.head_seq).for_each(|seq| hear(reader, seq));
     let caught_up = reader.next();
     assert!(matches!(caught_up.event, Some(Kind::CaughtUp(end)) if end.head_seq == joined.head_seq));
@@ -73,7 +73,7 @@ fn server() -> (ServerProcess, tempfile::TempDir) {
 }
 
 #[test]
-fn a_reader_that_stops_for_long_costs_no_memory_and_misses_nothing() {
+fn a_reader_that_stops_for_long_takes_no_memory_and_misses_no_message() {
     let (server, _folder) = server();
     let environment = environment();
     let end = WARM_UP + messages();
@@ -91,25 +91,25 @@ fn a_reader_that_stops_for_long_costs_no_memory_and_misses_nothing() {
         say(&mut sender, WARM_UP + messages() * part / 10 + 1, WARM_UP + messages() * (part + 1) / 10);
         most = most.max(server.rss_kib());
     }
-    // Nobody waited for the slow one: it has read nothing yet.
-    let mut live = live.join().expect("the live reader heard everything");
-    eprintln!("the server had {before} KiB, and then {most} KiB at most");
+    // The slow reader has read nothing yet, and nothing waited for it.
+    let mut live = live.join().expect("the live reader received everything");
+    eprintln!("the server took {before} KiB at first, and at most {most} KiB later");
     assert!(most <= before + before / 10 + GROWTH_KIB_MAX, "the server's memory grew from {before} KiB to {most} KiB");
     (WARM_UP + 1..=end).for_each(|seq| hear(&mut slow, seq));
-    // It is live again.
+    // The slow reader follows live again.
     say(&mut sender, end + 1, end + 1);
     hear(&mut slow, end + 1);
     hear(&mut live, end + 1);
 }
 
 #[test]
-fn readers_deep_in_history_get_everything_while_others_go_on() {
+fn readers_of_old_history_get_everything_without_delaying_others() {
     let (server, _folder) = server();
     let (environment, target) = (environment(), server.target());
     let mut sender = Talker::join(&environment, target, "sender", ROOM);
     say(&mut sender, 1, messages());
     let reading = AtomicBool::new(true);
-    // More readers than the log has connections for; the first one begins with the room.
+    // More readers than the log has connections. The first one begins with the room's first message.
     let readers = 3 * READ_CONNECTIONS as u64;
     thread::scope(|scope| {
         let read = |number: u64| {
@@ -119,23 +119,23 @@ fn readers_deep_in_history_get_everything_while_others_go_on() {
         };
         let readers: Vec<_> = (0..readers).map(|number| scope.spawn(move || read(number))).collect();
         let live = scope.spawn(|| {
-            let mut said = messages();
-            // One message at a time, each of which is heard before the next.
+            let mut posted = messages();
+            // One message at a time: each is received before the next one is sent.
             while reading.load(Ordering::Acquire) {
-                said += 1;
-                say(&mut sender, said, said);
+                posted += 1;
+                say(&mut sender, posted, posted);
             }
-            said
+            posted
         });
         let readers: Vec<_> = readers.into_iter().map(|reader| reader.join()).collect();
         reading.store(false, Ordering::Release);
-        let said = live.join().expect("the live one is heard");
-        eprintln!("{} messages were said while {} readers caught up", said - messages(), readers.len());
-        assert!(said > messages() + 1, "nobody could speak meanwhile");
-        // And they follow live from there.
+        let posted = live.join().expect("the live client receives its messages");
+        eprintln!("{} messages were posted while {} readers caught up", posted - messages(), readers.len());
+        assert!(posted > messages() + 1, "no message was delivered while the readers caught up");
+        // From there on they follow live.
         for reader in readers {
             let (mut reader, head) = reader.expect("a reader got everything");
-            (head + 1..=said).for_each(|seq| hear(&mut reader, seq));
+            (head + 1..=posted).for_each(|seq| hear(&mut reader, seq));
         }
     });
 }

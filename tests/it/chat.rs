@@ -1,4 +1,4 @@
-//! `hubbub.v1`: rooms, history, resuming, and what is refused.
+//! `hubbub.v1`: rooms, history, resuming, and refused commands.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use super::support::talker::{End, Talker, after, hello, join, leave, message_id,
 use super::support::{DEADLINE, ephemeral, start, start_with, target, wait_for_clients};
 
 #[test]
-fn everybody_in_a_room_gets_every_message_once_in_one_order() {
+fn all_members_get_each_message_once_in_the_same_order() {
     let server = start();
     let (environment, target) = (environment(), target(&server));
     let mut ann = Talker::join(&environment, &target, "ann", "garden");
@@ -23,20 +23,20 @@ fn everybody_in_a_room_gets_every_message_once_in_one_order() {
     let mut eve = Talker::join(&environment, &target, "eve", "cellar");
     ann.send((1..=100).map(|n| post("garden", n, &format!("ann {n}"))).collect());
     bob.send((1..=100).map(|n| post("garden", n, &format!("bob {n}"))).collect());
-    let heard: Vec<_> = (0..200).map(|_| ann.hear()).collect();
-    assert_eq!((0..200).map(|_| bob.hear()).collect::<Vec<_>>(), heard);
-    assert_eq!(heard.iter().map(|(seq, ..)| *seq).collect::<Vec<_>>(), (1..=200).collect::<Vec<_>>());
+    let received: Vec<_> = (0..200).map(|_| ann.hear()).collect();
+    assert_eq!((0..200).map(|_| bob.hear()).collect::<Vec<_>>(), received);
+    assert_eq!(received.iter().map(|(seq, ..)| *seq).collect::<Vec<_>>(), (1..=200).collect::<Vec<_>>());
     for name in ["ann", "bob"] {
-        let said: Vec<_> =
-            heard.iter().filter(|(_, sender, _)| sender == name).map(|(.., body)| body.clone()).collect();
-        assert_eq!(said, (1..=100).map(|n| format!("{name} {n}")).collect::<Vec<_>>());
+        let bodies: Vec<_> =
+            received.iter().filter(|(_, sender, _)| sender == name).map(|(.., body)| body.clone()).collect();
+        assert_eq!(bodies, (1..=100).map(|n| format!("{name} {n}")).collect::<Vec<_>>());
     }
     eve.post("cellar", 1, "nobody here");
     assert_eq!(eve.hear(), (1, "eve".to_owned(), "nobody here".to_owned()));
 }
 
 #[test]
-fn one_stream_reads_many_rooms() {
+fn one_stream_follows_many_rooms() {
     let server = start();
     let (environment, target) = (environment(), target(&server));
     let mut ann = Talker::hello(&environment, &target, "ann");
@@ -45,20 +45,20 @@ fn one_stream_reads_many_rooms() {
         ann.join_room(room, None);
     }
     ann.send(rooms.iter().map(|room| post(room, 1, room)).collect());
-    let mut heard: Vec<_> = rooms.iter().map(|_| ann.hear()).map(|(seq, _, body)| (body, seq)).collect();
-    heard.sort();
+    let mut received: Vec<_> = rooms.iter().map(|_| ann.hear()).map(|(seq, _, body)| (body, seq)).collect();
+    received.sort();
     let mut expected: Vec<_> = rooms.iter().map(|room| (room.clone(), 1)).collect();
     expected.sort();
-    assert_eq!(heard, expected);
-    // A room that was left is silent, and says so.
-    ann.send(vec![leave("room-7"), post("room-7", 2, "lost"), post("room-8", 2, "heard")]);
+    assert_eq!(received, expected);
+    // No event follows from a room that was left.
+    ann.send(vec![leave("room-7"), post("room-7", 2, "lost"), post("room-8", 2, "received")]);
     assert!(matches!(ann.next().event, Some(Kind::Left(left)) if left.room == "room-7"));
     assert_eq!(ann.rejected().code.enum_value(), Ok(Code::CODE_NOT_JOINED));
-    assert_eq!(ann.hear().2, "heard");
+    assert_eq!(ann.hear().2, "received");
 }
 
 #[test]
-fn a_reader_begins_where_it_says() {
+fn a_join_starts_at_the_requested_position() {
     let server = start();
     let (environment, target) = (environment(), target(&server));
     let mut ann = Talker::join(&environment, &target, "ann", "garden");
@@ -84,7 +84,7 @@ fn a_reader_begins_where_it_says() {
 }
 
 #[test]
-fn another_epoch_is_told_with_what_it_replaces() {
+fn a_change_of_the_epoch_is_reported_with_the_replaced_messages() {
     let server = start();
     let (environment, target) = (environment(), target(&server));
     let mut ann = Talker::join(&environment, &target, "ann", "garden");
@@ -98,41 +98,41 @@ fn another_epoch_is_told_with_what_it_replaces() {
             assert_eq!(gap.reason.enum_value(), Ok(gap::Reason::REASON_EPOCH_CHANGED));
             assert_eq!((gap.from_seq, gap.to_seq), (1, 5));
         }
-        other => panic!("a gap was expected: {other:?}"),
+        other => panic!("expected a gap: {other:?}"),
     }
     assert_eq!(reader.hear().0, 1);
     assert!(matches!(reader.next().event, Some(Kind::CaughtUp(_))));
 }
 
 #[test]
-fn a_message_that_is_posted_again_is_stored_once() {
+fn a_repeated_post_is_stored_once() {
     let server = start();
     let (environment, target) = (environment(), target(&server));
     let mut ann = Talker::join(&environment, &target, "ann", "garden");
     ann.post("garden", 1, "once");
     assert_eq!(ann.hear().0, 1);
     ann.send(vec![post("garden", 1, "once"), post("garden", 2, "twice"), post("garden", 2, "twice")]);
-    // What is new comes as itself; the rest is told.
-    let (mut heard, mut posted) = (Vec::new(), Vec::new());
-    while heard.len() + posted.len() < 3 {
+    // A new message is its own acknowledgement; the others are acknowledged by `Posted`.
+    let (mut received, mut posted) = (Vec::new(), Vec::new());
+    while received.len() + posted.len() < 3 {
         let event = ann.next();
         match event.event {
-            Some(Kind::Message(message)) => heard.push((event.seq, message.body)),
+            Some(Kind::Message(message)) => received.push((event.seq, message.body)),
             Some(Kind::Posted(again)) => posted.push((again.message_id, again.message_seq)),
-            other => panic!("a message was expected: {other:?}"),
+            other => panic!("expected a message: {other:?}"),
         }
     }
-    assert_eq!(heard, [(2, "twice".to_owned())]);
+    assert_eq!(received, [(2, "twice".to_owned())]);
     assert_eq!(posted, [(message_id(1), 1), (message_id(2), 2)]);
-    // Another sender's id is another message.
+    // The same id of another sender is another message.
     let mut bob = Talker::join(&environment, &target, "bob", "garden");
     bob.post("garden", 1, "mine");
     assert_eq!(bob.hear().0, 3);
 }
 
-/// Tutorial clients and those of `hubbub.v1` are in one room.
+/// Clients of the tutorial's contract and of `hubbub.v1` share one room.
 #[test]
-fn both_contracts_meet_in_the_lobby() {
+fn both_contracts_share_the_lobby() {
     let server = start();
     let (environment, target) = (environment(), target(&server));
     let mut old = Chatter::join(&environment, &target, "old");
@@ -149,14 +149,14 @@ fn both_contracts_meet_in_the_lobby() {
         expected.extend([format!("new {n}"), format!("old {n}")]);
     }
     assert_eq!(expected.iter().map(|_| older.hear()).collect::<Vec<_>>(), expected);
-    // What a tutorial's client says is history like all else.
+    // Messages of the tutorial's clients are in the history.
     let mut late = Talker::hello(&environment, &target, "late");
     let (_, history) = late.join_room("lobby", after(0, 0));
     assert_eq!(history.len(), 40);
 }
 
 #[test]
-fn who_comes_and_goes_is_told() {
+fn joins_and_leaves_are_announced() {
     let server = start();
     let (environment, target) = (environment(), target(&server));
     let mut ann = Talker::join(&environment, &target, "ann", "garden");
@@ -164,7 +164,7 @@ fn who_comes_and_goes_is_told() {
         Some(Kind::Presence(presence)) => {
             assert_eq!((presence.name.as_str(), presence.change.enum_value()), (name, Ok(change)));
         }
-        other => panic!("a presence was expected: {other:?}"),
+        other => panic!("expected a presence event: {other:?}"),
     };
     let mut bob = Talker::join(&environment, &target, "bob", "garden");
     expect("bob", presence::Change::CHANGE_JOINED);
@@ -176,9 +176,9 @@ fn who_comes_and_goes_is_told() {
     expect("eve", presence::Change::CHANGE_LEFT);
 }
 
-/// As many as may wait at once: none of them is left out.
+/// With the maximum number of waiting presence events, none of them is dropped.
 #[test]
-fn who_goes_from_many_rooms_is_told_in_each() {
+fn a_client_that_leaves_many_rooms_is_announced_in_each() {
     const ROOMS: usize = PRESENCES_MAX;
     let server = start();
     let (environment, target) = (environment(), target(&server));
@@ -188,29 +188,29 @@ fn who_goes_from_many_rooms_is_told_in_each() {
     for room in &rooms {
         ann.join_room(room, None);
     }
-    let mut told = |change| {
+    let mut announced = |change| {
         let mut rooms = HashSet::new();
         while rooms.len() < ROOMS {
             let event = ann.next();
             match event.event {
                 Some(Kind::Presence(presence)) => {
                     assert_eq!(presence.change.enum_value(), Ok(change));
-                    assert!(rooms.insert(event.room_id), "bob is told of twice");
+                    assert!(rooms.insert(event.room_id), "bob is announced twice");
                 }
-                other => panic!("a presence was expected: {other:?}"),
+                other => panic!("expected a presence event: {other:?}"),
             }
         }
     };
     for room in &rooms {
         bob.join_room(room, None);
     }
-    told(presence::Change::CHANGE_JOINED);
+    announced(presence::Change::CHANGE_JOINED);
     drop(bob);
-    told(presence::Change::CHANGE_LEFT);
+    announced(presence::Change::CHANGE_LEFT);
 }
 
 #[test]
-fn a_command_that_fails_harms_no_other() {
+fn a_rejected_command_does_not_affect_others() {
     let server = start();
     let (environment, target) = (environment(), target(&server));
     let mut ann = Talker::join(&environment, &target, "ann", "garden");
@@ -240,7 +240,7 @@ fn a_command_that_fails_harms_no_other() {
 }
 
 #[test]
-fn who_does_not_say_hello_is_sent_away() {
+fn a_client_that_does_not_begin_with_hello_is_disconnected() {
     let server = start();
     let (environment, target) = (environment(), target(&server));
     let ends = |commands| {
@@ -269,9 +269,9 @@ fn who_does_not_say_hello_is_sent_away() {
     }
 }
 
-/// Answers that nobody reads are bounded: the commands wait.
+/// Unread answers are bounded: further commands wait.
 #[test]
-fn a_client_that_reads_no_answers_is_held_back_and_gets_them_all() {
+fn a_client_that_does_not_read_answers_is_slowed_and_gets_all_of_them() {
     let server = start();
     let (environment, target) = (environment(), target(&server));
     let mut ann = Talker::join(&environment, &target, "ann", "garden");
@@ -296,10 +296,10 @@ fn a_client_that_reads_no_answers_is_held_back_and_gets_them_all() {
     assert_eq!(ann.hear().2, "fine");
 }
 
-/// A client that gives commands and never reads once kept its receive thread waiting, and with it the log writer, and so
-/// the drain, for ever.
+/// A client that sent commands and never read blocked its receive thread, which blocked the log writer, so that a drain
+/// never ended.
 #[test]
-fn a_client_that_reads_no_answers_holds_up_no_drain() {
+fn a_client_that_does_not_read_answers_does_not_delay_a_drain() {
     let config = ServerConfig { drain_timeout: Duration::from_millis(200), ..ephemeral() };
     let server = start_with(config);
     let (environment, target) = (environment(), target(&server));
@@ -311,7 +311,7 @@ fn a_client_that_reads_no_answers_holds_up_no_drain() {
             let _ = full.send(());
         }
     });
-    // When a request takes so long, those before it wait for the answers to be read.
+    // When sending a request takes this long, the earlier ones wait until the answers are read.
     while is_full.recv_timeout(Duration::from_secs(1)).is_ok() {}
     let (done, drained) = std::sync::mpsc::channel();
     std::thread::spawn(move || done.send(server.drain()));
@@ -319,9 +319,9 @@ fn a_client_that_reads_no_answers_holds_up_no_drain() {
     sending.join().unwrap();
 }
 
-/// A name that is none came back six times as long as it was sent, in answers that nobody may read.
+/// The answer to an invalid name was six times as long as the name, and might never be read.
 #[test]
-fn what_is_no_name_comes_back_short() {
+fn the_answer_to_an_invalid_name_is_short() {
     let server = start();
     let mut ann = Talker::join(&environment(), &target(&server), "ann", "garden");
     let long = "\u{7f}".repeat(60_000);
@@ -333,7 +333,7 @@ fn what_is_no_name_comes_back_short() {
 }
 
 #[test]
-fn a_half_closed_stream_goes_on_receiving() {
+fn a_half_closed_stream_still_receives() {
     let server = start();
     let (environment, target) = (environment(), target(&server));
     let mut ann = Talker::join(&environment, &target, "ann", "garden");
@@ -344,18 +344,18 @@ fn a_half_closed_stream_goes_on_receiving() {
 }
 
 #[test]
-fn a_drain_says_goodbye() {
+fn a_drain_sends_goodbye() {
     let server = start();
     let (environment, target) = (environment(), target(&server));
     let mut ann = Talker::join(&environment, &target, "ann", "garden");
     server.drain();
-    // The library's own client may report the status before the event that came ahead of it.
+    // The library's client may report the status before an event that came earlier.
     match ann.next_within(Duration::from_secs(20)) {
         Some(Ok(event)) => {
             assert!(matches!(event.event, Some(Kind::Goodbye(goodbye)) if goodbye.reconnect_after_ms > 0));
             assert_eq!(ann.end().code, RpcStatusCode::UNAVAILABLE);
         }
         Some(Err(end)) => assert_eq!(end.code, RpcStatusCode::UNAVAILABLE),
-        None => panic!("the server said nothing"),
+        None => panic!("the server sent no goodbye"),
     }
 }

@@ -1,4 +1,4 @@
-//! A machine whose clock is wrong, and a log that was kept by such a machine.
+//! A machine with a wrong clock, and a log that was written on such a machine.
 
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -34,7 +34,7 @@ impl Machine {
         self.folder.path().join("data")
     }
 
-    /// Starts a server that keeps messages for 90 days, with its clock ahead by so much.
+    /// Starts a server that keeps messages for 90 days, with its clock ahead by this many seconds.
     fn start(&self, ahead_s: i64) -> ServerProcess {
         let mut command = command();
         command.args(["--listen", "127.0.0.1:0", "--retain-for", "90d", "--data"]).arg(self.data());
@@ -42,14 +42,15 @@ impl Machine {
         ServerProcess::spawn(command)
     }
 
-    /// One life of the server: it posts a message, and returns what is stored. It must warn once with this text, or not at all.
-    fn live(&self, ahead_s: i64, warning: Option<&str>, number: u32) -> Vec<v1::Event> {
+    /// Runs the server once, posts a message, and returns all stored events. The server must log one warning with this
+    /// text, or none.
+    fn run(&self, ahead_s: i64, warning: Option<&str>, number: u32) -> Vec<v1::Event> {
         let mut server = self.start(ahead_s);
         let (target, mut log) = listening(&mut server);
         let mut ann = Talker::hello(&environment(), &target, "ann");
         post_message(&ann.client, ROOM, "ann", number.into(), "hello").expect("it is stored");
         let (joined, events) = ann.join_room(ROOM, after(0, 0));
-        assert_eq!(joined.oldest_seq, 1, "something was deleted");
+        assert_eq!(joined.oldest_seq, 1, "messages were deleted");
         server.signal(libc::SIGTERM);
         assert_eq!(server.wait().code(), Some(0));
         log.extend(server.rest_of_log());
@@ -58,13 +59,13 @@ impl Machine {
         match (warning, &warnings[..]) {
             (None, []) => {}
             (Some(text), [line]) if line.contains("WARN") && line.contains(text) && line.contains("--trust-clock") => {}
-            _ => panic!("{warning:?} was expected: {log:#?}"),
+            _ => panic!("expected {warning:?}: {log:#?}"),
         }
         events
     }
 }
 
-/// Waits until the server listens. Returns where, and what it logged before.
+/// Waits until the server listens. Returns its address, and its log until then.
 fn listening(server: &mut ServerProcess) -> (String, Vec<String>) {
     let mut log = Vec::new();
     loop {
@@ -81,7 +82,7 @@ fn now_ms() -> i64 {
     i64::try_from(now.as_millis()).expect("the clock is set")
 }
 
-/// Checks that messages are dated by the right clock, give or take an hour.
+/// Checks that messages are dated by the right clock, with a tolerance of an hour.
 fn check_times(events: &[v1::Event]) {
     for event in events {
         let off_ms = event.time_ms as i64 - now_ms();
@@ -90,29 +91,30 @@ fn check_times(events: &[v1::Event]) {
     assert!(events.windows(2).all(|pair| pair[0].time_ms <= pair[1].time_ms), "times fall");
 }
 
-/// One start with the clock ten years ahead deleted the whole log, without a line, and dated all later messages of a room ten
-/// years ahead.
+/// One start with the clock ten years ahead deleted the whole log without a warning, and all later messages of a room
+/// were dated ten years ahead.
 #[test]
 fn one_start_with_the_clock_years_ahead_deletes_nothing() {
     let machine = Machine::new();
-    machine.live(0, None, 1);
-    machine.live(10 * YEAR_S, Some("ahead of the log's own time"), 2);
-    let events = machine.live(0, None, 3);
+    machine.run(0, None, 1);
+    machine.run(10 * YEAR_S, Some("ahead of the log's own time"), 2);
+    let events = machine.run(0, None, 3);
     assert_eq!(events.len(), 3);
     check_times(&events);
 }
 
 #[test]
-fn one_start_with_the_clock_years_behind_is_a_warning_and_times_recover() {
+fn after_a_start_with_the_clock_years_behind_there_is_a_warning_and_times_recover() {
     let machine = Machine::new();
-    machine.live(0, None, 1);
-    machine.live(-20 * YEAR_S, Some("behind the log's own time"), 2);
-    let events = machine.live(0, None, 3);
+    machine.run(0, None, 1);
+    machine.run(-20 * YEAR_S, Some("behind the log's own time"), 2);
+    let events = machine.run(0, None, 3);
     assert_eq!(events.len(), 3);
     check_times(&events);
 }
 
-/// Makes a folder's database one of a version that kept no time but that of its messages, with these times of its segments.
+/// Changes a folder's database to that of a version that stored only the times of messages, and sets the times of its
+/// segments.
 fn date(data: &Path, segments: &[(u64, i64)]) {
     let database = Connection::open(data.join("hubbub.db")).expect("the database opens");
     database.execute("UPDATE life SET time_ms = 0, age_ms = 0", ()).expect("it can be changed");
@@ -122,10 +124,10 @@ fn date(data: &Path, segments: &[(u64, i64)]) {
     }
 }
 
-/// A message that an earlier version had dated ten years ahead held up deletion by age in its room for ten years; and the first
-/// start after that took its date for the time, by which all other messages were old and were deleted.
+/// A message that an earlier version had dated ten years ahead prevented deletion by age in its room for ten years; and
+/// the next start used its date as the current time, by which all other messages were old and were deleted.
 #[test]
-fn a_message_dated_ahead_neither_keeps_a_room_nor_empties_it() {
+fn a_message_dated_ahead_neither_prevents_nor_causes_deletions() {
     let machine = Machine::new();
     let mut server = machine.start(0);
     let target = server.wait_for_listening();
@@ -142,8 +144,8 @@ fn a_message_dated_ahead_neither_keeps_a_room_nor_empties_it() {
     let mut server = machine.start(0);
     let (target, mut log) = listening(&mut server);
     let oldest = || Talker::hello(&environment(), &target, "bob").join_room(ROOM, None).0.oldest_seq;
-    wait_for("messages 1 to 4 are deleted", || oldest() >= 5);
-    assert_eq!(oldest(), 5, "the message of yesterday stays");
+    wait_for("messages 1 to 4 to be deleted", || oldest() >= 5);
+    assert_eq!(oldest(), 5, "yesterday's message was deleted");
     server.signal(libc::SIGTERM);
     assert_eq!(server.wait().code(), Some(0));
     log.extend(server.rest_of_log());

@@ -1,4 +1,4 @@
-//! The command lines of all three programs: their help, and what a mistake is answered with.
+//! The command lines of all three programs: their help, and the errors for mistakes.
 
 use std::process::{Command, Output, Stdio};
 
@@ -20,7 +20,7 @@ fn command(program: &str, arguments: &str) -> Command {
 
 fn output(command: &mut Command) -> (Option<i32>, String, String) {
     let Output { status, stdout, stderr } = command.output().expect("the program starts");
-    let text = |bytes| String::from_utf8(bytes).expect("what it says is text");
+    let text = |bytes| String::from_utf8(bytes).expect("the output is text");
     (status.code(), text(stdout), text(stderr))
 }
 
@@ -30,7 +30,7 @@ fn help(program: &str, arguments: &str) -> String {
     help
 }
 
-/// The program itself, as an empty name, and its commands, as its help lists them.
+/// The empty name, for the program itself, and the names of the commands that its help lists.
 fn commands(program: &str) -> Vec<String> {
     let help = help(program, "-h");
     let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
@@ -49,10 +49,10 @@ fn the_short_help_fits_a_terminal() {
             count += 1;
         }
     }
-    assert_eq!(count, 3 + 6 + 3, "all programs and commands are looked at");
+    assert_eq!(count, 3 + 6 + 3, "all programs and commands are checked");
 }
 
-/// Every option of the full help stands under a heading, names its variable, and every command has examples.
+/// In the full help, every option is under a heading and names its variable, and every command has examples.
 #[test]
 fn the_full_help_has_headings_variables_and_examples() {
     for program in PROGRAMS {
@@ -78,9 +78,9 @@ fn the_full_help_has_headings_variables_and_examples() {
     }
 }
 
-/// What every program and command has in common stands in one order.
+/// The common options have the same order in all programs and commands.
 #[test]
-fn options_have_one_order() {
+fn common_options_have_the_same_order() {
     let order = ["--server", "--listen", "--name", "--contract", "--timeout", "--room", "--last", "--json", "--help"];
     for program in PROGRAMS {
         for name in commands(program) {
@@ -91,12 +91,12 @@ fn options_have_one_order() {
     }
 }
 
-/// The story: with one option and three variables wrong, five attempts were needed to learn all of it, and what stood in a
-/// variable was reported as if it were an option.
+/// The story: with one wrong option and three wrong variables, it took five attempts to find all mistakes, and the
+/// value of a variable was reported as that of an option.
 #[test]
-fn wrong_options_and_variables_are_reported_at_once() {
+fn wrong_options_and_variables_are_reported_together() {
     let [client, server, repeat] = PROGRAMS;
-    for (program, arguments, variables, told) in [
+    for (program, arguments, variables, expected) in [
         (
             client,
             "tail tea --from x",
@@ -141,18 +141,18 @@ fn wrong_options_and_variables_are_reported_at_once() {
     ] {
         let (code, shown, errors) = output(command(program, arguments).envs(variables.iter().copied()));
         assert_eq!((code, shown.as_str()), (Some(2), ""), "{errors}");
-        for told in told {
-            assert_eq!(errors.lines().filter(|line| line.contains(told)).count(), 1, "{told}: {errors}");
+        for line in expected {
+            assert_eq!(errors.lines().filter(|text| text.contains(line)).count(), 1, "{line}: {errors}");
         }
     }
 }
 
-/// The story: `--ephemeral --data /srv/chat` kept nothing in /srv/chat and said so nowhere.
+/// The story: `--ephemeral --data /srv/chat` stored nothing in /srv/chat, without an error.
 #[test]
 fn combinations_that_cannot_work_are_refused_with_the_reason() {
     let server = PROGRAMS[1];
     let ephemeral = "can't be used with --ephemeral: an ephemeral server stores nothing on disk";
-    for (arguments, told) in [
+    for (arguments, expected) in [
         ("--ephemeral --data d", format!("--data {ephemeral}")),
         ("--ephemeral --restored", format!("--restored {ephemeral}")),
         ("--ephemeral --sync os", format!("--sync {ephemeral}")),
@@ -165,10 +165,10 @@ fn combinations_that_cannot_work_are_refused_with_the_reason() {
     ] {
         let (code, _, errors) = output(&mut command(server, arguments));
         assert_eq!(code, Some(2), "{arguments}: {errors}");
-        assert!(errors.starts_with(&format!("hubbub-server: {told}")), "{arguments}: {errors}");
+        assert!(errors.starts_with(&format!("hubbub-server: {expected}")), "{arguments}: {errors}");
     }
-    // A variable that says no is none, and an option overrides the variables that it makes meaningless: only the address
-    // is at fault here.
+    // A variable with the value 0 counts as unset, and an option overrides the variables that it makes meaningless:
+    // only the address is invalid here.
     for (arguments, variables) in [
         ("--ephemeral", &[("HUBBUB_RESTORED", "0"), ("HUBBUB_DATA", "/nowhere")][..]),
         ("--sync os", &[("HUBBUB_EPHEMERAL", "0"), ("HUBBUB_LOG_BYTES_MAX", "1GB"), ("HUBBUB_DATA", "/proc/no")]),
@@ -185,13 +185,13 @@ fn combinations_that_cannot_work_are_refused_with_the_reason() {
     assert!(errors.contains("HUBBUB_DATA can't be used with HUBBUB_EPHEMERAL"), "{errors}");
 }
 
-/// Arguments that are no text, empty, or meant to upset a terminal.
+/// Arguments that are not text, empty, or contain escape sequences for the terminal.
 #[test]
-fn odd_arguments_are_refused_and_shown_harmlessly() {
+fn odd_arguments_are_refused_and_shown_escaped() {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt as _;
     let client = PROGRAMS[0];
-    for (argument, told) in [
+    for (argument, expected) in [
         (&b"t\xffa"[..], r#"invalid argument "t\xFFa": expected UTF-8"#),
         (b"", "the room's name is empty"),
         (b"tea\nmilk", r#"invalid value "tea\nmilk" for <ROOM>"#),
@@ -199,6 +199,6 @@ fn odd_arguments_are_refused_and_shown_harmlessly() {
     ] {
         let (code, _, errors) = output(command(client, "history").arg(OsStr::from_bytes(argument)));
         assert_eq!(code, Some(2), "{errors}");
-        assert!(errors.contains(told) && !errors.contains('\u{1b}'), "{errors}");
+        assert!(errors.contains(expected) && !errors.contains('\u{1b}'), "{errors}");
     }
 }

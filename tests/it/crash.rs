@@ -1,5 +1,5 @@
-//! The server is killed, again and again, in the midst of its work, and comes back on its data folder: nothing that was
-//! acknowledged is lost, nothing is there twice, and everybody sees the same.
+//! The server is killed repeatedly while it works, and starts again on its data folder: no acknowledged message is
+//! lost, no message is repeated, and all clients see the same messages.
 
 use std::env;
 use std::process::Command;
@@ -13,17 +13,17 @@ use super::support::process::{ServerProcess, command, lasting_address};
 use super::support::repeat::{Repeat, Watch};
 use super::support::{DEADLINE, seed, wait_for};
 
-/// How many messages there are for a kill, where the repeat client sends them, and how many it sends a second.
+/// The messages of the repeat client for each kill, and how many it sends per second.
 const MESSAGES_PER_KILL: u64 = 1000;
 const RATE: u64 = 5000;
 
-/// How long the server lives at most, from when all clients of a crowd have come back to its kill.
+/// The maximum time from the moment when all clients of a crowd have reconnected to the next kill.
 const LIFE_MAX: Duration = Duration::from_millis(400);
 
-/// How long it takes at most from its start to its kill where it is killed before it listens: more than a start takes.
+/// The maximum time from a start to a kill that is meant to come before the server listens: longer than a start takes.
 const START_MAX: Duration = Duration::from_millis(60);
 
-/// A server that is killed and comes back.
+/// A server that is killed and restarted.
 struct Phoenix {
     address: String,
     folder: TempDir,
@@ -32,7 +32,7 @@ struct Phoenix {
     hits: Hits,
 }
 
-/// What the kills have hit.
+/// The states of the server at the kills.
 #[derive(Debug, Default)]
 struct Hits {
     kills: usize,
@@ -59,8 +59,8 @@ impl Phoenix {
 
     /// Kills the server, and starts it again.
     ///
-    /// Most kills wait for the moment that is the worst, which comes soon while messages are posted; unless `is_over`
-    /// says that there will be none.
+    /// Most kills wait for the worst moment, which comes soon while messages are posted, unless `is_over` returns that
+    /// no more will be.
     fn crash(&mut self, mut is_over: impl FnMut() -> bool) {
         let running = self.running.take().expect("it was started");
         let writer = running.log_writer();
@@ -83,16 +83,16 @@ impl Phoenix {
     }
 }
 
-/// `make crash-test` sets how many kills are enough.
+/// The number of kills. `make crash-test` sets it.
 fn kills() -> usize {
     env::var("HUBBUB_CRASH_KILLS").map_or(50, |kills| kills.parse().expect("HUBBUB_CRASH_KILLS is a number"))
 }
 
 #[test]
-fn the_repeat_client_finds_no_fault_in_a_server_that_is_killed() {
+fn the_repeat_client_finds_no_fault_in_a_killed_server() {
     let mut server = Phoenix::start();
     let mut repeat = Repeat::start(&server.address, MESSAGES_PER_KILL * kills() as u64, RATE);
-    // The kills come at random places of the room, in its first nine tenths, so that there is something to kill.
+    // The kills come at random seqs, in the first nine tenths of the room, so that the run is not over before.
     let last = repeat.total() * 9 / 10;
     let mut places: Vec<u64> = (0..kills()).map(|_| server.random.u64(..last)).collect();
     places.sort_unstable();
@@ -115,19 +115,19 @@ fn the_repeat_client_finds_no_fault_in_a_server_that_is_killed() {
 }
 
 #[test]
-fn clients_that_resume_miss_nothing_of_a_server_that_is_killed() {
+fn clients_that_resume_miss_no_message_of_a_killed_server() {
     let mut server = Phoenix::start();
     let crowd = Crowd::start(&server.address, "room", 12, 6, server.random.u64(..));
     for kill in 0..kills() {
-        wait_for("all clients have come back", || crowd.connected() == 12 || crowd.has_failed());
+        wait_for("all clients to reconnect", || crowd.connected() == 12 || crowd.has_failed());
         thread::park_timeout(LIFE_MAX.mul_f64(server.random.f64()));
-        assert!(!crowd.has_failed(), "a client has found a fault, after {kill} kills");
+        assert!(!crowd.has_failed(), "a client found a fault after {kill} kills");
         server.crash(|| crowd.has_failed());
     }
     let summary = crowd.finish();
     eprintln!("{:?}, {summary:?}", server.hits);
     assert!(server.hits.writing > kills() / 2, "few kills hit: {:?}", server.hits);
     assert!(summary.reconnects >= kills() * 12 && summary.messages > kills() as u64);
-    // Some were stored, and their server killed before anybody heard of it.
+    // Some messages were stored, and the server was killed before it could acknowledge them.
     assert!(summary.stored_before > 0, "{summary:?}");
 }

@@ -1,5 +1,5 @@
-//! The network is cut, again and again: nothing that was acknowledged is lost, nothing is there twice, and everybody sees
-//! the same.
+//! Connections are cut repeatedly: no acknowledged message is lost, no message is repeated, and all clients see the
+//! same messages.
 
 use std::collections::HashMap;
 use std::thread;
@@ -13,11 +13,11 @@ use super::support::proxy::Proxy;
 use super::support::repeat::{Repeat, Watch};
 use super::support::{DEADLINE, seed, wait_for};
 
-/// How often the network does something bad to a crowd, and how long it leaves its connections alone at most.
+/// The number of network faults for a crowd, and the maximum time between two of them.
 const STRIKES: usize = 100;
 const PEACE_MAX: Duration = Duration::from_millis(250);
 
-/// How often it does so to the repeat client, how many messages that sends for a strike, and how many a second.
+/// The number of network faults for the repeat client, how many messages it sends for each, and how many per second.
 const REPEAT_STRIKES: usize = 60;
 const MESSAGES_PER_STRIKE: u64 = 1000;
 const RATE: u64 = 10_000;
@@ -39,7 +39,7 @@ impl Remote {
         Self { server, proxy, random: fastrand::Rng::with_seed(seed()), struck: HashMap::new(), _folder: folder }
     }
 
-    /// Does something bad to some connections, as soon as there are any.
+    /// Causes a fault of some connections, as soon as there are any.
     fn strike(&mut self) {
         let deadline = Instant::now() + DEADLINE;
         loop {
@@ -47,7 +47,7 @@ impl Remote {
                 *self.struck.entry(fault.to_string()).or_insert(0) += 1;
                 return;
             }
-            assert!(Instant::now() < deadline, "nobody connects");
+            assert!(Instant::now() < deadline, "no client connects");
             thread::park_timeout(Duration::from_millis(2));
         }
     }
@@ -63,8 +63,8 @@ fn the_repeat_client_finds_no_fault_behind_a_bad_network() {
     let watch = Watch::start(remote.server.target());
     for place in places {
         wait_for(&format!("message {place}"), || repeat.has_ended() || watch.head().is_some_and(|head| head >= place));
-        // After a break it makes up for lost time, and may be done before the last strikes. Whether it has given up instead
-        // shows in its verdict, which `finish` checks.
+        // After an outage the client catches up with its rate, so it may be done before the last strikes. If it has
+        // given up instead, `finish` finds that in its verdict.
         if repeat.has_ended() {
             break;
         }
@@ -76,17 +76,17 @@ fn the_repeat_client_finds_no_fault_behind_a_bad_network() {
 }
 
 #[test]
-fn clients_that_resume_miss_nothing_behind_a_bad_network() {
+fn clients_that_resume_miss_no_message_behind_a_bad_network() {
     let mut remote = Remote::start();
     let crowd = Crowd::start(remote.proxy.target(), "room", 12, 6, remote.random.u64(..));
     for strike in 0..STRIKES {
         thread::park_timeout(PEACE_MAX.mul_f64(remote.random.f64()));
-        assert!(!crowd.has_failed(), "a client has found a fault, after {strike} strikes");
+        assert!(!crowd.has_failed(), "a client found a fault after {strike} strikes");
         remote.strike();
     }
     let summary = crowd.finish();
     eprintln!("{:?}, {} connections, {summary:?}", remote.struck, remote.proxy.accepted());
     assert!(summary.reconnects >= STRIKES / 2 && summary.messages > STRIKES as u64);
-    // Some were stored, and the connection was lost before anybody heard of it.
+    // Some messages were stored, and the connection was lost before the acknowledgement arrived.
     assert!(summary.stored_before > 0, "{summary:?}");
 }

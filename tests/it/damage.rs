@@ -1,5 +1,5 @@
-//! A database that is damaged, on the real programs: readers skip what can't be read and learn exactly what, everything else goes
-//! on, and the log says it once.
+//! A damaged database, with the real programs: readers skip the messages that can't be read and learn which they are,
+//! everything else continues, and the server logs the damage once.
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -39,7 +39,7 @@ fn client(server: &ServerProcess) -> Client {
     Talker::connect(&environment(), server.target(), "ann").client
 }
 
-/// Posts messages with these numbers, which are their seqs: each a segment of its own.
+/// Posts messages with these numbers, which are their seqs. Each is a separate segment.
 fn post(client: &Client, room: &str, numbers: std::ops::RangeInclusive<u64>, pad: usize) {
     for number in numbers {
         let body = format!("{number} needle-{room}-{number}- {}", "x".repeat(pad));
@@ -47,7 +47,7 @@ fn post(client: &Client, room: &str, numbers: std::ops::RangeInclusive<u64>, pad
     }
 }
 
-/// Where a text is in the database.
+/// The offset of a text in the database.
 fn find(data: &Path, needle: &str) -> usize {
     let bytes = fs::read(data.join(DATABASE)).expect("the database is there");
     bytes.windows(needle.len()).position(|window| window == needle.as_bytes()).expect("it is stored")
@@ -58,7 +58,7 @@ fn write(data: &Path, at: usize, bytes: &[u8]) {
     file.write_all_at(bytes, at as u64).expect("it can be written");
 }
 
-/// What a reader is sent: messages by their seqs, and gaps.
+/// The events that a reader received: the seqs of messages, and gaps.
 fn found(events: &[v1::Event]) -> (Vec<u64>, Vec<(u64, u64)>) {
     let (mut messages, mut gaps) = (Vec::new(), Vec::new());
     for event in events {
@@ -71,7 +71,7 @@ fn found(events: &[v1::Event]) -> (Vec<u64>, Vec<(u64, u64)>) {
                 assert_eq!(gap.reason.enum_value(), Ok(Reason::REASON_DAMAGED));
                 gaps.push((gap.from_seq, gap.to_seq));
             }
-            other => panic!("{other:?} was not expected"),
+            other => panic!("unexpected event: {other:?}"),
         }
     }
     (messages, gaps)
@@ -93,10 +93,10 @@ fn hubbub(server: &ServerProcess, arguments: &[&str]) -> Command {
     command
 }
 
-/// A byte changed within a body was served as if it had been said. Once there were checksums, every reader was disconnected
-/// there with INTERNAL, came back, and was disconnected again.
+/// A body with a changed byte was served. After checksums were added, every reader was disconnected there with
+/// INTERNAL, reconnected, and was disconnected again.
 #[test]
-fn a_changed_byte_is_a_gap_that_every_reader_passes() {
+fn a_changed_byte_is_a_gap_that_every_reader_skips() {
     let folder = tempfile::tempdir().unwrap();
     let server = start(folder.path());
     post(&client(&server), ROOM, 1..=9, 10);
@@ -112,7 +112,7 @@ fn a_changed_byte_is_a_gap_that_every_reader_passes() {
     let mut live = Talker::hello(&environment(), server.target(), "live");
     assert_eq!(found(&live.join_room(ROOM, after(4, 0)).1), (vec![6, 7, 8, 9], vec![(5, 5)]));
 
-    // Pages, from both ends, down to one that has nothing but the gap.
+    // Pages from both ends, down to one that contains only the gap.
     let client = client(&server);
     assert_eq!(found(&list(&client, Place::AfterSeq(0), 100)), (others.to_vec(), vec![(5, 5)]));
     assert_eq!(found(&list(&client, Place::AfterSeq(4), 1)), (vec![], vec![(5, 5)]));
@@ -120,16 +120,16 @@ fn a_changed_byte_is_a_gap_that_every_reader_passes() {
     assert_eq!(found(&list(&client, Place::BeforeSeq(7), 3)), (vec![4, 6], vec![(5, 5)]));
     assert_eq!(found(&list(&client, Place::BeforeSeq(6), 1)), (vec![], vec![(5, 5)]));
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("it is text");
-    let told = "* message 5 can't be read: the server's log is damaged there; its operator can restore a backup\n";
+    let notice = "* message 5 can't be read: the server's log is damaged there; its operator can restore a backup\n";
     let output = hubbub(&server, &["history", ROOM]).output().expect("hubbub runs");
-    assert_eq!(text(output.stderr), told);
+    assert_eq!(text(output.stderr), notice);
     assert_eq!((output.status.code(), text(output.stdout).lines().count()), (Some(0), 8));
     let mut tail = hubbub(&server, &["tail", ROOM, "--from", "1"]).spawn().expect("hubbub runs");
     let mut lines = BufReader::new(tail.stdout.take().expect("it is piped")).lines();
     let bodies: Vec<_> = (0..8).map(|_| lines.next().expect("it prints").expect("it is text")).collect();
     assert!(bodies[4].starts_with("ann: 6 "), "{bodies:?}");
 
-    // What is posted is stored, and reaches those who met the damage.
+    // New posts are stored, and reach the readers that skipped the damage.
     post(&client, ROOM, 10..=10, 10);
     assert_eq!(live.hear().0, 10);
     assert!(lines.next().expect("it prints").expect("it is text").starts_with("ann: 10 "));
@@ -137,16 +137,17 @@ fn a_changed_byte_is_a_gap_that_every_reader_passes() {
     let mut notices = String::new();
     tail.stderr.take().expect("it is piped").read_to_string(&mut notices).expect("it is text");
     tail.wait().expect("it is our child");
-    assert_eq!(notices, told);
+    assert_eq!(notices, notice);
     let log = stop(server);
     let damage: Vec<_> = log.iter().filter(|line| line.contains("damaged")).collect();
     let is_named = |line: &&String| line.contains("ERROR") && line.contains("room talk: message 5 can't be read");
     assert!(matches!(damage[..], [line] if is_named(&line)), "{log:#?}");
 }
 
-/// One page that was overwritten while the server ran rejected posts to other rooms, and ended every reader of its room.
+/// After one page was overwritten while the server ran, posts to other rooms were rejected, and all readers of its room
+/// were disconnected.
 #[test]
-fn a_page_that_is_overwritten_under_a_running_server_costs_its_messages_only() {
+fn a_page_that_is_overwritten_under_a_running_server_loses_only_its_messages() {
     let folder = tempfile::tempdir().unwrap();
     let server = start(folder.path());
     let writer = client(&server);
@@ -160,7 +161,7 @@ fn a_page_that_is_overwritten_under_a_running_server_costs_its_messages_only() {
         page.windows(needle.len()).any(|window| window == needle.as_bytes())
     };
     let lost: Vec<u64> = (1..=60).filter(is_on).collect();
-    // Nothing of it is in the server's memory.
+    // After a start, none of it is in the server's memory.
     let server = start(folder.path());
     write(folder.path(), at, &[0xff; PAGE]);
     let gap = (lost[0], lost[lost.len() - 1]);
@@ -177,7 +178,7 @@ fn a_page_that_is_overwritten_under_a_running_server_costs_its_messages_only() {
     assert_eq!(rooms.len(), 3);
     drop(writer);
     stop(server);
-    // With retention, such a server did not start, or did not delete anything any more.
+    // With retention, such a server did not start, or stopped deleting messages.
     let mut server = ServerProcess::start(&["--data", folder.path().to_str().unwrap(), "--retain-messages", "5"]);
     server.wait_for_log("retention deleted");
     let oldest = |room: &str| {
@@ -187,10 +188,11 @@ fn a_page_that_is_overwritten_under_a_running_server_costs_its_messages_only() {
     super::support::wait_for("retention in all rooms", || ["attic", ROOM, "zoo"].iter().all(|room| oldest(room) == 57));
 }
 
-/// An operator stopped the server and put an older copy of the whole data folder back. A client that had seen more was told that
-/// only what was above the new head is lost, kept messages that are others now, and the log had no word of it.
+/// An operator stopped the server and put an older copy of the whole data folder back. A client that had seen newer
+/// messages got a report that only those above the new head were lost, kept messages that had been replaced, and the
+/// server did not log it.
 #[test]
-fn a_client_ahead_of_its_room_is_told_all_that_may_be_lost_and_the_log_asks() {
+fn a_client_ahead_of_its_room_learns_of_all_possible_losses_and_it_is_logged() {
     let (data, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let copy_all = |from: &Path, to: &Path| {
         for file in fs::read_dir(from).unwrap().flatten() {
@@ -212,19 +214,19 @@ fn a_client_ahead_of_its_room_is_told_all_that_may_be_lost_and_the_log_asks() {
         let mut reader = Talker::hello(&environment(), server.target(), "reader");
         let (joined, events) = reader.join_room(ROOM, after(9, epoch));
         assert_eq!((joined.epoch, joined.head_seq), (epoch, 5));
-        let Some(Kind::Gap(gap)) = &events[0].event else { panic!("{:?} is no gap", events[0]) };
+        let Some(Kind::Gap(gap)) = &events[0].event else { panic!("expected a gap: {:?}", events[0]) };
         assert_eq!(gap.reason.enum_value(), Ok(Reason::REASON_EPOCH_CHANGED));
         assert_eq!((gap.from_seq, gap.to_seq), (1, 9));
         assert_eq!(found(&events[1..]), ((1..=5).collect(), vec![]));
     }
     let log = stop(server);
-    let asked: Vec<_> = log.iter().filter(|line| line.contains("ERROR")).collect();
-    let asks = |line: &&String| {
+    let errors: Vec<_> = log.iter().filter(|line| line.contains("ERROR")).collect();
+    let is_expected = |line: &&String| {
         ["has seen message 9 of room talk, which ends at message 5", "--restored"]
             .iter()
             .all(|text| line.contains(text))
     };
-    assert!(matches!(asked[..], [line] if asks(&line)), "{log:#?}");
+    assert!(matches!(errors[..], [line] if is_expected(&line)), "{log:#?}");
 }
 
 /// Builds a library that makes reads of the database fail.
@@ -237,9 +239,9 @@ fn failing_disk(folder: &Path) -> std::path::PathBuf {
     library
 }
 
-/// One read that failed ended every stream that needed it, with INTERNAL, as if the log were damaged.
+/// One failed read ended all streams that needed the data, with INTERNAL, like damage.
 #[test]
-fn a_disk_that_fails_for_a_moment_is_asked_again_and_is_not_damage() {
+fn a_failed_read_is_retried_and_is_not_damage() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().canonicalize().unwrap();
     let (data, failures) = (path.join("data"), path.join("failures"));
@@ -253,11 +255,11 @@ fn a_disk_that_fails_for_a_moment_is_asked_again_and_is_not_damage() {
     let fail = |count: usize| fs::write(&failures, "x".repeat(count)).unwrap();
     let left = || fs::metadata(&failures).map_or(0, |file| file.len());
 
-    // Once: nobody notices.
+    // One failure is not noticed by any client.
     fail(1);
     assert_eq!(list(&client(&server), Place::AfterSeq(0), 3).len(), 3);
     assert_eq!(left(), 0, "nothing was read from the disk");
-    // For long: it is unavailable, and neither damaged nor deleted.
+    // During a longer failure the messages are unavailable, neither damaged nor deleted.
     fail(100_000);
     let request = v1::ListMessagesRequest {
         room: ROOM.to_owned(),
@@ -282,7 +284,7 @@ fn a_disk_that_fails_for_a_moment_is_asked_again_and_is_not_damage() {
             }
         }
     }
-    // And over.
+    // The failure is over.
     fs::remove_file(&failures).unwrap();
     assert_eq!(read(&server, ROOM), ((1..=200).collect(), vec![]));
     let log = stop(server).join("\n");
@@ -290,9 +292,9 @@ fn a_disk_that_fails_for_a_moment_is_asked_again_and_is_not_damage() {
     assert!(!log.contains("damaged"), "{log}");
 }
 
-/// With every descriptor taken by idle connections, history could not be read, and the write-ahead log could not be copied.
+/// When idle connections took all descriptors, history could not be read and the write-ahead log could not be copied.
 #[test]
-#[cfg_attr(not(feature = "core-patches"), ignore = "the C core alone does otherwise")]
+#[cfg_attr(not(feature = "core-patches"), ignore = "the unpatched C core behaves differently")]
 fn a_server_without_free_descriptors_stores_reads_and_copies() {
     let folder = tempfile::tempdir().unwrap();
     let mut program = Command::new("sh");
@@ -302,7 +304,7 @@ fn a_server_without_free_descriptors_stores_reads_and_copies() {
     let talker = Talker::hello(&environment(), server.target(), "ann");
     let idle: Vec<_> = (0..100).map(|_| TcpStream::connect(server.target()).expect("the kernel accepts")).collect();
     server.wait_for_log("file descriptors have run out");
-    // More than the write-ahead log takes before it is copied.
+    // More than the write-ahead log holds before it is copied.
     let before = fs::metadata(folder.path().join(DATABASE)).unwrap().len();
     let count = hubbub::limits::CHECKPOINT_BYTES as u64 / 15_000 * 3 / 2;
     post(&talker.client, ROOM, 1..=count, 15_000);
@@ -314,10 +316,10 @@ fn a_server_without_free_descriptors_stores_reads_and_copies() {
     assert_eq!(read(&start(folder.path()), ROOM).0, (1..=count).collect::<Vec<_>>());
 }
 
-/// A page of the newest 4 messages of 16 KB read the whole of what it might have held: 44 ms, and 6 MB of a room like this one.
-/// What finding a row reads, some ten others on the way, is still far more than what is sent.
+/// A page of the newest 4 messages of 16 KB each read everything that a page may have: 44 ms, and 6 MB of a room like
+/// this one. Finding a row reads about ten others, which is still far more than is sent.
 #[test]
-fn reading_backwards_over_large_messages_reads_what_it_sends() {
+fn reading_backwards_over_large_messages_reads_little_more_than_it_sends() {
     let folder = tempfile::tempdir().unwrap();
     let server = start(folder.path());
     post(&client(&server), ROOM, 1..=400, 16_000);

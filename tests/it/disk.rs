@@ -1,7 +1,7 @@
-//! A disk that is full: what is posted is rejected, reading goes on, and it recovers by itself.
+//! A full disk: posts are rejected, reading continues, and the server recovers by itself.
 //!
-//! The kernel's bound on the size of files stands for the disk: it needs no privileges, can be moved while the server runs,
-//! and fails the same writes.
+//! The kernel's limit on the size of files simulates the full disk: it needs no privileges, can be changed while the
+//! server runs, and makes the same writes fail.
 
 use std::process::Command;
 use std::time::Duration;
@@ -16,26 +16,26 @@ use super::support::chatter::{Chatter, environment};
 use super::support::process::{ServerProcess, command};
 use super::support::talker::{Talker, call, post_message};
 
-/// Bounds the files that the process may write.
+/// Limits the size of the files that the process may write.
 pub fn bound_files(pid: u32, bytes: u64) {
     let limit = libc::rlimit { rlim_cur: bytes, rlim_max: libc::RLIM_INFINITY };
-    // SAFETY: the process is our child; prlimit reads one rlimit, to which the pointer is, and writes none.
+    // SAFETY: the process is our child; prlimit reads the rlimit that the pointer refers to, and writes none.
     let result =
         unsafe { libc::prlimit(pid as libc::pid_t, libc::RLIMIT_FSIZE, &raw const limit, std::ptr::null_mut()) };
-    assert_eq!(result, 0, "the bound can be set");
+    assert_eq!(result, 0, "the limit can be set");
 }
 
-/// Less than a message of 15,000 bytes takes in the write-ahead log.
+/// Less than the size of a message of 15,000 bytes in the write-ahead log.
 const SMALL: u64 = 8_000;
 
 #[test]
-fn a_full_disk_rejects_posts_and_nothing_else_and_recovers() {
+fn a_full_disk_only_rejects_posts_and_recovers() {
     let folder = tempfile::tempdir().unwrap();
     let mut server = ServerProcess::start(&["--data", folder.path().to_str().unwrap()]);
     let (environment, target) = (environment(), server.target().to_owned());
     let mut ann = Talker::join(&environment, &target, "ann", "garden");
     let mut old = Chatter::join(&environment, &target, "old");
-    // A room whose first message comes while the disk is full.
+    // The first message of this room is posted while the disk is full.
     let mut eve = Talker::join(&environment, &target, "eve", "shed");
     ann.post("garden", 1, "before");
     assert_eq!(ann.hear(), (1, "ann".to_owned(), "before".to_owned()));
@@ -49,12 +49,12 @@ fn a_full_disk_rejects_posts_and_nothing_else_and_recovers() {
     server.wait_for_log("messages can't be stored");
     let end = post_message(&ann.client, "garden", "bot", 3, &body).unwrap_err();
     assert_eq!(end.code, RpcStatusCode::UNAVAILABLE, "{}", end.message);
-    // The tutorial's contract has no word for it but the end.
+    // On the tutorial's contract, only the end of the stream can report it.
     old.say(&body);
     assert_eq!(old.end().0, RpcStatusCode::UNAVAILABLE);
     eve.post("shed", 1, &body);
     assert_eq!(eve.rejected().code.enum_value(), Ok(Code::CODE_UNAVAILABLE));
-    // Reading goes on, and so does joining, whatever room.
+    // Reading continues, and any room can be joined.
     let (waiting, _) = ann.join_room("shed", None);
     assert_eq!((waiting.head_seq, waiting.member_count), (0, 2));
     let mut reader = Talker::hello(&environment, &target, "reader");
@@ -65,14 +65,14 @@ fn a_full_disk_rejects_posts_and_nothing_else_and_recovers() {
 
     bound_files(server.pid(), libc::RLIM_INFINITY);
     ann.post("garden", 2, &body);
-    let heard = loop {
+    let received = loop {
         match ann.next().event {
             Some(Kind::Message(message)) => break message,
             Some(Kind::Presence(_)) => {}
-            other => panic!("the message was expected: {other:?}"),
+            other => panic!("expected the message: {other:?}"),
         }
     };
-    assert_eq!(heard.body, body);
+    assert_eq!(received.body, body);
     server.wait_for_log("storing messages works again");
     let stored = post_message(&ann.client, "garden", "bot", 3, "after").unwrap();
     assert_eq!((stored.seq, stored.was_stored), (3, false));
@@ -86,23 +86,23 @@ fn a_full_disk_rejects_posts_and_nothing_else_and_recovers() {
 }
 
 #[test]
-fn a_server_whose_folder_another_has_says_so() {
+fn a_folder_in_use_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().to_str().unwrap();
     let _first = ServerProcess::start(&["--data", path]);
     let output = command().args(["--listen", "127.0.0.1:0", "--data", path]).output().expect("hubbub-server starts");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("is in use by another server") && said.contains("--data"), "{said}");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    assert!(errors.contains("is in use by another server") && errors.contains("--data"), "{errors}");
 }
 
-/// The write-ahead log is laid out in advance only to make commits quicker.
+/// The write-ahead log is laid out in advance only to make commits faster.
 #[test]
-fn a_server_starts_where_there_is_little_space() {
+fn a_server_starts_with_little_space() {
     let folder = tempfile::tempdir().unwrap();
     let server = command();
     let mut bounded = Command::new("sh");
-    // In blocks of 512 or 1,024 bytes.
+    // The unit is 512 or 1,024 bytes, depending on the shell.
     bounded.args(["-c", "ulimit -f 2000; exec \"$@\"", "sh"]).arg(server.get_program());
     bounded.args(["--listen", "127.0.0.1:0", "--data"]).arg(folder.path());
     let mut server = ServerProcess::spawn(bounded);
@@ -113,7 +113,7 @@ fn a_server_starts_where_there_is_little_space() {
     assert_eq!(ann.hear(), (1, "ann".to_owned(), "hello".to_owned()));
 }
 
-/// A log that could not be closed in good order ended with exit code 0.
+/// The exit code was 0 although the log could not be closed cleanly.
 #[test]
 fn a_close_that_fails_exits_with_1() {
     let folder = tempfile::tempdir().unwrap();
@@ -126,7 +126,7 @@ fn a_close_that_fails_exits_with_1() {
     assert_eq!(server.wait().code(), Some(1));
     let log = server.rest_of_log().join("\n");
     assert!(log.contains("the log was not closed cleanly"), "{log}");
-    // What was acknowledged is in the write-ahead log.
+    // The acknowledged message is in the write-ahead log.
     let server = ServerProcess::start(&["--data", folder.path().to_str().unwrap()]);
     let mut bob = Talker::hello(&environment(), server.target(), "bob");
     assert_eq!(bob.join_room("garden", None).0.head_seq, 1);

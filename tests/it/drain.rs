@@ -1,4 +1,4 @@
-//! The server's end: what was accepted reaches everybody, every stream gets a status, the process exits.
+//! The drain of a server: accepted messages reach all clients, every stream gets a status, and the process exits.
 
 use std::time::{Duration, Instant};
 
@@ -10,9 +10,9 @@ use super::support::raw::{Raw, encode};
 use super::support::{DEADLINE, ephemeral, start, start_with, target, wait_for_clients};
 
 #[test]
-fn what_was_accepted_reaches_everybody() {
+fn accepted_messages_reach_all_clients() {
     const MESSAGES: usize = 2_000;
-    // Far more than the windows of HTTP/2 hold: when the drain begins, the late one's cursor is not at the head.
+    // Far more than the windows of HTTP/2 hold: when the drain begins, the late reader's cursor is not at the head.
     let body = |number: usize| format!("{number:01000}");
 
     let server = start();
@@ -21,7 +21,7 @@ fn what_was_accepted_reaches_everybody() {
     let mut live = Chatter::join(&environment, &target(&server), "live");
     let late = Raw::join(&target(&server));
     wait_for_clients(&server, 3);
-    // The live one has the last message, so all were accepted; the late one has read none yet.
+    // The live reader has the last message, so all were accepted. The late reader has read none yet.
     for number in 0..MESSAGES {
         sender.say(&body(number));
         assert_eq!(live.hear(), body(number));
@@ -29,8 +29,8 @@ fn what_was_accepted_reaches_everybody() {
     let reading = std::thread::spawn(move || late.read_to_end());
     assert_eq!(server.drain(), 0);
     let expected: Vec<_> = (0..MESSAGES).map(|number| encode("sender", &body(number))).collect();
-    let (heard, trailers) = reading.join().expect("no thread panics");
-    assert_eq!(heard, expected);
+    let (received, trailers) = reading.join().expect("no thread panics");
+    assert_eq!(received, expected);
     assert!(trailers.contains("shutting down"), "{trailers:?}");
     for mut client in [sender, live] {
         let (code, message) = client.end();
@@ -40,7 +40,7 @@ fn what_was_accepted_reaches_everybody() {
 }
 
 #[test]
-fn a_drain_amid_posts_leaves_every_receiver_with_the_same() {
+fn a_drain_during_posts_leaves_all_receivers_with_the_same_messages() {
     for _ in 0..20 {
         let server = start();
         let environment = environment();
@@ -48,7 +48,7 @@ fn a_drain_amid_posts_leaves_every_receiver_with_the_same() {
         let mut live = Chatter::join(&environment, &target(&server), "live");
         let receivers: Vec<_> = (0..3).map(|_| Raw::join(&target(&server))).collect();
         wait_for_clients(&server, 5);
-        let heard: Vec<_> = std::thread::scope(|scope| {
+        let received: Vec<_> = std::thread::scope(|scope| {
             let sending = scope.spawn(|| (0..300).for_each(|number| sender.say(&number.to_string())));
             live.hear();
             let reading: Vec<_> =
@@ -57,25 +57,25 @@ fn a_drain_amid_posts_leaves_every_receiver_with_the_same() {
             sending.join().expect("no thread panics");
             reading.into_iter().map(|thread| thread.join().expect("no thread panics")).collect()
         });
-        let expected: Vec<_> = (0..heard[0].len()).map(|number| encode("sender", &number.to_string())).collect();
+        let expected: Vec<_> = (0..received[0].len()).map(|number| encode("sender", &number.to_string())).collect();
         assert!(!expected.is_empty());
-        for receiver in heard {
+        for receiver in received {
             assert_eq!(receiver, expected);
         }
     }
 }
 
-/// A reader that was at the head, but had not read what was on its way, was once given 2 s, cut off, and counted as one
-/// that had gone in good order.
+/// A reader that was at the head, but had not read the messages in flight, got only 2 s, was cut off, and was counted
+/// as drained.
 #[test]
-fn a_reader_slow_to_begin_has_the_whole_time_of_the_drain() {
+fn a_reader_that_starts_late_has_the_whole_drain_timeout() {
     let server = start();
     let environment = environment();
     let mut sender = Chatter::join(&environment, &target(&server), "sender");
     let mut live = Chatter::join(&environment, &target(&server), "live");
     let slow = Raw::join(&target(&server));
     wait_for_clients(&server, 3);
-    // A little more than a window holds, so that the last message is on its way when the stream stalls.
+    // A little more than a window holds, so that the last message is in flight when the stream stalls.
     let body = |number: usize| format!("{number:010000}");
     for number in 0..7 {
         sender.say(&body(number));
@@ -84,14 +84,14 @@ fn a_reader_slow_to_begin_has_the_whole_time_of_the_drain() {
     let draining = std::thread::spawn(move || server.drain());
     assert_eq!(live.end().0, grpcio::RpcStatusCode::UNAVAILABLE);
     std::thread::sleep(Duration::from_secs(3));
-    let (heard, trailers) = slow.read_to_end();
-    assert_eq!(heard, (0..7).map(|number| encode("sender", &body(number))).collect::<Vec<_>>());
+    let (received, trailers) = slow.read_to_end();
+    assert_eq!(received, (0..7).map(|number| encode("sender", &body(number))).collect::<Vec<_>>());
     assert!(trailers.contains("shutting down"), "{trailers:?}");
     assert_eq!(draining.join().expect("the drain ends"), 0);
 }
 
 #[test]
-fn a_reader_that_does_not_read_holds_the_drain_up_for_its_time_only() {
+fn a_reader_that_does_not_read_delays_the_drain_only_until_its_timeout() {
     let server = start_with(ServerConfig { drain_timeout: Duration::from_millis(200), ..ephemeral() });
     let environment = environment();
     let mut sender = Chatter::join(&environment, &target(&server), "sender");
@@ -113,7 +113,7 @@ fn a_signal_drains_and_the_process_exits_with_0() {
         let environment = environment();
         let mut client = Chatter::join(&environment, server.target(), "client");
         let mut other = Chatter::join(&environment, server.target(), "other");
-        // There is no sign of having joined but being heard.
+        // This contract confirms a join only by the first message that is received.
         while other.next_within(Duration::from_millis(20)).is_none() {
             client.say("are you there?");
         }
@@ -128,49 +128,58 @@ fn a_signal_drains_and_the_process_exits_with_0() {
     }
 }
 
+/// A server process with one client that does not read, and two that do.
+struct WithStuckClient {
+    server: ServerProcess,
+    sender: Chatter,
+    live: Chatter,
+    _stuck: Raw,
+}
+
+impl WithStuckClient {
+    fn start() -> Self {
+        let server = ServerProcess::start(&[]);
+        let environment = environment();
+        let mut sender = Chatter::join(&environment, server.target(), "sender");
+        let mut live = Chatter::join(&environment, server.target(), "live");
+        let _stuck = Raw::join(server.target());
+        while live.next_within(Duration::from_millis(20)).is_none() {
+            sender.say("are you there?");
+        }
+        Self { server, sender, live, _stuck }
+    }
+
+    /// Posts more than the windows of the stuck client hold, so that a drain waits for it until the timeout.
+    fn fill(&mut self) {
+        let body = "x".repeat(10_000);
+        let deadline = Instant::now() + DEADLINE;
+        for _ in 0..1_000 {
+            self.sender.say(&body);
+            while self.live.hear() != body {
+                assert!(Instant::now() < deadline, "the live client does not get its messages");
+            }
+        }
+    }
+}
+
 /// A drain that cut clients off ended with exit code 0.
 #[test]
 fn a_drain_that_cuts_clients_off_exits_with_1() {
-    let mut server = ServerProcess::start(&[]);
-    let environment = environment();
-    let mut sender = Chatter::join(&environment, server.target(), "sender");
-    let mut live = Chatter::join(&environment, server.target(), "live");
-    let _stuck = Raw::join(server.target());
-    while live.next_within(Duration::from_millis(20)).is_none() {
-        sender.say("are you there?");
-    }
-    // More than the stuck reader's windows hold.
-    let body = "x".repeat(10_000);
-    for _ in 0..1_000 {
-        sender.say(&body);
-        while live.hear() != body {}
-    }
+    let mut stuck = WithStuckClient::start();
+    stuck.fill();
+    let server = &mut stuck.server;
     server.signal(libc::SIGTERM);
     server.wait_for_log("1 clients did not read all messages in time and were cut off");
     assert_eq!(server.wait().code(), Some(1));
 }
 
-/// A second signal, a second after the first or later, ends the server at once, and says how many clients were not
-/// drained. It used to say nothing.
+/// A second signal that arrives at least one second after the first ends the server at once. The server logs how many
+/// clients were not drained, which it did not do once.
 #[test]
 fn a_second_signal_exits_at_once() {
-    let mut server = ServerProcess::start(&[]);
-    let environment = environment();
-    let mut sender = Chatter::join(&environment, server.target(), "sender");
-    let mut live = Chatter::join(&environment, server.target(), "live");
-    let _stuck = Raw::join(server.target());
-    while live.next_within(Duration::from_millis(20)).is_none() {
-        sender.say("are you there?");
-    }
-    // Enough that the stuck reader keeps the drain waiting for its whole time.
-    let body = "x".repeat(10_000);
-    let deadline = Instant::now() + DEADLINE;
-    for _ in 0..1_000 {
-        sender.say(&body);
-        while live.hear() != body {
-            assert!(Instant::now() < deadline);
-        }
-    }
+    let mut stuck = WithStuckClient::start();
+    stuck.fill();
+    let server = &mut stuck.server;
     server.signal(libc::SIGTERM);
     server.wait_for_log("draining");
     std::thread::sleep(hubbub::limits::SECOND_SIGNAL_AFTER);

@@ -1,5 +1,5 @@
-//! What retention deleted is in no file of the data folder: not in free pages or unused bytes of the database, and not in
-//! the write-ahead log, while the server runs, after it stopped, and after it was killed.
+//! Messages that retention deleted are erased from all files of the data folder: from free pages and unused bytes of
+//! the database, and from the write-ahead log; while the server runs, after it was stopped, and after it was killed.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -20,14 +20,14 @@ fn start(data: &Path) -> ServerProcess {
     ServerProcess::start(&["--data", data, "--retain-messages", "20", "--erase-after", "200ms"])
 }
 
-/// A message's body: its mark, over and over, so that any part of it that is found says which message it is from. Some fit on
-/// a page of the database with many others, some take several pages.
+/// A message's body: its mark, repeated, so that any part of it identifies the message. Some bodies fit on a page of
+/// the database with many others, some take several pages.
 fn body(room: u64, number: u64) -> String {
     let bytes = [10, 60, 100, 150, 400, 1_500, 6_000][(room * 31 + number * 17) as usize % 7];
     format!("<{room}.{number}>").repeat(1 + bytes / 8)
 }
 
-/// Posts to each room in turn: messages `from` to `to` of each.
+/// Posts to all rooms in turn: messages `from` to `to` of each.
 fn post(client: &Client, from: u64, to: u64) {
     for number in from..=to {
         for room in 0..ROOMS {
@@ -38,7 +38,7 @@ fn post(client: &Client, from: u64, to: u64) {
     }
 }
 
-/// The messages of which there is something in some file, and in which.
+/// The messages that are in a file at least in part, with that file's name.
 fn found(data: &Path) -> BTreeSet<(u64, u64, String)> {
     let mut found = BTreeSet::new();
     for file in fs::read_dir(data).expect("the folder is there").flatten() {
@@ -56,32 +56,32 @@ fn found(data: &Path) -> BTreeSet<(u64, u64, String)> {
     found
 }
 
-/// Those that retention deleted, when each room has this many.
+/// Those that retention deleted, if each room has had this many.
 fn gone(data: &Path, head: u64) -> Vec<(u64, u64, String)> {
     found(data).into_iter().filter(|(_, number, _)| number + KEPT <= head).collect()
 }
 
 fn check_erased(data: &Path, head: u64) {
     assert_eq!(gone(data, head), []);
-    // The rest is there, and so would be found.
+    // The kept messages are found, so deleted ones would be found too.
     let kept: BTreeSet<_> = found(data).into_iter().map(|(room, number, _)| (room, number)).collect();
     assert_eq!(kept.len() as u64, ROOMS * KEPT);
 }
 
-/// `--retain-events 20`, 200 messages: the texts that were deleted were still in `hubbub.db` and in `hubbub.db-wal`, even
+/// With `--retain-events 20` and 200 messages, the deleted texts were still in `hubbub.db` and in `hubbub.db-wal`, even
 /// after the server had stopped.
 #[test]
-fn what_retention_deleted_is_in_no_file() {
+fn deleted_messages_are_erased_from_all_files() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let mut server = start(&data);
     let client = Talker::connect(&environment(), server.target(), "ann").client;
     post(&client, 1, 200);
-    wait_for("what was deleted to be erased", || gone(&data, 200).is_empty());
+    wait_for("deleted messages to be erased", || gone(&data, 200).is_empty());
     check_erased(&data, 200);
-    // It goes on as before, and so does erasing.
+    // Later messages are erased too.
     post(&client, 201, 260);
-    wait_for("what was deleted to be erased", || gone(&data, 260).is_empty());
+    wait_for("deleted messages to be erased", || gone(&data, 260).is_empty());
     check_erased(&data, 260);
     server.signal(libc::SIGTERM);
     assert_eq!(server.wait().code(), Some(0));
@@ -90,18 +90,18 @@ fn what_retention_deleted_is_in_no_file() {
     let server = start(&data);
     let client = Talker::connect(&environment(), server.target(), "ann").client;
     post(&client, 261, 320);
-    wait_for("what was deleted to be erased", || gone(&data, 320).is_empty());
-    // Killed, and not started again.
+    wait_for("deleted messages to be erased", || gone(&data, 320).is_empty());
+    // The server is killed and not started again.
     server.crash();
     check_erased(&data, 320);
-    // Killed before it was erased: the next start does that.
+    // If the server is killed before it has erased messages, the next start does that.
     let server = start(&data);
     let client = Talker::connect(&environment(), server.target(), "ann").client;
     post(&client, 321, 360);
     server.crash();
     assert_ne!(gone(&data, 360), []);
     let mut server = start(&data);
-    wait_for("what was deleted to be erased", || gone(&data, 360).is_empty());
+    wait_for("deleted messages to be erased", || gone(&data, 360).is_empty());
     check_erased(&data, 360);
     server.signal(libc::SIGTERM);
     assert_eq!(server.wait().code(), Some(0));

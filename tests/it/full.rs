@@ -1,5 +1,5 @@
-//! A disk that is really full: a small file system of the server's own. Deleting needs no space, so a server with retention goes
-//! on by itself.
+//! A disk that is really full: a small, separate file system. Deleting needs no space, so a server with retention
+//! recovers by itself.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write as _};
@@ -25,13 +25,13 @@ fn small(folder: &Path, size: &str, arguments: &[&str]) -> Command {
     small
 }
 
-/// The data folder of such a server as others see it.
+/// The path of such a server's data folder for other processes.
 fn inside(server: &ServerProcess, folder: &Path) -> PathBuf {
     let path = folder.strip_prefix("/").expect("an absolute path");
     PathBuf::from(format!("/proc/{}/root", server.pid())).join(path)
 }
 
-/// Takes all the space that is left.
+/// Takes all free space.
 fn fill(path: &Path) {
     let mut file = File::create(path).expect("a file can be created");
     for bytes in [65_536, 4_096, 1] {
@@ -45,7 +45,7 @@ fn fill(path: &Path) {
     }
 }
 
-/// Posts until so many messages more are stored. Returns how many attempts were rejected.
+/// Posts until this many more messages are stored. Returns how many attempts were rejected.
 fn post(client: &Client, count: u64) -> u64 {
     let body = "x".repeat(15_000);
     let (mut stored, mut rejected, mut last) = (0, 0, Instant::now());
@@ -55,7 +55,7 @@ fn post(client: &Client, count: u64) -> u64 {
             Err(end) => {
                 assert_eq!(end.code, RpcStatusCode::UNAVAILABLE, "{}", end.message);
                 assert!(end.message.contains("disk is full"), "{}", end.message);
-                assert!(last.elapsed() < DEADLINE, "nothing is stored any more, after {stored} messages");
+                assert!(last.elapsed() < DEADLINE, "no message is stored any more, after {stored} messages");
                 rejected += 1;
                 thread::park_timeout(Duration::from_millis(20));
             }
@@ -64,7 +64,8 @@ fn post(client: &Client, count: u64) -> u64 {
     rejected
 }
 
-/// Ends a server, which says once when messages can't be stored and once when they can again, and nothing else.
+/// Stops a server. Its log must have one line each time storing messages begins to fail or works again, and no other
+/// warning.
 fn end(mut server: ServerProcess) {
     server.signal(libc::SIGTERM);
     let status = server.wait();
@@ -80,10 +81,10 @@ fn end(mut server: ServerProcess) {
     }
 }
 
-/// The write-ahead log, which was free to be used again, kept a full disk full, since it could not be copied into a database that
-/// had to grow; so retention failed too, with 235 warnings in 26 s. Only a restart helped.
+/// On a full disk, the write-ahead log could not be copied into the database, which had to grow, so its space could not
+/// be reused. Retention failed too, with 235 warnings in 26 s. Only a restart helped.
 #[test]
-fn a_full_disk_recovers_once_retention_has_something_to_delete() {
+fn a_full_disk_recovers_once_retention_can_delete_messages() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path().canonicalize().unwrap();
     let server = ServerProcess::listening(small(&folder, "20m", &["--retain-for", "2s", "--sync", "os"]));
@@ -92,16 +93,16 @@ fn a_full_disk_recovers_once_retention_has_something_to_delete() {
     let begun = Instant::now();
     while rejected == 0 {
         rejected = post(&client, 100);
-        assert!(begun.elapsed() < DEADLINE, "the disk does not get full");
+        assert!(begun.elapsed() < DEADLINE, "the disk did not fill up");
     }
-    // Twice what there is space for.
+    // Twice as much as the disk has space for.
     post(&client, 1_200);
     end(server);
 }
 
-/// Another program takes all the space.
+/// Another program takes all free space.
 #[test]
-fn a_disk_that_others_fill_is_enough_for_what_retention_keeps() {
+fn on_a_disk_that_others_fill_retention_makes_space_for_new_messages() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path().canonicalize().unwrap();
     let server = ServerProcess::listening(small(&folder, "40m", &["--retain-messages", "100", "--sync", "os"]));
@@ -120,10 +121,10 @@ fn a_disk_that_others_fill_is_enough_for_what_retention_keeps() {
     end(server);
 }
 
-/// A limit of the size of files, or a quota, is reported with other codes than a full disk. SQLite calls both an I/O error, which
-/// ended the log's life where it happened in a copy.
+/// The system reports a limit on the size of files, or a quota, with other codes than a full disk. SQLite treats both
+/// as I/O errors, so during a copy they ended the log's life.
 #[test]
-fn a_limit_of_file_sizes_is_like_a_full_disk() {
+fn a_limit_on_file_sizes_is_treated_like_a_full_disk() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().to_str().unwrap();
     let server = ServerProcess::start(&["--data", data, "--retain-messages", "50", "--sync", "os"]);
@@ -138,11 +139,11 @@ fn a_limit_of_file_sizes_is_like_a_full_disk() {
 }
 
 #[test]
-fn a_start_on_a_full_disk_says_so() {
+fn a_start_on_a_full_disk_is_refused_with_the_reason() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path().canonicalize().unwrap();
     let output = small(&folder, "4k", &[]).output().expect("unshare is there");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("free space") && said.contains("--data"), "{said}");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    assert!(errors.contains("free space") && errors.contains("--data"), "{errors}");
 }

@@ -1,4 +1,5 @@
-//! Clients that leave, vanish, or go silent: the others lose nothing, and nothing of them stays behind.
+//! Clients that leave, vanish, or stop answering: the others lose no message, and all resources of such clients are
+//! released.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -12,7 +13,7 @@ use super::support::raw::{Raw, encode};
 use super::support::{ephemeral, start, start_with, target, wait_for, wait_for_clients};
 
 #[test]
-fn those_that_stay_lose_nothing_while_others_come_and_go() {
+fn clients_lose_no_message_while_others_come_and_go() {
     const MESSAGES: usize = 3_000;
 
     let server = start();
@@ -28,7 +29,7 @@ fn those_that_stay_lose_nothing_while_others_come_and_go() {
             let mut count = 0;
             while !done.load(Ordering::Relaxed) {
                 let mut client = Raw::join(&target);
-                // Some say something, of which only they and nobody else know whether it got through.
+                // Some post a message first, which may or may not be stored.
                 if count % 3 == 0 {
                     client.send(b"\x0a\x05churn\x12\x05noise");
                 }
@@ -38,9 +39,9 @@ fn those_that_stay_lose_nothing_while_others_come_and_go() {
                     client.vanish()
                 }
                 count += 1;
-                // Connections are faster made than served, and their descriptors are ours as well as the server's.
+                // Connections are opened faster than they are served, and this process holds descriptors for both ends.
                 if count % 20 == 0 {
-                    wait_for("those that came have gone", || server.client_count() <= 5);
+                    wait_for("the other clients to be gone", || server.client_count() <= 5);
                 }
             }
             count
@@ -74,10 +75,10 @@ fn those_that_stay_lose_nothing_while_others_come_and_go() {
 }
 
 #[test]
-fn nothing_of_2000_clients_stays_behind() {
+fn all_resources_of_2000_clients_are_released() {
     let server = ServerProcess::start(&[]);
     let own_sockets = server.sockets();
-    // The first clients start what the server keeps for good, such as gRPC's own threads.
+    // The first clients cause allocations that the server keeps, such as gRPC's own threads.
     round(&server, 100);
     let before = settled(&server, own_sockets);
     round(&server, 2_000);
@@ -97,40 +98,41 @@ struct Holdings {
     rss_kib: usize,
 }
 
-/// What the server holds, once it holds nothing of its clients any more.
+/// The resources of the server once it holds none for its clients.
 fn settled(server: &ServerProcess, own_sockets: usize) -> Holdings {
-    wait_for("no thread of a client, nor one that waits for one", || server.client_threads() == 0);
+    wait_for("the threads of clients and the spare threads to end", || server.client_threads() == 0);
     wait_for("no connection", || server.sockets() == own_sockets);
     Holdings { threads: server.threads(), files: server.files(), rss_kib: server.rss_kib() }
 }
 
-/// Has so many clients come in groups, all of which speak; half of each group leaves, the other vanishes.
+/// Connects this many clients in groups. All post a message; then half of each group leaves and the other half
+/// vanishes.
 fn round(server: &ServerProcess, count: usize) {
     for _ in 0..count / 100 {
         let mut clients: Vec<_> = (0..100).map(|_| Raw::join(server.target())).collect();
         for client in &mut clients {
             client.send(b"\x0a\x04name\x12\x04body");
         }
-        wait_for("a group has come", || server.threads_named(&["recv-"]) == clients.len());
+        wait_for("a group to connect", || server.threads_named(&["recv-"]) == clients.len());
         for (index, client) in clients.into_iter().enumerate() {
             if index % 2 == 0 { client.leave() } else { client.vanish() }
         }
-        wait_for("the group has gone", || server.threads_named(&["recv-", "send-"]) == 0);
+        wait_for("the group to be gone", || server.threads_named(&["recv-", "send-"]) == 0);
     }
 }
 
 #[test]
-fn a_client_that_answers_no_ping_is_removed() {
+fn a_client_that_does_not_answer_pings_is_removed() {
     let (keepalive_time, keepalive_timeout) = (Duration::from_secs(1), Duration::from_secs(2));
     let server = start_with(ServerConfig { keepalive_time, keepalive_timeout, ..ephemeral() });
     let environment = environment();
     let mut alive = Chatter::join(&environment, &target(&server), "alive");
-    // It never reads, so it never answers a ping: what a pulled cable looks like from the server's side.
+    // It never reads, so it never answers a ping. For the server, a pulled cable looks the same.
     let mut silent = Raw::join(&target(&server));
     wait_for_clients(&server, 2);
     wait_for_clients(&server, 1);
     silent.wait_for_close();
-    // The library's own client answers pings, so it is still there.
+    // The library's client answers pings, so it stays connected.
     let mut other = Chatter::join(&environment, &target(&server), "other");
     wait_for_clients(&server, 2);
     other.say("still there?");
@@ -145,35 +147,35 @@ fn a_half_closed_client_that_vanishes_is_removed() {
     let mut half_closed = Raw::join(&target(&server));
     wait_for_clients(&server, 2);
     half_closed.half_close();
-    sender.say("heard");
-    assert_eq!(half_closed.read_messages(1), [encode("sender", "heard")]);
+    sender.say("received");
+    assert_eq!(half_closed.read_messages(1), [encode("sender", "received")]);
     half_closed.vanish();
     wait_for_clients(&server, 1);
 }
 
 #[test]
-fn a_thousand_idle_clients_cost_little_memory_and_no_time() {
+fn a_thousand_idle_clients_take_little_memory_and_no_processor_time() {
     const CLIENTS: usize = 1_000;
-    /// The bound is 80 KB, so 78 KiB, a client.
+    /// The bound for each client is 80 KB, that is, 78 KiB.
     const KIB_A_CLIENT_MAX: usize = 78;
 
     hubbub::descriptors::allow_many();
     let server = ServerProcess::start(&[]);
     let before = server.rss_kib();
     let mut clients: Vec<_> = (0..CLIENTS).map(|_| Raw::join(server.target())).collect();
-    wait_for("all have come", || server.client_threads() == 2 * CLIENTS);
+    wait_for("all clients to connect", || server.client_threads() == 2 * CLIENTS);
     let a_client = (server.rss_kib() - before) / CLIENTS;
-    println!("an idle client costs {a_client} KiB");
-    assert!(a_client <= KIB_A_CLIENT_MAX, "an idle client costs {a_client} KiB");
+    println!("an idle client takes {a_client} KiB");
+    assert!(a_client <= KIB_A_CLIENT_MAX, "an idle client takes {a_client} KiB");
 
-    // Once what joining takes is done, nothing runs any more: in a whole second no thread has gone to sleep anew, as
-    // every one would have that had been up, if only to look whether there is something to do.
-    wait_for("a second in which nothing runs", || {
+    // After the joins, no thread runs: within a second, none goes to sleep, as every thread would that had been awake,
+    // even if only to check for work.
+    wait_for("a second in which no thread runs", || {
         let switches = server.voluntary_switches();
         thread::sleep(Duration::from_secs(1));
         server.voluntary_switches() == switches
     });
-    // They are idle, not dead.
+    // The clients still receive messages.
     let message = encode("name", "body");
     clients[0].send(&message);
     assert_eq!(clients[CLIENTS - 1].read_messages(1), [message]);

@@ -1,5 +1,4 @@
-//! What happens to the files of a running server, or to the disk below them: nothing that was acknowledged is lost in
-//! silence.
+//! Faults of a running server's files, or of the disk below them: no acknowledged message is lost without an error.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -30,7 +29,7 @@ fn start(folder: &Path) -> ServerProcess {
     ServerProcess::start(&["--data", folder.to_str().expect("a plain path")])
 }
 
-/// Posts until one is refused, or so many are stored. Returns how many are.
+/// Posts until one post is refused or `max` messages are stored. Returns how many were stored, and the refusal.
 fn post_until(client: &Client, first: u64, max: u64) -> (u64, Option<End>) {
     for number in first..=max {
         match post_message(client, ROOM, "ann", number.into(), &body(number)) {
@@ -50,7 +49,8 @@ fn check_stored(server: &ServerProcess, count: u64) {
     }
 }
 
-/// A server whose disk fails the next sync of this file once, when `now` exists; then the disk has what it had before.
+/// A server whose next sync of this file fails once, as soon as the file `now` exists. The disk then has only the data
+/// that was synced before.
 struct Hiccup {
     _folder: TempDir,
     data: PathBuf,
@@ -73,8 +73,8 @@ impl Hiccup {
         (Self { _folder: folder, data, synced, now, file }, server)
     }
 
-    /// Stops the server, which must say that this has failed and name its remedy; then restarts the machine: the file is what was
-    /// synced of it.
+    /// Stops the server, whose log must name this failure and the remedy. Then simulates a restart of the machine: the
+    /// file has only the synced data.
     fn restart(&self, mut server: ServerProcess, failed: &str) -> ServerProcess {
         server.signal(libc::SIGTERM);
         let status = server.wait();
@@ -86,9 +86,9 @@ impl Hiccup {
     }
 }
 
-/// One failed fsync of the write-ahead log (a thin volume that is full) was taken for a rejected commit like any other: the next
-/// ones wrote the same blocks again, and synced them. On ext4 they read as zeros after a restart of the machine
-/// (`make thin-volume-test`), and all that was acknowledged from there on was lost.
+/// One failed fsync of the write-ahead log (on a full thin volume) was treated like any rejected commit: the next
+/// commits wrote the same blocks again and synced them. On ext4, these read as zeros after a restart of the machine
+/// (`make thin-volume-test`), so that all later acknowledged messages were lost.
 #[test]
 fn one_failed_sync_of_the_write_ahead_log_stops_the_log() {
     let (hiccup, server) = Hiccup::start("hubbub.db-wal");
@@ -98,21 +98,21 @@ fn one_failed_sync_of_the_write_ahead_log_stops_the_log() {
     fs::write(&hiccup.now, "").unwrap();
     let (stored, end) = post_until(&client, 21, 40);
     assert_eq!((stored, end.map(|end| end.code)), (20, Some(RpcStatusCode::UNAVAILABLE)));
-    // The server ends: the next post is refused or finds no server.
-    assert_eq!(post_until(&client, 21, 40).0, 20, "nothing is stored after it");
+    // The server ends: the next post is refused, or the server can't be reached.
+    assert_eq!(post_until(&client, 21, 40).0, 20, "a message was stored after the failure");
     let restarted = hiccup.restart(server, "syncing the write-ahead log");
     check_stored(&restarted, 20);
 }
 
-/// One failed fsync of the database (a thin volume that was full for some seconds) destroyed it: SQLite counts most of what
-/// it copies from the write-ahead log as copied before it is synced, the kernel reports a failed write once and drops the
-/// pages, and the next copy began the write-ahead log, the only good copy, anew. The server ended with exit code 0; after a
-/// remount, none of some 20,000 acknowledged messages could be read.
+/// One failed fsync of the database (on a thin volume that was full for some seconds) destroyed it: SQLite counts most
+/// pages that it copies from the write-ahead log as copied before they are synced, the kernel reports a failed write
+/// once and drops the pages, and the next copy restarted the write-ahead log, which was the only good copy. The server
+/// ended with exit code 0; after a remount, none of about 20,000 acknowledged messages could be read.
 #[test]
 fn one_failed_sync_of_the_database_loses_nothing() {
     let (hiccup, server) = Hiccup::start(DATABASE);
     fs::write(&hiccup.now, "").unwrap();
-    // More than the write-ahead log may have.
+    // More than the write-ahead log may hold.
     let (stored, _) = post_until(&client(&server), 1, 6_000);
     assert!(!hiccup.now.exists(), "the database was never synced, after {stored} messages");
     // Every commit has synced the write-ahead log.
@@ -132,9 +132,9 @@ fn post_until_refused(client: &Client) -> End {
     }
 }
 
-/// A server whose folder was deleted went on to acknowledge messages, said nothing, and ended with exit code 0.
+/// After its folder was deleted, a server still acknowledged messages, logged nothing, and ended with exit code 0.
 #[test]
-fn a_server_whose_files_are_deleted_or_moved_says_so() {
+fn deleted_or_moved_files_are_reported() {
     let fates: [fn(&Path); 6] = [
         |data| fs::remove_dir_all(data).unwrap(),
         |data| fs::rename(data, data.with_extension("moved")).unwrap(),
@@ -157,7 +157,7 @@ fn a_server_whose_files_are_deleted_or_moved_says_so() {
         assert_eq!(end.code, RpcStatusCode::UNAVAILABLE, "{index}: {}", end.message);
         assert!(end.message.contains("while the server runs"), "{index}: {}", end.message);
         server.wait_for_log("messages can't be stored");
-        // Another server that takes the path is not hurt.
+        // Another server that uses the path is not affected.
         if index == 0 {
             let mut other = start(&data);
             let (stored, _) = post_until(&self::client(&other), 1, 3);
@@ -173,7 +173,7 @@ fn a_server_whose_files_are_deleted_or_moved_says_so() {
     }
 }
 
-/// A folder that was moved by mistake can be moved back: nothing was lost meanwhile.
+/// A folder that was moved by mistake can be moved back, without a lost message.
 #[test]
 fn a_folder_that_is_moved_back_is_used_again() {
     let folder = tempfile::tempdir().unwrap();
@@ -189,9 +189,9 @@ fn a_folder_that_is_moved_back_is_used_again() {
     assert_eq!(server.wait().code(), Some(0));
 }
 
-/// A program that kept the database open for reading let the write-ahead log grow without a line in the log.
+/// While another program kept a read transaction open, the write-ahead log grew, and the server did not log it.
 #[test]
-fn a_program_that_keeps_reading_is_reported_once_and_so_is_its_end() {
+fn a_program_that_keeps_reading_is_logged_once_and_so_is_its_end() {
     let folder = TempDir::new().expect("a folder can be made");
     let data = folder.path().to_str().expect("a plain path");
     let mut server = ServerProcess::start(&["--sync", "os", "--data", data]);
@@ -201,10 +201,13 @@ fn a_program_that_keeps_reading_is_reported_once_and_so_is_its_end() {
     let count = || other.query_row("SELECT count(*) FROM segments", (), |row| row.get::<_, i64>(0));
     other.execute_batch("BEGIN").expect("a transaction begins");
     assert_eq!(count(), Ok(1));
-    // More than the write-ahead log holds before the keeper wants it to begin anew.
+    // More than the write-ahead log holds before the keeper tries to restart it.
     assert_eq!(post_until(&client, 2, 5_000), (5_000, None));
     let warning = server.wait_for_log("another program keeps reading");
-    assert!(warning.contains(DATABASE) && warning.contains("fuser"), "the file and the remedy: {warning}");
+    assert!(
+        warning.contains(DATABASE) && warning.contains("fuser"),
+        "the warning lacks the file or the remedy: {warning}"
+    );
     assert_eq!(post_until(&client, 5_001, 5_100), (5_100, None));
     other.execute_batch("COMMIT").expect("the transaction ends");
     server.wait_for_log("the write-ahead log is copied again");

@@ -1,4 +1,5 @@
-//! Tests against a real server, a module a concern. What is timed waits for a condition with a deadline.
+//! Tests against a real server, one module for each concern. They wait for conditions, with a deadline, and not for
+//! times.
 
 mod support;
 

@@ -1,9 +1,9 @@
-//! The whole server against a naive model: random joins, posts, leaves, lost connections, restarts, restored backups, trims
-//! and slow reads.
+//! The whole server against a naive model: random joins, posts, leaves, lost connections, restarts, restored backups,
+//! trims and slow reads.
 //!
-//! The model ([`naive`]) is a list of what was said in each room. What a client sees of a room must be a run of that list:
-//! from where it asked to begin, each message once and in order, with gaps only where retention may have taken messages, or
-//! where history was lost.
+//! The model ([`naive`]) is a list of the messages of each room. The messages that a client receives must be a part of
+//! that list: from the requested position on, each once and in order, with gaps only where retention may have deleted
+//! messages or history was lost.
 
 mod naive;
 
@@ -33,7 +33,7 @@ const ROOMS: [&str; 3] = ["attic", "cellar", "garden"];
 const STEPS: usize = 400;
 const CLIENTS_MAX: usize = 6;
 
-/// A body's length: mostly short, now and then so long that a reader that lags is soon behind the room's tail.
+/// The maximum lengths of bodies: most are short, some so long that a lagging reader is soon behind the room's tail.
 const SHORT_BYTES_MAX: usize = 400;
 const LONG_BYTES_MAX: usize = 16_000;
 
@@ -46,11 +46,11 @@ struct World {
     rooms: HashMap<&'static str, Room>,
     clients: Vec<Client>,
     names: usize,
-    /// Where clients were when they went, to come back to.
+    /// The positions of clients that left, from which others resume.
     left: Vec<Place>,
-    /// A copy of the data folder, and what was said until it was made.
+    /// A copy of the data folder, and the rooms at that time.
     backup: Option<(TempDir, HashMap<&'static str, Room>)>,
-    /// How often a gap was met, and how often a backup restored.
+    /// How many gaps were received, and how many backups restored.
     gaps: usize,
     restored: usize,
 }
@@ -112,7 +112,7 @@ impl World {
 
     fn connect(&mut self) {
         if self.clients.len() < CLIENTS_MAX {
-            // Names come again, as those of people do.
+            // Names are used repeatedly.
             let name = format!("user-{}", self.names % 8);
             self.names += 1;
             let talker = Talker::hello(&self.environment, &self.target(), &name);
@@ -133,7 +133,8 @@ impl World {
         "x".repeat(self.rng.usize(1..=bytes_max))
     }
 
-    /// Joins a room that the client is not in: at the head, with some history, or where somebody was or claims to have been.
+    /// Joins a room that the client is not in: at the head, with some history, or at a real or claimed earlier
+    /// position.
     fn join(&mut self) {
         let Some(index) = self.pick_client() else { return };
         let room = self.pick_room();
@@ -153,14 +154,14 @@ impl World {
                 None => (after(0, 0), None),
             },
         };
-        // What was asked for before is read first, so that the answer is the next thing of this room.
+        // Requested history is read first, so that the answer is the next event of this room.
         self.catch_up(index);
         let client = &mut self.clients[index];
         client.talker.send(vec![join_command(room, from.clone())]);
         self.gaps += usize::from(client.joined(&mut self.rooms, Joins { room, from, place }));
     }
 
-    /// Posts in a room that the client is in; now and then something that was posted before.
+    /// Posts in a room that the client is in. Some posts repeat earlier ones.
     fn post(&mut self) {
         let Some(index) = self.pick_client() else { return };
         if self.clients[index].views.is_empty() {
@@ -183,11 +184,11 @@ impl World {
         if !commands.is_empty() {
             self.clients[index].talker.send(commands);
         }
-        // The other clients' posts must come after these: so each waits until its own are stored.
+        // Posts of other clients must come later, so the client waits until its own are stored.
         self.catch_up(index);
     }
 
-    /// Posts by a call, from outside.
+    /// Posts by a call, without a stream.
     fn call(&mut self) {
         let Some(index) = self.pick_client() else { return };
         let room = self.pick_room();
@@ -219,7 +220,7 @@ impl World {
         let is_short = page.events.is_empty() && after < known.head();
         assert!(page.events.len() <= size as usize && !is_short, "{} events after {after}", page.events.len());
         for (event, seq) in page.events.iter().zip((after + 1).max(page.oldest_seq)..) {
-            let Some(Kind::Message(message)) = &event.event else { panic!("{event:?} is no message") };
+            let Some(Kind::Message(message)) = &event.event else { panic!("expected a message: {event:?}") };
             assert_eq!(event.seq, seq);
             known.check(seq, message);
         }
@@ -238,7 +239,7 @@ impl World {
             match client.talker.next().event {
                 Some(Kind::Left(left)) => break assert_eq!(left.room, view.room),
                 Some(Kind::Presence(_)) => {}
-                other => panic!("{} expected to leave: {other:?}", client.name),
+                other => panic!("{}: expected to leave, got {other:?}", client.name),
             }
         }
         self.remember([view]);
@@ -248,14 +249,14 @@ impl World {
         self.left.extend(views.into_iter().map(|view| self.rooms[view.room].place_before(view.room, view.next)));
     }
 
-    /// A client goes without a word, perhaps in the middle of what it was sent.
+    /// A client disconnects, perhaps before it has read all events.
     fn disconnect(&mut self) {
         let Some(index) = self.pick_client() else { return };
         let client = self.clients.swap_remove(index);
         self.remember(client.views);
     }
 
-    /// The server ends and begins again; now and then with an older copy of its data.
+    /// Restarts the server, sometimes with an older copy of its data.
     fn restart(&mut self) {
         while let Some(client) = self.clients.pop() {
             self.remember(client.views);
@@ -270,8 +271,8 @@ impl World {
                         *restored = true;
                         self.restored += 1;
                         copy_files(copy.path(), path);
-                        // The server knows where the newest epoch of a room began, and not those before: who has missed
-                        // one of them comes as somebody new.
+                        // The server knows the start of a room's newest epoch only. So a client that was not there
+                        // during an epoch in between does not resume.
                         self.left.retain(|place| place.epoch == self.rooms[place.room].epoch);
                         self.rooms = rooms;
                         self.rooms.values_mut().for_each(|room| room.epoch = 0);
@@ -298,7 +299,7 @@ impl World {
         (0..self.clients.len()).for_each(|index| self.catch_up(index));
     }
 
-    /// Has a client read until it has all that the model says was said.
+    /// Makes a client read until it has all messages of the model.
     fn catch_up(&mut self, index: usize) {
         let client = &mut self.clients[index];
         let is_behind = |view: &View| view.history_to.is_some() || view.next <= self.rooms[view.room].head();
@@ -309,7 +310,7 @@ impl World {
     }
 }
 
-/// Makes a folder hold the files of another one, and no others.
+/// Replaces the files of a folder by those of another one.
 fn copy_files(from: &Path, to: &Path) {
     fs::remove_dir_all(to).expect("the folder is there");
     fs::create_dir(to).expect("a folder can be made");
@@ -318,7 +319,7 @@ fn copy_files(from: &Path, to: &Path) {
     }
 }
 
-/// Runs the world with some seeds, and tells how many gaps were met, and how many backups restored.
+/// Runs the world with some seeds. Returns how many gaps were received, and how many backups restored.
 fn run(seeds: std::ops::Range<u64>, storage: impl Fn(&Path) -> Storage, messages_kept: Option<u64>) -> (usize, usize) {
     let (mut gaps, mut restored) = (0, 0);
     for seed in seeds {
@@ -346,19 +347,19 @@ fn memory(_path: &Path) -> Storage {
 }
 
 #[test]
-fn a_durable_server_is_what_the_model_says() {
+fn a_durable_server_agrees_with_the_model() {
     let (_, restored) = run(0..6, folder, None);
     assert!(restored > 0, "no run restored a backup");
 }
 
 #[test]
-fn a_server_in_memory_is_what_the_model_says() {
-    // It begins anew with each restart, which is told.
+fn a_server_in_memory_agrees_with_the_model() {
+    // Each restart loses all messages, which is reported.
     assert!(run(10..16, memory, None).0 > 0);
 }
 
 #[test]
-fn a_server_that_keeps_little_is_what_the_model_says() {
+fn a_server_with_short_retention_agrees_with_the_model() {
     for storage in [folder, memory] {
         assert!(run(20..26, storage, Some(10)).0 > 0, "nothing was trimmed before it was read");
     }

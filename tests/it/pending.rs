@@ -1,5 +1,5 @@
-//! What only reads creates nothing: a room is created by its first message. Until then it is pending: it can be joined, it has
-//! members, and nothing of it is on the disk.
+//! Reading creates nothing: a room is created by its first message. Until then it is pending: it can be joined and has
+//! members, but is not on the disk.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -45,7 +45,7 @@ fn rooms(talker: &Talker) -> Vec<(String, u64)> {
     response.rooms.into_iter().map(|room| (room.name, room.head_seq)).collect()
 }
 
-/// `hubbub tail` of a room, and what it says.
+/// `hubbub tail` of a room, and its output.
 struct Tail {
     child: Child,
     output: BufReader<std::process::ChildStdout>,
@@ -73,7 +73,7 @@ impl Tail {
         line
     }
 
-    /// Ends it. Returns what it had said and was not read yet.
+    /// Ends it. Returns the unread output and notices.
     fn end(mut self) -> (String, String) {
         self.child.kill().expect("it runs");
         let (mut output, mut notices) = (String::new(), String::new());
@@ -90,9 +90,9 @@ impl Drop for Tail {
     }
 }
 
-/// `hubbub tail typo`, `hubbub --room typo`, and every client that joined a room whose name was mistyped created it, for ever.
+/// `hubbub tail typo`, `hubbub --room typo`, and every client that joined a room under a mistyped name created it permanently.
 #[test]
-fn what_only_reads_creates_no_room() {
+fn reading_creates_no_room() {
     let folder = tempfile::tempdir().unwrap();
     let server = on(folder.path());
     let target = server.target().to_owned();
@@ -122,10 +122,10 @@ fn what_only_reads_creates_no_room() {
     }
     assert_eq!(rooms(&ann), stored);
     assert_eq!(text(&run(&target, &["rooms"]).stdout), "talk: 1 message, 0 members\n");
-    // Who waits in a room that is not there yet is a member of it.
+    // A client that waits in a pending room is a member of it.
     assert_eq!(text(&run(&target, &["members", "tlak"]).stdout), "ann\n");
 
-    // Its first message creates it, and whoever waits gets it.
+    // The first message creates the room, and reaches the waiting clients.
     assert_eq!(run(&target, &["send", "tlak", "hi"]).status.code(), Some(0));
     assert_eq!(tail.line(), "ann: hi\n");
     assert_eq!(tail.end(), (String::new(), String::new()));
@@ -135,10 +135,10 @@ fn what_only_reads_creates_no_room() {
     assert_eq!(rooms(&ann), [("talk".to_owned(), 1), ("tlak".to_owned(), 1)]);
 }
 
-/// A client follows a room that has no message yet. The server is killed, and starts again, twice; then somebody posts. The room has
-/// another epoch by then, of which the client must not be told that messages were lost.
+/// A client follows a room without messages. The server is killed and started again, twice; then a message is posted.
+/// The room has another epoch by then, but the client must not get a report of lost messages.
 #[test]
-fn waiting_in_a_room_without_messages_outlives_restarts() {
+fn a_client_in_a_room_without_messages_survives_restarts() {
     let (address, folder) = (lasting_address(), tempfile::tempdir().unwrap());
     let start = || {
         let mut command = command();
@@ -149,11 +149,11 @@ fn waiting_in_a_room_without_messages_outlives_restarts() {
     let mut tail = Tail::start(&address, "tea");
     assert_eq!(tail.notice(), "* no room named tea yet: waiting for its first message\n");
     let is_there = || text(&run(&address, &["members", "tea"]).stdout) == "ann\n";
-    wait_for("the client", is_there);
+    wait_for("the client to connect", is_there);
     for _ in 0..2 {
         server.crash();
         server = start();
-        wait_for("the client, again", is_there);
+        wait_for("the client to reconnect", is_there);
     }
     for body in ["one", "two"] {
         assert_eq!(run(&address, &["send", "tea", body]).status.code(), Some(0));
@@ -165,15 +165,15 @@ fn waiting_in_a_room_without_messages_outlives_restarts() {
     assert_eq!(tail.line(), "ann: three\n");
     let (output, notices) = tail.end();
     assert_eq!(output, "");
-    for told in ["the server lost", "missing", "are gone", "no room"] {
-        assert!(!notices.contains(told), "{notices}");
+    for notice in ["the server lost", "missing", "are gone", "no room"] {
+        assert!(!notices.contains(notice), "{notices}");
     }
     assert!(notices.contains("connected again"), "{notices}");
 }
 
 /// Two clients and a call post the first message of a room at once.
 #[test]
-fn a_room_is_created_once_whoever_posts_first() {
+fn a_room_is_created_once_by_concurrent_first_posts() {
     let folder = tempfile::tempdir().unwrap();
     let server = on(folder.path());
     let target = server.target().to_owned();
@@ -183,10 +183,10 @@ fn a_room_is_created_once_whoever_posts_first() {
         let (barrier, target) = (Arc::clone(&barrier), target.clone());
         move || {
             let mut talker = Talker::hello(&environment(), &target, &format!("client{number}"));
-            let mut heard = Vec::new();
+            let mut received = Vec::new();
             for round in 0..rounds {
                 let room = format!("room-{round}");
-                // Only two of them are in the room; and one may come only with its post.
+                // Only two of them are in the room, and one of these may join it only with its post.
                 if number == 2 {
                     barrier.wait();
                     post_message(&talker.client, &room, "caller", 9, "third").expect("it is stored");
@@ -212,20 +212,20 @@ fn a_room_is_created_once_whoever_posts_first() {
                             messages.push((event.seq, message.sender));
                         }
                         Some(Kind::Presence(_) | Kind::CaughtUp(_)) => {}
-                        other => panic!("a message was expected: {other:?}"),
+                        other => panic!("expected a message: {other:?}"),
                     }
                 }
                 assert_eq!(messages.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), [1, 2, 3]);
-                heard.push((room, id, messages));
+                received.push((room, id, messages));
             }
-            heard
+            received
         }
     };
     let threads: Vec<_> = (0..3).map(|number| thread::spawn(take_part(number))).collect();
-    let heard: Vec<_> = threads.into_iter().map(|thread| thread.join().expect("it is served")).collect();
-    assert_eq!(heard[0], heard[1]);
+    let received: Vec<_> = threads.into_iter().map(|thread| thread.join().expect("it is served")).collect();
+    assert_eq!(received[0], received[1]);
 
-    // The rooms have these numbers for good, and kept their epochs.
+    // After a restart, the rooms have the same numbers and epochs.
     let list = |server: &ServerProcess| {
         let talker = Talker::hello(&environment(), server.target(), "reader");
         let response = call(&talker.client, &LIST_ROOMS, &v1::ListRoomsRequest::default()).unwrap();
@@ -233,7 +233,7 @@ fn a_room_is_created_once_whoever_posts_first() {
     };
     let listed = list(&server);
     assert_eq!(listed.len(), rounds);
-    for (room, id, _) in &heard[0] {
+    for (room, id, _) in &received[0] {
         let number = listed.iter().find(|(name, ..)| name == room).map(|(_, number, ..)| *number);
         assert_eq!(*id, number, "{room}");
     }
@@ -241,9 +241,9 @@ fn a_room_is_created_once_whoever_posts_first() {
     assert_eq!(list(&on(folder.path())), listed);
 }
 
-/// A client that joins one room after the other leaves nothing behind, on the disk or in memory.
+/// A client that joins many rooms one after the other uses no space on the disk or in memory after it has left them.
 #[test]
-fn rooms_that_are_joined_in_turn_leave_nothing() {
+fn rooms_that_were_only_joined_leave_nothing() {
     const ROOMS: usize = 40_000;
     let folder = tempfile::tempdir().unwrap();
     let server = on(folder.path());
@@ -262,14 +262,14 @@ fn rooms_that_are_joined_in_turn_leave_nothing() {
     let before = server.rss_kib();
     walk(ROOMS / 2..ROOMS);
     let grown = server.rss_kib().saturating_sub(before);
-    // Each name alone would be 50 bytes and its place in a map: 2 MiB.
+    // The names alone, with their places in a map, would take 2 MiB.
     assert!(grown < 1024, "the server has grown by {grown} KiB");
     assert_eq!(rooms(&eve), []);
     let database = folder.path().join("hubbub.db");
     assert!(database.metadata().unwrap().len() < 256 * 1024);
 }
 
-/// The tutorial's contract has one room, which is created like any other: by its first message.
+/// The only room of the tutorial's contract is created like any other, by its first message.
 #[test]
 fn the_lobby_is_created_by_its_first_message() {
     let server: Server = start();
@@ -284,9 +284,9 @@ fn the_lobby_is_created_by_its_first_message() {
     assert_eq!(rooms(&new), [("lobby".to_owned(), 2)]);
 }
 
-/// Somebody joins a room, leaves, and joins again, all before its first message, while others do the same.
+/// Clients join a room, leave it and join it again before its first message.
 #[test]
-fn a_room_without_messages_is_joined_and_left_at_will() {
+fn a_room_without_messages_can_be_joined_and_left_repeatedly() {
     let server = start();
     let (environment, target) = (environment(), target(&server));
     let mut ann = Talker::join(&environment, &target, "ann", "tea");
@@ -295,7 +295,7 @@ fn a_room_without_messages_is_joined_and_left_at_will() {
     assert_eq!(first.member_count, 2);
     bob.send(vec![leave("tea")]);
     while !matches!(bob.next().event, Some(Kind::Left(_))) {}
-    // The room is open as long as anybody is in it, so it is the same.
+    // The room is open while it has members, so it is the same.
     let (second, _) = bob.join_room("tea", after(0, first.epoch));
     assert_eq!((second.epoch, second.member_count), (first.epoch, 2));
     for talker in [&mut ann, &mut bob] {
@@ -304,14 +304,14 @@ fn a_room_without_messages_is_joined_and_left_at_will() {
     }
     let request = v1::ListMembersRequest { room: "tea".to_owned(), ..Default::default() };
     wait_for("an empty room to be gone", || call(&ann.client, &LIST_MEMBERS, &request).is_err());
-    // Whoever had seen no message has lost none.
+    // A client that has seen no message has lost none.
     let (_, missed) = bob.join_room("tea", after(0, second.epoch));
     assert!(missed.is_empty(), "{missed:?}");
     ann.send(vec![join_command("tea", None), post("tea", 1, "hello")]);
     assert_eq!(bob.hear(), (1, "ann".to_owned(), "hello".to_owned()));
 }
 
-/// Everything below a folder, by its path.
+/// The paths of all files and folders below a folder.
 fn tree(folder: &Path) -> Vec<String> {
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder).expect("the folder can be read").flatten() {
@@ -324,17 +324,17 @@ fn tree(folder: &Path) -> Vec<String> {
     paths
 }
 
-/// A restore that failed, into a folder whose name was mistyped, left the folder. Commands that only look, and a server that can't
-/// start, must leave nothing either.
+/// A failed restore into a folder with a mistyped name left the folder. Commands that only read, and a server that
+/// can't start, must leave nothing either.
 #[test]
-fn what_fails_or_only_looks_creates_no_folder() {
+fn failed_and_read_only_commands_create_no_folder() {
     let place = tempfile::tempdir().unwrap();
     let place = place.path();
     fs::create_dir(place.join("empty")).unwrap();
     fs::write(place.join("junk"), "no backup").unwrap();
     fs::write(place.join("nothing"), "").unwrap();
     let before = tree(place);
-    for (arguments, told) in [
+    for (arguments, expected) in [
         (&["verify", "--data", "typo"][..], "can't read typo: it does not exist"),
         (&["verify", "typo"], "can't read typo: it does not exist"),
         (&["verify", "--data", "empty"], "no log in empty"),
@@ -349,26 +349,26 @@ fn what_fails_or_only_looks_creates_no_folder() {
         (&["--listen", "127.0.0.1:0", "--clients-max", "999999999", "--data", "typo"], "999999999 clients"),
     ] {
         let output = command().args(arguments).current_dir(place).output().expect("hubbub-server runs");
-        let said = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
-        assert!(said.contains(told), "{arguments:?}: {said}");
+        let errors = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {errors}");
+        assert!(errors.contains(expected), "{arguments:?}: {errors}");
         assert_eq!(tree(place), before, "{arguments:?}");
     }
-    // A folder that was there stays.
+    // An existing folder is kept.
     let output = command().args(["restore", "junk", "--data", "empty"]).current_dir(place).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(place.join("empty").is_dir());
 }
 
-/// Looking at a log, by a command or over the network, changes nothing that is stored, and a backup is left as it is.
+/// Commands that read a log, and clients that read rooms, change no stored data. A backup is not changed either.
 #[test]
-fn looking_changes_nothing_that_is_stored() {
+fn reading_changes_no_stored_data() {
     let place = tempfile::tempdir().unwrap();
     let data = place.path().join("data");
     fs::create_dir(&data).unwrap();
     let server = on(&data);
     let mut ann = Talker::hello(&environment(), server.target(), "ann");
-    // The repeat is answered once the writer has done what it does after its first commit: it keeps the time.
+    // The repeated post is answered after the writer has stored the time, which it does after its first commit.
     for _ in 0..2 {
         post_message(&ann.client, "talk", "bob", 1, "hello").unwrap();
     }
@@ -379,7 +379,7 @@ fn looking_changes_nothing_that_is_stored() {
     };
     let content = || ["hubbub.db", "hubbub.db-wal", "life"].map(|name| fs::read(data.join(name)).unwrap());
     let before = content();
-    // Somebody waits in a room without messages meanwhile.
+    // A client waits in a room without messages.
     ann.join_room("tea", None);
     for room in ["talk", "tea", "typo"] {
         for arguments in [["history", room], ["members", room]] {

@@ -1,4 +1,4 @@
-//! The power is cut, again and again: what was acknowledged, or seen by anybody, is on the disk.
+//! Repeated power cuts: every message that was acknowledged, or received by any client, is on the disk.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -19,21 +19,21 @@ use super::support::{DEADLINE, seed, start_with, target, wait_for};
 
 const ROOM: &str = "room";
 
-/// How often the power is cut, and how long the server runs at most between two cuts.
+/// The number of power cuts, and the maximum time that the server runs between two of them.
 const CUTS: u32 = 6;
 const LIFE_MAX: Duration = Duration::from_millis(900);
 
-/// How many bots post by calls of their own, and how many messages the one who chats has under way.
+/// The number of bots that post by calls, and how many messages the chatting client has in flight.
 const BOTS: u32 = 3;
 const IN_FLIGHT: u32 = 48;
 
-/// A body's greatest length here: large, so that the write-ahead log is copied into the database a few times.
+/// The maximum length of bodies: large, so that the write-ahead log is copied into the database a few times.
 const BODY_CHARS_MAX: usize = 16_000;
 
-/// What was seen, or acknowledged to its sender: each message's place, by its id.
+/// The messages that were received, or acknowledged to their sender: the seq of each, by its id.
 type Seen = HashMap<Vec<u8>, u64>;
 
-/// What posters have in common.
+/// The shared state of the posters.
 struct Posting {
     environment: Arc<Environment>,
     target: String,
@@ -48,10 +48,10 @@ impl Posting {
 
     fn note(&self, id: Vec<u8>, seq: u64) {
         let before = self.seen.lock().expect("no poster panics").insert(id, seq);
-        assert!(before.is_none_or(|before| before == seq), "a message has one place: {before:?}, {seq}");
+        assert!(before.is_none_or(|before| before == seq), "a message has two seqs: {before:?}, {seq}");
     }
 
-    /// Posts by call after call, until the server is gone.
+    /// Posts by calls, one after the other, until the server is gone.
     fn call(&self, bot: u32) {
         let client = Client::new(ChannelBuilder::new(Arc::clone(&self.environment)).connect(&self.target));
         for number in 1.. {
@@ -63,17 +63,17 @@ impl Posting {
         }
     }
 
-    /// Chats, and sees what everybody says, until the server is gone.
+    /// Posts on a stream, and receives all messages, until the server is gone.
     fn chat(&self) {
         let mut ann = Talker::connect(&self.environment, &self.target, "ann");
-        let mut said = 0;
+        let mut posted = 0;
         let mut say = |ann: &mut Talker, count| {
-            let posts = (said + 1..=said + count).map(|number| self.id(BOTS, number));
+            let posts = (posted + 1..=posted + count).map(|number| self.id(BOTS, number));
             ann.send(posts.map(|id| post(ROOM, id, &body(id))).collect());
-            said += count;
+            posted += count;
         };
         ann.send(vec![hello("ann"), join(ROOM, None)]);
-        // A request has 64 KiB at most.
+        // A request may have at most 64 KiB.
         (0..IN_FLIGHT / 3).for_each(|_| say(&mut ann, 3));
         while let Some(Ok(event)) = ann.next_within(DEADLINE) {
             if let Some(Kind::Message(message)) = event.event {
@@ -87,13 +87,14 @@ impl Posting {
     }
 }
 
-/// What a message says is known by its id.
+/// The body of the message with this id.
 fn body(id: u128) -> String {
     let chars = id.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 7;
     format!("{id:x} {}", "x".repeat(chars as usize % BODY_CHARS_MAX))
 }
 
-/// Has messages posted until the server is killed, at a random moment after what is waited for. Returns what was seen.
+/// Posts messages until the server is killed, which happens at a random moment after `wait`. Returns the messages that
+/// were received or acknowledged.
 fn post_until_cut(server: ServerProcess, cut: u32, wait: impl FnOnce(), random: &mut fastrand::Rng) -> Seen {
     let (environment, target) = (environment(), server.target().to_owned());
     let posting = Arc::new(Posting { environment, target, cut, seen: Arc::default() });
@@ -106,12 +107,12 @@ fn post_until_cut(server: ServerProcess, cut: u32, wait: impl FnOnce(), random: 
     thread::park_timeout(LIFE_MAX.mul_f64(random.f64().powi(2)));
     server.crash();
     for poster in posters {
-        poster.join().expect("a poster has found no fault");
+        poster.join().expect("the poster found a fault");
     }
     std::mem::take(&mut *posting.seen.lock().expect("no poster panics"))
 }
 
-/// The room as a server has it that starts on what is left.
+/// The events of the room on a server that starts with the data that is left.
 fn read(machine: &Machine, unsynced: Unsynced) -> Vec<v1::Event> {
     let left = machine.left(unsynced);
     let storage = Storage::Folder { path: left.path().to_owned(), sync: SyncMode::Full, restored: false };
@@ -121,25 +122,25 @@ fn read(machine: &Machine, unsynced: Unsynced) -> Vec<v1::Event> {
     events
 }
 
-/// Checks that the messages are what was posted, each there once, in dense places; and returns the places.
+/// Checks that the messages are those that were posted, each once, with dense seqs. Returns the seqs.
 fn check(events: &[v1::Event]) -> Seen {
     let mut places = Seen::new();
     for (event, seq) in events.iter().zip(1..) {
         assert_eq!(event.seq, seq);
-        let Some(Kind::Message(message)) = &event.event else { panic!("{event:?} is no message") };
+        let Some(Kind::Message(message)) = &event.event else { panic!("expected a message: {event:?}") };
         let id = u128::from_be_bytes(message.message_id.as_slice().try_into().expect("an id has 16 bytes"));
-        // The highest bit is the tests' own: see `message_id`.
+        // The tests set the highest bit (`message_id`).
         let id = id & !(1 << 127);
         assert_eq!(message.message_id, message_id(id));
         assert_eq!(message.body, body(id));
         let before = places.insert(message.message_id.clone(), seq);
-        assert_eq!(before, None, "a message is there twice");
+        assert_eq!(before, None, "a message is stored twice");
     }
     places
 }
 
 #[test]
-fn what_was_acknowledged_or_seen_outlives_a_power_cut() {
+fn acknowledged_and_received_messages_survive_a_power_cut() {
     let machine = Machine::new("full");
     let mut random = fastrand::Rng::with_seed(seed());
     let mut seen = Seen::new();
@@ -147,9 +148,9 @@ fn what_was_acknowledged_or_seen_outlives_a_power_cut() {
     for cut in 1..=CUTS {
         let (server, pages) = (machine.start(), machine.database_pages());
         let wait = || {
-            // Every other cut comes while the write-ahead log is copied into the database, or soon after.
+            // Every other cut happens while the write-ahead log is copied into the database, or soon after.
             if cut % 2 == 0 {
-                wait_for("the database grows", || machine.database_pages() > pages);
+                wait_for("the database to grow", || machine.database_pages() > pages);
             }
         };
         seen.extend(post_until_cut(server, cut, wait, &mut random));
@@ -159,20 +160,24 @@ fn what_was_acknowledged_or_seen_outlives_a_power_cut() {
             let places = check(&left);
             for (id, seq) in &seen {
                 let found = places.get(id);
-                assert_eq!(found, Some(seq), "{id:x?}, at {seq}, was lost by cut {cut}; {unsynced:?} was not synced");
+                assert_eq!(
+                    found,
+                    Some(seq),
+                    "{id:x?} with seq {seq} was lost by cut {cut}; unsynced data: {unsynced:?}"
+                );
             }
-            assert_eq!(left[..before.len()], before, "what was left by the cut before is still there");
+            assert_eq!(left[..before.len()], before, "messages that survived the previous cut are lost");
         }
-        // The server goes on with what it has synced.
+        // The next server starts with the synced data.
         before = left;
     }
-    eprintln!("{} messages, of which {} were seen", before.len(), seen.len());
-    assert!(seen.len() > 100, "too little was posted: {}", seen.len());
+    eprintln!("{} messages, {} of them received or acknowledged", before.len(), seen.len());
+    assert!(seen.len() > 100, "too few messages were received: {}", seen.len());
 }
 
-/// Shows that the simulated disk loses what was not synced, and so that the other test would find it.
+/// Shows that the simulated disk loses unsynced data, so that the other test would find a missing sync.
 #[test]
-fn what_the_system_was_left_to_sync_does_not() {
+fn data_that_the_system_has_not_synced_does_not() {
     let machine = Machine::new("os");
     let mut random = fastrand::Rng::with_seed(seed());
     let (mut seen_in_all, mut lost_in_all) = (0, 0);
@@ -182,10 +187,10 @@ fn what_the_system_was_left_to_sync_does_not() {
             let places = check(&read(&machine, unsynced));
             seen.keys().filter(|id| !places.contains_key(*id)).count()
         };
-        // The server alone is gone: what it has written is there.
+        // Only the server is gone, so all written data is there.
         assert_eq!(lost(Unsynced::WriteAhead), 0);
         seen_in_all += seen.len();
         lost_in_all += lost(Unsynced::Nothing);
     }
-    assert!(lost_in_all > 0, "the disk has what was never synced: all of {seen_in_all} messages");
+    assert!(lost_in_all > 0, "the disk has data that was never synced: all of {seen_in_all} messages");
 }

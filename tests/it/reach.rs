@@ -1,4 +1,4 @@
-//! Reaching a server and staying connected: where it listens, who may connect, how it stops.
+//! Reaching a server and staying connected: addresses, permissions, keepalive, and shutdown.
 
 mod full;
 mod listening;

@@ -1,5 +1,5 @@
-//! README.md: the commands and the program that it shows are run, and print what it shows. docs/reference.md: its table of limits has
-//! the numbers of the code.
+//! README.md: its commands and its program are run, and must print the output that it shows. docs/reference.md: its
+//! table of limits must have the numbers of the code.
 
 use std::fs;
 use std::path::Path;
@@ -13,14 +13,14 @@ use crate::terminal::client_command;
 
 const SERVER: &str = env!("CARGO_BIN_EXE_hubbub-server");
 
-/// A page as it is in the repository.
+/// A page of the repository.
 fn page(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-/// Each command that the page shows with the lines that follow it, in order. Commands of make build first, so they are
-/// left out.
+/// The commands of the page, in order, each with the output that follows it. Commands of make are left out, because
+/// they build first.
 fn transcript(page: &str) -> Vec<(String, Vec<String>)> {
     let blocks = page.split("```console\n").skip(1).map(|rest| rest.split("```").next().expect("a block ends"));
     let mut commands: Vec<(String, Vec<String>)> = Vec::new();
@@ -34,8 +34,8 @@ fn transcript(page: &str) -> Vec<(String, Vec<String>)> {
     commands
 }
 
-/// The line without what differs from run to run: times, sizes, ids, and what the repeat client measured.
-fn normalised(line: &str) -> String {
+/// The line without the parts that differ between runs: times, sizes, ids, and the repeat client's measurements.
+fn normalized(line: &str) -> String {
     let measured = ["seconds ", "deliveries/s ", "latency "];
     if let Some(label) = measured.iter().find(|label| line.starts_with(**label)) {
         return format!("{label}…");
@@ -51,7 +51,7 @@ fn normalised(line: &str) -> String {
     }
 }
 
-/// Puts dots for 32 hexadecimal digits.
+/// Replaces an id of 32 hexadecimal digits by an ellipsis.
 fn without_id(word: &str) -> String {
     let Some((before, rest)) = word.split_once("\"id\":\"") else { return word.to_owned() };
     let (id, after) = rest.split_at(32.min(rest.len()));
@@ -59,9 +59,9 @@ fn without_id(word: &str) -> String {
     format!("{before}\"id\":\"…{after}")
 }
 
-/// The story: the page showed a table of the repeat client that had lacked three rows for months.
+/// The story: for months, the page showed a table of the repeat client that lacked three rows.
 #[test]
-fn what_the_page_shows_is_what_happens() {
+fn the_commands_print_the_output_that_the_page_shows() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut command = process::command();
     command.args(["--listen", "127.0.0.1:0", "--data"]).arg(folder.path().join("hubbub-data"));
@@ -77,7 +77,7 @@ fn what_the_page_shows_is_what_happens() {
         let errors = String::from_utf8_lossy(&output.stderr);
         assert_eq!((output.status.code(), &*errors), (Some(0), ""), "{shown}");
         let printed = String::from_utf8(output.stdout).expect("what it prints is text");
-        let normal = |lines: Vec<&str>| lines.into_iter().map(normalised).collect::<Vec<_>>();
+        let normal = |lines: Vec<&str>| lines.into_iter().map(normalized).collect::<Vec<_>>();
         assert_eq!(
             normal(printed.lines().collect()),
             normal(expected.iter().map(String::as_str).collect()),
@@ -86,7 +86,7 @@ fn what_the_page_shows_is_what_happens() {
     }
 }
 
-/// The number as the pages show it: `65,536`.
+/// The number in the format of the pages: `65,536`.
 fn with_commas(number: u64) -> String {
     let digits = number.to_string();
     let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
@@ -138,14 +138,14 @@ fn the_table_of_limits_has_the_numbers_of_the_code() {
     for (what, text, numbers) in rows {
         let text = numbers.iter().fold(text.to_owned(), |text, number| text.replacen('#', &with_commas(*number), 1));
         let row = page.lines().find(|line| line.starts_with(&format!("| {what} | ")));
-        let row = row.unwrap_or_else(|| panic!("docs/reference.md has no limit of {what}"));
+        let row = row.unwrap_or_else(|| panic!("docs/reference.md has no row for {what}"));
         assert!(row.contains(&text), "{row}\nlacks: {text}");
     }
 }
 
-/// The story: an example in a README that had never been run lacked an import.
+/// The story: an example in the README lacked an import, because it had never been run.
 #[test]
-fn the_program_in_python_prints_what_the_page_shows() {
+fn the_python_program_prints_the_output_that_the_page_shows() {
     let page = page("README.md");
     let block =
         |begin: &str| page.split(begin).nth(1).and_then(|rest| rest.split("```").next()).expect("the page has it");

@@ -1,4 +1,4 @@
-//! docs/reference.md: its tables of options are made from what the programs declare.
+//! docs/reference.md: its tables of options are generated from the programs' help pages.
 
 use std::env;
 use std::fs;
@@ -9,14 +9,14 @@ use crate::terminal::client_command;
 const PROGRAMS: [&str; 3] =
     [env!("CARGO_BIN_EXE_hubbub-server"), env!("CARGO_BIN_EXE_hubbub"), env!("CARGO_BIN_EXE_hubbub-repeat")];
 
-/// An option as a help page shows it.
+/// An option on a help page.
 struct Declared {
-    /// With its value.
+    /// Its name, with its value.
     option: String,
-    /// The command that it belongs to, empty for one of the program itself.
+    /// The command that it belongs to; empty for an option of the program itself.
     command: String,
     variable: String,
-    /// Paragraphs.
+    /// The paragraphs of its description.
     meaning: Vec<String>,
 }
 
@@ -52,7 +52,7 @@ fn declared(help: &str, command: &str) -> Vec<Declared> {
     all
 }
 
-/// The table of a program's options: its own, then those that only one of its commands has.
+/// The table of a program's options: its common options, then those of single commands.
 fn table(program: &str) -> String {
     let main = help(program, &["--help"]);
     let mut all = declared(&main, "");
@@ -77,9 +77,9 @@ fn table(program: &str) -> String {
     table
 }
 
-/// `HUBBUB_WRITE_MAP=1` brings the page up to date, as it does for the code map.
+/// With `HUBBUB_WRITE_MAP=1` it updates the page, like the test of the code map.
 #[test]
-fn the_tables_of_options_are_what_the_programs_declare() {
+fn the_tables_of_options_match_the_help_pages() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference.md");
     let mut page = fs::read_to_string(&path).expect("the page is there");
     for program in PROGRAMS {
@@ -93,7 +93,7 @@ fn the_tables_of_options_are_what_the_programs_declare() {
             page.replace_range(start..end, &table);
             fs::write(&path, &page).expect("the page can be written");
         } else {
-            assert_eq!(page[start..end], table, "run this test with HUBBUB_WRITE_MAP=1 to bring the page up to date");
+            assert_eq!(page[start..end], table, "run this test with HUBBUB_WRITE_MAP=1 to update the page");
         }
     }
 }

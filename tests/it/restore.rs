@@ -1,4 +1,4 @@
-//! A restore or a backup that is cut off, that has no place to write to, or that meets a large and busy log.
+//! Restores and backups that are killed, that can't write, or that run on a large log in use.
 
 use std::env;
 use std::fs;
@@ -33,7 +33,7 @@ fn client(server: &ServerProcess) -> Client {
 fn post(server: &ServerProcess, numbers: std::ops::RangeInclusive<u32>, word: &str) {
     let client = client(server);
     for number in numbers {
-        // Some pages, so that a copy takes several writes.
+        // Each message takes about a page, so that a copy takes several writes.
         let body = format!("{word}{number} {}", "x".repeat(3000));
         post_message(&client, ROOM, "ann", u128::from(number), &body).expect("it is stored");
     }
@@ -53,18 +53,18 @@ fn stop(mut server: ServerProcess) {
     assert!(server.wait().success());
 }
 
-/// A sub-command on the data folder.
+/// Runs a sub-command on the data folder.
 fn run(data: &Path, arguments: &[&str]) -> Output {
     command().args(on(data, arguments)).output().expect("hubbub-server runs")
 }
 
-/// The arguments with the data folder, unless they are to verify a file.
+/// The arguments and the data folder, which is left out if a file is verified.
 fn on<'a>(data: &'a Path, arguments: &[&'a str]) -> Vec<&'a str> {
     let folder: &[&str] = if matches!(arguments, ["verify", _]) { &[] } else { &["--data", text(data)] };
     [arguments, folder].concat()
 }
 
-fn said(output: &Output) -> String {
+fn output_text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
@@ -80,8 +80,8 @@ fn copy_folder(from: &Path, to: &Path) {
     }
 }
 
-/// A data folder whose server was killed, so that its newest messages are in the write-ahead log only; and a backup of another
-/// history.
+/// A data folder whose server was killed, so that its newest messages are only in the write-ahead log; and a backup of
+/// another history.
 struct Restore {
     folder: TempDir,
     library: PathBuf,
@@ -102,7 +102,7 @@ impl Restore {
         Self { folder, library, epoch }
     }
 
-    /// Restores into this folder, and is killed at its n-th change of a file. `None` if it has not so many.
+    /// Restores into this folder, and is killed at its n-th change of a file. `None` if it makes fewer changes.
     fn killed(&self, data: &Path, n: u32) -> Option<Output> {
         let mut restore = command();
         restore.arg("restore").arg(self.folder.path().join("backup.db")).arg("--data").arg(data);
@@ -111,14 +111,14 @@ impl Restore {
         if output.status.success() {
             return None;
         }
-        assert_eq!(output.status.signal(), Some(libc::SIGKILL), "{}", said(&output));
+        assert_eq!(output.status.signal(), Some(libc::SIGKILL), "{}", output_text(&output));
         Some(output)
     }
 }
 
-/// A restore that is killed leaves the old log or the new one, whole; and it can be repeated.
+/// A killed restore leaves the whole old log or the whole new one, and can be repeated.
 #[test]
-fn a_restore_that_is_killed_leaves_one_of_the_two_logs() {
+fn a_killed_restore_leaves_one_of_the_two_logs() {
     let restore = Restore::new();
     let old: Vec<_> = (1..=60).map(|n| if n <= 20 { format!("both{n}") } else { format!("old{n}") }).collect();
     let (mut kept, mut replaced) = (0, 0);
@@ -128,15 +128,15 @@ fn a_restore_that_is_killed_leaves_one_of_the_two_logs() {
         if restore.killed(&data, n).is_none() {
             break;
         }
-        assert!(n < 500, "a restore ends");
+        assert!(n < 500, "the restore makes too many changes");
         let server = start(&data);
         let (epoch, messages) = read(&server);
         if messages == old {
-            assert_eq!(epoch, restore.epoch, "kill {n}: nothing is lost, and nobody is told so");
+            assert_eq!(epoch, restore.epoch, "kill {n}: nothing is lost, so the epoch must not change");
             kept += 1;
         } else {
             assert_eq!(messages, old[..20], "kill {n}");
-            assert_ne!(epoch, restore.epoch, "kill {n}: clients must learn what they saw is lost");
+            assert_ne!(epoch, restore.epoch, "kill {n}: clients must learn which messages are lost");
             replaced += 1;
         }
         let left: Vec<_> = fs::read_dir(&data).expect("it is there").flatten().map(|file| file.file_name()).collect();
@@ -144,7 +144,7 @@ fn a_restore_that_is_killed_leaves_one_of_the_two_logs() {
         post(&server, 101..=101, "after");
         stop(server);
         let again = run(&data, &["restore", text(&restore.folder.path().join("backup.db"))]);
-        assert!(again.status.success(), "kill {n}: {}", said(&again));
+        assert!(again.status.success(), "kill {n}: {}", output_text(&again));
         let server = start(&data);
         assert_eq!(read(&server).1, old[..20], "kill {n}");
         stop(server);
@@ -155,9 +155,9 @@ fn a_restore_that_is_killed_leaves_one_of_the_two_logs() {
     assert!(kept > 5 && replaced > 2, "few kills hit: {kept}, {replaced}");
 }
 
-/// The same into a folder that held no log.
+/// A killed restore into a folder without a log.
 #[test]
-fn a_restore_into_an_empty_folder_that_is_killed_leaves_nothing_or_the_backup() {
+fn a_killed_restore_into_an_empty_folder_leaves_nothing_or_the_backup() {
     let restore = Restore::new();
     for n in 1.. {
         let data = restore.folder.path().join(format!("empty-{n}"));
@@ -171,9 +171,9 @@ fn a_restore_into_an_empty_folder_that_is_killed_leaves_nothing_or_the_backup() 
     }
 }
 
-/// Each place that a backup can't be written to is named, with the reason and the remedy; and nothing is left behind.
+/// If a backup can't be written, the error names the path, the reason and the remedy, and no file is left behind.
 #[test]
-fn a_backup_that_cannot_be_written_says_why() {
+fn a_backup_that_cannot_be_written_reports_the_reason() {
     let folder = tempfile::tempdir().expect("a folder");
     let (data, place) = (folder.path().join("data"), folder.path().join("place"));
     fs::create_dir(&place).expect("a folder");
@@ -183,10 +183,13 @@ fn a_backup_that_cannot_be_written_says_why() {
         let mut arguments = vec!["backup", text(file)];
         arguments.extend(force.then_some("--force"));
         let output = run(&data, &arguments);
-        let said = said(&output);
-        eprintln!("{said}");
-        assert_eq!(output.status.code(), Some(1), "{said}");
-        assert!(said.contains(text(file)) && words.iter().all(|word| said.contains(word)), "{words:?}: {said}");
+        let printed = output_text(&output);
+        eprintln!("{printed}");
+        assert_eq!(output.status.code(), Some(1), "{printed}");
+        assert!(
+            printed.contains(text(file)) && words.iter().all(|word| printed.contains(word)),
+            "{words:?}: {printed}"
+        );
     };
     fails(&place, false, &["is a folder", "name a file"]);
     fails(&place, true, &["is a folder", "name a file"]);
@@ -199,26 +202,29 @@ fn a_backup_that_cannot_be_written_says_why() {
     fails(&existing, false, &["exists", "--force"]);
     assert_eq!(fs::read_to_string(&existing).expect("it is there"), "not a backup");
     fs::remove_file(&existing).expect("it can be removed");
-    // The kernel's bound on files stands for a full disk.
+    // The kernel's limit on file sizes simulates a full disk.
     let mut bounded = Command::new("sh");
     bounded.args(["-c", "ulimit -f 100; exec \"$@\"", "sh"]).arg(command().get_program());
     let file = place.join("backup.db");
     let output = bounded.arg("backup").arg(&file).arg("--data").arg(&data).output().expect("hubbub-server runs");
-    let said = said(&output);
-    assert!(output.status.code() == Some(1) && said.contains("free space") && said.contains(text(&file)), "{output:?}");
-    assert_eq!(fs::read_dir(&place).expect("it is there").count(), 0, "something is left behind");
+    let printed = output_text(&output);
+    assert!(
+        output.status.code() == Some(1) && printed.contains("free space") && printed.contains(text(&file)),
+        "{output:?}"
+    );
+    assert_eq!(fs::read_dir(&place).expect("it is there").count(), 0, "a file is left behind");
     stop(server);
 }
 
-/// A user without rights: on the data folder, on the backup's place, or on a backup to restore.
+/// A user without permissions for the data folder, for the backup's folder, or for a backup to restore.
 #[test]
-fn a_user_without_rights_is_told_what_is_missing() {
+fn a_missing_permission_is_named() {
     // SAFETY: geteuid has no conditions.
     let is_root = unsafe { libc::geteuid() } == 0;
     let folder = tempfile::tempdir().expect("a folder");
     let open = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("it is ours");
     open(folder.path(), 0o755);
-    // Root may do anything, so it becomes nobody, who must be able to run the program.
+    // Root has all permissions, so the test runs as the user nobody, who must be able to run the program.
     let program = folder.path().join("hubbub-server");
     fs::copy(env!("CARGO_BIN_EXE_hubbub-server"), &program).expect("it can be copied");
     let (data, place, file) =
@@ -234,10 +240,10 @@ fn a_user_without_rights_is_told_what_is_missing() {
             command.uid(65_534).gid(65_534);
         }
         let output = command.output().expect("hubbub-server runs");
-        let said = said(&output);
-        eprintln!("{said}");
-        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
-        assert!(words.iter().all(|word| said.contains(word)), "{words:?}: {said}");
+        let printed = output_text(&output);
+        eprintln!("{printed}");
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {printed}");
+        assert!(words.iter().all(|word| printed.contains(word)), "{words:?}: {printed}");
     };
     let reset = |mode| {
         for path in [&data, &place, &file] {
@@ -261,10 +267,10 @@ fn a_user_without_rights_is_told_what_is_missing() {
     stop(server);
 }
 
-/// SQLite's own `.backup` of a log of 300 MB never ended while people talked at 20 messages a second: it began again with each
-/// commit. `make backup-test` makes the log that large.
+/// SQLite's own `.backup` of a log of 300 MB never completed while 20 messages a second were posted, because it
+/// restarted with each commit. `make backup-test` uses a log of that size.
 #[test]
-fn a_large_log_is_backed_up_while_people_talk() {
+fn a_large_log_is_backed_up_during_posts() {
     const BODY: usize = 16_000;
     let megabytes: u64 =
         env::var("HUBBUB_BACKUP_MB").map_or(12, |size| size.parse().expect("HUBBUB_BACKUP_MB is a number"));
@@ -301,10 +307,10 @@ fn a_large_log_is_backed_up_while_people_talk() {
         let before = acknowledged.load(Ordering::Acquire);
         let begun = std::time::Instant::now();
         let output = run(data.path(), &["backup", text(&file)]);
-        assert!(output.status.success(), "{}", said(&output));
+        assert!(output.status.success(), "{}", output_text(&output));
         let after = acknowledged.load(Ordering::Acquire);
         over.store(true, Ordering::Relaxed);
-        eprintln!("{megabytes} MB took {:?}; messages {before} to {after} were posted meanwhile", begun.elapsed());
+        eprintln!("{megabytes} MB took {:?}, while messages {before} to {after} were posted", begun.elapsed());
         let output = run(data.path(), &["verify", text(&file)]);
         let found = String::from_utf8_lossy(&output.stdout).into_owned();
         let messages: u64 =

@@ -1,4 +1,4 @@
-//! Retention: what is deleted, and what its deletion must not break.
+//! Retention: deletions, and the guarantees that they must not break.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -20,7 +20,7 @@ use super::support::chatter::environment;
 use super::support::talker::{Talker, post_message};
 use super::support::{start_with, target, wait_for};
 
-/// A relay in front of a server, which can stop to pass on what the server says, and then cut the connection.
+/// A relay in front of a server. It can hold back the server's messages, and then cut the connection.
 struct Relay {
     address: String,
     is_deaf: Arc<AtomicBool>,
@@ -63,9 +63,9 @@ fn pass_on(mut from: TcpStream, mut to: TcpStream, is_deaf: &AtomicBool) {
     }
 }
 
-/// `hubbub send` against a server that keeps 20 messages: its connection was lost after its line was stored and before the
-/// line came back. By the time it was connected again, others had posted 60 messages and retention had deleted the line, and
-/// with it its id. So the line was stored a second time, as seq 63, and a member saw it twice.
+/// `hubbub send` with a server that keeps 20 messages lost its connection after its line was stored and before the echo arrived.
+/// Before it reconnected, others had posted 60 messages, and retention had deleted the line and its id. So the line was
+/// stored a second time, with seq 63, and a member received it twice.
 #[test]
 fn a_line_that_retention_deleted_before_its_echo_is_not_stored_twice() {
     let folder = tempfile::tempdir().unwrap();
@@ -91,12 +91,12 @@ fn a_line_that_retention_deleted_before_its_echo_is_not_stored_twice() {
         let inlet = session.inlet();
         inlet.post(&room, Body::new("the line").unwrap(), Kind::Text).unwrap();
         let mut lines = 0;
-        let mut heard = 0;
+        let mut received = 0;
         let mut hear = |until: u64| {
-            while heard < until {
+            while received < until {
                 let event = member.next();
                 if let Some(Wire::Message(message)) = event.event {
-                    heard = event.seq;
+                    received = event.seq;
                     lines += u32::from(message.body == "the line");
                 }
             }
@@ -116,6 +116,6 @@ fn a_line_that_retention_deleted_before_its_echo_is_not_stored_twice() {
         inlet.finish();
         session.wait().expect("the line is stored");
         assert_eq!(post_message(&others.client, "talk", "eve", 0, "the end").unwrap().seq, 62);
-        assert_eq!(hear(62), 1, "a member saw the line twice");
+        assert_eq!(hear(62), 1, "a member received the line twice");
     }
 }

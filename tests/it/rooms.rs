@@ -1,4 +1,4 @@
-//! A session of the client library joins and leaves rooms while it runs.
+//! Sessions of the client library that join and leave rooms while they run.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -27,17 +27,17 @@ fn body(text: impl Into<String>) -> Body {
     Body::new(text).expect("a body")
 }
 
-/// A session that writes down what happens.
+/// A session that records its events.
 struct Ann {
     session: Session,
     inlet: Inlet,
-    told: Arc<Mutex<Vec<String>>>,
+    events: Arc<Mutex<Vec<String>>>,
 }
 
 impl Ann {
     fn start(target: &str, rooms: &[&str]) -> Self {
-        let told = Arc::new(Mutex::new(Vec::new()));
-        let log = Arc::clone(&told);
+        let events = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&events);
         let address: Address = target.parse().expect("an address");
         let rooms = rooms.iter().map(|name| (room(name), StartAt::Last(50))).collect();
         let name = UserName::new("ann").expect("a name");
@@ -48,12 +48,12 @@ impl Ann {
             }
             ControlFlow::Continue(())
         })
-        .expect("the server is there");
-        Self { inlet: session.inlet(), session, told }
+        .expect("the server listens");
+        Self { inlet: session.inlet(), session, events }
     }
 
     fn join(&self, name: &str) -> bool {
-        self.inlet.join(&room(name), StartAt::Last(50)).expect("the session goes on")
+        self.inlet.join(&room(name), StartAt::Last(50)).expect("the session runs")
     }
 
     fn leave(&self, name: &str) -> usize {
@@ -61,15 +61,15 @@ impl Ann {
     }
 
     fn say(&self, name: &str, text: &str) {
-        self.inlet.post(&room(name), body(text), Kind::Text).expect("it is taken");
+        self.inlet.post(&room(name), body(text), Kind::Text).expect("the line is accepted");
     }
 
-    fn told(&self) -> Vec<String> {
-        self.told.lock().expect("nobody panics").clone()
+    fn events(&self) -> Vec<String> {
+        self.events.lock().expect("nobody panics").clone()
     }
 
     fn wait_for(&self, line: &str) {
-        wait_for(line, || self.told().iter().any(|told| told == line));
+        wait_for(line, || self.events().iter().any(|event| event == line));
     }
 }
 
@@ -98,7 +98,7 @@ fn rooms_are_joined_and_left_while_the_session_runs() {
     let ann = Ann::start(&target, &["lobby"]);
     assert!(ann.join("tea"));
     assert!(!ann.join("tea"), "it is joined already");
-    // A line that is handed over at once waits for the join.
+    // A line that is posted at once waits for the join.
     ann.say("tea", "hello");
     ann.wait_for("tea 2 ann: hello");
     assert_eq!(ann.leave("tea"), 0);
@@ -106,17 +106,17 @@ fn rooms_are_joined_and_left_while_the_session_runs() {
     post("tea", "nobody is here");
     assert!(matches!(ann.inlet.post(&room("tea"), body("x"), Kind::Text), Err(SessionError::NotJoined { .. })));
     assert!(matches!(ann.inlet.leave(&room("tea")), Err(SessionError::NotJoined { .. })));
-    // Again, from the last messages.
+    // The second join reads the last messages again.
     assert!(ann.join("tea"));
     ann.wait_for("tea 3 bob: nobody is here");
-    // To and fro: what counts is the last word.
+    // After many leaves and joins, the last one counts.
     for _ in 0..20 {
         ann.leave("tea");
         assert!(ann.join("tea"));
     }
     ann.say("tea", "still here");
     ann.wait_for("tea 4 ann: still here");
-    // All of them are left, and the session goes on.
+    // After all rooms are left, the session still runs.
     ann.leave("tea");
     ann.leave("lobby");
     ann.wait_for("lobby left");
@@ -124,10 +124,10 @@ fn rooms_are_joined_and_left_while_the_session_runs() {
     ann.say("cellar", "first");
     ann.wait_for("cellar 1 ann: first");
     ann.inlet.finish();
-    ann.session.wait().expect("all is stored");
+    ann.session.wait().expect("all lines are stored");
 }
 
-/// The line was on its way when its room was left: nobody would have known what became of it.
+/// A room was left while a line was in flight, so that its outcome was unknown.
 #[test]
 fn a_room_is_left_once_its_lines_are_stored() {
     let server = ServerProcess::start(&[]);
@@ -140,7 +140,7 @@ fn a_room_is_left_once_its_lines_are_stored() {
     assert!(matches!(ann.inlet.post(&room("tea"), body("x"), Kind::Text), Err(SessionError::NotJoined { .. })));
     server.signal(libc::SIGCONT);
     ann.wait_for("tea left");
-    assert_eq!(ann.told(), ["tea joined", "tea caught up", "tea 1 ann: one", "tea 2 ann: two", "tea left"]);
+    assert_eq!(ann.events(), ["tea joined", "tea caught up", "tea 1 ann: one", "tea 2 ann: two", "tea left"]);
     assert_eq!(ann.inlet.unacknowledged(), [""; 0]);
 }
 
@@ -158,7 +158,7 @@ fn rooms_are_joined_and_left_without_a_connection() {
     ann.wait_for("attic caught up");
     server.crash();
     ann.wait_for("disconnected");
-    // This one has a line that is stored first; that one goes at once.
+    // The room tea has a line that must be stored first; attic is left at once.
     ann.say("tea", "before I go");
     assert_eq!((ann.leave("tea"), ann.leave("attic")), (1, 0));
     ann.wait_for("attic left");
@@ -167,32 +167,33 @@ fn rooms_are_joined_and_left_without_a_connection() {
     let server = start();
     ann.wait_for("cellar 1 ann: hello");
     ann.wait_for("tea left");
-    let told = ann.told();
-    let place = |line: &str| told.iter().position(|told| told == line).unwrap_or_else(|| panic!("{line} in {told:?}"));
+    let events = ann.events();
+    let place =
+        |line: &str| events.iter().position(|event| event == line).unwrap_or_else(|| panic!("{line} in {events:?}"));
     assert!(place("tea 1 ann: before I go") < place("tea left"));
-    assert!(!told[place("attic left")..].iter().any(|line| line.starts_with("attic") && line != "attic left"));
-    // It is resumed like every other.
+    assert!(!events[place("attic left")..].iter().any(|line| line.starts_with("attic") && line != "attic left"));
+    // The room cellar is resumed like any other.
     server.crash();
     let server = start();
-    wait_for("a second return", || ann.told().iter().filter(|line| *line == "reconnected").count() == 2);
+    wait_for("the second reconnect", || ann.events().iter().filter(|line| *line == "reconnected").count() == 2);
     let bob = Talker::hello(&environment(), server.target(), "bob");
     for name in ["tea", "attic", "cellar"] {
         post_message(&bob.client, name, "bob", 1, "anybody?").unwrap();
     }
     ann.wait_for("cellar 2 bob: anybody?");
-    assert_eq!(ann.told().iter().filter(|line| line.contains("anybody?")).count(), 1);
+    assert_eq!(ann.events().iter().filter(|line| line.contains("anybody?")).count(), 1);
 }
 
-/// A session that may be in no more rooms goes on in those that it is in.
+/// A session that has reached the maximum number of rooms stays in its rooms.
 #[test]
-fn a_join_that_is_refused_is_told_and_does_no_harm() {
+fn a_refused_join_is_reported_and_does_not_affect_other_rooms() {
     let server = ServerProcess::start(&[]);
     let ann = Ann::start(server.target(), &["lobby"]);
     for n in 1..ROOMS_PER_STREAM_MAX {
         ann.join(&format!("room-{n}"));
     }
     ann.wait_for(&format!("room-{} caught up", ROOMS_PER_STREAM_MAX - 1));
-    // So that the line is handed over before the answer is there.
+    // The server is frozen so that the line is posted before the answer arrives.
     server.freeze();
     ann.join("one-too-many");
     ann.say("one-too-many", "hello?");
@@ -209,10 +210,11 @@ fn a_join_that_is_refused_is_told_and_does_no_harm() {
     ann.say("one-too-many", "hello!");
     ann.wait_for("one-too-many 1 ann: hello!");
     ann.inlet.finish();
-    ann.session.wait().expect("it ends in good order");
+    ann.session.wait().expect("the session ends without an error");
 }
 
-/// A server whose rooms get their numbers with their first message joins a client again, with the new number.
+/// On a server whose rooms get their numbers with their first message, a client gets `Joined` again, with the new
+/// number.
 #[test]
 fn a_room_may_get_another_number() {
     let model = Model::start();
@@ -221,13 +223,14 @@ fn a_room_may_get_another_number() {
     model.renumber("tea");
     model.say("tea", "bob", "one");
     ann.wait_for("tea 1 bob: one");
-    assert_eq!(ann.told().iter().filter(|line| line.as_str() == "tea joined").count(), 1);
+    assert_eq!(ann.events().iter().filter(|line| line.as_str() == "tea joined").count(), 1);
 }
 
-/// What a session got of the rooms that it joined and left: each visit must be without a hole or a repetition.
+/// The messages that a session received in the rooms that it joined and left. A visit must have no hole and no
+/// repetition.
 #[derive(Default)]
 struct Visits {
-    /// The seq that comes next in each room that is joined; `None` before anything came.
+    /// The next seq in each joined room; `None` before its first message.
     next: HashMap<String, Option<u64>>,
     messages: usize,
     faults: Vec<String>,
@@ -237,15 +240,18 @@ impl Visits {
     fn note(&mut self, event: &Event<'_>) {
         match event {
             Event::Joined { room, .. } => drop(self.next.entry(room.to_string()).or_default()),
-            // One that was left before it could be joined has none.
+            // A room that was left before it could be joined is not in the map.
             Event::Left { room } => drop(self.next.remove(room.as_str())),
             Event::Message(message) => {
                 self.messages += 1;
                 match self.next.get_mut(message.room.as_str()) {
-                    None => self.faults.push(format!("{} {} came and is not joined", message.room, message.seq)),
+                    None => self
+                        .faults
+                        .push(format!("message {} {} arrived in a room that is not joined", message.room, message.seq)),
                     Some(next) => {
                         if next.is_some_and(|next| next != message.seq) {
-                            self.faults.push(format!("{} {} came, {next:?} was due", message.room, message.seq));
+                            self.faults
+                                .push(format!("message {} {} arrived instead of {next:?}", message.room, message.seq));
                         }
                         *next = Some(message.seq + 1);
                     }
@@ -262,8 +268,8 @@ impl Visits {
     }
 }
 
-/// 300 joins and leaves under load, with connections that are cut: every message of a room comes once and in order, from the first
-/// of a visit to its end; and every line is stored once.
+/// 300 joins and leaves under load, with connections that are cut: during a visit, all messages of the room arrive once and in
+/// order, and every line is stored once.
 #[test]
 fn joins_and_leaves_under_load_lose_and_repeat_nothing() {
     const ROOMS: usize = 6;
@@ -280,7 +286,7 @@ fn joins_and_leaves_under_load_lose_and_repeat_nothing() {
         log.lock().expect("nobody panics").note(&event);
         ControlFlow::Continue(())
     })
-    .expect("the server is there");
+    .expect("the server listens");
     let inlet = session.inlet();
     let (is_done, posted) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let load = {
@@ -293,29 +299,29 @@ fn joins_and_leaves_under_load_lose_and_repeat_nothing() {
             }
         })
     };
-    let mut said = 0;
+    let mut posted_lines = 0;
     for turn in 0..300 {
         let name = room(&format!("room-{}", random.usize(..ROOMS)));
-        if !inlet.join(&name, StartAt::Last(random.u32(..20))).expect("the session goes on") {
+        if !inlet.join(&name, StartAt::Last(random.u32(..20))).expect("the session runs") {
             for _ in 0..random.usize(..3) {
-                inlet.post(&name, body(format!("line {said}")), Kind::Text).expect("it is joined");
-                said += 1;
+                inlet.post(&name, body(format!("line {posted_lines}")), Kind::Text).expect("it is joined");
+                posted_lines += 1;
             }
             inlet.leave(&name).expect("it is joined");
         }
         if turn % 30 == 29 {
             proxy.strike(&mut random);
         }
-        // What happens at once is one case, and what is done is another.
+        // Commands follow earlier ones that are still pending, and others that are done.
         thread::park_timeout(Duration::from_millis(random.u64(..8)));
     }
     is_done.store(true, Ordering::SeqCst);
-    load.join().expect("all of it is stored");
+    load.join().expect("all posts are stored");
     inlet.finish();
-    session.wait().expect("all is stored");
+    session.wait().expect("all lines are stored");
     let visits = visits.lock().expect("nobody panics");
     assert_eq!(visits.faults, [""; 0]);
-    assert!(visits.messages > 100, "{} messages came", visits.messages);
+    assert!(visits.messages > 100, "only {} messages arrived", visits.messages);
     let mut reader = Talker::hello(&environment(), &direct, "reader");
     let mut stored = Vec::new();
     for n in 0..ROOMS {
@@ -325,5 +331,5 @@ fn joins_and_leaves_under_load_lose_and_repeat_nothing() {
         );
     }
     stored.sort_by_key(|line| line["line ".len()..].parse::<usize>().expect("a number"));
-    assert_eq!(stored, (0..said).map(|n| format!("line {n}")).collect::<Vec<_>>());
+    assert_eq!(stored, (0..posted_lines).map(|n| format!("line {n}")).collect::<Vec<_>>());
 }

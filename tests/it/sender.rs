@@ -1,7 +1,7 @@
-//! Every message carries its sender's number, by which two clients of one name are told apart.
+//! Every message has its sender's number, which distinguishes two clients of the same name.
 //!
-//! The story: the tutorial gives each client a unique code and sends names only, and so did `hubbub.v1`. Two people who
-//! called themselves `ann` in one room read as one, in the terminal and in every program.
+//! The story: the tutorial gives each client a unique code but sends only names, and so did `hubbub.v1`. Two clients
+//! named `ann` in one room could not be distinguished, in the terminal or in any program.
 
 use hubbub::wire::v1;
 use hubbub::wire::v1::event::Event as Kind;
@@ -18,7 +18,7 @@ use super::terminal::{client_command, pty::Pty};
 fn join(target: &str, name: &str, room: &str) -> (Talker, u64) {
     let mut talker = Talker::connect(&environment(), target, name);
     talker.send(vec![hello(name)]);
-    let Some(Kind::Welcome(welcome)) = talker.next().event else { panic!("{name} is not welcome") };
+    let Some(Kind::Welcome(welcome)) = talker.next().event else { panic!("{name} got no welcome") };
     talker.join_room(room, None);
     (talker, welcome.client_id)
 }
@@ -29,7 +29,7 @@ fn hear(talker: &mut Talker) -> (String, u64) {
         match talker.next().event {
             Some(Kind::Message(message)) => return (message.body, message.client_id),
             Some(Kind::Presence(_)) => {}
-            other => panic!("a message was expected: {other:?}"),
+            other => panic!("expected a message: {other:?}"),
         }
     }
 }
@@ -45,7 +45,7 @@ fn two_clients_of_one_name_have_different_numbers_live_and_in_history() {
     assert_eq!((hear(&mut ann), hear(&mut other)), (("one".to_owned(), first), ("one".to_owned(), first)));
     other.post("lobby", 2, "two");
     assert_eq!(hear(&mut ann), ("two".to_owned(), second));
-    // A client of the tutorial's contract has one too; a call has none.
+    // A client of the tutorial's contract has a number too; a call does not.
     let mut old = Chatter::join(&environment(), &target, "ann");
     wait_for_clients(&server, 3);
     old.say("three");
@@ -68,10 +68,10 @@ fn two_clients_of_one_name_have_different_numbers_live_and_in_history() {
     assert_eq!(anns.map(|member| member.client_id).collect::<Vec<_>>(), [first, second]);
 }
 
-/// A client's number counted from 1 at each start of a server: a message that `ann` had stored yesterday would have carried
-/// the number of whoever came first today.
+/// The numbers of clients started from 1 at each start of a server, so that a message that `ann` stored yesterday had
+/// the number of today's first client.
 #[test]
-fn numbers_of_before_a_restart_are_not_given_again() {
+fn numbers_are_not_reused_after_a_restart() {
     let folder = tempfile::tempdir().expect("a folder is made");
     let data = ["--data", folder.path().to_str().expect("its name is text")];
     let mut seen = Vec::new();
@@ -88,9 +88,9 @@ fn numbers_of_before_a_restart_are_not_given_again() {
     assert!(seen[0].abs_diff(seen[1]) > 2, "{seen:?}");
 }
 
-/// What the number costs is said in the contract: 8 bytes a message.
+/// The contract states the size of the number: 8 bytes in each message.
 #[test]
-fn a_number_costs_eight_bytes() {
+fn a_number_takes_eight_bytes() {
     let server = start();
     let (mut ann, number) = join(&target(&server), "ann", "garden");
     ann.post("garden", 1, "hello");
@@ -103,13 +103,13 @@ fn a_number_costs_eight_bytes() {
     let size = |event: &v1::Event| protobuf::Message::compute_size(event);
     let mut without = event.clone();
     without.mut_message().client_id = 0;
-    // A server may begin to count so low, once in 64 starts, that it takes a byte less.
+    // In one of 64 starts, a server begins with a number that takes one byte less.
     let expected = if number < 1 << 42 { 7 } else { 8 };
     assert_eq!(size(&event) - size(&without), expected, "for {number:x}");
 }
 
 #[test]
-fn the_chat_shows_numbers_where_a_name_is_shared_and_json_always() {
+fn the_chat_shows_numbers_of_shared_names_and_json_shows_all() {
     let server = start();
     let target = target(&server);
     let (mut ann, first) = join(&target, "ann", "lobby");

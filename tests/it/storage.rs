@@ -1,4 +1,4 @@
-//! docs/storage.md: its tables are those of a database, and what it says of files is so.
+//! docs/storage.md: its description of tables and files must match the data folder of a server.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,7 +15,7 @@ fn page() -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/storage.md")).expect("the page is there")
 }
 
-/// The columns of each table that the page describes, with their types, in its order.
+/// The columns of the tables that the page describes, with their types, in the page's order.
 fn described(page: &str) -> BTreeMap<String, Vec<(String, String)>> {
     let sections = page.split("\n## ").skip(1).filter(|section| section.starts_with('`'));
     let cell = |cell: &str| cell.trim().trim_matches('`').to_owned();
@@ -28,9 +28,9 @@ fn described(page: &str) -> BTreeMap<String, Vec<(String, String)>> {
     sections.map(|section| (cell(section.lines().next().unwrap()), columns(section))).collect()
 }
 
-/// The story: somebody wrote a program on the database after a page that was two versions old.
+/// The story: a user wrote a program for the database by this page, which was two versions old.
 #[test]
-fn the_page_describes_the_database_that_a_server_makes() {
+fn the_page_describes_the_database_of_a_server() {
     let folder = TempDir::new().expect("a folder can be made");
     let data = folder.path().join("data");
     let mut server = ServerProcess::start(&["--data", data.to_str().expect("a plain path")]);
@@ -58,7 +58,7 @@ fn the_page_describes_the_database_that_a_server_makes() {
     let names: Vec<String> = names.query_map((), |row| row.get(0)).expect("rows").map(Result::unwrap).collect();
     let columns = |table: &String| {
         let mut columns = database.prepare("SELECT name, type FROM pragma_table_xinfo(?1)").expect("a statement");
-        // SQLite adds the words of a calculated column to its type.
+        // SQLite appends the keywords of a generated column to its type.
         let kind = |kind: String| kind.split(' ').next().unwrap_or_default().to_owned();
         let columns = columns.query_map([table], |row| Ok((row.get(0)?, kind(row.get(1)?)))).expect("rows");
         (table.clone(), columns.map(Result::unwrap).collect())

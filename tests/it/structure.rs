@@ -1,4 +1,4 @@
-//! The source tree: no module depends on itself by way of others, and ARCHITECTURE.md names every module.
+//! The source tree: the module graph has no cycles, and ARCHITECTURE.md names every module.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// A module of the library, named by its path within the crate; the library itself is the empty name.
 type Module = String;
 
-/// What is known of a module's file.
+/// A module's file.
 struct Source {
     path: PathBuf,
     /// Without tests and comments.
@@ -29,7 +29,7 @@ fn parent(module: &str) -> &str {
     module.rsplit_once("::").map_or("", |(parent, _)| parent)
 }
 
-/// The modules in the order in which their parents declare them, which is the order to read them in.
+/// Reads the modules in the order in which their parents declare them, which is the reading order.
 fn read(module: &str, path: PathBuf, order: &mut Vec<Module>, sources: &mut HashMap<Module, Source>) {
     let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     order.push(module.to_owned());
@@ -43,7 +43,7 @@ fn read(module: &str, path: PathBuf, order: &mut Vec<Module>, sources: &mut Hash
             _ => None,
         };
         match declared {
-            // A module within the file: by convention its tests, at the end.
+            // A module in the same file: by convention its tests, at the end.
             Some(_) | None if is_for_tests && line.contains("mod ") && line.ends_with('{') => break,
             Some(name) if name.ends_with(';') && !is_for_tests => children.push(name.trim_end_matches(';').to_owned()),
             _ => {
@@ -76,7 +76,7 @@ fn tree() -> (Vec<Module>, HashMap<Module, Source>) {
     (order, sources)
 }
 
-/// The paths that begin with `crate`, `self` or `super` in some code, with the lists in braces written out.
+/// The paths in a module's code that begin with `crate`, `self` or `super`. Lists in braces are expanded.
 fn paths(code: &str) -> Vec<String> {
     let mut found = Vec::new();
     let is_path = |char: char| char.is_alphanumeric() || matches!(char, '_' | ':');
@@ -88,7 +88,7 @@ fn paths(code: &str) -> Vec<String> {
             let end = code[at..].find(|char| !is_path(char)).map_or(code.len(), |length| at + length);
             if code[end..].starts_with('{') && code[at..end].ends_with("::") {
                 let length = code[end..].find('}').map_or(0, |length| length + 1);
-                // Lists within lists are written out one by one, too: only their first names matter here.
+                // Nested lists are expanded too. Only their first names matter here.
                 let names = code[end + 1..end + length].split([',', '{', '}']).map(str::trim);
                 found.extend(names.filter(|name| !name.is_empty()).map(|name| format!("{}{name}", &code[at..end])));
             } else {
@@ -99,7 +99,7 @@ fn paths(code: &str) -> Vec<String> {
     found
 }
 
-/// The module that a path in another module's code leads to.
+/// The module that a path in another module's code refers to.
 fn target(from: &str, path: &str, sources: &HashMap<Module, Source>) -> Module {
     let mut parts = path.split("::").peekable();
     let mut module = match parts.next() {
@@ -129,8 +129,8 @@ fn dependencies(sources: &HashMap<Module, Source>) -> BTreeMap<Module, BTreeSet<
     edges.collect()
 }
 
-/// A circle that a module is in, if it is in one.
-fn circle(start: &Module, edges: &BTreeMap<Module, BTreeSet<Module>>) -> Option<Vec<Module>> {
+/// A cycle that contains the module, if there is one.
+fn cycle(start: &Module, edges: &BTreeMap<Module, BTreeSet<Module>>) -> Option<Vec<Module>> {
     let mut before: HashMap<&Module, &Module> = HashMap::new();
     let mut next = vec![start];
     while let Some(module) = next.pop() {
@@ -154,20 +154,20 @@ fn circle(start: &Module, edges: &BTreeMap<Module, BTreeSet<Module>>) -> Option<
     None
 }
 
-/// The story: the storage engine used the rooms that are built on it, and a room the fan-out that announces it, so none of them could
-/// be read or tested alone.
+/// The story: the storage engine depended on the rooms, which are built on it, and a room on the fan-out that announces
+/// it, so that none of them could be read or tested alone.
 #[test]
 fn no_module_depends_on_itself() {
     let (order, sources) = tree();
-    assert!(order.len() > 100, "the modules are found: {order:?}");
+    assert!(order.len() > 100, "too few modules were found: {order:?}");
     let edges = dependencies(&sources);
     let count: usize = edges.values().map(BTreeSet::len).sum();
-    assert!(count > 400, "their dependencies are found: {count}");
-    let circles: Vec<_> = order.iter().filter_map(|module| circle(module, &edges)).collect();
-    assert_eq!(circles, Vec::<Vec<Module>>::new(), "each of these depends on the next");
+    assert!(count > 400, "too few dependencies were found: {count}");
+    let cycles: Vec<_> = order.iter().filter_map(|module| cycle(module, &edges)).collect();
+    assert_eq!(cycles, Vec::<Vec<Module>>::new(), "each of these modules depends on the next");
 }
 
-/// The layers from the bottom up. A module depends on its own layer and on lower ones only.
+/// The layers, from the bottom up. A module depends only on its own layer and lower ones.
 const LAYERS: &[&[&str]] = &[
     &["limits", "names", "escape", "address", "descriptors", "startup", "sync"],
     &["wire", "threads", "arguments"],
@@ -219,7 +219,7 @@ fn code_map() -> String {
     map
 }
 
-/// A page that is not brought up to date names modules that are gone, and not those that came. `HUBBUB_WRITE_MAP=1` writes the map.
+/// An outdated page lists modules that no longer exist, and lacks new ones. `HUBBUB_WRITE_MAP=1` writes the map.
 #[test]
 fn the_architecture_page_has_the_code_map() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("ARCHITECTURE.md");
@@ -231,7 +231,7 @@ fn the_architecture_page_has_the_code_map() {
         fs::write(&path, format!("{before}{BEGIN}\n{expected}\n{END}{after}")).expect("the page can be written");
         return;
     }
-    assert_eq!(map.trim(), expected.trim(), "run this test with HUBBUB_WRITE_MAP=1 to bring the page up to date");
+    assert_eq!(map.trim(), expected.trim(), "run this test with HUBBUB_WRITE_MAP=1 to update the page");
 }
 
 /// All files below a folder.
@@ -245,9 +245,9 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The story: pages named files that had been moved long before.
+/// The story: pages named files that had been moved long ago.
 #[test]
-fn files_that_the_docs_name_are_there() {
+fn files_that_the_docs_name_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut sources = Vec::new();
     for folder in ["src", "tests", "benches", "proto", "docs"] {
@@ -258,7 +258,7 @@ fn files_that_the_docs_name_are_there() {
     let (mut named, mut missing) = (0, Vec::new());
     for page in pages {
         let text = fs::read_to_string(&page).expect("a page is text");
-        // What stands between single backticks.
+        // Text between single backticks.
         let quoted = text.split('`').skip(1).step_by(2);
         let names = quoted.filter(|name| name.ends_with(".rs") && !name.contains(char::is_whitespace));
         for name in names {

@@ -1,14 +1,14 @@
-//! A server on a thin volume that is full for some seconds: `make thin-volume-test`. It needs root, a loop device and the tools
-//! of a file system, so it is not part of the other tests.
+//! A server on a thin volume that is full for some seconds: `make thin-volume-test`. The test needs root, a loop device
+//! and the tools of a file system, so it is not among the other tests.
 //!
-//! The volume is a file with holes, larger than the small tmpfs that holds it, attached as a block device. While the tmpfs is
-//! full, writes to blocks that were never written fail with an I/O error, although the file system on the volume has space:
-//! what a thin pool of dm-thin does with `error_if_no_space`. The kernel needs no device mapper for it. Then the tmpfs
-//! is enlarged, as a pool is extended.
+//! The volume is a sparse file, larger than the small tmpfs that it is on, attached as a block device. While the tmpfs
+//! is full, writes to blocks that were never written fail with an I/O error, although the file system on the volume has
+//! space: the same as in a thin pool of dm-thin with `error_if_no_space`, but without the device mapper. Then the tmpfs
+//! is enlarged, like a pool that is extended.
 //!
-//! All of it lives in a mount namespace of the test and detaches with it, even if the test is killed.
+//! All mounts are in a mount namespace of the test, and end with it even if the test is killed.
 
-/// What it shares with the other tests.
+/// The shared parts of the tests.
 #[allow(dead_code, reason = "the other tests use the rest")]
 mod support {
     pub mod chatter;
@@ -33,13 +33,13 @@ use self::support::talker::{Talker, after, post_message};
 
 const ROOM: &str = "room";
 
-/// How large the file system believes its volume to be. XFS refuses less than 300 MB.
+/// The apparent size of the volume. XFS refuses less than 300 MB.
 const VOLUME_BYTES: u64 = 512 << 20;
 
-/// What is posted at most: more than the pool holds.
+/// The maximum number of posted messages: more than the pool holds.
 const MESSAGES_MAX: u64 = 20_000;
 
-/// How many times the volume is filled, for each file system.
+/// How often the volume is filled, for each file system.
 fn rounds() -> u32 {
     std::env::var("HUBBUB_THIN_ROUNDS").map_or(7, |rounds| rounds.parse().expect("HUBBUB_THIN_ROUNDS is a number"))
 }
@@ -54,8 +54,8 @@ fn ext4_on_a_thin_volume_that_was_full() {
     fill_and_extend(&["mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0", "-J", "size=8"]);
 }
 
-/// One failed fsync of the database on such a volume destroyed it: 7 of 7 times, on XFS, all acknowledged messages were lost
-/// although the server had ended with exit code 0.
+/// One failed fsync of the database on such a volume destroyed the database: on XFS, all acknowledged messages were
+/// lost in 7 of 7 cases, although the server had ended with exit code 0.
 fn fill_and_extend(make_file_system: &[&str]) {
     // SAFETY: geteuid has no conditions.
     assert_eq!(
@@ -73,22 +73,22 @@ fn fill_and_extend(make_file_system: &[&str]) {
     }
 }
 
-/// Gives this thread, and what it starts, mounts of its own.
+/// Moves this thread and its children into a new mount namespace.
 fn leave_mounts() {
     // SAFETY: the thread shares nothing with others that depends on its mounts.
-    assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWNS) }, 0, "no mount namespace of its own");
+    assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWNS) }, 0, "the mount namespace can't be created");
     run("mount", &["--make-rprivate", "/"]);
 }
 
 fn run(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output();
     let output = output.unwrap_or_else(|error| panic!("{program} is needed: {error}"));
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{program} {arguments:?}: {said}");
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{program} {arguments:?}: {errors}");
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-/// A pool, a volume in it, and a file system on that.
+/// A pool, a volume in it, and a file system on the volume.
 struct Round {
     folder: TempDir,
     device: String,
@@ -104,7 +104,7 @@ impl Round {
         let file = round.pool().join("volume");
         fs::File::create(&file).and_then(|file| file.set_len(VOLUME_BYTES)).expect("a file with a hole");
         round.device = run("losetup", &["--find", "--show", text(&file)]);
-        // One page at a time: the loop device takes a write of several pages, of which only some had space, for a success.
+        // One page at a time: the loop device reports success for a write of several pages even if only some had space.
         let queue = Path::new("/sys/block").join(round.device.trim_start_matches("/dev/")).join("queue/max_sectors_kb");
         fs::write(queue, "4").expect("it can be set");
         let (program, arguments) = make_file_system.split_first().expect("a program");
@@ -125,9 +125,9 @@ impl Round {
         run("mount", &[&self.device, text(&self.volume())]);
     }
 
-    /// Makes the pool as large as what it holds and so many bytes more.
+    /// Sets the size of the pool to the space that it uses, plus this many bytes.
     fn size_pool(&self, margin: u64) {
-        // In KiB.
+        // The unit is KiB.
         let used: u64 =
             run("du", &["-sk", text(&self.pool())]).split('\t').next().and_then(|used| used.parse().ok()).unwrap();
         let size = format!("remount,size={}k", used + margin / 1024);
@@ -140,8 +140,8 @@ impl Round {
         ServerProcess::listening(command)
     }
 
-    /// Fills the pool beneath a busy server, extends it, stops the server, mounts the volume anew, and checks that everything
-    /// that was acknowledged is there. Says what happened.
+    /// Fills the pool of a busy server, extends it, stops the server, mounts the volume again, and checks that all
+    /// acknowledged messages are there. Returns a description of the outcome.
     fn run(&self, margin: u64, kill: bool) -> String {
         let mut server = self.start();
         let client = client(&server);
@@ -157,9 +157,9 @@ impl Round {
         }
         run("sync", &["-f", text(&self.volume())]);
         self.size_pool(margin);
-        // Until something is refused, and a little longer: some writes fail, others don't.
+        // Posts until one is refused, and for some time after: some writes fail, others don't.
         while post(&mut acknowledged) {
-            assert!((acknowledged.len() as u64) < MESSAGES_MAX, "the pool is never full");
+            assert!((acknowledged.len() as u64) < MESSAGES_MAX, "the pool did not fill up");
         }
         let over = Instant::now() + Duration::from_secs(3);
         while Instant::now() < over {
@@ -194,7 +194,7 @@ impl Round {
 
 impl Drop for Round {
     fn drop(&mut self) {
-        // A server of this round has ended. Whatever is left over detaches when its last user is gone.
+        // The server of this round has ended. Remaining mounts and devices detach when their last user is gone.
         for place in [self.volume(), self.pool()] {
             if place == self.pool() && !self.device.is_empty() {
                 let _ = Command::new("losetup").args(["--detach", &self.device]).status();

@@ -17,7 +17,7 @@ use super::support::talker::{Talker, call, post_message};
 use super::support::{DEADLINE, start, start_with, target};
 
 #[test]
-fn a_call_that_is_repeated_has_the_same_answer() {
+fn a_repeated_call_gets_the_same_answer() {
     let server = start();
     let caller = Talker::connect(&environment(), &target(&server), "caller");
     let post = |id, body: &str| post_message(&caller.client, "garden", "bot", id, body).unwrap();
@@ -27,7 +27,7 @@ fn a_call_that_is_repeated_has_the_same_answer() {
     assert_eq!((second.seq, second.was_stored), (2, false));
     let again = post(7, "hello");
     assert_eq!((again.seq, again.was_stored, again.message_id), (1, true, first.message_id));
-    // Without an id, each call is a message.
+    // Without an id, each call stores a message.
     assert_eq!((post(0, "x").seq, post(0, "x").seq), (3, 4));
     for (room, sender, body) in [("", "bot", "x"), ("garden", "", "x"), ("garden", "bot", "")] {
         let end = post_message(&caller.client, room, sender, 1, body).unwrap_err();
@@ -66,7 +66,7 @@ fn history_is_read_in_pages_from_both_ends() {
     assert_eq!(call(&caller.client, &LIST_MESSAGES, &wrong).unwrap_err().code, RpcStatusCode::INVALID_ARGUMENT);
 }
 
-/// A page of large messages holds fewer than asked for, and from the right end.
+/// A page of large messages has fewer messages than requested, and those of the right end.
 #[test]
 fn a_page_is_bounded_in_bytes() {
     let server = start();
@@ -101,7 +101,7 @@ fn rooms_and_members_are_listed() {
         (rooms, response.next_page_token)
     };
     let room = |name: &str, head, members| (name.to_owned(), head, members);
-    // Nobody has said anything in these two.
+    // The rooms garden and attic have no messages, so they are not listed.
     assert_eq!(rooms(0, ""), (vec![room("cellar", 1, 0)], String::new()));
     for name in ["garden", "attic", "lobby"] {
         post_message(&ann.client, name, "bot", 1, "x").unwrap();
@@ -129,8 +129,8 @@ fn rooms_and_members_are_listed() {
     assert_eq!(code(members("garden", 0, "?")), RpcStatusCode::INVALID_ARGUMENT);
 }
 
-/// A reader that pages through a room from its beginning, beside retention, once got empty pages although there was more:
-/// 252 of 22,668. A script takes such a page for the end.
+/// While retention was deleting messages, a reader of pages got empty ones although there were more messages: 252 of
+/// 22,668 pages. A script takes an empty page as the end.
 #[test]
 fn a_page_is_empty_only_at_the_end() {
     const PAGES: usize = 1_500;
@@ -153,7 +153,7 @@ fn a_page_is_empty_only_at_the_end() {
             let deadline = Instant::now() + DEADLINE;
             let mut empty = Vec::new();
             for page in 0..PAGES {
-                // From the beginning, and before the newest.
+                // Alternately from the beginning and from the end.
                 let place = if page % 2 == 0 { Some(Place::AfterSeq(0)) } else { None };
                 let request =
                     v1::ListMessagesRequest { room: "garden".to_owned(), place: place.clone(), ..Default::default() };

@@ -1,4 +1,5 @@
-//! A data folder of an earlier version, brought to the present one under bad conditions: killed in its midst, on a full disk, damaged.
+//! Upgrades of a data folder of an earlier version under bad conditions: killed, on a full disk, or with a damaged
+//! database.
 
 use std::fs::{self, Permissions};
 use std::io::{BufRead as _, BufReader};
@@ -12,10 +13,10 @@ use super::support::preload;
 use super::support::process::{ServerProcess, command};
 use super::support::talker::{Talker, after};
 
-/// What is in it: see `tests/fixtures/data-v1/README.md`.
+/// A database of the first version. `tests/fixtures/data-v1/README.md` describes its contents.
 const FIXTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/data-v1/hubbub.db");
 const ROOMS: [&str; 3] = ["lobby", "garden", "cellar"];
-/// How many messages of a room retention has left.
+/// The number of messages that retention has kept in each room.
 const KEPT: usize = 100;
 
 const PAGE: usize = 4096;
@@ -58,7 +59,7 @@ fn files(folder: &Path) -> Vec<String> {
     names
 }
 
-/// Starts a server that is killed at its n-th change of a file. Returns whether it was, before it served.
+/// Starts a server that is killed at its n-th change of a file. Returns whether that was before it served clients.
 fn is_killed_before_it_serves(data: &Path, library: &Path, n: u32) -> bool {
     let mut server = serve(data);
     server.env("LD_PRELOAD", library).env("HUBBUB_KILL_AT", n.to_string()).stderr(Stdio::piped());
@@ -73,16 +74,16 @@ fn is_killed_before_it_serves(data: &Path, library: &Path, n: u32) -> bool {
     !serves
 }
 
-/// Killed anywhere, an upgrade leaves a folder that the next start brings up to date, with all that was there.
+/// If an upgrade is killed at any point, the next start completes it without a lost message.
 #[test]
-fn an_upgrade_that_is_killed_is_finished_by_the_next_start() {
+fn a_killed_upgrade_is_completed_by_the_next_start() {
     let folder = tempfile::tempdir().expect("a folder");
     let library = preload::compile("kill", folder.path());
     for (database, is_damaged) in [(fs::read(FIXTURE).expect("the fixture is there"), false), (damaged(), true)] {
         let mut expected: Option<Vec<Vec<String>>> = None;
         let mut kills = 0;
         for n in 1.. {
-            assert!(n < 500, "an upgrade ends");
+            assert!(n < 500, "the upgrade makes too many changes");
             let data = folder.path().join(format!("data-{n}-{is_damaged}"));
             fs::create_dir(&data).expect("a folder");
             fs::write(data.join("hubbub.db"), &database).expect("a file can be written");
@@ -92,7 +93,7 @@ fn an_upgrade_that_is_killed_is_finished_by_the_next_start() {
             let found: Vec<_> = ROOMS.iter().map(|room| read(&server, room)).collect();
             let whole = found.iter().filter(|bodies| bodies.len() >= KEPT).count();
             assert_eq!(whole == ROOMS.len(), !is_damaged, "kill {n}");
-            assert!(whole > 0, "kill {n}: damage stays with its room");
+            assert!(whole > 0, "kill {n}: the damage affected other rooms");
             assert_eq!(*expected.get_or_insert_with(|| found.clone()), found, "kill {n}");
             stop(server);
             let left = files(&data);
@@ -109,7 +110,8 @@ fn an_upgrade_that_is_killed_is_finished_by_the_next_start() {
     }
 }
 
-/// A server on a file system of its own of 200 KB, which holds this database; and again, when it is larger. Both write to the same log.
+/// Starts a server with this database on a separate file system of 200 KB, and another one after the file system was
+/// enlarged. Both write to the same output.
 fn on_a_small_disk(folder: &Path, database: &Path) -> Command {
     let script = "mount -t tmpfs -o size=200k tmpfs \"$1\" && cp \"$2\" \"$1/hubbub.db\" && shift 2 || exit 9
         \"$@\"
@@ -122,7 +124,8 @@ fn on_a_small_disk(folder: &Path, database: &Path) -> Command {
     unshare
 }
 
-/// An upgrade needs space for its copy. On a disk without, the start fails, says what to do, and leaves the log for the next start.
+/// An upgrade needs space for a copy. Without it, the start fails with the remedy, and leaves the log for the next
+/// start.
 #[test]
 fn an_upgrade_on_a_full_disk_changes_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -145,9 +148,9 @@ fn an_upgrade_on_a_full_disk_changes_nothing() {
     }
 }
 
-/// Whoever starts the server learns what happened, what is lost, and what the new file is for.
+/// The operator learns of the damage, the possible losses, and the purpose of the new file.
 #[test]
-fn an_operator_is_told_of_damage_that_an_upgrade_met() {
+fn damage_found_by_an_upgrade_is_logged_once() {
     let folder = tempfile::tempdir().expect("a folder");
     let data = folder.path();
     fs::write(data.join("hubbub.db"), damaged()).expect("a file can be written");
@@ -155,15 +158,15 @@ fn an_operator_is_told_of_damage_that_an_upgrade_met() {
     fs::set_permissions(data.join("hubbub.db"), Permissions::from_mode(0o640)).expect("it is ours");
     let mut server = ServerProcess::spawn(serve(data));
     server.wait_for_log("is damaged (");
-    let told = server.wait_for_log("may lack messages");
+    let line = server.wait_for_log("may lack messages");
     for part in ["of its rooms", "hubbub.db.damaged", "hubbub-server verify"] {
-        assert!(told.contains(part), "{told}");
+        assert!(line.contains(part), "{line}");
     }
     server.wait_for_listening();
     stop(server);
-    // Nobody else may read the messages than before.
+    // Both files have the permissions of the earlier database.
     assert_eq!((mode("hubbub.db"), mode("hubbub.db.damaged")), (0o640, 0o640));
     let server = ServerProcess::listening(serve(data));
     let log = stop(server);
-    assert!(!log.iter().any(|line| line.contains("hubbub.db.damaged")), "it is told once: {log:#?}");
+    assert!(!log.iter().any(|line| line.contains("hubbub.db.damaged")), "it is logged more than once: {log:#?}");
 }

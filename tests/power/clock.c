@@ -1,4 +1,4 @@
-/* A machine whose clock is wrong, for a program that is started with this library in LD_PRELOAD.
+/* Simulates a machine with a wrong clock, for a program that is started with this library in LD_PRELOAD.
  *
  * CLOCK_REALTIME, and the functions that read it, are ahead by HUBBUB_CLOCK_AHEAD_S seconds, which may be negative. All other
  * clocks are right. Anything unexpected aborts the program.

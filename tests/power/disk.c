@@ -1,10 +1,9 @@
-/* A disk that loses power, for a program that is started with this library in LD_PRELOAD.
+/* Simulates a disk that loses power, for a program that is started with this library in LD_PRELOAD.
  *
- * Each time the program has synced a file of the folder HUBBUB_POWER_DATA, the file is copied, as it is then, into the
- * folder HUBBUB_POWER_DISK, before the program hears that the sync is done. When the program is killed, that folder holds
- * what a disk holds that keeps nothing but what it was told to keep. A file is replaced there as a whole or not at all, and
- * never by an older state of itself; one that was removed stays until the folder itself is synced. Anything unexpected
- * aborts the program, so that no test passes because of it.
+ * Each time the program syncs a file of the folder HUBBUB_POWER_DATA, the current state of the file is copied into the
+ * folder HUBBUB_POWER_DISK before the sync returns. When the program is killed, that folder has the contents of a disk
+ * that keeps only synced data. A file is replaced there atomically, and never by an older state of itself; a removed file
+ * stays until the folder itself is synced. Any unexpected state aborts the program, so that no test passes because of it.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -25,8 +24,8 @@ static void fail(const char *what) {
     abort();
 }
 
-/* Copies what the descriptor has. It reads by the program's own descriptor: if another one of the file were opened and
- * closed, the locks that the program has on the file would be gone. One that is for writing alone is no database's. */
+/* Copies the descriptor's file. It reads through the program's own descriptor, because opening and closing another one
+ * would release the program's locks on the file. A write-only descriptor does not belong to a database. */
 static void copy(int from, const char *path, const char *disk, const char *name) {
     if ((fcntl(from, F_GETFL) & O_ACCMODE) == O_WRONLY) {
         from = open(path, O_RDONLY | O_CLOEXEC);
@@ -49,7 +48,7 @@ static void copy(int from, const char *path, const char *disk, const char *name)
     if (count < 0 || close(to) != 0 || rename(partial, whole) != 0) fail(whole);
 }
 
-/* Removes what the program has removed. */
+/* Removes the files that the program has removed. */
 static void forget(const char *data, const char *disk) {
     DIR *kept = opendir(disk);
     if (!kept) fail(disk);

@@ -1,9 +1,9 @@
-/* A disk that fails once, for a program that is started with this library in LD_PRELOAD.
+/* Simulates a disk that fails once, for a program that is started with this library in LD_PRELOAD.
  *
- * Each time the program has synced the file HUBBUB_HICCUP_FILE, the file is copied to HUBBUB_HICCUP_SYNCED: that is what the
- * disk has. While the file HUBBUB_HICCUP_NOW exists, the next sync fails: it removes that file, puts back what the disk
- * has, with zeros where the file had been longer, and returns EIO. So does Linux: it reports a failed write once, and takes
- * the pages that could not be written for clean. All later syncs succeed. Anything unexpected aborts the program.
+ * Each time the program syncs the file HUBBUB_HICCUP_FILE, the file is copied to HUBBUB_HICCUP_SYNCED, which has the contents
+ * of the disk. If the file HUBBUB_HICCUP_NOW exists, the next sync fails: it removes that file, restores the contents of the
+ * disk, with zeros up to the file's length, and returns EIO. Linux behaves like this: it reports a failed write once, and then
+ * treats the pages as clean. All later syncs succeed. Any unexpected state aborts the program.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -25,8 +25,8 @@ static void fail(const char *what) {
     abort();
 }
 
-/* Makes the one file hold what the other has, and zeros up to the length. By descriptors that are open already: closing
- * another one of the program's file would give up the program's locks. */
+/* Copies the contents of one file to the other, followed by zeros up to the length. It uses descriptors that are already
+ * open, because closing another descriptor of the program's file would release the program's locks. */
 static void copy(int from, int to, off_t length) {
     for (off_t at = 0; at < length;) {
         ssize_t count = pread(from, buffer, sizeof buffer, at);
@@ -51,7 +51,7 @@ static int sync_by(const char *name, int file) {
     ssize_t length = readlink(link, path, sizeof path - 1);
     if (length < 0) fail(link);
     path[length] = 0;
-    /* What lays the file out only writes it. */
+    /* A write-only descriptor only lays the file out. */
     if (strcmp(path, ours) != 0 || (fcntl(file, F_GETFL) & O_ACCMODE) == O_WRONLY) return real(file);
     pthread_mutex_lock(&one);
     struct stat is;

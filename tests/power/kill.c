@@ -1,5 +1,5 @@
-/* A program that is killed in the midst of changing files: just before it does so for the HUBBUB_KILL_AT-th time. It is
- * started with this library in LD_PRELOAD. Counted are renames, removals, truncations and syncs, and every 64th write.
+/* Kills a program that is started with this library in LD_PRELOAD, just before its HUBBUB_KILL_AT-th change of a file.
+ * Renames, removals, truncations and syncs count, and every 64th write.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>

@@ -1,7 +1,7 @@
-/* A disk that can't be read, for a program that is started with this library in LD_PRELOAD.
+/* Simulates a disk that can't be read, for a program that is started with this library in LD_PRELOAD.
  *
- * While the file HUBBUB_UNREADABLE_COUNT has bytes, each read of the file HUBBUB_UNREADABLE_FILE takes one of them away and
- * fails with EIO. Anything unexpected aborts the program.
+ * While the file HUBBUB_UNREADABLE_COUNT has bytes, each read of the file HUBBUB_UNREADABLE_FILE removes one of them and fails
+ * with EIO. Any unexpected state aborts the program.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>

@@ -31,7 +31,7 @@ pub enum Code {
 pub enum CallError {
     #[error("{0}")]
     Invalid(#[from] InvalidText),
-    #[error("the page size is {0}: ask for {PAGE_SIZE_MAX} at most")]
+    #[error("the page size is {0}: request at most {PAGE_SIZE_MAX}")]
     PageSize(usize),
     #[error("invalid page token: send the token of the previous response, or none")]
     PageToken,

@@ -1,8 +1,8 @@
 //! The common part of both logs for a batch of posts: assigns seqs, encodes the messages, and finds those that were
 //! stored before.
 //!
-//! This changes no state. The heads of the rooms move only when the log has committed the segments, so that after an error
-//! the next batch begins where this one did.
+//! This changes no state. The heads of the rooms move only when the log has committed the segments, so that after an
+//! error the next batch begins where this one did.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -179,16 +179,16 @@ mod tests {
     use super::*;
     use crate::server::log::conformance::{post, post_without_id, room};
 
-    /// A log of which only the rooms `a0`, `a1` and so on are there, each with as many messages as its number.
+    /// A log whose only rooms are `a0`, `a1` and so on, each with as many messages as its number.
     struct Counting {
         time_ms: u64,
-        heads_asked: usize,
+        heads_read: usize,
         taken: HashMap<(RoomId, [u8; 16]), Seq>,
     }
 
     impl Stored for Counting {
         fn head(&mut self, name: &RoomName) -> Result<Head, LogError> {
-            self.heads_asked += 1;
+            self.heads_read += 1;
             let number = name.as_str()[1..].parse().map_err(|_| LogError::TooManyRooms(1))?;
             Ok(Head { room: RoomId(number + 1), seq: Seq(number), time_ms: self.time_ms })
         }
@@ -200,7 +200,7 @@ mod tests {
     }
 
     fn counting() -> Counting {
-        Counting { time_ms: 5_000, heads_asked: 0, taken: HashMap::new() }
+        Counting { time_ms: 5_000, heads_read: 0, taken: HashMap::new() }
     }
 
     #[test]
@@ -215,14 +215,14 @@ mod tests {
             .map(|segment| (segment.room.0, segment.first.0, segment.last.0, segment.time_ms))
             .collect();
         assert_eq!(places, [(4, 4, 8, 9_000), (8, 8, 12, 9_000)]);
-        assert_eq!(log.heads_asked, 2);
+        assert_eq!(log.heads_read, 2);
         for segment in plan.segments {
             assert_eq!(Segment::check(segment.room, segment.first, &segment.entries), Ok(segment.last));
         }
     }
 
     #[test]
-    fn time_does_not_fall() {
+    fn time_does_not_decrease() {
         let posts = [post(&room("a0"), "ann", 1, "hello")];
         for (now_ms, stored_ms) in [(4_999, 5_000), (5_000, 5_000), (5_001, 5_001)] {
             let now = UNIX_EPOCH + Duration::from_millis(now_ms);
@@ -230,7 +230,7 @@ mod tests {
         }
         let before_all = UNIX_EPOCH - Duration::from_secs(1);
         assert_eq!(plan(&posts, before_all, &mut counting()).unwrap().segments[0].time_ms, 5_000);
-        // Unless the room's time is so far ahead that it was wrong.
+        // A room's time that is so far ahead that it was wrong is corrected.
         let ahead = 1_000 + CLOCK_STEP_MAX.as_millis() as u64 + 1;
         for (time_ms, corrected) in [(ahead - 1, None), (ahead, Some(ahead))] {
             let mut log = Counting { time_ms, ..counting() };
@@ -249,7 +249,7 @@ mod tests {
         let (one, two) = (RoomId(2), RoomId(3));
         let expected = [Appended::New(one, Seq(2)), Appended::Before(one, Seq(2)), Appended::New(two, Seq(3))];
         assert_eq!(outcomes, expected.map(Ok));
-        // The log has claimed it at seq 2; asked with a later head, it says so.
+        // The id of a message before the batch: the log returns that message's seq.
         log.taken.insert((RoomId(11), *first.id.as_bytes()), Seq(4));
         let again = Post { room: room("a10"), ..first };
         let plan = plan(&[again], UNIX_EPOCH, &mut log).unwrap();
@@ -257,18 +257,19 @@ mod tests {
         assert!(plan.segments.is_empty());
     }
 
-    /// Finding the segment of each post by walking along the segments was quadratic: a thousand posts for a thousand rooms.
+    /// A linear search for the segment of each post took quadratic time: a thousand posts to a thousand rooms.
     #[test]
-    fn a_batch_may_be_of_many_rooms() {
+    fn a_batch_may_have_many_rooms() {
         let posts: Vec<_> = (0..50_000).map(|n| post(&room(&format!("a{n}")), "ann", 1, "x")).collect();
         let mut log = counting();
         assert_eq!(plan(&posts, UNIX_EPOCH, &mut log).unwrap().segments.len(), posts.len());
-        assert_eq!(log.heads_asked, posts.len());
+        assert_eq!(log.heads_read, posts.len());
     }
 
-    /// A room that can't be had, such as one too many, once failed the whole batch, and so the posts of everybody else.
+    /// A room that can't be created, such as one above the limit, made the whole batch fail, and so the posts of all
+    /// clients.
     #[test]
-    fn a_room_that_cannot_be_had_refuses_its_own_posts_only() {
+    fn a_room_that_cannot_be_created_refuses_only_its_own_posts() {
         let mut log = counting();
         let posts = ["a0", "full", "a0", "full"].map(|name| post_without_id(&room(name), "ann", "hello"));
         let plan = plan(&posts, UNIX_EPOCH, &mut log).unwrap();

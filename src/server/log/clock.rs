@@ -8,34 +8,19 @@
 //! Times of messages and ages are decided separately. A server that was off for months has the right time at once, but
 //! does not delete most of its log until the clock is confirmed.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+mod times;
+mod source;
+mod trust;
 
+use std::time::{Duration, SystemTime};
+
+pub use self::source::{Machine, TimeSource};
+pub use self::times::millis;
+use self::times::{at, date, length, ms};
+use self::trust::{Doubt, Tolerance, TrustedTime};
 use crate::limits::{
     CLOCK_CONFIRM_AGES, CLOCK_CONFIRM_TIMES, CLOCK_EARLIEST_MS, CLOCK_OFF_MAX, CLOCK_STEP_MAX, CLOCK_WARN_INTERVAL,
 };
-
-/// A reading of a machine's clocks, in milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reading {
-    /// The clock: since 1970.
-    pub wall_ms: u64,
-    /// Since a fixed moment while the machine runs; it also counts while the machine sleeps.
-    pub passed_ms: u64,
-}
-
-/// Milliseconds since 1970. An earlier time counts as 0.
-pub fn millis(time: SystemTime) -> u64 {
-    time.duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
-}
-
-/// The source of readings.
-pub trait TimeSource: Send {
-    fn read(&self) -> Reading;
-}
-
-/// The machine's own clocks.
-#[derive(Debug, Default)]
-pub struct Machine;
 
 /// The state of a clock that is stored between two lives of the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,65 +37,13 @@ pub struct ClockState {
     pub by_messages: bool,
 }
 
-/// How far a clock may be off, and how long it must be stable to be trusted after that; in milliseconds.
-#[derive(Clone, Copy, Debug)]
-struct Tolerance {
-    /// How far ahead of the last seen time it may be at a start.
-    start_ms: u64,
-    /// How far off it may be otherwise, ahead or behind.
-    step_ms: u64,
-    confirm_ms: u64,
-    /// If a log has seen only earlier times than this, all of them were wrong.
-    earliest_ms: u64,
-}
-
-/// A clock, trusted or not.
-#[derive(Debug)]
-struct Believed {
-    tolerance: Tolerance,
-    /// The trusted time; `None` before the first reading of a log that has seen none.
-    seen_ms: Option<u64>,
-    /// The last reading.
-    last: Option<Reading>,
-    /// Whether the clock was trusted in this life.
-    is_settled: bool,
-    doubt: Option<Doubt>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Doubt {
-    wall_ms: u64,
-    held_ms: u64,
-}
-
 /// The log's time.
 pub struct Clock {
     source: Box<dyn TimeSource>,
-    times: Believed,
+    times: TrustedTime,
     /// `None` if nothing is deleted by age; then the times of messages are used.
-    ages: Option<Believed>,
+    ages: Option<TrustedTime>,
     warned: Option<u64>,
-}
-
-impl TimeSource for Machine {
-    fn read(&self) -> Reading {
-        Reading { wall_ms: millis(SystemTime::now()), passed_ms: passed_ms() }
-    }
-}
-
-#[cfg(target_os = "linux")]
-fn passed_ms() -> u64 {
-    // The clock is there since Linux 2.6.39.
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    time.tv_sec as u64 * 1000 + time.tv_nsec as u64 / 1_000_000
-}
-
-#[cfg(not(target_os = "linux"))]
-fn passed_ms() -> u64 {
-    use std::sync::OnceLock;
-    use std::time::Instant;
-    static START: OnceLock<Instant> = OnceLock::new();
-    START.get_or_init(Instant::now).elapsed().as_millis() as u64
 }
 
 impl Clock {
@@ -131,12 +64,12 @@ impl Clock {
             // No exception for a log that has only seen the time of a clock that was never set: messages stored
             // meanwhile are not deleted at once when the clock is set.
             let tolerance = Tolerance { start_ms: step_ms, step_ms, confirm_ms, earliest_ms: 0 };
-            let mut ages = Believed::new(tolerance, seen(state.age_ms));
+            let mut ages = TrustedTime::new(tolerance, seen(state.age_ms));
             ages.doubt = (state.doubted_ms > 0 && !trusts)
                 .then_some(Doubt { wall_ms: state.doubted_ms, held_ms: state.held_ms });
             ages
         });
-        Self { source, times: Believed::new(times, seen(state.time_ms)), ages, warned: None }
+        Self { source, times: TrustedTime::new(times, seen(state.time_ms)), ages, warned: None }
     }
 
     /// The time of a message that is stored now.
@@ -167,9 +100,9 @@ impl Clock {
 
     /// Whether the clock is certain enough to decide that a message's date lies in the future.
     pub fn is_believed(&self) -> bool {
-        let believed = |clock: &Believed| clock.is_settled && clock.doubt.is_none();
+        let is_trusted = |clock: &TrustedTime| clock.is_settled && clock.doubt.is_none();
         let is_set = self.times.last.is_some_and(|reading| reading.wall_ms >= CLOCK_EARLIEST_MS);
-        is_set && believed(&self.times) && self.ages.as_ref().is_none_or(believed)
+        is_set && is_trusted(&self.times) && self.ages.as_ref().is_none_or(is_trusted)
     }
 
     /// The warning about a clock that is not trusted, or can't be right: when that begins, and then at intervals.
@@ -180,9 +113,9 @@ impl Clock {
         let is_due = self.warned.is_none_or(|at| reading.passed_ms.saturating_sub(at) >= ms(CLOCK_WARN_INTERVAL));
         let Some(doubted) = doubted else {
             let is_unset = reading.wall_ms < CLOCK_EARLIEST_MS;
-            let is_told = is_unset && is_due;
-            self.warned = if is_told { Some(reading.passed_ms) } else { self.warned.filter(|_| is_unset) };
-            return is_told.then(|| {
+            let warns = is_unset && is_due;
+            self.warned = if warns { Some(reading.passed_ms) } else { self.warned.filter(|_| is_unset) };
+            return warns.then(|| {
                 let date = date(reading.wall_ms);
                 format!("the clock shows {date}, which can't be right: messages get that date until the clock is set")
             });
@@ -201,7 +134,7 @@ impl Clock {
         if let Some(left) = self.times.left_ms() {
             until.push(format!("messages are dated with the log's own time for another {}", length(left)));
         }
-        if let Some(left) = ages.and_then(Believed::left_ms) {
+        if let Some(left) = ages.and_then(TrustedTime::left_ms) {
             until.push(format!("deletion by age is suspended for another {}", length(left)));
         }
         Some(format!(
@@ -230,79 +163,12 @@ impl ClockState {
     }
 }
 
-impl Believed {
-    fn new(tolerance: Tolerance, seen_ms: Option<u64>) -> Self {
-        Self { tolerance, seen_ms, last: None, is_settled: false, doubt: None }
-    }
-
-    /// How long the clock must still be stable to be trusted, if it is not.
-    fn left_ms(&self) -> Option<u64> {
-        self.doubt.map(|doubt| self.tolerance.confirm_ms.saturating_sub(doubt.held_ms))
-    }
-
-    /// Takes a reading, and returns the trusted time.
-    fn read(&mut self, reading: Reading) -> u64 {
-        let Reading { wall_ms, passed_ms } = reading;
-        let passed = self.last.map_or(0, |last| passed_ms.saturating_sub(last.passed_ms));
-        self.last = Some(reading);
-        let Some(seen_ms) = self.seen_ms else {
-            (self.seen_ms, self.is_settled) = (Some(wall_ms), true);
-            return wall_ms;
-        };
-        let expected_ms = seen_ms.saturating_add(passed);
-        let Tolerance { start_ms, step_ms, confirm_ms, earliest_ms } = self.tolerance;
-        let ahead_max = if self.is_settled { step_ms } else { start_ms };
-        let is_ahead = wall_ms > expected_ms.saturating_add(ahead_max);
-        let is_set_at_last = expected_ms < earliest_ms && wall_ms >= earliest_ms;
-        let is_off = (is_ahead && !is_set_at_last) || wall_ms.saturating_add(step_ms) < expected_ms;
-        self.doubt = is_off.then(|| {
-            let doubt = self.doubt.unwrap_or(Doubt { wall_ms, held_ms: 0 });
-            // Off by as much as before: it is stable. Another jump restarts the count.
-            let kept = wall_ms.abs_diff(doubt.wall_ms.saturating_add(passed)) <= step_ms;
-            Doubt { wall_ms, held_ms: if kept { doubt.held_ms.saturating_add(passed) } else { 0 } }
-        });
-        if self.doubt.is_some_and(|doubt| doubt.held_ms >= confirm_ms) {
-            self.doubt = None;
-            ::log::info!("the clock has been stable, and is trusted: {}", date(wall_ms));
-        }
-        let now_ms = if self.doubt.is_some() { expected_ms } else { wall_ms };
-        self.is_settled |= self.doubt.is_none();
-        self.seen_ms = Some(now_ms);
-        now_ms
-    }
-}
-
-fn at(time_ms: u64) -> SystemTime {
-    UNIX_EPOCH.checked_add(Duration::from_millis(time_ms)).unwrap_or(UNIX_EPOCH)
-}
-
-fn ms(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn date(time_ms: u64) -> String {
-    // Dates after the year 9999 can't be shown.
-    humantime::format_rfc3339_seconds(at(time_ms.min(253_402_300_799_000))).to_string()
-}
-
-/// A duration, in at most its two largest units.
-fn length(length_ms: u64) -> String {
-    let seconds = length_ms / 1000;
-    let rounded = if seconds >= 86_400 {
-        seconds / 3600 * 3600
-    } else if seconds >= 3600 {
-        seconds / 60 * 60
-    } else {
-        seconds
-    };
-    humantime::format_duration(Duration::from_secs(rounded)).to_string()
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
 
+    use super::source::Reading;
     use super::*;
 
     pub const MINUTE: u64 = 60_000;
@@ -351,7 +217,7 @@ pub(crate) mod tests {
             Self { fake, clock }
         }
 
-        /// The time of messages and that of ages, after so much has passed in steps of a minute.
+        /// The time of messages and that of ages after this duration, which passes in steps of a minute.
         fn after(&mut self, passed_ms: u64) -> (u64, u64) {
             for _ in 0..passed_ms / MINUTE {
                 self.fake.pass(MINUTE);
@@ -361,45 +227,45 @@ pub(crate) mod tests {
         }
     }
 
-    /// One start with the clock ten years ahead emptied a log, without a line.
+    /// A server that started with its clock ten years ahead deleted all messages, without a warning.
     #[test]
-    fn a_clock_years_ahead_is_not_believed_at_once() {
+    fn a_clock_years_ahead_is_not_trusted_at_once() {
         let mut world = World::start(NOW + 10 * YEAR);
         assert_eq!(world.after(0), (NOW, NOW));
-        let warning = world.clock.warning().expect("the operator is told");
+        let warning = world.clock.warning().expect("the operator is warned");
         assert!(warning.contains("--trust-clock") && warning.contains("ahead of"), "{warning}");
-        assert_eq!(world.clock.warning(), None, "once");
+        assert_eq!(world.clock.warning(), None, "the warning comes once");
         assert_eq!(world.after(59 * MINUTE), (NOW + 59 * MINUTE, NOW + 59 * MINUTE));
-        // Set right, all is well.
+        // The clock was set right.
         world.fake.set(NOW + HOUR);
         assert_eq!(world.after(0), (NOW + HOUR, NOW + HOUR));
         assert_eq!(world.clock.warning(), None);
     }
 
     #[test]
-    fn a_clock_that_keeps_to_its_time_is_believed() {
+    fn a_clock_that_stays_stable_is_trusted() {
         let mut world = World::start(NOW + 10 * YEAR);
         world.after(0);
         assert_eq!(world.after(HOUR), (NOW + 10 * YEAR + HOUR, NOW + HOUR), "the times of messages first");
         assert!(world.clock.warning().is_some());
-        // A restart does not begin anew.
+        // A restart does not restart the count.
         let state = world.clock.state();
         let mut world = World::resume(NOW + 10 * YEAR + 10 * HOUR, state, false);
         world.after(0);
         assert_eq!(world.after(22 * HOUR).1, NOW + 23 * HOUR);
-        let believed = NOW + 10 * YEAR + 33 * HOUR;
-        assert_eq!(world.after(HOUR), (believed, believed));
+        let trusted = NOW + 10 * YEAR + 33 * HOUR;
+        assert_eq!(world.after(HOUR), (trusted, trusted));
         assert_eq!(world.clock.warning(), None);
     }
 
     #[test]
-    fn a_clock_that_jumps_again_begins_anew() {
+    fn another_jump_restarts_the_count() {
         let mut world = World::start(NOW + 10 * YEAR);
         world.after(0);
         world.after(23 * HOUR);
         world.fake.set(NOW + 20 * YEAR);
         assert_eq!(world.after(2 * HOUR).1, NOW + 25 * HOUR);
-        // The operator knows better.
+        // The operator confirms the clock.
         let mut world = World::resume(NOW + 20 * YEAR, world.clock.state(), true);
         assert_eq!(world.after(0), (NOW + 20 * YEAR, NOW + 20 * YEAR));
         assert_eq!(world.clock.warning(), None);
@@ -409,18 +275,18 @@ pub(crate) mod tests {
     fn a_server_that_was_off_for_weeks_has_the_right_time_at_once() {
         let mut world = World::start(NOW + 20 * DAY);
         assert_eq!(world.after(0), (NOW + 20 * DAY, NOW + 20 * DAY));
-        // Months are believed for messages, and not for taking most of the log.
+        // After months, messages get the clock's time at once, but most of the log is not deleted.
         let mut world = World::start(NOW + 80 * DAY);
         assert_eq!(world.after(0), (NOW + 80 * DAY, NOW));
-        // Nothing was seen before: there is nothing to compare with.
+        // A log that has seen no time has nothing to compare the clock with.
         let mut world = World::resume(NOW, ClockState::default(), false);
         assert_eq!(world.after(0), (NOW, NOW));
     }
 
-    /// A log of an earlier version held one message that was dated ten years ahead. The next start took that for the time: it
-    /// dated messages by it for an hour, and by that time all others were old.
+    /// A log of an earlier version had one message that was dated ten years ahead. The next start used that date as the
+    /// current time: it dated messages by it for an hour, and all other messages were old by it.
     #[test]
-    fn the_newest_message_is_not_believed_against_the_clock() {
+    fn the_date_of_the_newest_message_does_not_overrule_the_clock() {
         let state = ClockState {
             time_ms: NOW + 10 * YEAR,
             age_ms: NOW + 10 * YEAR,
@@ -430,7 +296,7 @@ pub(crate) mod tests {
         let mut world = World::resume(NOW, state, false);
         assert_eq!(world.after(0), (NOW, NOW));
         assert_eq!((world.clock.warning(), world.clock.is_believed()), (None, true));
-        // If it's the clock that is wrong, nothing is deleted either.
+        // If the clock is the one that is wrong, nothing is deleted either.
         let state = ClockState { time_ms: NOW, age_ms: NOW, by_messages: true, ..ClockState::default() };
         let mut world = World::resume(DAY, state, false);
         assert_eq!(world.after(0), (NOW, DAY));
@@ -439,29 +305,29 @@ pub(crate) mod tests {
         assert_eq!(world.after(0), (NOW, NOW));
     }
 
-    /// A machine without a battery starts in 1970. A log that began there dated messages in 1970 for an hour more after the
-    /// network had set the clock.
+    /// The clock of a machine without a battery starts in 1970. A log that was created then dated messages in 1970 for
+    /// another hour after the network had set the clock.
     #[test]
-    fn a_clock_that_is_set_at_last_gives_the_right_time_at_once() {
+    fn a_clock_that_is_set_for_the_first_time_is_trusted_at_once() {
         let mut world = World::resume(MINUTE, ClockState::default(), false);
         assert_eq!(world.after(0), (MINUTE, MINUTE));
         assert!(world.clock.warning().is_some_and(|warning| warning.contains("1970-01-01")));
         assert_eq!((world.clock.warning(), world.clock.is_believed()), (None, false));
         world.fake.set(NOW);
-        // What was stored meanwhile is not deleted for that.
+        // Messages that were stored before are not deleted because of that.
         assert_eq!(world.after(0), (NOW, MINUTE));
     }
 
     #[test]
-    fn a_clock_far_behind_is_told_and_times_go_on() {
+    fn the_operator_is_warned_of_a_clock_far_behind_and_times_continue() {
         let mut world = World::start(NOW - 6 * YEAR);
         assert_eq!(world.after(0), (NOW, NOW));
-        let warning = world.clock.warning().expect("the operator is told");
+        let warning = world.clock.warning().expect("the operator is warned");
         assert!(warning.contains("behind"), "{warning}");
-        // The network has set it, after weeks in which the server was off.
+        // The network set the clock after the server was off for weeks.
         world.fake.set(NOW + 20 * DAY);
         assert_eq!(world.after(0), (NOW + 20 * DAY, NOW + 20 * DAY));
-        // A step of years while it runs.
+        // The clock jumps by years while the server runs.
         world.fake.set(NOW + 3 * YEAR);
         assert_eq!(world.after(0), (NOW + 20 * DAY, NOW + 20 * DAY));
     }

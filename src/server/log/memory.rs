@@ -1,28 +1,26 @@
 //! The log in memory: bounded in bytes, lost when the process exits.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+mod store;
+
+use std::collections::HashMap;
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
-use rustc_hash::FxHashMap;
 
+use self::store::{RoomLog, Store};
 use super::batch::{self, Head, Stored};
 use super::clock::millis;
 use super::retention::{Schedule, SegmentEnd};
 use super::{
-    Appender, ClockState, Deleted, History, Log, LogError, OpenRooms, Outcome, Page, Part, Piece, Post, Retention,
-    RoomState, Segment, Subscriber, check_room_count,
+    Appender, ClockState, Deleted, History, Log, LogError, OpenRooms, Outcome, Page, Part, Post, Retention, RoomState,
+    Subscriber, check_room_count,
 };
-use crate::limits::{CLOCK_STEP_MAX, IDS_KEPT_MAX, IDS_KEPT_SHARE, TRIM_MESSAGES_MAX};
-use crate::names::{Epoch, MessageId, RoomId, RoomName, Seq, UserName};
-use crate::wire::event;
+use crate::limits::{CLOCK_STEP_MAX, TRIM_MESSAGES_MAX};
+use crate::names::{Epoch, RoomId, RoomName, Seq};
 
-/// The approximate memory for a chosen id, in bytes.
-const ID_BYTES: usize = 128;
-
-/// An empty log that keeps `bytes_max` bytes of all rooms together, and never less than the newest segment.
+/// Creates an empty log that keeps `bytes_max` bytes of all rooms together, and at least the newest segment.
 pub fn open(bytes_max: usize, retention: Retention) -> (MemoryAppender, Arc<dyn Log>) {
     let log = Arc::new(MemoryLog { kept: Mutex::default() });
     (
@@ -57,55 +55,13 @@ pub struct MemoryLog {
     kept: Mutex<Store>,
 }
 
-#[derive(Default)]
-struct Store {
-    by_name: BTreeMap<RoomName, RoomId>,
-    rooms: FxHashMap<RoomId, RoomLog>,
-    /// The greatest number that was assigned to a room, stored or not.
-    last_room: u64,
-    /// Each kept segment, oldest first, and possibly some that were trimmed.
-    ages: VecDeque<(RoomId, Seq)>,
-    /// The ids of trimmed messages, one entry for each segment, in the order of their due times.
-    expiring: VecDeque<ExpiringIds>,
-    /// How many ids these are.
-    expiring_ids: usize,
-    /// The bytes that the segments and all ids take.
-    bytes: usize,
-    /// How many segments were trimmed.
-    trims: u64,
-}
-
-struct RoomLog {
-    name: RoomName,
-    epoch: Epoch,
-    // Invariant: each segment's first seq follows its predecessor's last; the newest segment's last seq is `head`.
-    segments: VecDeque<KeptSegment>,
-    head: Seq,
-    time_ms: u64,
-    /// The chosen ids of the messages that are kept, or were trimmed recently.
-    ids: HashMap<(MessageId, UserName), Seq>,
-}
-
-struct KeptSegment {
-    segment: Arc<Segment>,
-    time_ms: u64,
-    bytes: usize,
-}
-
-/// The chosen ids of a segment that was trimmed.
-struct ExpiringIds {
-    due_ms: u64,
-    room: RoomId,
-    ids: Vec<(MessageId, UserName)>,
-}
-
 impl MemoryAppender {
     /// The time at which the ids of the messages trimmed now are deleted.
     fn ids_due_ms(&self, now: SystemTime) -> u64 {
         millis(now.checked_add(self.ids_kept).unwrap_or(now))
     }
 
-    /// Those rooms of the posts that are open and not stored. No other thread creates rooms meanwhile.
+    /// The rooms of the posts that are open and not stored. No other thread creates rooms.
     fn pending(&self, posts: &[Post]) -> HashMap<RoomName, (RoomId, Epoch)> {
         let Some(open_rooms) = &self.open_rooms else { return HashMap::new() };
         let kept = self.log.kept.lock();
@@ -203,7 +159,7 @@ impl Appender for MemoryAppender {
         std::mem::take(&mut self.deleted)
     }
 
-    // It has one life, and nothing before it.
+    // The log has only one life.
     fn clock(&self) -> ClockState {
         ClockState::default()
     }
@@ -218,20 +174,7 @@ impl Log for MemoryLog {
         let kept = self.kept.lock();
         // A room that was opened and has no message does not exist.
         let Some(room) = kept.rooms.get(&room) else { return Ok(Page::Segments(Vec::new())) };
-        if from < room.oldest() {
-            return Ok(Page::Trimmed { oldest: room.oldest() });
-        }
-        let start = room.segments.partition_point(|kept| kept.segment.last() < from);
-        let mut page = Vec::new();
-        let mut bytes = 0;
-        for KeptSegment { segment, .. } in room.segments.range(start..) {
-            if bytes >= bytes_max && !page.is_empty() {
-                break;
-            }
-            bytes += segment.bytes();
-            page.push(Arc::clone(segment));
-        }
-        Ok(Page::Segments(page))
+        Ok(room.read(from, bytes_max))
     }
 
     fn history(
@@ -244,32 +187,7 @@ impl Log for MemoryLog {
         let mut kept = self.kept.lock();
         let Some(&id) = kept.by_name.get(name) else { return Ok(None) };
         let room = kept.room(id);
-        let (mut pieces, mut messages, mut bytes) = (VecDeque::new(), 0, 0);
-        match part {
-            Part::From(from) => {
-                let start = room.segments.partition_point(|kept| kept.segment.last() < from);
-                for KeptSegment { segment, .. } in room.segments.range(start..) {
-                    if messages >= messages_max || bytes >= bytes_max {
-                        break;
-                    }
-                    messages += segment.last().0 + 1 - segment.first().max(from).0;
-                    bytes += segment.frame().len();
-                    pieces.push_back(Piece::Segment(Arc::clone(segment)));
-                }
-            }
-            Part::Before(before) => {
-                let end = room.segments.partition_point(|kept| kept.segment.first() < before);
-                for KeptSegment { segment, .. } in room.segments.range(..end).rev() {
-                    if messages >= messages_max || bytes >= bytes_max {
-                        break;
-                    }
-                    messages += segment.last().next().min(before).0 - segment.first().0;
-                    bytes += segment.frame().len();
-                    pieces.push_front(Piece::Segment(Arc::clone(segment)));
-                }
-            }
-        }
-        Ok(Some(History { room: room.state(id), pieces: pieces.into() }))
+        Ok(Some(History { room: room.state(id), pieces: room.pieces(part, messages_max, bytes_max) }))
     }
 
     fn find(&self, name: &RoomName) -> Result<Option<RoomState>, LogError> {
@@ -323,109 +241,12 @@ impl Stored for Claims<'_> {
     }
 }
 
-impl Store {
-    /// A number for a room. Numbers of rooms without a message are not reused.
-    fn next_room(&mut self) -> RoomId {
-        self.last_room += 1;
-        RoomId(self.last_room)
-    }
-
-    /// A room that is stored.
-    fn room(&mut self, id: RoomId) -> &mut RoomLog {
-        // Invariant: such ids come from this log, and rooms are never removed.
-        self.rooms.get_mut(&id).expect("a stored room is there")
-    }
-
-    fn push(&mut self, segment: Arc<Segment>, time_ms: u64, claims: usize) {
-        let bytes = segment.bytes() + claims * ID_BYTES;
-        self.bytes += bytes;
-        self.ages.push_back((segment.room(), segment.first()));
-        let room = self.room(segment.room());
-        assert_eq!(segment.first(), room.head.next(), "a segment follows its predecessor");
-        room.head = segment.last();
-        room.time_ms = time_ms;
-        room.segments.push_back(KeptSegment { segment, time_ms, bytes });
-    }
-
-    /// Drops the ages of segments that are gone, once they are as many as the others.
-    fn forget_ages(&mut self) {
-        let segments: usize = self.rooms.values().map(|room| room.segments.len()).sum();
-        if self.ages.len() > 2 * segments + self.rooms.len() {
-            let rooms = &self.rooms;
-            self.ages.retain(|(room, first)| rooms[room].oldest() <= *first);
-        }
-    }
-
-    /// Removes a room's oldest segment. The ids of its messages are kept until the given time.
-    fn trim(&mut self, id: RoomId, schedule: &mut Schedule, ids_due_ms: u64) -> Option<Arc<Segment>> {
-        let room = self.room(id);
-        let KeptSegment { segment, bytes, .. } = room.segments.pop_front()?;
-        let mut ids = Vec::new();
-        for entry in event::entries(segment.frame().as_slice()) {
-            let entry = entry.expect("a segment's entries are valid").0;
-            let Some(content) = entry.message() else { continue };
-            // Invariant: a sender's name was checked when it was stored.
-            if content.id.is_chosen()
-                && let Ok(sender) = UserName::new(content.sender)
-            {
-                ids.push((content.id, sender));
-            }
-        }
-        let oldest = room.segments.front().map(|kept| SegmentEnd { last: kept.segment.last(), time_ms: kept.time_ms });
-        schedule.set(id, oldest, room.head);
-        self.bytes -= bytes;
-        self.trims += 1;
-        if !ids.is_empty() {
-            self.bytes += ids.len() * ID_BYTES;
-            self.expiring_ids += ids.len();
-            self.expiring.push_back(ExpiringIds { due_ms: ids_due_ms, room: id, ids });
-        }
-        Some(segment)
-    }
-
-    /// Deletes the ids of the trimmed segment that is due first. Returns how many.
-    fn forget_ids(&mut self) -> u64 {
-        let Some(ExpiringIds { room, ids, .. }) = self.expiring.pop_front() else { return 0 };
-        let count = ids.len();
-        let known = &mut self.room(room).ids;
-        for id in &ids {
-            known.remove(id);
-        }
-        self.expiring_ids -= count;
-        self.bytes -= count * ID_BYTES;
-        count as u64
-    }
-
-    /// Deletes the ids of trimmed messages beyond their share of the bytes.
-    fn forget_ids_beyond(&mut self, bytes_max: usize) {
-        let ids_max = (bytes_max / IDS_KEPT_SHARE / ID_BYTES).min(IDS_KEPT_MAX as usize);
-        while self.expiring_ids > ids_max {
-            self.forget_ids();
-        }
-    }
-}
-
-impl RoomLog {
-    fn new(name: RoomName, epoch: Epoch) -> Self {
-        let (segments, ids) = Default::default();
-        Self { name, epoch, segments, head: Seq::ZERO, time_ms: 0, ids }
-    }
-
-    /// The oldest message that is kept; one above the head if none is.
-    fn oldest(&self) -> Seq {
-        self.segments.front().map_or(self.head.next(), |kept| kept.segment.first())
-    }
-
-    fn state(&self, id: RoomId) -> RoomState {
-        let (name, epoch, epoch_first) = (self.name.clone(), self.epoch, Seq(1));
-        RoomState { id, name, epoch, epoch_first, head: self.head, oldest: self.oldest() }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::conformance::{Subject, at, conformance_tests, post, post_without_id, room};
+    use super::store::ID_BYTES;
     use super::*;
+    use crate::limits::IDS_KEPT_SHARE;
+    use crate::server::log::conformance::{Subject, at, conformance_tests, post, post_without_id, room};
 
     fn subject(retention: Retention) -> Subject {
         let (appender, log) = open(usize::MAX, retention);

@@ -105,8 +105,8 @@ impl Segment {
         (self.first..=self.last).contains(&seq)
     }
 
-    /// The offset in the frame at which this message begins; the frame's end, if there is none. Found by a scan, since
-    /// few readers begin within a segment.
+    /// The offset in the frame at which this message begins; the frame's end if the segment does not have it. Found by
+    /// a scan, since few readers begin within a segment.
     pub fn offset(&self, from: Seq) -> usize {
         let skipped = from.0.saturating_sub(self.first.0) as usize;
         let mut ends =
@@ -137,7 +137,7 @@ mod tests {
 
     /// Events that a newer server has stored are sent unchanged, and are not damage.
     #[test]
-    fn an_event_of_an_unknown_kind_is_passed_on() {
+    fn an_event_of_an_unknown_kind_is_sent_unchanged() {
         let content = post_without_id(&room("attic"), "ann", "hello").content;
         let message = |bytes: &mut Vec<u8>, seq| {
             event::push(
@@ -156,7 +156,7 @@ mod tests {
         assert_eq!(segment.entries().map(|entry| entry.message().is_some()).collect::<Vec<_>>(), [true, false, true]);
     }
 
-    /// Each is made once, whatever is asked for first.
+    /// Each rendering is made once, whichever is used first.
     #[test]
     fn a_segment_keeps_one_rendering_of_each_type() {
         struct Count(u64);

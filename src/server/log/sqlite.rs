@@ -5,15 +5,18 @@
 //! chosen are in a separate table, in the order of the ids; ids of the same time are adjacent.
 //!
 //! Three kinds of threads use the database, each with its own connections: only the log writer (`appender`) changes it;
-//! readers (`reader`) see committed data and wait only for each other; the log keeper (`keeper`) copies the write-ahead
-//! log into the database in parallel.
+//! readers (`read_side`) see committed data and wait only for each other; the log keeper (`keeper`) copies the
+//! write-ahead log into the database in parallel.
 //!
 //! Damage affects only its room. `rows` reads a room's segments around unreadable ones, `rooms` finds the readable part
 //! of a room's state, and `damage` logs each finding once.
 
 mod folder;
 mod appender;
+mod start;
+mod transactions;
 mod claims;
+mod trimmer;
 mod trimming;
 mod rooms;
 mod rows;
@@ -30,7 +33,7 @@ mod backup;
 mod verify;
 mod keeper;
 mod life;
-mod reader;
+mod read_side;
 mod schema;
 mod database;
 mod connection;
@@ -62,7 +65,7 @@ pub use self::folder::SyncMode;
 use self::folder::{DATABASE, Folder};
 pub use self::life::{Life, SharedLife};
 pub use self::offline::BackupError;
-pub use self::reader::SqliteLog;
+pub use self::read_side::SqliteLog;
 pub use self::verify::{Report, verify};
 use super::Retention;
 

@@ -152,22 +152,22 @@ impl Cursor {
 }
 
 impl SegmentPart {
-    /// The last message of it.
+    /// Its last message.
     pub fn last(&self) -> Seq {
         self.to
     }
 
-    /// How many bytes the run has, or may have if it is only a part of a segment.
+    /// The number of its bytes, or an upper bound if it is not a whole segment.
     pub fn bytes_max(&self) -> usize {
         self.segment.frame().len()
     }
 
-    /// The segment's own frame, if the run is the whole segment.
+    /// The segment's own frame, if this is the whole segment.
     pub fn whole(&self) -> Option<&Frame> {
         (self.from == self.segment.first() && self.to == self.segment.last()).then(|| self.segment.frame())
     }
 
-    /// The entries of the run.
+    /// The entries of its messages.
     pub fn entries(&self) -> &[u8] {
         let bytes = self.segment.frame().as_slice();
         if self.whole().is_some() {
@@ -189,7 +189,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::server::log::conformance::{Held, Patchy, at, post_without_id, published, room};
+    use crate::server::log::conformance::{DamagedLog, OpenRoomSet, at, post_without_id, published, room};
     use crate::server::log::memory::MemoryAppender;
     use crate::server::log::{Appender as _, Retention, memory};
     use crate::server::room::tail::Tails;
@@ -199,14 +199,14 @@ mod tests {
     enum Step {
         Append { count: usize },
         Join { back: u64 },
-        Read { reader: usize, runs: usize, until: u64 },
+        Read { cursor: usize, parts: usize, until: u64 },
     }
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
         let step = prop_oneof![
             4 => (1..6usize).prop_map(|count| Step::Append { count }),
             1 => (0..40u64).prop_map(|back| Step::Join { back }),
-            4 => (0..8usize, 0..4usize, 0..30u64).prop_map(|(reader, runs, until)| Step::Read { reader, runs, until }),
+            4 => (0..8usize, 0..4usize, 0..30u64).prop_map(|(cursor, parts, until)| Step::Read { cursor, parts, until }),
         ];
         vec(step, 1..80)
     }
@@ -216,16 +216,16 @@ mod tests {
         published: Receiver<Arc<Segment>>,
         room: Arc<Room>,
         head: u64,
-        /// Segments that begin with a multiple of this can't be read.
+        /// Segments that begin with a multiple of this number can't be read.
         damaged: u64,
-        /// Their messages.
+        /// The messages of these segments.
         lost: HashSet<u64>,
-        readers: Vec<Reader>,
+        cursors: Vec<TrackedCursor>,
     }
 
-    struct Reader {
+    struct TrackedCursor {
         cursor: Cursor,
-        /// What it must read next.
+        /// The seq that it must read next.
         next: u64,
         trimmed: bool,
     }
@@ -233,16 +233,16 @@ mod tests {
     impl World {
         fn new(log_bytes_max: usize, tail_bytes_max: usize, damaged: u64) -> Self {
             let (mut appender, log) = memory::open(log_bytes_max, Retention::default());
-            let log = Arc::new(Patchy(log, damaged));
-            let state = Held::of(&mut appender).open(&mut appender, &room("attic"));
+            let log = Arc::new(DamagedLog(log, damaged));
+            let state = OpenRoomSet::of(&mut appender).open(&mut appender, &room("attic"));
             let room = Arc::new(Room::new(state, log, tail_bytes_max, Arc::new(Tails::new(usize::MAX)), 0));
             let published = published(&mut appender);
-            Self { appender, published, room, head: 0, damaged, lost: HashSet::new(), readers: Vec::new() }
+            Self { appender, published, room, head: 0, damaged, lost: HashSet::new(), cursors: Vec::new() }
         }
 
         fn append(&mut self, count: usize) {
-            let said = (1..=count as u64).map(|n| (self.head + n).to_string());
-            let posts: Vec<_> = said.map(|body| post_without_id(self.room.name(), "ann", &body)).collect();
+            let bodies = (1..=count as u64).map(|n| (self.head + n).to_string());
+            let posts: Vec<_> = bodies.map(|body| post_without_id(self.room.name(), "ann", &body)).collect();
             self.appender.append(&posts, at(1)).unwrap();
             for segment in self.published.try_iter() {
                 if segment.first().0.is_multiple_of(self.damaged) {
@@ -256,25 +256,25 @@ mod tests {
         fn join(&mut self, back: u64) {
             let next = (self.head + 1).saturating_sub(back).max(1);
             let cursor = Cursor::new(Arc::clone(&self.room), Seq(next));
-            self.readers.push(Reader { cursor, next, trimmed: false });
+            self.cursors.push(TrackedCursor { cursor, next, trimmed: false });
         }
 
-        fn read(&mut self, reader: usize, runs: usize, until: u64) {
-            let Some(reader) = self.readers.get_mut(reader) else { return };
-            for _ in 0..runs {
-                reader.step(self.head, until, &self.lost);
+        fn read(&mut self, cursor: usize, parts: usize, until: u64) {
+            let Some(cursor) = self.cursors.get_mut(cursor) else { return };
+            for _ in 0..parts {
+                cursor.step(self.head, until, &self.lost);
             }
         }
     }
 
-    impl Reader {
-        /// Reads one run, and compares it with the model's.
+    impl TrackedCursor {
+        /// Reads a part of one segment, and compares it with the expected messages.
         fn step(&mut self, head: u64, until: u64, lost: &HashSet<u64>) {
             match self.cursor.look() {
                 Look::Ready => {
                     let until = self.next + until;
-                    let run = self.cursor.take(Seq(until)).expect("there is something to take");
-                    for entry in event::entries(run.entries()) {
+                    let part = self.cursor.take(Seq(until)).expect("the cursor is ready");
+                    for entry in event::entries(part.entries()) {
                         let entry = entry.unwrap().0;
                         let content = event::read_content(entry.content).unwrap();
                         assert_eq!((entry.seq.0, content.body), (self.next, self.next.to_string().as_str()));
@@ -283,9 +283,11 @@ mod tests {
                     assert!(self.next <= until + 1 && self.next <= head + 1);
                     assert_eq!(self.cursor.next(), Seq(self.next));
                 }
-                Look::AtHead => assert_eq!(self.next, head + 1, "the cursor rests where there is something to read"),
+                Look::AtHead => {
+                    assert_eq!(self.next, head + 1, "the cursor is at the head although there is more to read")
+                }
                 Look::BehindTail => match self.cursor.fetch().unwrap() {
-                    Fetched::Page => assert_eq!(self.cursor.look(), Look::Ready, "a page brings the cursor on"),
+                    Fetched::Page => assert_eq!(self.cursor.look(), Look::Ready, "a cursor with a page is ready"),
                     Fetched::Damaged { to } => {
                         assert!(self.next <= to.0 && (self.next..=to.0).all(|seq| lost.contains(&seq)), "{to}");
                         self.cursor.skip_to(to.next());
@@ -305,10 +307,10 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(500))]
 
-        /// For all sizes of log and tail, each reader gets each message once, in order, or learns that the log has
-        /// dropped it or can't read it. With a log that keeps everything, no reader misses a message.
+        /// For all sizes of log and tail, each cursor returns each message once, in order, or reports that the log has
+        /// deleted it or can't read it. With a log that keeps everything, no message is missed.
         #[test]
-        fn every_reader_reads_what_the_model_reads(
+        fn every_cursor_returns_the_messages_of_the_model(
             steps in steps(),
             log_bytes_max in prop_oneof![Just(usize::MAX), 200..4000usize],
             tail_bytes_max in 0..2000usize,
@@ -319,15 +321,15 @@ mod tests {
                 match step {
                     Step::Append { count } => world.append(count),
                     Step::Join { back } => world.join(back),
-                    Step::Read { reader, runs, until } => world.read(reader, runs, until),
+                    Step::Read { cursor, parts, until } => world.read(cursor, parts, until),
                 }
             }
-            for reader in 0..world.readers.len() {
-                world.read(reader, 2 * world.head as usize + 2, 1_000);
+            for cursor in 0..world.cursors.len() {
+                world.read(cursor, 2 * world.head as usize + 2, 1_000);
             }
-            for reader in &world.readers {
-                prop_assert_eq!(reader.next, world.head + 1);
-                prop_assert!(!(reader.trimmed && log_bytes_max == usize::MAX));
+            for cursor in &world.cursors {
+                prop_assert_eq!(cursor.next, world.head + 1);
+                prop_assert!(!(cursor.trimmed && log_bytes_max == usize::MAX));
             }
         }
     }

@@ -87,7 +87,7 @@ impl Followers {
 
     /// Notifies the followers in the next places from `start` on. Returns how many there were, and the place to
     /// continue with, if any. A follower that joins or leaves during a round may or may not be notified.
-    pub fn tell(&self, start: usize) -> (usize, Option<usize>) {
+    pub fn notify(&self, start: usize) -> (usize, Option<usize>) {
         let mut chunk: [Option<Arc<dyn Follower>>; FOLLOWERS_PER_CHUNK] = [const { None }; FOLLOWERS_PER_CHUNK];
         let next = {
             let slots = self.slots.lock();
@@ -97,12 +97,12 @@ impl Followers {
             }
             (end < slots.taken.len()).then_some(end)
         };
-        let mut told = 0;
+        let mut count = 0;
         for follower in chunk.into_iter().flatten() {
             follower.published();
-            told += 1;
+            count += 1;
         }
-        (told, next)
+        (count, next)
     }
 }
 
@@ -127,24 +127,24 @@ mod tests {
         fn presence(self: Arc<Self>, _entry: &Arc<[u8]>) {}
     }
 
-    fn tell_all(followers: &Followers) {
+    fn notify_all(followers: &Followers) {
         let mut start = Some(0);
         while let Some(place) = start {
-            start = followers.tell(place).1;
+            start = followers.notify(place).1;
         }
     }
 
     #[test]
-    fn everybody_is_told_once_and_places_are_used_again() {
+    fn each_follower_is_notified_once_and_places_are_reused() {
         let followers = Followers::default();
         let counts: Vec<_> = (0..3 * FOLLOWERS_PER_CHUNK + 1).map(|_| Arc::new(Count::default())).collect();
         let mut places: Vec<_> =
             counts.iter().map(|count| followers.add(Arc::clone(count) as Arc<dyn Follower>)).collect();
-        tell_all(&followers);
+        notify_all(&followers);
         assert!(counts.iter().all(|count| count.0.load(Ordering::SeqCst) == 1));
 
         followers.remove(places.remove(7));
-        tell_all(&followers);
+        notify_all(&followers);
         assert_eq!(counts[7].0.load(Ordering::SeqCst), 1);
         assert_eq!(counts[8].0.load(Ordering::SeqCst), 2);
         assert_eq!((followers.count(), followers.all().len()), (3 * FOLLOWERS_PER_CHUNK, 3 * FOLLOWERS_PER_CHUNK));
@@ -155,7 +155,7 @@ mod tests {
         places.push(membership);
 
         places.drain(..).for_each(|place| followers.remove(place));
-        assert_eq!(followers.tell(0), (0, None));
+        assert_eq!(followers.notify(0), (0, None));
         assert_eq!(followers.slots.lock().taken.len(), 0);
         let places: Vec<_> =
             counts.iter().map(|count| followers.add(Arc::clone(count) as Arc<dyn Follower>).0).collect();

@@ -102,7 +102,7 @@ impl Tails {
         self.bytes.load(Ordering::Relaxed) > self.bytes_max
     }
 
-    /// A tail that had so many bytes has so many now.
+    /// Records the number of bytes that a tail had before a change, and has now.
     fn change(&self, before: usize, after: usize) {
         if after >= before {
             self.bytes.fetch_add(after - before, Ordering::Relaxed);
@@ -119,7 +119,7 @@ mod tests {
     use crate::server::log::conformance::{at, post_without_id, published, room};
     use crate::server::log::{Retention, memory};
 
-    /// Each room once had its megabyte, however many rooms there were.
+    /// Each room had a tail of a megabyte, regardless of the number of rooms.
     #[test]
     fn all_tails_together_are_bounded() {
         let (mut appender, _log) = memory::open(usize::MAX, Retention::default());

@@ -6,9 +6,14 @@
 mod updates;
 mod reader;
 mod start;
+mod command;
+mod listener;
+mod poster;
+mod joined;
 mod conversation;
 
-pub use self::conversation::{ChatConversation, Command, Refusal};
+pub use self::command::{Command, Refusal};
+pub use self::conversation::ChatConversation;
 pub use self::reader::ChatReader;
 pub use self::start::StartAt;
 pub use self::updates::Updates;

@@ -33,7 +33,8 @@ pub struct TutorialReader {
     own_passed: u64,
 }
 
-/// A segment's messages as frames of the contract. `None` is an entry of an unknown kind, which the contract can't express.
+/// A segment's messages as frames of the contract. `None` is an entry of an unknown kind, which the contract can't
+/// express.
 struct TutorialFrames(Box<[Option<TutorialFrame>]>);
 
 struct TutorialFrame {
@@ -48,7 +49,7 @@ impl Rendering for TutorialFrames {
 }
 
 impl TutorialFrames {
-    /// The message at `seq` of the segment that these are the frames of.
+    /// The frame of the message at `seq` of this segment, whose frames these are.
     fn get(&self, segment: &Segment, seq: Seq) -> Option<&TutorialFrame> {
         self.0.get(seq.0.checked_sub(segment.first().0)? as usize)?.as_ref()
     }
@@ -199,7 +200,7 @@ impl Poster for Arc<StreamWriter> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::log::conformance::{Patchy, at, post_without_id, room};
+    use crate::server::log::conformance::{DamagedLog, at, post_without_id, room};
     use crate::server::log::{Appender as _, Retention, memory};
     use crate::server::room::Room;
     use crate::server::room::tail::Tails;
@@ -207,26 +208,26 @@ mod tests {
     /// A client whose cursor reached damage was disconnected with INTERNAL. Its contract can't express a gap, so it
     /// gets the later messages.
     #[test]
-    fn damage_is_passed_over() {
+    fn damaged_messages_are_skipped() {
         let (mut appender, log) = memory::open(usize::MAX, Retention::default());
         let attic = room("attic");
         for body in ["one", "two", "three", "four"] {
             appender.append(&[post_without_id(&attic, "ann", body)], at(1)).unwrap();
         }
         let state = appender.open(&attic).unwrap();
-        let log = Arc::new(Patchy(log, 2));
+        let log = Arc::new(DamagedLog(log, 2));
         // In a room that was just opened, everything is behind the tail.
         let room = Room::new(state, log, usize::MAX, Arc::new(Tails::new(usize::MAX)), 0);
         let mut reader = TutorialReader::new(Cursor::new(Arc::new(room), Seq(1)), Origin::random());
-        let mut heard = Vec::new();
+        let mut received = Vec::new();
         loop {
             match reader.look() {
-                Look::Ready => heard.push(reader.take().expect("it is ready").0),
-                Look::BehindTail => reader.fetch().expect("damage ends no stream"),
+                Look::Ready => received.push(reader.take().expect("the reader is ready").0),
+                Look::BehindTail => reader.fetch().expect("damage does not end the stream"),
                 Look::AtHead => break,
             }
         }
         let frames = ["one", "three"].map(|body| wire::encode_from_server("ann", body));
-        assert_eq!(heard.iter().map(Frame::as_slice).collect::<Vec<_>>(), frames.each_ref().map(Frame::as_slice));
+        assert_eq!(received.iter().map(Frame::as_slice).collect::<Vec<_>>(), frames.each_ref().map(Frame::as_slice));
     }
 }

@@ -1,4 +1,4 @@
-//! What a naive server would hold: a list of what was said in each room.
+//! The state of a naive server: a list of the messages of each room.
 
 use std::collections::HashMap;
 
@@ -8,20 +8,20 @@ use hubbub::wire::v1::{self, join};
 
 use crate::support::talker::Talker;
 
-/// What was said in a room, and what has become of it.
+/// The messages of a room, and which of them are kept.
 #[derive(Clone, Default)]
 pub struct Room {
-    /// Who said what, the first with seq 1.
+    /// The sender and the body of each message, the first with seq 1.
     pub said: Vec<(String, String)>,
-    /// Which message has which id of which sender, be it kept or not: no run takes a day.
+    /// The seq for each sender and id, whether the message is kept or not: no run takes a day.
     pub ids: HashMap<(String, u128), u64>,
-    /// 0 until somebody was told.
+    /// 0 until a client has learned it.
     pub epoch: u64,
-    /// How many of the newest messages are kept at least; `None` keeps all.
+    /// The minimum number of newest messages that are kept; `None` keeps all.
     pub kept: Option<u64>,
 }
 
-/// Where somebody was in a room, and what had been said there until then.
+/// The position of a client in a room, and the room's messages until then.
 #[derive(Clone)]
 pub struct Place {
     pub room: &'static str,
@@ -30,21 +30,21 @@ pub struct Place {
     pub said: Vec<(String, String)>,
 }
 
-/// What a client knows of a room that it has joined.
+/// A client's view of a room that it has joined.
 pub struct View {
     pub room: &'static str,
     pub room_id: u64,
     pub next: u64,
-    /// Where the history ends that it asked for, until that was told.
+    /// The end of the requested history, until it was reported.
     pub history_to: Option<u64>,
 }
 
-/// A client, and what it is still to be told.
+/// A client, and the answers that it still expects.
 pub struct Client {
     pub name: String,
     pub talker: Talker,
     pub views: Vec<View>,
-    /// How many of its posts were stored before.
+    /// How many of its posts had been stored before, and are not acknowledged yet.
     pub posted_due: usize,
 }
 
@@ -53,12 +53,12 @@ impl Room {
         self.said.len() as u64
     }
 
-    /// Whether retention may have taken this message.
+    /// Whether retention may have deleted this message.
     fn may_be_trimmed(&self, seq: u64) -> bool {
         self.kept.is_some_and(|kept| seq + kept <= self.head())
     }
 
-    /// Says something, and returns its seq; or, as an error, the seq of the message that has the id already.
+    /// Appends a message and returns its seq; or, as an error, the seq of the earlier message with this id.
     pub fn say(&mut self, sender: &str, id: u128, body: &str) -> Result<u64, u64> {
         let next = self.head() + 1;
         match *self.ids.entry((sender.to_owned(), id)).or_insert(next) {
@@ -70,7 +70,7 @@ impl Room {
         }
     }
 
-    /// Checks that a message is what was said there.
+    /// Checks that a received message is the one with its seq.
     pub fn check(&self, seq: u64, message: &v1::Message) {
         let (sender, body) = &self.said[seq as usize - 1];
         assert_eq!((&message.sender, &message.body), (sender, body), "message {seq}");
@@ -80,13 +80,13 @@ impl Room {
         assert!(oldest >= 1 && (oldest == 1 || self.may_be_trimmed(oldest - 1)), "{oldest} of {} is kept", self.head());
     }
 
-    /// The place of somebody who reads this message next.
+    /// The position of a client that reads this message next.
     pub fn place_before(&self, room: &'static str, next: u64) -> Place {
         let said = self.said[..next as usize - 1].to_vec();
         Place { room, seq: next - 1, epoch: self.epoch, said }
     }
 
-    /// The first message, of those that somebody has seen, that is another one now.
+    /// The first message seen by a client that has been replaced since.
     fn first_replaced(&self, place: &Place) -> u64 {
         let same = self.said.iter().zip(&place.said).take_while(|(now, then)| now == then);
         same.count() as u64 + 1
@@ -94,7 +94,7 @@ impl Room {
 }
 
 impl Client {
-    /// Joins, and reads what comes before the first message. Returns whether a gap did.
+    /// Joins, and reads the events before the first message. Returns whether one of them was a gap.
     pub fn joined(&mut self, rooms: &mut HashMap<&'static str, Room>, joins: Joins) -> bool {
         let known = rooms.entry(joins.room).or_default();
         let (joined, room_id) = loop {
@@ -109,7 +109,7 @@ impl Client {
         assert_eq!(joined.head_seq, head, "the head of {}", joins.room);
         known.check_oldest(joined.oldest_seq);
         assert!(joined.epoch != 0 && (known.epoch == 0 || joined.epoch == known.epoch), "{joined:?}");
-        // A room that nobody posted to may have another epoch when somebody is in it again.
+        // A room without messages may have another epoch after all its members have left.
         known.epoch = if head == 0 { 0 } else { joined.epoch };
         let (next, replaced) = match (joins.from, &joins.place) {
             (None, _) => (head + 1, None),
@@ -117,12 +117,12 @@ impl Client {
                 ((head + 1).saturating_sub(count.into()).max(joined.oldest_seq), None)
             }
             (Some(join::From::After(after)), _) if after.epoch == 0 => (after.seq.min(head) + 1, None),
-            // A client that has seen nothing has lost nothing, whatever the epoch.
+            // A client that has seen nothing has lost nothing, in any epoch.
             (Some(join::From::After(after)), _) if after.seq == 0 => (1, None),
             (Some(join::From::After(after)), _) if after.epoch == joined.epoch && after.seq <= head => {
                 (after.seq + 1, None)
             }
-            // Of this epoch, nothing has been there that was beyond the head.
+            // In this epoch, no message was beyond the head.
             (Some(join::From::After(after)), _) if after.epoch == joined.epoch => {
                 (self.replaced(after.seq, head + 1), Some(()))
             }
@@ -136,8 +136,8 @@ impl Client {
         replaced.is_some()
     }
 
-    /// Reads that what the client has seen up to that message is replaced, from the one that is another now at the latest.
-    /// Returns what comes next.
+    /// Reads the report that the messages which the client has seen up to this one are replaced. It must begin with the
+    /// first replaced message, or an earlier one. Returns the next seq.
     fn replaced(&mut self, seen: u64, first_replaced: u64) -> u64 {
         match self.talker.next().event {
             Some(Kind::Gap(gap)) => {
@@ -151,7 +151,7 @@ impl Client {
         }
     }
 
-    /// Compares an event with the model. Returns how many gaps it was.
+    /// Compares an event with the model. Returns the number of gaps: 0 or 1.
     pub fn take(&mut self, rooms: &HashMap<&'static str, Room>, event: v1::Event) -> usize {
         let (room_id, seq) = (event.room_id, event.seq);
         let view = self.views.iter_mut().find(|view| view.room_id == room_id);
@@ -186,7 +186,7 @@ impl Client {
     }
 }
 
-/// How a room is joined: from where, and what had been seen before.
+/// The join of a room: the requested position, and the messages that were seen before.
 pub struct Joins {
     pub room: &'static str,
     pub from: Option<join::From>,

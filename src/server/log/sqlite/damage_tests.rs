@@ -1,4 +1,4 @@
-//! Damaged databases: what is left is served, and what is not is told exactly.
+//! Damaged databases: the readable messages are served, and the others are reported exactly.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
@@ -24,7 +24,7 @@ fn change(folder: &Path, sql: &str) {
     connection.execute_batch(sql).unwrap();
 }
 
-/// What a reader finds: messages by their seqs, and ranges that can't be read.
+/// The result of reading: the seqs of messages, and ranges that can't be read.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Found {
     messages: Vec<u64>,
@@ -45,13 +45,13 @@ impl Found {
 
     fn gap(&mut self, from: Seq, to: Seq) {
         match self.gaps.last_mut() {
-            // Neighbours are one range.
+            // Adjacent ranges are joined.
             Some(last) if last.1 + 1 == from.0 => last.1 = to.0,
             _ => self.gaps.push((from.0, to.0)),
         }
     }
 
-    /// Each message is there once, or in a gap.
+    /// Whether each message was found once, or is in a gap.
     fn is_whole(&self, from: u64, to: u64) -> bool {
         let mut all: Vec<_> = self.messages.clone();
         self.gaps.iter().for_each(|(first, last)| all.extend(*first..=*last));
@@ -134,8 +134,8 @@ fn append(appender: &mut SqliteAppender, name: &RoomName, first: u64, count: u64
     assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
 }
 
-/// A byte changed within a body was served as if it had been said; after there were checksums, a reader's stream ended with an
-/// error there, and what followed could not be read.
+/// A body with a changed byte was served. After checksums were added, a stream ended with an error at that message, and
+/// the messages after it could not be read.
 #[test]
 fn a_changed_byte_is_a_gap_of_its_segment() {
     for (needle, gap) in [("1 x", (1, 2)), ("4 x", (3, 4)), ("6 x", (5, 6))] {
@@ -173,7 +173,7 @@ fn a_segment_without_a_checksum_is_served_if_it_can_be_decoded() {
     assert_eq!(walk(&*log, RoomId(1), 1, 6, 1_000), Found { messages: vec![1, 2, 5, 6], gaps: vec![(3, 4)] });
 }
 
-/// What happens to a segment.
+/// The damage done to a segment.
 #[derive(Clone, Copy, Debug)]
 enum Fate {
     Whole,
@@ -181,7 +181,7 @@ enum Fate {
     Entries,
     /// It is missing.
     Missing,
-    /// It says that it ends where it can't.
+    /// The seq at which it ends is wrong.
     Last(i64),
     /// Both.
     EntriesAndLast(i64),
@@ -196,15 +196,15 @@ fn fates() -> impl Strategy<Value = Vec<(u64, bool, Fate)>> {
         1 => odd.clone().prop_map(Fate::Last),
         1 => odd.prop_map(Fate::EntriesAndLast),
     ];
-    // How many messages a segment has, and whether they are long.
+    // The number of a segment's messages, and whether they are long.
     vec((1..5u64, prop::bool::weighted(0.2), fate), 1..12)
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
-    /// Whatever is damaged: each message is served, or in a gap, in each way of reading; none that is whole is in a gap; and the
-    /// server starts, appends, and deletes what retention asks for.
+    /// After any damage, every way of reading serves each message or reports it in a gap; no intact message is in a
+    /// gap; and the server starts, appends, and deletes messages for retention.
     #[test]
     fn every_message_is_served_or_in_a_gap(fates in fates()) {
         let folder = tempfile::tempdir().unwrap();
@@ -217,7 +217,7 @@ proptest! {
             let (first, pad) = (head + 1, if is_long { 3_000 } else { 10 });
             append(&mut appender, &attic, first, count, pad);
             head += count;
-            // Without the newest segment, nothing in the database says that it was there.
+            // If the newest segment is missing, nothing in the database shows that it existed.
             let fate = if index == last_index && !matches!(fate, Fate::Entries | Fate::Last(_)) { Fate::Whole } else { fate };
             match fate {
                 Fate::Whole | Fate::Last(_) => expected.extend(first..=head),
@@ -229,7 +229,7 @@ proptest! {
                 Fate::Entries => format!("UPDATE segments SET entries = zeroblob(length(entries)) {row};"),
                 Fate::Missing => format!("DELETE FROM segments {row};"),
                 Fate::Last(last) => {
-                    // One that is possible can't be told from the truth without reading the entries.
+                    // A plausible end can't be distinguished from the right one without reading the entries.
                     let last = if index == last_index { -1 } else { last };
                     format!("UPDATE segments SET last = {last} {row};")
                 }
@@ -265,7 +265,7 @@ proptest! {
     }
 }
 
-/// Rooms with many messages, so that each has pages of its own.
+/// Rooms with many messages, so that each has its own pages.
 const ROOMS: u64 = 3;
 const SEGMENTS: u64 = 120;
 
@@ -277,7 +277,7 @@ fn fill(folder: &Path) {
     let (mut appender, _log) = open_with(folder, None);
     for number in 1..=ROOMS {
         for seq in 1..=SEGMENTS {
-            // A few segments share a page; each is found by its text.
+            // A few segments share a page; each is found by its unique text.
             let body = format!("{seq} needle-{number}-{seq}-{}", "x".repeat(500));
             let posts = [post(&name(number), &format!("sender-{number}-{seq}-"), seq, &body)];
             assert!(appender.append(&posts, at(1)).unwrap()[0].is_ok());
@@ -289,10 +289,10 @@ fn is_refused(outcome: &Result<Appended, LogError>, name: &RoomName) -> bool {
     matches!(outcome, Err(LogError::Damaged(text)) if text.contains(&format!("room {name} ")))
 }
 
-/// One damaged page of one room's segments or ids rejected 13 % of other rooms' posts, kept a server with retention from
-/// starting, and made trimming fail for ever.
+/// Because of one damaged page of one room's segments or ids, 13 % of the posts to other rooms were rejected, a server
+/// with retention did not start, and trimming failed permanently.
 #[test]
-fn a_damaged_page_stays_with_its_room() {
+fn a_damaged_page_affects_only_its_room() {
     for (needle, garbage) in [
         ("needle-2-60-", 0xff),
         ("needle-2-60-", 0),
@@ -304,9 +304,9 @@ fn a_damaged_page_stays_with_its_room() {
         for messages in [None, Some(1)] {
             let folder = tempfile::tempdir().unwrap();
             fill(folder.path());
-            // The sender's name is in the ids, and in the segments: there before the needle.
+            // The sender's name is in the ids and in the segments, where the needle follows it.
             let is_ids = needle.starts_with("sender");
-            // A page may hold the end of one room and the beginning of the next.
+            // A page may contain the end of one room and the beginning of the next.
             let hit = smash_rows(folder.path(), needle, is_ids, garbage);
             assert!(hit.contains(&2), "{needle}");
             let (mut appender, log) = open_with(folder.path(), messages);
@@ -320,7 +320,7 @@ fn a_damaged_page_stays_with_its_room() {
                 let is_damaged = hit.iter().any(|number| post.room == name(*number));
                 assert!(outcome.is_ok() || is_damaged && is_refused(outcome, &post.room), "{needle}: {outcome:?}");
             }
-            // Retention goes on, without a word that never ends.
+            // Retention continues, and comes to an end.
             let mut steps = 0;
             while appender.trim(at(3)).unwrap().is_some_and(|next| next <= at(3)) {
                 steps += 1;
@@ -340,15 +340,15 @@ fn a_damaged_page_stays_with_its_room() {
     }
 }
 
-/// Overwrites the page of one table that holds a text. Returns the rooms that have rows on it, or could have: where a room
-/// begins on it, nothing says that the room before did not end on it.
+/// Overwrites the page of one table that contains a text. Returns the rooms that have rows on it, or may have: if a
+/// room begins on it, the previous room may end on it.
 fn smash_rows(folder: &Path, needle: &str, is_ids: bool, garbage: u8) -> Vec<u64> {
     let bytes = fs::read(folder.join(DATABASE)).unwrap();
     let file = File::options().write(true).open(folder.join(DATABASE)).unwrap();
     let has = |page: &[u8], text: &str| page.windows(text.len()).any(|window| window == text.as_bytes());
     let is_hit = |page: &[u8]| has(page, needle) && has(page, "needle-") != is_ids;
     let hits: Vec<_> = bytes.chunks(PAGE).enumerate().filter(|(_, page)| is_hit(page)).collect();
-    let [(at, page)] = hits[..] else { panic!("{} pages hold {needle}", hits.len()) };
+    let [(at, page)] = hits[..] else { panic!("{} pages contain {needle}", hits.len()) };
     file.write_all_at(&[garbage; PAGE], (at * PAGE) as u64).unwrap();
     let is_on =
         |number: u64| has(page, &format!("sender-{number}-")) || has(page, &format!("sender-{}-1-", number + 1));

@@ -15,7 +15,7 @@ use super::errors::OpenError;
 use super::space::Space;
 use crate::limits::{FOLDER_LOCK_RETRY, FOLDER_LOCK_WAIT};
 
-/// The database's name in its folder. SQLite puts files beside it whose names begin with this.
+/// The database's name in its folder. SQLite creates files next to it whose names begin with it.
 pub const DATABASE: &str = "hubbub.db";
 
 /// The file that a running server keeps locked.

@@ -1,7 +1,8 @@
 //! The identity of a data folder's database: which life of the log the folder expects to find in it.
 //!
 //! Each life of the log has a random id. It is in the database, and the file `life` in the data folder repeats it. A
-//! database that was copied over `hubbub.db` by hand has another id, so the write-ahead log beside it is not its own.
+//! database that was copied over `hubbub.db` by hand has another id, so the write-ahead log next to it belongs to
+//! another database.
 //!
 //! The file also records a start or a restore in progress, so that after a kill the next start can distinguish the old
 //! database from the new one. It is replaced as a whole, never changed in place.

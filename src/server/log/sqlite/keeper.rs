@@ -7,7 +7,7 @@
 //!
 //! The first I/O error of a copy ends the log's life (`life.rs`). A program that keeps a read transaction open prevents
 //! the write-ahead log from restarting. The writer then waits for it once, and not again until that program is done; a
-//! write-ahead log that has grown meanwhile is truncated.
+//! write-ahead log that has grown until then is truncated.
 //!
 //! **Messages that retention deleted are erased.** Old frames of the write-ahead log stay in its file until they are
 //! overwritten, so some time after a deletion ([`Retention::erase_after`](crate::server::log::Retention)) the keeper

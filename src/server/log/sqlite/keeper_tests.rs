@@ -1,4 +1,5 @@
-//! What the keeper does with the log's files: what retention deleted is erased, and a reader that stays is put up with.
+//! The keeper and the log's files: deleted messages are erased, and a reader that keeps the log from restarting is
+//! tolerated.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -19,12 +20,12 @@ const DEADLINE: Duration = Duration::from_secs(30);
 fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + DEADLINE;
     while !condition() {
-        assert!(Instant::now() < deadline, "waited in vain for this: {what}");
+        assert!(Instant::now() < deadline, "timed out waiting for {what}");
         thread::park_timeout(Duration::from_millis(20));
     }
 }
 
-/// The numbers `<room.message>` that stand in any file of a folder.
+/// The marks `<room.message>` in all files of a folder.
 fn marks(folder: &Path) -> BTreeSet<(usize, u64)> {
     let mut marks = BTreeSet::new();
     for file in fs::read_dir(folder).unwrap().flatten() {
@@ -41,9 +42,8 @@ fn marks(folder: &Path) -> BTreeSet<(usize, u64)> {
     marks
 }
 
-/// `secure_delete` overwrites rows where they are, but not the copies that SQLite leaves in the unused bytes of a page when it
-/// moves rows to a neighbour: of 20,000 messages in 300 rooms, some ten were still there
-/// in part after they were deleted.
+/// `secure_delete` overwrites deleted rows, but not the copies that SQLite leaves in the unused bytes of a page when it moves
+/// rows to a neighbour: of 20,000 messages in 300 rooms, parts of about ten remained after they were deleted.
 #[test]
 fn copies_of_deleted_rows_in_unused_bytes_are_erased() {
     const ROOMS: usize = 300;
@@ -58,7 +58,7 @@ fn copies_of_deleted_rows_in_unused_bytes_are_erased() {
     let rooms: Vec<_> = (0..ROOMS).map(|n| room(&format!("room{n}"))).collect();
     let mut heads = [0; ROOMS];
     for n in 0..20_000 {
-        // Some rooms are busy, most are not.
+        // A few rooms are busy.
         let index = random.usize(..ROOMS).min(random.usize(..ROOMS)).min(random.usize(..ROOMS));
         heads[index] += 1;
         let bytes = [300, 700, 900][random.usize(..3)];
@@ -73,7 +73,7 @@ fn copies_of_deleted_rows_in_unused_bytes_are_erased() {
     wait_for("the files to be clean", || gone().is_none());
     let kept: u64 = heads.iter().map(|head| KEPT.min(*head)).sum();
     assert_eq!(marks(folder.path()).len() as u64, kept);
-    // It stays so, whatever the writer had in its cache.
+    // The files stay clean, regardless of the contents of the writer's cache.
     for _ in 0..3 {
         for (index, head) in heads.iter_mut().enumerate() {
             *head += 1;
@@ -88,9 +88,9 @@ fn copies_of_deleted_rows_in_unused_bytes_are_erased() {
     assert_eq!(verify(folder.path()).unwrap().faults, Vec::<String>::new());
 }
 
-/// Who posted is remembered with the message's id for a while after the message was deleted, and then no longer.
+/// The sender's name is kept with the message's id for some time after the message was deleted, and then erased.
 #[test]
-fn names_of_senders_are_erased_when_their_ids_are_forgotten() {
+fn names_of_senders_are_erased_with_the_ids() {
     let folder = tempfile::tempdir().unwrap();
     let (ids, erase_after) = (Duration::from_millis(1_000), Duration::from_millis(20));
     let retention = Retention { messages: Some(1), ids, erase_after, ..Retention::default() };
@@ -110,10 +110,11 @@ fn names_of_senders_are_erased_when_their_ids_are_forgotten() {
     wait_for("the names to be gone", || names() == 1);
 }
 
-/// A program that kept the database open for reading let the write-ahead log grow to 1.1 GB while 300 MB were posted, where it
-/// stayed; posts waited 100 ms for the reader every 8 MB; and nothing was logged (see `live_faults.rs` for the log).
+/// While another program kept a read transaction open and 300 MB were posted, the write-ahead log grew to 1.1 GB, and
+/// kept that size; every 8 MB, posts waited 100 ms for the reader; and nothing was logged (`live_faults.rs` tests the
+/// log line).
 #[test]
-fn a_reader_that_stays_is_waited_for_once_and_the_space_comes_back() {
+fn the_writer_waits_for_a_lasting_reader_once_and_the_space_is_freed_later() {
     let folder = tempfile::tempdir().unwrap();
     let (mut appender, log) = open(folder.path(), SyncMode::Os, false, Retention::default()).unwrap();
     let attic = room("attic");
@@ -131,19 +132,19 @@ fn a_reader_that_stays_is_waited_for_once_and_the_space_comes_back() {
         appender.append(&posts, at(1)).unwrap();
     }
     assert_eq!(log.find(&attic).unwrap().unwrap().head, Seq(id));
-    wait_for("the writer to be held for the reader", || appender.keeper.waits() > 0);
-    assert_eq!((appender.keeper.waits(), count()), (1, 1));
+    wait_for("the writer to wait for the reader", || appender.transactions.keeper.waits() > 0);
+    assert_eq!((appender.transactions.keeper.waits(), count()), (1, 1));
     other.execute_batch("COMMIT").unwrap();
-    wait_for("the space to be given back", || length() <= WAL_BYTES_LAID_OUT as u64);
-    assert_eq!(appender.keeper.waits(), 1);
+    wait_for("the space to be freed", || length() <= WAL_BYTES_LAID_OUT as u64);
+    assert_eq!(appender.transactions.keeper.waits(), 1);
     appender.append(&[post(&attic, "ann", id + 1, "last")], at(1)).unwrap();
     assert_eq!(log.find(&attic).unwrap().unwrap().head, Seq(id + 1));
 }
 
-/// Databases of earlier versions, and those that other programs have changed, have deleted text in free pages, in unused bytes, and
-/// behind the ends of long rows.
+/// Databases of earlier versions, and those that other programs have changed, contain deleted text in free pages, in
+/// unused bytes, and after the ends of long rows.
 #[test]
-fn what_earlier_versions_left_is_erased_at_the_start() {
+fn remains_of_earlier_versions_are_erased_at_the_start() {
     let folder = tempfile::tempdir().unwrap();
     let (mut appender, log) = open(folder.path(), SyncMode::Os, false, Retention::default()).unwrap();
     let sizes = [40, 400, 900, 1_500, 9_000, 300];
@@ -156,7 +157,7 @@ fn what_earlier_versions_left_is_erased_at_the_start() {
     other.pragma_update(None, "secure_delete", false).unwrap();
     other.execute_batch("UPDATE life SET erasures = 0; DELETE FROM segments WHERE first <= 500").unwrap();
     other.execute_batch("UPDATE rooms SET trimmed = 500; DELETE FROM ids WHERE seq <= 500").unwrap();
-    // Some pages are used again, and not to their ends.
+    // Some pages are reused in part.
     let row = "INSERT INTO segments (id, last, time_ms, checksum, entries)
         SELECT room << 36 | ?1, ?1, time_ms, checksum, entries FROM segments WHERE first = ?2";
     for copy in 0..20 {
@@ -178,7 +179,7 @@ fn what_earlier_versions_left_is_erased_at_the_start() {
     assert_eq!(gone(), 0);
     assert_eq!(marks(folder.path()).len(), 100);
     assert_eq!(verify(folder.path()).unwrap().faults, Vec::<String>::new());
-    // Once is enough.
+    // It happens only once.
     let erasures = || -> i64 {
         let connection = Connection::open(folder.path().join(DATABASE)).unwrap();
         connection.query_row("SELECT erasures FROM life", (), |row| row.get(0)).unwrap()
@@ -188,9 +189,10 @@ fn what_earlier_versions_left_is_erased_at_the_start() {
     assert_eq!(erasures(), 1);
 }
 
-/// A restore that was killed left a copy of the backup in the data folder, with all that retention had deleted since.
+/// A killed restore left a copy of the backup in the data folder, with messages that retention had deleted since the
+/// backup.
 #[test]
-fn a_start_removes_what_a_killed_restore_left() {
+fn a_start_removes_the_files_of_a_killed_restore() {
     let folder = tempfile::tempdir().unwrap();
     for name in ["restoring.db", "restoring.db-journal"] {
         fs::write(folder.path().join(name), "<7.1>").unwrap();

@@ -1,4 +1,4 @@
-//! The unused bytes of a page of a SQLite database, and how to erase what they hold.
+//! The unused bytes of a page of a SQLite database, and how to erase them.
 //!
 //! SQLite moves rows within a page and between neighbours, and leaves the old copies in the unused middle of the page.
 //! They survive the deletion of the row: `secure_delete` overwrites a row where it is, and whole pages that become
@@ -99,7 +99,8 @@ mod tests {
             // More rows than fit, and rows that begin beyond the page.
             change(3, &[0, 40]),
             change(5, &[1, 0]),
-            // A free block before the rows, beyond the page, shorter than its own header, longer than the page, and a loop.
+            // A free block before the rows, beyond the page, shorter than its own header, longer than the page, and a
+            // loop.
             change(1, &[0, 40]),
             change(1, &[0, 62]),
             change(54, &[0, 3]),

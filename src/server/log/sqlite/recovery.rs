@@ -2,7 +2,7 @@
 //! whether it is complete.
 //!
 //! SQLite recovers a write-ahead log up to the first invalid frame, and does not report later frames, because after a
-//! power cut an invalid frame is the normal end. It also applies a log to any database beside it. Both silently lose
+//! power cut an invalid frame is the normal end. It also applies a log to any database next to it. Both silently lose
 //! acknowledged messages, so this checks first:
 //!
 //! - The database file alone, without its log, identifies its life. If the folder expects another
@@ -108,7 +108,7 @@ pub fn inspect(folder: &Path, database: &Path) -> Result<Findings, OpenError> {
     Ok(findings)
 }
 
-/// Removes a file, if it is there.
+/// Removes a file, if it exists.
 pub fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),

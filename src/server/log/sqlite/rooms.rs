@@ -76,7 +76,7 @@ fn stored_room(row: &Row<'_>) -> rusqlite::Result<StoredRoom> {
     let mut room = bare_room(row)?;
     if row.get::<_, Option<i64>>(6)?.is_some() {
         let (first, last) = (seq(row, 6)?, seq(row, 7)?);
-        // Invariant of what is stored: a row that breaks it is damaged.
+        // Invariant of stored rows: one that violates it is damaged.
         if !is_possible(first, last, row.get(9)?) || seq(row, 10)? != room.state.oldest {
             return Err(rusqlite::Error::IntegralValueOutOfRange(7, number(last.0)));
         }

@@ -1,4 +1,4 @@
-//! Damaged databases of an earlier version: what can be read of them comes to the present version.
+//! Damaged databases of an earlier version: the readable part is upgraded to the current version.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -16,7 +16,7 @@ use crate::wire::event;
 
 const ROOMS: [&str; 3] = ["attic", "barn", "cellar"];
 const MESSAGES: u64 = 90;
-/// The version that is made, the last one whose segments have a key of two columns.
+/// The version of the test's database, the last one whose segments have a key of two columns.
 const OLD: i64 = 7;
 
 /// Some bodies are longer than a page.
@@ -28,7 +28,7 @@ fn open_any(folder: &Path) -> Result<(SqliteAppender, Arc<SqliteLog>), OpenError
     open(folder, SyncMode::Os, false, Retention::default())
 }
 
-/// A database of an earlier version, in whose log retention has deleted a few messages of one room.
+/// A database of an earlier version. Retention has deleted a few messages of one room.
 fn make_old() -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let (mut appender, log) = open_any(folder.path()).unwrap();
@@ -63,13 +63,13 @@ fn make_old() -> Vec<u8> {
     fs::read(old).unwrap()
 }
 
-/// What a page is used for.
+/// The use of a page.
 #[derive(Default)]
 struct Use {
     table: String,
-    /// Without it, other pages can't be found.
+    /// Whether other pages can't be found without it.
     is_interior: bool,
-    /// The messages that are on it, or begin on it: each by its room's number and its seq.
+    /// The messages on it, or that begin on it: each by its room's number and its seq.
     messages: BTreeSet<(usize, u64)>,
 }
 
@@ -99,7 +99,7 @@ fn messages(page: &[u8]) -> BTreeSet<(usize, u64)> {
     keys.collect()
 }
 
-/// The seqs that are served, each with its own body, in order and once.
+/// The seqs that are served. Asserts that each has its own body and comes once, in order.
 fn served(log: &dyn Log, state: &RoomState, number: usize) -> Vec<u64> {
     let (mut next, mut seqs) = (state.oldest, Vec::new());
     while next <= state.head {
@@ -129,10 +129,10 @@ fn served(log: &dyn Log, state: &RoomState, number: usize) -> Vec<u64> {
     seqs
 }
 
-/// The story: a server of the next version refused the whole folder for one damaged page in one room, which the earlier server had
-/// served around.
+/// The story: because of one damaged page in one room, a server of the next version refused the whole folder, although
+/// the earlier server had served all other messages.
 #[test]
-fn a_damaged_page_of_an_earlier_version_stays_with_its_rows() {
+fn a_damaged_page_of_an_earlier_version_affects_only_its_rows() {
     let old = make_old();
     let uses = uses(&old);
     assert!(uses.iter().filter(|page| page.table == "segments").count() > 20);
@@ -149,7 +149,7 @@ fn a_damaged_page_of_an_earlier_version_stays_with_its_rows() {
             file.write_all_at(&[*garbage; PAGE_BYTES], (index * PAGE_BYTES) as u64).unwrap();
             let mut lost = messages.clone();
             if table == "ids" {
-                // A migration does not read them, so that alone would change nothing.
+                // A migration does not read the ids, so damage to them alone would change nothing.
                 file.write_all_at(&[*garbage; PAGE_BYTES], (other * PAGE_BYTES) as u64).unwrap();
                 lost = uses[other].messages.clone();
             }
@@ -157,7 +157,8 @@ fn a_damaged_page_of_an_earlier_version_stays_with_its_rows() {
             let page = format!("page {} of {table}, {garbage}", index + 1);
             let opened = open_any(folder.path());
             if !matches!(table.as_str(), "segments" | "ids" | "expiring") {
-                // Without the rooms and the life, nothing can be told of the rest, as in a log of the present version.
+                // Without the tables of rooms and lives, the rest can't be interpreted, as in a log of the current
+                // version.
                 assert!(matches!(opened, Ok(_) | Err(OpenError::Damaged { .. })), "{page}: {:?}", opened.err());
                 assert!(!folder.path().join("hubbub.db-salvaged").exists());
                 continue;
@@ -168,7 +169,7 @@ fn a_damaged_page_of_an_earlier_version_stays_with_its_rows() {
                 let found = served(&*log, &state, number);
                 let first = if number == 0 { 6 } else { 1 };
                 let expected: Vec<_> = (first..=MESSAGES).filter(|seq| !lost.contains(&(number, *seq))).collect();
-                // A long message goes on where its words are not.
+                // The rest of a long message may be on a page without its words.
                 let more = expected.iter().filter(|seq| !found.contains(seq)).count();
                 assert!(
                     *is_interior || more <= 1,
@@ -178,7 +179,7 @@ fn a_damaged_page_of_an_earlier_version_stays_with_its_rows() {
                 if more == 0 && !lost.iter().any(|(room, _)| *room == number) {
                     assert_eq!(state.head, Seq(MESSAGES), "{page}: {name}");
                 }
-                // Each message that is there is known by its id; one that is not can be stored again.
+                // Each message that was found is known by its id; a lost one can be stored again.
                 for seq in [first, MESSAGES / 2, MESSAGES] {
                     let again = post(&room(name), "ann", seq, &body(number, seq));
                     let outcome = appender.append(&[again], at(200)).unwrap().remove(0).unwrap();
@@ -188,16 +189,16 @@ fn a_damaged_page_of_an_earlier_version_stays_with_its_rows() {
                             assert!(!found.contains(&seq), "{page}: {name} has message {seq} twice");
                             assert!(
                                 seq <= state.head.0 || state.epoch != epochs[number],
-                                "{page}: {seq} is given again"
+                                "{page}: seq {seq} is assigned again"
                             );
                         }
                     }
                 }
             }
             drop((appender, log));
-            // Not all damage is noticed by a migration: the long rest of a row has a checksum only.
+            // A migration does not notice all damage: the end of a long row has only a checksum.
             if let Ok(kept) = fs::read(folder.path().join("hubbub.db.damaged")) {
-                assert!(kept == damaged, "{page}: the damaged database is kept as it was");
+                assert!(kept == damaged, "{page}: the damaged database was changed");
                 salvaged += 1;
             }
             assert!(!folder.path().join("hubbub.db-salvaged").exists());
@@ -207,7 +208,7 @@ fn a_damaged_page_of_an_earlier_version_stays_with_its_rows() {
     assert!(salvaged > 60, "{salvaged}");
 }
 
-/// The rooms' epochs, after a database that is not damaged was brought to the present version.
+/// The rooms' epochs after an undamaged database was upgraded.
 fn sound_epochs(old: &[u8]) -> Vec<crate::names::Epoch> {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join(DATABASE), old).unwrap();

@@ -1,11 +1,11 @@
-//! What the log does with its folder: opens it again, brings it up to date, refuses what it can't use, and recovers.
+//! The log and its folder: reopening, upgrading, refusing folders that can't be used, and recovering.
 
 use std::fs;
 use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::super::conformance::{Held, Subject, at, conformance_tests, post, room};
+use super::super::conformance::{OpenRoomSet, Subject, at, conformance_tests, post, room};
 use super::super::{Appended, Appender, Log, LogError, Page, RoomState};
 use super::connection::open_beside;
 use super::key::{ROOM_MAX, SEQ_MAX};
@@ -53,9 +53,9 @@ fn bodies(log: &dyn Log, state: &RoomState) -> Vec<(u64, String)> {
     bodies
 }
 
-/// The fixture's README tells what is in it.
+/// The fixture's README describes its contents.
 #[test]
-fn a_folder_of_the_first_version_is_brought_up_to_date() {
+fn a_folder_of_the_first_version_is_upgraded() {
     let folder = tempfile::tempdir().unwrap();
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/data-v1").join(DATABASE);
     fs::copy(fixture, folder.path().join(DATABASE)).unwrap();
@@ -70,13 +70,16 @@ fn a_folder_of_the_first_version_is_brought_up_to_date() {
         for (index, name) in ["lobby", "garden", "cellar"].into_iter().enumerate() {
             let state = log.find(&room(name)).unwrap().unwrap();
             assert_eq!((state.head, state.epoch_first), (Seq(150), Seq(1)));
-            assert!((50..=51).contains(&state.oldest.0), "whole segments, so up to one message more: {state:?}");
+            assert!(
+                (50..=51).contains(&state.oldest.0),
+                "segments are deleted whole, so at most one message more is kept: {state:?}"
+            );
             epochs.push(state.epoch);
-            let said =
+            let posted =
                 (0..300).filter(|n| n % 3 == index).flat_map(|n| (0..=n % 2).map(move |k| format!("message {n}.{k}")));
-            let expected: Vec<_> = (1..).zip(said).skip(state.oldest.0 as usize - 1).collect();
+            let expected: Vec<_> = (1..).zip(posted).skip(state.oldest.0 as usize - 1).collect();
             assert_eq!(bodies(&*log, &state), expected);
-            // Its ids are known.
+            // The ids of its messages are known.
             let n = 297 + index as u64;
             let again = appender.append(&[post(&room(name), "ann", n * 2, "again")], at(1)).unwrap();
             assert!(
@@ -89,10 +92,10 @@ fn a_folder_of_the_first_version_is_brought_up_to_date() {
     assert_eq!(epochs[..3], epochs[3..]);
 }
 
-/// The story: a room that an earlier version had stored as it was typed on a Mac, with a combining diaeresis, could not be
-/// reached after names were normalised. Two rooms that look the same keep their messages under two names.
+/// The story: a room whose name an earlier version had stored in decomposed form, with a combining diaeresis, could not
+/// be reached after names were normalized. Two rooms whose names look the same keep their messages under two names.
 #[test]
-fn rooms_under_names_that_were_not_normalised_can_be_reached() {
+fn rooms_whose_names_were_not_normalized_can_be_reached() {
     let decomposed = "ku\u{308}che";
     for (cellar, other_name) in [("r\u{e9}sum\u{e9}", "k\u{fc}che"), ("k\u{fc}che", "k\u{fc}che-2")] {
         let folder = tempfile::tempdir().unwrap();
@@ -116,7 +119,7 @@ fn rooms_under_names_that_were_not_normalised_can_be_reached() {
     }
 }
 
-/// Commits overwrite it, and what they wrote counts, zeros after it or not.
+/// Commits overwrite the zeros, and a start finds all commits, whether zeros follow them or not.
 #[test]
 fn the_write_ahead_log_is_laid_out_before_it_is_used() {
     let folder = tempfile::tempdir().unwrap();
@@ -128,7 +131,7 @@ fn the_write_ahead_log_is_laid_out_before_it_is_used() {
         appender.append(&[post(&attic, "ann", round, "hello")], at(1)).unwrap();
         assert_eq!(length(), WAL_BYTES_LAID_OUT as u64);
         assert_eq!(log.find(&attic).unwrap().unwrap().head, Seq(round + 1));
-        // What a killed server leaves.
+        // The files that a killed server leaves.
         let killed = tempfile::tempdir().unwrap();
         for file in fs::read_dir(folder.path()).unwrap() {
             let file = file.unwrap();
@@ -138,7 +141,7 @@ fn the_write_ahead_log_is_laid_out_before_it_is_used() {
     }
 }
 
-/// A writer without pauses leaves SQLite's lock free for microseconds only.
+/// A writer that never pauses leaves SQLite's lock free for only microseconds.
 #[test]
 fn the_write_ahead_log_keeps_its_bound_under_load() {
     let folder = tempfile::tempdir().unwrap();
@@ -166,7 +169,7 @@ fn a_folder_in_use_is_refused() {
 }
 
 #[test]
-fn a_folder_of_a_newer_version_is_refused_and_left_alone() {
+fn a_folder_of_a_newer_version_is_refused_and_left_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     drop(open_full(folder.path()));
     let connection = Connection::open(folder.path().join(DATABASE)).unwrap();
@@ -179,7 +182,7 @@ fn a_folder_of_a_newer_version_is_refused_and_left_alone() {
 }
 
 #[test]
-fn what_is_no_log_is_refused_and_left_alone() {
+fn a_file_that_is_not_a_log_is_refused_and_left_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join(DATABASE);
     fs::write(&file, "this is a shopping list\n".repeat(1000)).unwrap();
@@ -198,7 +201,7 @@ fn what_is_no_log_is_refused_and_left_alone() {
     assert!(matches!(error, OpenError::Folder { .. }) && error.to_string().contains("--data"), "{error}");
 }
 
-/// A full disk: SQLite's own bound on the file stands for it, which fails at the same places with the same code.
+/// SQLite's own limit on the file simulates a full disk: it fails at the same places with the same code.
 #[test]
 fn a_full_disk_loses_nothing_and_recovers() {
     let folder = tempfile::tempdir().unwrap();
@@ -206,10 +209,10 @@ fn a_full_disk_loses_nothing_and_recovers() {
     let attic = room("attic");
     let large = "x".repeat(16_000);
     appender.append(&[post(&attic, "ann", 1, &large)], at(1)).unwrap();
-    // Somebody waits in a room without messages.
-    let cellar = Held::of(&mut appender).open(&mut appender, &room("cellar"));
-    let pages: i64 = appender.connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
-    appender.connection.pragma_update(None, "max_page_count", pages + 1).unwrap();
+    // A client waits in a room without messages.
+    let cellar = OpenRoomSet::of(&mut appender).open(&mut appender, &room("cellar"));
+    let pages: i64 = appender.transactions.connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
+    appender.transactions.connection.pragma_update(None, "max_page_count", pages + 1).unwrap();
     for id in 2..5 {
         let batch = [post(&attic, "ann", id, &large), post(&room("cellar"), "ann", id, "small")];
         let error = appender.append(&batch, at(1)).unwrap_err();
@@ -217,7 +220,7 @@ fn a_full_disk_loses_nothing_and_recovers() {
         assert_eq!(log.find(&attic).unwrap().unwrap().head, Seq(1));
         assert_eq!(log.find(&room("cellar")), Ok(None));
     }
-    appender.connection.pragma_update(None, "max_page_count", 1_000_000).unwrap();
+    appender.transactions.connection.pragma_update(None, "max_page_count", 1_000_000).unwrap();
     let batch = [post(&attic, "ann", 2, &large), post(&room("cellar"), "ann", 2, "small"), post(&attic, "ann", 1, "x")];
     let outcomes = appender.append(&batch, at(1)).unwrap();
     let stored =
@@ -227,7 +230,7 @@ fn a_full_disk_loses_nothing_and_recovers() {
     assert_eq!((stored.id, stored.epoch), (cellar.id, cellar.epoch));
 }
 
-/// Joining a room whose name was mistyped wrote a row and waited for the disk.
+/// Joining a room under a mistyped name wrote a row and waited for the disk.
 #[test]
 fn opening_rooms_writes_nothing() {
     let folder = tempfile::tempdir().unwrap();
@@ -242,12 +245,12 @@ fn opening_rooms_writes_nothing() {
     assert_eq!(log.rooms(None, 10).unwrap().len(), 1);
 }
 
-/// Only what a power cut may have eaten changes the epoch.
+/// The epoch changes only if a power cut may have lost messages.
 #[test]
 fn an_epoch_changes_only_where_messages_may_be_lost() {
     let folder = tempfile::tempdir().unwrap();
     let attic = room("attic");
-    let live = |sync, restored| {
+    let run = |sync, restored| {
         let (mut appender, log) = open(folder.path(), sync, restored, Retention::default()).unwrap();
         appender.append(&[super::super::conformance::post_without_id(&attic, "ann", "hello")], at(1)).unwrap();
         let state = log.find(&attic).unwrap().unwrap();
@@ -256,45 +259,49 @@ fn an_epoch_changes_only_where_messages_may_be_lost() {
     let pretend = |sql: &str| {
         let database = folder.path().join(DATABASE);
         Connection::open(&database).unwrap().execute(sql, ()).unwrap();
-        // A life that did not end has left its write-ahead log.
+        // A life that did not end cleanly leaves its write-ahead log.
         write_ahead::lay_out(&database);
     };
-    let (appender, (epoch, ..)) = live(SyncMode::Os, false);
+    let (appender, (epoch, ..)) = run(SyncMode::Os, false);
     drop(appender);
-    // It ended in good order, whatever the machine did then.
+    // The life ended cleanly, so a restart of the machine does not matter.
     pretend("UPDATE life SET boot = 'another'");
-    assert_eq!(live(SyncMode::Os, false).1, (epoch, Seq(1), Seq(2)));
-    // The server was killed, but the machine went on.
+    assert_eq!(run(SyncMode::Os, false).1, (epoch, Seq(1), Seq(2)));
+    // The server was killed, but the machine kept running.
     pretend("UPDATE life SET ended = 0");
-    assert_eq!(live(SyncMode::Os, false).1, (epoch, Seq(1), Seq(3)));
-    // The machine went down, but all was on the disk.
-    drop(live(SyncMode::Full, false));
+    assert_eq!(run(SyncMode::Os, false).1, (epoch, Seq(1), Seq(3)));
+    // The machine went down, but everything was on the disk.
+    drop(run(SyncMode::Full, false));
     pretend("UPDATE life SET ended = 0, boot = 'another'");
-    assert_eq!(live(SyncMode::Os, false).1, (epoch, Seq(1), Seq(5)));
-    // The machine went down, and not all may have been on the disk.
+    assert_eq!(run(SyncMode::Os, false).1, (epoch, Seq(1), Seq(5)));
+    // The machine went down, and some messages may not have been on the disk.
     pretend("UPDATE life SET ended = 0, boot = 'another'");
-    let (appender, (another, first, head)) = live(SyncMode::Os, false);
+    let (appender, (another, first, head)) = run(SyncMode::Os, false);
     assert!(another != epoch && (first, head) == (Seq(6), Seq(6)));
     drop(appender);
-    // An older copy was put in its place. Who comes from the first epoch must hear of both losses.
-    let (_, (third, first, head)) = live(SyncMode::Full, true);
+    // An older copy replaced the log. A client from the first epoch must learn of both losses.
+    let (_, (third, first, head)) = run(SyncMode::Full, true);
     assert!(third != another && third != epoch && (first, head) == (Seq(6), Seq(7)));
 }
 
-/// However many messages a day brings, the ids of those that were trimmed are bounded.
+/// The number of ids of trimmed messages is bounded, regardless of the number of messages a day.
 #[test]
 fn ids_of_trimmed_messages_are_bounded_in_number() {
     let folder = tempfile::tempdir().unwrap();
     let retention = Retention { messages: Some(1), ..Retention::default() };
     let (mut appender, log) = open(folder.path(), SyncMode::Os, false, retention).unwrap();
     let attic = room("attic");
-    appender.ids_max = 10;
+    appender.trimmer.ids_max = 10;
     for id in 1..=100 {
         appender.append(&[post(&attic, "ann", id, "x")], at(id)).unwrap();
         appender.trim(at(id)).unwrap();
     }
     let count = |table| -> i64 {
-        appender.connection.query_row(&format!("SELECT count(*) FROM {table}"), (), |row| row.get(0)).unwrap()
+        appender
+            .transactions
+            .connection
+            .query_row(&format!("SELECT count(*) FROM {table}"), (), |row| row.get(0))
+            .unwrap()
     };
     assert_eq!((count("ids"), count("expiring")), (11, 10));
     drop((appender, log));
@@ -304,8 +311,8 @@ fn ids_of_trimmed_messages_are_bounded_in_number() {
     assert_eq!(outcomes, expected.map(Ok));
 }
 
-/// A page of 4 messages, read backwards from the middle of long ones, took 9 MB of reads: SQLite read the entries of each row that
-/// its search compared.
+/// Reading a page of 4 messages backwards from the middle of a log of long messages read 9 MB: SQLite read the entries
+/// of each row that its search compared.
 #[test]
 fn finding_a_segment_reads_no_other() {
     let folder = tempfile::tempdir().unwrap();
@@ -327,7 +334,7 @@ fn finding_a_segment_reads_no_other() {
         pages_read(&|rows| assert!(matches!(rows.read(Seq(150), 1), Ok(Page::Segments(page)) if page.len() == 1)));
     assert!(one <= 4 + 4, "{one} pages were read");
     let before = pages_read(&|rows| {
-        let (first, _) = reader::first_before(rows, Seq(150), Seq(1), 60_000).unwrap();
+        let (first, _) = read_side::first_before(rows, Seq(150), Seq(1), 60_000).unwrap();
         assert_eq!(first, Seq(146));
     });
     assert!(before <= 4 + 4, "{before} pages were read");
@@ -336,7 +343,7 @@ fn finding_a_segment_reads_no_other() {
 /// How many pages a connection has read so far.
 fn misses(connection: &Connection) -> i32 {
     let (mut now, mut most) = (0, 0);
-    // SAFETY: the connection is open, and SQLite writes to the two places that are given.
+    // SAFETY: the connection is open, and SQLite writes only to the two variables that are passed.
     let code = unsafe {
         let status = rusqlite::ffi::SQLITE_DBSTATUS_CACHE_MISS;
         rusqlite::ffi::sqlite3_db_status(connection.handle(), status, &raw mut now, &raw mut most, 0)
@@ -345,9 +352,9 @@ fn misses(connection: &Connection) -> i32 {
     now
 }
 
-/// Keys of rooms with great numbers are negative. They are as good as others; beyond them, nothing is stored.
+/// The keys of rooms with large numbers are negative, and work like others. Beyond the maximum, posts are rejected.
 #[test]
-fn rooms_and_messages_have_as_many_numbers_as_a_key_has_room_for() {
+fn rooms_and_messages_are_numbered_up_to_the_bounds_of_the_key() {
     let folder = tempfile::tempdir().unwrap();
     drop(open_full(folder.path()));
     let other = Connection::open(folder.path().join(DATABASE)).unwrap();
@@ -375,14 +382,14 @@ fn rooms_and_messages_have_as_many_numbers_as_a_key_has_room_for() {
     other.execute("UPDATE rooms SET trimmed = ?2 WHERE id = ?1", [first, trimmed].map(|number| number as i64)).unwrap();
     drop(other);
     let (mut appender, log) = open_full(folder.path());
-    let mut say = |id| {
+    let mut append = |id| {
         let posts = ["attic", "cellar"].map(|name| post(&room(name), "ann", id, "hello"));
         appender.append(&posts, at(3)).unwrap().swap_remove(0)
     };
     for id in 1..=977 {
-        assert_eq!(say(200 + id), Ok(Appended::New(RoomId(first), Seq(trimmed + id))));
+        assert_eq!(append(200 + id), Ok(Appended::New(RoomId(first), Seq(trimmed + id))));
     }
-    let refused = say(2_000);
+    let refused = append(2_000);
     assert!(matches!(&refused, Err(LogError::Damaged(text)) if text.contains("room attic is full")), "{refused:?}");
     assert_eq!(bodies(&*log, &log.find(&room("attic")).unwrap().unwrap()).len(), 977);
     assert_eq!(log.find(&room("cellar")).unwrap().unwrap().head, Seq(100 + 978));

@@ -47,7 +47,7 @@ pub fn open(database: &Path) -> io::Result<File> {
 }
 
 /// Overwrites everything after the first frames with zeros, and releases the space beyond the file's usual length.
-/// Nothing may be written to the log meanwhile, and no reader may use those frames.
+/// During the call nothing may be written to the log, and no reader may use those frames.
 pub fn erase_after(log: &File, frames: u64) -> io::Result<()> {
     let start = HEADER_BYTES + frames * FRAME_BYTES;
     let length_max = start.max(WAL_BYTES_LAID_OUT as u64);

@@ -47,14 +47,14 @@ enum Control {
 }
 
 /// A part of a frame.
-enum Piece {
+enum FramePart {
     Entries(Control),
     SegmentPart(SegmentPart),
 }
 
 #[derive(Default)]
 struct Assembly {
-    pieces: Vec<Piece>,
+    parts: Vec<FramePart>,
     bytes: usize,
 }
 
@@ -64,8 +64,8 @@ impl ChatReader {
     }
 
     fn read_updates(&mut self) {
-        while let Some(note) = self.updates.pop() {
-            match note {
+        while let Some(update) = self.updates.pop() {
+            match update {
                 Update::Joined(joining) => self.join(*joining),
                 Update::Left(room, entry) => {
                     self.rooms.remove(&room);
@@ -135,7 +135,7 @@ impl Reader for ChatReader {
                 Control::Presence(_) => self.updates.presence_sent(),
                 Control::Own(_) => {}
             }
-            frame.push(Piece::Entries(control));
+            frame.push(FramePart::Entries(control));
         }
         // Events about a room's history are sent at their position.
         while self.controls.is_empty()
@@ -190,10 +190,10 @@ impl Subscription {
             if !frame.has_room(&self.cursor) {
                 return false;
             }
-            let Some(run) = self.cursor.take(self.history.unwrap_or(Seq(u64::MAX))) else { return true };
-            frame.push(Piece::SegmentPart(run));
+            let Some(part) = self.cursor.take(self.history.unwrap_or(Seq(u64::MAX))) else { return true };
+            frame.push(FramePart::SegmentPart(part));
             if let Some(control) = self.end_history(room) {
-                frame.push(Piece::Entries(control));
+                frame.push(FramePart::Entries(control));
             }
         }
         true
@@ -204,32 +204,32 @@ impl Assembly {
     /// Whether the cursor's segment fits in. The first one always does.
     fn has_room(&self, cursor: &Cursor) -> bool {
         let next = cursor.segment().map_or(0, |segment| segment.frame().len());
-        self.pieces.is_empty() || self.bytes + next <= FRAME_BYTES_MAX
+        self.parts.is_empty() || self.bytes + next <= FRAME_BYTES_MAX
     }
 
-    fn push(&mut self, piece: Piece) {
-        self.bytes += match &piece {
-            Piece::Entries(control) => control.entries().len(),
-            Piece::SegmentPart(run) => run.bytes_max(),
+    fn push(&mut self, part: FramePart) {
+        self.bytes += match &part {
+            FramePart::Entries(control) => control.entries().len(),
+            FramePart::SegmentPart(part) => part.bytes_max(),
         };
-        self.pieces.push(piece);
+        self.parts.push(part);
     }
 
     fn finish(self) -> Option<Frame> {
-        match self.pieces.as_slice() {
+        match self.parts.as_slice() {
             [] => return None,
-            [Piece::SegmentPart(run)] => {
-                if let Some(frame) = run.whole() {
+            [FramePart::SegmentPart(part)] => {
+                if let Some(frame) = part.whole() {
                     return Some(frame.clone());
                 }
             }
             _ => {}
         }
         let mut bytes = Vec::with_capacity(self.bytes);
-        for piece in &self.pieces {
-            bytes.extend_from_slice(match piece {
-                Piece::Entries(control) => control.entries(),
-                Piece::SegmentPart(run) => run.entries(),
+        for part in &self.parts {
+            bytes.extend_from_slice(match part {
+                FramePart::Entries(control) => control.entries(),
+                FramePart::SegmentPart(part) => part.entries(),
             });
         }
         // The library takes a vector over only if it is exactly full, which it is not with a part of a segment.

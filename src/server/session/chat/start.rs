@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_starts_where_it_was_asked_to() {
+    fn a_cursor_starts_at_the_requested_position() {
         let at = |next| Start { next: Seq(next), replaced: None, is_ahead: false };
         assert_eq!(start(StartAt::Head), at(11));
         assert_eq!(start(StartAt::Last(0)), at(11));
@@ -74,26 +74,26 @@ mod tests {
         // Trimmed messages are detected when they are read.
         assert_eq!(start(after(0, 0)), at(1));
         assert_eq!(start(after(0, 2)), at(1));
-        // Nothing was seen, so nothing that was seen is lost.
+        // A client that has seen nothing has lost nothing.
         assert_eq!(start(after(0, 1)), at(1));
         assert_eq!(start(after(99, 0)), at(11));
     }
 
     #[test]
-    fn another_epoch_replaces_what_was_seen_of_it() {
+    fn messages_seen_in_another_epoch_are_reported_as_replaced() {
         let replaced =
             |next, from, to| Start { next: Seq(next), replaced: Some((Seq(from), Seq(to))), is_ahead: false };
         assert_eq!(start(after(9, 1)), replaced(8, 8, 9));
         assert_eq!(start(after(70, 1)), replaced(8, 8, 70));
         assert_eq!(start(after(u64::MAX, 1)), replaced(8, 8, u64::MAX));
-        // Nothing is lost that this client has seen: an empty range.
+        // This client has lost none of the messages that it has seen: an empty range.
         assert_eq!(start(after(6, 1)), replaced(7, 7, 6));
     }
 
-    /// An operator copied an older database back by hand, and then messages 9 and 10 were stored. A client that had seen other
-    /// messages 9 to 12 was told that 11 and 12 were lost, and kept the old 9 and 10.
+    /// An operator copied an older database back by hand, and then messages 9 and 10 were stored. A client that had
+    /// seen other messages 9 to 12 got a report that 11 and 12 were lost, and kept the old 9 and 10.
     #[test]
-    fn a_place_ahead_of_the_log_is_like_one_of_another_epoch() {
+    fn a_position_ahead_of_the_log_is_treated_as_from_another_epoch() {
         let ahead = |to| Start { next: Seq(8), replaced: Some((Seq(8), Seq(to))), is_ahead: true };
         assert_eq!(start(after(11, 2)), ahead(11));
         assert_eq!(start(after(12, 2)), ahead(12));
@@ -102,7 +102,7 @@ mod tests {
 
     /// A message that is stored and not published yet may have been seen on another connection.
     #[test]
-    fn a_place_ahead_of_what_is_published_is_none_ahead_of_the_log() {
+    fn a_position_ahead_of_the_published_messages_is_not_ahead_of_the_log() {
         let (name, epoch) = (RoomName::lobby(), Epoch::new(2).unwrap());
         let stored = RoomState { id: RoomId(1), name, epoch, epoch_first: Seq(1), head: Seq(10), oldest: Seq(1) };
         let start = Start::new(after(10, 2), Seq(9), &stored);

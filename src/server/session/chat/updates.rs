@@ -143,15 +143,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn presences_are_bounded_and_half_of_them_call_for_a_write() {
+    fn presence_events_are_bounded_and_sent_from_half_the_limit_on() {
         let updates = Updates::default();
         let push = || updates.push_presence(RoomId(1), Arc::from([1_u8]));
         let calls: Vec<bool> = (0..PRESENCES_MAX + 5).map(|_| push()).collect();
         assert_eq!(calls.iter().position(|call| *call), Some(PRESENCES_MAX / 2 - 1));
-        let noted = std::iter::from_fn(|| updates.pop()).count();
-        assert_eq!(noted, PRESENCES_MAX);
+        let popped = std::iter::from_fn(|| updates.pop()).count();
+        assert_eq!(popped, PRESENCES_MAX);
         // Sent answers free space.
-        (0..noted).for_each(|_| updates.presence_sent());
+        (0..popped).for_each(|_| updates.presence_sent());
         assert!(!push());
         assert!(updates.pop().is_some());
     }

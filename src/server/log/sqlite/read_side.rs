@@ -1,4 +1,4 @@
-//! The side of the log that reads: a few connections, which many threads share.
+//! The read side of the log: a few connections, which many threads share.
 
 use std::path::Path;
 use std::sync::Arc;

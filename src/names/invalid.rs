@@ -1,0 +1,33 @@
+//! The reasons why a name, a body or a message id is invalid.
+
+use thiserror::Error;
+
+use crate::limits::{BODY_BYTES_MAX, NAME_CHARS_MAX};
+
+/// Why a name, a body or a message id is invalid. The text states the rule, for the peer.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum InvalidText {
+    #[error("the name is empty: send 1 to {NAME_CHARS_MAX} characters")]
+    NameEmpty,
+    #[error("the name has {0} characters: send at most {NAME_CHARS_MAX}")]
+    NameTooLong(usize),
+    #[error("the name contains the control character U+{0:04X}: send printable characters only")]
+    NameControl(u32),
+    #[error("the body is empty: send 1 to {BODY_BYTES_MAX} bytes of text")]
+    BodyEmpty,
+    #[error("the body has {0} bytes: send at most {BODY_BYTES_MAX}")]
+    BodyTooLong(usize),
+    #[error("the room's name is empty: send 1 to {NAME_CHARS_MAX} characters")]
+    RoomEmpty,
+    #[error("the room's name has {0} characters: send at most {NAME_CHARS_MAX}")]
+    RoomTooLong(usize),
+    #[error(
+        "the room's name contains {0:?}: use letters, accents and vowel signs after a letter, digits, '-', '_' and '.', and no '.' at the beginning"
+    )]
+    RoomCharacter(char),
+    #[error("the message id has {0} bytes: send 16, or none to let the server generate one")]
+    IdLength(usize),
+    #[error("the message id begins with four zero bytes, which are reserved for the server: send a UUID")]
+    IdReserved,
+}

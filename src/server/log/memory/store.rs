@@ -1,0 +1,204 @@
+//! The contents of the log in memory: the segments of each room, and the ids of trimmed messages.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use crate::limits::{IDS_KEPT_MAX, IDS_KEPT_SHARE};
+use crate::names::{Epoch, MessageId, RoomId, RoomName, Seq, UserName};
+use crate::server::log::retention::{Schedule, SegmentEnd};
+use crate::server::log::{Page, Part, Piece, RoomState, Segment};
+use crate::wire::event;
+
+/// The approximate memory for a chosen id, in bytes.
+pub const ID_BYTES: usize = 128;
+
+#[derive(Default)]
+pub struct Store {
+    pub by_name: BTreeMap<RoomName, RoomId>,
+    pub rooms: FxHashMap<RoomId, RoomLog>,
+    /// The greatest number that was assigned to a room, stored or not.
+    pub last_room: u64,
+    /// Each kept segment, oldest first, and possibly some that were trimmed.
+    pub ages: VecDeque<(RoomId, Seq)>,
+    /// The ids of trimmed messages, one entry for each segment, in the order of their due times.
+    pub expiring: VecDeque<ExpiringIds>,
+    /// How many ids these are.
+    pub expiring_ids: usize,
+    /// The bytes that the segments and all ids take.
+    pub bytes: usize,
+    /// How many segments were trimmed.
+    pub trims: u64,
+}
+
+pub struct RoomLog {
+    pub name: RoomName,
+    pub epoch: Epoch,
+    // Invariant: each segment's first seq follows its predecessor's last; the newest segment's last seq is `head`.
+    pub segments: VecDeque<KeptSegment>,
+    pub head: Seq,
+    pub time_ms: u64,
+    /// The chosen ids of the messages that are kept, or were trimmed recently.
+    pub ids: HashMap<(MessageId, UserName), Seq>,
+}
+
+pub struct KeptSegment {
+    pub segment: Arc<Segment>,
+    pub time_ms: u64,
+    pub bytes: usize,
+}
+
+/// The chosen ids of a segment that was trimmed.
+pub struct ExpiringIds {
+    pub due_ms: u64,
+    pub room: RoomId,
+    pub ids: Vec<(MessageId, UserName)>,
+}
+
+impl Store {
+    /// A number for a room. Numbers of rooms without a message are not reused.
+    pub fn next_room(&mut self) -> RoomId {
+        self.last_room += 1;
+        RoomId(self.last_room)
+    }
+
+    /// A room that is stored.
+    pub fn room(&mut self, id: RoomId) -> &mut RoomLog {
+        // Invariant: such ids come from this log, and rooms are never removed.
+        self.rooms.get_mut(&id).expect("a stored room is there")
+    }
+
+    pub fn push(&mut self, segment: Arc<Segment>, time_ms: u64, claims: usize) {
+        let bytes = segment.bytes() + claims * ID_BYTES;
+        self.bytes += bytes;
+        self.ages.push_back((segment.room(), segment.first()));
+        let room = self.room(segment.room());
+        assert_eq!(segment.first(), room.head.next(), "a segment follows its predecessor");
+        room.head = segment.last();
+        room.time_ms = time_ms;
+        room.segments.push_back(KeptSegment { segment, time_ms, bytes });
+    }
+
+    /// Drops the ages of segments that are gone, once they are as many as the others.
+    pub fn forget_ages(&mut self) {
+        let segments: usize = self.rooms.values().map(|room| room.segments.len()).sum();
+        if self.ages.len() > 2 * segments + self.rooms.len() {
+            let rooms = &self.rooms;
+            self.ages.retain(|(room, first)| rooms[room].oldest() <= *first);
+        }
+    }
+
+    /// Removes a room's oldest segment. The ids of its messages are kept until the given time.
+    pub fn trim(&mut self, id: RoomId, schedule: &mut Schedule, ids_due_ms: u64) -> Option<Arc<Segment>> {
+        let room = self.room(id);
+        let KeptSegment { segment, bytes, .. } = room.segments.pop_front()?;
+        let mut ids = Vec::new();
+        for entry in event::entries(segment.frame().as_slice()) {
+            let entry = entry.expect("a segment's entries are valid").0;
+            let Some(content) = entry.message() else { continue };
+            // Invariant: a sender's name was checked when it was stored.
+            if content.id.is_chosen()
+                && let Ok(sender) = UserName::new(content.sender)
+            {
+                ids.push((content.id, sender));
+            }
+        }
+        let oldest = room.segments.front().map(|kept| SegmentEnd { last: kept.segment.last(), time_ms: kept.time_ms });
+        schedule.set(id, oldest, room.head);
+        self.bytes -= bytes;
+        self.trims += 1;
+        if !ids.is_empty() {
+            self.bytes += ids.len() * ID_BYTES;
+            self.expiring_ids += ids.len();
+            self.expiring.push_back(ExpiringIds { due_ms: ids_due_ms, room: id, ids });
+        }
+        Some(segment)
+    }
+
+    /// Deletes the ids of the trimmed segment that is due first. Returns how many.
+    pub fn forget_ids(&mut self) -> u64 {
+        let Some(ExpiringIds { room, ids, .. }) = self.expiring.pop_front() else { return 0 };
+        let count = ids.len();
+        let known = &mut self.room(room).ids;
+        for id in &ids {
+            known.remove(id);
+        }
+        self.expiring_ids -= count;
+        self.bytes -= count * ID_BYTES;
+        count as u64
+    }
+
+    /// Deletes the ids of trimmed messages beyond their share of the bytes.
+    pub fn forget_ids_beyond(&mut self, bytes_max: usize) {
+        let ids_max = (bytes_max / IDS_KEPT_SHARE / ID_BYTES).min(IDS_KEPT_MAX as usize);
+        while self.expiring_ids > ids_max {
+            self.forget_ids();
+        }
+    }
+}
+
+impl RoomLog {
+    pub fn new(name: RoomName, epoch: Epoch) -> Self {
+        let (segments, ids) = Default::default();
+        Self { name, epoch, segments, head: Seq::ZERO, time_ms: 0, ids }
+    }
+
+    /// The oldest message that is kept; one above the head if none is.
+    pub fn oldest(&self) -> Seq {
+        self.segments.front().map_or(self.head.next(), |kept| kept.segment.first())
+    }
+
+    /// Segments from a seq on, until they have `bytes_max` bytes, but at least one.
+    pub fn read(&self, from: Seq, bytes_max: usize) -> Page {
+        if from < self.oldest() {
+            return Page::Trimmed { oldest: self.oldest() };
+        }
+        let start = self.segments.partition_point(|kept| kept.segment.last() < from);
+        let mut page = Vec::new();
+        let mut bytes = 0;
+        for KeptSegment { segment, .. } in self.segments.range(start..) {
+            if bytes >= bytes_max && !page.is_empty() {
+                break;
+            }
+            bytes += segment.bytes();
+            page.push(Arc::clone(segment));
+        }
+        Page::Segments(page)
+    }
+
+    /// A part of the room's history, until it has `messages_max` messages or `bytes_max` bytes.
+    pub fn pieces(&self, part: Part, messages_max: u64, bytes_max: usize) -> Vec<Piece> {
+        let (mut pieces, mut messages, mut bytes) = (VecDeque::new(), 0, 0);
+        match part {
+            Part::From(from) => {
+                let start = self.segments.partition_point(|kept| kept.segment.last() < from);
+                for KeptSegment { segment, .. } in self.segments.range(start..) {
+                    if messages >= messages_max || bytes >= bytes_max {
+                        break;
+                    }
+                    messages += segment.last().0 + 1 - segment.first().max(from).0;
+                    bytes += segment.frame().len();
+                    pieces.push_back(Piece::Segment(Arc::clone(segment)));
+                }
+            }
+            Part::Before(before) => {
+                let end = self.segments.partition_point(|kept| kept.segment.first() < before);
+                for KeptSegment { segment, .. } in self.segments.range(..end).rev() {
+                    if messages >= messages_max || bytes >= bytes_max {
+                        break;
+                    }
+                    messages += segment.last().next().min(before).0 - segment.first().0;
+                    bytes += segment.frame().len();
+                    pieces.push_front(Piece::Segment(Arc::clone(segment)));
+                }
+            }
+        }
+        pieces.into()
+    }
+
+    pub fn state(&self, id: RoomId) -> RoomState {
+        let (name, epoch, epoch_first) = (self.name.clone(), self.epoch, Seq(1));
+        RoomState { id, name, epoch, epoch_first, head: self.head, oldest: self.oldest() }
+    }
+}

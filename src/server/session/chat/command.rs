@@ -1,0 +1,42 @@
+//! The commands of a client, checked.
+
+use super::start::StartAt;
+use crate::names::{Body, Kind, MessageId, RoomName, UserName};
+use crate::wire::answer::{Failed, RejectionCode};
+
+/// A command, checked.
+pub enum Command {
+    Hello {
+        name: UserName,
+        client_version: String,
+    },
+    Join {
+        room: RoomName,
+        from: StartAt,
+    },
+    Leave {
+        room: String,
+    },
+    Post {
+        room: String,
+        id: Option<MessageId>,
+        body: Body,
+        kind: Kind,
+    },
+    /// An invalid command.
+    Refused(Refusal),
+}
+
+/// Why a command can't be executed.
+pub struct Refusal {
+    pub command: Failed,
+    pub code: RejectionCode,
+    pub reason: String,
+}
+
+impl Refusal {
+    pub fn not_joined(command: Failed, room: &str) -> Self {
+        let reason = format!("the room {room:?} is not joined: join it first");
+        Self { command, code: RejectionCode::NotJoined, reason }
+    }
+}

@@ -1,0 +1,43 @@
+//! Follows a room on behalf of a session: notifies its reader of new messages and of presence.
+
+use std::sync::Arc;
+
+use super::updates::{PublishedFlag, Update, Updates};
+use crate::names::RoomId;
+use crate::server::delivery::stream_writer::StreamWriter;
+use crate::server::room::followers::{Follower, Member};
+
+/// Follows a room on behalf of a session.
+pub struct Listener {
+    pub writer: Arc<StreamWriter>,
+    pub updates: Arc<Updates>,
+    pub room: RoomId,
+    pub published: Arc<PublishedFlag>,
+    pub member: Member,
+}
+
+impl Listener {
+    /// Notifies the reader of new messages, unless it has not read the last notification yet.
+    pub fn wake_reader(&self) {
+        if self.published.set() {
+            self.updates.push(Update::Published(self.room));
+        }
+    }
+}
+
+impl Follower for Listener {
+    fn published(self: Arc<Self>) {
+        self.wake_reader();
+        self.writer.look_again();
+    }
+
+    fn member(&self) -> Option<Member> {
+        Some(self.member.clone())
+    }
+
+    fn presence(self: Arc<Self>, entry: &Arc<[u8]>) {
+        if self.updates.push_presence(self.room, Arc::clone(entry)) {
+            self.writer.look_again();
+        }
+    }
+}

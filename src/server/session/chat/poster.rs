@@ -1,0 +1,48 @@
+//! Reports the outcomes of posts to a session.
+
+use std::sync::Arc;
+
+use super::updates::{Update, Updates};
+use crate::limits::STORE_RETRY;
+use crate::server::append_queue::Poster;
+use crate::server::delivery::stream_writer::StreamWriter;
+use crate::server::log::{Appended, LogError, Outcome, Post};
+use crate::wire::answer::{self, Failed, RejectionCode};
+
+/// Reports the outcomes of posts to a session, unless the message itself does.
+pub struct ChatPoster {
+    pub writer: Arc<StreamWriter>,
+    pub updates: Arc<Updates>,
+}
+
+impl Poster for ChatPoster {
+    fn settled(&self, posts: &[Post], outcomes: &[Outcome]) {
+        let mut answered = false;
+        for (post, outcome) in posts.iter().zip(outcomes) {
+            let answer = match outcome {
+                // The message itself is the acknowledgement.
+                Ok(Appended::New(..)) => continue,
+                Ok(Appended::Before(room, seq)) => answer::posted(*room, &post.id, *seq),
+                Err(error) => {
+                    let id = if post.id_chosen { post.id.as_bytes().to_vec() } else { Vec::new() };
+                    rejected_by_log(Failed::Post(id), error)
+                }
+            };
+            self.updates.push(Update::Answer(answer));
+            answered = true;
+        }
+        if answered {
+            self.writer.look_again();
+        }
+    }
+}
+
+/// The answer to a command that the log refused.
+pub fn rejected_by_log(command: Failed, error: &LogError) -> Vec<u8> {
+    match error {
+        LogError::TooManyRooms(_) => answer::rejected(command, RejectionCode::TooManyRooms, error.to_string(), None),
+        LogError::Unavailable(_) | LogError::Full | LogError::Damaged(_) => {
+            answer::rejected(command, RejectionCode::Unavailable, error.to_string(), Some(STORE_RETRY))
+        }
+    }
+}
