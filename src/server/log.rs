@@ -9,6 +9,7 @@
 
 pub mod segment;
 pub mod batch;
+pub mod repeats;
 pub mod clock;
 pub mod retention;
 pub mod memory;
@@ -150,6 +151,8 @@ pub enum LogError {
     /// Stored data can't be read.
     #[error("{0}")]
     Damaged(String),
+    #[error("the id belongs to another message, number {0} of the room: post with another id")]
+    IdTaken(Seq),
     #[error("the server has {0} rooms, the maximum: use one of those, or contact its operator")]
     TooManyRooms(usize),
 }
@@ -198,7 +201,7 @@ pub trait OpenRooms: Send + Sync {
 ///    within a room, even if the whole room was trimmed; unless the room's time is more than
 ///    [`crate::limits::CLOCK_STEP_MAX`] ahead of `now`, and so was wrong.
 /// 2. `append` MUST NOT store a message whose id was chosen, and is stored already with the same room and sender: it
-///    returns that one's seq. That holds within a batch too, as long as the message is kept, and for [`Retention::ids`]
+///    returns that one's seq, or [`LogError::IdTaken`] if that one is kept and says something else. That holds within a batch too, as long as the message is kept, and for [`Retention::ids`]
 ///    after it was trimmed (unless more than [`crate::limits::IDS_KEPT_MAX`] ids were trimmed since).
 /// 3. The results of `append` and `open` MUST be durable, and every later call of [`Log`] MUST find them, until they
 ///    are trimmed from the old end.

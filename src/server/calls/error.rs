@@ -18,6 +18,7 @@ pub enum Code {
     InvalidArgument,
     DeadlineExceeded,
     NotFound,
+    AlreadyExists,
     ResourceExhausted,
     FailedPrecondition,
     Internal,
@@ -65,6 +66,7 @@ impl From<&LogError> for Code {
         match error {
             LogError::Unavailable(_) | LogError::Full => Self::Unavailable,
             LogError::Damaged(_) => Self::Internal,
+            LogError::IdTaken(_) => Self::AlreadyExists,
             LogError::TooManyRooms(_) => Self::ResourceExhausted,
         }
     }

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use self::store::{RoomLog, Store};
 use super::batch::{self, Head, Stored};
 use super::clock::millis;
+use super::repeats;
 use super::retention::{Schedule, SegmentEnd};
 use super::{
     Appender, ClockState, Deleted, History, Log, LogError, OpenRooms, Outcome, Page, Part, Post, Retention, RoomState,
@@ -96,11 +97,12 @@ impl Appender for MemoryAppender {
         let mut kept = self.log.kept.lock();
         let plan = batch::plan(posts, now, &mut Claims { kept: &mut kept, pending })?;
         let times: Vec<_> = plan.segments.iter().map(|segment| (segment.time_ms, segment.claims)).collect();
-        let (segments, outcomes) = plan.committed();
+        let (segments, mut outcomes) = plan.committed();
         for (segment, (time_ms, claims)) in segments.iter().zip(times) {
             kept.push(Arc::clone(segment), time_ms, claims);
             self.schedule.appended(segment.room(), SegmentEnd { last: segment.last(), time_ms });
         }
+        repeats::refuse_others(posts, &mut outcomes, |room, seq| Some(kept.room(room).read(seq, 1)));
         let mut trimmed = Vec::new();
         while kept.bytes > self.bytes_max && kept.ages.len() > 1 {
             let Some((room, first)) = kept.ages.pop_front() else { break };

@@ -46,6 +46,7 @@ fn status_code(code: Code) -> RpcStatusCode {
         Code::InvalidArgument => RpcStatusCode::INVALID_ARGUMENT,
         Code::DeadlineExceeded => RpcStatusCode::DEADLINE_EXCEEDED,
         Code::NotFound => RpcStatusCode::NOT_FOUND,
+        Code::AlreadyExists => RpcStatusCode::ALREADY_EXISTS,
         Code::ResourceExhausted => RpcStatusCode::RESOURCE_EXHAUSTED,
         Code::FailedPrecondition => RpcStatusCode::FAILED_PRECONDITION,
         Code::Internal => RpcStatusCode::INTERNAL,

@@ -49,6 +49,30 @@ pub fn a_known_id_is_not_stored_again(open: Open<'_>) {
     assert_eq!(seqs(&*subject.log, a, 1), [1, 2, 3]);
 }
 
+/// An id that was claimed first, with another content, took the place of its owner's message: the owner was told that its
+/// message had been stored before, and nobody ever got it.
+pub fn an_id_of_another_message_is_refused(open: Open<'_>) {
+    let mut subject = open(Retention { messages: Some(2), ..Retention::default() });
+    let attic = room("attic");
+    let forged = post(&attic, "ci", 1, "all green");
+    let own = post(&attic, "ci", 1, "FAILED: do not deploy");
+    let taken = |seq| Err(LogError::IdTaken(Seq(seq)));
+    let outcomes = subject.appender.append(&[post(&attic, "ci", 2, "x"), forged.clone(), own.clone()], at(1)).unwrap();
+    assert_eq!(outcomes[2], taken(2));
+    let outcomes = subject.appender.append(&[own.clone(), forged.clone(), own.clone()], at(1)).unwrap();
+    assert_eq!(outcomes, [taken(2), Ok(Appended::Before(RoomId(1), Seq(2))), taken(2)]);
+    subject.reopen();
+    let outcomes = subject.appender.append(&[own.clone(), forged.clone()], at(2)).unwrap();
+    assert_eq!(outcomes, [taken(2), Ok(Appended::Before(RoomId(1), Seq(2)))]);
+    // An action that says the same words is another message.
+    let action = Post { content: post_of_kind(&attic, "ci", 1, "all green", Kind::Action).content, ..forged };
+    assert_eq!(subject.appender.append(&[action], at(2)).unwrap(), [taken(2)]);
+    // A deleted message can't be compared.
+    subject.appender.append(&[post(&attic, "ann", 3, "y"), post(&attic, "ann", 4, "z")], at(3)).unwrap();
+    while subject.appender.trim(at(4)).unwrap().is_some_and(|next| next <= at(4)) {}
+    assert_eq!(subject.appender.append(&[own], at(5)).unwrap(), [Ok(Appended::Before(RoomId(1), Seq(2)))]);
+}
+
 /// A sender lost its connection after its message was stored and before the echo arrived. When it reconnected,
 /// retention had deleted the message and its id, so the repeated post was stored a second time.
 pub fn an_id_outlives_its_message(open: Open<'_>) {

@@ -19,13 +19,14 @@ use super::key::key;
 use super::life::SharedLife;
 use super::recovery::{self, Findings};
 use super::rooms::find_room;
-use super::rows::unless_damaged;
+use super::rows::{Rows, unless_damaged};
 use super::schema;
 use super::start;
 use super::transactions::Transactions;
 use super::trimmer::Trimmer;
 use crate::limits::{SPACE_FOR_DELETING_PAGES, TRIM_MESSAGES_MAX};
 use crate::names::{Epoch, RoomId, RoomName};
+use crate::server::log::repeats;
 use crate::server::log::batch::{self, Head, Plan};
 use crate::server::log::retention::SegmentEnd;
 use crate::server::log::{
@@ -268,10 +269,14 @@ impl Appender for SqliteAppender {
     }
 
     fn append(&mut self, posts: &[Post], now: SystemTime) -> Result<Vec<Outcome>, LogError> {
-        match self.try_append(posts, now) {
+        let mut outcomes = match self.try_append(posts, now) {
             Err(LogError::Full) if self.transactions.restart_log() => self.try_append(posts, now),
             result => result,
-        }
+        }?;
+        // After the commit: SQLite can't commit a transaction in which it found damage.
+        let connection = &self.transactions.connection;
+        repeats::refuse_others(posts, &mut outcomes, |room, seq| Rows { connection, room }.read(seq, 1).ok());
+        Ok(outcomes)
     }
 
     fn trim(&mut self, now: SystemTime) -> Result<Option<SystemTime>, LogError> {
