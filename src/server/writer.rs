@@ -148,7 +148,7 @@ impl Writer {
 
     /// Dates messages from the future back. Returns whether there were any.
     fn date_back(&mut self, now: SystemTime) -> bool {
-        if !self.clock.is_believed() {
+        if !self.clock.is_trusted() {
             return false;
         }
         match self.appender.date_back(now) {

@@ -99,7 +99,7 @@ impl Clock {
     }
 
     /// Whether the clock is certain enough to decide that a message's date lies in the future.
-    pub fn is_believed(&self) -> bool {
+    pub fn is_trusted(&self) -> bool {
         let is_trusted = |clock: &TrustedTime| clock.is_settled && clock.doubt.is_none();
         let is_set = self.times.last.is_some_and(|reading| reading.wall_ms >= CLOCK_EARLIEST_MS);
         is_set && is_trusted(&self.times) && self.ages.as_ref().is_none_or(is_trusted)
@@ -295,12 +295,12 @@ pub(crate) mod tests {
         };
         let mut world = World::resume(NOW, state, false);
         assert_eq!(world.after(0), (NOW, NOW));
-        assert_eq!((world.clock.warning(), world.clock.is_believed()), (None, true));
+        assert_eq!((world.clock.warning(), world.clock.is_trusted()), (None, true));
         // If the clock is the one that is wrong, nothing is deleted either.
         let state = ClockState { time_ms: NOW, age_ms: NOW, by_messages: true, ..ClockState::default() };
         let mut world = World::resume(DAY, state, false);
         assert_eq!(world.after(0), (NOW, DAY));
-        assert!(world.clock.warning().is_some() && !world.clock.is_believed());
+        assert!(world.clock.warning().is_some() && !world.clock.is_trusted());
         let mut world = World::resume(NOW + 10 * YEAR, state, false);
         assert_eq!(world.after(0), (NOW, NOW));
     }
@@ -312,7 +312,7 @@ pub(crate) mod tests {
         let mut world = World::resume(MINUTE, ClockState::default(), false);
         assert_eq!(world.after(0), (MINUTE, MINUTE));
         assert!(world.clock.warning().is_some_and(|warning| warning.contains("1970-01-01")));
-        assert_eq!((world.clock.warning(), world.clock.is_believed()), (None, false));
+        assert_eq!((world.clock.warning(), world.clock.is_trusted()), (None, false));
         world.fake.set(NOW);
         // Messages that were stored before are not deleted because of that.
         assert_eq!(world.after(0), (NOW, MINUTE));

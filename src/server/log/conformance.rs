@@ -20,6 +20,7 @@ macro_rules! conformance_tests {
             appending {
                 seqs_are_dense_in_each_room,
                 a_known_id_is_not_stored_again,
+                an_id_of_another_message_is_refused,
                 an_id_outlives_its_message,
                 time_never_decreases,
                 time_does_not_decrease_after_all_messages_were_deleted,

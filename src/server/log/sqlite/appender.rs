@@ -26,8 +26,8 @@ use super::transactions::Transactions;
 use super::trimmer::Trimmer;
 use crate::limits::{SPACE_FOR_DELETING_PAGES, TRIM_MESSAGES_MAX};
 use crate::names::{Epoch, RoomId, RoomName};
-use crate::server::log::repeats;
 use crate::server::log::batch::{self, Head, Plan};
+use crate::server::log::repeats;
 use crate::server::log::retention::SegmentEnd;
 use crate::server::log::{
     Appender, ClockState, Deleted, LogError, OpenRooms, Outcome, Post, Retention, RoomState, Subscriber,

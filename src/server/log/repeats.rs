@@ -1,0 +1,44 @@
+//! Repeated posts: a post with the id of a stored message is that message only if it says the same.
+//!
+//! Without this check, whoever posts under somebody's name and uses an id first takes the place of the owner's message,
+//! which would be acknowledged and never stored. Only the sender's own mistake or another's forgery makes two contents
+//! for one id, and either way the poster has to know.
+
+use std::sync::Arc;
+
+use super::{Appended, LogError, Outcome, Page, Post, Segment};
+use crate::names::{RoomId, Seq};
+use crate::wire::event::{Entry, EntryKind, read_content};
+
+/// Refuses the posts whose ids belong to other messages. `read` reads a stored message. One that was deleted or is damaged
+/// can't be compared, and counts as the same.
+pub fn refuse_others(posts: &[Post], outcomes: &mut [Outcome], mut read: impl FnMut(RoomId, Seq) -> Option<Page>) {
+    // Repeated posts are usually neighbours, as they were at first.
+    let mut last: Option<Arc<Segment>> = None;
+    for (post, outcome) in posts.iter().zip(outcomes) {
+        let Ok(Appended::Before(room, seq)) = *outcome else { continue };
+        let is_in = |segment: &Arc<Segment>| segment.room() == room && segment.holds(seq);
+        if !last.as_ref().is_some_and(is_in) {
+            last = match read(room, seq) {
+                Some(Page::Segments(segments)) => segments.into_iter().find(is_in),
+                _ => None,
+            };
+        }
+        let Some(segment) = &last else { continue };
+        let stored = segment.entries().nth((seq.0 - segment.first().0) as usize);
+        if stored.is_some_and(|stored| !says_the_same(&stored, post)) {
+            *outcome = Err(LogError::IdTaken(seq));
+        }
+    }
+}
+
+/// Whether they are one message. Its client may differ: it may have connected again.
+fn says_the_same(stored: &Entry<'_>, post: &Post) -> bool {
+    if stored.kind != post.kind || post.kind != EntryKind::MESSAGE {
+        return stored.kind == post.kind && stored.content == post.content;
+    }
+    match (stored.message(), read_content(&post.content)) {
+        (Some(stored), Ok(posted)) => (stored.body, stored.kind) == (posted.body, posted.kind),
+        _ => false,
+    }
+}
