@@ -9,8 +9,8 @@ use proptest::prelude::*;
 
 use super::fixtures::{OpenRoomSet, at, post, post_without_id, published, room};
 use super::subject::{Open, is_later, read_all};
-use crate::names::{Epoch, RoomId};
-use crate::server::log::{Appended, Appender, Retention, Segment};
+use crate::names::{Epoch, RoomId, Seq};
+use crate::server::log::{Appended, Appender, LogError, Retention, Segment};
 
 /// An operation on a log.
 #[derive(Clone, Debug)]
@@ -126,8 +126,14 @@ fn append(
             let name = room(&format!("room-{number}"));
             let next = model.bodies.len() as u64 + 1;
             let before = chosen.then(|| model.ids.get(id).copied()).flatten();
-            expected.push(before.map_or((true, next), |seq| (false, seq)));
-            let body = format!("{index} {next}");
+            let stored = before.filter(|seq| *seq > model.trimmed).map(|seq| &model.bodies[seq as usize - 1]);
+            // Half of the posts with a known id repeat the message, and the others are another one.
+            let body = stored.filter(|_| index % 2 == 0).cloned().unwrap_or_else(|| format!("{index} {next}"));
+            expected.push(match before {
+                None => Ok(Appended::New(RoomId(0), Seq(next))),
+                Some(seq) if stored.is_some_and(|stored| *stored != body) => Err(LogError::IdTaken(Seq(seq))),
+                Some(seq) => Ok(Appended::Before(RoomId(0), Seq(seq))),
+            });
             if before.is_none() {
                 model.bodies.push(body.clone());
                 *runs.entry(*number).or_default() += 1;
@@ -145,9 +151,10 @@ fn append(
     let outcomes = appender.append(&posts, now).unwrap();
     let outcomes: Vec<_> = outcomes
         .into_iter()
-        .map(|outcome| match outcome.unwrap() {
-            Appended::New(_, seq) => (true, seq.0),
-            Appended::Before(_, seq) => (false, seq.0),
+        .map(|outcome| match outcome {
+            Ok(Appended::New(_, seq)) => Ok(Appended::New(RoomId(0), seq)),
+            Ok(Appended::Before(_, seq)) => Ok(Appended::Before(RoomId(0), seq)),
+            error => error,
         })
         .collect();
     prop_assert_eq!(outcomes, expected);

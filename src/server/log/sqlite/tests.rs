@@ -81,7 +81,7 @@ fn a_folder_of_the_first_version_is_upgraded() {
             assert_eq!(bodies(&*log, &state), expected);
             // The ids of its messages are known.
             let n = 297 + index as u64;
-            let again = appender.append(&[post(&room(name), "ann", n * 2, "again")], at(1)).unwrap();
+            let again = appender.append(&[post(&room(name), "ann", n * 2, &format!("message {n}.0"))], at(1)).unwrap();
             assert!(
                 matches!(again[..], [Ok(Appended::Before(id, seq))] if id == state.id && seq > Seq(140)),
                 "{again:?}"
@@ -221,7 +221,7 @@ fn a_full_disk_loses_nothing_and_recovers() {
         assert_eq!(log.find(&room("cellar")), Ok(None));
     }
     appender.transactions.connection.pragma_update(None, "max_page_count", 1_000_000).unwrap();
-    let batch = [post(&attic, "ann", 2, &large), post(&room("cellar"), "ann", 2, "small"), post(&attic, "ann", 1, "x")];
+    let batch = [post(&attic, "ann", 2, &large), post(&room("cellar"), "ann", 2, "small"), post(&attic, "ann", 1, &large)];
     let outcomes = appender.append(&batch, at(1)).unwrap();
     let stored =
         [Appended::New(RoomId(1), Seq(2)), Appended::New(RoomId(2), Seq(1)), Appended::Before(RoomId(1), Seq(1))];
