@@ -1,5 +1,5 @@
-//! What the tests share: servers in this process and in their own, clients that use the library's own gRPC, and raw
-//! ones that can vanish or be silent as no library's client can.
+//! Shared parts of the tests: servers in this process and in their own, clients that use the gRPC library, and raw
+//! clients that can vanish or stay silent, which the library's clients can't.
 
 pub mod chatter;
 pub mod crowd;
@@ -18,8 +18,8 @@ use hubbub::address::Address;
 use hubbub::limits::MEMORY_LOG_BYTES_MAX;
 use hubbub::server::{Server, ServerConfig, Storage};
 
-/// How long a test waits for something that is bound to happen. Generous, since the machine may be busy; a test that
-/// passes never waits so long.
+/// How long a test waits for an event that must happen. Generous, since the machine may be busy; a test that passes
+/// never waits that long.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
 /// A server in this process, on a port of its own, that keeps its logs in memory.
@@ -37,7 +37,7 @@ pub fn start_with(config: ServerConfig) -> Server {
     Server::start(&ServerConfig { listen: vec![Address::local(0)], ..config }).expect("the server starts")
 }
 
-/// The address of a server that listens in one place.
+/// The address of a server with one address.
 pub fn target(server: &Server) -> String {
     server.addresses()[0].target()
 }
@@ -46,19 +46,19 @@ pub fn target(server: &Server) -> String {
 pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + DEADLINE;
     while !condition() {
-        assert!(Instant::now() < deadline, "waited in vain for this: {what}");
+        assert!(Instant::now() < deadline, "timed out waiting for {what}");
         thread::yield_now();
         thread::park_timeout(Duration::from_millis(2));
     }
 }
 
-/// Waits until the server has so many clients.
+/// Waits until the server has this many clients.
 pub fn wait_for_clients(server: &Server, count: usize) {
     wait_for(&format!("{count} clients"), || server.client_count() == count);
 }
 
-/// Where a test's random numbers begin: anywhere, unless `HUBBUB_TEST_SEED` says where. A test that fails shows what it
-/// printed, and so the seed to repeat it with, as far as threads and processes let it be repeated.
+/// The seed of a test's random numbers: random, unless `HUBBUB_TEST_SEED` sets it. A failed test shows the seed, with
+/// which it can be repeated as far as the scheduling of threads and processes allows.
 pub fn seed() -> u64 {
     let seed = std::env::var("HUBBUB_TEST_SEED").map(|seed| seed.parse().expect("HUBBUB_TEST_SEED is a number"));
     let seed = seed.unwrap_or_else(|_| fastrand::u64(..));
