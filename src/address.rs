@@ -22,7 +22,7 @@ pub enum Address {
     Unix(PathBuf),
 }
 
-/// What is wrong with an address, with the expected form.
+/// The fault of an address, with the expected form.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("invalid address {text:?}: {fault} (expected HOST:PORT, [IPV6]:PORT or unix:PATH)")]
 pub struct InvalidAddress {
@@ -30,7 +30,7 @@ pub struct InvalidAddress {
     fault: String,
 }
 
-/// The variable `PORT` holds no port.
+/// The variable `PORT` does not hold a port.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("the variable PORT is {0:?}: set it to a number from 1 to 65535, or unset it")]
 pub struct InvalidPort(String);
@@ -66,7 +66,8 @@ impl From<SocketAddr> for Address {
 impl FromStr for Address {
     type Err = InvalidAddress;
 
-    /// An address without a port gets the default port. `http://` and `grpc://` before it and a slash after it are ignored.
+    /// An address without a port gets the default port. `http://` and `grpc://` before it and a slash after it are
+    /// ignored.
     fn from_str(text: &str) -> Result<Self, InvalidAddress> {
         let variable = env::var_os(PORT_VARIABLE).map(|value| value.to_string_lossy().into_owned());
         parse(text.trim(), || port(variable.as_deref()).map_err(|error| error.to_string()))
@@ -214,7 +215,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_come_back_as_they_were() {
+    fn addresses_read_back() {
         for text in [
             "127.0.0.1:5000",
             "localhost:0",
@@ -228,10 +229,10 @@ mod tests {
         }
     }
 
-    /// A newcomer typed `--server chat.example.org`, then `http://…`, as for a web site, and was refused both times; an
-    /// IPv6 address with a zone was refused too.
+    /// A regression: `--server chat.example.org` and `--server http://…` were refused, and so was an IPv6 address with
+    /// a zone.
     #[test]
-    fn an_address_as_people_type_it_is_understood() {
+    fn common_forms_of_addresses_are_accepted() {
         for (text, meant) in [
             ("chat.example.org", "chat.example.org:7000"),
             ("[::1]", "[::1]:7000"),
@@ -280,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn the_variable_moves_the_default_port() {
+    fn the_variable_sets_the_default_port() {
         assert_eq!(port(None), Ok(5000));
         assert_eq!(port(Some("")), Ok(5000));
         assert_eq!(port(Some("6000")), Ok(6000));

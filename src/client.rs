@@ -18,6 +18,7 @@ mod backoff;
 mod error;
 mod patience;
 mod outgoing;
+mod handler_time;
 mod shared;
 mod incoming;
 mod receive;
@@ -27,7 +28,7 @@ mod calls;
 pub mod tutorial;
 
 pub use backoff::Backoff;
-pub use calls::{CallError, Caller, HistoryPage, Member, PagePlace, Posted, RoomInfo, StoredMessage};
+pub use calls::{CallError, Caller, HistoryPage, Member, Page, PagePlace, Posted, RoomInfo, StoredMessage, each_page};
 pub use connect_error::ConnectError;
 pub use connection::{Connection, Connector, SERVER_HELP, SERVER_LONG_HELP};
 pub use contract::{CONTRACT_HELP, CONTRACT_LONG_HELP, Contract};

@@ -7,7 +7,9 @@
 mod payload;
 mod numbers;
 mod window;
+mod options;
 mod plan;
+mod console;
 mod pace;
 mod progress;
 mod interrupt;
@@ -15,12 +17,14 @@ mod run;
 mod protocol;
 mod listener;
 mod pool;
-mod rooms;
+mod v1;
 mod tutorial;
 mod report;
 
+pub use console::messages;
 pub use interrupt::Interrupt;
-pub use plan::{InvalidPlan, Options, Plan, messages};
+pub use options::Options;
+pub use plan::{InvalidPlan, Plan};
 pub use pool::RunError;
 pub use progress::Progress;
 pub use report::Report;
@@ -30,7 +34,7 @@ use crate::client::Contract;
 /// Runs the plan. The calling thread supervises the run.
 pub fn run(plan: Plan, progress: &Progress, interrupt: &Interrupt) -> Result<Report, RunError> {
     match plan.contract {
-        Contract::V1 => pool::run::<rooms::Rooms>(plan, progress, interrupt),
+        Contract::V1 => pool::run::<v1::V1>(plan, progress, interrupt),
         Contract::Tutorial => pool::run::<tutorial::Tutorial>(plan, progress, interrupt),
     }
 }

@@ -6,9 +6,11 @@
 //! in calls that only the end of the process interrupts, so they are not joined.
 
 mod options;
+mod option_rules;
 mod local_time;
 mod clock;
 mod format;
+mod undo;
 mod editor;
 mod keys;
 mod commands;
@@ -29,8 +31,8 @@ mod rooms;
 mod people;
 mod joining;
 mod nearest;
-mod chat;
-mod tutorial;
+mod chat_v1;
+mod chat_tutorial;
 mod output;
 mod send;
 mod tail;
@@ -144,8 +146,8 @@ pub fn run(options: Options) -> Result<(), TerminalError> {
         startup::check_output().map_err(TerminalError::Output)?;
     }
     match options.command {
-        None => talk(server, name, &options.chat),
-        Some(Command::Chat(command)) => talk(server, name, &command.chat),
+        None => chat(server, name, &options.chat),
+        Some(Command::Chat(command)) => chat(server, name, &command.chat),
         Some(Command::Send(send)) => send::send(server, known_as(name)?, &send),
         Some(Command::Tail(tail)) => {
             let name = name.unwrap_or_else(|| READER.to_owned());
@@ -162,10 +164,10 @@ pub fn complain(error: &TerminalError) {
     let _ = writeln!(io::stderr(), "hubbub: {}", escape(&error.to_string()));
 }
 
-fn talk(server: Server, name: Option<String>, options: &ChatOptions) -> Result<(), TerminalError> {
+fn chat(server: Server, name: Option<String>, options: &ChatOptions) -> Result<(), TerminalError> {
     match options.contract {
-        Contract::Tutorial => tutorial::chat(server, known_as(name)?, options),
-        Contract::V1 => chat::chat(server, known_as(name)?, options),
+        Contract::Tutorial => chat_tutorial::chat(server, known_as(name)?, options),
+        Contract::V1 => chat_v1::chat(server, known_as(name)?, options),
     }
 }
 
@@ -192,7 +194,7 @@ fn converse(
     }
     outcome?;
     match skipped.load(Ordering::Relaxed) {
-        // On a terminal the user was there, and could say it again.
+        // On a terminal the user has seen the notice, and could send the line again.
         n if n > 0 && !editing => Err(TerminalError::Skipped(n)),
         _ => Ok(()),
     }

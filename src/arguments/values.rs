@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_switch_is_on_or_off_or_a_fault() {
+    fn a_switch_is_on_off_or_invalid() {
         for (text, on) in [("1", true), ("true", true), ("Yes", true), ("0", false), ("FALSE", false), ("", false)] {
             assert_eq!(switch(text), Ok(on));
         }
@@ -115,7 +115,7 @@ mod tests {
         assert!(number(1_u64..)("x").unwrap_err().ends_with("from 1 upwards"));
     }
 
-    /// The story: `--log-bytes-max 64MiB` was an "invalid digit", and 67108864 had to be worked out by hand.
+    /// A regression: `--log-bytes-max 64MiB` was an "invalid digit", so 67108864 had to be calculated by hand.
     #[test]
     fn sizes_have_units_and_plain_numbers_are_bytes() {
         for (text, bytes) in [

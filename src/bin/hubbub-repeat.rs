@@ -4,14 +4,14 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use env_logger::{Env, Target};
-use hubbub::arguments::EXIT_USAGE;
+use hubbub::arguments::{self, EXIT_USAGE};
 use hubbub::escape::escape;
 use hubbub::names::RoomName;
 use hubbub::repeat::{self, Interrupt, InvalidPlan, Options, Plan, Progress};
 
 fn main() -> ExitCode {
     hubbub::startup::forget_empty_variables();
-    let options = Options::from_program();
+    let options: Options = arguments::from_program();
     let progress = Progress::new(options.quiet);
     let plan = match repeat::messages(&options).and_then(|messages| Plan::new(&options, messages)) {
         Ok(plan) => plan,

@@ -3,12 +3,13 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use hubbub::arguments;
 use hubbub::escape::escape;
 use hubbub::terminal::{self, Options};
 
 fn main() -> ExitCode {
     hubbub::startup::forget_empty_variables();
-    let options = Options::from_program();
+    let options: Options = arguments::from_program();
     // Quiet unless RUST_LOG is set: log lines would disturb the terminal that the client draws on.
     env_logger::Builder::new()
         .parse_env(env_logger::Env::default().default_filter_or("off"))

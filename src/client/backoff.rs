@@ -16,7 +16,7 @@ impl Backoff {
         Self::with_random(fastrand::Rng::new())
     }
 
-    /// Takes the source of jitter, for tests that want the same pauses each time.
+    /// Takes the source of jitter, so that tests get the same pauses each time.
     pub fn with_random(random: fastrand::Rng) -> Self {
         Self { next: BACKOFF_FIRST, random }
     }
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_grow_within_their_bounds_and_start_over() {
+    fn pauses_grow_within_their_bounds_until_the_reset() {
         let mut backoff = Backoff::with_random(fastrand::Rng::with_seed(7));
         let mut base = BACKOFF_FIRST;
         for _ in 0..100 {

@@ -15,8 +15,8 @@ use super::backoff::Backoff;
 use super::connect_error::ConnectError;
 use super::connection::{Connection, Connector};
 use super::contract::Contract;
-use super::stream::{StreamError, lost};
-use super::v1::wire::{client, kind};
+use super::stream::{StreamError, stream_error};
+use super::v1::wire::{client, kind, message_id};
 use super::v1::{Gap, GapReason};
 use crate::address::Address;
 use crate::names::{Body, Kind, MessageId, RoomName, UserName};
@@ -35,6 +35,9 @@ pub enum CallError {
     #[error(transparent)]
     Unreadable(StreamError),
 }
+
+/// A page of a listing, and the token of the next page; the token is empty if there is none.
+pub type Page<T> = (Vec<T>, String);
 
 /// Calls one server.
 pub struct Caller {
@@ -166,8 +169,8 @@ impl Caller {
         })
     }
 
-    /// Lists the rooms after a token; the token of the next page is empty when there is none.
-    pub fn rooms(&mut self, page_token: &str) -> Result<(Vec<RoomInfo>, String), CallError> {
+    /// Lists the rooms after a token; the first page is after the empty one.
+    pub fn rooms(&mut self, page_token: &str) -> Result<Page<RoomInfo>, CallError> {
         let request = v1::ListRoomsRequest { page_size: 1000, page_token: page_token.to_owned(), ..Default::default() };
         let response = self.call(&LIST_ROOMS, &request)?;
         let info = |v1::Room { name, head_seq, oldest_seq, member_count, .. }| RoomInfo {
@@ -179,8 +182,8 @@ impl Caller {
         Ok((response.rooms.into_iter().map(info).collect(), response.next_page_token))
     }
 
-    /// Lists the members of a room after a token; the token of the next page is empty when there is none.
-    pub fn members(&mut self, room: &RoomName, page_token: &str) -> Result<(Vec<Member>, String), CallError> {
+    /// Lists the members of a room after a token; the first page is after the empty one.
+    pub fn members(&mut self, room: &RoomName, page_token: &str) -> Result<Page<Member>, CallError> {
         let request = v1::ListMembersRequest {
             room: room.as_str().to_owned(),
             page_size: 1000,
@@ -228,7 +231,23 @@ impl Caller {
         let options = CallOption::default().timeout(left);
         let outcome = connection.client().unary_call(method, request, options);
         self.connection = Some(connection);
-        outcome.map_err(|e| lost(e, Contract::V1))
+        outcome.map_err(|e| stream_error(e, Contract::V1))
+    }
+}
+
+/// Reads a listing page by page, and passes each page to `each`. A server that repeats a token ends the listing.
+pub fn each_page<T, E>(
+    mut read: impl FnMut(&str) -> Result<Page<T>, E>,
+    mut each: impl FnMut(Vec<T>) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut token = String::new();
+    loop {
+        let (page, next) = read(&token)?;
+        each(page)?;
+        if next.is_empty() || next == token {
+            return Ok(());
+        }
+        token = next;
     }
 }
 
@@ -241,15 +260,16 @@ fn gap(event: &v1::Event) -> Option<Gap> {
 
 /// The event as a message; `None` if it is of an unknown kind.
 fn stored(event: v1::Event) -> Result<Option<StoredMessage>, CallError> {
-    let unreadable = |what: &str| CallError::Unreadable(StreamError::Unreadable(what.to_owned()));
     let v1::Event { seq, time_ms, event: Some(v1::event::Event::Message(message)), .. } = event else {
         return Ok(None);
     };
-    let Ok(id) = message.message_id.try_into() else { return Err(unreadable("a message without an id")) };
+    let Some(id) = message_id(&message.message_id) else {
+        return Err(CallError::Unreadable(StreamError::Unreadable("a message without an id".to_owned())));
+    };
     Ok(Some(StoredMessage {
         seq,
         time_ms,
-        id: MessageId::from_bytes(id),
+        id,
         kind: kind(message.kind.enum_value_or_default()),
         client_id: client(message.client_id).map(|client| client.0),
         sender: message.sender,

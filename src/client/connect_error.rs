@@ -51,18 +51,6 @@ pub enum ConnectError {
 impl ConnectError {
     /// Whether another attempt with the same arguments may succeed.
     pub fn is_transient(&self) -> bool {
-        match self {
-            Self::NotFound(_) | Self::SocketForbidden(_) | Self::NotHubbub { .. } | Self::PortZero(_) => false,
-            Self::NoServer(_)
-            | Self::Silent(_)
-            | Self::NameServers { .. }
-            | Self::Unanswered(_)
-            | Self::NoRoute(_)
-            | Self::NoSocket(_)
-            | Self::SocketAbandoned(_)
-            | Self::HungUp(_)
-            | Self::Proxy { .. }
-            | Self::Failed { .. } => true,
-        }
+        !matches!(self, Self::NotFound(_) | Self::SocketForbidden(_) | Self::NotHubbub { .. } | Self::PortZero(_))
     }
 }

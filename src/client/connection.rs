@@ -1,7 +1,7 @@
 //! A connection to a server, for both contracts.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Once};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use super::diagnosis::{self, Proxy};
 use super::limits::CONNECT_TIMEOUT;
 use crate::address::Address;
 use crate::limits::{KEEPALIVE_TIME, KEEPALIVE_TIMEOUT};
+use crate::startup::redirect_core_log;
 use crate::threads::park::block_on_until;
 
 /// The help texts of the programs for a server's address, short and long.
@@ -34,7 +35,8 @@ pub struct Connection {
 impl Connector {
     /// `pollers` is how many threads share the work of all connections; one is enough for one connection.
     pub fn new(pollers: usize) -> Self {
-        redirect_library_log();
+        // Standard error may be a terminal in use.
+        redirect_core_log();
         let environment = EnvBuilder::new().cq_count(pollers.max(1)).name_prefix("grpc").build();
         Self { environment: Arc::new(environment) }
     }
@@ -208,12 +210,6 @@ fn is_local(address: &Address) -> bool {
     }
 }
 
-/// Sends the C library's log lines to `log` instead of standard error, which may be a terminal in use.
-fn redirect_library_log() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(crate::startup::redirect_core_log);
-}
-
 #[cfg(test)]
 mod tests {
     use std::net::TcpListener;
@@ -221,7 +217,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn targets_are_uris_that_the_library_reads_as_meant() {
+    fn targets_are_valid_uris() {
         for (text, expected) in [
             ("127.1.2.3:5000", "ipv4:127.1.2.3:5000"),
             ("[::1]:80", "ipv6:%5B::1%5D:80"),
@@ -237,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_where_nobody_listens_is_told_at_once() {
+    fn a_refused_connection_fails_at_once() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address: Address = listener.local_addr().unwrap().to_string().parse().unwrap();
         drop(listener);
@@ -249,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listener_that_never_answers_is_told_after_the_timeout() {
+    fn a_silent_listener_fails_after_the_timeout() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address: Address = listener.local_addr().unwrap().to_string().parse().unwrap();
         let error = Connector::new(1).open(&address).err().unwrap();
@@ -259,7 +255,7 @@ mod tests {
     /// A regression: a mistyped host, a refused port and a socket without permission were all reported as "no server
     /// answers: start one".
     #[test]
-    fn each_way_to_fail_has_its_reason_and_remedy() {
+    fn each_failure_has_its_reason_and_remedy() {
         let fault = |text: &str| Connector::new(1).open(&text.parse().unwrap()).err().unwrap().to_string();
         assert!(fault("unix:/nonexistent/hubbub.sock").starts_with("no socket at /nonexistent/hubbub.sock: start"));
         let folder = tempfile::tempdir().unwrap();
@@ -267,7 +263,7 @@ mod tests {
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
         assert!(fault(&format!("unix:{}", path.display())).starts_with("no server listens on the socket"));
         assert!(fault("127.0.0.1:0").starts_with("can't connect to port 0"));
-        for (says, told) in [
+        for (banner, expected) in [
             (&b"SSH-2.0-x\r\n"[..], "but an SSH server"),
             (b"HTTP/1.1 400 Bad Request\r\n\r\n", "but a web server (HTTP/1.1 400 Bad Request)"),
             (b"\x15\x03\x01\0\x02\x02\x46", "expects TLS"),
@@ -278,11 +274,11 @@ mod tests {
             // Ends with the process: this server is never stopped.
             std::thread::spawn(move || {
                 for mut stream in listener.incoming().flatten() {
-                    let _ = std::io::Write::write_all(&mut stream, says);
+                    let _ = std::io::Write::write_all(&mut stream, banner);
                 }
             });
             let fault = fault(&address.to_string());
-            assert!(fault.contains(told), "{fault}");
+            assert!(fault.contains(expected), "{fault}");
         }
     }
 }

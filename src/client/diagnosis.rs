@@ -88,12 +88,12 @@ pub fn first_that_accepts(addresses: &[SocketAddr], deadline: Instant) -> Result
 pub fn diagnose(address: &Address, found: &[SocketAddr], proxy: Option<&Proxy>) -> ConnectError {
     match (address, proxy) {
         (Address::Unix(path), _) => match UnixStream::connect(path) {
-            Ok(stream) => peer(address, &stream, |wait| stream.set_read_timeout(wait)),
+            Ok(stream) => peer_fault(address, &stream, |wait| stream.set_read_timeout(wait)),
             Err(error) => socket_fault(path, &error),
         },
-        (Address::Tcp { .. }, Some(proxy)) => through(address, proxy),
+        (Address::Tcp { .. }, Some(proxy)) => proxy_fault(address, proxy),
         (Address::Tcp { .. }, None) => match connect(found) {
-            Ok(stream) => peer(address, &stream, |wait| stream.set_read_timeout(wait)),
+            Ok(stream) => peer_fault(address, &stream, |wait| stream.set_read_timeout(wait)),
             Err(error) => tcp_fault(address, &error),
         },
     }
@@ -131,7 +131,7 @@ fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
 }
 
 /// Sends the request to the proxy itself.
-fn through(address: &Address, proxy: &Proxy) -> ConnectError {
+fn proxy_fault(address: &Address, proxy: &Proxy) -> ConnectError {
     let fault = |fault: String| ConnectError::Proxy { proxy: proxy.to_string(), fault };
     let opened = proxy.place.to_socket_addrs().and_then(|found| connect(&found.collect::<Vec<_>>()));
     let stream = match opened {
@@ -154,7 +154,7 @@ fn through(address: &Address, proxy: &Proxy) -> ConnectError {
             "requires a user name and password ({status:?}): write http://USER:PASSWORD@{} into the variable",
             proxy.place
         )),
-        Some("200") => peer(address, &stream, |wait| stream.set_read_timeout(wait)),
+        Some("200") => peer_fault(address, &stream, |wait| stream.set_read_timeout(wait)),
         _ => fault(format!("refuses to connect to {address}: {status:?}")),
     }
 }
@@ -169,29 +169,29 @@ fn head(mut stream: &TcpStream) -> Vec<u8> {
 }
 
 /// Determines what listens at an address that accepts connections but does not speak gRPC.
-fn peer<S>(address: &Address, mut stream: &S, wait: impl Fn(Option<Duration>) -> io::Result<()>) -> ConnectError
+fn peer_fault<S>(address: &Address, mut stream: &S, wait: impl Fn(Option<Duration>) -> io::Result<()>) -> ConnectError
 where
     for<'a> &'a S: io::Read + io::Write,
 {
-    let mut said = [0; 512];
-    let mut listen = |stream: &mut &S, time| match wait(Some(time)).and_then(|()| stream.read(&mut said)) {
-        Ok(count) => Ok(said[..count].to_vec()),
+    let mut data = [0; 512];
+    let mut read = |stream: &mut &S, time| match wait(Some(time)).and_then(|()| stream.read(&mut data)) {
+        Ok(count) => Ok(data[..count].to_vec()),
         Err(error) => Err(error),
     };
     let is_silence = |error: &io::Error| matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut);
-    let answer = match listen(&mut stream, DIAGNOSIS_BANNER_WAIT) {
+    let answer = match read(&mut stream, DIAGNOSIS_BANNER_WAIT) {
         Err(error) if is_silence(&error) => {
-            stream.write_all(OPENING).and_then(|()| listen(&mut stream, DIAGNOSIS_ANSWER_WAIT))
+            stream.write_all(OPENING).and_then(|()| read(&mut stream, DIAGNOSIS_ANSWER_WAIT))
         }
         banner => banner,
     };
     let address = address.clone();
     match answer {
-        Ok(said) => match (speaks(&said), goodbye(&said)) {
+        Ok(data) => match (protocol_of(&data), refusal_of(&data)) {
             (_, Some(reason)) => ConnectError::Failed { address, reason },
             (Some(what), None) => ConnectError::NotHubbub { address, what },
-            (None, None) if said.is_empty() => ConnectError::HungUp(address),
-            // It speaks HTTP/2 after all: it has just started, or is busy.
+            (None, None) if data.is_empty() => ConnectError::HungUp(address),
+            // The peer does speak HTTP/2: it has just started, or is busy.
             (None, None) => {
                 ConnectError::Failed { address, reason: "the connection was not completed in time".to_owned() }
             }
@@ -202,33 +202,33 @@ where
 }
 
 /// The protocol of a peer, by its first data. `None` for HTTP/2, and for no data.
-fn speaks(said: &[u8]) -> Option<String> {
-    match said {
+fn protocol_of(data: &[u8]) -> Option<String> {
+    match data {
         [] | [0, _, _, 4, ..] => None,
         [b'S', b'S', b'H', b'-', ..] => Some("an SSH server".to_owned()),
-        [b'H', b'T', b'T', b'P', b'/', ..] => Some(format!("a web server ({})", first_line(said))),
+        [b'H', b'T', b'T', b'P', b'/', ..] => Some(format!("a web server ({})", first_line(data))),
         [0x15, 3, ..] => Some("a server that expects TLS, which is not supported yet".to_owned()),
-        _ => Some(format!("a server that answers {:?}", first_line(said))),
+        _ => Some(format!("a server that answers {:?}", first_line(data))),
     }
 }
 
 /// The reason with which an HTTP/2 server refuses a connection (GOAWAY), if it does so at once.
-fn goodbye(mut said: &[u8]) -> Option<String> {
+fn refusal_of(mut data: &[u8]) -> Option<String> {
     const GOAWAY: u8 = 7;
-    while let [a, b, c, kind, _, _, _, _, _, rest @ ..] = said {
+    while let [a, b, c, kind, _, _, _, _, _, rest @ ..] = data {
         let (payload, rest) = rest.split_at_checked(u32::from_be_bytes([0, *a, *b, *c]) as usize)?;
         if *kind == GOAWAY {
             // The last stream and an error code precede the text.
             return payload.get(8..).map(first_line).filter(|reason| !reason.is_empty());
         }
-        said = rest;
+        data = rest;
     }
     None
 }
 
 /// The first line of a peer's data, escaped for a terminal.
-fn first_line(said: &[u8]) -> String {
-    let line = String::from_utf8_lossy(said);
+fn first_line(data: &[u8]) -> String {
+    let line = String::from_utf8_lossy(data);
     line.lines().next().unwrap_or_default().chars().filter(|c| !c.is_control()).take(120).collect()
 }
 
@@ -277,7 +277,7 @@ mod tests {
     /// A regression: a name had two addresses, the first of a dead machine. Every attempt failed after 5 s, and none
     /// reached the second. Here the first one refuses, as for `localhost` without a listener on `::1`.
     #[test]
-    fn a_dead_address_does_not_keep_the_next_from_being_tried() {
+    fn the_next_address_is_tried_after_a_refusal() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let alive = listener.local_addr().unwrap();
         let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -288,7 +288,7 @@ mod tests {
 
     /// The same if the first address does not answer: a listener with a full queue drops connections.
     #[test]
-    fn an_address_that_swallows_everything_is_left_behind() {
+    fn the_next_address_is_tried_after_a_silence() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let alive = listener.local_addr().unwrap();
         let full = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_is_found_where_the_library_finds_it() {
+    fn the_proxy_is_chosen_as_the_library_does() {
         let proxy = |host: &str, variables: &[(&str, &str)]| {
             let variable =
                 |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
@@ -320,8 +320,8 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_is_known_by_what_it_says() {
-        for (said, expected) in [
+    fn a_peer_is_identified_by_its_first_data() {
+        for (data, expected) in [
             (&b"SSH-2.0-OpenSSH_9.6\r\n"[..], Some("an SSH server")),
             (b"HTTP/1.1 400 Bad Request\r\n\r\n", Some("a web server (HTTP/1.1 400 Bad Request)")),
             (b"\x15\x03\x01\0\x02\x02\x46", Some("a server that expects TLS, which is not supported yet")),
@@ -329,7 +329,7 @@ mod tests {
             (b"\0\0\0\x04\0\0\0\0\0", None),
             (b"", None),
         ] {
-            assert_eq!(speaks(said).as_deref(), expected);
+            assert_eq!(protocol_of(data).as_deref(), expected);
         }
     }
 }

@@ -21,7 +21,7 @@ pub trait Incoming: Send + 'static {
 
     /// Waits for the next response of a stream that was opened at `since`.
     fn receive(&self, receiver: &mut Receiver, _since: Instant) -> Result<Option<Vec<u8>>, StreamError> {
-        receiver.receive()
+        receiver.receive(None)
     }
 
     /// Processes a response, and reports its events to the owner.
@@ -31,10 +31,10 @@ pub trait Incoming: Send + 'static {
     fn disconnected(&mut self) {}
 
     /// Reports a change of the connection to the owner.
-    fn tell(&mut self, change: Change<'_>, outage: &mut Outage) -> ControlFlow<()>;
+    fn report(&mut self, change: Change<'_>, outage: &mut Outage) -> ControlFlow<()>;
 
-    /// Reports events to the owner that did not come from the stream.
-    fn tell_news(&mut self, _session: &Shared<Self::Outgoing>) -> ControlFlow<()> {
+    /// Reports the local events to the owner: those that did not come from the stream.
+    fn report_local_events(&mut self, _session: &Shared<Self::Outgoing>) -> ControlFlow<()> {
         ControlFlow::Continue(())
     }
 }

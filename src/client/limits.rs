@@ -40,8 +40,8 @@ pub const BACKOFF_MAX: Duration = Duration::from_secs(10);
 pub const REQUESTED_PAUSE_MAX: Duration = Duration::from_secs(300);
 
 /// How long a connection must have lasted for the pauses to start small again after it. They also do after a connection
-/// over which a room caught up. A connection over which no message came must not lengthen them: in a room where all wait
-/// for a client that is away, no client gets any.
+/// over which a room caught up. A connection without messages must not lengthen them: in a room where all clients wait
+/// for one that is disconnected, none gets a message.
 pub const STABLE_AFTER: Duration = Duration::from_secs(5);
 
 // Posting and calling.

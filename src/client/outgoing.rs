@@ -32,8 +32,8 @@ pub trait Outgoing: Send + 'static {
     /// Whether a session that is finishing has nothing left to wait for.
     fn is_done(&self) -> bool;
 
-    /// Whether there are events for the owner that did not come from the stream.
-    fn has_news(&self) -> bool {
+    /// Whether there are local events for the owner: events that did not come from the stream.
+    fn has_local_events(&self) -> bool {
         false
     }
 

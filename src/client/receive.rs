@@ -39,7 +39,7 @@ impl<I: Incoming> Receive<I> {
                 End::Broken(error) => error,
             };
             drop(receiver);
-            if let Some(outcome) = self.judge(&error) {
+            if let Some(outcome) = self.final_outcome(&error) {
                 break outcome;
             }
             let lines = self.shared.disconnect();
@@ -52,7 +52,7 @@ impl<I: Incoming> Receive<I> {
                 backoff.reset();
             }
             self.outage.since.get_or_insert_with(Instant::now);
-            if self.tell(Change::Lost { error: &error, lines }).is_break() || self.tell_news().is_break() {
+            if self.report(Change::Lost { error: &error, lines }).is_break() || self.report_local_events().is_break() {
                 break Ok(());
             }
             match self.reconnect(&mut backoff, error) {
@@ -65,7 +65,7 @@ impl<I: Incoming> Receive<I> {
     }
 
     /// Whether the error ends a session that has ended or half-closed its stream, and how.
-    fn judge(&self, error: &StreamError) -> Option<Result<(), SessionError>> {
+    fn final_outcome(&self, error: &StreamError) -> Option<Result<(), SessionError>> {
         let state = self.shared.lock();
         if state.has_ended() {
             return Some(Ok(()));
@@ -82,9 +82,9 @@ impl<I: Incoming> Receive<I> {
     fn reconnect(&mut self, backoff: &mut Backoff, mut error: StreamError) -> Result<Option<Receiver>, SessionError> {
         loop {
             let mut pause = backoff.pause();
-            if let Some(asked) = self.outage.reconnect_after.take() {
+            if let Some(requested) = self.outage.reconnect_after.take() {
                 // With jitter, so that not all clients of a restarted server reconnect at the same moment.
-                pause = asked + pause;
+                pause = requested + pause;
             }
             if let Some(outage) = self.outage_max {
                 let left = outage.saturating_sub(self.outage.since.map_or(Duration::ZERO, |since| since.elapsed()));
@@ -95,7 +95,7 @@ impl<I: Incoming> Receive<I> {
                 pause = pause.min(left);
             }
             let retrying = Change::Retrying { reason: &error.to_string(), pause };
-            if self.tell(retrying).is_break() || !self.pause(pause) {
+            if self.report(retrying).is_break() || !self.pause(pause) {
                 return Ok(None);
             }
             let opened = self.connector.open(&self.address).map_err(|e| StreamError::Lost(e.to_string()));
@@ -106,19 +106,19 @@ impl<I: Incoming> Receive<I> {
                     continue;
                 }
             };
-            let made = self.connect(sender, &receiver).map(|lines| self.tell(Change::Made { lines }));
+            let made = self.connect(sender, &receiver).map(|lines| self.report(Change::Made { lines }));
             return Ok(made.is_some_and(|flow| flow.is_continue()).then_some(receiver));
         }
     }
 
-    /// Waits, and reports other events meanwhile. False means that the session has ended.
+    /// Waits, and reports local events meanwhile. False means that the session has ended.
     fn pause(&mut self, pause: Duration) -> bool {
         let until = Instant::now() + pause;
         loop {
             match self.shared.pause(until) {
                 Paused::Elapsed => return true,
-                Paused::News if self.tell_news().is_continue() => {}
-                Paused::News | Paused::Over => return false,
+                Paused::LocalEvent if self.report_local_events().is_continue() => {}
+                Paused::LocalEvent | Paused::Over => return false,
             }
         }
     }
@@ -145,17 +145,17 @@ impl<I: Incoming> Receive<I> {
     }
 
     /// Reports a change of the connection to the owner.
-    fn tell(&mut self, change: Change<'_>) -> ControlFlow<()> {
+    fn report(&mut self, change: Change<'_>) -> ControlFlow<()> {
         self.shared.begin_handling();
-        let flow = self.incoming.tell(change, &mut self.outage);
+        let flow = self.incoming.report(change, &mut self.outage);
         self.shared.end_handling(false);
         flow
     }
 
-    /// Reports events to the owner that did not come from the server.
-    fn tell_news(&mut self) -> ControlFlow<()> {
+    /// Reports the local events to the owner.
+    fn report_local_events(&mut self) -> ControlFlow<()> {
         self.shared.begin_handling();
-        let flow = self.incoming.tell_news(&self.shared);
+        let flow = self.incoming.report_local_events(&self.shared);
         self.shared.end_handling(false);
         flow
     }

@@ -28,6 +28,11 @@ pub struct Session<O: Outgoing> {
     threads: Vec<JoinHandle<()>>,
 }
 
+/// The input of a session, from any thread.
+pub struct Inlet<O> {
+    pub(super) shared: Arc<Shared<O>>,
+}
+
 impl<O: Outgoing> Session<O> {
     /// Connects and starts. `waiting` is called once if the first connection fails and is retried.
     pub(super) fn open<I: Incoming<Outgoing = O>>(
@@ -56,8 +61,8 @@ impl<O: Outgoing> Session<O> {
         spawned.map(|()| session).map_err(SessionError::Thread)
     }
 
-    pub(super) fn shared(&self) -> &Arc<Shared<O>> {
-        &self.shared
+    pub fn inlet(&self) -> Inlet<O> {
+        Inlet { shared: Arc::clone(&self.shared) }
     }
 
     /// Waits until the session has ended: finished, failed, stopped, or ended by its event handler.
@@ -79,6 +84,24 @@ impl<O: Outgoing> Drop for Session<O> {
     fn drop(&mut self) {
         self.shared.end(Ok(()));
         self.join();
+    }
+}
+
+impl<O: Outgoing> Inlet<O> {
+    /// Ends the input. The session ends once the server has everything.
+    pub fn finish(&self) {
+        self.shared.finish();
+    }
+
+    /// Ends the session at once. Lines that the server has not confirmed may or may not have arrived.
+    pub fn stop(&self) {
+        self.shared.end(Ok(()));
+    }
+}
+
+impl<O> Clone for Inlet<O> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
     }
 }
 

@@ -11,6 +11,7 @@ use grpcio::GrpcSlice;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::error::SessionError;
+use super::handler_time::HandlerTime;
 use super::outgoing::Outgoing;
 use super::stream::{Canceller, Sender};
 
@@ -35,21 +36,12 @@ pub struct State<O> {
     half_closed: bool,
     /// The time of the last progress, for a session that is finishing.
     progress_at: Instant,
-    handling: Handling,
+    handling: HandlerTime,
     ended: Option<Result<(), SessionError>>,
     /// The send thread sleeps.
     idle: bool,
     /// How many threads wait for space.
     waiting: usize,
-}
-
-/// The receive thread's time in the owner's event handler. It doesn't count against the server; and a lost connection
-/// is not detected meanwhile, so this time does not make an earlier line less doubtful.
-#[derive(Debug, Default)]
-struct Handling {
-    since: Option<Instant>,
-    /// The total time of earlier handler calls.
-    before: Duration,
 }
 
 /// The sending half, from the send thread's view.
@@ -72,8 +64,8 @@ pub enum Work {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Paused {
     Elapsed,
-    /// There is an event for the owner; the pause is not over.
-    News,
+    /// There is a local event for the owner; the pause is not over.
+    LocalEvent,
     /// The session has ended, or nothing is left to send.
     Over,
 }
@@ -87,7 +79,7 @@ impl<O: Outgoing> Shared<O> {
             finishing: false,
             half_closed: false,
             progress_at: Instant::now(),
-            handling: Handling::default(),
+            handling: HandlerTime::default(),
             ended: None,
             idle: false,
             waiting: 0,
@@ -115,7 +107,7 @@ impl<O: Outgoing> Shared<O> {
     }
 
     /// Changes the outgoing side, for the owner. Fails if the session has ended, or its input has.
-    pub fn ask<T>(&self, change: impl FnOnce(&mut O) -> T) -> Result<T, SessionError> {
+    pub fn request<T>(&self, change: impl FnOnce(&mut O) -> T) -> Result<T, SessionError> {
         let mut state = self.state.lock();
         if state.is_closed() {
             return Err(SessionError::Ended);
@@ -126,8 +118,8 @@ impl<O: Outgoing> Shared<O> {
     }
 
     fn wake(&self, state: &State<O>) {
-        // Wakes a receive thread that pauses, which reports the news.
-        if state.outgoing.has_news() {
+        // Wakes a receive thread that pauses, which reports the local events.
+        if state.outgoing.has_local_events() {
             self.changed.notify_all();
         }
         self.work.notify_one();
@@ -325,8 +317,8 @@ impl<O: Outgoing> Shared<O> {
                 self.end_locked(&mut state, Ok(()));
                 return Paused::Over;
             }
-            if state.outgoing.has_news() {
-                return Paused::News;
+            if state.outgoing.has_local_events() {
+                return Paused::LocalEvent;
             }
             if self.changed.wait_until(&mut state, until).timed_out() {
                 return Paused::Elapsed;
@@ -376,47 +368,5 @@ impl<O: Outgoing> State<O> {
         if !O::IS_ACKNOWLEDGED {
             self.progress_at = Instant::now();
         }
-    }
-}
-
-impl Handling {
-    fn begin(&mut self, now: Instant) {
-        self.since = Some(now);
-    }
-
-    /// Returns how long it took.
-    fn end(&mut self, now: Instant) -> Duration {
-        let took = self.since.take().map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
-        self.before += took;
-        took
-    }
-
-    fn is_on(&self) -> bool {
-        self.since.is_some()
-    }
-
-    /// A clock that stops while the owner handles an event.
-    fn clock(&self, now: Instant) -> Instant {
-        // Invariant: the handler calls lie between the session's start and now, so the difference is a past time.
-        self.since.unwrap_or(now) - self.before
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A regression: while the owner's output was blocked, for example by a pager, a lost connection was detected long
-    /// after the keepalive had ended it, and lines sent just before counted as old enough to be safe.
-    #[test]
-    fn time_in_which_nobody_listens_makes_no_line_safe() {
-        let start = Instant::now();
-        let at = |second| start + Duration::from_secs(second);
-        let mut handling = Handling::default();
-        assert_eq!(handling.clock(at(1)), at(1));
-        handling.begin(at(2));
-        assert_eq!(handling.clock(at(600)), at(2));
-        assert_eq!(handling.end(at(902)), Duration::from_secs(900));
-        assert_eq!(handling.clock(at(903)), at(3));
     }
 }

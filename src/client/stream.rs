@@ -45,15 +45,9 @@ pub enum StreamError {
 /// The half that sends. Dropping it unfinished cancels the conversation, which ends the other half too.
 pub struct Sender {
     sink: ClientDuplexSender<GrpcSlice>,
-    state: SenderState,
-    contract: Contract,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum SenderState {
-    Open,
     /// Half-closed, or broken by an error.
-    Dead,
+    is_dead: bool,
+    contract: Contract,
 }
 
 /// The half that receives. Dropping it cancels a conversation that has not ended.
@@ -88,14 +82,15 @@ pub(super) fn open(
     };
     let mut headers = MetadataBuilder::new();
     if let Some((name, value)) = header {
-        headers.add_str(name, value).map_err(|e| lost(e, contract))?;
+        headers.add_str(name, value).map_err(|e| stream_error(e, contract))?;
     }
     let options = CallOption::default().headers(headers.build());
-    let (sink, stream) = connection.client().duplex_streaming(&method, options).map_err(|e| lost(e, contract))?;
+    let (sink, stream) =
+        connection.client().duplex_streaming(&method, options).map_err(|e| stream_error(e, contract))?;
     let (abort, registration) = AbortHandle::new_pair();
     let stream = Abortable::new(stream, registration);
     Ok((
-        Sender { sink, state: SenderState::Open, contract },
+        Sender { sink, is_dead: false, contract },
         Receiver { stream, abort, contract, failure: None, ended: false, _client: connection.client().clone() },
     ))
 }
@@ -113,7 +108,7 @@ impl Sender {
             let mut close = sink.close();
             block_on_until(&mut Pin::new(&mut close), deadline).unwrap_or(Err(GrpcError::RemoteStopped))
         });
-        self.state = SenderState::Dead;
+        self.is_dead = true;
         outcome
     }
 
@@ -121,35 +116,28 @@ impl Sender {
         &mut self,
         step: impl FnOnce(&mut ClientDuplexSender<GrpcSlice>) -> grpcio::Result<()>,
     ) -> Result<(), StreamError> {
-        if self.state == SenderState::Dead {
+        if self.is_dead {
             return Err(StreamError::Lost("the conversation has ended".to_owned()));
         }
         // The sink is kept after an error: dropping it would cancel the call, and so hide the server's status from the
         // receiver.
         step(&mut self.sink).map_err(|e| {
-            self.state = SenderState::Dead;
-            lost(e, self.contract)
+            self.is_dead = true;
+            stream_error(e, self.contract)
         })
     }
 }
 
 impl Receiver {
-    /// Waits for the next message. `None` means that the server ended the conversation cleanly.
-    pub fn receive(&mut self) -> Result<Option<Vec<u8>>, StreamError> {
+    /// Waits for the next message. `None` means that the server ended the conversation cleanly. Fails at the deadline,
+    /// if there is one; then the conversation should be dropped.
+    pub fn receive(&mut self, deadline: Option<Instant>) -> Result<Option<Vec<u8>>, StreamError> {
         while !self.ended {
-            let item = block_on(self.stream.next());
-            if let Some(outcome) = self.take(item) {
-                return outcome;
-            }
-        }
-        Ok(None)
-    }
-
-    /// The same, but fails at the deadline, after which the conversation should be dropped.
-    pub fn receive_until(&mut self, deadline: Instant) -> Result<Option<Vec<u8>>, StreamError> {
-        while !self.ended {
-            let Some(item) = block_on_until(&mut self.stream.next(), deadline) else {
-                return Err(StreamError::Lost("the server does not answer".to_owned()));
+            let mut next = self.stream.next();
+            let item = match deadline {
+                None => block_on(next),
+                Some(deadline) => block_on_until(&mut next, deadline)
+                    .ok_or_else(|| StreamError::Lost("the server does not answer".to_owned()))?,
             };
             if let Some(outcome) = self.take(item) {
                 return outcome;
@@ -165,12 +153,12 @@ impl Receiver {
             // The library reports a status as soon as it arrives, before a message that arrived just ahead of it. It
             // then continues to the end of the messages, so the status can wait until there.
             Some(Err(GrpcError::RpcFailure(status))) if self.failure.is_none() => {
-                self.failure = Some(judge(&status, self.contract));
+                self.failure = Some(classify(&status, self.contract));
                 None
             }
             Some(Err(e)) => {
                 self.ended = true;
-                Some(Err(self.failure.take().unwrap_or_else(|| lost(e, self.contract))))
+                Some(Err(self.failure.take().unwrap_or_else(|| stream_error(e, self.contract))))
             }
             None => {
                 self.ended = true;
@@ -216,9 +204,9 @@ fn take_slice(reader: MessageReader) -> grpcio::Result<GrpcSlice> {
 }
 
 /// Converts an error of the library for a client.
-pub(super) fn lost(error: GrpcError, contract: Contract) -> StreamError {
+pub(super) fn stream_error(error: GrpcError, contract: Contract) -> StreamError {
     match error {
-        GrpcError::RpcFailure(status) | GrpcError::RpcFinished(Some(status)) => judge(&status, contract),
+        GrpcError::RpcFailure(status) | GrpcError::RpcFinished(Some(status)) => classify(&status, contract),
         GrpcError::Codec(e) => StreamError::Unreadable(e.to_string()),
         GrpcError::RpcFinished(None) | GrpcError::RemoteStopped => {
             StreamError::Lost("the connection to the server is lost".to_owned())
@@ -228,7 +216,7 @@ pub(super) fn lost(error: GrpcError, contract: Contract) -> StreamError {
 }
 
 /// Distinguishes permanent statuses from temporary ones.
-fn judge(status: &RpcStatus, contract: Contract) -> StreamError {
+fn classify(status: &RpcStatus, contract: Contract) -> StreamError {
     let text = match status.message() {
         "" => status.code().to_string(),
         // The library's text for a server that refuses a connection, which contains the server's reason.
@@ -258,17 +246,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_would_be_refused_again_is_a_refusal() {
-        let judged = |code, text: &str| judge(&RpcStatus::with_message(code, text.to_owned()), Contract::V1);
-        assert_eq!(judged(RpcStatusCode::INVALID_ARGUMENT, "too long"), StreamError::Refused("too long".to_owned()));
-        assert_eq!(judged(RpcStatusCode::UNAVAILABLE, "gone"), StreamError::Lost("gone".to_owned()));
-        assert!(matches!(judged(RpcStatusCode::RESOURCE_EXHAUSTED, ""), StreamError::Lost(_)));
+    fn only_permanent_statuses_are_refusals() {
+        let classified = |code, text: &str| classify(&RpcStatus::with_message(code, text.to_owned()), Contract::V1);
+        assert_eq!(
+            classified(RpcStatusCode::INVALID_ARGUMENT, "too long"),
+            StreamError::Refused("too long".to_owned())
+        );
+        assert_eq!(classified(RpcStatusCode::UNAVAILABLE, "gone"), StreamError::Lost("gone".to_owned()));
+        assert!(matches!(classified(RpcStatusCode::RESOURCE_EXHAUSTED, ""), StreamError::Lost(_)));
     }
 
     #[test]
-    fn a_server_that_knows_only_the_tutorials_contract_is_told_how_to_use() {
+    fn an_unimplemented_method_names_the_other_contract() {
         let status = RpcStatus::new(RpcStatusCode::UNIMPLEMENTED);
-        let StreamError::Refused(text) = judge(&status, Contract::V1) else { panic!("it is a refusal") };
+        let StreamError::Refused(text) = classify(&status, Contract::V1) else { panic!("it is a refusal") };
         assert!(text.contains("--contract tutorial"), "{text}");
     }
 }

@@ -6,7 +6,6 @@
 mod outgoing;
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
 use protobuf::Message as _;
 
@@ -41,11 +40,8 @@ pub enum Event<'a> {
 /// A running session. Its owner waits for its end.
 pub type Session = session::Session<Outgoing>;
 
-/// The input of a session: accepts lines from any thread.
-#[derive(Clone)]
-pub struct Inlet {
-    shared: Arc<Shared<Outgoing>>,
-}
+/// The input of a session: sends lines.
+pub type Inlet = session::Inlet<Outgoing>;
 
 impl Session {
     /// Connects and starts. Events are reported on the session's receive thread, which is blocked while one is handled;
@@ -58,10 +54,6 @@ impl Session {
         on_event: impl FnMut(Event<'_>) -> ControlFlow<()> + Send + 'static,
     ) -> Result<Self, SessionError> {
         Self::open(connector, address, patience, Outgoing::new(lines_max), Incoming { on_event }, |_, _| {})
-    }
-
-    pub fn inlet(&self) -> Inlet {
-        Inlet { shared: Arc::clone(self.shared()) }
     }
 }
 
@@ -77,16 +69,6 @@ impl Inlet {
     /// The bodies that were not sent yet.
     pub fn unsent(&self) -> Vec<String> {
         self.shared.lock().outgoing.bodies()
-    }
-
-    /// Ends the input. The session ends once the server has everything.
-    pub fn finish(&self) {
-        self.shared.finish();
-    }
-
-    /// Ends the session at once.
-    pub fn stop(&self) {
-        self.shared.end(Ok(()));
     }
 }
 
@@ -114,7 +96,7 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()> + Send + 'static> incoming::Incoming
         (step, Progress::default())
     }
 
-    fn tell(&mut self, change: Change<'_>, outage: &mut Outage) -> ControlFlow<()> {
+    fn report(&mut self, change: Change<'_>, outage: &mut Outage) -> ControlFlow<()> {
         (self.on_event)(match change {
             Change::Lost { error, lines } => Event::Disconnected { reason: error.to_string(), doubtful: lines as u64 },
             Change::Retrying { reason, pause } => Event::Retrying { reason, pause },

@@ -5,14 +5,15 @@
 //! that was passed in is stored once, in its order (`outbox.rs` describes the one exception), or the owner gets an
 //! event that it was rejected, or that the session ended before the server had acknowledged it.
 
+pub(super) mod wire;
+mod outbox;
+mod place;
+mod membership;
 mod events;
+mod outgoing;
+mod joined;
 mod incoming;
 mod inlet;
-mod outbox;
-mod outgoing;
-mod place;
-mod rooms;
-pub(super) mod wire;
 
 pub use events::{Event, Message, Settings};
 pub use inlet::{Inlet, Session, new_message_id};

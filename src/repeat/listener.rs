@@ -56,7 +56,7 @@ impl<C: Checks> Listener<C> {
 
     /// Records a message that was sent at `sent_ns`. `new`: it arrived for the first time. `further`: by how many
     /// messages it advanced the client.
-    pub fn took(&mut self, sent_ns: u64, new: bool, further: u32) {
+    pub fn record(&mut self, sent_ns: u64, new: bool, further: u32) {
         if new {
             let now_ns = *self.now_ns.get_or_insert_with(|| self.run.now_ns());
             self.received().latencies.saturating_record(now_ns.saturating_sub(sent_ns) / 1000);
@@ -72,17 +72,17 @@ impl<C: Checks> Listener<C> {
         }
         let Some(now_ns) = self.now_ns.take() else { return };
         let delivered = C::delivered(self.findings());
-        let tally = &self.run.tallies[self.client];
-        tally.last_ns.store(now_ns, Ordering::Relaxed);
-        tally.delivered.store(delivered, Ordering::Relaxed);
+        let state = &self.run.states[self.client];
+        state.last_ns.store(now_ns, Ordering::Relaxed);
+        state.delivered.store(delivered, Ordering::Relaxed);
         if delivered >= self.run.expected(self.client) {
-            self.run.mark(&tally.done, &self.run.undone);
+            self.run.mark(&state.done, &self.run.undone);
         }
     }
 
     /// The client receives all messages that are sent from now on.
     pub fn joined(&self) {
-        self.run.mark(&self.run.tallies[self.client].joined, &self.run.unjoined);
+        self.run.mark(&self.run.states[self.client].joined, &self.run.unjoined);
     }
 }
 
@@ -90,8 +90,8 @@ impl<C: Checks> Drop for Listener<C> {
     fn drop(&mut self) {
         self.settle();
         let run = &self.run;
-        let tally = &run.tallies[self.client];
-        tally.down.store(false, Ordering::SeqCst);
+        let state = &run.states[self.client];
+        state.down.store(false, Ordering::SeqCst);
         run.window.leave(self.client);
         if let Some(received) = self.received.take() {
             // The receiver of the result may be gone.
@@ -99,8 +99,8 @@ impl<C: Checks> Drop for Listener<C> {
         }
         // A client that is gone is not waited for.
         run.gone.fetch_add(1, Ordering::SeqCst);
-        run.mark(&tally.joined, &run.unjoined);
-        run.mark(&tally.done, &run.undone);
+        run.mark(&state.joined, &run.unjoined);
+        run.mark(&state.done, &run.undone);
         C::is_gone(run, self.client);
     }
 }

@@ -1,12 +1,17 @@
 //! The numbered messages that were received from each sender. Pure logic.
 
 use std::collections::BTreeMap;
+use std::ops::AddAssign;
+
+use serde::Serialize;
 
 /// The counts of a receiver.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
     /// Different messages that were received.
     pub delivered: u64,
+    /// Messages that should have been received and were not.
+    pub lost: u64,
     pub duplicated: u64,
     /// Messages that were received after a later one of the same sender.
     pub out_of_order: u64,
@@ -29,7 +34,7 @@ pub struct Numbers {
 }
 
 /// The faults of the room itself.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct RoomCounts {
     /// How often a seq did not follow the last one.
     pub holes: u64,
@@ -37,10 +42,10 @@ pub struct RoomCounts {
     pub gaps: u64,
 }
 
-impl Counts {
-    /// Adds another receiver's counts.
-    pub fn add(&mut self, other: &Counts) {
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
         self.delivered += other.delivered;
+        self.lost += other.lost;
         self.duplicated += other.duplicated;
         self.out_of_order += other.out_of_order;
         self.order_differs += other.order_differs;
@@ -56,7 +61,7 @@ impl Numbers {
     }
 
     /// Whether such a message exists.
-    pub fn knows(&self, sender: u16, number: u32) -> bool {
+    pub fn contains(&self, sender: u16, number: u32) -> bool {
         usize::from(sender) < self.highest.len() && (1..=self.messages).contains(&number)
     }
 
@@ -84,8 +89,8 @@ impl Numbers {
     /// The missing numbers of a sender up to `sent`: first and last of each range.
     pub fn absent(&self, sender: u16, sent: u32) -> impl Iterator<Item = (u32, u32)> + '_ {
         let highest = self.highest[usize::from(sender)];
-        let runs = self.missing[usize::from(sender)].iter().map(|(&first, &last)| (first, last));
-        runs.chain((highest < sent).then_some((highest + 1, sent)))
+        let ranges = self.missing[usize::from(sender)].iter().map(|(&first, &last)| (first, last));
+        ranges.chain((highest < sent).then_some((highest + 1, sent)))
     }
 
     pub fn senders(&self) -> u16 {
@@ -117,7 +122,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_came_and_what_did_not_add_up(got in proptest::collection::vec(1..=20u32, 0..60), sent in 0..=20u32) {
+        fn received_and_missing_numbers_add_up(got in proptest::collection::vec(1..=20u32, 0..60), sent in 0..=20u32) {
             let (mut numbers, mut counts) = (Numbers::new(1, 20), Counts::default());
             for &number in &got {
                 numbers.take(0, number, &mut counts);

@@ -106,9 +106,9 @@ impl<'a> Payload<'a> {
 /// Reads the text for people: the sender's name, and the total number of messages.
 fn read_text(text: &str, number: u32) -> Option<(&str, u32)> {
     let (rest, of) = text.strip_suffix(' ')?.rsplit_once(" of ")?;
-    let (name, told) = rest.rsplit_once(": message ")?;
+    let (name, stated) = rest.rsplit_once(": message ")?;
     let read = |text: &str| digits(text.as_bytes(), 10).and_then(|value| u32::try_from(value).ok());
-    (read(told)? == number).then_some((name, read(of)?))
+    (read(stated)? == number).then_some((name, read(of)?))
 }
 
 /// Reads digits only: no sign, no space.
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_write_is_not_ours() {
+    fn other_texts_are_not_payloads() {
         let body = payload(Kind::Message).encode(100);
         assert!(Payload::decode(&body).is_some());
         assert!(Payload::decode("hello").is_none());
@@ -154,7 +154,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_written_is_read(
+        fn a_body_reads_back(
             run: u64, sender: u16, number: u32, of in 1..u32::MAX, sent_ns: u64, probe: bool, bytes in 0..300usize,
             name in "[a-zé#: x]{1,20}",
         ) {
@@ -170,7 +170,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_brings_it_down(text in any::<String>(), prefix in 0..60usize) {
+        fn any_text_is_read_or_refused(text in any::<String>(), prefix in 0..60usize) {
             let _ = Payload::decode(&text);
             let _ = Payload::decode(&format!("{}{text}", &payload(Kind::Probe).encode(0)[..prefix]));
         }

@@ -199,7 +199,7 @@ fn post<P: Protocol>(run: &Run<P>, index: u16, inlet: &P::Inlet) {
 /// Adds up what the clients received.
 fn report<P: Protocol>(run: &Run<P>, failed: usize, mut received: Vec<Received<P>>) -> Report {
     received.sort_by_key(|received| received.client);
-    let last_ns = run.tallies.iter().map(|tally| tally.last_ns.load(Ordering::SeqCst)).max().unwrap_or(0);
+    let last_ns = run.states.iter().map(|state| state.last_ns.load(Ordering::SeqCst)).max().unwrap_or(0);
     let last = run.start + Duration::from_nanos(last_ns);
     // A client whose thread has panicked has no results, and counts as having received nothing.
     let missing = run.clients() - received.len();
@@ -210,21 +210,20 @@ fn report<P: Protocol>(run: &Run<P>, failed: usize, mut received: Vec<Received<P
         foreign += client.foreign;
         findings.push((client.client, client.findings));
     }
-    let (counts, lost, rooms) = P::judge(run, findings);
+    let (counts, v1) = P::judge(run, findings);
     Report {
         clients: run.plan.clients,
         observer: run.clients() > run.plan.clients,
-        interrupted: false,
         senders: run.plan.senders.into(),
         body_bytes: run.plan.body_bytes,
         planned: u64::from(run.plan.senders) * u64::from(run.plan.messages),
         sent: run.sent.iter().map(|sent| u64::from(sent.load(Ordering::SeqCst))).sum(),
+        v1,
         counts,
-        lost,
         foreign,
         failed: failed + missing,
         took: last.saturating_duration_since(run.sending_since()),
         latencies: all,
-        rooms,
+        interrupted: false,
     }
 }

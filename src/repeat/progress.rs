@@ -9,7 +9,7 @@ use crate::escape::escape;
 /// The format of the bar: delivered messages, of the total.
 const STYLE: &str = "{wide_bar} {human_pos}/{human_len} deliveries";
 
-/// A bar on standard error, if that is a terminal and the user wants one.
+/// A bar on standard error, if that is a terminal and `--quiet` is not given.
 #[derive(Clone)]
 pub struct Progress {
     bar: ProgressBar,

@@ -3,7 +3,7 @@
 use super::listener::Listener;
 use super::numbers::Counts;
 use super::progress::Progress;
-use super::report::RoomsReport;
+use super::report::V1Report;
 use super::run::{Checks, Run};
 use crate::client::{Connector, SessionError};
 
@@ -38,7 +38,6 @@ pub trait Protocol: Checks {
     /// Waits for the end of a session. An error is a failure of the client.
     fn wait(session: Self::Session) -> Result<(), SessionError>;
 
-    /// Adds up the clients' findings, each with the client's index, in order. The second value is the number of missing
-    /// deliveries.
-    fn judge(run: &Run<Self>, findings: Vec<(usize, Self::Findings)>) -> (Counts, u64, Option<RoomsReport>);
+    /// Adds up the clients' findings, each with the client's index, in order.
+    fn judge(run: &Run<Self>, findings: Vec<(usize, Self::Findings)>) -> (Counts, Option<V1Report>);
 }

@@ -20,40 +20,45 @@ pub fn latencies() -> Latencies {
     Histogram::new_with_bounds(1, LATENCY_US_MAX, 2).expect("the histogram's bounds are valid")
 }
 
-/// The outcome of a run.
-#[derive(Clone, Debug)]
+/// The outcome of a run. The order of the fields is that of the JSON object.
+#[derive(Clone, Debug, Serialize)]
 pub struct Report {
     pub clients: usize,
     /// Whether a client that only listens was added, because all others send.
     pub observer: bool,
     pub senders: usize,
     pub body_bytes: usize,
-    /// The run was stopped by a signal: only the messages sent so far are judged.
-    pub interrupted: bool,
     /// How many messages should be sent in all, and how many were.
     pub planned: u64,
     pub sent: u64,
+    /// The part that only `hubbub.v1` provides.
+    #[serde(flatten)]
+    pub v1: Option<V1Report>,
+    #[serde(flatten)]
     pub counts: Counts,
-    pub lost: u64,
     /// Messages of other users or other runs, which were skipped.
     pub foreign: u64,
     /// Clients whose stream failed.
     pub failed: usize,
     /// From the first sent message to the last received one.
+    #[serde(skip)]
     pub took: Duration,
+    #[serde(skip)]
     pub latencies: Latencies,
-    /// The part that only `hubbub.v1` provides.
-    pub rooms: Option<RoomsReport>,
+    /// The run was stopped by a signal: only the messages sent so far are judged.
+    #[serde(skip)]
+    pub interrupted: bool,
 }
 
 /// The additional results of a run over `hubbub.v1`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RoomsReport {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct V1Report {
     pub acknowledged: u64,
     /// Acknowledged messages that at least one client did not get.
     pub acknowledged_lost: u64,
     /// How often a client lost its connection and reconnected.
     pub reconnects: u64,
+    #[serde(flatten)]
     pub room: RoomCounts,
     /// How often the server violated the contract so that a client had to resume.
     pub faults: u64,
@@ -61,50 +66,23 @@ pub struct RoomsReport {
     pub rejected: u64,
 }
 
-impl RoomsReport {
+impl V1Report {
     fn is_faultless(&self, planned: u64) -> bool {
         let RoomCounts { holes, gaps } = self.room;
         self.acknowledged == planned && self.acknowledged_lost + holes + gaps + self.faults + self.rejected == 0
     }
 }
 
-/// A report as a JSON object. The order of the fields is that of the object.
+/// A report as a JSON object, with the values derived from it.
 #[derive(Serialize)]
-struct JsonReport {
-    clients: usize,
-    observer: bool,
-    senders: usize,
-    body_bytes: usize,
-    planned: u64,
-    sent: u64,
+struct JsonReport<'a> {
     #[serde(flatten)]
-    rooms: Option<JsonRooms>,
-    delivered: u64,
-    lost: u64,
-    duplicated: u64,
-    out_of_order: u64,
-    order_differs: u64,
-    own: u64,
-    unknown: u64,
-    foreign: u64,
-    failed: usize,
+    report: &'a Report,
     seconds: f64,
     deliveries_per_second: f64,
     latency_us: JsonLatency,
     interrupted: bool,
     faultless: bool,
-}
-
-/// The fields that only a run over `hubbub.v1` has.
-#[derive(Serialize)]
-struct JsonRooms {
-    acknowledged: u64,
-    acknowledged_lost: u64,
-    reconnects: u64,
-    holes: u64,
-    gaps: u64,
-    faults: u64,
-    rejected: u64,
 }
 
 #[derive(Serialize)]
@@ -115,22 +93,14 @@ struct JsonLatency {
     max: u64,
 }
 
-impl From<&RoomsReport> for JsonRooms {
-    fn from(report: &RoomsReport) -> Self {
-        let RoomsReport { acknowledged, acknowledged_lost, reconnects, room, faults, rejected } = *report;
-        let RoomCounts { holes, gaps } = room;
-        Self { acknowledged, acknowledged_lost, reconnects, holes, gaps, faults, rejected }
-    }
-}
-
 impl Report {
     /// Whether every message was sent and every client got it, once, in the same order.
     pub fn is_faultless(&self) -> bool {
-        let Counts { duplicated, out_of_order, order_differs, own, unknown, .. } = self.counts;
-        self.lost + duplicated + out_of_order + order_differs + own + unknown == 0
+        let Counts { lost, duplicated, out_of_order, order_differs, own, unknown, .. } = self.counts;
+        lost + duplicated + out_of_order + order_differs + own + unknown == 0
             && self.failed == 0
             && self.sent == self.due()
-            && self.rooms.is_none_or(|rooms| rooms.is_faultless(self.due()))
+            && self.v1.is_none_or(|v1| v1.is_faultless(self.due()))
     }
 
     /// How many messages should have been sent.
@@ -139,22 +109,22 @@ impl Report {
     }
 
     pub fn table(&self) -> String {
-        let Counts { delivered, duplicated, out_of_order, order_differs, own, unknown } = self.counts;
+        let Counts { delivered, lost, duplicated, out_of_order, order_differs, own, unknown } = self.counts;
         let observer = if self.observer { " + 1 observer" } else { "" };
         let mut rows = vec![
             ("clients", format!("{}{observer}", self.clients)),
             ("senders", self.senders.to_string()),
             ("sent", self.sent.to_string()),
             ("delivered", delivered.to_string()),
-            ("lost", self.lost.to_string()),
+            ("lost", lost.to_string()),
             ("duplicated", duplicated.to_string()),
             ("out of order", out_of_order.to_string()),
             ("order differs", order_differs.to_string()),
         ];
-        if let Some(rooms) = &self.rooms {
-            rows.insert(3, ("acknowledged", rooms.acknowledged.to_string()));
-            rows.push(("ack'd but lost", rooms.acknowledged_lost.to_string()));
-            rows.push(("reconnects", rooms.reconnects.to_string()));
+        if let Some(v1) = &self.v1 {
+            rows.insert(3, ("acknowledged", v1.acknowledged.to_string()));
+            rows.push(("ack'd but lost", v1.acknowledged_lost.to_string()));
+            rows.push(("reconnects", v1.reconnects.to_string()));
         }
         if self.interrupted {
             rows.insert(0, ("interrupted", "yes".to_owned()));
@@ -162,11 +132,18 @@ impl Report {
         // Rows that are normally zero are shown only if they are not.
         let unsent = self.planned.saturating_sub(self.sent);
         let failed = self.failed as u64;
-        let rare = [("not sent", unsent), ("own messages", own), ("unknown", unknown), ("failed clients", failed)];
-        let RoomsReport { room, faults, rejected, .. } = self.rooms.unwrap_or_default();
-        let rooms = [("holes in seq", room.holes), ("gaps told", room.gaps), ("broke contract", faults)];
-        let rare = rare.into_iter().chain(rooms).chain([("rejected", rejected)]);
-        rows.extend(rare.filter(|(_, n)| *n > 0).map(|(label, n)| (label, n.to_string())));
+        let V1Report { room: RoomCounts { holes, gaps }, faults, rejected, .. } = self.v1.unwrap_or_default();
+        let rare = [
+            ("not sent", unsent),
+            ("own messages", own),
+            ("unknown", unknown),
+            ("failed clients", failed),
+            ("holes in seq", holes),
+            ("gaps reported", gaps),
+            ("violations", faults),
+            ("rejected", rejected),
+        ];
+        rows.extend(rare.into_iter().filter(|(_, n)| *n > 0).map(|(label, n)| (label, n.to_string())));
         if self.foreign > 0 {
             rows.push(("from others", self.foreign.to_string()));
         }
@@ -185,33 +162,13 @@ impl Report {
     }
 
     pub fn json(&self) -> String {
-        let Counts { delivered, duplicated, out_of_order, order_differs, own, unknown } = self.counts;
         let quantile = |q| self.latencies.value_at_quantile(q);
+        let (p50, p90, p99, max) = (quantile(0.5), quantile(0.9), quantile(0.99), self.latencies.max());
         let report = JsonReport {
-            clients: self.clients,
-            observer: self.observer,
-            senders: self.senders,
-            body_bytes: self.body_bytes,
-            planned: self.planned,
-            sent: self.sent,
-            rooms: self.rooms.as_ref().map(JsonRooms::from),
-            delivered,
-            lost: self.lost,
-            duplicated,
-            out_of_order,
-            order_differs,
-            own,
-            unknown,
-            foreign: self.foreign,
-            failed: self.failed,
+            report: self,
             seconds: rounded(self.took.as_secs_f64(), 6),
             deliveries_per_second: rounded(self.deliveries_per_second(), 1),
-            latency_us: JsonLatency {
-                p50: quantile(0.5),
-                p90: quantile(0.9),
-                p99: quantile(0.99),
-                max: self.latencies.max(),
-            },
+            latency_us: JsonLatency { p50, p90, p99, max },
             interrupted: self.interrupted,
             faultless: self.is_faultless(),
         };
@@ -252,38 +209,37 @@ mod tests {
         Report {
             clients: 3,
             observer: false,
-            interrupted: false,
             senders: 1,
             body_bytes: 64,
             planned: 2,
             sent: 2,
             counts: Counts { delivered: 4, ..Counts::default() },
-            lost: 0,
             foreign: 0,
             failed: 0,
             took: Duration::from_millis(500),
             latencies,
-            rooms: None,
+            v1: None,
+            interrupted: false,
         }
     }
 
     #[test]
-    fn what_was_acknowledged_and_lost_is_a_fault() {
-        let rooms = RoomsReport { acknowledged: 2, ..RoomsReport::default() };
-        let good = Report { rooms: Some(rooms), ..report() };
+    fn each_fault_of_v1_counts() {
+        let v1 = V1Report { acknowledged: 2, ..V1Report::default() };
+        let good = Report { v1: Some(v1), ..report() };
         assert!(good.is_faultless() && good.table().contains("ack'd but lost        0"), "{}", good.table());
         let room = RoomCounts { holes: 1, gaps: 0 };
         for bad in [
-            RoomsReport { acknowledged: 1, ..rooms },
-            RoomsReport { acknowledged_lost: 1, ..rooms },
-            RoomsReport { faults: 1, ..rooms },
-            RoomsReport { rejected: 1, ..rooms },
-            RoomsReport { room, ..rooms },
-            RoomsReport { room: RoomCounts { holes: 0, gaps: 1 }, ..rooms },
+            V1Report { acknowledged: 1, ..v1 },
+            V1Report { acknowledged_lost: 1, ..v1 },
+            V1Report { faults: 1, ..v1 },
+            V1Report { rejected: 1, ..v1 },
+            V1Report { room, ..v1 },
+            V1Report { room: RoomCounts { holes: 0, gaps: 1 }, ..v1 },
         ] {
-            assert!(!Report { rooms: Some(bad), ..report() }.is_faultless(), "{bad:?}");
+            assert!(!Report { v1: Some(bad), ..report() }.is_faultless(), "{bad:?}");
         }
-        let many = Report { rooms: Some(RoomsReport { reconnects: 9, ..rooms }), ..report() };
+        let many = Report { v1: Some(V1Report { reconnects: 9, ..v1 }), ..report() };
         assert!(many.is_faultless() && many.json().contains(r#""reconnects":9,"#));
     }
 
@@ -297,18 +253,18 @@ mod tests {
             r#""latency_us":{"p50":200,"p90":50175,"p99":50175,"max":50175},"interrupted":false,"faultless":true}"#
         );
         assert_eq!(report().json(), format!("{start}{end}"));
-        let rooms = RoomsReport { acknowledged: 2, reconnects: 1, ..RoomsReport::default() };
-        let rooms = Report { rooms: Some(rooms), took: Duration::from_nanos(1_234_567_891), ..report() };
+        let v1 = V1Report { acknowledged: 2, reconnects: 1, ..V1Report::default() };
+        let report = Report { v1: Some(v1), took: Duration::from_nanos(1_234_567_891), ..report() };
         let keys = concat!(
             r#""acknowledged":2,"acknowledged_lost":0,"reconnects":1,"holes":0,"gaps":0,"faults":0,"rejected":0,"#,
             r#""delivered":4,"#
         );
-        assert!(rooms.json().starts_with(&format!("{start}{keys}")), "{}", rooms.json());
-        assert!(rooms.json().contains(r#""seconds":1.234568,"deliveries_per_second":3.2,"#), "{}", rooms.json());
+        assert!(report.json().starts_with(&format!("{start}{keys}")), "{}", report.json());
+        assert!(report.json().contains(r#""seconds":1.234568,"deliveries_per_second":3.2,"#), "{}", report.json());
     }
 
     #[test]
-    fn the_table_lines_up() {
+    fn the_table_is_aligned() {
         let table = report().table();
         let lines: Vec<_> = table.lines().collect();
         assert_eq!(lines[0], "clients               3");
@@ -320,13 +276,13 @@ mod tests {
     }
 
     #[test]
-    fn any_fault_shows_and_counts() {
+    fn any_fault_is_shown_and_counts() {
         assert!(report().is_faultless());
         let failed = Report { failed: 1, ..report() };
         assert!(!failed.is_faultless() && failed.table().contains("failed clients"));
         let unsent = Report { sent: 1, ..report() };
         assert!(!unsent.is_faultless() && unsent.table().contains("not sent"));
-        let lost = Report { lost: 1, ..report() };
+        let lost = Report { counts: Counts { lost: 1, ..Counts::default() }, ..report() };
         assert!(
             !lost.is_faultless()
                 && lost.json().contains(r#""lost":1,"#)
@@ -338,13 +294,14 @@ mod tests {
 
     /// A regression: Ctrl-C ended a run of an hour without any report of its results.
     #[test]
-    fn an_interrupted_run_is_judged_by_what_was_sent() {
+    fn an_interrupted_run_is_judged_by_the_sent_messages() {
         let stopped = Report { sent: 1, interrupted: true, ..report() };
         assert!(stopped.is_faultless(), "{}", stopped.table());
         assert!(stopped.table().starts_with("interrupted         yes\n"), "{}", stopped.table());
         assert!(stopped.table().contains("not sent              1\n"), "{}", stopped.table());
         assert!(stopped.json().contains(r#""interrupted":true,"faultless":true"#));
-        assert!(!Report { lost: 1, ..stopped }.is_faultless());
+        let lost = Counts { lost: 1, ..stopped.counts };
+        assert!(!Report { counts: lost, ..stopped }.is_faultless());
     }
 
     #[test]

@@ -51,7 +51,7 @@ pub struct Run<C> {
     pub window: Window,
     /// The checks' state that all clients share.
     pub checks: C,
-    pub tallies: Vec<Tally>,
+    pub states: Vec<ClientState>,
     /// For each sender, the number of the last posted message.
     pub sent: Vec<AtomicU32>,
     /// How many clients have not joined, and not received all messages.
@@ -68,7 +68,7 @@ pub struct Run<C> {
 
 /// The progress of a client, for the supervising thread. Written once for each response.
 #[derive(Default)]
-pub struct Tally {
+pub struct ClientState {
     pub delivered: AtomicU64,
     /// When the last message that counts arrived, in nanoseconds since the run's start.
     pub last_ns: AtomicU64,
@@ -91,7 +91,7 @@ impl<C: Checks> Run<C> {
             sending_since: OnceLock::new(),
             window: Window::new(clients, plan.in_flight.into()),
             checks: C::new(&plan),
-            tallies: (0..clients).map(|_| Tally::default()).collect(),
+            states: (0..clients).map(|_| ClientState::default()).collect(),
             sent: (0..plan.senders).map(|_| AtomicU32::new(0)).collect(),
             unjoined: AtomicUsize::new(clients),
             undone: AtomicUsize::new(clients),
@@ -104,15 +104,15 @@ impl<C: Checks> Run<C> {
         };
         // The only sender of a run receives nothing, unless it receives its own messages.
         for client in (0..clients).filter(|&client| run.expected(client) == 0) {
-            run.mark(&run.tallies[client].joined, &run.unjoined);
-            run.mark(&run.tallies[client].done, &run.undone);
+            run.mark(&run.states[client].joined, &run.unjoined);
+            run.mark(&run.states[client].done, &run.undone);
         }
         run
     }
 
     /// How many connections the run has.
     pub fn clients(&self) -> usize {
-        self.tallies.len()
+        self.states.len()
     }
 
     /// The sender that the client is, if it sends: the first clients do.
@@ -183,9 +183,9 @@ impl<C: Checks> Run<C> {
         }
         let sent: Vec<u64> = self.sent.iter().map(|sent| sent.load(Ordering::SeqCst).into()).collect();
         let total: u64 = sent.iter().sum();
-        self.tallies.iter().enumerate().all(|(client, tally)| {
+        self.states.iter().enumerate().all(|(client, state)| {
             let own = self.unheard(client).map_or(0, |sender| sent[usize::from(sender)]);
-            tally.delivered.load(Ordering::SeqCst) >= total - own || tally.done.load(Ordering::SeqCst)
+            state.delivered.load(Ordering::SeqCst) >= total - own || state.done.load(Ordering::SeqCst)
         })
     }
 
@@ -198,10 +198,10 @@ impl<C: Checks> Run<C> {
         let mut seen = (0, 0);
         let mut changed_at = Instant::now();
         while left.load(Ordering::SeqCst) > 0 && !(std::ptr::eq(left, &self.undone) && self.has_all_sent()) {
-            let delivered = self.tallies.iter().map(|tally| tally.delivered.load(Ordering::Relaxed)).sum();
+            let delivered = self.states.iter().map(|state| state.delivered.load(Ordering::Relaxed)).sum();
             let sent: u64 = self.sent.iter().map(|sent| u64::from(sent.load(Ordering::Relaxed))).sum();
             progress.set(delivered);
-            let down = self.tallies.iter().any(|tally| tally.down.load(Ordering::Relaxed));
+            let down = self.states.iter().any(|state| state.down.load(Ordering::Relaxed));
             if down || (delivered, sent) != seen {
                 seen = (delivered, sent);
                 changed_at = Instant::now();

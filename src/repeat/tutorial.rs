@@ -1,18 +1,18 @@
 //! A run over the tutorial's contract, which neither acknowledges nor resumes: a client that loses its connection
 //! fails.
 
-mod verify;
+mod verifier;
 
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use self::verify::{Reference, Verifier};
+use self::verifier::{Reference, Verifier};
 use super::listener::Listener;
 use super::numbers::Counts;
 use super::payload::Kind;
 use super::plan::Plan;
 use super::protocol::Protocol;
-use super::report::RoomsReport;
+use super::report::V1Report;
 use super::run::{Checks, Run};
 use crate::client::tutorial::{Event, Inlet, Session};
 use crate::client::{Connector, LINES_MAX, Patience, Policy, SessionError};
@@ -109,15 +109,13 @@ impl Protocol for Tutorial {
         }
     }
 
-    fn judge(run: &Run<Self>, findings: Vec<(usize, Verifier)>) -> (Counts, u64, Option<RoomsReport>) {
+    fn judge(run: &Run<Self>, findings: Vec<(usize, Verifier)>) -> (Counts, Option<V1Report>) {
         let sent: Vec<u32> = run.sent.iter().map(|sent| sent.load(std::sync::atomic::Ordering::SeqCst)).collect();
-        let (mut all, mut all_lost) = (Counts::default(), 0);
+        let mut all = Counts::default();
         for (_, verifier) in findings {
-            let (counts, lost) = verifier.finish(&sent, &run.checks.0);
-            all.add(&counts);
-            all_lost += lost;
+            all += verifier.finish(&sent, &run.checks.0);
         }
-        (all, all_lost, None)
+        (all, None)
     }
 }
 
@@ -134,7 +132,7 @@ impl Listener<Tutorial> {
                 let before = verifier.delivered();
                 let further = verifier.deliver(payload.sender, payload.number, &run.checks.0);
                 let new = verifier.delivered() > before;
-                self.took(payload.sent_ns, new, further);
+                self.record(payload.sent_ns, new, further);
                 self.settle();
             }
         }

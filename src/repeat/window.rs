@@ -28,8 +28,8 @@ pub struct Window {
     clients: Vec<Client>,
     /// Whether a sender is reading the counts; the others wait until it has raised the floor. It must not hold the lock
     /// meanwhile: one of the others may enter long before it, and then all would wait for that one.
-    looking: Mutex<bool>,
-    looked: Condvar,
+    raising: Mutex<bool>,
+    raised: Condvar,
     waiter: Mutex<Option<Thread>>,
     closed: AtomicBool,
 }
@@ -50,8 +50,8 @@ impl Window {
             void: AtomicU64::new(0),
             floor: AtomicU64::new(0),
             clients,
-            looking: Mutex::new(false),
-            looked: Condvar::new(),
+            raising: Mutex::new(false),
+            raised: Condvar::new(),
             waiter: Mutex::new(None),
             closed: AtomicBool::new(false),
         }
@@ -75,8 +75,8 @@ impl Window {
     /// The client has this many more messages: received, missed, or its own.
     pub fn add(&self, client: usize, messages: u32) {
         let Client { count, mark } = &self.clients[client];
-        // The pair of this store and load with the load and store in `look` must be ordered the same for both sides, or
-        // each could miss the other's: hence SeqCst.
+        // The pair of this store and load with the load and store in `raise_floor` must be ordered the same for both
+        // sides, or each could miss the other's: hence SeqCst.
         let count = count.fetch_add(messages.into(), Ordering::SeqCst) + u64::from(messages);
         if count >= mark.load(Ordering::SeqCst) {
             mark.store(NEVER, Ordering::SeqCst);
@@ -106,21 +106,21 @@ impl Window {
 
     /// Waits until the ticket falls into the window, or the window is closed.
     fn wait(&self, ticket: u64) {
-        let mut looking = self.looking.lock();
+        let mut raising = self.raising.lock();
         while !self.admits(ticket) && !self.is_closed() {
-            if *looking {
-                self.looked.wait(&mut looking);
+            if *raising {
+                self.raised.wait(&mut raising);
                 continue;
             }
-            *looking = true;
-            MutexGuard::unlocked(&mut looking, || self.look());
-            *looking = false;
-            self.looked.notify_all();
+            *raising = true;
+            MutexGuard::unlocked(&mut raising, || self.raise_floor());
+            *raising = false;
+            self.raised.notify_all();
         }
     }
 
     /// Raises the floor, waiting for the client that is furthest behind, unless the window is closed.
-    fn look(&self) {
+    fn raise_floor(&self) {
         *self.waiter.lock() = Some(thread::current());
         let before = self.floor.load(Ordering::Relaxed);
         while !self.is_closed() {
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn as_many_as_the_window_holds_need_no_wait() {
+    fn a_window_admits_its_limit_without_a_wait() {
         let window = Arc::new(Window::new(2, 5));
         assert_eq!(sender(&window, 5).join().unwrap(), 5);
     }
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_gone_and_what_was_not_sent_hold_nobody_up() {
+    fn departed_clients_and_returned_tickets_block_nobody() {
         let window = Arc::new(Window::new(2, 2));
         let waiting = sender(&window, 4);
         window.leave(0);
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn closing_lets_everybody_go() {
+    fn closing_releases_all_senders() {
         let window = Arc::new(Window::new(1, 2));
         let waiting: Vec<_> = (0..3).map(|_| sender(&window, 10)).collect();
         window.close();

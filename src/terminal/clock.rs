@@ -74,7 +74,7 @@ mod tests {
     const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
     #[test]
-    fn a_day_is_named_once() {
+    fn a_day_is_shown_once() {
         let mut clock = Clock::new();
         let now = now_ms();
         assert_eq!(clock.stamp(now).day, None);
@@ -85,7 +85,7 @@ mod tests {
         assert_eq!(clock.stamp(u64::MAX), Stamp { day: None, time: NO_TIME.to_owned() });
     }
 
-    /// A server whose clock is days behind: the user's own lines have its times, so the days don't alternate.
+    /// If a server's clock is days behind, the user's own lines have the server's times, so the days don't alternate.
     #[test]
     fn own_lines_have_the_servers_time() {
         let mut clock = Clock::new();

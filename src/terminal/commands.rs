@@ -10,7 +10,7 @@ pub const HELP: [&str; 10] = [
     "/me waves: send an action, shown as *ann* waves",
     "/say TEXT, or //text: send a text that begins with a slash",
     "/who: list the members of this room",
-    "/join ROOM: join a room and talk there, or switch to one that is joined; /leave [ROOM]: leave it",
+    "/join ROOM: join a room and chat there, or switch to one that is joined; /leave [ROOM]: leave it",
     "/unsent: show what an earlier chat could not send; /unsent send, /unsent drop",
     "/quit, or Ctrl-D on an empty line: leave when everything is stored; Ctrl-C leaves at once",
     "Alt-Enter starts a new line; a paste waits for Enter and is one message",
@@ -74,9 +74,9 @@ pub fn read(line: &str) -> Entry {
     };
     match (name.to_lowercase().as_str(), argument) {
         ("me", "") => Entry::Mistake("/me needs an action, as in: /me waves".to_owned()),
-        ("me", deed) => Entry::Text(deed.to_owned(), Kind::Action),
+        ("me", action) => Entry::Text(action.to_owned(), Kind::Action),
         ("say", "") => Entry::Mistake("/say needs a text".to_owned()),
-        ("say", said) => Entry::Text(said.to_owned(), Kind::Text),
+        ("say", text) => Entry::Text(text.to_owned(), Kind::Text),
         ("help", "") => Entry::Help,
         ("quit", "") => Entry::Quit,
         ("who", "") => Entry::Who,
@@ -155,11 +155,11 @@ mod tests {
 
     #[test]
     fn an_unknown_command_names_the_nearest() {
-        assert!(matches!(read("/qiut"), Entry::Mistake(told) if told.contains("did you mean /quit?")));
-        assert!(matches!(read("/jion tea"), Entry::Mistake(told) if told.contains("did you mean /join?")));
-        assert!(matches!(read("/leav"), Entry::Mistake(told) if told.contains("did you mean /leave?")));
-        assert!(matches!(read("/woh"), Entry::Mistake(told) if told.contains("did you mean /who?")));
-        assert!(matches!(read("/frobnicate"), Entry::Mistake(told) if told.contains("see /help")));
+        assert!(matches!(read("/qiut"), Entry::Mistake(reason) if reason.contains("did you mean /quit?")));
+        assert!(matches!(read("/jion tea"), Entry::Mistake(reason) if reason.contains("did you mean /join?")));
+        assert!(matches!(read("/leav"), Entry::Mistake(reason) if reason.contains("did you mean /leave?")));
+        assert!(matches!(read("/woh"), Entry::Mistake(reason) if reason.contains("did you mean /who?")));
+        assert!(matches!(read("/frobnicate"), Entry::Mistake(reason) if reason.contains("see /help")));
     }
 
     /// A regression: pasted code lost the indentation of its first line.

@@ -71,7 +71,7 @@ mod tests {
         all.iter().map(|name| (*name).to_owned()).collect()
     }
 
-    /// What the line is after each Tab, with the cursor as a bar. The bar in `line` is where the cursor was.
+    /// The line after each Tab, with the cursor as a bar. The bar in `line` is the initial cursor.
     fn tabs(line: &str, count: usize) -> Vec<String> {
         let (before, after) = line.split_once('|').unwrap();
         let Some(mut completion) = Completion::find(before, after, candidates) else { return Vec::new() };
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_completed_one_after_the_other_and_then_comes_what_was_typed() {
+    fn tab_cycles_through_the_names_and_the_typed_text() {
         assert_eq!(tabs("b|", 5), ["bob: |", "Björn: |", "Bo Diddley: |", "b|", "bob: |"]);
         assert_eq!(tabs("hi @an| there", 1), ["hi @ann| there"]);
         assert_eq!(tabs("hi\u{3000}AN|", 1), ["hi\u{3000}ann |"]);
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn shift_tab_goes_back() {
+    fn shift_tab_steps_back() {
         let mut completion = Completion::find("b", "", candidates).unwrap();
         let mut line = "b".to_owned();
         completion.step(&mut line, true);

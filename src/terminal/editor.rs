@@ -10,6 +10,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::complete::{Completion, Wanted};
 use super::keys::Key;
+use super::undo::UndoStates;
 use crate::escape::escape;
 use crate::limits::BODY_BYTES_MAX;
 
@@ -23,10 +24,6 @@ pub const LINE_BYTES_MAX: usize = 4 * BODY_BYTES_MAX;
 /// The longest draft, in bytes, so that a long paste can be edited down to a body. The rest of a longer paste is
 /// reported.
 const DRAFT_BYTES_MAX: usize = 1024 * 1024;
-
-/// How many earlier states of the draft can be restored, and how many bytes they may have.
-const UNDO_STATES_MAX: usize = 100;
-const UNDO_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// The maximum number of bytes of a command before its text: `/say `.
 const COMMAND_BYTES: usize = 5;
@@ -42,8 +39,7 @@ pub struct Editor {
     recalled: Option<(usize, String)>,
     /// The last deleted text of more than a character.
     killed: String,
-    /// Earlier drafts with their cursors, the oldest first.
-    undo: VecDeque<(String, usize)>,
+    undo: UndoStates,
     /// The last key inserted text, so the next one belongs to the same change.
     inserting: bool,
     /// A part of a paste did not fit into the draft.
@@ -80,7 +76,7 @@ impl Editor {
     pub fn press(&mut self, key: Key) -> Option<Action> {
         let inserts = matches!(key, Key::Char(_) | Key::Pasted(_) | Key::LineBreak);
         if key != Key::Undo && !(inserts && self.inserting) {
-            self.push_undo_state();
+            self.undo.push(&self.line, self.cursor);
         }
         self.inserting = inserts;
         if !matches!(key, Key::Complete | Key::CompleteBack) {
@@ -199,25 +195,10 @@ impl Editor {
         }
     }
 
-    fn push_undo_state(&mut self) {
-        if self.undo.back().is_some_and(|(line, _)| *line == self.line) {
-            return;
-        }
-        self.undo.push_back((self.line.clone(), self.cursor));
-        while self.undo.len() > UNDO_STATES_MAX
-            || self.undo.iter().map(|(line, _)| line.len()).sum::<usize>() > UNDO_BYTES_MAX
-        {
-            self.undo.pop_front();
-        }
-    }
-
     fn undo(&mut self) {
-        while let Some((line, cursor)) = self.undo.pop_back() {
-            if line != self.line {
-                (self.line, self.cursor) = (line, cursor);
-                self.recalled = None;
-                return;
-            }
+        if let Some((line, cursor)) = self.undo.pop(&self.line) {
+            (self.line, self.cursor) = (line, cursor);
+            self.recalled = None;
         }
     }
 
@@ -230,7 +211,7 @@ impl Editor {
     fn accept(&mut self) -> String {
         self.cursor = 0;
         self.recalled = None;
-        self.undo.clear();
+        self.undo = UndoStates::default();
         let line = std::mem::take(&mut self.line);
         if !line.trim().is_empty() && self.history.back() != Some(&line) {
             if self.history.len() == HISTORY_LINES_MAX {
@@ -309,21 +290,21 @@ mod tests {
     }
 
     #[test]
-    fn what_the_eye_sees_as_one_is_removed_as_one() {
+    fn a_grapheme_is_removed_as_a_whole() {
         let mut editor = typed("a👩‍👩‍👧é");
         press(&mut editor, &[Key::Backspace, Key::Backspace]);
         assert_eq!(editor.view(80).text, "a");
     }
 
     #[test]
-    fn end_of_input_within_a_line_deletes() {
+    fn end_of_input_deletes_within_a_line() {
         let mut editor = typed("ab");
         press(&mut editor, &[Key::Home, Key::EndOfInput]);
         assert_eq!(editor.press(Key::Enter), Some(Action::Line("b".to_owned())));
     }
 
     #[test]
-    fn earlier_lines_come_back_and_the_draft_is_kept() {
+    fn earlier_lines_are_recalled_and_the_draft_is_kept() {
         let mut editor = typed("one");
         editor.press(Key::Enter);
         press(&mut editor, &[Key::Char('d'), Key::Up, Key::Up]);
@@ -334,7 +315,7 @@ mod tests {
 
     /// A regression: a word deleted by mistake was gone, and Alt-D did nothing.
     #[test]
-    fn what_was_deleted_comes_back() {
+    fn deleted_text_can_be_restored() {
         let mut editor = typed("one two");
         press(&mut editor, &[Key::KillWord, Key::Home, Key::Yank]);
         assert_eq!(editor.view(80), View { text: "twoone ".to_owned(), cursor: 3 });
@@ -346,7 +327,8 @@ mod tests {
         assert_eq!(editor.draft(), "");
     }
 
-    /// A regression: what was pasted beyond 64 KiB was gone in silence, and what could not be sent left the draft.
+    /// A regression: the part of a paste beyond 64 KiB was dropped without a notice, and a draft that was too long to
+    /// send was lost.
     #[test]
     fn a_draft_that_is_too_long_stays() {
         let mut editor = typed(&"x".repeat(DRAFT_BYTES_MAX + 1));
@@ -385,12 +367,12 @@ mod tests {
     }
 
     #[test]
-    fn a_wide_character_is_never_cut() {
+    fn a_wide_character_is_not_split() {
         assert_eq!(typed("世世世").view(6), View { text: "世世".to_owned(), cursor: 4 });
     }
 
     #[test]
-    fn pasted_controls_show_as_escapes() {
+    fn pasted_control_characters_are_escaped() {
         assert_eq!(typed("a\u{202e}\tb").view(80).text, "a\\u{202e}\\tb");
     }
 

@@ -124,7 +124,7 @@ pub fn hex(id: &MessageId) -> String {
 /// The value as one line. JSON escapes the characters below the space; other characters that act on a terminal are
 /// escaped here in JSON's form, so that a program reads the same text.
 pub fn json(value: &impl Serialize) -> String {
-    // Invariant: what is written here has string keys, and nothing that can fail.
+    // Invariant: the values have string keys, and none fails to serialize.
     let line = serde_json::to_string(value).expect("plain values are JSON");
     if !line.chars().any(acts) {
         return line;
@@ -190,8 +190,8 @@ pub fn paragraph(sender: &str, body: &str, kind: Kind) -> String {
     shown + &escape_rows(body)
 }
 
-/// The text with its line breaks kept and tabs as blanks; everything else that acts on a terminal is escaped. Line breaks
-/// beyond [`ROWS_MAX`] are escaped too, so that no message fills the screen with empty rows.
+/// The text with its line breaks kept and tabs as blanks; everything else that acts on a terminal is escaped. Line
+/// breaks beyond [`ROWS_MAX`] are escaped too, so that no message fills the screen with empty rows.
 pub fn escape_rows(text: &str) -> String {
     let text = text.replace("\r\n", "\n").replace('\r', "\n").replace('\t', "    ");
     text.splitn(ROWS_MAX, '\n').map(escape).collect::<Vec<_>>().join("\n")
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_stand_before_the_line() {
+    fn columns_precede_the_line() {
         let room = RoomName::lobby();
         let show =
             |time, seq, aligned| Format { json: false, time, seq, aligned }.message(&printed(&room, "ann", "waves"));
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_json_has_all_there_is() {
+    fn a_json_line_has_all_fields() {
         let room = RoomName::lobby();
         let expected = concat!(
             r#"{"room":"lobby","seq":7,"time_ms":1700000000000,"message_id":"abababababababababababababababab","#,
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn deeds_are_told_from_words_and_from_notices() {
+    fn actions_texts_and_notices_are_distinguishable() {
         assert_eq!(line("ann", "hello", Kind::Text), "ann: hello");
         assert_eq!(line("[tea] ann", "hello", Kind::Text), "\\u{5b}tea] ann: hello");
         assert_eq!(line("ann", "waves", Kind::Action), "*ann* waves");
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_paragraph_keeps_line_breaks_and_nothing_else_that_acts() {
+    fn a_paragraph_keeps_line_breaks_and_escapes_the_rest() {
         assert_eq!(paragraph("ann", "a\r\n\tb\rc\x1b[2J", Kind::Text), "ann: a\n    b\nc\\u{1b}[2J");
         assert_eq!(paragraph("ann", "waves\ntwice", Kind::Action), "*ann* waves\ntwice");
         let many = paragraph("ann", &"\n".repeat(16_000), Kind::Text);
@@ -262,17 +262,17 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_names_what_is_missing() {
-        let told = |from_seq, to_seq, reason| gap(&Gap { from_seq, to_seq, reason });
-        assert!(told(3, 3, GapReason::Retention).contains("message 3,"));
-        assert!(told(3, 9, GapReason::EpochChanged).contains("lost messages 3 to 9,"));
-        assert!(told(3, 2, GapReason::EpochChanged).contains("had not seen"));
-        assert!(told(3, 9, GapReason::Damaged).starts_with("messages 3 to 9 can't be read: "));
+    fn a_gap_names_the_missing_messages() {
+        let text = |from_seq, to_seq, reason| gap(&Gap { from_seq, to_seq, reason });
+        assert!(text(3, 3, GapReason::Retention).contains("message 3,"));
+        assert!(text(3, 9, GapReason::EpochChanged).contains("lost messages 3 to 9,"));
+        assert!(text(3, 2, GapReason::EpochChanged).contains("had not seen"));
+        assert!(text(3, 9, GapReason::Damaged).starts_with("messages 3 to 9 can't be read: "));
     }
 
     proptest! {
         #[test]
-        fn json_reads_back_and_acts_on_nothing(sender in any::<String>(), body in any::<String>()) {
+        fn json_reads_back_and_has_no_control_characters(sender in any::<String>(), body in any::<String>()) {
             let room = RoomName::lobby();
             let line = json(&message(&room, &sender, &body));
             prop_assert!(!line.chars().any(acts));

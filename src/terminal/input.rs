@@ -19,7 +19,7 @@ use super::rooms::{NO_ROOM, SharedRooms};
 use super::screen::{Screen, can_edit, rows};
 use super::unsent::Unsent;
 use crate::address::Address;
-use crate::client::{CALL_TIMEOUT, CallError, Caller, Connector, Inlet, Member, SessionError, tutorial};
+use crate::client::{CALL_TIMEOUT, CallError, Caller, Connector, Inlet, Member, SessionError, each_page, tutorial};
 use crate::escape::{escape, escape_name};
 use crate::limits::BODY_BYTES_MAX;
 use crate::names::{Body, Kind, RoomName, UserName};
@@ -62,13 +62,13 @@ pub struct Input {
 
 impl Destination {
     /// Sends a text. Breaks when the session has ended; fails if the text can't be sent.
-    fn say(&self, text: &str, kind: Kind) -> Result<ControlFlow<()>, String> {
+    fn send(&self, text: &str, kind: Kind) -> Result<ControlFlow<()>, String> {
         let body = |text: String| Body::new(text).map_err(|fault| fault.to_string());
         let taken = match self {
             Self::V1 { inlet, rooms, unsent, .. } => {
                 let room = rooms.lock().current().cloned().ok_or(NO_ROOM)?;
                 let outcome = inlet.post(&room, body(text.to_owned())?, kind);
-                unsent.iter().for_each(Unsent::spoke);
+                unsent.iter().for_each(Unsent::line_passed);
                 match outcome {
                     Err(fault @ SessionError::NotJoined { .. }) => return Err(fault.to_string()),
                     outcome => outcome.is_ok(),
@@ -96,7 +96,9 @@ impl Destination {
     /// The texts that are not known to be stored, or, on the tutorial's contract, not sent.
     fn unsent(&self) -> Vec<String> {
         match self {
-            Self::V1 { inlet, .. } => inlet.unacknowledged(),
+            Self::V1 { inlet, .. } => {
+                inlet.pending().into_iter().map(|(_, line)| line.body.as_str().to_owned()).collect()
+            }
             Self::Tutorial { inlet, .. } => inlet.unsent(),
         }
     }
@@ -227,7 +229,7 @@ impl Input {
         match commands::read(entered) {
             Entry::Blank => {}
             Entry::Text(text, kind) => {
-                return self.destination.say(&text, kind).unwrap_or_else(|fault| self.skip(&fault));
+                return self.destination.send(&text, kind).unwrap_or_else(|fault| self.skip(&fault));
             }
             Entry::Quit => return ControlFlow::Break(()),
             Entry::Help => commands::HELP.iter().for_each(|line| self.screen.notice(line)),
@@ -289,15 +291,14 @@ impl Input {
 pub fn members(room: &RoomName, address: Address) -> Result<Vec<Member>, CallError> {
     let mut caller = Caller::connect(Connector::new(1), address, CALL_TIMEOUT)?;
     let mut members = Vec::new();
-    let mut token = String::new();
-    loop {
-        let (page, next) = caller.members(room, &token)?;
-        members.extend(page);
-        if next.is_empty() || next == token {
-            return Ok(members);
-        }
-        token = next;
-    }
+    each_page(
+        |token| caller.members(room, token),
+        |page| {
+            members.extend(page);
+            Ok(())
+        },
+    )?;
+    Ok(members)
 }
 
 /// The names of the members, each once, with the number of its clients.

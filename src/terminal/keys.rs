@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_told_apart() {
+    fn keys_are_decoded() {
         use Key::*;
         assert_eq!(keys("aé世👍\r".as_bytes()), [Char('a'), Char('é'), Char('世'), Char('👍'), Enter]);
         assert_eq!(keys(b"\x1b[A\x1b[B\x1bOC\x1b[D\x1b[3~\x1b[1~\x1b[F"), [Up, Down, Right, Left, Delete, Home, End]);
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_is_passed_over() {
+    fn other_sequences_are_skipped() {
         assert_eq!(
             keys(b"\x1b[3;5Ra\x1b[?1;2c\x80\xffb\xc3c\xc2\x9b"),
             [Key::Char('a'), Key::Char('b'), Key::Char('c')]
@@ -270,9 +270,9 @@ mod tests {
         text.chars().map(Key::Pasted).collect()
     }
 
-    /// A regression: each line of a paste was sent as a message of its own, the last one at once where it had an end.
+    /// A regression: each line of a paste was sent as a separate message.
     #[test]
-    fn a_paste_is_text_whatever_ends_its_lines() {
+    fn a_paste_is_text_with_any_line_ends() {
         let all = keys(b"\x1b[200~a\rb\nc\r\n\td\x1b[201~\r");
         assert_eq!(all[..all.len() - 1], pasted("a\nb\nc\n\td"));
         assert_eq!(all.last(), Some(&Key::Enter));
@@ -280,13 +280,13 @@ mod tests {
     }
 
     #[test]
-    fn controls_and_sequences_within_a_paste_do_nothing() {
+    fn controls_and_sequences_within_a_paste_are_skipped() {
         assert_eq!(keys(b"\x1b[200~a\x03\x04\x1a\x1b[31mb\x1bOAc\x7f\xc2\x9bd"), pasted("abOAcd"));
     }
 
-    /// A regression: the key after Esc was lost, however much later it came.
+    /// A regression: the key after Esc was lost, even if it was pressed much later.
     #[test]
-    fn what_does_not_go_on_in_time_is_over() {
+    fn an_incomplete_sequence_ends_after_its_timeout() {
         let mut decoder = Decoder::default();
         assert_eq!((decoder.feed(0x1b), decoder.timeout()), (None, Some(ESCAPE_TIMEOUT)));
         decoder.time_out();
@@ -302,13 +302,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn text_comes_through_whole(text in "\\PC{0,40}") {
+        fn text_is_decoded_unchanged(text in "\\PC{0,40}") {
             let typed: String = keys(text.as_bytes()).into_iter().map(|k| match k { Key::Char(c) => c, _ => '\0' }).collect();
             prop_assert_eq!(typed, text);
         }
 
         #[test]
-        fn no_bytes_bring_it_down(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn any_bytes_are_decoded_without_control_characters(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let acts = |k: &Key| match k {
                 Key::Char(c) => c.is_control(),
                 Key::Pasted(c) => c.is_control() && !matches!(c, '\t' | '\n'),

@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_come_whole_however_the_input_is_cut() {
+    fn lines_are_read_whole_for_any_split_of_the_input() {
         let text = |t: &str| RawLine::Text(t.to_owned());
         for buffer in [1, 2, 3, 100] {
             assert_eq!(
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_line_costs_only_itself() {
+    fn an_invalid_line_does_not_affect_others() {
         let mut input = vec![b'x'; LINE_BYTES_MAX + 1];
         input.extend_from_slice(b"\nok\n\xff\nok\n");
         let ok = || RawLine::Text("ok".to_owned());

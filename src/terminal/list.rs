@@ -5,7 +5,7 @@ use super::options::{HistoryOptions, ListOptions, MembersOptions};
 use super::output::{Output, unless_closed};
 use super::screen::Screen;
 use super::{Server, TerminalError};
-use crate::client::{Gap, PagePlace, lines};
+use crate::client::{Gap, Member, Page, PagePlace, RoomInfo, each_page, lines};
 use crate::escape::{escape, escape_name};
 use crate::limits::PAGE_SIZE_MAX;
 
@@ -29,8 +29,8 @@ pub fn history(server: Server, options: &HistoryOptions) -> Result<(), TerminalE
         // If a message was requested by number and is gone, that is reported.
         if after.is_some() && start.saturating_add(1) < head.oldest_seq {
             let gone = head.oldest_seq - 1 - start;
-            let told = format!("{} before message {} no longer kept", lines(gone), head.oldest_seq);
-            Screen::default().notice(&told);
+            let notice = format!("{} before message {} no longer kept", lines(gone), head.oldest_seq);
+            Screen::default().notice(&notice);
         }
         let (mut last, mut left) = (start, *limit);
         while left > 0 && last.saturating_add(1) < end {
@@ -39,7 +39,7 @@ pub fn history(server: Server, options: &HistoryOptions) -> Result<(), TerminalE
             let Some(page_end) = page.last_seq.filter(|page_end| *page_end > last) else { break };
             let mut gaps = page.gaps.iter().peekable();
             for message in page.messages {
-                tell_gaps(&mut output, || gaps.next_if(|missing| missing.from_seq < message.seq))?;
+                show_gaps(&mut output, || gaps.next_if(|missing| missing.from_seq < message.seq))?;
                 if message.seq <= last || message.seq >= end || left == 0 {
                     // Not requested; a server that repeats messages ends the listing.
                     return output.flush().map_err(Stop::Output);
@@ -56,7 +56,7 @@ pub fn history(server: Server, options: &HistoryOptions) -> Result<(), TerminalE
                 }))?;
                 (last, left) = (message.seq, left - 1);
             }
-            tell_gaps(&mut output, || gaps.next())?;
+            show_gaps(&mut output, || gaps.next())?;
             last = last.max(page_end);
         }
         output.flush().map_err(Stop::Output)
@@ -64,7 +64,7 @@ pub fn history(server: Server, options: &HistoryOptions) -> Result<(), TerminalE
 }
 
 /// Reports the missing messages, after the earlier output.
-fn tell_gaps<'a>(output: &mut Output, mut next: impl FnMut() -> Option<&'a Gap>) -> Result<(), Stop> {
+fn show_gaps<'a>(output: &mut Output, mut next: impl FnMut() -> Option<&'a Gap>) -> Result<(), Stop> {
     while let Some(missing) = next() {
         output.flush()?;
         Screen::default().notice(&gap(missing));
@@ -74,58 +74,42 @@ fn tell_gaps<'a>(output: &mut Output, mut next: impl FnMut() -> Option<&'a Gap>)
 
 pub fn rooms(server: Server, options: &ListOptions) -> Result<(), TerminalError> {
     let mut caller = server.caller()?;
-    let mut output = Output::new(options.json);
-    let mut token = String::new();
-    outcome((|| {
-        loop {
-            let (rooms, next) = caller.rooms(&token)?;
-            for room in rooms {
-                output.line(&match options.json {
-                    true => json(&JsonRoom {
-                        room: &room.name,
-                        head_seq: room.head_seq,
-                        oldest_seq: room.oldest_seq,
-                        members: room.members,
-                    }),
-                    false => {
-                        let kept = room.head_seq.saturating_add(1).saturating_sub(room.oldest_seq);
-                        let (messages, members) = (count(kept, "message"), count(room.members.into(), "member"));
-                        format!("{}: {messages}, {members}", escape(&room.name))
-                    }
-                })?;
-            }
-            if next.is_empty() || next == token {
-                return output.flush().map_err(Stop::Output);
-            }
-            token = next;
+    let line = |room: RoomInfo| match options.json {
+        true => json(&JsonRoom {
+            room: &room.name,
+            head_seq: room.head_seq,
+            oldest_seq: room.oldest_seq,
+            members: room.members,
+        }),
+        false => {
+            let kept = room.head_seq.saturating_add(1).saturating_sub(room.oldest_seq);
+            let (messages, members) = (count(kept, "message"), count(room.members.into(), "member"));
+            format!("{}: {messages}, {members}", escape(&room.name))
         }
-    })())
+    };
+    list(options, |token| Ok(caller.rooms(token)?), line)
 }
 
 pub fn members(server: Server, options: &MembersOptions) -> Result<(), TerminalError> {
-    let as_json = options.list.json;
+    let MembersOptions { room, list: options } = options;
     let mut caller = server.caller()?;
-    let mut output = Output::new(as_json);
-    let mut token = String::new();
-    outcome((|| {
-        loop {
-            let (members, next) = caller.members(&options.room, &token)?;
-            for member in members {
-                output.line(&match as_json {
-                    true => json(&JsonMember {
-                        room: options.room.as_str(),
-                        client_id: member.client_id,
-                        name: &member.name,
-                    }),
-                    false => escape_name(&member.name).into_owned(),
-                })?;
-            }
-            if next.is_empty() || next == token {
-                return output.flush().map_err(Stop::Output);
-            }
-            token = next;
-        }
-    })())
+    let line = |Member { client_id, name }| match options.json {
+        true => json(&JsonMember { room: room.as_str(), client_id, name: &name }),
+        false => escape_name(&name).into_owned(),
+    };
+    list(options, |token| Ok(caller.members(room, token)?), line)
+}
+
+/// Prints a line for each item of a listing.
+fn list<T>(
+    options: &ListOptions,
+    read: impl FnMut(&str) -> Result<Page<T>, Stop>,
+    line: impl Fn(T) -> String,
+) -> Result<(), TerminalError> {
+    let mut output = Output::new(options.json);
+    let printed =
+        each_page(read, |page| page.into_iter().try_for_each(|item| output.line(&line(item)).map_err(Stop::Output)));
+    outcome(printed.and_then(|()| output.flush().map_err(Stop::Output)))
 }
 
 /// A number of items, in words.

@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_drawn_is_erased_exactly() {
+    fn drawn_rows_are_erased_exactly() {
         let mut drawn = Drawn::default();
         assert_eq!(drawn.draw(None, "> ", "abc", 1), "> abc\r\x1b[3C");
         assert_eq!(drawn.erase(80, true), "\r\x1b[J");
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn terminals_that_cut_rows_off_are_known() {
+    fn terminals_that_truncate_rows_are_identified() {
         let reflows = |variables: &[(&str, &str)]| {
             reflows(|name| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
         };

@@ -100,9 +100,9 @@ impl LocalTime {
 mod tests {
     use super::*;
 
-    /// The tests' own time zone is anything; the tests of the programs set it.
+    /// The time zone of this test is not set; the tests of the programs set it.
     #[test]
-    fn a_time_is_written_in_full() {
+    fn times_have_all_parts() {
         let time = LocalTime::new(1_700_000_000_999).unwrap();
         assert_eq!(time.readable().len(), "2023-11-14 22:13:20".len());
         assert_eq!(time.rfc3339().len(), "2023-11-14T22:13:20+00:00".len());

@@ -64,7 +64,7 @@ impl Namesakes {
         self.names.keys().map(String::as_str)
     }
 
-    /// Removes all clients, for example when the connection is lost: departures are no longer reported.
+    /// Removes all clients, when the connection is lost: leaves are no longer reported.
     pub fn clear(&mut self) {
         self.names.clear();
     }
@@ -108,13 +108,13 @@ mod tests {
     }
 
     #[test]
-    fn somebody_with_my_own_name_gets_a_number() {
+    fn another_client_of_the_users_name_gets_a_number() {
         let around = Namesakes::new("bob");
         assert_eq!(around.label("bob", Some(0x105)), "bob#05");
     }
 
     #[test]
-    fn as_many_digits_are_shown_as_it_takes() {
+    fn numbers_have_enough_digits_to_differ() {
         let mut around = Namesakes::new("bob");
         for client in [0x1_0041, 0x2_0041, 0x2_0042] {
             around.insert("ann", client);
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_remembered_is_bounded() {
+    fn the_known_clients_are_bounded() {
         let mut around = Namesakes::new("bob");
         for client in 1..3000 {
             around.insert(&format!("n{client}"), client);

@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_near_name_is_named() {
+    fn only_a_near_name_is_suggested() {
         let names = ["tea", "coffee", "Lobby", "build-reports"].map(str::to_owned);
         for (wanted, found) in [
             ("tae", Some("tea")),

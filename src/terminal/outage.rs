@@ -60,7 +60,7 @@ struct SentAgain {
     settled: u64,
     rejected: u64,
     /// The text when they are stored, before their number.
-    said: String,
+    text: String,
     /// The previous outage, which continues if the connection is lost before they are stored.
     outage: Option<(Instant, bool)>,
 }
@@ -134,7 +134,7 @@ impl Outage {
             }
             Event::Message(message) if message.own => self.settled(),
             Event::Stored { .. } => self.settled(),
-            Event::Message(_) | Event::Reconnected | Event::Passed { .. } | Event::Presence { .. } | Event::Pause => {}
+            Event::Message(_) | Event::Reconnected | Event::Unknown { .. } | Event::Presence { .. } | Event::Pause => {}
         }
     }
 
@@ -174,14 +174,14 @@ impl Outage {
         let was_connected = std::mem::replace(&mut self.connected, true);
         let Phase::Down { since, whole, in_row } = self.phase else { return };
         let after = after(since);
-        let said = match was_connected {
+        let text = match was_connected {
             true if whole => format!("connected again{after}; nothing lost"),
             true => format!("connected again{after}"),
             // On a terminal, the chat's first notice shows that.
             false if in_row => String::new(),
             false => format!("connected to {}{after}", self.server),
         };
-        self.send_kept(said, 0, Some((since, in_row)));
+        self.send_kept(text, 0, Some((since, in_row)));
     }
 
     fn held(&mut self, reason: &str, next: Instant) {
@@ -203,8 +203,8 @@ impl Outage {
     fn settled(&mut self) {
         match &self.phase {
             Phase::Held { since } => {
-                let said = format!("{} stores again{}", self.server, after(*since));
-                self.send_kept(said, 1, None);
+                let text = format!("{} stores again{}", self.server, after(*since));
+                self.send_kept(text, 1, None);
             }
             Phase::Sending(kept) if self.tally().settled >= kept.settled => self.finish(),
             _ => {}
@@ -212,10 +212,10 @@ impl Outage {
     }
 
     /// The kept lines are sent now; `sent` of them were already.
-    fn send_kept(&mut self, said: String, sent: u64, outage: Option<(Instant, bool)>) {
+    fn send_kept(&mut self, text: String, sent: u64, outage: Option<(Instant, bool)>) {
         let Tally { waiting, settled } = self.tally();
         self.phase =
-            Phase::Sending(SentAgain { count: waiting + sent, settled: settled + waiting, rejected: 0, said, outage });
+            Phase::Sending(SentAgain { count: waiting + sent, settled: settled + waiting, rejected: 0, text, outage });
         if waiting == 0 {
             return self.finish();
         }
@@ -228,8 +228,8 @@ impl Outage {
             0 => None,
             count => Some(format!("{} sent", lines(count))),
         };
-        let said: Vec<String> = Some(kept.said).filter(|said| !said.is_empty()).into_iter().chain(sent).collect();
-        self.screen.end_status(Some(said.join("; ")).filter(|said| !said.is_empty()).as_deref());
+        let text: Vec<String> = Some(kept.text).filter(|text| !text.is_empty()).into_iter().chain(sent).collect();
+        self.screen.end_status(Some(text.join("; ")).filter(|text| !text.is_empty()).as_deref());
     }
 
     fn status(&self, topic: Topic, since: Instant, reason: &str, next: Option<Instant>) -> Status {

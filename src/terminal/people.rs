@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use parking_lot::Mutex;
 
@@ -41,9 +42,10 @@ impl People {
     }
 
     /// The connection is lost: joins and leaves are no longer reported.
-    pub fn clear(&self) {
+    pub fn disconnected(&self) {
+        let now = Instant::now();
         for people in self.rooms.lock().values_mut() {
-            people.presence.clear();
+            people.presence.disconnected(now);
             people.live = false;
         }
     }

@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn leaving_a_room_goes_back_to_the_one_before() {
+    fn leaving_a_room_returns_to_the_previous_one() {
         let [lobby, tea, attic] = ["lobby", "tea", "attic"].map(room);
         let mut list = RoomList::new(lobby.clone());
         assert_eq!(prompts(&list), ("> ".to_owned(), String::new()));
@@ -134,9 +134,9 @@ mod tests {
         assert_eq!(list.prompt(), format!("[{}…] > ", "世".repeat(9)));
     }
 
-    /// What was typed for a room that can't be joined must not be said in another one.
+    /// Text that was typed for a room that can't be joined must not be posted in another one.
     #[test]
-    fn a_refused_room_leaves_the_user_in_none() {
+    fn after_a_refused_join_there_is_no_current_room() {
         let [lobby, tea] = ["lobby", "tea"].map(room);
         let mut list = RoomList::new(lobby.clone());
         list.enter(&tea);

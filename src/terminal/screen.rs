@@ -63,7 +63,7 @@ pub struct Screen {
     /// thread can't finish its write. Lock order: 2. Held only for a change of modes.
     raw: Mutex<Option<RawMode>>,
     /// There is a status row, for the thread that rewrites it.
-    status_came: Condvar,
+    status_shown: Condvar,
     /// The times before messages, if they are shown. Lock order: 2.
     clock: Option<Mutex<Clock>>,
 }
@@ -126,7 +126,7 @@ impl Screen {
         let row = self.row.try_lock_for(LEAVE_TIMEOUT);
         drop(self.raw.lock().take());
         let mut row = row?.take()?;
-        self.status_came.notify_all();
+        self.status_shown.notify_all();
         // A terminal that is gone need not be restored.
         let _ = write(&mut io::stdout().lock(), &format!("{}{PASTE_OFF}", row.erase()));
         Some(row.editor.draft().to_owned()).filter(|draft| !draft.trim().is_empty())
@@ -223,7 +223,7 @@ impl Screen {
         let Some(row) = guard.as_mut() else { return false };
         row.status = Some(status);
         let _ = redraw(Some(row), "");
-        self.status_came.notify_all();
+        self.status_shown.notify_all();
         true
     }
 
@@ -243,7 +243,7 @@ impl Screen {
         let mut guard = self.row.lock();
         while let Some(row) = guard.as_mut() {
             if row.status.is_none() {
-                self.status_came.wait(&mut guard);
+                self.status_shown.wait(&mut guard);
                 continue;
             }
             if let (Some(status), Some(columns)) = (&row.status, columns(&io::stdout()))
@@ -252,7 +252,7 @@ impl Screen {
             {
                 return;
             }
-            self.status_came.wait_for(&mut guard, STATUS_PERIOD);
+            self.status_shown.wait_for(&mut guard, STATUS_PERIOD);
         }
     }
 

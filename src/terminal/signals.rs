@@ -115,17 +115,17 @@ mod tests {
         let _ = thread::spawn(move || typing.typed(b"half a thought\t")).join();
     }
 
-    /// The story: a panic left the terminal raw and with marked pastes, its message came out as stairs, and the other
-    /// threads drew on over the shell's prompt.
+    /// A regression: a panic left the terminal in raw mode with bracketed paste, its message was printed without
+    /// carriage returns, and the other threads continued to draw over the shell's prompt.
     #[test]
-    fn a_panic_gives_the_terminal_back_and_ends_the_program() {
+    fn a_panic_restores_the_terminal_and_ends_the_program() {
         if env::var_os(ON_TERMINAL).is_some() {
             return panic_on_terminal();
         }
         let (mut master, slave) = terminal();
         let before = modes(&slave);
         let mut command = Command::new(env::current_exe().unwrap());
-        let name = "terminal::signals::tests::a_panic_gives_the_terminal_back_and_ends_the_program";
+        let name = "terminal::signals::tests::a_panic_restores_the_terminal_and_ends_the_program";
         command.args(["--exact", name, "--nocapture"]).env(ON_TERMINAL, "1");
         let stdio = || slave.try_clone().unwrap();
         let mut child = command.stdin(stdio()).stdout(stdio()).stderr(stdio()).spawn().unwrap();

@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn the_row_says_how_long_and_when_and_names_the_server() {
+    fn the_row_has_the_duration_the_next_attempt_and_the_server() {
         let (status, now) = status(Topic::Lost, 2);
         let full = "* disconnected from chat.example.org:5000 for 12 s; trying again in 3 s; 2 lines wait";
         assert_eq!(status.row(now, 200), format!("{full}: no server answers"));
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn every_row_fits_and_acts_on_nothing() {
+    fn every_row_fits_and_has_no_control_characters() {
         for topic in [Topic::Unreached, Topic::Lost, Topic::Held, Topic::Sending(3)] {
             let (mut status, now) = status(topic, 1);
             status.reason = "世\x1b[2J\n世".to_owned();
@@ -140,9 +140,9 @@ mod tests {
     }
 
     #[test]
-    fn times_are_said_as_people_say_them() {
-        for (seconds, said) in [(0, "0 s"), (59, "59 s"), (60, "1 min"), (200, "3 min 20 s"), (7500, "2 h 5 min")] {
-            assert_eq!(duration(Duration::from_secs(seconds)), said);
+    fn durations_are_readable() {
+        for (seconds, text) in [(0, "0 s"), (59, "59 s"), (60, "1 min"), (200, "3 min 20 s"), (7500, "2 h 5 min")] {
+            assert_eq!(duration(Duration::from_secs(seconds)), text);
         }
     }
 }

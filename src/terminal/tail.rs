@@ -43,7 +43,7 @@ pub fn tail(server: Server, name: UserName, options: &TailOptions) -> Result<(),
             Event::Pause => output.flush(),
             Event::Joined { room, head_seq: 0, .. } => {
                 if is_new {
-                    say_it_waits(&screen, room, &address);
+                    show_that_it_waits(&screen, room, &address);
                 }
                 Ok(())
             }
@@ -70,7 +70,7 @@ pub fn tail(server: Server, name: UserName, options: &TailOptions) -> Result<(),
 }
 
 /// Reports that the room has no messages, because its name may be mistyped.
-fn say_it_waits(screen: &Arc<Screen>, room: &RoomName, server: &Address) {
+fn show_that_it_waits(screen: &Arc<Screen>, room: &RoomName, server: &Address) {
     screen.notice(&format!("no room named {room} yet: waiting for its first message"));
     let (screen, room, server) = (Arc::clone(screen), room.clone(), server.clone());
     // On a separate thread, because messages may arrive meanwhile. Without it, there is no suggestion.

@@ -55,7 +55,7 @@ struct Shared {
 #[derive(Default)]
 struct Bell {
     /// A line was passed to the session.
-    spoke: bool,
+    line_passed: bool,
     /// The connection is lost: lines may wait for a long time.
     lost: bool,
     /// A draft of an earlier chat was restored, and is on disk until it is entered.
@@ -100,7 +100,7 @@ impl Unsent {
         let shared = Arc::new(Shared { screen, home, texts, bell, wake: Condvar::new() });
         let thread = Arc::clone(&shared);
         // Without the thread, waiting lines are kept when the client exits cleanly.
-        let _ = spawn("unsent", move || thread.look_after());
+        let _ = spawn("unsent", move || thread.run());
         Self { shared }
     }
 
@@ -110,10 +110,10 @@ impl Unsent {
     }
 
     /// A line was passed to the session.
-    pub fn spoke(&self) {
+    pub fn line_passed(&self) {
         let had_draft = {
             let mut bell = self.shared.bell.lock();
-            bell.spoke = true;
+            bell.line_passed = true;
             std::mem::take(&mut bell.has_draft)
         };
         self.shared.wake.notify_one();
@@ -193,7 +193,7 @@ impl Unsent {
         texts.waiting = texts.waiting_now();
         texts.keep(screen);
         drop(texts);
-        self.spoke();
+        self.line_passed();
     }
 
     /// `/unsent drop`: deletes the text.
@@ -239,11 +239,11 @@ impl Unsent {
 
 impl Shared {
     /// The thread: checks once a second while lines wait, and sleeps otherwise.
-    fn look_after(&self) {
+    fn run(&self) {
         loop {
             {
                 let mut bell = self.bell.lock();
-                while !bell.spoke && !bell.lost {
+                while !bell.line_passed && !bell.lost {
                     self.wake.wait(&mut bell);
                 }
             }
@@ -251,7 +251,7 @@ impl Shared {
             loop {
                 let all = {
                     let mut bell = self.bell.lock();
-                    bell.spoke = false;
+                    bell.line_passed = false;
                     if !bell.lost {
                         self.wake.wait_for(&mut bell, PATIENCE);
                     }

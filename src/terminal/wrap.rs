@@ -91,14 +91,14 @@ mod tests {
     const BLANKS: &str = "  ";
 
     #[test]
-    fn a_short_line_stays_as_it_is() {
+    fn a_short_line_is_unchanged() {
         for line in ["", "ann: hi", "ten wide  "] {
             assert_eq!(wrap(line, 10), line);
         }
     }
 
     #[test]
-    fn a_long_line_is_broken_at_blanks_or_else_anywhere() {
+    fn a_long_line_is_broken_at_blanks_if_possible() {
         assert_eq!(wrap("ann: one two three", 10), "ann: one \n  two \n  three");
         assert_eq!(wrap("bo: abcdefghijklmnop", 10), "bo: abcdef\n  ghijklmn\n  op");
         assert_eq!(wrap("世世世世世世世", 7), "世世世\n  世世\n  世世");
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_cut_off() {
+    fn a_long_text_is_cut_off() {
         for (text, columns, cut_off) in [
             ("abc", 3, "abc"),
             ("abcd", 3, "ab…"),
@@ -121,14 +121,14 @@ mod tests {
     }
 
     #[test]
-    fn a_line_break_starts_a_row_that_looks_like_nobody_elses() {
+    fn a_line_break_starts_an_indented_row() {
         assert_eq!(wrap("ann: one\nbob: two\n\n* three", 80), "ann: one\n  bob: two\n  \n  * three");
         assert_eq!(wrap("a: bcd\nefgh", 5), "a: \n  bcd\n  efg\n  h");
     }
 
-    /// A regression: the terminal itself broke the line after the blanks, so what follows them stood where names stand.
+    /// A regression: the terminal itself broke the line after the blanks, so the rest began in the column of names.
     #[test]
-    fn blanks_do_not_bring_the_rest_to_the_first_column() {
+    fn no_row_after_the_first_begins_in_the_first_column() {
         for columns in 1..40 {
             for blanks in 0..40 {
                 for blank in [" ", "\u{a0}", "\u{3000}"] {
@@ -147,7 +147,7 @@ mod tests {
             prop_assert_eq!(joined, line);
             for row in rows.lines() {
                 let clusters: Vec<_> = row.graphemes(true).map(|c| c.chars().map(columns_of).sum::<usize>()).collect();
-                // What the eye sees as one is never broken, even where it alone is wider than a row.
+                // A grapheme is never broken, even if it is wider than a row.
                 let wide = clusters.iter().any(|&width| width > columns - INDENT);
                 prop_assert!(wide || clusters.iter().sum::<usize>() <= columns, "{:?}", row);
             }

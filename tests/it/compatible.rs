@@ -1,4 +1,4 @@
-//! The tutorial's contract with clients that are not ours: Python's gRPC, stubs generated from the proto file.
+//! The tutorial's contract with foreign clients: Python's gRPC, with stubs generated from the proto file.
 
 mod go;
 
@@ -12,7 +12,7 @@ use super::support::chatter::{Chatter, Next, environment};
 use super::support::{start, target, wait_for_clients};
 
 #[test]
-fn pythons_clients_talk_with_each_other_and_with_ours() {
+fn python_clients_exchange_messages_with_each_other_and_ours() {
     let python = std::env::var("HUBBUB_TEST_PYTHON").expect(
         "HUBBUB_TEST_PYTHON names a Python that has grpcio-tools: run the tests with `make test`, which makes one",
     );

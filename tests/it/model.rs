@@ -174,12 +174,10 @@ impl World {
         for _ in 0..self.rng.usize(1..5).min(64 * 1024 / LONG_BYTES_MAX - 1) {
             let (id, body) = (u128::from(self.rng.u64(1..200)), self.body());
             let (client, known) = (&mut self.clients[index], self.rooms.get_mut(room).expect("all rooms are known"));
-            if known.say(&client.name, id, &body).is_ok() {
-                commands.push(post(room, id, &body));
-            } else {
-                client.posted_due += 1;
-                commands.push(post(room, id, "something else"));
-            }
+            // With another body, the id would be refused.
+            let body = known.body(&client.name, id).unwrap_or(body);
+            client.posted_due += usize::from(known.say(&client.name, id, &body).is_err());
+            commands.push(post(room, id, &body));
         }
         if !commands.is_empty() {
             self.clients[index].talker.send(commands);
@@ -194,8 +192,9 @@ impl World {
         let room = self.pick_room();
         let (name, id) = (format!("user-{}", self.rng.u32(0..8)), u128::from(self.rng.u64(1..200)));
         let known = self.rooms.get_mut(room).expect("all rooms are known");
-        let response = post_message(&self.clients[index].talker.client, room, &name, id, "called").unwrap();
-        let expected = match known.say(&name, id, "called") {
+        let body = known.body(&name, id).unwrap_or_else(|| "called".to_owned());
+        let response = post_message(&self.clients[index].talker.client, room, &name, id, &body).unwrap();
+        let expected = match known.say(&name, id, &body) {
             Ok(seq) => (seq, false),
             Err(seq) => (seq, true),
         };

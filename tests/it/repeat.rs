@@ -1,7 +1,7 @@
-//! The repeat client, as users and scripts meet it: on a good server, and on servers with a fault each. Here it speaks the
-//! tutorial's contract, in `rooms` `hubbub.v1`.
+//! The repeat client's program, with a correct server and with servers that have one fault each: here with the
+//! tutorial's contract, in `v1` with `hubbub.v1`.
 
-mod rooms;
+mod v1;
 
 use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
@@ -21,28 +21,28 @@ use crate::support::process::ServerProcess;
 use crate::support::{start, target, wait_for_clients};
 use crate::terminal::{Refuser, client_command, pty::Pty, serve};
 
-/// The repeat client's program on the tutorial's contract, with no settings from the environment that the tests run in.
+/// The program with the tutorial's contract, without settings from the environment of the tests.
 fn command(arguments: &[&str]) -> Command {
     let mut command = v1_command(arguments);
     command.env("HUBBUB_CONTRACT", "tutorial");
     command
 }
 
-/// The same on the contract that it speaks by itself.
+/// The same with its default contract, `hubbub.v1`.
 fn v1_command(arguments: &[&str]) -> Command {
     let mut command = client_command(env!("CARGO_BIN_EXE_hubbub-repeat"), arguments);
     command.stdin(Stdio::null());
     command
 }
 
-/// Runs it with these arguments, on the server at the target; and returns its exit code, output, and errors.
+/// Runs it with these arguments on the server at the target. Returns its exit code, output, and errors.
 fn run(target: &str, arguments: &str) -> (Option<i32>, String, String) {
     run_command(command(&["--server", target]), arguments)
 }
 
 fn run_command(mut command: Command, arguments: &str) -> (Option<i32>, String, String) {
     let Output { status, stdout, stderr } = command.args(arguments.split(' ')).output().expect("hubbub-repeat starts");
-    let text = |bytes| String::from_utf8(bytes).expect("what it says is text");
+    let text = |bytes| String::from_utf8(bytes).expect("the output is UTF-8");
     (status.code(), text(stdout), text(stderr))
 }
 
@@ -53,7 +53,7 @@ fn assert_holds(json: &str, parts: &[&str]) {
 }
 
 #[test]
-fn a_good_server_loses_duplicates_and_reorders_nothing() {
+fn a_correct_server_passes() {
     let server = start();
     let (code, json, errors) = run(&target(&server), "--clients 30 --senders 7 --messages 200 --json --quiet");
     assert_eq!((code, errors.as_str()), (Some(0), ""));
@@ -64,7 +64,7 @@ fn a_good_server_loses_duplicates_and_reorders_nothing() {
 }
 
 #[test]
-fn where_all_send_an_observer_shows_the_order() {
+fn an_observer_is_added_if_all_clients_send() {
     let server = start();
     for clients in [1, 2, 5] {
         let arguments = format!("--clients {clients} --senders {clients} --messages 50 --in-flight 1 --json");
@@ -77,18 +77,18 @@ fn where_all_send_an_observer_shows_the_order() {
 }
 
 #[test]
-fn what_other_people_say_does_not_count() {
+fn other_messages_do_not_count() {
     let server = start();
     let mut bob = Chatter::join(&environment(), &target(&server), "bob");
     let target = target(&server);
     let running = thread::spawn(move || run(&target, "--clients 3 --messages 300 --rate 1000"));
-    // Bob talks into it until he has heard the end of it.
+    // Bob sends messages until the run ends.
     while !bob.hear().contains("#0000000300") {
         bob.say("not a number");
     }
     let (code, table, _) = running.join().expect("it runs");
     assert_eq!(code, Some(0), "{table}");
-    let row = table.lines().find(|line| line.starts_with("from others")).expect("what bob said is counted");
+    let row = table.lines().find(|line| line.starts_with("from others")).expect("bob's messages are counted");
     assert!(!row.ends_with(" 0"), "{row}");
 }
 
@@ -119,7 +119,7 @@ fn receivers_that_see_different_orders_are_found() {
 }
 
 #[test]
-fn a_server_that_dies_ends_the_run_as_a_failure() {
+fn a_killed_server_is_a_failure() {
     let mut server = ServerProcess::start(&[]);
     let mut bob = Chatter::join(&environment(), server.target(), "bob");
     let target = server.target().to_owned();
@@ -129,19 +129,19 @@ fn a_server_that_dies_ends_the_run_as_a_failure() {
     server.wait();
     let (code, json, errors) = running.join().expect("it runs");
     assert_eq!(code, Some(1));
-    // Once the four that listen have failed, the sender's failure makes no difference.
+    // The run ends when the four listeners have failed; the sender's failure may come later.
     assert!(json.contains(r#""failed":4,"#) || json.contains(r#""failed":5,"#), "{json}");
     assert_holds(&json, &[r#""faultless":false"#]);
     assert!(errors.contains("client 2 failed: "), "{errors}");
 }
 
 #[test]
-fn wrong_usage_is_told_from_failure() {
+fn wrong_usage_and_failures_have_different_exit_codes() {
     let nobody = {
         let server = start();
         target(&server)
     };
-    for (arguments, code, told) in [
+    for (arguments, code, fault) in [
         ("--messages 1", 1, "no server answers at"),
         (
             "--clients 1",
@@ -155,22 +155,22 @@ fn wrong_usage_is_told_from_failure() {
     ] {
         let (exit, output, errors) = run(&nobody, arguments);
         assert_eq!((exit, output.as_str()), (Some(code), ""), "{arguments}: {errors}");
-        assert!(errors.contains(told), "{errors}");
+        assert!(errors.contains(fault), "{errors}");
     }
 }
 
-/// A regression: what a server said when it ended a conversation reached the terminal as it was.
+/// A regression: the text of a server's status was not escaped.
 #[test]
-fn nothing_that_a_server_says_acts_on_the_terminal() {
+fn texts_of_the_server_are_escaped() {
     let server =
         Refuser::start(RpcStatus::with_message(RpcStatusCode::UNAVAILABLE, "no\x1b[2J\u{202e}\nall fine".to_owned()));
     for style in ["auto", "always"] {
-        // The first failure is told at the end, and the others are logged, if they come before the run is given up: by chance,
-        // so that it takes a few runs to see the log.
+        // The first failure is reported at the end. Others are logged only if they happen before the run is given up,
+        // so several runs are needed.
         let logged = (0..50).any(|_| {
             let mut command = command(&["--server", &server.target, "--messages", "1", "--clients", "3"]);
             let output = command.env("RUST_LOG_STYLE", style).output().expect("hubbub-repeat starts");
-            let errors = String::from_utf8(output.stderr).expect("what it says is text");
+            let errors = String::from_utf8(output.stderr).expect("the output is UTF-8");
             assert_eq!(output.status.code(), Some(1), "{errors}");
             assert!(errors.contains(": no\\u{1b}[2J\\u{202e}\\nall fine\n"), "{errors}");
             assert!(!errors.contains(|c: char| (c.is_control() && c != '\n') || c == '\u{202e}'), "{errors:?}");
@@ -182,7 +182,7 @@ fn nothing_that_a_server_says_acts_on_the_terminal() {
 
 /// A regression: only the server's address had a variable.
 #[test]
-fn each_flag_has_a_variable() {
+fn each_option_has_a_variable() {
     let server = start();
     let mut bob = Chatter::join(&environment(), &target(&server), "bob");
     wait_for_clients(&server, 1);
@@ -205,7 +205,7 @@ fn each_flag_has_a_variable() {
     let variables = variables.map(|(name, value)| (format!("HUBBUB_{name}"), value));
     let output = command(&[]).envs(variables.clone()).output().expect("hubbub-repeat starts");
     assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
-    let json = String::from_utf8(output.stdout).expect("what it says is text");
+    let json = String::from_utf8(output.stdout).expect("the output is UTF-8");
     assert_holds(&json, &[r#""clients":4,"#, r#""senders":2,"body_bytes":100,"planned":6,"sent":6,"#]);
     let Next::Message { name, .. } = bob.next() else { panic!("bob hears a message") };
     assert!(name == "tester-1" || name == "tester-2", "{name}");
@@ -223,7 +223,7 @@ fn each_flag_has_a_variable() {
 }
 
 #[test]
-fn the_console_is_asked_for_a_missing_number() {
+fn the_user_is_asked_for_a_missing_number() {
     let server = start();
     let mut pty = Pty::start(command(&["--server", &target(&server), "--quiet"]));
     let question = "How many messages? ";
@@ -237,19 +237,20 @@ fn the_console_is_asked_for_a_missing_number() {
     assert!(pty.rows().iter().any(|row| row.starts_with("sent ") && row.ends_with(" 7")), "{:?}", pty.rows());
 }
 
-/// The story: `echo 3 | hubbub-repeat` said that the number was missing. The seed reads it from the console, whatever that is.
+/// A regression: `echo 3 | hubbub-repeat` reported that the number was missing. The tutorial's program reads it from
+/// any standard input.
 #[test]
-fn the_number_is_read_from_whatever_standard_input_is() {
+fn the_number_is_read_from_any_standard_input() {
     let server = start();
     let target = target(&server);
     let run = |input: &[u8], arguments: &[&str]| {
         let mut command = v1_command(&["--server", &target, "--json", "--quiet"]);
         command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("hubbub-repeat starts");
-        // One that fails at once, or wants no input, may not read it.
+        // A program that fails at once, or needs no input, does not read it.
         let _ = child.stdin.take().expect("standard input is piped").write_all(input);
         let output = child.wait_with_output().expect("it ends");
-        let text = |bytes| String::from_utf8(bytes).expect("what it says is text");
+        let text = |bytes| String::from_utf8(bytes).expect("the output is UTF-8");
         (output.status.code(), text(output.stdout) + &text(output.stderr))
     };
     for (input, arguments, sent) in
@@ -269,7 +270,7 @@ fn the_number_is_read_from_whatever_standard_input_is() {
     assert!(code == Some(2) && said.contains("standard input ended without it"), "{said}");
 }
 
-/// What a bad server does once, to the last client that joined.
+/// The fault of a server: it happens once, for the last client that joined.
 #[derive(Clone, Copy, Debug)]
 enum Fault {
     Loses,
@@ -282,7 +283,7 @@ enum Fault {
     Echoes,
 }
 
-/// Who is there, in the order of joining, and what is held back.
+/// The clients in the order of joining, and the message that is held back.
 #[derive(Default)]
 struct Faulty {
     clients: Vec<(u32, Sender<Frame>)>,
@@ -300,7 +301,7 @@ fn faulty(fault: Fault) -> Service {
             let (sender, frames) = channel();
             let state = Arc::clone(&state);
             let id = {
-                let mut state = state.lock().expect("nobody panics");
+                let mut state = state.lock().expect("no thread panicked");
                 state.joined += 1;
                 let id = state.joined;
                 state.clients.push((id, sender));
@@ -308,15 +309,15 @@ fn faulty(fault: Fault) -> Service {
             };
             thread::spawn(move || {
                 let sent = frames.iter().all(|frame| block_on(sink.send((frame, WriteFlags::default()))).is_ok());
-                // A client that is gone takes no end.
+                // The client may be gone.
                 let _ = sent && block_on(sink.close()).is_ok();
             });
             thread::spawn(move || {
                 while let Some(Ok(message)) = block_on(stream.next()) {
-                    let message = message.parse().expect("the client encodes well");
-                    state.lock().expect("nobody panics").pass_on(id, &message, fault);
+                    let message = message.parse().expect("the request is valid");
+                    state.lock().expect("no thread panicked").pass_on(id, &message, fault);
                 }
-                state.lock().expect("nobody panics").clients.retain(|(other, _)| *other != id);
+                state.lock().expect("no thread panicked").clients.retain(|(other, _)| *other != id);
             });
         })
         .build()
@@ -324,7 +325,7 @@ fn faulty(fault: Fault) -> Service {
 
 impl Faulty {
     fn pass_on(&mut self, from: u32, message: &FromClient, fault: Fault) {
-        // What a client says and what it hears have the same encoding.
+        // Both directions have the same encoding.
         let frame = Frame::new(message.write_to_bytes().expect("it was read, so it can be written"));
         let counts = message.body.contains(": message ");
         self.messages += u32::from(counts);
@@ -334,7 +335,7 @@ impl Faulty {
         if let (Fault::SwapsSenders, Some((sender, first))) = (fault, &held)
             && *sender == from
         {
-            // A neighbour of the same sender won't do: let the one before go, and hold this one.
+            // Two messages of the same sender must not be swapped: the earlier one is sent, and this one is held.
             let _ = self.clients[last].1.send(first.clone());
             held = None;
         }
@@ -346,7 +347,7 @@ impl Faulty {
                 Fault::Loses => 0,
                 Fault::Duplicates => 2,
                 Fault::Echoes => 1,
-                // The first is held back until the next has come.
+                // The first is held back until the next one.
                 Fault::Swaps | Fault::SwapsSenders => usize::from(held.is_some()),
             };
             for _ in 0..copies {

@@ -1,5 +1,5 @@
-//! The shared parts of the tests: servers in this process and in separate ones, clients on the gRPC library, and raw
-//! clients that can vanish or stop answering, which a client on the library can't.
+//! Shared parts of the tests: servers in this process and in their own, clients that use the gRPC library, and raw
+//! clients that can vanish or stay silent, which the library's clients can't.
 
 pub mod chatter;
 pub mod crowd;
@@ -18,8 +18,8 @@ use hubbub::address::Address;
 use hubbub::limits::MEMORY_LOG_BYTES_MAX;
 use hubbub::server::{Server, ServerConfig, Storage};
 
-/// How long a test waits for an expected event. It is generous, since the machine may be busy. A test that passes never
-/// waits this long.
+/// How long a test waits for an event that must happen. Generous, since the machine may be busy; a test that passes
+/// never waits that long.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Starts a server in this process, on a free port, with its log in memory.
@@ -37,7 +37,7 @@ pub fn start_with(config: ServerConfig) -> Server {
     Server::start(&ServerConfig { listen: vec![Address::local(0)], ..config }).expect("the server starts")
 }
 
-/// The address of a server that listens on one address.
+/// The address of a server with one address.
 pub fn target(server: &Server) -> String {
     server.addresses()[0].target()
 }
@@ -57,8 +57,8 @@ pub fn wait_for_clients(server: &Server, count: usize) {
     wait_for(&format!("{count} clients"), || server.client_count() == count);
 }
 
-/// The seed of a test's random numbers: `HUBBUB_TEST_SEED`, or a random one. A failed test shows its output, and so the
-/// seed with which it can be repeated, as far as threads and processes allow.
+/// The seed of a test's random numbers: random, unless `HUBBUB_TEST_SEED` sets it. A failed test shows the seed, with
+/// which it can be repeated as far as the scheduling of threads and processes allows.
 pub fn seed() -> u64 {
     let seed = std::env::var("HUBBUB_TEST_SEED").map(|seed| seed.parse().expect("HUBBUB_TEST_SEED is a number"));
     let seed = seed.unwrap_or_else(|_| fastrand::u64(..));

@@ -1,5 +1,4 @@
-//! The terminal client, as users and scripts meet it: here on the tutorial's contract, in `chat` and `commands` on
-//! `hubbub.v1`.
+//! The terminal client's program: here with the tutorial's contract, in the modules with `hubbub.v1`.
 
 mod emulator;
 pub mod pty;
@@ -7,7 +6,7 @@ mod hostile;
 mod lost;
 pub mod model;
 mod session;
-mod chat;
+mod chat_v1;
 mod commands;
 mod rooms;
 mod scripts;
@@ -33,19 +32,19 @@ use self::pty::{COLUMNS, Pty};
 use crate::support::chatter::{Chatter, environment};
 use crate::support::{start, target, wait_for_clients};
 
-/// The client's program on the tutorial's contract, with no settings from the environment that the tests run in.
+/// The client's program with the tutorial's contract, without settings from the environment of the tests.
 fn command(arguments: &[&str]) -> Command {
     let mut command = v1_command(arguments);
     command.env("HUBBUB_CONTRACT", "tutorial");
     command
 }
 
-/// The same on the contract that it speaks by itself.
+/// The same with its default contract, `hubbub.v1`.
 fn v1_command(arguments: &[&str]) -> Command {
     client_command(env!("CARGO_BIN_EXE_hubbub"), arguments)
 }
 
-/// A program with no settings from the environment that the tests run in.
+/// A program without settings from the environment of the tests.
 pub fn client_command(program: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(program);
     let is_setting = |variable: &str| variable.starts_with("HUBBUB_") || variable.starts_with("RUST_LOG");
@@ -55,14 +54,14 @@ pub fn client_command(program: &str, arguments: &[&str]) -> Command {
     for variable in ["PORT", "NO_COLOR", "TMUX", "STY", "XTERM_VERSION"] {
         command.env_remove(variable);
     }
-    // Nothing is kept in the home of whoever runs the tests, nor where another test would find it.
+    // The user's home is not changed, and no test finds the files of another one.
     let home = format!("{}/home-{:x}", env!("CARGO_TARGET_TMPDIR"), fastrand::u64(..));
     command.env("HOME", home).env_remove("XDG_STATE_HOME");
     command.env("TERM", "xterm").env("TZ", "UTC").args(arguments);
     command
 }
 
-/// The client with pipes in place of a terminal.
+/// The client with pipes instead of a terminal.
 fn piped(arguments: &[&str]) -> Child {
     start_piped(command(arguments))
 }
@@ -79,17 +78,17 @@ fn run(arguments: &[&str], input: &[u8]) -> Output {
 fn run_to_end(command: Command, input: &[u8]) -> Output {
     let mut client = start_piped(command);
     let mut stdin = client.stdin.take().expect("standard input is piped");
-    // A client that fails at once leaves its input unread.
+    // A client that fails at once does not read its input.
     let _ = stdin.write_all(input);
     drop(stdin);
     client.wait_with_output().expect("the client ends")
 }
 
 fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).expect("what it says is text")
+    String::from_utf8(output.stderr.clone()).expect("the output is UTF-8")
 }
 
-/// A client on a terminal, that has joined.
+/// A client on a terminal, after its join.
 fn on_terminal(server: &Server, name: &str) -> Pty {
     let before = server.client_count();
     let pty = Pty::start(command(&["--server", &target(server), "--name", name]));
@@ -106,7 +105,7 @@ fn join(server: &Server, name: &str) -> Chatter {
 }
 
 #[test]
-fn a_file_is_said_line_by_line_and_all_of_it_arrives() {
+fn a_file_is_sent_line_by_line() {
     let server = start();
     let mut listener = join(&server, "listener");
     let lines = 3_000;
@@ -119,7 +118,7 @@ fn a_file_is_said_line_by_line_and_all_of_it_arrives() {
 }
 
 #[test]
-fn what_others_say_is_printed_until_the_input_ends() {
+fn messages_are_printed_until_the_input_ends() {
     let server = start();
     let mut client = piped(&["--server", &target(&server), "--name", "reader"]);
     wait_for_clients(&server, 1);
@@ -127,7 +126,7 @@ fn what_others_say_is_printed_until_the_input_ends() {
     bob.say("hello");
     bob.say("two\nlines \x1b[2J\u{202e}");
     bob.say_as("x: y", "z");
-    // An input that ended earlier could have ended the client before it printed everything.
+    // If the input ended now, the client could end before it printed everything.
     let mut stdout = client.stdout.take().expect("standard output is piped");
     let mut shown = vec![0; "bob: hello\nbob: two\\nlines \\u{1b}[2J\\u{202e}\nx\\u{3a} y: z\n".len()];
     stdout.read_exact(&mut shown).expect("the client prints");
@@ -137,7 +136,7 @@ fn what_others_say_is_printed_until_the_input_ends() {
 }
 
 #[test]
-fn lines_that_cannot_be_sent_cost_only_themselves() {
+fn invalid_lines_do_not_affect_others() {
     let server = start();
     let mut listener = join(&server, "listener");
     let mut input = vec![b'x'; 20_000];
@@ -150,12 +149,12 @@ fn lines_that_cannot_be_sent_cost_only_themselves() {
 }
 
 #[test]
-fn wrong_usage_is_told_from_failure() {
+fn wrong_usage_and_failures_have_different_exit_codes() {
     let nobody = {
         let server = start();
         target(&server)
     };
-    for (arguments, code, told) in [
+    for (arguments, code, fault) in [
         (&["--server", &nobody, "--name", "ann"][..], 1, format!("no server answers at {nobody}: start one with")),
         (&["--server", &nobody], 2, "no name: give one with --name".to_owned()),
         (&["--server", &nobody, "--name", " "], 2, "the name is empty".to_owned()),
@@ -164,7 +163,7 @@ fn wrong_usage_is_told_from_failure() {
     ] {
         let output = run(arguments, b"");
         assert_eq!(output.status.code(), Some(code), "{arguments:?}");
-        assert!(stderr(&output).contains(&told), "{}", stderr(&output));
+        assert!(stderr(&output).contains(&fault), "{}", stderr(&output));
         assert!(output.stdout.is_empty());
     }
     let output = command(&["--name", "ann"]).env("PORT", "x").stdin(Stdio::null()).output().expect("hubbub starts");
@@ -173,21 +172,21 @@ fn wrong_usage_is_told_from_failure() {
 }
 
 #[test]
-fn a_closed_output_ends_it_quietly() {
+fn a_closed_output_ends_the_client_without_an_error() {
     let server = start();
     let mut client = piped(&["--server", &target(&server), "--name", "reader"]);
     wait_for_clients(&server, 1);
     drop(client.stdout.take());
     join(&server, "bob").say("anybody there?");
-    // Its input is still open, so nothing else ends it.
+    // The input is still open, so only the closed output ends the client.
     assert_eq!(client.wait().expect("it ends").code(), Some(0));
-    let mut told = String::new();
-    client.stderr.take().expect("standard error is piped").read_to_string(&mut told).expect("it is text");
-    assert_eq!(told, "");
+    let mut errors = String::new();
+    client.stderr.take().expect("standard error is piped").read_to_string(&mut errors).expect("the output is UTF-8");
+    assert_eq!(errors, "");
 }
 
 #[test]
-fn incoming_lines_leave_the_line_being_typed_whole() {
+fn incoming_messages_do_not_disturb_the_draft() {
     let server = start();
     let mut bob = join(&server, "bob");
     let mut ann = on_terminal(&server, "ann");
@@ -195,13 +194,12 @@ fn incoming_lines_leave_the_line_being_typed_whole() {
     ann.wait_for_last_row("> half a th");
     for n in 0..50 {
         bob.say(&format!("hello {n}"));
-        // Typing and hearing at once.
         ann.press(if n % 2 == 0 { "o" } else { "\x7f" });
     }
     bob.say(&"long ".repeat(40));
     ann.wait_for_row_with("hello 49");
     ann.wait_for_last_row("> half a th");
-    // No key is pressed now that would have the line drawn again anyway.
+    // No key is pressed now, which would redraw the line.
     bob.say("still there?");
     ann.wait_for_row("bob: still there?");
     ann.wait_for_last_row("> half a th");
@@ -238,7 +236,7 @@ fn a_line_is_edited_recalled_and_scrolled() {
 }
 
 #[test]
-fn what_was_typed_before_the_end_of_input_is_delivered() {
+fn lines_before_the_end_of_input_are_delivered() {
     let server = start();
     let mut bob = join(&server, "bob");
     for n in 0..20 {
@@ -251,7 +249,7 @@ fn what_was_typed_before_the_end_of_input_is_delivered() {
 }
 
 #[test]
-fn a_missing_name_is_asked_for() {
+fn the_client_asks_for_a_missing_name() {
     let server = start();
     let mut bob = join(&server, "bob");
     let mut ann = Pty::start(command(&["--server", &target(&server)]));
@@ -268,7 +266,7 @@ fn a_missing_name_is_asked_for() {
 }
 
 #[test]
-fn interrupts_and_signals_leave_the_terminal_in_order() {
+fn interrupts_and_signals_restore_the_terminal() {
     let server = start();
     let mut ann = on_terminal(&server, "ann");
     ann.press("half\x03");
@@ -292,7 +290,7 @@ impl Refuser {
         let service = ServiceBuilder::new()
             .add_duplex_streaming_handler(&TUTORIAL_CHAT_SERVER, move |ctx, stream, sink| {
                 let refusal = sink.fail(status.clone());
-                // Dropped any earlier, the stream would cancel the call, and perhaps be faster than the status.
+                // Dropping the stream cancels the call, so it is kept until the status is sent.
                 ctx.spawn(refusal.map(|_| drop(stream)));
             })
             .build();

@@ -1,4 +1,4 @@
-//! The command line, and the run it asks for.
+//! The command line, and the run that it requests.
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -16,7 +16,7 @@ const APPEND_IN_FLIGHT: u64 = 8_192;
 const RATE: u32 = 200;
 const SLOW_RATE: u32 = 10_000;
 const CHURN_CLIENTS: usize = 8;
-/// What all rooms' deliveries come to, in the scenario of that name.
+/// The deliveries a second in all rooms, in the scenario `rooms`.
 const ROOMS_DELIVERIES_PER_S: f64 = 20_000.0;
 const ROOMS: usize = 100;
 /// The contract's bound for one stream.
@@ -27,11 +27,11 @@ const MESSAGES: u64 = 1_000_000;
 ///
 /// A delivery is one message at one receiver. Over v1 a sender gets its own messages back, and they count: the server
 /// does that work too. Over the tutorial's contract it must not get them. A message is in flight until every receiver
-/// has it. Exits with 1 if anything was lost, came twice, out of order, damaged or to who must not get it.
+/// has it. Exits with 1 if a message was lost, repeated, out of order, damaged, or delivered to a wrong client.
 #[derive(Parser)]
 #[command(name = "hubbub-load", version)]
 pub struct Args {
-    /// The server's address; only loopback addresses are taken
+    /// The server's address; only loopback addresses are accepted
     #[arg(long, value_name = "IP:PORT")]
     server: SocketAddr,
     /// The server's process, whose CPU time and memory are measured
@@ -39,7 +39,7 @@ pub struct Args {
     pid: u32,
     #[arg(long, value_enum)]
     scenario: Scenario,
-    /// What to speak
+    /// Wire contract
     #[arg(long = "contract", value_enum, default_value_t = Wire::V1)]
     wire: Wire,
     /// Messages in flight, of all senders together [a-c; default: 64, in append 8192]
@@ -51,7 +51,7 @@ pub struct Args {
     /// How many of the clients send [default: 1, in b, d and catchup 10, in slow 2, in rooms all]
     #[arg(long, value_name = "N")]
     senders: Option<usize>,
-    /// Over how many rooms the clients are spread [e, rooms; default: 1, in rooms 100]
+    /// Number of rooms for the clients [e, rooms; default: 1, in rooms 100]
     #[arg(long, value_name = "N")]
     rooms: Option<usize>,
     /// How many rooms each client joins [e, rooms; default: 1]
@@ -60,7 +60,7 @@ pub struct Args {
     /// How long to measure, after one second to warm up
     #[arg(long, value_name = "S", default_value_t = 5.0)]
     seconds: f64,
-    /// Messages a second, of all senders together [d, catchup, slow, rooms; default: 200, in slow 10000, in rooms what makes 20000 deliveries]
+    /// Messages a second, of all senders together [d, catchup, slow, rooms; default: 200, in slow 10000, in rooms the rate for 20000 deliveries]
     #[arg(long, value_name = "R", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     rate: Option<u32>,
     /// How many messages a reader is behind [catchup, slow]
@@ -69,12 +69,12 @@ pub struct Args {
     /// The length of a message's body
     #[arg(long, value_name = "B", default_value_t = 64)]
     body_bytes: usize,
-    /// Print one JSON object in place of the table
+    /// Print one JSON object instead of the table
     #[arg(long)]
     pub json: bool,
 }
 
-/// What to do to the server.
+/// The scenario of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Scenario {
     /// 100 clients, one sends as fast as messages in flight allow
@@ -87,21 +87,21 @@ pub enum Scenario {
     D,
     /// 1,000 clients spread over 100 rooms, all send to their rooms in turn at a steady pace [v1]
     Rooms,
-    /// 1,000 clients that say nothing
+    /// 1,000 idle clients
     E,
-    /// Clients come, say one thing, and leave: when they got it back, or (tutorial) another got it
+    /// Clients join, post one message, and leave when it is delivered to them, or (tutorial) to another client
     F,
-    /// Two clients, one sends with thousands of messages in flight: what the log takes [v1]
+    /// Two clients, one sends with thousands of messages in flight: the throughput of the log [v1]
     Append,
-    /// One client that sends one message at a time: the time until it is stored and back [v1]
+    /// One client that sends one message at a time: the time until it is stored and delivered [v1]
     Lone,
-    /// Readers that come one after another and read a long history, beside d [v1]
+    /// Readers that join one after another and read a long history, beside d [v1]
     Catchup,
     /// One client that stops reading for many messages, then reads them, beside others at a steady pace [v1]
     Slow,
 }
 
-/// The contract over which to speak.
+/// The wire contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Wire {
     /// hubbub.v1
@@ -113,9 +113,9 @@ pub enum Wire {
 /// How messages are paced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pace {
-    /// As many at a time as this.
+    /// At most this many in flight.
     InFlight(u64),
-    /// So many a second, whatever the server does.
+    /// This many a second, independently of the server.
     PerSecond(u32),
 }
 
@@ -131,7 +131,7 @@ pub struct Run {
     pub senders: usize,
     pub pace: Pace,
     pub window: Duration,
-    /// How many a reader is behind, in catchup and slow.
+    /// How many messages a reader is behind, in catchup and slow.
     pub messages: u64,
     pub body_bytes: usize,
 }
@@ -153,7 +153,7 @@ impl Scenario {
         }
     }
 
-    /// Its clients and senders, unless they are chosen.
+    /// Its default numbers of clients and senders.
     fn cast(self) -> (usize, usize) {
         match self {
             Scenario::A => (100, 1),
@@ -189,7 +189,7 @@ impl Run {
 }
 
 impl Args {
-    /// Fills in what the scenario implies and checks the rest. The error names the flag and what it takes.
+    /// Applies the scenario's defaults and checks the values. The error names the option and its valid values.
     pub fn run(&self) -> Result<Run, String> {
         if !self.server.ip().is_loopback() {
             let server = self.server;
@@ -201,7 +201,7 @@ impl Args {
         }
         let (clients, senders) = self.scenario.cast();
         let clients = self.clients.unwrap_or(clients);
-        // Over the tutorial's contract one client at least only listens: it is what tells in which order messages are.
+        // Over the tutorial's contract, at least one client only listens: it determines the order.
         let listeners = if self.wire == Wire::Tutorial && self.scenario != Scenario::F { 1 } else { 0 };
         check("--clients", clients, 1 + listeners..=SENDERS_MAX)?;
         let senders = match self.scenario {
@@ -246,7 +246,7 @@ impl Args {
 }
 
 impl Args {
-    /// Who is in which room.
+    /// The assignment of clients to rooms.
     fn seating(&self, clients: usize) -> Result<Seating, String> {
         let several = matches!(self.scenario, Scenario::Rooms | Scenario::E) && self.wire == Wire::V1;
         if !several && (self.rooms.is_some() || self.joined.is_some()) {

@@ -1,4 +1,4 @@
-//! Scenarios catchup and slow: a reader that is far behind in a room in which others go on, and whether they notice.
+//! Scenarios catchup and slow: a reader that is far behind in a room, and its effect on the other clients.
 
 use std::io;
 
@@ -18,20 +18,20 @@ use crate::process::Footprint;
 use crate::report::Report;
 use crate::seating::Seating;
 
-/// What may be in flight while the room is filled.
+/// The maximum in flight while the room is filled.
 const FILL_IN_FLIGHT: u64 = 8_192;
 
-/// What the readers of a window did.
+/// The work of a window's readers.
 #[derive(Default)]
 pub struct Reading {
-    /// Readers that read all there was when they came.
+    /// Readers that read the whole history that existed at their join.
     pub readers: u64,
     pub messages: u64,
     pub seconds: f64,
 }
 
-/// Sizes of the server: with nobody there, before a client stopped reading, at the end of its pause, and when it had read
-/// everything.
+/// Sizes of the server: without clients, before a client stopped reading, at the end of its pause, and when it had read
+/// all messages.
 pub struct Sizes {
     pub nobody: Footprint,
     pub before: Footprint,
@@ -73,7 +73,10 @@ pub fn catch_up(run: &Run) -> Result<Report> {
         reading.readers += 1;
         let head_seq = guest.reader.member.head_seq;
         let read_seq = guest.reader.next_seq - 1;
-        ensure!(read_seq >= head_seq, "a reader was told that history ends at seq {read_seq}, before {head_seq}");
+        ensure!(
+            read_seq >= head_seq,
+            "the server reported to a reader that history ends at seq {read_seq}, before {head_seq}"
+        );
         live.pool.dismiss_guest(&mut guest.connection)?;
         guest.connection.leave()?;
     }
@@ -118,13 +121,13 @@ pub fn slow(run: &Run) -> Result<Report> {
     let seconds = (clock.now_ns() - start_ns) as f64 / 1e9;
     let reading = Reading { readers: 1, messages: guest.reader.next_seq - first_seq, seconds };
     let sizes = Sizes { nobody, before, stalled, after: meter.footprint()? };
-    // In case something comes twice.
+    // A message might arrive twice.
     live.drain(&mut meter)?;
     guest.read(&mut live)?;
     Ok(Report::of_slow(run, &without, &with, &reading, &sizes))
 }
 
-/// Has the room hold as many messages as the run asks for.
+/// Fills the room with the messages that the run requires.
 fn fill(run: &Run, meter: &mut Meter, clock: Clock) -> Result<()> {
     let pace = Pace::InFlight(FILL_IN_FLIGHT);
     let alone = Run { seating: Seating::together(1), senders: 1, pace, ..run.clone() };
@@ -135,7 +138,7 @@ fn fill(run: &Run, meter: &mut Meter, clock: Clock) -> Result<()> {
     filler.drain(meter).context("while the room was filled")
 }
 
-/// A window in which nobody is behind.
+/// A window in which no client is behind.
 fn measure_without(run: &Run, live: &mut Live<V1>, meter: &mut Meter) -> Result<Measured> {
     let start_ns = live.now_ns() + WARM_UP_NS;
     live.run_until(meter, start_ns)?;

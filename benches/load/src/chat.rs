@@ -1,9 +1,9 @@
-//! What of `hubbub.v1` a client of ours says and hears (proto/hubbub/v1/chat.proto), without copying.
+//! The parts of `hubbub.v1` (proto/hubbub/v1/chat.proto) that the clients send and receive, without copying.
 
 use crate::message::{Mark, PADDING, Purpose, sender_name};
 use crate::protobuf::{self, Value, bytes_tag, take_bytes, write_bytes};
 
-/// What the names of rooms begin with; the room's index follows, in this many digits.
+/// The prefix of the rooms' names; the room's index follows, in this many digits.
 const ROOM: &str = "bench-";
 const ROOM_DIGITS: usize = 6;
 pub const ROOMS_MAX: usize = 100_000;
@@ -19,19 +19,19 @@ const POST: u8 = 4;
 const EVENTS: u8 = 1;
 const CLIENT_VERSION: &str = concat!("hubbub-load ", env!("CARGO_PKG_VERSION"));
 
-/// Where a client begins to read.
+/// A client's start position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum From {
     Head,
-    /// With the room's first message.
+    /// The room's first message.
     Start,
 }
 
-/// One thing that happened.
+/// A received event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Event<'a> {
     pub room_id: u64,
-    /// 0 where it is not in the log.
+    /// 0 if it is not in the log.
     pub seq: u64,
     pub time_ms: u64,
     pub what: What<'a>,
@@ -47,16 +47,16 @@ pub enum What<'a> {
     },
     CaughtUp,
     Presence,
-    /// What must not happen to a client that keeps to the rules, in a room that loses nothing.
+    /// An event that a correct client must not get in a room without losses.
     Unwelcome {
         name: &'static str,
         content: &'a [u8],
     },
-    /// What this program does not know: a client passes over it.
+    /// An unknown event, which clients skip.
     Unknown,
 }
 
-/// What somebody said.
+/// A message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Message<'a> {
     pub id: &'a [u8],
@@ -67,7 +67,7 @@ pub struct Message<'a> {
 /// A sender's `Post`, encoded once as a command of a request; only its room, its id and its mark change.
 pub struct Post {
     bytes: Vec<u8>,
-    /// The room that `bytes` are for, and where its name's digits stand.
+    /// The room of `bytes`, and the position of its name's digits.
     room: usize,
     digits_at: usize,
     id_at: usize,
@@ -81,7 +81,7 @@ pub fn room_name(room: usize) -> String {
     format!("{ROOM}{room:0ROOM_DIGITS$}")
 }
 
-/// The index of a room that has a name of ours.
+/// The index of a room with one of our names.
 pub fn room_index(name: &[u8]) -> Option<usize> {
     let digits = name.strip_prefix(ROOM.as_bytes()).filter(|digits| digits.len() == ROOM_DIGITS)?;
     digits
@@ -89,7 +89,7 @@ pub fn room_index(name: &[u8]) -> Option<usize> {
         .try_fold(0, |index, digit| Some(index * 10 + usize::from(digit.checked_sub(b'0').filter(|n| *n < 10)?)))
 }
 
-/// The command with which a client comes.
+/// The first command of a client.
 pub fn hello(sender: u32) -> Vec<u8> {
     let mut hello = Vec::new();
     write_bytes(&mut hello, 1, sender_name(sender).as_bytes());
@@ -97,12 +97,12 @@ pub fn hello(sender: u32) -> Vec<u8> {
     command(HELLO, &hello)
 }
 
-/// The command with which it enters a room.
+/// The command that joins a room.
 pub fn join(room: usize, from: From) -> Vec<u8> {
     let mut join = Vec::new();
     write_bytes(&mut join, 1, room_name(room).as_bytes());
     if from == From::Start {
-        // After seq 0, of whatever epoch: a position whose fields all have their defaults.
+        // After seq 0 of any epoch: a position whose fields all have their defaults.
         write_bytes(&mut join, 2, &[]);
     }
     command(JOIN, &join)
@@ -116,7 +116,7 @@ fn command(field: u8, content: &[u8]) -> Vec<u8> {
     element
 }
 
-/// A message's id: a UUID of version 7, as the contract advises, which holds the time, the sender and the number.
+/// A message's id: a UUID of version 7, as the contract recommends, with the time, the sender and the number.
 pub fn message_id(start_unix_ms: u64, sender: u32, seq: u64, sent_ns: u64) -> [u8; ID_BYTES] {
     let mut id = [0; ID_BYTES];
     id[..6].copy_from_slice(&(start_unix_ms + sent_ns / 1_000_000).to_be_bytes()[2..]);
@@ -128,7 +128,8 @@ pub fn message_id(start_unix_ms: u64, sender: u32, seq: u64, sent_ns: u64) -> [u
     id
 }
 
-/// Takes the next entry, an event with its tag and length, off the front of a `ChatResponse`. `None` if it is malformed.
+/// Takes the next entry, an event with its tag and length, from the start of a `ChatResponse`. `None` if it is
+/// malformed.
 #[inline]
 pub fn take_entry<'a>(bytes: &mut &'a [u8]) -> Option<(&'a [u8], Event<'a>)> {
     let whole = *bytes;
@@ -144,7 +145,7 @@ pub fn take_entry<'a>(bytes: &mut &'a [u8]) -> Option<(&'a [u8], Event<'a>)> {
 impl<'a> Event<'a> {
     fn read(bytes: &'a [u8]) -> Option<Event<'a>> {
         let mut event = Event { room_id: 0, seq: 0, time_ms: 0, what: What::Unknown };
-        // Some field was there and could not be read.
+        // A field was invalid.
         let mut broken = false;
         protobuf::read(bytes, |field, value| match (field, value) {
             (1, Value::Number(room_id)) => event.room_id = room_id,
@@ -187,7 +188,7 @@ impl<'a> What<'a> {
 }
 
 impl<'a> Message<'a> {
-    /// `None` too for a message that is not meant as text: we send no other.
+    /// Also `None` for a message of another kind than text, which we do not send.
     fn read(content: &'a [u8]) -> Option<Message<'a>> {
         let mut message = Message { id: &[], sender: &[], body: &[] };
         let mut kind = 0;
@@ -201,7 +202,7 @@ impl<'a> Message<'a> {
         (kind <= 1).then_some(message)
     }
 
-    /// Checks the message by itself, every byte of it. `None` if it is not as one of ours should be.
+    /// Checks the whole message. `None` if it is not one of ours, or damaged.
     pub fn mark(&self, start_unix_ms: u64, body_bytes: usize) -> Option<Mark> {
         let mark = Mark::read(self.body)?;
         let id = message_id(start_unix_ms, mark.sender, mark.seq, mark.sent_ns);
@@ -213,7 +214,7 @@ impl<'a> Message<'a> {
     }
 }
 
-/// Whether `name` is the one under which `sender` posts.
+/// Whether `name` is the name of `sender`.
 fn is_name_of(sender: u32, name: &[u8]) -> bool {
     let digits = name.strip_prefix(b"load-").and_then(|digits| std::str::from_utf8(digits).ok());
     digits.is_some_and(|digits| digits.parse() == Ok(sender) && (digits == "0" || !digits.starts_with(['0', '+'])))
@@ -229,7 +230,7 @@ impl Post {
         let id_end = post.len();
         write_bytes(&mut post, 3, &vec![PADDING; body_bytes]);
         let bytes = command(POST, &post);
-        // The post stands last in the command, and the body in the post.
+        // The post is the last field of the command, and the body the last of the post.
         let post_at = bytes.len() - post.len();
         let digits_at = post_at + room_end - ROOM_DIGITS;
         let (id_at, body_at) = (post_at + id_end - ID_BYTES, bytes.len() - body_bytes);
@@ -278,7 +279,7 @@ pub mod tests {
         entry
     }
 
-    /// What tells a client that it is in the room with this number and index, whose head is below 128.
+    /// `Joined` for the room with this number and index, whose head is below 128.
     pub fn joined_entry(room_id: u64, room: usize, head_seq: u64) -> Vec<u8> {
         let mut content = Vec::new();
         write_bytes(&mut content, 1, room_name(room).as_bytes());
@@ -308,7 +309,7 @@ pub mod tests {
     }
 
     #[test]
-    fn a_post_is_encoded_as_the_contract_says() {
+    fn a_post_is_encoded_as_the_contract_requires() {
         for body_bytes in [BODY_BYTES_MIN, 64, 128, BODY_BYTES_MAX] {
             let mut post = Post::new(515, body_bytes, START_UNIX_MS);
             post.fill(99_999, 0x2b, 3_000_000);
@@ -323,7 +324,7 @@ pub mod tests {
     }
 
     #[test]
-    fn a_client_says_hello_and_joins() {
+    fn hello_and_join_are_encoded() {
         assert_eq!(hello(7)[4..], *[b"\x0a\x06load-7\x12\x11", CLIENT_VERSION.as_bytes()].concat());
         assert_eq!(join(0, From::Start), b"\x0a\x12\x12\x10\x0a\x0cbench-000000\x12\x00");
         assert_eq!(join(99_999, From::Head), b"\x0a\x10\x12\x0e\x0a\x0cbench-099999");
@@ -366,7 +367,7 @@ pub mod tests {
     }
 
     #[test]
-    fn damage_is_seen_wherever_it_is() {
+    fn damage_of_any_byte_is_detected() {
         let intact = message_entry(3, 9, 2, 5);
         let read = |mut bytes: &[u8]| {
             let (_, event) = take_entry(&mut bytes).filter(|_| bytes.is_empty())?;

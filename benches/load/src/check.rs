@@ -1,12 +1,13 @@
-//! Checks every delivery over the tutorial's contract: each receiver gets each message of each other sender once, never its own, in one order that
-//! all share.
+//! Checks every delivery over the tutorial's contract: each receiver gets each message of each other sender once, never
+//! its own, in one order for all.
 //!
-//! The first receiver that gets a message fixes its place in the order; there the message is decoded and checked against
-//! what its sender sent. Every other receiver has a cursor into the order and must get the very bytes that stand there:
-//! comparing them is all that a delivery costs. A message goes once all have it.
+//! The first receiver of a message fixes its place in the order; then the message is decoded and compared with the sent
+//! one. Every other receiver has a cursor into the order and must get the bytes at its cursor: comparing them is the
+//! whole cost of a delivery. A message is removed when all receivers have it.
 //!
-//! A client that waits for the place of a message of its own cannot tell whether what it gets comes before that or
-//! after: what it gets first is held until others, who see both, have fixed the order. So one client must never send.
+//! A sender does not get its own messages, so it can't determine whether another message precedes one of its own. If it
+//! is the first receiver, the message is held until a client that gets both has fixed the order. So one client must
+//! never send.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -17,7 +18,7 @@ use crate::message::{ChatMessage, Mark, Purpose, sender_name};
 /// How many receivers a report of missing messages names.
 const REPORTED_MAX: usize = 5;
 
-/// The check of one room in which everybody receives and some also send. Senders and receivers are one set of indices.
+/// The check of one room in which all members receive and some also send. Senders and receivers are one set of indices.
 pub struct Checker {
     body_bytes: usize,
     /// Messages that some receiver still waits for, in the shared order.
@@ -28,20 +29,20 @@ pub struct Checker {
     /// By sender: the number of its next message to be sent, and of its next one to enter the order.
     sent: Vec<u64>,
     ordered: Vec<u64>,
-    /// All that were sent, and those that everybody has.
+    /// How many messages were sent, and how many all receivers have.
     sent_total: u64,
     complete_total: u64,
     /// Messages that some receiver holds.
     held_total: usize,
-    /// Buffers of entries that are done, to be used again.
+    /// Buffers of removed entries, for reuse.
     spare: Vec<Vec<u8>>,
 }
 
 #[derive(Default)]
 struct Receiver {
-    /// The place of what it gets next, or a place before that if all between are its own.
+    /// The place of its next message, or an earlier place if all between are its own.
     cursor: u64,
-    /// What it got beyond the end of the order, and when that was sent.
+    /// The messages that it got beyond the end of the order, and their send times.
     held: VecDeque<(MessageId, u64)>,
 }
 
@@ -49,7 +50,7 @@ struct Entry {
     sender: u32,
     seq: u64,
     sent_ns: u64,
-    /// Receivers that have yet to get it.
+    /// Receivers that do not have it yet.
     left: u32,
     bytes: Vec<u8>,
 }
@@ -61,7 +62,7 @@ pub struct MessageId {
     pub seq: u64,
 }
 
-/// What a server did wrong.
+/// A fault of the server.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     #[error("client {receiver} got its own message {seq}")]
@@ -101,7 +102,7 @@ impl Checker {
         }
     }
 
-    /// Notes that `sender` sends its next message, and returns the message's number.
+    /// Records that `sender` sends its next message. Returns the message's number.
     pub fn send(&mut self, sender: usize) -> u64 {
         let seq = self.sent[sender];
         self.sent[sender] += 1;
@@ -109,19 +110,19 @@ impl Checker {
         seq
     }
 
-    /// Messages sent that somebody still waits for.
+    /// Sent messages that a receiver still waits for.
     pub fn in_flight(&self) -> u64 {
         self.sent_total - self.complete_total
     }
 
-    /// Checks what `receiver` got. Returns when it was sent, or `None` for a probe.
+    /// Checks a message that `receiver` got. Returns its send time, or `None` for a probe.
     #[inline]
     pub fn deliver(&mut self, receiver: usize, bytes: &[u8]) -> Result<Option<u64>, Fault> {
         let Receiver { cursor, held } = &mut self.receivers[receiver];
         if !held.is_empty() {
             return self.hold(receiver, bytes);
         }
-        // What went from the front was had by all who were to have it: the rest was the receiver's own.
+        // Removed entries were delivered to all their receivers, so those that the receiver did not get were its own.
         let mut place = self.base.max(*cursor);
         loop {
             match self.order.get_mut((place - self.base) as usize) {
@@ -142,10 +143,10 @@ impl Checker {
         }
     }
 
-    /// Fails if anybody still waits for a message, and names some who do; or got one too many.
+    /// Fails if a receiver still waits for a message, and names some of them, or if one got a message too many.
     pub fn finish(&self) -> Result<(), Fault> {
         if self.in_flight() == 0 {
-            // All have all there is, and yet this one has more.
+            // All have all messages, and this one has more.
             let surplus = self.receivers.iter().position(|receiver| !receiver.held.is_empty());
             return surplus.map_or(Ok(()), |receiver| {
                 let got = self.receivers[receiver].held[0].0;
@@ -166,22 +167,22 @@ impl Checker {
             }
         }
         let shown = lines.join("; ");
-        Err(Fault::Missing(format!("{} messages are not with everybody: {shown}", self.in_flight())))
+        Err(Fault::Missing(format!("{} messages were not delivered to all receivers: {shown}", self.in_flight())))
     }
 
-    /// What `receiver` is to get next, of what others have.
+    /// The next message for `receiver` that others have.
     fn due(&self, receiver: usize) -> Option<MessageId> {
         self.place(receiver).map(|place| self.order[(place - self.base) as usize].id())
     }
 
-    /// The place of what `receiver` is to get next, if it is fixed.
+    /// The place of the next message for `receiver`, if it is fixed.
     fn place(&self, receiver: usize) -> Option<u64> {
         let start = self.base.max(self.receivers[receiver].cursor);
         let mut following = self.order.iter().skip((start - self.base) as usize);
         following.position(|entry| entry.sender as usize != receiver).map(|others| start + others as u64)
     }
 
-    /// `receiver` has what stands at `place`.
+    /// `receiver` has the message at `place`.
     fn pass(&mut self, receiver: usize, place: u64) {
         self.receivers[receiver].cursor = place + 1;
         let entry = &mut self.order[(place - self.base) as usize];
@@ -191,7 +192,7 @@ impl Checker {
         }
     }
 
-    /// An entry is with everybody: it counts, and the front of the order goes as far as it is done.
+    /// All receivers have an entry: counts it, and removes complete entries from the front of the order.
     fn complete(&mut self) {
         self.complete_total += 1;
         while self.order.front().is_some_and(|entry| entry.left == 0) {
@@ -209,14 +210,14 @@ impl Checker {
         let sender = got.sender as usize;
         let due = MessageId { sender: got.sender, seq: self.ordered[sender] };
         if got.seq < due.seq {
-            // The receiver is past the end of the order, so it has had this one.
+            // The receiver is past the end of the order, so it already has this one.
             return Err(Fault::Duplicate { receiver, got });
         }
         if got.seq > due.seq {
             return Err(Fault::OutOfOrder { receiver, got, due });
         }
         self.ordered[sender] += 1;
-        // All but the sender: the receiver passes it right away.
+        // All but the sender: the receiver takes it at once.
         let left = self.receivers.len() as u32 - 1;
         let mut kept = self.spare.pop().unwrap_or_default();
         kept.clear();
@@ -231,13 +232,13 @@ impl Checker {
         Ok(Some(sent_ns))
     }
 
-    /// The receiver got something beyond the end of the order, and cannot tell what of its own comes before.
+    /// The receiver got a message beyond the end of the order, and its own messages may precede it.
     #[cold]
     #[inline(never)]
     fn hold(&mut self, receiver: usize, bytes: &[u8]) -> Result<Option<u64>, Fault> {
         let Some((got, sent_ns)) = self.read(receiver, bytes)? else { return Ok(None) };
         if got.seq < self.ordered[got.sender as usize] {
-            // The receiver has had all that is in the order.
+            // The receiver has all messages of the order.
             return Err(Fault::Duplicate { receiver, got });
         }
         self.receivers[receiver].held.push_back((got, sent_ns));
@@ -245,7 +246,7 @@ impl Checker {
         Ok(Some(sent_ns))
     }
 
-    /// Checks what the receiver holds, as far as the order goes now.
+    /// Checks the held messages of the receiver, as far as the order is fixed now.
     fn place_held(&mut self, receiver: usize) -> Result<(), Fault> {
         while let Some((got, sent_ns)) = self.receivers[receiver].held.front().copied()
             && let Some(place) = self.place(receiver)
@@ -258,8 +259,8 @@ impl Checker {
         Ok(())
     }
 
-    /// The receiver got something other than the bytes at `place`: a probe, the same message encoded in another way, or
-    /// a fault, which this names.
+    /// The receiver got other bytes than those at `place`: a probe, another encoding of the same message, or a fault,
+    /// which is named.
     #[cold]
     #[inline(never)]
     fn differs(&mut self, receiver: usize, place: u64, bytes: &[u8]) -> Result<Option<u64>, Fault> {
@@ -286,7 +287,7 @@ impl Checker {
         Err(if is_later { Fault::OutOfOrder { receiver, got, due } } else { Fault::Duplicate { receiver, got } })
     }
 
-    /// Decodes a message and checks it by itself. `None` is a probe.
+    /// Decodes a message and checks it. `None`: a probe.
     fn read(&self, receiver: usize, bytes: &[u8]) -> Result<Option<(MessageId, u64)>, Fault> {
         let message = ChatMessage::read(bytes).ok_or_else(|| damaged(receiver, bytes))?;
         let mark = Mark::read(message.body).ok_or_else(|| damaged(receiver, bytes))?;
@@ -320,7 +321,7 @@ impl fmt::Display for MessageId {
     }
 }
 
-/// The fault of a message that comes where none of its kind may.
+/// The fault of a message of an unexpected kind.
 pub fn unexpected(receiver: usize, bytes: &[u8]) -> Fault {
     damaged(receiver, bytes)
 }
@@ -329,7 +330,7 @@ fn damaged(receiver: usize, bytes: &[u8]) -> Fault {
     Fault::Damaged { receiver, text: shown(bytes) }
 }
 
-/// The start of what a server sent, made harmless for a terminal.
+/// The start of received bytes, escaped for a terminal.
 pub fn shown(bytes: &[u8]) -> String {
     const SHOWN_BYTES_MAX: usize = 80;
     bytes[..bytes.len().min(SHOWN_BYTES_MAX)].escape_ascii().to_string()

@@ -1,11 +1,11 @@
-//! What the checker must let pass, and what it must catch.
+//! Valid deliveries that the checker must accept, and faults that it must catch.
 
 use super::*;
 use crate::message::Template;
 
 const BODY_BYTES: usize = 40;
 
-/// A message as a server passes it on. Its time is its number.
+/// A message as a server delivers it. Its time is its number.
 fn message(sender: u32, seq: u64) -> Vec<u8> {
     encode(sender, Purpose::Load, seq)
 }
@@ -85,7 +85,7 @@ fn a_duplicate_is_caught_in_what_a_sender_holds() {
 }
 
 #[test]
-fn one_own_message_does_not_hold_up_later_ones() {
+fn an_own_message_does_not_block_later_ones() {
     let mut checker = room(3);
     for (sender, seq) in [(0, 0), (0, 1), (1, 0)] {
         assert_eq!(checker.deliver(2, &message(sender, seq)), Ok(Some(seq)));
@@ -93,7 +93,7 @@ fn one_own_message_does_not_hold_up_later_ones() {
     for seq in 0..2 {
         assert_eq!(checker.deliver(1, &message(0, seq)), Ok(Some(seq)));
     }
-    // Both messages of client 0 are gone from the order now; its cursor never moved.
+    // Both messages of client 0 are removed from the order now; its cursor never moved.
     assert_eq!(checker.deliver(0, &message(1, 0)), Ok(Some(0)));
     assert_eq!(checker.in_flight(), 3);
 }
@@ -124,7 +124,7 @@ fn a_loss_at_the_end_is_named() {
     checker.send(0);
     checker.deliver(1, &message(0, 0)).unwrap();
     let text = checker.finish().unwrap_err().to_string();
-    assert!(text.contains("2 messages are not with everybody"), "{text}");
+    assert!(text.contains("2 messages were not delivered to all receivers"), "{text}");
     assert!(text.contains("messages 1 to 1 of client 0 reached nobody"), "{text}");
     assert!(text.contains("client 2 waits for message 0 of client 0"), "{text}");
 }
@@ -160,7 +160,7 @@ fn an_echo_is_caught() {
 }
 
 #[test]
-fn what_was_never_sent_is_caught() {
+fn unsent_messages_are_caught() {
     let mut checker = room(3);
     let fault = |got| Err(Fault::NeverSent { receiver: 2, got });
     assert_eq!(checker.deliver(2, &message(0, 3)), fault(id(0, 3)));
@@ -197,7 +197,7 @@ fn another_encoding_of_the_same_message_passes() {
 }
 
 #[test]
-fn probes_pass_wherever_they_come() {
+fn probes_pass_at_any_position() {
     let mut checker = room(3);
     assert_eq!(checker.deliver(2, &encode(1, Purpose::Probe, 9)), Ok(None));
     checker.deliver(2, &message(0, 0)).unwrap();

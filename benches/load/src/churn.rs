@@ -1,8 +1,8 @@
-//! Scenario f: clients come, say one thing, and leave when it was heard: over the tutorial's contract by an observer, who
-//! stays; over `hubbub.v1` by themselves.
+//! Scenario f: clients join, post one message, and leave when it is delivered: over the tutorial's contract to an
+//! observer, which stays; over `hubbub.v1` to themselves.
 //!
-//! The observer must hear each of them once and in order. The others are in the room for a moment that only the server
-//! knows, so what they must hear depends on the contract.
+//! The observer must get each message once and in order. Only the server knows how long the other clients are in the
+//! room, so the messages that they must get depend on the contract.
 
 mod tutorial;
 mod v1;
@@ -29,26 +29,26 @@ pub use v1::V1;
 const PATIENCE: Duration = Duration::from_millis(20);
 const READ_BYTES: usize = 64 << 10;
 
-/// What clients say and hear, over one contract. Slots have the indices 0 to n - 1, the observer n.
+/// The messages of the clients over one contract. Slots have the indices 0 to n - 1, the observer n.
 pub trait Visits: Sized {
-    /// Has the observer join the room; it says where it is.
+    /// Makes the observer join the room.
     fn begin(run: &Run, clock: Clock) -> Result<(Self, Connection)>;
 
-    /// A client connects, and says its message as soon as it can.
+    /// A client connects, and posts its message as soon as possible.
     fn enter(&mut self, run: &Run, slot: usize, seq: u64, sent_ns: u64) -> std::io::Result<Connection>;
 
-    /// Checks what a client or the observer heard; `heard` gets the slots whose messages were heard as they should be.
+    /// Checks the bytes that a client or the observer got; `heard` gets the slots whose messages were delivered.
     fn hear(&mut self, receiver: usize, seqs: &[u64], bytes: &[u8], heard: &mut Vec<usize>) -> Result<(), Fault>;
 }
 
-/// The slots take turns of their own, from connecting to leaving.
+/// Each slot has one client after another, independently of the other slots.
 struct Churn<V> {
     run: Run,
     poll: Poll,
     clock: Clock,
     visits: V,
     slots: Vec<Slot>,
-    /// By slot: the number of the message that its client says.
+    /// By slot: the number of its client's message.
     seqs: Vec<u64>,
     observer: Connection,
     buffer: Vec<u8>,
@@ -127,7 +127,7 @@ impl<V: Visits> Churn<V> {
         }
     }
 
-    /// A client comes, with what it has to say.
+    /// A client connects, with its message.
     fn enter(&mut self, index: usize) -> Result<Slot> {
         let server = self.run.server;
         let refused = || format!("no connection to {server}");
@@ -155,7 +155,7 @@ impl<V: Visits> Churn<V> {
     }
 }
 
-/// Fails unless the message is the one that a client says at the moment.
+/// Fails unless the message is the current one of a client.
 fn check_due(receiver: usize, mark: Mark, seqs: &[u64]) -> Result<(), Fault> {
     let got = MessageId { sender: mark.sender, seq: mark.seq };
     match seqs.get(mark.sender as usize) {

@@ -13,14 +13,14 @@ pub struct Clock {
     pub start_unix_ms: u64,
 }
 
-/// Wakes the event loop once, after a time. The timeout of epoll itself counts in milliseconds.
+/// Wakes the event loop once, after a time. epoll's own timeout has a resolution of milliseconds.
 pub struct Alarm {
     timer: File,
 }
 
 impl Clock {
     pub fn start() -> Clock {
-        // A system clock before 1970 only makes message ids less apt.
+        // With a system clock before 1970, the times in message ids are wrong, which is harmless.
         let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         Clock { start: Instant::now(), start_unix_ms: unix.as_millis() as u64 }
     }
@@ -38,7 +38,7 @@ impl Alarm {
         if fd < 0 {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: the descriptor is open, and nobody else owns it.
+        // SAFETY: the descriptor is open, and has no other owner.
         Ok(Alarm { timer: unsafe { File::from_raw_fd(fd) } })
     }
 
@@ -46,7 +46,7 @@ impl Alarm {
         self.timer.as_raw_fd()
     }
 
-    /// Sets the time after which it wakes the loop, in place of the one set before.
+    /// Sets the time after which it wakes the loop; replaces an earlier one.
     pub fn set(&self, after_ns: u64) -> io::Result<()> {
         const SECOND_NS: u64 = 1_000_000_000;
         let never = libc::timespec { tv_sec: 0, tv_nsec: 0 };
@@ -54,7 +54,7 @@ impl Alarm {
         let after_ns = after_ns.max(1);
         let time = libc::timespec { tv_sec: (after_ns / SECOND_NS) as _, tv_nsec: (after_ns % SECOND_NS) as _ };
         let spec = libc::itimerspec { it_interval: never, it_value: time };
-        // SAFETY: `spec` is valid for the call, and the old value is not asked for.
+        // SAFETY: `spec` is valid for the call, and the old value is not requested.
         let result = unsafe { libc::timerfd_settime(self.fd(), 0, &spec, std::ptr::null_mut()) };
         if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }

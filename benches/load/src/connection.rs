@@ -14,35 +14,35 @@ use crate::http2::frames::{
 use crate::http2::parser::{FrameError, FrameParser, Piece};
 use crate::http2::request::write_request;
 
-/// When the server may send less than this, we let it send as much more: together below the largest window.
+/// When the server may send less than this, the window is increased by as much: the sum is below the largest window.
 const TOP_UP_BYTES: u32 = 1 << 30;
-/// What may wait for the socket before a connection takes no more messages.
+/// The maximum number of bytes that wait for the socket before a connection accepts no more messages.
 const OUT_BYTES_MAX: usize = 256 << 10;
-/// How much of what a server says at the end is shown.
+/// How much of a server's final text is shown.
 const SHOWN_BYTES_MAX: usize = 400;
 
 /// A chat stream and the connection that carries only it.
 pub struct Connection {
     pub socket: TcpStream,
     frames: FrameParser,
-    /// DATA bytes that the server may have sent in all, by the windows we gave it.
+    /// DATA bytes that the server may have sent in all, by our windows.
     granted_bytes: u64,
-    /// We give it no more.
+    /// The windows are not increased.
     held: bool,
     sending: Sending,
 }
 
-/// The way out, and what the server said about it.
+/// The output, and the server's limits for it.
 struct Sending {
     out: Vec<u8>,
     /// How much of `out` the socket has taken.
     written: usize,
-    /// What we may still send on the connection and on the stream.
+    /// How much may still be sent on the connection and on the stream.
     connection_window: i64,
     stream_window: i64,
-    /// The server's INITIAL_WINDOW_SIZE, with which `stream_window` began.
+    /// The server's INITIAL_WINDOW_SIZE, the initial value of `stream_window`.
     initial_window: i64,
-    /// The server's SETTINGS have come.
+    /// The server's SETTINGS have arrived.
     greeted: bool,
 }
 
@@ -69,13 +69,14 @@ pub enum ConnectionError {
 }
 
 impl Connection {
-    /// Begins to connect, and to call the method at `path` as soon as the connection stands.
+    /// Starts to connect, and calls the method at `path` when connected.
     pub fn open(server: SocketAddr, path: &str) -> io::Result<Connection> {
         Connection::with_window(server, path, WINDOW_BYTES_MAX)
     }
 
-    /// The same as a client that will not read: the server gets the windows that HTTP/2 begins with, and no more until
-    /// [`Connection::let_go`]. The connection still reads what comes, and answers pings, as gRPC's own clients do.
+    /// The same for a client that does not read: the windows stay at HTTP/2's initial values until
+    /// [`Connection::let_go`]. The connection still reads the available data, and answers pings, as gRPC's own clients
+    /// do.
     pub fn open_held(server: SocketAddr, path: &str) -> io::Result<Connection> {
         let mut connection = Connection::with_window(server, path, INITIAL_WINDOW_BYTES as u32)?;
         connection.held = true;
@@ -108,7 +109,7 @@ impl Connection {
         self.held
     }
 
-    /// Lets the server send as much as it likes from now on.
+    /// Removes the limit of the windows.
     pub fn let_go(&mut self) -> io::Result<()> {
         self.held = false;
         self.top_up();
@@ -120,14 +121,13 @@ impl Connection {
         self.sending.greeted
     }
 
-    /// Whether the server's windows, and our own bound, have room for a message of so many bytes.
+    /// Whether the server's windows, and our own bound, allow a message of this many bytes.
     pub fn has_room(&self, message_bytes: usize) -> bool {
         let window = self.sending.connection_window.min(self.sending.stream_window);
         window >= (PREFIX_BYTES + message_bytes) as i64 && self.sending.out.len() < OUT_BYTES_MAX
     }
 
-    /// Puts a message on its way, as one DATA frame; it leaves with the next [`Connection::flush`]. There must be room
-    /// for it.
+    /// Queues a message as one DATA frame, for the next [`Connection::flush`]. There must be space for it.
     pub fn send(&mut self, message: &[u8]) {
         debug_assert!(self.has_room(message.len()));
         let length = PREFIX_BYTES + message.len();
@@ -139,7 +139,7 @@ impl Connection {
         *stream_window -= length as i64;
     }
 
-    /// Writes what waits, as far as the socket takes it. The rest goes when it is writable again.
+    /// Writes the queued bytes that the socket accepts. The rest is written when the socket is writable again.
     pub fn flush(&mut self) -> io::Result<()> {
         let sending = &mut self.sending;
         while sending.written < sending.out.len() {
@@ -158,7 +158,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Reads all that has come, through `buffer`, and calls `on_data` with the time and each piece of the stream.
+    /// Reads all available data through `buffer`, and calls `on_data` with the time and each piece of the stream.
     pub fn receive(
         &mut self,
         buffer: &mut [u8],
@@ -169,7 +169,7 @@ impl Connection {
         Ok(())
     }
 
-    /// The same with one read. Returns whether more may have come.
+    /// The same with one read. Returns whether more data may be available.
     pub fn read_once(
         &mut self,
         buffer: &mut [u8],
@@ -187,7 +187,7 @@ impl Connection {
         };
         let now_ns = clock.now_ns();
         self.take(&buffer[..length], |bytes| on_data(now_ns, bytes))?;
-        // A read that did not fill the buffer has emptied the socket: epoll reports whatever comes after it.
+        // A read that did not fill the buffer has emptied the socket: epoll reports later data.
         let more = length == buffer.len();
         if !more {
             self.top_up();
@@ -196,7 +196,7 @@ impl Connection {
         Ok(more)
     }
 
-    /// Says that the stream is no longer needed, as far as the socket takes it, before the connection is dropped.
+    /// Resets the stream, if the socket accepts the frame, before the connection is dropped.
     pub fn leave(mut self) -> io::Result<()> {
         frames::write_reset(&mut self.sending.out, STREAM, CANCEL);
         self.flush()
@@ -236,7 +236,7 @@ impl Connection {
 }
 
 impl Sending {
-    /// Does what a frame other than DATA asks for. What concerns us not is ignored, as HTTP/2 demands.
+    /// Handles a frame other than DATA. Irrelevant ones are ignored, as HTTP/2 requires.
     fn heed(&mut self, head: Head, payload: &[u8]) -> Result<(), ConnectionError> {
         match head.kind {
             kind::SETTINGS if !head.has(flag::ACK) => {
@@ -288,8 +288,8 @@ fn number(payload: &[u8], at: usize) -> Result<u32, ConnectionError> {
     Ok(u32::from_be_bytes(*bytes))
 }
 
-/// What can be read in a header block that is not decoded: enough to recognise a status message, where the server did
-/// not compress it.
+/// The readable text of a header block without decoding: enough to recognise a status message, if the server did not
+/// compress it.
 fn printable(payload: &[u8]) -> String {
     let is_text = |byte: &u8| byte.is_ascii_graphic() || *byte == b' ';
     payload

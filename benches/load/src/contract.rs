@@ -1,4 +1,4 @@
-//! The two contracts, and what a room needs to know of either.
+//! The two contracts, and their operations.
 
 mod tutorial;
 mod v1;
@@ -14,7 +14,7 @@ use crate::seating::Seating;
 pub use tutorial::Tutorial;
 pub use v1::{V1, enter_room};
 
-/// Rooms with their clients, over one contract: how they join and post, and the judge of what they get.
+/// Rooms with their clients, over one contract: joins, posts, and the check of deliveries.
 pub trait Contract: Sized {
     /// Of the chat's method.
     const PATH: &'static str;
@@ -24,24 +24,25 @@ pub trait Contract: Sized {
     /// How many clients get each message, on average.
     fn receivers(seating: &Seating) -> f64;
 
-    /// Has every connection of the pool join its rooms, and waits until all have.
+    /// Makes every connection of the pool join its rooms, and waits until all have joined.
     fn join(&mut self, pool: &mut Pool) -> Result<()>;
 
     /// Whether `sender` may post one more message.
     fn has_room(&self, connection: &Connection, sender: usize) -> bool;
 
-    /// Posts `sender`'s next message, to its rooms in turn. There must be room for it.
+    /// Posts `sender`'s next message, to its rooms in turn. There must be space for it.
     fn post(&mut self, connection: &mut Connection, sender: usize, sent_ns: u64);
 
-    /// Puts on its way what `sender` has posted; it leaves with the next [`Connection::flush`].
+    /// Queues the posts of `sender`, for the next [`Connection::flush`].
     fn send(&mut self, connection: &mut Connection, sender: usize);
 
-    /// Checks what `receiver` got. `on_delivery` is told when messages that it now has were sent, and how many.
+    /// Checks the bytes that `receiver` got. `on_delivery` gets the send times of the messages that it now has, and
+    /// their numbers.
     fn take(&mut self, receiver: usize, bytes: &[u8], on_delivery: impl FnMut(u64, u64)) -> Result<(), Fault>;
 
-    /// Messages posted that some receiver still waits for.
+    /// Posted messages that a receiver still waits for.
     fn in_flight(&self) -> u64;
 
-    /// Fails if anybody still waits for a message, and names some who do; or got one too many.
+    /// Fails if a receiver still waits for a message, and names some of them, or if one got a message too many.
     fn finish(&self) -> Result<(), Fault>;
 }

@@ -1,26 +1,26 @@
-//! Cuts the bytes of a gRPC stream into messages: each has a flag for compression and a length before it.
+//! Splits the bytes of a gRPC stream into messages: each is preceded by a flag for compression and a length.
 
 /// The flag and the length.
 pub const PREFIX_BYTES: usize = 5;
 /// More than the contracts' longest message.
 const MESSAGE_BYTES_MAX: usize = 1 << 20;
 
-/// Hands out whole messages, and joins those that come in pieces.
+/// Returns complete messages, and joins those that arrive in pieces.
 #[derive(Default)]
 pub struct Deframer {
-    /// A message, with its prefix, of which the rest has not come yet.
+    /// An incomplete message, with its prefix.
     partial: Vec<u8>,
-    /// `partial` is whole and was handed out: it goes with the next call.
+    /// `partial` is complete and was returned: the next call clears it.
     handed_out: bool,
 }
 
-/// Hands out messages in the pieces in which they come: nothing is copied.
+/// Returns messages in the pieces in which they arrive, without a copy.
 #[derive(Default)]
 pub struct Splitter {
-    /// The start of a prefix of which the rest has not come yet.
+    /// The start of an incomplete prefix.
     prefix: [u8; PREFIX_BYTES],
     prefix_filled: usize,
-    /// Within a message: its bytes which have not come yet.
+    /// Within a message: the number of its missing bytes.
     missing: Option<usize>,
 }
 
@@ -33,9 +33,9 @@ pub enum MessageError {
 }
 
 impl Deframer {
-    /// Takes the next message off the front of `input`. `None` means that all of it was taken and more is needed.
+    /// Takes the next message from the start of `input`. `None`: all of it was taken, and more is needed.
     ///
-    /// A message that lies whole in `input` is handed out where it lies; only one in pieces is copied.
+    /// A message that is complete in `input` is returned in place; only one in pieces is copied.
     pub fn next<'s, 'i: 's>(&'s mut self, input: &mut &'i [u8]) -> Result<Option<&'s [u8]>, MessageError> {
         if self.handed_out {
             self.partial.clear();
@@ -70,8 +70,8 @@ impl Deframer {
 }
 
 impl Splitter {
-    /// Takes the next piece off the front of `input`, and tells whether its message ends with it. `None` means that all
-    /// of it was taken and more is needed.
+    /// Takes the next piece from the start of `input`, with whether its message ends there. `None`: all of it was
+    /// taken, and more is needed.
     #[inline]
     pub fn next<'i>(&mut self, input: &mut &'i [u8]) -> Result<Option<(&'i [u8], bool)>, MessageError> {
         let missing = match self.missing {
@@ -89,7 +89,7 @@ impl Splitter {
         Ok(Some((piece, left == 0)))
     }
 
-    /// Takes a prefix, as far as it has come. Returns the length of the message, if it is whole.
+    /// Takes a prefix, or its available part. Returns the length of the message, if the prefix is complete.
     fn take_prefix(&mut self, input: &mut &[u8]) -> Result<Option<usize>, MessageError> {
         let (bytes, rest) = input.split_at(input.len().min(PREFIX_BYTES - self.prefix_filled));
         *input = rest;
@@ -103,14 +103,14 @@ impl Splitter {
     }
 }
 
-/// Writes what stands before a message of `length` bytes.
+/// Writes the prefix of a message of `length` bytes.
 pub fn write_prefix(out: &mut Vec<u8>, length: usize) {
     debug_assert!(length <= MESSAGE_BYTES_MAX);
     out.push(0);
     out.extend_from_slice(&(length as u32).to_be_bytes());
 }
 
-/// Where the message at the front ends, if its prefix is whole.
+/// The end of the first message, if its prefix is complete.
 fn message_end(bytes: &[u8]) -> Result<Option<usize>, MessageError> {
     let Some((&[compressed, l0, l1, l2, l3], _)) = bytes.split_first_chunk::<PREFIX_BYTES>() else {
         return Ok(None);

@@ -1,4 +1,4 @@
-//! Scenario e: what clients cost that are there and say nothing.
+//! Scenario e: the cost of idle clients.
 
 use anyhow::Result;
 
@@ -18,7 +18,7 @@ pub fn run<C: Contract>(run: &Run) -> Result<Report> {
     let mut contract = C::new(run.seating, run.body_bytes, &clock);
     let mut pool = Pool::open(run.server, C::PATH, run.seating.clients, clock)?;
     let entry = enter(&mut contract, &mut pool, &meter)?;
-    // Nobody has sent anything: the contract lets pass no message but probes that are still on their way.
+    // No client has sent a message, so only probes in flight may arrive.
     let mut serve_until = |until_ns: u64| -> Result<()> {
         while clock.now_ns() < until_ns {
             pool.serve(|receiver, _, bytes| contract.take(receiver, bytes, |_, _| ()))?;

@@ -1,4 +1,4 @@
-//! Rooms in which clients post at a pace and everybody receives, step by step.
+//! Rooms in which clients post at a pace and all members receive, step by step.
 
 use anyhow::{Context, Result, bail};
 
@@ -8,11 +8,11 @@ use crate::contract::Contract;
 use crate::meter::Meter;
 use crate::pool::Pool;
 
-/// A server that delivers nothing for so long while something is due has lost it.
+/// A server that delivers nothing for this long although a message is due has lost it.
 pub const STALL_NS: u64 = 10_000_000_000;
-/// How long everything may take to arrive once nothing more is sent.
+/// How long the messages may take to arrive after the last one is sent.
 const DRAIN_NS: u64 = 60_000_000_000;
-/// How long the run goes on when all have everything, in case something comes twice.
+/// How long the run continues when all messages have arrived, to detect repeated deliveries.
 const SETTLE_NS: u64 = 100_000_000;
 /// At a steady pace, more than this in flight means that the server does not keep up: memory would only grow.
 const BACKLOG_MAX: u64 = 100_000;
@@ -22,30 +22,30 @@ const SECOND_NS: u64 = 1_000_000_000;
 pub struct Live<C> {
     pub pool: Pool,
     pub contract: C,
-    /// The first so many clients send.
+    /// This many of the clients send, from the first on.
     senders: usize,
     pace: Pace,
-    /// Who sends next.
+    /// The next sender.
     turn: usize,
-    /// Who has posted and not sent it yet, perhaps several times.
+    /// The senders that have posted and not flushed, possibly several times each.
     posters: Vec<usize>,
     /// Messages posted since the start.
     pub posted: u64,
-    /// At a steady pace: when the first message was due, or is.
+    /// At a steady pace: when the first message is due.
     first_due_ns: u64,
-    /// When something was last delivered, or nothing was due.
+    /// When a message was last delivered, or none was due.
     progress_ns: u64,
     pub entry: Entry,
 }
 
-/// What it took to have all clients that were connected join their rooms.
+/// The cost of joining all connected clients to their rooms.
 #[derive(Clone, Copy)]
 pub struct Entry {
     pub seconds: f64,
     pub server_cpu_ns: u64,
 }
 
-/// Has the clients of the pool join their rooms.
+/// Makes the clients of the pool join their rooms.
 pub fn enter<C: Contract>(contract: &mut C, pool: &mut Pool, meter: &Meter) -> Result<Entry> {
     let (start_ns, cpu_ns) = (pool.clock.now_ns(), meter.server_cpu_ns()?);
     contract.join(pool)?;
@@ -54,7 +54,7 @@ pub fn enter<C: Contract>(contract: &mut C, pool: &mut Pool, meter: &Meter) -> R
 }
 
 impl<C: Contract> Live<C> {
-    /// Has the run's clients join their rooms; the pace begins now.
+    /// Makes the run's clients join their rooms; the pace begins now.
     pub fn open(run: &Run, meter: &Meter, clock: Clock) -> Result<Live<C>> {
         let mut contract = C::new(run.seating, run.body_bytes, &clock);
         let mut pool = Pool::open(run.server, C::PATH, run.seating.clients, clock)?;
@@ -78,7 +78,7 @@ impl<C: Contract> Live<C> {
         self.pool.clock.now_ns()
     }
 
-    /// Posts what is due, as long as fewer than `most` have been posted in all, and takes what comes.
+    /// Posts the due messages, up to `most` in all, and handles received data.
     pub fn step(&mut self, meter: &mut Meter, most: u64) -> Result<()> {
         let start_ns = self.now_ns();
         if self.posted < most {
@@ -102,7 +102,7 @@ impl<C: Contract> Live<C> {
         Ok(())
     }
 
-    /// Goes on with all of it until a time.
+    /// Continues until a time.
     pub fn run_until(&mut self, meter: &mut Meter, until_ns: u64) -> Result<()> {
         while self.now_ns() < until_ns {
             self.step(meter, u64::MAX)?;
@@ -110,7 +110,7 @@ impl<C: Contract> Live<C> {
         Ok(())
     }
 
-    /// Posts nothing more and waits until everybody has everything, once.
+    /// Stops posting, and waits until all members have all messages, once.
     pub fn drain(&mut self, meter: &mut Meter) -> Result<()> {
         let deadline_ns = self.now_ns() + DRAIN_NS;
         while self.contract.in_flight() > 0 && self.now_ns() < deadline_ns {
@@ -123,14 +123,14 @@ impl<C: Contract> Live<C> {
         Ok(self.contract.finish()?)
     }
 
-    /// Sends what the pace asks for, as far as the server's windows allow.
+    /// Sends the messages that are due, as far as the server's windows allow.
     fn send(&mut self, now_ns: u64, most: u64) -> Result<()> {
         match self.pace {
             Pace::InFlight(window) => {
                 while self.posted < most && self.contract.in_flight() < window && self.send_one(now_ns) {}
             }
             Pace::PerSecond(rate) => {
-                // A message is timed from when it is due: if it leaves late, that shows.
+                // The latency counts from the due time, so a late send is included.
                 while self.posted < most && self.due_ns(rate) <= now_ns && self.send_one(self.due_ns(rate)) {}
                 if self.contract.in_flight() > BACKLOG_MAX {
                     bail!("the server does not keep up: {BACKLOG_MAX} messages are in flight; choose a lower --rate");
@@ -146,7 +146,7 @@ impl<C: Contract> Live<C> {
         Ok(())
     }
 
-    /// The next sender that has room posts a message. `false` if none has.
+    /// The next sender that may post posts a message. False: none may.
     fn send_one(&mut self, sent_ns: u64) -> bool {
         for _ in 0..self.senders {
             let sender = self.turn;

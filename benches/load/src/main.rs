@@ -1,8 +1,8 @@
-//! A load generator for chat servers, over the project's contract or the tutorial's, and a judge of what they deliver.
+//! A load generator for chat servers, over the project's contract or the tutorial's, which checks every delivery.
 //!
-//! One thread drives all connections, with no more of HTTP/2 and gRPC than it needs, so that on a small machine the
-//! server gets the processors: every delivery is still checked, at the price of comparing its bytes. Modules stand in
-//! groups, in reading order: the scenarios, the room and its contracts, the judgement, the connections, the formats, the
+//! One thread drives all connections, with a minimal HTTP/2 and gRPC, so that on a small machine most of the CPU time
+//! is left for the server. Every delivery is still checked, at the cost of comparing its bytes. The modules are in
+//! groups, in reading order: the scenarios, the room and its contracts, the checks, the connections, the formats, the
 //! system.
 
 mod args;

@@ -1,11 +1,11 @@
-//! How far a client has come into the room, over `hubbub.v1`; and a client that reads by itself.
+//! The progress of a client's join over `hubbub.v1`, and a client that checks messages independently of others.
 
 use crate::chat::{Event, What, take_entry};
 use crate::check::{Fault, MessageId, shown, unexpected};
 use crate::grpc::Deframer;
 use crate::message::Mark;
 
-/// What the server has told a client about its place in the room.
+/// The server's answers to a client's join.
 #[derive(Default)]
 pub struct Member {
     stage: Stage,
@@ -24,13 +24,13 @@ enum Stage {
     CaughtUp,
 }
 
-/// A client that reads from its place in the log on, whatever others get, and checks each message by itself: it must be
-/// one of ours, intact, and have the next seq.
+/// A client that reads from its place in the log, independently of others, and checks each message: it must be one of
+/// ours, intact, and have the next seq.
 pub struct Reader {
     pub member: Member,
     messages: Deframer,
     from_start: bool,
-    /// The seq of the message that it gets next, once it has joined.
+    /// The seq of its next message, once it has joined.
     pub next_seq: u64,
     start_unix_ms: u64,
     body_bytes: usize,
@@ -41,7 +41,7 @@ impl Member {
         self.stage == Stage::CaughtUp
     }
 
-    /// Takes note of an event that is not a message.
+    /// Processes an event that is not a message.
     pub fn heed(&mut self, receiver: usize, event: &Event<'_>) -> Result<(), Fault> {
         let (due, next) = match event.what {
             What::Welcome => (Stage::Arrived, Stage::Welcomed),
@@ -76,7 +76,7 @@ impl Reader {
         }
     }
 
-    /// Checks what came, and calls `on_message` with each message's mark.
+    /// Checks received bytes, and calls `on_message` with each message's mark.
     pub fn take(
         &mut self,
         receiver: usize,
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn history_comes_before_what_is_new() {
+    fn history_precedes_new_messages() {
         let mut entries = joined(2);
         entries.extend([message_entry(3, 1, 0, 7), message_entry(3, 2, 0, 8), entry(3, 0, 1, 7, b"\x08\x02")]);
         entries.push(message_entry(3, 3, 1, 0));
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_out_of_turn_is_caught() {
+    fn unexpected_events_are_caught() {
         assert!(read(true, &[message_entry(3, 1, 0, 0)]).is_err());
         assert!(read(true, &joined(0)[1..]).is_err());
         assert!(read(true, &[joined(0), vec![entry(3, 0, 1, 8, b"")]].concat()).is_err());

@@ -1,6 +1,6 @@
 //! The mark that each of our messages carries in its body, and the messages of the tutorial's contract.
 //!
-//! A body is text of a fixed size: what it is for, its sender, its number and when it was sent, then dots:
+//! A body is text of a fixed size: its purpose, its sender, its number and its send time, then dots:
 //! `L 0007 00000000002a 0000003b9aca ......`. In the tutorial's contract `FromClient` and `FromServer` have the same
 //! fields: `string name = 1; string body = 2`.
 
@@ -8,9 +8,9 @@ use crate::protobuf::{self, Value, bytes_tag, write_bytes, write_varint};
 
 /// The length of a mark without dots.
 pub const BODY_BYTES_MIN: usize = 32;
-/// So that a message fits into one frame, whatever the server's settings.
+/// A message of this size fits into one frame with any settings of the server.
 pub const BODY_BYTES_MAX: usize = 16_000;
-/// So that a sender's index fits into four digits.
+/// A sender's index fits into four digits.
 pub const SENDERS_MAX: usize = 1 << 16;
 
 pub const PADDING: u8 = b'.';
@@ -19,16 +19,16 @@ pub const PADDING: u8 = b'.';
 const NAME: u8 = 1;
 const BODY: u8 = 2;
 
-/// What a message is for.
+/// The purpose of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// To be delivered and counted.
     Load,
-    /// To learn who has joined; not part of what is checked.
+    /// It shows which clients have joined; it is not checked.
     Probe,
 }
 
-/// What a body says.
+/// The contents of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
     pub purpose: Purpose,
@@ -55,7 +55,7 @@ pub struct Template {
 }
 
 impl Mark {
-    /// Writes itself to the front of a body.
+    /// Writes the mark to the start of a body.
     pub fn write(&self, body: &mut [u8]) {
         body[0] = match self.purpose {
             Purpose::Load => b'L',
@@ -69,7 +69,7 @@ impl Mark {
         write_hex(&mut body[20..32], self.sent_ns);
     }
 
-    /// Reads a body, every byte of it: `None` if it is not as one of ours should be.
+    /// Reads a whole body. `None` if it is not one of ours, or damaged.
     pub fn read(body: &[u8]) -> Option<Mark> {
         let (mark, padding) = body.split_at_checked(BODY_BYTES_MIN)?;
         let purpose = match mark[0] {

@@ -1,4 +1,4 @@
-//! What is counted within the measured window, and what both processes take up for it.
+//! The counts of the measured window, and the resources of both processes.
 
 use anyhow::Result;
 use hdrhistogram::Histogram;
@@ -6,7 +6,7 @@ use hdrhistogram::Histogram;
 use crate::clock::Clock;
 use crate::process::{Footprint, Process, own_cpu_ns};
 
-/// Latencies above this count as this.
+/// Higher latencies count as this.
 const LATENCY_NS_MAX: u64 = 60_000_000_000;
 const SECOND_NS: u64 = 1_000_000_000;
 
@@ -17,15 +17,15 @@ pub struct Meter {
     start: Moment,
     /// Messages received, by all receivers together.
     pub deliveries: u64,
-    /// From when a message was sent, or was to be sent, to a receiver's read of it, in nanoseconds.
+    /// From the time when a message was sent, or was due, to its read by a receiver, in nanoseconds.
     latency: Histogram<u64>,
-    /// The same of the second that lasts until `second_end_ns`, and the p99 of each one before it in the window.
+    /// The same for the second that ends at `second_end_ns`, and the p99 of each earlier second of the window.
     second: Histogram<u64>,
     second_end_ns: u64,
     seconds_p99_ns: Vec<u64>,
 }
 
-/// What a window held.
+/// The results of a window.
 pub struct Measured {
     pub seconds: f64,
     pub deliveries: u64,
@@ -44,7 +44,8 @@ pub struct LatencyUs {
     pub p50: f64,
     pub p99: f64,
     pub p999: f64,
-    /// The median of every second's p99: what a burst of noise on the machine changes least. `None` below one second.
+    /// The median of all seconds' p99, which a short disturbance of the machine hardly changes. `None` below one
+    /// second.
     pub p99_of_seconds: Option<f64>,
 }
 
@@ -56,7 +57,7 @@ struct Moment {
 
 impl Meter {
     pub fn new(pid: u32) -> Result<Meter> {
-        // Three digits: a thousandth is far below what runs differ by.
+        // Three digits: a thousandth is far below the variation between runs.
         let latency = Histogram::<u64>::new_with_bounds(1, LATENCY_NS_MAX, 3)?;
         Ok(Meter {
             server: Process::new(pid)?,
@@ -79,7 +80,7 @@ impl Meter {
         self.server.cpu_ns()
     }
 
-    /// Begins to count, from nothing.
+    /// Starts counting from zero.
     pub fn open(&mut self, clock: &Clock) -> Result<()> {
         self.deliveries = 0;
         self.latency.reset();
@@ -91,7 +92,7 @@ impl Meter {
         Ok(())
     }
 
-    /// Counts `count` messages that took from `sent_ns` to `now_ns`, if the window is open.
+    /// Counts `count` messages with the latency from `sent_ns` to `now_ns`, if the window is open.
     #[inline]
     pub fn delivered(&mut self, sent_ns: u64, now_ns: u64, count: u64) {
         if self.open {

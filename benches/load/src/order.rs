@@ -1,12 +1,12 @@
-//! Checks every delivery over `hubbub.v1`: everybody gets every message of the room once, in the order of its seq.
+//! Checks every delivery over `hubbub.v1`: every member gets every message of the room once, in the order of its seq.
 //!
-//! The bytes of a room's messages are the same for everybody, however they are cut into responses. So the first receiver
-//! that gets a message decodes it, checks it against what its sender sent, and adds its bytes to a copy of the log; every
-//! other receiver has a place in that copy and must get the bytes that follow it. Comparing whole runs of them, where they
-//! lie in the read buffer, is nearly all that a delivery costs. What differs is decoded: it may be an event for this
-//! receiver alone, the same message encoded in another way, or a fault, which then has a name.
+//! The bytes of a room's messages are the same for all members, for any split into responses. So the first receiver of
+//! a message decodes it, compares it with the sent one, and appends its bytes to a copy of the log; every other
+//! receiver has a place in that copy and must get the bytes that follow it. Comparing long runs of bytes in the read
+//! buffer is nearly the whole cost of a delivery. Different bytes are decoded: they may be an event for this receiver
+//! only, another encoding of the same message, or a fault, which is then named.
 //!
-//! A message is delivered when the response that holds it is whole: before, a client could not read it.
+//! A message counts as delivered when its response is complete: before that, a client can't decode it.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -19,33 +19,34 @@ use crate::seating::Seating;
 
 /// How many receivers a report of missing messages names.
 const REPORTED_MAX: usize = 5;
-/// The copy of the log is cut when so much of it is with everybody, and that is most of it; or when it is all of it.
+/// The copy of the log is trimmed when all members have this many bytes of it and these are most of it, or when they
+/// have all of it.
 const CUT_BYTES_MIN: usize = 256 << 10;
 
-/// Numbers of messages begin at a multiple of this that is the room's own, so that a message of another room is known.
-/// Ids have 40 bits for a number: that is for 131,072 rooms. Where there is one, it may have more messages than this.
+/// The numbers of a room's messages begin at its own multiple of this, so that a message of another room is recognized.
+/// Ids have 40 bits for a number, enough for 131,072 rooms. A single room may have more messages than this.
 const NUMBERS_PER_ROOM: u64 = 1 << 23;
 
 /// The check of one room in which all members receive and some also send. Senders and receivers are one set of indices.
 pub struct Order {
     seating: Seating,
-    /// Which of the rooms this is.
+    /// The room's index.
     index: usize,
     start_unix_ms: u64,
     body_bytes: usize,
-    /// In the order of their places.
+    /// By their places.
     receivers: Vec<Receiver>,
-    /// The encoded messages that somebody still waits for, and maybe some before them.
+    /// The encoded messages that a member still waits for, and possibly earlier ones.
     log: Vec<u8>,
     /// The position of `log[0]` since the start.
     log_start: u64,
-    /// The messages in `log` that somebody still waits for.
+    /// The messages in `log` that a member still waits for.
     entries: VecDeque<Entry>,
-    /// The index of `entries[0]` since the start; so many are with everybody.
+    /// The index of `entries[0]` since the start, which is the number of messages that all members have.
     base: u64,
-    /// How many receivers wait for the entry with each index from `base` on; the last is the one that is not there yet.
+    /// How many receivers wait for the entry with each index from `base` on; the last entry does not exist yet.
     waiting: VecDeque<u32>,
-    /// The room's number, and its head before the first of our messages, once somebody has joined.
+    /// The room's number, and its head before the first of our messages, once a member has joined.
     room: Option<(u64, u64)>,
     time_ms: u64,
     /// By the sender's place: the number of its next message to be sent, and of its next one to enter the order.
@@ -58,11 +59,11 @@ pub struct Order {
 struct Receiver {
     member: Member,
     messages: Splitter,
-    /// The position up to which it got what the log holds: the start of the entry `next`, or beyond it within a response.
+    /// The position up to which it has received the log: the start of the entry `next`, or beyond it within a response.
     at: u64,
-    /// The index of the entry that it is to get next.
+    /// The index of the next entry for it.
     next: u64,
-    /// What it got of this response beyond `at` that is not, or not yet, in the log.
+    /// The bytes of this response beyond `at` that are not, or not yet, in the log.
     astray: Vec<u8>,
 }
 
@@ -102,12 +103,12 @@ impl Order {
         Some(self.seating.client(self.index, place))
     }
 
-    /// The seq of the newest message that somebody has received.
+    /// The seq of the newest message that any member has received.
     pub fn head_seq(&self) -> u64 {
         self.seq(self.end()) - 1
     }
 
-    /// Notes that `sender`, a member, sends its next message, and returns the message's number.
+    /// Records that `sender`, a member, sends its next message. Returns the message's number.
     pub fn send(&mut self, sender: usize) -> u64 {
         let place = self.place(sender);
         let number = self.sent[place];
@@ -116,13 +117,13 @@ impl Order {
         number
     }
 
-    /// Messages sent that somebody still waits for.
+    /// Sent messages that a member still waits for.
     pub fn in_flight(&self) -> u64 {
         self.sent_total - self.base
     }
 
-    /// Checks what `receiver`, a member that is in no other room, got. `on_delivery` is told when messages that it now has
-    /// were sent, and how many.
+    /// Checks the bytes that `receiver`, a member of only this room, got. `on_delivery` gets the send times of the
+    /// messages that it now has, and their numbers.
     #[inline]
     pub fn take(
         &mut self,
@@ -141,7 +142,7 @@ impl Order {
         Ok(())
     }
 
-    /// The same for an event of a whole response that a client got which may be in other rooms too.
+    /// The same for an event of a complete response, for a client that may be in other rooms too.
     pub fn take_event(
         &mut self,
         receiver: usize,
@@ -157,7 +158,7 @@ impl Order {
         Ok(())
     }
 
-    /// Fails if anybody still waits for a message, and names some who do.
+    /// Fails if a member still waits for a message, and names some of them.
     pub fn finish(&self) -> Result<(), Fault> {
         if self.in_flight() == 0 {
             return Ok(());
@@ -173,10 +174,13 @@ impl Order {
         let lines: Vec<String> = nobody.take(REPORTED_MAX).chain(waiting.take(REPORTED_MAX)).collect();
         let shown = lines.join("; ");
         let room = room_name(self.index);
-        Err(Fault::Missing(format!("{} messages of {room} are not with everybody: {shown}", self.in_flight())))
+        Err(Fault::Missing(format!(
+            "{} messages of {room} were not delivered to all members: {shown}",
+            self.in_flight()
+        )))
     }
 
-    /// A piece of a response came.
+    /// A piece of a response has arrived.
     #[inline]
     fn follow(&mut self, place: usize, piece: &[u8]) {
         let Receiver { at, astray, .. } = &mut self.receivers[place];
@@ -188,12 +192,12 @@ impl Order {
         }
     }
 
-    /// A response is whole. Returns the index of the entry that the receiver is to get next.
+    /// A response is complete. Returns the index of the receiver's next entry.
     #[inline]
     fn settle(&mut self, receiver: usize, place: usize) -> Result<u64, Fault> {
         let Receiver { at, next, astray, .. } = &mut self.receivers[place];
         if !astray.is_empty() {
-            // Others may have brought it into the log since.
+            // Another receiver may have added it to the log since.
             if !self.log[(*at - self.log_start) as usize..].starts_with(astray) {
                 return self.walk(receiver, place);
             }
@@ -210,7 +214,7 @@ impl Order {
         Ok(next)
     }
 
-    /// A response is whole that the log does not hold as it is: goes through its events.
+    /// A complete response differs from the log: checks its events one by one.
     #[cold]
     #[inline(never)]
     fn walk(&mut self, receiver: usize, place: usize) -> Result<u64, Fault> {
@@ -228,8 +232,7 @@ impl Order {
         Ok(next)
     }
 
-    /// Checks an event that a member got which has all entries before `next`. Returns the index of the one that it is to
-    /// get then.
+    /// Checks an event for a member that has all entries before `next`. Returns the index of its next entry after that.
     fn check(&mut self, receiver: usize, next: u64, entry: &[u8], event: &Event<'_>) -> Result<u64, Fault> {
         let What::Message(message) = event.what else {
             self.heed(receiver, event)?;
@@ -250,7 +253,7 @@ impl Order {
         if first == last {
             return;
         }
-        // Messages that were sent in one go count in one go.
+        // Messages that were sent together are counted together.
         let mut run = (self.entries[first].sent_ns, 0);
         for entry in self.entries.range(first..last) {
             if entry.sent_ns != run.0 {
@@ -307,18 +310,18 @@ impl Order {
         Ok(())
     }
 
-    /// Fails unless the message is the one with this index, encoded in another way.
+    /// Fails unless the message is another encoding of the one with this index.
     fn compare(&self, receiver: usize, index: u64, entry: &[u8], event: &Event<'_>) -> Result<(), Fault> {
         let due = self.seq(index);
         if event.seq != due {
             return Err(Fault::Hole { receiver, got: event.seq, due });
         }
-        // Invariant: what is in the log was read when it entered.
+        // Invariant: the log's entries were decoded when they were added.
         let (_, logged) = take_entry(&mut self.entry(index)).expect("the log holds events");
         if logged == *event { Ok(()) } else { Err(unexpected(receiver, entry)) }
     }
 
-    /// The receiver got something that is not in the room's log.
+    /// The receiver got an event that is not in the room's log.
     fn heed(&mut self, receiver: usize, event: &Event<'_>) -> Result<(), Fault> {
         let place = self.place(receiver);
         let member = &mut self.receivers[place].member;
@@ -345,7 +348,7 @@ impl Order {
         self.seating.place(self.index, member).expect("only members are asked for")
     }
 
-    /// The index of the entry that is not there yet.
+    /// The index of the first entry that does not exist yet.
     #[inline]
     fn end(&self) -> u64 {
         self.base + self.entries.len() as u64

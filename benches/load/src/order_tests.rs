@@ -1,4 +1,4 @@
-//! What the order must let pass, and what it must catch.
+//! Valid deliveries that the order must accept, and faults that it must catch.
 
 use super::*;
 use crate::chat::tests::{BODY_BYTES, START_UNIX_MS, entry, joined_entry, message_entry};
@@ -7,7 +7,7 @@ use crate::message::SENDERS_MAX;
 use crate::protobuf::write_bytes;
 
 const ROOM_ID: u64 = 3;
-/// The room's head when everybody joins.
+/// The room's head when the clients join.
 const HEAD: u64 = 5;
 
 fn response(entries: &[Vec<u8>]) -> Vec<u8> {
@@ -22,7 +22,7 @@ fn arrival() -> Vec<Vec<u8>> {
     vec![entry(0, 0, 1, 5, b""), joined_entry(ROOM_ID, 0, HEAD), entry(ROOM_ID, 0, 1, 7, b"")]
 }
 
-/// A room with everybody in it, in which clients 0 and 1 have each sent three messages.
+/// A room that all clients have joined, and in which clients 0 and 1 have each sent three messages.
 fn room(clients: usize) -> Order {
     let mut order = Order::new(Seating::together(clients), 0, BODY_BYTES, START_UNIX_MS);
     for receiver in 0..clients {
@@ -55,7 +55,7 @@ fn deliver(order: &mut Order, receiver: usize, entries: &[Vec<u8>]) -> Result<u6
 }
 
 #[test]
-fn one_log_passes_however_it_is_cut() {
+fn one_log_passes_for_any_split() {
     let messages: Vec<_> = (0..6).map(message).collect();
     for first in 0..=6 {
         for second in first..=6 {
@@ -74,7 +74,7 @@ fn one_log_passes_however_it_is_cut() {
 }
 
 #[test]
-fn all_may_be_first_and_come_in_pieces() {
+fn any_member_may_be_first_and_get_pieces() {
     let messages: Vec<_> = (0..6).map(message).collect();
     let bytes = [response(&messages[..4]), response(&messages[4..])].concat();
     for piece in [1, 3, 50, 333] {
@@ -90,7 +90,7 @@ fn all_may_be_first_and_come_in_pieces() {
 }
 
 #[test]
-fn a_message_counts_when_its_response_is_whole() {
+fn a_message_counts_when_its_response_is_complete() {
     let mut order = room(2);
     assert_eq!(deliver(&mut order, 0, &[message(0), message(1)]), Ok(2));
     let bytes = response(&[message(0), message(1)]);
@@ -102,7 +102,7 @@ fn a_message_counts_when_its_response_is_whole() {
 }
 
 #[test]
-fn runs_that_were_sent_together_are_told_apart_from_others() {
+fn messages_that_were_sent_together_are_counted_together() {
     let mut order = room(2);
     let mut runs = Vec::new();
     let bytes = response(&(0..6).map(message).collect::<Vec<_>>());
@@ -111,7 +111,7 @@ fn runs_that_were_sent_together_are_told_apart_from_others() {
 }
 
 #[test]
-fn events_for_one_receiver_pass_wherever_they_come() {
+fn events_for_one_receiver_pass_at_any_position() {
     let presence = entry(ROOM_ID, 0, 1, 9, b"\x08\x01\x12\x06load-1\x18\x01");
     for at in 0..=3 {
         let mut order = room(3);
@@ -158,7 +158,7 @@ fn holes_and_repeats_are_caught_by_the_first_receiver_and_by_later_ones() {
 }
 
 #[test]
-fn what_a_sender_did_not_say_so_is_caught() {
+fn changed_messages_are_caught() {
     let second = MessageId { sender: 0, seq: 1 };
     let first = MessageId { sender: 0, seq: 0 };
     let at = |index, number| message_entry(ROOM_ID, HEAD + 1 + index, 0, number);
@@ -180,7 +180,7 @@ fn damage_is_caught() {
     for at in 0..message(0).len() {
         let mut damaged = message(0);
         damaged[at] ^= 0x15;
-        // The time may be any that is not before the last one, for the first receiver.
+        // For the first receiver, any time that is not before the last one is valid.
         let is_time = (6..13).contains(&at);
         assert!(is_time || deliver(&mut room(3), 0, &[damaged.clone()]).is_err(), "byte {at}");
         let mut order = room(3);
@@ -195,7 +195,7 @@ fn damage_is_caught() {
 }
 
 #[test]
-fn what_must_not_happen_is_caught() {
+fn invalid_events_are_caught() {
     for field in [8, 10, 11, 12, 13, 5, 6, 7] {
         let event = entry(ROOM_ID, 0, 1, field, b"");
         assert!(deliver(&mut room(3), 0, &[message(0), event]).is_err(), "field {field}");
@@ -211,7 +211,7 @@ fn a_loss_at_the_end_is_named() {
     deliver(&mut order, 0, &[message(0), message(1), message(2)]).unwrap();
     deliver(&mut order, 1, &[message(0)]).unwrap();
     let text = order.finish().unwrap_err().to_string();
-    assert!(text.contains("6 messages of bench-000000 are not with everybody"), "{text}");
+    assert!(text.contains("6 messages of bench-000000 were not delivered to all members"), "{text}");
     assert!(text.contains("messages 2 to 2 of client 0 reached nobody"), "{text}");
     assert!(text.contains("client 1 waits for seq 7"), "{text}");
     assert!(text.contains("client 2 waits for seq 6"), "{text}");

@@ -12,11 +12,11 @@ use crate::check::{Fault, unexpected};
 use crate::clock::{Alarm, Clock};
 use crate::connection::Connection;
 
-/// Connections that may be opening at a time, so that no server's accept queue runs over.
+/// The maximum number of connections that are being opened, so that no server's accept queue overflows.
 const OPENING_MAX: usize = 64;
 const OPEN_TIMEOUT_NS: u64 = 60_000_000_000;
 pub const JOIN_TIMEOUT_NS: u64 = 30_000_000_000;
-/// One read takes as much as this; larger ones fall out of the processor's cache.
+/// The size of a read; larger ones exceed the processor's cache.
 pub const READ_BYTES: usize = 128 << 10;
 const EVENTS_MAX: usize = 1_024;
 /// How long the loop sleeps if nothing happens.
@@ -32,7 +32,7 @@ pub struct Pool {
     events: Events,
     buffer: Vec<u8>,
     alarm: Alarm,
-    /// There may be something to read for the guest: a connection beside the pool's, which its owner serves.
+    /// The guest may be readable: a connection outside of the pool, which its owner serves.
     pub guest_ready: bool,
 }
 
@@ -67,25 +67,25 @@ impl Pool {
         }
     }
 
-    /// Has the loop wake at a time, in place of the one set before.
+    /// Sets the time at which the loop wakes up; replaces an earlier one.
     pub fn wake_at(&self, at_ns: u64) -> io::Result<()> {
         self.alarm.set(at_ns.saturating_sub(self.clock.now_ns()))
     }
 
-    /// Has the loop wake for the guest, and say so in `guest_ready`.
+    /// Makes the loop wake up for the guest, which sets `guest_ready`.
     pub fn admit_guest(&mut self, guest: &mut Connection) -> io::Result<()> {
-        // What came before shows as an event too.
+        // Data that arrived before is reported as an event too.
         register(&self.poll, guest, GUEST)
     }
 
-    /// Takes no note of the guest until it is admitted again.
+    /// Ignores the guest until it is admitted again.
     pub fn dismiss_guest(&mut self, guest: &mut Connection) -> io::Result<()> {
         self.guest_ready = false;
         self.poll.registry().deregister(&mut guest.socket)
     }
 
-    /// Waits for something to happen, for a short time, and does it: `on_data` is called with the receiver, the time and
-    /// a piece of what it got. Does not wait while there is something for the guest.
+    /// Waits for events for a short time, and handles them: `on_data` gets the receiver, the time and a piece of the
+    /// data. Does not wait while the guest is readable.
     pub fn serve(&mut self, mut on_data: impl FnMut(usize, u64, &[u8]) -> Result<(), Fault>) -> Result<()> {
         let patience = if self.guest_ready { Duration::ZERO } else { PATIENCE };
         if let Err(error) = self.poll.poll(&mut self.events, Some(patience)) {
@@ -114,14 +114,14 @@ impl Pool {
         let refused = || format!("no connection to {server}: does a server listen there?");
         let mut connection = Connection::open(server, path).with_context(refused)?;
         register(&self.poll, &mut connection, token)?;
-        // On the loopback a refusal shows here.
+        // On loopback a refused connection is reported here.
         connection.flush().with_context(refused)?;
         self.connections.push(connection);
         Ok(())
     }
 }
 
-/// Has the loop report, under `token`, when the connection can be read and when it can be written again.
+/// Registers the connection under `token`, for reading and for writing.
 pub fn register(poll: &Poll, connection: &mut Connection, token: Token) -> io::Result<()> {
     poll.registry().register(&mut connection.socket, token, Interest::READABLE | Interest::WRITABLE)
 }

@@ -1,4 +1,4 @@
-//! What the system tells about the server's process, and about our own.
+//! The system's figures about the server's process, and about our own.
 
 use std::fs;
 use std::io;
@@ -6,7 +6,7 @@ use std::mem::MaybeUninit;
 
 use anyhow::{Context, Result};
 
-/// The largest process id that Linux gives out.
+/// The largest process id of Linux.
 pub const PID_MAX: u32 = 1 << 22;
 
 /// The server's process.
@@ -15,7 +15,7 @@ pub struct Process {
     cpu_clock: libc::clockid_t,
 }
 
-/// What a process takes up at one moment.
+/// The resources of a process at one moment.
 #[derive(Clone, Copy)]
 pub struct Footprint {
     pub rss_kib: u64,
@@ -34,8 +34,8 @@ impl Process {
         Ok(Process { pid, cpu_clock })
     }
 
-    /// The process's CPU time so far, user and system, in nanoseconds. Unlike the sum over its threads it counts those
-    /// that have ended, and unlike /proc/PID/stat it is not rounded to ticks of 10 ms.
+    /// The process's CPU time so far, user and system, in nanoseconds. It includes threads that have ended, and is not
+    /// rounded to ticks of 10 ms as in /proc/PID/stat.
     pub fn cpu_ns(&self) -> Result<u64> {
         read_clock(self.cpu_clock).with_context(|| format!("process {} is gone", self.pid))
     }
@@ -57,7 +57,7 @@ pub fn own_cpu_ns() -> Result<u64> {
     Ok(read_clock(libc::CLOCK_PROCESS_CPUTIME_ID)?)
 }
 
-/// Allows as many open files as the system lets us have: each connection is one.
+/// Raises the limit of open files to the system's maximum: each connection is one.
 pub fn raise_file_limit() -> io::Result<()> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `limit` is valid for both calls.

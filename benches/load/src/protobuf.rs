@@ -1,6 +1,6 @@
-//! As much of protobuf's wire format as the contracts need, without copying.
+//! The parts of protobuf's wire format that the contracts need, without copying.
 
-/// A field's value. Those of fixed size are skipped: what is read here has none but the room's epoch.
+/// A field's value. Values of fixed size are skipped: only the room's epoch is one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Value<'a> {
     Number(u64),
@@ -28,7 +28,7 @@ pub fn read<'a>(mut bytes: &'a [u8], mut on_field: impl FnMut(u64, Value<'a>)) -
     Some(())
 }
 
-/// Takes a length, and as many bytes, off the front.
+/// Takes a length, and that many bytes, from the start.
 #[inline]
 pub fn take_bytes<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
     let length = usize::try_from(take_varint(bytes)?).ok()?;

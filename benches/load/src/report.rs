@@ -15,16 +15,16 @@ pub struct Report {
     figures: Vec<Figure>,
 }
 
-/// A figure; its name says its unit.
+/// A figure; its name ends with its unit.
 struct Figure {
     name: &'static str,
     value: f64,
-    /// Digits after the point that mean something.
+    /// Significant digits after the point.
     digits: usize,
 }
 
 impl Report {
-    /// `receivers` is how many get each message, `before` the server with nobody connected.
+    /// `receivers` is how many clients get each message, `before` the server without clients.
     pub fn of_fanout(run: &Run, receivers: f64, before: Footprint, entry: Entry, measured: &Measured) -> Report {
         let mut report = Report::new(run);
         let deliveries_per_s = measured.deliveries as f64 / measured.seconds;
@@ -39,7 +39,7 @@ impl Report {
         report
     }
 
-    /// `before` is the server with nobody connected.
+    /// `before` is the server without clients.
     pub fn of_idle(run: &Run, before: Footprint, entry: Entry, measured: &Measured) -> Report {
         let mut report = Report::new(run);
         report.add_entry(run, entry);
@@ -59,12 +59,12 @@ impl Report {
         report
     }
 
-    /// `before` is the server that holds the history, with nobody connected; `without` the same room with nobody behind.
+    /// `before` is the server with the history and without clients; `without` the same room without readers.
     pub fn of_catch_up(run: &Run, before: Footprint, without: &Measured, with: &Measured, reading: &Reading) -> Report {
         let mut report = Report::new(run);
         report.add_senders(run);
         report.add_reading(reading);
-        // What the readers cost is what the server took beyond what the room takes.
+        // The cost of the readers is the server's CPU time beyond that of the room alone.
         let room_ns = without.server_cpu_ns as f64 / without.seconds * with.seconds;
         let readers_s = (with.server_cpu_ns as f64 - room_ns) / 1e9;
         report.add("read_per_cpu_s", reading.messages as f64 / readers_s, 0);
@@ -75,7 +75,7 @@ impl Report {
         report
     }
 
-    /// `without` is the same room before somebody stopped reading.
+    /// `without` is the same room before a client stopped reading.
     pub fn of_slow(run: &Run, without: &Measured, with: &Measured, reading: &Reading, sizes: &Sizes) -> Report {
         let mut report = Report::new(run);
         report.add_senders(run);
@@ -108,7 +108,7 @@ impl Report {
         }
     }
 
-    /// What it took to join, for each client in each of its rooms.
+    /// The cost of a join, for each client in each of its rooms.
     fn add_entry(&mut self, run: &Run, entry: Entry) {
         let joins = run.seating.seats() as f64;
         self.add("join_s", entry.seconds, 3);
@@ -116,7 +116,7 @@ impl Report {
         self.add("cpu_us_per_join", entry.server_cpu_ns as f64 / 1e3 / joins, 1);
     }
 
-    /// What the server has grown by since nobody was there.
+    /// The growth of the server since it had no clients.
     fn add_growth(&mut self, run: &Run, before: Footprint, measured: &Measured) {
         let grown_kib = measured.footprint.rss_kib as f64 - before.rss_kib as f64;
         self.add("kib_per_client", grown_kib / run.seating.clients as f64, 2);
@@ -128,7 +128,7 @@ impl Report {
         self.add("read_per_s", reading.messages as f64 / reading.seconds, 0);
     }
 
-    /// What the others saw of it.
+    /// The effect on the other clients.
     fn add_beside(&mut self, without: &Measured, with: &Measured) {
         self.add_latency(with.latency);
         if let (Some(without), Some(with)) = (without.latency, with.latency) {
@@ -142,7 +142,7 @@ impl Report {
         }
     }
 
-    /// What every scenario ends with: how busy both programs were, and the server's size at the end of the window.
+    /// The last figures of every scenario: the load of both programs, and the server's size at the end of the window.
     fn add_both(&mut self, measured: &Measured) {
         self.add("server_cpu_percent", measured.server_cpu_percent(), 1);
         self.add("load_cpu_percent", measured.own_cpu_percent(), 1);

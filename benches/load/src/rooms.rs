@@ -1,8 +1,7 @@
-//! The check of all rooms of a run over `hubbub.v1`: what each client gets is shared out to the orders of its rooms.
+//! The check of all rooms of a run over `hubbub.v1`: the events of a client are assigned to the orders of its rooms.
 //!
-//! A client that is in one room gets nothing else, and its bytes go to that room's order as they come. Where it is in
-//! several, a response may hold events of any of them: it is decoded, and each event goes to the order of the room whose
-//! number it carries.
+//! For a client in one room, the bytes are passed to that room's order. A response for a client in several rooms may
+//! contain events of all of them, so it is decoded, and each event is passed to the order of its room.
 
 use std::collections::HashMap;
 
@@ -15,12 +14,12 @@ use crate::seating::Seating;
 pub struct Rooms {
     seating: Seating,
     orders: Vec<Order>,
-    /// By client, where each is in several rooms.
+    /// By client, if each is in several rooms.
     streams: Vec<Deframer>,
-    /// Which room has which number, where each client is in several.
+    /// The rooms by their numbers, if each client is in several.
     by_id: HashMap<u64, usize>,
     in_flight: u64,
-    /// All members of the rooms before this one have been let in.
+    /// All members of the rooms before this one have joined.
     entered: usize,
 }
 
@@ -48,23 +47,24 @@ impl Rooms {
         None
     }
 
-    /// The seq of the newest message of the first room that somebody has received.
+    /// The seq of the newest message of the first room that any member has received.
     pub fn head_seq(&self) -> u64 {
         self.orders[0].head_seq()
     }
 
-    /// Notes that `sender` sends its next message to a room, and returns the message's number.
+    /// Records that `sender` sends its next message to a room. Returns the message's number.
     pub fn send(&mut self, room: usize, sender: usize) -> u64 {
         self.in_flight += 1;
         self.orders[room].send(sender)
     }
 
-    /// Messages sent that somebody still waits for.
+    /// Sent messages that a member still waits for.
     pub fn in_flight(&self) -> u64 {
         self.in_flight
     }
 
-    /// Checks what `receiver` got. `on_delivery` is told when messages that it now has were sent, and how many.
+    /// Checks the bytes that `receiver` got. `on_delivery` gets the send times of the messages that it now has, and
+    /// their numbers.
     #[inline]
     pub fn take(
         &mut self,
@@ -99,13 +99,13 @@ impl Rooms {
         Ok(())
     }
 
-    /// Fails if anybody still waits for a message, and names some who do.
+    /// Fails if a member still waits for a message, and names some of them.
     pub fn finish(&self) -> Result<(), Fault> {
         self.orders.iter().try_for_each(Order::finish)
     }
 }
 
-/// The room that an event concerns; where it concerns none, any of the receiver's.
+/// The room of an event, or any room of the receiver if the event has none.
 fn room_of(
     seating: &Seating,
     by_id: &mut HashMap<u64, usize>,

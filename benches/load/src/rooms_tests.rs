@@ -1,4 +1,4 @@
-//! What clients in several rooms may get, and what must be caught.
+//! Valid and invalid deliveries to clients in several rooms.
 
 use super::*;
 use crate::chat::tests::{BODY_BYTES, START_UNIX_MS, entry, joined_entry, message_entry};
@@ -18,7 +18,7 @@ fn take(rooms: &mut Rooms, receiver: usize, entries: &[Vec<u8>]) -> Result<u64, 
     write_prefix(&mut bytes, content.len());
     bytes.extend(content);
     let mut count = 0;
-    // In pieces, as they may come.
+    // Responses may arrive in pieces.
     for piece in bytes.chunks(33) {
         rooms.take(receiver, piece, |_, more| count += more)?;
     }
@@ -33,7 +33,7 @@ fn arrival(room: usize) -> [Vec<u8>; 2] {
     [joined_entry(id_of(room), room, HEAD), entry(id_of(room), 0, 1, 7, b"")]
 }
 
-/// Everybody is there, and client 0 has sent one message to each room.
+/// All clients have joined, and client 0 has sent one message to each room.
 fn rooms() -> (Rooms, [u64; 3]) {
     let mut rooms = Rooms::new(SEATING, BODY_BYTES, START_UNIX_MS);
     let mut absent = Vec::new();
@@ -69,7 +69,7 @@ fn rooms_may_come_in_any_order_in_one_response() {
 
 #[test]
 fn a_message_of_another_room_is_caught() {
-    // As the first to get it, and as one who compares it.
+    // For the first receiver, and for one that compares.
     let (mut rooms, [a, b, _]) = rooms();
     assert!(matches!(take(&mut rooms, 0, &[message(0, b)]), Err(Fault::NeverSent { receiver: 0, .. })));
     let (mut rooms, [a2, ..]) = self::rooms();
@@ -101,7 +101,7 @@ fn a_loss_in_one_room_is_named() {
 }
 
 #[test]
-fn numbers_that_are_no_rooms_are_caught() {
+fn unknown_room_numbers_are_caught() {
     let (mut rooms, [a, ..]) = rooms();
     for id in [0, 9, 13] {
         assert!(take(&mut rooms, 0, &[message_entry(id, HEAD + 1, 0, a)]).is_err(), "{id}");
@@ -121,7 +121,7 @@ fn numbers_that_are_no_rooms_are_caught() {
 }
 
 #[test]
-fn who_is_in_one_room_must_get_no_other() {
+fn a_member_of_one_room_must_get_no_event_of_another() {
     let seating = Seating { clients: 4, rooms: 2, joined: 1 };
     let mut rooms = Rooms::new(seating, BODY_BYTES, START_UNIX_MS);
     for client in 0..4 {

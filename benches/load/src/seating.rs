@@ -1,21 +1,21 @@
-//! Who is in which room: every client in equally many, one after the other, round and round.
+//! The assignment of clients to rooms: each client joins the same number of rooms, round-robin.
 //!
-//! Count through the clients, and for each through the rooms that it joins: the n-th of these seats is in room n modulo
-//! the number of rooms. So rooms have as many members as each other, or one more, and all of it is arithmetic.
+//! A seat is a client's membership in one room. Seats are numbered client by client; the n-th is in room n modulo the
+//! number of rooms. So the numbers of members differ by one at most, and all functions are arithmetic.
 
 /// Clients, rooms, and how many of them each client joins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seating {
     pub clients: usize,
-    // Invariant: at least `joined`, so that nobody has two seats in a room; at most the number of seats, so that none is
-    // empty.
+    // Invariant: at least `joined`, so that no client has two seats in a room; at most the number of seats, so that no
+    // room is empty.
     pub rooms: usize,
     // Invariant: not 0.
     pub joined: usize,
 }
 
 impl Seating {
-    /// Everybody in one room.
+    /// All clients in one room.
     pub fn together(clients: usize) -> Seating {
         Seating { clients, rooms: 1, joined: 1 }
     }
@@ -24,7 +24,7 @@ impl Seating {
         self.clients * self.joined
     }
 
-    /// How many members a room has, on average: so many deliveries is one message.
+    /// How many members a room has on average, which is also the number of deliveries of a message.
     pub fn members_mean(&self) -> f64 {
         self.seats() as f64 / self.rooms as f64
     }
@@ -39,7 +39,7 @@ impl Seating {
         (client * joined..(client + 1) * joined).map(move |seat| seat % rooms)
     }
 
-    /// The one of them that stands in this place, below `joined`.
+    /// The room at this index of them, below `joined`.
     pub fn room(&self, client: usize, nth: usize) -> usize {
         (client * self.joined + nth) % self.rooms
     }
@@ -80,7 +80,7 @@ mod tests {
                 for (room, count) in members.iter_mut().enumerate() {
                     let place = seating.place(room, client);
                     assert_eq!(place.is_some(), joins.contains(&room), "client {client} in room {room}");
-                    // Clients take their places in their order.
+                    // Clients get their places in order.
                     assert!(place.is_none_or(|place| place == *count));
                     assert!(place.is_none_or(|place| seating.client(room, place) == client));
                     *count += usize::from(place.is_some());

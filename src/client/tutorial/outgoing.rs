@@ -143,7 +143,7 @@ mod tests {
     /// A regression: only the last second before a lost connection was recorded. A pulled cable is detected after up to
     /// 40 s, so lines that were certainly lost were not even in doubt, and the program reported success.
     #[test]
-    fn lines_are_in_doubt_for_as_long_as_a_break_may_go_unnoticed() {
+    fn lines_stay_in_doubt_until_a_lost_connection_would_be_detected() {
         let start = Instant::now();
         let mut outgoing = Outgoing::new(1);
         outgoing.written(true, start);
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn the_record_of_what_was_sent_is_bounded() {
+    fn the_record_of_sent_lines_is_bounded() {
         let start = Instant::now();
         let mut outgoing = Outgoing::new(1);
         for tenth in 0..10_000 {

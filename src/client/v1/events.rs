@@ -30,7 +30,7 @@ pub enum Event<'a> {
     /// A message was posted, possibly by this session, for which this is the acknowledgement.
     Message(Message<'a>),
     /// An event of the log of an unknown kind: its seq counts as seen.
-    Passed { room: &'a RoomName, seq: u64 },
+    Unknown { room: &'a RoomName, seq: u64 },
     /// The requested or missed history ends here.
     CaughtUp { room: &'a RoomName, head_seq: u64 },
     /// A room is left, after [`Inlet::leave`](super::Inlet::leave): no more of its events follow, unless it was joined
@@ -41,8 +41,8 @@ pub enum Event<'a> {
     NotJoined { room: &'a RoomName, reason: &'a str },
     /// Messages of the room are missing here, or were replaced.
     Gap { room: &'a RoomName, gap: Gap },
-    /// Another client joined or left the room.
-    Presence { room: &'a RoomName, name: &'a str, client_id: u64, came: bool },
+    /// Another client joined the room, or left it.
+    Presence { room: &'a RoomName, name: &'a str, client_id: u64, joined: bool },
     /// A line of this session is stored. Its message has arrived, or will arrive.
     Stored { room: &'a RoomName, id: MessageId, seq: u64 },
     /// A line will never be stored.

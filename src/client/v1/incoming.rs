@@ -1,6 +1,5 @@
 //! The receive side of a session over `hubbub.v1`: verifies each room's place, and reports events to the owner.
 
-use std::collections::{HashMap, VecDeque};
 use std::iter;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -8,45 +7,28 @@ use std::time::{Duration, Instant};
 use grpcio::GrpcSlice;
 
 use super::events::{Event, Message};
+use super::joined::{JoinedRooms, fault, verified};
 use super::outbox::Rejection;
 use super::outgoing::{Outgoing, RoomRefused};
-use super::place::{Fault, GapReason, Place};
-use super::rooms::{ToJoin, Visit};
-use super::wire::{self, Item, read_events};
+use super::place::{Fault, GapReason};
+use super::wire::{self, Item, message_id, read_events};
 use crate::client::connection::Connection;
 use crate::client::error::SessionError;
 use crate::client::incoming::{self, Change, End, Outage, Progress, Step, over};
 use crate::client::limits::{GREETING_COMMANDS_MAX, REQUESTED_PAUSE_MAX, WELCOME_TIMEOUT};
 use crate::client::shared::Shared;
 use crate::client::stream::{Receiver, Sender, StreamError};
-use crate::names::{Epoch, MessageId, RoomName, UserName};
+use crate::names::{Epoch, RoomName, UserName};
 use crate::wire::event::Content;
 use crate::wire::v1::{self, event::Event as Wire};
 
 /// The state of the current stream, and the owner's handler.
 pub struct Incoming<F> {
     name: UserName,
-    rooms: Rooms,
+    rooms: JoinedRooms,
     /// This client's number on this connection, after `Welcome`.
     client_id: Option<u64>,
     pub on_event: F,
-}
-
-#[derive(Default)]
-struct Rooms {
-    /// The rooms that are joined, or were, at their indexes.
-    list: Vec<Option<Room>>,
-    /// By their numbers on this connection.
-    by_id: HashMap<u64, usize>,
-}
-
-struct Room {
-    name: RoomName,
-    visit: Visit,
-    place: Place,
-    id: Option<u64>,
-    /// The seqs of this session's messages that were acknowledged before they arrived, in order.
-    announced: VecDeque<u64>,
 }
 
 impl<F: FnMut(Event<'_>) -> ControlFlow<()> + Send + 'static> incoming::Incoming for Incoming<F> {
@@ -65,10 +47,7 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()> + Send + 'static> incoming::Incoming
     }
 
     fn receive(&self, receiver: &mut Receiver, since: Instant) -> Result<Option<Vec<u8>>, StreamError> {
-        match self.client_id {
-            Some(_) => receiver.receive(),
-            None => receiver.receive_until(since + WELCOME_TIMEOUT),
-        }
+        receiver.receive(self.client_id.is_none().then(|| since + WELCOME_TIMEOUT))
     }
 
     fn take(&mut self, response: &[u8], session: &Shared<Outgoing>, outage: &mut Outage) -> (Step, Progress) {
@@ -89,7 +68,7 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()> + Send + 'static> incoming::Incoming
         self.client_id = None;
     }
 
-    fn tell(&mut self, change: Change<'_>, _outage: &mut Outage) -> ControlFlow<()> {
+    fn report(&mut self, change: Change<'_>, _outage: &mut Outage) -> ControlFlow<()> {
         match change {
             Change::Lost { error, lines } => {
                 let fault = matches!(error, StreamError::Fault(_));
@@ -101,7 +80,7 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()> + Send + 'static> incoming::Incoming
         }
     }
 
-    fn tell_news(&mut self, session: &Shared<Outgoing>) -> ControlFlow<()> {
+    fn report_local_events(&mut self, session: &Shared<Outgoing>) -> ControlFlow<()> {
         let left = session.lock().outgoing.take_left();
         left.iter().try_for_each(|room| (self.on_event)(Event::Left { room }))
     }
@@ -109,7 +88,7 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()> + Send + 'static> incoming::Incoming
 
 impl<F> Incoming<F> {
     pub fn new(name: UserName, on_event: F) -> Self {
-        Self { name, rooms: Rooms::default(), client_id: None, on_event }
+        Self { name, rooms: JoinedRooms::default(), client_id: None, on_event }
     }
 }
 
@@ -131,7 +110,7 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()> + Send + 'static> Reading<'_, F> {
             // An event of the log that is not a message, as later servers may have: any kind takes a seq.
             Item::Other(v1::Event { room_id, seq: seq @ 1.., .. }) => {
                 self.progress.any = true;
-                self.passed(room_id, seq)
+                self.unknown_event(room_id, seq)
             }
             Item::Other(v1::Event { room_id, event: Some(Wire::Joined(joined)), time_ms, .. }) => {
                 self.joined(room_id, &joined, time_ms)
@@ -144,9 +123,7 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()> + Send + 'static> Reading<'_, F> {
 
     fn message(&mut self, room_id: u64, seq: u64, time_ms: u64, content: Content<'_>) -> Step {
         let (index, room) = self.incoming.rooms.joined(room_id)?;
-        if let Err(fault) = room.place.message(seq) {
-            return broken(&room.name, fault);
-        }
+        verified(&room.name, room.place.message(seq))?;
         let Content { id, sender, body, kind, client } = content;
         let mut own = false;
         if sender == self.incoming.name.as_str() {
@@ -161,12 +138,10 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()> + Send + 'static> Reading<'_, F> {
         over((self.incoming.on_event)(Event::Message(message)))
     }
 
-    fn passed(&mut self, room_id: u64, seq: u64) -> Step {
+    fn unknown_event(&mut self, room_id: u64, seq: u64) -> Step {
         let (_, room) = self.incoming.rooms.joined(room_id)?;
-        match room.place.message(seq) {
-            Ok(()) => over((self.incoming.on_event)(Event::Passed { room: &room.name, seq })),
-            Err(fault) => broken(&room.name, fault),
-        }
+        verified(&room.name, room.place.message(seq))?;
+        over((self.incoming.on_event)(Event::Unknown { room: &room.name, seq }))
     }
 
     fn control(&mut self, room_id: u64, event: Wire) -> Step {
@@ -179,34 +154,28 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()> + Send + 'static> Reading<'_, F> {
                     over((self.incoming.on_event)(Event::Reconnected))?;
                 }
                 // Rooms that were left while the connection was being made.
-                over(self.say_left())
+                over(self.report_left())
             }
             Wire::CaughtUp(caught_up) => {
                 self.progress = Progress { any: true, caught_up: true };
                 let (index, room) = self.incoming.rooms.joined(room_id)?;
-                if let Err(fault) = room.place.caught_up(caught_up.head_seq) {
-                    return broken(&room.name, fault);
-                }
+                verified(&room.name, room.place.caught_up(caught_up.head_seq))?;
                 self.session.change(|outgoing| outgoing.caught_up(index));
                 over((self.incoming.on_event)(Event::CaughtUp { room: &room.name, head_seq: caught_up.head_seq }))
             }
             Wire::Gap(gap) => {
                 self.progress.any = true;
                 let (_, room) = self.incoming.rooms.joined(room_id)?;
-                match room.place.gap(&gap) {
-                    Ok(gap) => {
-                        // Announced messages in the range have not arrived, and never will.
-                        let lost = gap.reason == GapReason::EpochChanged;
-                        room.announced.retain(|&seq| !lost && seq > gap.to_seq);
-                        over((self.incoming.on_event)(Event::Gap { room: &room.name, gap }))
-                    }
-                    Err(fault) => broken(&room.name, fault),
-                }
+                let gap = verified(&room.name, room.place.gap(&gap))?;
+                // Announced messages in the range have not arrived, and never will.
+                let lost = gap.reason == GapReason::EpochChanged;
+                room.announced.retain(|&seq| !lost && seq > gap.to_seq);
+                over((self.incoming.on_event)(Event::Gap { room: &room.name, gap }))
             }
             Wire::Presence(presence) if Some(presence.client_id) == self.incoming.client_id => Step::Continue(()),
             Wire::Presence(presence) => {
                 let (_, room) = self.incoming.rooms.joined(room_id)?;
-                let came = match presence.change.enum_value() {
+                let joined = match presence.change.enum_value() {
                     Ok(v1::presence::Change::CHANGE_JOINED) => true,
                     Ok(v1::presence::Change::CHANGE_LEFT) => false,
                     _ => return Step::Continue(()),
@@ -215,7 +184,7 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()> + Send + 'static> Reading<'_, F> {
                     room: &room.name,
                     name: &presence.name,
                     client_id: presence.client_id,
-                    came,
+                    joined,
                 }))
             }
             Wire::Posted(posted) => self.posted(room_id, &posted),
@@ -235,22 +204,18 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()> + Send + 'static> Reading<'_, F> {
     }
 
     fn joined(&mut self, room_id: u64, joined: &v1::Joined, time_ms: u64) -> Step {
-        let asked = RoomName::new(&joined.room)
-            .ok()
-            .and_then(|name| Some((self.session.change(|outgoing| outgoing.joined(&name))?, name)));
-        let Some(((index, visit, from), name)) = asked else {
-            return fault("it joined a room that was not asked for");
+        let name = RoomName::new(&joined.room).ok();
+        let Some(to_join) = name.and_then(|name| self.session.change(|outgoing| outgoing.joined(&name))) else {
+            return fault("it joined a room that was not requested");
         };
-        let room = self.incoming.rooms.enter(&ToJoin { index, name: name.clone(), visit, from });
-        if let Err(fault) = room.place.joined(joined) {
-            return broken(&name, fault);
-        }
-        if self.incoming.rooms.number(index, room_id) {
+        let name = &to_join.name;
+        verified(name, self.incoming.rooms.enter(&to_join).place.joined(joined))?;
+        if self.incoming.rooms.number(to_join.index, room_id) {
             return Step::Continue(());
         }
-        let Some(epoch) = Epoch::new(joined.epoch) else { return broken(&name, Fault::NoEpoch) };
+        let epoch = verified(name, Epoch::new(joined.epoch).ok_or(Fault::NoEpoch))?;
         over((self.incoming.on_event)(Event::Joined {
-            room: &name,
+            room: name,
             time_ms,
             epoch,
             head_seq: joined.head_seq,
@@ -262,23 +227,23 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()> + Send + 'static> Reading<'_, F> {
     fn left(&mut self, room_id: u64, left: &v1::Left) -> Step {
         let name = RoomName::new(&left.room).ok().filter(|name| self.session.change(|outgoing| outgoing.left(name)));
         if name.is_none() {
-            return fault("it left a room without being asked to");
+            return fault("it left a room without a request");
         }
         self.incoming.rooms.leave(room_id);
-        over(self.say_left())
+        over(self.report_left())
     }
 
     /// Reports the rooms that were left to the owner.
-    fn say_left(&mut self) -> ControlFlow<()> {
-        incoming::Incoming::tell_news(self.incoming, self.session)
+    fn report_left(&mut self) -> ControlFlow<()> {
+        incoming::Incoming::report_local_events(self.incoming, self.session)
     }
 
     fn posted(&mut self, room_id: u64, posted: &v1::Posted) -> Step {
         let (index, room) = self.incoming.rooms.joined(room_id)?;
-        let Ok(id) = <[u8; 16]>::try_from(posted.message_id.as_slice()) else {
+        let Some(id) = message_id(&posted.message_id) else {
             return fault("it acknowledged a message without an id");
         };
-        let (id, seq) = (MessageId::from_bytes(id), posted.message_seq);
+        let seq = posted.message_seq;
         if !self.session.change_quietly(|outgoing| outgoing.acknowledge(index, &id)) {
             return Step::Continue(());
         }
@@ -297,10 +262,7 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()> + Send + 'static> Reading<'_, F> {
         let reason = rejected.reason.as_str();
         match &rejected.command {
             Some(v1::rejected::Command::MessageId(id)) => {
-                let Ok(id) = <[u8; 16]>::try_from(id.as_slice()) else {
-                    return fault("it rejected a message without an id");
-                };
-                let id = MessageId::from_bytes(id);
+                let Some(id) = message_id(id) else { return fault("it rejected a message without an id") };
                 match self.session.change(|outgoing| outgoing.reject(&id, retry_at, reason)) {
                     Rejection::Dropped(line) => {
                         self.progress.any = true;
@@ -311,7 +273,7 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()> + Send + 'static> Reading<'_, F> {
                 }
             }
             Some(v1::rejected::Command::Room(room)) => {
-                let Ok(room) = RoomName::new(room) else { return fault("it rejected a room that was not asked for") };
+                let Ok(room) = RoomName::new(room) else { return fault("it rejected a room that was not requested") };
                 if retry_at.is_some() && self.session.lock().outgoing.rooms.is_to_be_resumed(&room) {
                     // The next connection requests it again.
                     self.outage.reconnect_after = Some(pause);
@@ -332,103 +294,15 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()> + Send + 'static> Reading<'_, F> {
             }
             RoomRefused::Dropped(lines) => {
                 let because = format!("{room} is not joined: {reason}");
-                let mut told = lines.into_iter().map(|line| Event::Rejected { line, reason: &because });
-                over(told.try_for_each(&mut self.incoming.on_event))?;
+                let mut rejected = lines.into_iter().map(|line| Event::Rejected { line, reason: &because });
+                over(rejected.try_for_each(&mut self.incoming.on_event))?;
                 over((self.incoming.on_event)(Event::NotJoined { room: &room, reason }))
             }
             RoomRefused::Left => {
                 self.incoming.rooms.forget(&room);
-                over(self.say_left())
+                over(self.report_left())
             }
-            RoomRefused::Unknown => fault("it rejected a room that was not asked for"),
+            RoomRefused::Unknown => fault("it rejected a room that was not requested"),
         }
     }
-}
-
-impl Rooms {
-    /// The room of that number, which must be joined, and its index.
-    fn joined(&mut self, room_id: u64) -> ControlFlow<End, (usize, &mut Room)> {
-        // Most clients are in one room.
-        let index = match self.list.as_slice() {
-            [Some(room)] if room.id == Some(room_id) => Some(0),
-            _ => self.by_id.get(&room_id).copied(),
-        };
-        match index.and_then(|index| Some((index, self.list[index].as_mut()?))) {
-            Some(room) => ControlFlow::Continue(room),
-            None => {
-                let what = format!("it sent an event of room {room_id}, which was not joined");
-                ControlFlow::Break(End::Broken(StreamError::Fault(what)))
-            }
-        }
-    }
-
-    /// The place of the client in a room that it joins.
-    fn place(&self, to_join: &ToJoin) -> Place {
-        let known = self.list.get(to_join.index).and_then(Option::as_ref);
-        known
-            .filter(|room| room.visit == to_join.visit)
-            .map_or_else(|| Place::new(to_join.from), |room| room.place.clone())
-    }
-
-    /// The room that is joined; the state of an earlier visit is discarded.
-    fn enter(&mut self, joined: &ToJoin) -> &mut Room {
-        let index = joined.index;
-        if self.list.len() <= index {
-            self.list.resize_with(index + 1, || None);
-        }
-        let known = &mut self.list[index];
-        if known.as_ref().is_none_or(|room| room.visit != joined.visit) {
-            *known = None;
-        }
-        known.get_or_insert_with(|| Room {
-            name: joined.name.clone(),
-            visit: joined.visit,
-            place: Place::new(joined.from),
-            id: None,
-            announced: VecDeque::new(),
-        })
-    }
-
-    /// Sets a room's number. True: it had one on this connection already. It may get another one with its first
-    /// message; then nothing else has changed.
-    fn number(&mut self, index: usize, room_id: u64) -> bool {
-        let before = self.list[index].as_mut().and_then(|room| room.id.replace(room_id));
-        if let Some(before) = before {
-            self.by_id.remove(&before);
-        }
-        self.by_id.insert(room_id, index);
-        before.is_some()
-    }
-
-    /// The room of that number is left.
-    fn leave(&mut self, room_id: u64) {
-        if let Some(index) = self.by_id.remove(&room_id) {
-            self.list[index] = None;
-        }
-    }
-
-    /// The room of that name is left.
-    fn forget(&mut self, name: &RoomName) {
-        let room = self.list.iter().flatten().find(|room| room.name == *name);
-        if let Some(id) = room.and_then(|room| room.id) {
-            self.leave(id);
-        }
-    }
-
-    /// Discards the rooms' numbers, which belong to a connection.
-    fn disconnect(&mut self) {
-        self.by_id.clear();
-        for room in self.list.iter_mut().flatten() {
-            room.id = None;
-        }
-    }
-}
-
-fn broken(room: &RoomName, fault: Fault) -> Step {
-    self::fault(&format!("in {room}, {fault}"))
-}
-
-/// The server violated the contract. The client can only resume at its place.
-fn fault(what: &str) -> Step {
-    Step::Break(End::Broken(StreamError::Fault(what.to_owned())))
 }

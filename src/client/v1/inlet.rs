@@ -1,31 +1,29 @@
 //! The owner's interface to a session over `hubbub.v1`.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
 use uuid::Uuid;
 
 use super::events::{Event, Settings};
 use super::incoming::Incoming;
+use super::membership::Memberships;
 use super::outbox::{Line, Outbox, Tally};
 use super::outgoing::Outgoing;
 use super::place::StartAt;
-use super::rooms::Rooms;
 use crate::address::Address;
 use crate::client::connection::Connector;
 use crate::client::error::SessionError;
 use crate::client::session;
-use crate::client::shared::Shared;
 use crate::names::{Body, Kind, MessageId, RoomName};
 
 /// A running session. Its owner waits for its end.
 pub type Session = session::Session<Outgoing>;
 
-/// The input of a session: posts lines, and joins and leaves rooms, from any thread.
-#[derive(Clone)]
-pub struct Inlet {
-    shared: Arc<Shared<Outgoing>>,
-}
+/// The input of a session: posts lines, and joins and leaves rooms.
+///
+/// After [`finish`](Self::finish), the session ends once the server has acknowledged all lines, and every room has
+/// caught up with the requested history.
+pub type Inlet = session::Inlet<Outgoing>;
 
 impl Session {
     /// Connects and starts. Events are reported on the session's receive thread, which is blocked while one is handled;
@@ -38,16 +36,12 @@ impl Session {
     ) -> Result<Self, SessionError> {
         let Settings { name, rooms, patience, lines_max, bytes_max } = settings;
         let outbox = Outbox::new(rooms.iter().map(|(room, _)| room.clone()), lines_max, bytes_max);
-        let outgoing = Outgoing::new(Rooms::new(&rooms), outbox);
+        let outgoing = Outgoing::new(Memberships::new(&rooms), outbox);
         let within = patience.connect_within;
         Self::open(connector, address, patience, outgoing, Incoming::new(name, on_event), |incoming, error| {
             // There is nothing to cancel yet.
             let _ = (incoming.on_event)(Event::Waiting { error, within });
         })
-    }
-
-    pub fn inlet(&self) -> Inlet {
-        Inlet { shared: Arc::clone(self.shared()) }
     }
 }
 
@@ -57,7 +51,7 @@ impl Inlet {
     /// its place. Lines are accepted from now on; if the server refuses the room, [`Event::NotJoined`] and
     /// [`Event::Rejected`] report it.
     pub fn join(&self, room: &RoomName, from: StartAt) -> Result<bool, SessionError> {
-        self.shared.ask(|outgoing| outgoing.join(room, from))
+        self.shared.request(|outgoing| outgoing.join(room, from))
     }
 
     /// Leaves a room. It accepts no more lines; unacknowledged lines are stored first. Returns how many these are.
@@ -82,30 +76,14 @@ impl Inlet {
         self.shared.push(line.body.as_str().len(), |outgoing| outgoing.push(room, line))
     }
 
-    /// Ends the input. The session ends once the server has acknowledged all lines, and every room has caught up with
-    /// the requested history.
-    pub fn finish(&self) {
-        self.shared.finish();
-    }
-
     /// The lines that the server has not acknowledged, with their rooms.
     pub fn pending(&self) -> Vec<(RoomName, Line)> {
         self.shared.lock().outgoing.outbox.pending()
     }
 
-    /// The bodies that the server has not acknowledged.
-    pub fn unacknowledged(&self) -> Vec<String> {
-        self.shared.lock().outgoing.outbox.bodies()
-    }
-
     /// How many lines are unacknowledged, and how many are settled.
     pub fn tally(&self) -> Tally {
         self.shared.lock().outgoing.outbox.tally()
-    }
-
-    /// Ends the session at once. Lines that were not acknowledged may or may not be stored.
-    pub fn stop(&self) {
-        self.shared.end(Ok(()));
     }
 }
 

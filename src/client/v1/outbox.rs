@@ -78,18 +78,15 @@ struct Queue {
 
 impl Outbox {
     pub fn new(rooms: impl IntoIterator<Item = RoomName>, lines_max: usize, bytes_max: usize) -> Self {
-        let queue =
-            |room| Queue { room, lines: VecDeque::new(), sent: 0, open: false, unsure: false, held_until: None };
-        let rooms = rooms.into_iter().map(queue).collect();
+        let rooms = rooms.into_iter().map(Queue::new).collect();
         Self { rooms, lines: 0, bytes: 0, lines_max, bytes_max, settled: 0, turn: 0 }
     }
 
     /// Adds a room, at an unused index.
     pub fn add(&mut self, index: usize, room: RoomName) {
-        let queue = Queue { room, lines: VecDeque::new(), sent: 0, open: false, unsure: false, held_until: None };
         match self.rooms.get_mut(index) {
-            Some(unused) => *unused = queue,
-            None => self.rooms.push(queue),
+            Some(unused) => *unused = Queue::new(room),
+            None => self.rooms.push(Queue::new(room)),
         }
     }
 
@@ -101,11 +98,6 @@ impl Outbox {
         self.settled += lines.len() as u64;
         (self.rooms[room].sent, self.rooms[room].open) = (0, false);
         lines.into()
-    }
-
-    /// Whether the room has no unacknowledged lines.
-    pub fn is_idle(&self, room: usize) -> bool {
-        self.rooms[room].lines.is_empty()
     }
 
     /// The number of unacknowledged lines of the room.
@@ -128,15 +120,8 @@ impl Outbox {
 
     /// The lines, with their rooms.
     pub fn pending(&self) -> Vec<(RoomName, Line)> {
-        let lines =
-            self.rooms.iter().flat_map(|queue| queue.lines.iter().map(|line| (queue.room.clone(), line.clone())));
-        lines.collect()
-    }
-
-    /// The bodies of the lines, in the order of their rooms.
-    pub fn bodies(&self) -> Vec<String> {
-        let lines = self.rooms.iter().flat_map(|queue| &queue.lines);
-        lines.map(|line| line.body.as_str().to_owned()).collect()
+        let of = |queue: &Queue| queue.lines.iter().map(|line| (queue.room.clone(), line.clone())).collect::<Vec<_>>();
+        self.rooms.iter().flat_map(of).collect()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -222,10 +207,10 @@ impl Outbox {
             return self.take(room, at).map_or(Rejection::Known, Rejection::Dropped);
         };
         let queue = &mut self.rooms[room];
-        let told = queue.held_until.is_some();
+        let was_held = queue.held_until.is_some();
         queue.held_until = queue.held_until.max(Some(retry_at));
         queue.sent = queue.sent.min(at);
-        if told { Rejection::Known } else { Rejection::Held }
+        if was_held { Rejection::Known } else { Rejection::Held }
     }
 
     fn take(&mut self, room: usize, at: usize) -> Option<Line> {
@@ -240,6 +225,10 @@ impl Outbox {
 }
 
 impl Queue {
+    fn new(room: RoomName) -> Self {
+        Self { room, lines: VecDeque::new(), sent: 0, open: false, unsure: false, held_until: None }
+    }
+
     fn may_go(&self) -> bool {
         self.open && self.held_until.is_none() && self.sent < self.lines.len()
     }
@@ -287,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_go_up_once_and_stay_until_they_are_acknowledged() {
+    fn lines_are_sent_once_and_stay_until_they_are_acknowledged() {
         let (mut outbox, now) = (outbox(1), Instant::now());
         (1..=4).for_each(|n| outbox.push(0, line(n)));
         assert_eq!(sent(&mut outbox, LIMITS, now), ["1", "2", "3", "4"]);
@@ -302,7 +291,7 @@ mod tests {
         // A line that is acknowledged before it is sent again is not sent again.
         assert!(outbox.acknowledge(0, &id(2)));
         outbox.open(0);
-        assert!(sent(&mut outbox, LIMITS, now).is_empty(), "they may be among what was missed");
+        assert!(sent(&mut outbox, LIMITS, now).is_empty(), "they may be among the missed messages");
         outbox.caught_up(0);
         assert_eq!(sent(&mut outbox, LIMITS, now), ["4", "5"]);
         assert!(outbox.acknowledge(0, &id(4)) && outbox.acknowledge(0, &id(5)));
@@ -330,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn a_room_that_is_not_joined_holds_no_other_up() {
+    fn a_room_that_is_not_joined_does_not_block_others() {
         let (mut outbox, now) = (outbox(2), Instant::now());
         outbox.rewind();
         outbox.open(1);
@@ -342,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_rejected_for_good_costs_only_itself() {
+    fn a_permanent_rejection_drops_one_line() {
         let (mut outbox, now) = (outbox(1), Instant::now());
         (1..=3).for_each(|n| outbox.push(0, line(n)));
         sent(&mut outbox, LIMITS, now);
@@ -355,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_must_wait_holds_back_its_room_and_goes_first() {
+    fn a_temporary_rejection_holds_back_the_later_lines_of_its_room() {
         let (mut outbox, now) = (outbox(2), Instant::now());
         let later = now + Duration::from_secs(1);
         (1..=3).for_each(|n| outbox.push(0, line(n)));
@@ -367,7 +356,7 @@ mod tests {
         outbox.push(1, line(5));
         assert_eq!(sent(&mut outbox, LIMITS, now), ["5"]);
         assert_eq!(outbox.next_hold(), Some(later));
-        // The first was stored meanwhile, and so was the third.
+        // The first and the third are stored.
         assert!(outbox.acknowledge(0, &id(1)) && outbox.acknowledge(0, &id(3)));
         assert_eq!(sent(&mut outbox, LIMITS, later), ["2", "4"]);
         assert_eq!(outbox.next_hold(), None);

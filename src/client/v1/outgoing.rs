@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use grpcio::GrpcSlice;
 
+use super::membership::{Memberships, Next, Refused, ToJoin};
 use super::outbox::{Line, Outbox, Rejection, RequestLimits};
 use super::place::{Place, StartAt};
-use super::rooms::{Next, Refused, Rooms, Visit};
 use super::wire;
 use crate::client::error::{SessionError, Unsure};
 use crate::client::outgoing;
@@ -23,7 +23,7 @@ pub struct Outgoing {
     pub commands: VecDeque<GrpcSlice>,
     limits: RequestLimits,
     /// The rooms; the outbox has the lines of each under the same index.
-    pub rooms: Rooms,
+    pub rooms: Memberships,
     pub outbox: Outbox,
     /// The rooms that were left, not reported to the owner yet.
     left: Vec<RoomName>,
@@ -71,7 +71,7 @@ impl outgoing::Outgoing for Outgoing {
         self.outbox.is_empty() && self.rooms.all_caught_up()
     }
 
-    fn has_news(&self) -> bool {
+    fn has_local_events(&self) -> bool {
         !self.left.is_empty()
     }
 
@@ -82,10 +82,9 @@ impl outgoing::Outgoing for Outgoing {
     fn disconnect(&mut self, _now: Instant) -> usize {
         self.commands.clear();
         self.outbox.rewind();
-        let outbox = &self.outbox;
-        for (index, room) in self.rooms.disconnect(|index| outbox.is_idle(index)) {
+        for (index, room) in self.rooms.disconnect() {
             match index {
-                Some(index) => self.act(index, Next::Gone(room)),
+                Some(index) => self.act(index, Some(Next::Gone(room))),
                 None => self.left.push(room),
             }
         }
@@ -112,7 +111,7 @@ impl outgoing::Outgoing for Outgoing {
 }
 
 impl Outgoing {
-    pub fn new(rooms: Rooms, outbox: Outbox) -> Self {
+    pub fn new(rooms: Memberships, outbox: Outbox) -> Self {
         let (commands, left) = (VecDeque::new(), Vec::new());
         Self { commands, limits: REQUEST_LIMITS, rooms, outbox, left, held_because: None }
     }
@@ -124,7 +123,7 @@ impl Outgoing {
 
     /// Adds a line.
     pub fn push(&mut self, room: &RoomName, line: Line) -> Result<(), SessionError> {
-        let index = self.rooms.find(room).ok_or_else(|| SessionError::NotJoined { room: room.clone() })?;
+        let index = self.rooms.add_line(room).ok_or_else(|| SessionError::NotJoined { room: room.clone() })?;
         self.outbox.push(index, line);
         Ok(())
     }
@@ -142,28 +141,25 @@ impl Outgoing {
 
     /// Leaves a room once its lines are acknowledged. Returns how many are not.
     pub fn leave(&mut self, room: &RoomName) -> Result<usize, SessionError> {
-        let outbox = &self.outbox;
-        let Some((index, next)) = self.rooms.leave(room, |index| outbox.is_idle(index)) else {
-            return Err(SessionError::NotJoined { room: room.clone() });
-        };
-        let waiting = outbox.waiting(index);
+        let (index, next) = self.rooms.leave(room).ok_or_else(|| SessionError::NotJoined { room: room.clone() })?;
+        let waiting = self.outbox.waiting(index);
         self.act(index, next);
         Ok(waiting)
     }
 
     /// Executes the next step for a room.
-    fn act(&mut self, index: usize, next: Next) {
+    fn act(&mut self, index: usize, next: Option<Next>) {
         match next {
-            Next::Nothing => {}
-            Next::Join(room, from) => {
+            None => {}
+            Some(Next::Join(room, from)) => {
                 let join = wire::join(&room, Place::new(from).join());
                 self.commands.push_back(GrpcSlice::from(join));
             }
-            Next::Leave(room) => {
+            Some(Next::Leave(room)) => {
                 self.outbox.close(index);
                 self.commands.push_back(GrpcSlice::from(wire::leave(&room)));
             }
-            Next::Gone(room) => {
+            Some(Next::Gone(room)) => {
                 self.outbox.remove(index);
                 self.left.push(room);
             }
@@ -176,7 +172,7 @@ impl Outgoing {
         if let Next::Join(room, _) = &next {
             self.left.push(room.clone());
         }
-        self.act(index, next);
+        self.act(index, Some(next));
     }
 
     /// Takes the rooms that were left and not reported to the owner yet.
@@ -194,28 +190,25 @@ impl Outgoing {
     }
 
     /// A room is joined on this connection. `None` if that was not requested.
-    pub fn joined(&mut self, room: &RoomName) -> Option<(usize, Visit, StartAt)> {
-        let outbox = &self.outbox;
-        let (index, visit, from, next) = self.rooms.joined(room, |index| outbox.is_idle(index))?;
-        if self.rooms.is_joined(index) {
-            self.outbox.open(index);
+    pub fn joined(&mut self, room: &RoomName) -> Option<ToJoin> {
+        let (joined, next) = self.rooms.joined(room)?;
+        if self.rooms.is_joined(joined.index) {
+            self.outbox.open(joined.index);
         }
-        self.act(index, next);
-        Some((index, visit, from))
+        self.act(joined.index, next);
+        Some(joined)
     }
 
     /// A room is left on this connection. False if that was not requested.
     pub fn left(&mut self, room: &RoomName) -> bool {
-        let outbox = &self.outbox;
-        let Some((index, next)) = self.rooms.left(room, |index| outbox.is_idle(index)) else { return false };
+        let Some((index, next)) = self.rooms.left(room) else { return false };
         self.act_on_left(index, next);
         true
     }
 
     /// The server has refused the join of a room, or its leave.
     pub fn room_refused(&mut self, room: &RoomName) -> RoomRefused {
-        let outbox = &self.outbox;
-        match self.rooms.refused(room, |index| outbox.is_idle(index)) {
+        match self.rooms.refused(room) {
             Refused::Essential => RoomRefused::Essential,
             Refused::Gone { index } => RoomRefused::Dropped(self.outbox.remove(index)),
             Refused::Left { index, next } => {
@@ -254,12 +247,9 @@ impl Outgoing {
 
     /// A line of the room was removed from the outbox. Returns whether there is a next step.
     fn settle(&mut self, index: usize) -> bool {
-        if !self.outbox.is_idle(index) {
-            return false;
-        }
-        let next = self.rooms.idle(index);
-        let is_something = next != Next::Nothing;
+        let next = if self.outbox.waiting(index) == 0 { self.rooms.idle(index) } else { None };
+        let has_next = next.is_some();
         self.act(index, next);
-        is_something
+        has_next
     }
 }

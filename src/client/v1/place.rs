@@ -238,12 +238,12 @@ mod tests {
     fn resumes_after(place: &Place) -> (u64, u64) {
         match place.join() {
             Some(v1::join::From::After(position)) => (position.seq, position.epoch),
-            other => panic!("{other:?} is no place"),
+            other => panic!("{other:?} is not a position"),
         }
     }
 
     #[test]
-    fn a_join_begins_where_the_owner_asked() {
+    fn a_join_begins_at_the_requested_position() {
         for (from, oldest, head, first) in [
             (StartAt::Head, 1, 10, 11),
             (StartAt::Head, 1, 0, 1),
@@ -266,7 +266,7 @@ mod tests {
 
     /// If the log has other events too, the last three messages begin earlier than three seqs before the head.
     #[test]
-    fn the_server_says_where_the_last_messages_begin() {
+    fn the_server_reports_where_the_last_messages_begin() {
         let mut place = Place::new(StartAt::Last(3));
         place.joined(&v1::Joined { first_seq: 5, ..joined(OLD, 1, 10) }).unwrap();
         assert!(place.clone().message(8).is_err());
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn losses_and_repeats_are_faults_and_move_nothing() {
+    fn losses_and_repeats_are_faults_and_do_not_move_the_place() {
         let mut place = at(5);
         assert_eq!(place.message(7), Err(Fault::OutOfOrder { expected: 6, got: 7 }));
         assert_eq!(place.message(5), Err(Fault::OutOfOrder { expected: 6, got: 5 }));
@@ -289,13 +289,13 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_of_retention_moves_the_place_behind_it() {
+    fn a_retention_gap_moves_the_place_behind_it() {
         let mut place = at(5);
         for (from, to) in [(7, 9), (5, 9), (6, 5), (6, u64::MAX)] {
             assert!(matches!(place.gap(&retention(from, to)), Err(Fault::FalseGap { .. })), "{from} to {to}");
         }
-        let told = place.gap(&retention(6, 9)).unwrap();
-        assert_eq!(told, Gap { from_seq: 6, to_seq: 9, reason: GapReason::Retention });
+        let reported = place.gap(&retention(6, 9)).unwrap();
+        assert_eq!(reported, Gap { from_seq: 6, to_seq: 9, reason: GapReason::Retention });
         assert!(place.clone().message(9).is_err());
         place.message(10).unwrap();
         assert_eq!(place.gap(&gap(11, 12, v1::gap::Reason::REASON_UNSPECIFIED)), Err(Fault::NoReason));
@@ -303,7 +303,7 @@ mod tests {
 
     /// A regression: an unknown reason was a fault, so the client reconnected and got the same gap in an endless loop.
     #[test]
-    fn damage_and_reasons_to_come_are_passed_like_what_retention_took() {
+    fn damage_and_unknown_reasons_are_gaps_like_retention() {
         let mut place = at(5);
         let damaged = |from, to| gap(from, to, v1::gap::Reason::REASON_DAMAGED);
         assert!(matches!(place.gap(&damaged(7, 9)), Err(Fault::FalseGap { .. })));
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn lost_history_is_told_and_the_room_goes_on_in_its_place() {
+    fn lost_history_is_a_gap_and_the_room_continues_after_it() {
         let mut place = at(100);
         place.joined(&joined(NEW, 1, 90)).unwrap();
         // Until the gap has arrived, the next connection resumes in the old epoch; otherwise the gap would be lost.
@@ -324,8 +324,8 @@ mod tests {
         assert_eq!(place.clone().caught_up(0), Err(Fault::SilentEpoch));
         assert_eq!(place.clone().gap(&retention(101, 102)), Err(Fault::SilentEpoch));
         assert!(place.clone().gap(&epoch_changed(102, 110)).is_err());
-        let told = place.gap(&epoch_changed(81, 100)).unwrap();
-        assert_eq!((told.from_seq, told.to_seq, told.reason), (81, 100, GapReason::EpochChanged));
+        let reported = place.gap(&epoch_changed(81, 100)).unwrap();
+        assert_eq!((reported.from_seq, reported.to_seq, reported.reason), (81, 100, GapReason::EpochChanged));
         assert_eq!(resumes_after(&place), (80, NEW));
         let mut after = place.clone();
         place.message(81).unwrap();
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn an_epoch_that_took_nothing_from_this_client_is_no_fault() {
+    fn a_changed_epoch_without_a_loss_is_not_a_fault() {
         let mut place = at(70);
         place.joined(&joined(NEW, 1, 90)).unwrap();
         place.gap(&epoch_changed(71, 70)).unwrap();
@@ -346,20 +346,20 @@ mod tests {
     /// A regression: a client waited in a room without messages, which a restarted server does not know, so the room
     /// has another epoch when the client reconnects. The client reported lost messages, or a fault.
     #[test]
-    fn a_client_that_has_seen_nothing_has_lost_nothing() {
+    fn a_client_that_has_seen_no_message_has_lost_none() {
         for from in [StartAt::Head, StartAt::Last(50), StartAt::After { seq: 0, epoch: Epoch::new(OLD) }] {
             let mut place = Place::new(from);
             place.joined(&joined(OLD, 1, 0)).unwrap();
             place.caught_up(0).unwrap();
             assert_eq!(resumes_after(&place), (0, 0));
             place.joined(&joined(NEW, 1, 2)).unwrap();
-            let mut told = place.clone();
+            let mut with_gap = place.clone();
             place.message(1).unwrap();
             assert_eq!(resumes_after(&place), (1, NEW));
             // A server may report a changed epoch nevertheless.
-            told.gap(&epoch_changed(1, 0)).unwrap();
-            told.message(1).unwrap();
-            // The messages that retention deleted meanwhile existed.
+            with_gap.gap(&epoch_changed(1, 0)).unwrap();
+            with_gap.message(1).unwrap();
+            // Retention deleted messages during the outage.
             let mut trimmed = Place::new(from);
             trimmed.joined(&joined(OLD, 1, 0)).unwrap();
             trimmed.joined(&joined(NEW, 3, 4)).unwrap();
@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_lost_and_then_trimmed_is_two_gaps() {
+    fn a_loss_and_a_trim_are_two_gaps() {
         let mut place = at(100);
         place.joined(&joined(NEW, 86, 90)).unwrap();
         place.gap(&epoch_changed(81, 100)).unwrap();
@@ -378,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_beyond_the_head_goes_on_at_the_head_or_where_it_was() {
+    fn a_place_beyond_the_head_continues_at_either_position() {
         for next in [11, 51] {
             let mut place = Place::new(StartAt::After { seq: 50, epoch: None });
             place.joined(&joined(OLD, 1, 10)).unwrap();
@@ -390,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_may_come_before_the_room_is_joined() {
+    fn events_before_the_join_are_faults() {
         let mut place = Place::new(StartAt::Head);
         assert!(place.message(1).is_err() && place.gap(&retention(1, 1)).is_err());
         assert_eq!(place.joined(&joined(0, 1, 0)), Err(Fault::NoEpoch));

@@ -133,17 +133,22 @@ fn other<B>(
 ) -> Result<ControlFlow<B>, StreamError> {
     let v1::Event { room_id, seq, time_ms, .. } = event;
     let Some(v1::event::Event::Message(message)) = &event.event else { return Ok(each(Item::Other(event))) };
-    let id = message.message_id.as_slice().try_into().map_err(|_| {
+    let id = message_id(&message.message_id).ok_or_else(|| {
         StreamError::Unreadable(format!("a message id of {} bytes in place of 16", message.message_id.len()))
     })?;
     let content = Content {
-        id: MessageId::from_bytes(id),
+        id,
         sender: &message.sender,
         body: &message.body,
         kind: kind(message.kind.enum_value_or_default()),
         client: client(message.client_id),
     };
     Ok(each(Item::Message { room_id, seq, time_ms, content }))
+}
+
+/// `None` if the server sent no valid id.
+pub fn message_id(bytes: &[u8]) -> Option<MessageId> {
+    bytes.try_into().ok().map(MessageId::from_bytes)
 }
 
 /// An unknown kind is shown as text.
@@ -190,7 +195,7 @@ mod tests {
     proptest! {
         /// The generated code decodes the posts encoded by hand, and they fit into the announced size.
         #[test]
-        fn posts_are_a_request(bodies in proptest::collection::vec("[a-zé]{1,300}|x{16000}", 1..9), action: bool) {
+        fn posts_decode_as_a_request(bodies in proptest::collection::vec("[a-zé]{1,300}|x{16000}", 1..9), action: bool) {
             let room = RoomName::new("küche").unwrap();
             let kind = if action { Kind::Action } else { Kind::Text };
             let mut request = Vec::new();
@@ -226,13 +231,16 @@ mod tests {
     fn response() -> Vec<u8> {
         let mut bytes = Vec::new();
         let id = MessageId::from_bytes([7; 16]);
-        let said = content(&id, &UserName::new("ann").unwrap(), None, &Body::new("one").unwrap(), Kind::Text);
-        push(&mut bytes, &Entry { room: RoomId(3), seq: Seq(1), time_ms: 9, kind: EntryKind::MESSAGE, content: &said });
+        let message = content(&id, &UserName::new("ann").unwrap(), None, &Body::new("one").unwrap(), Kind::Text);
+        push(
+            &mut bytes,
+            &Entry { room: RoomId(3), seq: Seq(1), time_ms: 9, kind: EntryKind::MESSAGE, content: &message },
+        );
         let welcome = v1::event::Event::Welcome(v1::Welcome { client_id: 5, ..Default::default() });
         bytes.extend(control(&v1::Event { time_ms: 9, event: Some(welcome), ..Default::default() }));
-        let said = content(&id, &UserName::new("bob").unwrap(), client(6), &Body::new("two").unwrap(), Kind::Action);
-        let mut event = vec![0x22, said.len() as u8];
-        event.extend(&said);
+        let message = content(&id, &UserName::new("bob").unwrap(), client(6), &Body::new("two").unwrap(), Kind::Action);
+        let mut event = vec![0x22, message.len() as u8];
+        event.extend(&message);
         event.extend([0x10, 2, 0x08, 3]);
         bytes.extend([COMMANDS, event.len() as u8]);
         bytes.extend(event);
@@ -241,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn events_come_in_their_order_whoever_encoded_them() {
+    fn events_of_both_encodings_are_read_in_order() {
         let mut seen = Vec::new();
         let flow = read_events::<()>(&response(), |item| {
             seen.push(match item {

@@ -285,10 +285,10 @@ mod tests {
     }
 
     #[test]
-    fn what_a_client_leaves_is_taken_over_once_and_nothing_stays() {
+    fn kept_texts_are_taken_over_once_and_removed() {
         let home = tempfile::tempdir().unwrap();
         let mut first = store(&home, "ann");
-        assert!(bodies(&mut first).is_empty() && !first.folder().exists(), "nothing is created for nothing");
+        assert!(bodies(&mut first).is_empty() && !first.folder().exists(), "no folder is created without texts");
         first.keep(&[text("1", "one")]).unwrap();
         first.keep(&[text("1", "one"), text("2", "two\n\u{1b}")]).unwrap();
         assert_eq!(fs::read_dir(first.folder()).unwrap().count(), 1);
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_is_killed_after_taking_over_leaves_each_text_once() {
+    fn a_kill_after_taking_over_repeats_no_text() {
         let home = tempfile::tempdir().unwrap();
         let mut first = store(&home, "ann");
         first.keep(&[text("1", "one")]).unwrap();
@@ -324,9 +324,9 @@ mod tests {
         assert!(!next.folder().exists());
     }
 
-    /// What somebody else may have put there: links, pipes, folders, and files of other kinds.
+    /// Other programs may have put links, pipes, folders, and files of other kinds there.
     #[test]
-    fn nothing_is_followed_and_nobody_waits() {
+    fn other_kinds_of_files_are_skipped() {
         let home = tempfile::tempdir().unwrap();
         let mut ann = store(&home, "ann");
         ann.keep(&[text("1", "one")]).unwrap();
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_file_is_set_aside_and_what_can_be_read_is_read() {
+    fn a_damaged_file_is_renamed_and_its_readable_texts_are_kept() {
         let home = tempfile::tempdir().unwrap();
         let mut ann = store(&home, "ann");
         ann.keep(&[text("1", "one"), text("2", "two")]).unwrap();
@@ -363,11 +363,11 @@ mod tests {
         let (texts, damaged) = store(&home, "ann").take_over().unwrap();
         assert_eq!((texts, damaged.len()), (vec![text("1", "one")], 2));
         assert!(damaged.iter().all(|path| path.exists() && path.extension().unwrap() == "damaged"));
-        assert!(store(&home, "ann").take_over().unwrap().1.is_empty(), "it is said once");
+        assert!(store(&home, "ann").take_over().unwrap().1.is_empty(), "damage is reported once");
     }
 
     #[test]
-    fn where_nothing_can_be_kept_the_reason_is_named() {
+    fn a_folder_that_cannot_be_used_is_an_error_with_the_reason() {
         assert!(matches!(Store::find(owner("ann"), |_| None), Err(KeepError::NoHome)));
         let relative = |name: &str| (name == "XDG_STATE_HOME").then(|| PathBuf::from("state"));
         assert!(

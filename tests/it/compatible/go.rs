@@ -1,7 +1,7 @@
-//! The tutorial's client and server as the tutorial has them: written in Go, on Go's own gRPC (`tests/compatible/go`).
+//! The original client and server of the tutorial, in Go with Go's own gRPC (`tests/compatible/go`).
 //!
-//! The story: only Python's clients were tried. A user of the original client pressed Enter on an empty line, the server ended
-//! the stream with an error, and the client died of it.
+//! A regression: a user of the original client pressed Enter on an empty line; the server ended the stream with an
+//! error, and the client crashed.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ fn program(name: &str) -> PathBuf {
     folder.join(name)
 }
 
-/// A program of the tutorial's, and the lines that it prints. Killed when dropped.
+/// A program of the tutorial, and the lines that it prints. Killed when dropped.
 struct Original {
     child: Child,
     console: ChildStdin,
@@ -71,7 +71,7 @@ impl Original {
         self.console.write_all(line.as_bytes()).and_then(|()| self.console.write_all(b"\n")).expect("it reads");
     }
 
-    /// The next line, without the questions that the console was asked before it.
+    /// The next line, without the questions on the console before it.
     fn line(&self) -> String {
         let line = self.lines.recv_timeout(DEADLINE).expect("the Go program says something");
         line.rsplit(" ::: Your Name : ").next().unwrap_or_default().to_owned()
@@ -86,14 +86,14 @@ impl Drop for Original {
 }
 
 #[test]
-fn original_clients_meet_each_other_and_a_member_of_the_lobby_and_survive_a_bare_enter() {
+fn original_clients_exchange_messages_and_may_send_empty_lines() {
     let server = start();
     let target = target(&server);
     let mut ann = Original::client(&target, "ann");
     let mut bob = Original::client(&target, "bob");
     let mut eve = Talker::join(&environment(), &target, "eve", "lobby");
     wait_for_clients(&server, 3);
-    // A bare Enter, blanks, and what a Windows console adds.
+    // Empty lines, blanks, and the CR of a Windows console.
     for blank in ["", "   ", "\r", "\t\r"] {
         ann.press(blank);
     }
@@ -105,28 +105,28 @@ fn original_clients_meet_each_other_and_a_member_of_the_lobby_and_survive_a_bare
     assert_eq!(ann.line() + ann.line().strip_prefix("bob : ").expect("bob said it"), format!("bob : {long}"));
     eve.post("lobby", 1, "to both");
     assert_eq!((ann.line(), bob.line()), ("eve : to both".to_owned(), "eve : to both".to_owned()));
-    // One without a name.
+    // A client without a name.
     let mut nobody = Original::client(&target, "");
     wait_for_clients(&server, 4);
     nobody.press("and me");
     assert_eq!((ann.line(), bob.line()), ("anonymous : and me".to_owned(), "anonymous : and me".to_owned()));
-    // Both are still there.
+    // Both are still connected.
     ann.press("still here");
     assert_eq!((bob.line(), nobody.line()), ("ann : still here".to_owned(), "ann : still here".to_owned()));
 }
 
 #[test]
-fn our_clients_speak_with_the_original_server() {
+fn our_clients_work_with_the_original_server() {
     let (_server, address) = Original::server();
     let mut ann = Original::client(&address, "ann");
     let mut bob = Chatter::join(&environment(), &address, "bob");
-    // The contract says nothing on joining: both are there when they hear each other.
+    // The contract has no answer to a join: both have joined when ann receives a message of bob.
     let mut tries = 0;
     while ann.lines.try_recv().is_err() {
         bob.say("knock");
         thread::park_timeout(std::time::Duration::from_millis(20));
         tries += 1;
-        assert!(tries < 1_000, "the original server passes nothing on");
+        assert!(tries < 1_000, "the original server delivers nothing");
     }
     ann.press("come in");
     assert_eq!(bob.hear(), "come in");

@@ -70,6 +70,12 @@ impl Room {
         }
     }
 
+    /// The body of the earlier message with this id, if there is one.
+    pub fn body(&self, sender: &str, id: u128) -> Option<String> {
+        let seq = self.ids.get(&(sender.to_owned(), id))?;
+        Some(self.said[*seq as usize - 1].1.clone())
+    }
+
     /// Checks that a received message is the one with its seq.
     pub fn check(&self, seq: u64, message: &v1::Message) {
         let (sender, body) = &self.said[seq as usize - 1];

@@ -41,7 +41,7 @@ impl Chatter {
         Self::open(environment, target, name, CallOption::default())
     }
 
-    /// One that wants the stream ended when all it has sent is committed.
+    /// Requests that the server end the stream when all sent messages are committed.
     pub fn join_to_finish(environment: &Arc<Environment>, target: &str, name: &str) -> Self {
         let mut headers = MetadataBuilder::new();
         headers.add_str(END_AFTER_HALF_CLOSE, "1").expect("a valid header");
@@ -64,7 +64,7 @@ impl Chatter {
         let message = FromClient { name: name.to_owned(), body: body.to_owned(), ..Default::default() };
         let Some(sender) = &mut self.sender else { return };
         if block_on(sender.send((message, WriteFlags::default()))).is_err() {
-            // The server has ended the stream; with what, the receiving side tells.
+            // The server has ended the stream; the receiving side gets the status.
             self.sender = None;
         }
     }
@@ -72,7 +72,7 @@ impl Chatter {
     pub fn half_close(&mut self) {
         let mut sender = self.sender.take().expect("half-closed once");
         match block_on(sender.close()) {
-            // The server had it, and ended the call with OK before the library noticed that it was sent.
+            // The server may end the call with OK before the library reports that the half-close was sent.
             Ok(()) | Err(Error::RpcFinished(None)) => {}
             Err(error) => panic!("the half-close is not sent: {error}"),
         }
@@ -80,17 +80,17 @@ impl Chatter {
 
     /// The next message, or how the stream ended.
     pub fn next(&mut self) -> Next {
-        self.next_within(DEADLINE).unwrap_or_else(|| panic!("{} waited in vain for a message", self.name))
+        self.next_within(DEADLINE).unwrap_or_else(|| panic!("{} timed out waiting for a message", self.name))
     }
 
-    /// `None` when nothing came in time.
+    /// `None` if nothing arrives in time.
     pub fn next_within(&mut self, time: Duration) -> Option<Next> {
         Some(match block_on_until(&mut self.receiver.next(), Instant::now() + time)? {
             Some(Ok(FromServer { name, body, .. })) => Next::Message { name, body },
             Some(Err(Error::RpcFailure(status))) => {
                 Next::Ended { code: status.code(), message: status.message().to_owned() }
             }
-            Some(Err(error)) => panic!("{} has an error of the library's: {error}", self.name),
+            Some(Err(error)) => panic!("{} got an error of the library: {error}", self.name),
             None => Next::Ended { code: RpcStatusCode::OK, message: String::new() },
         })
     }

@@ -1,8 +1,8 @@
-//! Clients in one room that lose their connections again and again, and go on as the contract tells them to: they join
-//! after what they have seen, and post again what they have not got back. Nothing of the client library is in it, so that
-//! what they find is the server's doing.
+//! Clients in one room that lose their connections repeatedly, and continue as the contract requires: they join after
+//! the last message that they have seen, and post unacknowledged messages again. They don't use the client library, so
+//! any fault that they find is a fault of the server.
 //!
-//! All of them compare what they get with one record of the room.
+//! All clients compare the received messages with one record of the room.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -21,12 +21,12 @@ use super::{DEADLINE, wait_for};
 /// How many messages of a sender may wait for their acknowledgement.
 const IN_FLIGHT_MAX: usize = 64;
 
-/// How many a sender posts at once at most, and how long it rests between two such bursts at most.
+/// The maximum number of messages that a sender posts at once, and its longest pause between two such bursts.
 const BURST_MAX: usize = 16;
 const REST_MAX: Duration = Duration::from_millis(80);
 
-/// How long a client waits for something to come before it looks at what else there is to do.
-const GLANCE: Duration = Duration::from_millis(10);
+/// How long a client waits for an event before it does its other work.
+const WAIT: Duration = Duration::from_millis(10);
 
 /// The clients. Those that send do so until [`Crowd::finish`].
 pub struct Crowd {
@@ -34,12 +34,12 @@ pub struct Crowd {
     clients: Vec<JoinHandle<()>>,
 }
 
-/// What a crowd has done.
+/// The work of a crowd.
 #[derive(Debug)]
 pub struct Summary {
     pub messages: u64,
     pub reconnects: usize,
-    /// How many acknowledgements said that the message was stored already: it was posted again although it had been.
+    /// How many messages were posted again although they were stored.
     pub stored_before: usize,
 }
 
@@ -48,23 +48,23 @@ struct Shared {
     room: String,
     record: Mutex<Record>,
     sending: AtomicBool,
-    /// Messages that were posted and not acknowledged.
+    /// How many messages are posted and not acknowledged.
     in_flight: AtomicUsize,
     /// How many different messages were posted.
     posted: AtomicU64,
     /// The room's last seq, once it is known.
-    goal: AtomicU64,
+    end_seq: AtomicU64,
     connected: AtomicUsize,
     reconnects: AtomicUsize,
     stored_before: AtomicUsize,
 }
 
-/// The room, as those saw it who saw each message first.
+/// The room, as recorded by the first receiver of each message.
 #[derive(Default)]
 struct Record {
     epoch: u64,
     messages: Vec<v1::Event>,
-    /// Where acknowledgements have said that messages are: id and seq.
+    /// The acknowledged messages: id and seq.
     acknowledged: HashMap<Vec<u8>, u64>,
 }
 
@@ -75,15 +75,15 @@ struct Client {
     sends: bool,
     name: String,
     last: u64,
-    said: u64,
-    /// What was not acknowledged, in order.
+    posted_number: u64,
+    /// The unacknowledged messages, in order.
     outbox: VecDeque<u64>,
     burst_at: Instant,
     random: fastrand::Rng,
 }
 
 impl Crowd {
-    /// So many clients, of which the first `senders` send.
+    /// This many clients, of which the first `senders` send.
     pub fn start(target: &str, room: &str, clients: usize, senders: usize, seed: u64) -> Self {
         let shared = Shared {
             target: target.to_owned(),
@@ -92,7 +92,7 @@ impl Crowd {
             sending: AtomicBool::new(true),
             in_flight: AtomicUsize::new(0),
             posted: AtomicU64::new(0),
-            goal: AtomicU64::new(u64::MAX),
+            end_seq: AtomicU64::new(u64::MAX),
             connected: AtomicUsize::new(0),
             reconnects: AtomicUsize::new(0),
             stored_before: AtomicUsize::new(0),
@@ -107,7 +107,7 @@ impl Crowd {
                 sends: number < senders,
                 name: format!("client-{number}"),
                 last: 0,
-                said: 0,
+                posted_number: 0,
                 outbox: VecDeque::new(),
                 burst_at: Instant::now(),
                 random: fastrand::Rng::with_seed(seed ^ number as u64),
@@ -118,12 +118,12 @@ impl Crowd {
         Self { shared, clients }
     }
 
-    /// How many messages wait for their acknowledgement now.
+    /// How many messages are unacknowledged now.
     fn in_flight(&self) -> usize {
         self.shared.in_flight.load(Ordering::Relaxed)
     }
 
-    /// How many clients have joined the room on the connection that they have now.
+    /// How many clients have joined the room on their current connection.
     pub fn connected(&self) -> usize {
         self.shared.connected.load(Ordering::Relaxed)
     }
@@ -138,13 +138,13 @@ impl Crowd {
         self.clients.iter().any(JoinHandle::is_finished)
     }
 
-    /// Ends the sending, waits until everybody has everything, and checks it against what a new reader gets.
+    /// Stops sending, waits until all clients have all messages, and compares them with the history.
     pub fn finish(self) -> Summary {
         self.shared.sending.store(false, Ordering::Release);
         wait_for("all messages are acknowledged", || self.in_flight() == 0 || self.has_failed());
-        // Each message was stored once, however often it was posted.
+        // Each message is stored once, even if it was posted several times.
         let messages = self.posted();
-        self.shared.goal.store(messages, Ordering::Release);
+        self.shared.end_seq.store(messages, Ordering::Release);
         for client in self.clients {
             client.join().expect("a client of the crowd has found no fault");
         }
@@ -168,13 +168,13 @@ impl Shared {
 }
 
 impl Record {
-    /// Takes down what the room has at the event's place, or compares.
-    fn note(&mut self, reader: &str, event: v1::Event) {
+    /// Records the event at its seq, or compares it with the recorded one.
+    fn record_event(&mut self, reader: &str, event: v1::Event) {
         let place = event.seq as usize - 1;
         match self.messages.get(place) {
-            Some(noted) => assert_eq!(&event, noted, "{reader} sees another message than others did"),
+            Some(recorded) => assert_eq!(&event, recorded, "{reader} sees another message than others did"),
             None => {
-                assert_eq!(place, self.messages.len(), "readers have every message before the next");
+                assert_eq!(place, self.messages.len(), "no reader skips a message");
                 self.messages.push(event);
             }
         }
@@ -183,11 +183,11 @@ impl Record {
     fn check_acknowledgements(&self) {
         let mut ids = HashMap::new();
         for event in &self.messages {
-            let Some(Kind::Message(message)) = &event.event else { panic!("{event:?} is no message") };
+            let Some(Kind::Message(message)) = &event.event else { panic!("{event:?} is not a message") };
             let before = ids.insert(message.message_id.clone(), event.seq);
-            assert_eq!(before, None, "{message:?} is there twice, the second time as {}", event.seq);
+            assert_eq!(before, None, "{message:?} is stored twice, the second time as {}", event.seq);
         }
-        assert_eq!(ids, self.acknowledged, "what is there is what was acknowledged");
+        assert_eq!(ids, self.acknowledged, "the stored messages are the acknowledged ones");
     }
 
     fn check_new_reader(&mut self, shared: &Shared) {
@@ -196,62 +196,62 @@ impl Record {
         let last = self.messages.len() as u64;
         assert_eq!((joined.epoch, joined.head_seq, joined.oldest_seq), (self.epoch, last, 1));
         assert_eq!(history.len(), self.messages.len());
-        for (event, noted) in history.iter().zip(&self.messages) {
-            // The room has the same number, as long as its data folder lives.
-            assert_eq!(event, noted);
+        for (event, recorded) in history.iter().zip(&self.messages) {
+            // The room keeps its number as long as its data folder exists.
+            assert_eq!(event, recorded);
         }
     }
 }
 
 impl Client {
     fn run(mut self) {
-        while self.last < self.shared.goal.load(Ordering::Acquire) {
+        while self.last < self.shared.end_seq.load(Ordering::Acquire) {
             let talker = Talker::connect(&self.environment, &self.shared.target, &self.name);
-            if self.talk(talker) {
+            if self.converse(talker) {
                 self.shared.connected.fetch_sub(1, Ordering::Relaxed);
                 self.shared.reconnects.fetch_add(1, Ordering::Relaxed);
             }
-            thread::park_timeout(GLANCE.mul_f64(self.random.f64()));
+            thread::park_timeout(WAIT.mul_f64(self.random.f64()));
         }
     }
 
-    /// Returns at the end of the connection, or when there is no more to come. Returns whether it had joined.
-    fn talk(&mut self, mut talker: Talker) -> bool {
+    /// Runs until the connection ends or all messages have arrived. Returns whether the client had joined.
+    fn converse(&mut self, mut talker: Talker) -> bool {
         let epoch = self.shared.record().epoch;
         let mut commands = vec![hello(&self.name), join(&self.shared.room, after(self.last, epoch))];
-        commands.extend(self.outbox.iter().map(|said| self.post(*said)));
+        commands.extend(self.outbox.iter().map(|posted_number| self.post(*posted_number)));
         talker.send(commands);
         let mut joined = false;
-        let mut came_at = Instant::now();
-        while self.last < self.shared.goal.load(Ordering::Acquire) {
-            match talker.next_within(GLANCE) {
+        let mut received_at = Instant::now();
+        while self.last < self.shared.end_seq.load(Ordering::Acquire) {
+            match talker.next_within(WAIT) {
                 Some(Ok(event)) => {
-                    came_at = Instant::now();
+                    received_at = Instant::now();
                     if self.take(event) {
                         joined = true;
                         self.shared.connected.fetch_add(1, Ordering::Relaxed);
                     }
                 }
-                // All ends look alike to one who will come back.
+                // The client reconnects after any end.
                 Some(Err(_)) => return joined,
-                None => assert!(came_at.elapsed() < DEADLINE, "{} is told nothing, at {}", self.name, self.last),
+                None => assert!(received_at.elapsed() < DEADLINE, "{} receives nothing after {}", self.name, self.last),
             }
-            self.say_more(&mut talker);
+            self.post_more(&mut talker);
         }
         joined
     }
 
-    /// Posts some more messages, when it is time to.
-    fn say_more(&mut self, talker: &mut Talker) {
+    /// Posts the next burst when it is due.
+    fn post_more(&mut self, talker: &mut Talker) {
         if !self.sends || !self.shared.sending.load(Ordering::Acquire) || Instant::now() < self.burst_at {
             return;
         }
         let burst = self.random.usize(1..=BURST_MAX).min(IN_FLIGHT_MAX - self.outbox.len());
         let mut commands = Vec::new();
         for _ in 0..burst {
-            self.said += 1;
-            self.outbox.push_back(self.said);
-            commands.push(self.post(self.said));
+            self.posted_number += 1;
+            self.outbox.push_back(self.posted_number);
+            commands.push(self.post(self.posted_number));
         }
         self.shared.in_flight.fetch_add(burst, Ordering::Relaxed);
         self.shared.posted.fetch_add(burst as u64, Ordering::Relaxed);
@@ -261,31 +261,31 @@ impl Client {
         }
     }
 
-    fn post(&self, said: u64) -> v1::Command {
-        post(&self.shared.room, self.id(said), &self.body(said))
+    fn post(&self, posted_number: u64) -> v1::Command {
+        post(&self.shared.room, self.id(posted_number), &self.body(posted_number))
     }
 
-    fn id(&self, said: u64) -> u128 {
-        (self.number as u128) << 64 | u128::from(said)
+    fn id(&self, posted_number: u64) -> u128 {
+        (self.number as u128) << 64 | u128::from(posted_number)
     }
 
-    fn body(&self, said: u64) -> String {
-        format!("{} says {said} {}", self.name, "·".repeat(said as usize % 100))
+    fn body(&self, posted_number: u64) -> String {
+        format!("{} says {posted_number} {}", self.name, "·".repeat(posted_number as usize % 100))
     }
 
-    /// Takes in an event. Returns whether it says that the room is joined.
+    /// Processes an event. Returns whether it is `Joined`.
     fn take(&mut self, event: v1::Event) -> bool {
         match &event.event {
             Some(Kind::Message(message)) => {
-                assert_eq!(event.seq, self.last + 1, "{} gets the messages without a gap", self.name);
+                assert_eq!(event.seq, self.last + 1, "{} receives the messages without a gap", self.name);
                 self.last = event.seq;
                 if message.sender == self.name {
-                    let said = self.acknowledge(&message.message_id, event.seq);
-                    let body = said.map(|said| self.body(said));
-                    assert!(body.is_none_or(|body| body == message.body), "{event:?} is not what was posted");
+                    let posted_number = self.acknowledge(&message.message_id, event.seq);
+                    let body = posted_number.map(|posted_number| self.body(posted_number));
+                    assert!(body.is_none_or(|body| body == message.body), "{event:?} differs from the posted message");
                 }
                 let shared = Arc::clone(&self.shared);
-                shared.record().note(&self.name, event);
+                shared.record().record_event(&self.name, event);
             }
             Some(Kind::Posted(posted)) => {
                 self.shared.stored_before.fetch_add(1, Ordering::Relaxed);
@@ -296,7 +296,7 @@ impl Client {
                 assert!(record.epoch == 0 || record.epoch == joined.epoch, "the epoch has changed: {joined:?}");
                 assert!(
                     joined.head_seq >= self.last,
-                    "{} had seen {} and now there is {joined:?}",
+                    "{} had received {}, and now the room has {joined:?}",
                     self.name,
                     self.last
                 );
@@ -304,18 +304,18 @@ impl Client {
                 return true;
             }
             Some(Kind::Welcome(_) | Kind::CaughtUp(_) | Kind::Presence(_)) => {}
-            other => panic!("{} expected nothing like {other:?}", self.name),
+            other => panic!("{} got an unexpected event: {other:?}", self.name),
         }
         false
     }
 
-    /// Notes that a message is stored. Returns which one it was, if that is news.
+    /// Records an acknowledgement. Returns the number of the message, if it was unacknowledged.
     fn acknowledge(&mut self, id: &[u8], seq: u64) -> Option<u64> {
         let mut record = self.shared.record();
         let before = record.acknowledged.insert(id.to_vec(), seq);
         assert!(before.is_none_or(|before| before == seq), "{id:?} is at {seq}, and was at {before:?}");
         drop(record);
-        let place = self.outbox.iter().position(|said| message_id(self.id(*said)) == id)?;
+        let place = self.outbox.iter().position(|posted_number| message_id(self.id(*posted_number)) == id)?;
         self.shared.in_flight.fetch_sub(1, Ordering::Relaxed);
         self.outbox.remove(place)
     }

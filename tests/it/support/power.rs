@@ -1,4 +1,4 @@
-//! A machine that loses power: a server of which only that is left which it has synced.
+//! A machine that loses power: only the synced writes of its server remain.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -16,22 +16,22 @@ const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/power/disk.c");
 const DATABASE: &str = "hubbub.db";
 const WRITE_AHEAD: &str = "hubbub.db-wal";
 
-/// Where a database says how many pages it has: as documented with SQLite's format.
+/// The position of the number of pages in a database file, as defined by SQLite's format.
 const PAGES_AT: usize = 28;
 
-/// The machine. It keeps its folders in one, which is removed with it.
+/// The machine. Its folders are removed with it.
 pub struct Machine {
     folder: TempDir,
     sync: &'static str,
 }
 
-/// Which of the writes that were not synced the disk has got nevertheless: it may write any of them, at any time.
+/// Which of the unsynced writes reached the disk nevertheless: a disk may write any of them at any time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unsynced {
     Nothing,
-    /// Those to the database, and none to its write-ahead log.
+    /// The writes to the database, and none to its write-ahead log.
     Database,
-    /// Those to the write-ahead log, and none to the database.
+    /// The writes to the write-ahead log, and none to the database.
     WriteAhead,
 }
 
@@ -45,16 +45,16 @@ impl Machine {
         }
         let mut compile = Command::new("cc");
         compile.args(["-shared", "-fPIC", "-O2", "-Wall", "-Werror", "-o"]).arg(machine.library()).arg(SOURCE);
-        assert!(compile.args(["-ldl", "-lpthread"]).status().expect("cc is there, as for the build").success());
+        assert!(compile.args(["-ldl", "-lpthread"]).status().expect("cc is installed, as for the build").success());
         machine
     }
 
-    /// What the server writes, synced or not.
+    /// The folder with all writes of the server.
     fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }
 
-    /// What it has synced.
+    /// The folder with its synced writes.
     fn disk(&self) -> PathBuf {
         self.folder.path().join("disk")
     }
@@ -63,19 +63,19 @@ impl Machine {
         self.folder.path().join("disk.so")
     }
 
-    /// Starts the server on what the disk has.
+    /// Starts the server with the contents of the disk.
     pub fn start(&self) -> ServerProcess {
         copy(&self.disk(), &self.data(), |_| true);
         let mut command = command();
         command.args(["--listen", "127.0.0.1:0", "--sync", self.sync, "--data"]).arg(self.data());
         command.env("LD_PRELOAD", self.library());
-        // The server's own name of the folder has no links in it.
+        // The server resolves links in the folder's path.
         let data = self.data().canonicalize().expect("the folder is there");
         command.env("HUBBUB_POWER_DATA", data).env("HUBBUB_POWER_DISK", self.disk());
         ServerProcess::listening(command)
     }
 
-    /// What is left after a power cut, in a folder of its own.
+    /// The state after a power cut, in a new folder.
     pub fn left(&self, unsynced: Unsynced) -> TempDir {
         let left = TempDir::new().expect("a folder can be made");
         copy(&self.disk(), left.path(), |_| true);
@@ -87,8 +87,8 @@ impl Machine {
         left
     }
 
-    /// How many pages the server's database has, synced or not, without those that are in its write-ahead log only. The file's
-    /// length does not tell: it is allocated in advance.
+    /// How many pages the server's database has, synced or not, without those that are only in its write-ahead log. The
+    /// file's length does not show that, because the file is allocated in advance.
     pub fn database_pages(&self) -> u32 {
         let mut header = [0; PAGES_AT + 4];
         let read = File::open(self.data().join(DATABASE)).and_then(|file| file.read_exact_at(&mut header, 0));
@@ -96,8 +96,8 @@ impl Machine {
     }
 }
 
-/// Makes a folder hold those files of another one that are to be copied, and in their place no others: all, but for what
-/// was not copied to its end.
+/// Replaces the selected files of a folder with those of another one. Files that were not copied completely (their
+/// names begin with a dot) are skipped.
 fn copy(from: &Path, to: &Path, which: impl Fn(&OsStr) -> bool) {
     let files = |folder| fs::read_dir(folder).expect("the folder is there").map(|file| file.expect("it can be listed"));
     for file in files(to).filter(|file| which(&file.file_name())) {

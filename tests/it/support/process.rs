@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::DEADLINE;
 
-/// The threads that the gRPC library starts by itself. The system keeps 15 bytes of a name.
+/// The threads of the gRPC library. The system keeps 15 bytes of a name.
 const LIBRARY_THREADS: [&str; 5] =
     ["default-executo", "resolver-execut", "event_engine", "timer_manager", "grpc_global_tim"];
 
@@ -20,11 +20,11 @@ const LIBRARY_THREADS: [&str; 5] =
 pub struct LogWriter(PathBuf);
 
 impl LogWriter {
-    /// Whether it is in the midst of writing to the disk, or waits for it. Asking takes a few microseconds, a commit a
-    /// hundred and more.
+    /// Whether it is writing to the disk, or waits for it. The check takes a few microseconds, a commit at least a
+    /// hundred.
     pub fn is_writing(&self) -> bool {
-        // The number of the call that the thread is in, and its arguments; or "running".
-        let call = fs::read_to_string(self.0.join("syscall")).expect("the kernel tells a child's calls");
+        // The number of the thread's current system call, and its arguments; or "running".
+        let call = fs::read_to_string(self.0.join("syscall")).expect("the kernel reports the calls of a child");
         let number = call.split(' ').next().and_then(|number| number.parse().ok());
         number.is_some_and(|number| [libc::SYS_fdatasync, libc::SYS_fsync, libc::SYS_pwrite64].contains(&number))
     }
@@ -39,7 +39,8 @@ pub struct ServerProcess {
 }
 
 impl ServerProcess {
-    /// Starts a server on a free port and waits until it listens. It keeps its logs in memory, unless told where to.
+    /// Starts a server on a free port and waits until it listens. It keeps its logs in memory, unless `--data` is
+    /// given.
     pub fn start(arguments: &[&str]) -> Self {
         let storage = if arguments.contains(&"--data") { None } else { Some("--ephemeral") };
         let mut command = command();
@@ -47,21 +48,21 @@ impl ServerProcess {
         Self::listening(command)
     }
 
-    /// Starts what [`command`] began, and waits until it listens.
+    /// Starts a [`command`], and waits until the server listens.
     pub fn listening(command: Command) -> Self {
         let mut server = Self::spawn(command);
         server.wait_for_listening();
         server
     }
 
-    /// Waits until it listens, and says where.
+    /// Waits until it listens. Returns its address.
     pub fn wait_for_listening(&mut self) -> String {
         let line = self.wait_for_log("listening on ");
         self.target = line.rsplit(' ').next().expect("an address ends the line").to_owned();
         self.target.clone()
     }
 
-    /// Starts what [`command`] began, and waits for nothing.
+    /// Starts a [`command`] without waiting.
     pub fn spawn(mut command: Command) -> Self {
         let mut child = command.stderr(Stdio::piped()).spawn().expect("hubbub-server starts");
         let stderr = child.stderr.take().expect("standard error is piped");
@@ -82,7 +83,7 @@ impl ServerProcess {
         self.child.id()
     }
 
-    /// Waits for a line of the server's log that holds this text.
+    /// Waits for a line of the server's log that contains this text.
     pub fn wait_for_log(&mut self, text: &str) -> String {
         let deadline = Instant::now() + DEADLINE;
         loop {
@@ -101,8 +102,7 @@ impl ServerProcess {
         assert_eq!(result, 0, "the server can be signalled");
     }
 
-    /// Stops the process where it stands, and waits until all its threads have stopped: the signal comes to each of them in
-    /// its own time.
+    /// Stops the process with SIGSTOP, and waits until all its threads have stopped, which is not immediate.
     pub fn freeze(&self) {
         self.signal(libc::SIGSTOP);
         let deadline = Instant::now() + DEADLINE;
@@ -110,7 +110,7 @@ impl ServerProcess {
             let status = fs::read_to_string(task.join("status")).unwrap_or_default();
             status.lines().any(|line| line.starts_with("State:\tT"))
         };
-        let tasks = || fs::read_dir(format!("/proc/{}/task", self.pid())).expect("the server is there").flatten();
+        let tasks = || fs::read_dir(format!("/proc/{}/task", self.pid())).expect("the server is running").flatten();
         while !tasks().all(|task| is_stopped(task.path())) {
             assert!(Instant::now() < deadline, "the server does not stop");
             thread::park_timeout(Duration::from_millis(1));
@@ -129,12 +129,12 @@ impl ServerProcess {
         }
     }
 
-    /// What it logged since it was last asked, up to its end: it must have ended.
+    /// The rest of its log. The server must have ended.
     pub fn rest_of_log(&mut self) -> Vec<String> {
         self.log.iter().collect()
     }
 
-    /// Kills it as a crash would: with no chance to do anything.
+    /// Kills it with SIGKILL, like a crash.
     pub fn crash(mut self) {
         self.signal(libc::SIGKILL);
         let status = self.wait();
@@ -153,19 +153,18 @@ impl ServerProcess {
         fs::read_dir(format!("/proc/{}/task", self.pid())).expect("the server runs").count()
     }
 
-    /// How many of its threads are its own, not the gRPC library's: those are started when there is something to do for
-    /// them, and kept.
+    /// How many of its threads do not belong to the gRPC library, which starts threads on demand and keeps them.
     pub fn own_threads(&self) -> usize {
         self.thread_names().filter(|name| !LIBRARY_THREADS.contains(&name.trim_end())).count()
     }
 
-    /// How many of its threads belong to a stream, which has two: by their names. A thread that waits for its first job, or
-    /// for another stream, is a spare one.
+    /// How many of its threads are reserved for streams, two for each, by their names. A thread without a job is a
+    /// spare one.
     pub fn client_threads(&self) -> usize {
         self.threads_named(&["recv-", "send-", "spare"])
     }
 
-    /// How many of its threads have a name that begins so.
+    /// How many of its threads have a name with one of these beginnings.
     pub fn threads_named(&self, beginnings: &[&str]) -> usize {
         self.thread_names().filter(|name| beginnings.iter().any(|beginning| name.starts_with(beginning))).count()
     }
@@ -175,7 +174,7 @@ impl ServerProcess {
         tasks.filter_map(|task| fs::read_to_string(task.path().join("comm")).ok())
     }
 
-    /// How many files it holds open.
+    /// How many files it has open.
     pub fn files(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("the server runs").count()
     }
@@ -190,12 +189,12 @@ impl ServerProcess {
     /// How much memory it occupies, in KiB.
     pub fn rss_kib(&self) -> usize {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the server runs");
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("the kernel tells VmRSS");
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("the kernel reports VmRSS");
         line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number of KiB")
     }
 
-    /// How often its threads have gone to sleep by themselves, but for the two timers of the gRPC library's, which look
-    /// once a second whether there is something to do.
+    /// The voluntary context switches of its threads, without the two timers of the gRPC library, which wake up once a
+    /// second.
     pub fn voluntary_switches(&self) -> u64 {
         let tasks = fs::read_dir(format!("/proc/{}/task", self.pid())).expect("the server runs").flatten();
         let statuses = tasks.filter_map(|task| fs::read_to_string(task.path().join("status")).ok());
@@ -224,16 +223,16 @@ impl Drop for ServerProcess {
     }
 }
 
-/// An address that a server can come back to after it was killed: its port is none that the system gives to whoever asks
-/// for any, and so is not taken meanwhile by a client's end of a connection.
+/// An address that a server can listen on again after it was killed: its port is outside of the ephemeral range, so it
+/// is not used for a client's end of a connection.
 pub fn lasting_address() -> String {
-    let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").expect("the kernel tells its ports");
+    let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").expect("the kernel reports its ports");
     let first = range.split_whitespace().next().and_then(|port| port.parse::<u16>().ok()).expect("a range of ports");
     let mut addresses = (0..1000).map(|_| format!("127.0.0.1:{}", fastrand::u16(1024..first)));
     addresses.find(|address| TcpListener::bind(address).is_ok()).expect("a port is free")
 }
 
-/// The server's program, with no settings from the environment that the tests run in.
+/// The server's program, without settings from the environment of the tests.
 pub fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hubbub-server"));
     for variable in ["PORT", "HUBBUB_LISTEN", "HUBBUB_DATA", "HUBBUB_SYNC", "HUBBUB_EPHEMERAL", "RUST_LOG"] {

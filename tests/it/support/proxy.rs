@@ -1,4 +1,4 @@
-//! A bad network: a TCP proxy that drops, resets and stalls the connections through it when a test says so.
+//! A bad network: a TCP proxy that drops, resets and stalls its connections on a test's command.
 
 use std::fmt;
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -9,14 +9,14 @@ use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// How many connections go through at once; more are closed as they come.
+/// The maximum number of connections at once; others are closed when they are accepted.
 const CONNECTIONS_MAX: usize = 256;
 
-/// How long a stall lasts at most: short enough for a run to have many, long enough for windows and queues to fill.
+/// The longest stall: short enough for many in a run, long enough for windows and queues to fill.
 const STALL_MAX: Duration = Duration::from_millis(400);
 
-/// How soon a thread that can't write on, or is stalled, sees that its connection was cut.
-const GLANCE: Duration = Duration::from_millis(10);
+/// How soon a thread that can't write, or is stalled, detects that its connection was cut.
+const CHECK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The proxy. Its connections are cut when it is dropped.
 pub struct Proxy {
@@ -25,16 +25,16 @@ pub struct Proxy {
     acceptor: Option<JoinHandle<()>>,
 }
 
-/// What the network can do to a connection.
+/// A fault of the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// It ends in good order, with what was on its way.
+    /// The connection is closed (FIN). Data that the proxy still holds is lost.
     Drop,
-    /// It is gone, with what was on its way.
+    /// The connection is reset (RST). Data in flight is lost.
     Reset,
-    /// Nothing arrives for a while: at the server, at the client, or at both.
+    /// No data arrives for a while: at the server, at the client, or at both.
     Stall(Direction),
-    /// Nothing arrives for a while, and then it is gone, with what was on its way.
+    /// No data arrives for a while, and then the connection is reset.
     StallAndReset(Direction),
 }
 
@@ -48,7 +48,7 @@ pub enum Direction {
 struct Network {
     server: String,
     ended: AtomicBool,
-    /// The pumps alone keep a connection: its sockets are closed when both have ended.
+    /// Only the pumps own a connection: its sockets are closed when both have ended.
     connections: Mutex<Vec<Weak<Connection>>>,
     accepted: AtomicUsize,
 }
@@ -89,12 +89,12 @@ impl Proxy {
         &self.target
     }
 
-    /// How many connections came so far.
+    /// How many connections were accepted so far.
     pub fn accepted(&self) -> usize {
         self.network.accepted.load(Ordering::Relaxed)
     }
 
-    /// Does something bad to some of the connections, at least to one. `None` if there are none.
+    /// Applies a fault to some of the connections, at least to one. `None` if there are none.
     pub fn strike(&self, random: &mut fastrand::Rng) -> Option<Fault> {
         let connections: Vec<_> = self.network.connections().iter().filter_map(Weak::upgrade).collect();
         let fault = Fault::random(random);
@@ -102,7 +102,7 @@ impl Proxy {
         let share = random.f64();
         for (place, connection) in connections.iter().enumerate() {
             if place == sure || random.f64() < share {
-                connection.suffer(fault, STALL_MAX.mul_f64(random.f64()));
+                connection.apply(fault, STALL_MAX.mul_f64(random.f64()));
             }
         }
         (!connections.is_empty()).then_some(fault)
@@ -126,7 +126,7 @@ impl fmt::Display for Fault {
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.network.ended.store(true, Ordering::Release);
-        // The acceptor looks at the flag when somebody comes.
+        // The acceptor checks the flag at each connection.
         let _ = TcpStream::connect(&self.target);
         if let Some(acceptor) = self.acceptor.take() {
             let _ = acceptor.join();
@@ -172,13 +172,13 @@ impl Network {
 impl Connection {
     fn new(client: TcpStream, server: TcpStream) -> Self {
         for socket in [&client, &server] {
-            socket.set_write_timeout(Some(GLANCE)).expect("a timeout can be set");
+            socket.set_write_timeout(Some(CHECK_INTERVAL)).expect("a timeout can be set");
             socket.set_nodelay(true).expect("an option can be set");
         }
         Self { client, server, is_cut: AtomicBool::new(false), stalls: Mutex::default() }
     }
 
-    fn suffer(&self, fault: Fault, time: Duration) {
+    fn apply(&self, fault: Fault, time: Duration) {
         match fault {
             Fault::Drop => self.cut(),
             Fault::Reset => self.reset(),
@@ -202,7 +202,7 @@ impl Connection {
     /// Ends both pumps. The sockets are closed with the last of them.
     fn cut(&self) {
         self.is_cut.store(true, Ordering::Release);
-        // Wakes the pumps that read; nothing goes out before the sockets are closed.
+        // Wakes the pumps that read; no data is sent before the sockets are closed.
         let _ = self.client.shutdown(Shutdown::Read);
         let _ = self.server.shutdown(Shutdown::Read);
     }
@@ -225,7 +225,7 @@ impl Connection {
         self.cut();
     }
 
-    /// Carries bytes one way until the connection is cut, or ends at either side.
+    /// Forwards bytes in one direction until the connection is cut, or ends at either side.
     fn pump(&self, is_up: bool) {
         let (from, to) = if is_up { (&self.client, &self.server) } else { (&self.server, &self.client) };
         let mut buffer = [0; 4096];
@@ -237,7 +237,7 @@ impl Connection {
         self.cut();
     }
 
-    /// `false` says that the connection was cut meanwhile.
+    /// False means that the connection was cut.
     fn wait_out_stall(&self, is_up: bool) -> bool {
         loop {
             if self.is_cut.load(Ordering::Acquire) {
@@ -252,7 +252,7 @@ impl Connection {
                 }
                 return !stalls.then_reset;
             }
-            thread::park_timeout(left.min(GLANCE));
+            thread::park_timeout(left.min(CHECK_INTERVAL));
         }
     }
 

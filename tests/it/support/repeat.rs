@@ -1,4 +1,4 @@
-//! The repeat client in a process of its own, as a user starts it, in one room whose whole history is checked at the end.
+//! The repeat client in a process of its own, in one room whose whole history is checked at the end.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Read};
@@ -18,23 +18,23 @@ const ROOM: &str = "room";
 const CLIENTS: usize = 12;
 const SENDERS: u64 = 6;
 
-/// How long the run may take when nothing bad happens any more.
+/// How long the run may take after the last fault.
 const FINISH_MAX: Duration = Duration::from_secs(120);
 
 /// The process. Killed when dropped.
 pub struct Repeat {
     child: Child,
-    /// What it says, and its errors.
-    said: Vec<JoinHandle<io::Result<String>>>,
+    /// Its output, and its errors.
+    output: Vec<JoinHandle<io::Result<String>>>,
     /// Messages of each sender.
     messages: u64,
 }
 
-/// Looks how far a server's room is, over a connection of its own.
+/// Reads the head of a server's room, over a connection of its own.
 pub struct Watch(Client);
 
 impl Repeat {
-    /// Has that many messages sent, at least, and so many a second while they can be.
+    /// Sends at least this many messages, at this rate in messages a second.
     pub fn start(target: &str, messages: u64, rate: u64) -> Self {
         let messages = messages.div_ceil(SENDERS);
         let mut command: Command = client_command(env!("CARGO_BIN_EXE_hubbub-repeat"), &["--server", target]);
@@ -46,9 +46,9 @@ impl Repeat {
         let mut child = command.spawn().expect("hubbub-repeat starts");
         let output = child.stdout.take().map(|pipe| Box::new(pipe) as Box<dyn Read + Send>);
         let errors = child.stderr.take().map(|pipe| Box::new(pipe) as Box<dyn Read + Send>);
-        let said = [output, errors].into_iter().flatten();
-        let said = said.map(|pipe| thread::spawn(move || io::read_to_string(pipe))).collect();
-        Self { child, said, messages }
+        let readers = [output, errors].into_iter().flatten();
+        let output = readers.map(|pipe| thread::spawn(move || io::read_to_string(pipe))).collect();
+        Self { child, output, messages }
     }
 
     /// How many messages there will be in all.
@@ -64,11 +64,11 @@ impl Repeat {
     pub fn finish(mut self, server: &str) -> u64 {
         let deadline = Instant::now() + FINISH_MAX;
         while !self.has_ended() {
-            assert!(Instant::now() < deadline, "hubbub-repeat does not come to an end");
+            assert!(Instant::now() < deadline, "hubbub-repeat does not end");
             thread::park_timeout(Duration::from_millis(10));
         }
-        let said = self.said.drain(..).map(|reader| reader.join().expect("it reads").expect("what is said is text"));
-        let [json, errors] = said.collect::<Vec<_>>().try_into().expect("two pipes are read");
+        let output = self.output.drain(..).map(|reader| reader.join().expect("it reads").expect("the output is UTF-8"));
+        let [json, errors] = output.collect::<Vec<_>>().try_into().expect("two pipes are read");
         let report: serde_json::Value = serde_json::from_str(&json).unwrap_or_else(|_| panic!("{json:?} {errors:?}"));
         let number = |key: &str| report[key].as_u64().unwrap_or_else(|| panic!("{key} is a number in {json}"));
         for fault in [
@@ -93,22 +93,22 @@ impl Repeat {
         number("reconnects")
     }
 
-    /// Reads the room from its beginning: it has what was sent, each message once, and those of a sender in their order.
+    /// Reads the whole room: it has each sent message once, and those of a sender in order.
     fn check_room(&self, server: &str) {
         let (joined, events) = Talker::hello(&environment(), server, "reader").join_room(ROOM, after(0, 0));
         assert_eq!((joined.oldest_seq, joined.head_seq, events.len() as u64), (1, self.total(), self.total()));
-        let (mut ids, mut said) = (HashSet::new(), HashMap::new());
+        let (mut ids, mut numbers) = (HashSet::new(), HashMap::new());
         for (event, seq) in events.into_iter().zip(1..) {
-            let Some(Kind::Message(message)) = event.event else { panic!("{event:?} is no message") };
+            let Some(Kind::Message(message)) = event.event else { panic!("{event:?} is not a message") };
             assert_eq!(event.seq, seq);
-            assert!(ids.insert((message.sender.clone(), message.message_id)), "{seq} is there twice");
+            assert!(ids.insert((message.sender.clone(), message.message_id)), "{seq} is stored twice");
             let text = message.body.split_once(": message ").and_then(|(_, rest)| rest.split_once(" of "));
             let number = text.and_then(|(number, _)| number.parse::<u64>().ok());
-            let said = said.entry(message.sender).or_insert(0);
-            *said += 1;
-            assert_eq!(number, Some(*said), "{} is not the next of its sender's", message.body);
+            let last = numbers.entry(message.sender).or_insert(0);
+            *last += 1;
+            assert_eq!(number, Some(*last), "{} is not the next message of its sender", message.body);
         }
-        assert!(said.values().all(|said| *said == self.messages) && said.len() as u64 == SENDERS);
+        assert!(numbers.values().all(|last| *last == self.messages) && numbers.len() as u64 == SENDERS);
     }
 }
 
@@ -124,7 +124,7 @@ impl Watch {
         Self(Client::new(ChannelBuilder::new(environment()).connect(server)))
     }
 
-    /// How many messages the room has; 0 if there is no room yet. `None` if the server can't be asked.
+    /// How many messages the room has; 0 if there is no room yet. `None` if the server can't be reached.
     pub fn head(&self) -> Option<u64> {
         let request = v1::ListMessagesRequest { room: ROOM.to_owned(), page_size: 1, ..Default::default() };
         let option = CallOption::default().timeout(Duration::from_secs(5));

@@ -33,7 +33,7 @@ pub struct End {
 }
 
 impl Talker {
-    /// One that has not said who it is.
+    /// A client that has not sent `Hello`.
     pub fn connect(environment: &Arc<Environment>, target: &str, name: &str) -> Self {
         let channel = ChannelBuilder::new(Arc::clone(environment)).use_local_subchannel_pool(true).connect(target);
         let client = Client::new(channel);
@@ -41,7 +41,7 @@ impl Talker {
         Self { name: name.to_owned(), sender: Some(sender), receiver, events: VecDeque::new(), client }
     }
 
-    /// One that was welcomed.
+    /// A client that has received `Welcome`.
     pub fn hello(environment: &Arc<Environment>, target: &str, name: &str) -> Self {
         let mut talker = Self::connect(environment, target, name);
         talker.send(vec![hello(name)]);
@@ -51,14 +51,14 @@ impl Talker {
         }
     }
 
-    /// One that has joined a room at its head, and caught up.
+    /// A client that has joined a room at its head, and caught up.
     pub fn join(environment: &Arc<Environment>, target: &str, name: &str, room: &str) -> Self {
         let mut talker = Self::hello(environment, target, name);
         talker.join_room(room, None);
         talker
     }
 
-    /// Joins, and waits for `Joined` and `CaughtUp`. Returns what came in between, and what `Joined` said.
+    /// Joins, and waits for `Joined` and `CaughtUp`. Returns `Joined`, and the events in between.
     pub fn join_room(&mut self, room: &str, from: Option<join::From>) -> (v1::Joined, Vec<v1::Event>) {
         self.send(vec![join(room, from)]);
         let joined = match self.next().event {
@@ -70,7 +70,7 @@ impl Talker {
             let event = self.next();
             match event.event {
                 Some(Kind::CaughtUp(_)) => return (joined, history),
-                // Others may come and go meanwhile.
+                // Other clients may join and leave.
                 Some(Kind::Presence(_)) => {}
                 _ => history.push(event),
             }
@@ -81,7 +81,7 @@ impl Talker {
         let request = v1::ChatRequest { commands, ..Default::default() };
         let Some(sender) = &mut self.sender else { return };
         if block_on(sender.send((request, WriteFlags::default()))).is_err() {
-            // The server has ended the stream; with what, the receiving side tells.
+            // The server has ended the stream; the receiving side gets the status.
             self.sender = None;
         }
     }
@@ -100,11 +100,11 @@ impl Talker {
         match self.next_within(DEADLINE) {
             Some(Ok(event)) => event,
             Some(Err(end)) => panic!("{} expected an event: {end:?}", self.name),
-            None => panic!("{} waited in vain for an event", self.name),
+            None => panic!("{} timed out waiting for an event", self.name),
         }
     }
 
-    /// The next event or the end; `None` when nothing came in time.
+    /// The next event or the end; `None` if nothing arrives in time.
     pub fn next_within(&mut self, time: Duration) -> Option<Result<v1::Event, End>> {
         let deadline = Instant::now() + time;
         while self.events.is_empty() {
@@ -113,14 +113,14 @@ impl Talker {
                 Some(Err(Error::RpcFailure(status))) => {
                     return Some(Err(End { code: status.code(), message: status.message().to_owned() }));
                 }
-                Some(Err(error)) => panic!("{} has an error of the library's: {error}", self.name),
+                Some(Err(error)) => panic!("{} got an error of the library: {error}", self.name),
                 None => return Some(Err(End { code: RpcStatusCode::OK, message: String::new() })),
             }
         }
         self.events.pop_front().map(Ok)
     }
 
-    /// The next message: its seq, sender and body. Presences are passed over.
+    /// The next message: its seq, sender and body. Presence events are skipped.
     pub fn hear(&mut self) -> (u64, String, String) {
         loop {
             let event = self.next();
@@ -161,7 +161,7 @@ pub fn leave(room: &str) -> v1::Command {
     command(command::Command::Leave(v1::Leave { room: room.to_owned(), ..Default::default() }))
 }
 
-/// A post; an id of 0 is none.
+/// A post; 0 means no id.
 pub fn post(room: &str, id: u128, body: &str) -> v1::Command {
     let message_id = if id == 0 { Vec::new() } else { message_id(id) };
     let post = v1::Post { room: room.to_owned(), message_id, body: body.to_owned(), ..Default::default() };
@@ -181,17 +181,17 @@ fn command(command: command::Command) -> v1::Command {
     v1::Command { command: Some(command), ..Default::default() }
 }
 
-/// A unary call, which must end in time.
+/// A unary call, which must end before the deadline.
 pub fn call<Q, P: Unpin>(client: &Client, method: &grpcio::Method<Q, P>, request: &Q) -> Result<P, End> {
     let option = CallOption::default().timeout(DEADLINE);
     match client.unary_call(method, request, option) {
         Ok(response) => Ok(response),
         Err(Error::RpcFailure(status)) => Err(End { code: status.code(), message: status.message().to_owned() }),
-        Err(error) => panic!("the library has an error: {error}"),
+        Err(error) => panic!("an error of the library: {error}"),
     }
 }
 
-/// Posts one message by a call of its own.
+/// Posts one message by a unary call.
 pub fn post_message(
     client: &Client,
     room: &str,

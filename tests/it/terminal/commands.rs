@@ -1,4 +1,4 @@
-//! `hubbub send`, `tail`, `history`, `rooms` and `members`, as scripts meet them.
+//! `hubbub send`, `tail`, `history`, `rooms` and `members` in scripts.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Output, Stdio};
@@ -13,11 +13,11 @@ fn run(model: &Model, arguments: &str, input: &[u8]) -> Output {
     run_to_end(command, input)
 }
 
-/// The output of a run that must succeed without a word.
+/// The output of a run that must succeed without messages on standard error.
 fn shown(model: &Model, arguments: &str) -> String {
     let output = run(model, arguments, b"");
     assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""), "{arguments}");
-    String::from_utf8(output.stdout).expect("what it shows is text")
+    String::from_utf8(output.stdout).expect("the output is UTF-8")
 }
 
 fn numbers(range: std::ops::RangeInclusive<u32>) -> String {
@@ -31,7 +31,7 @@ fn model_with(room: &str, messages: u32) -> Model {
 }
 
 #[test]
-fn one_thing_is_said_and_stored() {
+fn send_posts_one_message_once() {
     let model = Model::start();
     let mut attempts = 0;
     model.world().judge = Box::new(move |_| {
@@ -44,7 +44,7 @@ fn one_thing_is_said_and_stored() {
 }
 
 #[test]
-fn each_line_of_the_input_is_said_in_order_through_breaks() {
+fn send_posts_each_line_in_order_across_lost_connections() {
     let model = Model::start();
     let mut posts = 0;
     model.world().judge = Box::new(move |_| {
@@ -60,14 +60,14 @@ fn each_line_of_the_input_is_said_in_order_through_breaks() {
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert!(output.stdout.is_empty());
     assert_eq!(model.bodies("builds"), (1..=3_000).map(|n| format!("  line {n}")).collect::<Vec<_>>());
-    // The second break may come before all that was kept is sent: then it belongs to the first.
-    let told = |start: &str| stderr(&output).lines().filter(|line| line.starts_with(start)).count();
-    assert!((1..=2).contains(&told("* connected again")), "{}", stderr(&output));
-    assert_eq!(told("* connected again"), told("* disconnected from "));
+    // If the connection is lost again before all kept lines are sent, both outages are reported as one.
+    let count = |start: &str| stderr(&output).lines().filter(|line| line.starts_with(start)).count();
+    assert!((1..=2).contains(&count("* connected again")), "{}", stderr(&output));
+    assert_eq!(count("* connected again"), count("* disconnected from "));
 }
 
 #[test]
-fn what_cannot_be_sent_is_a_failure() {
+fn lines_that_cannot_be_sent_are_a_failure() {
     let model = Model::start();
     model.world().judge = Box::new(|post| match post.body.as_str() {
         "two" => Verdict::Reject { reason: "not that", retry_after_ms: 0 },
@@ -75,10 +75,10 @@ fn what_cannot_be_sent_is_a_failure() {
     });
     let output = run(&model, "send builds --name ci", b"one\ntwo\n\xff\nthree");
     assert_eq!(output.status.code(), Some(1));
-    for told in
+    for fault in
         ["not sent: \"two\": not that", "not sent: the line is not valid UTF-8", "not sent: 2 lines of the input"]
     {
-        assert!(stderr(&output).contains(told), "{}", stderr(&output));
+        assert!(stderr(&output).contains(fault), "{}", stderr(&output));
     }
     assert_eq!(model.bodies("builds"), ["one", "three"]);
     let nobody = run(&model, "send builds one", b"");
@@ -86,7 +86,7 @@ fn what_cannot_be_sent_is_a_failure() {
     assert!(stderr(&nobody).contains("no name: give one with --name"), "{}", stderr(&nobody));
 }
 
-/// A client that follows, and the lines that it prints.
+/// A running `hubbub tail`, and the lines that it prints.
 struct Follower {
     child: Child,
     lines: BufReader<std::process::ChildStdout>,
@@ -118,7 +118,7 @@ impl Drop for Follower {
 }
 
 #[test]
-fn a_room_is_followed_through_breaks() {
+fn tail_follows_a_room_across_lost_connections() {
     let model = model_with("builds", 30);
     let mut follower = Follower::start(&model, "builds");
     assert_eq!(follower.lines(10), numbers(21..=30));
@@ -130,7 +130,7 @@ fn a_room_is_followed_through_breaks() {
 }
 
 #[test]
-fn a_follower_begins_where_it_was_asked_to() {
+fn tail_begins_at_the_requested_position() {
     let model = model_with("builds", 30);
     for (arguments, from, to) in [
         ("builds --from 0", 1, 30),
@@ -142,7 +142,7 @@ fn a_follower_begins_where_it_was_asked_to() {
         let mut follower = Follower::start(&model, arguments);
         assert_eq!(follower.lines((to - from + 1) as usize), numbers(from..=to), "{arguments}");
     }
-    // What is not there yet is waited for, and nothing before it is shown.
+    // A message that does not exist yet is waited for, and no earlier one is shown.
     let mut early = Follower::start(&model, "builds --from 33");
     let mut live = Follower::start(&model, "builds --last 0");
     wait_for("both", || model.members("builds") >= 2 && model.world().joins.len() == 7);
@@ -152,7 +152,7 @@ fn a_follower_begins_where_it_was_asked_to() {
 }
 
 #[test]
-fn a_closed_pipe_ends_a_follower_quietly_though_nobody_speaks() {
+fn a_closed_pipe_ends_tail_in_a_silent_room() {
     let model = model_with("builds", 3);
     let mut follower = Follower::start(&model, "builds");
     assert_eq!(follower.lines(3), numbers(1..=3));
@@ -162,13 +162,13 @@ fn a_closed_pipe_ends_a_follower_quietly_though_nobody_speaks() {
     );
     drop(follower);
     assert_eq!(child.wait().expect("it ends").code(), Some(0));
-    let mut told = String::new();
-    child.stderr.take().expect("standard error is piped").read_to_string(&mut told).expect("it is text");
-    assert_eq!(told, "");
+    let mut errors = String::new();
+    child.stderr.take().expect("standard error is piped").read_to_string(&mut errors).expect("the output is UTF-8");
+    assert_eq!(errors, "");
 }
 
 #[test]
-fn json_has_all_fields_and_acts_on_no_terminal() {
+fn json_has_all_fields_and_no_control_characters() {
     let model = Model::start();
     model.say("builds", "bob\u{202e}", "two\nlines \x1b[2J\u{9b}");
     let mut follower = Follower::start(&model, "builds --json --from 0");
@@ -186,7 +186,7 @@ fn json_has_all_fields_and_acts_on_no_terminal() {
 }
 
 #[test]
-fn history_is_read_in_any_range() {
+fn history_prints_any_range() {
     let model = model_with("builds", 120);
     for (arguments, from, to) in [
         ("", 71, 120),
@@ -233,9 +233,9 @@ fn rooms_and_members_are_listed_page_by_page() {
 }
 
 #[test]
-fn wrong_usage_of_a_command_is_told() {
+fn wrong_usage_of_a_command_is_reported() {
     let model = Model::start();
-    for (arguments, told) in [
+    for (arguments, fault) in [
         ("tail", "<ROOM>"),
         ("tail .x", "no '.' at the beginning"),
         ("--last 3 history x", "--last can't be used with history: leave it out"),
@@ -244,13 +244,12 @@ fn wrong_usage_of_a_command_is_told() {
     ] {
         let output = run(&model, arguments, b"");
         assert_eq!(output.status.code(), Some(2), "{arguments}");
-        assert!(stderr(&output).contains(told), "{arguments}: {}", stderr(&output));
+        assert!(stderr(&output).contains(fault), "{arguments}: {}", stderr(&output));
     }
 }
 
-/// Each flag of each command is a variable too.
 #[test]
-fn each_flag_of_a_command_has_a_variable() {
+fn each_option_of_a_command_has_a_variable() {
     let model = model_with("builds", 30);
     for (command, variables, expected) in [
         ("history builds", &[("HUBBUB_AFTER", "3"), ("HUBBUB_BEFORE", "9"), ("HUBBUB_LIMIT", "2")][..], numbers(4..=5)),
@@ -271,9 +270,9 @@ fn each_flag_of_a_command_has_a_variable() {
     child.wait().expect("it ends");
 }
 
-/// What the model does, the server does too.
+/// The commands with the real server instead of the model.
 #[test]
-fn the_commands_work_together_on_a_server() {
+fn the_commands_work_with_the_real_server() {
     let server = start();
     let target = target(&server);
     let run = |arguments: &str, input: &[u8]| {
@@ -281,7 +280,7 @@ fn the_commands_work_together_on_a_server() {
         command.args(arguments.split(' '));
         let output = run_to_end(command, input);
         assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""), "{arguments}");
-        String::from_utf8(output.stdout).expect("what it shows is text")
+        String::from_utf8(output.stdout).expect("the output is UTF-8")
     };
     let numbers: String = (1..=2_500).map(|n| format!("{n}\n")).collect();
     assert_eq!(run("send tea", numbers.as_bytes()), "");
@@ -290,17 +289,17 @@ fn the_commands_work_together_on_a_server() {
     assert_eq!(run("history tea --limit 2500 --after 0", b""), said);
     assert_eq!(run("history tea --limit 1", b""), "ann: the kettle boils\n");
     assert_eq!(run("history tea --before 3", b""), "ann: 1\nann: 2\n");
-    // The chat shows the last messages, and what it says when that comes back.
+    // The chat shows the last messages, and its own when they are stored.
     let chat = run("chat --room tea --last 1", b"/me drinks\n");
     assert_eq!(chat, "ann: the kettle boils\n*ann* drinks\n");
     let mut asking = v1_command(&["--server", &target, "--name", "ann", "chat", "--room", "tea", "--last", "0"]);
     asking.env_remove("HUBBUB_ROOM");
-    // From a pipe, the question may come before the join; the editing tests see who is listed.
+    // From a pipe, the request may precede the join; the editing tests check the list.
     let said = stderr(&run_to_end(asking, b"/who\n"));
     assert!(said.starts_with("* in tea: "), "{said}");
     let mut child = start_piped(v1_command(&["--server", &target, "tail", "tea", "--from", "2501"]));
     let mut lines = BufReader::new(child.stdout.take().expect("standard output is piped")).lines();
-    let mut next = || lines.next().expect("it prints").expect("it is text");
+    let mut next = || lines.next().expect("it prints").expect("the output is UTF-8");
     assert_eq!((next(), next()), ("ann: the kettle boils".to_owned(), "*ann* drinks".to_owned()));
     assert_eq!(run("members tea", b""), "tail\n");
     assert!(run("rooms", b"").contains("tea: 2502 messages, 1 member\n"));

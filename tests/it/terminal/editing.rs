@@ -1,13 +1,13 @@
-//! Commands, pastes and keys of the line client on a terminal.
+//! Commands, pastes and keys of the chat on a terminal.
 
-use super::chat::on_terminal;
+use super::chat_v1::on_terminal;
 use super::model::{Model, Verdict};
 use super::{run_to_end, stderr, v1_command};
 use crate::support::wait_for;
 
 /// A regression: `/quit`, `/msg bob secret` and every other line with a slash went to the whole room.
 #[test]
-fn commands_stay_here_and_the_nearest_is_named() {
+fn commands_are_not_sent_and_the_nearest_is_suggested() {
     let model = Model::start();
     let mut ann = on_terminal(&model, "ann");
     ann.press("/msg bob secret\r");
@@ -23,7 +23,7 @@ fn commands_stay_here_and_the_nearest_is_named() {
     assert_eq!(model.bodies("lobby"), ["/etc is broken", "/quit", "   indented"]);
 }
 
-/// The same rule holds for a file that is piped in: its commands are reported, and the exit code says so.
+/// The same applies to piped input: unknown commands are reported, and the exit code is 1.
 #[test]
 fn a_piped_line_that_looks_like_a_command_is_not_sent() {
     let model = Model::start();
@@ -40,7 +40,7 @@ fn a_paste_waits_for_enter_and_is_one_message() {
     let model = Model::start();
     let mut ann = on_terminal(&model, "ann");
     let emulator = ann.emulator();
-    assert!(emulator.lock().expect("no escape sequence gets through").marks_pastes());
+    assert!(emulator.lock().expect("the emulator accepts the output").marks_pastes());
     ann.press("\x1b[200~  if x {\r\n\ty\x03\x1b[31m\r}\n\x1b[201~");
     ann.wait_for_last_row("> \u{20} if x {↵\\ty↵}↵");
     assert!(model.bodies("lobby").is_empty());
@@ -53,10 +53,11 @@ fn a_paste_waits_for_enter_and_is_one_message() {
     assert!(ann.rows().iter().any(|row| row == "> one") && ann.rows().iter().any(|row| row == "  two"));
     ann.press("\x04");
     assert_eq!(ann.end(), 0);
-    assert!(!emulator.lock().expect("no escape sequence gets through").marks_pastes());
+    // The last output may be read after the program's end.
+    wait_for("bracketed paste to be off", || !emulator.lock().expect("the emulator accepts the output").marks_pastes());
 }
 
-/// A regression: the end of a long paste was dropped in silence, and what could not be sent was gone.
+/// A regression: the end of a long paste was dropped without a notice, and a draft that could not be sent was lost.
 #[test]
 fn a_paste_that_is_too_long_stays_in_the_draft() {
     let model = Model::start();
@@ -71,23 +72,23 @@ fn a_paste_that_is_too_long_stays_in_the_draft() {
     assert_eq!(ann.end(), 0);
 }
 
-/// A paste without its end, as some terminals send it, does not hold the keyboard for ever; nor does a lone Esc take the
-/// next key.
+/// Some terminals send a paste without its end; the paste then ends after a timeout. A lone Esc does not affect a later
+/// key.
 #[test]
-fn what_never_ends_is_over_after_a_while() {
+fn incomplete_sequences_end_after_a_timeout() {
     let model = Model::start();
     let mut ann = on_terminal(&model, "ann");
     ann.press("\x1b[200~lost\rend");
     ann.wait_for_last_row("> lost↵end");
-    // Until the paste is over, each Enter is a part of it.
+    // Until the paste has ended, each Enter is a part of it.
     wait_for("the message", || {
         ann.press("\r");
         std::thread::park_timeout(std::time::Duration::from_millis(2_100));
         model.bodies("lobby").first().is_some_and(|body| body.starts_with("lost\nend"))
     });
     ann.wait_for_last_row("> ");
-    // Until Esc is over, a `b` after it moves the cursor, and a letter that follows shows where it went.
-    wait_for("an Esc that is over", || {
+    // Until the timeout of Esc, a `b` after it moves the cursor, and the next letter shows its position.
+    wait_for("the timeout of Esc", || {
         ann.press("a\x1b");
         ann.wait_for_last_row("> a");
         std::thread::park_timeout(std::time::Duration::from_millis(40));
@@ -102,9 +103,9 @@ fn what_never_ends_is_over_after_a_while() {
     assert_eq!(ann.end(), 0);
 }
 
-/// A regression: Ctrl-C threw away the draft and what was not stored, without a word.
+/// A regression: Ctrl-C discarded the draft and the lines that were not stored, without a notice.
 #[test]
-fn what_was_not_stored_is_shown_on_the_way_out() {
+fn unsent_text_is_shown_at_the_exit() {
     let model = Model::start();
     model.world().judge = Box::new(|_| Verdict::Reject { reason: "not yet", retry_after_ms: 60_000 });
     let mut ann = on_terminal(&model, "ann");

@@ -1,12 +1,12 @@
-//! What a terminal makes of the client's output. It knows the few sequences that the client itself sends and panics at
-//! every other, so that no test passes by which something from a peer gets through.
+//! A terminal emulator for the client's output. It supports the few sequences that the client sends and panics at every
+//! other one, so a test fails if a sequence from a peer reaches the terminal.
 
 use unicode_width::UnicodeWidthChar as _;
 
 /// The cell after a wide character, which belongs to it.
 const REST_OF_WIDE: char = '\0';
 
-/// A screen of endless height: nothing is ever scrolled away.
+/// A screen of unlimited height: no row is scrolled off.
 pub struct Emulator {
     columns: usize,
     rows: Vec<Row>,
@@ -15,14 +15,14 @@ pub struct Emulator {
     /// Bytes of a character or sequence that is not complete yet.
     pending: Vec<u8>,
     marks_pastes: bool,
-    /// Whether rows are broken anew when the window changes its width, as most terminals do, or cut off.
+    /// Whether rows are reflowed when the window's width changes, as most terminals do, or truncated.
     reflows: bool,
 }
 
 #[derive(Default)]
 struct Row {
     cells: Vec<char>,
-    /// The row goes on in the next one, which the terminal itself began.
+    /// The row continues in the next one, because the terminal wrapped it.
     wrapped: bool,
 }
 
@@ -32,7 +32,7 @@ impl Emulator {
         Self { columns, rows, row: 0, column: 0, pending: vec![], marks_pastes: false, reflows: true }
     }
 
-    /// Cuts rows off where the window becomes narrower, as xterm does.
+    /// Truncates rows when the window becomes narrower, as xterm does.
     pub fn cut_rows(&mut self) {
         self.reflows = false;
     }
@@ -47,7 +47,7 @@ impl Emulator {
         (self.row, self.column)
     }
 
-    /// Whether the client has asked for pastes to be marked.
+    /// Whether the client has turned on bracketed paste.
     pub fn marks_pastes(&self) -> bool {
         self.marks_pastes
     }
@@ -62,7 +62,7 @@ impl Emulator {
         self.columns = columns;
     }
 
-    /// Joins what was one line and breaks it anew. The cursor stays on its character.
+    /// Joins wrapped rows and wraps them at the new width. The cursor stays on its character.
     fn reflow(&mut self, columns: usize) {
         let mut broken: Vec<Row> = Vec::new();
         let mut cursor = (0, 0);

@@ -1,4 +1,4 @@
-//! Peers and servers that want to act on the terminal, or to speak as somebody else.
+//! Peers and servers that send control sequences, or imitate other users.
 
 use std::io::Read as _;
 
@@ -9,11 +9,11 @@ use super::{Refuser, join, on_terminal, piped, stderr};
 use crate::support::{start, target, wait_for, wait_for_clients};
 
 #[test]
-fn nothing_that_a_peer_sends_acts_on_the_terminal() {
+fn messages_of_peers_are_escaped() {
     let server = start();
     let mut bob = join(&server, "bob");
     let mut ann = on_terminal(&server, "ann");
-    // The emulator panics at each sequence and control character that the client does not itself use.
+    // The emulator panics at each sequence and control character that the client itself does not use.
     bob.say("\x1b[2J\x1b]0;title\x07\u{9b}31m\r\nann: I agree");
     bob.say_as("* disconnected", "really");
     bob.say("end");
@@ -26,10 +26,10 @@ fn nothing_that_a_peer_sends_acts_on_the_terminal() {
     assert_eq!(ann.end(), 0);
 }
 
-/// A regression: the terminal broke long lines by itself, and went on in the first column, where names stand. What
-/// stood there looked as if somebody else had said it.
+/// A regression: the terminal itself wrapped long lines and continued in the first column, where names are. The rest
+/// looked like a message of another user.
 #[test]
-fn the_rest_of_a_long_line_does_not_stand_where_names_do() {
+fn rows_after_the_first_are_indented() {
     let server = start();
     let mut bob = join(&server, "bob");
     let mut ann = on_terminal(&server, "ann");
@@ -45,29 +45,29 @@ fn the_rest_of_a_long_line_does_not_stand_where_names_do() {
     let rows = ann.rows();
     assert!(!rows.iter().any(|row| row.starts_with("ann:")), "{rows:?}");
     assert_eq!(rows.iter().filter(|row| *row == "  ann: I agree").count(), 3, "{rows:?}");
-    // What is no terminal gets each message in one line.
+    // A pipe gets each message in one line.
     drop(reader.stdin.take());
     let mut shown = String::new();
-    reader.stdout.take().expect("standard output is piped").read_to_string(&mut shown).expect("it is text");
+    reader.stdout.take().expect("standard output is piped").read_to_string(&mut shown).expect("the output is UTF-8");
     assert!(bodies.iter().all(|body| shown.contains(&format!("bob: {body}\n"))), "{shown}");
     reader.wait().expect("it ends");
     ann.press("\x04");
     assert_eq!(ann.end(), 0);
 }
 
-/// A regression: who could not get the row, because its holder could not finish writing, left the terminal raw.
+/// A regression: if a thread could not finish writing, and so held the screen's lock, the terminal stayed in raw mode.
 #[test]
-fn a_terminal_that_takes_no_more_is_left_in_order() {
+fn a_stalled_terminal_is_restored() {
     let server = start();
     let mut bob = join(&server, "bob");
     let mut ann = on_terminal(&server, "ann");
     let emulator = ann.emulator();
-    let unread = emulator.lock().expect("no escape sequence gets through");
-    // More than a terminal and the reader's buffer hold.
+    let unread = emulator.lock().expect("the emulator accepts the output");
+    // More than the buffers of the terminal and of its reader hold.
     for _ in 0..30 {
         bob.say(&"x".repeat(16_000));
     }
-    wait_for("a terminal that takes no more", || ann.is_full());
+    wait_for("a full terminal", || ann.is_full());
     ann.signal(libc::SIGTERM);
     assert_eq!(ann.end(), 128 + libc::SIGTERM);
     drop(unread);
@@ -78,7 +78,7 @@ fn a_refusal_is_final() {
     let status = RpcStatus::with_message(RpcStatusCode::INVALID_ARGUMENT, "no\x1b[2J".to_owned());
     let server = Refuser::start(status);
     let mut client = piped(&["--server", &server.target, "--name", "ann"]);
-    // Its input stays open: the refusal alone ends it.
+    // The input stays open, so only the refusal ends the client.
     let stdin = client.stdin.take();
     let output = client.wait_with_output().expect("it ends");
     drop(stdin);

@@ -1,17 +1,17 @@
-//! The terminal while the window changes, when the client is stopped, and after it has ended.
+//! The terminal when the window changes, while the client is stopped, and after its end.
 
-use super::chat::on_terminal;
+use super::chat_v1::on_terminal;
 use super::model::Model;
 use super::pty::Pty;
 use super::{client_command, v1_command};
 use crate::support::wait_for;
 
 fn marks_pastes(pty: &Pty) -> bool {
-    pty.emulator().lock().expect("no escape sequence gets through").marks_pastes()
+    pty.emulator().lock().expect("the emulator accepts the output").marks_pastes()
 }
 
-/// The story: the window was narrowed while a draft stood in its last row. The terminal broke that row in two; the client
-/// drew the draft again in the lower one, and the upper one stayed: "> meet me at", as if it had been sent.
+/// A regression: the window was narrowed while a draft was in its last row. The terminal wrapped that row; the client
+/// redrew the draft in the lower row, and the upper one stayed: "> meet me at", like a sent line.
 #[test]
 fn a_narrower_window_leaves_no_copy_of_the_draft() {
     let model = Model::start();
@@ -24,7 +24,7 @@ fn a_narrower_window_leaves_no_copy_of_the_draft() {
         }
         let mut ann = Pty::start(command);
         if cuts {
-            ann.emulator().lock().expect("no escape sequence gets through").cut_rows();
+            ann.emulator().lock().expect("the emulator accepts the output").cut_rows();
         }
         ann.wait_for_row("bob: hi");
         ann.press(&draft);
@@ -48,9 +48,10 @@ fn a_narrower_window_leaves_no_copy_of_the_draft() {
     }
 }
 
-/// The story: a shell's prompt got pastes with `200~` around them after the client had been ended from outside.
+/// A regression: after a signal had ended the client, bracketed paste was still on, so pastes in the shell began with
+/// `200~`.
 #[test]
-fn every_end_gives_the_terminal_back() {
+fn every_exit_restores_the_terminal() {
     let model = Model::start();
     for signal in [libc::SIGTERM, libc::SIGHUP, libc::SIGINT, libc::SIGQUIT] {
         let mut ann = on_terminal(&model, "ann");
@@ -58,19 +59,19 @@ fn every_end_gives_the_terminal_back() {
         ann.press("half");
         ann.signal(signal);
         assert_eq!(ann.end(), 128 + signal);
-        wait_for("pastes that are not marked", || !marks_pastes(&ann));
+        wait_for("bracketed paste to be off", || !marks_pastes(&ann));
     }
     for (keys, code) in [("\x03", 130), ("\x04", 0), ("/quit\r", 0)] {
         let mut ann = on_terminal(&model, "ann");
         ann.press(keys);
         assert_eq!(ann.end(), code);
-        wait_for("pastes that are not marked", || !marks_pastes(&ann));
+        wait_for("bracketed paste to be off", || !marks_pastes(&ann));
     }
 }
 
-/// Another program stops the client with a signal that it can't catch, and the shell takes the terminal meanwhile.
+/// SIGSTOP can't be caught, and the shell changes the terminal's modes while the client is stopped.
 #[test]
-fn a_client_that_was_stopped_takes_the_terminal_again() {
+fn a_continued_client_sets_its_modes_again() {
     let model = Model::start();
     let mut ann = on_terminal(&model, "ann");
     ann.press("half a th");
@@ -84,9 +85,9 @@ fn a_client_that_was_stopped_takes_the_terminal_again() {
     assert_eq!(ann.end(), 0);
 }
 
-/// Ctrl-Z and `fg`, and the same by a signal from another program, which left the terminal in raw mode.
+/// A regression: SIGTSTP left the terminal in raw mode.
 #[test]
-fn a_shell_has_the_terminal_while_the_client_is_suspended() {
+fn a_suspended_client_restores_the_terminal_for_the_shell() {
     let model = Model::start();
     let mut command =
         client_command("/bin/bash", &["-mc", "\"$@\"; stty -a | tr ' ;' '\\n\\n' | grep icanon; fg", "bash"]);
@@ -94,7 +95,7 @@ fn a_shell_has_the_terminal_while_the_client_is_suspended() {
     let mut ann = Pty::start(command);
     ann.wait_for_last_row("> ");
     ann.press("half a th\x1a");
-    // What a shell finds: lines are gathered, and pastes come as they are.
+    // The shell has canonical mode.
     ann.wait_for_row("icanon");
     ann.wait_for_last_row("> half a th");
     assert!(marks_pastes(&ann));

@@ -1,4 +1,4 @@
-//! Servers that go away, come back, freeze or drain: what the client keeps, and what it says about the rest.
+//! Servers that end, restart, freeze or drain, with the tutorial's contract: the client keeps lines and reports doubts.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::ops::ControlFlow;
@@ -21,7 +21,7 @@ use crate::support::process::ServerProcess;
 use crate::support::{DEADLINE, ephemeral, start, target, wait_for_clients};
 
 #[test]
-fn a_server_that_comes_back_gets_what_was_typed_meanwhile() {
+fn lines_of_an_outage_are_sent_after_a_restart() {
     let server = start();
     let address = server.addresses()[0].clone();
     let mut ann = on_terminal(&server, "ann");
@@ -31,7 +31,7 @@ fn a_server_that_comes_back_gets_what_was_typed_meanwhile() {
     ann.wait_for_row("> still there?");
     let server = start_at(&address);
     let mut bob = Chatter::join(&environment(), &target(&server), "bob");
-    // Whichever of the two comes first, the server is the same: what bob misses is the kept line, if ann was faster.
+    // If ann reconnects before bob joins, bob does not receive the kept line.
     ann.wait_for_row_with("* connected again");
     ann.press("good\r");
     while bob.hear() != "good" {}
@@ -46,10 +46,10 @@ fn kept_lines_arrive_in_order() {
     let mut client = piped(&["--server", &target(&server), "--name", "ann"]);
     wait_for_clients(&server, 1);
     server.drain();
-    // Once the client knows that the server is gone, it keeps what it is given.
-    let told = BufReader::new(client.stderr.as_mut().expect("standard error is piped"));
-    let told = told.lines().map_while(Result::ok).find(|line| line.starts_with("* disconnected from "));
-    assert!(told.is_some());
+    // After the notice, the client keeps its lines.
+    let errors = BufReader::new(client.stderr.as_mut().expect("standard error is piped"));
+    let notice = errors.lines().map_while(Result::ok).find(|line| line.starts_with("* disconnected from "));
+    assert!(notice.is_some());
     let mut stdin = client.stdin.take().expect("standard input is piped");
     stdin.write_all(b"one\ntwo\nthree\n").expect("the client reads");
     let listener = FirstListener::start(&address);
@@ -69,14 +69,14 @@ fn without_reconnecting_a_lost_server_is_a_failure() {
     ann.wait_for_row_with("hubbub: ");
 }
 
-/// A regression: the failure did not say how many lines it may have taken along.
+/// A regression: the error did not report how many lines may be lost.
 #[test]
-fn a_lost_server_that_ends_the_client_is_told_with_the_lines_in_doubt() {
+fn without_reconnecting_the_error_counts_the_lines_in_doubt() {
     let mut server = ServerProcess::start(&[]);
     let mut listener = Chatter::join(&environment(), server.target(), "bob");
     let mut client = piped(&["--server", server.target(), "--name", "ann", "--no-reconnect"]);
     let mut stdin = client.stdin.take().expect("standard input is piped");
-    // The listener has joined when it hears something.
+    // The listener has joined when it receives a message.
     let mut sent = 0;
     loop {
         sent += 1;
@@ -90,15 +90,15 @@ fn a_lost_server_that_ends_the_client_is_told_with_the_lines_in_doubt() {
     let output = client.wait_with_output().expect("it ends");
     assert_eq!(output.status.code(), Some(1));
     let lines = if sent == 1 { "1 line".to_owned() } else { format!("{sent} lines") };
-    let told = format!("; may not have arrived: the last {lines} you sent\n");
-    assert!(stderr(&output).starts_with("hubbub: ") && stderr(&output).ends_with(&told), "{}", stderr(&output));
+    let end = format!("; may not have arrived: the last {lines} you sent\n");
+    assert!(stderr(&output).starts_with("hubbub: ") && stderr(&output).ends_with(&end), "{}", stderr(&output));
     drop(stdin);
 }
 
-/// A regression: `--no-reconnect` alone had no variable.
+/// A regression: `--no-reconnect` had no variable.
 #[test]
-fn whether_to_come_back_is_a_variable_too() {
-    for (value, told) in
+fn no_reconnect_has_a_variable() {
+    for (value, beginning) in
         [("1", "hubbub: "), ("true", "hubbub: "), ("0", "* disconnected from "), ("", "* disconnected from ")]
     {
         let server = start();
@@ -110,7 +110,7 @@ fn whether_to_come_back_is_a_variable_too() {
         let mut line = String::new();
         let mut errors = BufReader::new(client.stderr.take().expect("standard error is piped"));
         errors.read_line(&mut line).expect("it says something");
-        assert!(line.starts_with(told), "{value:?}: {line}");
+        assert!(line.starts_with(beginning), "{value:?}: {line}");
         let _ = client.kill();
         client.wait().expect("it ends");
     }
@@ -120,13 +120,13 @@ fn whether_to_come_back_is_a_variable_too() {
 }
 
 #[test]
-fn a_server_that_does_not_confirm_is_not_trusted() {
+fn a_missing_confirmation_is_a_failure() {
     let mut server = ServerProcess::start(&[]);
     let mut client = piped(&["--server", server.target(), "--name", "ann"]);
     let mut stdin = client.stdin.take().expect("standard input is piped");
     stdin.write_all(b"one\n").expect("the client reads");
     let mut listener = Chatter::join(&environment(), server.target(), "bob");
-    // Both have joined once the listener hears something.
+    // Both have joined when the listener receives a message.
     while listener.next_within(Duration::from_millis(20)).is_none() {
         stdin.write_all(b"more\n").expect("the client reads");
     }
@@ -140,8 +140,8 @@ fn a_server_that_does_not_confirm_is_not_trusted() {
     server.wait();
 }
 
-/// A regression: the gRPC library reports the status of a drained stream before the message that came just ahead of
-/// it; the client's receiver lost that message.
+/// A regression: the gRPC library reports the status of a drained stream before the message that precedes it, so the
+/// client's receiver lost that message.
 #[test]
 fn the_last_message_before_a_status_is_received() {
     for _ in 0..30 {
@@ -152,7 +152,7 @@ fn the_last_message_before_a_status_is_received() {
         let patience = Patience { policy: Policy::Fail, ..Patience::default() };
         let session = Session::start(Connector::new(1), address, patience, 1, move |event| {
             if let Event::Message { body, .. } = event {
-                heard.lock().expect("nobody panicked").push(body.to_owned());
+                heard.lock().expect("no thread panicked").push(body.to_owned());
             }
             ControlFlow::Continue(())
         });
@@ -163,17 +163,17 @@ fn the_last_message_before_a_status_is_received() {
             bob.say(&n.to_string());
         }
         bob.half_close();
-        // From here on all of it is committed.
+        // Now all messages are committed.
         assert_eq!(bob.end().0, RpcStatusCode::OK);
         server.drain();
         let end = session.wait();
-        let bodies = bodies.lock().expect("nobody panicked");
+        let bodies = bodies.lock().expect("no thread panicked");
         assert!(matches!(end, Err(SessionError::Lost { error: StreamError::Lost(_), .. })), "{end:?}");
         assert_eq!(*bodies, (0..20).map(|n| n.to_string()).collect::<Vec<_>>());
     }
 }
 
-/// A server where the one before was.
+/// A server at the address of an earlier one.
 fn start_at(address: &Address) -> Server {
     let config = ServerConfig { listen: vec![address.clone()], ..ephemeral() };
     let deadline = Instant::now() + DEADLINE;
@@ -185,7 +185,7 @@ fn start_at(address: &Address) -> Server {
     }
 }
 
-/// A server of one client that keeps what it hears, so that nobody else need join first.
+/// A server that records the messages of its client, so that no other client has to join first.
 struct FirstListener {
     bodies: Arc<Mutex<Vec<String>>>,
     _server: grpcio::Server,
@@ -200,8 +200,8 @@ impl FirstListener {
                 let heard = Arc::clone(&heard);
                 ctx.spawn(async move {
                     while let Some(Ok(message)) = stream.next().await {
-                        let message: FromClient = message.parse().expect("the client encodes well");
-                        heard.lock().expect("nobody panics").push(message.body);
+                        let message: FromClient = message.parse().expect("the request is valid");
+                        heard.lock().expect("no thread panicked").push(message.body);
                     }
                     let _ = sink.close().await;
                 });
@@ -212,6 +212,6 @@ impl FirstListener {
     }
 
     fn bodies(&self) -> Vec<String> {
-        self.bodies.lock().expect("nobody panics").clone()
+        self.bodies.lock().expect("no thread panicked").clone()
     }
 }

@@ -1,10 +1,10 @@
-//! What a person sees of an outage: one row that is rewritten, or one line when it begins and one when it ends.
+//! How an outage is shown: one row that is rewritten, or one line when it begins and one when it ends.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::time::Duration;
 
-use super::chat::on_terminal;
+use super::chat_v1::on_terminal;
 use super::model::{Model, Verdict};
 use super::pty::Pty;
 use super::{start_piped, v1_command};
@@ -14,7 +14,7 @@ fn rows_with(pty: &Pty, part: &str) -> Vec<String> {
     pty.rows().into_iter().filter(|row| row.contains(part)).collect()
 }
 
-/// Has the client try to connect so often, with nobody there.
+/// Accepts this many attempts of the client to connect, and closes each.
 fn refuse(place: &str, connections: usize) {
     let listener = TcpListener::bind(place).expect("the port is free");
     for _ in 0..connections {
@@ -22,8 +22,8 @@ fn refuse(place: &str, connections: usize) {
     }
 }
 
-/// The story: an outage of an hour wrote a row for each attempt, some 360 of them, each with the whole reason, and the chat
-/// was scrolled away. None named the server, and nothing said what was sent in the end.
+/// A regression: an outage of an hour wrote some 360 rows, one for each attempt, so the chat was scrolled off. No row
+/// named the server, and the lines that were sent at the end were not reported.
 #[test]
 fn an_outage_is_one_row_that_is_rewritten() {
     let model = Model::start();
@@ -37,7 +37,7 @@ fn an_outage_is_one_row_that_is_rewritten() {
     ann.wait_for_row_with("* offline 2 s, retry ");
     assert_eq!(rows_with(&ann, "offline").len(), 1, "{:?}", ann.rows());
     assert!(rows_with(&ann, "offline")[0].ends_with(&place), "{:?}", ann.rows());
-    // The draft is where it was, and goes on.
+    // The draft is unchanged and can be edited.
     ann.wait_for_last_row("> half a th");
     ann.press("ought\rand another\rdraft");
     ann.wait_for_row_with("; 2 lines wait: ");
@@ -57,13 +57,13 @@ fn an_outage_is_one_row_that_is_rewritten() {
     assert_eq!(ann.end(), 0);
 }
 
-/// The same without a terminal: each attempt wrote a line to standard error.
+/// A regression: without a terminal, each attempt wrote a line to standard error.
 #[test]
 fn in_a_pipe_an_outage_is_two_lines() {
     let model = Model::start();
     let place = model.target.clone();
     let mut client = start_piped(v1_command(&["--server", &place, "--name", "ann"]));
-    // So that the message is no history, and comes when the client has caught up.
+    // The message must not be history: it arrives after the client has caught up.
     wait_for("the client", || model.members("lobby") == 1);
     model.say("lobby", "bob", "hello");
     let mut heard = [0; "bob: hello".len()];
@@ -76,17 +76,17 @@ fn in_a_pipe_an_outage_is_two_lines() {
     wait_for("both lines", || model.bodies("lobby").len() == 2);
     drop(stdin);
     let output = client.wait_with_output().expect("it ends");
-    let told = super::stderr(&output);
-    let lines: Vec<_> = told.lines().collect();
-    assert_eq!(output.status.code(), Some(0), "{told}");
-    assert!(lines.len() == 2 && lines[0].starts_with(&format!("* disconnected from {place}: ")), "{told}");
-    assert!(lines[0].ends_with("; trying again") && lines[1].ends_with("; nothing lost; 2 lines sent"), "{told}");
+    let errors = super::stderr(&output);
+    let lines: Vec<_> = errors.lines().collect();
+    assert_eq!(output.status.code(), Some(0), "{errors}");
+    assert!(lines.len() == 2 && lines[0].starts_with(&format!("* disconnected from {place}: ")), "{errors}");
+    assert!(lines[0].ends_with("; trying again") && lines[1].ends_with("; nothing lost; 2 lines sent"), "{errors}");
 }
 
-/// The story: behind a proxy whose server is down, the client said "connected to …", then "disconnected" and "connected
-/// again" by turns, though it had never been connected.
+/// A regression: behind a proxy whose server was down, the client alternately reported "disconnected" and "connected
+/// again", although it had never been connected.
 #[test]
-fn a_connection_that_never_was_is_not_disconnected() {
+fn a_first_connection_that_fails_is_not_a_lost_one() {
     let model = Model::start();
     model.world().is_down = true;
     let mut ann = Pty::start(v1_command(&["--server", &model.target, "--name", "ann"]));
@@ -107,17 +107,17 @@ fn a_connection_that_never_was_is_not_disconnected() {
     ann.press("\x04");
     assert_eq!(ann.end(), 0);
     wait_for("bob", || model.members("lobby") == 1);
-    let told = super::stderr(&piped.wait_with_output().expect("it ends"));
-    let lines: Vec<_> = told.lines().collect();
+    let errors = super::stderr(&piped.wait_with_output().expect("it ends"));
+    let lines: Vec<_> = errors.lines().collect();
     let server = &model.target;
-    assert_eq!(lines.len(), 2, "{told}");
+    assert_eq!(lines.len(), 2, "{errors}");
     assert_eq!(lines[0], format!("* can't connect to {server}: no; trying again"));
-    assert!(lines[1].starts_with(&format!("* connected to {server}")), "{told}");
+    assert!(lines[1].starts_with(&format!("* connected to {server}")), "{errors}");
 }
 
-/// The story: a server whose disk is full asks to wait a second, again and again: a row a second, for as long as it lasts.
+/// A regression: while a server's disk was full, the client wrote a row for each retry, one a second.
 #[test]
-fn a_server_that_asks_to_wait_takes_one_row() {
+fn a_server_that_cannot_store_takes_one_row() {
     let model = Model::start();
     let refusals = |count: u32| {
         let mut left = count;
@@ -141,21 +141,24 @@ fn a_server_that_asks_to_wait_takes_one_row() {
     assert_eq!(ann.end(), 0);
     model.world().judge = refusals(40);
     let output = super::run_to_end(v1_command(&["--server", &model.target, "--name", "bob"]), b"three\n");
-    let told = super::stderr(&output);
+    let errors = super::stderr(&output);
     let server = &model.target;
-    let lines: Vec<_> = told.lines().collect();
-    assert_eq!(lines.len(), 2, "{told}");
+    let lines: Vec<_> = errors.lines().collect();
+    assert_eq!(lines.len(), 2, "{errors}");
     assert_eq!(
         lines[0],
         format!("* {server} can't store messages: the disk is full; trying again; 1 line will be sent then")
     );
-    assert!(lines[1].starts_with(&format!("* {server} stores again")) && lines[1].ends_with("; 1 line sent"), "{told}");
+    assert!(
+        lines[1].starts_with(&format!("* {server} stores again")) && lines[1].ends_with("; 1 line sent"),
+        "{errors}"
+    );
     assert_eq!(model.bodies("lobby"), ["one", "two", "three"]);
 }
 
-/// A line that is refused while the kept ones go up is not counted among those that were sent.
+/// A rejected line is not counted as sent.
 #[test]
-fn what_was_refused_after_an_outage_is_not_said_to_be_sent() {
+fn rejected_lines_after_an_outage_are_not_counted_as_sent() {
     let model = Model::start();
     let mut ann = on_terminal(&model, "ann");
     model.world().goodbye_ms = Some(1_000);
@@ -172,9 +175,8 @@ fn what_was_refused_after_an_outage_is_not_said_to_be_sent() {
     assert_eq!(ann.end(), 0);
 }
 
-/// In a window of 40 columns, and in one that is narrower still, it is one row as well.
 #[test]
-fn a_narrow_window_shows_one_row() {
+fn an_outage_takes_one_row_in_a_narrow_window() {
     let model = Model::start();
     let mut ann = on_terminal(&model, "ann");
     ann.press("draft");

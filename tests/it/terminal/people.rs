@@ -1,6 +1,6 @@
-//! Comings and goings, and the names that Tab completes.
+//! Notices of joins and leaves, and completion of names.
 
-use super::chat::on_terminal;
+use super::chat_v1::on_terminal;
 use super::model::Model;
 use super::pty::Pty;
 
@@ -8,31 +8,52 @@ fn rows_with(pty: &Pty, part: &str) -> Vec<String> {
     pty.rows().into_iter().filter(|row| row.contains(part)).collect()
 }
 
-/// The story: bob had the chat open twice. When he closed one of them, everybody read "left: bob", and bob went on talking.
+/// A regression: bob had two clients. When one of them ended, the others read "left: bob", although bob was still
+/// there.
 #[test]
-fn a_name_comes_with_its_first_client_and_leaves_with_its_last() {
+fn a_name_joins_with_its_first_client_and_leaves_with_its_last() {
     let model = Model::start();
     let mut bob = on_terminal(&model, "bob");
     let mut ann = on_terminal(&model, "ann");
     model.presence("lobby", "cat", 70, true);
     ann.wait_for_row("* joined: cat");
-    // Bob was there before ann came, so she has asked who is there.
+    // Bob joined before ann, so ann knows him from the list of members.
     model.presence("lobby", "bob", 71, true);
     model.presence("lobby", "cat", 72, true);
     model.presence("lobby", "cat", 70, false);
     model.presence("lobby", "bob", 71, false);
-    // Ann has a namesake.
+    // Another client with ann's name.
     model.presence("lobby", "ann", 73, true);
     model.presence("lobby", "ann", 73, false);
     model.presence("lobby", "cat", 72, false);
     ann.wait_for_row("* left: cat");
-    let shown: Vec<_> =
-        ann.rows().into_iter().filter(|row| row.contains("joined: ") || row.contains("left: ")).collect();
+    let rows = ann.rows();
+    let shown: Vec<_> = rows.iter().filter(|row| row.contains("joined: ") || row.contains("left: ")).collect();
     assert_eq!(shown, ["* joined: cat", "* left: cat"]);
     for pty in [&mut ann, &mut bob] {
         pty.press("\x04");
         assert_eq!(pty.end(), 0);
     }
+}
+
+/// A regression: after a restart of the server all clients reconnect. The first one read "joined: cat" for every other
+/// user, although nobody had left.
+#[test]
+fn returns_after_an_outage_are_not_shown() {
+    let model = Model::start();
+    let mut ann = on_terminal(&model, "ann");
+    model.presence("lobby", "cat", 70, true);
+    ann.wait_for_row("* joined: cat");
+    model.break_streams();
+    ann.wait_for_row_with("* connected again");
+    model.presence("lobby", "cat", 80, true);
+    model.presence("lobby", "eve", 81, true);
+    ann.wait_for_row("* joined: eve");
+    model.presence("lobby", "cat", 80, false);
+    ann.wait_for_row("* left: cat");
+    assert_eq!(rows_with(&ann, "joined: "), ["* joined: cat", "* joined: eve"]);
+    ann.press("\x04");
+    assert_eq!(ann.end(), 0);
 }
 
 #[test]
@@ -44,7 +65,7 @@ fn tab_completes_names_and_commands() {
     let mut dan = on_terminal(&model, "dan");
     let mut ann = on_terminal(&model, "ann");
     model.presence("lobby", "eve", 70, true);
-    // By now she knows who is there.
+    // By now ann has the list of members.
     ann.wait_for_row("* joined: eve");
     for (typed, shown) in [
         ("b\t", "> bob: "),

@@ -1,4 +1,4 @@
-//! A terminal for tests: a pseudo-terminal with the client on it, and what a user would see.
+//! A pseudo-terminal with the client on it, and the screen that a user would see.
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
@@ -19,7 +19,7 @@ pub const COLUMNS: usize = 60;
 pub struct Pty {
     child: Child,
     master: File,
-    /// Held open so that the terminal can be asked for its modes after the program has ended.
+    /// Held open, so that the terminal's modes can be read after the program's end.
     slave: OwnedFd,
     modes_before: libc::termios,
     emulator: Arc<Mutex<Emulator>>,
@@ -52,27 +52,27 @@ impl Pty {
         self.master.write_all(keys.as_bytes()).expect("the terminal takes input");
     }
 
-    /// What is on the screen, and what was scrolled off it, without the times of messages.
+    /// All rows, also those scrolled off the screen, without the times of messages.
     pub fn rows(&self) -> Vec<String> {
         self.timed_rows().into_iter().map(|row| without_time(&row).to_owned()).collect()
     }
 
     /// The same with the times.
     pub fn timed_rows(&self) -> Vec<String> {
-        self.emulator.lock().expect("no escape sequence gets through").rows()
+        self.emulator.lock().expect("the emulator accepts the output").rows()
     }
 
     /// Waits until the last row is this, with the cursor at its end.
     pub fn wait_for_last_row(&self, expected: &str) {
         wait_for(&format!("{expected:?} as the last row"), || {
-            let emulator = self.emulator.lock().expect("no escape sequence gets through");
+            let emulator = self.emulator.lock().expect("the emulator accepts the output");
             let rows = emulator.rows();
             let last = rows.last().map_or("", String::as_str);
             last == expected.trim_end() && emulator.cursor() == (rows.len() - 1, expected.chars().count())
         });
     }
 
-    /// Waits until there is a row like this.
+    /// Waits for this row.
     pub fn wait_for_row(&self, expected: &str) {
         wait_for(&format!("a row {expected:?}"), || self.rows().iter().any(|row| row == expected));
     }
@@ -81,7 +81,7 @@ impl Pty {
         wait_for(&format!("a row with {part:?}"), || self.rows().iter().any(|row| row.contains(part)));
     }
 
-    /// Who holds its lock keeps the terminal from being read.
+    /// While its lock is held, the terminal is not read.
     pub fn emulator(&self) -> Arc<Mutex<Emulator>> {
         Arc::clone(&self.emulator)
     }
@@ -93,13 +93,11 @@ impl Pty {
         unsafe { libc::poll(&raw mut poll, 1, 0) == 0 }
     }
 
-    /// Stops the program as SIGSTOP does, gives the terminal the modes of a shell, and has the program go on.
+    /// Stops the program with SIGSTOP, sets the terminal's modes as a shell does, and continues the program.
     pub fn stop_and_continue(&self) {
         self.signal(libc::SIGSTOP);
         let stat = format!("/proc/{}/stat", self.child.id());
-        wait_for("a program that is stopped", || {
-            std::fs::read_to_string(&stat).is_ok_and(|stat| stat.contains(") T "))
-        });
+        wait_for("the program to stop", || std::fs::read_to_string(&stat).is_ok_and(|stat| stat.contains(") T ")));
         // SAFETY: the pointer is to valid modes.
         let set = unsafe { libc::tcsetattr(self.slave.as_raw_fd(), libc::TCSANOW, &raw const self.modes_before) };
         assert_eq!(set, 0);
@@ -113,12 +111,12 @@ impl Pty {
     }
 
     pub fn resize(&self, columns: u16) {
-        self.emulator.lock().expect("no escape sequence gets through").resize(columns.into());
+        self.emulator.lock().expect("the emulator accepts the output").resize(columns.into());
         set_size(&self.master, columns);
     }
 
-    /// Waits for the program's end, which must leave the terminal as it was, unless it was killed. Returns its exit code, or its signal
-    /// below zero.
+    /// Waits for the program's end, which must restore the terminal unless it was killed. Returns its exit code, or its
+    /// signal as a negative number.
     pub fn end(&mut self) -> i32 {
         let child = &mut self.child;
         let mut status = None;
@@ -143,7 +141,7 @@ impl Drop for Pty {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        // The reader ends when nobody holds the other side any more.
+        // The reader ends when the other side is closed.
         let null = File::open("/dev/null").expect("there is a null device");
         self.slave = null.into();
         if let Some(reader) = self.reader.take() {
@@ -163,7 +161,7 @@ fn open(columns: u16) -> (File, OwnedFd) {
     let (mut master, mut slave) = (-1, -1);
     // SAFETY: both pointers are to room for a descriptor; the others may be null.
     let result = unsafe { libc::openpty(&mut master, &mut slave, ptr::null_mut(), ptr::null(), ptr::null()) };
-    assert_eq!(result, 0, "a terminal can be had: {}", io::Error::last_os_error());
+    assert_eq!(result, 0, "a pseudo-terminal is available: {}", io::Error::last_os_error());
     // SAFETY: openpty has succeeded, and both descriptors are ours alone.
     let (master, slave) = unsafe { (File::from_raw_fd(master), OwnedFd::from_raw_fd(slave)) };
     for fd in [master.as_raw_fd(), slave.as_raw_fd()] {

@@ -16,7 +16,7 @@ fn rooms_are_joined_and_left_in_the_chat() {
     let mut ann = Pty::start(v1_command(&["--server", &target, "--name", "ann"]));
     ann.wait_for_last_row("> ");
     ann.wait_for_row_with("* connected to");
-    // Both at one go: the second line goes to the room that the first one joins, and shows it.
+    // Typed at once: the second line goes to the room that the first one joins, and shows its name.
     ann.press("/join #tea\rhello\r");
     ann.wait_for_row("[tea] > hello");
     ann.wait_for_row("* no room named tea yet: its first message creates it");
@@ -30,7 +30,7 @@ fn rooms_are_joined_and_left_in_the_chat() {
     bob.post("lobby", 1, "hi");
     ann.wait_for_row("[lobby] bob: hi");
     assert_eq!(bob.hear(), (1, "bob".to_owned(), "hi".to_owned()));
-    // One that is joined already; and a third one, with its history.
+    // A room that is joined already, and a third one with history.
     ann.press("/join lobby\r");
     ann.wait_for_row("* now in lobby");
     ann.press("back\r/who\r/join attic\r");
@@ -39,7 +39,7 @@ fn rooms_are_joined_and_left_in_the_chat() {
     ann.wait_for_row("[attic] bob: old");
     ann.wait_for_row("* joined attic");
     assert_eq!(bob.hear(), (2, "ann".to_owned(), "back".to_owned()));
-    // The room before the one that is left.
+    // Leaving returns to the previous room.
     ann.press("/leave\r");
     ann.wait_for_row("* left attic; now in lobby");
     ann.press("/leave tea\r");
@@ -62,9 +62,9 @@ fn rooms_are_joined_and_left_in_the_chat() {
     assert_eq!(ann.end(), 0);
 }
 
-/// A user whose name begins like the name of a room, where there is one room.
+/// A user whose name looks like the prefix of another room.
 #[test]
-fn nobody_speaks_in_a_room_where_they_are_not() {
+fn a_name_cannot_imitate_a_room() {
     let server = start();
     let mut eve = Talker::join(&environment(), &target(&server), "[tea] bob", "lobby");
     let mut ann = Pty::start(v1_command(&["--server", &target(&server), "--name", "ann"]));
@@ -76,7 +76,7 @@ fn nobody_speaks_in_a_room_where_they_are_not() {
 }
 
 #[test]
-fn all_rooms_come_back_after_a_break() {
+fn all_rooms_are_resumed_after_a_lost_connection() {
     let model = Model::start();
     model.say("tea", "bob", "one");
     let mut ann = Pty::start(v1_command(&["--server", &model.target, "--name", "ann"]));
@@ -87,7 +87,7 @@ fn all_rooms_come_back_after_a_break() {
         model.break_streams();
         wait_for("both rooms", || model.members("tea") == 1 && model.members("lobby") == 1);
     }
-    wait_for("both returns", || ann.rows().iter().filter(|row| row.starts_with("* connected again")).count() == 2);
+    wait_for("both notices", || ann.rows().iter().filter(|row| row.starts_with("* connected again")).count() == 2);
     model.say("tea", "bob", "two");
     ann.wait_for_row("[tea] bob: two");
     assert_eq!(ann.rows().iter().filter(|row| row.contains("bob: one")).count(), 1);
@@ -122,7 +122,7 @@ fn the_tutorials_contract_has_one_room() {
     let mut command = v1_command(&["--server", &target(&server), "--name", "ann"]);
     command.env("HUBBUB_CONTRACT", "tutorial");
     let output = run_to_end(command, b"/join tea\n/leave\n/join\n");
-    for told in ["* /join needs hubbub.v1", "* /leave needs hubbub.v1", "/join needs a room, as in: /join tea"] {
-        assert!(stderr(&output).contains(told), "{}", stderr(&output));
+    for notice in ["* /join needs hubbub.v1", "* /leave needs hubbub.v1", "/join needs a room, as in: /join tea"] {
+        assert!(stderr(&output).contains(notice), "{}", stderr(&output));
     }
 }

@@ -1,4 +1,4 @@
-//! What scripts rely on: times and numbers, the answers of `send --json`, patience, and outputs that end.
+//! Features for scripts: times and numbers, the output of `send --json`, timeouts, and closed outputs.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -19,13 +19,13 @@ fn on(target: &str, arguments: &str) -> std::process::Command {
 
 fn shown(output: &Output) -> String {
     assert_eq!((output.status.code(), stderr(output).as_str()), (Some(0), ""));
-    String::from_utf8(output.stdout.clone()).expect("it is text")
+    String::from_utf8(output.stdout.clone()).expect("the output is UTF-8")
 }
 
-/// The story: nothing but `--json` said when a message was stored, or which number `--from` had to be given. Times are local,
-/// RFC 3339 in a pipe and easy to read on a terminal; there both stand in front by default.
+/// A regression: only `--json` showed the time and the number of a message. Times are local: RFC 3339 in a pipe, and
+/// readable on a terminal, where both are shown by default.
 #[test]
-fn times_and_numbers_stand_in_front_where_they_are_wanted() {
+fn times_and_numbers_can_be_shown() {
     let model = Model::start();
     model.say("tea", "bob", "hello");
     for command in ["history tea", "history tea --no-time --no-seq"] {
@@ -38,7 +38,7 @@ fn times_and_numbers_stand_in_front_where_they_are_wanted() {
     let mut by_variable = on(&model.target, "history tea --no-time");
     by_variable.envs([("HUBBUB_TIME", "1"), ("HUBBUB_SEQ", "1")]);
     assert_eq!(shown(&run_to_end(by_variable, b"")), "1 bob: hello\n");
-    // A follower has them too.
+    // The same with tail.
     let mut child = start_piped(on(&model.target, "tail tea --seq --time"));
     let mut line = String::new();
     BufReader::new(child.stdout.take().expect("it is piped")).read_line(&mut line).expect("it prints");
@@ -53,9 +53,9 @@ fn times_and_numbers_stand_in_front_where_they_are_wanted() {
     assert!(row.starts_with("    1 ") && row.len() == 36 && !row.contains('T'), "{row}");
 }
 
-/// The story: a script that posted had no way to learn where its message was stored.
+/// A regression: a script could not get the position of the message that it had posted.
 #[test]
-fn send_answers_where_each_message_is_stored() {
+fn send_prints_where_each_message_is_stored() {
     let model = Model::start();
     let one = shown(&run_to_end(on(&model.target, "send tea --json one"), b""));
     let many = shown(&run_to_end(on(&model.target, "send tea --json"), b"two\nthree\n\nfour\n"));
@@ -69,7 +69,7 @@ fn send_answers_where_each_message_is_stored() {
     let history = shown(&run_to_end(on(&model.target, "history tea --json --limit 1"), b""));
     let last: serde_json::Value = serde_json::from_str(&history).expect("it is JSON");
     assert!(many.lines().last().expect("four is stored").contains(last["message_id"].as_str().expect("an id")));
-    // A line whose answer nobody reads is stored all the same, and a full disk is a failure.
+    // A closed output does not affect the posts; a full disk is a failure.
     let mut child = start_piped(on(&model.target, "send tea --json"));
     drop(child.stdout.take());
     child.stdin.take().expect("it is piped").write_all(b"five\nsix\n").expect("it reads");
@@ -82,9 +82,10 @@ fn send_answers_where_each_message_is_stored() {
     assert_eq!(model.bodies("tea"), ["one", "two", "three", "four", "five", "six", "seven"]);
 }
 
-/// The story: a deployment restarted the server and posted at once; `send` failed though the server was back a second later.
+/// A regression: a deployment restarted the server and posted at once; `send` failed, although the server was available
+/// a second later.
 #[test]
-fn send_waits_for_a_server_that_is_about_to_come() {
+fn send_waits_for_a_server_that_starts() {
     let address = lasting_address();
     let mut senders: Vec<_> =
         ["send tea one", "send tea"].map(|it| start_piped(on(&address, it))).into_iter().collect();
@@ -105,7 +106,7 @@ fn send_waits_for_a_server_that_is_about_to_come() {
     assert_eq!(bodies.len(), "ci: one\nci: two\n".len());
     bodies.truncate(7);
     drop(server);
-    // What no second attempt can mend fails at once, and so does any other command.
+    // Permanent errors fail at once, and so do other commands.
     for (target, command) in [("no-such-host.invalid:1", "send tea one"), (&*address, "rooms"), (&*address, "tail tea")]
     {
         let output = run_to_end(on(target, command), b"");
@@ -114,9 +115,9 @@ fn send_waits_for_a_server_that_is_about_to_come() {
     }
 }
 
-/// The story: a cron job whose server was down piled up for days, one process an hour.
+/// A regression: while a server was down for days, the processes of an hourly cron job accumulated.
 #[test]
-fn a_client_gives_up_in_time_if_asked_to() {
+fn a_client_gives_up_after_its_timeout() {
     let address = lasting_address();
     for command in ["--timeout 300ms send tea", "--timeout 300ms send tea one", "history tea --timeout 300ms"] {
         let output = run_to_end(on(&address, command), b"one\n");
@@ -143,14 +144,14 @@ fn a_client_gives_up_in_time_if_asked_to() {
         drop(server);
         assert_eq!(child.wait().expect("it ends").code(), Some(1), "{command}");
         let mut errors = String::new();
-        child.stderr.take().expect("it is piped").read_to_string(&mut errors).expect("it is text");
+        child.stderr.take().expect("it is piped").read_to_string(&mut errors).expect("the output is UTF-8");
         assert!(errors.contains("hubbub: no connection for 300ms ("), "{command} {contract}: {errors}");
     }
 }
 
-/// `hubbub history tea | head -1` ends quietly; a full disk does not.
+/// `hubbub history tea | head -1` succeeds; a full disk is an error.
 #[test]
-fn a_closed_output_is_an_end_and_a_full_one_a_failure() {
+fn a_closed_output_is_success_and_a_full_one_a_failure() {
     let model = Model::start();
     (0..3000).for_each(|n| model.say("tea", "bob", &format!("{n} {}", "x".repeat(100))));
     for command in ["history tea --limit 3000", "rooms", "tail tea --last 3000"] {
@@ -158,7 +159,7 @@ fn a_closed_output_is_an_end_and_a_full_one_a_failure() {
         let mut first = [0; 10];
         child.stdout.take().expect("it is piped").read_exact(&mut first).expect("it prints");
         let mut errors = String::new();
-        child.stderr.take().expect("it is piped").read_to_string(&mut errors).expect("it is text");
+        child.stderr.take().expect("it is piped").read_to_string(&mut errors).expect("the output is UTF-8");
         assert_eq!((child.wait().expect("it ends").code(), errors.as_str()), (Some(0), ""), "{command}");
         let mut full = on(&model.target, command);
         full.stdout(File::options().write(true).open("/dev/full").expect("Linux has it")).stderr(Stdio::piped());
@@ -166,7 +167,7 @@ fn a_closed_output_is_an_end_and_a_full_one_a_failure() {
         assert_eq!(output.status.code(), Some(1), "{command}");
         assert!(stderr(&output).contains("can't write the output: No space left"), "{command}: {}", stderr(&output));
     }
-    // A pipe that nobody empties holds the command up, and loses nothing.
+    // A full pipe blocks the command, and loses nothing.
     let mut child = start_piped(on(&model.target, "history tea --limit 3000"));
     let output = child.stdout.take().expect("it is piped");
     thread::yield_now();

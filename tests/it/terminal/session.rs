@@ -1,4 +1,4 @@
-//! The client library over `hubbub.v1`: what it keeps, resumes, posts again, and tells, against servers that break.
+//! The client library over `hubbub.v1`: it resumes, repeats posts, and reports events, with servers that fail.
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,11 +15,11 @@ use hubbub::names::{Body, Kind, RoomName, UserName};
 use super::model::{Delivery, Model, Verdict};
 use crate::support::{DEADLINE, start, target, wait_for};
 
-/// A session that writes down what happens.
+/// A session that records its events.
 struct Ann {
     session: Option<Session>,
     inlet: Inlet,
-    told: Arc<Mutex<Vec<String>>>,
+    events: Arc<Mutex<Vec<String>>>,
 }
 
 fn room() -> RoomName {
@@ -40,29 +40,29 @@ impl Ann {
     }
 
     fn start(target: &str, settings: Settings) -> Self {
-        let told = Arc::new(Mutex::new(Vec::new()));
-        let log = Arc::clone(&told);
+        let events = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&events);
         let address: Address = target.parse().expect("an address");
         let session = Session::start(Connector::new(1), address, settings, move |event| {
             if let Some(line) = line(&event) {
-                log.lock().expect("nobody panics").push(line);
+                log.lock().expect("no thread panicked").push(line);
             }
             ControlFlow::Continue(())
         })
         .expect("the server is there");
-        Self { inlet: session.inlet(), session: Some(session), told }
+        Self { inlet: session.inlet(), session: Some(session), events }
     }
 
-    fn say(&self, body: &str) {
-        self.inlet.post(&room(), Body::new(body).expect("a body"), Kind::Text).expect("the session goes on");
+    fn post(&self, body: &str) {
+        self.inlet.post(&room(), Body::new(body).expect("a body"), Kind::Text).expect("the session is running");
     }
 
-    fn told(&self) -> Vec<String> {
-        self.told.lock().expect("nobody panics").clone()
+    fn events(&self) -> Vec<String> {
+        self.events.lock().expect("no thread panicked").clone()
     }
 
     fn wait_for(&self, line: &str) {
-        wait_for(&format!("{line:?} in {:?}", self.told()), || self.told().iter().any(|told| told == line));
+        wait_for(&format!("{line:?} in {:?}", self.events()), || self.events().iter().any(|events| events == line));
     }
 
     fn finish(&mut self) -> Result<(), SessionError> {
@@ -74,10 +74,10 @@ impl Ann {
         self.session.take().expect("it ends once").wait()
     }
 
-    /// What was said, in order, as this session got it.
-    fn heard(&self) -> Vec<String> {
-        let told = self.told();
-        told.iter().filter(|line| line.starts_with('#')).cloned().collect()
+    /// The messages that this session received, in order.
+    fn messages(&self) -> Vec<String> {
+        let events = self.events();
+        events.iter().filter(|line| line.starts_with('#')).cloned().collect()
     }
 }
 
@@ -88,7 +88,7 @@ fn line(event: &Event<'_>) -> Option<String> {
             format!("#{} {}: {}{own}", message.seq, message.sender, message.body)
         }
         Event::Joined { head_seq, .. } => format!("joined at {head_seq}"),
-        Event::Passed { seq, .. } => format!("passed {seq}"),
+        Event::Unknown { seq, .. } => format!("unknown event {seq}"),
         Event::CaughtUp { head_seq, .. } => format!("caught up at {head_seq}"),
         Event::Gap { gap, .. } => format!("gap {}-{} {:?}", gap.from_seq, gap.to_seq, gap.reason),
         Event::Stored { seq, .. } => format!("stored #{seq}"),
@@ -105,23 +105,23 @@ fn line(event: &Event<'_>) -> Option<String> {
 }
 
 #[test]
-fn history_live_messages_and_echoes_come_in_one_order() {
+fn history_live_and_own_messages_arrive_in_one_order() {
     let model = Model::start();
     (1..=5).for_each(|n| model.say("lobby", "bob", &n.to_string()));
     let mut ann = Ann::join(&model, StartAt::Last(2));
     ann.wait_for("caught up at 5");
     model.say("lobby", "bob", "six");
     ann.wait_for("#6 bob: six");
-    ann.say("seven");
+    ann.post("seven");
     ann.finish().expect("all is stored");
     let expected = ["joined at 5", "#4 bob: 4", "#5 bob: 5", "caught up at 5", "#6 bob: six", "#7 ann: seven (own)"];
-    assert_eq!(ann.told(), expected);
+    assert_eq!(ann.events(), expected);
 }
 
 #[test]
-fn a_broken_connection_loses_and_repeats_nothing() {
+fn lost_connections_lose_and_repeat_nothing() {
     let model = Model::start();
-    // Each time one is stored without an echo, and later one is not stored at all.
+    // Of each hundred posts, one is stored without an acknowledgement, and one is not stored.
     let mut posts = 0;
     model.world().judge = Box::new(move |_| {
         posts += 1;
@@ -136,20 +136,20 @@ fn a_broken_connection_loses_and_repeats_nothing() {
         Ann::start(&model.target, Settings { name: UserName::new("bob").expect("a name"), ..settings(StartAt::Head) });
     bob.wait_for("caught up at 0");
     for n in 1..=400 {
-        ann.say(&n.to_string());
+        ann.post(&n.to_string());
     }
     ann.finish().expect("all is stored");
     let numbers: Vec<_> = (1..=400).map(|n| n.to_string()).collect();
     assert_eq!(model.bodies("lobby"), numbers);
-    assert_eq!(ann.heard(), (1..=400).map(|n| format!("#{n} ann: {n} (own)")).collect::<Vec<_>>());
+    assert_eq!(ann.messages(), (1..=400).map(|n| format!("#{n} ann: {n} (own)")).collect::<Vec<_>>());
     bob.wait_for("#400 ann: 400");
-    assert_eq!(bob.heard(), (1..=400).map(|n| format!("#{n} ann: {n}")).collect::<Vec<_>>());
-    assert!(ann.told().iter().filter(|line| *line == "reconnected").count() >= 4, "{:?}", ann.told());
-    bob.finish().expect("it has said nothing");
+    assert_eq!(bob.messages(), (1..=400).map(|n| format!("#{n} ann: {n}")).collect::<Vec<_>>());
+    assert!(ann.events().iter().filter(|line| *line == "reconnected").count() >= 4, "{:?}", ann.events());
+    bob.finish().expect("nothing is unacknowledged");
 }
 
 #[test]
-fn a_server_that_breaks_the_order_is_left_and_resumed() {
+fn after_a_wrong_order_the_client_reconnects_and_resumes() {
     for wrong in [Delivery::Never, Delivery::Twice, Delivery::Late] {
         let model = Model::start();
         let mut once = Some(wrong);
@@ -161,15 +161,15 @@ fn a_server_that_breaks_the_order_is_left_and_resumed() {
         ann.wait_for("caught up at 0");
         (1..=6).for_each(|n| model.say("lobby", "bob", &n.to_string()));
         ann.wait_for("#6 bob: 6");
-        assert_eq!(ann.heard(), (1..=6).map(|n| format!("#{n} bob: {n}")).collect::<Vec<_>>(), "{wrong:?}");
-        assert_eq!(ann.told().iter().filter(|line| *line == "reconnected").count(), 1, "{wrong:?}");
-        assert!(ann.told().contains(&"disconnected, 0 kept: a fault".to_owned()), "{wrong:?}");
-        ann.finish().expect("it has said nothing");
+        assert_eq!(ann.messages(), (1..=6).map(|n| format!("#{n} bob: {n}")).collect::<Vec<_>>(), "{wrong:?}");
+        assert_eq!(ann.events().iter().filter(|line| *line == "reconnected").count(), 1, "{wrong:?}");
+        assert!(ann.events().contains(&"disconnected, 0 kept: a fault".to_owned()), "{wrong:?}");
+        ann.finish().expect("nothing is unacknowledged");
     }
 }
 
-/// A newer server may have other events than messages in its log. A client that met one at seq 2 failed with "message 3 came
-/// where 2 was due", for ever.
+/// A regression: a newer server may have other events than messages in its log. After such an event at seq 2, a client
+/// always failed with "message 3 instead of 2".
 #[test]
 fn an_event_of_an_unknown_kind_counts_as_seen() {
     let model = Model::start();
@@ -182,13 +182,13 @@ fn an_event_of_an_unknown_kind_counts_as_seen() {
     ann.wait_for("reconnected");
     model.say("lobby", "bob", "5");
     ann.wait_for("#5 bob: 5");
-    assert_eq!(ann.heard(), ["#1 bob: 1", "#3 bob: 3", "#5 bob: 5"]);
-    assert!(!ann.told().iter().any(|line| line.contains("a fault")), "{:?}", ann.told());
-    ann.finish().expect("it has said nothing");
+    assert_eq!(ann.messages(), ["#1 bob: 1", "#3 bob: 3", "#5 bob: 5"]);
+    assert!(!ann.events().iter().any(|line| line.contains("a fault")), "{:?}", ann.events());
+    ann.finish().expect("nothing is unacknowledged");
 }
 
 #[test]
-fn what_retention_took_is_told_and_the_room_goes_on() {
+fn trimmed_messages_are_a_gap_and_the_room_continues() {
     let model = Model::start();
     let mut ann = Ann::join(&model, StartAt::Head);
     ann.wait_for("caught up at 0");
@@ -196,25 +196,25 @@ fn what_retention_took_is_told_and_the_room_goes_on() {
     ann.wait_for("#1 bob: one");
     {
         let mut world = model.world();
-        // Until the session has come back, nobody hears anything.
+        // The session reconnects after the posts and the trim below.
         world.goodbye_ms = Some(300);
     }
     model.break_streams();
     (2..=9).for_each(|n| model.say("lobby", "bob", &n.to_string()));
     model.trim("lobby", 6);
     ann.wait_for("#9 bob: 9");
-    let told = ann.told();
-    let resumed = told.iter().skip_while(|line| *line != "reconnected").collect::<Vec<_>>();
+    let events = ann.events();
+    let resumed = events.iter().skip_while(|line| *line != "reconnected").collect::<Vec<_>>();
     let gap = format!("gap 2-6 {:?}", GapReason::Retention);
     assert_eq!(
         resumed[1..],
         ["joined at 9", &gap, "#7 bob: 7", "#8 bob: 8", "#9 bob: 9", "caught up at 9"][..resumed.len() - 1]
     );
-    ann.finish().expect("it has said nothing");
+    ann.finish().expect("nothing is unacknowledged");
 }
 
 #[test]
-fn lost_history_is_told_and_what_came_in_its_place_is_read() {
+fn lost_history_is_a_gap_and_its_replacement_is_read() {
     let model = Model::start();
     let mut ann = Ann::join(&model, StartAt::Head);
     ann.wait_for("caught up at 0");
@@ -223,17 +223,17 @@ fn lost_history_is_told_and_what_came_in_its_place_is_read() {
     model.lose_history("lobby", 3);
     model.say("lobby", "bob", "other");
     ann.wait_for("#4 bob: other");
-    assert!(ann.told().contains(&format!("gap 4-5 {:?}", GapReason::EpochChanged)), "{:?}", ann.told());
-    // The new epoch is kept: the next break is an ordinary one.
+    assert!(ann.events().contains(&format!("gap 4-5 {:?}", GapReason::EpochChanged)), "{:?}", ann.events());
+    // The new epoch is kept: the next reconnection reports no gap.
     model.break_streams();
     model.say("lobby", "bob", "last");
     ann.wait_for("#5 bob: last");
-    assert_eq!(ann.told().iter().filter(|line| line.starts_with("gap")).count(), 1);
-    ann.finish().expect("it has said nothing");
+    assert_eq!(ann.events().iter().filter(|line| line.starts_with("gap")).count(), 1);
+    ann.finish().expect("nothing is unacknowledged");
 }
 
 #[test]
-fn a_line_that_must_wait_is_posted_again_before_those_that_follow() {
+fn temporarily_rejected_lines_are_posted_again() {
     let model = Model::start();
     let mut refusals = 3;
     model.world().judge = Box::new(move |_| {
@@ -245,45 +245,45 @@ fn a_line_that_must_wait_is_posted_again_before_those_that_follow() {
     });
     let mut ann = Ann::join(&model, StartAt::Head);
     for n in 1..=20 {
-        ann.say(&n.to_string());
+        ann.post(&n.to_string());
     }
     ann.finish().expect("all is stored in the end");
-    // All are there once; of those that the server took while it refused others, only the order is its own.
+    // Each is stored once. The order of those stored while others were rejected depends on the server.
     let mut bodies: Vec<u32> = model.bodies("lobby").iter().map(|body| body.parse().expect("a number")).collect();
-    assert!(ann.told().contains(&"held: the disk is full".to_owned()));
+    assert!(ann.events().contains(&"held: the disk is full".to_owned()));
     bodies.sort_unstable();
     assert_eq!(bodies, (1..=20).collect::<Vec<_>>());
 }
 
 #[test]
-fn a_line_that_is_refused_is_told_and_costs_only_itself() {
+fn a_permanently_rejected_line_is_reported() {
     let model = Model::start();
     model.world().judge = Box::new(|post| match post.body.as_str() {
         "2" => Verdict::Reject { reason: "not that", retry_after_ms: 0 },
         _ => Verdict::Store,
     });
     let mut ann = Ann::join(&model, StartAt::Head);
-    ["1", "2", "3"].iter().for_each(|body| ann.say(body));
+    ["1", "2", "3"].iter().for_each(|body| ann.post(body));
     ann.finish().expect("nothing is left");
     assert_eq!(model.bodies("lobby"), ["1", "3"]);
-    assert!(ann.told().contains(&"rejected 2: not that".to_owned()), "{:?}", ann.told());
+    assert!(ann.events().contains(&"rejected 2: not that".to_owned()), "{:?}", ann.events());
 }
 
 #[test]
-fn lines_that_nobody_acknowledges_are_counted() {
+fn unacknowledged_lines_are_counted() {
     let model = Model::start();
     model.world().judge = Box::new(|_| Verdict::Reject { reason: "the disk is full", retry_after_ms: 60_000 });
     let settings = patient(Patience { finish_timeout: Duration::from_millis(200), ..Patience::default() });
     let mut ann = Ann::start(&model.target, settings);
-    ann.say("one");
-    ann.say("two");
+    ann.post("one");
+    ann.post("two");
     ann.wait_for("held: the disk is full");
     let error = ann.finish().expect_err("nothing is stored").to_string();
     assert_eq!(error, "perhaps not stored: 2 lines, because the server can't store messages: the disk is full");
 }
 
 #[test]
-fn a_goodbye_says_when_to_come_back() {
+fn a_goodbye_sets_the_pause() {
     let model = Model::start();
     let mut ann = Ann::join(&model, StartAt::Head);
     ann.wait_for("caught up at 0");
@@ -292,22 +292,22 @@ fn a_goodbye_says_when_to_come_back() {
     model.break_streams();
     ann.wait_for("reconnected");
     assert!(since.elapsed() >= Duration::from_millis(1_500));
-    ann.finish().expect("it has said nothing");
+    ann.finish().expect("nothing is unacknowledged");
 }
 
-/// A regression: only a connection that brought messages made the pauses small again. Where a server was killed often,
-/// clients that waited for one who was away got none, waited longer and longer, and in the end nobody was ever there
-/// together.
+/// A regression: only a connection with messages reset the pauses. With a server that was killed often, clients that
+/// waited for a disconnected one got no messages, so their pauses grew until the clients were never connected at the
+/// same time.
 #[test]
-fn a_connection_that_brought_no_message_makes_the_next_pause_no_longer() {
+fn a_connection_without_messages_resets_the_pause() {
     let model = Model::start();
     let pauses = Arc::new(Mutex::new(Vec::new()));
-    let (told, caught_up) = (Arc::clone(&pauses), Arc::new(AtomicUsize::new(0)));
+    let (events, caught_up) = (Arc::clone(&pauses), Arc::new(AtomicUsize::new(0)));
     let counted = Arc::clone(&caught_up);
     let address: Address = model.target.parse().expect("an address");
     let session = Session::start(Connector::new(1), address, settings(StartAt::Head), move |event| {
         match event {
-            Event::Retrying { pause, .. } => told.lock().expect("nobody panics").push(pause),
+            Event::Retrying { pause, .. } => events.lock().expect("no thread panicked").push(pause),
             Event::CaughtUp { .. } => drop(counted.fetch_add(1, Ordering::SeqCst)),
             _ => {}
         }
@@ -320,18 +320,18 @@ fn a_connection_that_brought_no_message_makes_the_next_pause_no_longer() {
     }
     wait_for("the room", || caught_up.load(Ordering::SeqCst) == 7);
     drop(session);
-    let pauses = pauses.lock().expect("nobody panics");
+    let pauses = pauses.lock().expect("no thread panicked");
     assert!(pauses.len() == 6 && pauses.iter().all(|pause| *pause <= Duration::from_millis(300)), "{pauses:?}");
 }
 
 #[test]
-fn an_outage_has_an_end() {
+fn an_outage_is_limited() {
     let model = Model::start();
     let settings = patient(Patience { outage_max: Some(Duration::from_millis(700)), ..Patience::default() });
     let mut ann = Ann::start(&model.target, settings);
     ann.wait_for("caught up at 0");
     drop(model);
-    ann.say("anybody there?");
+    ann.post("anybody there?");
     let since = Instant::now();
     let error = ann.end().expect_err("nobody is there").to_string();
     assert!(since.elapsed() < DEADLINE);
@@ -339,7 +339,7 @@ fn an_outage_has_an_end() {
 }
 
 #[test]
-fn without_reconnecting_a_break_is_a_failure() {
+fn without_reconnecting_a_lost_connection_is_a_failure() {
     let model = Model::start();
     let mut ann = Ann::start(&model.target, patient(Patience { policy: Policy::Fail, ..Patience::default() }));
     ann.wait_for("caught up at 0");
@@ -353,33 +353,33 @@ fn many_rooms_are_read_and_resumed_on_one_stream() {
     let names: Vec<_> = (0..120).map(|n| RoomName::new(&format!("room-{n}")).expect("a name")).collect();
     let rooms = names.iter().map(|name| (name.clone(), StartAt::Head)).collect();
     let mut ann = Ann::start(&model.target, Settings { rooms, ..settings(StartAt::Head) });
-    let say = |text: &str| {
+    let post = |text: &str| {
         for name in &names {
             let body = Body::new(format!("{text} {name}")).expect("a body");
-            ann.inlet.post(name, body, Kind::Text).expect("the session goes on");
+            ann.inlet.post(name, body, Kind::Text).expect("the session is running");
         }
     };
-    say("one");
-    wait_for("every room's echo", || ann.heard().len() == 120);
+    post("one");
+    wait_for("every room's echo", || ann.messages().len() == 120);
     model.break_streams();
-    say("two");
+    post("two");
     ann.finish().expect("all is stored");
     for name in &names {
         assert_eq!(model.bodies(name.as_str()), [format!("one {name}"), format!("two {name}")]);
     }
-    assert_eq!(ann.heard().len(), 240);
+    assert_eq!(ann.messages().len(), 240);
 }
 
 #[test]
-fn what_waits_goes_up_in_one_request() {
+fn waiting_lines_are_sent_in_few_requests() {
     let model = Model::start();
     let mut ann = Ann::join(&model, StartAt::Head);
     ann.wait_for("caught up at 0");
     {
-        // While the model is held up, lines gather.
+        // While the model is locked, lines accumulate.
         let _held = model.world();
         for n in 0..1_000 {
-            ann.say(&n.to_string());
+            ann.post(&n.to_string());
         }
     }
     ann.finish().expect("all is stored");
@@ -393,7 +393,7 @@ fn what_waits_goes_up_in_one_request() {
 }
 
 #[test]
-fn a_server_of_the_tutorials_contract_alone_is_told_apart() {
+fn a_server_of_the_tutorials_contract_is_refused() {
     let refuser = super::Refuser::start(grpcio::RpcStatus::new(grpcio::RpcStatusCode::OK));
     let mut ann = Ann::start(&refuser.target, settings(StartAt::Head));
     let error = ann.end().expect_err("it does not speak hubbub.v1").to_string();
@@ -401,7 +401,7 @@ fn a_server_of_the_tutorials_contract_alone_is_told_apart() {
 }
 
 #[test]
-fn a_post_that_is_repeated_is_stored_once() {
+fn a_repeated_post_is_stored_once() {
     let model = Model::start();
     let mut attempts = 0;
     model.world().judge = Box::new(move |_| {
@@ -422,7 +422,7 @@ fn a_post_that_is_repeated_is_stored_once() {
 }
 
 #[test]
-fn a_call_that_nobody_answers_ends_at_its_deadline() {
+fn an_unanswered_call_ends_at_its_deadline() {
     let server = start();
     let address: Address = target(&server).parse().expect("an address");
     let mut caller = Caller::connect(Connector::new(1), address, Duration::from_millis(600)).expect("it is there");

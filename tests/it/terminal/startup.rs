@@ -1,4 +1,4 @@
-//! What the programs do before anything else: their standard descriptors, and the log lines of the C core.
+//! The start of the programs: standard descriptors, the log lines of the C core, and empty variables.
 
 use std::process::{Command, Output, Stdio};
 
@@ -14,23 +14,23 @@ fn closed(closed: &str, target: &str, arguments: &[&str]) -> Output {
     command.stdin(Stdio::null()).output().expect("a shell starts")
 }
 
-/// The story: `hubbub send room <&-` never ended. A static initialiser of the C core had opened a descriptor, which took
-/// number 0, and the program read its "input" from there. Closed outputs took sockets in the same way.
+/// A regression: `hubbub send room <&-` never ended. A static initialiser of the C core had opened a descriptor, which
+/// got number 0, and the program read its input from it. Closed outputs were replaced by sockets in the same way.
 #[test]
-fn closed_descriptors_are_not_taken_by_something_else() {
+fn closed_descriptors_are_not_reused() {
     let model = Model::start();
     let said = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
     let output = closed("<&-", &model.target, &["send", "tea"]);
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
     assert!(said(&output).contains("standard input is closed"), "{}", said(&output));
-    // What does not need the descriptor works without it.
+    // A command that does not need the descriptor works without it.
     let output = closed("<&- >&- 2>&-", &model.target, &["send", "tea", "one"]);
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(model.bodies("tea"), ["one"]);
     let output = closed("2>&-", &model.target, &["history", "tea"]);
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(output.stdout, b"ci: one\n");
-    // Output that nobody can get is a failure, as it is for cat.
+    // A closed standard output is a failure, as it is for cat.
     for arguments in [&["history", "tea"][..], &["tail", "tea"], &["rooms"], &["members", "tea"]] {
         let output = closed(">&-", &model.target, arguments);
         assert_eq!(output.status.code(), Some(1), "{arguments:?}: {}", said(&output));
@@ -38,15 +38,15 @@ fn closed_descriptors_are_not_taken_by_something_else() {
     }
 }
 
-/// The story: with the filter `off`, the default of `hubbub`, grpcio removed the C core's log function. The C core then
-/// wrote its lines to the terminal by itself, in the middle of what the user was typing.
+/// A regression: with the filter `off`, the default of `hubbub`, grpcio removed the C core's log function. The C core
+/// then wrote its lines to the terminal, over the user's draft.
 #[test]
-fn the_c_core_never_writes_to_standard_error_by_itself() {
+fn the_c_core_never_writes_to_standard_error() {
     let model = Model::start();
     for filter in [None, Some(""), Some("off"), Some("error")] {
         let target = model.target.as_str();
         let mut command = client_command(env!("CARGO_BIN_EXE_hubbub"), &["--server", target, "--name", "ci", "rooms"]);
-        // The most that the C core can be asked to say.
+        // The most verbose settings of the C core.
         command.envs([("GRPC_VERBOSITY", "debug"), ("GRPC_TRACE", "http")]);
         filter.map(|filter| command.env("RUST_LOG", filter));
         let output = command.stdin(Stdio::null()).output().expect("the client starts");
@@ -65,9 +65,9 @@ fn the_c_core_never_writes_to_standard_error_by_itself() {
     assert!(log.iter().all(|line| line.starts_with('[')), "{log:#?}");
 }
 
-/// The story: with `RUST_LOG=off` a server that could not start said nothing at all and left with 1.
+/// A regression: with `RUST_LOG=off`, a server that could not start exited with 1 and without a message.
 #[test]
-fn a_server_says_why_it_fails_whatever_is_logged() {
+fn a_server_reports_why_it_fails_with_any_log_filter() {
     for filter in ["off", "", "grpcio=off", "error"] {
         let mut command = process::command();
         command.args(["--ephemeral", "--listen", "unix:/nowhere/at/all.sock"]).env("RUST_LOG", filter);
@@ -78,8 +78,8 @@ fn a_server_says_why_it_fails_whatever_is_logged() {
     }
 }
 
-/// The story: `HUBBUB_NAME= hubbub send …` failed for an empty name, and `HUBBUB_LISTEN= hubbub-server` for an empty
-/// address: compose files set variables to nothing where they are left out.
+/// A regression: `HUBBUB_NAME= hubbub send …` failed for an empty name, and `HUBBUB_LISTEN= hubbub-server` for an empty
+/// address: compose files set omitted variables to empty values.
 #[test]
 fn empty_variables_count_as_unset() {
     let model = Model::start();

@@ -1,6 +1,6 @@
 //! The times before the messages of the chat, and the lines between days.
 
-use super::chat::on_terminal;
+use super::chat_v1::on_terminal;
 use super::model::Model;
 use super::pty::Pty;
 use super::v1_command;
@@ -20,23 +20,23 @@ fn leave(mut pty: Pty) {
     assert_eq!(pty.end(), 0);
 }
 
-/// The story: nobody could see whether the last message was a minute old or a week.
+/// A regression: users could not see whether the last message was a minute old or a week.
 #[test]
-fn every_message_has_its_time_and_days_are_named() {
+fn messages_have_times_and_days_are_shown() {
     let model = Model::start();
     says_at(&model, THEN_MS, "one");
     says_at(&model, THEN_MS + 60_000, "two");
     says_at(&model, THEN_MS + DAY_MS, "three");
     model.world().now_ms = THEN_MS + DAY_MS;
     let mut ann = on_terminal(&model, "ann");
-    // Before it knows the server's time, the chat shows its own.
+    // Until it knows the server's time, the chat uses its own.
     ann.wait_for_row("bob: three");
     ann.press("own\r");
     says_at(&model, THEN_MS + DAY_MS, "four");
     ann.wait_for_row("bob: four");
     let rows = ann.timed_rows();
     let own = rows.iter().position(|row| row.ends_with(" > own")).expect("the own line is there");
-    // The own line has what the server's clock says, not this machine's: it is years ahead.
+    // The user's own line has the time of the server's clock, not of this machine's, which is years ahead.
     assert!(rows[own].starts_with("22:1"), "{rows:?}");
     let others: Vec<_> = rows.iter().enumerate().filter(|(at, row)| *at != own && !row.contains("connected")).collect();
     let others: Vec<_> = others.into_iter().map(|(_, row)| row.as_str()).collect();
@@ -47,7 +47,7 @@ fn every_message_has_its_time_and_days_are_named() {
     leave(ann);
 }
 
-/// The time zone is the user's; a time that no server could mean does no harm.
+/// Times are in the user's time zone. An impossible time is harmless.
 #[test]
 fn times_are_local() {
     let model = Model::start();
@@ -64,9 +64,9 @@ fn times_are_local() {
     leave(ann);
 }
 
-/// The rows of a long message go on below its text, or in a narrow window below its time.
+/// The rows of a long message are indented to its text, or in a narrow window by two columns.
 #[test]
-fn long_messages_go_on_below_their_text() {
+fn rows_of_long_messages_are_indented() {
     let model = Model::start();
     let ann = on_terminal(&model, "ann");
     for (columns, indent) in [(80, 6), (40, 2)] {

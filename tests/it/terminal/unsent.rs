@@ -1,4 +1,4 @@
-//! Text that was not stored: kept on disk while that is so, and offered at the next start.
+//! Text that is not known to be stored is kept on disk, and offered at the next start.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -33,7 +33,7 @@ impl Place {
     fn start(&self, name: &str) -> Pty {
         let before = self.model.world().joins.len();
         let pty = Pty::start(self.command(name));
-        wait_for("somebody who joins", || self.model.world().joins.len() > before);
+        wait_for("the join", || self.model.world().joins.len() > before);
         pty.wait_for_row_with("* connected to ");
         pty
     }
@@ -48,13 +48,13 @@ impl Place {
         paths.filter(|path| path.extension().is_some_and(|ending| ending == "jsonl")).collect()
     }
 
-    /// Waits until the disk has this text.
+    /// Waits until this text is on the disk.
     fn wait_for_kept(&self, body: &str) {
         let holds = |path: &PathBuf| fs::read_to_string(path).is_ok_and(|text| text.contains(body));
         wait_for(&format!("{body:?} on the disk"), || self.files().iter().any(holds));
     }
 
-    /// Nothing is stored until somebody says so.
+    /// Rejects all posts until `store_again`.
     fn hold(&self) {
         self.model.world().judge = Box::new(|_| Verdict::Reject { reason: "not yet", retry_after_ms: 60_000 });
     }
@@ -74,9 +74,10 @@ fn leave(mut pty: Pty) {
     assert_eq!(pty.end(), 0);
 }
 
-/// The story: a line was typed while the server could not store it, and the machine went down. Nobody knew that it was lost.
+/// A regression: a line was typed while the server could not store it, and the client's machine crashed. The loss was
+/// not reported.
 #[test]
-fn a_client_that_is_killed_leaves_its_lines_for_the_next_one() {
+fn lines_of_a_killed_client_are_offered_to_the_next_one() {
     let place = Place::new();
     place.hold();
     let mut ann = place.start("ann");
@@ -87,13 +88,13 @@ fn a_client_that_is_killed_leaves_its_lines_for_the_next_one() {
     assert_eq!((mode(file), mode(&place.folder())), (0o600, 0o700));
     kill(ann);
     place.store_again();
-    // Somebody else is not asked.
+    // A client of another name gets no offer.
     leave(place.start("bob"));
     let mut ann = place.start("ann");
     ann.wait_for_row_with("perhaps not stored: 2 lines");
     ann.wait_for_row("* > one");
     ann.wait_for_row_with("/unsent send sends them");
-    // Nothing goes by itself, and what nobody decides about stays.
+    // Nothing is sent automatically, and undecided texts stay.
     assert!(place.model.bodies("lobby").is_empty());
     ann.press("hello\r");
     wait_for("the message", || place.model.bodies("lobby") == ["hello"]);
@@ -110,20 +111,20 @@ fn a_client_that_is_killed_leaves_its_lines_for_the_next_one() {
     assert!(!place.home.path().join(".local/state/hubbub").exists());
 }
 
-/// The story: a line was stored, its echo was lost with the connection, and the client was killed. Sending it again must not
-/// show it twice.
+/// A line was stored, its acknowledgement was lost with the connection, and the client was killed. The line must not be
+/// stored twice.
 #[test]
-fn what_was_stored_in_truth_is_not_sent_again() {
+fn stored_lines_are_not_offered_again() {
     let place = Place::new();
     let mut ann = place.start("ann");
     place.model.world().judge = Box::new(|_| Verdict::StoreAndBreak);
-    // Until it may come back, it can't learn better.
+    // The client must not reconnect before it is killed.
     place.model.world().goodbye_ms = Some(60_000);
     ann.press("once\r");
     place.wait_for_kept("once");
     kill(ann);
     place.store_again();
-    // The history shows that it is stored, so nothing is asked.
+    // The history shows that it is stored, so it is not offered.
     let ann = place.start("ann");
     ann.wait_for_row("ann: once");
     wait_for("no file", || place.files().is_empty());
@@ -132,9 +133,9 @@ fn what_was_stored_in_truth_is_not_sent_again() {
     assert_eq!(place.model.bodies("lobby"), ["once"]);
 }
 
-/// The story: the terminal's window was closed with half a thought in the editor.
+/// A regression: a draft was lost when the terminal's window was closed.
 #[test]
-fn a_draft_comes_back_where_it_was() {
+fn a_draft_is_restored() {
     let place = Place::new();
     let mut ann = place.start("ann");
     ann.press("half a \x1b\rthought");
@@ -146,7 +147,7 @@ fn a_draft_comes_back_where_it_was() {
     ann.wait_for_row_with("* your draft of ");
     ann.wait_for_last_row("> half a ↵thought");
     assert!(place.model.bodies("lobby").is_empty());
-    // Killed before it is sent: it is there once more.
+    // If the client is killed before the draft is sent, it is restored again.
     kill(ann);
     let mut ann = place.start("ann");
     ann.wait_for_last_row("> half a ↵thought");
@@ -156,9 +157,9 @@ fn a_draft_comes_back_where_it_was() {
     leave(ann);
 }
 
-/// An outage is told to the disk at once, and all is well when it is over.
+/// When the connection is lost, waiting lines are written at once; the file is removed when they are stored.
 #[test]
-fn what_was_kept_goes_when_it_is_stored() {
+fn kept_text_is_removed_when_it_is_stored() {
     let place = Place::new();
     place.model.world().goodbye_ms = Some(2_500);
     let mut ann = place.start("ann");
@@ -176,7 +177,7 @@ fn what_was_kept_goes_when_it_is_stored() {
 
 /// Two clients of one name have a file each, and the second takes nothing from the first.
 #[test]
-fn clients_that_run_keep_their_own() {
+fn running_clients_keep_their_own_files() {
     let place = Place::new();
     place.hold();
     let mut first = place.start("ann");
@@ -199,9 +200,9 @@ fn clients_that_run_keep_their_own() {
     assert!(!place.folder().exists());
 }
 
-/// Where nothing can be kept, that is said once, and the chat goes on.
+/// If nothing can be kept, that is reported once, and the chat continues.
 #[test]
-fn a_home_that_takes_nothing_is_said_once() {
+fn an_unusable_folder_is_reported_once() {
     for case in ["no home", "a file"] {
         let place = Place::new();
         place.hold();

@@ -1,5 +1,5 @@
-//! Over the tutorial's contract the observer hears who speaks. The others must not hear themselves, nor anybody's message
-//! twice or after a later one.
+//! Over the tutorial's contract the observer gets all messages. Other clients must not get their own messages, nor a
+//! message twice or after a later one of its sender.
 
 use std::io;
 
@@ -21,13 +21,13 @@ pub struct Tutorial {
     templates: Vec<Template>,
     /// Of the slots, then of the observer.
     messages: Vec<Deframer>,
-    /// By slot and sender: the least number that the slot's client may still hear.
+    /// By slot and sender: the lowest number that the slot's client may still get.
     next_heard: Vec<Vec<u64>>,
 }
 
 impl Visits for Tutorial {
     fn begin(run: &Run, clock: Clock) -> Result<(Tutorial, Connection)> {
-        // The observer and one more, so that each hears the other's probes; then the observer alone stays.
+        // The observer and another client, so that each gets the other's probes; then only the observer stays.
         let mut pool = Pool::open(run.server, contract::Tutorial::PATH, 2, clock)?;
         contract::Tutorial::new(Seating::together(2), run.body_bytes, &clock).join(&mut pool)?;
         let prober = pool.connections.pop().context("the pool has two connections")?;
@@ -54,7 +54,7 @@ impl Visits for Tutorial {
             let mark = ChatMessage::read(message).and_then(|message| Mark::read(message.body));
             let mark = mark.ok_or_else(|| unexpected(receiver, message))?;
             if mark.purpose == Purpose::Probe {
-                // It was still on its way.
+                // It was still in flight.
                 continue;
             }
             let sender = mark.sender as usize;

@@ -1,5 +1,5 @@
-//! Over `hubbub.v1` a client leaves when it has its own message back. It, and the observer, must get every message of the
-//! room from when they joined, without a hole.
+//! Over `hubbub.v1` a client leaves when it has received its own message. It, and the observer, must get every message
+//! of the room since their join, without a hole.
 
 use std::io;
 
@@ -20,7 +20,7 @@ pub struct V1 {
     posts: Vec<Post>,
     /// Of the slots, then of the observer.
     readers: Vec<Reader>,
-    /// By slot: the number of the message that the observer hears next.
+    /// By slot: the number of the observer's next message.
     next_observed: Vec<u64>,
 }
 
@@ -59,7 +59,7 @@ impl Visits for V1 {
     fn enter(&mut self, run: &Run, slot: usize, seq: u64, sent_ns: u64) -> io::Result<Connection> {
         let mut connection = Connection::open(run.server, contract::V1::PATH)?;
         enter_room(&mut connection, slot as u32, From::Head);
-        // Commands are carried out in order: it need not wait until it has joined.
+        // Commands are executed in order, so it need not wait for the join.
         connection.send(self.posts[slot].fill(0, seq, sent_ns));
         self.readers[slot] = Reader::new(false, self.clock.start_unix_ms, run.body_bytes);
         Ok(connection)

@@ -1,4 +1,4 @@
-//! The tutorial's contract: no rooms, no word on joining, a message at a time, and none of one's own.
+//! The tutorial's contract: no rooms, no answer to a join, one message at a time, and no own messages.
 
 use anyhow::{Result, bail};
 
@@ -11,9 +11,9 @@ use crate::message::{ChatMessage, Mark, Purpose, Template};
 use crate::pool::{JOIN_TIMEOUT_NS, Pool};
 use crate::seating::Seating;
 
-/// How long probes get to come through before the next ones are sent.
+/// How long probes may take before the next ones are sent.
 const PROBE_PAUSE_NS: u64 = 20_000_000;
-/// Who sends probes: two, so that each hears the other's.
+/// The number of clients that send probes: two, so that each gets the other's.
 const PROBERS: usize = 2;
 
 pub struct Tutorial {
@@ -25,7 +25,7 @@ pub struct Tutorial {
 impl Contract for Tutorial {
     const PATH: &'static str = "/chatserver.Services/ChatService";
 
-    /// There is one room, whatever else the seating says.
+    /// There is one room, independently of the seating.
     fn new(Seating { clients, .. }: Seating, body_bytes: usize, _: &Clock) -> Tutorial {
         Tutorial {
             templates: (0..clients as u32).map(|sender| Template::new(sender, body_bytes)).collect(),
@@ -38,8 +38,8 @@ impl Contract for Tutorial {
         (seating.clients - 1) as f64
     }
 
-    /// Waits until every connection has received what somebody else sent: in this contract a server says nothing when
-    /// it lets a client in. The last probes may still be on their way when this returns.
+    /// Waits until every connection has received a probe: in this contract a server does not answer a join. The last
+    /// probes may still be in flight when this returns.
     fn join(&mut self, pool: &mut Pool) -> Result<()> {
         let mut joined = vec![false; pool.connections.len()];
         let mut probes_sent = 0;
@@ -86,7 +86,7 @@ impl Contract for Tutorial {
         connection.send(self.templates[sender].fill(Purpose::Load, seq, sent_ns));
     }
 
-    /// There is nothing to join: each message is on its way.
+    /// Requests are not collected: each message is sent at once.
     fn send(&mut self, _: &mut Connection, _: usize) {}
 
     #[inline]

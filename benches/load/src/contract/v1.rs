@@ -1,5 +1,4 @@
-//! `hubbub.v1`: a client says who it is and which room it joins, posts go up many in a request, and a sender gets its own
-//! messages back.
+//! `hubbub.v1`: a client sends its name and joins rooms, a request has many posts, and a sender gets its own messages.
 
 use anyhow::{Result, bail};
 
@@ -22,19 +21,19 @@ pub struct V1 {
     posts: Vec<Post>,
     /// By sender: the commands of its next request.
     requests: Vec<Vec<u8>>,
-    /// By sender: to which of its rooms it posts next.
+    /// By sender: the index of its next room.
     turns: Vec<usize>,
     rooms: Rooms,
 }
 
 impl V1 {
-    /// The seq of the first room's newest message that somebody has received.
+    /// The seq of the first room's newest message that any member has received.
     pub fn head_seq(&self) -> u64 {
         self.rooms.head_seq()
     }
 }
 
-/// Has a client that has just connected enter the first room.
+/// Makes a new client join the first room.
 pub fn enter_room(connection: &mut Connection, client: u32, from: From) {
     connection.send(&[hello(client), join(0, from)].concat());
 }
@@ -75,7 +74,7 @@ impl Contract for V1 {
         let mut heard_ns = pool.clock.now_ns();
         while let Some((room, absent)) = self.rooms.absent() {
             if pool.clock.now_ns() > heard_ns + JOIN_TIMEOUT_NS {
-                bail!("client {absent} has not been let into room {room}, nor anybody into any, in 30 s");
+                bail!("client {absent} has not joined room {room}, and no client has joined any, in 30 s");
             }
             pool.serve(|receiver, now_ns, bytes| {
                 heard_ns = now_ns;
@@ -86,7 +85,7 @@ impl Contract for V1 {
     }
 
     fn has_room(&self, connection: &Connection, sender: usize) -> bool {
-        // Also if the request so far must leave first.
+        // Even if the request so far must be sent first.
         connection.has_room(self.requests[sender].len() + PREFIX_BYTES + self.posts[sender].len())
     }
 

@@ -1,17 +1,17 @@
 //! The frames that the generator writes, and the head that every frame has (RFC 9113, section 4).
 
-/// What a client says first on a connection with prior knowledge.
+/// The preface of a client with prior knowledge.
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 pub const HEAD_BYTES: usize = 9;
-/// What each side may send in one frame until the other allows more. We never allow more.
+/// The maximum payload of a frame until the peer allows more. We never allow more.
 pub const FRAME_BYTES_MAX: usize = 16_384;
 /// The window that each side has on a connection, and on a stream unless SETTINGS say otherwise.
 pub const INITIAL_WINDOW_BYTES: i64 = 65_535;
-/// The largest window there is.
+/// The largest possible window.
 pub const WINDOW_BYTES_MAX: u32 = i32::MAX as u32;
 /// The only stream that we open on a connection.
 pub const STREAM: u32 = 1;
-/// The error code of a stream that is no longer needed.
+/// The error code for a stream that is no longer needed.
 pub const CANCEL: u32 = 8;
 
 /// Frame types.
@@ -88,7 +88,7 @@ pub fn write_settings(out: &mut Vec<u8>, window_bytes: u32) {
     write_frame(out, kind::SETTINGS, 0, 0, &payload);
 }
 
-/// Lets the server send `bytes` more on a stream, or on the connection as a whole (stream 0).
+/// Allows the server `bytes` more on a stream, or on the whole connection (stream 0).
 pub fn write_window_update(out: &mut Vec<u8>, stream: u32, bytes: u32) {
     write_frame(out, kind::WINDOW_UPDATE, 0, stream, &bytes.to_be_bytes());
 }

@@ -1,32 +1,32 @@
-//! Cuts what a server sends into frames, whatever the pieces in which it arrives.
+//! Splits the bytes of a server into frames, for any split of the bytes into reads.
 //!
-//! The payload of DATA is handed on as it lies in the read buffer, in as many pieces as it comes in: nothing is copied.
-//! Every other frame is small and rare, and is collected until it is whole.
+//! The payload of DATA is passed on in place, piece by piece, without a copy. Other frames are small and rare, and are
+//! collected until they are complete.
 
 use super::frames::{FRAME_BYTES_MAX, HEAD_BYTES, Head, flag, kind};
 
-/// Where the parser is, between two reads.
+/// The state of the parser between two reads.
 #[derive(Default)]
 pub struct FrameParser {
-    /// The start of a head of which the rest has not come yet.
+    /// The start of an incomplete head.
     head: [u8; HEAD_BYTES],
     head_filled: usize,
     /// The frame whose payload is being read.
     current: Option<Head>,
-    /// Bytes of that payload which have not come yet.
+    /// The number of missing bytes of that payload.
     missing: usize,
-    /// What came so far of a payload that is collected.
+    /// The collected bytes of an incomplete payload.
     collected: Vec<u8>,
-    /// Payload bytes of DATA frames so far: what the server took from our windows.
+    /// Payload bytes of DATA frames so far, which count against our windows.
     pub data_bytes: u64,
 }
 
-/// What the parser found.
+/// A result of the parser.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Piece<'a> {
-    /// Some bytes of a DATA frame; `end` says that the stream ends with them.
+    /// Some bytes of a DATA frame; `end`: the stream ends with them.
     Data { stream: u32, bytes: &'a [u8], end: bool },
-    /// A whole frame of another kind.
+    /// A complete frame of another kind.
     Frame { head: Head, payload: &'a [u8] },
 }
 
@@ -39,7 +39,7 @@ pub enum FrameError {
 }
 
 impl FrameParser {
-    /// Takes the next piece off the front of `input`. `None` means that all of it was taken and more is needed.
+    /// Takes the next piece from the start of `input`. `None`: all of it was taken, and more is needed.
     pub fn next<'s, 'i: 's>(&'s mut self, input: &mut &'i [u8]) -> Result<Option<Piece<'s>>, FrameError> {
         let head = match self.current {
             Some(head) => head,
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
     use crate::http2::frames::{STREAM, write_frame, write_settings, write_window_update};
 
-    /// What a stream of bytes held: the bytes of DATA joined, the other frames, whether the stream ended.
+    /// The results for a stream of bytes: the joined bytes of DATA, the other frames, and whether the stream ended.
     #[derive(Debug, Default, PartialEq)]
     struct Seen {
         data: Vec<u8>,
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_that_is_too_large_is_refused_before_it_comes() {
+    fn a_frame_that_is_too_large_is_refused_at_its_head() {
         let mut input: &[u8] = &[0, 0x40, 1, kind::HEADERS, 0, 0, 0, 0, 1];
         assert_eq!(FrameParser::default().next(&mut input), Err(FrameError::TooLarge(16_385)));
     }

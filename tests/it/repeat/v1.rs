@@ -1,4 +1,4 @@
-//! The repeat client over `hubbub.v1`: it verifies through breaks, and finds each fault of a server.
+//! The repeat client over `hubbub.v1`: it verifies across lost connections, and finds each fault of a server.
 
 use std::io::Read as _;
 use std::process::Stdio;
@@ -9,28 +9,28 @@ use crate::support::{start, target, wait_for};
 use crate::terminal::Refuser;
 use crate::terminal::model::{Delivery, Model, Verdict};
 
-/// Runs it with these arguments, on this server; and returns its exit code, output, and errors.
+/// Runs it with these arguments on this server. Returns its exit code, output, and errors.
 fn run(model: &Model, arguments: &str) -> (Option<i32>, String, String) {
     run_command(v1_command(&["--server", &model.target, "--json", "--quiet"]), arguments)
 }
 
 #[test]
-fn a_good_server_loses_duplicates_and_reorders_nothing() {
+fn a_correct_server_passes() {
     let model = Model::start();
     model.say("load", "bob", "before");
     let (code, json, errors) = run(&model, "--clients 10 --senders 4 --messages 200 --room load");
     assert_eq!((code, errors.as_str()), (Some(0), ""), "{json}");
     assert_holds(&json, &[r#""sent":800,"acknowledged":800,"acknowledged_lost":0,"reconnects":0,"#]);
     assert_holds(&json, &[r#""holes":0,"gaps":0,"faults":0,"rejected":0,"#, r#""faultless":true"#]);
-    // A sender gets its own too.
+    // A sender receives its own messages too.
     assert_holds(&json, &[r#""delivered":8000,"lost":0,"duplicated":0,"out_of_order":0,"order_differs":0,"#]);
-    // What was there before, and the messages: the story is that a run posted one message more than it was asked for.
+    // The earlier message, and those of the run. A regression: a run posted one message too many.
     assert_eq!(model.bodies("load").len(), 801);
     assert!(model.bodies("load")[1].contains(": message 1 of 200 "), "{:?}", model.bodies("load")[1]);
 }
 
 #[test]
-fn one_client_alone_is_a_run_too() {
+fn a_run_may_have_one_client() {
     let model = Model::start();
     let (code, json, errors) = run(&model, "--clients 1 --messages 20 --in-flight 1 --rate 1000");
     assert_eq!((code, errors.as_str()), (Some(0), ""), "{json}");
@@ -38,7 +38,7 @@ fn one_client_alone_is_a_run_too() {
 }
 
 #[test]
-fn breaks_are_counted_and_cost_nothing() {
+fn lost_connections_are_counted_and_lose_nothing() {
     let model = Model::start();
     let mut posts = 0;
     model.world().judge = Box::new(move |_| {
@@ -60,7 +60,7 @@ fn breaks_are_counted_and_cost_nothing() {
 }
 
 #[test]
-fn a_delivery_against_the_contract_is_found_though_the_client_repairs_it() {
+fn violations_are_found_although_the_client_recovers() {
     for wrong in [Delivery::Never, Delivery::Twice, Delivery::Late] {
         let model = Model::start();
         let mut once = Some(wrong);
@@ -76,9 +76,9 @@ fn a_delivery_against_the_contract_is_found_though_the_client_repairs_it() {
 }
 
 #[test]
-fn a_message_that_never_comes_is_lost() {
+fn an_undelivered_message_is_lost() {
     let model = Model::start();
-    // The last of them, so that no seq after it shows the hole.
+    // The last message: no later seq shows the hole.
     model.world().deliver = Box::new(|stream, event| match (stream, event.seq) {
         (3, 100..) => Delivery::Never,
         _ => Delivery::Once,
@@ -90,7 +90,7 @@ fn a_message_that_never_comes_is_lost() {
 }
 
 #[test]
-fn a_server_that_forgets_what_it_acknowledged_is_found() {
+fn a_loss_of_acknowledged_messages_is_found() {
     let model = Model::start();
     let target = model.target.clone();
     let running = std::thread::spawn(move || {
@@ -102,16 +102,16 @@ fn a_server_that_forgets_what_it_acknowledged_is_found() {
     let (code, json, _) = running.join().expect("it runs");
     assert_eq!(code, Some(1), "{json}");
     assert_holds(&json, &[r#""faultless":false"#]);
-    // Everybody had seen what was lost, and was told so.
+    // All clients had received the lost messages, so all got a gap.
     assert!(!json.contains(r#""gaps":0,"#), "{json}");
 }
 
 #[test]
-fn a_message_that_is_stored_twice_is_found_to_the_last() {
+fn a_message_stored_twice_is_found_even_at_the_end() {
     for number in [": message 10 of ", ": message 100 of "] {
         let model = Model::start();
         let mut seen = None;
-        // It forgets that it has the message already, and so stores the repeat.
+        // The server stores the message twice.
         model.world().judge = Box::new(move |post| {
             if post.body.contains(number) && seen.is_none() {
                 seen = Some(());
@@ -126,7 +126,7 @@ fn a_message_that_is_stored_twice_is_found_to_the_last() {
 }
 
 #[test]
-fn a_refused_message_is_a_fault_and_holds_up_nobody() {
+fn a_rejected_message_is_a_fault_and_blocks_no_sender() {
     let model = Model::start();
     model.world().judge = Box::new(|post| match post.body.contains(": message 7 of ") {
         true => Verdict::Reject { reason: "not that", retry_after_ms: 0 },
@@ -139,7 +139,7 @@ fn a_refused_message_is_a_fault_and_holds_up_nobody() {
 }
 
 #[test]
-fn an_outage_that_lasts_ends_the_run() {
+fn a_long_outage_ends_the_run() {
     let model = Model::start();
     let target = model.target.clone();
     let running = std::thread::spawn(move || {
@@ -155,7 +155,7 @@ fn an_outage_that_lasts_ends_the_run() {
 }
 
 #[test]
-fn a_server_that_knows_only_the_tutorials_contract_is_told() {
+fn a_server_of_the_tutorials_contract_is_an_error_with_a_remedy() {
     let refuser = Refuser::start(grpcio::RpcStatus::new(grpcio::RpcStatusCode::OK));
     let (code, output, errors) = run_command(v1_command(&["--server", &refuser.target]), "--messages 1 --clients 5");
     assert_eq!((code, output.as_str()), (Some(1), ""), "{errors}");
@@ -166,7 +166,7 @@ fn a_server_that_knows_only_the_tutorials_contract_is_told() {
 }
 
 #[test]
-fn a_server_is_verified_while_others_talk_in_the_room() {
+fn messages_of_others_in_the_room_do_not_count() {
     let server = start();
     let mut bob = Chatter::join(&environment(), &target(&server), "bob");
     let target = target(&server);
@@ -184,15 +184,15 @@ fn a_server_is_verified_while_others_talk_in_the_room() {
     assert!(!json.contains(r#""foreign":0,"#), "{json}");
 }
 
-/// The story: Ctrl-C ended a run of an hour without a word about what had been found in it. On both contracts it stops the
-/// sending, waits for what was sent, and reports.
+/// A regression: Ctrl-C ended a run of an hour without a report. With both contracts it stops sending, waits for the
+/// sent messages, and reports.
 #[test]
-fn an_interrupt_reports_what_was_sent() {
+fn an_interrupted_run_reports_the_sent_messages() {
     let (model, server) = (Model::start(), start());
     for (contract, target) in [("v1", model.target.clone()), ("tutorial", target(&server))] {
         let arguments = ["--server", &target, "--contract", contract, "--clients", "4", "--senders", "2", "--json"];
         let mut command = v1_command(&arguments);
-        // At this rate the last message would be sent after many hours, and the next one after a second.
+        // At this rate the run would take many hours.
         command.args(["--messages", "1000000", "--rate", "20", "--quiet"]);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("hubbub-repeat starts");
         if contract == "v1" {
@@ -204,9 +204,9 @@ fn an_interrupt_reports_what_was_sent() {
         // SAFETY: the process is our child and was not waited for.
         assert_eq!(unsafe { libc::kill(child.id() as libc::pid_t, libc::SIGINT) }, 0);
         let mut json = String::new();
-        child.stdout.take().expect("it is piped").read_to_string(&mut json).expect("it is text");
+        child.stdout.take().expect("it is piped").read_to_string(&mut json).expect("the output is UTF-8");
         let mut errors = String::new();
-        child.stderr.take().expect("it is piped").read_to_string(&mut errors).expect("it is text");
+        child.stderr.take().expect("it is piped").read_to_string(&mut errors).expect("the output is UTF-8");
         assert_eq!(child.wait().expect("it ends").code(), Some(130), "{json} {errors}");
         assert!(errors.contains("hubbub-repeat: interrupted: waiting for the sent messages"), "{errors}");
         assert_holds(&json, &[r#""lost":0,"#, r#""interrupted":true,"faultless":true"#, r#""planned":2000000,"#]);
@@ -218,10 +218,10 @@ fn an_interrupt_reports_what_was_sent() {
     }
 }
 
-/// Before anything was sent there is nothing to report.
+/// Before the first message there is nothing to report.
 #[test]
 fn an_interrupt_before_the_first_message_ends_the_run() {
-    // Accepts connections and says nothing.
+    // Accepts connections and sends nothing.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let address = silent.local_addr().expect("it has an address").to_string();
     let mut command = v1_command(&["--server", &address, "--messages", "5"]);
@@ -230,12 +230,12 @@ fn an_interrupt_before_the_first_message_ends_the_run() {
     // SAFETY: the process is our child and was not waited for.
     assert_eq!(unsafe { libc::kill(child.id() as libc::pid_t, libc::SIGTERM) }, 0);
     let mut errors = String::new();
-    child.stderr.take().expect("it is piped").read_to_string(&mut errors).expect("it is text");
+    child.stderr.take().expect("it is piped").read_to_string(&mut errors).expect("the output is UTF-8");
     assert_eq!(child.wait().expect("it ends").code(), Some(143), "{errors}");
     assert_eq!(errors, "hubbub-repeat: interrupted: no report\n");
 }
 
-/// A run on the lobby is a nuisance for people; any other room is nobody's concern.
+/// Users read the lobby, so a run there disturbs them.
 #[test]
 fn a_run_in_the_lobby_warns() {
     let server = start();
@@ -251,9 +251,9 @@ fn a_run_in_the_lobby_warns() {
     }
 }
 
-/// The story: with `RUST_LOG=off`, a run that failed said nothing but its numbers.
+/// A regression: with `RUST_LOG=off`, a failed run printed only its numbers.
 #[test]
-fn a_failure_is_reported_whatever_is_logged() {
+fn a_failure_is_reported_with_any_log_filter() {
     let model = Model::start();
     model.world().deliver = Box::new(|stream, event| match (stream, event.seq) {
         (3, 100..) => Delivery::Never,

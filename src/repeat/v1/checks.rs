@@ -4,13 +4,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use uuid::Builder;
 
-use super::verify::{Acknowledged, Ledger, Verifier};
+use super::acknowledged::Acknowledged;
+use super::ledger::Ledger;
+use super::verifier::Verifier;
 use crate::names::MessageId;
 use crate::repeat::plan::Plan;
 use crate::repeat::run::{Checks, Run};
 
 /// The contract, and the checks' state that all clients share.
-pub struct Rooms {
+pub struct V1 {
     pub ledger: Ledger,
     ends: Vec<RoomEnd>,
     /// How many clients have not reached the room's end.
@@ -37,7 +39,7 @@ pub struct Findings {
     pub rejected: u64,
 }
 
-impl Checks for Rooms {
+impl Checks for V1 {
     const ECHOES: bool = true;
 
     type Findings = Findings;
@@ -72,7 +74,7 @@ impl Checks for Rooms {
     }
 }
 
-impl Run<Rooms> {
+impl Run<V1> {
     /// The room ends with this seq: records which clients have reached it already.
     pub fn end_at(&self, seq: u64) {
         self.checks.end_seq.store(seq, Ordering::SeqCst);

@@ -10,6 +10,7 @@ use std::io::{self, IsTerminal as _};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 
@@ -30,7 +31,7 @@ use crate::limits::PRESENCE_MEMBERS_MAX;
 use crate::names::{RoomName, UserName};
 use crate::threads::spawn;
 
-/// Talks in a room until the input ends, the output closes, or the session fails.
+/// Chats in a room until the input ends, the output closes, or the session fails.
 pub fn chat(server: Server, name: UserName, options: &ChatOptions) -> Result<(), TerminalError> {
     let ChatOptions { room, last, no_reconnect, .. } = options;
     let address = server.address.clone();
@@ -43,7 +44,7 @@ pub fn chat(server: Server, name: UserName, options: &ChatOptions) -> Result<(),
     let late_inlet = outage.inlet();
     // Input from a file or a program can be sent again from its source.
     let unsent = io::stdin().is_terminal().then(|| Unsent::start(Arc::clone(&screen), &address, &name, room.clone()));
-    let mut shown = Shown {
+    let mut view = ChatView {
         screen: Arc::clone(&screen),
         editing: can_edit(),
         own_name: name.as_str().to_owned(),
@@ -59,7 +60,7 @@ pub fn chat(server: Server, name: UserName, options: &ChatOptions) -> Result<(),
     let policy = if *no_reconnect { Policy::Fail } else { Policy::Reconnect };
     let mut settings = server.settings(name.clone(), room.clone(), StartAt::Last(*last));
     settings.patience.policy = policy;
-    let session = Session::start(Connector::new(1), address.clone(), settings, move |event| shown.show(event))?;
+    let session = Session::start(Connector::new(1), address.clone(), settings, move |event| view.show(event))?;
     let _ = late_inlet.set(session.inlet());
     unsent.iter().for_each(|unsent| unsent.set_inlet(session.inlet()));
     let destination =
@@ -78,7 +79,7 @@ pub fn chat(server: Server, name: UserName, options: &ChatOptions) -> Result<(),
 }
 
 /// Shows the session's events.
-struct Shown {
+struct ChatView {
     screen: Arc<Screen>,
     editing: bool,
     own_name: String,
@@ -90,11 +91,11 @@ struct Shown {
     address: Address,
     rooms: SharedRooms,
     people: People,
-    /// The rooms whose joining was shown.
+    /// The rooms whose join was shown.
     shown_rooms: HashSet<RoomName>,
 }
 
-impl Shown {
+impl ChatView {
     /// Breaks when the output is closed.
     fn show(&mut self, event: Event<'_>) -> ControlFlow<()> {
         match &event {
@@ -102,7 +103,7 @@ impl Shown {
                 let sender = self.people.of(message.room, |people| {
                     let client = message.client_id.filter(|_| people.live && !message.own);
                     if !message.own {
-                        people.presence.spoke(message.sender, client);
+                        people.presence.record_sender(message.sender, client);
                     }
                     people.presence.label(message.sender, client).into_owned()
                 });
@@ -113,17 +114,18 @@ impl Shown {
                     return ControlFlow::Break(());
                 }
             }
-            Event::Presence { room, name, client_id, came } => {
-                let change = Change { name: (*name).to_owned(), client: *client_id, came: *came };
-                let change = self.people.of(room, |people| people.presence.changed(change));
-                change.iter().for_each(|change| self.tell(room, change));
+            Event::Presence { room, name, client_id, joined } => {
+                let change = Change { name: (*name).to_owned(), client: *client_id, joined: *joined };
+                let change = self.people.of(room, |people| people.presence.changed(change, Instant::now()));
+                change.iter().for_each(|change| self.show_change(room, change));
             }
             Event::Joined { room, time_ms, members, head_seq, .. } => {
                 self.screen.learn_time(*time_ms);
                 self.show_joined(room, *head_seq);
+                self.people.of(room, |people| people.presence.rejoined(Instant::now()));
                 // A larger room sends no presence.
                 if self.editing && (2..=PRESENCE_MEMBERS_MAX).contains(&(*members as usize)) {
-                    self.ask_members(room);
+                    self.request_members(room);
                 }
             }
             Event::CaughtUp { room, .. } => self.people.of(room, |people| people.live = true),
@@ -140,7 +142,7 @@ impl Shown {
             }
             Event::Disconnected { .. } => {
                 self.unsent.iter().for_each(Unsent::lost);
-                self.people.clear();
+                self.people.disconnected();
             }
             Event::Rejected { .. } => drop(self.skipped.fetch_add(1, Ordering::Relaxed)),
             _ => {}
@@ -179,33 +181,33 @@ impl Shown {
         }
     }
 
-    fn tell(&self, room: &RoomName, change: &Change) {
+    fn show_change(&self, room: &RoomName, change: &Change) {
         if self.editing {
-            tell(&self.screen, &self.rooms, room, change);
+            show_change(&self.screen, &self.rooms, room, change);
         }
     }
 
     /// Requests the members that were in the room before this client. On a separate thread, because messages continue
     /// to arrive.
-    fn ask_members(&self, room: &RoomName) {
-        let question = self.people.of(room, |people| people.presence.ask());
+    fn request_members(&self, room: &RoomName) {
+        let request = self.people.of(room, |people| people.presence.request());
         let (screen, people, rooms) = (Arc::clone(&self.screen), self.people.clone(), Arc::clone(&self.rooms));
-        let (asked, address) = (room.clone(), self.address.clone());
-        let ask = move || {
+        let (requested, address) = (room.clone(), self.address.clone());
+        let read = move || {
             // Without an answer, only observed changes are known.
-            let members = members(&asked, address).unwrap_or_default();
-            let changes = people.of(&asked, |people| people.presence.answer(question, members));
-            changes.iter().for_each(|change| tell(&screen, &rooms, &asked, change));
+            let members = members(&requested, address).unwrap_or_default();
+            let changes = people.of(&requested, |people| people.presence.answer(request, members, Instant::now()));
+            changes.iter().for_each(|change| show_change(&screen, &rooms, &requested, change));
         };
-        if spawn("members", ask).is_err() {
-            let changes = self.people.of(room, |people| people.presence.answer(question, Vec::new()));
-            changes.iter().for_each(|change| self.tell(room, change));
+        if spawn("members", read).is_err() {
+            let changes = self.people.of(room, |people| people.presence.answer(request, Vec::new(), Instant::now()));
+            changes.iter().for_each(|change| self.show_change(room, change));
         }
     }
 }
 
-fn tell(screen: &Screen, rooms: &SharedRooms, room: &RoomName, change: &Change) {
+fn show_change(screen: &Screen, rooms: &SharedRooms, room: &RoomName, change: &Change) {
     let prefix = rooms.lock().prefix(room);
     // The start of a notice is fixed, so no name can imitate another notice.
-    screen.notice(&format!("{prefix}{}: {}", if change.came { "joined" } else { "left" }, change.name));
+    screen.notice(&format!("{prefix}{}: {}", if change.joined { "joined" } else { "left" }, change.name));
 }

@@ -1,23 +1,26 @@
 //! A run over `hubbub.v1`: it also verifies across lost connections, and that no acknowledged message is lost.
 
-mod verify;
+mod ledger;
+mod acknowledged;
+mod verifier;
 mod checks;
-mod listener;
+mod handler;
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use self::acknowledged::Acknowledged;
 use self::checks::Findings;
-pub use self::checks::Rooms;
-use self::listener::Client;
-use self::verify::{Acknowledged, Verdict, Verifier, judge};
+pub use self::checks::V1;
+use self::handler::EventHandler;
+use self::verifier::{Verdict, Verifier, judge};
 use super::listener::Listener;
 use super::numbers::Counts;
 use super::payload;
 use super::plan::Plan;
 use super::progress::Progress;
 use super::protocol::Protocol;
-use super::report::RoomsReport;
+use super::report::V1Report;
 use super::run::Run;
 use crate::client::{
     BYTES_MAX, CALL_TIMEOUT, Caller, Connector, Inlet, LINES_MAX, PagePlace, Patience, Session, SessionError, Settings,
@@ -25,7 +28,7 @@ use crate::client::{
 };
 use crate::names::Kind;
 
-impl Protocol for Rooms {
+impl Protocol for V1 {
     type Session = Session;
     type Inlet = Inlet;
 
@@ -47,7 +50,7 @@ impl Protocol for Rooms {
             ..Settings::new(names[client].clone(), room.clone(), StartAt::Head)
         };
         let server = server.clone();
-        let mut client = Client::new(listener);
+        let mut client = EventHandler::new(listener);
         Session::start(connector, server, settings, move |event| client.handle(event))
     }
 
@@ -62,9 +65,9 @@ impl Protocol for Rooms {
 
     /// Posts nothing: the server reports the end of the room.
     fn reach_end(run: &Run<Self>, progress: &Progress) {
-        let asked = Caller::connect(Connector::new(1), run.plan.server.clone(), CALL_TIMEOUT)
+        let page = Caller::connect(Connector::new(1), run.plan.server.clone(), CALL_TIMEOUT)
             .and_then(|mut caller| caller.messages(&run.plan.room, PagePlace::Newest, 1));
-        match asked {
+        match page {
             Ok(page) => {
                 run.end_at(page.head_seq);
                 run.watch(&run.checks.incomplete, progress);
@@ -89,13 +92,13 @@ impl Protocol for Rooms {
         session.wait()
     }
 
-    fn judge(run: &Run<Self>, findings: Vec<(usize, Findings)>) -> (Counts, u64, Option<RoomsReport>) {
-        let mut rooms = RoomsReport::default();
+    fn judge(run: &Run<Self>, findings: Vec<(usize, Findings)>) -> (Counts, Option<V1Report>) {
+        let mut report = V1Report::default();
         let (mut verifiers, mut acknowledged): (Vec<Verifier>, Vec<Acknowledged>) = (vec![], vec![]);
         for (client, found) in findings {
-            rooms.reconnects += found.reconnects;
-            rooms.faults += found.faults;
-            rooms.rejected += found.rejected;
+            report.reconnects += found.reconnects;
+            report.faults += found.faults;
+            report.rejected += found.rejected;
             verifiers.push(found.verifier);
             if client < usize::from(run.plan.senders) {
                 acknowledged.resize_with(client, || Acknowledged::new(run.plan.messages));
@@ -103,7 +106,7 @@ impl Protocol for Rooms {
             }
         }
         acknowledged.resize_with(run.plan.senders.into(), || Acknowledged::new(run.plan.messages));
-        let Verdict { counts, room, acknowledged, lost, acknowledged_lost } = judge(&verifiers, &acknowledged);
-        (counts, lost, Some(RoomsReport { acknowledged, acknowledged_lost, room, ..rooms }))
+        let Verdict { counts, room, acknowledged, acknowledged_lost } = judge(&verifiers, &acknowledged);
+        (counts, Some(V1Report { acknowledged, acknowledged_lost, room, ..report }))
     }
 }

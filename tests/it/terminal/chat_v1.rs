@@ -1,4 +1,4 @@
-//! The chat over `hubbub.v1`: history, echoes, deeds, and connections that are lost without anything being lost.
+//! The chat over `hubbub.v1`: history, own messages, actions, and lost connections.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::Stdio;
@@ -11,7 +11,7 @@ use crate::support::wait_for;
 pub fn on_terminal(model: &Model, name: &str) -> Pty {
     let before = model.world().joins.len();
     let pty = Pty::start(v1_command(&["--server", &model.target, "--name", name]));
-    wait_for("somebody who joins", || model.world().joins.len() == before + 1);
+    wait_for("the join", || model.world().joins.len() == before + 1);
     pty.wait_for_last_row("> ");
     pty
 }
@@ -21,7 +21,7 @@ fn rows_that_start_with(pty: &Pty, start: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_last_messages_are_shown_and_own_lines_stand_as_they_were_typed() {
+fn history_is_shown_and_own_lines_stay_as_typed() {
     let model = Model::start();
     (1..=60).for_each(|n| model.say("lobby", "bob", &format!("old {n}")));
     let mut ann = on_terminal(&model, "ann");
@@ -31,12 +31,12 @@ fn the_last_messages_are_shown_and_own_lines_stand_as_they_were_typed() {
     wait_for("both lines", || model.bodies("lobby").len() == 62);
     model.say("lobby", "bob", "hi ann");
     ann.wait_for_row("bob: hi ann");
-    // By now the echoes have come.
+    // By now the client's own messages have arrived.
     assert_eq!(rows_that_start_with(&ann, "> "), ["> hello", "> /me waves"]);
     assert!(!ann.rows().iter().any(|row| row.starts_with("ann") || row.starts_with("*ann")), "{:?}", ann.rows());
     ann.press("\x04");
     assert_eq!(ann.end(), 0);
-    // To others it is a deed; and so it is to the same user later on.
+    // In the history of the same user it is an action too.
     let mut cat = on_terminal(&model, "ann");
     cat.wait_for_row("*ann* waves");
     cat.wait_for_row("ann: hello");
@@ -45,7 +45,7 @@ fn the_last_messages_are_shown_and_own_lines_stand_as_they_were_typed() {
 }
 
 #[test]
-fn a_lost_connection_takes_no_line_along() {
+fn a_lost_connection_loses_no_line() {
     let model = Model::start();
     let mut ann = on_terminal(&model, "ann");
     model.world().judge = Box::new(|post| match post.body.as_str() {
@@ -57,14 +57,14 @@ fn a_lost_connection_takes_no_line_along() {
     ann.press("three\r\x04");
     assert_eq!(ann.end(), 0);
     assert_eq!(model.bodies("lobby"), ["one", "two", "three"]);
-    // What a program wrote last may be read after its end.
+    // The last output may be read after the program's end.
     ann.wait_for_row("> three");
     assert_eq!(rows_that_start_with(&ann, "> "), ["> one", "> two", "> three"]);
     assert!(!ann.rows().iter().any(|row| row.contains("may not have arrived")), "{:?}", ann.rows());
 }
 
 #[test]
-fn what_is_missing_and_what_was_refused_is_told() {
+fn rejected_lines_and_lost_messages_are_reported() {
     let model = Model::start();
     let mut ann = on_terminal(&model, "ann");
     model.say("lobby", "bob", "one");
@@ -80,19 +80,19 @@ fn what_is_missing_and_what_was_refused_is_told() {
 }
 
 #[test]
-fn in_a_pipe_own_messages_show_when_they_come_back() {
+fn in_a_pipe_own_messages_are_printed_when_they_are_stored() {
     let model = Model::start();
     (1..=3).for_each(|n| model.say("tea", "bob", &n.to_string()));
     let arguments = ["chat", "--server", &model.target, "--name", "ann", "--room", "tea", "--last", "2"];
     let output = run_to_end(v1_command(&arguments), b"hello\n\n/me waves \nx\x07y\n");
     assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""));
-    let shown = String::from_utf8(output.stdout).expect("what it shows is text");
+    let shown = String::from_utf8(output.stdout).expect("the output is UTF-8");
     assert_eq!(shown, "bob: 2\nbob: 3\nann: hello\n*ann* waves\nann: x\\u{7}y\n");
     assert_eq!(model.bodies("tea")[3..], ["hello", "waves", "x\u{7}y"]);
 }
 
 #[test]
-fn a_line_that_was_refused_is_a_failure_in_a_pipe() {
+fn in_a_pipe_a_rejected_line_is_a_failure() {
     let model = Model::start();
     model.world().judge = Box::new(|post| match post.body.as_str() {
         "two" => Verdict::Reject { reason: "not that", retry_after_ms: 0 },
@@ -106,7 +106,7 @@ fn a_line_that_was_refused_is_a_failure_in_a_pipe() {
 }
 
 #[test]
-fn without_reconnecting_the_failure_counts_the_lines() {
+fn without_reconnecting_the_error_counts_the_lines() {
     let model = Model::start();
     model.world().judge = Box::new(|_| Verdict::Break);
     let mut client = start_piped(v1_command(&["--server", &model.target, "--name", "ann", "--no-reconnect"]));
@@ -119,10 +119,10 @@ fn without_reconnecting_the_failure_counts_the_lines() {
 }
 
 #[test]
-fn a_server_that_knows_only_the_tutorials_contract_is_told() {
+fn a_server_of_the_tutorials_contract_is_an_error_with_a_remedy() {
     let refuser = super::Refuser::start(grpcio::RpcStatus::new(grpcio::RpcStatusCode::OK));
     let mut client = start_piped(v1_command(&["--server", &refuser.target, "--name", "ann"]));
-    // Its input stays open: the refusal alone ends it.
+    // The input stays open, so only the refusal ends the client.
     let stdin = client.stdin.take();
     let output = client.wait_with_output().expect("it ends");
     drop(stdin);
@@ -135,7 +135,7 @@ fn a_server_that_knows_only_the_tutorials_contract_is_told() {
 }
 
 #[test]
-fn a_server_that_is_away_gets_what_was_said_meanwhile() {
+fn lines_of_an_outage_are_sent_after_it() {
     let model = Model::start();
     let mut command = v1_command(&["--server", &model.target, "--name", "ann"]);
     command.stdout(Stdio::null());
@@ -144,11 +144,11 @@ fn a_server_that_is_away_gets_what_was_said_meanwhile() {
     wait_for("the client", || model.members("lobby") == 1);
     let mut stdin = client.stdin.take().expect("standard input is piped");
     drop(model);
-    let told = BufReader::new(client.stderr.as_mut().expect("standard error is piped"));
-    // The server may have gone before the client heard anything from it.
-    let told = told.lines().map_while(Result::ok).find(|line| line.ends_with("; trying again"));
+    let errors = BufReader::new(client.stderr.as_mut().expect("standard error is piped"));
+    // The server may end before the client has received anything from it.
+    let notice = errors.lines().map_while(Result::ok).find(|line| line.ends_with("; trying again"));
     assert!(
-        told.is_some_and(|line| line.starts_with("* disconnected from ") || line.starts_with("* can't connect to "))
+        notice.is_some_and(|line| line.starts_with("* disconnected from ") || line.starts_with("* can't connect to "))
     );
     stdin.write_all(b"one\ntwo\nthree\n").expect("the client reads");
     let model = Model::start_at(&place);

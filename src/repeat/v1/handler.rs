@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::checks::Rooms;
-use super::verify::fingerprint;
+use super::checks::V1;
+use super::ledger::fingerprint;
 use crate::client::{Event, GapReason, Message};
 use crate::names::MessageId;
 use crate::repeat::listener::Listener;
@@ -13,16 +13,16 @@ use crate::repeat::payload;
 use crate::repeat::run::Run;
 
 /// A client, as the handler of its session's events.
-pub struct Client {
-    run: Arc<Run<Rooms>>,
-    listener: Listener<Rooms>,
+pub struct EventHandler {
+    run: Arc<Run<V1>>,
+    listener: Listener<V1>,
     /// The sender that the client is, if it sends.
     own: Option<u16>,
     last_seq: u64,
 }
 
-impl Client {
-    pub fn new(listener: Listener<Rooms>) -> Self {
+impl EventHandler {
+    pub fn new(listener: Listener<V1>) -> Self {
         let (run, own) = (Arc::clone(&listener.run), listener.run.sender(listener.client));
         Self { run, listener, own, last_seq: 0 }
     }
@@ -30,7 +30,7 @@ impl Client {
     pub fn handle(&mut self, event: Event<'_>) -> ControlFlow<()> {
         let run = &*self.run;
         let number = self.listener.client + 1;
-        let tally = &run.tallies[self.listener.client];
+        let state = &run.states[self.listener.client];
         let findings = self.listener.findings();
         match event {
             Event::Message(message) => self.take(&message),
@@ -53,11 +53,11 @@ impl Client {
                     log::info!("client {number} lost its connection: {reason}");
                 }
                 findings.faults += u64::from(fault);
-                tally.down.store(true, Ordering::SeqCst);
+                state.down.store(true, Ordering::SeqCst);
             }
             Event::Reconnected => {
                 findings.reconnects += 1;
-                tally.down.store(false, Ordering::SeqCst);
+                state.down.store(false, Ordering::SeqCst);
             }
             Event::Rejected { line, reason } => {
                 log::error!("client {number}: not stored: {}: {reason}", line.body.as_str());
@@ -69,7 +69,7 @@ impl Client {
                 log::info!("client {number}: the server asks to wait {} ms: {reason}", pause.as_millis());
             }
             // The same for every client.
-            Event::Passed { seq, .. } => findings.verifier.place(seq, 0, &run.checks.ledger),
+            Event::Unknown { seq, .. } => findings.verifier.place(seq, 0, &run.checks.ledger),
             Event::Presence { .. }
             | Event::Retrying { .. }
             | Event::Waiting { .. }
@@ -87,10 +87,10 @@ impl Client {
         let Some(payload) = self.listener.decode(message.body) else { return };
         let findings = self.listener.findings();
         let name = run.plan.names.get(usize::from(payload.sender));
-        let told = (payload.kind, payload.name, payload.of);
+        let stated = (payload.kind, payload.name, payload.of);
         let expected = (payload::Kind::Message, message.sender, run.plan.messages);
         if name.is_none_or(|name| name.as_str() != message.sender)
-            || told != expected
+            || stated != expected
             || number_of(&message.id) != Some(payload.number)
         {
             // A sender that does not exist: counted as unknown.
@@ -101,7 +101,7 @@ impl Client {
             findings.acknowledged.insert(payload.number);
         }
         let (new, further) = findings.verifier.take(payload.sender, payload.number);
-        self.listener.took(payload.sent_ns, new, further);
+        self.listener.record(payload.sent_ns, new, further);
     }
 
     /// Publishes the progress of the response.

@@ -26,7 +26,7 @@ pub fn chat(server: Server, name: UserName, options: &ChatOptions) -> Result<(),
     let address = server.address;
     let people = Arc::new(Mutex::new(Presence::new(name.as_str())));
     let inlet = Arc::new(OnceLock::new());
-    let mut shown = Shown {
+    let mut view = ChatView {
         screen: Arc::clone(&screen),
         people: Arc::clone(&people),
         server: address.to_string(),
@@ -34,7 +34,7 @@ pub fn chat(server: Server, name: UserName, options: &ChatOptions) -> Result<(),
         down_since: None,
     };
     let session =
-        Session::start(Connector::new(1), address.clone(), patience, LINES_MAX, move |event| shown.show(event))?;
+        Session::start(Connector::new(1), address.clone(), patience, LINES_MAX, move |event| view.show(event))?;
     let _ = inlet.set(session.inlet());
     let destination = Destination::Tutorial { inlet: session.inlet(), name: name.clone() };
     if can_edit() {
@@ -50,7 +50,7 @@ pub fn chat(server: Server, name: UserName, options: &ChatOptions) -> Result<(),
 }
 
 /// Shows the session's events.
-struct Shown {
+struct ChatView {
     screen: Arc<Screen>,
     people: Arc<Mutex<Presence>>,
     server: String,
@@ -58,12 +58,12 @@ struct Shown {
     down_since: Option<Instant>,
 }
 
-impl Shown {
+impl ChatView {
     /// Breaks when the output is closed.
     fn show(&mut self, event: Event<'_>) -> ControlFlow<()> {
         match event {
             Event::Message { name, body } => {
-                self.people.lock().spoke(name, None);
+                self.people.lock().record_sender(name, None);
                 // A closed output means that the reader needs no more.
                 if self.screen.print_message(None, "", name, body, Kind::Text).is_err() {
                     return ControlFlow::Break(());

@@ -84,7 +84,7 @@ impl Verifier {
 
     /// Takes a message. Returns by how many messages the receiver advanced, including those that it must have missed.
     pub fn deliver(&mut self, sender: u16, number: u32, reference: &Reference) -> u32 {
-        if !self.numbers.knows(sender, number) {
+        if !self.numbers.contains(sender, number) {
             self.counts.unknown += 1;
             return 0;
         }
@@ -104,15 +104,14 @@ impl Verifier {
         self.counts.delivered
     }
 
-    /// The result, when no more messages arrive and the reference is complete, and how many of the sent messages never
-    /// arrived.
-    pub fn finish(mut self, sent: &[u32], reference: &Reference) -> (Counts, u64) {
+    /// The result, when no more messages arrive and the reference is complete. Each sender has sent this many messages.
+    pub fn finish(mut self, sent: &[u32], reference: &Reference) -> Counts {
         self.order.settle(reference, true);
         self.counts.order_differs = self.order.differs;
         let others = (0..self.numbers.senders()).filter(|&sender| self.own != Some(sender));
         let absent = others.flat_map(|sender| self.numbers.absent(sender, sent[usize::from(sender)]));
-        let lost = absent.map(|(first, last)| u64::from(last - first) + 1).sum();
-        (self.counts, lost)
+        self.counts.lost = absent.map(|(first, last)| u64::from(last - first) + 1).sum();
+        self.counts
     }
 }
 
@@ -152,7 +151,7 @@ mod tests {
 
     type Message = (u16, u32);
 
-    /// One total order: which sender speaks at each step, for all messages of all senders.
+    /// One total order of all messages of all senders.
     fn total_order() -> impl Strategy<Value = Vec<Message>> {
         let steps: Vec<u16> = (0..SENDERS).flat_map(|s| std::iter::repeat_n(s, MESSAGES as usize)).collect();
         Just(steps).prop_shuffle().prop_map(|steps| {
@@ -166,7 +165,7 @@ mod tests {
     }
 
     /// The result of a receiver for a sequence; the reference receives its messages either before or after it.
-    fn verify(order: &[Message], own: Option<u16>, got: &[Message], early: bool) -> (Counts, u64) {
+    fn verify(order: &[Message], own: Option<u16>, got: &[Message], early: bool) -> Counts {
         let reference = Reference::new(SENDERS, MESSAGES);
         let lead = || {
             let mut leader = Verifier::new(None, SENDERS, MESSAGES, true, 0);
@@ -199,14 +198,14 @@ mod tests {
         #[test]
         fn a_faultless_room_passes(order in total_order(), own in proptest::option::of(0..SENDERS), early: bool) {
             let got = received(&order, own);
-            prop_assert_eq!(verify(&order, own, &got, early), (clean(got.len()), 0));
+            prop_assert_eq!(verify(&order, own, &got, early), clean(got.len()));
         }
 
         #[test]
         fn a_loss_is_found(order in total_order(), own in proptest::option::of(0..SENDERS), early: bool, at: prop::sample::Index) {
             let mut got = received(&order, own);
             got.remove(at.index(got.len()));
-            prop_assert_eq!(verify(&order, own, &got, early), (clean(got.len()), 1));
+            prop_assert_eq!(verify(&order, own, &got, early), Counts { lost: 1, ..clean(got.len()) });
         }
 
         #[test]
@@ -215,7 +214,7 @@ mod tests {
             let at = at.index(got.len());
             got.insert((at + 1 + later).min(got.len()), got[at]);
             let expected = Counts { duplicated: 1, ..clean(order.len()) };
-            prop_assert_eq!(verify(&order, None, &got, early), (expected, 0));
+            prop_assert_eq!(verify(&order, None, &got, early), expected);
         }
 
         #[test]
@@ -224,7 +223,7 @@ mod tests {
             let delivered = got.len();
             got.insert(at.index(got.len()), (own, 1));
             let expected = Counts { own: 1, ..clean(delivered) };
-            prop_assert_eq!(verify(&order, Some(own), &got, early), (expected, 0));
+            prop_assert_eq!(verify(&order, Some(own), &got, early), expected);
         }
 
         #[test]
@@ -234,33 +233,33 @@ mod tests {
             got.swap(at, at + 1);
             let same_sender = got[at].0 == got[at + 1].0;
             let expected = Counts { order_differs: 1, out_of_order: u64::from(same_sender), ..clean(order.len()) };
-            prop_assert_eq!(verify(&order, None, &got, early), (expected, 0));
+            prop_assert_eq!(verify(&order, None, &got, early), expected);
         }
 
         #[test]
-        fn any_faults_add_up(order in total_order(), got in proptest::collection::vec((0..SENDERS, 1..=MESSAGES), 0..60), early: bool) {
-            let (counts, lost) = verify(&order, None, &got, early);
+        fn combined_faults_add_up(order in total_order(), got in proptest::collection::vec((0..SENDERS, 1..=MESSAGES), 0..60), early: bool) {
+            let counts = verify(&order, None, &got, early);
             let mut different = got.clone();
             different.sort_unstable();
             different.dedup();
             prop_assert_eq!(counts.delivered, different.len() as u64);
             prop_assert_eq!(counts.duplicated, (got.len() - different.len()) as u64);
-            prop_assert_eq!(lost, (order.len() - different.len()) as u64);
+            prop_assert_eq!(counts.lost, (order.len() - different.len()) as u64);
         }
     }
 
     #[test]
-    fn a_message_that_nobody_sent_is_found() {
+    fn an_unsent_message_is_found() {
         let reference = Reference::new(1, 2);
         let mut verifier = Verifier::new(None, 1, 2, false, 8);
         for (sender, number) in [(1, 1), (0, 0), (0, 3)] {
             assert_eq!(verifier.deliver(sender, number, &reference), 0);
         }
-        assert_eq!(verifier.finish(&[0], &reference).0.unknown, 3);
+        assert_eq!(verifier.finish(&[0], &reference).unknown, 3);
     }
 
     #[test]
-    fn a_message_that_the_reference_lost_holds_up_nothing() {
+    fn a_loss_of_the_reference_blocks_nothing() {
         let reference = Reference::new(1, 10);
         let mut leader = Verifier::new(None, 1, 10, true, 0);
         let mut other = Verifier::new(None, 1, 10, false, 3);
@@ -271,7 +270,7 @@ mod tests {
             other.deliver(0, number, &reference);
             assert!(other.order.ahead.len() <= 4);
         }
-        assert_eq!(other.finish(&[10], &reference), (clean(10), 0));
-        assert_eq!(leader.finish(&[10], &reference), (clean(9), 1));
+        assert_eq!(other.finish(&[10], &reference), clean(10));
+        assert_eq!(leader.finish(&[10], &reference), Counts { lost: 1, ..clean(9) });
     }
 }
