@@ -171,9 +171,11 @@ fn no_module_depends_on_itself() {
 const LAYERS: &[&[&str]] = &[
     &["limits", "names", "escape", "address", "descriptors", "startup", "sync"],
     &["wire", "threads", "arguments"],
-    &["server::log"],
+    &["server::log", "server::peer", "server::fair_queue"],
+    &["server::quotas"],
     &["server::config"],
     &["server::room"],
+    &["server::append_queue"],
     &["server::writer", "server::posting"],
     &["server::delivery"],
     &["server::session", "server::clients", "server::refusals"],

@@ -4,11 +4,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use grpcio::RpcStatusCode;
+use grpcio::{Error, RpcStatusCode};
 use hubbub::limits::MEMORY_LOG_BYTES_MAX;
 use hubbub::server::log::Retention;
 use hubbub::server::log::sqlite::SyncMode;
 use hubbub::server::{ServerConfig, Storage};
+use hubbub::wire::v1::event::Event as Kind;
 use hubbub::wire::v1::list_messages_request::Place;
 use hubbub::wire::{LIST_MEMBERS, LIST_MESSAGES, LIST_ROOMS, v1};
 
@@ -171,4 +172,25 @@ fn a_page_is_empty_only_at_the_end() {
             assert_eq!(empty, []);
         });
     }
+}
+
+/// The sender's name and its ids are known to everybody who reads the room: whoever used an id first, with another text, took
+/// the place of its owner's message.
+#[test]
+fn an_id_of_another_message_is_refused_by_name() {
+    let server = start();
+    let mut talker = Talker::join(&environment(), &target(&server), "ci", "builds");
+    let call = |body: &str| post_message(&talker.client, "builds", "ci", 4711, body);
+    assert!(!call("all green").expect("it is stored").was_stored);
+    let Err(Error::RpcFailure(status)) = call("FAILED: do not deploy") else { panic!("the id is taken") };
+    assert_eq!(status.code(), RpcStatusCode::ALREADY_EXISTS);
+    assert!(status.message().contains("another message, number 1"), "{}", status.message());
+    assert!(call("all green").expect("it is the same").was_stored);
+    assert_eq!(talker.hear(), (1, "ci".to_owned(), "all green".to_owned()));
+    talker.post("builds", 4711, "FAILED: do not deploy");
+    let rejected = talker.rejected();
+    assert_eq!(rejected.code.enum_value_or_default(), v1::rejected::Code::CODE_CONFLICT);
+    assert!(rejected.reason.contains("post with another id"), "{}", rejected.reason);
+    talker.post("builds", 4711, "all green");
+    assert!(matches!(talker.next().event, Some(Kind::Posted(posted)) if posted.seq == 1));
 }

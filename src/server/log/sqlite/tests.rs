@@ -221,7 +221,8 @@ fn a_full_disk_loses_nothing_and_recovers() {
         assert_eq!(log.find(&room("cellar")), Ok(None));
     }
     appender.transactions.connection.pragma_update(None, "max_page_count", 1_000_000).unwrap();
-    let batch = [post(&attic, "ann", 2, &large), post(&room("cellar"), "ann", 2, "small"), post(&attic, "ann", 1, &large)];
+    let batch =
+        [post(&attic, "ann", 2, &large), post(&room("cellar"), "ann", 2, "small"), post(&attic, "ann", 1, &large)];
     let outcomes = appender.append(&batch, at(1)).unwrap();
     let stored =
         [Appended::New(RoomId(1), Seq(2)), Appended::New(RoomId(2), Seq(1)), Appended::Before(RoomId(1), Seq(1))];
