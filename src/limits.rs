@@ -96,6 +96,14 @@ pub const MEMORY_LOG_BYTES_MIN: usize = RECEIVE_BYTES_MAX;
 /// How many threads poll connections at most. Option: `--pollers`.
 pub const POLLERS_MAX: usize = 256;
 
+/// How much of the disk stays free by default: posts are refused while less is. The smaller of an amount, in bytes, and of
+/// a share, as the denominator of a fraction. Option: `--disk-reserve`.
+pub const DISK_RESERVE_MAX: u64 = 1024 * 1024 * 1024;
+pub const DISK_RESERVE_SHARE: u64 = 20;
+
+/// The minimum of a bound on the log's size on the disk, in bytes. Option: `--log-bytes-max`.
+pub const LOG_BYTES_MIN: usize = 16 * 1024 * 1024;
+
 /// How many streams one address may have at once: several devices of a person, or a few people behind one router (as
 /// ergo, 16). Option: `--clients-per-address`.
 pub const CLIENTS_PER_ADDRESS_MAX: usize = 16;
@@ -160,6 +168,9 @@ pub const BORROWED_FRAMES_MAX: usize = 16;
 /// How many answers to commands may wait for a client that does not read them, before its next commands wait too.
 pub const ANSWERS_MAX: usize = 256;
 
+/// The same in bytes.
+pub const ANSWERS_BYTES_MAX: usize = 16 * 1024;
+
 /// How many threads answer unary calls that read the log.
 pub const QUERY_THREADS: usize = 2;
 
@@ -198,6 +209,10 @@ pub const BATCH_ROOMS_MAX: usize = 8;
 /// How many bytes the log writer commits at once, plus one order. It bounds a segment, which a reader that stalls
 /// within it keeps in memory.
 pub const BATCH_BYTES_MAX: usize = 48 * 1024;
+
+/// How often the free space of the disk is read while messages are stored. At 100 MB/s the reserve may be used up by as
+/// much within that time.
+pub const DISK_RESERVE_CHECK: Duration = Duration::from_secs(1);
 
 /// How long to wait after trimming failed.
 pub const TRIM_RETRY: Duration = Duration::from_secs(1);

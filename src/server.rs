@@ -7,6 +7,7 @@ pub mod config;
 pub mod room;
 mod fair_queue;
 pub mod append_queue;
+mod reserve;
 pub mod writer;
 pub mod posting;
 pub mod delivery;
@@ -32,6 +33,7 @@ use self::log::sqlite::SharedLife;
 use self::log::{Sides, memory, sqlite};
 use self::quotas::Quotas;
 use self::refusals::Logger;
+use self::reserve::DiskReserve;
 use self::room::Rooms;
 use self::rpc::deadlines::DeadlineThread;
 use self::rpc::pollers::Pollers;
@@ -80,8 +82,13 @@ impl Server {
         let lobby = Arc::new(rooms.insert(appender.open(&RoomName::lobby()).map_err(StartError::Lobby)?));
         let clock = Clock::new(Box::new(Machine), appender.clock(), config.retention.time, config.trust_clock);
         let publisher = Publisher::new(Arc::clone(&rooms), Arc::clone(&fanout));
-        let (lanes, log_writer) =
-            writer::spawn(appender, Arc::clone(&rooms), clock, Box::new(move |segment| publisher.publish(segment)))?;
+        let (lanes, log_writer) = writer::spawn(
+            appender,
+            Arc::clone(&rooms),
+            clock,
+            reserve(config),
+            Box::new(move |segment| publisher.publish(segment)),
+        )?;
         let query_threads = QueryThreads::start()?;
         let deadline_thread = DeadlineThread::start()?;
         let refusal_logger = Logger::start(config.clients_max)?;
@@ -189,6 +196,13 @@ impl Drop for Server {
 }
 
 /// Opens the log, and returns the life of a log on disk.
+fn reserve(config: &ServerConfig) -> Option<DiskReserve> {
+    match &config.storage {
+        Storage::Memory { .. } => None,
+        Storage::Folder { path, .. } => Some(DiskReserve::new(path.clone(), config.disk_reserve)),
+    }
+}
+
 fn open_log(config: &ServerConfig) -> Result<(Sides, Option<SharedLife>), StartError> {
     Ok(match &config.storage {
         Storage::Memory { bytes_max } => {

@@ -77,15 +77,24 @@ struct Args {
     #[arg(long, env = "HUBBUB_EPHEMERAL", value_parser = switch, help_heading = STORAGE, display_order = 22)]
     ephemeral: bool,
 
-    /// How much of the newest messages to keep in memory, with --ephemeral
+    /// Delete the oldest messages of all rooms beyond this size, for example 20GB
     ///
-    /// Bytes, or a number with a unit such as 64MiB or 1GB; at least 64KiB.
+    /// Bytes, or a number with a unit such as 64MiB or 1GB. On a disk: without the write-ahead log, at least 16MiB; by
+    /// default all messages are kept. With --ephemeral: the memory for messages, at least 64KiB, 256MiB by default.
     #[arg(
-        long, value_name = "SIZE", env = "HUBBUB_LOG_BYTES_MAX", default_value = "256MiB",
-        value_parser = size(limits::MEMORY_LOG_BYTES_MIN..), hide_short_help = true, help_heading = STORAGE,
-        display_order = 23
+        long, value_name = "SIZE", env = "HUBBUB_LOG_BYTES_MAX", value_parser = size(limits::MEMORY_LOG_BYTES_MIN..),
+        help_heading = STORAGE, display_order = 23
     )]
-    log_bytes_max: usize,
+    log_bytes_max: Option<usize>,
+
+    /// Refuse messages while less of the disk is free [default: 1GiB]
+    ///
+    /// Reading and deleting go on. On a disk of less than 20GiB the default is a twentieth of it. 0 uses all of it.
+    #[arg(
+        long, value_name = "SIZE", env = "HUBBUB_DISK_RESERVE", value_parser = size(0..), hide_short_help = true,
+        help_heading = STORAGE, display_order = 23
+    )]
+    disk_reserve: Option<usize>,
 
     /// Delete messages older than this, for example 90d
     ///
@@ -280,7 +289,7 @@ Examples:
   hubbub-server                            serve this machine on port 5000
   hubbub-server --listen 0.0.0.0:5000 --data /var/lib/hubbub
   hubbub-server --listen unix:/run/hubbub.sock --socket-mode 0660
-  hubbub-server --retain-for 90d --retain-messages 1000000
+  hubbub-server --retain-for 90d --log-bytes-max 20GB
   hubbub-server --ephemeral --log-bytes-max 1GB
   hubbub-server backup /backups/monday.db  back up ./hubbub-data
 
@@ -353,10 +362,11 @@ impl Args {
     fn check_serving(&self, given: &Given<'_>) -> Vec<String> {
         let mut faults = Vec::new();
         if self.ephemeral {
-            let ids = ["data", "sync", "restored", "trust_clock"];
+            let ids = ["data", "sync", "restored", "trust_clock", "disk_reserve"];
             faults.extend(given.useless("ephemeral", &ids, "an ephemeral server stores nothing on disk"));
-        } else if given.is_flag("log_bytes_max") {
-            faults.push("--log-bytes-max needs --ephemeral: a log on disk is bounded by --retain-messages".to_owned());
+        } else if self.log_bytes_max.is_some_and(|bytes| bytes < limits::LOG_BYTES_MIN) {
+            let name = given.name("log_bytes_max");
+            faults.push(format!("{name}: expected at least 16MiB for a log on a disk (--ephemeral takes less)"));
         }
         if given.is_flag("socket_mode") && !self.listen.iter().any(|address| matches!(address, Address::Unix(_))) {
             faults.push("--socket-mode needs a Unix socket: give one with --listen unix:PATH".to_owned());
@@ -498,13 +508,14 @@ fn is_ignored(signal: libc::c_int) -> bool {
 fn config(args: Args) -> Result<ServerConfig, InvalidPort> {
     let listen = if args.listen.is_empty() { vec![Address::default_local()?] } else { args.listen };
     let storage = if args.ephemeral {
-        Storage::Memory { bytes_max: args.log_bytes_max }
+        Storage::Memory { bytes_max: args.log_bytes_max.unwrap_or(limits::MEMORY_LOG_BYTES_MAX) }
     } else {
         Storage::Folder { path: args.data, sync: args.sync, restored: args.restored }
     };
     let retention = Retention {
         time: args.retain_for,
         messages: args.retain_messages.or(args.retain_events),
+        bytes: args.log_bytes_max.filter(|_| !args.ephemeral).map(|bytes| bytes as u64),
         erase_after: args.erase_after.unwrap_or(limits::ERASE_AFTER),
         ..Retention::default()
     };
@@ -520,6 +531,7 @@ fn config(args: Args) -> Result<ServerConfig, InvalidPort> {
         address_limits: args.address.limits(),
         socket_mode: args.socket_mode,
         storage,
+        disk_reserve: args.disk_reserve.map(|bytes| bytes as u64),
         retention,
         trust_clock: args.trust_clock,
         pollers,

@@ -30,6 +30,9 @@ pub struct ServerConfig {
     pub address_limits: AddressLimits,
     /// Where the rooms' logs are kept.
     pub storage: Storage,
+    /// How many bytes of the disk must stay free, so that posts are refused while fewer are; `None` for the default, the
+    /// smaller of [`limits::DISK_RESERVE_MAX`] and a share of [`limits::DISK_RESERVE_SHARE`].
+    pub disk_reserve: Option<u64>,
     /// How much of each room's history is kept.
     pub retention: Retention,
     /// Trust the clock, even if it is far from the log's time.
@@ -68,6 +71,7 @@ impl Default for ServerConfig {
             clients_max: limits::CLIENTS_MAX.min(possible_clients().0),
             address_limits: AddressLimits::default(),
             storage: Storage::Folder { path: PathBuf::from(DEFAULT_DATA), sync: SyncMode::Full, restored: false },
+            disk_reserve: None,
             retention: Retention::default(),
             trust_clock: false,
             keepalive_time: limits::KEEPALIVE_TIME,

@@ -145,6 +145,9 @@ pub enum LogError {
     /// There is no space for it. Operations that need none may still work.
     #[error("the disk is full")]
     Full,
+    /// The rest of the disk is reserved.
+    #[error("the disk is almost full, and the rest of it is reserved: contact the server's operator")]
+    Reserve,
     /// It may work again later: the disk is failing.
     #[error("{0}")]
     Unavailable(String),
@@ -164,6 +167,9 @@ pub struct Retention {
     pub time: Option<Duration>,
     /// Messages beyond this number of the newest in their room may be trimmed. `None` keeps any number.
     pub messages: Option<u64>,
+    /// The oldest messages of all rooms may be trimmed while the log on the disk is larger than this, in bytes: without the
+    /// space that deletions left in it, and without the write-ahead log. `None` keeps any amount.
+    pub bytes: Option<u64>,
     /// How long the id of a deleted message is kept, so that a repeated post is recognized.
     pub ids: Duration,
     /// How long after its deletion a message may still be in the log's files. Erasing is a commit and a few more
@@ -174,7 +180,7 @@ pub struct Retention {
 impl Default for Retention {
     /// Keeps every message.
     fn default() -> Self {
-        Self { time: None, messages: None, ids: IDS_KEPT, erase_after: ERASE_AFTER }
+        Self { time: None, messages: None, bytes: None, ids: IDS_KEPT, erase_after: ERASE_AFTER }
     }
 }
 

@@ -7,6 +7,18 @@
 //! | stop receiving | the send thread when it ends, or without one the thread that found the call over | stops the source once the requests that have arrived are processed |
 //! | release | the last of the two threads | drops the conversation, which leaves its rooms; frees the output; removes the client from the map |
 //!
+//! | state | is in | next |
+//! | --- | --- | --- |
+//! | open | no reason is set | closing, when a reason is set |
+//! | closing | a reason is set that is not due: the cursor is not far enough | due, when it is, or when a reason that does not wait is set |
+//! | due | the reason is due | finishing, when the send thread gets the baton; or over |
+//! | finishing | the send thread has taken the output out, and the baton is never given back | over |
+//! | over | the output is gone | released, when both threads have ended |
+//! | released | the client is not in the map | |
+//!
+//! The states are not one enum: each is held by what only its owner changes (the reason: whoever is first; the output: the
+//! baton's holder; the map: the last of the two threads), so that no thread waits for a state to change.
+//!
 //! A stream whose call is over is not finished: nobody would get the status. Its send thread is not started for the end, unless the
 //! conversation has to be dropped, which may take long. Each step also happens if a thread panics, because it is done by a drop.
 

@@ -13,6 +13,7 @@ use std::time::{Instant, SystemTime};
 use super::append_queue::{self, Lanes, Order, Orders, Poster, Waited};
 use super::log::clock::Clock;
 use super::log::{Appender, ClockState, Deleted, LogError, Post, Subscriber};
+use super::reserve::DiskReserve;
 use crate::limits::{CLOCK_KEEP_INTERVAL, TRIM_INTERVAL, TRIM_LOG_INTERVAL, TRIM_RETRY, TRIM_WAIT_MAX};
 use crate::names::RoomName;
 use crate::server::room::{RoomHandle, Rooms};
@@ -25,6 +26,7 @@ pub fn spawn(
     mut appender: Box<dyn Appender>,
     rooms: Arc<Rooms>,
     clock: Clock,
+    reserve: Option<DiskReserve>,
     publish: Subscriber,
 ) -> io::Result<(Lanes, JoinHandle<()>)> {
     let (lanes, orders) = append_queue::new();
@@ -35,6 +37,7 @@ pub fn spawn(
         appender,
         rooms,
         clock,
+        reserve,
         kept,
         deleted: Deleted::default(),
         told: None,
@@ -49,6 +52,7 @@ struct Writer {
     appender: Box<dyn Appender>,
     rooms: Arc<Rooms>,
     clock: Clock,
+    reserve: Option<DiskReserve>,
     /// The clock's state that was last stored.
     kept: ClockState,
     /// The deletions of retention that were not logged yet, and the time of the last log line.
@@ -209,7 +213,11 @@ impl Writer {
 
     fn append(&mut self, posts: &[Post], shares: &[Share]) {
         let now = self.clock.time();
-        let mut result = self.appender.append(posts, now);
+        let mut result = match &mut self.reserve {
+            Some(reserve) => reserve.check(Instant::now()),
+            None => Ok(()),
+        }
+        .and_then(|()| self.appender.append(posts, now));
         if let Err(LogError::Full) = result {
             // Deleting needs no space, and frees some.
             if self.make_room() {
@@ -279,7 +287,7 @@ mod tests {
     fn run((appender, log): Sides, clock: Clock) -> Running {
         let rooms = Arc::new(Rooms::new(Arc::clone(&log), 0));
         let (publish, published) = crossbeam_channel::unbounded();
-        let (lanes, thread) = spawn(appender, rooms, clock, Box::new(move |segment| drop(publish.send(segment))))
+        let (lanes, thread) = spawn(appender, rooms, clock, None, Box::new(move |segment| drop(publish.send(segment))))
             .expect("a thread starts");
         Running { log, lane: lanes.open(None), published, thread }
     }

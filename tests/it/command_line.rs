@@ -157,7 +157,7 @@ fn combinations_that_cannot_work_are_refused_with_the_reason() {
         ("--ephemeral --restored", format!("--restored {ephemeral}")),
         ("--ephemeral --sync os", format!("--sync {ephemeral}")),
         ("--ephemeral --trust-clock", format!("--trust-clock {ephemeral}")),
-        ("--log-bytes-max 1GB", "--log-bytes-max needs --ephemeral".to_owned()),
+        ("--log-bytes-max 1MB", "--log-bytes-max: expected at least 16MiB".to_owned()),
         ("--socket-mode 0660", "--socket-mode needs a Unix socket".to_owned()),
         ("--listen 127.0.0.1:1 --listen 127.0.0.1:1", "--listen 127.0.0.1:1 is given several times".to_owned()),
         ("--retain-messages 1 --retain-events 2", "--retain-events can't be used with --retain-messages 1".to_owned()),

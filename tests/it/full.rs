@@ -9,12 +9,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use grpcio::{Client, RpcStatusCode};
+use hubbub::wire::LIST_MESSAGES;
+use hubbub::wire::v1::ListMessagesRequest;
 
 use super::disk::bound_files;
 use super::support::DEADLINE;
 use super::support::chatter::environment;
 use super::support::process::{ServerProcess, command};
-use super::support::talker::{Talker, post_message};
+use super::support::talker::{Talker, call, post_message};
 
 /// A server whose data folder is a file system of this size, which ends with the server.
 fn small(folder: &Path, size: &str, arguments: &[&str]) -> Command {
@@ -22,6 +24,9 @@ fn small(folder: &Path, size: &str, arguments: &[&str]) -> Command {
     let mount = "mount -t tmpfs -o size=$1 tmpfs \"$2\" && shift 2 && exec \"$@\"";
     small.args(["--user", "--map-root-user", "--mount", "sh", "-c", mount, "sh", size]).arg(folder);
     small.arg(command().get_program()).args(["--listen", "127.0.0.1:0", "--data"]).arg(folder).args(arguments);
+    if !arguments.contains(&"--disk-reserve") {
+        small.args(["--disk-reserve", "0"]);
+    }
     small
 }
 
@@ -146,4 +151,41 @@ fn a_start_on_a_full_disk_is_refused_with_the_reason() {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{errors}");
     assert!(errors.contains("free space") && errors.contains("--data"), "{errors}");
+}
+
+/// One stream filled the disk at 84 MB/s, and nothing else on it could be written any more.
+#[test]
+fn posts_leave_the_reserve_of_the_disk_free() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().canonicalize().unwrap();
+    let mut server = ServerProcess::listening(small(&folder, "60m", &["--disk-reserve", "20MB", "--sync", "os"]));
+    let client = Talker::connect(&environment(), server.target(), "ann").client;
+    let body = "x".repeat(15_000);
+    let post = || post_message(&client, "garden", "ann", 0, &body);
+    post().expect("there is space");
+    // Another program takes space.
+    let other = inside(&server, &folder).join("other");
+    fs::write(&other, vec![1; 30_000_000]).expect("there is space");
+    let begun = Instant::now();
+    let mut stored = 1;
+    let end = loop {
+        match post() {
+            Ok(_) => stored += 1,
+            Err(end) => break end,
+        }
+        assert!(begun.elapsed() < DEADLINE, "the reserve is used");
+    };
+    assert_eq!(end.code, RpcStatusCode::UNAVAILABLE);
+    assert!(end.message.contains("almost full") && end.message.contains("operator"), "{}", end.message);
+    server.wait_for_log("messages can't be stored");
+    // What was stored can be read.
+    let request = ListMessagesRequest { room: "garden".to_owned(), ..Default::default() };
+    assert_eq!(call(&client, &LIST_MESSAGES, &request).expect("reading goes on").head_seq, stored);
+    fs::remove_file(&other).expect("it can be removed");
+    while let Err(end) = post() {
+        assert_eq!(end.code, RpcStatusCode::UNAVAILABLE);
+        assert!(begun.elapsed() < 2 * DEADLINE, "there is space again");
+        thread::park_timeout(Duration::from_millis(50));
+    }
+    self::end(server);
 }

@@ -1,5 +1,6 @@
 //! Retention: deletions, and the guarantees that they must not break.
 
+use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::ops::ControlFlow;
@@ -14,10 +15,12 @@ use hubbub::server::log::Retention;
 use hubbub::server::log::sqlite::SyncMode;
 use hubbub::server::{ServerConfig, Storage};
 use hubbub::wire::v1::event::Event as Wire;
+use hubbub::wire::{LIST_ROOMS, v1};
 use parking_lot::Mutex;
 
 use super::support::chatter::environment;
-use super::support::talker::{Talker, post_message};
+use super::support::process::ServerProcess;
+use super::support::talker::{Talker, call, post_message};
 use super::support::{start_with, target, wait_for};
 
 /// A relay in front of a server. It can hold back the server's messages, and then cut the connection.
@@ -118,4 +121,38 @@ fn a_line_that_retention_deleted_before_its_echo_is_not_stored_twice() {
         assert_eq!(post_message(&others.client, "talk", "eve", 0, "the end").unwrap().seq, 62);
         assert_eq!(hear(62), 1, "a member received the line twice");
     }
+}
+
+/// A bound on the size of the whole log: the oldest messages of all rooms are deleted, whatever their room.
+#[test]
+fn a_log_on_disk_is_bounded_in_bytes() {
+    const MAX: u64 = 16 * 1024 * 1024;
+    let folder = tempfile::tempdir().expect("a folder can be created");
+    let arguments =
+        ["--log-bytes-max", "16MiB", "--sync", "os", "--data", folder.path().to_str().expect("it is UTF-8")];
+    let mut server = ServerProcess::start(&arguments);
+    let client = Talker::connect(&environment(), server.target(), "ann").client;
+    let body = "x".repeat(15_000);
+    let post = |room: &str| post_message(&client, room, "ann", 0, &body).expect("it is stored");
+    let rooms = || {
+        let response = call(&client, &LIST_ROOMS, &v1::ListRoomsRequest::default()).expect("rooms are listed");
+        response.rooms.into_iter().map(|room| (room.name, room.oldest_seq, room.head_seq)).collect::<Vec<_>>()
+    };
+    (0..600).for_each(|_| drop(post("old")));
+    assert_eq!(rooms(), [("old".to_owned(), 1, 600)]);
+    for n in 0..2_000 {
+        post(["left", "right"][n % 2]);
+    }
+    let size = || fs::metadata(folder.path().join("hubbub.db")).expect("the database is there").len();
+    wait_for("the log is trimmed", || rooms()[1] == ("old".to_owned(), 601, 600));
+    // The newest messages fill the space that is allowed.
+    wait_for("the newest are kept", || {
+        let kept: u64 = rooms().iter().map(|(_, oldest, head)| head + 1 - oldest).sum();
+        (600..MAX / 15_000).contains(&kept)
+    });
+    let [left, right] = [&rooms()[0], &rooms()[2]].map(|room| room.1);
+    assert!(left.abs_diff(right) < 100, "the oldest of both are deleted alike: {left}, {right}");
+    assert!(size() < MAX + MAX / 2, "{} bytes", size());
+    server.signal(libc::SIGTERM);
+    assert_eq!(server.wait().code(), Some(0));
 }

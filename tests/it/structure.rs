@@ -175,7 +175,7 @@ const LAYERS: &[&[&str]] = &[
     &["server::quotas"],
     &["server::config"],
     &["server::room"],
-    &["server::append_queue"],
+    &["server::append_queue", "server::reserve"],
     &["server::writer", "server::posting"],
     &["server::delivery"],
     &["server::session", "server::clients", "server::refusals"],

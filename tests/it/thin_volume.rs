@@ -136,7 +136,7 @@ impl Round {
 
     fn start(&self) -> ServerProcess {
         let mut command = command();
-        command.args(["--listen", "127.0.0.1:0", "--data"]).arg(self.volume().join("data"));
+        command.args(["--listen", "127.0.0.1:0", "--disk-reserve", "0", "--data"]).arg(self.volume().join("data"));
         ServerProcess::listening(command)
     }
 

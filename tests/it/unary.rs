@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use grpcio::{Error, RpcStatusCode};
+use grpcio::RpcStatusCode;
 use hubbub::limits::MEMORY_LOG_BYTES_MAX;
 use hubbub::server::log::Retention;
 use hubbub::server::log::sqlite::SyncMode;
@@ -12,6 +12,8 @@ use hubbub::server::{ServerConfig, Storage};
 use hubbub::wire::v1::event::Event as Kind;
 use hubbub::wire::v1::list_messages_request::Place;
 use hubbub::wire::{LIST_MEMBERS, LIST_MESSAGES, LIST_ROOMS, v1};
+
+use protobuf::Message as _;
 
 use super::support::chatter::environment;
 use super::support::talker::{Talker, call, post_message};
@@ -182,9 +184,9 @@ fn an_id_of_another_message_is_refused_by_name() {
     let mut talker = Talker::join(&environment(), &target(&server), "ci", "builds");
     let call = |body: &str| post_message(&talker.client, "builds", "ci", 4711, body);
     assert!(!call("all green").expect("it is stored").was_stored);
-    let Err(Error::RpcFailure(status)) = call("FAILED: do not deploy") else { panic!("the id is taken") };
-    assert_eq!(status.code(), RpcStatusCode::ALREADY_EXISTS);
-    assert!(status.message().contains("another message, number 1"), "{}", status.message());
+    let end = call("FAILED: do not deploy").expect_err("the id is taken");
+    assert_eq!(end.code, RpcStatusCode::ALREADY_EXISTS);
+    assert!(end.message.contains("another message, number 1"), "{}", end.message);
     assert!(call("all green").expect("it is the same").was_stored);
     assert_eq!(talker.hear(), (1, "ci".to_owned(), "all green".to_owned()));
     talker.post("builds", 4711, "FAILED: do not deploy");
@@ -192,5 +194,31 @@ fn an_id_of_another_message_is_refused_by_name() {
     assert_eq!(rejected.code.enum_value_or_default(), v1::rejected::Code::CODE_CONFLICT);
     assert!(rejected.reason.contains("post with another id"), "{}", rejected.reason);
     talker.post("builds", 4711, "all green");
-    assert!(matches!(talker.next().event, Some(Kind::Posted(posted)) if posted.seq == 1));
+    assert!(matches!(talker.next().event, Some(Kind::Posted(posted)) if posted.message_seq == 1));
+}
+
+/// 1,000 rooms with long names were a response of 268 KB to a request of 3 bytes.
+#[test]
+fn a_list_is_at_most_64_kib_and_its_pages_have_all() {
+    let server = start();
+    let caller = Talker::connect(&environment(), &target(&server), "caller");
+    let names: Vec<String> = (0..600).map(|n| format!("{n:03}{}", "\u{1f7e}".repeat(61))).collect();
+    for name in &names {
+        post_message(&caller.client, name, "ann", 0, "x").expect("it is stored");
+    }
+    let (mut listed, mut token, mut pages) = (Vec::new(), String::new(), 0);
+    loop {
+        let request = v1::ListRoomsRequest { page_size: 1_000, page_token: token, ..Default::default() };
+        let response = call(&caller.client, &LIST_ROOMS, &request).expect("rooms are listed");
+        assert!(response.compute_size() <= 64 * 1024, "{} bytes", response.compute_size());
+        listed.extend(response.rooms.into_iter().map(|room| room.name));
+        pages += 1;
+        token = response.next_page_token;
+        if token.is_empty() {
+            break;
+        }
+    }
+    assert!(pages >= 2, "all rooms fit into one response");
+    assert_eq!(listed.len(), names.len());
+    assert!(listed.is_sorted() && listed.iter().all(|name| name.len() > 150));
 }

@@ -64,7 +64,7 @@ impl CallError {
 impl From<&LogError> for Code {
     fn from(error: &LogError) -> Self {
         match error {
-            LogError::Unavailable(_) | LogError::Full => Self::Unavailable,
+            LogError::Unavailable(_) | LogError::Full | LogError::Reserve => Self::Unavailable,
             LogError::Damaged(_) => Self::Internal,
             LogError::IdTaken(_) => Self::AlreadyExists,
             LogError::TooManyRooms(_) => Self::ResourceExhausted,

@@ -4,7 +4,7 @@ use unicode_normalization::char::is_combining_mark;
 
 use super::error::{CallError, CallResult};
 use super::paging::page_size;
-use crate::limits::PAGE_SIZE;
+use crate::limits::{PAGE_SIZE, READ_BYTES_MAX};
 use crate::names::{ClientId, RoomName};
 use crate::server::hub::Hub;
 use crate::server::log::RoomState;
@@ -24,6 +24,7 @@ pub fn list_rooms(hub: &Hub, request: v1::ListRoomsRequest) -> CallResult<v1::Li
     };
     // One more than requested shows whether there is another page.
     let mut states = hub.log.rooms(after.as_ref(), max + 1)?;
+    let max = fitting(&states, max, |state| state.name.as_str().len());
     let more = states.len() > max;
     states.truncate(max);
     let next_page_token = states.last().filter(|_| more).map_or(String::new(), |last| last.name.as_str().to_owned());
@@ -43,6 +44,19 @@ fn room(hub: &Hub, state: RoomState) -> v1::Room {
     }
 }
 
+/// How many items a response has space for, at most `max` and at least one, with names of the given length.
+fn fitting<T>(items: &[T], max: usize, name_bytes: impl Fn(&T) -> usize) -> usize {
+    let mut bytes = 0;
+    let fits = |item: &&T| {
+        bytes += name_bytes(item) + ITEM_BYTES_MAX;
+        bytes <= READ_BYTES_MAX
+    };
+    items.iter().take(max).take_while(fits).count().max(1)
+}
+
+/// The encoded bytes of an item besides its name, at most: `Room` with four 64-bit numbers, one of 32 bits, and their tags.
+const ITEM_BYTES_MAX: usize = 4 * (1 + 10) + (1 + 5) + 2 * (1 + 3);
+
 /// Lists the members of a room, by client id.
 pub fn list_members(hub: &Hub, request: v1::ListMembersRequest) -> CallResult<v1::ListMembersResponse> {
     let max = page_size(request.page_size, PAGE_SIZE)?;
@@ -60,6 +74,7 @@ pub fn list_members(hub: &Hub, request: v1::ListMembersRequest) -> CallResult<v1
     let mut members: Vec<_> = followers.filter_map(|follower| follower.member()).collect();
     members.retain(|member| member.client > after);
     members.sort_by_key(|member| member.client);
+    let max = fitting(&members, max, |member| member.name.as_str().len());
     let more = members.len() > max;
     members.truncate(max);
     let next_page_token = members.last().filter(|_| more).map_or(String::new(), |last| last.client.to_string());

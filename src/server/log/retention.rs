@@ -20,12 +20,14 @@ pub struct Schedule {
     retention: Retention,
     /// The rooms that have stored segments.
     rooms: HashMap<RoomId, ScheduledRoom>,
-    // Invariant: with retention by age, it contains each room of `rooms` once, with the time of its oldest segment.
+    // Invariant: with retention by age or by bytes, it contains each room of `rooms` once, with the time of its oldest segment.
     by_time: BTreeSet<(u64, RoomId)>,
     // Invariant: it contains the rooms that are marked as `queued`, each once.
     over: VecDeque<RoomId>,
     /// The rooms whose oldest segments are dated in the future, and so get another time.
     ahead: HashMap<RoomId, Ahead>,
+    /// The log has too many bytes, so the oldest segment of all is due, however old it is.
+    is_over_bytes: bool,
 }
 
 /// Segments dated from this time on get another time.
@@ -49,12 +51,23 @@ impl Schedule {
             by_time: BTreeSet::new(),
             over: VecDeque::new(),
             ahead: HashMap::new(),
+            is_over_bytes: false,
         }
     }
 
     /// Whether nothing is ever trimmed. Then the schedule stays empty.
     pub fn keeps_all(&self) -> bool {
-        self.retention.time.is_none() && self.retention.messages.is_none()
+        self.retention.messages.is_none() && !self.is_by_time()
+    }
+
+    /// Whether the oldest segments of all rooms are trimmed first.
+    fn is_by_time(&self) -> bool {
+        self.retention.time.is_some() || self.retention.bytes.is_some()
+    }
+
+    /// Says whether the log has more bytes than its retention allows.
+    pub fn set_over_bytes(&mut self, is_over: bool) {
+        self.is_over_bytes = is_over;
     }
 
     /// Records that a segment was appended to a room. It is the room's oldest if the room has no other: so a room with
@@ -75,7 +88,7 @@ impl Schedule {
         let before = self.rooms.remove(&room);
         let queued = before.as_ref().is_some_and(|kept| kept.queued);
         let (time_before, time_now) = (before.map(|kept| kept.oldest.time_ms), oldest.map(|oldest| oldest.time_ms));
-        if self.retention.time.is_some() && time_before != time_now {
+        if self.is_by_time() && time_before != time_now {
             time_before.map(|time_ms| self.by_time.remove(&(time_ms, room)));
             time_now.map(|time_ms| self.by_time.insert((time_ms, room)));
         }
@@ -142,12 +155,17 @@ impl Schedule {
             self.rooms.entry(room).and_modify(|kept| kept.queued = false);
         }
         let &(time_ms, room) = self.by_time.first()?;
-        self.due_ms(time_ms).is_some_and(|due_ms| due_ms <= now_ms).then(|| (room, self.rooms[&room].head))
+        let is_due = self.is_over_bytes || self.due_ms(time_ms).is_some_and(|due_ms| due_ms <= now_ms);
+        is_due.then(|| (room, self.rooms[&room].head))
     }
 
     /// When the next room is due; in the past if one is due now. `None` if none will be due before the next append.
     pub fn next_ms(&self) -> Option<u64> {
-        if self.over.is_empty() { self.due_ms(self.by_time.first()?.0) } else { Some(0) }
+        if !self.over.is_empty() {
+            return Some(0);
+        }
+        let &(oldest_ms, _) = self.by_time.first()?;
+        if self.is_over_bytes { Some(0) } else { self.due_ms(oldest_ms) }
     }
 
     fn is_over(&self, segment: SegmentEnd, head: Seq) -> bool {

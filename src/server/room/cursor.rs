@@ -136,6 +136,12 @@ impl Cursor {
         self.next = next;
     }
 
+    /// Releases the segments that it holds, which it finds again.
+    pub fn release(&mut self) {
+        self.segment = None;
+        self.fetched.clear();
+    }
+
     /// Whether the cursor holds the segment of `next`, or could take it from the fetched ones.
     fn hold_segment(&mut self) -> bool {
         loop {

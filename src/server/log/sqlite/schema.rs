@@ -88,6 +88,7 @@ pub const MIGRATIONS: &[&str] = &[
 pub const NORMALISE_NAMES: &str = "";
 
 pub const PAGE_COUNT: &str = "PRAGMA page_count";
+pub const FREE_PAGE_COUNT: &str = "PRAGMA freelist_count";
 pub const BEGIN: &str = "BEGIN IMMEDIATE";
 pub const COMMIT: &str = "COMMIT";
 pub const ROLLBACK: &str = "ROLLBACK";

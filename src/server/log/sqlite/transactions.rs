@@ -86,6 +86,13 @@ impl Transactions {
         result
     }
 
+    /// The size of the log, in bytes, without the space that deletions left in it.
+    pub fn used_bytes(&self) -> Result<u64, LogError> {
+        let count = |query| self.connection.prepare_cached(query)?.query_row((), |row| row.get::<_, i64>(0));
+        let pages = count(schema::PAGE_COUNT).and_then(|all| Ok(all - count(schema::FREE_PAGE_COUNT)?));
+        Ok(pages.map_err(|error| log_error(&error))?.unsigned_abs() * PAGE_BYTES as u64)
+    }
+
     /// Copies the write-ahead log, so that it restarts in its existing space, for an operation that failed because the
     /// disk is full. Returns whether it does.
     pub fn restart_log(&mut self) -> bool {

@@ -25,6 +25,8 @@ use crate::server::log::{Deleted, LogError, Retention};
 
 pub struct Trimmer {
     schedule: Schedule,
+    /// The maximum size of the log, in bytes.
+    bytes_max: Option<u64>,
     /// The rooms that retention skips, because damage prevents all deletions in them.
     untrimmable: HashSet<RoomId>,
     /// How long the ids of trimmed messages are kept.
@@ -42,6 +44,7 @@ impl Trimmer {
     pub fn new(retention: Retention, damage: Arc<Damage>) -> Self {
         Self {
             schedule: Schedule::new(retention),
+            bytes_max: retention.bytes,
             untrimmable: HashSet::new(),
             ids_kept: retention.ids,
             ids_max: IDS_KEPT_MAX,
@@ -87,6 +90,9 @@ impl Trimmer {
         messages_max: u64,
     ) -> Result<Option<SystemTime>, LogError> {
         let now_ms = millis(now);
+        if let Some(bytes_max) = self.bytes_max {
+            self.schedule.set_over_bytes(transactions.used_bytes()? > bytes_max);
+        }
         if self.schedule.due(now_ms).is_some() || self.expiring.is_due(now_ms, self.ids_max) {
             let ids_due_ms = millis(now.checked_add(self.ids_kept).unwrap_or(now));
             if self.trim_step(transactions, now_ms, ids_due_ms, messages_max, usize::MAX)? {

@@ -77,6 +77,19 @@ impl ChatConversation {
         }
     }
 
+    fn execute_all(&mut self, commands: Vec<Command>, lane: &Lane) -> Execution {
+        for command in commands {
+            self.execute(command, lane)?;
+            // One request may have a thousand commands, each with an answer.
+            if self.has_updates && self.updates.is_full() {
+                self.hand_over(lane)?;
+                self.send_updates();
+                self.updates.wait_for_room();
+            }
+        }
+        Ok(())
+    }
+
     fn execute(&mut self, command: Command, lane: &Lane) -> Execution {
         let Some(member) = self.member.clone() else {
             return match command {
@@ -274,8 +287,7 @@ impl Conversation for ChatConversation {
         loop {
             let outcome = match self.source.receive(deadline) {
                 Received::Item(commands) => {
-                    let outcome = commands.into_iter().try_for_each(|command| self.execute(command, lane));
-                    let outcome = outcome.and_then(|()| self.hand_over(lane));
+                    let outcome = self.execute_all(commands, lane).and_then(|()| self.hand_over(lane));
                     self.send_updates();
                     self.keep_rate();
                     outcome

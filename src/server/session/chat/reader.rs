@@ -126,12 +126,15 @@ impl Reader for ChatReader {
 
     fn take(&mut self) -> Option<(Frame, bool)> {
         let mut frame = Assembly::default();
-        let mut answers = 0;
+        let (mut answers, mut answer_bytes) = (0, 0);
         while frame.bytes < FRAME_BYTES_MAX
             && let Some(control) = self.controls.pop_front()
         {
-            match control {
-                Control::Answer(_) => answers += 1,
+            match &control {
+                Control::Answer(entries) => {
+                    answers += 1;
+                    answer_bytes += entries.len();
+                }
                 Control::Presence(_) => self.updates.presence_sent(),
                 Control::Own(_) => {}
             }
@@ -146,7 +149,13 @@ impl Reader for ChatReader {
             match subscription.cursor.look() {
                 Look::AtHead => subscription.is_ready = false,
                 // It had its turn; or it must be read from the log, so it goes first.
-                Look::Ready => self.ready.push_back(room),
+                Look::Ready => {
+                    // Otherwise a client that reads nothing would hold a segment of each of its rooms.
+                    if !self.ready.is_empty() {
+                        subscription.cursor.release();
+                    }
+                    self.ready.push_back(room);
+                }
                 Look::BehindTail => self.ready.push_front(room),
             }
             if full || self.ready.front() == Some(&room) {
@@ -154,7 +163,7 @@ impl Reader for ChatReader {
             }
         }
         if answers > 0 {
-            self.updates.answers_sent(answers);
+            self.updates.answers_sent(answers, answer_bytes);
         }
         frame.finish().map(|frame| (frame, false))
     }

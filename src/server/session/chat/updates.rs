@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::limits::{ANSWERS_MAX, PRESENCES_MAX, QUEUE_KEPT};
+use crate::limits::{ANSWERS_BYTES_MAX, ANSWERS_MAX, PRESENCES_MAX, QUEUE_KEPT};
 use crate::names::{RoomId, Seq};
 use crate::server::room::cursor::Cursor;
 
@@ -54,8 +54,8 @@ impl PublishedFlag {
 /// The updates, and how many answers and presence events were not sent to the client yet.
 ///
 /// The queue itself has no bound, but its contents do: one `Published` for each room; [`PRESENCES_MAX`] presence
-/// events; and the receive thread waits while there are [`ANSWERS_MAX`] answers, so there are at most that many, plus
-/// one for each command of a request and one for each post that waits for the log.
+/// events; and the receive thread waits while there are [`ANSWERS_MAX`] answers, or [`ANSWERS_BYTES_MAX`] of them, so there
+/// are at most that many, plus one, and one for each post that waits for the log.
 #[derive(Default)]
 pub struct Updates {
     // lock order: 3 (a leaf, held for one push or one pop)
@@ -67,6 +67,7 @@ pub struct Updates {
 struct UpdatesState {
     queue: VecDeque<Update>,
     answers: usize,
+    answer_bytes: usize,
     presences: usize,
     /// Closed: there will be no reader, or no more commands.
     closed: bool,
@@ -75,8 +76,14 @@ struct UpdatesState {
 impl Updates {
     pub fn push(&self, update: Update) {
         let mut state = self.state.lock();
-        if let Update::Answer(_) | Update::Joined(_) | Update::Left(..) = update {
+        let answer = match &update {
+            Update::Answer(entry) | Update::Left(_, entry) => Some(entry),
+            Update::Joined(joining) => Some(&joining.entries),
+            Update::Published(_) | Update::Presence(..) => None,
+        };
+        if let Some(entries) = answer {
             state.answers += 1;
+            state.answer_bytes += entries.len();
         }
         state.queue.push_back(update);
     }
@@ -105,22 +112,28 @@ impl Updates {
         self.state.lock().presences -= 1;
     }
 
-    /// This number of answers was sent.
-    pub fn answers_sent(&self, count: usize) {
+    /// This number of answers was sent, and of their bytes.
+    pub fn answers_sent(&self, count: usize, bytes: usize) {
         let mut state = self.state.lock();
-        let before = state.answers;
+        let was_full = state.is_full();
         state.answers -= count;
-        let fell = before >= ANSWERS_MAX && state.answers < ANSWERS_MAX;
+        state.answer_bytes -= bytes;
+        let fell = was_full && !state.is_full();
         drop(state);
         if fell {
             self.fell.notify_all();
         }
     }
 
+    /// Whether too many answers are queued.
+    pub fn is_full(&self) -> bool {
+        self.state.lock().is_full()
+    }
+
     /// Waits while too many answers are queued. Returns at once when the session ends, or a drain starts.
     pub fn wait_for_room(&self) {
         let mut state = self.state.lock();
-        while state.answers >= ANSWERS_MAX && !state.closed {
+        while state.is_full() && !state.closed {
             self.fell.wait(&mut state);
         }
     }
@@ -135,6 +148,12 @@ impl Updates {
     pub fn clear(&self) {
         let queue = std::mem::take(&mut self.state.lock().queue);
         drop(queue);
+    }
+}
+
+impl UpdatesState {
+    fn is_full(&self) -> bool {
+        self.answers >= ANSWERS_MAX || self.answer_bytes >= ANSWERS_BYTES_MAX
     }
 }
 

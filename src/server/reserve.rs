@@ -1,0 +1,83 @@
+//! The disk reserve: free space that posts don't use.
+//!
+//! A full disk is more than a chat server's own trouble: other programs, the system's log and the operator's shell need
+//! space too. So posts are refused while there is still some, and reading and deleting go on.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use super::log::LogError;
+use crate::limits::{DISK_RESERVE_CHECK, DISK_RESERVE_MAX, DISK_RESERVE_SHARE};
+
+/// Keeps the reserve of the disk that the log is on.
+pub struct DiskReserve {
+    folder: PathBuf,
+    /// How many bytes must stay free; `None` for the default.
+    bytes: Option<u64>,
+    checked: Option<Instant>,
+    is_short: bool,
+}
+
+/// The space of a file system, in bytes.
+#[derive(Clone, Copy)]
+struct Space {
+    free: u64,
+    all: u64,
+}
+
+impl DiskReserve {
+    pub fn new(folder: PathBuf, bytes: Option<u64>) -> Self {
+        Self { folder, bytes, checked: None, is_short: false }
+    }
+
+    /// An error while less than the reserve is free. Asks the system every [`DISK_RESERVE_CHECK`].
+    pub fn check(&mut self, now: Instant) -> Result<(), LogError> {
+        if self.checked.is_none_or(|checked| now.saturating_duration_since(checked) >= DISK_RESERVE_CHECK) {
+            self.checked = Some(now);
+            // A file system that does not say has no reserve.
+            self.is_short = self.space().is_some_and(|space| space.free < reserve(self.bytes, space));
+        }
+        if self.is_short { Err(LogError::Reserve) } else { Ok(()) }
+    }
+
+    fn space(&self) -> Option<Space> {
+        let found = rustix::fs::statvfs(&self.folder).ok()?;
+        Some(Space {
+            free: found.f_bavail.saturating_mul(found.f_frsize),
+            all: found.f_blocks.saturating_mul(found.f_frsize),
+        })
+    }
+}
+
+fn reserve(bytes: Option<u64>, space: Space) -> u64 {
+    bytes.unwrap_or_else(|| (space.all / DISK_RESERVE_SHARE).min(DISK_RESERVE_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn the_reserve_is_a_share_of_a_small_disk() {
+        let of = |all| reserve(None, Space { free: 0, all });
+        assert_eq!(of(1 << 40), DISK_RESERVE_MAX);
+        assert_eq!(of(2_000_000), 100_000);
+        assert_eq!(reserve(Some(7), Space { free: 0, all: 2_000_000 }), 7);
+    }
+
+    #[test]
+    fn posts_are_refused_while_less_than_the_reserve_is_free() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, start) = (folder.path().to_owned(), Instant::now());
+        assert_eq!(DiskReserve::new(path.clone(), Some(0)).check(start), Ok(()));
+        let mut reserve = DiskReserve::new(path, Some(u64::MAX));
+        assert_eq!(reserve.check(start), Err(LogError::Reserve));
+        // Now everything is enough.
+        reserve.bytes = Some(0);
+        assert_eq!(reserve.check(start + DISK_RESERVE_CHECK - Duration::from_millis(1)), Err(LogError::Reserve));
+        assert_eq!(reserve.check(start + DISK_RESERVE_CHECK), Ok(()));
+        assert_eq!(DiskReserve::new(PathBuf::from("/no/such/folder"), None).check(start), Ok(()));
+    }
+}
