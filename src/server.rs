@@ -1,6 +1,7 @@
 //! The server: binds, serves, drains.
 
 pub mod log;
+pub mod network;
 pub mod config;
 pub mod room;
 pub mod writer;
@@ -28,10 +29,10 @@ use self::log::sqlite::SharedLife;
 use self::log::{Sides, memory, sqlite};
 use self::refusals::Logger;
 use self::room::Rooms;
+use self::rpc::listen;
 use self::rpc::pollers::Pollers;
 use self::rpc::queries::QueryThreads;
 use self::rpc::server::GrpcServer;
-use self::rpc::{accept, listen};
 use crate::address::Address;
 use crate::limits;
 use crate::names::RoomName;
@@ -50,7 +51,7 @@ pub struct Server {
     // Dropped in this order: first the fields that join threads, and last the pollers, which those threads need.
     _query_threads: QueryThreads,
     _joiner: Joiner,
-    refusal_logger: Logger,
+    _refusal_logger: Logger,
     _pollers: Pollers,
 }
 
@@ -77,14 +78,21 @@ impl Server {
         let query_threads = QueryThreads::start()?;
         let refusal_logger = Logger::start(config.clients_max)?;
         let refusals = Arc::clone(refusal_logger.refusals());
-        let hub =
-            Arc::new(Hub::new(rooms, Arc::clone(&fanout), log, config.clients_max, joiner.spawner(), orders, refusals));
+        let hub = Arc::new(Hub::new(
+            rooms,
+            Arc::clone(&fanout),
+            log,
+            config.clients_max,
+            joiner.spawner(),
+            orders,
+            Arc::clone(&refusals),
+        ));
 
         let pollers = Pollers::start(poller_count);
         for poller in 0..poller_count {
             pollers.run(poller, Arc::clone(&fanout).run(poller));
         }
-        let grpc = GrpcServer::new(config, &pollers, query_threads.queries(), &hub, lobby)?;
+        let grpc = GrpcServer::new(config, &pollers, query_threads.queries(), &hub, lobby, refusals)?;
         let mut server = Self {
             grpc,
             addresses: Vec::new(),
@@ -95,7 +103,7 @@ impl Server {
             drain_timeout: config.drain_timeout,
             _query_threads: query_threads,
             _joiner: joiner,
-            refusal_logger,
+            _refusal_logger: refusal_logger,
             _pollers: pollers,
         };
         // From here on, an error drops the server, which ends and joins the started threads.
@@ -103,7 +111,6 @@ impl Server {
             let bound = server.grpc.bind(address, config.socket_mode)?;
             server.addresses.extend(bound);
         }
-        accept::watch(server.refusal_logger.refusals());
         server.grpc.start();
         Ok(server)
     }

@@ -18,6 +18,7 @@ use hubbub::arguments::{
 use hubbub::limits;
 use hubbub::server::log::Retention;
 use hubbub::server::log::sqlite::{self, Report, SyncMode};
+use hubbub::server::network::Network;
 use hubbub::server::{DEFAULT_DATA, Server, ServerConfig, Storage};
 use hubbub::threads;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
@@ -151,6 +152,44 @@ struct Args {
         hide_short_help = true, help_heading = LIMITS, display_order = 41
     )]
     pollers: Option<usize>,
+
+    /// Accept at most N connections at once [default: twice --clients-max]
+    ///
+    /// The default is lower on a machine with little memory. More connections are refused with the reason.
+    #[arg(
+        long, value_name = "N", env = "HUBBUB_CONNECTIONS_MAX", value_parser = number(1..=CLIENTS_MAX),
+        hide_short_help = true, help_heading = LIMITS, display_order = 42
+    )]
+    connections_max: Option<usize>,
+
+    /// Accept at most N connections at once from each address
+    ///
+    /// An address is one IPv4 address, or one IPv6 network of 64 bits. It may open 32 connections at once, and 3 a second
+    /// in the long run. Unix sockets are exempt, and loopback addresses without --limit-loopback.
+    #[arg(
+        long, value_name = "N", env = "HUBBUB_CONNECTIONS_PER_ADDRESS",
+        default_value_t = limits::ADDRESS_CONNECTIONS_MAX, value_parser = number(1..=CLIENTS_MAX),
+        hide_short_help = true, help_heading = LIMITS, display_order = 43
+    )]
+    connections_per_address: usize,
+
+    /// Exempt a network from the limits for each address, for example 10.0.0.0/8; repeatable
+    ///
+    /// Needed for a proxy, from which all clients have the same address.
+    #[arg(
+        long, value_name = "NETWORK", env = "HUBBUB_EXEMPT", value_delimiter = ',', hide_short_help = true,
+        help_heading = LIMITS, display_order = 44
+    )]
+    exempt: Vec<Network>,
+
+    /// Apply the limits for each address to loopback addresses too
+    ///
+    /// For a server behind a local proxy that keeps its clients apart by address, and for tests.
+    #[arg(
+        long, env = "HUBBUB_LIMIT_LOOPBACK", value_parser = switch, hide_short_help = true, help_heading = LIMITS,
+        display_order = 45
+    )]
+    limit_loopback: bool,
 }
 
 /// The commands besides serving.
@@ -434,6 +473,10 @@ fn config(args: Args) -> Result<ServerConfig, InvalidPort> {
         listen,
         clients_max,
         socket_mode: args.socket_mode,
+        connections_max: args.connections_max,
+        connections_per_address_max: args.connections_per_address,
+        exempt: args.exempt,
+        limit_loopback: args.limit_loopback,
         storage,
         retention,
         trust_clock: args.trust_clock,

@@ -169,9 +169,9 @@ fn no_module_depends_on_itself() {
 
 /// The layers from the bottom up. A module depends on its own layer and on lower ones only.
 const LAYERS: &[&[&str]] = &[
-    &["limits", "names", "escape", "address", "descriptors", "startup", "sync"],
+    &["limits", "names", "escape", "address", "descriptors", "memory", "startup", "sync"],
     &["wire", "threads", "arguments"],
-    &["server::log"],
+    &["server::log", "server::network"],
     &["server::config"],
     &["server::room"],
     &["server::writer", "server::posting"],
