@@ -17,7 +17,7 @@ NODE_GRPC_VERSION := 1.14.7
 WITHOUT_PATCHES := chat:: drain:: fanout:: leaving:: model:: rooms:: unary::
 
 .DEFAULT_GOAL := help
-.PHONY: help run-server run-client run-repeat build test crash-test backup-test thin-volume-test ping-test check bench bench-chart micro \
+.PHONY: help run-server run-client run-repeat build test attack-test crash-test backup-test thin-volume-test ping-test check bench bench-chart micro \
 	deps go-deps
 
 help: ## show this
@@ -53,6 +53,9 @@ ping-test: deps $(PYTHON) $(NODE_GRPC) ## ping every 10 s in a silent room, from
 thin-volume-test: deps ## fill the thin volume below a server, as root (ROUNDS=n for another number than 7)
 	@tools/install-deps volume
 	HUBBUB_THIN_ROUNDS=$(or $(ROUNDS),7) cargo test --release --locked --test thin-volume -- --nocapture --test-threads 1
+
+attack-test: deps ## flood a server for 10 s with each attack, and show what that costs it (SECONDS=n for another time)
+	HUBBUB_ATTACK_SECONDS=$(or $(SECONDS),10) cargo test --release --locked --test it -- --nocapture --test-threads 1 attacks::
 
 crash-test: deps ## kill a server 1,000 times under load (KILLS=n for another number)
 	HUBBUB_CRASH_KILLS=$(or $(KILLS),1000) cargo test --release --locked --test it -- --nocapture crash::

@@ -1,9 +1,9 @@
-//! Generates the protobuf messages from `proto/`, in pure Rust, without `protoc`; and with the feature `core-patches` compiles the two
-//! files in C++: one changes what a call passes in the C core (`src/server/rpc/channel_stack.rs`), the other how it accepts connections
-//! (`src/server/rpc/accept.rs`).
+//! Generates the protobuf messages from `proto/`, in pure Rust, without `protoc`; and with the feature `core-patches` compiles and links
+//! what changes the C core (`src/server/rpc/patches/`, docs/core-patches.md).
 
 use std::env;
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 fn main() {
@@ -25,22 +25,61 @@ fn generate_messages() {
     }
 }
 
+const PATCHES: &str = "src/server/rpc/patches";
+
+/// The functions of the C core that `transport.cc` replaces, as the linker knows them, and close(2), which `accept.cc` replaces.
+const WRAPPED: &[&str] = &[
+    "close",
+    "_Z24grpc_chttp2_perform_readP21grpc_chttp2_transportRK10grpc_slice",
+    "_Z28grpc_create_chttp2_transportRKN9grpc_core11ChannelArgsEP13grpc_endpointb",
+    "_Z33grpc_chttp2_goaway_parser_destroyP25grpc_chttp2_goaway_parser",
+    "_Z33grpc_chttp2_parsing_accept_streamP21grpc_chttp2_transportj",
+    "_Z40grpc_chttp2_add_rst_stream_to_next_writeP21grpc_chttp2_transportjjP28grpc_transport_one_way_stats",
+    "_Z40grpc_deframe_unprocessed_incoming_framesP18grpc_chttp2_streamPlPN9grpc_core11SliceBufferEPj",
+    "_Z41grpc_chttp2_rst_stream_parser_begin_frameP29grpc_chttp2_rst_stream_parserjh",
+];
+
+/// The sources of the C core that the patches rely on, below `src/core`, with the FNV-1a hash of each: whoever changes the version of
+/// grpcio-sys must read docs/core-patches.md, check what it says against the new sources, and put the new hashes here.
+const RELIED_ON: &[(&str, u64)] = &[
+    ("ext/transport/chttp2/server/chttp2_server.cc", 0xafff_c37e_fa08_6689),
+    ("ext/transport/chttp2/transport/chttp2_transport.cc", 0x1be4_3f56_84e3_5b14),
+    ("ext/transport/chttp2/transport/frame_data.cc", 0xf867_16d7_3815_1b33),
+    ("ext/transport/chttp2/transport/frame_goaway.cc", 0xea18_2dbd_feac_b2da),
+    ("ext/transport/chttp2/transport/frame_rst_stream.cc", 0xed50_ae06_128d_53be),
+    ("ext/transport/chttp2/transport/internal.h", 0x51a4_507f_a453_ccce),
+    ("ext/transport/chttp2/transport/parsing.cc", 0x7f4a_cf5a_81f2_cdcf),
+    ("ext/transport/chttp2/transport/stream_map.h", 0x54c4_2d56_b055_5ae8),
+    ("lib/channel/channel_stack_builder.h", 0x9ea4_98f4_8311_9f7e),
+    ("lib/iomgr/combiner.h", 0xcfa7_d814_fefe_c2d6),
+    ("lib/iomgr/ev_epoll1_linux.cc", 0xf202_2b4a_06b5_fa3e),
+    ("lib/iomgr/socket_mutator.h", 0xb068_4d54_be61_eddf),
+    ("lib/iomgr/tcp_server_posix.cc", 0xa5fd_9e13_593d_533f),
+    ("lib/surface/channel_init.h", 0xd9e7_734a_e667_65f4),
+    ("lib/transport/transport.h", 0x84d3_95af_6c1a_8b91),
+];
+
 fn compile_core_patches() {
-    let file = "src/server/rpc/channel_stack.cc";
-    let accept = "src/server/rpc/accept.cc";
-    println!("cargo:rerun-if-changed={file}");
-    println!("cargo:rerun-if-changed={accept}");
+    println!("cargo:rerun-if-changed={PATCHES}");
     println!("cargo:rerun-if-changed=Cargo.lock");
     println!("cargo:rerun-if-env-changed=GRPCIO_SYS_USE_PKG_CONFIG");
     // As grpcio-sys reads it.
     if env::var("GRPCIO_SYS_USE_PKG_CONFIG").is_ok_and(|value| value == "1") {
         panic!(
-            "the system's gRPC can't be used: {file} needs the version that Cargo.lock names. Unset GRPCIO_SYS_USE_PKG_CONFIG"
+            "the system's gRPC can't be used: {PATCHES} needs the version that Cargo.lock names. Unset GRPCIO_SYS_USE_PKG_CONFIG"
         );
     }
     let grpc = grpc_source();
+    check_source(&grpc);
+    let is_linux = env::var("CARGO_CFG_TARGET_OS").is_ok_and(|system| system == "linux");
     let mut build = cc::Build::new();
-    build.cpp(true).file(file).file(accept).warnings(true);
+    build.cpp(true).warnings(true).cargo_metadata(false);
+    build.file(format!("{PATCHES}/channel_stack.cc")).file(format!("{PATCHES}/accept.cc"));
+    // The linkers of other systems can't replace functions.
+    if is_linux {
+        build.file(format!("{PATCHES}/transport.cc"));
+        WRAPPED.iter().for_each(|name| println!("cargo:rustc-link-arg=-Wl,--wrap={name}"));
+    }
     for folder in ["", "include", "third_party/abseil-cpp", "third_party/upb", "src/core/ext/upb-generated"] {
         // As the system's headers, of whose warnings nobody is told.
         build.flag("-isystem").flag(grpc.join(folder).display().to_string());
@@ -54,6 +93,26 @@ fn compile_core_patches() {
         build.std("c++14");
     }
     build.compile("hubbub_core_patches");
+    println!("cargo:rustc-link-search=native={}", env::var("OUT_DIR").expect("cargo sets it"));
+    // Whole, because every program contains the C core, whose calls the linker directs here, also if it uses no server.
+    println!("cargo:rustc-link-lib=static:+whole-archive=hubbub_core_patches");
+}
+
+/// Fails if the C core is not the one that the patches were written for.
+fn check_source(grpc: &Path) {
+    for (name, expected) in RELIED_ON {
+        let path = grpc.join("src/core").join(name);
+        let source = fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let hash = source
+            .iter()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
+        assert!(
+            hash == *expected,
+            "{} is not what {PATCHES} was written for (its hash is {hash:#018x}). If the version of grpcio-sys was changed on purpose, \
+             check docs/core-patches.md against it and put the new hash into build.rs; the feature core-patches can be left out meanwhile",
+            path.display()
+        );
+    }
 }
 
 /// Where the source of the C core is that this build uses: its internal headers are not among what its crate hands out.

@@ -11,6 +11,7 @@ pub mod address;
 pub mod wire;
 pub mod threads;
 pub mod descriptors;
+mod memory;
 pub mod startup;
 pub mod arguments;
 mod sync;

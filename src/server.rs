@@ -1,6 +1,9 @@
 //! The server: binds, serves, drains.
 
 pub mod log;
+pub mod network;
+pub mod bucket;
+pub mod refusals;
 pub mod peer;
 pub mod quotas;
 pub mod config;
@@ -15,7 +18,6 @@ pub mod session;
 pub mod clients;
 pub mod stream_end;
 mod hub;
-pub mod refusals;
 pub mod calls;
 pub mod rpc;
 
@@ -27,7 +29,7 @@ use self::config::check_clients;
 pub use self::config::{DEFAULT_DATA, ServerConfig, StartError, Storage};
 use self::delivery::close::CloseReason;
 use self::delivery::fanout::{self, Publisher};
-use self::hub::Hub;
+use self::hub::{Admissions, Hub};
 use self::log::clock::{Clock, Machine};
 use self::log::sqlite::SharedLife;
 use self::log::{Sides, memory, sqlite};
@@ -36,11 +38,11 @@ use self::refusals::Logger;
 use self::reserve::DiskReserve;
 use self::room::Rooms;
 use self::rpc::deadlines::DeadlineThread;
+use self::rpc::listen;
 use self::rpc::pollers::Pollers;
 use self::rpc::queries::QueryThreads;
 use self::rpc::server::GrpcServer;
 use self::rpc::unary::Unary;
-use self::rpc::{accept, listen};
 use crate::address::Address;
 use crate::limits;
 use crate::names::RoomName;
@@ -60,7 +62,7 @@ pub struct Server {
     _query_threads: QueryThreads,
     _deadline_thread: DeadlineThread,
     _joiner: Joiner,
-    refusal_logger: Logger,
+    _refusal_logger: Logger,
     _pollers: Pollers,
 }
 
@@ -93,17 +95,20 @@ impl Server {
         let deadline_thread = DeadlineThread::start()?;
         let refusal_logger = Logger::start(config.clients_max)?;
         let refusals = Arc::clone(refusal_logger.refusals());
-        let quotas = Quotas::new(config.address_limits.clone());
-        let hub =
-            Hub::new(rooms, Arc::clone(&fanout), log, config.clients_max, quotas, joiner.spawner(), lanes, refusals);
-        let hub = Arc::new(hub);
+        let admissions = Admissions {
+            clients_max: config.clients_max,
+            quotas: Quotas::new(config.address_limits.clone(), Arc::clone(&refusals)),
+            exempt: config.exempt.clone(),
+            refusals: Arc::clone(&refusals),
+        };
+        let hub = Arc::new(Hub::new(rooms, Arc::clone(&fanout), log, admissions, joiner.spawner(), lanes));
 
         let pollers = Pollers::start(poller_count);
         for poller in 0..poller_count {
             pollers.run(poller, Arc::clone(&fanout).run(poller));
         }
         let unary = Unary::new(Arc::clone(&hub), query_threads.queries(), deadline_thread.deadlines());
-        let grpc = GrpcServer::new(config, &pollers, unary, &hub, lobby)?;
+        let grpc = GrpcServer::new(config, &pollers, unary, &hub, lobby, refusals)?;
         let mut server = Self {
             grpc,
             addresses: Vec::new(),
@@ -115,7 +120,7 @@ impl Server {
             _query_threads: query_threads,
             _deadline_thread: deadline_thread,
             _joiner: joiner,
-            refusal_logger,
+            _refusal_logger: refusal_logger,
             _pollers: pollers,
         };
         // From here on, an error drops the server, which ends and joins the started threads.
@@ -123,7 +128,6 @@ impl Server {
             let bound = server.grpc.bind(address, config.socket_mode)?;
             server.addresses.extend(bound);
         }
-        accept::watch(server.refusal_logger.refusals());
         server.grpc.start();
         Ok(server)
     }

@@ -16,9 +16,11 @@ use hubbub::arguments::{
     self, CONNECTION, EXIT_USAGE, Given, LIMITS, ProgramOptions, STORAGE, duration, number, size, switch,
 };
 use hubbub::limits;
+use hubbub::server::bucket::Rate;
 use hubbub::server::log::Retention;
 use hubbub::server::log::sqlite::{self, Report, SyncMode};
-use hubbub::server::quotas::{AddressLimits, Rate};
+use hubbub::server::network::{Exempt, Network};
+use hubbub::server::quotas::AddressLimits;
 use hubbub::server::{DEFAULT_DATA, Server, ServerConfig, Storage};
 use hubbub::threads;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
@@ -162,6 +164,15 @@ struct Args {
     )]
     pollers: Option<usize>,
 
+    /// Accept at most N connections at once [default: twice --clients-max]
+    ///
+    /// The default is lower on a machine with little memory. More connections are refused with the reason.
+    #[arg(
+        long, value_name = "N", env = "HUBBUB_CONNECTIONS_MAX", value_parser = number(1..=CLIENTS_MAX),
+        hide_short_help = true, help_heading = LIMITS, display_order = 42
+    )]
+    connections_max: Option<usize>,
+
     #[command(flatten)]
     address: AddressOptions,
 }
@@ -216,7 +227,28 @@ struct AddressOptions {
     )]
     room_rate: usize,
 
+    /// Accept at most N connections at once from each address
+    ///
+    /// It may open 32 connections at once, and 3 a second in the long run.
+    #[arg(
+        long, value_name = "N", env = "HUBBUB_CONNECTIONS_PER_ADDRESS",
+        default_value_t = limits::ADDRESS_CONNECTIONS_MAX, value_parser = number(1..=CLIENTS_MAX),
+        hide_short_help = true, help_heading = LIMITS, display_order = 43
+    )]
+    connections_per_address: usize,
+
+    /// Exempt a network from the limits for each address, for example 10.0.0.0/8; repeatable
+    ///
+    /// Needed for a proxy, from which all clients have the same address.
+    #[arg(
+        long, value_name = "NETWORK", env = "HUBBUB_EXEMPT", value_delimiter = ',', hide_short_help = true,
+        help_heading = LIMITS, display_order = 44
+    )]
+    exempt: Vec<Network>,
+
     /// Limit the clients of this machine as one address
+    ///
+    /// For tests. Unix sockets stay exempt.
     #[arg(
         long, env = "HUBBUB_LIMIT_LOOPBACK", value_parser = switch, hide_short_help = true, help_heading = LIMITS,
         display_order = 47
@@ -226,14 +258,14 @@ struct AddressOptions {
 
 impl AddressOptions {
     fn limits(&self) -> AddressLimits {
-        let rate = |per_second: f64, seconds: f64| Rate::per_second(unless_zero(per_second), seconds);
+        let rate = |per_second: f64, seconds: f64| Rate::over(unless_zero(per_second), seconds);
         AddressLimits {
+            connections_max: self.connections_per_address,
             clients_max: if self.clients_per_address == 0 { usize::MAX } else { self.clients_per_address },
             posts: rate(self.post_rate as f64, limits::POSTS_BURST_TIME),
             bytes: rate(self.post_bytes_rate as f64, limits::POST_BYTES_BURST_TIME),
             stored: rate(self.stored_per_day as f64 / DAY, DAY),
             rooms: rate(self.room_rate as f64 / HOUR, HOUR),
-            loopback: self.limit_loopback,
         }
     }
 }
@@ -530,6 +562,8 @@ fn config(args: Args) -> Result<ServerConfig, InvalidPort> {
         clients_max,
         address_limits: args.address.limits(),
         socket_mode: args.socket_mode,
+        connections_max: args.connections_max,
+        exempt: Exempt { networks: args.address.exempt, limits_loopback: args.address.limit_loopback },
         storage,
         disk_reserve: args.disk_reserve.map(|bytes| bytes as u64),
         retention,

@@ -9,10 +9,11 @@ use thiserror::Error;
 
 use super::log::sqlite::{OpenError, SyncMode};
 use super::log::{LogError, Retention};
+use super::network::Exempt;
 use super::quotas::AddressLimits;
 use crate::address::{Address, DEFAULT_PORT};
-use crate::descriptors;
 use crate::limits;
+use crate::{descriptors, memory};
 
 /// The default folder of the logs.
 pub const DEFAULT_DATA: &str = "./hubbub-data";
@@ -26,8 +27,12 @@ pub struct ServerConfig {
     pub socket_mode: Option<u32>,
     /// How many clients are served at once; more are refused with `RESOURCE_EXHAUSTED`.
     pub clients_max: usize,
+    /// How many connections may be open; `None` for two for each client, or fewer if the machine has little memory.
+    pub connections_max: Option<usize>,
     /// What one address may take.
     pub address_limits: AddressLimits,
+    /// Whose addresses are not limited.
+    pub exempt: Exempt,
     /// Where the rooms' logs are kept.
     pub storage: Storage,
     /// How many bytes of the disk must stay free, so that posts are refused while fewer are; `None` for the default, the
@@ -37,6 +42,10 @@ pub struct ServerConfig {
     pub retention: Retention,
     /// Trust the clock, even if it is far from the log's time.
     pub trust_clock: bool,
+    /// How long a connection may take to start HTTP/2.
+    pub handshake_timeout: Duration,
+    /// How long a connection may carry no call before it is closed.
+    pub connection_idle_max: Duration,
     /// How long a connection may be silent before it is pinged.
     pub keepalive_time: Duration,
     /// How long the answer may take.
@@ -69,17 +78,30 @@ impl Default for ServerConfig {
             listen: vec![Address::local(DEFAULT_PORT)],
             socket_mode: None,
             clients_max: limits::CLIENTS_MAX.min(possible_clients().0),
+            connections_max: None,
             address_limits: AddressLimits::default(),
+            exempt: Exempt::default(),
             storage: Storage::Folder { path: PathBuf::from(DEFAULT_DATA), sync: SyncMode::Full, restored: false },
             disk_reserve: None,
             retention: Retention::default(),
             trust_clock: false,
+            handshake_timeout: limits::HANDSHAKE_TIMEOUT,
+            connection_idle_max: limits::CONNECTION_IDLE_MAX,
             keepalive_time: limits::KEEPALIVE_TIME,
             keepalive_timeout: limits::KEEPALIVE_TIMEOUT,
             ping_interval_min: limits::PING_INTERVAL_MIN,
             drain_timeout: limits::DRAIN_TIMEOUT,
             pollers: (cores / 2).max(1),
         }
+    }
+}
+
+impl ServerConfig {
+    /// How many connections may be open.
+    pub fn connections_max(&self) -> usize {
+        let by_memory = memory::share(limits::CONNECTIONS_SHARE * limits::CONNECTION_BYTES);
+        let default = limits::CONNECTIONS_PER_CLIENT.saturating_mul(self.clients_max).min(by_memory);
+        self.connections_max.unwrap_or(default)
     }
 }
 

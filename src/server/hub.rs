@@ -12,9 +12,10 @@ use super::delivery::fanout::Fanout;
 use super::delivery::output::{FrameSink, Reader};
 use super::delivery::stream_writer::StreamWriter;
 use super::log::{Log, LogError};
+use super::network::Exempt;
 use super::peer::Peer;
 use super::quotas::{Quotas, Seat, Use};
-use super::refusals::{Refusals, Shortage};
+use super::refusals::{Limit, Refusals, Shortage};
 use super::room::Rooms;
 use super::session::receive::{Conversation, Stopper};
 use super::stream_end::StreamEnd;
@@ -26,12 +27,18 @@ pub struct Hub {
     pub rooms: Arc<Rooms>,
     pub fanout: Arc<Fanout>,
     pub log: Arc<dyn Log>,
-    clients_max: usize,
-    refusals: Arc<Refusals>,
-    quotas: Quotas,
+    admissions: Admissions,
     spawner: Spawner,
     // lock order: 1. `None` once a drain has started: nothing more is accepted.
     lanes: Mutex<Option<Lanes>>,
+}
+
+/// What decides whether a client is admitted.
+pub struct Admissions {
+    pub clients_max: usize,
+    pub quotas: Quotas,
+    pub exempt: Exempt,
+    pub refusals: Arc<Refusals>,
 }
 
 /// A stream, as passed by the transport.
@@ -56,14 +63,17 @@ impl Hub {
         rooms: Arc<Rooms>,
         fanout: Arc<Fanout>,
         log: Arc<dyn Log>,
-        clients_max: usize,
-        quotas: Quotas,
+        admissions: Admissions,
         spawner: Spawner,
         lanes: Lanes,
-        refusals: Arc<Refusals>,
     ) -> Self {
         let clients = Arc::default();
-        Self { clients, rooms, fanout, log, clients_max, refusals, quotas, spawner, lanes: Mutex::new(Some(lanes)) }
+        Self { clients, rooms, fanout, log, admissions, spawner, lanes: Mutex::new(Some(lanes)) }
+    }
+
+    /// The peer that the transport names so.
+    pub fn peer(&self, name: String) -> Peer {
+        Peer::new(name, &self.admissions.exempt)
     }
 
     /// Admits one more client, or returns why that is impossible.
@@ -71,8 +81,8 @@ impl Hub {
         let admission = self.find_place(peer);
         // Pollers do not log: standard error may block.
         match admission {
-            Err(CloseReason::Full { .. }) => self.refusals.count(Shortage::Clients),
-            Err(CloseReason::NoThread(_)) => self.refusals.count(Shortage::Threads),
+            Err(CloseReason::Full { .. }) => self.admissions.refusals.count(Shortage::Clients),
+            Err(CloseReason::NoThread(_)) => self.admissions.refusals.count(Shortage::Threads),
             _ => {}
         }
         admission
@@ -82,10 +92,10 @@ impl Hub {
         if self.lanes.lock().is_none() {
             return Err(CloseReason::Draining { until: Instant::now() });
         }
-        if self.clients.count() >= self.clients_max {
-            return Err(CloseReason::Full { clients_max: self.clients_max });
+        if self.clients.count() >= self.admissions.clients_max {
+            return Err(CloseReason::Full { clients_max: self.admissions.clients_max });
         }
-        let used = self.quotas.of(&peer);
+        let used = self.quota(&peer);
         let seat =
             used.as_ref().map(|used| used.seat().ok_or(CloseReason::AddressFull { clients_max: used.clients_max() }));
         let seat = seat.transpose()?;
@@ -97,7 +107,12 @@ impl Hub {
 
     /// What the peer's address has taken; `None` if it is exempt.
     pub fn quota(&self, peer: &Peer) -> Option<Arc<Use>> {
-        self.quotas.of(peer)
+        peer.source().map(|source| self.admissions.quotas.of(source))
+    }
+
+    /// Counts a client that exceeded a limit. Does not block.
+    pub fn refuse(&self, limit: Limit, peer: &Peer) {
+        self.admissions.refusals.exceeded(limit, peer.source());
     }
 
     /// Whether the room has messages. May read the log.
@@ -127,7 +142,7 @@ impl Hub {
         let mut conversation = conversation(Arc::clone(&writer), used);
         // After the insertion: either a drain finds the client in the map, or the client finds that a drain has
         // started.
-        match self.open_lane(peer.remote()) {
+        match self.open_lane(peer.source().map(|_| peer)) {
             Some(lane) => {
                 let end = Arc::clone(&end);
                 receive_thread.run(move || {

@@ -1,30 +1,34 @@
-//! Who is at the other end of a call, as far as the connection shows it.
+//! The other end of a call, as far as its connection shows.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
-/// The other end of a call. Everything that is shared fairly among peers, or limited for one of them, is so for each value.
+use super::network::{Exempt, Source};
+
+/// Peers that the server keeps apart when it shares its work among them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Peer {
-    /// Another machine: its IPv4 address, or the first 64 bits of its IPv6 address, which one customer of a provider
-    /// usually has for itself.
-    Address(IpAddr),
-    /// A connection from this machine, as the transport names it. Users of one machine, and what a proxy on it forwards, have
-    /// the same address.
-    Local(String),
+    /// All clients of one address, which is limited.
+    Address(Source),
+    /// One connection from this machine or from an exempt network, as the transport names it. Users of one machine, and
+    /// what a proxy forwards, have the same address.
+    Exempt(String),
 }
 
 impl Peer {
     /// The peer of that name in gRPC's form: `ipv4:192.0.2.1:5000`, `ipv6:[2001:db8::1]:5000`, `unix:/run/hubbub.sock`.
-    pub fn new(name: String) -> Self {
-        match address(&name) {
-            Some(address) if !address.is_loopback() => Self::Address(network(address)),
-            _ => Self::Local(name),
+    pub fn new(name: String, exempt: &Exempt) -> Self {
+        match address(&name).and_then(|address| exempt.limited(address)) {
+            Some(source) => Self::Address(source),
+            None => Self::Exempt(name),
         }
     }
 
-    /// The peer, if it is another machine.
-    pub fn remote(self) -> Option<Self> {
-        matches!(self, Self::Address(_)).then_some(self)
+    /// The address, if it is limited.
+    pub fn source(&self) -> Option<Source> {
+        match self {
+            Self::Address(source) => Some(*source),
+            Self::Exempt(_) => None,
+        }
     }
 }
 
@@ -35,43 +39,45 @@ fn address(name: &str) -> Option<IpAddr> {
         "ipv6" => address.replace("%5B", "[").replace("%5D", "]"),
         _ => return None,
     };
-    address.parse::<SocketAddr>().ok().map(|address| address.ip().to_canonical())
-}
-
-/// The address, or for IPv6 its network.
-fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
-        }
-    }
+    address.parse::<SocketAddr>().ok().map(|address| address.ip())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn peer(name: &str, exempt: &Exempt) -> Peer {
+        Peer::new(name.to_owned(), exempt)
+    }
+
     #[test]
     fn peers_of_one_network_are_one() {
-        let peer = |name: &str| Peer::new(name.to_owned());
-        let remote = |address: &str| Peer::Address(address.parse().unwrap());
-        assert_eq!(peer("ipv4:192.0.2.1:5000"), remote("192.0.2.1"));
-        assert_eq!(peer("ipv6:[2001:db8:1:2:3::4]:5000"), remote("2001:db8:1:2::"));
-        assert_eq!(peer("ipv6:%5B2001:db8:1:2::9%5D:70"), remote("2001:db8:1:2::"));
-        assert_eq!(peer("ipv6:[::ffff:192.0.2.1]:5000"), remote("192.0.2.1"));
-        for local in [
+        let exempt = Exempt { networks: vec!["10.0.0.0/8".parse().unwrap()], limits_loopback: false };
+        let is = |name: &str, address: &str| {
+            assert_eq!(peer(name, &exempt), Peer::Address(Source::of(address.parse().unwrap())));
+        };
+        is("ipv4:192.0.2.1:5000", "192.0.2.1");
+        is("ipv6:[2001:db8:1:2:3::4]:5000", "2001:db8:1:2::");
+        is("ipv6:%5B2001:db8:1:2::9%5D:70", "2001:db8:1:2::");
+        is("ipv6:[::ffff:192.0.2.1]:5000", "192.0.2.1");
+        let names = [
             "ipv4:127.0.0.1:5000",
             "ipv6:[::1]:5000",
             "ipv6:[::ffff:127.0.0.1]:1",
+            "ipv4:10.1.2.3:4",
             "unix:",
-            "unix:/a:1",
             "vsock:3:1",
             "",
-        ] {
-            assert_eq!(peer(local), Peer::Local(local.to_owned()));
-            assert_eq!(peer(local).remote(), None);
+        ];
+        for name in names {
+            assert_eq!(peer(name, &exempt), Peer::Exempt(name.to_owned()));
         }
+    }
+
+    #[test]
+    fn this_machine_is_one_address_if_it_is_limited_too() {
+        let exempt = Exempt { limits_loopback: true, ..Exempt::default() };
+        assert_eq!(peer("ipv4:127.0.0.1:1", &exempt), peer("ipv4:127.0.0.1:2", &exempt));
+        assert_eq!(peer("unix:", &exempt), Peer::Exempt("unix:".to_owned()));
     }
 }

@@ -1,9 +1,12 @@
-//! Clients that are refused because a resource has run out. The log gets one line when that begins, and one when it is
-//! over.
+//! Clients that are refused: because a resource has run out, or because they exceed a limit.
+//!
+//! For each resource, the log gets one line when clients begin to be refused, and one when that is over. For the limits,
+//! it gets one line a minute at most: how many times each was exceeded, and the address that did it most.
 //!
 //! Clients are refused on pollers, which MUST NOT log. They count refusals here, and a separate thread logs them. It
 //! sleeps while no client is refused.
 
+use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -12,7 +15,8 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 
 use crate::descriptors;
-use crate::limits::{REFUSALS_CHECK_INTERVAL, REFUSALS_LOG_INTERVAL, REFUSALS_QUIET};
+use crate::limits::{REFUSALS_CHECK_INTERVAL, REFUSALS_LOG_INTERVAL, REFUSALS_QUIET, REFUSED_SOURCES_MAX};
+use crate::server::network::Source;
 use crate::threads;
 
 /// The resource that has run out.
@@ -31,17 +35,60 @@ pub enum Shortage {
 /// How many kinds of shortages there are.
 const KINDS: usize = 4;
 
+/// A limit that a client has exceeded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// Too many streams of a connection came to nothing.
+    Resets,
+    /// A connection sent too many control frames.
+    ControlFrames,
+    /// All connections of the server are taken.
+    Connections,
+    /// Too many connections were opened recently.
+    ConnectionRate,
+    /// All connections of the client's address are taken.
+    AddressConnections,
+    /// The client's address opened too many connections recently.
+    AddressConnectionRate,
+    /// All places for clients of its address are taken.
+    AddressClients,
+    /// Its address posts too fast.
+    Posts,
+    /// Its address has stored too much today.
+    Stored,
+    /// Its address has created too many rooms.
+    RoomsCreated,
+    /// Too many unary calls of its connection are in progress.
+    Calls,
+}
+
+/// Each limit, with what happens to those who exceed it.
+const LIMITS: [(Limit, &str); 11] = [
+    (Limit::Resets, "connections closed because too many of their streams were reset"),
+    (Limit::ControlFrames, "connections closed because of too many control frames"),
+    (Limit::Connections, "connections refused because all are taken (--connections-max)"),
+    (Limit::ConnectionRate, "connections refused because too many are opened at once"),
+    (Limit::AddressConnections, "connections refused because their address has too many (--connections-per-address)"),
+    (Limit::AddressConnectionRate, "connections refused because their address opens too many"),
+    (Limit::AddressClients, "clients refused because their address has too many (--clients-per-address)"),
+    (Limit::Posts, "posts refused because their address posts too fast (--post-rate, --post-bytes-rate)"),
+    (Limit::Stored, "posts refused because their address has stored too much (--stored-per-day)"),
+    (Limit::RoomsCreated, "posts refused because their address has created too many rooms (--room-rate)"),
+    (Limit::Calls, "calls refused because too many of their connection are in progress"),
+];
+
 /// Counts refusals.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Refusals {
     // lock order: 3 (a leaf)
     state: Mutex<RefusalsState>,
     changed: Condvar,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct RefusalsState {
     counts: [u64; KINDS],
+    exceeded: Exceeded,
     /// The last error of accept(2).
     error: i32,
     /// The thread sleeps until a client is refused.
@@ -52,11 +99,23 @@ struct RefusalsState {
 impl Refusals {
     /// Counts one refusal. Called on pollers: does not block.
     pub fn count(&self, shortage: Shortage) {
+        self.change(|state| {
+            state.counts[shortage.kind()] += 1;
+            if let Shortage::System(error) = shortage {
+                state.error = error;
+            }
+        });
+    }
+
+    /// Counts a client that exceeded a limit; a client of a Unix socket has no address. Called on pollers: does not
+    /// block.
+    pub fn exceeded(&self, limit: Limit, source: Option<Source>) {
+        self.change(|state| state.exceeded.count(limit, source));
+    }
+
+    fn change(&self, change: impl FnOnce(&mut RefusalsState)) {
         let mut state = self.state.lock();
-        state.counts[shortage.kind()] += 1;
-        if let Shortage::System(error) = shortage {
-            state.error = error;
-        }
+        change(&mut state);
         let wake = std::mem::take(&mut state.asleep);
         drop(state);
         if wake {
@@ -65,7 +124,7 @@ impl Refusals {
     }
 
     /// Waits for refusals, or for the next check during a shortage. `None` means that the server has ended.
-    fn wait(&self, goes_on: bool) -> Option<([u64; KINDS], i32)> {
+    fn wait(&self, goes_on: bool) -> Option<([u64; KINDS], i32, Exceeded)> {
         let next = Instant::now() + REFUSALS_CHECK_INTERVAL;
         let mut state = self.state.lock();
         while !state.closed {
@@ -73,15 +132,63 @@ impl Refusals {
                 if self.changed.wait_until(&mut state, next).timed_out() {
                     break;
                 }
-            } else if state.counts == [0; KINDS] {
+            } else if state.is_empty() {
                 state.asleep = true;
                 self.changed.wait(&mut state);
             } else {
                 break;
             }
         }
-        let is_last = state.closed && state.counts == [0; KINDS];
-        (!is_last).then(|| (std::mem::take(&mut state.counts), state.error))
+        let is_last = state.closed && state.is_empty();
+        (!is_last).then(|| (std::mem::take(&mut state.counts), state.error, std::mem::take(&mut state.exceeded)))
+    }
+}
+
+impl RefusalsState {
+    fn is_empty(&self) -> bool {
+        self.counts == [0; KINDS] && self.exceeded.is_empty()
+    }
+}
+
+/// How many times each limit was exceeded, and by whom.
+#[derive(Debug, Default)]
+struct Exceeded {
+    counts: [u64; LIMITS.len()],
+    /// At most [`REFUSED_SOURCES_MAX`]: further addresses are counted only in all.
+    sources: HashMap<Source, u64>,
+}
+
+impl Exceeded {
+    fn count(&mut self, limit: Limit, source: Option<Source>) {
+        // Invariant: every limit is in the list.
+        let kind = LIMITS.iter().position(|(other, _)| *other == limit).expect("the limit is listed");
+        self.counts[kind] += 1;
+        if let Some(source) = source {
+            self.add(source, 1);
+        }
+    }
+
+    fn add(&mut self, source: Source, count: u64) {
+        if self.sources.len() < REFUSED_SOURCES_MAX || self.sources.contains_key(&source) {
+            *self.sources.entry(source).or_default() += count;
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.counts == [0; LIMITS.len()]
+    }
+
+    fn merge(&mut self, more: Self) {
+        self.counts.iter_mut().zip(more.counts).for_each(|(count, more)| *count += more);
+        more.sources.into_iter().for_each(|(source, count)| self.add(source, count));
+    }
+
+    fn line(&self) -> String {
+        let counted = self.counts.iter().zip(LIMITS).filter(|(count, _)| **count > 0);
+        let list: Vec<_> = counted.map(|(count, (_, what))| format!("{count} {what}")).collect();
+        let most = self.sources.iter().max_by_key(|(_, count)| **count);
+        let most = most.map(|(source, count)| format!("; most often by {source} ({count} times)"));
+        format!("clients exceeded limits: {}{}", list.join(", "), most.unwrap_or_default())
     }
 }
 
@@ -154,7 +261,14 @@ impl Logger {
         let counted = Arc::clone(&refusals);
         let log = move || {
             let mut episodes = [const { Episode::new() }; KINDS];
-            while let Some((counts, error)) = counted.wait(episodes.iter().any(|episode| episode.since.is_some())) {
+            let mut summary = Summary::default();
+            let goes_on = |episodes: &[Episode], summary: &Summary| {
+                summary.is_due_later() || episodes.iter().any(|episode| episode.since.is_some())
+            };
+            while let Some((counts, error, exceeded)) = counted.wait(goes_on(&episodes, &summary)) {
+                if let Some(line) = summary.step(Instant::now(), exceeded) {
+                    log::warn!("{line}");
+                }
                 for (kind, episode) in episodes.iter_mut().enumerate() {
                     let shortage = Shortage::of_kind(kind, error);
                     match episode.step(Instant::now(), counts[kind]) {
@@ -165,6 +279,9 @@ impl Logger {
                         }
                     }
                 }
+            }
+            if summary.is_due_later() {
+                log::warn!("{}", summary.exceeded.line());
             }
         };
         let thread = threads::spawn("refusals", log)?;
@@ -184,6 +301,29 @@ impl Drop for Logger {
             // A panic has been reported already.
             let _ = thread.join();
         }
+    }
+}
+
+/// The exceeded limits that are not logged yet. The first ones are logged at once, later ones once a minute.
+#[derive(Default)]
+struct Summary {
+    exceeded: Exceeded,
+    logged: Option<Instant>,
+}
+
+impl Summary {
+    fn is_due_later(&self) -> bool {
+        !self.exceeded.is_empty()
+    }
+
+    /// Takes note of what was counted since the last step, and returns a line if one is due.
+    fn step(&mut self, now: Instant, exceeded: Exceeded) -> Option<String> {
+        self.exceeded.merge(exceeded);
+        let may_log = self.logged.is_none_or(|at| now.saturating_duration_since(at) >= REFUSALS_LOG_INTERVAL);
+        (may_log && !self.exceeded.is_empty()).then(|| {
+            self.logged = Some(now);
+            std::mem::take(&mut self.exceeded).line()
+        })
     }
 }
 
@@ -279,5 +419,35 @@ mod tests {
             .collect();
         // Refusals between the two are counted too.
         assert_eq!(counts, [1, 6]);
+    }
+
+    fn exceeded(limit: Limit, address: [u8; 4], count: usize) -> Exceeded {
+        let mut exceeded = Exceeded::default();
+        (0..count).for_each(|_| exceeded.count(limit, Some(Source::V4(address.into()))));
+        exceeded
+    }
+
+    #[test]
+    fn exceeded_limits_are_logged_once_a_minute_with_the_address_that_did_it_most() {
+        let (mut summary, start) = (Summary::default(), Instant::now());
+        let first = summary.step(start, exceeded(Limit::Resets, [192, 0, 2, 1], 1)).unwrap();
+        assert!(first.contains("1 connections closed") && first.contains("192.0.2.1 (1 times)"), "{first}");
+        assert_eq!(summary.step(at(start, 10), exceeded(Limit::Resets, [192, 0, 2, 1], 5)), None);
+        assert_eq!(summary.step(at(start, 20), exceeded(Limit::Connections, [192, 0, 2, 2], 7)), None);
+        assert!(summary.is_due_later());
+        let second = summary.step(at(start, 60), Exceeded::default()).unwrap();
+        assert!(second.contains("5 connections closed") && second.contains("7 connections refused"), "{second}");
+        assert!(second.ends_with("192.0.2.2 (7 times)"), "{second}");
+        assert!(!summary.is_due_later());
+    }
+
+    #[test]
+    fn the_number_of_counted_addresses_is_bounded() {
+        let mut counted = Exceeded::default();
+        for number in 0..2 * REFUSED_SOURCES_MAX as u32 {
+            counted.count(Limit::ConnectionRate, Some(Source::V4(number.into())));
+        }
+        assert_eq!(counted.sources.len(), REFUSED_SOURCES_MAX);
+        assert!(counted.line().contains(&format!("{} connections", 2 * REFUSED_SOURCES_MAX)));
     }
 }

@@ -4,10 +4,10 @@
 //! hand over to threads, and return. Nothing here blocks a poller or panics on one.
 
 pub mod pollers;
-pub mod accept;
+pub mod guard;
+pub mod patches;
 pub mod listen;
 pub mod settings;
-pub mod channel_stack;
 pub mod status;
 pub mod inflow;
 pub mod stream;

@@ -169,16 +169,17 @@ fn no_module_depends_on_itself() {
 
 /// The layers, from the bottom up. A module depends only on its own layer and lower ones.
 const LAYERS: &[&[&str]] = &[
-    &["limits", "names", "escape", "address", "descriptors", "startup", "sync"],
+    &["limits", "names", "escape", "address", "descriptors", "memory", "startup", "sync"],
     &["wire", "threads", "arguments"],
-    &["server::log", "server::peer", "server::fair_queue"],
+    &["server::log", "server::network", "server::bucket", "server::fair_queue"],
+    &["server::peer", "server::refusals"],
     &["server::quotas"],
     &["server::config"],
     &["server::room"],
     &["server::append_queue", "server::reserve"],
     &["server::writer", "server::posting"],
     &["server::delivery"],
-    &["server::session", "server::clients", "server::refusals"],
+    &["server::session", "server::clients"],
     &["server::stream_end"],
     &["server::hub"],
     &["server::calls"],

@@ -10,7 +10,6 @@ use crate::limits::{COMMANDS_MAX, NAME_CHARS_MAX};
 use crate::names::{Epoch, InvalidText, RoomName, Seq, UserName};
 use crate::server::delivery::close::CloseReason;
 use crate::server::hub::{Hub, Stream};
-use crate::server::peer::Peer;
 use crate::server::session::chat::{ChatConversation, ChatReader, Command, Refusal, StartAt, Updates};
 use crate::server::session::receive::Source;
 use crate::wire::answer::{Failed, RejectionCode};
@@ -24,7 +23,7 @@ pub fn accept(
     stream: RequestStream<Request>,
     sink: DuplexSink<Frame>,
 ) {
-    let admission = match hub.admit(Peer::new(context.peer())) {
+    let admission = match hub.admit(hub.peer(context.peer())) {
         Ok(admission) => admission,
         Err(reason) => return stream::refuse(context, stream, sink, &reason),
     };

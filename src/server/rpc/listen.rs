@@ -1,7 +1,7 @@
 //! Listens on exactly the given addresses, or reports why that is impossible.
 //!
 //! The C core binds either wildcard address to both families and gives no reason for a failure. So a name is resolved
-//! here, each address is tested here first, and `rpc/channel_stack.cc` restricts the listening sockets to their family.
+//! here, each address is tested here first, and `patches/channel_stack.cc` restricts the listening sockets to their family.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -14,7 +14,8 @@ use std::path::Path;
 
 use grpcio::ServerCredentials;
 
-use super::channel_stack::{self, Listener};
+use super::patches::channel_stack::{self, Listener};
+use super::patches::servers::Registration;
 use crate::address::Address;
 use crate::server::config::StartError;
 
@@ -29,11 +30,14 @@ pub fn check_free(address: &Address) -> Result<(), StartError> {
 /// Binds an address: all addresses of a name. Returns the bound addresses.
 pub fn bind(
     grpc: &mut grpcio::Server,
+    server: &Registration,
     address: &Address,
     socket_mode: Option<u32>,
 ) -> Result<Vec<Address>, StartError> {
     let (host, places) = match address {
-        Address::Unix(path) => return bind_socket(grpc, address, path, socket_mode).map(|()| vec![address.clone()]),
+        Address::Unix(path) => {
+            return bind_socket(grpc, server, address, path, socket_mode).map(|()| vec![address.clone()]);
+        }
         Address::Tcp { host, .. } => (host, places(address)?),
     };
     let (mut bound, mut chosen) = (Vec::new(), 0);
@@ -49,8 +53,9 @@ pub fn bind(
         };
         // The library decodes percent signs, and a zone contains one.
         let target = place.to_string().replace('%', "%25");
-        let port =
-            channel_stack::listening(listener, || grpc.add_listening_port(target, ServerCredentials::insecure()));
+        let port = channel_stack::listening(server, listener, || {
+            grpc.add_listening_port(target, ServerCredentials::insecure())
+        });
         let fault = || StartError::Bind { address: address.clone(), fault: format!("gRPC can't bind {place}") };
         chosen = port.map_err(|_| fault())?;
         let host = if places.len() == 1 { host.clone() } else { place.ip().to_string() };
@@ -60,10 +65,17 @@ pub fn bind(
 }
 
 /// Binds a Unix socket. With a mode, only root can connect before the mode is set.
-fn bind_socket(grpc: &mut grpcio::Server, address: &Address, path: &Path, mode: Option<u32>) -> Result<(), StartError> {
+fn bind_socket(
+    grpc: &mut grpcio::Server,
+    server: &Registration,
+    address: &Address,
+    path: &Path,
+    mode: Option<u32>,
+) -> Result<(), StartError> {
     let listener = if mode.is_some() { Listener::ClosedSocket } else { Listener::Any };
     let target = address.target();
-    let port = channel_stack::listening(listener, || grpc.add_listening_port(target, ServerCredentials::insecure()));
+    let port =
+        channel_stack::listening(server, listener, || grpc.add_listening_port(target, ServerCredentials::insecure()));
     let fault = |fault: String| StartError::Bind { address: address.clone(), fault };
     port.map_err(|_| fault("gRPC can't bind it".to_owned()))?;
     if let Some(mode) = mode {

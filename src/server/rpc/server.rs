@@ -5,6 +5,9 @@ use std::sync::Arc;
 use grpcio::ServerBuilder;
 use parking_lot::Mutex;
 
+use super::guard::connections::{Bounds, Connections};
+use super::patches::servers::{self, Guard, Registration};
+use super::patches::{accept, calls};
 use super::pollers::Pollers;
 use super::settings::connection_settings;
 use super::unary::{self, Unary};
@@ -12,12 +15,16 @@ use super::{listen, tutorial};
 use crate::address::Address;
 use crate::server::config::{ServerConfig, StartError};
 use crate::server::hub::Hub;
+use crate::server::refusals::Refusals;
 use crate::server::room::RoomHandle;
 
 /// The library's server, with the services of both contracts.
 pub struct GrpcServer {
     // The library's type is not `Sync`. The mutex makes this one `Sync`, and is never locked.
     server: Mutex<grpcio::Server>,
+    registration: Registration,
+    // The registration refers to it weakly.
+    _guard: Arc<Guard>,
 }
 
 impl GrpcServer {
@@ -28,24 +35,34 @@ impl GrpcServer {
         unary: Unary,
         hub: &Arc<Hub>,
         lobby: Arc<RoomHandle>,
+        refusals: Arc<Refusals>,
     ) -> Result<Self, StartError> {
+        let connections = Connections::new(Bounds {
+            all_max: config.connections_max(),
+            address_max: config.address_limits.connections_max,
+            exempt: config.exempt.clone(),
+        });
+        let guard = Arc::new(Guard { connections, refusals });
+        calls::install();
+        let registration = servers::register(&guard);
         let environment = pollers.environment();
         let server = ServerBuilder::new(Arc::clone(environment))
             .register_service(tutorial::service(Arc::clone(hub), lobby, pollers.clone()))
             .register_service(unary::service(unary, pollers.clone()))
-            .channel_args(connection_settings(environment, config).build_args())
+            .channel_args(connection_settings(environment, config, &registration).build_args())
             .build()
             .map_err(|error| StartError::Grpc(Box::new(error)))?;
-        Ok(Self { server: Mutex::new(server) })
+        Ok(Self { server: Mutex::new(server), registration, _guard: guard })
     }
 
     /// Binds an address: all addresses of a name. Returns the bound addresses.
     pub fn bind(&mut self, address: &Address, socket_mode: Option<u32>) -> Result<Vec<Address>, StartError> {
-        listen::bind(self.server.get_mut(), address, socket_mode)
+        listen::bind(self.server.get_mut(), &self.registration, address, socket_mode)
     }
 
     /// Starts to serve on the bound addresses.
     pub fn start(&mut self) {
+        accept::keep_descriptors();
         self.server.get_mut().start();
     }
 

@@ -10,7 +10,6 @@ use crate::limits::BODY_BYTES_MAX;
 use crate::names::{Body, Origin, UserName};
 use crate::server::delivery::close::CloseReason;
 use crate::server::hub::{Hub, Stream};
-use crate::server::peer::Peer;
 use crate::server::room::RoomHandle;
 use crate::server::room::cursor::Cursor;
 use crate::server::session::receive::{Following, Source};
@@ -35,7 +34,7 @@ fn accept(
     stream: RequestStream<Request>,
     sink: DuplexSink<Frame>,
 ) {
-    let admission = match hub.admit(Peer::new(context.peer())) {
+    let admission = match hub.admit(hub.peer(context.peer())) {
         Ok(admission) => admission,
         Err(reason) => return stream::refuse(context, stream, sink, &reason),
     };

@@ -18,6 +18,7 @@ use crate::server::calls::slots::{Slot, Slots};
 use crate::server::calls::{messages, post, rooms};
 use crate::server::hub::Hub;
 use crate::server::peer::Peer;
+use crate::server::refusals::Limit;
 use crate::wire::{self, v1};
 
 /// What the handlers of unary calls share.
@@ -47,8 +48,8 @@ impl Unary {
         request: v1::PostMessageRequest,
         sink: UnarySink<v1::PostMessageResponse>,
     ) {
-        let peer = Peer::new(context.peer());
-        let slot = self.posts.take(context.peer());
+        let peer = self.hub.peer(context.peer());
+        let slot = self.slot(&self.posts, context, &peer);
         let used = self.hub.quota(&peer);
         if used.is_none() {
             let response = slot.map(|slot| (slot, post::post_message(&self.hub, peer, used, request)));
@@ -74,13 +75,17 @@ impl Unary {
         sink: UnarySink<P>,
         call: fn(&Hub, Q) -> CallResult<P>,
     ) {
-        let hub = Arc::clone(&self.hub);
-        let slot = self.reads.take(context.peer());
-        let reading = slot.map(|slot| (slot, self.ask(Peer::new(context.peer()), move || call(&hub, request))));
+        let (hub, peer) = (Arc::clone(&self.hub), self.hub.peer(context.peer()));
+        let slot = self.slot(&self.reads, context, &peer);
+        let reading = slot.map(|slot| (slot, self.ask(peer, move || call(&hub, request))));
         self.respond(context, sink, async move {
             let (slot, reading) = reading?;
             Ok((slot, reading.await.unwrap_or(Err(CallError::Busy))?))
         });
+    }
+
+    fn slot(&self, slots: &Arc<Slots>, context: &RpcContext<'_>, peer: &Peer) -> CallResult<Slot> {
+        slots.take(context.peer()).inspect_err(|_| self.hub.refuse(Limit::Calls, peer))
     }
 
     /// Has a query thread do this. If the server is shutting down, the channel is dropped with the query, which reports it.

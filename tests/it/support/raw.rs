@@ -3,9 +3,10 @@
 //! It also reads everything that comes before the end of a stream. The library's own client does not: it reports a
 //! status other than OK as soon as it is there, even where a message before it was not handed out yet.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
-use std::os::fd::AsRawFd as _;
+use std::io::{self, Read as _, Write as _};
+use std::mem;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::fd::{AsRawFd as _, FromRawFd as _};
 
 use hubbub::wire::TUTORIAL_CHAT_CLIENT;
 
@@ -14,16 +15,19 @@ pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 // Kinds of frames.
 pub const DATA: u8 = 0;
 pub const HEADERS: u8 = 1;
+pub const PRIORITY: u8 = 2;
 pub const RST_STREAM: u8 = 3;
 pub const SETTINGS: u8 = 4;
 pub const PING: u8 = 6;
 pub const GOAWAY: u8 = 7;
 pub const WINDOW_UPDATE: u8 = 8;
+pub const CONTINUATION: u8 = 9;
 
 // Flags of frames.
 pub const ACK: u8 = 1;
 pub const END_STREAM: u8 = 1;
 pub const END_HEADERS: u8 = 4;
+pub const PADDED: u8 = 8;
 
 /// A connection with one open stream.
 pub struct Raw {
@@ -48,6 +52,39 @@ impl Raw {
         // The server speaks first of all: from then on the connection is in its hands, not in a queue of the system's.
         assert_eq!(raw.read_frame().0, SETTINGS);
         raw
+    }
+
+    /// Connects, and opens no stream.
+    pub fn open(target: &str) -> Self {
+        let mut raw = Self { connection: TcpStream::connect(target).expect("the server listens") };
+        raw.write(&[PREFACE, &frame(SETTINGS, 0, 0, &[])].concat());
+        assert_eq!(raw.read_frame().0, SETTINGS);
+        raw
+    }
+
+    /// Sends bytes as they are.
+    pub fn write(&mut self, bytes: &[u8]) {
+        self.connection.write_all(bytes).expect("the server reads");
+    }
+
+    /// Reads until a frame of this kind: its stream and its payload.
+    pub fn next_of(&mut self, kind: u8) -> (u32, Vec<u8>) {
+        loop {
+            let (header, payload) = self.read_whole_frame();
+            if header[3] == kind {
+                return (u32::from_be_bytes([header[5], header[6], header[7], header[8]]), payload);
+            }
+        }
+    }
+
+    /// Reads until the headers that end a stream.
+    pub fn read_trailers(&mut self) -> String {
+        loop {
+            let (kind, flags, payload) = self.read_frame();
+            if kind == HEADERS && flags & END_STREAM != 0 {
+                return String::from_utf8_lossy(&payload).into_owned();
+            }
+        }
     }
 
     /// Sends bytes as one gRPC message, whatever they are.
@@ -117,6 +154,11 @@ impl Raw {
 
     /// Reads one frame, and lets the server send as much again.
     fn read_frame(&mut self) -> (u8, u8, Vec<u8>) {
+        let (header, payload) = self.read_whole_frame();
+        (header[3], header[4], payload)
+    }
+
+    fn read_whole_frame(&mut self) -> ([u8; 9], Vec<u8>) {
         self.connection.set_read_timeout(Some(super::DEADLINE)).expect("a timeout is set");
         let mut header = [0; 9];
         self.connection.read_exact(&mut header).expect("the server sends another frame");
@@ -129,7 +171,7 @@ impl Raw {
                 let _ = self.connection.write_all(&frame(WINDOW_UPDATE, 0, stream, &length.to_be_bytes()));
             }
         }
-        (header[3], header[4], payload)
+        (header, payload)
     }
 
     /// Cancels the stream and closes the connection, as a client that leaves does.
@@ -250,4 +292,32 @@ pub fn reset(connection: TcpStream) {
         libc::setsockopt(connection.as_raw_fd(), libc::SOL_SOCKET, libc::SO_LINGER, value, size)
     };
     assert_eq!(result, 0, "SO_LINGER is set");
+}
+
+/// Connects from this address, which is one of this machine's.
+pub fn connect_from(source: Ipv4Addr, target: &str) -> io::Result<TcpStream> {
+    let SocketAddr::V4(target) = target.parse().expect("an address") else { panic!("{target} is IPv4") };
+    let name = |address: Ipv4Addr, port: u16| {
+        // SAFETY: zeros are valid for unset fields.
+        let mut name: libc::sockaddr_in = unsafe { mem::zeroed() };
+        name.sin_family = libc::AF_INET as libc::sa_family_t;
+        name.sin_port = port.to_be();
+        name.sin_addr.s_addr = u32::from(address).to_be();
+        name
+    };
+    let (source, target) = (name(source, 0), name(*target.ip(), target.port()));
+    let size = size_of::<libc::sockaddr_in>() as libc::socklen_t;
+    // SAFETY: the descriptor is new and owned here, and the names have the size that is passed.
+    unsafe {
+        let socket = libc::socket(libc::AF_INET, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0);
+        if socket < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let connection = TcpStream::from_raw_fd(socket);
+        let bound = libc::bind(socket, (&raw const source).cast(), size);
+        if bound != 0 || libc::connect(socket, (&raw const target).cast(), size) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(connection)
+    }
 }

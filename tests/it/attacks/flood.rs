@@ -1,0 +1,92 @@
+//! Connections that send as fast as a pace allows, and begin again when the server closes them.
+
+use std::io::{ErrorKind, Read as _, Result, Write as _};
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::scene::attack_time;
+use crate::support::raw::{PREFACE, SETTINGS, frame};
+
+/// How many bytes are sent at once.
+const CHUNK_BYTES: usize = 16 * 1024;
+
+/// A flood of one kind.
+pub struct Flood<'a> {
+    pub connections: usize,
+    /// Of all connections together.
+    pub bytes_per_second: usize,
+    /// Whether the connections read what the server sends.
+    pub reads: bool,
+    /// What a connection sends after its preface and SETTINGS.
+    pub opening: &'a (dyn Fn() -> Vec<u8> + Sync),
+    /// What it then repeats; the number counts from 0.
+    pub unit: &'a (dyn Fn(u32) -> Vec<u8> + Sync),
+}
+
+/// What a flood did.
+pub struct Sent {
+    pub bytes: usize,
+    pub closed: usize,
+}
+
+impl Flood<'_> {
+    pub fn run(&self, target: &str) -> Sent {
+        let until = Instant::now() + attack_time();
+        let (bytes, closed) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        thread::scope(|scope| {
+            for _ in 0..self.connections {
+                scope.spawn(|| {
+                    while Instant::now() < until {
+                        if self.run_once(target, until, &bytes).is_err() {
+                            closed.fetch_add(1, Ordering::Relaxed);
+                        }
+                    }
+                });
+            }
+        });
+        let sent = Sent { bytes: bytes.into_inner(), closed: closed.into_inner() };
+        println!("sent {} MB; {} connections were closed", sent.bytes / 1_000_000, sent.closed);
+        sent
+    }
+
+    /// Floods on one connection until the server closes it.
+    fn run_once(&self, target: &str, until: Instant, bytes: &AtomicUsize) -> Result<()> {
+        let mut connection = TcpStream::connect(target)?;
+        connection.set_nonblocking(true)?;
+        let mut unsent = [PREFACE, &frame(SETTINGS, 0, 0, &[]), &(self.opening)()].concat();
+        let mut discarded = vec![0; 64 * 1024];
+        let per_second = self.bytes_per_second / self.connections;
+        let (begun, mut sent, mut number) = (Instant::now(), 0, 0);
+        while Instant::now() < until {
+            while unsent.len() < CHUNK_BYTES {
+                unsent.extend((self.unit)(number));
+                number += 1;
+            }
+            let mut waits = true;
+            if sent as f64 <= begun.elapsed().as_secs_f64() * per_second as f64 {
+                match connection.write(&unsent) {
+                    Ok(written) => {
+                        unsent.drain(..written);
+                        sent += written;
+                        bytes.fetch_add(written, Ordering::Relaxed);
+                        waits = false;
+                    }
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            match if self.reads { connection.read(&mut discarded) } else { Ok(1) } {
+                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+            if waits {
+                thread::park_timeout(Duration::from_millis(1));
+            }
+        }
+        Ok(())
+    }
+}

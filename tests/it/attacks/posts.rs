@@ -1,0 +1,149 @@
+//! Floods of posts, all within the rules: whoever posts most must not decide how long the others wait.
+
+use std::collections::HashMap;
+use std::io::{ErrorKind, Read as _, Result, Write as _};
+use std::net::TcpStream;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use hubbub::limits::STREAMS_PER_CONNECTION_MAX;
+use hubbub::wire::CHAT_CLIENT;
+use hubbub::wire::v1::{ChatRequest, Command};
+use protobuf::Message as _;
+
+use super::frames::take_windows;
+use super::scene::{Scene, attack_time};
+use crate::support::raw::{DATA, END_HEADERS, HEADERS, PREFACE, SETTINGS, frame, headers, prefixed};
+use crate::support::talker::{hello, join, post};
+
+const FRAME_BYTES_MAX: i64 = 16 * 1024;
+
+/// Posts on each of many streams as fast as flow control allows, and reads nothing.
+struct PostFlood {
+    streams: usize,
+    /// How many posts are in one request, and the bytes of each body.
+    posts: usize,
+    body_bytes: usize,
+}
+
+/// One stream of a flood.
+struct Stream {
+    id: u32,
+    /// What it sends: first its name and room, then the same posts again and again.
+    message: Vec<u8>,
+    sent: usize,
+}
+
+impl PostFlood {
+    /// Posts until then, on as many connections as the streams need.
+    fn run(&self, target: &str, until: Instant) {
+        thread::scope(|scope| {
+            let mut left = self.streams;
+            while left > 0 {
+                let count = left.min(STREAMS_PER_CONNECTION_MAX);
+                left -= count;
+                scope.spawn(move || self.connection(target, until, count).expect("a flood within the rules goes on"));
+            }
+        });
+    }
+
+    fn connection(&self, target: &str, until: Instant, count: usize) -> Result<()> {
+        let mut connection = TcpStream::connect(target)?;
+        let mut opening = [PREFACE, &frame(SETTINGS, 0, 0, &[]), &frame(SETTINGS, 1, 0, &[])].concat();
+        let first = encode(vec![hello("flood"), join("flood", None)]);
+        let mut streams: Vec<_> =
+            (0..count as u32).map(|n| Stream { id: 2 * n + 1, message: first.clone(), sent: 0 }).collect();
+        for stream in &streams {
+            opening.extend(frame(HEADERS, END_HEADERS, stream.id, &headers(CHAT_CLIENT.name)));
+        }
+        connection.write_all(&opening)?;
+        connection.set_nonblocking(true)?;
+        let body = "x".repeat(self.body_bytes);
+        let posts = encode((0..self.posts).map(|_| post("flood", 0, &body)).collect());
+        let mut windows: HashMap<u32, i64> = streams.iter().map(|stream| (stream.id, 65_535)).collect();
+        windows.insert(0, 65_535);
+        let (mut received, mut buffer) = (Vec::new(), vec![0; 64 * 1024]);
+        while Instant::now() < until {
+            let mut idle = true;
+            match connection.read(&mut buffer) {
+                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                Ok(read) => {
+                    received.extend(&buffer[..read]);
+                    idle = false;
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+            take_windows(&mut received, &mut windows);
+            for stream in &mut streams {
+                let left = (stream.message.len() - stream.sent) as i64;
+                let Some(window) = windows.get(&stream.id) else { return Err(ErrorKind::ConnectionReset.into()) };
+                let bytes = left.min(*window).min(windows[&0]).min(FRAME_BYTES_MAX);
+                if bytes <= 0 {
+                    continue;
+                }
+                idle = false;
+                let part = &stream.message[stream.sent..stream.sent + bytes as usize];
+                write_all(&mut connection, &frame(DATA, 0, stream.id, part), until)?;
+                for id in [0, stream.id] {
+                    *windows.get_mut(&id).expect("both have a window") -= bytes;
+                }
+                stream.sent += bytes as usize;
+                if stream.sent == stream.message.len() {
+                    stream.message.clone_from(&posts);
+                    stream.sent = 0;
+                }
+            }
+            if idle {
+                thread::park_timeout(Duration::from_millis(1));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn encode(commands: Vec<Command>) -> Vec<u8> {
+    let request = ChatRequest { commands, ..Default::default() };
+    prefixed(0, &request.write_to_bytes().expect("it can be encoded"))
+}
+
+/// Writes to a socket that does not block.
+fn write_all(connection: &mut TcpStream, mut bytes: &[u8], until: Instant) -> Result<()> {
+    while !bytes.is_empty() && Instant::now() < until {
+        match connection.write(bytes) {
+            Ok(count) => bytes = &bytes[count..],
+            Err(error) if error.kind() == ErrorKind::WouldBlock => thread::park_timeout(Duration::from_millis(1)),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn flood(name: &'static str, flood: &PostFlood) {
+    let scene = Scene::start(&[]);
+    let report = scene.attack(name, |target| flood.run(target, Instant::now() + attack_time()));
+    report.assert_bounded();
+    scene.recover(&report);
+}
+
+/// The pair's median was 274 ms, and a third of the newcomers' posts failed.
+#[test]
+fn one_stream_of_many_short_posts() {
+    flood("1 stream, 500 short posts a request", &PostFlood { streams: 1, posts: 500, body_bytes: 20 });
+}
+
+/// The pair's median was 3.6 s, and most of the newcomers' posts failed.
+#[test]
+fn a_hundred_streams_of_many_short_posts() {
+    flood("100 streams, 500 short posts a request", &PostFlood { streams: 100, posts: 500, body_bytes: 20 });
+}
+
+#[test]
+fn a_hundred_streams_of_the_longest_posts() {
+    flood("100 streams, posts of 16 KiB", &PostFlood { streams: 100, posts: 1, body_bytes: 16 * 1024 });
+}
+
+#[test]
+fn a_thousand_streams_of_many_short_posts() {
+    flood("1,000 streams, 500 short posts a request", &PostFlood { streams: 1_000, posts: 500, body_bytes: 20 });
+}
