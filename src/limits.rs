@@ -214,8 +214,7 @@ pub const BATCH_ROOMS_MAX: usize = 8;
 /// within it keeps in memory.
 pub const BATCH_BYTES_MAX: usize = 48 * 1024;
 
-/// How often the free space of the disk is read while messages are stored. At 100 MB/s the reserve may be used up by as
-/// much within that time.
+/// How often the free space of the disk is read while messages are stored.
 pub const DISK_RESERVE_CHECK: Duration = Duration::from_secs(1);
 
 /// How long to wait after trimming failed.

@@ -18,6 +18,8 @@ mod baton;
 use std::sync::Arc;
 
 use baton::Baton;
+// The linker replaces functions of the C core and of the system by the library's in all programs of this package.
+use hubbub as _;
 use shuttle::sync::Mutex;
 use shuttle::sync::mpsc::{Receiver, Sender, channel};
 use shuttle::thread;

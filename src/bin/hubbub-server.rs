@@ -79,9 +79,9 @@ struct Args {
     #[arg(long, env = "HUBBUB_EPHEMERAL", value_parser = switch, help_heading = STORAGE, display_order = 22)]
     ephemeral: bool,
 
-    /// Delete the oldest messages of all rooms beyond this size, for example 20GB
+    /// Delete the oldest messages beyond this size
     ///
-    /// Bytes, or a number with a unit such as 64MiB or 1GB. On a disk: without the write-ahead log, at least 16MiB; by
+    /// Those of all rooms together, for example beyond 20GB. Bytes, or a number with a unit such as 64MiB or 1GB. On a disk: without the write-ahead log, at least 16MiB; by
     /// default all messages are kept. With --ephemeral: the memory for messages, at least 64KiB, 256MiB by default.
     #[arg(
         long, value_name = "SIZE", env = "HUBBUB_LOG_BYTES_MAX", value_parser = size(limits::MEMORY_LOG_BYTES_MIN..),

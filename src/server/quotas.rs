@@ -34,7 +34,7 @@ pub struct AddressLimits {
 pub struct Quotas {
     limits: AddressLimits,
     refusals: Arc<Refusals>,
-    // lock order: 3 (a leaf)
+    // lock order: 2 (held for a lookup, or a sweep)
     uses: Mutex<Uses>,
 }
 

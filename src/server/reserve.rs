@@ -16,7 +16,12 @@ pub struct DiskReserve {
     bytes: Option<u64>,
     checked: Option<Instant>,
     is_short: bool,
+    /// How many bytes may be posted before the next check.
+    left: u64,
 }
+
+/// How often posted bytes are on the disk at most: in the write-ahead log, and in the database.
+const COPIES: u64 = 2;
 
 /// The space of a file system, in bytes.
 #[derive(Clone, Copy)]
@@ -27,17 +32,25 @@ struct Space {
 
 impl DiskReserve {
     pub fn new(folder: PathBuf, bytes: Option<u64>) -> Self {
-        Self { folder, bytes, checked: None, is_short: false }
+        Self { folder, bytes, checked: None, is_short: false, left: 0 }
     }
 
-    /// An error while less than the reserve is free. Asks the system every [`DISK_RESERVE_CHECK`].
-    pub fn check(&mut self, now: Instant) -> Result<(), LogError> {
-        if self.checked.is_none_or(|checked| now.saturating_duration_since(checked) >= DISK_RESERVE_CHECK) {
+    /// An error while less than the reserve is free, for posts of this many bytes. Asks the system every
+    /// [`DISK_RESERVE_CHECK`], and sooner if posts may have used what was free.
+    pub fn check(&mut self, posted: usize, now: Instant) -> Result<(), LogError> {
+        let is_old = self.checked.is_none_or(|checked| now.saturating_duration_since(checked) >= DISK_RESERVE_CHECK);
+        let posted = posted as u64 * COPIES;
+        if is_old || (posted > self.left && !self.is_short) {
             self.checked = Some(now);
             // A file system that does not say has no reserve.
-            self.is_short = self.space().is_some_and(|space| space.free < reserve(self.bytes, space));
+            let left = self.space().map_or(Some(u64::MAX), |space| space.free.checked_sub(reserve(self.bytes, space)));
+            (self.is_short, self.left) = (left.is_none(), left.unwrap_or(0));
         }
-        if self.is_short { Err(LogError::Reserve) } else { Ok(()) }
+        if self.is_short {
+            return Err(LogError::Reserve);
+        }
+        self.left = self.left.saturating_sub(posted);
+        Ok(())
     }
 
     fn space(&self) -> Option<Space> {
@@ -68,16 +81,27 @@ mod tests {
     }
 
     #[test]
+    fn posts_that_may_use_the_rest_are_checked_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut reserve = DiskReserve::new(folder.path().to_owned(), Some(0));
+        let now = Instant::now();
+        assert_eq!(reserve.check(1_000, now), Ok(()));
+        (reserve.left, reserve.bytes) = (10_000, Some(u64::MAX));
+        assert_eq!((reserve.check(4_000, now), reserve.check(1_000, now)), (Ok(()), Ok(())));
+        assert_eq!(reserve.check(1, now), Err(LogError::Reserve));
+    }
+
+    #[test]
     fn posts_are_refused_while_less_than_the_reserve_is_free() {
         let folder = tempfile::tempdir().unwrap();
         let (path, start) = (folder.path().to_owned(), Instant::now());
-        assert_eq!(DiskReserve::new(path.clone(), Some(0)).check(start), Ok(()));
+        assert_eq!(DiskReserve::new(path.clone(), Some(0)).check(1, start), Ok(()));
         let mut reserve = DiskReserve::new(path, Some(u64::MAX));
-        assert_eq!(reserve.check(start), Err(LogError::Reserve));
+        assert_eq!(reserve.check(1, start), Err(LogError::Reserve));
         // Now everything is enough.
         reserve.bytes = Some(0);
-        assert_eq!(reserve.check(start + DISK_RESERVE_CHECK - Duration::from_millis(1)), Err(LogError::Reserve));
-        assert_eq!(reserve.check(start + DISK_RESERVE_CHECK), Ok(()));
-        assert_eq!(DiskReserve::new(PathBuf::from("/no/such/folder"), None).check(start), Ok(()));
+        assert_eq!(reserve.check(1, start + DISK_RESERVE_CHECK - Duration::from_millis(1)), Err(LogError::Reserve));
+        assert_eq!(reserve.check(1, start + DISK_RESERVE_CHECK), Ok(()));
+        assert_eq!(DiskReserve::new(PathBuf::from("/no/such/folder"), None).check(1, start), Ok(()));
     }
 }

@@ -16,6 +16,7 @@ use super::scene::{Scene, attack_time};
 use crate::support::raw::{DATA, END_HEADERS, HEADERS, PREFACE, SETTINGS, frame, headers, prefixed};
 use crate::support::talker::{hello, join, post};
 
+const FRAME_BYTES_MIN: i64 = 4 * 1024;
 const FRAME_BYTES_MAX: i64 = 16 * 1024;
 
 /// Posts on each of many streams as fast as flow control allows, and reads nothing.
@@ -54,7 +55,7 @@ impl PostFlood {
         let mut streams: Vec<_> =
             (0..count as u32).map(|n| Stream { id: 2 * n + 1, message: first.clone(), sent: 0 }).collect();
         for stream in &streams {
-            opening.extend(frame(HEADERS, END_HEADERS, stream.id, &headers(CHAT_CLIENT.name)));
+            opening.extend(frame(HEADERS, END_HEADERS, stream.id, &headers(CHAT_CLIENT.name, None)));
         }
         connection.write_all(&opening)?;
         connection.set_nonblocking(true)?;
@@ -79,7 +80,8 @@ impl PostFlood {
                 let left = (stream.message.len() - stream.sent) as i64;
                 let Some(window) = windows.get(&stream.id) else { return Err(ErrorKind::ConnectionReset.into()) };
                 let bytes = left.min(*window).min(windows[&0]).min(FRAME_BYTES_MAX);
-                if bytes <= 0 {
+                // Small frames would be another attack.
+                if bytes < left.min(FRAME_BYTES_MIN) {
                     continue;
                 }
                 idle = false;
@@ -120,7 +122,8 @@ fn write_all(connection: &mut TcpStream, mut bytes: &[u8], until: Instant) -> Re
 }
 
 fn flood(name: &'static str, flood: &PostFlood) {
-    let scene = Scene::start(&[]);
+    // Memory of the log itself does not count.
+    let scene = Scene::start(&["--log-bytes-max", "16MiB"]);
     let report = scene.attack(name, |target| flood.run(target, Instant::now() + attack_time()));
     report.assert_bounded();
     scene.recover(&report);
