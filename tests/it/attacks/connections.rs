@@ -7,9 +7,10 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use grpcio::{CallOption, ChannelBuilder, Client, Error, RpcStatusCode};
 use hubbub::limits::{CONNECTION_IDLE_MAX, STREAMS_PER_CONNECTION_MAX};
 use hubbub::server::ServerConfig;
-use hubbub::wire::CHAT_CLIENT;
+use hubbub::wire::{CHAT_CLIENT, LIST_ROOMS};
 
 use super::scene::{Scene, attack_time};
 use crate::support::chatter::environment;
@@ -22,7 +23,7 @@ use crate::support::{DEADLINE, ephemeral, start_with, target, wait_for};
 use crate::terminal::client_command;
 
 /// Where the attacks come from: an address of this machine that is not the others'.
-const ATTACKER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 66);
+pub const ATTACKER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 66);
 
 /// A server that may open this many descriptors.
 fn with_descriptors(count: u64, arguments: &[&str]) -> Command {
@@ -144,6 +145,32 @@ fn an_address_has_so_many_connections_and_its_clients_read_why() {
     wait_for("the place of a connection that ended", || try_connect(HERE, server.target()).is_ok());
     server.wait_for_log("connections refused because their address has too many");
     drop(other);
+}
+
+/// A refused client tried again at once, hundreds of times a second, and its call waited until its deadline.
+#[test]
+fn a_refused_client_fails_at_once_and_waits_before_it_tries_again() {
+    let mut server = ServerProcess::start(&["--limit-loopback", "--connections-per-address", "1"]);
+    let held = try_connect(HERE, server.target()).expect("there is a place");
+    let channel = ChannelBuilder::new(environment()).use_local_subchannel_pool(true).connect(server.target());
+    let client = Client::new(channel);
+    let call = |option: CallOption| client.unary_call(&LIST_ROOMS, &Default::default(), option.timeout(DEADLINE));
+    match call(CallOption::default()) {
+        Err(Error::RpcFailure(status)) => assert_eq!(status.code(), RpcStatusCode::UNAVAILABLE, "{status:?}"),
+        other => panic!("expected a failure: {other:?}"),
+    }
+    let releasing = thread::spawn(move || {
+        thread::park_timeout(Duration::from_secs(2));
+        drop(held);
+    });
+    call(CallOption::default().wait_for_ready(true)).expect("the client connects once there is a place");
+    releasing.join().expect("the place is released");
+    server.signal(libc::SIGTERM);
+    server.wait();
+    let log = server.rest_of_log().concat();
+    let refused: Vec<_> = log.split("clients exceeded limits: ").skip(1).collect();
+    let refused = refused.iter().filter_map(|line| line.split(' ').next()?.parse::<usize>().ok()).sum::<usize>();
+    assert!((1..=10).contains(&refused), "{refused} attempts: {log}");
 }
 
 #[test]

@@ -1,13 +1,13 @@
 //! Connections that send as fast as a pace allows, and begin again when the server closes them.
 
 use std::io::{ErrorKind, Read as _, Result, Write as _};
-use std::net::TcpStream;
+use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::scene::attack_time;
-use crate::support::raw::{PREFACE, SETTINGS, frame};
+use crate::support::raw::{PREFACE, SETTINGS, connect_from, frame};
 
 /// How many bytes are sent at once.
 const CHUNK_BYTES: usize = 16 * 1024;
@@ -17,6 +17,8 @@ pub struct Flood<'a> {
     pub connections: usize,
     /// Of all connections together.
     pub bytes_per_second: usize,
+    /// Where the connections come from.
+    pub source: Ipv4Addr,
     /// Whether the connections read what the server sends.
     pub reads: bool,
     /// What a connection sends after its preface and SETTINGS.
@@ -53,7 +55,7 @@ impl Flood<'_> {
 
     /// Floods on one connection until the server closes it.
     fn run_once(&self, target: &str, until: Instant, bytes: &AtomicUsize) -> Result<()> {
-        let mut connection = TcpStream::connect(target)?;
+        let mut connection = connect_from(self.source, target)?;
         connection.set_nonblocking(true)?;
         let mut unsent = [PREFACE, &frame(SETTINGS, 0, 0, &[]), &(self.opening)()].concat();
         let mut discarded = vec![0; 64 * 1024];

@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read as _, Result, Write as _};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use hubbub::limits::{RECEIVE_BYTES_MAX, STREAMS_PER_CONNECTION_MAX};
 use hubbub::wire::{CHAT_CLIENT, POST_MESSAGE, TUTORIAL_CHAT_CLIENT};
 
+use super::connections::ATTACKER;
 use super::flood::Flood;
 use super::scene::{Report, Scene, attack_time};
 use crate::support::chatter::environment;
@@ -57,8 +58,38 @@ fn rapid_resets() {
         ("resets of nothing", "/no.such/x"),
     ] {
         let unit = |number| [open(path, number), reset(number)].concat();
-        flood(name, &Flood { connections: 4, bytes_per_second: 10 * MB, reads: true, opening: &nothing, unit: &unit });
+        flood(
+            name,
+            &Flood {
+                connections: 4,
+                bytes_per_second: 10 * MB,
+                source: Ipv4Addr::LOCALHOST,
+                reads: true,
+                opening: &nothing,
+                unit: &unit,
+            },
+        );
     }
+}
+
+/// The limits for addresses apply as well, as they do to clients of other machines.
+#[test]
+fn rapid_resets_of_one_address() {
+    let scene = Scene::start(&["--limit-loopback"]);
+    let report = scene.attack("resets of one address", |target| {
+        let unit = |number| [open(CHAT_CLIENT.name, number), reset(number)].concat();
+        let flood = Flood {
+            connections: 4,
+            bytes_per_second: 10 * MB,
+            source: ATTACKER,
+            reads: true,
+            opening: &nothing,
+            unit: &unit,
+        };
+        flood.run(target);
+    });
+    report.assert_bounded();
+    scene.recover(&report);
 }
 
 /// The same without RST_STREAM: a frame that breaks a rule makes the server reset the stream (CVE-2025-8671).
@@ -67,7 +98,14 @@ fn resets_that_the_server_is_made_to_send() {
     let unit = |number| [open(CHAT_CLIENT.name, number), frame(DATA, PADDED, 2 * number + 1, &[0])].concat();
     flood(
         "provoked resets",
-        &Flood { connections: 4, bytes_per_second: 10 * MB, reads: true, opening: &nothing, unit: &unit },
+        &Flood {
+            connections: 4,
+            bytes_per_second: 10 * MB,
+            source: Ipv4Addr::LOCALHOST,
+            reads: true,
+            opening: &nothing,
+            unit: &unit,
+        },
     );
 }
 
@@ -89,7 +127,14 @@ fn control_frames() {
     for (name, opening, frame) in &kinds {
         flood(
             name,
-            &Flood { connections: 4, bytes_per_second: 10 * MB, reads: true, opening, unit: &|_| frame.clone() },
+            &Flood {
+                connections: 4,
+                bytes_per_second: 10 * MB,
+                source: Ipv4Addr::LOCALHOST,
+                reads: true,
+                opening,
+                unit: &|_| frame.clone(),
+            },
         );
     }
 }
@@ -102,6 +147,7 @@ fn pings_whose_answers_nobody_reads() {
         &Flood {
             connections: 4,
             bytes_per_second: 10 * MB,
+            source: Ipv4Addr::LOCALHOST,
             reads: false,
             opening: &nothing,
             unit: &|_| frame(PING, 0, 0, &[0; 8]),

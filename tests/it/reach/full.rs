@@ -1,7 +1,7 @@
 //! A server that has no room for another client: the client learns why, and the log has one line when that begins and one
 //! when it is over.
 
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
@@ -11,6 +11,7 @@ use grpcio::RpcStatusCode;
 
 use crate::support::chatter::environment;
 use crate::support::process::{ServerProcess, command};
+use crate::support::raw::{PREFACE, SETTINGS, frame};
 use crate::support::talker::{Talker, after};
 use crate::support::wait_for;
 
@@ -75,7 +76,7 @@ fn limited(data: &std::path::Path) -> Command {
     command
 }
 
-/// Connects and says nothing. If the server closes the connection, returns what it said before.
+/// Connects, and makes no call. If the server closes the connection, returns what it said before.
 fn connect_idly(target: &str) -> (TcpStream, Option<Vec<u8>>) {
     let mut stream = TcpStream::connect(target).expect("the system accepts for the server");
     // The server speaks first in either case, if it accepts at all.
@@ -84,6 +85,10 @@ fn connect_idly(target: &str) -> (TcpStream, Option<Vec<u8>>) {
     stream.read_exact(&mut said).expect("the server says something");
     stream.set_read_timeout(Some(Duration::from_millis(200))).expect("a timeout is set");
     let closed = stream.read_to_end(&mut said).is_ok();
+    if !closed {
+        // Otherwise the server closes the connection before this test is over.
+        stream.write_all(&[PREFACE, &frame(SETTINGS, 0, 0, &[])].concat()).expect("the server reads");
+    }
     (stream, closed.then_some(said))
 }
 
