@@ -47,7 +47,7 @@ struct Args {
 
     /// Mode of Unix sockets, for example 0660
     ///
-    /// By default the umask applies: usually only the owner can connect. 0660 lets a group connect too.
+    /// By default only the server's user can connect. 0660 lets a group connect too.
     #[arg(
         long, value_name = "MODE", env = "HUBBUB_SOCKET_MODE", value_parser = socket_mode, help_heading = CONNECTION,
         display_order = 11
@@ -303,6 +303,8 @@ Examples:
   hubbub-server verify /backups/monday.db";
 
 fn main() -> ExitCode {
+    // Whatever this program creates is for its user alone, also what SQLite and gRPC create.
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     hubbub::startup::forget_empty_variables();
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info,grpcio=off")).init();
     let args: Args = arguments::from_program();

@@ -27,6 +27,7 @@ mod power;
 mod live_faults;
 mod backup;
 mod restore;
+mod privacy;
 mod damage;
 mod retention;
 mod erase;

@@ -1,7 +1,7 @@
 //! The errors of a log on a disk, with the remedies.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
 use thiserror::Error;
@@ -15,6 +15,25 @@ use crate::server::log::LogError;
 pub enum OpenError {
     #[error("the data folder {} can't be used: {fault}; free space, check its owner, or name another with --data", .path.display())]
     Folder { path: PathBuf, fault: io::Error },
+    #[error(
+        "other users may write to the data folder {} (mode {mode:04o}), and so replace its files: {} chmod go-w {0}, or \
+         name a folder in it with --data, which is then created for its user alone",
+        .path.display(), chown_first(*chown, path)
+    )]
+    Shared {
+        path: PathBuf,
+        mode: u32,
+        /// The user who must own it first.
+        chown: Option<u32>,
+    },
+    #[error(
+        "{} is a symbolic link: the files of a data folder must not be links; move the file itself there, or name its \
+         folder with --data (the folder may be a link)",
+        .path.display()
+    )]
+    Link { path: PathBuf },
+    #[error("{} is not a file: move it away", .path.display())]
+    NotFile { path: PathBuf },
     #[error("the data folder {} is in use by another server: stop that one, or name another folder with --data", .path.display())]
     Locked { path: PathBuf },
     #[error(
@@ -51,6 +70,11 @@ impl OpenError {
         let fault = text(error);
         if is_damage(error) { Self::Damaged { path, fault } } else { Self::Database { path, fault } }
     }
+}
+
+/// The beginning of the remedy for a folder that is shared.
+fn chown_first(user: Option<u32>, folder: &Path) -> String {
+    user.map_or_else(|| "run".to_owned(), |user| format!("run chown {user} {} and", folder.display()))
 }
 
 /// Converts an error of the database to one of the log.
