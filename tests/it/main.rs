@@ -22,6 +22,7 @@ mod storage;
 mod structure;
 mod behind;
 mod crash;
+mod panics;
 mod cut;
 mod power;
 mod live_faults;
