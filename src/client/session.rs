@@ -101,6 +101,7 @@ impl<O: Outgoing> Guard<O> {
     /// Runs the thread. What it owns is dropped before the session is ended.
     fn guard(self, body: impl FnOnce()) {
         threads::owned();
+        threads::panic_point(&format!("session-{}", self.thread));
         body();
     }
 }

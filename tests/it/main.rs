@@ -36,6 +36,7 @@ mod clock;
 mod sender;
 mod repeat;
 mod rooms;
+mod lookalikes;
 mod terminal;
 mod command_line;
 mod readme;

@@ -87,7 +87,7 @@ fn in_a_pipe_own_messages_show_when_they_come_back() {
     let output = run_to_end(v1_command(&arguments), b"hello\n\n/me waves \nx\ty\n");
     assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""));
     let shown = String::from_utf8(output.stdout).expect("what it shows is text");
-    assert_eq!(shown, "bob: 2\nbob: 3\nann: hello\n*ann* waves\nann: x y\n");
+    assert_eq!(shown, "bob: 2\nbob: 3\nann: hello\n*ann* waves\nann: x\\ty\n");
     assert_eq!(model.bodies("tea")[3..], ["hello", "waves", "x\ty"]);
 }
 

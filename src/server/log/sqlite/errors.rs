@@ -9,6 +9,9 @@ use thiserror::Error;
 use super::schema;
 use crate::server::log::LogError;
 
+/// The mode bit of a folder that all users share, in which each can remove only their own files.
+const STICKY: u32 = 0o1000;
+
 /// Why a log can't be opened.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -16,9 +19,9 @@ pub enum OpenError {
     #[error("the data folder {} can't be used: {fault}; free space, check its owner, or name another with --data", .path.display())]
     Folder { path: PathBuf, fault: io::Error },
     #[error(
-        "other users may write to the data folder {} (mode {mode:04o}), and so replace its files: {} chmod go-w {0}, or \
-         name a folder in it with --data, which is then created for its user alone",
-        .path.display(), chown_first(*chown, path)
+        "other users may write to the data folder {} (mode {mode:04o}), and so replace its files: {}name a folder in it with \
+         --data, which is then created for its user alone",
+        .path.display(), chmod_or(*mode, *chown, path)
     )]
     Shared {
         path: PathBuf,
@@ -72,9 +75,14 @@ impl OpenError {
     }
 }
 
-/// The beginning of the remedy for a folder that is shared.
-fn chown_first(user: Option<u32>, folder: &Path) -> String {
-    user.map_or_else(|| "run".to_owned(), |user| format!("run chown {user} {} and", folder.display()))
+/// The command that makes a shared folder private. A folder such as /tmp must stay as it is.
+fn chmod_or(mode: u32, chown: Option<u32>, folder: &Path) -> String {
+    let folder = folder.display();
+    match chown {
+        _ if mode & STICKY != 0 => String::new(),
+        Some(user) => format!("run chown {user} {folder} and chmod go-w {folder}, or "),
+        None => format!("run chmod go-w {folder}, or "),
+    }
 }
 
 /// Converts an error of the database to one of the log.
