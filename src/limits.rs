@@ -15,6 +15,10 @@ use std::time::Duration;
 /// The maximum length of a user name, in characters. Wide enough for any real name, short enough for one line.
 pub const NAME_CHARS_MAX: usize = 64;
 
+/// How many combining marks may follow each other in a name. Vietnamese, Thai and Hebrew need up to 3; a dozen cover the
+/// lines above and below.
+pub const COMBINING_MARKS_MAX: usize = 4;
+
 /// The maximum length of a message body, in bytes of UTF-8.
 pub const BODY_BYTES_MAX: usize = 16 * 1024;
 

@@ -3,6 +3,8 @@
 mod invalid;
 mod form;
 mod joiners;
+mod characters;
+mod skeleton;
 mod user_name;
 mod room_name;
 mod body;

@@ -2,7 +2,10 @@
 //!
 //! The threads of streams start and end all the time, and none can join itself. A [`Joiner`] owns them, and joins each
 //! as soon as it has ended. A thread whose stream has ended is kept for a second, for the next stream.
+//!
+//! A thread that panics ends the process, unless its owner notices: see [`end_process_on_panic`].
 
+mod panics;
 mod start;
 mod stack;
 mod spares;
@@ -11,5 +14,6 @@ pub mod park;
 pub mod baton;
 
 pub use self::joiner::{Joiner, Prepared, Spawner};
+pub use self::panics::{EXIT_PANIC, ask_for_panic, end_process_on_panic, owned, point as panic_point};
 pub use self::stack::release_stack;
 pub use self::start::{join_until, spawn};

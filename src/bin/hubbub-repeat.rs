@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         })
         .target(Target::Pipe(Box::new(progress.log_target())))
         .init();
+    hubbub::threads::end_process_on_panic();
     if plan.room == RoomName::lobby() {
         log::warn!(
             "these messages are posted to the room lobby; a server with a stored log keeps them visible to its users"

@@ -49,7 +49,7 @@ struct Args {
 
     /// Mode of Unix sockets, for example 0660
     ///
-    /// By default the umask applies: usually only the owner can connect. 0660 lets a group connect too.
+    /// By default only the server's user can connect. 0660 lets a group connect too.
     #[arg(
         long, value_name = "MODE", env = "HUBBUB_SOCKET_MODE", value_parser = socket_mode, help_heading = CONNECTION,
         display_order = 11
@@ -125,6 +125,10 @@ struct Args {
     /// How soon deleted text is overwritten, for tests.
     #[arg(long, value_name = "TIME", env = "HUBBUB_ERASE_AFTER", value_parser = duration, hide = true)]
     erase_after: Option<Duration>,
+
+    /// The thread, or the point in the code, that panics: for tests of what follows.
+    #[arg(long, value_name = "PLACE", hide = true)]
+    panic_in: Option<String>,
 
     /// Report lost messages to clients, after an older copy was put in place by hand
     ///
@@ -326,7 +330,8 @@ Examples:
   hubbub-server backup /backups/monday.db  back up ./hubbub-data
 
 An option overrides its variable; an empty variable counts as unset. RUST_LOG sets what is logged.
-Exit codes: 0 done; 1 failed, the drain did not finish, or the log was not closed cleanly; 2 wrong usage.";
+Exit codes: 0 done; 1 failed, the drain did not finish, or the log was not closed cleanly; 2 wrong usage; 70 a thread
+failed, which is a bug; stored messages are safe.";
 
 const BACKUP_EXAMPLES: &str = "\
 Examples:
@@ -344,8 +349,11 @@ Examples:
   hubbub-server verify /backups/monday.db";
 
 fn main() -> ExitCode {
+    // Whatever this program creates is for its user alone, also what SQLite and gRPC create.
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     hubbub::startup::forget_empty_variables();
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info,grpcio=off")).init();
+    threads::end_process_on_panic();
     let args: Args = arguments::from_program();
     // Without a handler, a file that reaches its size limit would end the program; with it, the write fails as on a
     // full disk.
@@ -361,6 +369,7 @@ fn main() -> ExitCode {
             }
         };
     }
+    args.panic_in.iter().cloned().for_each(threads::ask_for_panic);
     let config = match config(args) {
         Ok(config) => config,
         Err(error) => {

@@ -19,6 +19,7 @@ fn main() -> ExitCode {
             writeln!(out, "[{} {:<5} {}] {}", out.timestamp(), record.level(), record.target(), escape(&message))
         })
         .init();
+    hubbub::threads::end_process_on_panic();
     match terminal::run(options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

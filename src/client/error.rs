@@ -37,6 +37,8 @@ pub enum SessionError {
     NotJoined { room: RoomName },
     #[error("the session has ended")]
     Ended,
+    #[error("the session's thread {thread:?} has failed: this is a bug, please report it")]
+    Panicked { thread: &'static str },
     #[error("can't start a thread ({0}): raise the process limit, see ulimit -u")]
     Thread(#[from] io::Error),
 }

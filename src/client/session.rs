@@ -6,7 +6,7 @@
 //! in its [`Outgoing`] and [`Incoming`].
 
 use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::connect_error::ConnectError;
@@ -19,7 +19,11 @@ use super::patience::Patience;
 use super::receive::Receive;
 use super::shared::{Shared, Work};
 use crate::address::Address;
-use crate::threads::spawn;
+use crate::threads::{self, spawn};
+
+/// The names of the threads.
+const SEND: &str = "send";
+const RECEIVE: &str = "receive";
 
 /// A running session. Its owner waits for its end.
 pub struct Session<O: Outgoing> {
@@ -53,9 +57,10 @@ impl<O: Outgoing> Session<O> {
         let outage = Outage::default();
         let receive = Receive { shared: Arc::clone(&shared), connector, address, policy, outage_max, incoming, outage };
         receive.connect(sender, &receiver);
-        let spawned = spawn("send", move || send_requests(&shared))
+        let (sending, receiving) = (Guard::new(&shared, SEND), Guard::new(&shared, RECEIVE));
+        let spawned = spawn(SEND, move || sending.guard(|| send_requests(&shared)))
             .map(|thread| session.threads.push(thread))
-            .and_then(|()| spawn("receive", move || receive.run(receiver)))
+            .and_then(|()| spawn(RECEIVE, move || receiving.guard(|| receive.run(receiver))))
             .map(|thread| session.threads.push(thread));
         // If one was refused, dropping the session ends the other.
         spawned.map(|()| session).map_err(SessionError::Thread)
@@ -102,6 +107,33 @@ impl<O: Outgoing> Inlet<O> {
 impl<O> Clone for Inlet<O> {
     fn clone(&self) -> Self {
         Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+/// Ends the session if one of its threads panics: its owner waits for both.
+struct Guard<O: Outgoing> {
+    shared: Arc<Shared<O>>,
+    thread: &'static str,
+}
+
+impl<O: Outgoing> Guard<O> {
+    fn new(shared: &Arc<Shared<O>>, thread: &'static str) -> Self {
+        Self { shared: Arc::clone(shared), thread }
+    }
+
+    /// Runs the thread. What it owns is dropped before the session is ended.
+    fn guard(self, body: impl FnOnce()) {
+        threads::owned();
+        threads::panic_point(&format!("session-{}", self.thread));
+        body();
+    }
+}
+
+impl<O: Outgoing> Drop for Guard<O> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.shared.panicked(self.thread, self.thread == SEND);
+        }
     }
 }
 

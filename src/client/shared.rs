@@ -135,6 +135,15 @@ impl<O: Outgoing> Shared<O> {
         self.end_locked(&mut self.state.lock(), outcome);
     }
 
+    /// Ends the session because one of its threads has panicked. The send thread may have had the sender.
+    pub fn panicked(&self, thread: &'static str, had_sender: bool) {
+        let mut state = self.state.lock();
+        if had_sender && matches!(state.link, Link::Writing) {
+            state.link = Link::Down;
+        }
+        self.end_locked(&mut state, Err(SessionError::Panicked { thread }));
+    }
+
     fn end_locked(&self, state: &mut State<O>, outcome: Result<(), SessionError>) {
         if state.ended.is_none() {
             state.ended = Some(outcome);

@@ -3,8 +3,11 @@
 use super::invalid::InvalidText;
 use crate::limits::BODY_BYTES_MAX;
 
-/// The text of a message: 1 to [`BODY_BYTES_MAX`] bytes of UTF-8, not all white space. Control characters are allowed
-/// (a body may have several lines); they must be escaped before a body is shown on a terminal.
+/// The text of a message: 1 to [`BODY_BYTES_MAX`] bytes of UTF-8, not all white space. It may have several lines, and
+/// tabs; other control characters are refused, and so are characters that change the direction of the text after them
+/// (embeddings, overrides and isolates that do not end within their line). It is not normalized: code and poems stay as
+/// they were written. Programs must escape a body nevertheless before they show it on a terminal: a log may have
+/// bodies that an earlier version accepted, and a server may break this rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Body(String);
 
@@ -17,12 +20,30 @@ impl Body {
         if body.len() > BODY_BYTES_MAX {
             return Err(InvalidText::BodyTooLong(body.len()));
         }
+        check_characters(&body)?;
         Ok(Self(body))
     }
 
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+fn check_characters(body: &str) -> Result<(), InvalidText> {
+    let mut isolates = 0_u32;
+    for c in body.chars() {
+        match c {
+            // Both end a paragraph, and with it the isolates that are open.
+            '\n' | '\u{2029}' if isolates > 0 => return Err(InvalidText::BodyIsolates),
+            '\n' | '\t' => {}
+            c if c.is_control() => return Err(InvalidText::BodyControl(c as u32)),
+            '\u{202a}'..='\u{202e}' => return Err(InvalidText::BodyDirection(c as u32)),
+            '\u{2066}'..='\u{2068}' => isolates += 1,
+            '\u{2069}' => isolates = isolates.checked_sub(1).ok_or(InvalidText::BodyIsolates)?,
+            _ => {}
+        }
+    }
+    if isolates == 0 { Ok(()) } else { Err(InvalidText::BodyIsolates) }
 }
 
 impl From<Body> for String {
@@ -49,6 +70,20 @@ mod tests {
     fn a_body_is_checked() {
         assert_eq!(Body::new("\r\n"), Err(InvalidText::BodyEmpty));
         assert!(Body::new("two\nlines").is_ok());
+        assert!(Body::new("fn f() {\n\tg();\n}").is_ok() && Body::new("e\u{301}🏳\u{fe0f}\u{200d}🌈").is_ok());
+        for c in "\0\u{7}\r\u{b}\u{1b}\u{7f}\u{85}\u{9b}".chars() {
+            assert_eq!(Body::new(format!("a{c}b")), Err(InvalidText::BodyControl(c as u32)));
+        }
+        for c in '\u{202a}'..='\u{202e}' {
+            assert_eq!(Body::new(format!("a{c}b")), Err(InvalidText::BodyDirection(c as u32)));
+        }
+        for good in ["\u{2066}a\u{2069}", "\u{2067}א\u{2068}b\u{2069}\u{2069}\n\u{2066}c\u{2069}"] {
+            assert!(Body::new(good).is_ok(), "{good:?}");
+        }
+        for bad in ["\u{2066}a", "a\u{2069}", "\u{2066}a\nb\u{2069}", "\u{2069}\u{2066}", "\u{2067}a\u{2029}b\u{2069}"]
+        {
+            assert_eq!(Body::new(bad), Err(InvalidText::BodyIsolates), "{bad:?}");
+        }
         assert!(Body::new("x".repeat(BODY_BYTES_MAX)).is_ok());
         let long = "x".repeat(BODY_BYTES_MAX + 1);
         assert_eq!(Body::new(long), Err(InvalidText::BodyTooLong(BODY_BYTES_MAX + 1)));

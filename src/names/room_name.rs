@@ -7,16 +7,18 @@ use std::sync::Arc;
 
 use unicode_normalization::char::is_combining_mark;
 
+use super::characters::{has_many_marks, is_invisible};
 use super::form::composed;
 use super::invalid::InvalidText;
 use super::joiners::{is_joiner, shows as joiner_shows};
+use super::skeleton::skeleton;
 use crate::limits::NAME_CHARS_MAX;
 
 /// The name of a room: 1 to [`NAME_CHARS_MAX`] letters, digits, `-`, `_` and `.`, not beginning with a `.`, in
 /// normalization form C. Combining marks may follow a letter, because Hindi, Thai and many other scripts write vowels
 /// with them. Invisible characters are refused (fillers, variation selectors, and joiners where they have no effect):
-/// two names would look the same. Names that differ in case or only resemble each other are different rooms. Cheap to
-/// clone.
+/// two names would look the same. A log does not create a room whose name looks like that of another, see
+/// [`skeleton`](Self::skeleton). Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RoomName(Arc<str>);
 
@@ -37,6 +39,9 @@ impl RoomName {
         let chars = name.chars().count();
         if chars > NAME_CHARS_MAX {
             return Err(InvalidText::RoomTooLong(chars));
+        }
+        if has_many_marks(name) {
+            return Err(InvalidText::RoomMarks);
         }
         let mut before = None;
         let all: Vec<char> = if name.is_ascii() { Vec::new() } else { name.chars().collect() };
@@ -72,12 +77,11 @@ impl RoomName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-}
 
-/// Invisible letters and marks, as in Unicode's `Default_Ignorable_Code_Point`.
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{3164}'
-        | '\u{fe00}'..='\u{fe0f}' | '\u{ffa0}' | '\u{e0100}'..='\u{e01ef}')
+    /// What the name looks like: names that look alike have the same skeleton.
+    pub fn skeleton(&self) -> String {
+        skeleton(&self.0)
+    }
 }
 
 /// Marks that enclose a character (category Me); no script spells words with them.
@@ -153,6 +157,9 @@ mod tests {
         ] {
             assert_eq!(name(bad), Err(InvalidText::RoomCharacter(c)), "{bad}");
         }
+        let marks = |count| RoomName::new(&format!("x{}", "\u{323}".repeat(count)));
+        assert!(marks(4).is_ok());
+        assert_eq!(marks(5), Err(InvalidText::RoomMarks));
         // The length is that of the normalized name.
         assert!(RoomName::new(&"u\u{308}".repeat(NAME_CHARS_MAX)).is_ok());
     }

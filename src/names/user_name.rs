@@ -3,12 +3,17 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use super::characters::{has_many_marks, is_format, is_invisible, is_private};
 use super::form::composed;
 use super::invalid::InvalidText;
+use super::joiners::{is_joiner, shows as joiner_shows};
 use crate::limits::NAME_CHARS_MAX;
 
-/// The name of a user: 1 to [`NAME_CHARS_MAX`] characters in normalization form C, none of them a control character,
-/// not all white space.
+/// The name of a user: 1 to [`NAME_CHARS_MAX`] visible characters in normalization form C, and blanks between them. No
+/// control, format or private-use character and no other invisible one, except the joiners that some scripts need; at
+/// most [`COMBINING_MARKS_MAX`] combining marks in a row.
+///
+/// [`COMBINING_MARKS_MAX`]: crate::limits::COMBINING_MARKS_MAX
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct UserName(String);
 
@@ -25,10 +30,23 @@ impl UserName {
         if chars > NAME_CHARS_MAX {
             return Err(InvalidText::NameTooLong(chars));
         }
-        match name.chars().find(|c| c.is_control()) {
-            Some(c) => Err(InvalidText::NameControl(c as u32)),
-            None => Ok(Self(name)),
+        if let Some(c) = name.chars().find(|c| c.is_control()) {
+            return Err(InvalidText::NameControl(c as u32));
         }
+        if name.starts_with(char::is_whitespace) || name.ends_with(char::is_whitespace) {
+            return Err(InvalidText::NameBlank);
+        }
+        if !name.is_ascii() {
+            let all: Vec<char> = name.chars().collect();
+            let is_hidden = |at: &usize| match all[*at] {
+                c if is_joiner(c) => !joiner_shows(&all, *at),
+                c => is_format(c) || is_private(c) || is_invisible(c),
+            };
+            if let Some(at) = (0..all.len()).find(is_hidden) {
+                return Err(InvalidText::NameInvisible(all[at] as u32));
+            }
+        }
+        if has_many_marks(&name) { Err(InvalidText::NameMarks) } else { Ok(Self(name)) }
     }
 
     pub fn as_str(&self) -> &str {
@@ -63,5 +81,28 @@ mod tests {
         // The length is that of the normalized name.
         assert_eq!(UserName::new("Zoe\u{308}").unwrap().as_str(), "Zoë");
         assert!(UserName::new("e\u{301}".repeat(NAME_CHARS_MAX)).is_ok());
+    }
+
+    /// The story: `ann` with a zero-width space, ` ann`, an empty Braille pattern, and a name of 63 accents were all
+    /// users.
+    #[test]
+    fn a_name_hides_nothing() {
+        for good in ["Zoë", "O'Neil 3rd", "Влад", "علی", "می\u{200c}خواهم", "山田 太郎", "🙂", "~ann", "กิ่ง"]
+        {
+            assert_eq!(UserName::new(good).map(String::from), Ok(good.to_owned()));
+        }
+        for blank in [" ann", "ann ", "ann\u{a0}", "\u{3000}ann"] {
+            assert_eq!(UserName::new(blank), Err(InvalidText::NameBlank), "{blank:?}");
+        }
+        for c in "\u{ad}\u{200b}\u{200d}\u{200e}\u{2028}\u{202e}\u{2066}\u{2800}\u{3164}\u{fe0f}\u{feff}\u{e000}\u{e0041}\u{ffff}".chars()
+        {
+            for name in [format!("an{c}n"), format!("ann{c}")] {
+                assert_eq!(UserName::new(name), Err(InvalidText::NameInvisible(c as u32)), "{c:?}");
+            }
+        }
+        assert_eq!(UserName::new("\u{85}ann"), Err(InvalidText::NameControl(0x85)));
+        let marks = |count| UserName::new(format!("x{}", "\u{35f}".repeat(count)));
+        assert!(marks(4).is_ok());
+        assert_eq!(marks(5), Err(InvalidText::NameMarks));
     }
 }

@@ -69,7 +69,8 @@ pub struct V1Report {
 impl V1Report {
     fn is_faultless(&self, planned: u64) -> bool {
         let RoomCounts { holes, gaps } = self.room;
-        self.acknowledged == planned && self.acknowledged_lost + holes + gaps + self.faults + self.rejected == 0
+        let faults = [self.acknowledged_lost, holes, gaps, self.faults, self.rejected];
+        self.acknowledged == planned && faults.iter().all(|count| *count == 0)
     }
 }
 

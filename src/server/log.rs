@@ -10,6 +10,7 @@
 pub mod segment;
 pub mod batch;
 pub mod repeats;
+pub mod lookalikes;
 pub mod clock;
 pub mod retention;
 pub mod memory;
@@ -158,6 +159,8 @@ pub enum LogError {
     IdTaken(Seq),
     #[error("the server has {0} rooms, the maximum: use one of those, or contact its operator")]
     TooManyRooms(usize),
+    #[error("the name looks like that of the existing room \"{0}\": use that room, or choose a name that differs more")]
+    LooksLike(RoomName),
 }
 
 /// How much of each room's history is kept. Older messages are trimmed, a whole segment at a time.
@@ -216,6 +219,8 @@ pub trait OpenRooms: Send + Sync {
 /// 6. `open` MUST NOT store or keep anything. A room without stored messages gets an epoch and a number that no room
 ///    had before in this life of the log. When the first message of a room is appended, the room MUST be created with
 ///    the number and epoch under which it is open, in the same commit.
+/// 7. A new room whose name looks like that of a stored one MUST be refused with [`LogError::LooksLike`]. The lobby is
+///    never refused, and no other room may look like it.
 pub trait Appender: Send {
     /// Sets the source of open rooms. Until then, no room is open.
     fn set_open_rooms(&mut self, rooms: Arc<dyn OpenRooms>);

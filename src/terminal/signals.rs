@@ -14,7 +14,7 @@ use signal_hook::iterator::Signals;
 
 use super::input::Destination;
 use super::screen::Screen;
-use crate::threads::spawn;
+use crate::threads::{self, spawn};
 
 /// Added to a signal's number for the exit code of a program that the signal ended, as shells do.
 const EXIT_SIGNAL_BASE: i32 = 128;
@@ -61,6 +61,8 @@ fn restore_on_panic(screen: Arc<Screen>, show: impl Fn(Option<String>) + Send + 
             }
         }
         let draft = screen.stop_after_panic();
+        // The program ends below, with the unsent text shown.
+        threads::owned();
         report(info);
         let (done, shown) = bounded::<()>(1);
         let show = Arc::clone(&show);

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 
+use super::panics::owned;
 use super::spares::{Assignment, JobSlot, SPARE, Spares, work};
 use super::start::{NAME_BYTES_MAX, show_name, spawn};
 use crate::limits::JOIN_TIMEOUT;
@@ -103,8 +104,10 @@ impl Spawner {
         let slot = Arc::new(JobSlot::default());
         let (events, spares, own) = (self.events.clone(), Arc::clone(&self.spares), Arc::clone(&slot));
         let thread = spawn(SPARE, move || {
-            // Also sent when a job panics, so that the thread is joined and its owner is notified.
+            // Also sent when a job panics, so that the thread is joined and its owner is notified. The job's stream ends
+            // when the unwinding drops the stream's parts.
             let _ended = SendOnDrop { events, key };
+            owned();
             work(&own, &spares);
         })?;
         let _ = self.events.send(JoinerEvent::Started { key, thread });

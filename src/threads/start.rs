@@ -4,6 +4,7 @@ use std::io;
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
+use super::panics;
 use crate::limits::STACK_BYTES;
 
 /// How much of a thread's name the system shows.
@@ -12,7 +13,11 @@ pub const NAME_BYTES_MAX: usize = 15;
 /// Starts a thread. The name shows in `top -H`, debuggers and logs; Linux shows 15 bytes of it.
 pub fn spawn<T: Send + 'static>(name: &str, body: impl FnOnce() -> T + Send + 'static) -> io::Result<JoinHandle<T>> {
     debug_assert!(name.len() <= NAME_BYTES_MAX, "thread name {name} is cut by the system");
-    Builder::new().name(name.to_owned()).stack_size(STACK_BYTES).spawn(body)
+    let own = name.to_owned();
+    Builder::new().name(own.clone()).stack_size(STACK_BYTES).spawn(move || {
+        panics::start_of(&own);
+        body()
+    })
 }
 
 /// Waits for a thread until the deadline. `false` means that the deadline passed, and the thread is no longer waited

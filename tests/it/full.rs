@@ -21,7 +21,7 @@ use super::support::talker::{Talker, call, post_message};
 /// A server whose data folder is a file system of this size, which ends with the server.
 fn small(folder: &Path, size: &str, arguments: &[&str]) -> Command {
     let mut small = Command::new("unshare");
-    let mount = "mount -t tmpfs -o size=$1 tmpfs \"$2\" && shift 2 && exec \"$@\"";
+    let mount = "mount -t tmpfs -o size=$1,mode=700 tmpfs \"$2\" && shift 2 && exec \"$@\"";
     small.args(["--user", "--map-root-user", "--mount", "sh", "-c", mount, "sh", size]).arg(folder);
     small.arg(command().get_program()).args(["--listen", "127.0.0.1:0", "--data"]).arg(folder).args(arguments);
     if !arguments.contains(&"--disk-reserve") {

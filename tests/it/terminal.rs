@@ -3,6 +3,7 @@
 mod emulator;
 pub mod pty;
 mod hostile;
+mod numbers;
 mod lost;
 pub mod model;
 mod session;
@@ -30,7 +31,7 @@ use hubbub::wire::TUTORIAL_CHAT_SERVER;
 
 use self::pty::{COLUMNS, Pty};
 use crate::support::chatter::{Chatter, environment};
-use crate::support::{start, target, wait_for_clients};
+use crate::support::{start, target, wait_for, wait_for_clients};
 
 /// The client's program with the tutorial's contract, without settings from the environment of the tests.
 fn command(arguments: &[&str]) -> Command {
@@ -119,13 +120,13 @@ fn a_file_is_sent_line_by_line() {
 
 #[test]
 fn messages_are_printed_until_the_input_ends() {
-    let server = start();
-    let mut client = piped(&["--server", &target(&server), "--name", "reader"]);
-    wait_for_clients(&server, 1);
-    let mut bob = join(&server, "bob");
-    bob.say("hello");
-    bob.say("two\nlines \x1b[2J\u{202e}");
-    bob.say_as("x: y", "z");
+    // A server refuses such a body.
+    let model = model::Model::start();
+    let mut client = start_piped(v1_command(&["--server", &model.target, "--name", "reader"]));
+    wait_for("the client", || !model.world().joins.is_empty());
+    model.say("lobby", "bob", "hello");
+    model.say("lobby", "bob", "two\nlines \x1b[2J\u{202e}");
+    model.say("lobby", "x: y", "z");
     // If the input ended now, the client could end before it printed everything.
     let mut stdout = client.stdout.take().expect("standard output is piped");
     let mut shown = vec![0; "bob: hello\nbob: two\\nlines \\u{1b}[2J\\u{202e}\nx\\u{3a} y: z\n".len()];

@@ -70,6 +70,8 @@ pub enum Fault {
     SilentEpoch,
     #[error("it sent no epoch for the room")]
     NoEpoch,
+    #[error("it sent the number {}, which no message can have", u64::MAX)]
+    TooGreat,
 }
 
 /// A place in a room.
@@ -116,6 +118,9 @@ impl Place {
     pub fn joined(&mut self, joined: &v1::Joined) -> Result<(), Fault> {
         let epoch = Epoch::new(joined.epoch).ok_or(Fault::NoEpoch)?;
         let head = joined.head_seq;
+        if head == u64::MAX {
+            return Err(Fault::TooGreat);
+        }
         (self.changed, self.or) = (None, None);
         let at = match (self.at, self.from) {
             (Some(at), _) => at,
@@ -140,7 +145,7 @@ impl Place {
         } else if at.seq > head {
             // The position does not exist, so it was a guess. The room continues at its head, unless the server waits
             // for the requested seq.
-            self.or = Some(at.seq + 1);
+            self.or = at.seq.checked_add(1);
             self.at = Some(At { seq: head, epoch });
             return Ok(());
         }
@@ -154,8 +159,12 @@ impl Place {
         if self.changed.is_some() {
             return Err(Fault::SilentEpoch);
         }
-        if seq != at.seq + 1 && self.or != Some(seq) {
-            return Err(Fault::OutOfOrder { expected: at.seq + 1, got: seq });
+        // Invariant: the place is never at the greatest number, except if its owner asked for it.
+        if seq == u64::MAX {
+            return Err(Fault::TooGreat);
+        }
+        if at.seq.checked_add(1) != Some(seq) && self.or != Some(seq) {
+            return Err(Fault::OutOfOrder { expected: at.seq.saturating_add(1), got: seq });
         }
         at.seq = seq;
         self.or = None;
@@ -200,7 +209,7 @@ impl Place {
             return Err(Fault::SilentEpoch);
         }
         let last = self.last().unwrap_or(0);
-        let next = self.or.map_or(last, |or| last.max(or - 1));
+        let next = self.or.map_or(last, |or| last.max(or.saturating_sub(1)));
         if next < head { Err(Fault::ShortHistory { head, last }) } else { Ok(()) }
     }
 }
@@ -386,6 +395,36 @@ mod tests {
             assert!(place.clone().message(12).is_err());
             place.message(next).unwrap();
             assert!(place.message(52.min(next)).is_err());
+        }
+    }
+
+    /// The story: `Joined` with the greatest number, the message of that number, and any other message made the sum
+    /// overflow, and the client hung.
+    #[test]
+    fn the_greatest_number_is_a_fault_wherever_it_comes() {
+        const MAX: u64 = u64::MAX;
+        let starts = [StartAt::Head, StartAt::Last(3), StartAt::Last(u32::MAX)]
+            .into_iter()
+            .chain([0, 1, MAX - 1, MAX].map(|seq| StartAt::After { seq, epoch: None }));
+        for from in starts {
+            assert_eq!(Place::new(from).joined(&joined(OLD, 1, MAX)), Err(Fault::TooGreat));
+            for (oldest_seq, first_seq) in [(1, 0), (MAX, 0), (MAX, MAX), (1, MAX), (0, MAX - 1)] {
+                let mut place = Place::new(from);
+                place.joined(&v1::Joined { first_seq, ..joined(OLD, oldest_seq, MAX - 1) }).unwrap();
+                assert!(place.clone().message(MAX).is_err(), "{from:?}");
+                assert!(place.clone().gap(&retention(1, MAX)).is_err());
+                assert!(place.clone().gap(&epoch_changed(MAX, MAX)).is_err());
+                assert!(place.clone().gap(&epoch_changed(MAX, 1)).is_ok_and(|gap| gap.from_seq == MAX) == false);
+                // The last number that a message may have, by each way that the place allows.
+                for seq in [1, 2, MAX - 2, MAX - 1] {
+                    let mut place = place.clone();
+                    let _ = (place.message(seq), place.message(seq), place.message(MAX), place.caught_up(MAX));
+                    let _ = (place.gap(&epoch_changed(seq, MAX - 1)), place.gap(&retention(seq, MAX - 1)));
+                    let _ = (place.message(1), place.message(MAX - 1), place.message(MAX), place.join());
+                    let _ = place.joined(&joined(NEW, MAX, MAX - 1));
+                    let _ = (place.gap(&epoch_changed(seq, seq)), place.message(seq), place.caught_up(MAX - 1));
+                }
+            }
         }
     }
 

@@ -45,7 +45,7 @@ impl Verifier {
 
     /// Takes a message of any sender, with its fingerprint.
     pub fn place(&mut self, seq: u64, fingerprint: u64, ledger: &Ledger) {
-        if self.last.is_none_or(|last| seq != last + 1) {
+        if self.last.is_none_or(|last| last.checked_add(1) != Some(seq)) {
             self.room.holes += 1;
         }
         self.last = Some(seq);
@@ -65,7 +65,7 @@ impl Verifier {
     /// The server reports that messages are missing. Within a run that is always a fault.
     pub fn gap(&mut self, from_seq: u64, to_seq: u64, restarts: bool) {
         // An empty gap also shows that history was lost.
-        self.room.gaps += (to_seq + 1).saturating_sub(from_seq).max(1);
+        self.room.gaps = self.room.gaps.saturating_add(to_seq.saturating_add(1).saturating_sub(from_seq).max(1));
         self.last = Some(if restarts { from_seq.saturating_sub(1) } else { to_seq });
     }
 
@@ -83,7 +83,7 @@ pub fn judge(receivers: &[Verifier], acknowledged: &[Acknowledged]) -> Verdict {
     for receiver in receivers {
         verdict.counts += receiver.counts;
         verdict.room.holes += receiver.room.holes;
-        verdict.room.gaps += receiver.room.gaps;
+        verdict.room.gaps = verdict.room.gaps.saturating_add(receiver.room.gaps);
         for sender in 0..receiver.numbers.senders() {
             let acknowledged = &acknowledged[usize::from(sender)];
             for (first, last) in receiver.numbers.absent(sender, acknowledged.numbers()) {

@@ -66,7 +66,7 @@ impl From<&LogError> for Code {
         match error {
             LogError::Unavailable(_) | LogError::Full | LogError::Reserve => Self::Unavailable,
             LogError::Damaged(_) => Self::Internal,
-            LogError::IdTaken(_) => Self::AlreadyExists,
+            LogError::IdTaken(_) | LogError::LooksLike(_) => Self::AlreadyExists,
             LogError::TooManyRooms(_) => Self::ResourceExhausted,
         }
     }

@@ -197,6 +197,7 @@ impl Fanout {
                     }
                     return Poll::Pending;
                 }
+                threads::panic_point("fanout");
                 let (count, next) = room.tell_followers(shard, start);
                 told += count;
                 if let Some(next) = next {

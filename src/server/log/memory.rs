@@ -227,6 +227,8 @@ impl Stored for Claims<'_> {
                 check_room_count(name, self.kept.rooms.len())?;
                 let opened = self.pending.get(name).copied();
                 let (id, epoch) = opened.unwrap_or_else(|| (self.kept.next_room(), Epoch::random()));
+                let Store { lookalikes, rooms, .. } = &mut *self.kept;
+                lookalikes.create(name, id, |other| Ok(rooms.get(&other).map(|room| room.name.clone())))?;
                 self.kept.rooms.insert(id, RoomLog::new(name.clone(), epoch));
                 self.kept.by_name.insert(name.clone(), id);
                 id

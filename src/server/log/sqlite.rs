@@ -12,6 +12,7 @@
 //! of a room's state, and `damage` logs each finding once.
 
 mod folder;
+mod privacy;
 mod appender;
 mod start;
 mod transactions;

@@ -84,11 +84,11 @@ fn in_a_pipe_own_messages_are_printed_when_they_are_stored() {
     let model = Model::start();
     (1..=3).for_each(|n| model.say("tea", "bob", &n.to_string()));
     let arguments = ["chat", "--server", &model.target, "--name", "ann", "--room", "tea", "--last", "2"];
-    let output = run_to_end(v1_command(&arguments), b"hello\n\n/me waves \nx\x07y\n");
+    let output = run_to_end(v1_command(&arguments), b"hello\n\n/me waves \nx\ty\n");
     assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""));
     let shown = String::from_utf8(output.stdout).expect("the output is UTF-8");
-    assert_eq!(shown, "bob: 2\nbob: 3\nann: hello\n*ann* waves\nann: x\\u{7}y\n");
-    assert_eq!(model.bodies("tea")[3..], ["hello", "waves", "x\u{7}y"]);
+    assert_eq!(shown, "bob: 2\nbob: 3\nann: hello\n*ann* waves\nann: x\\ty\n");
+    assert_eq!(model.bodies("tea")[3..], ["hello", "waves", "x\ty"]);
 }
 
 #[test]

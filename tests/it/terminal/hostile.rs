@@ -4,22 +4,25 @@ use std::io::Read as _;
 
 use grpcio::{RpcStatus, RpcStatusCode};
 
-use super::pty::COLUMNS;
-use super::{Refuser, join, on_terminal, piped, stderr};
+use super::model::Model;
+use super::pty::{COLUMNS, Pty};
+use super::{Refuser, join, on_terminal, piped, stderr, v1_command};
 use crate::support::{start, target, wait_for, wait_for_clients};
 
 #[test]
 fn messages_of_peers_are_escaped() {
-    let server = start();
-    let mut bob = join(&server, "bob");
-    let mut ann = on_terminal(&server, "ann");
+    // A server refuses such a body.
+    let model = Model::start();
+    let mut ann = Pty::start(v1_command(&["--server", &model.target, "--name", "ann"]));
+    ann.wait_for_last_row("> ");
     // The emulator panics at each sequence and control character that the client itself does not use.
-    bob.say("\x1b[2J\x1b]0;title\x07\u{9b}31m\r\nann: I agree");
-    bob.say_as("* disconnected", "really");
-    bob.say("end");
-    ann.wait_for_row("bob: end");
+    model.say("lobby", "bob", "\x1b[2J\x1b]0;title\x07\u{9b}31m\r\nann: I agree");
+    model.say("lobby", "* disconnected", "really");
+    model.say("lobby", "bob", "end");
+    ann.wait_for_row_with("bob: end");
     let text = ann.rows().concat();
-    assert!(text.contains("bob: \\u{1b}[2J\\u{1b}]0;title\\u{7}\\u{9b}31m  ann: I agree"), "{text}");
+    assert!(text.contains("bob: \\u{1b}[2J\\u{1b}]0;title\\u{7}\\u{9b}31m"), "{text}");
+    assert!(text.contains("ann: I agree"), "{text}");
     assert!(text.contains("\\u{2a} disconnected: really"), "{text}");
     assert!(!ann.rows().iter().any(|row| row.starts_with("ann:")));
     ann.press("\x04");
@@ -41,7 +44,7 @@ fn rows_after_the_first_are_indented() {
         bob.say(body);
     }
     bob.say("end");
-    ann.wait_for_row("bob: end");
+    ann.wait_for_row_with("bob: end");
     let rows = ann.rows();
     assert!(!rows.iter().any(|row| row.starts_with("ann:")), "{rows:?}");
     assert_eq!(rows.iter().filter(|row| *row == "  ann: I agree").count(), 3, "{rows:?}");

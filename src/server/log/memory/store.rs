@@ -7,6 +7,7 @@ use rustc_hash::FxHashMap;
 
 use crate::limits::{IDS_KEPT_MAX, IDS_KEPT_SHARE};
 use crate::names::{Epoch, MessageId, RoomId, RoomName, Seq, UserName};
+use crate::server::log::lookalikes::Lookalikes;
 use crate::server::log::retention::{Schedule, SegmentEnd};
 use crate::server::log::{Page, Part, Piece, RoomState, Segment};
 use crate::wire::event;
@@ -18,6 +19,7 @@ pub const ID_BYTES: usize = 128;
 pub struct Store {
     pub by_name: BTreeMap<RoomName, RoomId>,
     pub rooms: FxHashMap<RoomId, RoomLog>,
+    pub lookalikes: Lookalikes,
     /// The greatest number that was assigned to a room, stored or not.
     pub last_room: u64,
     /// Each kept segment, oldest first, and possibly some that were trimmed.

@@ -27,11 +27,13 @@ use super::trimmer::Trimmer;
 use crate::limits::{SPACE_FOR_DELETING_PAGES, TRIM_MESSAGES_MAX};
 use crate::names::{Epoch, RoomId, RoomName};
 use crate::server::log::batch::{self, Head, Plan};
+use crate::server::log::lookalikes::Lookalikes;
 use crate::server::log::repeats;
 use crate::server::log::retention::SegmentEnd;
 use crate::server::log::{
     Appender, ClockState, Deleted, LogError, OpenRooms, Outcome, Post, Retention, RoomState, Subscriber,
 };
+use crate::threads::panic_point;
 
 /// The result of storing posts: the batch, the rooms that were not known before, and how many of them were created.
 type Stored = (Plan, HashMap<RoomName, Head>, usize);
@@ -53,6 +55,7 @@ struct KnownRooms {
     count: usize,
     /// The greatest number that was assigned to a room, stored or not.
     last: RoomId,
+    lookalikes: Lookalikes,
 }
 
 impl SqliteAppender {
@@ -167,6 +170,7 @@ impl SqliteAppender {
 
     /// Records a commit.
     fn committed(&mut self, plan: Plan, opened: HashMap<RoomName, Head>, created: usize) -> Vec<Outcome> {
+        panic_point("commit");
         self.rooms.count += created;
         self.rooms.heads.extend(opened);
         let mut bytes = 0;
@@ -205,7 +209,19 @@ fn load(
     let count = usize::try_from(count.unwrap_or(0)).unwrap_or(usize::MAX);
     let last = RoomId(connection.query_row(schema::LAST_ROOM, (), |row| seq(row, 0))?.0);
     trimmer.load(connection)?;
-    Ok((KnownRooms { open: None, heads: HashMap::new(), count, last }, start::load_clock(connection)?))
+    let lookalikes = load_lookalikes(connection)?;
+    Ok((KnownRooms { open: None, heads: HashMap::new(), count, last, lookalikes }, start::load_clock(connection)?))
+}
+
+fn load_lookalikes(connection: &Connection) -> rusqlite::Result<Lookalikes> {
+    let mut lookalikes = Lookalikes::default();
+    let mut statement = connection.prepare(schema::ROOM_NAMES)?;
+    let mut rooms = statement.query(())?;
+    while let Some(room) = rooms.next()? {
+        let name: String = room.get(1)?;
+        lookalikes.load(&RoomName::stored(&name), RoomId(seq(room, 0)?.0));
+    }
+    Ok(lookalikes)
 }
 
 impl KnownRooms {
@@ -222,6 +238,7 @@ impl KnownRooms {
             claim: None,
             open_rooms: self.open.as_deref(),
             last_room: &mut self.last,
+            lookalikes: &mut self.lookalikes,
             heads: &self.heads,
             found,
             opened: HashMap::new(),

@@ -2,17 +2,19 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{CachedStatement, Connection};
+use rusqlite::{CachedStatement, Connection, OptionalExtension as _};
 
 use super::columns::{number, seq};
 use super::damage::Damage;
 use super::errors::{log_error, text};
 use super::key::{ROOM_MAX, SEQ_MAX};
 use super::rooms::find_room;
+use super::rows::unless_damaged;
 use super::schema;
 use crate::limits::{BATCH_POSTS_MAX, ROOMS_MAX};
 use crate::names::{Epoch, RoomId, RoomName, Seq};
 use crate::server::log::batch::{Head, Stored};
+use crate::server::log::lookalikes::Lookalikes;
 use crate::server::log::{LogError, OpenRooms, Post, check_room_count};
 
 /// The heads of the rooms of a batch that were not known before, or why such a room can't be used.
@@ -60,6 +62,7 @@ pub struct Claims<'a> {
     pub claim: Option<CachedStatement<'a>>,
     pub open_rooms: Option<&'a dyn OpenRooms>,
     pub last_room: &'a mut RoomId,
+    pub lookalikes: &'a mut Lookalikes,
     pub heads: &'a HashMap<RoomName, Head>,
     pub found: Found,
     /// The rooms that were not known before.
@@ -117,12 +120,23 @@ impl Claims<'_> {
             Some(opened) => opened,
             None => (next_room(self.last_room)?, Epoch::random()),
         };
+        let connection = self.connection;
+        self.lookalikes.create(name, room, |other| stored_name(connection, other))?;
         let insert = || {
             let mut insert = self.connection.prepare_cached(schema::INSERT_ROOM)?;
             insert.execute((number(room.0), name.as_str(), epoch.get() as i64))
         };
         insert().map(|_| room).map_err(|error| log_error(&error))
     }
+}
+
+/// The name of a stored room. A row that can't be read refuses no other room.
+fn stored_name(connection: &Connection, room: RoomId) -> Result<Option<RoomName>, LogError> {
+    let name = connection
+        .prepare_cached(schema::ROOM_NAME)
+        .and_then(|mut statement| statement.query_row([number(room.0)], |row| row.get::<_, String>(0)).optional());
+    let name = unless_damaged(name).map_err(|error| log_error(&error))?;
+    Ok(name.flatten().map(|name| RoomName::stored(&name)))
 }
 
 /// A room's head, unless a batch might exceed the maximum number of its messages.

@@ -11,6 +11,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use super::page::{self, PAGE_BYTES};
+use super::privacy;
 
 /// From this many pages on, the number at the start of an overflow page could look like a b-tree's page.
 const PAGES_MAX: usize = 1 << 25;
@@ -35,7 +36,7 @@ struct Database {
 
 /// Cleans a database file. Fails without having changed anything if the file is not consistent. Returns how many pages it cleaned.
 pub fn clean(path: &Path) -> io::Result<u64> {
-    let file = File::options().read(true).write(true).open(path)?;
+    let file = privacy::options().read(true).write(true).open(path)?;
     let mut first = [0; PAGE_BYTES];
     file.read_exact_at(&mut first, 0)?;
     let pages = (number(&first, 28) as usize).min(file.metadata()?.len() as usize / PAGE_BYTES);

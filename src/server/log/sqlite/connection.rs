@@ -1,6 +1,7 @@
 //! Connections to the database, set up for their purpose.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
@@ -18,7 +19,9 @@ pub fn connect(path: &Path) -> rusqlite::Result<Connection> {
 /// Opens the database for a reader, or for the log keeper.
 pub fn open_beside(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
     disk::tell_errors_apart();
-    let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    // SQLite follows no link to the files beside the database. For the database it refuses a link in the whole path.
+    let connection = Connection::open_with_flags(resolved(path), flags)?;
     connection.busy_timeout(LOG_WAIT)?;
     // Only the keeper and the closing appender copy the write-ahead log, because they know when it is unsafe.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
@@ -30,6 +33,16 @@ pub fn open_beside(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection
         write_carefully(&connection)?;
     }
     Ok(connection)
+}
+
+/// The path of a file, whose folder may be reached through links.
+fn resolved(path: &Path) -> PathBuf {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match (fs::canonicalize(folder), path.file_name()) {
+        (Ok(folder), Some(name)) => folder.join(name),
+        // Opening it reports the reason.
+        _ => path.to_owned(),
+    }
 }
 
 /// Sets up a connection that writes.

@@ -9,12 +9,15 @@ use super::errors::{OpenError, is_damage};
 use super::migration::migrate;
 use super::recovery::Findings;
 use super::schema::{CHECKPOINT_END, IS_CLEAN, SET_CLEAN, VERSION};
-use super::{clean, salvage, write_ahead};
+use super::{clean, privacy, salvage, write_ahead};
 use crate::limits::{CLEANED_SILENTLY_BYTES_MAX, QUICK_CHECK_BYTES_MAX};
 
 /// Opens the database for writing, and upgrades it to the current version.
 pub fn open(path: &Path) -> Result<Connection, OpenError> {
     let fault = |error: &rusqlite::Error| OpenError::of(path.to_owned(), error);
+    // SQLite would create it, and the files beside it, as the umask says.
+    let created = privacy::options().write(true).create(true).truncate(false).open(path);
+    created.map_err(|fault| OpenError::Folder { path: path.to_owned(), fault })?;
     let mut connection = connect(path).map_err(|error| fault(&error))?;
     let (application, version) = header(&connection).map_err(|error| fault(&error))?;
     if (application, version) != (0, 0) {

@@ -1,7 +1,7 @@
 //! The errors of a log on a disk, with the remedies.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
 use thiserror::Error;
@@ -9,12 +9,34 @@ use thiserror::Error;
 use super::schema;
 use crate::server::log::LogError;
 
+/// The mode bit of a folder that all users share, in which each can remove only their own files.
+const STICKY: u32 = 0o1000;
+
 /// Why a log can't be opened.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum OpenError {
     #[error("the data folder {} can't be used: {fault}; free space, check its owner, or name another with --data", .path.display())]
     Folder { path: PathBuf, fault: io::Error },
+    #[error(
+        "other users may write to the data folder {} (mode {mode:04o}), and so replace its files: {}name a folder in it with \
+         --data, which is then created for its user alone",
+        .path.display(), chmod_or(*mode, *chown, path)
+    )]
+    Shared {
+        path: PathBuf,
+        mode: u32,
+        /// The user who must own it first.
+        chown: Option<u32>,
+    },
+    #[error(
+        "{} is a symbolic link: the files of a data folder must not be links; move the file itself there, or name its \
+         folder with --data (the folder may be a link)",
+        .path.display()
+    )]
+    Link { path: PathBuf },
+    #[error("{} is not a file: move it away", .path.display())]
+    NotFile { path: PathBuf },
     #[error("the data folder {} is in use by another server: stop that one, or name another folder with --data", .path.display())]
     Locked { path: PathBuf },
     #[error(
@@ -50,6 +72,16 @@ impl OpenError {
     pub(super) fn of(path: PathBuf, error: &rusqlite::Error) -> Self {
         let fault = text(error);
         if is_damage(error) { Self::Damaged { path, fault } } else { Self::Database { path, fault } }
+    }
+}
+
+/// The command that makes a shared folder private. A folder such as /tmp must stay as it is.
+fn chmod_or(mode: u32, chown: Option<u32>, folder: &Path) -> String {
+    let folder = folder.display();
+    match chown {
+        _ if mode & STICKY != 0 => String::new(),
+        Some(user) => format!("run chown {user} {folder} and chmod go-w {folder}, or "),
+        None => format!("run chmod go-w {folder}, or "),
     }
 }
 

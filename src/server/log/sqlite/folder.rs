@@ -1,8 +1,7 @@
 //! The folder of a log: locked against other servers, with a database of a fixed name in it.
 
-use std::fs::{self, DirBuilder, File, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::thread;
@@ -12,6 +11,7 @@ use clap::ValueEnum;
 use parking_lot::Mutex;
 
 use super::errors::OpenError;
+use super::privacy;
 use super::space::Space;
 use crate::limits::{FOLDER_LOCK_RETRY, FOLDER_LOCK_WAIT};
 
@@ -42,7 +42,7 @@ pub struct Folder {
 impl Folder {
     /// Keeps the database's file open to allocate space in it. Called once, when the database exists.
     pub fn open_space(&self) -> io::Result<()> {
-        let file = File::options().read(true).write(true).open(self.path.join(DATABASE))?;
+        let file = privacy::options().read(true).write(true).open(self.path.join(DATABASE))?;
         // Invariant: a folder has one appender.
         let _ = self.space.set(Mutex::new(Space::new(file)?));
         Ok(())
@@ -53,11 +53,19 @@ impl Folder {
         self.space.get().map_or(Ok(()), |space| space.lock().reserve(pages))
     }
 
+    /// Locks a folder for a program that writes the log. It is created if missing, and its files are made private.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
+        privacy::prepare_folder(path)?;
+        let folder = Self::hold(path)?;
+        privacy::close_files(&folder.path)?;
+        Ok(folder)
+    }
+
+    /// Locks a folder without a change to its files, for a program that only reads the log.
+    pub fn hold(path: &Path) -> Result<Self, OpenError> {
         let fault = |fault| OpenError::Folder { path: path.to_owned(), fault };
-        // The messages are private to the folder's owner.
-        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(fault)?;
-        let lock = File::options().create(true).truncate(false).write(true).open(path.join(LOCK)).map_err(fault)?;
+        privacy::check_files(path)?;
+        let lock = privacy::options().create(true).truncate(false).write(true).open(path.join(LOCK)).map_err(fault)?;
         let deadline = Instant::now() + FOLDER_LOCK_WAIT;
         loop {
             match lock.try_lock() {

@@ -9,8 +9,9 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+
+use super::privacy;
 
 /// The file's name in the data folder.
 const NAME: &str = "life";
@@ -59,7 +60,7 @@ pub fn write(folder: &Path, mark: Mark) -> io::Result<()> {
         Mark::Restoring { last, next } => format!("restoring {last} {next}\n"),
     };
     let temporary = folder.join("life.new");
-    let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    let mut file = privacy::options().write(true).create(true).truncate(true).open(&temporary)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     fs::rename(&temporary, folder.join(NAME))?;

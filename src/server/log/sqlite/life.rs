@@ -10,7 +10,6 @@
 //! sync would succeed; but ext4 then leaves the blocks of the failed write marked as unwritten, and they read as zeros
 //! after a restart of the machine. The next server restarts the write-ahead log in other blocks.
 
-use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
@@ -19,6 +18,7 @@ use std::sync::{Arc, OnceLock};
 use rusqlite::{ErrorCode, ffi};
 
 use super::errors::log_error;
+use super::privacy;
 use crate::server::log::LogError;
 
 /// The offset in the wal-index (the file `-shm`) of the number of copied frames of the write-ahead log: `nBackfill` in
@@ -108,7 +108,7 @@ impl Life {
 pub fn forget_copied(database: &Path) -> io::Result<()> {
     let mut path = database.as_os_str().to_owned();
     path.push("-shm");
-    match File::options().write(true).open(PathBuf::from(path)) {
+    match privacy::options().write(true).open(PathBuf::from(path)) {
         Ok(index) if index.metadata()?.len() >= COPIED_AT + COPIED_BYTES as u64 => {
             index.write_all_at(&[0; COPIED_BYTES], COPIED_AT)
         }

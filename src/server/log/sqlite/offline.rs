@@ -56,7 +56,7 @@ pub fn check_readable(path: &Path) -> io::Result<()> {
 /// The lock of a folder that no server uses; `None` if one does. A write-ahead log that lost messages is recorded then,
 /// because reading the database makes SQLite discard the evidence.
 pub fn hold_unused(folder: &Path) -> Result<Option<Folder>, OpenError> {
-    match Folder::open(folder) {
+    match Folder::hold(folder) {
         Ok(held) => {
             let findings = recovery::inspect(&held.path, &held.path.join(DATABASE))?;
             if findings.changed && findings.last != 0 {

@@ -146,8 +146,6 @@ fn replace(path: &Path, copy: &Path) -> io::Result<PathBuf> {
     recovery::remove(&beside(path, "-wal"))?;
     recovery::remove(&beside(path, "-shm"))?;
     identity::sync_folder(folder)?;
-    // The users who could read the messages still can, and no others.
-    fs::set_permissions(copy, fs::metadata(path)?.permissions())?;
     fs::rename(copy, path)?;
     identity::sync_folder(folder)?;
     Ok(kept)

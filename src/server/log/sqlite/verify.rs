@@ -1,5 +1,6 @@
 //! Checks a whole log: the database's structure, and the properties of each room that readers and posters rely on.
 
+use std::fs;
 use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
@@ -37,7 +38,8 @@ pub fn verify(path: &Path) -> Result<Report, BackupError> {
     } else {
         let unreadable = |fault: std::io::Error| BackupError::Read { path: path.to_owned(), fault: fault.to_string() };
         check_readable(path).map_err(unreadable)?;
-        (path.to_owned(), None)
+        // A backup may be reached through links.
+        (fs::canonicalize(path).map_err(unreadable)?, None)
     };
     let fault = |error: rusqlite::Error| BackupError::from(OpenError::of(database.clone(), &error));
     let connection = open_beside(&database, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(fault)?;

@@ -7,13 +7,14 @@
 //! SQLite overwrites the file from its beginning when all of it is copied, and never reads beyond its last commit. Old
 //! contents stay there until they are overwritten.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use super::files::beside;
 use super::page::PAGE_BYTES;
+use super::privacy;
 use crate::limits::{WAL_BYTES_LAID_OUT, WAL_CHUNK_BYTES};
 
 /// The size of the log's header, and of a frame, which is a page with a header: as documented with SQLite's formats.
@@ -29,7 +30,7 @@ pub fn lay_out(database: &Path) {
     if path.metadata().is_ok_and(|file| file.len() > 0) {
         return;
     }
-    let Ok(mut file) = OpenOptions::new().write(true).create(true).truncate(false).open(path) else { return };
+    let Ok(mut file) = privacy::options().write(true).create(true).truncate(false).open(path) else { return };
     if let Err(fault) = fill(&mut file) {
         log::warn!("commits will take longer, because there is no space to lay out the write-ahead log: {fault}");
         let _ = file.set_len(0);
@@ -43,7 +44,7 @@ pub fn bytes(database: &Path) -> u64 {
 
 /// Opens the file to erase in it.
 pub fn open(database: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).open(path(database))
+    privacy::options().read(true).write(true).open(path(database))
 }
 
 /// Overwrites everything after the first frames with zeros, and releases the space beyond the file's usual length.

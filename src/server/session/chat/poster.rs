@@ -40,7 +40,9 @@ impl Poster for ChatPoster {
 /// The answer to a command that the log refused.
 pub fn rejected_by_log(command: Failed, error: &LogError) -> Vec<u8> {
     match error {
-        LogError::IdTaken(_) => answer::rejected(command, RejectionCode::Conflict, error.to_string(), None),
+        LogError::IdTaken(_) | LogError::LooksLike(_) => {
+            answer::rejected(command, RejectionCode::Conflict, error.to_string(), None)
+        }
         LogError::TooManyRooms(_) => answer::rejected(command, RejectionCode::TooManyRooms, error.to_string(), None),
         LogError::Unavailable(_) | LogError::Full | LogError::Reserve | LogError::Damaged(_) => {
             answer::rejected(command, RejectionCode::Unavailable, error.to_string(), Some(STORE_RETRY))
