@@ -218,8 +218,9 @@ pub const BATCH_ROOMS_MAX: usize = 8;
 /// within it keeps in memory.
 pub const BATCH_BYTES_MAX: usize = 48 * 1024;
 
-/// How often the free space of the disk is read while messages are stored.
-pub const DISK_RESERVE_CHECK: Duration = Duration::from_secs(1);
+/// How often the free space of the disk is read while messages are stored: it takes a microsecond, and other programs use
+/// the disk too.
+pub const DISK_RESERVE_CHECK: Duration = Duration::from_millis(10);
 
 /// How long to wait after trimming failed.
 pub const TRIM_RETRY: Duration = Duration::from_secs(1);
