@@ -94,7 +94,7 @@ struct Args {
     /// Reading and deleting go on. On a disk of less than 20GiB the default is a twentieth of it. 0 uses all of it.
     #[arg(
         long, value_name = "SIZE", env = "HUBBUB_DISK_RESERVE", value_parser = size(0..), hide_short_help = true,
-        help_heading = STORAGE, display_order = 23
+        help_heading = STORAGE, display_order = 24
     )]
     disk_reserve: Option<usize>,
 
@@ -105,7 +105,7 @@ struct Args {
     /// message's id and its sender's name stay for a day.
     #[arg(
         long, value_name = "TIME", env = "HUBBUB_RETAIN_FOR", value_parser = duration, help_heading = STORAGE,
-        display_order = 24
+        display_order = 25
     )]
     retain_for: Option<Duration>,
 
@@ -114,7 +114,7 @@ struct Args {
     /// Older ones are deleted. By default all are kept.
     #[arg(
         long, value_name = "N", env = "HUBBUB_RETAIN_MESSAGES", value_parser = number(1_u64..), help_heading = STORAGE,
-        display_order = 25
+        display_order = 26
     )]
     retain_messages: Option<u64>,
 
@@ -135,7 +135,7 @@ struct Args {
     /// Not needed after hubbub-server restore.
     #[arg(
         long, env = "HUBBUB_RESTORED", value_parser = switch, hide_short_help = true, help_heading = STORAGE,
-        display_order = 26
+        display_order = 27
     )]
     restored: bool,
 
@@ -145,7 +145,7 @@ struct Args {
     /// age until the clock has been stable for a day, or for half of a shorter --retain-for.
     #[arg(
         long, env = "HUBBUB_TRUST_CLOCK", value_parser = switch, hide_short_help = true, help_heading = STORAGE,
-        display_order = 27
+        display_order = 28
     )]
     trust_clock: bool,
 
@@ -190,7 +190,7 @@ struct AddressOptions {
     /// not apply to clients of this machine, unless --limit-loopback is given. 0 is no limit.
     #[arg(
         long, value_name = "N", env = "HUBBUB_CLIENTS_PER_ADDRESS", default_value_t = limits::CLIENTS_PER_ADDRESS_MAX,
-        value_parser = number(0_usize..), hide_short_help = true, help_heading = LIMITS, display_order = 42
+        value_parser = number(0_usize..), hide_short_help = true, help_heading = LIMITS, display_order = 44
     )]
     clients_per_address: usize,
 
@@ -200,7 +200,7 @@ struct AddressOptions {
     /// refused with RESOURCE_EXHAUSTED. 0 is no limit.
     #[arg(
         long, value_name = "N", env = "HUBBUB_POST_RATE", default_value_t = limits::POSTS_PER_SECOND as usize,
-        value_parser = number(0_usize..), hide_short_help = true, help_heading = LIMITS, display_order = 43
+        value_parser = number(0_usize..), hide_short_help = true, help_heading = LIMITS, display_order = 45
     )]
     post_rate: usize,
 
@@ -209,7 +209,7 @@ struct AddressOptions {
     /// The same for the bodies of messages; after a pause, the bytes of 16 seconds at once. 0 is no limit.
     #[arg(
         long, value_name = "SIZE", env = "HUBBUB_POST_BYTES_RATE", default_value = "64KiB", value_parser = size(0..),
-        hide_short_help = true, help_heading = LIMITS, display_order = 44
+        hide_short_help = true, help_heading = LIMITS, display_order = 46
     )]
     post_bytes_rate: usize,
 
@@ -218,7 +218,7 @@ struct AddressOptions {
     /// Beyond it, its messages are rejected until later. 0 is no limit.
     #[arg(
         long, value_name = "SIZE", env = "HUBBUB_STORED_PER_DAY", default_value = "100MiB", value_parser = size(0..),
-        hide_short_help = true, help_heading = LIMITS, display_order = 45
+        hide_short_help = true, help_heading = LIMITS, display_order = 47
     )]
     stored_per_day: usize,
 
@@ -227,7 +227,7 @@ struct AddressOptions {
     /// Beyond it, a message that would create another room is rejected. 0 is no limit.
     #[arg(
         long, value_name = "N", env = "HUBBUB_ROOM_RATE", default_value_t = limits::ROOMS_PER_HOUR as usize,
-        value_parser = number(0_usize..), hide_short_help = true, help_heading = LIMITS, display_order = 46
+        value_parser = number(0_usize..), hide_short_help = true, help_heading = LIMITS, display_order = 48
     )]
     room_rate: usize,
 
@@ -246,7 +246,7 @@ struct AddressOptions {
     /// Needed for a proxy, from which all clients have the same address.
     #[arg(
         long, value_name = "NETWORK", env = "HUBBUB_EXEMPT", value_delimiter = ',', hide_short_help = true,
-        help_heading = LIMITS, display_order = 44
+        help_heading = LIMITS, display_order = 49
     )]
     exempt: Vec<Network>,
 
@@ -255,7 +255,7 @@ struct AddressOptions {
     /// For tests. Unix sockets stay exempt.
     #[arg(
         long, env = "HUBBUB_LIMIT_LOOPBACK", value_parser = switch, hide_short_help = true, help_heading = LIMITS,
-        display_order = 47
+        display_order = 50
     )]
     limit_loopback: bool,
 }
@@ -293,7 +293,7 @@ enum Command {
         /// File to write
         file: PathBuf,
         /// Replace the file if it exists
-        #[arg(long, help_heading = STORAGE, display_order = 28)]
+        #[arg(long, help_heading = STORAGE, display_order = 29)]
         force: bool,
     },
     /// Replace the log with a backup; no server may be running

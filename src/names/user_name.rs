@@ -94,12 +94,15 @@ mod tests {
         for blank in [" ann", "ann ", "ann\u{a0}", "\u{3000}ann"] {
             assert_eq!(UserName::new(blank), Err(InvalidText::NameBlank), "{blank:?}");
         }
-        for c in "\u{ad}\u{200b}\u{200d}\u{200e}\u{2028}\u{202e}\u{2066}\u{2800}\u{3164}\u{fe0f}\u{feff}\u{e000}\u{e0041}\u{ffff}".chars()
+        for c in
+            "\u{ad}\u{200b}\u{200d}\u{200e}\u{202e}\u{2066}\u{2800}\u{3164}\u{fe0f}\u{feff}\u{e000}\u{e0041}\u{ffff}"
+                .chars()
         {
             for name in [format!("an{c}n"), format!("ann{c}")] {
                 assert_eq!(UserName::new(name), Err(InvalidText::NameInvisible(c as u32)), "{c:?}");
             }
         }
+        assert_eq!(UserName::new("an\u{2028}n"), Err(InvalidText::NameInvisible(0x2028)));
         assert_eq!(UserName::new("\u{85}ann"), Err(InvalidText::NameControl(0x85)));
         let marks = |count| UserName::new(format!("x{}", "\u{35f}".repeat(count)));
         assert!(marks(4).is_ok());
