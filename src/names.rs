@@ -11,7 +11,7 @@ mod body;
 mod message_id;
 mod numbers;
 
-pub use self::body::{Body, Kind};
+pub use self::body::{Body, Kind, cleaned};
 pub use self::form::composed;
 pub use self::invalid::InvalidText;
 pub use self::joiners::{is_joiner, shows as joiner_shows};

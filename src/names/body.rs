@@ -1,5 +1,7 @@
 //! The text of a message, and its kind.
 
+use std::borrow::Cow;
+
 use super::invalid::InvalidText;
 use crate::limits::BODY_BYTES_MAX;
 
@@ -27,6 +29,21 @@ impl Body {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// The text with U+FFFD in place of each character that a body may not have, and line feeds in place of the line ends of
+/// Windows. For contracts that can't refuse a message.
+pub fn cleaned(text: &str) -> Cow<'_, str> {
+    if check_characters(text).is_ok() {
+        return Cow::Borrowed(text);
+    }
+    let is_refused = |c: char| match c {
+        '\n' | '\t' => false,
+        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
+        c => c.is_control(),
+    };
+    let lines = text.replace("\r\n", "\n");
+    Cow::Owned(lines.chars().map(|c| if is_refused(c) { char::REPLACEMENT_CHARACTER } else { c }).collect())
 }
 
 fn check_characters(body: &str) -> Result<(), InvalidText> {
@@ -65,6 +82,18 @@ pub enum Kind {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cleaned_text_is_a_body() {
+        for sound in ["hello", "two\nlines\t", "\u{2066}a\u{2069}"] {
+            assert_eq!(cleaned(sound), sound);
+        }
+        assert_eq!(cleaned("one\r\ntwo\rthree\u{1b}[2J"), "one\ntwo\u{fffd}three\u{fffd}[2J");
+        assert_eq!(cleaned("\u{2066}a\u{202e}b"), "\u{fffd}a\u{fffd}b");
+        for text in ["\0\r\u{85}x", "a\u{2069}", "\u{2066}a\nb\u{2069}", "\u{2067}a\u{2029}b\u{2069}"] {
+            assert!(Body::new(cleaned(text)).is_ok(), "{text:?}");
+        }
+    }
 
     #[test]
     fn a_body_is_checked() {

@@ -187,5 +187,6 @@ fn posts_leave_the_reserve_of_the_disk_free() {
         assert!(begun.elapsed() < 2 * DEADLINE, "there is space again");
         thread::park_timeout(Duration::from_millis(50));
     }
-    self::end(server);
+    server.signal(libc::SIGTERM);
+    assert_eq!(server.wait().code(), Some(0));
 }

@@ -17,6 +17,7 @@ mod drain;
 mod reach;
 mod fanout;
 mod leaving;
+mod limits;
 mod model;
 mod slow_reader;
 mod storage;

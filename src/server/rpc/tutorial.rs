@@ -7,7 +7,7 @@ use grpcio::{DuplexSink, RequestStream, RpcContext, Service, ServiceBuilder};
 use super::pollers::Pollers;
 use super::stream::{self, StreamSink, StreamSource};
 use crate::limits::BODY_BYTES_MAX;
-use crate::names::{Body, Origin, UserName};
+use crate::names::{Body, Origin, UserName, cleaned};
 use crate::server::delivery::close::CloseReason;
 use crate::server::hub::{Hub, Stream};
 use crate::server::room::RoomHandle;
@@ -64,12 +64,14 @@ const NAMELESS: &str = "anonymous";
 fn said(message: FromClient) -> Result<Said, CloseReason> {
     // A console's line end is not part of the line; a Windows console leaves half of it.
     let line_end = ['\r', '\n'];
-    let name = match message.name.trim_end_matches(line_end) {
-        name if name.trim().is_empty() => UserName::new(NAMELESS)?,
+    let name = match message.name.trim() {
+        "" => UserName::new(NAMELESS)?,
         name => UserName::new(name)?,
     };
-    let bodies = pieces(message.body.trim_end_matches(line_end));
-    Ok(Said { name, bodies: bodies.into_iter().map(Body::new).collect::<Result<_, _>>()? })
+    let body = cleaned(message.body.trim_end_matches(line_end));
+    // A piece may have one end of an isolate only.
+    let bodies = pieces(&body).into_iter().map(|piece| Body::new(cleaned(piece)));
+    Ok(Said { name, bodies: bodies.collect::<Result<_, _>>()? })
 }
 
 /// A body in pieces of valid length: none if it is blank, and several if it is too long for one.

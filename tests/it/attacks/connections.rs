@@ -76,7 +76,7 @@ fn is_open(connection: &mut TcpStream) -> bool {
 /// 1,005 connections of 33 bytes took all descriptors: nobody could connect any more, and the log had no line about it.
 #[test]
 fn silent_connections() {
-    let scene = Scene::of(with_descriptors(1_024, &["--clients-max", "400", "--limit-loopback"]));
+    let scene = Scene::of(with_descriptors(1_024, &["--clients-max", "400", "--limit-loopback", "--post-rate", "0"]));
     let begin = [PREFACE, &frame(SETTINGS, 0, 0, &[])].concat();
     let report = scene.attack("silent connections", |target| {
         let held = hold(target, 1_100, &begin, |_| {});
@@ -130,7 +130,7 @@ const HERE: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
 #[test]
 fn an_address_has_so_many_connections_and_its_clients_read_why() {
-    let mut server = ServerProcess::start(&["--limit-loopback", "--connections-per-address", "5"]);
+    let mut server = ServerProcess::start(&["--limit-loopback", "--post-rate", "0", "--connections-per-address", "5"]);
     let mut held: Vec<_> = (0..5).map(|_| try_connect(HERE, server.target()).expect("there is a place")).collect();
     let refusal = try_connect(HERE, server.target()).unwrap_err();
     assert!(refusal.contains("your address has 5 connections open"), "{refusal}");
@@ -150,7 +150,7 @@ fn an_address_has_so_many_connections_and_its_clients_read_why() {
 /// A refused client tried again at once, hundreds of times a second, and its call waited until its deadline.
 #[test]
 fn a_refused_client_fails_at_once_and_waits_before_it_tries_again() {
-    let mut server = ServerProcess::start(&["--limit-loopback", "--connections-per-address", "1"]);
+    let mut server = ServerProcess::start(&["--limit-loopback", "--post-rate", "0", "--connections-per-address", "1"]);
     let held = try_connect(HERE, server.target()).expect("there is a place");
     let channel = ChannelBuilder::new(environment()).use_local_subchannel_pool(true).connect(server.target());
     let client = Client::new(channel);
@@ -175,7 +175,7 @@ fn a_refused_client_fails_at_once_and_waits_before_it_tries_again() {
 
 #[test]
 fn an_address_opens_so_many_connections_a_second() {
-    let server = ServerProcess::start(&["--limit-loopback"]);
+    let server = ServerProcess::start(&["--limit-loopback", "--post-rate", "0"]);
     let mut opened = 0;
     let refusal = loop {
         match try_connect(ATTACKER, server.target()) {
@@ -187,7 +187,8 @@ fn an_address_opens_so_many_connections_a_second() {
     assert!(opened >= 32, "{opened}");
     assert!(refusal.contains("opens connections too fast"), "{refusal}");
     // The address in that network is exempt.
-    let server = ServerProcess::start(&["--limit-loopback", "--exempt", "127.0.0.64/28,10.0.0.0/8"]);
+    let server =
+        ServerProcess::start(&["--limit-loopback", "--post-rate", "0", "--exempt", "127.0.0.64/28,10.0.0.0/8"]);
     for _ in 0..150 {
         try_connect(ATTACKER, server.target()).expect("the address is exempt");
     }

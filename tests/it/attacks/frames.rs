@@ -75,7 +75,7 @@ fn rapid_resets() {
 /// The limits for addresses apply as well, as they do to clients of other machines.
 #[test]
 fn rapid_resets_of_one_address() {
-    let scene = Scene::start(&["--limit-loopback"]);
+    let scene = Scene::start(&["--limit-loopback", "--post-rate", "0"]);
     let report = scene.attack("resets of one address", |target| {
         let unit = |number| [open(CHAT_CLIENT.name, number), reset(number)].concat();
         let flood = Flood {

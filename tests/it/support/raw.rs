@@ -152,8 +152,8 @@ impl Raw {
         }
     }
 
-    /// Reads one frame, and lets the server send as much again.
-    fn read_frame(&mut self) -> (u8, u8, Vec<u8>) {
+    /// Reads one frame, and lets the server send as much again: its kind, its flags and its payload.
+    pub fn read_frame(&mut self) -> (u8, u8, Vec<u8>) {
         let (header, payload) = self.read_whole_frame();
         (header[3], header[4], payload)
     }
