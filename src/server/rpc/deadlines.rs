@@ -1,14 +1,18 @@
-//! Deadlines for clients to take their responses: a call whose response stays in the server's memory is cancelled.
+//! Responses on their way, and deadlines for clients to take them: a call whose response stays in the server's memory is
+//! cancelled.
 //!
-//! The thread sleeps while no response is on its way. All deadlines are equally far away, so they are in order.
+//! A response is not sent by a task of the library: such a task holds the call until the client has the response, so that
+//! dropping it would not cancel the call. The thread sleeps while no response is on its way. All deadlines are equally far
+//! away, so they are in order.
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::{Arc, Weak};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Wake, Waker};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use futures_util::future::{AbortHandle, abortable};
 use parking_lot::{Condvar, Mutex};
 
 use crate::limits::RESPONSE_TIMEOUT;
@@ -28,7 +32,7 @@ pub struct Deadlines {
 
 #[derive(Default)]
 struct Watch {
-    // lock order: 3 (a leaf)
+    // lock order: 2 (held to add or take out a response)
     state: Mutex<WatchState>,
     changed: Condvar,
 }
@@ -36,16 +40,15 @@ struct Watch {
 #[derive(Default)]
 struct WatchState {
     /// Bound: one for each call in progress, and those that ended since the oldest of them.
-    sending: VecDeque<Sending>,
+    sending: VecDeque<(Instant, Arc<Sending>)>,
     asleep: bool,
     closed: bool,
 }
 
+/// A response that is being sent. The library wakes it when the client has it.
 struct Sending {
-    until: Instant,
-    handle: AbortHandle,
-    /// Gone once the client has the response.
-    lives: Weak<()>,
+    // lock order: 3 (a leaf, held for a poll). `None` once it is sent, or cancelled.
+    future: Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>,
 }
 
 impl DeadlineThread {
@@ -73,24 +76,21 @@ impl Drop for DeadlineThread {
 }
 
 impl Deadlines {
-    /// Drops the future if it is not done within [`RESPONSE_TIMEOUT`].
-    pub async fn apply(&self, sending: impl Future) {
-        let (sending, handle) = abortable(sending);
-        let lives = Arc::new(());
-        self.watch.add(Sending { until: Instant::now() + RESPONSE_TIMEOUT, handle, lives: Arc::downgrade(&lives) });
-        // The outcome is not needed: either the client has the response, or it does not want it.
-        let _ = sending.await;
-        drop(lives);
+    /// Sends a response: drives the future until it is done, and drops it after [`RESPONSE_TIMEOUT`]. Does not block.
+    pub fn send(&self, response: impl Future<Output = ()> + Send + 'static) {
+        let sending = Arc::new(Sending { future: Mutex::new(Some(Box::pin(response))) });
+        Arc::clone(&sending).wake();
+        if !sending.is_done() {
+            self.watch.add(Instant::now() + RESPONSE_TIMEOUT, sending);
+        }
     }
 }
 
 impl Watch {
-    fn add(&self, sending: Sending) {
+    fn add(&self, until: Instant, sending: Arc<Sending>) {
         let mut state = self.state.lock();
-        while state.sending.front().is_some_and(Sending::is_done) {
-            state.sending.pop_front();
-        }
-        state.sending.push_back(sending);
+        state.drop_done();
+        state.sending.push_back((until, sending));
         let wake = std::mem::take(&mut state.asleep);
         drop(state);
         if wake {
@@ -101,10 +101,8 @@ impl Watch {
     fn run(&self) {
         let mut state = self.state.lock();
         while !state.closed {
-            while state.sending.front().is_some_and(Sending::is_done) {
-                state.sending.pop_front();
-            }
-            match state.sending.front().map(|first| first.until) {
+            state.drop_done();
+            match state.sending.front().map(|(until, _)| *until) {
                 None => {
                     state.sending.shrink_to_fit();
                     state.asleep = true;
@@ -116,8 +114,7 @@ impl Watch {
                 Some(_) => {
                     let late = state.sending.pop_front();
                     drop(state);
-                    // This wakes the call's task.
-                    late.inspect(|late| late.handle.abort());
+                    late.inspect(|(_, late)| late.cancel());
                     state = self.state.lock();
                 }
             }
@@ -125,8 +122,35 @@ impl Watch {
     }
 }
 
+impl WatchState {
+    fn drop_done(&mut self) {
+        while self.sending.front().is_some_and(|(_, sending)| sending.is_done()) {
+            self.sending.pop_front();
+        }
+    }
+}
+
 impl Sending {
     fn is_done(&self) -> bool {
-        self.lives.strong_count() == 0
+        self.future.lock().is_none()
+    }
+
+    /// Drops the call, which cancels it.
+    fn cancel(&self) {
+        let future = self.future.lock().take();
+        drop(future);
+    }
+}
+
+impl Wake for Sending {
+    fn wake(self: Arc<Self>) {
+        let waker = Waker::from(Arc::clone(&self));
+        let mut future = self.future.lock();
+        let is_done =
+            future.as_mut().is_some_and(|future| future.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
+        let done = if is_done { future.take() } else { None };
+        // Dropped after the lock is released: it frees the call's slot.
+        drop(future);
+        drop(done);
     }
 }

@@ -105,11 +105,12 @@ impl Unary {
         let deadlines = self.deadlines.clone();
         context.spawn(async move {
             match call.await {
-                Ok((slot, response)) => {
-                    deadlines.apply(sink.success(response)).await;
+                Ok((slot, response)) => deadlines.send(async move {
+                    // The outcome is not needed: either the client has the response, or it does not want it.
+                    let _ = sink.success(response).await;
                     drop(slot);
-                }
-                Err(error) => deadlines.apply(sink.fail(status::of_call(&error))).await,
+                }),
+                Err(error) => deadlines.send(async move { drop(sink.fail(status::of_call(&error)).await) }),
             }
         });
     }
