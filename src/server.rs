@@ -8,7 +8,7 @@ pub mod peer;
 pub mod quotas;
 pub mod config;
 pub mod room;
-mod fair_queue;
+pub mod fair_queue;
 pub mod append_queue;
 mod reserve;
 pub mod writer;

@@ -16,7 +16,7 @@
 //! | over | the output is gone | released, when both threads have ended |
 //! | released | the client is not in the map | |
 //!
-//! The states are not one enum: each is held by what only its owner changes (the reason: whoever is first; the output: the
+//! The states are not one enum: each is held by what only its owner changes (the reason: the first thread that sets it; the output: the
 //! baton's holder; the map: the last of the two threads), so that no thread waits for a state to change.
 //!
 //! A stream whose call is over is not finished: nobody would get the status. Its send thread is not started for the end, unless the

@@ -17,7 +17,7 @@ pub struct Settings {
     /// fails.
     pub rooms: Vec<(RoomName, StartAt)>,
     pub patience: Patience,
-    /// The maximum of unacknowledged lines, and of their bytes; above it, [`Inlet::post`](super::Inlet::post) blocks.
+    /// The maximum of unacknowledged lines, and of their bytes; above it, `Inlet::post` blocks.
     pub lines_max: usize,
     pub bytes_max: usize,
 }
@@ -33,10 +33,10 @@ pub enum Event<'a> {
     Unknown { room: &'a RoomName, seq: u64 },
     /// The requested or missed history ends here.
     CaughtUp { room: &'a RoomName, head_seq: u64 },
-    /// A room is left, after [`Inlet::leave`](super::Inlet::leave): no more of its events follow, unless it was joined
+    /// A room is left, after `Inlet::leave`: no more of its events follow, unless it was joined
     /// again. Also reported for a room that was left before there was a connection to join it.
     Left { room: &'a RoomName },
-    /// The server refuses a room that [`Inlet::join`](super::Inlet::join) requested. Lines for it are reported as
+    /// The server refuses a room that `Inlet::join` requested. Lines for it are reported as
     /// rejected before.
     NotJoined { room: &'a RoomName, reason: &'a str },
     /// Messages of the room are missing here, or were replaced.

@@ -21,7 +21,7 @@ pub type Session = session::Session<Outgoing>;
 
 /// The input of a session: posts lines, and joins and leaves rooms.
 ///
-/// After [`finish`](Self::finish), the session ends once the server has acknowledged all lines, and every room has
+/// After `finish`, the session ends once the server has acknowledged all lines, and every room has
 /// caught up with the requested history.
 pub type Inlet = session::Inlet<Outgoing>;
 

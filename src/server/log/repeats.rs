@@ -1,8 +1,7 @@
 //! Repeated posts: a post with the id of a stored message is that message only if it says the same.
 //!
-//! Without this check, whoever posts under somebody's name and uses an id first takes the place of the owner's message,
-//! which would be acknowledged and never stored. Only the sender's own mistake or another's forgery makes two contents
-//! for one id, and either way the poster has to know.
+//! Without this check, a client that uses an id first, under another's name, would take the place of the owner's message,
+//! which would be acknowledged and never stored.
 
 use std::sync::Arc;
 
