@@ -91,7 +91,7 @@ struct State {
 /// A new queue.
 pub fn new() -> (Lanes, Orders) {
     let state = State {
-        orders: FairQueue::new(),
+        orders: FairQueue::default(),
         bytes: 0,
         senders: 1,
         blocked: HashMap::new(),
@@ -237,7 +237,7 @@ impl Orders {
     pub fn next(&self, batch: &mut Vec<Order>, timeout: Option<Duration>) -> Waited {
         let deadline = timeout.map(|timeout| Instant::now() + timeout);
         let mut state = self.queue.state.lock();
-        while state.orders.len() == 0 {
+        while state.orders.is_empty() {
             if state.senders == 0 {
                 return Waited::Ended;
             }
@@ -245,7 +245,7 @@ impl Orders {
             match deadline {
                 None => self.queue.arrived.wait(&mut state),
                 Some(deadline) => {
-                    if self.queue.arrived.wait_until(&mut state, deadline).timed_out() && state.orders.len() == 0 {
+                    if self.queue.arrived.wait_until(&mut state, deadline).timed_out() && state.orders.is_empty() {
                         state.writer_waits = false;
                         return Waited::TimedOut;
                     }

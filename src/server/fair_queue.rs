@@ -94,14 +94,16 @@ impl Turns {
     }
 }
 
-impl<G: Clone + Eq + Hash, T> FairQueue<G, T> {
-    pub fn new() -> Self {
-        Self { groups: Slab::new(), by_name: HashMap::new(), lanes: Slab::new(), turns: Turns::default(), len: 0 }
+impl<G, T> Default for FairQueue<G, T> {
+    fn default() -> Self {
+        let by_name = HashMap::new();
+        Self { groups: Slab::new(), by_name, lanes: Slab::new(), turns: Turns::default(), len: 0 }
     }
+}
 
-    /// How many items wait.
-    pub fn len(&self) -> usize {
-        self.len
+impl<G: Clone + Eq + Hash, T> FairQueue<G, T> {
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
     }
 
     pub fn open_lane(&mut self, group: Option<G>) -> LaneId {
@@ -219,7 +221,7 @@ mod tests {
     #[test]
     fn a_lane_keeps_its_order_and_nothing_is_lost() {
         let mut rng = Rng::with_seed(7);
-        let mut queue: FairQueue<u8, (usize, u32)> = FairQueue::new();
+        let mut queue: FairQueue<u8, (usize, u32)> = FairQueue::default();
         let lanes: Vec<_> = (0..10).map(|n| queue.open_lane((n % 3 > 0).then_some(n % 3))).collect();
         let (mut pushed, mut popped) = (vec![0; lanes.len()], vec![0; lanes.len()]);
         for _ in 0..20_000 {
@@ -231,7 +233,7 @@ mod tests {
                 assert_eq!((id, number), (lanes[lane], popped[lane]));
                 popped[lane] += 1;
             }
-            assert_eq!(queue.len() as u32, pushed.iter().sum::<u32>() - popped.iter().sum::<u32>());
+            assert_eq!(queue.len as u32, pushed.iter().sum::<u32>() - popped.iter().sum::<u32>());
         }
         while let Some((_, (lane, number))) = queue.pop() {
             assert_eq!(number, popped[lane]);
@@ -244,7 +246,7 @@ mod tests {
 
     #[test]
     fn lanes_that_always_have_items_get_equal_shares_of_the_cost() {
-        let mut queue = Queue::new();
+        let mut queue = Queue::default();
         let lanes: Vec<_> = (0..3).map(|_| queue.open_lane(None)).collect();
         for (lane, cost) in lanes.iter().zip([10_u64, 100, 1_000]) {
             (0..100_000 / cost).for_each(|_| queue.push(*lane, cost, cost));
@@ -255,7 +257,7 @@ mod tests {
 
     #[test]
     fn an_item_of_a_lane_within_its_share_is_next() {
-        let mut queue = Queue::new();
+        let mut queue = Queue::default();
         let busy: Vec<_> = (0..1_000).map(|_| queue.open_lane(None)).collect();
         for lane in &busy {
             (0..100).for_each(|_| queue.push(*lane, 1_000, 1_000));
@@ -276,7 +278,7 @@ mod tests {
 
     #[test]
     fn the_lanes_of_a_group_share_one_share() {
-        let mut queue = Queue::new();
+        let mut queue = Queue::default();
         let crowd: Vec<_> = (0..50).map(|_| queue.open_lane(Some("crowd"))).collect();
         let (lone, other) = (queue.open_lane(None), queue.open_lane(Some("other")));
         for lane in crowd.iter().chain([&lone, &other]) {
@@ -294,7 +296,7 @@ mod tests {
     /// A lane that was idle for long gets no more than its share afterwards.
     #[test]
     fn idle_time_is_no_credit() {
-        let mut queue = Queue::new();
+        let mut queue = Queue::default();
         let (idle, busy) = (queue.open_lane(None), queue.open_lane(None));
         for lane in [busy, busy, idle] {
             (0..1_000).for_each(|_| queue.push(lane, 10, 10));

@@ -42,7 +42,7 @@ struct QueueState {
 
 impl QueryThreads {
     pub fn start() -> io::Result<Self> {
-        let state = QueueState { waiting: FairQueue::new(), closed: false };
+        let state = QueueState { waiting: FairQueue::default(), closed: false };
         let queue = Arc::new(Queue { state: Mutex::new(state), changed: Condvar::new() });
         let mut started = Self { queries: Queries { queue: Arc::clone(&queue) }, threads: Vec::new() };
         for n in 0..QUERY_THREADS {
