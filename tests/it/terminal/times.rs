@@ -34,6 +34,8 @@ fn messages_have_times_and_days_are_shown() {
     ann.press("own\r");
     says_at(&model, THEN_MS + DAY_MS, "four");
     ann.wait_for_row("bob: four");
+    // The prompt is drawn again after the message.
+    ann.wait_for_last_row("> ");
     let rows = ann.timed_rows();
     let own = rows.iter().position(|row| row.ends_with(" > own")).expect("the own line is there");
     // The user's own line has the time of the server's clock, not of this machine's, which is years ahead.
