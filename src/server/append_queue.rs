@@ -9,6 +9,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
@@ -18,6 +19,7 @@ use super::fair_queue::{FairQueue, LaneId};
 use super::log::{LogError, Outcome, Post};
 use crate::limits::{
     APPEND_LANE_BYTES_MAX, APPEND_QUEUE_BYTES_MAX, BATCH_BYTES_MAX, BATCH_POSTS_MAX, BATCH_ROOMS_MAX, ORDER_COST,
+    WRITER_YIELDS,
 };
 use crate::names::RoomName;
 use crate::server::peer::Peer;
@@ -237,9 +239,16 @@ impl Orders {
     pub fn next(&self, batch: &mut Vec<Order>, timeout: Option<Duration>) -> Waited {
         let deadline = timeout.map(|timeout| Instant::now() + timeout);
         let mut state = self.queue.state.lock();
+        let mut yields = 0;
         while state.orders.is_empty() {
             if state.senders == 0 {
                 return Waited::Ended;
+            }
+            if yields < WRITER_YIELDS {
+                // Send threads that were just woken run first, and under load a receive thread adds an order meanwhile.
+                yields += 1;
+                MutexGuard::unlocked(&mut state, thread::yield_now);
+                continue;
             }
             state.writer_waits = true;
             match deadline {
@@ -282,8 +291,6 @@ impl Drop for Orders {
 
 #[cfg(test)]
 mod tests {
-    use std::thread;
-
     use super::*;
     use crate::server::log::conformance::{post_without_id, room};
 
