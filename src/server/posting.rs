@@ -39,7 +39,8 @@ impl Author {
         Self { client, origin, issued: 0, used, creates: HashSet::new(), unpaid: (0, 0) }
     }
 
-    /// A post, ready for the log. All its parts were checked on construction. `creates` says that it is the room's first.
+    /// A post, ready for the log. All its parts were checked on construction. `creates` says that it is the room's
+    /// first.
     pub fn post(
         &mut self,
         room: RoomName,
@@ -50,11 +51,11 @@ impl Author {
         kind: Kind,
     ) -> Result<Post, OverQuota> {
         if let Some(used) = &self.used {
-            used.store(body.as_str().len())?;
             if creates && !self.creates.contains(&room) {
                 used.create_room()?;
                 self.creates.insert(room.clone());
             }
+            used.store(body.as_str().len())?;
             self.unpaid.0 += 1;
             self.unpaid.1 += body.as_str().len();
         }

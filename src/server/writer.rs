@@ -239,6 +239,11 @@ impl Writer {
 
     fn log_change(&mut self, error: Option<&LogError>) {
         match error {
+            // The error's own text is for clients.
+            Some(LogError::Reserve) if !self.failing => log::error!(
+                "messages are rejected, because the disk has less free space than its reserve: free some space, delete \
+                 messages (--log-bytes-max, --retain-for), or lower --disk-reserve"
+            ),
             Some(error) if !self.failing => log::error!("messages can't be stored and are rejected: {error}"),
             None if self.failing => log::info!("storing messages works again"),
             _ => {}
@@ -334,8 +339,8 @@ mod tests {
         thread.join().unwrap();
     }
 
-    /// A server that keeps messages for 90 days was started once with its clock ten years ahead. All its messages were deleted
-    /// without a line in the log, and the one that was stored then dated all that followed it ten years ahead.
+    /// A server that keeps messages for 90 days was started once with its clock ten years ahead. All its messages were
+    /// deleted without a line in the log, and the one that was stored then dated all that followed it ten years ahead.
     #[test]
     fn one_start_with_the_clock_years_ahead_takes_nothing() {
         let folder = tempfile::tempdir().unwrap();

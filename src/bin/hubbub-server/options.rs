@@ -1,30 +1,20 @@
-//! The server's main: reads the arguments, serves until a signal, drains.
+//! The server's options, and the configuration that they give.
 
-#![allow(rustdoc::broken_intra_doc_links, reason = "help texts show addresses in brackets")]
+use std::path::PathBuf;
+use std::time::Duration;
 
-use std::io;
-use std::path::{Path, PathBuf};
-use std::process::ExitCode;
-use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
-
-use anyhow::Context as _;
-use clap::{Parser, Subcommand};
+use clap::Parser;
 use hubbub::address::{Address, InvalidPort};
-use hubbub::arguments::{
-    self, CONNECTION, EXIT_USAGE, Given, LIMITS, ProgramOptions, STORAGE, duration, number, size, switch,
-};
+use hubbub::arguments::{CONNECTION, Given, LIMITS, ProgramOptions, STORAGE, duration, number, size, switch};
 use hubbub::limits;
 use hubbub::server::bucket::Rate;
 use hubbub::server::log::Retention;
-use hubbub::server::log::sqlite::{self, Report, SyncMode};
+use hubbub::server::log::sqlite::SyncMode;
 use hubbub::server::network::{Exempt, Network};
 use hubbub::server::quotas::AddressLimits;
-use hubbub::server::{DEFAULT_DATA, Server, ServerConfig, Storage};
-use hubbub::threads;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
-use signal_hook::iterator::Signals;
+use hubbub::server::{DEFAULT_DATA, ServerConfig, Storage};
+
+use crate::commands::Command;
 
 /// The Hubbub chat server.
 ///
@@ -33,9 +23,9 @@ use signal_hook::iterator::Signals;
 /// later, ends it at once.
 #[derive(Debug, Parser)]
 #[command(name = "hubbub-server", version, after_long_help = EXAMPLES)]
-struct Args {
+pub struct Args {
     #[command(subcommand)]
-    command: Option<Command>,
+    pub command: Option<Command>,
 
     /// Listen here; repeatable [default: 127.0.0.1:5000]
     ///
@@ -63,7 +53,7 @@ struct Args {
         long, value_name = "DIR", env = "HUBBUB_DATA", default_value = DEFAULT_DATA, global = true,
         help_heading = STORAGE, display_order = 20
     )]
-    data: PathBuf,
+    pub data: PathBuf,
 
     /// Durability: full or os
     ///
@@ -81,7 +71,8 @@ struct Args {
 
     /// Delete the oldest messages beyond this size
     ///
-    /// Those of all rooms together, for example beyond 20GB. Bytes, or a number with a unit such as 64MiB or 1GB. On a disk: without the write-ahead log, at least 16MiB; by
+    /// Those of all rooms together. Bytes, or a number with a unit such as 64MiB or 20GB. On a disk: without the
+    /// write-ahead log, at least 16MiB; by
     /// default all messages are kept. With --ephemeral: the memory for messages, at least 64KiB, 256MiB by default.
     #[arg(
         long, value_name = "SIZE", env = "HUBBUB_LOG_BYTES_MAX", value_parser = size(limits::MEMORY_LOG_BYTES_MIN..),
@@ -128,7 +119,7 @@ struct Args {
 
     /// The thread, or the point in the code, that panics: for tests of what follows.
     #[arg(long, value_name = "PLACE", hide = true)]
-    panic_in: Option<String>,
+    pub panic_in: Option<String>,
 
     /// Report lost messages to clients, after an older copy was put in place by hand
     ///
@@ -282,41 +273,6 @@ fn unless_zero(rate: f64) -> f64 {
     if rate == 0.0 { f64::INFINITY } else { rate }
 }
 
-/// The commands besides serving.
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Write a backup of the log to a file; a server may be running
-    ///
-    /// The backup is one consistent state, with every message that was acknowledged before the command started.
-    #[command(after_long_help = BACKUP_EXAMPLES)]
-    Backup {
-        /// File to write
-        file: PathBuf,
-        /// Replace the file if it exists
-        #[arg(long, help_heading = STORAGE, display_order = 29)]
-        force: bool,
-    },
-    /// Replace the log with a backup; no server may be running
-    ///
-    /// Checks the whole backup before it changes anything. After the next start, clients learn which messages are lost.
-    #[command(after_long_help = RESTORE_EXAMPLES)]
-    Restore {
-        /// Backup to restore
-        file: PathBuf,
-    },
-    /// Check the whole log, or a backup
-    ///
-    /// Reports every fault with its room and message number, and exits with 1 if there is one.
-    #[command(after_long_help = VERIFY_EXAMPLES)]
-    Verify {
-        /// Backup to check [default: the log in the data folder]
-        file: Option<PathBuf>,
-    },
-}
-
-/// Why the server exits without a signal.
-const LOG_FAILED: &str = "the log has stopped";
-
 /// The maximum of --clients-max. The machine's own limits are checked at the start.
 const CLIENTS_MAX: usize = u32::MAX as usize;
 
@@ -332,64 +288,6 @@ Examples:
 An option overrides its variable; an empty variable counts as unset. RUST_LOG sets what is logged.
 Exit codes: 0 done; 1 failed, the drain did not finish, or the log was not closed cleanly; 2 wrong usage; 70 a thread
 failed, which is a bug; stored messages are safe.";
-
-const BACKUP_EXAMPLES: &str = "\
-Examples:
-  hubbub-server backup /backups/monday.db
-  hubbub-server backup --data /var/lib/hubbub --force /backups/latest.db";
-
-const RESTORE_EXAMPLES: &str = "\
-Examples:
-  hubbub-server restore /backups/monday.db
-  hubbub-server restore --data /var/lib/hubbub /backups/latest.db";
-
-const VERIFY_EXAMPLES: &str = "\
-Examples:
-  hubbub-server verify                     check ./hubbub-data
-  hubbub-server verify /backups/monday.db";
-
-fn main() -> ExitCode {
-    // Whatever this program creates is for its user alone, also what SQLite and gRPC create.
-    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
-    hubbub::startup::forget_empty_variables();
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info,grpcio=off")).init();
-    threads::end_process_on_panic();
-    let args: Args = arguments::from_program();
-    // Without a handler, a file that reaches its size limit would end the program; with it, the write fails as on a
-    // full disk.
-    if let Err(error) = signal_hook::flag::register(SIGXFSZ, Arc::default()) {
-        log::warn!("can't handle SIGXFSZ: {error}");
-    }
-    if let Some(command) = &args.command {
-        return match run(command, &args.data) {
-            Ok(code) => code,
-            Err(error) => {
-                complain(&format!("{error:#}"));
-                ExitCode::FAILURE
-            }
-        };
-    }
-    args.panic_in.iter().cloned().for_each(threads::ask_for_panic);
-    let config = match config(args) {
-        Ok(config) => config,
-        Err(error) => {
-            complain(&error.to_string());
-            return ExitCode::from(EXIT_USAGE);
-        }
-    };
-    match serve(&config) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            complain(&format!("{error:#}"));
-            ExitCode::FAILURE
-        }
-    }
-}
-
-/// Prints why the server exits, regardless of `RUST_LOG`.
-fn complain(error: &str) {
-    arguments::complain(Args::PROGRAM, &[error.to_owned()]);
-}
 
 impl ProgramOptions for Args {
     const PROGRAM: &'static str = "hubbub-server";
@@ -428,125 +326,8 @@ impl Args {
     }
 }
 
-fn run(command: &Command, data: &Path) -> anyhow::Result<ExitCode> {
-    match command {
-        Command::Backup { file, force } => {
-            let bytes = sqlite::backup(data, file, *force)?;
-            println!("{}: {bytes} bytes", file.display());
-        }
-        Command::Restore { file } => {
-            let report = sqlite::restore(data, file)?;
-            println!("restored into {}: {}", data.display(), summary(&report));
-        }
-        Command::Verify { file } => {
-            let report = sqlite::verify(file.as_deref().unwrap_or(data))?;
-            report.faults.iter().for_each(|fault| println!("{fault}"));
-            println!("{}", summary(&report));
-            if !report.faults.is_empty() {
-                return Ok(ExitCode::FAILURE);
-            }
-        }
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn summary(report: &Report) -> String {
-    let unchecked = match report.unchecked {
-        0 => String::new(),
-        count => format!(", {} of an earlier version without a checksum", counted(count, "segment")),
-    };
-    let faults = match report.faults.len() as u64 {
-        0 => "no faults".to_owned(),
-        count => counted(count, "fault"),
-    };
-    let (rooms, messages) = (counted(report.rooms, "room"), counted(report.messages, "message"));
-    format!("{rooms}, {messages}, {faults}{unchecked}")
-}
-
-fn counted(count: u64, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
-}
-
-fn serve(config: &ServerConfig) -> anyhow::Result<()> {
-    let (stop, stopping) = sync_channel(1);
-    let failed = stop.clone();
-    let clients = Arc::new(OnceLock::new());
-    watch_signals(stop, Arc::clone(&clients)).context("can't handle signals")?;
-
-    hubbub::descriptors::allow_many();
-    let server = Server::start(config)?;
-    let _ = clients.set(server.client_counter());
-    for address in server.addresses() {
-        log::info!("listening on {address}");
-    }
-    let life = server.log_life();
-    if let Some(life) = &life {
-        life.on_end(Box::new(move || {
-            let _ = failed.try_send(LOG_FAILED);
-        }));
-    }
-    if let Ok(cause) = stopping.recv() {
-        log::info!("{cause}: draining {} clients; another signal exits at once", server.client_count());
-    }
-    let cancelled = server.drain();
-    let fault = life.as_ref().and_then(|life| life.fault());
-    match (cancelled, fault) {
-        (0, None) => log::info!("drained"),
-        (0, Some(_)) => {}
-        (cancelled, _) => log::warn!("{cancelled} clients did not read all messages in time and were cut off"),
-    }
-    if let Some(fault) = fault {
-        anyhow::bail!("the log was not closed cleanly: {fault}");
-    }
-    anyhow::ensure!(cancelled == 0, "the drain did not finish");
-    Ok(())
-}
-
-/// Starts the thread that waits for signals. The first one begins the drain. One that follows within a second belongs
-/// to the same stop: `timeout` signals its child and then the whole group, and a terminal and a supervisor may both
-/// signal. A later one ends the process. The thread ends with the process.
-fn watch_signals<C: Fn() -> usize + Send + std::marker::Sync + 'static>(
-    stop: SyncSender<&'static str>,
-    clients: Arc<OnceLock<C>>,
-) -> io::Result<()> {
-    let mut handled = vec![SIGINT, SIGTERM];
-    // With `nohup`, the server should survive the terminal.
-    if !is_ignored(SIGHUP) {
-        handled.push(SIGHUP);
-    }
-    let mut signals = Signals::new(handled)?;
-    let watch = move || {
-        let mut first: Option<Instant> = None;
-        for signal in signals.forever() {
-            let name = signal_hook::low_level::signal_name(signal).unwrap_or("signal");
-            match first {
-                None => {
-                    first = Some(Instant::now());
-                    let _ = stop.try_send(name);
-                }
-                Some(first) if first.elapsed() < limits::SECOND_SIGNAL_AFTER => {}
-                Some(_) => {
-                    let count = clients.get().map_or(0, |count| count());
-                    log::warn!("{name}: exiting at once; {count} clients were not drained");
-                    signal_hook::low_level::exit(1);
-                }
-            }
-        }
-    };
-    threads::spawn("signals", watch)?;
-    Ok(())
-}
-
-fn is_ignored(signal: libc::c_int) -> bool {
-    // SAFETY: sigaction with no new action only writes the current one, to which the pointer is; zeros are valid for
-    // it.
-    unsafe {
-        let mut action: libc::sigaction = std::mem::zeroed();
-        libc::sigaction(signal, std::ptr::null(), &raw mut action) == 0 && action.sa_sigaction == libc::SIG_IGN
-    }
-}
-
-fn config(args: Args) -> Result<ServerConfig, InvalidPort> {
+/// The configuration of a server that serves.
+pub fn config(args: Args) -> Result<ServerConfig, InvalidPort> {
     let listen = if args.listen.is_empty() { vec![Address::default_local()?] } else { args.listen };
     let storage = if args.ephemeral {
         Storage::Memory { bytes_max: args.log_bytes_max.unwrap_or(limits::MEMORY_LOG_BYTES_MAX) }

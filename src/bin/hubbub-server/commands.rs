@@ -1,0 +1,95 @@
+//! The commands besides serving.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use hubbub::arguments::STORAGE;
+use hubbub::server::log::sqlite::{self, Report};
+
+/// The commands besides serving.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Write a backup of the log to a file; a server may be running
+    ///
+    /// The backup is one consistent state, with every message that was acknowledged before the command started.
+    #[command(after_long_help = BACKUP_EXAMPLES)]
+    Backup {
+        /// File to write
+        file: PathBuf,
+        /// Replace the file if it exists
+        #[arg(long, help_heading = STORAGE, display_order = 29)]
+        force: bool,
+    },
+    /// Replace the log with a backup; no server may be running
+    ///
+    /// Checks the whole backup before it changes anything. After the next start, clients learn which messages are lost.
+    #[command(after_long_help = RESTORE_EXAMPLES)]
+    Restore {
+        /// Backup to restore
+        file: PathBuf,
+    },
+    /// Check the whole log, or a backup
+    ///
+    /// Reports every fault with its room and message number, and exits with 1 if there is one.
+    #[command(after_long_help = VERIFY_EXAMPLES)]
+    Verify {
+        /// Backup to check [default: the log in the data folder]
+        file: Option<PathBuf>,
+    },
+}
+
+const BACKUP_EXAMPLES: &str = "\
+Examples:
+  hubbub-server backup /backups/monday.db
+  hubbub-server backup --data /var/lib/hubbub --force /backups/latest.db";
+
+const RESTORE_EXAMPLES: &str = "\
+Examples:
+  hubbub-server restore /backups/monday.db
+  hubbub-server restore --data /var/lib/hubbub /backups/latest.db";
+
+const VERIFY_EXAMPLES: &str = "\
+Examples:
+  hubbub-server verify                     check ./hubbub-data
+  hubbub-server verify /backups/monday.db";
+
+/// Runs a command on the data folder, and prints its result.
+pub fn run(command: &Command, data: &Path) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Backup { file, force } => {
+            let bytes = sqlite::backup(data, file, *force)?;
+            println!("{}: {bytes} bytes", file.display());
+        }
+        Command::Restore { file } => {
+            let report = sqlite::restore(data, file)?;
+            println!("restored into {}: {}", data.display(), summary(&report));
+        }
+        Command::Verify { file } => {
+            let report = sqlite::verify(file.as_deref().unwrap_or(data))?;
+            report.faults.iter().for_each(|fault| println!("{fault}"));
+            println!("{}", summary(&report));
+            if !report.faults.is_empty() {
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn summary(report: &Report) -> String {
+    let unchecked = match report.unchecked {
+        0 => String::new(),
+        count => format!(", {} of an earlier version without a checksum", counted(count, "segment")),
+    };
+    let faults = match report.faults.len() as u64 {
+        0 => "no faults".to_owned(),
+        count => counted(count, "fault"),
+    };
+    let (rooms, messages) = (counted(report.rooms, "room"), counted(report.messages, "message"));
+    format!("{rooms}, {messages}, {faults}{unchecked}")
+}
+
+fn counted(count: u64, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}

@@ -1,0 +1,147 @@
+//! The server's main: reads the arguments, serves until a signal, drains.
+
+#![allow(rustdoc::broken_intra_doc_links, reason = "help texts show addresses in brackets")]
+
+mod commands;
+mod options;
+
+use std::io;
+use std::process::ExitCode;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use anyhow::Context as _;
+use hubbub::arguments::{self, EXIT_USAGE, ProgramOptions};
+use hubbub::limits;
+use hubbub::server::{Server, ServerConfig};
+use hubbub::threads;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::iterator::Signals;
+
+use self::options::Args;
+
+/// Why the server exits without a signal.
+const LOG_FAILED: &str = "the log has stopped";
+
+fn main() -> ExitCode {
+    // Whatever this program creates is for its user alone, also what SQLite and gRPC create.
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
+    hubbub::startup::forget_empty_variables();
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info,grpcio=off")).init();
+    threads::end_process_on_panic();
+    let args: Args = arguments::from_program();
+    // Without a handler, a file that reaches its size limit would end the program; with it, the write fails as on a
+    // full disk.
+    if let Err(error) = signal_hook::flag::register(SIGXFSZ, Arc::default()) {
+        log::warn!("can't handle SIGXFSZ: {error}");
+    }
+    if let Some(command) = &args.command {
+        return match commands::run(command, &args.data) {
+            Ok(code) => code,
+            Err(error) => {
+                complain(&format!("{error:#}"));
+                ExitCode::FAILURE
+            }
+        };
+    }
+    args.panic_in.iter().cloned().for_each(threads::ask_for_panic);
+    let config = match options::config(args) {
+        Ok(config) => config,
+        Err(error) => {
+            complain(&error.to_string());
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
+    match serve(&config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints why the server exits, regardless of `RUST_LOG`.
+fn complain(error: &str) {
+    arguments::complain(Args::PROGRAM, &[error.to_owned()]);
+}
+
+fn serve(config: &ServerConfig) -> anyhow::Result<()> {
+    let (stop, stopping) = sync_channel(1);
+    let failed = stop.clone();
+    let clients = Arc::new(OnceLock::new());
+    watch_signals(stop, Arc::clone(&clients)).context("can't handle signals")?;
+
+    hubbub::descriptors::allow_many();
+    let server = Server::start(config)?;
+    let _ = clients.set(server.client_counter());
+    for address in server.addresses() {
+        log::info!("listening on {address}");
+    }
+    let life = server.log_life();
+    if let Some(life) = &life {
+        life.on_end(Box::new(move || {
+            let _ = failed.try_send(LOG_FAILED);
+        }));
+    }
+    if let Ok(cause) = stopping.recv() {
+        log::info!("{cause}: draining {} clients; another signal exits at once", server.client_count());
+    }
+    let cancelled = server.drain();
+    let fault = life.as_ref().and_then(|life| life.fault());
+    match (cancelled, fault) {
+        (0, None) => log::info!("drained"),
+        (0, Some(_)) => {}
+        (cancelled, _) => log::warn!("{cancelled} clients did not read all messages in time and were cut off"),
+    }
+    if let Some(fault) = fault {
+        anyhow::bail!("the log was not closed cleanly: {fault}");
+    }
+    anyhow::ensure!(cancelled == 0, "the drain did not finish");
+    Ok(())
+}
+
+/// Starts the thread that waits for signals. The first one begins the drain. One that follows within a second belongs
+/// to the same stop: `timeout` signals its child and then the whole group, and a terminal and a supervisor may both
+/// signal. A later one ends the process. The thread ends with the process.
+fn watch_signals<C: Fn() -> usize + Send + std::marker::Sync + 'static>(
+    stop: SyncSender<&'static str>,
+    clients: Arc<OnceLock<C>>,
+) -> io::Result<()> {
+    let mut handled = vec![SIGINT, SIGTERM];
+    // With `nohup`, the server should survive the terminal.
+    if !is_ignored(SIGHUP) {
+        handled.push(SIGHUP);
+    }
+    let mut signals = Signals::new(handled)?;
+    let watch = move || {
+        let mut first: Option<Instant> = None;
+        for signal in signals.forever() {
+            let name = signal_hook::low_level::signal_name(signal).unwrap_or("signal");
+            match first {
+                None => {
+                    first = Some(Instant::now());
+                    let _ = stop.try_send(name);
+                }
+                Some(first) if first.elapsed() < limits::SECOND_SIGNAL_AFTER => {}
+                Some(_) => {
+                    let count = clients.get().map_or(0, |count| count());
+                    log::warn!("{name}: exiting at once; {count} clients were not drained");
+                    signal_hook::low_level::exit(1);
+                }
+            }
+        }
+    };
+    threads::spawn("signals", watch)?;
+    Ok(())
+}
+
+fn is_ignored(signal: libc::c_int) -> bool {
+    // SAFETY: sigaction with no new action only writes the current one, to which the pointer is; zeros are valid for
+    // it.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(signal, std::ptr::null(), &raw mut action) == 0 && action.sa_sigaction == libc::SIG_IGN
+    }
+}
