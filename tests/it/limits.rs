@@ -1,10 +1,12 @@
 //! The limits of an address and of calls, as a client meets them.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
 use grpcio::RpcStatusCode;
 use hubbub::limits::{CLIENTS_PER_ADDRESS_MAX, READ_CALLS_PER_CONNECTION_MAX, RESPONSE_TIMEOUT, ROOMS_PER_HOUR};
 use hubbub::wire::v1::ListMessagesRequest;
+use hubbub::wire::v1::event::Event as Kind;
 use hubbub::wire::v1::rejected::Code;
 use hubbub::wire::{LIST_MESSAGES, LIST_ROOMS, v1};
 use protobuf::Message as _;
@@ -12,7 +14,7 @@ use protobuf::Message as _;
 use super::support::chatter::environment;
 use super::support::process::ServerProcess;
 use super::support::raw::{DATA, END_HEADERS, END_STREAM, HEADERS, Raw, SETTINGS, frame, headers, prefixed};
-use super::support::talker::{Talker, call, post, post_message};
+use super::support::talker::{Talker, call, join, post, post_message};
 use super::support::wait_for;
 
 /// A server that limits this machine as one address.
@@ -85,6 +87,32 @@ fn a_stream_that_posts_too_fast_is_slowed_and_loses_nothing() {
     let refused = post_message(&ann.client, "garden", "ann", 0, "x").expect_err("the rate is used up");
     assert_eq!(refused.code, RpcStatusCode::RESOURCE_EXHAUSTED);
     assert!(refused.message.contains("too fast: try again in"), "{}", refused.message);
+    end(server);
+}
+
+/// A flood of joins waited behind its posts, and the rooms had members that were gone for 65 s.
+#[test]
+fn a_client_that_is_gone_joins_no_more_rooms() {
+    let server = limited(&["--post-rate", "1"]);
+    let (environment, target) = (environment(), server.target());
+    let mut witness = Talker::join(&environment, target, "witness", "later");
+    let threads = || server.threads_named(&["recv-"]);
+    let before = threads();
+    let mut ghost = Talker::join(&environment, target, "ghost", "garden");
+    // Beyond the rate: the server reads its next request only in 95 s, or when it is gone.
+    ghost.send((1..=100).map(|n| post("garden", n, "hello")).collect());
+    (0..100).for_each(|_| drop(ghost.hear()));
+    ghost.send(vec![join("later", None)]);
+    // The request arrives before the end.
+    thread::sleep(Duration::from_millis(100));
+    drop(ghost);
+    wait_for("its end", || threads() == before);
+    let _marker = Talker::join(&environment, target, "marker", "later");
+    match witness.next().event {
+        Some(Kind::Presence(presence)) => assert_eq!(presence.name, "marker"),
+        other => panic!("expected a presence: {other:?}"),
+    }
+    drop(witness);
     end(server);
 }
 

@@ -182,9 +182,13 @@ impl Inflow {
         self.changed.notify_one();
     }
 
-    /// Records the end of the stream. The first end is kept.
+    /// Records the end of the stream. A call may be over after the client has ended its sending side, not the reverse.
     pub fn end(&self, end: End) {
-        self.state.lock().end.get_or_insert(end);
+        let mut state = self.state.lock();
+        if state.end != Some(End::Over) {
+            state.end = Some(end);
+        }
+        drop(state);
         self.changed.notify_one();
     }
 }
