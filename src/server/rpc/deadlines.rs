@@ -1,9 +1,9 @@
-//! Responses on their way, and deadlines for clients to take them: a call whose response stays in the server's memory is
-//! cancelled.
+//! Responses on their way, and deadlines for clients to take them: a call whose response stays in the server's memory
+//! is cancelled.
 //!
-//! A response is not sent by a task of the library: such a task holds the call until the client has the response, so that
-//! dropping it would not cancel the call. The thread sleeps while no response is on its way. All deadlines are equally far
-//! away, so they are in order.
+//! A response is not sent by a task of the library: such a task holds the call until the client has the response, so
+//! that dropping it would not cancel the call. The thread sleeps while no response is on its way. All deadlines are
+//! equally far away, so they are in order.
 
 use std::collections::VecDeque;
 use std::io;

@@ -1,7 +1,8 @@
 //! Listens on exactly the given addresses, or reports why that is impossible.
 //!
 //! The C core binds either wildcard address to both families and gives no reason for a failure. So a name is resolved
-//! here, each address is tested here first, and `patches/channel_stack.cc` restricts the listening sockets to their family.
+//! here, each address is tested here first, and `patches/channel_stack.cc` restricts the listening sockets to their
+//! family.
 
 use std::fs::{self, Permissions};
 use std::io;

@@ -1,7 +1,7 @@
 //! Threads that answer unary calls that read the log: pollers must not wait for a disk.
 //!
-//! Queries are taken from their peers [in turn](crate::server::fair_queue), so that a peer with many queries waits for its
-//! own. Their number is bounded by the [slots](crate::server::calls::slots) of the calls.
+//! Queries are taken from their peers [in turn](crate::server::fair_queue), so that a peer with many queries waits for
+//! its own. Their number is bounded by the [slots](crate::server::calls::slots) of the calls.
 
 use std::io;
 use std::sync::Arc;

@@ -42,7 +42,7 @@ impl GrpcServer {
             address_max: config.address_limits.connections_max,
             exempt: config.exempt.clone(),
         });
-        let guard = Arc::new(Guard { connections, refusals });
+        let guard = Arc::new(Guard { connections, idle_max: config.connection_idle_max, refusals });
         calls::install();
         let registration = servers::register(&guard);
         let environment = pollers.environment();

@@ -24,7 +24,6 @@ pub fn connection_settings(
         .max_receive_message_len(limits::RECEIVE_BYTES_MAX as i32)
         .set_resource_quota(ResourceQuota::new(Some("server")).resize_memory(grpc_bytes_max))
         .raw_cfg_int(c"grpc.server_handshake_timeout_ms".to_owned(), config.handshake_timeout.as_millis() as i32)
-        .raw_cfg_int(c"grpc.max_connection_idle_ms".to_owned(), config.connection_idle_max.as_millis() as i32)
         .keepalive_time(config.keepalive_time)
         .keepalive_timeout(config.keepalive_timeout)
         .keepalive_permit_without_calls(true)
@@ -37,5 +36,9 @@ pub fn connection_settings(
         .raw_cfg_int(c"grpc.enable_channelz".to_owned(), 0)
         // Its probes answer each small message with a ping without a benefit: messages here are far below a window.
         .http2_bdp_probe(false);
+    // Otherwise `guard/budget.rs` closes idle connections.
+    #[cfg(not(feature = "core-patches"))]
+    let settings =
+        settings.raw_cfg_int(c"grpc.max_connection_idle_ms".to_owned(), config.connection_idle_max.as_millis() as i32);
     channel_stack::mark(settings, server)
 }

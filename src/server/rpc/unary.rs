@@ -88,7 +88,8 @@ impl Unary {
         slots.take(context.peer()).inspect_err(|_| self.hub.refuse(Limit::Calls, peer))
     }
 
-    /// Has a query thread do this. If the server is shutting down, the channel is dropped with the query, which reports it.
+    /// Has a query thread do this. If the server is shutting down, the channel is dropped with the query, which reports
+    /// it.
     fn ask<T: Send + 'static>(&self, peer: Peer, query: impl FnOnce() -> T + Send + 'static) -> oneshot::Receiver<T> {
         let (result, returned) = oneshot::channel();
         self.queries.ask(peer, move || drop(result.send(query())));

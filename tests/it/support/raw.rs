@@ -159,19 +159,23 @@ impl Raw {
     }
 
     fn read_whole_frame(&mut self) -> ([u8; 9], Vec<u8>) {
+        self.try_read_whole_frame().expect("the server sends another frame")
+    }
+
+    fn try_read_whole_frame(&mut self) -> io::Result<([u8; 9], Vec<u8>)> {
         self.connection.set_read_timeout(Some(super::DEADLINE)).expect("a timeout is set");
         let mut header = [0; 9];
-        self.connection.read_exact(&mut header).expect("the server sends another frame");
+        self.connection.read_exact(&mut header)?;
         let length = u32::from_be_bytes([0, header[0], header[1], header[2]]);
         let mut payload = vec![0; length as usize];
-        self.connection.read_exact(&mut payload).expect("a frame is whole");
+        self.connection.read_exact(&mut payload)?;
         if header[3] == DATA && length > 0 {
             for stream in [0, 1] {
                 // The server may have closed its end already, having sent all it wanted to.
                 let _ = self.connection.write_all(&frame(WINDOW_UPDATE, 0, stream, &length.to_be_bytes()));
             }
         }
-        (header, payload)
+        Ok((header, payload))
     }
 
     /// Cancels the stream and closes the connection, as a client that leaves does.
@@ -185,15 +189,21 @@ impl Raw {
         reset(self.connection);
     }
 
-    /// Waits until the server closes the connection.
-    pub fn wait_for_close(&mut self) {
-        self.connection.set_read_timeout(Some(super::DEADLINE)).expect("a timeout is set");
-        let mut buffer = [0; 4096];
+    /// Answers pings until the server closes the connection. Returns what its GOAWAY says.
+    pub fn wait_for_close(&mut self) -> String {
+        let mut reason = String::new();
         loop {
-            match self.connection.read(&mut buffer) {
-                Ok(0) => return,
-                Ok(_) => {}
-                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return,
+            match self.try_read_whole_frame() {
+                Ok((header, payload)) => match header[3] {
+                    PING if header[4] & ACK == 0 => drop(self.connection.write_all(&frame(PING, ACK, 0, &payload))),
+                    GOAWAY => reason = String::from_utf8_lossy(&payload[8..]).into_owned(),
+                    _ => {}
+                },
+                Err(error)
+                    if [io::ErrorKind::UnexpectedEof, io::ErrorKind::ConnectionReset].contains(&error.kind()) =>
+                {
+                    return reason;
+                }
                 Err(error) => panic!("the server did not close the connection: {error}"),
             }
         }

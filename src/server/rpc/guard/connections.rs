@@ -1,8 +1,8 @@
 //! Bounds on connections: how many are open and how many are opened, in all and for each address.
 //!
-//! An address is one IPv4 address, or one IPv6 network of 64 bits. The bounds for addresses do not apply to Unix sockets,
-//! to the networks that the operator exempts, and to loopback addresses unless the operator wants them bounded. The
-//! bounds on all connections apply to everyone.
+//! An address is one IPv4 address, or one IPv6 network of 64 bits. Unix sockets, the networks that the operator exempts,
+//! and loopback addresses unless the operator wants them bounded, are exempt from the bounds for addresses, and from the
+//! rate of new connections. The maximum of open connections applies to all.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -74,14 +74,15 @@ impl Connections {
     fn admit_at(&self, address: Option<IpAddr>, now: Instant) -> Result<Place, Limit> {
         let source = address.and_then(|address| self.bounds.exempt.limited(address));
         let mut state = self.state.lock();
-        // The address comes first, so that one that is refused uses up nothing of what is meant for all.
+        // The address comes first, so that a connection refused for its address takes nothing from the rate of all
+        // connections.
         if let Some(source) = source {
             state.check_address(source, self.bounds.address_max, now)?;
         }
         if state.open >= self.bounds.all_max {
             return Err(Limit::Connections);
         }
-        if !state.rate.take(rate_of_all(&self.bounds), now) {
+        if source.is_some() && !state.rate.take(rate_of_all(&self.bounds), now) {
             return Err(Limit::ConnectionRate);
         }
         state.open += 1;
@@ -186,12 +187,16 @@ mod tests {
     }
 
     #[test]
-    fn the_exempt_are_bounded_only_with_all_others() {
+    fn the_exempt_have_only_the_maximum_of_open_connections() {
         for exempt in [None, address("127.0.0.1"), address("::1"), address("10.1.2.3"), address("::ffff:127.0.0.9")] {
             let connections = Connections::new(bounds());
             let admitted: Vec<_> = (0..200).map_while(|_| connections.admit(exempt).ok()).collect();
             assert_eq!(admitted.len(), 50, "{exempt:?}");
             assert_eq!(connections.admit(address("192.0.2.1")).unwrap_err(), Limit::Connections);
+            admitted.iter().for_each(|place| connections.release(place));
+            for _ in 0..10 * CONNECTIONS_RATE {
+                connections.release(&connections.admit(exempt).unwrap());
+            }
         }
         let bounded =
             Connections::new(Bounds { exempt: Exempt { limits_loopback: true, ..Exempt::default() }, ..bounds() });
@@ -201,13 +206,15 @@ mod tests {
     #[test]
     fn all_together_open_so_many_connections_a_second() {
         let (connections, start) = (Connections::new(bounds()), Instant::now());
+        // Each from an address of its own.
         let come = |at: Instant| {
-            let admitted = (0..1_000).map_while(|_| connections.admit_at(None, at).ok());
+            let sources = (0..1_000_u32).map(|number| Some(IpAddr::V4(number.into())));
+            let admitted = sources.map_while(|source| connections.admit_at(source, at).ok());
             admitted.inspect(|place| connections.release(place)).count()
         };
         assert_eq!(come(start), CONNECTIONS_RATE as usize);
         assert_eq!(come(start + Duration::from_millis(100)), CONNECTIONS_RATE as usize / 10);
-        assert_eq!(connections.admit_at(None, start).unwrap_err(), Limit::ConnectionRate);
+        assert_eq!(connections.admit_at(address("192.0.2.1"), start).unwrap_err(), Limit::ConnectionRate);
     }
 
     /// Addresses cost nothing, above all with IPv6.

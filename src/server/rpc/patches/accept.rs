@@ -62,7 +62,8 @@ fn count(shortage: Shortage) {
     servers::all().iter().for_each(|guard| guard.refusals.count(shortage));
 }
 
-/// Whether the server of this listening socket serves a connection. Closes it if not. Called on a poller: MUST NOT block.
+/// Whether the server of this listening socket serves a connection. Closes it if not. Called on a poller: MUST NOT
+/// block.
 pub extern "C" fn keeps(listener: c_int, connection: c_int) -> bool {
     if connection >= FIRST_KEPT.load(Ordering::Relaxed) {
         refuse(connection, NO_DESCRIPTOR);
@@ -85,7 +86,7 @@ pub extern "C" fn keeps(listener: c_int, connection: c_int) -> bool {
     }
 }
 
-/// Releases what a connection counts for.
+/// Gives back the place of a connection that closes.
 pub extern "C" fn closes(descriptor: c_int) {
     let Some((word, bit)) = counted(descriptor) else { return };
     if word.load(Ordering::Relaxed) & bit == 0 || word.fetch_and(!bit, Ordering::Acquire) & bit == 0 {
@@ -105,8 +106,8 @@ fn counted(descriptor: c_int) -> Option<(&'static AtomicU64, u64)> {
 
 /// The address at the other end of a connection; `None` for a Unix socket.
 pub fn peer(connection: c_int) -> Option<IpAddr> {
-    // SAFETY: zeros are valid for every kind of name. The size is that of the storage, which is large and aligned enough
-    // for the names of both families.
+    // SAFETY: zeros are valid for every kind of name. The size is that of the storage, which is large and aligned
+    // enough for the names of both families.
     unsafe {
         let mut name: libc::sockaddr_storage = mem::zeroed();
         let mut size = size_of_val(&name) as libc::socklen_t;

@@ -13,7 +13,7 @@ struct Calls {
     closes: extern "C" fn(c_int),
     begins: extern "C" fn(c_int, c_int) -> *mut c_void,
     ends: unsafe extern "C" fn(*mut c_void),
-    reads: unsafe extern "C" fn(*mut c_void, *const u8, usize) -> c_int,
+    reads: unsafe extern "C" fn(*mut c_void, *const u8, usize, usize) -> c_int,
     wastes: unsafe extern "C" fn(*mut c_void) -> bool,
     reason: unsafe extern "C" fn(*const c_void) -> *const c_char,
 }

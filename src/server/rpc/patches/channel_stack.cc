@@ -1,4 +1,5 @@
-// The filters that a call passes in the C core, reduced to those that this server needs. `channel_stack.rs` explains why.
+// The filters that a call passes in the C core, reduced to those that this server needs. `channel_stack.rs` explains
+// why.
 //
 // This is written against the C core's internal headers of the one version that Cargo.lock names: `build.rs` finds them
 // in the source of `grpcio-sys` and compiles this file as the C core itself is compiled.
@@ -46,7 +47,8 @@ bool MakeLean(grpc_core::ChannelStackBuilder* builder) {
   return true;
 }
 
-// The server for which this thread opens listening sockets, and how they are restricted: `Listener` in `channel_stack.rs`.
+// The server for which this thread opens listening sockets, and how they are restricted: `Listener` in
+// `channel_stack.rs`.
 thread_local int server = 0;
 thread_local int restriction = 0;
 

@@ -10,8 +10,8 @@
 // The channel argument that makes a server ours. Its value is the server's number: `servers.rs`.
 constexpr char kServerArgument[] = "hubbub.server";
 
-// The functions of this library that the C++ files call: `calls.rs`. MUST NOT block: they run on pollers. A budget belongs
-// to one connection, whose calls are serialized by the C core.
+// The functions of this library that the C++ files call: `calls.rs`. MUST NOT block: they run on pollers. A budget
+// belongs to one connection, whose calls are serialized by the C core.
 struct HubbubCalls {
   // A server has opened a listening socket.
   void (*listens)(int server, int listener);
@@ -26,17 +26,17 @@ struct HubbubCalls {
   void* (*begins)(int server, int connection);
   // The C core has released the connection; the budget is not used afterwards.
   void (*ends)(void* budget);
-  // The connection has sent these bytes. Returns what to do with them: a `Verdict`.
-  int (*reads)(void* budget, const uint8_t* bytes, size_t length);
+  // The connection has sent these bytes, and has so many open streams. Returns what to do with the bytes: a `Verdict`.
+  int (*reads)(void* budget, const uint8_t* bytes, size_t length, size_t streams);
   // A stream came to nothing through the client's doing. Returns whether the budget is exceeded.
   bool (*wastes)(void* budget);
-  // Why the budget is exceeded, for the client.
+  // Why the connection is closed, for the client.
   const char* (*reason)(const void* budget);
 };
 
 // Null until the first server starts. In a program without a server it stays so.
 extern std::atomic<const HubbubCalls*> hubbub_calls;
 
-enum Verdict { kParse = 0, kClose = 1, kIsClosing = 2 };
+enum Verdict { kParse = 0, kClose = 1, kIsClosing = 2, kCloseIdle = 3 };
 
 #endif

@@ -1,11 +1,12 @@
-//! The servers of this process as the C core sees them: by a number, which is a channel argument, and by their listening
-//! sockets.
+//! The servers of this process as the C core sees them: by a number, which is a channel argument, and by their
+//! listening sockets.
 //!
 //! What the C core calls has no server that could be passed to it, so this is global.
 
 use std::collections::HashMap;
 use std::ffi::c_int;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -16,6 +17,8 @@ use crate::server::rpc::guard::connections::Connections;
 #[derive(Debug)]
 pub struct Guard {
     pub connections: Connections,
+    /// How long a connection may carry no call.
+    pub idle_max: Duration,
     pub refusals: Arc<Refusals>,
 }
 

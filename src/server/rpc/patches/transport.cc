@@ -104,13 +104,12 @@ void Waste() {
 }
 
 // Ends a connection with GOAWAY, once the transport has done what it is at.
-void Close(grpc_chttp2_transport* t, const Connection& connection) {
+void Close(grpc_chttp2_transport* t, const Connection& connection, grpc_http2_error_code code) {
   const char* reason = Calls()->reason(connection.budget);
   grpc_transport_op* op = grpc_make_transport_op(nullptr);
   // Open calls get this status and text, and the connection's GOAWAY gets the text.
   op->disconnect_with_error = grpc_error_set_int(
-      grpc_error_set_int(GRPC_ERROR_CREATE(reason), grpc_core::StatusIntProperty::kHttp2Error,
-                         GRPC_HTTP2_ENHANCE_YOUR_CALM),
+      grpc_error_set_int(GRPC_ERROR_CREATE(reason), grpc_core::StatusIntProperty::kHttp2Error, code),
       grpc_core::StatusIntProperty::kRpcStatus, GRPC_STATUS_RESOURCE_EXHAUSTED);
   grpc_transport_perform_op(&t->base, op);
 }
@@ -165,11 +164,15 @@ grpc_error_handle WrapRead(grpc_chttp2_transport* t, const grpc_slice& slice) {
   if (t->is_client || !Find(t, &connection)) return RealRead(t, slice);
   // The library closes a connection only once it has written what it was about to write. Until then it would parse on.
   if (!t->close_transport_on_writes_finished.ok()) return GRPC_ERROR_CREATE("the connection is closing");
-  switch (Calls()->reads(connection.budget, GRPC_SLICE_START_PTR(slice), GRPC_SLICE_LENGTH(slice))) {
+  switch (Calls()->reads(connection.budget, GRPC_SLICE_START_PTR(slice), GRPC_SLICE_LENGTH(slice),
+                         grpc_chttp2_stream_map_size(&t->stream_map))) {
     case kParse:
       break;
     case kClose:
-      Close(t, connection);
+      Close(t, connection, GRPC_HTTP2_ENHANCE_YOUR_CALM);
+      return absl::OkStatus();
+    case kCloseIdle:
+      Close(t, connection, GRPC_HTTP2_NO_ERROR);
       return absl::OkStatus();
     default:
       return GRPC_ERROR_CREATE("the connection is closing");
@@ -180,7 +183,7 @@ grpc_error_handle WrapRead(grpc_chttp2_transport* t, const grpc_slice& slice) {
   reading = {};
   if (!is_over) return error;
   // An error would close the connection without a reason.
-  Close(t, connection);
+  Close(t, connection, GRPC_HTTP2_ENHANCE_YOUR_CALM);
   return absl::OkStatus();
 }
 

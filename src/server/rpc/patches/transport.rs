@@ -6,10 +6,14 @@
 //! setting changes that, and there is no later version for Rust. So the linker replaces the functions with which the
 //! transport's parser calls others (`transport.cc`), and the budget is counted here.
 //!
+//! A connection without a call is closed from here too. The library's own filter for that would be passed by every call,
+//! and takes 1 KiB a connection.
+//!
 //! A client that exceeds its budget reads the reason in GOAWAY and in the status of its calls, and is disconnected.
 
 use std::ffi::{c_char, c_int, c_void};
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::{accept, servers};
 use crate::server::network::Source;
@@ -18,7 +22,7 @@ use crate::server::rpc::guard::budget::{Budget, Verdict};
 pub extern "C" fn begins(server: c_int, connection: c_int) -> *mut c_void {
     let Some(guard) = servers::by_number(server) else { return std::ptr::null_mut() };
     let source = accept::peer(connection).map(Source::of);
-    Box::into_raw(Box::new(Budget::new(source, Arc::clone(&guard.refusals)))).cast()
+    Box::into_raw(Box::new(Budget::new(source, guard.idle_max, Arc::clone(&guard.refusals)))).cast()
 }
 
 /// # Safety
@@ -32,13 +36,14 @@ pub unsafe extern "C" fn ends(budget: *mut c_void) {
 /// # Safety
 ///
 /// The budget is one that [`begins`] returned; no other call uses it at the same time. There are as many bytes.
-pub unsafe extern "C" fn reads(budget: *mut c_void, bytes: *const u8, length: usize) -> c_int {
+pub unsafe extern "C" fn reads(budget: *mut c_void, bytes: *const u8, length: usize, streams: usize) -> c_int {
     // SAFETY: as this function demands. The C core passes no empty slice without a pointer.
     let (budget, bytes) = unsafe { (&mut *budget.cast::<Budget>(), std::slice::from_raw_parts(bytes, length)) };
-    match budget.reads(bytes) {
+    match budget.reads(bytes, streams > 0, Instant::now()) {
         Verdict::Parse => 0,
         Verdict::Close => 1,
         Verdict::IsClosing => 2,
+        Verdict::CloseIdle => 3,
     }
 }
 

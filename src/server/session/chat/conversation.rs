@@ -77,6 +77,8 @@ impl ChatConversation {
         }
     }
 
+    // Not inlined: its frame would be on the stack while the thread waits, and cost each idle client another page.
+    #[inline(never)]
     fn execute_all(&mut self, commands: Vec<Command>, lane: &Lane) -> Execution {
         for command in commands {
             self.execute(command, lane)?;
@@ -101,7 +103,7 @@ impl ChatConversation {
             };
         };
         match command {
-            // What a client said before its end is stored; but its rooms would be joined for nobody.
+            // What a client posted before its end is stored; but there is no client to join a room for.
             Command::Join { .. } | Command::Leave { .. } if self.source.is_over() => {}
             Command::Hello { .. } => return Err(CloseReason::HelloRepeated),
             Command::Join { room, from } => {
