@@ -17,7 +17,7 @@ NODE_GRPC_VERSION := 1.14.7
 WITHOUT_PATCHES := chat:: drain:: fanout:: leaving:: model:: rooms:: unary::
 
 .DEFAULT_GOAL := help
-.PHONY: help run-server run-client run-repeat build test attack-test crash-test backup-test thin-volume-test ping-test check bench bench-chart micro \
+.PHONY: help run-server run-client run-repeat build test hostile crash-test backup-test thin-volume-test ping-test check bench bench-chart micro \
 	deps go-deps
 
 help: ## show this
@@ -54,8 +54,14 @@ thin-volume-test: deps ## fill the thin volume below a server, as root (ROUNDS=n
 	@tools/install-deps volume
 	HUBBUB_THIN_ROUNDS=$(or $(ROUNDS),7) cargo test --release --locked --test thin-volume -- --nocapture --test-threads 1
 
-attack-test: deps ## flood a server for 10 s with each attack, and show what that costs it (SECONDS=n for another time)
-	HUBBUB_ATTACK_SECONDS=$(or $(SECONDS),10) cargo test --release --locked --test it -- --nocapture --test-threads 1 attacks::
+hostile: deps ## attack a server for 10 s in each known way, and show what it cost (SECONDS=n for another time)
+	@rm -f $(TARGET_DIR)/tmp/hostile.md
+	HUBBUB_ATTACK_SECONDS=$(or $(SECONDS),10) HUBBUB_HOSTILE_CONNECTIONS=20000 \
+		cargo test --release --locked --test it -- --nocapture --test-threads 1 attacks:: hostile::
+	@echo "| attack | pair p50 / p99, ms | RSS before / at most / 30 s later, MB | threads before / at most |" \
+		"descriptors | newcomers served (p99), refused |"
+	@echo "| --- | --- | --- | --- | --- | --- |"
+	@cat $(TARGET_DIR)/tmp/hostile.md
 
 crash-test: deps ## kill a server 1,000 times under load (KILLS=n for another number)
 	HUBBUB_CRASH_KILLS=$(or $(KILLS),1000) cargo test --release --locked --test it -- --nocapture crash::

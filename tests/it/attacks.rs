@@ -1,10 +1,11 @@
 //! Attacks on the transport, bounded in time and bytes: floods of frames, and connections that do nothing. The server's
 //! memory, threads and descriptors stay within bounds, two clients that behave lose nothing, and newcomers are served.
 //!
-//! `HUBBUB_ATTACK_SECONDS` makes the floods longer; `make attack-test` runs them so, and shows what they measure.
+//! `HUBBUB_ATTACK_SECONDS` makes the floods longer; `make hostile` runs them so, and shows what they measure.
 
+mod calls;
+mod commands;
 mod connections;
 mod flood;
 mod frames;
-mod posts;
 mod scene;

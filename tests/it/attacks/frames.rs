@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read as _, Result, Write as _};
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -10,43 +10,20 @@ use hubbub::limits::{RECEIVE_BYTES_MAX, STREAMS_PER_CONNECTION_MAX};
 use hubbub::wire::{CHAT_CLIENT, POST_MESSAGE, TUTORIAL_CHAT_CLIENT};
 
 use super::connections::ATTACKER;
-use super::flood::Flood;
-use super::scene::{Report, Scene, attack_time};
+use super::flood::{Flood, Opening, open};
+use super::scene::{Scene, attack_time};
 use crate::support::chatter::environment;
 use crate::support::process::ServerProcess;
 use crate::support::raw::{
-    CONTINUATION, DATA, END_HEADERS, GOAWAY, HEADERS, PADDED, PING, PREFACE, PRIORITY, RST_STREAM, Raw, SETTINGS,
-    WINDOW_UPDATE, encode, frame, headers, prefixed,
+    CONTINUATION, DATA, GOAWAY, HEADERS, PADDED, PING, PREFACE, PRIORITY, RST_STREAM, Raw, SETTINGS, WINDOW_UPDATE,
+    encode, frame, headers, prefixed,
 };
 use crate::support::talker::{Talker, post_message};
 use crate::terminal::client_command;
 
-const MB: usize = 1_000_000;
-
-/// The frame that opens a call, by the number of the stream on its connection.
-fn open(path: &str, number: u32) -> Vec<u8> {
-    frame(HEADERS, END_HEADERS, 2 * number + 1, &headers(path, None))
-}
-
 fn reset(number: u32) -> Vec<u8> {
     const CANCEL: u32 = 8;
     frame(RST_STREAM, 0, 2 * number + 1, &CANCEL.to_be_bytes())
-}
-
-fn nothing() -> Vec<u8> {
-    Vec::new()
-}
-
-/// Floods, and checks that the server is none the worse for it.
-fn flood(name: &'static str, flood: &Flood<'_>) -> Report {
-    let scene = Scene::start(&[]);
-    let report = scene.attack(name, |target| {
-        let sent = flood.run(target);
-        assert!(sent.bytes > MB / 10, "the flood is one: {} bytes", sent.bytes);
-    });
-    report.assert_bounded();
-    scene.recover(&report);
-    report
 }
 
 /// The HTTP/2 rapid reset (CVE-2023-44487): 10 MB/s took 2.5 GB of memory in 8 s, and the pair waited for 20 s.
@@ -58,17 +35,7 @@ fn rapid_resets() {
         ("resets of nothing", "/no.such/x"),
     ] {
         let unit = |number| [open(path, number), reset(number)].concat();
-        flood(
-            name,
-            &Flood {
-                connections: 4,
-                bytes_per_second: 10 * MB,
-                source: Ipv4Addr::LOCALHOST,
-                reads: true,
-                opening: &nothing,
-                unit: &unit,
-            },
-        );
+        Flood::of(&unit).attack(name);
     }
 }
 
@@ -78,38 +45,19 @@ fn rapid_resets_of_one_address() {
     let scene = Scene::start(&["--limit-loopback", "--post-rate", "0"]);
     let report = scene.attack("resets of one address", |target| {
         let unit = |number| [open(CHAT_CLIENT.name, number), reset(number)].concat();
-        let flood = Flood {
-            connections: 4,
-            bytes_per_second: 10 * MB,
-            source: ATTACKER,
-            reads: true,
-            opening: &nothing,
-            unit: &unit,
-        };
-        flood.run(target);
+        Flood { source: ATTACKER, ..Flood::of(&unit) }.run(target);
     });
     report.assert_bounded();
     scene.recover(&report);
 }
 
-/// The same without RST_STREAM: a frame that breaks a rule makes the server reset the stream (CVE-2025-8671).
+/// The same without RST_STREAM frames from the client: a frame that breaks a rule makes the server reset the stream
+/// (CVE-2025-8671).
 #[test]
 fn resets_that_the_server_is_made_to_send() {
     let unit = |number| [open(CHAT_CLIENT.name, number), frame(DATA, PADDED, 2 * number + 1, &[0])].concat();
-    flood(
-        "provoked resets",
-        &Flood {
-            connections: 4,
-            bytes_per_second: 10 * MB,
-            source: Ipv4Addr::LOCALHOST,
-            reads: true,
-            opening: &nothing,
-            unit: &unit,
-        },
-    );
+    Flood::of(&unit).attack("provoked resets");
 }
-
-type Opening<'a> = &'a (dyn Fn() -> Vec<u8> + Sync);
 
 #[test]
 fn control_frames() {
@@ -117,46 +65,26 @@ fn control_frames() {
     let open_stream = || open(CHAT_CLIENT.name, 0);
     let half_open_headers = || frame(HEADERS, 0, 1, &headers(CHAT_CLIENT.name, None));
     let kinds: [(&str, Opening<'_>, Vec<u8>); 6] = [
-        ("GOAWAY", &nothing, frame(GOAWAY, 0, 0, &goaway)),
-        ("PING", &nothing, frame(PING, 0, 0, &[0; 8])),
-        ("SETTINGS", &nothing, frame(SETTINGS, 0, 0, &[])),
+        ("GOAWAY", &Vec::new, frame(GOAWAY, 0, 0, &goaway)),
+        ("PING", &Vec::new, frame(PING, 0, 0, &[0; 8])),
+        ("SETTINGS", &Vec::new, frame(SETTINGS, 0, 0, &[])),
         ("empty DATA", &open_stream, frame(DATA, 0, 1, &[])),
-        ("PRIORITY", &nothing, frame(PRIORITY, 0, 1, &[0; 5])),
+        ("PRIORITY", &Vec::new, frame(PRIORITY, 0, 1, &[0; 5])),
         ("CONTINUATION", &half_open_headers, frame(CONTINUATION, 0, 1, &[])),
     ];
     for (name, opening, frame) in &kinds {
-        flood(
-            name,
-            &Flood {
-                connections: 4,
-                bytes_per_second: 10 * MB,
-                source: Ipv4Addr::LOCALHOST,
-                reads: true,
-                opening,
-                unit: &|_| frame.clone(),
-            },
-        );
+        Flood { opening, ..Flood::of(&|_| frame.clone()) }.attack(name);
     }
 }
 
 /// The answers to pings pile up.
 #[test]
 fn pings_whose_answers_nobody_reads() {
-    flood(
-        "unread PING",
-        &Flood {
-            connections: 4,
-            bytes_per_second: 10 * MB,
-            source: Ipv4Addr::LOCALHOST,
-            reads: false,
-            opening: &nothing,
-            unit: &|_| frame(PING, 0, 0, &[0; 8]),
-        },
-    );
+    Flood { reads: false, ..Flood::of(&|_| frame(PING, 0, 0, &[0; 8])) }.attack("unread PING");
 }
 
-/// The library applies the maximum of streams only once the client has acknowledged it: one connection took 7,000 seats
-/// and 14,000 threads.
+/// The library applies the maximum of streams only once the client has acknowledged it: one connection took 7,000
+/// clients' places and 14,000 threads.
 #[test]
 fn streams_of_a_client_that_acknowledges_no_settings() {
     const STREAMS: u32 = 7_000;
@@ -298,7 +226,7 @@ pub fn take_windows(received: &mut Vec<u8>, windows: &mut HashMap<u32, i64>) {
     }
 }
 
-/// Clients at full speed come nowhere near a budget.
+/// Clients at full speed stay far below the budgets.
 #[test]
 fn fast_clients_do_not_notice_the_budget() {
     let mut server = ServerProcess::start(&[]);

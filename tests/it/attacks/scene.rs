@@ -1,7 +1,8 @@
-//! A server under attack, beside it clients that behave, and what is measured meanwhile.
+//! A server under attack, with well-behaved clients beside it, and the measurements.
 
 use std::env;
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -28,16 +29,29 @@ const NEWCOMER_PATIENCE: Duration = Duration::from_secs(5);
 /// How much more memory than before an attack may make the server take, in KiB.
 pub const RSS_MORE_MAX_KIB: usize = 200 * 1024;
 
-/// Attacks share the machine with nothing but other tests, and not with each other: their figures would say nothing.
+/// Attacks run one at a time, because each would change the figures of another.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// The variable that makes attacks longer, and makes the table.
+const SECONDS: &str = "HUBBUB_ATTACK_SECONDS";
+
+/// The table that `make hostile` shows.
+const TABLE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/hostile.md");
+
+/// The time after an attack until the memory is measured again.
+const LATER: Duration = Duration::from_secs(30);
 
 /// How long an attack lasts.
 pub fn attack_time() -> Duration {
-    let seconds = env::var("HUBBUB_ATTACK_SECONDS");
+    let seconds = env::var(SECONDS);
     Duration::from_secs(seconds.map_or(3, |seconds| seconds.parse().expect("HUBBUB_ATTACK_SECONDS is a number")))
 }
 
-/// A server in a process of its own, which nobody attacks yet.
+fn is_long() -> bool {
+    env::var_os(SECONDS).is_some()
+}
+
+/// A server in a process of its own, not yet attacked.
 pub struct Scene {
     pub server: ServerProcess,
     _only: MutexGuard<'static, ()>,
@@ -149,9 +163,9 @@ impl Scene {
         wait_for("no descriptor of the attack", || self.server.files() <= report.descriptors_before);
         let threads_max = report.threads_before + LIBRARY_THREADS_MAX;
         wait_for("no thread of the attack", || self.server.threads() <= threads_max);
-        if env::var_os("HUBBUB_ATTACK_SECONDS").is_some() {
-            thread::sleep(Duration::from_secs(30));
-            println!("{}: RSS 30 s later {} MB", report.name, Process(self.server.pid()).status_kib("VmRSS:") / 1024);
+        if is_long() {
+            thread::sleep(LATER);
+            report.add_to_table(Process(self.server.pid()).status_kib("VmRSS:"));
         }
         self.server.signal(libc::SIGTERM);
         assert_eq!(self.server.wait().code(), Some(0));
@@ -202,6 +216,28 @@ impl Report {
         );
     }
 
+    /// Adds a row to the table that `make hostile` shows.
+    fn add_to_table(&self, rss_later_kib: usize) {
+        let row = format!(
+            "| {} | {:.1} / {:.1} | {} / {} / {} | {} / {} | {} / {} | {} in {:.0} ms, {} |\n",
+            self.name,
+            millis(quantile(&self.pair, 0.5)),
+            millis(quantile(&self.pair, 0.99)),
+            self.rss_before_kib / 1024,
+            self.rss_peak_kib / 1024,
+            rss_later_kib / 1024,
+            self.threads_before,
+            self.threads_peak,
+            self.descriptors_before,
+            self.descriptors_peak,
+            self.newcomers,
+            millis(self.newcomer_p99),
+            self.newcomers_refused,
+        );
+        let table = OpenOptions::new().create(true).append(true).open(TABLE);
+        table.and_then(|mut table| table.write_all(row.as_bytes())).expect("the table can be written");
+    }
+
     /// The attack cost little memory, and newcomers were served all the time.
     pub fn assert_bounded(&self) {
         assert!(self.rss_peak_kib < self.rss_before_kib + RSS_MORE_MAX_KIB, "{self:?}");
@@ -232,7 +268,7 @@ fn come(target: &str) -> Result<(), grpcio::Error> {
     client.unary_call(&wire::POST_MESSAGE, &request, option).map(drop)
 }
 
-/// Two clients that behave.
+/// Two well-behaved clients.
 struct Pair {
     poster: Talker,
     hearer: Talker,

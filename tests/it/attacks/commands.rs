@@ -1,4 +1,4 @@
-//! Floods of posts, all within the rules: whoever posts most must not decide how long the others wait.
+//! Floods of commands, all within the rules: the latency of others must not depend on the client that sends most.
 
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read as _, Result, Write as _};
@@ -13,30 +13,38 @@ use protobuf::Message as _;
 
 use super::frames::take_windows;
 use super::scene::{Scene, attack_time};
+use crate::support::preload;
+use crate::support::process::command;
 use crate::support::raw::{DATA, END_HEADERS, HEADERS, PREFACE, SETTINGS, frame, headers, prefixed};
-use crate::support::talker::{hello, join, post};
+use crate::support::talker::{hello, join, leave, post};
 
 const FRAME_BYTES_MIN: i64 = 4 * 1024;
 const FRAME_BYTES_MAX: i64 = 16 * 1024;
 
-/// Posts on each of many streams as fast as flow control allows, and reads nothing.
-struct PostFlood {
+/// Sends requests on each of many streams as fast as flow control allows, and reads nothing.
+struct CommandFlood {
     streams: usize,
-    /// How many posts are in one request, and the bytes of each body.
-    posts: usize,
-    body_bytes: usize,
+    /// The commands of each request.
+    commands: Vec<Command>,
 }
 
 /// One stream of a flood.
 struct Stream {
     id: u32,
-    /// What it sends: first its name and room, then the same posts again and again.
+    /// What it sends: first its name and room, then the same commands again and again.
     message: Vec<u8>,
     sent: usize,
 }
 
-impl PostFlood {
-    /// Posts until then, on as many connections as the streams need.
+impl CommandFlood {
+    /// Floods a server, and checks its memory and the service of others.
+    fn attack(&self, name: &'static str, scene: Scene) {
+        let report = scene.attack(name, |target| self.run(target, Instant::now() + attack_time()));
+        report.assert_bounded();
+        scene.recover(&report);
+    }
+
+    /// Sends until then, on as many connections as the streams need.
     fn run(&self, target: &str, until: Instant) {
         thread::scope(|scope| {
             let mut left = self.streams;
@@ -59,8 +67,7 @@ impl PostFlood {
         }
         connection.write_all(&opening)?;
         connection.set_nonblocking(true)?;
-        let body = "x".repeat(self.body_bytes);
-        let posts = encode((0..self.posts).map(|_| post("flood", 0, &body)).collect());
+        let request = encode(self.commands.clone());
         let mut windows: HashMap<u32, i64> = streams.iter().map(|stream| (stream.id, 65_535)).collect();
         windows.insert(0, 65_535);
         let (mut received, mut buffer) = (Vec::new(), vec![0; 64 * 1024]);
@@ -92,7 +99,7 @@ impl PostFlood {
                 }
                 stream.sent += bytes as usize;
                 if stream.sent == stream.message.len() {
-                    stream.message.clone_from(&posts);
+                    stream.message.clone_from(&request);
                     stream.sent = 0;
                 }
             }
@@ -121,32 +128,54 @@ fn write_all(connection: &mut TcpStream, mut bytes: &[u8], until: Instant) -> Re
     Ok(())
 }
 
-fn flood(name: &'static str, flood: &PostFlood) {
+fn flood(name: &'static str, flood: &CommandFlood) {
     // Memory of the log itself does not count.
-    let scene = Scene::start(&["--log-bytes-max", "16MiB"]);
-    let report = scene.attack(name, |target| flood.run(target, Instant::now() + attack_time()));
-    report.assert_bounded();
-    scene.recover(&report);
+    flood.attack(name, Scene::start(&["--log-bytes-max", "16MiB"]));
+}
+
+fn posts(count: usize, body_bytes: usize) -> Vec<Command> {
+    (0..count).map(|_| post("flood", 0, &"x".repeat(body_bytes))).collect()
 }
 
 /// The pair's median was 274 ms, and a third of the newcomers' posts failed.
 #[test]
 fn one_stream_of_many_short_posts() {
-    flood("1 stream, 500 short posts a request", &PostFlood { streams: 1, posts: 500, body_bytes: 20 });
+    flood("1 stream, 500 short posts a request", &CommandFlood { streams: 1, commands: posts(500, 20) });
 }
 
 /// The pair's median was 3.6 s, and most of the newcomers' posts failed.
 #[test]
 fn a_hundred_streams_of_many_short_posts() {
-    flood("100 streams, 500 short posts a request", &PostFlood { streams: 100, posts: 500, body_bytes: 20 });
+    flood("100 streams, 500 short posts a request", &CommandFlood { streams: 100, commands: posts(500, 20) });
 }
 
 #[test]
 fn a_hundred_streams_of_the_longest_posts() {
-    flood("100 streams, posts of 16 KiB", &PostFlood { streams: 100, posts: 1, body_bytes: 16 * 1024 });
+    flood("100 streams, posts of 16 KiB", &CommandFlood { streams: 100, commands: posts(1, 16 * 1024) });
 }
 
 #[test]
 fn a_thousand_streams_of_many_short_posts() {
-    flood("1,000 streams, 500 short posts a request", &PostFlood { streams: 1_000, posts: 500, body_bytes: 20 });
+    flood("1,000 streams, 500 short posts a request", &CommandFlood { streams: 1_000, commands: posts(500, 20) });
+}
+
+/// The pair's median was 1.2 s.
+#[test]
+fn a_stream_of_posts_on_a_slow_disk() {
+    let folder = tempfile::tempdir().expect("a folder is created");
+    let mut server = command();
+    server.args(["--listen", "127.0.0.1:0", "--log-bytes-max", "16MiB", "--data"]).arg(folder.path().join("data"));
+    server.env("LD_PRELOAD", preload::compile("slow", folder.path())).env("HUBBUB_SLOW_SYNC_US", "5000");
+    let flood = CommandFlood { streams: 1, commands: posts(500, 20) };
+    flood.attack("1 stream, 500 short posts a request, 5 ms more for a sync", Scene::of(server));
+}
+
+/// A thousand streams that joined rooms for 6 s kept the server at work for 65 s after they were gone.
+#[test]
+fn joins_and_leaves() {
+    let commands = (0..100).flat_map(|n| {
+        let room = format!("room-{n}");
+        [join(&room, None), leave(&room)]
+    });
+    flood("45 streams that join and leave", &CommandFlood { streams: 45, commands: commands.collect() });
 }
