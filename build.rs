@@ -1,5 +1,5 @@
-//! Generates the protobuf messages from `proto/`, in pure Rust, without `protoc`; and with the feature `core-patches` compiles and links
-//! what changes the C core (`src/server/rpc/patches/`, docs/core-patches.md).
+//! Generates the protobuf messages from `proto/`, in pure Rust, without `protoc`; and with the feature `core-patches`
+//! compiles and links what changes the C core (`src/server/rpc/patches/`, docs/core-patches.md).
 
 use std::env;
 use std::fs;
@@ -27,7 +27,8 @@ fn generate_messages() {
 
 const PATCHES: &str = "src/server/rpc/patches";
 
-/// The functions of the C core that `transport.cc` replaces, as the linker knows them, and close(2), which `accept.cc` replaces.
+/// The functions of the C core that `transport.cc` replaces, as the linker knows them, and close(2), which `accept.cc`
+/// replaces.
 const WRAPPED: &[&str] = &[
     "close",
     "_Z24grpc_chttp2_perform_readP21grpc_chttp2_transportRK10grpc_slice",
@@ -39,8 +40,9 @@ const WRAPPED: &[&str] = &[
     "_Z41grpc_chttp2_rst_stream_parser_begin_frameP29grpc_chttp2_rst_stream_parserjh",
 ];
 
-/// The sources of the C core that the patches rely on, below `src/core`, with the FNV-1a hash of each: whoever changes the version of
-/// grpcio-sys must read docs/core-patches.md, check what it says against the new sources, and put the new hashes here.
+/// The sources of the C core that the patches rely on, below `src/core`, with the FNV-1a hash of each. To change the
+/// version of grpcio-sys, read docs/core-patches.md, check what it says against the new sources, and put the new hashes
+/// here.
 const RELIED_ON: &[(&str, u64)] = &[
     ("ext/transport/chttp2/server/chttp2_server.cc", 0xafff_c37e_fa08_6689),
     ("ext/transport/chttp2/transport/chttp2_transport.cc", 0x1be4_3f56_84e3_5b14),

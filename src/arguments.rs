@@ -1,8 +1,8 @@
 //! Command lines: how all three programs read their options and variables, report mistakes, and show help.
 //!
-//! clap stops at the first mistake and reports it without the remedy. [`read`] collects the mistakes in options and variables
-//! and reports them at once, a line each. The short help (`-h`) fits a terminal of 24 rows and 80 columns; the long help
-//! (`--help`) groups the options under headings and names each one's variable.
+//! clap stops at the first mistake and reports it without the remedy. [`read`] collects the mistakes in options and
+//! variables and reports them at once, a line each. The short help (`-h`) fits a terminal of 24 rows and 80 columns;
+//! the long help (`--help`) groups the options under headings and names each one's variable.
 
 mod faults;
 mod values;

@@ -3,9 +3,9 @@
 //!
 //! Bounds that can be set are fields of [`crate::server::ServerConfig`]; their defaults are here.
 //!
-//! The client library's bounds are in `client/limits.rs`. Bounds of one program's own interface, such as the line editor
-//! of the terminal client or the plan of the repeat client, stay beside their code, and so do the sizes that a foreign
-//! format defines, such as SQLite's files.
+//! The client library's bounds are in `client/limits.rs`. Bounds of one program's own interface, such as the line
+//! editor of the terminal client or the plan of the repeat client, stay beside their code, and so do the sizes that a
+//! foreign format defines, such as SQLite's files.
 
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ use std::time::Duration;
 /// The maximum length of a user name, in characters. Wide enough for any real name, short enough for one line.
 pub const NAME_CHARS_MAX: usize = 64;
 
-/// How many combining marks may follow each other in a name. Vietnamese, Thai and Hebrew need up to 3; a dozen cover the
-/// lines above and below.
+/// How many combining marks may follow each other in a name. Vietnamese, Thai and Hebrew need up to 3; a dozen cover
+/// the lines above and below.
 pub const COMBINING_MARKS_MAX: usize = 4;
 
 /// The maximum length of a message body, in bytes of UTF-8.
@@ -104,8 +104,8 @@ pub const ADDRESS_CONNECTIONS_MAX: usize = 32;
 /// How many threads poll connections at most. Option: `--pollers`.
 pub const POLLERS_MAX: usize = 256;
 
-/// How much of the disk stays free by default: posts are refused while less is. The smaller of an amount, in bytes, and of
-/// a share, as the denominator of a fraction. Option: `--disk-reserve`.
+/// How much of the disk stays free by default: posts are refused while less is. The smaller of an amount, in bytes, and
+/// of a share, as the denominator of a fraction. Option: `--disk-reserve`.
 pub const DISK_RESERVE_MAX: u64 = 1024 * 1024 * 1024;
 pub const DISK_RESERVE_SHARE: u64 = 20;
 
@@ -116,9 +116,9 @@ pub const LOG_BYTES_MIN: usize = 16 * 1024 * 1024;
 /// ergo, 16). Option: `--clients-per-address`.
 pub const CLIENTS_PER_ADDRESS_MAX: usize = 16;
 
-/// How many messages a second one address may post, and the time whose messages it may post at once after a pause. Beyond
-/// it, its streams are read later, and its calls are refused. People type slower (ergo: 2 a second); bots get a higher
-/// rate. Option: `--post-rate`.
+/// How many messages a second one address may post, and the time whose messages it may post at once after a pause.
+/// Beyond it, its streams are read later, and its calls are refused. People type slower (ergo: 2 a second); bots get a
+/// higher rate. Option: `--post-rate`.
 pub const POSTS_PER_SECOND: f64 = 10.0;
 pub const POSTS_BURST_TIME: f64 = 5.0;
 
@@ -126,7 +126,8 @@ pub const POSTS_BURST_TIME: f64 = 5.0;
 pub const POST_BYTES_PER_SECOND: f64 = 64.0 * 1024.0;
 pub const POST_BYTES_BURST_TIME: f64 = 16.0;
 
-/// How many bytes one address may have stored within a day. Beyond it, its posts are rejected. Option: `--stored-per-day`.
+/// How many bytes one address may have stored within a day. Beyond it, its posts are rejected. Option:
+/// `--stored-per-day`.
 pub const STORED_BYTES_PER_DAY: f64 = 100.0 * 1024.0 * 1024.0;
 
 /// How many rooms one address may create within an hour (ergo allows 15 to a user, in all). Option: `--room-rate`.
@@ -200,8 +201,8 @@ pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 pub const APPEND_LANE_BYTES_MAX: u64 = 64 * 1024;
 pub const APPEND_QUEUE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
-/// How many times the log writer yields its processor before it sleeps, once its queue is empty. Measured: without it, the
-/// latency of scenario d is 1.3 times as long.
+/// How many times the log writer yields its processor before it sleeps, once its queue is empty. Measured: without it,
+/// the latency of scenario d is 1.3 times as long.
 pub const WRITER_YIELDS: u32 = 4;
 
 /// What an order costs in the append queue besides the bytes of its posts.
@@ -222,8 +223,8 @@ pub const BATCH_ROOMS_MAX: usize = 8;
 /// within it keeps in memory.
 pub const BATCH_BYTES_MAX: usize = 48 * 1024;
 
-/// How often the free space of the disk is read while messages are stored: it takes a microsecond, and other programs use
-/// the disk too.
+/// How often the free space of the disk is read while messages are stored: it takes a microsecond, and other programs
+/// use the disk too.
 pub const DISK_RESERVE_CHECK: Duration = Duration::from_millis(10);
 
 /// How long to wait after trimming failed.
@@ -357,33 +358,33 @@ pub const DESCRIPTORS_RESERVED: usize = 48;
 /// files.
 pub const DESCRIPTORS_KEPT: usize = 12;
 
-/// How long a connection may take to start HTTP/2 before it is closed. A silent connection takes a file descriptor. NATS
-/// allows 2 s, which is too short for phones.
+/// How long a connection may take to start HTTP/2 before it is closed. A silent connection takes a file descriptor.
+/// NATS allows 2 s, which is too short for phones.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a connection may carry no call before it is closed. Its client connects again for its next call.
 pub const CONNECTION_IDLE_MAX: Duration = Duration::from_secs(60);
 
-/// How many streams of one connection may come to nothing, at once and a second: those that the client resets, and those
-/// that are refused or reset because it breaks a rule. With 100 and 20, a rapid reset costs 19 MB and 26 ms of latency;
-/// with nghttp2's 1,000 and 33, it costs 48 MB and 240 ms.
+/// How many streams of one connection may come to nothing, at once and a second: those that the client resets, and
+/// those that are refused or reset because it breaks a rule. With 100 and 20, a rapid reset costs 19 MB and 26 ms of
+/// latency; with nghttp2's 1,000 and 33, it costs 48 MB and 240 ms.
 pub const RESETS_BURST: u32 = 100;
 pub const RESETS_RATE: u32 = 20;
 
-/// How many control frames one connection may send, at once and a second, as `rpc/guard/budget.rs` defines them. Clients
-/// at full speed send a few a minute.
+/// How many control frames one connection may send, at once and a second, as `rpc/guard/budget.rs` defines them.
+/// Clients at full speed send a few a minute.
 pub const CONTROL_FRAMES_BURST: u32 = 1_000;
 pub const CONTROL_FRAMES_RATE: u32 = 100;
 
 /// How many GOAWAY frames one connection may send: a graceful end takes two.
 pub const GOAWAYS_MAX: u32 = 4;
 
-/// How many connections all clients may open, a second in the long run. At once they may open as many as may be open, so
-/// that all can come back after a restart. Centrifugo suggests about 100 a second for each node.
+/// How many connections all clients may open, a second in the long run. At once they may open as many as may be open,
+/// so that all can come back after a restart. Centrifugo suggests about 100 a second for each node.
 pub const CONNECTIONS_RATE: u32 = 200;
 
-/// How many connections one address may open, at once and a second. ergo allows 32 in 10 minutes, and 96 to clients that
-/// come back.
+/// How many connections one address may open, at once and a second. ergo allows 32 in 10 minutes, and 96 to clients
+/// that come back.
 pub const ADDRESS_CONNECTIONS_BURST: u32 = 32;
 pub const ADDRESS_CONNECTIONS_RATE: u32 = 3;
 
@@ -425,8 +426,8 @@ pub const FILES_CHECK_INTERVAL: Duration = Duration::from_millis(250);
 /// s. `hubbub-server verify` checks any size.
 pub const QUICK_CHECK_BYTES_MAX: u64 = 64 << 20;
 
-/// How long a start waits for a data folder that is in use, and how often it checks. A killed server releases it shortly
-/// after, and so does a child process that this program has just started, which has the lock until its exec.
+/// How long a start waits for a data folder that is in use, and how often it checks. A killed server releases it
+/// shortly after, and so does a child process that this program has just started, which has the lock until its exec.
 pub const FOLDER_LOCK_WAIT: Duration = Duration::from_millis(300);
 pub const FOLDER_LOCK_RETRY: Duration = Duration::from_millis(10);
 

@@ -16,8 +16,8 @@ use rustix::stdio::{stderr, stdin, stdout};
 /// Which of the descriptors 0 to 2 the program was started without, a bit each.
 static CLOSED: AtomicU8 = AtomicU8::new(0);
 
-/// A static initialiser of the C core opens a descriptor. If standard input is closed, that descriptor is number 0, and a
-/// program that reads its input then waits forever. Functions in this section run before any static initialiser.
+/// A static initialiser of the C core opens a descriptor. If standard input is closed, that descriptor is number 0, and
+/// a program that reads its input then waits forever. Functions in this section run before any static initialiser.
 #[cfg(target_os = "linux")]
 #[used]
 #[unsafe(link_section = ".preinit_array")]
@@ -30,7 +30,8 @@ extern "C" fn open_standard_descriptors() {
     let mut closed = 0;
     for descriptor in [stdin(), stdout(), stderr()] {
         if fcntl_getfd(descriptor).is_err() {
-            // The lowest free number is this one, because those below it are open. It stays open until the program ends.
+            // The lowest free number is this one, because those below it are open. It stays open until the program
+            // ends.
             if let Ok(opened) = open(c"/dev/null", OFlags::RDWR, Mode::empty()) {
                 mem::forget(opened);
             }

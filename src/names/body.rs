@@ -31,8 +31,8 @@ impl Body {
     }
 }
 
-/// The text with U+FFFD in place of each character that a body may not have, and line feeds in place of the line ends of
-/// Windows. For contracts that can't refuse a message.
+/// The text with U+FFFD in place of each character that a body may not have, and line feeds in place of the line ends
+/// of Windows. For contracts that can't refuse a message.
 pub fn cleaned(text: &str) -> Cow<'_, str> {
     if check_characters(text).is_ok() {
         return Cow::Borrowed(text);

@@ -1,11 +1,11 @@
 //! The append queue: the orders for the log writer, which takes them from their senders in turn.
 //!
-//! A queue that is served in the order of arrival makes everybody wait for the client that posts most. Here each stream has
-//! a lane of its own, and the writer takes from the lanes by [fair queuing](super::fair_queue), by bytes. A client that
-//! floods waits for its own posts; one that posts less than its share is in the next batch.
+//! A queue that is served in the order of arrival makes everybody wait for the client that posts most. Here each stream
+//! has a lane of its own, and the writer takes from the lanes by [fair queuing](super::fair_queue), by bytes. A client
+//! that floods waits for its own posts; one that posts less than its share is in the next batch.
 //!
-//! A full lane blocks the receive thread that wants to append, so that HTTP/2 flow control slows only its sender. A call
-//! has no thread that could wait: its order is always taken, and the bound is the number of calls in progress.
+//! A full lane blocks the receive thread that wants to append, so that HTTP/2 flow control slows only its sender. A
+//! call has no thread that could wait: its order is always taken, and the bound is the number of calls in progress.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -35,8 +35,8 @@ pub struct ServerConfig {
     pub exempt: Exempt,
     /// Where the rooms' logs are kept.
     pub storage: Storage,
-    /// How many bytes of the disk must stay free, so that posts are refused while fewer are; `None` for the default, the
-    /// smaller of [`limits::DISK_RESERVE_MAX`] and a share of [`limits::DISK_RESERVE_SHARE`].
+    /// How many bytes of the disk must stay free, so that posts are refused while fewer are; `None` for the default,
+    /// the smaller of [`limits::DISK_RESERVE_MAX`] and a share of [`limits::DISK_RESERVE_SHARE`].
     pub disk_reserve: Option<u64>,
     /// How much of each room's history is kept.
     pub retention: Retention,

@@ -1,11 +1,11 @@
 //! A queue that serves its senders in turn: start-time fair queuing (Goyal, Vin and Cheng, 1996).
 //!
-//! Each sender has a *lane*, in which its items keep their order. Items have a cost. The queue has a virtual time, and the
-//! first item of a lane has a start time: the virtual time at which it arrived, or the end of the lane's previous item
-//! (start + cost), whichever is later. The item with the earliest start is next, and its start becomes the virtual time; of
-//! equal starts, those of lanes that were idle go first. So lanes that always have items get equal shares of the served
-//! cost, and an item of a lane that uses less than its share is served at once, however many others wait: only items of
-//! other such lanes are before it.
+//! Each sender has a *lane*, in which its items keep their order. Items have a cost. The queue has a virtual time, and
+//! the first item of a lane has a start time: the virtual time at which it arrived, or the end of the lane's previous
+//! item (start + cost), whichever is later. The item with the earliest start is next, and its start becomes the virtual
+//! time; of equal starts, those of lanes that were idle go first. So lanes that always have items get equal shares of
+//! the served cost, and an item of a lane that uses less than its share is served at once, however many others wait:
+//! only items of other such lanes are before it.
 //!
 //! Lanes with the same *group* (the streams of one address) share the share of one: the same rule applies first to
 //! groups, then to the lanes of a group. A lane without a group is a group of its own.

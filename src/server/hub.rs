@@ -147,7 +147,8 @@ impl Hub {
                 let end = Arc::clone(&end);
                 receive_thread.run(move || {
                     conversation.run(&lane);
-                    // The log writer waits for the end of all lanes; the conversation itself lasts as long as the stream.
+                    // The log writer waits for the end of all lanes; the conversation itself lasts as long as the
+                    // stream.
                     drop(lane);
                     end.stopped_receiving(Box::new(conversation));
                 });

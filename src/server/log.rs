@@ -170,8 +170,8 @@ pub struct Retention {
     pub time: Option<Duration>,
     /// Messages beyond this number of the newest in their room may be trimmed. `None` keeps any number.
     pub messages: Option<u64>,
-    /// The oldest messages of all rooms may be trimmed while the log on the disk is larger than this, in bytes: without the
-    /// space that deletions left in it, and without the write-ahead log. `None` keeps any amount.
+    /// The oldest messages of all rooms may be trimmed while the log on the disk is larger than this, in bytes: without
+    /// the space that deletions left in it, and without the write-ahead log. `None` keeps any amount.
     pub bytes: Option<u64>,
     /// How long the id of a deleted message is kept, so that a repeated post is recognized.
     pub ids: Duration,
@@ -210,8 +210,9 @@ pub trait OpenRooms: Send + Sync {
 ///    within a room, even if the whole room was trimmed; unless the room's time is more than
 ///    [`crate::limits::CLOCK_STEP_MAX`] ahead of `now`, and so was wrong.
 /// 2. `append` MUST NOT store a message whose id was chosen, and is stored already with the same room and sender: it
-///    returns that one's seq, or [`LogError::IdTaken`] if that one is kept and says something else. That holds within a batch too, as long as the message is kept, and for [`Retention::ids`]
-///    after it was trimmed (unless more than [`crate::limits::IDS_KEPT_MAX`] ids were trimmed since).
+///    returns that one's seq, or [`LogError::IdTaken`] if that one is kept and says something else. That holds within a
+///    batch too, as long as the message is kept, and for [`Retention::ids`] after it was trimmed (unless more than
+///    [`crate::limits::IDS_KEPT_MAX`] ids were trimmed since).
 /// 3. The results of `append` and `open` MUST be durable, and every later call of [`Log`] MUST find them, until they
 ///    are trimmed from the old end.
 /// 4. After an error, no effect of the call MUST be visible, and the next call MUST be tried independently.

@@ -16,11 +16,13 @@
 //! | over | the output is gone | released, when both threads have ended |
 //! | released | the client is not in the map | |
 //!
-//! The states are not one enum: each is held by what only its owner changes (the reason: the first thread that sets it; the output: the
-//! baton's holder; the map: the last of the two threads), so that no thread waits for a state to change.
+//! The states are not one enum: each is held by what only its owner changes (the reason: the first thread that sets it;
+//! the output: the baton's holder; the map: the last of the two threads), so that no thread waits for a state to
+//! change.
 //!
-//! A stream whose call is over is not finished: nobody would get the status. Its send thread is not started for the end, unless the
-//! conversation has to be dropped, which may take long. Each step also happens if a thread panics, because it is done by a drop.
+//! A stream whose call is over is not finished: nobody would get the status. Its send thread is not started for the
+//! end, unless the conversation has to be dropped, which may take long. Each step also happens if a thread panics,
+//! because it is done by a drop.
 
 use std::sync::Arc;
 

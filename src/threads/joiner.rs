@@ -104,8 +104,8 @@ impl Spawner {
         let slot = Arc::new(JobSlot::default());
         let (events, spares, own) = (self.events.clone(), Arc::clone(&self.spares), Arc::clone(&slot));
         let thread = spawn(SPARE, move || {
-            // Also sent when a job panics, so that the thread is joined and its owner is notified. The job's stream ends
-            // when the unwinding drops the stream's parts.
+            // Also sent when a job panics, so that the thread is joined and its owner is notified. The job's stream
+            // ends when the unwinding drops the stream's parts.
             let _ended = SendOnDrop { events, key };
             owned();
             work(&own, &spares);

@@ -50,6 +50,8 @@ fn typical_mistakes_of_original_clients_do_not_end_the_stream() {
     }
     let long = "é".repeat(BODY_BYTES_MAX);
     careless.say(&long);
+    // A terminal that shows the text as it came would clear its screen, or show it from right to left.
+    careless.say("one\r\ntwo\u{1b}[2J\u{202e}");
     careless.say("still here");
     let mut received = || match witness.next() {
         Next::Message { name, body } => (name, body),
@@ -62,6 +64,7 @@ fn typical_mistakes_of_original_clients_do_not_end_the_stream() {
     let (first, second) = (received(), received());
     assert_eq!(first.1.len(), BODY_BYTES_MAX);
     assert_eq!(first.1 + &second.1, long);
+    assert_eq!(received(), ("careless".to_owned(), "one\ntwo\u{fffd}[2J\u{fffd}".to_owned()));
     assert_eq!(received(), ("careless".to_owned(), "still here".to_owned()));
     // The server ends the call once all messages are stored. Ignored ones do not count.
     wait_for_clients(&server, 2);

@@ -304,7 +304,8 @@ impl Hostile {
         self.frame(GOAWAY, 0, 0, &[last.to_be_bytes(), NO_ERROR.to_be_bytes()].concat());
     }
 
-    /// Sends a frame of any kind, also of one that is not defined, with any flags and content. Its stream may not exist.
+    /// Sends a frame of any kind, also of one that is not defined, with any flags and content. Its stream may not
+    /// exist.
     fn send_odd_frame(&mut self) {
         const KIND_MAX: u8 = 12;
         let stream = self.stream();

@@ -90,7 +90,8 @@ impl Drop for Tail {
     }
 }
 
-/// `hubbub tail typo`, `hubbub --room typo`, and every client that joined a room under a mistyped name created it permanently.
+/// `hubbub tail typo`, `hubbub --room typo`, and every client that joined a room under a mistyped name created it
+/// permanently.
 #[test]
 fn reading_creates_no_room() {
     let folder = tempfile::tempdir().unwrap();

@@ -97,3 +97,17 @@ fn the_tables_of_options_match_the_help_pages() {
         }
     }
 }
+
+#[test]
+fn the_page_of_limits_names_every_option_that_is_one() {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/limits.md")).expect("it is there");
+    let help = help(PROGRAMS[0], &["--help"]);
+    let section: Vec<_> = help.lines().skip_while(|line| *line != "Limits:").skip(1).collect();
+    let end = section.iter().position(|line| line.ends_with(':') && !line.starts_with(' ')).unwrap_or(section.len());
+    let options = declared(&section[..end].join("\n"), "");
+    assert!(options.len() > 10, "the help page has a section of limits");
+    for Declared { option, .. } in options {
+        let name = option.split_whitespace().next().unwrap_or_default();
+        assert!(name == "--pollers" || page.contains(&format!("`{name}`")), "docs/limits.md does not name {name}");
+    }
+}

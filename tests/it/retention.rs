@@ -66,9 +66,9 @@ fn pass_on(mut from: TcpStream, mut to: TcpStream, is_deaf: &AtomicBool) {
     }
 }
 
-/// `hubbub send` with a server that keeps 20 messages lost its connection after its line was stored and before the echo arrived.
-/// Before it reconnected, others had posted 60 messages, and retention had deleted the line and its id. So the line was
-/// stored a second time, with seq 63, and a member received it twice.
+/// `hubbub send` with a server that keeps 20 messages lost its connection after its line was stored and before the echo
+/// arrived. Before it reconnected, others had posted 60 messages, and retention had deleted the line and its id. So the
+/// line was stored a second time, with seq 63, and a member received it twice.
 #[test]
 fn a_line_that_retention_deleted_before_its_echo_is_not_stored_twice() {
     let folder = tempfile::tempdir().unwrap();

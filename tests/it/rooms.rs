@@ -268,8 +268,8 @@ impl Visits {
     }
 }
 
-/// 300 joins and leaves under load, with connections that are cut: during a visit, all messages of the room arrive once and in
-/// order, and every line is stored once.
+/// 300 joins and leaves under load, with connections that are cut: during a visit, all messages of the room arrive once
+/// and in order, and every line is stored once.
 #[test]
 fn joins_and_leaves_under_load_lose_and_repeat_nothing() {
     const ROOMS: usize = 6;

@@ -176,8 +176,7 @@ fn a_page_is_empty_only_at_the_end() {
     }
 }
 
-/// The sender's name and its ids are known to everybody who reads the room: whoever used an id first, with another text, took
-/// the place of its owner's message.
+/// Every reader of a room knows its senders' names and ids, and could use the next id first, with another text.
 #[test]
 fn an_id_of_another_message_is_refused_by_name() {
     let server = start();

@@ -45,7 +45,8 @@ pub struct Args {
     /// Messages in flight, of all senders together [a-c; default: 64, in append 8192]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     in_flight: Option<u64>,
-    /// Clients that stay; in f, clients at a time [default: 100, in c, e and rooms 1000, in f 8, in append 2, in lone 1, in slow 5]
+    /// Clients that stay; in f, clients at a time [default: 100, in c, e and rooms 1000, in f 8, in append 2, in lone
+    /// 1, in slow 5]
     #[arg(long, value_name = "N")]
     clients: Option<usize>,
     /// How many of the clients send [default: 1, in b, d and catchup 10, in slow 2, in rooms all]
@@ -60,7 +61,8 @@ pub struct Args {
     /// How long to measure, after one second to warm up
     #[arg(long, value_name = "S", default_value_t = 5.0)]
     seconds: f64,
-    /// Messages a second, of all senders together [d, catchup, slow, rooms; default: 200, in slow 10000, in rooms the rate for 20000 deliveries]
+    /// Messages a second, of all senders together [d, catchup, slow, rooms; default: 200, in slow 10000, in rooms the
+    /// rate for 20000 deliveries]
     #[arg(long, value_name = "R", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     rate: Option<u32>,
     /// How many messages a reader is behind [catchup, slow]

@@ -54,7 +54,8 @@ fn fitting<T>(items: &[T], max: usize, name_bytes: impl Fn(&T) -> usize) -> usiz
     items.iter().take(max).take_while(fits).count().max(1)
 }
 
-/// The encoded bytes of an item besides its name, at most: `Room` with four 64-bit numbers, one of 32 bits, and their tags.
+/// The encoded bytes of an item besides its name, at most: `Room` with four 64-bit numbers, one of 32 bits, and their
+/// tags.
 const ITEM_BYTES_MAX: usize = 4 * (1 + 10) + (1 + 5) + 2 * (1 + 3);
 
 /// Lists the members of a room, by client id.

@@ -1,6 +1,7 @@
 //! The bound on calls in progress: of each connection, and of all.
 //!
-//! A call is in progress until the client has its response, so this also bounds the memory of responses that nobody reads.
+//! A call is in progress until the client has its response, so this also bounds the memory of responses that clients
+//! don't read.
 
 use std::collections::HashMap;
 use std::sync::Arc;

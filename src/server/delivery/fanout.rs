@@ -1,10 +1,10 @@
 //! Fan-out: notifies the followers of a room that there are new messages.
 //!
 //! To notify a follower whose stream is idle starts the write on the same thread ([`output`](super::output)), and the
-//! completion of that write is an event of the thread that drives the stream, its driver: for gRPC, its poller. So the followers of a
-//! room are in shards, one for each driver, and each shard's followers are notified on that driver's own thread: it finds
-//! the completions of the writes after the round, whereas writes of another thread would wake it for each one. In
-//! measurements, that wake-up cost as much as the write (docs/performance-notes.md).
+//! completion of that write is an event of the thread that drives the stream, its driver: for gRPC, its poller. So the
+//! followers of a room are in shards, one for each driver, and each shard's followers are notified on that driver's own
+//! thread: it finds the completions of the writes after the round, whereas writes of another thread would wake it for
+//! each one. In measurements, that wake-up cost as much as the write (docs/performance-notes.md).
 //!
 //! A round MUST NOT keep its driver from reading for long. After [`ROUND_FOLLOWERS_MAX`] followers it releases the
 //! driver, and the pace thread calls it back. That thread also announces events that can wait briefly for a message to

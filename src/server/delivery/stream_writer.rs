@@ -121,8 +121,8 @@ impl StreamWriter {
         }
     }
 
-    /// Takes the output out, if that was not done before. For the baton's holder, which never gives it back, and for the
-    /// thread that releases the stream.
+    /// Takes the output out, if that was not done before. For the baton's holder, which never gives it back, and for
+    /// the thread that releases the stream.
     pub fn take_output(&self) -> Option<Output> {
         self.output.try_lock().and_then(|mut output| output.take())
     }

@@ -1,7 +1,7 @@
 //! Refuses a new room whose name looks like that of an existing one, such as `lоbby` with a Cyrillic letter.
 //!
-//! It keeps a hash of the skeleton of each stored room's name, in memory: at most 40 MB for the maximum number of rooms.
-//! Rooms that an earlier version stored under names that look alike stay usable.
+//! It keeps a hash of the skeleton of each stored room's name, in memory: at most 40 MB for the maximum number of
+//! rooms. Rooms that an earlier version stored under names that look alike stay usable.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};

@@ -1,7 +1,7 @@
 //! Repeated posts: a post with the id of a stored message is that message only if it says the same.
 //!
-//! Without this check, a client that uses an id first, under another's name, would take the place of the owner's message,
-//! which would be acknowledged and never stored.
+//! Without this check, a client that uses an id first, under another's name, would take the place of the owner's
+//! message, which would be acknowledged and never stored.
 
 use std::sync::Arc;
 
@@ -9,8 +9,8 @@ use super::{Appended, LogError, Outcome, Page, Post, Segment};
 use crate::names::{RoomId, Seq};
 use crate::wire::event::{Entry, EntryKind, read_content};
 
-/// Refuses the posts whose ids belong to other messages. `read` reads a stored message. One that was deleted or is damaged
-/// can't be compared, and counts as the same.
+/// Refuses the posts whose ids belong to other messages. `read` reads a stored message. One that was deleted or is
+/// damaged can't be compared, and counts as the same.
 pub fn refuse_others(posts: &[Post], outcomes: &mut [Outcome], mut read: impl FnMut(RoomId, Seq) -> Option<Page>) {
     // Repeated posts are usually neighbours, as they were at first.
     let mut last: Option<Arc<Segment>> = None;

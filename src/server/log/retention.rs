@@ -20,7 +20,8 @@ pub struct Schedule {
     retention: Retention,
     /// The rooms that have stored segments.
     rooms: HashMap<RoomId, ScheduledRoom>,
-    // Invariant: with retention by age or by bytes, it contains each room of `rooms` once, with the time of its oldest segment.
+    // Invariant: with retention by age or by bytes, it contains each room of `rooms` once, with the time of its oldest
+    // segment.
     by_time: BTreeSet<(u64, RoomId)>,
     // Invariant: it contains the rooms that are marked as `queued`, each once.
     over: VecDeque<RoomId>,

@@ -1,5 +1,5 @@
-//! A server that has no room for another client: the client learns why, and the log has one line when that begins and one
-//! when it is over.
+//! A server that has no room for another client: the client learns why, and the log has one line when that begins and
+//! one when it is over.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;

@@ -23,7 +23,8 @@ fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// A network with the addresses 192.0.2.1 and 2001:db8::1, which swallow everything, and 192.0.2.2, on which a server listens.
+/// A network with the addresses 192.0.2.1 and 2001:db8::1, which swallow everything, and 192.0.2.2, on which a server
+/// listens.
 const NETWORK: &str = r#"
     ip link set lo up
     ip link add near type veth peer name far
@@ -42,7 +43,8 @@ const NETWORK: &str = r#"
     hosts() { printf '%s\n' "$@" >"$folder/hosts"; mount --bind "$folder/hosts" /etc/hosts; }
 "#;
 
-/// A name had two addresses, the first of a machine that was gone: each attempt failed after 5 s, and none reached the second.
+/// A name had two addresses, the first of a machine that was gone: each attempt failed after 5 s, and none reached the
+/// second.
 #[test]
 fn a_name_whose_first_address_is_dead_is_reached() {
     let script = r#"

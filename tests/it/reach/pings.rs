@@ -18,8 +18,8 @@ use crate::support::raw::{ACK, PING, PREFACE, Raw};
 use crate::support::{ephemeral, start_with, target, wait_for_clients};
 
 /// A client that pinged every 10 s in a silent room was disconnected, after 45 s from Python and 80 s from Node, with
-/// "resource exhausted": the server counted as abuse every ping that came within 15 s of the last. The contract says 5 s.
-/// Here the times are a fiftieth of that, but the default is what the contract says.
+/// "resource exhausted": the server counted as abuse every ping that came within 15 s of the last. The contract says 5
+/// s. Here the times are a fiftieth of that, but the default is what the contract says.
 #[test]
 fn a_client_that_pings_as_often_as_it_may_stays() {
     assert_eq!(ServerConfig::default().ping_interval_min, Duration::from_secs(5));
@@ -74,8 +74,8 @@ fn compatible(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/compatible").join(name)
 }
 
-/// Runs a client whose keepalive is twice as long as the contract asks for, as 10 s are. `make ping-test` uses the true times,
-/// otherwise all is a tenth.
+/// Runs a client whose keepalive is twice as long as the contract asks for, as 10 s are. `make ping-test` uses the true
+/// times, otherwise all is a tenth.
 fn pings_and_stays(mut client: Command) {
     let is_long = env::var_os("HUBBUB_PINGS_LONG").is_some();
     let (interval, keepalive_ms) = match is_long {
@@ -109,7 +109,8 @@ fn assert_stays(client: &mut Child) {
     }
 }
 
-/// A way to the server on which the clients' pings are counted. Its threads end with their connections, or with the process.
+/// A way to the server on which the clients' pings are counted. Its threads end with their connections, or with the
+/// process.
 struct PingCounter {
     target: String,
     pings: Arc<AtomicUsize>,

@@ -37,8 +37,8 @@ fn a_hangup_drains() {
     assert_eq!(server.wait().code(), Some(0));
 }
 
-/// One drain of 25 was aborted: GNU timeout signals its child and then the group, so the server got two SIGTERM within a
-/// millisecond, and the second one ended it. TERM and INT together are one stop too.
+/// One drain of 25 was aborted: GNU timeout signals its child and then the group, so the server got two SIGTERM within
+/// a millisecond, and the second one ended it. TERM and INT together are one stop too.
 #[test]
 fn signals_within_a_second_are_one_drain() {
     for second in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
@@ -123,7 +123,8 @@ fn no_drain_under_load_is_aborted() {
                             Ok(_) => {
                                 stored.fetch_add(1, Ordering::Relaxed);
                             }
-                            // What is on its way when the connection closes may get no better answer than that it closed.
+                            // What is on its way when the connection closes may get no better answer than that it
+                            // closed.
                             Err(_) => break,
                         }
                     }

@@ -34,7 +34,8 @@ struct Database {
     uses: Vec<Use>,
 }
 
-/// Cleans a database file. Fails without having changed anything if the file is not consistent. Returns how many pages it cleaned.
+/// Cleans a database file. Fails without having changed anything if the file is not consistent. Returns how many pages
+/// it cleaned.
 pub fn clean(path: &Path) -> io::Result<u64> {
     let file = privacy::options().read(true).write(true).open(path)?;
     let mut first = [0; PAGE_BYTES];

@@ -22,8 +22,8 @@ pub fn tell_errors_apart() {
 }
 
 fn replace(name: &CStr, call: *const c_void) {
-    // SAFETY: the default VFS lives as long as the process. It casts the pointer back to the type of the call of that name,
-    // which both functions have. It has one table of calls for all connections; none is open yet.
+    // SAFETY: the default VFS lives as long as the process. It casts the pointer back to the type of the call of that
+    // name, which both functions have. It has one table of calls for all connections; none is open yet.
     unsafe {
         let vfs = ffi::sqlite3_vfs_find(std::ptr::null());
         if let Some(set) = vfs.as_ref().and_then(|vfs| vfs.xSetSystemCall) {

@@ -42,8 +42,8 @@ fn marks(folder: &Path) -> BTreeSet<(usize, u64)> {
     marks
 }
 
-/// `secure_delete` overwrites deleted rows, but not the copies that SQLite leaves in the unused bytes of a page when it moves
-/// rows to a neighbour: of 20,000 messages in 300 rooms, parts of about ten remained after they were deleted.
+/// `secure_delete` overwrites deleted rows, but not the copies that SQLite leaves in the unused bytes of a page when it
+/// moves rows to a neighbour: of 20,000 messages in 300 rooms, parts of about ten remained after they were deleted.
 #[test]
 fn copies_of_deleted_rows_in_unused_bytes_are_erased() {
     const ROOMS: usize = 300;

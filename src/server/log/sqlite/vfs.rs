@@ -1,8 +1,8 @@
 //! Changes to SQLite's writes of the files of a log, attached to the files of each connection that writes:
 //!
-//! 1. **A page is cleaned on its way into the database file** ([`super::page`]), so the file never holds the copies of rows that
-//!    SQLite leaves in unused bytes. SQLite may keep them in its cache, and write them to the write-ahead log, until the keeper
-//!    erases that (`keeper.rs`).
+//! 1. **A page is cleaned on its way into the database file** ([`super::page`]), so the file never holds the copies of
+//!    rows that SQLite leaves in unused bytes. SQLite may keep them in its cache, and write them to the write-ahead
+//!    log, until the keeper erases that (`keeper.rs`).
 //! 2. **A quota or a limit of the file size counts as a full disk.** SQLite treats only `ENOSPC` as that, and all other
 //!    errors as a failing disk. The failed write itself reports all three, so the state is known.
 //! 3. **The database file never becomes shorter.** SQLite would cut off the space that is allocated in advance
@@ -49,8 +49,8 @@ static LOG: OnceLock<Methods> = OnceLock::new();
 pub fn attach(connection: &Connection) -> rusqlite::Result<()> {
     let database = file(connection, ffi::SQLITE_FCNTL_FILE_POINTER)?;
     let log = file(connection, ffi::SQLITE_FCNTL_JOURNAL_POINTER)?;
-    // SAFETY: both point to files of the connection, which are open as long as it is; nothing else uses them now. A file that is
-    // not open has no table.
+    // SAFETY: both point to files of the connection, which are open as long as it is; nothing else uses them now. A
+    // file that is not open has no table.
     unsafe {
         let original = (*database).pMethods;
         replace(database, original, &DATABASE, write_page, Some(keep_length))?;
@@ -138,8 +138,8 @@ unsafe extern "C" fn write_log(
     count: c_int,
     offset: ffi::sqlite3_int64,
 ) -> c_int {
-    // SAFETY: the file's table is the first field of one of our own, since SQLite called this; and it passes what the original
-    // function expects.
+    // SAFETY: the file's table is the first field of one of our own, since SQLite called this; and it passes what the
+    // original function expects.
     unsafe {
         let code = ((*(*file).pMethods.cast::<Methods>()).write)(file, data, count, offset);
         if code == ffi::SQLITE_IOERR_WRITE && is_full(file) { ffi::SQLITE_FULL } else { code }

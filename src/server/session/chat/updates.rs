@@ -54,8 +54,8 @@ impl PublishedFlag {
 /// The updates, and how many answers and presence events were not sent to the client yet.
 ///
 /// The queue itself has no bound, but its contents do: one `Published` for each room; [`PRESENCES_MAX`] presence
-/// events; and the receive thread waits while there are [`ANSWERS_MAX`] answers, or [`ANSWERS_BYTES_MAX`] of them, so there
-/// are at most that many, plus one, and one for each post that waits for the log.
+/// events; and the receive thread waits while there are [`ANSWERS_MAX`] answers, or [`ANSWERS_BYTES_MAX`] of them, so
+/// there are at most that many, plus one, and one for each post that waits for the log.
 #[derive(Default)]
 pub struct Updates {
     // lock order: 3 (a leaf, held for one push or one pop)
