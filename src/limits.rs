@@ -58,8 +58,8 @@ pub const STORE_RETRY: Duration = Duration::from_secs(1);
 /// The reconnect time that a client gets when the server shuts down.
 pub const RECONNECT_AFTER: Duration = Duration::from_millis(500);
 
-/// The maximum number of stored rooms. A stored room is never deleted, and takes a few hundred bytes of memory from its
-/// first post until the server exits. Rooms without messages are not stored and do not count: they exist only while a
+/// The maximum number of stored rooms. A stored room stays until an operator deletes it, and takes a few hundred bytes of
+/// memory from its first post until the server exits. Rooms without messages are not stored and do not count: they exist only while a
 /// client is in them.
 pub const ROOMS_MAX: usize = 1_000_000;
 
@@ -226,6 +226,10 @@ pub const BATCH_BYTES_MAX: usize = 48 * 1024;
 /// the disk too.
 pub const DISK_RESERVE_CHECK: Duration = Duration::from_millis(10);
 
+/// How much space deletions must have left in the log's own file, in bytes, so that posts are stored there while the reserve
+/// of the disk is short: more than any batch takes, with its ids.
+pub const LOG_FREE_BYTES_MIN: u64 = 1024 * 1024;
+
 /// How long to wait after trimming failed.
 pub const TRIM_RETRY: Duration = Duration::from_secs(1);
 
@@ -293,6 +297,15 @@ pub const TRIM_MESSAGES_MAX: u64 = 1024;
 /// How many bytes of messages a step of trimming deletes at once, plus one segment. Deleted pages are overwritten, so
 /// the same amount is written to the write-ahead log.
 pub const TRIM_BYTES_MAX: usize = 1024 * 1024;
+
+/// The same for a step of `hubbub-server room delete`, in rows of the database and in bytes. No post waits for it, and each
+/// step takes a sync of the disk.
+pub const DELETED_ROWS_MAX: usize = 4_096;
+pub const DELETED_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// How many rooms `hubbub-server room list` reads at once, and how many names an error of `room delete` quotes.
+pub const LISTED_ROOMS_MAX: usize = 1_000;
+pub const NAMED_ROOMS_MAX: usize = 10;
 
 /// The share of an in-memory log's bytes that the ids of deleted messages may take, as the denominator of a fraction.
 pub const IDS_KEPT_SHARE: usize = 8;

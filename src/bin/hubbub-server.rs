@@ -2,6 +2,9 @@
 
 #![allow(rustdoc::broken_intra_doc_links, reason = "help texts show addresses in brackets")]
 
+#[path = "hubbub-server/rooms.rs"]
+mod rooms;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -75,7 +78,9 @@ struct Args {
     )]
     sync: SyncMode,
 
-    /// Keep messages in memory only, until the server exits
+    /// Keep messages in memory only
+    ///
+    /// They are lost when the server exits.
     #[arg(long, env = "HUBBUB_EPHEMERAL", value_parser = switch, help_heading = STORAGE, display_order = 22)]
     ephemeral: bool,
 
@@ -312,6 +317,9 @@ enum Command {
         /// Backup to check [default: the log in the data folder]
         file: Option<PathBuf>,
     },
+    /// List the rooms of the log, or delete some
+    #[command(after_long_help = rooms::EXAMPLES, subcommand)]
+    Room(rooms::RoomCommand),
 }
 
 /// Why the server exits without a signal.
@@ -446,6 +454,7 @@ fn run(command: &Command, data: &Path) -> anyhow::Result<ExitCode> {
                 return Ok(ExitCode::FAILURE);
             }
         }
+        Command::Room(command) => return rooms::run(command, data, complain),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -249,6 +249,9 @@ pub trait Appender: Send {
     /// The messages that trimming has deleted since the last call.
     fn deleted(&mut self) -> Deleted;
 
+    /// How many bytes on the disk deletions have left for new messages. May read a disk.
+    fn free_bytes(&self) -> u64;
+
     /// The log's time, from its last life or from its newest message.
     fn clock(&self) -> ClockState;
 

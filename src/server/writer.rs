@@ -214,7 +214,10 @@ impl Writer {
     fn append(&mut self, posts: &[Post], shares: &[Share]) {
         let now = self.clock.time();
         let mut result = match &mut self.reserve {
-            Some(reserve) => reserve.check(posts.iter().map(|post| post.content.len()).sum(), Instant::now()),
+            Some(reserve) => {
+                let posted = posts.iter().map(|post| post.content.len()).sum();
+                reserve.check(posted, || self.appender.free_bytes(), Instant::now())
+            }
             None => Ok(()),
         }
         .and_then(|()| self.appender.append(posts, now));

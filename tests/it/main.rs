@@ -38,6 +38,7 @@ mod clock;
 mod sender;
 mod repeat;
 mod rooms;
+mod room_commands;
 mod lookalikes;
 mod terminal;
 mod command_line;

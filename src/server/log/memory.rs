@@ -162,6 +162,10 @@ impl Appender for MemoryAppender {
     }
 
     // The log has only one life.
+    fn free_bytes(&self) -> u64 {
+        0
+    }
+
     fn clock(&self) -> ClockState {
         ClockState::default()
     }

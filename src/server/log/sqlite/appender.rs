@@ -312,6 +312,10 @@ impl Appender for SqliteAppender {
         self.trimmer.deleted()
     }
 
+    fn free_bytes(&self) -> u64 {
+        self.transactions.free_bytes().unwrap_or(0)
+    }
+
     fn clock(&self) -> ClockState {
         self.clock
     }
