@@ -58,11 +58,6 @@ pub const STORE_RETRY: Duration = Duration::from_secs(1);
 /// The reconnect time that a client gets when the server shuts down.
 pub const RECONNECT_AFTER: Duration = Duration::from_millis(500);
 
-/// The maximum number of stored rooms. A stored room stays until an operator deletes it, and takes a few hundred bytes of
-/// memory from its first post until the server exits. Rooms without messages are not stored and do not count: they exist only while a
-/// client is in them.
-pub const ROOMS_MAX: usize = 1_000_000;
-
 /// How many ids of deleted messages are kept in all rooms together; beyond that, the oldest are deleted early. Each
 /// takes about 80 bytes on the disk.
 pub const IDS_KEPT_MAX: u64 = 1_000_000;
@@ -131,6 +126,11 @@ pub const STORED_BYTES_PER_DAY: f64 = 100.0 * 1024.0 * 1024.0;
 
 /// How many rooms one address may create within an hour (ergo allows 15 to a user, in all). Option: `--room-rate`.
 pub const ROOMS_PER_HOUR: f64 = 10.0;
+
+/// How many rooms the log may have by default. A room stays until an operator deletes it, and takes a few hundred bytes of memory
+/// from its first post until the server exits. Rooms without messages are not stored and do not count: they exist only while
+/// a client is in them. Option: `--rooms-max`.
+pub const ROOMS_MAX: usize = 100_000;
 
 // Tuning: no client may rely on these, and no documented option sets them.
 

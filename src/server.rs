@@ -84,17 +84,19 @@ impl Server {
         let lobby = Arc::new(rooms.insert(appender.open(&RoomName::lobby()).map_err(StartError::Lobby)?));
         let clock = Clock::new(Box::new(Machine), appender.clock(), config.retention.time, config.trust_clock);
         let publisher = Publisher::new(Arc::clone(&rooms), Arc::clone(&fanout));
+        appender.set_rooms_max(config.rooms_max);
+        let refusal_logger = Logger::start(config.clients_max)?;
+        let refusals = Arc::clone(refusal_logger.refusals());
         let (lanes, log_writer) = writer::spawn(
             appender,
             Arc::clone(&rooms),
             clock,
             reserve(config),
+            Arc::clone(&refusals),
             Box::new(move |segment| publisher.publish(segment)),
         )?;
         let query_threads = QueryThreads::start()?;
         let deadline_thread = DeadlineThread::start()?;
-        let refusal_logger = Logger::start(config.clients_max)?;
-        let refusals = Arc::clone(refusal_logger.refusals());
         let admissions = Admissions {
             clients_max: config.clients_max,
             quotas: Quotas::new(config.address_limits.clone(), Arc::clone(&refusals)),

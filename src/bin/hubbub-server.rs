@@ -144,6 +144,16 @@ struct Args {
     )]
     restored: bool,
 
+    /// Create at most N rooms in all
+    ///
+    /// Beyond it, a message that would create another room is rejected; hubbub-server room delete makes space. Existing rooms
+    /// stay usable, even if there are more.
+    #[arg(
+        long, value_name = "N", env = "HUBBUB_ROOMS_MAX", default_value_t = limits::ROOMS_MAX,
+        value_parser = number(1_usize..), hide_short_help = true, help_heading = LIMITS, display_order = 43
+    )]
+    rooms_max: usize,
+
     /// Trust the clock, although it is far from the time in the log
     ///
     /// For one start, if the log warns that the clock jumped and the clock is right. Otherwise nothing is deleted by
@@ -583,6 +593,7 @@ fn config(args: Args) -> Result<ServerConfig, InvalidPort> {
         connections_max: args.connections_max,
         exempt: Exempt { networks: args.address.exempt, limits_loopback: args.address.limit_loopback },
         storage,
+        rooms_max: args.rooms_max,
         disk_reserve: args.disk_reserve.map(|bytes| bytes as u64),
         retention,
         trust_clock: args.trust_clock,

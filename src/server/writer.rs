@@ -13,6 +13,7 @@ use std::time::{Instant, SystemTime};
 use super::append_queue::{self, Lanes, Order, Orders, Poster, Waited};
 use super::log::clock::Clock;
 use super::log::{Appender, ClockState, Deleted, LogError, Post, Subscriber};
+use super::refusals::{Limit, Refusals};
 use super::reserve::DiskReserve;
 use crate::limits::{CLOCK_KEEP_INTERVAL, TRIM_INTERVAL, TRIM_LOG_INTERVAL, TRIM_RETRY, TRIM_WAIT_MAX};
 use crate::names::RoomName;
@@ -27,6 +28,7 @@ pub fn spawn(
     rooms: Arc<Rooms>,
     clock: Clock,
     reserve: Option<DiskReserve>,
+    refusals: Arc<Refusals>,
     publish: Subscriber,
 ) -> io::Result<(Lanes, JoinHandle<()>)> {
     let (lanes, orders) = append_queue::new();
@@ -38,6 +40,7 @@ pub fn spawn(
         rooms,
         clock,
         reserve,
+        refusals,
         kept,
         deleted: Deleted::default(),
         told: None,
@@ -53,6 +56,7 @@ struct Writer {
     rooms: Arc<Rooms>,
     clock: Clock,
     reserve: Option<DiskReserve>,
+    refusals: Arc<Refusals>,
     /// The clock's state that was last stored.
     kept: ClockState,
     /// The deletions of retention that were not logged yet, and the time of the last log line.
@@ -232,6 +236,11 @@ impl Writer {
             Ok(outcomes) => outcomes,
             Err(error) => vec![Err(error); posts.len()],
         };
+        for outcome in &outcomes {
+            if matches!(outcome, Err(LogError::TooManyRooms(_))) {
+                self.refusals.exceeded(Limit::Rooms, None);
+            }
+        }
         let mut start = 0;
         for Share { poster, count } in shares {
             let range = start..start + count;
@@ -290,8 +299,9 @@ mod tests {
     fn run((appender, log): Sides, clock: Clock) -> Running {
         let rooms = Arc::new(Rooms::new(Arc::clone(&log), 0));
         let (publish, published) = crossbeam_channel::unbounded();
-        let (lanes, thread) = spawn(appender, rooms, clock, None, Box::new(move |segment| drop(publish.send(segment))))
-            .expect("a thread starts");
+        let (lanes, thread) =
+            spawn(appender, rooms, clock, None, Arc::default(), Box::new(move |segment| drop(publish.send(segment))))
+                .expect("a thread starts");
         Running { log, lane: lanes.open(None), published, thread }
     }
 

@@ -448,3 +448,47 @@ fn a_damaged_room_is_deleted() {
     assert_eq!(read(&server, "milk").1, [(1, "new".to_owned())]);
     stop(server);
 }
+
+/// A post that would create one room more than the maximum is refused, with what an operator can do. Other posts, joins and
+/// reads go on, and a deletion makes space.
+#[test]
+fn the_number_of_rooms_is_bounded() {
+    let data = TempDir::new().unwrap();
+    let mut server = start_with(data.path(), &["--rooms-max", "3"]);
+    for room in ["a", "b", "c"] {
+        post(&server, room, 1..=1, |_| "hello".to_owned());
+    }
+    let refused = post_message(&client(&server), "d", "ann", 0, "hello").unwrap_err();
+    assert_eq!(refused.code, RpcStatusCode::RESOURCE_EXHAUSTED);
+    assert!(refused.message.contains("has 3 rooms, the maximum") && refused.message.contains("room delete"));
+    let line = server.wait_for_log("clients exceeded limits");
+    assert!(line.contains("1 posts refused because the log has too many rooms (--rooms-max"), "{line}");
+    let mut ann = Talker::hello(&environment(), server.target(), "ann");
+    let (joined, _) = ann.join_room("d", None);
+    assert_eq!((joined.head_seq, joined.member_count), (0, 1));
+    ann.post("d", 1, "hello");
+    let rejected = ann.rejected();
+    assert_eq!(rejected.code.enum_value_or_default(), v1::rejected::Code::CODE_TOO_MANY_ROOMS);
+    assert!(rejected.reason.contains("--rooms-max"), "{rejected:?}");
+    // The lobby is exempt.
+    for room in ["a", "lobby"] {
+        post_message(&client(&server), room, "ann", 0, "hello").expect("it is stored");
+    }
+    assert_eq!(rooms(&server), ["a", "b", "c", "lobby"]);
+    stop(server);
+    succeed(data.path(), &["room", "delete", "b", "c"]);
+    let server = start_with(data.path(), &["--rooms-max", "3"]);
+    post(&server, "d", 1..=1, |_| "hello".to_owned());
+    let refused = post_message(&client(&server), "e", "ann", 0, "hello").unwrap_err();
+    assert_eq!(refused.code, RpcStatusCode::RESOURCE_EXHAUSTED);
+    // Fewer than there are: all of them stay usable.
+    stop(server);
+    let server = start_with(data.path(), &["--rooms-max", "1"]);
+    post_message(&client(&server), "d", "ann", 0, "hello").expect("it is stored");
+    assert!(post_message(&client(&server), "e", "ann", 0, "hello").is_err());
+    stop(server);
+    // The same in memory.
+    let server = ServerProcess::start(&["--rooms-max", "1"]);
+    post(&server, "a", 1..=1, |_| "hello".to_owned());
+    assert!(post_message(&client(&server), "b", "ann", 0, "hello").unwrap_err().message.contains("--rooms-max"));
+}
