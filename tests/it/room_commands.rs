@@ -202,6 +202,13 @@ fn a_deleted_room_is_gone_from_all_files_and_clients_learn_it() {
     assert_eq!(files_with(data.path(), "secret"), [""; 0]);
     assert_eq!(files_with(data.path(), "diary-of-ann"), [""; 0]);
     assert!(succeed(data.path(), &["verify"]).contains("1 room, 20 messages, no faults"));
+    let database = rusqlite::Connection::open(data.path().join("hubbub.db")).expect("it can be opened");
+    let count = |table: &str| {
+        let query = format!("SELECT count(*) FROM {table} WHERE room NOT IN (SELECT id FROM rooms)");
+        database.query_row(&query, (), |row| row.get::<_, i64>(0)).expect("it can be read")
+    };
+    assert_eq!(["segments", "ids", "expiring"].map(count), [0; 3]);
+    database.close().expect("it can be closed");
 
     let server = start(data.path());
     assert_eq!((rooms(&server), read(&server, "tea")), (vec!["tea".to_owned()], tea));
