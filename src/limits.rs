@@ -421,6 +421,12 @@ pub const REFUSALS_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// The minimum interval between log lines about refused clients, for each kind of shortage.
 pub const REFUSALS_LOG_INTERVAL: Duration = Duration::from_secs(60);
 
+/// From how many percent of a bound on the log warns that it will be reached, below how many it may warn again, and the
+/// minimum interval between such log lines about the same bound.
+pub const GAUGE_HIGH_PERCENT: u128 = 80;
+pub const GAUGE_LOW_PERCENT: u128 = 70;
+pub const GAUGES_LOG_INTERVAL: Duration = Duration::from_secs(60);
+
 /// How long the status of a stream that the server ends may take to reach the peer, which may have stopped reading.
 pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 

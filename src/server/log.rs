@@ -260,6 +260,9 @@ pub trait Appender: Send {
     /// How many bytes on the disk deletions have left for new messages. May read a disk.
     fn free_bytes(&self) -> u64;
 
+    /// How many rooms are stored.
+    fn room_count(&self) -> usize;
+
     /// The log's time, from its last life or from its newest message.
     fn clock(&self) -> ClockState;
 

@@ -15,6 +15,8 @@ pub struct DiskReserve {
     /// How many bytes must stay free; `None` for the default.
     bytes: Option<u64>,
     checked: Option<Instant>,
+    /// The free space and the reserve, as they were found last, in bytes.
+    found: Option<(u64, u64)>,
     is_short: bool,
     /// How many bytes may be posted before the next check.
     left: u64,
@@ -32,7 +34,7 @@ struct Space {
 
 impl DiskReserve {
     pub fn new(folder: PathBuf, bytes: Option<u64>) -> Self {
-        Self { folder, bytes, checked: None, is_short: false, left: 0 }
+        Self { folder, bytes, checked: None, found: None, is_short: false, left: 0 }
     }
 
     /// An error while less than the reserve is free, for posts of this many bytes. Asks the system every
@@ -45,8 +47,9 @@ impl DiskReserve {
         let posted = posted as u64 * COPIES;
         if is_old || (posted > self.left && !self.is_short) {
             self.checked = Some(now);
+            self.found = self.space().map(|space| (space.free, reserve(self.bytes, space)));
             // A file system that does not say has no reserve.
-            let left = self.space().map_or(Some(u64::MAX), |space| space.free.checked_sub(reserve(self.bytes, space)));
+            let left = self.found.map_or(Some(u64::MAX), |(free, reserve)| free.checked_sub(reserve));
             (self.is_short, self.left) = (left.is_none(), left.unwrap_or(0));
         }
         if self.is_short {
@@ -54,6 +57,12 @@ impl DiskReserve {
         }
         self.left = self.left.saturating_sub(posted);
         Ok(())
+    }
+
+    /// The free space of the disk and its reserve, in bytes, as the last check found them; `None` if the file system does
+    /// not say.
+    pub fn found(&self) -> Option<(u64, u64)> {
+        self.found
     }
 
     fn space(&self) -> Option<Space> {

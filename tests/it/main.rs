@@ -18,6 +18,7 @@ mod reach;
 mod fanout;
 mod leaving;
 mod limits;
+mod gauges;
 mod model;
 mod slow_reader;
 mod storage;

@@ -168,6 +168,10 @@ impl Appender for MemoryAppender {
     }
 
     // The log has only one life.
+    fn room_count(&self) -> usize {
+        self.log.kept.lock().rooms.len()
+    }
+
     fn free_bytes(&self) -> u64 {
         0
     }

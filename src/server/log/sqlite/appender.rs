@@ -322,6 +322,10 @@ impl Appender for SqliteAppender {
         self.trimmer.deleted()
     }
 
+    fn room_count(&self) -> usize {
+        self.rooms.count
+    }
+
     fn free_bytes(&self) -> u64 {
         self.transactions.free_bytes().unwrap_or(0)
     }

@@ -9,6 +9,7 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
+use crate::server::gauges::Gauges;
 use crate::server::refusals::Refusals;
 use crate::server::rpc::guard::connections::Connections;
 
@@ -17,6 +18,7 @@ use crate::server::rpc::guard::connections::Connections;
 pub struct Guard {
     pub connections: Connections,
     pub refusals: Arc<Refusals>,
+    pub gauges: Arc<Gauges>,
 }
 
 /// A server that the C core's side knows, until this is dropped.
