@@ -58,11 +58,6 @@ pub const STORE_RETRY: Duration = Duration::from_secs(1);
 /// The reconnect time that a client gets when the server shuts down.
 pub const RECONNECT_AFTER: Duration = Duration::from_millis(500);
 
-/// The maximum number of stored rooms. A stored room is never deleted, and takes a few hundred bytes of memory from its
-/// first post until the server exits. Rooms without messages are not stored and do not count: they exist only while a
-/// client is in them.
-pub const ROOMS_MAX: usize = 1_000_000;
-
 /// How many ids of deleted messages are kept in all rooms together; beyond that, the oldest are deleted early. Each
 /// takes about 80 bytes on the disk.
 pub const IDS_KEPT_MAX: u64 = 1_000_000;
@@ -132,6 +127,11 @@ pub const STORED_BYTES_PER_DAY: f64 = 100.0 * 1024.0 * 1024.0;
 
 /// How many rooms one address may create within an hour (ergo allows 15 to a user, in all). Option: `--room-rate`.
 pub const ROOMS_PER_HOUR: f64 = 10.0;
+
+/// How many rooms the log may have by default. A room stays until an operator deletes it, and takes a few hundred bytes of memory
+/// from its first post until the server exits. Rooms without messages are not stored and do not count: they exist only while
+/// a client is in them. Option: `--rooms-max`.
+pub const ROOMS_MAX: usize = 100_000;
 
 // Tuning: no client may rely on these, and no documented option sets them.
 
@@ -227,6 +227,10 @@ pub const BATCH_BYTES_MAX: usize = 48 * 1024;
 /// use the disk too.
 pub const DISK_RESERVE_CHECK: Duration = Duration::from_millis(10);
 
+/// How much space deletions must have left in the log's own file, in bytes, so that posts are stored there while the reserve
+/// of the disk is short: more than any batch takes, with its ids.
+pub const LOG_FREE_BYTES_MIN: u64 = 1024 * 1024;
+
 /// How long to wait after trimming failed.
 pub const TRIM_RETRY: Duration = Duration::from_secs(1);
 
@@ -294,6 +298,15 @@ pub const TRIM_MESSAGES_MAX: u64 = 1024;
 /// How many bytes of messages a step of trimming deletes at once, plus one segment. Deleted pages are overwritten, so
 /// the same amount is written to the write-ahead log.
 pub const TRIM_BYTES_MAX: usize = 1024 * 1024;
+
+/// The same for a step of `hubbub-server room delete`, in rows of the database and in bytes. No post waits for it, and each
+/// step takes a sync of the disk.
+pub const DELETED_ROWS_MAX: usize = 4_096;
+pub const DELETED_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// How many rooms `hubbub-server room list` reads at once, and how many names an error of `room delete` quotes.
+pub const LISTED_ROOMS_MAX: usize = 1_000;
+pub const NAMED_ROOMS_MAX: usize = 10;
 
 /// The share of an in-memory log's bytes that the ids of deleted messages may take, as the denominator of a fraction.
 pub const IDS_KEPT_SHARE: usize = 8;
@@ -408,6 +421,12 @@ pub const REFUSALS_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The minimum interval between log lines about refused clients, for each kind of shortage.
 pub const REFUSALS_LOG_INTERVAL: Duration = Duration::from_secs(60);
+
+/// From how many percent of a bound on the log warns that it will be reached, below how many it may warn again, and the
+/// minimum interval between such log lines about the same bound.
+pub const GAUGE_HIGH_PERCENT: u128 = 80;
+pub const GAUGE_LOW_PERCENT: u128 = 70;
+pub const GAUGES_LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// How long the status of a stream that the server ends may take to reach the peer, which may have stopped reading.
 pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);

@@ -4,6 +4,7 @@ pub mod log;
 pub mod network;
 pub mod bucket;
 pub mod refusals;
+pub mod gauges;
 pub mod peer;
 pub mod quotas;
 pub mod config;
@@ -29,6 +30,7 @@ use self::config::check_clients;
 pub use self::config::{DEFAULT_DATA, ServerConfig, StartError, Storage};
 use self::delivery::close::CloseReason;
 use self::delivery::fanout::{self, Publisher};
+use self::gauges::GaugeLogger;
 use self::hub::{Admissions, Hub};
 use self::log::clock::{Clock, Machine};
 use self::log::sqlite::SharedLife;
@@ -41,8 +43,9 @@ use self::rpc::deadlines::DeadlineThread;
 use self::rpc::listen;
 use self::rpc::pollers::Pollers;
 use self::rpc::queries::QueryThreads;
-use self::rpc::server::GrpcServer;
+use self::rpc::server::{GrpcServer, Reports};
 use self::rpc::unary::Unary;
+use self::writer::Watch;
 use crate::address::Address;
 use crate::limits;
 use crate::names::RoomName;
@@ -63,6 +66,7 @@ pub struct Server {
     _deadline_thread: DeadlineThread,
     _joiner: Joiner,
     _refusal_logger: Logger,
+    _gauge_logger: GaugeLogger,
     _pollers: Pollers,
 }
 
@@ -84,22 +88,27 @@ impl Server {
         let lobby = Arc::new(rooms.insert(appender.open(&RoomName::lobby()).map_err(StartError::Lobby)?));
         let clock = Clock::new(Box::new(Machine), appender.clock(), config.retention.time, config.trust_clock);
         let publisher = Publisher::new(Arc::clone(&rooms), Arc::clone(&fanout));
+        appender.set_rooms_max(config.rooms_max);
+        let gauge_logger = GaugeLogger::start()?;
+        let gauges = Arc::clone(gauge_logger.gauges());
+        let refusal_logger = Logger::start(config.clients_max)?;
+        let refusals = Arc::clone(refusal_logger.refusals());
         let (lanes, log_writer) = writer::spawn(
             appender,
             Arc::clone(&rooms),
             clock,
             reserve(config),
+            Watch { refusals: Arc::clone(&refusals), gauges: Arc::clone(&gauges), rooms_max: config.rooms_max },
             Box::new(move |segment| publisher.publish(segment)),
         )?;
         let query_threads = QueryThreads::start()?;
         let deadline_thread = DeadlineThread::start()?;
-        let refusal_logger = Logger::start(config.clients_max)?;
-        let refusals = Arc::clone(refusal_logger.refusals());
         let admissions = Admissions {
             clients_max: config.clients_max,
             quotas: Quotas::new(config.address_limits.clone(), Arc::clone(&refusals)),
             exempt: config.exempt.clone(),
             refusals: Arc::clone(&refusals),
+            gauges: Arc::clone(&gauges),
         };
         let hub = Arc::new(Hub::new(rooms, Arc::clone(&fanout), log, admissions, joiner.spawner(), lanes));
 
@@ -108,7 +117,7 @@ impl Server {
             pollers.run(poller, Arc::clone(&fanout).run(poller));
         }
         let unary = Unary::new(Arc::clone(&hub), query_threads.queries(), deadline_thread.deadlines());
-        let grpc = GrpcServer::new(config, &pollers, unary, &hub, lobby, refusals)?;
+        let grpc = GrpcServer::new(config, &pollers, unary, &hub, lobby, Reports { refusals, gauges })?;
         let mut server = Self {
             grpc,
             addresses: Vec::new(),
@@ -121,6 +130,7 @@ impl Server {
             _deadline_thread: deadline_thread,
             _joiner: joiner,
             _refusal_logger: refusal_logger,
+            _gauge_logger: gauge_logger,
             _pollers: pollers,
         };
         // From here on, an error drops the server, which ends and joins the started threads.

@@ -38,6 +38,8 @@ pub struct ServerConfig {
     /// How many bytes of the disk must stay free, so that posts are refused while fewer are; `None` for the default,
     /// the smaller of [`limits::DISK_RESERVE_MAX`] and a share of [`limits::DISK_RESERVE_SHARE`].
     pub disk_reserve: Option<u64>,
+    /// How many rooms the log may have.
+    pub rooms_max: usize,
     /// How much of each room's history is kept.
     pub retention: Retention,
     /// Trust the clock, even if it is far from the log's time.
@@ -83,6 +85,7 @@ impl Default for ServerConfig {
             exempt: Exempt::default(),
             storage: Storage::Folder { path: PathBuf::from(DEFAULT_DATA), sync: SyncMode::Full, restored: false },
             disk_reserve: None,
+            rooms_max: limits::ROOMS_MAX,
             retention: Retention::default(),
             trust_clock: false,
             handshake_timeout: limits::HANDSHAKE_TIMEOUT,

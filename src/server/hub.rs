@@ -11,6 +11,7 @@ use super::delivery::close::CloseReason;
 use super::delivery::fanout::Fanout;
 use super::delivery::output::{FrameSink, Reader};
 use super::delivery::stream_writer::StreamWriter;
+use super::gauges::{Gauges, Resource};
 use super::log::{Log, LogError};
 use super::network::Exempt;
 use super::peer::Peer;
@@ -39,6 +40,7 @@ pub struct Admissions {
     pub quotas: Quotas,
     pub exempt: Exempt,
     pub refusals: Arc<Refusals>,
+    pub gauges: Arc<Gauges>,
 }
 
 /// A stream, as passed by the transport.
@@ -92,7 +94,9 @@ impl Hub {
         if self.lanes.lock().is_none() {
             return Err(CloseReason::Draining { until: Instant::now() });
         }
-        if self.clients.count() >= self.admissions.clients_max {
+        let count = self.clients.count();
+        self.admissions.gauges.report(Resource::Clients, count + 1, self.admissions.clients_max);
+        if count >= self.admissions.clients_max {
             return Err(CloseReason::Full { clients_max: self.admissions.clients_max });
         }
         let used = self.quota(&peer);

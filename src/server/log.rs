@@ -26,7 +26,7 @@ use thiserror::Error;
 
 pub use self::clock::ClockState;
 pub use self::segment::Segment;
-use crate::limits::{ERASE_AFTER, IDS_KEPT, ROOMS_MAX};
+use crate::limits::{ERASE_AFTER, IDS_KEPT};
 use crate::names::{Epoch, MessageId, RoomId, RoomName, Seq, UserName};
 use crate::wire::event::EntryKind;
 
@@ -157,7 +157,10 @@ pub enum LogError {
     Damaged(String),
     #[error("the id belongs to another message, number {0} of the room: post with another id")]
     IdTaken(Seq),
-    #[error("the server has {0} rooms, the maximum: use one of those, or contact its operator")]
+    #[error(
+        "the server has {0} rooms, the maximum: use one of those; its operator makes space with hubbub-server room delete, or \
+         allows more with --rooms-max"
+    )]
     TooManyRooms(usize),
     #[error("the name looks like that of the existing room \"{0}\": use that room, or choose a name that differs more")]
     LooksLike(RoomName),
@@ -220,11 +223,16 @@ pub trait OpenRooms: Send + Sync {
 /// 6. `open` MUST NOT store or keep anything. A room without stored messages gets an epoch and a number that no room
 ///    had before in this life of the log. When the first message of a room is appended, the room MUST be created with
 ///    the number and epoch under which it is open, in the same commit.
-/// 7. A new room whose name looks like that of a stored one MUST be refused with [`LogError::LooksLike`]. The lobby is
+/// 7. A post that would create one room more than the maximum MUST be refused with [`LogError::TooManyRooms`], unless the
+///    room is the lobby.
+/// 8. A new room whose name looks like that of a stored one MUST be refused with [`LogError::LooksLike`]. The lobby is
 ///    never refused, and no other room may look like it.
 pub trait Appender: Send {
     /// Sets the source of open rooms. Until then, no room is open.
     fn set_open_rooms(&mut self, rooms: Arc<dyn OpenRooms>);
+
+    /// Sets how many rooms the log may have; [`crate::limits::ROOMS_MAX`] before. More that it has already stay usable.
+    fn set_rooms_max(&mut self, max: usize);
 
     /// The room with this name, whether it is stored or not.
     fn open(&mut self, name: &RoomName) -> Result<RoomState, LogError>;
@@ -249,6 +257,12 @@ pub trait Appender: Send {
 
     /// The messages that trimming has deleted since the last call.
     fn deleted(&mut self) -> Deleted;
+
+    /// How many bytes on the disk deletions have left for new messages. May read a disk.
+    fn free_bytes(&self) -> u64;
+
+    /// How many rooms are stored.
+    fn room_count(&self) -> usize;
 
     /// The log's time, from its last life or from its newest message.
     fn clock(&self) -> ClockState;
@@ -285,8 +299,8 @@ pub trait Log: Send + Sync {
     fn rooms(&self, after: Option<&RoomName>, max: usize) -> Result<Vec<RoomState>, LogError>;
 }
 
-/// Whether a log with `count` rooms may create this one. The lobby is never refused, because the tutorial's contract
-/// has no other room.
-fn check_room_count(name: &RoomName, count: usize) -> Result<(), LogError> {
-    if count < ROOMS_MAX || *name == RoomName::lobby() { Ok(()) } else { Err(LogError::TooManyRooms(ROOMS_MAX)) }
+/// Whether a log with `count` rooms, of at most `max`, may create this one. The lobby is never refused, because the
+/// tutorial's contract has no other room.
+fn check_room_count(name: &RoomName, count: usize, max: usize) -> Result<(), LogError> {
+    if count < max || *name == RoomName::lobby() { Ok(()) } else { Err(LogError::TooManyRooms(max)) }
 }

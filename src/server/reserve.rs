@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use super::log::LogError;
-use crate::limits::{DISK_RESERVE_CHECK, DISK_RESERVE_MAX, DISK_RESERVE_SHARE};
+use crate::limits::{DISK_RESERVE_CHECK, DISK_RESERVE_MAX, DISK_RESERVE_SHARE, LOG_FREE_BYTES_MIN};
 
 /// Keeps the reserve of the disk that the log is on.
 pub struct DiskReserve {
@@ -15,6 +15,8 @@ pub struct DiskReserve {
     /// How many bytes must stay free; `None` for the default.
     bytes: Option<u64>,
     checked: Option<Instant>,
+    /// The free space and the reserve, as they were found last, in bytes.
+    found: Option<(u64, u64)>,
     is_short: bool,
     /// How many bytes may be posted before the next check.
     left: u64,
@@ -32,25 +34,35 @@ struct Space {
 
 impl DiskReserve {
     pub fn new(folder: PathBuf, bytes: Option<u64>) -> Self {
-        Self { folder, bytes, checked: None, is_short: false, left: 0 }
+        Self { folder, bytes, checked: None, found: None, is_short: false, left: 0 }
     }
 
     /// An error while less than the reserve is free, for posts of this many bytes. Asks the system every
     /// [`DISK_RESERVE_CHECK`], and sooner if posts may have used what was free.
-    pub fn check(&mut self, posted: usize, now: Instant) -> Result<(), LogError> {
+    ///
+    /// `log_free` returns the bytes that deletions left in the log's own files. While they are enough for any batch, posts
+    /// are stored there and use nothing of the disk.
+    pub fn check(&mut self, posted: usize, log_free: impl FnOnce() -> u64, now: Instant) -> Result<(), LogError> {
         let is_old = self.checked.is_none_or(|checked| now.saturating_duration_since(checked) >= DISK_RESERVE_CHECK);
         let posted = posted as u64 * COPIES;
         if is_old || (posted > self.left && !self.is_short) {
             self.checked = Some(now);
+            self.found = self.space().map(|space| (space.free, reserve(self.bytes, space)));
             // A file system that does not say has no reserve.
-            let left = self.space().map_or(Some(u64::MAX), |space| space.free.checked_sub(reserve(self.bytes, space)));
+            let left = self.found.map_or(Some(u64::MAX), |(free, reserve)| free.checked_sub(reserve));
             (self.is_short, self.left) = (left.is_none(), left.unwrap_or(0));
         }
         if self.is_short {
-            return Err(LogError::Reserve);
+            return if log_free() >= LOG_FREE_BYTES_MIN { Ok(()) } else { Err(LogError::Reserve) };
         }
         self.left = self.left.saturating_sub(posted);
         Ok(())
+    }
+
+    /// The free space of the disk and its reserve, in bytes, as the last check found them; `None` if the file system does
+    /// not say.
+    pub fn found(&self) -> Option<(u64, u64)> {
+        self.found
     }
 
     fn space(&self) -> Option<Space> {
@@ -85,23 +97,26 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut reserve = DiskReserve::new(folder.path().to_owned(), Some(0));
         let now = Instant::now();
-        assert_eq!(reserve.check(1_000, now), Ok(()));
+        assert_eq!(reserve.check(1_000, || 0, now), Ok(()));
         (reserve.left, reserve.bytes) = (10_000, Some(u64::MAX));
-        assert_eq!((reserve.check(4_000, now), reserve.check(1_000, now)), (Ok(()), Ok(())));
-        assert_eq!(reserve.check(1, now), Err(LogError::Reserve));
+        assert_eq!((reserve.check(4_000, || 0, now), reserve.check(1_000, || 0, now)), (Ok(()), Ok(())));
+        assert_eq!(reserve.check(1, || 0, now), Err(LogError::Reserve));
     }
 
     #[test]
     fn posts_are_refused_while_less_than_the_reserve_is_free() {
         let folder = tempfile::tempdir().unwrap();
         let (path, start) = (folder.path().to_owned(), Instant::now());
-        assert_eq!(DiskReserve::new(path.clone(), Some(0)).check(1, start), Ok(()));
+        assert_eq!(DiskReserve::new(path.clone(), Some(0)).check(1, || 0, start), Ok(()));
         let mut reserve = DiskReserve::new(path, Some(u64::MAX));
-        assert_eq!(reserve.check(1, start), Err(LogError::Reserve));
+        assert_eq!(reserve.check(1, || 0, start), Err(LogError::Reserve));
         // Now everything is enough.
         reserve.bytes = Some(0);
-        assert_eq!(reserve.check(1, start + DISK_RESERVE_CHECK - Duration::from_millis(1)), Err(LogError::Reserve));
-        assert_eq!(reserve.check(1, start + DISK_RESERVE_CHECK), Ok(()));
-        assert_eq!(DiskReserve::new(PathBuf::from("/no/such/folder"), None).check(1, start), Ok(()));
+        assert_eq!(
+            reserve.check(1, || 0, start + DISK_RESERVE_CHECK - Duration::from_millis(1)),
+            Err(LogError::Reserve)
+        );
+        assert_eq!(reserve.check(1, || 0, start + DISK_RESERVE_CHECK), Ok(()));
+        assert_eq!(DiskReserve::new(PathBuf::from("/no/such/folder"), None).check(1, || 0, start), Ok(()));
     }
 }

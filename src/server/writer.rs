@@ -11,11 +11,13 @@ use std::thread::JoinHandle;
 use std::time::{Instant, SystemTime};
 
 use super::append_queue::{self, Lanes, Order, Orders, Poster, Waited};
+use super::gauges::{Gauges, Resource};
 use super::log::clock::Clock;
-use super::log::{Appender, ClockState, Deleted, LogError, Post, Subscriber};
+use super::log::{Appended, Appender, ClockState, Deleted, LogError, Post, Subscriber};
+use super::refusals::{Limit, Refusals};
 use super::reserve::DiskReserve;
 use crate::limits::{CLOCK_KEEP_INTERVAL, TRIM_INTERVAL, TRIM_LOG_INTERVAL, TRIM_RETRY, TRIM_WAIT_MAX};
-use crate::names::RoomName;
+use crate::names::{RoomName, Seq};
 use crate::server::room::{RoomHandle, Rooms};
 use crate::threads;
 
@@ -27,6 +29,7 @@ pub fn spawn(
     rooms: Arc<Rooms>,
     clock: Clock,
     reserve: Option<DiskReserve>,
+    watch: Watch,
     publish: Subscriber,
 ) -> io::Result<(Lanes, JoinHandle<()>)> {
     let (lanes, orders) = append_queue::new();
@@ -38,6 +41,7 @@ pub fn spawn(
         rooms,
         clock,
         reserve,
+        watch,
         kept,
         deleted: Deleted::default(),
         told: None,
@@ -48,11 +52,20 @@ pub fn spawn(
     Ok((lanes, thread))
 }
 
+/// Where the writer reports that rooms or space run out.
+#[derive(Default)]
+pub struct Watch {
+    pub refusals: Arc<Refusals>,
+    pub gauges: Arc<Gauges>,
+    pub rooms_max: usize,
+}
+
 struct Writer {
     appender: Box<dyn Appender>,
     rooms: Arc<Rooms>,
     clock: Clock,
     reserve: Option<DiskReserve>,
+    watch: Watch,
     /// The clock's state that was last stored.
     kept: ClockState,
     /// The deletions of retention that were not logged yet, and the time of the last log line.
@@ -74,6 +87,7 @@ impl Writer {
     fn run(mut self, orders: &Orders) {
         // A log that was just opened is trimmed now.
         let mut trim_at = Some(self.clock.age_time());
+        self.report_rooms();
         let mut batch = Vec::new();
         loop {
             let now = self.clock.age_time();
@@ -214,7 +228,14 @@ impl Writer {
     fn append(&mut self, posts: &[Post], shares: &[Share]) {
         let now = self.clock.time();
         let mut result = match &mut self.reserve {
-            Some(reserve) => reserve.check(posts.iter().map(|post| post.content.len()).sum(), Instant::now()),
+            Some(reserve) => {
+                let posted = posts.iter().map(|post| post.content.len()).sum();
+                let checked = reserve.check(posted, || self.appender.free_bytes(), Instant::now());
+                if let Some((free, reserved)) = reserve.found() {
+                    self.watch.gauges.report_disk(free, reserved);
+                }
+                checked
+            }
             None => Ok(()),
         }
         .and_then(|()| self.appender.append(posts, now));
@@ -229,12 +250,25 @@ impl Writer {
             Ok(outcomes) => outcomes,
             Err(error) => vec![Err(error); posts.len()],
         };
+        if outcomes.iter().any(|outcome| matches!(outcome, Ok(Appended::New(_, Seq(1))))) {
+            self.report_rooms();
+        }
+        for outcome in &outcomes {
+            if matches!(outcome, Err(LogError::TooManyRooms(_))) {
+                self.watch.refusals.exceeded(Limit::Rooms, None);
+            }
+        }
         let mut start = 0;
         for Share { poster, count } in shares {
             let range = start..start + count;
             start += count;
             poster.settled(&posts[range.clone()], &outcomes[range]);
         }
+    }
+
+    fn report_rooms(&self) {
+        let Watch { gauges, rooms_max, .. } = &self.watch;
+        gauges.report(Resource::Rooms, self.appender.room_count(), *rooms_max);
     }
 
     fn log_change(&mut self, error: Option<&LogError>) {
@@ -260,7 +294,6 @@ mod tests {
 
     use super::*;
     use crate::limits::{BATCH_BYTES_MAX, BATCH_POSTS_MAX, ORDER_POSTS_MAX, TAIL_BYTES_MAX};
-    use crate::names::Seq;
     use crate::server::append_queue::Lane;
     use crate::server::log::clock::Machine;
     use crate::server::log::clock::tests::{DAY, Fake, MINUTE, NOW, YEAR};
@@ -292,8 +325,9 @@ mod tests {
     fn run((appender, log): Sides, clock: Clock) -> Running {
         let rooms = Arc::new(Rooms::new(Arc::clone(&log), 0));
         let (publish, published) = crossbeam_channel::unbounded();
-        let (lanes, thread) = spawn(appender, rooms, clock, None, Box::new(move |segment| drop(publish.send(segment))))
-            .expect("a thread starts");
+        let (lanes, thread) =
+            spawn(appender, rooms, clock, None, Watch::default(), Box::new(move |segment| drop(publish.send(segment))))
+                .expect("a thread starts");
         Running { log, lane: lanes.open(None), published, thread }
     }
 

@@ -123,7 +123,7 @@ fn the_table_of_limits_has_the_numbers_of_the_code() {
         ),
         (
             "rooms",
-            "#, each created by its first message; a stream can be in # rooms",
+            "# in all by default (`--rooms-max`), each created by its first message; a stream can be in # rooms",
             &[limits::ROOMS_MAX as u64, limits::ROOMS_PER_STREAM_MAX as u64],
         ),
         ("clients", "# at once by default", &[limits::CLIENTS_MAX as u64]),

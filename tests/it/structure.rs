@@ -172,7 +172,7 @@ const LAYERS: &[&[&str]] = &[
     &["limits", "names", "escape", "address", "descriptors", "memory", "startup", "sync"],
     &["wire", "threads", "arguments"],
     &["server::log", "server::network", "server::bucket", "server::fair_queue"],
-    &["server::peer", "server::refusals"],
+    &["server::peer", "server::refusals", "server::gauges"],
     &["server::quotas"],
     &["server::config"],
     &["server::room"],

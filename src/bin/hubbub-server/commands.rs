@@ -7,6 +7,9 @@ use clap::Subcommand;
 use hubbub::arguments::STORAGE;
 use hubbub::server::log::sqlite::{self, Report};
 
+use crate::rooms;
+use crate::words::counted;
+
 /// The commands besides serving.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -37,6 +40,9 @@ pub enum Command {
         /// Backup to check [default: the log in the data folder]
         file: Option<PathBuf>,
     },
+    /// List the rooms of the log, or delete some
+    #[command(after_long_help = rooms::EXAMPLES, subcommand)]
+    Room(rooms::RoomCommand),
 }
 
 const BACKUP_EXAMPLES: &str = "\
@@ -73,6 +79,7 @@ pub fn run(command: &Command, data: &Path) -> anyhow::Result<ExitCode> {
                 return Ok(ExitCode::FAILURE);
             }
         }
+        Command::Room(command) => return rooms::run(command, data),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -88,8 +95,4 @@ fn summary(report: &Report) -> String {
     };
     let (rooms, messages) = (counted(report.rooms, "room"), counted(report.messages, "message"));
     format!("{rooms}, {messages}, {faults}{unchecked}")
-}
-
-fn counted(count: u64, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }

@@ -4,6 +4,8 @@
 
 mod commands;
 mod options;
+mod rooms;
+mod words;
 
 use std::io;
 use std::process::ExitCode;
@@ -12,7 +14,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use anyhow::Context as _;
-use hubbub::arguments::{self, EXIT_USAGE, ProgramOptions};
+use hubbub::arguments::{self, EXIT_USAGE};
 use hubbub::limits;
 use hubbub::server::{Server, ServerConfig};
 use hubbub::threads;
@@ -20,6 +22,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 use self::options::Args;
+use self::words::complain;
 
 /// Why the server exits without a signal.
 const LOG_FAILED: &str = "the log has stopped";
@@ -60,11 +63,6 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// Prints why the server exits, regardless of `RUST_LOG`.
-fn complain(error: &str) {
-    arguments::complain(Args::PROGRAM, &[error.to_owned()]);
 }
 
 fn serve(config: &ServerConfig) -> anyhow::Result<()> {

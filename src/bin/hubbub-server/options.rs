@@ -15,6 +15,7 @@ use hubbub::server::quotas::AddressLimits;
 use hubbub::server::{DEFAULT_DATA, ServerConfig, Storage};
 
 use crate::commands::Command;
+use crate::words;
 
 /// The Hubbub chat server.
 ///
@@ -65,7 +66,9 @@ pub struct Args {
     )]
     sync: SyncMode,
 
-    /// Keep messages in memory only, until the server exits
+    /// Keep messages in memory only
+    ///
+    /// They are lost when the server exits.
     #[arg(long, env = "HUBBUB_EPHEMERAL", value_parser = switch, help_heading = STORAGE, display_order = 22)]
     ephemeral: bool,
 
@@ -129,6 +132,16 @@ pub struct Args {
         display_order = 27
     )]
     restored: bool,
+
+    /// Create at most N rooms in all
+    ///
+    /// Beyond it, a message that would create another room is rejected; hubbub-server room delete makes space. Existing rooms
+    /// stay usable, even if there are more.
+    #[arg(
+        long, value_name = "N", env = "HUBBUB_ROOMS_MAX", default_value_t = limits::ROOMS_MAX,
+        value_parser = number(1_usize..), hide_short_help = true, help_heading = LIMITS, display_order = 43
+    )]
+    rooms_max: usize,
 
     /// Trust the clock, although it is far from the time in the log
     ///
@@ -290,7 +303,7 @@ Exit codes: 0 done; 1 failed, the drain did not finish, or the log was not close
 failed, which is a bug; stored messages are safe.";
 
 impl ProgramOptions for Args {
-    const PROGRAM: &'static str = "hubbub-server";
+    const PROGRAM: &'static str = words::PROGRAM;
 
     fn check(&mut self, given: &Given<'_>) -> Vec<String> {
         if self.command.is_some() { Vec::new() } else { self.check_serving(given) }
@@ -355,6 +368,7 @@ pub fn config(args: Args) -> Result<ServerConfig, InvalidPort> {
         connections_max: args.connections_max,
         exempt: Exempt { networks: args.address.exempt, limits_loopback: args.address.limit_loopback },
         storage,
+        rooms_max: args.rooms_max,
         disk_reserve: args.disk_reserve.map(|bytes| bytes as u64),
         retention,
         trust_clock: args.trust_clock,

@@ -15,8 +15,8 @@ mod trust;
 use std::time::{Duration, SystemTime};
 
 pub use self::source::{Machine, TimeSource};
-pub use self::times::millis;
-use self::times::{at, date, length, ms};
+use self::times::{at, length, ms};
+pub use self::times::{date, millis};
 use self::trust::{Doubt, Tolerance, TrustedTime};
 use crate::limits::{
     CLOCK_CONFIRM_AGES, CLOCK_CONFIRM_TIMES, CLOCK_EARLIEST_MS, CLOCK_OFF_MAX, CLOCK_STEP_MAX, CLOCK_WARN_INTERVAL,

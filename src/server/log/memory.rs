@@ -18,7 +18,7 @@ use super::{
     Appender, ClockState, Deleted, History, Log, LogError, OpenRooms, Outcome, Page, Part, Post, Retention, RoomState,
     Subscriber, check_room_count,
 };
-use crate::limits::{CLOCK_STEP_MAX, TRIM_MESSAGES_MAX};
+use crate::limits::{CLOCK_STEP_MAX, ROOMS_MAX, TRIM_MESSAGES_MAX};
 use crate::names::{Epoch, RoomId, RoomName, Seq};
 
 /// Creates an empty log that keeps `bytes_max` bytes of all rooms together, and at least the newest segment.
@@ -30,6 +30,7 @@ pub fn open(bytes_max: usize, retention: Retention) -> (MemoryAppender, Arc<dyn 
             open_rooms: None,
             subscriber: Box::new(drop),
             bytes_max,
+            rooms_max: ROOMS_MAX,
             schedule: Schedule::new(retention),
             ids_kept: retention.ids,
             deleted: Deleted::default(),
@@ -44,6 +45,7 @@ pub struct MemoryAppender {
     open_rooms: Option<Arc<dyn OpenRooms>>,
     subscriber: Subscriber,
     bytes_max: usize,
+    rooms_max: usize,
     schedule: Schedule,
     /// How long the ids of trimmed messages are kept.
     ids_kept: Duration,
@@ -79,6 +81,10 @@ impl Appender for MemoryAppender {
         self.open_rooms = Some(rooms);
     }
 
+    fn set_rooms_max(&mut self, max: usize) {
+        self.rooms_max = max;
+    }
+
     fn subscribe(&mut self, subscriber: Subscriber) {
         self.subscriber = subscriber;
     }
@@ -95,7 +101,7 @@ impl Appender for MemoryAppender {
         let ids_due_ms = self.ids_due_ms(now);
         let pending = self.pending(posts);
         let mut kept = self.log.kept.lock();
-        let plan = batch::plan(posts, now, &mut Claims { kept: &mut kept, pending })?;
+        let plan = batch::plan(posts, now, &mut Claims { kept: &mut kept, pending, rooms_max: self.rooms_max })?;
         let times: Vec<_> = plan.segments.iter().map(|segment| (segment.time_ms, segment.claims)).collect();
         let (segments, mut outcomes) = plan.committed();
         for (segment, (time_ms, claims)) in segments.iter().zip(times) {
@@ -162,6 +168,14 @@ impl Appender for MemoryAppender {
     }
 
     // The log has only one life.
+    fn room_count(&self) -> usize {
+        self.log.kept.lock().rooms.len()
+    }
+
+    fn free_bytes(&self) -> u64 {
+        0
+    }
+
     fn clock(&self) -> ClockState {
         ClockState::default()
     }
@@ -216,6 +230,7 @@ struct Claims<'a> {
     kept: &'a mut Store,
     /// The rooms that are open and not stored.
     pending: HashMap<RoomName, (RoomId, Epoch)>,
+    rooms_max: usize,
 }
 
 impl Stored for Claims<'_> {
@@ -224,7 +239,7 @@ impl Stored for Claims<'_> {
         let room = match self.kept.by_name.get(name) {
             Some(room) => *room,
             None => {
-                check_room_count(name, self.kept.rooms.len())?;
+                check_room_count(name, self.kept.rooms.len(), self.rooms_max)?;
                 let opened = self.pending.get(name).copied();
                 let (id, epoch) = opened.unwrap_or_else(|| (self.kept.next_room(), Epoch::random()));
                 let Store { lookalikes, rooms, .. } = &mut *self.kept;

@@ -32,6 +32,8 @@ mod recovery;
 mod offline;
 mod backup;
 mod verify;
+mod list;
+mod delete;
 mod keeper;
 mod life;
 mod read_side;
@@ -61,10 +63,12 @@ use std::sync::Arc;
 
 pub use self::appender::SqliteAppender;
 pub use self::backup::{backup, restore};
+pub use self::delete::{DeleteError, Deletion, delete_rooms};
 pub use self::errors::OpenError;
 pub use self::folder::SyncMode;
 use self::folder::{DATABASE, Folder};
 pub use self::life::{Life, SharedLife};
+pub use self::list::{ListedRoom, list_rooms};
 pub use self::offline::BackupError;
 pub use self::read_side::SqliteLog;
 pub use self::verify::{Report, verify};
@@ -79,9 +83,8 @@ pub fn open(
     retention: Retention,
 ) -> Result<(SqliteAppender, Arc<SqliteLog>), OpenError> {
     let folder = Arc::new(Folder::open(path)?);
-    backup::remove_unfinished(&folder.path).map_err(|fault| OpenError::Folder { path: path.to_owned(), fault })?;
     let database = folder.path.join(DATABASE);
-    life::forget_copied(&database).map_err(|fault| OpenError::Folder { path: path.to_owned(), fault })?;
+    backup::make_ready(&folder)?;
     let appender = SqliteAppender::open(Arc::clone(&folder), database.clone(), sync, restored, retention)?;
     let log = Arc::new(SqliteLog::open(folder, &database, appender.trims(), appender.life(), appender.damage())?);
     Ok((appender, log))

@@ -29,12 +29,14 @@ pub enum Limit {
     Stored,
     /// Its address has created too many rooms.
     RoomsCreated,
+    /// The log has the maximum number of rooms.
+    Rooms,
     /// Too many unary calls of its connection are in progress.
     Calls,
 }
 
 /// Each limit, with what happens to those who exceed it.
-const LIMITS: [(Limit, &str); 11] = [
+const LIMITS: [(Limit, &str); 12] = [
     (Limit::Resets, "connections closed because too many of their streams were reset"),
     (Limit::ControlFrames, "connections closed because of too many control frames"),
     (Limit::Connections, "connections refused because all are taken (--connections-max)"),
@@ -45,6 +47,10 @@ const LIMITS: [(Limit, &str); 11] = [
     (Limit::Posts, "posts refused because their address posts too fast (--post-rate, --post-bytes-rate)"),
     (Limit::Stored, "posts refused because their address has stored too much (--stored-per-day)"),
     (Limit::RoomsCreated, "posts refused because their address has created too many rooms (--room-rate)"),
+    (
+        Limit::Rooms,
+        "posts refused because the log has too many rooms (--rooms-max; hubbub-server room delete makes space)",
+    ),
     (Limit::Calls, "calls refused because too many of their connection are in progress"),
 ];
 

@@ -14,6 +14,7 @@ use super::unary::{self, Unary};
 use super::{listen, tutorial};
 use crate::address::Address;
 use crate::server::config::{ServerConfig, StartError};
+use crate::server::gauges::Gauges;
 use crate::server::hub::Hub;
 use crate::server::refusals::Refusals;
 use crate::server::room::RoomHandle;
@@ -27,6 +28,12 @@ pub struct GrpcServer {
     _guard: Arc<Guard>,
 }
 
+/// Where it reports refused connections, and how many are open.
+pub struct Reports {
+    pub refusals: Arc<Refusals>,
+    pub gauges: Arc<Gauges>,
+}
+
 impl GrpcServer {
     /// Creates a server that neither listens nor serves yet. `lobby` is the room of the tutorial's contract.
     pub fn new(
@@ -35,14 +42,14 @@ impl GrpcServer {
         unary: Unary,
         hub: &Arc<Hub>,
         lobby: Arc<RoomHandle>,
-        refusals: Arc<Refusals>,
+        Reports { refusals, gauges }: Reports,
     ) -> Result<Self, StartError> {
         let connections = Connections::new(Bounds {
             all_max: config.connections_max(),
             address_max: config.address_limits.connections_max,
             exempt: config.exempt.clone(),
         });
-        let guard = Arc::new(Guard { connections, idle_max: config.connection_idle_max, refusals });
+        let guard = Arc::new(Guard { connections, idle_max: config.connection_idle_max, refusals, gauges });
         calls::install();
         let registration = servers::register(&guard);
         let environment = pollers.environment();

@@ -24,7 +24,7 @@ use super::schema;
 use super::start;
 use super::transactions::Transactions;
 use super::trimmer::Trimmer;
-use crate::limits::{SPACE_FOR_DELETING_PAGES, TRIM_MESSAGES_MAX};
+use crate::limits::{ROOMS_MAX, SPACE_FOR_DELETING_PAGES, TRIM_MESSAGES_MAX};
 use crate::names::{Epoch, RoomId, RoomName};
 use crate::server::log::batch::{self, Head, Plan};
 use crate::server::log::lookalikes::Lookalikes;
@@ -53,6 +53,8 @@ struct KnownRooms {
     /// The heads of the rooms that were appended to.
     heads: HashMap<RoomName, Head>,
     count: usize,
+    /// How many there may be.
+    max: usize,
     /// The greatest number that was assigned to a room, stored or not.
     last: RoomId,
     lookalikes: Lookalikes,
@@ -210,7 +212,10 @@ fn load(
     let last = RoomId(connection.query_row(schema::LAST_ROOM, (), |row| seq(row, 0))?.0);
     trimmer.load(connection)?;
     let lookalikes = load_lookalikes(connection)?;
-    Ok((KnownRooms { open: None, heads: HashMap::new(), count, last, lookalikes }, start::load_clock(connection)?))
+    Ok((
+        KnownRooms { open: None, heads: HashMap::new(), count, max: ROOMS_MAX, last, lookalikes },
+        start::load_clock(connection)?,
+    ))
 }
 
 fn load_lookalikes(connection: &Connection) -> rusqlite::Result<Lookalikes> {
@@ -243,6 +248,7 @@ impl KnownRooms {
             found,
             opened: HashMap::new(),
             room_count: self.count,
+            rooms_max: self.max,
             created: 0,
         };
         let plan = batch::plan(posts, now, &mut claims)?;
@@ -266,6 +272,10 @@ fn insert(connection: &Connection, plan: &Plan) -> rusqlite::Result<()> {
 impl Appender for SqliteAppender {
     fn set_open_rooms(&mut self, rooms: Arc<dyn OpenRooms>) {
         self.rooms.open = Some(rooms);
+    }
+
+    fn set_rooms_max(&mut self, max: usize) {
+        self.rooms.max = max;
     }
 
     fn subscribe(&mut self, subscriber: Subscriber) {
@@ -310,6 +320,14 @@ impl Appender for SqliteAppender {
 
     fn deleted(&mut self) -> Deleted {
         self.trimmer.deleted()
+    }
+
+    fn room_count(&self) -> usize {
+        self.rooms.count
+    }
+
+    fn free_bytes(&self) -> u64 {
+        self.transactions.free_bytes().unwrap_or(0)
     }
 
     fn clock(&self) -> ClockState {

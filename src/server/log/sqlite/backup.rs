@@ -19,6 +19,7 @@ use super::errors::{OpenError, log_error};
 use super::files::beside;
 use super::folder::{DATABASE, Folder, LOCK};
 use super::identity::{self, Mark};
+use super::life;
 use super::migration::migrate;
 use super::offline::{BackupError, check_log, hold_unused};
 use super::recovery;
@@ -110,8 +111,15 @@ pub fn restore(folder: &Path, file: &Path) -> Result<verify::Report, BackupError
     result
 }
 
+/// Makes a folder ready for a program that writes its log: removes the files of an unfinished restore, and has the whole
+/// write-ahead log copied again.
+pub(super) fn make_ready(folder: &Folder) -> Result<(), OpenError> {
+    let made = remove_unfinished(&folder.path).and_then(|()| life::forget_copied(&folder.path.join(DATABASE)));
+    made.map_err(|fault| OpenError::Folder { path: folder.path.clone(), fault })
+}
+
 /// Removes the files of an unfinished restore from a folder.
-pub(super) fn remove_unfinished(folder: &Path) -> io::Result<()> {
+fn remove_unfinished(folder: &Path) -> io::Result<()> {
     let copy = folder.join(RESTORING);
     ["", "-journal", "-wal", "-shm"].into_iter().try_for_each(|suffix| recovery::remove(&beside(&copy, suffix)))
 }

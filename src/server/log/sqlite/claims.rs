@@ -11,7 +11,7 @@ use super::key::{ROOM_MAX, SEQ_MAX};
 use super::rooms::find_room;
 use super::rows::unless_damaged;
 use super::schema;
-use crate::limits::{BATCH_POSTS_MAX, ROOMS_MAX};
+use crate::limits::BATCH_POSTS_MAX;
 use crate::names::{Epoch, RoomId, RoomName, Seq};
 use crate::server::log::batch::{Head, Stored};
 use crate::server::log::lookalikes::Lookalikes;
@@ -68,6 +68,7 @@ pub struct Claims<'a> {
     /// The rooms that were not known before.
     pub opened: HashMap<RoomName, Head>,
     pub room_count: usize,
+    pub rooms_max: usize,
     pub created: usize,
 }
 
@@ -79,7 +80,7 @@ impl Stored for Claims<'_> {
         let head = match self.found.0.remove(name).unwrap_or(Ok(None))? {
             Some(head) => with_space(name, head)?,
             None => {
-                check_room_count(name, self.room_count + self.created)?;
+                check_room_count(name, self.room_count + self.created, self.rooms_max)?;
                 let room = self.create(name)?;
                 self.created += 1;
                 Head { room, seq: Seq::ZERO, time_ms: 0 }
@@ -150,7 +151,7 @@ fn with_space(name: &RoomName, head: Head) -> Result<Head, LogError> {
 /// A number for a room. Numbers of rooms without a message are not reused in this life of the log.
 pub fn next_room(last: &mut RoomId) -> Result<RoomId, LogError> {
     if *last >= ROOM_MAX {
-        return Err(LogError::TooManyRooms(ROOMS_MAX));
+        return Err(LogError::TooManyRooms(ROOM_MAX.0 as usize));
     }
     last.0 += 1;
     Ok(*last)

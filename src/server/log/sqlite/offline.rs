@@ -1,15 +1,18 @@
-//! The common part of the commands on a log's files: backup, restore and verify.
+//! The common part of the commands on a log's files: backup, restore, verify, and the commands on rooms.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rusqlite::{Connection, OpenFlags};
 use rustix::fs::{Access, access};
 use thiserror::Error;
 
+use super::connection::{check_header, header, open_beside};
 use super::errors::OpenError;
 use super::folder::{DATABASE, Folder};
 use super::identity::{self, Mark};
 use super::recovery;
+use super::schema;
 
 /// Why a backup or a restore failed.
 #[derive(Debug, Error)]
@@ -58,15 +61,33 @@ pub fn check_readable(path: &Path) -> io::Result<()> {
 pub fn hold_unused(folder: &Path) -> Result<Option<Folder>, OpenError> {
     match Folder::hold(folder) {
         Ok(held) => {
-            let findings = recovery::inspect(&held.path, &held.path.join(DATABASE))?;
-            if findings.changed && findings.last != 0 {
-                let mark = Mark::Beginning { last: findings.last, next: identity::random_id(), changed: true };
-                let fault = |fault| OpenError::Folder { path: held.path.clone(), fault };
-                identity::write(&held.path, mark).map_err(fault)?;
-            }
+            record_losses(&held)?;
             Ok(Some(held))
         }
         Err(OpenError::Locked { .. }) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Records the losses of a write-ahead log, because reading the database makes SQLite discard the evidence.
+pub fn record_losses(held: &Folder) -> Result<(), OpenError> {
+    let findings = recovery::inspect(&held.path, &held.path.join(DATABASE))?;
+    if findings.changed && findings.last != 0 {
+        let mark = Mark::Beginning { last: findings.last, next: identity::random_id(), changed: true };
+        let fault = |fault| OpenError::Folder { path: held.path.clone(), fault };
+        identity::write(&held.path, mark).map_err(fault)?;
+    }
+    Ok(())
+}
+
+/// Opens the database of a log for reading. It must be of the current version.
+pub fn open_to_read(database: &Path) -> Result<Connection, BackupError> {
+    let fault = |error: rusqlite::Error| BackupError::from(OpenError::of(database.to_owned(), &error));
+    let connection = open_beside(database, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(fault)?;
+    let (application, version) = header(&connection).map_err(fault)?;
+    check_header(database, application, version)?;
+    if version < schema::VERSION {
+        return Err(BackupError::Older { path: database.to_owned(), version });
+    }
+    Ok(connection)
 }

@@ -111,8 +111,11 @@ fn copy_readable(path: &Path, copy: &Path, version: i64) -> rusqlite::Result<Los
 fn settle(target: &mut Connection, loss: &Loss) -> rusqlite::Result<()> {
     let transaction = target.transaction()?;
     for (id, room) in all_rooms(&transaction)?.into_iter().filter(|(id, _)| loss.open_ended.contains(id)) {
-        let head = room.map_or(Seq::ZERO, |room| room.state.head);
-        transaction.execute(schema::SET_EPOCH, (id, Epoch::random().get() as i64, number(head.next().0)))?;
+        let (epoch, head) = match room {
+            Some(room) => (room.state.epoch.renewed(), room.state.head),
+            None => (Epoch::random(), Seq::ZERO),
+        };
+        transaction.execute(schema::SET_EPOCH, (id, epoch.get() as i64, number(head.0 + 1)))?;
         // A client that posts a lost message again must not get the answer that it is stored.
         transaction.execute("DELETE FROM ids WHERE room = ?1 AND seq > ?2", (id, number(head.0)))?;
     }

@@ -191,6 +191,21 @@ pub const END_LIFE: &str = "UPDATE life SET ended = 1";
 pub const SET_EPOCH: &str = "UPDATE rooms SET epoch = ?2,
      epoch_first = CASE epoch_first WHEN 0 THEN ?3 ELSE min(epoch_first, ?3) END WHERE id = ?1";
 
+/// The rooms in the order of their names' bytes, from the one after a name on: number, name, and the last deleted seq.
+pub const NUMBERS_AFTER: &str = "SELECT id, name, trimmed FROM rooms WHERE name > ?1 ORDER BY name LIMIT ?2";
+/// The last seq, the bytes and the newest time of the segments in a range of keys.
+pub const CONTENTS: &str =
+    "SELECT max(last), coalesce(sum(length(entries)), 0), max(time_ms) FROM segments WHERE id BETWEEN ?1 AND ?2";
+
+/// The oldest segment without its entries.
+pub const OLDEST_SPAN: &str = "SELECT first, last, time_ms, length(entries) FROM segments
+     WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT 1";
+/// Deletes some of a room's ids.
+pub const DELETE_SOME_IDS: &str = "DELETE FROM ids WHERE (room, id, sender) IN
+     (SELECT room, id, sender FROM ids WHERE room = ?1 LIMIT ?2)";
+pub const DELETE_ROOM: &str = "DELETE FROM rooms WHERE id = ?1";
+pub const EXPIRING_ROOMS: &str = "SELECT due_ms, room, first FROM expiring";
+
 pub const CLAIM_ID: &str = "INSERT INTO ids (room, id, sender, seq) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";
 pub const NEWEST_CLAIM: &str = "SELECT max(seq) FROM ids WHERE room = ?1";
 pub const CLAIMED: &str = "SELECT seq FROM ids WHERE room = ?1 AND id = ?2 AND sender = ?3";

@@ -40,8 +40,11 @@ pub fn begin(
     if may_be_lost || restored || is_backup || is_changed {
         for (id, room) in rooms {
             // If the end of a room can't be read, any message may be lost.
-            let first = room.map_or(Seq(1), |room| room.state.head.next());
-            transaction.execute(schema::SET_EPOCH, (id, Epoch::random().get() as i64, number(first.0)))?;
+            let (epoch, first) = match room {
+                Some(room) => (room.state.epoch.renewed(), room.state.head.next()),
+                None => (Epoch::random(), Seq(1)),
+            };
+            transaction.execute(schema::SET_EPOCH, (id, epoch.get() as i64, number(first.0)))?;
         }
     }
     transaction.execute(schema::BEGIN_LIFE, (boot, sync == SyncMode::Full, next))?;

@@ -88,9 +88,28 @@ impl Transactions {
 
     /// The size of the log, in bytes, without the space that deletions left in it.
     pub fn used_bytes(&self) -> Result<u64, LogError> {
-        let count = |query| self.connection.prepare_cached(query)?.query_row((), |row| row.get::<_, i64>(0));
-        let pages = count(schema::PAGE_COUNT).and_then(|all| Ok(all - count(schema::FREE_PAGE_COUNT)?));
-        Ok(pages.map_err(|error| log_error(&error))?.unsigned_abs() * PAGE_BYTES as u64)
+        Ok(self.bytes_of(schema::PAGE_COUNT)?.saturating_sub(self.free_bytes()?))
+    }
+
+    /// The space that deletions left in the database, in bytes.
+    pub fn free_bytes(&self) -> Result<u64, LogError> {
+        self.bytes_of(schema::FREE_PAGE_COUNT)
+    }
+
+    fn bytes_of(&self, pages: &str) -> Result<u64, LogError> {
+        let count = || self.connection.prepare_cached(pages)?.query_row((), |row| row.get::<_, i64>(0));
+        Ok(count().map_err(|error| log_error(&error))?.unsigned_abs() * PAGE_BYTES as u64)
+    }
+
+    /// Copies the whole write-ahead log into the database, and leaves it empty. Returns whether that was possible: a
+    /// reader may prevent it. The keeper MUST NOT be needed any more.
+    pub fn empty_log(&mut self) -> bool {
+        self.keeper.stop();
+        if self.life.ended().is_some() {
+            return false;
+        }
+        let is_busy = self.connection.query_row(schema::CHECKPOINT_END, (), |row| row.get(0));
+        is_busy.inspect_err(|error| self.life.copy_failed(&self.database, error)).is_ok_and(|is_busy: bool| !is_busy)
     }
 
     /// Copies the write-ahead log, so that it restarts in its existing space, for an operation that failed because the

@@ -3,13 +3,12 @@
 use std::fs;
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
+use rusqlite::{Connection, OptionalExtension as _};
 
-use super::connection::{check_header, header, open_beside};
 use super::database;
 use super::errors::OpenError;
 use super::key;
-use super::offline::{BackupError, check_log, check_readable, hold_unused};
+use super::offline::{BackupError, check_log, check_readable, hold_unused, open_to_read};
 use super::schema;
 use crate::names::{RoomId, Seq};
 use crate::server::log::Segment;
@@ -42,13 +41,7 @@ pub fn verify(path: &Path) -> Result<Report, BackupError> {
         (fs::canonicalize(path).map_err(unreadable)?, None)
     };
     let fault = |error: rusqlite::Error| BackupError::from(OpenError::of(database.clone(), &error));
-    let connection = open_beside(&database, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(fault)?;
-    let (application, version) = header(&connection).map_err(fault)?;
-    check_header(&database, application, version)?;
-    if version < schema::VERSION {
-        return Err(BackupError::Older { path: database, version });
-    }
-    walk(&connection).map_err(fault)
+    walk(&open_to_read(&database)?).map_err(fault)
 }
 
 /// Checks a log of the current version, in one state.

@@ -92,6 +92,11 @@ impl Connections {
         Ok(Place { source })
     }
 
+    /// How many connections are open, and how many may be. Does not block.
+    pub fn open(&self) -> (usize, usize) {
+        (self.state.lock().open, self.bounds.all_max)
+    }
+
     /// A connection has ended.
     pub fn release(&self, place: &Place) {
         let mut state = self.state.lock();

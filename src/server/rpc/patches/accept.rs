@@ -28,6 +28,7 @@ use parking_lot::Mutex;
 use super::servers::{self, Guard};
 use crate::descriptors;
 use crate::limits::DESCRIPTORS_KEPT;
+use crate::server::gauges::Resource;
 use crate::server::network::Source;
 use crate::server::refusals::Shortage;
 use crate::server::rpc::guard::connections::Place;
@@ -74,6 +75,8 @@ pub extern "C" fn keeps(listener: c_int, connection: c_int) -> bool {
     let peer = peer(connection);
     match guard.connections.admit(peer) {
         Ok(place) => {
+            let (open, max) = guard.connections.open();
+            guard.gauges.report(Resource::Connections, open, max);
             PLACES.lock().get_or_insert_default().insert(connection, (guard, place));
             word.fetch_or(bit, Ordering::Release);
             true

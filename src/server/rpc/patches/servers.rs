@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use crate::server::gauges::Gauges;
 use crate::server::refusals::Refusals;
 use crate::server::rpc::guard::connections::Connections;
 
@@ -20,6 +21,7 @@ pub struct Guard {
     /// How long a connection may carry no call.
     pub idle_max: Duration,
     pub refusals: Arc<Refusals>,
+    pub gauges: Arc<Gauges>,
 }
 
 /// A server that the C core's side knows, until this is dropped.

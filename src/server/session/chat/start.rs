@@ -36,8 +36,10 @@ impl Start {
             StartAt::Last(count) => at(Seq(head.0.saturating_sub(count.into())).next().max(oldest)),
             StartAt::After { seq, epoch: Some(theirs) } if theirs != epoch || seq > head.max(stored.head) => {
                 // If the log is an older copy of itself, the end of the copy is unknown: other messages may have been
-                // stored since. So the gap covers all messages that may have been replaced.
-                let next = Seq(seq.0.saturating_add(1)).min(epoch_first);
+                // stored since. So the gap covers all messages that may have been replaced. If the room was deleted and
+                // created again, or a backup has brought back an earlier room of the name, those are all messages.
+                let first = if theirs.is_same_room(epoch) { epoch_first } else { Seq(1) };
+                let next = Seq(seq.0.saturating_add(1)).min(first);
                 Self { next, replaced: Some((next, seq)), is_ahead: theirs == epoch }
             }
             StartAt::After { seq, epoch: Some(_) } => at(seq.next()),
@@ -88,6 +90,17 @@ mod tests {
         assert_eq!(start(after(u64::MAX, 1)), replaced(8, 8, u64::MAX));
         // This client has lost none of the messages that it has seen: an empty range.
         assert_eq!(start(after(6, 1)), replaced(7, 7, 6));
+    }
+
+    /// An operator deleted a room, which was created again, and then restored a backup with the deleted room: a client that
+    /// had seen messages of the new room must not keep them beside those of the old one.
+    #[test]
+    fn messages_of_another_room_of_the_same_name_are_all_replaced() {
+        let other = 7 << 32;
+        let replaced = |to| Start { next: Seq(1), replaced: Some((Seq(1), Seq(to))), is_ahead: false };
+        assert_eq!(start(after(3, other)), replaced(3));
+        assert_eq!(start(after(9, other)), replaced(9));
+        assert_eq!(start(after(0, other)), Start { next: Seq(1), replaced: None, is_ahead: false });
     }
 
     /// An operator copied an older database back by hand, and then messages 9 and 10 were stored. A client that had
