@@ -128,9 +128,9 @@ pub const STORED_BYTES_PER_DAY: f64 = 100.0 * 1024.0 * 1024.0;
 /// How many rooms one address may create within an hour (ergo allows 15 to a user, in all). Option: `--room-rate`.
 pub const ROOMS_PER_HOUR: f64 = 10.0;
 
-/// How many rooms the log may have by default. A room stays until an operator deletes it, and takes a few hundred bytes of memory
-/// from its first post until the server exits. Rooms without messages are not stored and do not count: they exist only while
-/// a client is in them. Option: `--rooms-max`.
+/// How many rooms the log may have by default. A room stays until an operator deletes it, and takes a few hundred bytes
+/// of memory from its first post until the server exits. Rooms without messages are not stored and do not count: they
+/// exist only while a client is in them. Option: `--rooms-max`.
 pub const ROOMS_MAX: usize = 100_000;
 
 // Tuning: no client may rely on these, and no documented option sets them.
@@ -227,8 +227,8 @@ pub const BATCH_BYTES_MAX: usize = 48 * 1024;
 /// use the disk too.
 pub const DISK_RESERVE_CHECK: Duration = Duration::from_millis(10);
 
-/// How much space deletions must have left in the log's own file, in bytes, so that posts are stored there while the reserve
-/// of the disk is short: more than any batch takes, with its ids.
+/// How much space deletions must have left in the log's own file, in bytes, so that posts are stored there while the
+/// reserve of the disk is short: more than any batch takes, with its ids.
 pub const LOG_FREE_BYTES_MIN: u64 = 1024 * 1024;
 
 /// How long to wait after trimming failed.
@@ -299,8 +299,8 @@ pub const TRIM_MESSAGES_MAX: u64 = 1024;
 /// the same amount is written to the write-ahead log.
 pub const TRIM_BYTES_MAX: usize = 1024 * 1024;
 
-/// The same for a step of `hubbub-server room delete`, in rows of the database and in bytes. No post waits for it, and each
-/// step takes a sync of the disk.
+/// The same for a step of `hubbub-server room delete`, in rows of the database and in bytes. No post waits for it, and
+/// each step takes a sync of the disk.
 pub const DELETED_ROWS_MAX: usize = 4_096;
 pub const DELETED_BYTES_MAX: usize = 4 * 1024 * 1024;
 

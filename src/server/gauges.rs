@@ -1,8 +1,9 @@
 //! Warnings before a bound is reached, so that an operator can act before anybody is refused.
 //!
-//! The log gets one line when four fifths of a bound are used, and the next one only after less than seven tenths were used
-//! in between; one line in [`GAUGES_LOG_INTERVAL`] at most for each resource. Whoever takes a part of a resource reports how
-//! much is used. That happens on pollers, which MUST NOT log, so a separate thread logs. It sleeps until there is a warning.
+//! The log gets one line when four fifths of a bound are used, and the next one only after less than seven tenths were
+//! used in between; one line in [`GAUGES_LOG_INTERVAL`] at most for each resource. Whoever takes a part of a resource
+//! reports how much is used. That happens on pollers, which MUST NOT log, so a separate thread logs. It sleeps until
+//! there is a warning.
 
 use std::io;
 use std::sync::Arc;
@@ -61,8 +62,8 @@ impl Gauges {
         self.change(resource, is_high, is_low, Level { used, max });
     }
 
-    /// Reports how much of the disk is free, and how much of that is its reserve, in bytes. Much is used when less than five
-    /// quarters of the reserve are free, until more than one and a half are. Does not block.
+    /// Reports how much of the disk is free, and how much of that is its reserve, in bytes. Much is used when less than
+    /// five quarters of the reserve are free, until more than one and a half are. Does not block.
     pub fn report_disk(&self, free: u64, reserve: u64) {
         let is_high = free < reserve.saturating_add(reserve / 4);
         let is_low = free >= reserve.saturating_add(reserve / 2);

@@ -223,8 +223,8 @@ pub trait OpenRooms: Send + Sync {
 /// 6. `open` MUST NOT store or keep anything. A room without stored messages gets an epoch and a number that no room
 ///    had before in this life of the log. When the first message of a room is appended, the room MUST be created with
 ///    the number and epoch under which it is open, in the same commit.
-/// 7. A post that would create one room more than the maximum MUST be refused with [`LogError::TooManyRooms`], unless the
-///    room is the lobby.
+/// 7. A post that would create one room more than the maximum MUST be refused with [`LogError::TooManyRooms`], unless
+///    the room is the lobby.
 /// 8. A new room whose name looks like that of a stored one MUST be refused with [`LogError::LooksLike`]. The lobby is
 ///    never refused, and no other room may look like it.
 pub trait Appender: Send {

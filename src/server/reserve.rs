@@ -40,8 +40,8 @@ impl DiskReserve {
     /// An error while less than the reserve is free, for posts of this many bytes. Asks the system every
     /// [`DISK_RESERVE_CHECK`], and sooner if posts may have used what was free.
     ///
-    /// `log_free` returns the bytes that deletions left in the log's own files. While they are enough for any batch, posts
-    /// are stored there and use nothing of the disk.
+    /// `log_free` returns the bytes that deletions left in the log's own files. While they are enough for any batch,
+    /// posts are stored there and use nothing of the disk.
     pub fn check(&mut self, posted: usize, log_free: impl FnOnce() -> u64, now: Instant) -> Result<(), LogError> {
         let is_old = self.checked.is_none_or(|checked| now.saturating_duration_since(checked) >= DISK_RESERVE_CHECK);
         let posted = posted as u64 * COPIES;
@@ -59,8 +59,8 @@ impl DiskReserve {
         Ok(())
     }
 
-    /// The free space of the disk and its reserve, in bytes, as the last check found them; `None` if the file system does
-    /// not say.
+    /// The free space of the disk and its reserve, in bytes, as the last check found them; `None` if the file system
+    /// does not say.
     pub fn found(&self) -> Option<(u64, u64)> {
         self.found
     }

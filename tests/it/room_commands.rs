@@ -269,8 +269,8 @@ fn client_program(arguments: &[&str]) -> Command {
     super::terminal::client_command(env!("CARGO_BIN_EXE_hubbub"), arguments)
 }
 
-/// A client had seen messages of the new room. After the restore of a backup with the deleted room, it must not keep them
-/// beside those of the old room.
+/// A client had seen messages of the new room. After the restore of a backup with the deleted room, it must not keep
+/// them beside those of the old room.
 #[test]
 fn a_backup_brings_a_deleted_room_back_as_another_one() {
     let (data, elsewhere) = (TempDir::new().unwrap(), TempDir::new().unwrap());
@@ -326,8 +326,8 @@ fn a_deletion_that_cannot_work_changes_nothing_and_names_the_remedy() {
     assert_eq!(succeed(data.path(), &["room", "list", "--names"]), "tea\n");
 }
 
-/// Killed at any change of a file, the log is sound: each room is complete, has lost its oldest messages, or is gone. The
-/// command can be repeated.
+/// Killed at any change of a file, the log is sound: each room is complete, has lost its oldest messages, or is gone.
+/// The command can be repeated.
 #[test]
 fn a_killed_deletion_leaves_a_sound_log_and_can_be_repeated() {
     let folder = TempDir::new().unwrap();
@@ -456,8 +456,8 @@ fn a_damaged_room_is_deleted() {
     stop(server);
 }
 
-/// A post that would create one room more than the maximum is refused, with what an operator can do. Other posts, joins and
-/// reads go on, and a deletion makes space.
+/// A post that would create one room more than the maximum is refused, with what an operator can do. Other posts, joins
+/// and reads go on, and a deletion makes space.
 #[test]
 fn the_number_of_rooms_is_bounded() {
     let data = TempDir::new().unwrap();

@@ -135,8 +135,8 @@ pub struct Args {
 
     /// Create at most N rooms in all
     ///
-    /// Beyond it, a message that would create another room is rejected; hubbub-server room delete makes space. Existing rooms
-    /// stay usable, even if there are more.
+    /// Beyond it, a message that would create another room is rejected; hubbub-server room delete makes space. Existing
+    /// rooms stay usable, even if there are more.
     #[arg(
         long, value_name = "N", env = "HUBBUB_ROOMS_MAX", default_value_t = limits::ROOMS_MAX,
         value_parser = number(1_usize..), hide_short_help = true, help_heading = LIMITS, display_order = 43
@@ -190,8 +190,8 @@ pub struct Args {
 struct AddressOptions {
     /// Serve at most N clients of one address
     ///
-    /// An address is an IPv4 address, or the first 64 bits of an IPv6 address. Like the other limits of an address, it does
-    /// not apply to clients of this machine, unless --limit-loopback is given. 0 is no limit.
+    /// An address is an IPv4 address, or the first 64 bits of an IPv6 address. Like the other limits of an address, it
+    /// does not apply to clients of this machine, unless --limit-loopback is given. 0 is no limit.
     #[arg(
         long, value_name = "N", env = "HUBBUB_CLIENTS_PER_ADDRESS", default_value_t = limits::CLIENTS_PER_ADDRESS_MAX,
         value_parser = number(0_usize..), hide_short_help = true, help_heading = LIMITS, display_order = 44

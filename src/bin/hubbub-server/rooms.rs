@@ -26,9 +26,9 @@ pub enum RoomCommand {
     },
     /// Delete rooms with all their messages; no server may be running
     ///
-    /// The text is erased from the files of the data folder, not from backups. New messages use the space. Clients learn that
-    /// the messages are gone; a room of the same name may be created again, and begins with message 1. If one of the rooms
-    /// does not exist, none is deleted.
+    /// The text is erased from the files of the data folder, not from backups. New messages use the space. Clients
+    /// learn that the messages are gone; a room of the same name may be created again, and begins with message 1. If
+    /// one of the rooms does not exist, none is deleted.
     #[command(after_long_help = DELETE_EXAMPLES)]
     Delete {
         /// Rooms to delete; - reads names from standard input, one a line

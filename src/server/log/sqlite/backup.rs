@@ -111,8 +111,8 @@ pub fn restore(folder: &Path, file: &Path) -> Result<verify::Report, BackupError
     result
 }
 
-/// Makes a folder ready for a program that writes its log: removes the files of an unfinished restore, and has the whole
-/// write-ahead log copied again.
+/// Makes a folder ready for a program that writes its log: removes the files of an unfinished restore, and has the
+/// whole write-ahead log copied again.
 pub(super) fn make_ready(folder: &Folder) -> Result<(), OpenError> {
     let made = remove_unfinished(&folder.path).and_then(|()| life::forget_copied(&folder.path.join(DATABASE)));
     made.map_err(|fault| OpenError::Folder { path: folder.path.clone(), fault })

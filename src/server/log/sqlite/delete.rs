@@ -1,10 +1,10 @@
 //! Deletes rooms with all their messages, while no server uses the log.
 //!
 //! It is a life of the log of its own, with all checks of a start, so a log that lost messages has its epochs changed
-//! before. A room is deleted in small transactions: deleted pages are overwritten, so one transaction would write the whole
-//! room to the write-ahead log, which a full disk has no space for. Each transaction leaves a sound log. First the
-//! messages go, from the oldest on, as retention deletes them; then their ids; then the room's own row. After a kill, a
-//! room is complete, has lost its oldest messages, or is gone, and the command can be repeated.
+//! before. A room is deleted in small transactions: deleted pages are overwritten, so one transaction would write the
+//! whole room to the write-ahead log, which a full disk has no space for. Each transaction leaves a sound log. First
+//! the messages go, from the oldest on, as retention deletes them; then their ids; then the room's own row. After a
+//! kill, a room is complete, has lost its oldest messages, or is gone, and the command can be repeated.
 //!
 //! A room that is created again has another number and another epoch, whose upper bits differ too ([`Epoch`]). So its
 //! clients learn that all messages that they have seen are gone, and get none of the new ones under their seqs.
@@ -73,7 +73,8 @@ fn quoted(names: &[String]) -> String {
     list.join(", ")
 }
 
-/// Deletes these rooms from the log in a folder, which no server may use. If one of them does not exist, none is deleted.
+/// Deletes these rooms from the log in a folder, which no server may use. If one of them does not exist, none is
+/// deleted.
 pub fn delete_rooms(folder: &Path, names: &[String]) -> Result<Deletion, DeleteError> {
     check_log(folder)?;
     let folder = Arc::new(Folder::open(folder).map_err(BackupError::from)?);

@@ -1,8 +1,8 @@
 //! Bounds on connections: how many are open and how many are opened, in all and for each address.
 //!
-//! An address is one IPv4 address, or one IPv6 network of 64 bits. Unix sockets, the networks that the operator exempts,
-//! and loopback addresses unless the operator wants them bounded, are exempt from the bounds for addresses, and from the
-//! rate of new connections. The maximum of open connections applies to all.
+//! An address is one IPv4 address, or one IPv6 network of 64 bits. Unix sockets, the networks that the operator
+//! exempts, and loopback addresses unless the operator wants them bounded, are exempt from the bounds for addresses,
+//! and from the rate of new connections. The maximum of open connections applies to all.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

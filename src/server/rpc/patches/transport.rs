@@ -6,8 +6,8 @@
 //! setting changes that, and there is no later version for Rust. So the linker replaces the functions with which the
 //! transport's parser calls others (`transport.cc`), and the budget is counted here.
 //!
-//! A connection without a call is closed from here too. The library's own filter for that would be passed by every call,
-//! and takes 1 KiB a connection.
+//! A connection without a call is closed from here too. The library's own filter for that would be passed by every
+//! call, and takes 1 KiB a connection.
 //!
 //! A client that exceeds its budget reads the reason in GOAWAY and in the status of its calls, and is disconnected.
 

@@ -92,8 +92,8 @@ mod tests {
         assert_eq!(start(after(6, 1)), replaced(7, 7, 6));
     }
 
-    /// An operator deleted a room, which was created again, and then restored a backup with the deleted room: a client that
-    /// had seen messages of the new room must not keep them beside those of the old one.
+    /// An operator deleted a room, which was created again, and then restored a backup with the deleted room: a client
+    /// that had seen messages of the new room must not keep them beside those of the old one.
     #[test]
     fn messages_of_another_room_of_the_same_name_are_all_replaced() {
         let other = 7 << 32;
