@@ -245,7 +245,7 @@ impl Orders {
                 return Waited::Ended;
             }
             if yields < WRITER_YIELDS {
-                // Send threads that were just woken run first, and under load a receive thread adds an order meanwhile.
+                // Send threads that were just woken can run first, and under load a receive thread may add an order meanwhile.
                 yields += 1;
                 MutexGuard::unlocked(&mut state, thread::yield_now);
                 continue;

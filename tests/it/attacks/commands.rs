@@ -156,7 +156,7 @@ fn a_hundred_streams_of_the_longest_posts() {
 
 #[test]
 fn a_thousand_streams_of_many_short_posts() {
-    // More than other attacks may take: a short post in the append queue takes three times the memory that is counted.
+    // More than other attacks may take: by estimate, a short post in the append queue takes three times what is counted.
     const RSS_MORE_MAX_KIB: usize = 500 * 1024;
     let name = "1,000 streams, 500 short posts a request";
     let scene = Scene::start(&["--log-bytes-max", "16MiB"]);
