@@ -54,7 +54,7 @@ thin-volume-test: deps ## fill the thin volume below a server, as root (ROUNDS=n
 	@tools/install-deps volume
 	HUBBUB_THIN_ROUNDS=$(or $(ROUNDS),7) cargo test --release --locked --test thin-volume -- --nocapture --test-threads 1
 
-hostile: deps ## attack a server for 10 s in each known way, and show what it cost (SECONDS=n for another time)
+hostile: deps ## attack a server for 10 s in each known way, and show the cost (SECONDS=n for another time)
 	@rm -f $(TARGET_DIR)/tmp/hostile.md
 	HUBBUB_ATTACK_SECONDS=$(or $(SECONDS),10) HUBBUB_HOSTILE_CONNECTIONS=20000 \
 		cargo test --release --locked --test it -- --nocapture --test-threads 1 attacks:: hostile::

@@ -151,9 +151,9 @@ pub const ERASE_AFTER: Duration = Duration::from_secs(30);
 
 /// How many messages of one stream may wait for its receive thread, and how many bytes of them, plus one message; that
 /// thread may hold as much again. The library holds the next message and a window of 64 KiB; further messages wait at
-/// the client.
+/// the client. Measured with 1,000 streams that post without pause: 16 KiB take 75 to 112 MB, and 32 KiB up to 238.
 pub const INFLOW_MESSAGES_MAX: usize = 256;
-pub const INFLOW_BYTES_MAX: usize = 32 * 1024;
+pub const INFLOW_BYTES_MAX: usize = 16 * 1024;
 
 /// The capacity that an empty queue of a stream keeps; the memory of a burst beyond it is released.
 pub const QUEUE_KEPT: usize = 32;
@@ -195,18 +195,21 @@ pub const POST_CALLS_MAX: usize = 4_096;
 /// How long a client may take to read the response of a unary call, before it is cancelled.
 pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How many bytes of orders (the posts of one request, or a room to open) one stream may have waiting for the log
-/// writer, and how many all together, beyond which each may have one order. More than a batch takes, so that one sender
-/// alone can fill batches. A full lane blocks its receive thread, so that HTTP/2 flow control slows only that sender.
-pub const APPEND_LANE_BYTES_MAX: u64 = 64 * 1024;
+/// How much memory orders (the posts of one request, or a room to open) of one stream may take while they wait for the
+/// log writer, and how much all together, beyond which each stream may have one order. More than a batch takes, so that
+/// one sender alone can fill batches. A full lane blocks its receive thread, so that HTTP/2 flow control slows only
+/// that sender.
+pub const APPEND_LANE_BYTES_MAX: u64 = 192 * 1024;
 pub const APPEND_QUEUE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// How many times the log writer yields its processor before it sleeps, once its queue is empty. Measured: without it,
 /// the latency of scenario d is 1.3 times as long.
 pub const WRITER_YIELDS: u32 = 4;
 
-/// What an order costs in the append queue besides the bytes of its posts.
+/// The memory of an order in the append queue besides its posts, and that of a post besides its content: its struct of
+/// 88 bytes, the sender's name, and the allocator's overhead. A short post has less content than that.
 pub const ORDER_COST: u64 = 256;
+pub const POST_COST: u64 = 152;
 
 /// How many posts one order may hold, and how many bytes of them, plus one post. A larger request becomes several
 /// orders.

@@ -19,7 +19,7 @@ use super::fair_queue::{FairQueue, LaneId};
 use super::log::{LogError, Outcome, Post};
 use crate::limits::{
     APPEND_LANE_BYTES_MAX, APPEND_QUEUE_BYTES_MAX, BATCH_BYTES_MAX, BATCH_POSTS_MAX, BATCH_ROOMS_MAX, ORDER_COST,
-    WRITER_YIELDS,
+    POST_COST, WRITER_YIELDS,
 };
 use crate::names::RoomName;
 use crate::server::peer::Peer;
@@ -105,13 +105,21 @@ pub fn new() -> (Lanes, Orders) {
 }
 
 impl Order {
-    /// Its share of a batch: the bytes that it adds to the log, and what every order costs.
+    /// The memory that it takes while it waits.
     fn cost(&self) -> u64 {
-        let bytes = match self {
-            Self::Posts { posts, .. } => posts.iter().map(|post| post.content.len()).sum(),
+        let posts = match self {
+            Self::Posts { posts, .. } => posts.len() as u64 * POST_COST,
             Self::Room { .. } => 0,
         };
-        ORDER_COST + bytes as u64
+        ORDER_COST + posts + self.content_bytes() as u64
+    }
+
+    /// The bytes that it adds to the log.
+    fn content_bytes(&self) -> usize {
+        match self {
+            Self::Posts { posts, .. } => posts.iter().map(|post| post.content.len()).sum(),
+            Self::Room { .. } => 0,
+        }
     }
 }
 
@@ -211,15 +219,12 @@ impl State {
     fn take(&mut self, batch: &mut Vec<Order>) -> Vec<Arc<Condvar>> {
         let (mut bytes, mut posts, mut rooms) = (0, 0, 0);
         let mut freed = Vec::new();
-        while bytes < BATCH_BYTES_MAX as u64 && posts < BATCH_POSTS_MAX && rooms < BATCH_ROOMS_MAX {
+        while bytes < BATCH_BYTES_MAX && posts < BATCH_POSTS_MAX && rooms < BATCH_ROOMS_MAX {
             let Some((lane, order)) = self.orders.pop() else { break };
-            let cost = order.cost();
-            self.bytes -= cost;
+            self.bytes -= order.cost();
+            bytes += order.content_bytes();
             match &order {
-                Order::Posts { posts: more, .. } => {
-                    bytes += cost - ORDER_COST;
-                    posts += more.len();
-                }
+                Order::Posts { posts: more, .. } => posts += more.len(),
                 Order::Room { .. } => rooms += 1,
             }
             batch.push(order);
@@ -245,7 +250,8 @@ impl Orders {
                 return Waited::Ended;
             }
             if yields < WRITER_YIELDS {
-                // Send threads that were just woken can run first, and under load a receive thread may add an order meanwhile.
+                // Send threads that were just woken can run first, and under load a receive thread may add an order
+                // meanwhile.
                 yields += 1;
                 MutexGuard::unlocked(&mut state, thread::yield_now);
                 continue;
@@ -346,7 +352,8 @@ mod tests {
         while flood.try_push(order("flood", 1_000)).is_ok() {
             pushed += 1;
         }
-        assert!((40..=64).contains(&pushed), "{pushed} orders of about 1,300 bytes fit into 64 KiB");
+        let fitting = APPEND_LANE_BYTES_MAX / order("flood", 1_000).cost();
+        assert!(fitting > 100 && pushed == fitting as usize, "{pushed} orders fit, expected {fitting}");
         quiet.try_push(order("quiet", 1_000)).map_err(|_| "no space").unwrap();
         thread::scope(|scope| {
             let pushing = scope.spawn(|| (0..200).try_for_each(|_| flood.push(order("flood", 1_000))));
@@ -358,6 +365,15 @@ mod tests {
             }
             pushing.join().expect("the sender does not panic").expect("the writer has not ended");
         });
+    }
+
+    /// A thousand lanes of short posts took three times the memory that was counted.
+    #[test]
+    fn the_memory_of_short_posts_is_counted() {
+        let post = post_without_id(&room("attic"), "ann", "x");
+        let memory = size_of_val(&post) + post.sender.as_str().len() + post.content.capacity();
+        let order = Order::Posts { posts: vec![post; 500], poster: Arc::new(Nobody) };
+        assert!(order.cost() >= 500 * memory as u64, "{} for 500 posts of {memory} bytes", order.cost());
     }
 
     #[test]

@@ -20,7 +20,7 @@
 //! the output: the baton's holder; the map: the last of the two threads), so that no thread waits for a state to
 //! change.
 //!
-//! A stream whose call is over is not finished: nobody would get the status. Its send thread is not started for the
+//! A stream whose call is over is not finished: no client would get the status. Its send thread is not started for the
 //! end, unless the conversation has to be dropped, which may take long. Each step also happens if a thread panics,
 //! because it is done by a drop.
 

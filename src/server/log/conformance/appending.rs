@@ -50,8 +50,8 @@ pub fn a_known_id_is_not_stored_again(open: Open<'_>) {
     assert_eq!(seqs(&*subject.log, a, 1), [1, 2, 3]);
 }
 
-/// Another client may use an id first, with another content. The id's owner must not be told then that its own message
-/// is stored.
+/// Another client may use an id first, with another content. The server must not answer the id's owner then that its
+/// own message is stored.
 pub fn an_id_of_another_message_is_refused(open: Open<'_>) {
     let mut subject = open(Retention { messages: Some(2), ..Retention::default() });
     let attic = room("attic");

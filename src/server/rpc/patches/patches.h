@@ -26,7 +26,8 @@ struct HubbubCalls {
   void* (*begins)(int server, int connection);
   // The C core has released the connection; the budget is not used afterwards.
   void (*ends)(void* budget);
-  // The connection has sent these bytes, and has so many open streams. Returns what to do with the bytes: a `Verdict`.
+  // The connection has sent these bytes, and has this number of open streams. Returns what to do with the bytes: a
+  // `Verdict`.
   int (*reads)(void* budget, const uint8_t* bytes, size_t length, size_t streams);
   // A stream came to nothing through the client's doing. Returns whether the budget is exceeded.
   bool (*wastes)(void* budget);
