@@ -17,7 +17,7 @@ NODE_GRPC_VERSION := 1.14.7
 WITHOUT_PATCHES := chat:: drain:: fanout:: leaving:: model:: rooms:: unary::
 
 .DEFAULT_GOAL := help
-.PHONY: help run-server run-client run-repeat build test hostile crash-test backup-test thin-volume-test ping-test check bench bench-chart micro \
+.PHONY: help run-server run-client run-repeat build test hostile fuzz crash-test backup-test thin-volume-test ping-test check bench bench-chart micro \
 	deps go-deps
 
 help: ## show this
@@ -63,12 +63,15 @@ hostile: deps ## attack a server for 10 s in each known way, and show the cost (
 	@echo "| --- | --- | --- | --- | --- | --- |"
 	@cat $(TARGET_DIR)/tmp/hostile.md
 
+fuzz: deps ## run each decoder on 1,000,000 inputs, guided by the code that they reach (INPUTS=n for another number)
+	fuzz/run $(or $(INPUTS),1000000)
+
 crash-test: deps ## kill a server 1,000 times under load (KILLS=n for another number)
 	HUBBUB_CRASH_KILLS=$(or $(KILLS),1000) cargo test --release --locked --test it -- --nocapture crash::
 
 check: deps $(PYTHON) $(NODE_GRPC) go-deps ## all checks that a change must pass: format, lints, tests, docs
 	cargo fmt --check
-	for crate in $(BENCH_CRATES); do (cd $$crate && cargo fmt --check) || exit 1; done
+	for crate in $(BENCH_CRATES) fuzz; do (cd $$crate && cargo fmt --check) || exit 1; done
 	cargo clippy --release --locked --all-targets -- -D warnings
 	cargo clippy --release --locked --test thin-volume -- -D warnings
 	for crate in $(BENCH_CRATES); do \
@@ -77,6 +80,7 @@ check: deps $(PYTHON) $(NODE_GRPC) go-deps ## all checks that a change must pass
 	cargo test --release --locked --manifest-path benches/load/Cargo.toml
 	HUBBUB_TEST_PYTHON=$(abspath $(PYTHON)) cargo test --release --locked
 	cargo test --release --locked --no-default-features --test it -- $(WITHOUT_PATCHES)
+	fuzz/run
 
 bench: deps ## measure the server beside its peer (ARGS="--help" lists the options)
 	benches/run $(ARGS)

@@ -165,6 +165,9 @@ fn check_ipv6(host: &str) -> Result<(), String> {
 }
 
 fn check_host(host: &str) -> Result<(), String> {
+    if host == "unix" {
+        return Err("unix: begins the path of a socket; for a host of that name write unix. with the dot".to_owned());
+    }
     if !host.is_ascii() {
         return Err("the host has non-ASCII letters; write its ASCII form, which begins with xn--".to_owned());
     }
@@ -271,6 +274,9 @@ mod tests {
             ("127.0.0.300:80", "not an IPv4 address"),
             ("what?:80", "is not allowed in a host name"),
             ("unix:", "missing path"),
+            // Found by the fuzzer: it was shown as unix:5000, the path of a socket.
+            ("unix", "write unix. with the dot"),
+            ("grpc://unix:5000", "write unix. with the dot"),
         ] {
             let error = text.parse::<Address>().unwrap_err().to_string();
             assert!(

@@ -26,6 +26,8 @@ mod session;
 mod v1;
 mod calls;
 pub mod tutorial;
+#[cfg(fuzzing)]
+pub mod fuzz;
 
 pub use backoff::Backoff;
 pub use calls::{CallError, Caller, HistoryPage, Member, Page, PagePlace, Posted, RoomInfo, StoredMessage, each_page};

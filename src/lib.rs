@@ -19,3 +19,5 @@ pub mod server;
 pub mod client;
 pub mod terminal;
 pub mod repeat;
+#[cfg(fuzzing)]
+pub mod fuzz;

@@ -20,6 +20,8 @@ mod pool;
 mod v1;
 mod tutorial;
 mod report;
+#[cfg(fuzzing)]
+pub mod fuzz;
 
 pub use console::messages;
 pub use interrupt::Interrupt;

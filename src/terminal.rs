@@ -37,6 +37,8 @@ mod output;
 mod send;
 mod tail;
 mod list;
+#[cfg(fuzzing)]
+pub mod fuzz;
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;

@@ -15,10 +15,14 @@ use super::limits::{
     ADDRESS_STAGGER, ADDRESSES_MAX, DIAGNOSIS_ANSWER_WAIT, DIAGNOSIS_BANNER_WAIT, DIAGNOSIS_CONNECT_WAIT,
 };
 use crate::address::Address;
+use crate::escape::escape;
 use crate::threads::spawn;
 
 /// HTTP/2's preface with empty settings, as a gRPC client sends it.
 const OPENING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
+/// How much of a peer's line is shown.
+const LINE_CHARS_MAX: usize = 120;
 
 /// An HTTP proxy from the environment, with its variable.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -202,18 +206,18 @@ where
 }
 
 /// The protocol of a peer, by its first data. `None` for HTTP/2, and for no data.
-fn protocol_of(data: &[u8]) -> Option<String> {
+pub fn protocol_of(data: &[u8]) -> Option<String> {
     match data {
         [] | [0, _, _, 4, ..] => None,
         [b'S', b'S', b'H', b'-', ..] => Some("an SSH server".to_owned()),
         [b'H', b'T', b'T', b'P', b'/', ..] => Some(format!("a web server ({})", first_line(data))),
         [0x15, 3, ..] => Some("a server that expects TLS, which is not supported yet".to_owned()),
-        _ => Some(format!("a server that answers {:?}", first_line(data))),
+        _ => Some(format!("a server that answers \"{}\"", first_line(data))),
     }
 }
 
 /// The reason with which an HTTP/2 server refuses a connection (GOAWAY), if it does so at once.
-fn refusal_of(mut data: &[u8]) -> Option<String> {
+pub fn refusal_of(mut data: &[u8]) -> Option<String> {
     const GOAWAY: u8 = 7;
     while let [a, b, c, kind, _, _, _, _, _, rest @ ..] = data {
         let (payload, rest) = rest.split_at_checked(u32::from_be_bytes([0, *a, *b, *c]) as usize)?;
@@ -226,10 +230,12 @@ fn refusal_of(mut data: &[u8]) -> Option<String> {
     None
 }
 
-/// The first line of a peer's data, escaped for a terminal.
+/// The first line of a peer's data, without control characters and escaped for a terminal.
 fn first_line(data: &[u8]) -> String {
     let line = String::from_utf8_lossy(data);
-    line.lines().next().unwrap_or_default().chars().filter(|c| !c.is_control()).take(120).collect()
+    let start: String =
+        line.lines().next().unwrap_or_default().chars().filter(|c| !c.is_control()).take(LINE_CHARS_MAX).collect();
+    escape(&start).into_owned()
 }
 
 impl Proxy {
@@ -326,6 +332,8 @@ mod tests {
             (b"HTTP/1.1 400 Bad Request\r\n\r\n", Some("a web server (HTTP/1.1 400 Bad Request)")),
             (b"\x15\x03\x01\0\x02\x02\x46", Some("a server that expects TLS, which is not supported yet")),
             (b"220 \x1b[31mmail\r\n", Some("a server that answers \"220 [31mmail\"")),
+            // Found by the fuzzer: what is no control character acts on a terminal too.
+            ("\u{202e}liam".as_bytes(), Some("a server that answers \"\\u{202e}liam\"")),
             (b"\0\0\0\x04\0\0\0\0\0", None),
             (b"", None),
         ] {

@@ -14,6 +14,8 @@ mod outgoing;
 mod joined;
 mod incoming;
 mod inlet;
+#[cfg(fuzzing)]
+pub mod fuzz;
 
 pub use events::{Event, Message, Settings};
 pub use inlet::{Inlet, Session, new_message_id};

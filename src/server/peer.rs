@@ -32,7 +32,8 @@ impl Peer {
     }
 }
 
-fn address(name: &str) -> Option<IpAddr> {
+/// The address in a connection's name, as the library writes it. `None` for a Unix socket.
+pub fn address(name: &str) -> Option<IpAddr> {
     let (scheme, address) = name.split_once(':')?;
     let address = match scheme {
         "ipv4" => address.to_owned(),

@@ -17,3 +17,5 @@ pub mod queries;
 pub mod deadlines;
 pub mod unary;
 pub mod server;
+#[cfg(fuzzing)]
+pub mod fuzz;

@@ -7,6 +7,8 @@
 //! message id, so text that was stored is not stored again.
 
 mod file;
+#[cfg(fuzzing)]
+pub mod fuzz;
 
 use std::collections::HashSet;
 use std::env;

@@ -186,6 +186,7 @@ const LAYERS: &[&[&str]] = &[
     &["server::rpc"],
     &["server", "client"],
     &["terminal", "repeat"],
+    &["fuzz"],
 ];
 
 fn layer(module: &str) -> usize {
@@ -253,7 +254,7 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
 fn files_that_the_docs_name_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut sources = Vec::new();
-    for folder in ["src", "tests", "benches", "proto", "docs"] {
+    for folder in ["src", "tests", "benches", "fuzz", "proto", "docs"] {
         files(&root.join(folder), &mut sources);
     }
     let mut pages: Vec<_> = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"].map(|page| root.join(page)).into();

@@ -5,7 +5,7 @@
 
 use std::ops::ControlFlow;
 
-use protobuf::{CodedInputStream, Message as _};
+use protobuf::{CodedInputStream, Message as _, UnknownFields};
 
 use crate::client::connection::Connection;
 use crate::client::contract::Contract;
@@ -113,7 +113,8 @@ pub fn read_events<B>(
         let mut input = CodedInputStream::from_bytes(&bytes[at..]);
         let Some(tag) = input.read_raw_tag_or_eof().map_err(unreadable)? else { break };
         if tag != EVENTS {
-            protobuf::rt::skip_field_for_tag(tag, &mut input).map_err(unreadable)?;
+            // As the library does, which refuses a group without an end.
+            protobuf::rt::read_unknown_or_skip_group(tag, &mut input, &mut UnknownFields::new()).map_err(unreadable)?;
             at += input.pos() as usize;
             continue;
         }
@@ -246,6 +247,14 @@ mod tests {
         bytes.extend(event);
         bytes.extend([0x7a, 1, 0]);
         bytes
+    }
+
+    /// A regression, found by the fuzzer: the beginning of a group passed for an end of the response.
+    #[test]
+    fn a_group_without_an_end_is_refused() {
+        let group = [0x0b];
+        assert!(read_events::<()>(&group, |_| ControlFlow::Continue(())).is_err());
+        assert!(v1::ChatResponse::parse_from_bytes(&group).is_err());
     }
 
     #[test]

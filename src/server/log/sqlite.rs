@@ -27,6 +27,8 @@ mod disk;
 mod errors;
 mod expiring;
 mod files;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod identity;
 mod recovery;
 mod offline;

@@ -45,7 +45,8 @@ pub fn accept(
     });
 }
 
-fn commands(request: v1::ChatRequest) -> Result<Vec<Command>, CloseReason> {
+/// Decodes a request.
+pub fn commands(request: v1::ChatRequest) -> Result<Vec<Command>, CloseReason> {
     let count = request.commands.len();
     if count > COMMANDS_MAX {
         return Err(CloseReason::TooManyCommands(count));

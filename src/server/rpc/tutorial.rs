@@ -61,7 +61,7 @@ const NAMELESS: &str = "anonymous";
 /// Decodes the messages of the original clients: lines of their console, which may be blank or contain anything. The
 /// original server relays all of them, and its clients exit at the first error. So only a message that can't be stored
 /// in any form ends the stream.
-fn said(message: FromClient) -> Result<Said, CloseReason> {
+pub fn said(message: FromClient) -> Result<Said, CloseReason> {
     // A console's line end is not part of the line; a Windows console leaves half of it.
     let line_end = ['\r', '\n'];
     let name = match message.name.trim() {

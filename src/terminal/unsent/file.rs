@@ -84,7 +84,8 @@ struct Own {
 }
 
 /// The contents of a left-over file.
-enum Found {
+#[derive(Debug, PartialEq, Eq)]
+pub enum Found {
     Texts(Vec<Text>),
     /// The part of it that could be read.
     Damaged(Vec<Text>),
@@ -245,6 +246,10 @@ fn read(file: &File, owner: &Owner) -> Found {
     if file.take(FILE_BYTES_MAX).read_to_end(&mut content).is_err() {
         return Found::Damaged(Vec::new());
     }
+    parse(&content, owner)
+}
+
+pub fn parse(content: &[u8], owner: &Owner) -> Found {
     let mut lines = content.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
     match lines.next().map(serde_json::from_slice::<Header>) {
         Some(Ok(header)) if header.hubbub_unsent != FORMAT || header.owner != *owner => return Found::NotOurs,

@@ -187,7 +187,7 @@ fn find_loss(boot: &str, log: &Path, index: &Path, may_be_copied: bool) -> Optio
 }
 
 /// The contents of SQLite's index of the log.
-struct Index {
+pub struct Index {
     /// How many frames were committed since the log was restarted.
     frames: u32,
     salts: [u8; 8],
@@ -198,6 +198,10 @@ struct Index {
 fn read_index(path: &Path) -> Option<Index> {
     let mut header = [0; 96];
     File::open(path).ok()?.read_exact(&mut header).ok()?;
+    parse_index(&header)
+}
+
+pub fn parse_index(header: &[u8; 96]) -> Option<Index> {
     let (first, second) = header.split_at(48);
     let word = |at: usize| u32::from_ne_bytes([first[at], first[at + 1], first[at + 2], first[at + 3]]);
     let is_valid = first == second && word(0) == 3_007_000 && first[12] == 1;
@@ -206,7 +210,7 @@ fn read_index(path: &Path) -> Option<Index> {
 
 /// The contents of the write-ahead log's file.
 #[derive(Debug, PartialEq, Eq)]
-enum Log {
+pub enum Log {
     Missing,
     Empty,
     /// Laid out, and not used yet.
@@ -217,22 +221,27 @@ enum Log {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-struct Frames {
+pub struct Frames {
     salts: [u8; 8],
     /// How many frames are valid from the beginning on, up to the last commit among them.
-    valid: u32,
+    pub valid: u32,
     /// How many commits of the same log follow.
-    commits_beyond: u32,
+    pub commits_beyond: u32,
 }
 
 fn read_log(path: &Path) -> Log {
-    let Ok(file) = File::open(path) else { return Log::Missing };
-    let mut file = BufReader::with_capacity(1 << 16, file);
+    match File::open(path) {
+        Err(_) => Log::Missing,
+        Ok(_) if fs::metadata(path).is_ok_and(|file| file.len() == 0) => Log::Empty,
+        Ok(file) => parse_log(BufReader::with_capacity(1 << 16, file)),
+    }
+}
+
+/// Reads a log that is not empty. Its format is documented with SQLite's.
+pub fn parse_log(mut file: impl Read) -> Log {
     let mut header = [0; 32];
-    match file.read_exact(&mut header) {
-        Err(_) if fs::metadata(path).is_ok_and(|file| file.len() == 0) => return Log::Empty,
-        Err(_) => return Log::Invalid,
-        Ok(()) => {}
+    if file.read_exact(&mut header).is_err() {
+        return Log::Invalid;
     }
     if header == [0; 32] {
         return Log::Zeros;
@@ -273,7 +282,7 @@ fn read_log(path: &Path) -> Log {
 }
 
 /// The log's checksum, which is cumulative over the frames. Its format is documented with SQLite's.
-fn checksum((mut a, mut b): (u32, u32), bytes: &[u8], big_endian: bool) -> (u32, u32) {
+pub fn checksum((mut a, mut b): (u32, u32), bytes: &[u8], big_endian: bool) -> (u32, u32) {
     for words in bytes.chunks_exact(8) {
         let word = |at: usize| {
             let bytes = [words[at], words[at + 1], words[at + 2], words[at + 3]];
