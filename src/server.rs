@@ -1,6 +1,7 @@
 //! The server: binds, serves, drains.
 
 pub mod log;
+pub mod deadlines;
 pub mod network;
 pub mod bucket;
 pub mod refusals;
@@ -28,6 +29,7 @@ use std::time::{Duration, Instant};
 
 use self::config::check_clients;
 pub use self::config::{DEFAULT_DATA, ServerConfig, StartError, Storage};
+use self::deadlines::DeadlineThread;
 use self::delivery::close::CloseReason;
 use self::delivery::fanout::{self, Publisher};
 use self::gauges::GaugeLogger;
@@ -39,7 +41,6 @@ use self::quotas::Quotas;
 use self::refusals::Logger;
 use self::reserve::DiskReserve;
 use self::room::Rooms;
-use self::rpc::deadlines::DeadlineThread;
 use self::rpc::listen;
 use self::rpc::pollers::Pollers;
 use self::rpc::queries::QueryThreads;
@@ -110,7 +111,15 @@ impl Server {
             refusals: Arc::clone(&refusals),
             gauges: Arc::clone(&gauges),
         };
-        let hub = Arc::new(Hub::new(rooms, Arc::clone(&fanout), log, admissions, joiner.spawner(), lanes));
+        let hub = Arc::new(Hub::new(
+            rooms,
+            Arc::clone(&fanout),
+            log,
+            admissions,
+            joiner.spawner(),
+            deadline_thread.deadlines(),
+            lanes,
+        ));
 
         let pollers = Pollers::start(poller_count);
         for poller in 0..poller_count {

@@ -10,10 +10,12 @@ mod start;
 mod stack;
 mod spares;
 mod joiner;
+mod on_demand;
 pub mod park;
 pub mod baton;
 
-pub use self::joiner::{Joiner, Prepared, Spawner};
+pub use self::joiner::{Joiner, Spawner};
+pub use self::on_demand::OnDemand;
 pub use self::panics::{EXIT_PANIC, ask_for_panic, end_process_on_panic, owned, point as panic_point};
 pub use self::stack::release_stack;
 pub use self::start::{join_until, spawn};

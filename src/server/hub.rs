@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 
 use super::append_queue::{Lane, Lanes};
 use super::clients::{Client, Clients};
+use super::deadlines::Deadlines;
 use super::delivery::close::CloseReason;
 use super::delivery::fanout::Fanout;
 use super::delivery::output::{FrameSink, Reader};
@@ -19,9 +20,9 @@ use super::quotas::{Quotas, Seat, Use};
 use super::refusals::{Limit, Refusals, Shortage};
 use super::room::Rooms;
 use super::session::receive::{Conversation, Stopper};
-use super::stream_end::StreamEnd;
+use super::stream_end::{Ends, StreamEnd};
 use crate::names::{ClientId, RoomName, Seq};
-use crate::threads::{Prepared, Spawner};
+use crate::threads::{OnDemand, Spawner};
 
 pub struct Hub {
     pub clients: Arc<Clients>,
@@ -29,7 +30,7 @@ pub struct Hub {
     pub fanout: Arc<Fanout>,
     pub log: Arc<dyn Log>,
     admissions: Admissions,
-    spawner: Spawner,
+    ends: Arc<Ends>,
     // lock order: 1. `None` once a drain has started: nothing more is accepted.
     lanes: Mutex<Option<Lanes>>,
 }
@@ -47,17 +48,18 @@ pub struct Admissions {
 pub struct Stream {
     pub sink: Box<dyn FrameSink>,
     pub reader: Box<dyn Reader>,
+    /// Takes the receive thread, which it starts when there is something to receive.
+    pub start_receiving: Box<dyn FnOnce(Box<dyn OnDemand>)>,
     pub stop_receiving: Stopper,
 }
 
-/// The resources for one more client: its id, its place among the clients of its address, and its threads.
+/// The resources for one more client: its id and number, and its place among the clients of its address.
 pub struct Admission {
     id: ClientId,
+    number: u64,
     peer: Peer,
     used: Option<Arc<Use>>,
     seat: Option<Seat>,
-    receive_thread: Prepared,
-    send_thread: Prepared,
 }
 
 impl Hub {
@@ -67,10 +69,13 @@ impl Hub {
         log: Arc<dyn Log>,
         admissions: Admissions,
         spawner: Spawner,
+        deadlines: Deadlines,
         lanes: Lanes,
     ) -> Self {
-        let clients = Arc::default();
-        Self { clients, rooms, fanout, log, admissions, spawner, lanes: Mutex::new(Some(lanes)) }
+        let clients: Arc<Clients> = Arc::default();
+        let refusals = Arc::clone(&admissions.refusals);
+        let ends = Arc::new(Ends { clients: Arc::clone(&clients), spawner, deadlines, refusals });
+        Self { clients, rooms, fanout, log, admissions, ends, lanes: Mutex::new(Some(lanes)) }
     }
 
     /// The peer that the transport names so.
@@ -82,10 +87,8 @@ impl Hub {
     pub fn admit(&self, peer: Peer) -> Result<Admission, CloseReason> {
         let admission = self.find_place(peer);
         // Pollers do not log: standard error may block.
-        match admission {
-            Err(CloseReason::Full { .. }) => self.admissions.refusals.count(Shortage::Clients),
-            Err(CloseReason::NoThread(_)) => self.admissions.refusals.count(Shortage::Threads),
-            _ => {}
+        if let Err(CloseReason::Full { .. }) = admission {
+            self.admissions.refusals.count(Shortage::Clients);
         }
         admission
     }
@@ -104,9 +107,7 @@ impl Hub {
             used.as_ref().map(|used| used.seat().ok_or(CloseReason::AddressFull { clients_max: used.clients_max() }));
         let seat = seat.transpose()?;
         let (id, number) = self.clients.next_id();
-        let thread = |name| self.spawner.prepare(name).map_err(|error| CloseReason::NoThread(error.to_string()));
-        let receive_thread = thread(format!("recv-{number}"))?;
-        Ok(Admission { id, peer, used, seat, receive_thread, send_thread: thread(format!("send-{number}"))? })
+        Ok(Admission { id, number, peer, used, seat })
     }
 
     /// What the peer's address has taken; `None` if it is exempt.
@@ -130,39 +131,30 @@ impl Hub {
         self.lanes.lock().as_ref().map(|lanes| lanes.open(peer))
     }
 
-    /// Begins a session and hands it to its threads. Never blocks. `conversation` creates its receiving side.
+    /// Begins a session, whose threads start when they are needed. Never blocks. `conversation` creates its receiving side.
     pub fn begin<T: Conversation + 'static>(
         self: &Arc<Self>,
         admission: Admission,
         stream: Stream,
         conversation: impl FnOnce(Arc<StreamWriter>, Option<Arc<Use>>) -> T,
     ) {
-        let Admission { id, peer, used, seat, receive_thread, send_thread } = admission;
-        let Stream { sink, reader, stop_receiving } = stream;
+        let Admission { id, number, peer, used, seat } = admission;
+        let Stream { sink, reader, start_receiving, stop_receiving } = stream;
         let writer = StreamWriter::new(id, sink, reader);
         let client = Client { writer: Arc::clone(&writer), stop_receiving: Arc::clone(&stop_receiving) };
         self.clients.insert(client);
-        let end = StreamEnd::new(Arc::clone(&self.clients), Arc::clone(&writer), seat);
-        let mut conversation = conversation(Arc::clone(&writer), used);
+        let end = StreamEnd::new(Arc::clone(&self.ends), Arc::clone(&writer), number, seat);
+        let conversation = Box::new(conversation(Arc::clone(&writer), used));
         // After the insertion: either a drain finds the client in the map, or the client finds that a drain has
         // started.
         match self.open_lane(peer.source().map(|_| peer)) {
-            Some(lane) => {
-                let end = Arc::clone(&end);
-                receive_thread.run(move || {
-                    conversation.run(&lane);
-                    // The log writer waits for the end of all lanes; the conversation itself lasts as long as the
-                    // stream.
-                    drop(lane);
-                    end.stopped_receiving(Box::new(conversation));
-                });
-            }
+            Some(lane) => start_receiving(Arc::clone(&end).receive_side(conversation, lane)),
             None => {
-                end.stopped_receiving(Box::new(conversation));
+                end.stopped_receiving(conversation);
                 writer.close(CloseReason::Draining { until: Instant::now() });
             }
         }
-        writer.begin(end.send_side(send_thread, stop_receiving));
+        writer.begin(end.send_side(stop_receiving));
     }
 
     /// Stops accepting clients and posts. Accepted posts still go to the log writer, which ends after them.

@@ -14,7 +14,6 @@ pub mod stream;
 pub mod tutorial;
 pub mod chat;
 pub mod queries;
-pub mod deadlines;
 pub mod unary;
 pub mod server;
 #[cfg(fuzzing)]

@@ -115,10 +115,8 @@ impl Spawner {
     }
 }
 
-/// A thread that is running and waits for its job.
-///
-/// A system may refuse a thread at any time. A caller that must still report that to a peer prepares the thread first,
-/// and gives away the resources for the answer (a stream's two ends) only once the thread exists.
+/// A thread that is running and waits for its job. A system may refuse a thread at any time, so a caller has the thread
+/// before it gives away what the job needs.
 pub struct Prepared {
     // Invariant: `Some` until the thread gets a job.
     slot: Option<Arc<JobSlot>>,

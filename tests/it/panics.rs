@@ -33,7 +33,7 @@ const PLACES: [(&str, &str); 10] = [
     ("log-keeper", "log-keeper"),
     ("fanout-pace", "fanout-pace"),
     ("query-0", "query-0"),
-    ("call-deadlines", "call-deadlines"),
+    ("deadlines", "deadlines"),
     ("refusals", "refusals"),
     ("joiner", "joiner"),
     ("signals", "signals"),

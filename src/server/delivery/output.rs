@@ -1,8 +1,8 @@
 //! A stream's output: its sink and the reader that feeds it, driven without blocking.
 
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
 
 use super::close::{CloseReason, Closing};
 use crate::server::room::cursor::Look;
@@ -35,9 +35,13 @@ pub trait FrameSink: Send {
     /// frame at once, so the transport may hold this one back to join them.
     fn start_write(&mut self, frame: &Frame, more_follows: bool) -> Result<(), Gone>;
 
-    /// Ends the stream with the status for the reason. Blocks until the peer has it, at most until the deadline.
-    fn finish(self: Box<Self>, reason: &CloseReason, deadline: Instant);
+    /// Ends the stream with the status for the reason. The future is done when the peer has it; dropping it earlier
+    /// cancels the call.
+    fn finish(self: Box<Self>, reason: &CloseReason) -> Finish;
 }
+
+/// Sends the status of a stream.
+pub type Finish = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The peer has left, or the call is over: nothing more can be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,8 +54,10 @@ pub enum Pumped {
     AtHead,
     /// A write is in flight; the stream's writer is woken when it is done.
     Writing,
-    /// The send thread has to continue: the log must be read, the stream must end, or there is much to write.
+    /// The send thread has to continue: the log must be read, or there is much to write.
     NeedsSendThread,
+    /// The stream must end.
+    Due,
     /// The call is over.
     Over,
 }
@@ -92,7 +98,7 @@ impl Output {
             match signals.closing.due(self.reader.own_passed(), look == Look::AtHead) {
                 None => {}
                 Some(CloseReason::ClientLeft) => return Pumped::Over,
-                Some(_) => return Pumped::NeedsSendThread,
+                Some(_) => return Pumped::Due,
             }
             if look == Look::AtHead {
                 return self.rest_at_head(signals);
@@ -127,9 +133,9 @@ impl Output {
         signals.closing.due(self.reader.own_passed(), at_head)
     }
 
-    /// Ends the stream with the reason's status. Blocks until the peer has it, at most until the reason's deadline.
-    pub fn finish(self, reason: &CloseReason) {
-        self.sink.finish(reason, reason.deadline());
+    /// Ends the stream with the reason's status.
+    pub fn finish(self, reason: &CloseReason) -> Finish {
+        self.sink.finish(reason)
     }
 
     fn rest_at_head(&mut self, signals: &Signals) -> Pumped {

@@ -29,7 +29,7 @@ fn turn(writer: &Arc<StreamWriter>) -> Option<CloseReason> {
         }
         match writer.pump(usize::MAX) {
             Pumped::AtHead | Pumped::Writing => return None,
-            Pumped::NeedsSendThread => {}
+            Pumped::NeedsSendThread | Pumped::Due => {}
             Pumped::Over => return Some(CloseReason::ClientLeft),
         }
     }

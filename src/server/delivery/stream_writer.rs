@@ -9,6 +9,7 @@
 //! | --- | --- | --- |
 //! | `look_again`, `wake`, `close` | any thread with a reason to look | takes the baton, and with it drives |
 //! | `drive` | the thread that got the baton | pumps, and gives the baton back, or on to the send thread |
+//! | `finish` | the thread that found, with the baton, that the stream must end | starts to send the status, or leaves that to a send thread that has begun |
 //! | `end` | the thread that found, with the baton, that the call is over | releases the stream, or leaves that to a send thread that has begun |
 //! | `pump` | the baton's holder | writes what can be written without waiting |
 //! | `turn` | the send thread, with the baton | reads the log where needed, and pumps, until the stream must end |
@@ -23,6 +24,7 @@ use super::close::CloseReason;
 use super::output::{FrameSink, Gone, Output, Pumped, Reader, Signals};
 use crate::limits::BORROWED_FRAMES_MAX;
 use crate::names::ClientId;
+use crate::threads::OnDemand;
 use crate::threads::baton::Baton;
 
 /// The state that all threads of one stream share.
@@ -36,13 +38,12 @@ pub struct StreamWriter {
     pub(super) handover: Handover,
 }
 
-/// A send thread that has not started. Exactly one of the two methods is called, once.
-pub trait ToSend: Send {
-    /// Starts the thread with [run](super::send::run). Never blocks.
-    fn begin(self: Box<Self>);
-
-    /// The stream is over: releases everything that the thread would have held. Never blocks.
-    fn forgo(self: Box<Self>);
+/// A send thread that has not started: [begin](OnDemand::begin) starts it with [run](super::send::run), and
+/// [forgo](OnDemand::forgo) is called when the call is over.
+pub trait ToSend: OnDemand {
+    /// The stream must end, and the caller holds the baton, which it never gives back: sends the status without the
+    /// thread. Never blocks.
+    fn finish(self: Box<Self>);
 }
 
 /// Hands the baton to the send thread. Waiting on a queue would spin before it blocks.
@@ -139,8 +140,28 @@ impl StreamWriter {
         match self.pump(BORROWED_FRAMES_MAX) {
             Pumped::AtHead | Pumped::Writing => {}
             Pumped::NeedsSendThread => self.handover.give(),
+            Pumped::Due => self.finish(),
             Pumped::Over => self.end(),
         }
+    }
+
+    /// The stream must end. The send thread sends the status, if it has started.
+    fn finish(&self) {
+        let to_send = {
+            let mut state = self.handover.state.lock();
+            // It may decide to start the thread.
+            state.given = true;
+            state.to_send.take()
+        };
+        match to_send {
+            Some(to_send) => to_send.finish(),
+            None => self.handover.give(),
+        }
+    }
+
+    /// The reason for which the stream must end now, if any. For the baton's holder.
+    pub fn due(&self) -> Option<CloseReason> {
+        self.with_output(|output| output.due(&self.signals).cloned())
     }
 
     /// The call is over, and no blocking work is left, so a send thread that has not started is not started. The baton
@@ -163,7 +184,7 @@ impl StreamWriter {
             let given_back = match pumped {
                 Pumped::AtHead => self.baton.rest(),
                 Pumped::Writing => self.baton.rest_writing(),
-                Pumped::NeedsSendThread | Pumped::Over => return pumped,
+                Pumped::NeedsSendThread | Pumped::Due | Pumped::Over => return pumped,
             };
             if given_back {
                 return pumped;

@@ -33,6 +33,7 @@ pub fn accept(
     let stream = Stream {
         sink: Box::new(StreamSink::new(sink, true)),
         reader: Box::new(ChatReader::new(Arc::clone(&updates))),
+        start_receiving: Box::new(source.starter()),
         // A receive thread waits for its client in two places.
         stop_receiving: Arc::new(move |when| {
             stop(when);

@@ -16,6 +16,7 @@ use grpcio::RequestStream;
 use parking_lot::{Condvar, Mutex};
 
 use crate::limits::{INFLOW_BYTES_MAX, INFLOW_MESSAGES_MAX, QUEUE_KEPT};
+use crate::threads::OnDemand;
 use crate::wire::Request;
 
 /// The messages that wait for the receive thread. Bound: [`INFLOW_MESSAGES_MAX`] and [`INFLOW_BYTES_MAX`], plus one
@@ -41,6 +42,8 @@ struct InflowState {
     pump: Option<Waker>,
     /// The pump waits for space.
     is_held_back: bool,
+    /// The receive thread, until it is started.
+    to_receive: Option<Box<dyn OnDemand>>,
 }
 
 /// How a stream ended.
@@ -140,10 +143,30 @@ impl Inflow {
         self.state.lock().stopped
     }
 
+    /// Starts the receive thread as soon as there is something for it: at once if there is already.
+    pub fn start_on_demand(&self, to_receive: Box<dyn OnDemand>) {
+        let mut state = self.state.lock();
+        if state.stopped || state.end == Some(End::Over) {
+            drop(state);
+            to_receive.forgo();
+        } else if state.end.is_some() || !state.messages.is_empty() {
+            drop(state);
+            to_receive.begin();
+        } else {
+            state.to_receive = Some(to_receive);
+        }
+    }
+
     /// Permanently ends the wait of the receive thread.
     pub fn stop(&self) {
-        self.state.lock().stopped = true;
-        self.changed.notify_one();
+        let mut state = self.state.lock();
+        state.stopped = true;
+        let to_receive = state.to_receive.take();
+        drop(state);
+        match to_receive {
+            Some(to_receive) => to_receive.forgo(),
+            None => drop(self.changed.notify_one()),
+        }
     }
 
     /// Makes the pump drop the stream.
@@ -178,8 +201,12 @@ impl Inflow {
         let mut state = self.state.lock();
         state.bytes += message.len();
         state.messages.push_back(message);
+        let to_receive = state.to_receive.take();
         drop(state);
-        self.changed.notify_one();
+        match to_receive {
+            Some(to_receive) => to_receive.begin(),
+            None => drop(self.changed.notify_one()),
+        }
     }
 
     /// Records the end of the stream. A call may be over after the client has ended its sending side, not the reverse.
@@ -188,7 +215,12 @@ impl Inflow {
         if state.end != Some(End::Over) {
             state.end = Some(end);
         }
+        let to_receive = state.to_receive.take();
         drop(state);
-        self.changed.notify_one();
+        match to_receive {
+            Some(to_receive) if end == End::Over => to_receive.forgo(),
+            Some(to_receive) => to_receive.begin(),
+            None => drop(self.changed.notify_one()),
+        }
     }
 }

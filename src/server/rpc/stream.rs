@@ -13,9 +13,9 @@ use super::inflow::{self, End, Inflow, Taken};
 use super::status;
 use crate::limits::RECONNECT_AFTER;
 use crate::server::delivery::close::CloseReason;
-use crate::server::delivery::output::{FrameSink, Gone};
+use crate::server::delivery::output::{Finish, FrameSink, Gone};
 use crate::server::session::receive::{Received, Source, Stop, Stopper};
-use crate::threads::park::block_on_until;
+use crate::threads::OnDemand;
 use crate::wire::answer;
 use crate::wire::{Frame, Request};
 
@@ -48,10 +48,9 @@ impl StreamSink {
         })
     }
 
-    /// Writes a last frame, if the peer accepts it in time.
-    fn say_goodbye(&mut self, reason: &CloseReason, deadline: Instant) {
-        let mut ready = std::future::poll_fn(|context| self.poll_ready(context));
-        if block_on_until(&mut ready, deadline) == Some(Ok(())) {
+    /// Writes a last frame.
+    async fn say_goodbye(&mut self, reason: &CloseReason) {
+        if std::future::poll_fn(|context| self.poll_ready(context)).await == Ok(()) {
             let frame = Frame::new(answer::goodbye(reason.to_string(), RECONNECT_AFTER));
             // The next use reports an error again.
             let _ = self.start_write(&frame, true);
@@ -72,15 +71,17 @@ impl FrameSink for StreamSink {
         self.check(result)
     }
 
-    fn finish(mut self: Box<Self>, reason: &CloseReason, deadline: Instant) {
-        if self.says_goodbye && matches!(reason, CloseReason::Draining { .. }) {
-            self.say_goodbye(reason, deadline);
-        }
-        if let Some(sink) = self.sink {
-            // An error means that the peer is gone, a passed deadline that it stopped reading. Either way the call is
-            // over.
-            let _ = block_on_until(&mut sink.fail(status::of_stream(reason)), deadline);
-        }
+    fn finish(mut self: Box<Self>, reason: &CloseReason) -> Finish {
+        let reason = reason.clone();
+        Box::pin(async move {
+            if self.says_goodbye && matches!(reason, CloseReason::Draining { .. }) {
+                self.say_goodbye(&reason).await;
+            }
+            if let Some(sink) = self.sink {
+                // An error means that the peer is gone, so the call is over.
+                let _ = sink.fail(status::of_stream(&reason)).await;
+            }
+        })
     }
 }
 
@@ -104,6 +105,14 @@ impl<Q, T> StreamSource<Q, T> {
         let inflow = Arc::new(Inflow::default());
         context.spawn(inflow::pump(stream, Arc::clone(&inflow)));
         Self { inflow, messages: VecDeque::new(), translate, end_after_half_close }
+    }
+}
+
+impl<Q, T> StreamSource<Q, T> {
+    /// Starts the receive thread when there is something to receive.
+    pub fn starter(&self) -> impl FnOnce(Box<dyn OnDemand>) + Send + use<Q, T> {
+        let inflow = Arc::clone(&self.inflow);
+        move |thread| inflow.start_on_demand(thread)
     }
 }
 

@@ -46,6 +46,7 @@ fn accept(
     let stream = Stream {
         sink: Box::new(StreamSink::new(sink, false)),
         reader: Box::new(TutorialReader::new(cursor, origin)),
+        start_receiving: Box::new(source.starter()),
         stop_receiving: source.stopper(),
     };
     let (hold, poller) = (lobby.clone(), pollers.current());

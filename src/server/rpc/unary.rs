@@ -4,18 +4,21 @@
 //! to a task on the poller, which sends it, by a deadline.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures_channel::oneshot;
 use grpcio::{Method, RpcContext, Service, ServiceBuilder, UnarySink};
 
-use super::deadlines::Deadlines;
 use super::pollers::Pollers;
 use super::queries::Queries;
 use super::{chat, status};
-use crate::limits::{POST_CALLS_MAX, POST_CALLS_PER_CONNECTION_MAX, READ_CALLS_MAX, READ_CALLS_PER_CONNECTION_MAX};
+use crate::limits::{
+    POST_CALLS_MAX, POST_CALLS_PER_CONNECTION_MAX, READ_CALLS_MAX, READ_CALLS_PER_CONNECTION_MAX, RESPONSE_TIMEOUT,
+};
 use crate::server::calls::error::{CallError, CallResult};
 use crate::server::calls::slots::{Slot, Slots};
 use crate::server::calls::{messages, post, rooms};
+use crate::server::deadlines::Deadlines;
 use crate::server::hub::Hub;
 use crate::server::peer::Peer;
 use crate::server::refusals::Limit;
@@ -105,13 +108,15 @@ impl Unary {
     ) {
         let deadlines = self.deadlines.clone();
         context.spawn(async move {
-            match call.await {
-                Ok((slot, response)) => deadlines.send(async move {
+            let result = call.await;
+            let until = Instant::now() + RESPONSE_TIMEOUT;
+            match result {
+                Ok((slot, response)) => deadlines.send(until, async move {
                     // The outcome is not needed: either the client has the response, or it does not want it.
                     let _ = sink.success(response).await;
                     drop(slot);
                 }),
-                Err(error) => deadlines.send(async move { drop(sink.fail(status::of_call(&error)).await) }),
+                Err(error) => deadlines.send(until, async move { drop(sink.fail(status::of_call(&error)).await) }),
             }
         });
     }

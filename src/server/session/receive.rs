@@ -1,7 +1,7 @@
 //! The common part of receive threads, for both contracts.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::server::append_queue::Lane;
 use crate::server::delivery::close::CloseReason;
@@ -53,8 +53,19 @@ pub enum Received<T> {
 
 /// The receiving side of a session. Dropping it ends the call and leaves the rooms: it must outlive the status.
 pub trait Conversation: Send {
-    /// Receives until the stream ends, and hands posts to the log writer. Runs on the receive thread.
+    /// Within what time the client's first message must arrive, and the reason for which the stream ends without it.
+    fn first_due(&self) -> Option<(Duration, CloseReason)> {
+        None
+    }
+
+    /// Receives until the stream ends, and hands posts to the log writer. Runs on the receive thread, which is started
+    /// for the client's first message or its half-close.
     fn run(&mut self, lane: &Lane);
+
+    /// Whether dropping it may take long.
+    fn is_heavy(&self) -> bool {
+        false
+    }
 }
 
 /// A place among the followers of a room. Dropping it ends the following.

@@ -1,7 +1,7 @@
 //! The receiving side of a `hubbub.v1` session: executes the client's commands, in order.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::bounded;
 
@@ -284,6 +284,15 @@ impl ChatConversation {
 }
 
 impl Conversation for ChatConversation {
+    fn first_due(&self) -> Option<(Duration, CloseReason)> {
+        Some((HELLO_TIMEOUT, CloseReason::HelloLate))
+    }
+
+    /// It leaves its rooms.
+    fn is_heavy(&self) -> bool {
+        self.joined.count() > 0
+    }
+
     fn run(&mut self, lane: &Lane) {
         let mut deadline = Some(Instant::now() + HELLO_TIMEOUT);
         loop {
