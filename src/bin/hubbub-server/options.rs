@@ -155,7 +155,7 @@ pub struct Args {
 
     /// Serve at most N clients at once [default: 7500]
     ///
-    /// Each client takes two threads. The default is lower if ulimit -n or vm.max_map_count allow fewer. More clients
+    /// Each client takes up to two threads. The default is lower if ulimit -n or vm.max_map_count allow fewer. More clients
     /// are refused with RESOURCE_EXHAUSTED.
     #[arg(
         long, value_name = "N", env = "HUBBUB_CLIENTS_MAX", value_parser = number(1..=CLIENTS_MAX),
