@@ -112,7 +112,7 @@ impl Server {
         };
         let hub = Arc::new(Hub::new(rooms, Arc::clone(&fanout), log, admissions, joiner.spawner(), lanes));
 
-        let pollers = Pollers::start(poller_count);
+        let pollers = Pollers::start(poller_count)?;
         for poller in 0..poller_count {
             pollers.run(poller, Arc::clone(&fanout).run(poller));
         }
@@ -156,6 +156,12 @@ impl Server {
     pub fn client_counter(&self) -> impl Fn() -> usize + Send + std::marker::Sync + 'static + use<> {
         let hub = Arc::clone(&self.hub);
         move || hub.clients.count()
+    }
+
+    /// Keeps the library's threads after the drain, until the process ends. A program that exits then MUST call it: if the
+    /// system has refused a thread to the library, it would wait forever for that thread's end.
+    pub fn keep_library_until_exit(&self) {
+        self._pollers.keep_until_exit();
     }
 
     /// The life of a log on disk: it reports when the server must exit because of the disk, and, after the drain,

@@ -16,4 +16,4 @@ pub mod baton;
 pub use self::joiner::{Joiner, Prepared, Spawner};
 pub use self::panics::{EXIT_PANIC, ask_for_panic, end_process_on_panic, owned, point as panic_point};
 pub use self::stack::release_stack;
-pub use self::start::{join_until, spawn};
+pub use self::start::{check_available, join_until, spawn};
