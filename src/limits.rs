@@ -370,6 +370,14 @@ pub const SECOND_SIGNAL_AFTER: Duration = Duration::from_secs(1);
 /// file and the pollers.
 pub const DESCRIPTORS_RESERVED: usize = 48;
 
+/// How many file descriptors a command such as `hubbub-server verify` needs: two logs with their write-ahead logs, and
+/// temporary files of SQLite.
+pub const COMMAND_DESCRIPTORS_MIN: usize = 24;
+
+/// How many threads the gRPC library starts for itself at the start of a server: two executors, the timers of its old and
+/// of its new engine, and one for each processor for the latter, from 2 to 16.
+pub const LIBRARY_THREADS: usize = 20;
+
 /// How many file descriptors of the process are never used for connections, so that the log can always reopen its
 /// files.
 pub const DESCRIPTORS_KEPT: usize = 12;

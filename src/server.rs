@@ -68,7 +68,7 @@ pub struct Server {
     _joiner: Joiner,
     _refusal_logger: Logger,
     _gauge_logger: GaugeLogger,
-    _pollers: Pollers,
+    pollers: Pollers,
 }
 
 impl Server {
@@ -121,7 +121,7 @@ impl Server {
             lanes,
         ));
 
-        let pollers = Pollers::start(poller_count);
+        let pollers = Pollers::start(poller_count)?;
         for poller in 0..poller_count {
             pollers.run(poller, Arc::clone(&fanout).run(poller));
         }
@@ -140,7 +140,7 @@ impl Server {
             _joiner: joiner,
             _refusal_logger: refusal_logger,
             _gauge_logger: gauge_logger,
-            _pollers: pollers,
+            pollers,
         };
         // From here on, an error drops the server, which ends and joins the started threads.
         for address in &config.listen {
@@ -165,6 +165,12 @@ impl Server {
     pub fn client_counter(&self) -> impl Fn() -> usize + Send + std::marker::Sync + 'static + use<> {
         let hub = Arc::clone(&self.hub);
         move || hub.clients.count()
+    }
+
+    /// Keeps the library's threads after the drain, until the process ends. A program that exits then MUST call it: if the
+    /// system has refused a thread to the library, it would wait forever for that thread's end.
+    pub fn keep_library_until_exit(&self) {
+        self.pollers.keep_until_exit();
     }
 
     /// The life of a log on disk: it reports when the server must exit because of the disk, and, after the drain,

@@ -18,4 +18,4 @@ pub use self::joiner::{Joiner, Spawner};
 pub use self::on_demand::OnDemand;
 pub use self::panics::{EXIT_PANIC, ask_for_panic, end_process_on_panic, owned, point as panic_point};
 pub use self::stack::release_stack;
-pub use self::start::{join_until, spawn};
+pub use self::start::{check_available, join_until, spawn};

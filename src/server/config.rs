@@ -118,38 +118,54 @@ pub enum StartError {
     Taken(Address),
     #[error("can't listen on {address}: {fault}; choose another address with --listen")]
     Bind { address: Address, fault: String },
-    #[error("{wanted} clients are more than this machine can serve ({possible}): {bound}")]
-    TooManyClients { wanted: usize, possible: usize, bound: &'static str },
+    #[error(
+        "{wanted} clients are more than this machine can serve ({possible}): {bound}; allow fewer with --clients-max, \
+         or {remedy}"
+    )]
+    TooManyClients { wanted: usize, possible: usize, bound: &'static str, remedy: &'static str },
+    #[error("this machine can serve no client: {bound}, and the server needs some for itself; {remedy}")]
+    NoClients { bound: &'static str, remedy: &'static str },
     #[error(transparent)]
     Log(#[from] OpenError),
     #[error("can't open the lobby: {0}")]
     Lobby(LogError),
-    #[error("can't start a thread: {0}")]
-    Thread(#[from] io::Error),
+    #[error(
+        "can't start a thread ({0}): raise ulimit -u or the limit of tasks (systemd's TasksMax, a container's pids \
+         limit)"
+    )]
+    Thread(io::Error),
     #[error("can't set up gRPC: {0}")]
     Grpc(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+// Not by thiserror's `from`, with which the error would also be the source, and be shown twice.
+impl From<io::Error> for StartError {
+    fn from(error: io::Error) -> Self {
+        Self::Thread(error)
+    }
 }
 
 /// Refuses a number of clients that could cause an abort, or clients that wait for a descriptor forever.
 pub fn check_clients(wanted: usize) -> Result<(), StartError> {
     descriptors::allow_many();
     match possible_clients() {
-        (possible, bound) if wanted > possible || possible == 0 => {
-            Err(StartError::TooManyClients { wanted, possible, bound })
+        (0, bound, remedy) => Err(StartError::NoClients { bound, remedy }),
+        (possible, bound, remedy) if wanted > possible => {
+            Err(StartError::TooManyClients { wanted, possible, bound, remedy })
         }
         _ => Ok(()),
     }
 }
 
-/// How many clients the process can serve on this machine, and the limiting resource.
-fn possible_clients() -> (usize, &'static str) {
+/// How many clients the process can serve on this machine, the limiting resource, and how to get more of it.
+fn possible_clients() -> (usize, &'static str, &'static str) {
     // A thread that gets its stack but no map for its signal stack can't be refused. Other systems have no such bound.
     let maps = fs::read_to_string("/proc/sys/vm/max_map_count").ok().and_then(|maps| maps.trim().parse::<usize>().ok());
     let by_maps = maps.map_or(usize::MAX, |maps| maps.saturating_sub(limits::MAPS_RESERVED) / limits::MAPS_PER_CLIENT);
     let by_descriptors = descriptors::hard_limit().saturating_sub(limits::DESCRIPTORS_RESERVED);
     if by_descriptors < by_maps {
-        (by_descriptors, "each takes a file descriptor; allow fewer with --clients-max, or raise ulimit -n")
+        (by_descriptors, "each takes a file descriptor", "raise ulimit -n")
     } else {
-        (by_maps, "each takes 8 memory maps; allow fewer with --clients-max, or raise vm.max_map_count")
+        (by_maps, "each takes 8 memory maps", "raise vm.max_map_count")
     }
 }

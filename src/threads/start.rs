@@ -4,6 +4,8 @@ use std::io;
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::bounded;
+
 use super::panics;
 use crate::limits::STACK_BYTES;
 
@@ -18,6 +20,24 @@ pub fn spawn<T: Send + 'static>(name: &str, body: impl FnOnce() -> T + Send + 's
         panics::start_of(&own);
         body()
     })
+}
+
+/// Fails if the system refuses this many more threads now. Asked before the gRPC library starts its threads: it can't
+/// report a refusal, but panics, or goes on without threads that it needs.
+pub fn check_available(count: usize) -> io::Result<()> {
+    let (end, wait) = bounded::<()>(0);
+    let probe = |_| {
+        let wait = wait.clone();
+        // Nothing is ever sent: the sending end is dropped.
+        spawn("probe", move || wait.recv().is_ok())
+    };
+    let mut started = Vec::with_capacity(count);
+    let refused = (0..count).map(probe).find_map(|thread| thread.map(|thread| started.push(thread)).err());
+    drop(end);
+    for thread in started {
+        let _ = thread.join();
+    }
+    refused.map_or(Ok(()), Err)
 }
 
 /// Waits for a thread until the deadline. `false` means that the deadline passed, and the thread is no longer waited

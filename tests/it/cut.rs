@@ -56,11 +56,11 @@ impl Remote {
 #[test]
 fn the_repeat_client_finds_no_fault_behind_a_bad_network() {
     let mut remote = Remote::start();
-    let mut repeat = Repeat::start(remote.proxy.target(), MESSAGES_PER_STRIKE * REPEAT_STRIKES as u64, RATE);
+    let mut repeat = Repeat::start(remote.proxy.target(), "room", MESSAGES_PER_STRIKE * REPEAT_STRIKES as u64, RATE);
     let last = repeat.total() * 9 / 10;
     let mut places: Vec<u64> = (0..REPEAT_STRIKES).map(|_| remote.random.u64(..last)).collect();
     places.sort_unstable();
-    let watch = Watch::start(remote.server.target());
+    let watch = Watch::start(remote.server.target(), "room");
     for place in places {
         wait_for(&format!("message {place}"), || repeat.has_ended() || watch.head().is_some_and(|head| head >= place));
         // After an outage the client catches up with its rate, so it may be done before the last strikes. If it has

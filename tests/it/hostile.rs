@@ -87,9 +87,12 @@ fn peers_that_keep_to_no_rule_hurt_nobody() {
 
 /// Has one connection after the other misbehave.
 fn misbehave(target: &str, mut rng: Rng) {
-    for _ in 0..connections() / AT_ONCE {
-        Hostile::connect(target, rng.fork()).misbehave();
-    }
+    (0..connections() / AT_ONCE).for_each(|_| misbehave_once(target, rng.fork()));
+}
+
+/// Has one connection misbehave.
+pub fn misbehave_once(target: &str, rng: Rng) {
+    Hostile::connect(target, rng).misbehave();
 }
 
 /// How many threads the library's pool for odd jobs may have: two for each processor that the system knows of.

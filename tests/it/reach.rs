@@ -6,3 +6,4 @@ mod names;
 mod pings;
 mod proxies;
 mod signals;
+mod threads;

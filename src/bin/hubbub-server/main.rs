@@ -16,7 +16,7 @@ use std::time::Instant;
 use anyhow::Context as _;
 use hubbub::arguments::{self, EXIT_USAGE};
 use hubbub::limits;
-use hubbub::server::{Server, ServerConfig};
+use hubbub::server::{Server, ServerConfig, StartError};
 use hubbub::threads;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
@@ -40,7 +40,8 @@ fn main() -> ExitCode {
         log::warn!("can't handle SIGXFSZ: {error}");
     }
     if let Some(command) = &args.command {
-        return match commands::run(command, &args.data) {
+        let run = || commands::run(command, &args.data);
+        return match check_descriptors().and_then(|()| run()) {
             Ok(code) => code,
             Err(error) => {
                 complain(&format!("{error:#}"));
@@ -65,6 +66,14 @@ fn main() -> ExitCode {
     }
 }
 
+/// A command that runs out of descriptors fails with SQLite's text, "unable to open database file".
+fn check_descriptors() -> anyhow::Result<()> {
+    hubbub::descriptors::allow_many();
+    let (limit, least) = (hubbub::descriptors::limit(), limits::COMMAND_DESCRIPTORS_MIN);
+    anyhow::ensure!(limit >= least, "only {limit} file descriptors are allowed: raise ulimit -n to {least} or more");
+    Ok(())
+}
+
 fn serve(config: &ServerConfig) -> anyhow::Result<()> {
     let (stop, stopping) = sync_channel(1);
     let failed = stop.clone();
@@ -73,6 +82,7 @@ fn serve(config: &ServerConfig) -> anyhow::Result<()> {
 
     hubbub::descriptors::allow_many();
     let server = Server::start(config)?;
+    server.keep_library_until_exit();
     let _ = clients.set(server.client_counter());
     for address in server.addresses() {
         log::info!("listening on {address}");
@@ -131,7 +141,7 @@ fn watch_signals<C: Fn() -> usize + Send + std::marker::Sync + 'static>(
             }
         }
     };
-    threads::spawn("signals", watch)?;
+    threads::spawn("signals", watch).map_err(|error| io::Error::other(StartError::from(error)))?;
     Ok(())
 }
 

@@ -356,7 +356,8 @@ pub fn config(args: Args) -> Result<ServerConfig, InvalidPort> {
     };
     let default = ServerConfig::default();
     let clients_max = args.clients_max.unwrap_or(default.clients_max);
-    if args.clients_max.is_none() && clients_max < limits::CLIENTS_MAX {
+    // Without any, the start fails with the reason.
+    if args.clients_max.is_none() && (1..limits::CLIENTS_MAX).contains(&clients_max) {
         log::warn!("only {clients_max} clients can be served at once: ulimit -n or vm.max_map_count allows no more");
     }
     let pollers = args.pollers.unwrap_or(default.pollers);

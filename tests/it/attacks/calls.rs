@@ -11,21 +11,24 @@ use crate::support::raw::{DATA, END_STREAM, SETTINGS, frame, prefixed};
 const FRAME_BYTES_MAX: usize = 16 * 1024;
 
 /// A unary call with this request.
-fn call(path: &str, number: u32, request: &[u8]) -> Vec<u8> {
+pub fn call(path: &str, number: u32, request: &[u8]) -> Vec<u8> {
     let (stream, message) = (2 * number + 1, prefixed(0, request));
     let frames = message.chunks(FRAME_BYTES_MAX).map(|part| frame(DATA, 0, stream, part));
     [open(path, number)].into_iter().chain(frames).chain([frame(DATA, END_STREAM, stream, &[])]).flatten().collect()
 }
 
-fn encode(message: &impl Message) -> Vec<u8> {
+pub fn encode(message: &impl Message) -> Vec<u8> {
     message.write_to_bytes().expect("it can be encoded")
+}
+
+/// The initial window of all streams is 0.
+pub fn no_window() -> Vec<u8> {
+    frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0])
 }
 
 /// 9,000 such responses took 939 MB.
 #[test]
 fn responses_that_are_not_read() {
-    // The initial window of all streams is 0.
-    let no_window = || frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]);
     let request = encode(&ListMessagesRequest { room: "pair".to_owned(), ..Default::default() });
     Flood { opening: &no_window, ..Flood::of(&|number| call(LIST_MESSAGES.name, number, &request)) }
         .attack("unread responses");
@@ -36,11 +39,16 @@ fn lists_without_pause() {
     Flood::of(&|number| call(LIST_ROOMS.name, number, &[])).attack("ListRooms");
 }
 
+/// A request that is nearly as long as allowed.
+pub fn unknown_fields() -> Vec<u8> {
+    // Field 1,000, a varint: 3 bytes each.
+    let fields: Vec<u8> = [0xc0, 0x3e, 1].repeat((RECEIVE_BYTES_MAX - 1_000) / 3);
+    [encode(&PostMessageRequest { room: "garden".to_owned(), ..Default::default() }), fields].concat()
+}
+
 /// Each is decoded to 14 MB for a moment.
 #[test]
 fn requests_of_unknown_fields() {
-    // Field 1,000, a varint: 3 bytes each.
-    let fields: Vec<u8> = [0xc0, 0x3e, 1].repeat((RECEIVE_BYTES_MAX - 1_000) / 3);
-    let request = [encode(&PostMessageRequest { room: "garden".to_owned(), ..Default::default() }), fields].concat();
+    let request = unknown_fields();
     Flood::of(&|number| call(POST_MESSAGE.name, number, &request)).attack("requests of unknown fields");
 }

@@ -42,19 +42,17 @@ fn with_descriptors(count: u64, arguments: &[&str]) -> Command {
 
 /// Connects as often as possible and keeps what is not closed; `begin` says what each connection sends. Returns the
 /// connections that the server has not closed in the end.
-fn hold(target: &str, count: usize, begin: &[u8], mut tend: impl FnMut(&mut [TcpStream])) -> Vec<TcpStream> {
-    let until = Instant::now() + attack_time();
+pub fn hold(source: Ipv4Addr, target: &str, count: usize, begin: &[u8], until: Instant) -> Vec<TcpStream> {
     let mut held: Vec<TcpStream> = Vec::new();
     while Instant::now() < until {
         while held.len() < count && Instant::now() < until {
-            let Ok(mut connection) = connect_from(ATTACKER, target) else { break };
+            let Ok(mut connection) = connect_from(source, target) else { break };
             if connection.write_all(begin).is_err() || connection.set_nonblocking(true).is_err() {
                 break;
             }
             held.push(connection);
         }
         held.retain_mut(is_open);
-        tend(&mut held);
         thread::park_timeout(Duration::from_millis(5));
     }
     held.retain_mut(is_open);
@@ -79,7 +77,7 @@ fn silent_connections() {
     let scene = Scene::of(with_descriptors(1_024, &["--clients-max", "400", "--limit-loopback", "--post-rate", "0"]));
     let begin = [PREFACE, &frame(SETTINGS, 0, 0, &[])].concat();
     let report = scene.attack("silent connections", |target| {
-        let held = hold(target, 1_100, &begin, |_| {});
+        let held = hold(ATTACKER, target, 1_100, &begin, Instant::now() + attack_time());
         println!("{} silent connections are open", held.len());
         assert!(held.len() <= 32, "{}", held.len());
     });

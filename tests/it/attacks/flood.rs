@@ -69,7 +69,10 @@ struct Pace {
 
 impl Flood<'_> {
     pub fn run(&self, target: &str) -> Sent {
-        let until = Instant::now() + attack_time();
+        self.run_until(target, Instant::now() + attack_time())
+    }
+
+    pub fn run_until(&self, target: &str, until: Instant) -> Sent {
         let (bytes, closed) = (AtomicUsize::new(0), AtomicUsize::new(0));
         thread::scope(|scope| {
             for _ in 0..self.connections {

@@ -21,7 +21,7 @@ use crate::support::raw::{
 use crate::support::talker::{Talker, post_message};
 use crate::terminal::client_command;
 
-fn reset(number: u32) -> Vec<u8> {
+pub fn reset(number: u32) -> Vec<u8> {
     const CANCEL: u32 = 8;
     frame(RST_STREAM, 0, 2 * number + 1, &CANCEL.to_be_bytes())
 }
@@ -83,6 +83,16 @@ fn pings_whose_answers_nobody_reads() {
     Flood { reads: false, ..Flood::of(&|_| frame(PING, 0, 0, &[0; 8])) }.attack("unread PING");
 }
 
+/// Opens this many streams without acknowledging SETTINGS.
+pub fn open_streams(target: &str, count: u32) -> TcpStream {
+    let mut connection = TcpStream::connect(target).expect("the server listens");
+    let mut bytes = [PREFACE, &frame(SETTINGS, 0, 0, &[])].concat();
+    (0..count).for_each(|number| bytes.extend(open(TUTORIAL_CHAT_CLIENT.name, number)));
+    // The server may close the connection at any point.
+    let _ = connection.write_all(&bytes);
+    connection
+}
+
 /// The library applies the maximum of streams only once the client has acknowledged it: one connection took 7,000
 /// clients' places and 14,000 threads.
 #[test]
@@ -90,11 +100,7 @@ fn streams_of_a_client_that_acknowledges_no_settings() {
     const STREAMS: u32 = 7_000;
     let scene = Scene::start(&[]);
     let report = scene.attack("unacknowledged SETTINGS", |target| {
-        let mut connection = TcpStream::connect(target).expect("the server listens");
-        let mut bytes = [PREFACE, &frame(SETTINGS, 0, 0, &[])].concat();
-        (0..STREAMS).for_each(|number| bytes.extend(open(TUTORIAL_CHAT_CLIENT.name, number)));
-        // The server may close the connection at any point.
-        let _ = connection.write_all(&bytes);
+        let _connection = open_streams(target, STREAMS);
         thread::sleep(attack_time());
     });
     report.assert_bounded();
@@ -155,7 +161,7 @@ fn messages_that_are_declared_too_long() {
 }
 
 /// Sends 60 messages of 4 GiB as far as flow control allows.
-fn send_long_messages(target: &str, until: Instant) -> Result<()> {
+pub fn send_long_messages(target: &str, until: Instant) -> Result<()> {
     const STREAMS: u32 = 60;
     const FRAME_BYTES: i64 = 16 * 1024;
     let mut connection = TcpStream::connect(target)?;

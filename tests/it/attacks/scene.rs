@@ -175,16 +175,16 @@ impl Scene {
 
 /// A process by its id.
 #[derive(Clone, Copy)]
-struct Process(u32);
+pub struct Process(pub u32);
 
 impl Process {
     /// How many entries this folder of the process has: "task" or "fd".
-    fn count(self, folder: &str) -> usize {
+    pub fn count(self, folder: &str) -> usize {
         fs::read_dir(format!("/proc/{}/{folder}", self.0)).expect("the server runs").count()
     }
 
     /// A figure in KiB.
-    fn status_kib(self, name: &str) -> usize {
+    pub fn status_kib(self, name: &str) -> usize {
         let status = fs::read_to_string(format!("/proc/{}/status", self.0)).expect("the server runs");
         let line = status.lines().find(|line| line.starts_with(name)).expect("the kernel shows it");
         line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number of KiB")

@@ -5,20 +5,23 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
+use std::thread;
 use std::time::Duration;
 
 use grpcio::RpcStatusCode;
+use hubbub::wire::LIST_MESSAGES;
+use hubbub::wire::v1::ListMessagesRequest;
 
 use crate::support::chatter::environment;
 use crate::support::process::{ServerProcess, command};
 use crate::support::raw::{PREFACE, SETTINGS, frame};
-use crate::support::talker::{Talker, after};
+use crate::support::talker::{Talker, after, call, post_message};
 use crate::support::wait_for;
 
 /// How many descriptors the server may have.
 const DESCRIPTORS: u64 = 64;
 
-fn count(log: &[String], text: &str) -> usize {
+pub fn count(log: &[String], text: &str) -> usize {
     log.iter().filter(|line| line.contains(text)).count()
 }
 
@@ -55,7 +58,7 @@ fn a_program_says_that_the_server_is_full() {
 }
 
 /// Runs the terminal client without input. Returns whether it succeeded, and what it said on standard error.
-fn hubbub(arguments: &[&str]) -> (bool, String) {
+pub fn hubbub(arguments: &[&str]) -> (bool, String) {
     let mut program = Command::new(env!("CARGO_BIN_EXE_hubbub"));
     program.args(arguments).env_remove("RUST_LOG").stdin(Stdio::null());
     let output = program.output().expect("hubbub runs");
@@ -92,6 +95,19 @@ fn connect_idly(target: &str) -> (TcpStream, Option<Vec<u8>>) {
     (stream, closed.then_some(said))
 }
 
+/// Takes all descriptors that connections may have. Returns the connections, and what the next one is told.
+fn take_descriptors(target: &str) -> (Vec<TcpStream>, Vec<u8>) {
+    let mut idle = Vec::new();
+    loop {
+        let (stream, refusal) = connect_idly(target);
+        if let Some(said) = refusal {
+            return (idle, said);
+        }
+        idle.push(stream);
+        assert!(idle.len() < DESCRIPTORS as usize, "all are accepted");
+    }
+}
+
 /// With `ulimit -n 64`, idle TCP connections took all descriptors: later clients waited without an answer, the log said
 /// nothing, and history could not be read.
 #[test]
@@ -101,15 +117,7 @@ fn a_server_without_descriptors_refuses_connections_and_goes_on() {
     let mut server = ServerProcess::listening(limited(data.path()));
     let (environment, target) = (environment(), server.target().to_owned());
     let mut ann = Talker::join(&environment, &target, "ann", "garden");
-    let mut idle = Vec::new();
-    let refusal = loop {
-        let (stream, refusal) = connect_idly(&target);
-        if let Some(said) = refusal {
-            break said;
-        }
-        idle.push(stream);
-        assert!(idle.len() < DESCRIPTORS as usize, "all are accepted");
-    };
+    let (idle, refusal) = take_descriptors(&target);
     assert!(idle.len() >= 16, "only {} connections were accepted", idle.len());
     let said = String::from_utf8_lossy(&refusal).into_owned();
     assert!(said.contains("no file descriptor left") && said.contains("try again later"), "{said}");
@@ -134,4 +142,77 @@ fn a_server_without_descriptors_refuses_connections_and_goes_on() {
     server.signal(libc::SIGTERM);
     assert_eq!(server.wait().code(), Some(0));
     assert_eq!(count(&server.rest_of_log(), "have run out"), 0, "it is logged once");
+}
+
+/// The log opens files of its own when it is read, when it is copied, and when it is closed.
+#[test]
+#[cfg_attr(not(feature = "core-patches"), ignore = "the C core alone does otherwise")]
+fn the_log_is_written_read_and_closed_while_no_connection_can_be_accepted() {
+    /// Together more than the write-ahead log holds before it is copied.
+    const MESSAGES: u64 = 6_000;
+    let data = tempfile::tempdir().expect("a folder");
+    let body = "x".repeat(15_000);
+    let mut program = limited(data.path());
+    program.args(["--sync", "os", "--retain-messages", "5000"]);
+    let mut server = ServerProcess::listening(program);
+    let (environment, target) = (environment(), server.target().to_owned());
+    let mut ann = Talker::join(&environment, &target, "ann", "garden");
+    let (idle, _) = take_descriptors(&target);
+    server.wait_for_log("file descriptors have run out");
+    for number in 1..=MESSAGES {
+        assert_eq!(post_message(&ann.client, "garden", "bot", number.into(), &body).expect("it is stored").seq, number);
+        assert_eq!(ann.hear().0, number);
+    }
+    // Four reads at once, of the oldest messages.
+    let oldest = thread::scope(|scope| {
+        let read = || {
+            let request = ListMessagesRequest { room: "garden".to_owned(), page_size: 100, ..Default::default() };
+            let page = call(&ann.client, &LIST_MESSAGES, &request).expect("the log is read");
+            page.events.first().map(|event| event.seq)
+        };
+        let reads: Vec<_> = (0..4).map(|_| scope.spawn(read)).collect();
+        let seqs: Vec<_> = reads.into_iter().map(|read| read.join().expect("no thread panics")).collect();
+        assert!(seqs.iter().all(|seq| *seq == seqs[0]), "{seqs:?}");
+        seqs[0].expect("the room has messages")
+    });
+    assert!(oldest > 1, "retention deletes messages");
+    let (_, refusal) = connect_idly(&target);
+    assert!(refusal.is_some(), "there are still no descriptors");
+    server.signal(libc::SIGTERM);
+    assert_eq!(server.wait().code(), Some(0));
+    let log = server.rest_of_log();
+    assert!(!log.iter().any(|line| line.contains(" ERROR ")), "{log:#?}");
+    drop((idle, ann));
+    let server = ServerProcess::listening(limited(data.path()));
+    let (joined, _) = Talker::hello(&environment, server.target(), "bob").join_room("garden", None);
+    assert_eq!(joined.head_seq, MESSAGES);
+}
+
+/// A command said "unable to open database file; free space, check its owner", and a server that it could serve 0 clients,
+/// and to allow fewer.
+#[test]
+fn programs_that_may_open_few_descriptors_say_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    let run = |descriptors: u32, arguments: &[&str]| {
+        let mut program = Command::new("sh");
+        program.args(["-c", "ulimit -n $1; shift; exec \"$@\"", "sh", &descriptors.to_string()]);
+        program.arg(command().get_program()).args(arguments).arg("--data").arg(&data);
+        let output = program.output().expect("sh is there");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let mut server = ServerProcess::start(&["--data", data.to_str().expect("a plain path")]);
+    server.signal(libc::SIGTERM);
+    assert_eq!(server.wait().code(), Some(0));
+    let file = folder.path().join("backup");
+    let file = file.to_str().expect("a plain path");
+    for arguments in [&["verify"][..], &["room", "list"], &["backup", file]] {
+        let (code, said) = run(8, arguments);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains("only 8 file descriptors are allowed: raise ulimit -n to 24"), "{said}");
+        assert_eq!(run(24, arguments).0, Some(0), "{arguments:?}");
+    }
+    let (code, said) = run(20, &["--listen", "127.0.0.1:0"]);
+    assert_eq!((code, said.lines().count()), (Some(1), 1), "{said}");
+    assert!(said.contains("can serve no client: each takes a file descriptor") && said.contains("ulimit -n"), "{said}");
 }

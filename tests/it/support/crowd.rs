@@ -303,7 +303,8 @@ impl Client {
                 record.epoch = joined.epoch;
                 return true;
             }
-            Some(Kind::Welcome(_) | Kind::CaughtUp(_) | Kind::Presence(_)) => {}
+            // After a goodbye the server ends the stream.
+            Some(Kind::Welcome(_) | Kind::CaughtUp(_) | Kind::Presence(_) | Kind::Goodbye(_)) => {}
             other => panic!("{} got an unexpected event: {other:?}", self.name),
         }
         false

@@ -21,10 +21,14 @@ pub struct LogWriter(PathBuf);
 
 impl LogWriter {
     /// Whether it is writing to the disk, or waits for it. The check takes a few microseconds, a commit at least a
-    /// hundred.
+    /// hundred. A writer that has ended, as in a drain, does neither.
     pub fn is_writing(&self) -> bool {
         // The number of the thread's current system call, and its arguments; or "running".
-        let call = fs::read_to_string(self.0.join("syscall")).expect("the kernel reports the calls of a child");
+        let call = match fs::read_to_string(self.0.join("syscall")) {
+            Ok(call) => call,
+            Err(_) if !self.0.exists() => return false,
+            Err(error) => panic!("the kernel reports the calls of a child: {error}"),
+        };
         let number = call.split(' ').next().and_then(|number| number.parse().ok());
         number.is_some_and(|number| [libc::SYS_fdatasync, libc::SYS_fsync, libc::SYS_pwrite64].contains(&number))
     }

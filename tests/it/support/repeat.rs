@@ -14,7 +14,6 @@ use super::chatter::environment;
 use super::talker::{Talker, after};
 use crate::terminal::client_command;
 
-const ROOM: &str = "room";
 const CLIENTS: usize = 12;
 const SENDERS: u64 = 6;
 
@@ -26,20 +25,24 @@ pub struct Repeat {
     child: Child,
     /// Its output, and its errors.
     output: Vec<JoinHandle<io::Result<String>>>,
+    room: String,
     /// Messages of each sender.
     messages: u64,
 }
 
-/// Reads the head of a server's room, over a connection of its own.
-pub struct Watch(Client);
+/// Reads the head of a room, over a connection of its own.
+pub struct Watch {
+    client: Client,
+    room: String,
+}
 
 impl Repeat {
-    /// Sends at least this many messages, at this rate in messages a second.
-    pub fn start(target: &str, messages: u64, rate: u64) -> Self {
+    /// Sends at least this many messages to a new room, at this rate in messages a second.
+    pub fn start(target: &str, room: &str, messages: u64, rate: u64) -> Self {
         let messages = messages.div_ceil(SENDERS);
         let mut command: Command = client_command(env!("CARGO_BIN_EXE_hubbub-repeat"), &["--server", target]);
         let (clients, senders) = (CLIENTS.to_string(), SENDERS.to_string());
-        command.args(["--room", ROOM, "--clients", &clients, "--senders", &senders, "--json", "--quiet"]);
+        command.args(["--room", room, "--clients", &clients, "--senders", &senders, "--json", "--quiet"]);
         command.args(["--messages", &messages.to_string(), "--rate", &rate.to_string()]);
         command.args(["--idle-timeout", "60", "--reconnect-timeout", "60"]);
         let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -48,7 +51,7 @@ impl Repeat {
         let errors = child.stderr.take().map(|pipe| Box::new(pipe) as Box<dyn Read + Send>);
         let readers = [output, errors].into_iter().flatten();
         let output = readers.map(|pipe| thread::spawn(move || io::read_to_string(pipe))).collect();
-        Self { child, output, messages }
+        Self { child, output, room: room.to_owned(), messages }
     }
 
     /// How many messages there will be in all.
@@ -95,7 +98,7 @@ impl Repeat {
 
     /// Reads the whole room: it has each sent message once, and those of a sender in order.
     fn check_room(&self, server: &str) {
-        let (joined, events) = Talker::hello(&environment(), server, "reader").join_room(ROOM, after(0, 0));
+        let (joined, events) = Talker::hello(&environment(), server, "reader").join_room(&self.room, after(0, 0));
         assert_eq!((joined.oldest_seq, joined.head_seq, events.len() as u64), (1, self.total(), self.total()));
         let (mut ids, mut numbers) = (HashSet::new(), HashMap::new());
         for (event, seq) in events.into_iter().zip(1..) {
@@ -120,15 +123,16 @@ impl Drop for Repeat {
 }
 
 impl Watch {
-    pub fn start(server: &str) -> Self {
-        Self(Client::new(ChannelBuilder::new(environment()).connect(server)))
+    pub fn start(server: &str, room: &str) -> Self {
+        let client = Client::new(ChannelBuilder::new(environment()).connect(server));
+        Self { client, room: room.to_owned() }
     }
 
     /// How many messages the room has; 0 if there is no room yet. `None` if the server can't be reached.
     pub fn head(&self) -> Option<u64> {
-        let request = v1::ListMessagesRequest { room: ROOM.to_owned(), page_size: 1, ..Default::default() };
+        let request = v1::ListMessagesRequest { room: self.room.clone(), page_size: 1, ..Default::default() };
         let option = CallOption::default().timeout(Duration::from_secs(5));
-        match self.0.unary_call(&LIST_MESSAGES, &request, option) {
+        match self.client.unary_call(&LIST_MESSAGES, &request, option) {
             Ok(response) => Some(response.head_seq),
             Err(grpcio::Error::RpcFailure(status)) if status.code() == grpcio::RpcStatusCode::NOT_FOUND => Some(0),
             Err(_) => None,

@@ -64,7 +64,7 @@ pub enum OpenError {
     Missing { path: PathBuf },
     #[error("{} can't be opened: {fault}; free space, check its owner, or name another folder with --data", .path.display())]
     Database { path: PathBuf, fault: String },
-    #[error("can't start a thread for the log: {0}")]
+    #[error("can't start a thread for the log ({0}): raise ulimit -u or the limit of tasks (systemd's TasksMax)")]
     Thread(io::Error),
 }
 
