@@ -41,7 +41,7 @@ fn a_full_server_logs_it_once_and_tells_the_client() {
     clients.pop();
     let line = server.wait_for_log("the server has capacity again");
     assert!(line.contains("refused 5 times"), "{line}");
-    wait_for("a seat", || server.client_threads() < 6);
+    wait_for("a seat", || server.threads_named(&["recv-"]) < 3);
     Talker::hello(&environment, &target, "dan");
     server.signal(libc::SIGTERM);
     assert_eq!(server.wait().code(), Some(0));

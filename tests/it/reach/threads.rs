@@ -41,9 +41,11 @@ fn a_server_that_gets_no_thread_refuses_newcomers_and_goes_on() {
     assert!(refused.message.contains("try again later"), "{}", refused.message);
     let line = server.wait_for_log("no thread can be started");
     assert!(line.contains("WARN") && line.contains("ulimit -u") && line.contains("TasksMax"), "{line}");
-    // So are the tutorial's clients, and a program says why.
-    wait_for("spare threads to end", || server.client_threads() == 4);
-    let (code, message) = Chatter::join(&environment, &target, "old").end();
+    // So are the tutorial's clients, once they say something, and a program says why.
+    wait_for("spare threads to end", || server.threads_named(&["spare"]) == 0);
+    let mut old = Chatter::join(&environment, &target, "old");
+    old.say("hello");
+    let (code, message) = old.end();
     assert_eq!(code, RpcStatusCode::RESOURCE_EXHAUSTED, "{message}");
     let (succeeded, said) = hubbub(&["chat", "--no-reconnect", "--name", "cid", "--server", &target]);
     assert!(!succeeded && said.contains("could not start a thread"), "{said}");

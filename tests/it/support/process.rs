@@ -162,8 +162,7 @@ impl ServerProcess {
         self.thread_names().filter(|name| !LIBRARY_THREADS.contains(&name.trim_end())).count()
     }
 
-    /// How many of its threads are reserved for streams, two for each, by their names. A thread without a job is a
-    /// spare one.
+    /// How many of its threads serve streams, at most two each, or are spare, by their names.
     pub fn client_threads(&self) -> usize {
         self.threads_named(&["recv-", "send-", "spare"])
     }
