@@ -35,6 +35,10 @@ pub const COMMANDS_MAX: usize = 1024;
 /// How long a stream of `hubbub.v1` may take to send `Hello`.
 pub const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a stream of the tutorial's contract may be silent before a newcomer may take its place, if the server is
+/// full: its client may be about to say something.
+pub const SILENT_TIME: Duration = Duration::from_secs(5);
+
 /// How many rooms a stream may have joined at once.
 pub const ROOMS_PER_STREAM_MAX: usize = 1000;
 
@@ -127,6 +131,9 @@ pub const STORED_BYTES_PER_DAY: f64 = 100.0 * 1024.0 * 1024.0;
 
 /// How many rooms one address may create within an hour (ergo allows 15 to a user, in all). Option: `--room-rate`.
 pub const ROOMS_PER_HOUR: f64 = 10.0;
+
+/// How many rooms one address may create in all, since the server's start. Option: `--rooms-per-address`.
+pub const ROOMS_PER_ADDRESS_MAX: usize = 100;
 
 /// How many rooms the log may have by default. A room stays until an operator deletes it, and takes a few hundred bytes
 /// of memory from its first post until the server exits. Rooms without messages are not stored and do not count: they

@@ -1,6 +1,6 @@
 //! The client map: every client that is connected.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -10,6 +10,7 @@ use parking_lot::{Condvar, Mutex};
 use super::delivery::close::CloseReason;
 use super::delivery::stream_writer::StreamWriter;
 use super::session::receive::{Stop, Stopper};
+use crate::limits::SILENT_TIME;
 use crate::names::ClientId;
 
 /// The map's entry of a client.
@@ -18,11 +19,20 @@ pub struct Client {
     pub writer: Arc<StreamWriter>,
     /// Ends its receive thread.
     pub stop_receiving: Stopper,
+    /// Since when it has been silent, if another may take its place for that.
+    pub silent_since: Option<Instant>,
+}
+
+#[derive(Default)]
+struct Map {
+    clients: HashMap<ClientId, Client>,
+    /// Those that have been silent since they came, the first first.
+    silent: BTreeSet<(Instant, ClientId)>,
 }
 
 pub struct Clients {
     // lock order: 1 (held for one lookup, insertion or removal)
-    map: Mutex<HashMap<ClientId, Client>>,
+    map: Mutex<Map>,
     emptied: Condvar,
     /// The number before the first client's, random for each start of a server.
     before_first: ClientId,
@@ -48,14 +58,34 @@ impl Clients {
     }
 
     pub fn insert(&self, client: Client) {
-        let taken = self.map.lock().insert(client.writer.id(), client);
+        let id = client.writer.id();
+        let mut map = self.map.lock();
+        map.silent.extend(client.silent_since.map(|since| (since, id)));
+        let taken = map.clients.insert(id, client);
+        drop(map);
         assert!(taken.is_none(), "client ids are never given twice");
+    }
+
+    /// The client has said something.
+    pub fn spoke(&self, id: ClientId) {
+        self.map.lock().take_from_silent(id);
+    }
+
+    /// The client that has been silent for the shortest time above [`SILENT_TIME`]: those that have listened for long keep
+    /// their places. Each is returned once.
+    pub fn silent(&self, now: Instant) -> Option<Client> {
+        let mut map = self.map.lock();
+        let longest_ago = now.checked_sub(SILENT_TIME)?;
+        let (_, id) = *map.silent.range(..=(longest_ago, ClientId(u64::MAX))).next_back()?;
+        map.take_from_silent(id);
+        map.clients.get(&id).cloned()
     }
 
     pub fn remove(&self, id: ClientId) {
         let mut map = self.map.lock();
-        let client = map.remove(&id);
-        if map.is_empty() {
+        map.take_from_silent(id);
+        let client = map.clients.remove(&id);
+        if map.clients.is_empty() {
             self.emptied.notify_all();
         }
         drop(map);
@@ -63,7 +93,7 @@ impl Clients {
     }
 
     pub fn count(&self) -> usize {
-        self.map.lock().len()
+        self.map.lock().clients.len()
     }
 
     /// Stops every client's receive thread at once.
@@ -83,15 +113,23 @@ impl Clients {
     /// Waits until no client is left. `false` means that the deadline passed first.
     pub fn wait_until_empty(&self, deadline: Instant) -> bool {
         let mut map = self.map.lock();
-        while !map.is_empty() {
+        while !map.clients.is_empty() {
             if self.emptied.wait_until(&mut map, deadline).timed_out() {
-                return map.is_empty();
+                return map.clients.is_empty();
             }
         }
         true
     }
 
     fn all(&self) -> Vec<Client> {
-        self.map.lock().values().cloned().collect()
+        self.map.lock().clients.values().cloned().collect()
+    }
+}
+
+impl Map {
+    fn take_from_silent(&mut self, id: ClientId) {
+        if let Some(since) = self.clients.get_mut(&id).and_then(|client| client.silent_since.take()) {
+            self.silent.remove(&(since, id));
+        }
     }
 }

@@ -51,6 +51,8 @@ pub struct Stream {
     /// Takes the receive thread, which it starts when there is something to receive.
     pub start_receiving: Box<dyn FnOnce(Box<dyn OnDemand>)>,
     pub stop_receiving: Stopper,
+    /// Whether another client may take its place while it is silent.
+    pub may_be_displaced: bool,
 }
 
 /// The resources for one more client: its id and number, and its place among the clients of its address.
@@ -83,9 +85,10 @@ impl Hub {
         Peer::new(name, &self.admissions.exempt)
     }
 
-    /// Admits one more client, or returns why that is impossible.
-    pub fn admit(&self, peer: Peer) -> Result<Admission, CloseReason> {
-        let admission = self.find_place(peer);
+    /// Admits one more client, or returns why that is impossible. With `displaces`, it may take the place of one that is
+    /// silent.
+    pub fn admit(&self, peer: Peer, displaces: bool) -> Result<Admission, CloseReason> {
+        let admission = self.find_place(peer, displaces);
         // Pollers do not log: standard error may block.
         if let Err(CloseReason::Full { .. }) = admission {
             self.admissions.refusals.count(Shortage::Clients);
@@ -93,19 +96,21 @@ impl Hub {
         admission
     }
 
-    fn find_place(&self, peer: Peer) -> Result<Admission, CloseReason> {
+    fn find_place(&self, peer: Peer, displaces: bool) -> Result<Admission, CloseReason> {
         if self.lanes.lock().is_none() {
             return Err(CloseReason::Draining { until: Instant::now() });
-        }
-        let count = self.clients.count();
-        self.admissions.gauges.report(Resource::Clients, count + 1, self.admissions.clients_max);
-        if count >= self.admissions.clients_max {
-            return Err(CloseReason::Full { clients_max: self.admissions.clients_max });
         }
         let used = self.quota(&peer);
         let seat =
             used.as_ref().map(|used| used.seat().ok_or(CloseReason::AddressFull { clients_max: used.clients_max() }));
         let seat = seat.transpose()?;
+        let count = self.clients.count();
+        self.admissions.gauges.report(Resource::Clients, count + 1, self.admissions.clients_max);
+        if count >= self.admissions.clients_max {
+            let clients_max = self.admissions.clients_max;
+            let silent = if displaces { self.clients.silent(Instant::now()) } else { None };
+            silent.ok_or(CloseReason::Full { clients_max })?.writer.close(CloseReason::Displaced);
+        }
         let (id, number) = self.clients.next_id();
         Ok(Admission { id, number, peer, used, seat })
     }
@@ -139,10 +144,11 @@ impl Hub {
         conversation: impl FnOnce(Arc<StreamWriter>, Option<Arc<Use>>) -> T,
     ) {
         let Admission { id, number, peer, used, seat } = admission;
-        let Stream { sink, reader, start_receiving, stop_receiving } = stream;
+        let Stream { sink, reader, start_receiving, stop_receiving, may_be_displaced } = stream;
+        let silent_since = may_be_displaced.then(Instant::now);
         let writer = StreamWriter::new(id, sink, reader);
-        let client = Client { writer: Arc::clone(&writer), stop_receiving: Arc::clone(&stop_receiving) };
-        self.clients.insert(client);
+        let stopper = Arc::clone(&stop_receiving);
+        self.clients.insert(Client { writer: Arc::clone(&writer), stop_receiving: stopper, silent_since });
         let end = StreamEnd::new(Arc::clone(&self.ends), Arc::clone(&writer), number, seat);
         let conversation = Box::new(conversation(Arc::clone(&writer), used));
         // After the insertion: either a drain finds the client in the map, or the client finds that a drain has

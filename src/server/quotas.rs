@@ -28,6 +28,8 @@ pub struct AddressLimits {
     pub stored: Rate,
     /// Rooms that its posts create.
     pub rooms: Rate,
+    /// How many rooms its posts may create in all.
+    pub rooms_max: usize,
 }
 
 /// The use of all addresses.
@@ -41,6 +43,8 @@ pub struct Quotas {
 #[derive(Default)]
 struct Uses {
     of: HashMap<Source, Arc<Use>>,
+    /// How many rooms the forgotten addresses have created. Bound: the rooms that were created since the start.
+    created: HashMap<Source, usize>,
     /// The number of addresses at which those that were not seen for a while are forgotten.
     sweep_at: usize,
 }
@@ -60,6 +64,8 @@ struct UseState {
     bytes: Bucket,
     stored: Bucket,
     rooms: Bucket,
+    /// How many rooms it has created.
+    created: usize,
     seen: Instant,
 }
 
@@ -76,6 +82,8 @@ pub enum OverQuota {
     Stored(Duration),
     #[error("your address has created as many rooms as it may for now: post to an existing room, or try again in {}", in_words(.0))]
     Rooms(Duration),
+    #[error("your address has created {0} rooms, the maximum: post to an existing room")]
+    RoomsInAll(usize),
 }
 
 impl Default for AddressLimits {
@@ -87,6 +95,7 @@ impl Default for AddressLimits {
             bytes: Rate::over(limits::POST_BYTES_PER_SECOND, limits::POST_BYTES_BURST_TIME),
             stored: Rate { per_second: limits::STORED_BYTES_PER_DAY / 86_400.0, burst: limits::STORED_BYTES_PER_DAY },
             rooms: Rate { per_second: limits::ROOMS_PER_HOUR / 3_600.0, burst: limits::ROOMS_PER_HOUR },
+            rooms_max: limits::ROOMS_PER_ADDRESS_MAX,
         }
     }
 }
@@ -101,16 +110,32 @@ impl Quotas {
         let now = Instant::now();
         let mut uses = self.uses.lock();
         if !uses.of.contains_key(&source) && uses.of.len() >= uses.sweep_at.max(QUOTAS_KEPT) {
-            uses.of.retain(|_, used| !used.is_forgettable(now));
-            uses.sweep_at = 2 * uses.of.len();
+            uses.forget(now);
         }
-        let used = uses.of.entry(source).or_insert_with(|| Arc::new(Use::new(source, self, now)));
-        Arc::clone(used)
+        let Uses { of, created, .. } = &mut *uses;
+        let begin = || Arc::new(Use::new(source, self, created.remove(&source).unwrap_or(0), now));
+        Arc::clone(of.entry(source).or_insert_with(begin))
+    }
+}
+
+impl Uses {
+    /// Forgets the addresses that were not seen for a while, except for the rooms that they have created.
+    fn forget(&mut self, now: Instant) {
+        let Self { of, created, sweep_at } = self;
+        of.retain(|source, used| {
+            let is_kept = !used.is_forgettable(now);
+            match used.state.lock().created {
+                count @ 1.. if !is_kept => drop(created.insert(*source, count)),
+                _ => {}
+            }
+            is_kept
+        });
+        *sweep_at = 2 * of.len();
     }
 }
 
 impl Use {
-    fn new(source: Source, Quotas { limits, refusals, .. }: &Quotas, now: Instant) -> Self {
+    fn new(source: Source, Quotas { limits, refusals, .. }: &Quotas, created: usize, now: Instant) -> Self {
         let (limits, refusals) = (limits.clone(), Arc::clone(refusals));
         let full = |rate| Bucket::new(rate, now);
         let state = UseState {
@@ -119,6 +144,7 @@ impl Use {
             bytes: full(limits.bytes),
             stored: full(limits.stored),
             rooms: full(limits.rooms),
+            created,
             seen: now,
         };
         Self { source, limits, refusals, state: Mutex::new(state) }
@@ -175,8 +201,16 @@ impl Use {
     /// Counts a room to create, or refuses that.
     pub fn create_room(&self) -> Result<(), OverQuota> {
         let mut state = self.state.lock();
-        let created = state.rooms.take_many(self.limits.rooms, 1.0, Instant::now());
-        created.map_err(|wait| self.refuse(state, OverQuota::Rooms(wait)))
+        if state.created >= self.limits.rooms_max {
+            return Err(self.refuse(state, OverQuota::RoomsInAll(self.limits.rooms_max)));
+        }
+        match state.rooms.take_many(self.limits.rooms, 1.0, Instant::now()) {
+            Ok(()) => {
+                state.created += 1;
+                Ok(())
+            }
+            Err(wait) => Err(self.refuse(state, OverQuota::Rooms(wait))),
+        }
     }
 
     /// Counts a refusal.
@@ -185,7 +219,7 @@ impl Use {
         let limit = match reason {
             OverQuota::Posts(_) => Limit::Posts,
             OverQuota::Stored(_) => Limit::Stored,
-            OverQuota::Rooms(_) => Limit::RoomsCreated,
+            OverQuota::Rooms(_) | OverQuota::RoomsInAll(_) => Limit::RoomsCreated,
         };
         self.refusals.exceeded(limit, Some(self.source));
         reason
@@ -193,9 +227,11 @@ impl Use {
 }
 
 impl OverQuota {
-    pub fn retry_after(self) -> Duration {
+    /// `None` if it is no use to try again.
+    pub fn retry_after(self) -> Option<Duration> {
         match self {
-            Self::Posts(time) | Self::Stored(time) | Self::Rooms(time) => time,
+            Self::Posts(time) | Self::Stored(time) | Self::Rooms(time) => Some(time),
+            Self::RoomsInAll(_) => None,
         }
     }
 }
@@ -245,5 +281,18 @@ mod tests {
         drop(quotas.of(source(QUOTAS_KEPT as u32)));
         assert_eq!(quotas.uses.lock().of.len(), 2);
         assert!(Arc::ptr_eq(&in_use, &quotas.of(source(0))));
+    }
+
+    #[test]
+    fn an_address_creates_a_number_of_rooms_in_all_also_if_it_was_forgotten() {
+        let limits = AddressLimits { rooms_max: 2, ..AddressLimits::default() };
+        let quotas = Quotas::new(limits, Arc::default());
+        assert_eq!(quotas.of(source(1)).create_room(), Ok(()));
+        quotas.of(source(1)).state.lock().seen = Instant::now().checked_sub(QUOTAS_KEPT_TIME).unwrap();
+        quotas.uses.lock().forget(Instant::now());
+        assert_eq!(quotas.uses.lock().of.len(), 0);
+        let used = quotas.of(source(1));
+        assert_eq!((used.create_room(), used.create_room()), (Ok(()), Err(OverQuota::RoomsInAll(2))));
+        assert_eq!(quotas.of(source(2)).create_room(), Ok(()));
     }
 }

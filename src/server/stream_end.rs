@@ -125,6 +125,7 @@ impl Ends {
 impl OnDemand for Receiving {
     fn begin(self: Box<Self>) {
         let (shared, name) = (Arc::clone(&self.end.shared), format!("recv-{}", self.end.number));
+        shared.clients.spoke(self.end.writer.id());
         let started = shared.start(name, self, |receiving| {
             let Self { end, mut conversation, lane, deadline } = *receiving;
             drop(deadline);

@@ -69,6 +69,23 @@ fn an_address_creates_so_many_rooms_an_hour() {
 }
 
 #[test]
+fn an_address_creates_so_many_rooms_in_all() {
+    let server = limited(&["--post-rate", "0", "--room-rate", "0", "--rooms-per-address", "20"]);
+    let mut ann = Talker::join(&environment(), server.target(), "ann", "one-more");
+    let created = |n: usize| post_message(&ann.client, &format!("room-{n}"), "ann", 0, "hello");
+    (0..20).for_each(|n| drop(created(n).expect("it is created")));
+    let refused = created(20).expect_err("that are all");
+    assert_eq!(refused.code, RpcStatusCode::RESOURCE_EXHAUSTED);
+    assert!(refused.message.contains("created 20 rooms, the maximum: post to an existing room"), "{}", refused.message);
+    created(0).expect("the room exists");
+    ann.post("one-more", 1, "hello");
+    let rejected = ann.rejected();
+    assert_eq!((rejected.code.enum_value_or_default(), rejected.retry_after_ms), (Code::CODE_TOO_MANY_ROOMS, 0));
+    let log = end(server);
+    assert!(log.iter().any(|line| line.contains("--rooms-per-address")), "{log:#?}");
+}
+
+#[test]
 fn a_stream_that_posts_too_fast_is_slowed_and_loses_nothing() {
     let server = limited(&["--post-rate", "50"]);
     let mut ann = Talker::join(&environment(), server.target(), "ann", "garden");

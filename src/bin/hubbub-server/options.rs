@@ -235,6 +235,16 @@ struct AddressOptions {
     )]
     room_rate: usize,
 
+    /// Rooms that one address may create in all
+    ///
+    /// Counted since the start of the server. Beyond it, a message that would create another room is rejected. 0 is no
+    /// limit.
+    #[arg(
+        long, value_name = "N", env = "HUBBUB_ROOMS_PER_ADDRESS", default_value_t = limits::ROOMS_PER_ADDRESS_MAX,
+        value_parser = number(0_usize..), hide_short_help = true, help_heading = LIMITS, display_order = 48
+    )]
+    rooms_per_address: usize,
+
     /// Accept at most N connections at once from each address
     ///
     /// It may open 32 connections at once, and 3 a second in the long run.
@@ -269,11 +279,12 @@ impl AddressOptions {
         let rate = |per_second: f64, seconds: f64| Rate::over(unless_zero(per_second), seconds);
         AddressLimits {
             connections_max: self.connections_per_address,
-            clients_max: if self.clients_per_address == 0 { usize::MAX } else { self.clients_per_address },
+            clients_max: or_none(self.clients_per_address),
             posts: rate(self.post_rate as f64, limits::POSTS_BURST_TIME),
             bytes: rate(self.post_bytes_rate as f64, limits::POST_BYTES_BURST_TIME),
             stored: rate(self.stored_per_day as f64 / DAY, DAY),
             rooms: rate(self.room_rate as f64 / HOUR, HOUR),
+            rooms_max: or_none(self.rooms_per_address),
         }
     }
 }
@@ -281,6 +292,11 @@ impl AddressOptions {
 /// In seconds.
 const HOUR: f64 = 3_600.0;
 const DAY: f64 = 24.0 * HOUR;
+
+/// 0 is no limit.
+fn or_none(max: usize) -> usize {
+    if max == 0 { usize::MAX } else { max }
+}
 
 fn unless_zero(rate: f64) -> f64 {
     if rate == 0.0 { f64::INFINITY } else { rate }

@@ -50,6 +50,8 @@ pub enum CloseReason {
     LogUnreadable(LogError),
     #[error("the server is full: it serves {clients_max} clients at once; try again later")]
     Full { clients_max: usize },
+    #[error("the server is full, and another client took your place because you were silent: connect again later")]
+    Displaced,
     #[error("your address has {clients_max} clients connected, the maximum: close one first")]
     AddressFull { clients_max: usize },
     #[error("the server could not start a thread for this stream ({0}): try again later")]

@@ -46,7 +46,10 @@ const LIMITS: [(Limit, &str); 12] = [
     (Limit::AddressClients, "clients refused because their address has too many (--clients-per-address)"),
     (Limit::Posts, "posts refused because their address posts too fast (--post-rate, --post-bytes-rate)"),
     (Limit::Stored, "posts refused because their address has stored too much (--stored-per-day)"),
-    (Limit::RoomsCreated, "posts refused because their address has created too many rooms (--room-rate)"),
+    (
+        Limit::RoomsCreated,
+        "posts refused because their address has created too many rooms (--room-rate, --rooms-per-address)",
+    ),
     (
         Limit::Rooms,
         "posts refused because the log has too many rooms (--rooms-max; hubbub-server room delete makes space)",

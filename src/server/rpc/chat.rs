@@ -23,7 +23,7 @@ pub fn accept(
     stream: RequestStream<Request>,
     sink: DuplexSink<Frame>,
 ) {
-    let admission = match hub.admit(hub.peer(context.peer())) {
+    let admission = match hub.admit(hub.peer(context.peer()), true) {
         Ok(admission) => admission,
         Err(reason) => return stream::refuse(context, stream, sink, &reason),
     };
@@ -39,6 +39,8 @@ pub fn accept(
             stop(when);
             held_back.close();
         }),
+        // Its client must say Hello.
+        may_be_displaced: false,
     };
     let (rooms, fanout, shard) = (Arc::clone(&hub.rooms), Arc::clone(&hub.fanout), pollers.current());
     hub.begin(admission, stream, move |writer, used| {

@@ -35,6 +35,7 @@ fn stream_code(reason: &CloseReason) -> Option<Code> {
         CloseReason::LogStopped => Code::Internal,
         CloseReason::OverQuota(_)
         | CloseReason::Full { .. }
+        | CloseReason::Displaced
         | CloseReason::AddressFull { .. }
         | CloseReason::NoThread(_) => Code::ResourceExhausted,
     })

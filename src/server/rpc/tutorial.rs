@@ -34,7 +34,7 @@ fn accept(
     stream: RequestStream<Request>,
     sink: DuplexSink<Frame>,
 ) {
-    let admission = match hub.admit(hub.peer(context.peer())) {
+    let admission = match hub.admit(hub.peer(context.peer()), false) {
         Ok(admission) => admission,
         Err(reason) => return stream::refuse(context, stream, sink, &reason),
     };
@@ -48,6 +48,7 @@ fn accept(
         reader: Box::new(TutorialReader::new(cursor, origin)),
         start_receiving: Box::new(source.starter()),
         stop_receiving: source.stopper(),
+        may_be_displaced: true,
     };
     let (hold, poller) = (lobby.clone(), pollers.current());
     hub.begin(admission, stream, move |writer, used| {

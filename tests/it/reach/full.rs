@@ -12,11 +12,11 @@ use grpcio::RpcStatusCode;
 use hubbub::wire::LIST_MESSAGES;
 use hubbub::wire::v1::ListMessagesRequest;
 
-use crate::support::chatter::environment;
+use crate::support::chatter::{Chatter, environment};
 use crate::support::process::{ServerProcess, command};
 use crate::support::raw::{PREFACE, SETTINGS, frame};
 use crate::support::talker::{Talker, after, call, post_message};
-use crate::support::wait_for;
+use crate::support::{DEADLINE, wait_for};
 
 /// How many descriptors the server may have.
 const DESCRIPTORS: u64 = 64;
@@ -46,6 +46,36 @@ fn a_full_server_logs_it_once_and_tells_the_client() {
     server.signal(libc::SIGTERM);
     assert_eq!(server.wait().code(), Some(0));
     assert_eq!(count(&server.rest_of_log(), "full"), 0, "each is logged once");
+}
+
+/// One client could take all places with streams of the tutorial's contract, which need not say anything.
+#[test]
+fn a_newcomer_takes_the_place_of_a_silent_client() {
+    let server = ServerProcess::start(&["--clients-max", "3"]);
+    let (environment, target) = (environment(), server.target().to_owned());
+    let mut speaker = Chatter::join(&environment, &target, "speaker");
+    let mut other = Chatter::join(&environment, &target, "other");
+    let mut silent = Chatter::join(&environment, &target, "silent");
+    speaker.say("hello");
+    assert_eq!((other.hear(), silent.hear()), ("hello".to_owned(), "hello".to_owned()));
+    other.say("hello");
+    assert_eq!((speaker.hear(), silent.hear()), ("hello".to_owned(), "hello".to_owned()));
+    // For a moment it may be about to say something. A client of its own contract never takes its place.
+    assert_eq!(Talker::connect(&environment, &target, "early").end().code, RpcStatusCode::RESOURCE_EXHAUSTED);
+    let mut newcomer = None;
+    wait_for("a newcomer to be admitted", || {
+        assert_eq!(Chatter::join(&environment, &target, "late").end().0, RpcStatusCode::RESOURCE_EXHAUSTED);
+        let mut talker = Talker::connect(&environment, &target, "newcomer");
+        let is_admitted = talker.next_within(DEADLINE).expect("it is admitted or refused").is_ok();
+        newcomer = is_admitted.then_some(talker);
+        is_admitted
+    });
+    let (code, message) = silent.end();
+    assert_eq!(code, RpcStatusCode::RESOURCE_EXHAUSTED);
+    assert!(message.contains("another client took your place because you were silent"), "{message}");
+    // Those that have spoken keep their places.
+    speaker.say("still here");
+    assert_eq!(other.hear(), "still here");
 }
 
 /// What a person sees of it.

@@ -19,7 +19,7 @@ use crate::server::delivery::fanout::Fanout;
 use crate::server::delivery::stream_writer::StreamWriter;
 use crate::server::log::{LogError, Post, RoomState};
 use crate::server::posting::Author;
-use crate::server::quotas::Use;
+use crate::server::quotas::{OverQuota, Use};
 use crate::server::room::cursor::Cursor;
 use crate::server::room::followers::Member;
 use crate::server::room::{RoomHandle, Rooms};
@@ -143,8 +143,11 @@ impl ChatConversation {
                 self.posts.push(post);
             }
             Err(fault) => {
-                let retry = Some(fault.retry_after());
-                self.answer(answer::rejected(failed(), RejectionCode::Limited, fault.to_string(), retry));
+                let code = match fault {
+                    OverQuota::RoomsInAll(_) => RejectionCode::TooManyRooms,
+                    _ => RejectionCode::Limited,
+                };
+                self.answer(answer::rejected(failed(), code, fault.to_string(), fault.retry_after()));
             }
         }
     }
