@@ -221,8 +221,11 @@ fn release(sending: Box<Sending>) {
     }
 }
 
+/// Whether the log gets a line for this end. A lack of threads is counted, and has a line a minute.
 fn is_reported(reason: &CloseReason) -> bool {
-    reason.is_surprising() || matches!(reason, CloseReason::LogUnreadable(_)) || log::log_enabled!(log::Level::Debug)
+    reason.is_surprising() && !matches!(reason, CloseReason::NoThread(_))
+        || matches!(reason, CloseReason::LogUnreadable(_))
+        || log::log_enabled!(log::Level::Debug)
 }
 
 fn report_end(writer: &StreamWriter, reason: &CloseReason) {

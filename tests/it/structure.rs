@@ -171,7 +171,7 @@ fn no_module_depends_on_itself() {
 const LAYERS: &[&[&str]] = &[
     &["limits", "names", "escape", "address", "descriptors", "memory", "startup", "sync"],
     &["wire", "threads", "arguments"],
-    &["server::log", "server::network", "server::bucket", "server::fair_queue"],
+    &["server::log", "server::network", "server::bucket", "server::fair_queue", "server::deadlines"],
     &["server::peer", "server::refusals", "server::gauges"],
     &["server::quotas"],
     &["server::config"],

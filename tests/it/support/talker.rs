@@ -43,10 +43,15 @@ impl Talker {
 
     /// A client that has received `Welcome`.
     pub fn hello(environment: &Arc<Environment>, target: &str, name: &str) -> Self {
+        Self::try_hello(environment, target, name).unwrap_or_else(|end| panic!("{name} expected a welcome: {end:?}"))
+    }
+
+    /// A client that has received `Welcome`, or how its stream ended.
+    pub fn try_hello(environment: &Arc<Environment>, target: &str, name: &str) -> Result<Self, End> {
         let mut talker = Self::connect(environment, target, name);
         talker.send(vec![hello(name)]);
-        match talker.next().event {
-            Some(Kind::Welcome(_)) => talker,
+        match talker.next_within(DEADLINE).unwrap_or_else(|| panic!("{name} timed out waiting for a welcome"))?.event {
+            Some(Kind::Welcome(_)) => Ok(talker),
             other => panic!("{name} expected a welcome: {other:?}"),
         }
     }
