@@ -17,7 +17,7 @@ NODE_GRPC_VERSION := 1.14.7
 WITHOUT_PATCHES := chat:: drain:: fanout:: leaving:: model:: rooms:: unary::
 
 .DEFAULT_GOAL := help
-.PHONY: help run-server run-client run-repeat build test hostile soak fuzz crash-test backup-test thin-volume-test ping-test check bench bench-chart micro \
+.PHONY: help run-server run-client run-repeat build test hostile sanitize soak fuzz crash-test backup-test thin-volume-test ping-test check bench bench-chart micro \
 	deps go-deps
 
 help: ## show this
@@ -62,6 +62,9 @@ hostile: deps ## attack a server for 10 s in each known way, and show the cost (
 		"descriptors | newcomers served (p99), refused |"
 	@echo "| --- | --- | --- | --- | --- | --- |"
 	@cat $(TARGET_DIR)/tmp/hostile.md
+
+sanitize: deps ## attack a server whose C and C++ parts check each memory access (builds the C core again)
+	tools/test-sanitized
 
 soak: deps ## 30 minutes of mixed attacks with clients that behave beside them (SECONDS=n for another time)
 	HUBBUB_SOAK_SECONDS=$(or $(SECONDS),1800) cargo test --release --locked --test it -- --nocapture attacks::soak::

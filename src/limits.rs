@@ -381,7 +381,7 @@ pub const DESCRIPTORS_RESERVED: usize = 48;
 /// temporary files of SQLite.
 pub const COMMAND_DESCRIPTORS_MIN: usize = 24;
 
-/// How many threads the gRPC library starts for itself at the start of a server: two executors, the timers of its old and
+/// How many threads the gRPC library starts for itself at the start of a program: two executors, the timers of its old and
 /// of its new engine, and one for each processor for the latter, from 2 to 16.
 pub const LIBRARY_THREADS: usize = 20;
 

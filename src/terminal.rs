@@ -58,9 +58,10 @@ use crate::client::{
     lines as count_lines,
 };
 use crate::escape::escape;
+use crate::limits::LIBRARY_THREADS;
 use crate::names::{InvalidText, RoomName, UserName};
 use crate::startup;
-use crate::threads::spawn;
+use crate::threads::{self, spawn};
 
 /// The default name for following a room.
 const READER: &str = "tail";
@@ -147,6 +148,8 @@ pub fn run(options: Options) -> Result<(), TerminalError> {
     if matches!(&options.command, Some(command) if !matches!(command, Command::Chat(_) | Command::Send(_))) {
         startup::check_output().map_err(TerminalError::Output)?;
     }
+    // The library panics without its threads, and takes one to poll.
+    threads::check_available(1 + LIBRARY_THREADS).map_err(TerminalError::Thread)?;
     match options.command {
         None => chat(server, name, &options.chat),
         Some(Command::Chat(command)) => chat(server, name, &command.chat),

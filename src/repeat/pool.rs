@@ -22,7 +22,8 @@ use super::protocol::Protocol;
 use super::report::{Report, latencies};
 use super::run::Run;
 use crate::client::{Connector, SessionError};
-use crate::threads::spawn;
+use crate::limits::LIBRARY_THREADS;
+use crate::threads::{self, spawn};
 
 /// How long the clients may take to join; longer if an outage is allowed.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -56,6 +57,8 @@ struct Pool<P: Protocol> {
 
 /// Runs the plan. The calling thread supervises the run.
 pub fn run<P: Protocol>(plan: Plan, progress: &Progress, interrupt: &Interrupt) -> Result<Report, RunError> {
+    // The library panics without its threads.
+    threads::check_available(POLLERS_MAX + LIBRARY_THREADS)?;
     let run: Arc<Run<P>> = Arc::new(Run::new(plan));
     let mut pool = Pool::start(&run)?;
     pool.join()?;

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::net::TcpStream;
+use std::process::Output;
 
 use grpcio::RpcStatusCode;
 use tempfile::TempDir;
@@ -14,6 +15,7 @@ use crate::support::process::{ServerProcess, command};
 use crate::support::raw::Raw;
 use crate::support::talker::{Talker, after, post_message};
 use crate::support::wait_for;
+use crate::terminal::client_command;
 
 /// More newcomers than there are spare threads.
 const NEWCOMERS_MAX: usize = 64;
@@ -108,4 +110,34 @@ fn a_start_with_too_few_threads_fails_with_the_reason_and_one_with_enough_ends()
         assert_eq!(count(&log, "panicked"), 0, "{threads} threads: {log:#?}");
     }
     assert!(failed > 10 && served > 2, "{failed} failed, {served} served");
+}
+
+/// The bindings of the library panicked, with a backtrace.
+#[test]
+fn a_client_program_with_too_few_threads_says_so() {
+    let folder = TempDir::new().expect("a folder can be made");
+    let library = preload::compile("threads", folder.path());
+    let server = ServerProcess::start(&[]);
+    for arguments in [&["rooms"][..], &["--name", "ann", "tail", "lobby"], &["--name", "ann", "send", "lobby", "hello"]]
+    {
+        for threads in [0, 1, 5, 10] {
+            let arguments = [&["--server", server.target()], arguments].concat();
+            let mut program = client_command(env!("CARGO_BIN_EXE_hubbub"), &arguments);
+            program.env("LD_PRELOAD", &library).env("HUBBUB_THREADS_MAX", threads.to_string());
+            assert_refused(&program.output().expect("it runs"));
+        }
+    }
+    let mut program =
+        client_command(env!("CARGO_BIN_EXE_hubbub-repeat"), &["--server", server.target(), "--messages", "1"]);
+    program.env("LD_PRELOAD", &library).env("HUBBUB_THREADS_MAX", "5");
+    assert_refused(&program.output().expect("it runs"));
+}
+
+fn assert_refused(output: &Output) {
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("can't start a thread") && said.contains("ulimit -u") && !said.contains("panicked"),
+        "{said}"
+    );
 }

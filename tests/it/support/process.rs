@@ -1,5 +1,6 @@
 //! A server in a process of its own, as a user starts it.
 
+use std::env;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
@@ -235,9 +236,10 @@ pub fn lasting_address() -> String {
     addresses.find(|address| TcpListener::bind(address).is_ok()).expect("a port is free")
 }
 
-/// The server's program, without settings from the environment of the tests.
+/// The server's program, without settings from the environment of the tests. A variable names another build of it.
 pub fn command() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hubbub-server"));
+    let program = env::var("HUBBUB_TEST_SERVER").unwrap_or(env!("CARGO_BIN_EXE_hubbub-server").to_owned());
+    let mut command = Command::new(program);
     for variable in ["PORT", "HUBBUB_LISTEN", "HUBBUB_DATA", "HUBBUB_SYNC", "HUBBUB_EPHEMERAL", "RUST_LOG"] {
         command.env_remove(variable);
     }
