@@ -8,6 +8,7 @@ pub mod refusals;
 pub mod gauges;
 pub mod peer;
 pub mod quotas;
+pub mod auth;
 pub mod config;
 pub mod room;
 pub mod fair_queue;

@@ -24,7 +24,7 @@ const ROOM: &str = "tea";
 const EXIT_PANIC: i32 = 70;
 
 /// Where a panic is asked for, and the thread that it is in.
-const PLACES: [(&str, &str); 10] = [
+const PLACES: [(&str, &str); 11] = [
     // Between a commit and its acknowledgement.
     ("commit", "log-writer"),
     // While followers are notified.
@@ -34,6 +34,7 @@ const PLACES: [(&str, &str); 10] = [
     ("fanout-pace", "fanout-pace"),
     ("query-0", "query-0"),
     ("deadlines", "deadlines"),
+    ("gauges", "gauges"),
     ("refusals", "refusals"),
     ("joiner", "joiner"),
     ("signals", "signals"),

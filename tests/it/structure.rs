@@ -173,7 +173,7 @@ const LAYERS: &[&[&str]] = &[
     &["wire", "threads", "arguments"],
     &["server::log", "server::network", "server::bucket", "server::fair_queue", "server::deadlines"],
     &["server::peer", "server::refusals", "server::gauges"],
-    &["server::quotas"],
+    &["server::quotas", "server::auth"],
     &["server::config"],
     &["server::room"],
     &["server::append_queue", "server::reserve"],

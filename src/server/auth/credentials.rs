@@ -1,0 +1,44 @@
+//! What a call presents to show who its client is.
+
+use std::fmt;
+
+use zeroize::Zeroizing;
+
+/// What a call presents, as the transport has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Credentials {
+    /// The token of the header `authorization: Bearer …`.
+    pub bearer: Option<Bearer>,
+    /// The certificate of its connection, which the transport has verified.
+    pub certificate: Option<Certificate>,
+}
+
+/// A secret text. It is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Bearer(Zeroizing<String>);
+
+/// The names in a verified client certificate. A field may have several values.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Certificate {
+    pub common_names: Vec<String>,
+    pub dns: Vec<String>,
+    pub uris: Vec<String>,
+    pub emails: Vec<String>,
+}
+
+impl Bearer {
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(Zeroizing::new(text.into()))
+    }
+
+    /// The secret itself.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Bearer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(secret)")
+    }
+}
