@@ -7,3 +7,4 @@
 pub mod principal;
 pub mod access;
 pub mod credentials;
+pub mod login;
