@@ -129,6 +129,14 @@ pub const POST_BYTES_BURST_TIME: f64 = 16.0;
 /// `--stored-per-day`.
 pub const STORED_BYTES_PER_DAY: f64 = 100.0 * 1024.0 * 1024.0;
 
+/// How many logins of one address may fail in a minute (ergo: 3, for passwords). A token can't be guessed anyway: this keeps
+/// the log and the processor free.
+pub const FAILED_LOGINS_PER_MINUTE: f64 = 10.0;
+
+/// How long a stream may go on after its login has expired, for its client to renew the login (Centrifugo's
+/// `expired_close_delay`).
+pub const LOGIN_GRACE: Duration = Duration::from_secs(25);
+
 /// How many rooms one address may create within an hour (ergo allows 15 to a user, in all). Option: `--room-rate`.
 pub const ROOMS_PER_HOUR: f64 = 10.0;
 

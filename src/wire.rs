@@ -47,6 +47,7 @@ pub const LIST_MESSAGES: Method<v1::ListMessagesRequest, v1::ListMessagesRespons
 pub const LIST_MESSAGES_SERVER: Method<v1::ListMessagesRequest, Frame> =
     Method { ty: MethodType::Unary, name: LIST_MESSAGES_NAME, req_mar: protobuf(), resp_mar: FRAMES };
 
+pub const LOGIN: Method<v1::LoginRequest, v1::LoginResponse> = unary("/hubbub.v1.ChatService/Login");
 pub const LIST_ROOMS: Method<v1::ListRoomsRequest, v1::ListRoomsResponse> = unary("/hubbub.v1.ChatService/ListRooms");
 pub const LIST_MEMBERS: Method<v1::ListMembersRequest, v1::ListMembersResponse> =
     unary("/hubbub.v1.ChatService/ListMembers");

@@ -17,6 +17,9 @@ use crate::limits::NAME_CHARS_MAX;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct UserName(String);
 
+/// What marks a name as a claim. The name of a user never begins with it.
+pub const CLAIM_MARK: char = '~';
+
 impl UserName {
     pub fn new(name: impl Into<String>) -> Result<Self, InvalidText> {
         let mut name = name.into();
@@ -47,6 +50,19 @@ impl UserName {
             }
         }
         if has_many_marks(&name) { Err(InvalidText::NameMarks) } else { Ok(Self(name)) }
+    }
+
+    /// The name with the mark of a claim in front, cut to the maximum length.
+    pub fn marked(&self) -> Self {
+        let mut marked = String::from(CLAIM_MARK);
+        marked.extend(self.0.chars().take(NAME_CHARS_MAX - 1));
+        // A cut name may end in a blank, or in half of a character.
+        Self::new(marked.trim_end()).unwrap_or_else(|_| Self(String::from(CLAIM_MARK)))
+    }
+
+    /// Whether it has the mark of a claim, which the name of a user never has.
+    pub fn is_marked(&self) -> bool {
+        self.0.starts_with(CLAIM_MARK)
     }
 
     pub fn as_str(&self) -> &str {

@@ -60,6 +60,12 @@ impl Bucket {
         self.time_until(rate, 0.0)
     }
 
+    /// The time until there are that many.
+    pub fn wait(&mut self, rate: Rate, count: f64, now: Instant) -> Duration {
+        self.fill(rate, now);
+        self.time_until(rate, count)
+    }
+
     /// Whether nothing is missing, so that a new bucket would be the same.
     pub fn is_full(&mut self, rate: Rate, now: Instant) -> bool {
         self.fill(rate, now);

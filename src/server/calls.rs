@@ -1,9 +1,12 @@
 //! The unary calls of `hubbub.v1`, as plain functions that do not depend on a transport.
 //!
 //! Each takes a request, and returns a response or an error with a code. The functions that read the log may wait for a
-//! disk, so a transport MUST NOT run them on a poller; [`post::post_message`] does so only for peers with quotas.
+//! disk, so a transport MUST NOT run them on a poller; [`post::post_message`] does so only for peers with quotas. Nor must
+//! it verify a [caller](caller)'s login there.
 
 pub mod error;
+pub mod caller;
+pub mod login;
 pub mod slots;
 pub mod paging;
 pub mod post;

@@ -7,6 +7,8 @@ use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 
+use super::auth::principal::Principal;
+use super::auth::stream_login::LoginCell;
 use super::delivery::close::CloseReason;
 use super::delivery::stream_writer::StreamWriter;
 use super::session::receive::{Stop, Stopper};
@@ -21,6 +23,8 @@ pub struct Client {
     pub stop_receiving: Stopper,
     /// Since when it has been silent, if another may take its place for that.
     pub silent_since: Option<Instant>,
+    /// Who it is, once it has logged in.
+    pub login: Arc<LoginCell>,
 }
 
 #[derive(Default)]
@@ -107,6 +111,16 @@ impl Clients {
     pub fn close(&self, reason: &CloseReason) {
         for client in self.all() {
             client.writer.close(reason.clone());
+        }
+    }
+
+    /// Ends the streams whose logins no longer hold.
+    pub fn close_invalid(&self, is_valid: impl Fn(&Principal) -> bool) {
+        for client in self.all() {
+            if client.login.principal().is_some_and(|principal| !is_valid(&principal)) {
+                (client.stop_receiving)(Stop::AtOnce);
+                client.writer.close(CloseReason::LoginRevoked);
+            }
         }
     }
 

@@ -6,6 +6,9 @@ use std::time::Instant;
 use parking_lot::Mutex;
 
 use super::append_queue::{Lane, Lanes};
+use super::auth::authenticator::Authenticator;
+use super::auth::credentials::Credentials;
+use super::auth::stream_login::{LoginCell, StreamLogin};
 use super::clients::{Client, Clients};
 use super::deadlines::Deadlines;
 use super::delivery::close::CloseReason;
@@ -29,14 +32,25 @@ pub struct Hub {
     pub rooms: Arc<Rooms>,
     pub fanout: Arc<Fanout>,
     pub log: Arc<dyn Log>,
+    pub authenticator: Arc<Authenticator>,
     admissions: Admissions,
     ends: Arc<Ends>,
     // lock order: 1. `None` once a drain has started: nothing more is accepted.
     lanes: Mutex<Option<Lanes>>,
 }
 
+/// How a client comes.
+#[derive(Clone, Copy)]
+pub enum Entrance<'a> {
+    /// Its contract has a login, for which the call presents this. It may take the place of a client that is silent.
+    Login(&'a Credentials),
+    /// Its contract has no login.
+    Guest,
+}
+
 /// What decides whether a client is admitted.
 pub struct Admissions {
+    pub authenticator: Arc<Authenticator>,
     pub clients_max: usize,
     pub quotas: Quotas,
     pub exempt: Exempt,
@@ -53,6 +67,7 @@ pub struct Stream {
     pub stop_receiving: Stopper,
     /// Whether another client may take its place while it is silent.
     pub may_be_displaced: bool,
+    pub login: Arc<LoginCell>,
 }
 
 /// The resources for one more client: its id and number, and its place among the clients of its address.
@@ -76,8 +91,19 @@ impl Hub {
     ) -> Self {
         let clients: Arc<Clients> = Arc::default();
         let refusals = Arc::clone(&admissions.refusals);
+        let authenticator = Arc::clone(&admissions.authenticator);
         let ends = Arc::new(Ends { clients: Arc::clone(&clients), spawner, deadlines, refusals });
-        Self { clients, rooms, fanout, log, admissions, ends, lanes: Mutex::new(Some(lanes)) }
+        Self { clients, rooms, fanout, log, authenticator, admissions, ends, lanes: Mutex::new(Some(lanes)) }
+    }
+
+    /// The login of a stream that presents this.
+    pub fn login(&self, credentials: Credentials) -> StreamLogin {
+        StreamLogin::new(Arc::clone(&self.authenticator), credentials, self.ends.deadlines.clone())
+    }
+
+    /// Ends the streams whose logins no longer hold.
+    pub fn close_invalid_logins(&self) {
+        self.clients.close_invalid(|principal| self.authenticator.is_valid(principal));
     }
 
     /// The peer that the transport names so.
@@ -85,10 +111,9 @@ impl Hub {
         Peer::new(name, &self.admissions.exempt)
     }
 
-    /// Admits one more client, or returns why that is impossible. With `displaces`, it may take the place of one that is
-    /// silent.
-    pub fn admit(&self, peer: Peer, displaces: bool) -> Result<Admission, CloseReason> {
-        let admission = self.find_place(peer, displaces);
+    /// Admits one more client, or returns why that is impossible.
+    pub fn admit(&self, peer: Peer, entrance: Entrance<'_>) -> Result<Admission, CloseReason> {
+        let admission = self.find_place(peer, entrance);
         // Pollers do not log: standard error may block.
         if let Err(CloseReason::Full { .. }) = admission {
             self.admissions.refusals.count(Shortage::Clients);
@@ -96,18 +121,28 @@ impl Hub {
         admission
     }
 
-    fn find_place(&self, peer: Peer, displaces: bool) -> Result<Admission, CloseReason> {
+    fn find_place(&self, peer: Peer, entrance: Entrance<'_>) -> Result<Admission, CloseReason> {
         if self.lanes.lock().is_none() {
             return Err(CloseReason::Draining { until: Instant::now() });
         }
         let used = self.quota(&peer);
+        let needs_login = self.authenticator.needs_login();
+        let (displaces, clients_max) = match entrance {
+            Entrance::Login(credentials) => {
+                self.authenticator.precheck(credentials, used.as_deref()).map_err(CloseReason::Login)?;
+                (true, self.admissions.clients_max)
+            }
+            Entrance::Guest if needs_login && !self.authenticator.allows_tutorial => return Err(CloseReason::NoGuests),
+            // Those who log in keep a share of the places.
+            Entrance::Guest if needs_login => (false, self.admissions.clients_max - self.admissions.clients_max / 10),
+            Entrance::Guest => (false, self.admissions.clients_max),
+        };
         let seat =
             used.as_ref().map(|used| used.seat().ok_or(CloseReason::AddressFull { clients_max: used.clients_max() }));
         let seat = seat.transpose()?;
         let count = self.clients.count();
         self.admissions.gauges.report(Resource::Clients, count + 1, self.admissions.clients_max);
-        if count >= self.admissions.clients_max {
-            let clients_max = self.admissions.clients_max;
+        if count >= clients_max {
             let silent = if displaces { self.clients.silent(Instant::now()) } else { None };
             silent.ok_or(CloseReason::Full { clients_max })?.writer.close(CloseReason::Displaced);
         }
@@ -144,11 +179,11 @@ impl Hub {
         conversation: impl FnOnce(Arc<StreamWriter>, Option<Arc<Use>>) -> T,
     ) {
         let Admission { id, number, peer, used, seat } = admission;
-        let Stream { sink, reader, start_receiving, stop_receiving, may_be_displaced } = stream;
+        let Stream { sink, reader, start_receiving, stop_receiving, may_be_displaced, login } = stream;
         let silent_since = may_be_displaced.then(Instant::now);
         let writer = StreamWriter::new(id, sink, reader);
         let stopper = Arc::clone(&stop_receiving);
-        self.clients.insert(Client { writer: Arc::clone(&writer), stop_receiving: stopper, silent_since });
+        self.clients.insert(Client { writer: Arc::clone(&writer), stop_receiving: stopper, silent_since, login });
         let end = StreamEnd::new(Arc::clone(&self.ends), Arc::clone(&writer), number, seat);
         let conversation = Box::new(conversation(Arc::clone(&writer), used));
         // After the insertion: either a drain finds the client in the map, or the client finds that a drain has

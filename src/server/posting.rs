@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::log::Post;
 use super::quotas::{OverQuota, Use};
-use crate::names::{Body, ClientId, Kind, MessageId, Origin, RoomName, UserName};
+use crate::names::{Body, ClientId, Kind, MessageId, Origin, RoomName, Sender};
 use crate::wire::event::{self, EntryKind};
 
 /// Creates the posts of one stream or one call. It generates the ids of posts without one, each once, and keeps to the
@@ -45,7 +45,7 @@ impl Author {
         &mut self,
         room: RoomName,
         creates: bool,
-        sender: UserName,
+        sender: Sender,
         id: Option<MessageId>,
         body: &Body,
         kind: Kind,
@@ -65,7 +65,7 @@ impl Author {
             self.origin.id(self.issued)
         });
         let content = event::content(&id, &sender, self.client, body, kind);
-        Ok(Post { room, sender, id, id_chosen, kind: EntryKind::MESSAGE, content })
+        Ok(Post { room, sender: sender.name, id, id_chosen, kind: EntryKind::MESSAGE, content })
     }
 
     /// How long the stream must wait after its posts so far.

@@ -64,10 +64,15 @@ struct UseState {
     bytes: Bucket,
     stored: Bucket,
     rooms: Bucket,
+    failed_logins: Bucket,
     /// How many rooms it has created.
     created: usize,
     seen: Instant,
 }
+
+/// How many logins of an address may fail.
+const FAILED_LOGINS: Rate =
+    Rate { burst: limits::FAILED_LOGINS_PER_MINUTE, per_second: limits::FAILED_LOGINS_PER_MINUTE / 60.0 };
 
 /// A stream's place among those of its address. Dropping it frees the place.
 pub struct Seat(Arc<Use>);
@@ -144,6 +149,7 @@ impl Use {
             bytes: full(limits.bytes),
             stored: full(limits.stored),
             rooms: full(limits.rooms),
+            failed_logins: full(FAILED_LOGINS),
             created,
             seen: now,
         };
@@ -169,6 +175,26 @@ impl Use {
         }
         state.clients += 1;
         Some(Seat(Arc::clone(self)))
+    }
+
+    /// Whether it may try to log in, or how long it must wait after too many failures.
+    pub fn may_log_in(&self) -> Result<(), Duration> {
+        let mut state = self.state.lock();
+        let wait = state.failed_logins.wait(FAILED_LOGINS, 1.0, Instant::now());
+        if wait.is_zero() {
+            return Ok(());
+        }
+        drop(state);
+        self.refusals.exceeded(Limit::Logins, Some(self.source));
+        Err(wait)
+    }
+
+    /// Counts a failed login.
+    pub fn login_failed(&self) {
+        let now = Instant::now();
+        let mut state = self.state.lock();
+        state.seen = now;
+        state.failed_logins.spend(FAILED_LOGINS, 1.0, now);
     }
 
     /// Counts posts. Returns how long their stream has to wait after them.

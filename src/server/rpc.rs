@@ -9,6 +9,7 @@ pub mod patches;
 pub mod listen;
 pub mod settings;
 pub mod status;
+pub mod credentials;
 pub mod inflow;
 pub mod stream;
 pub mod tutorial;

@@ -8,7 +8,7 @@ use protobuf::{EnumOrUnknown, MessageField};
 use super::event::control;
 use super::v1;
 use crate::limits;
-use crate::names::{ClientId, Epoch, MessageId, RoomId, RoomName, Seq, UserName};
+use crate::names::{ClientId, Epoch, MessageId, RoomId, RoomName, Sender, Seq};
 
 /// Which command failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +32,7 @@ pub enum RejectionCode {
     Unknown,
     Limited,
     Conflict,
+    Denied,
 }
 
 /// Why messages are missing.
@@ -66,7 +67,16 @@ pub fn time_ms(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 
-pub fn welcome(client: ClientId) -> Vec<u8> {
+/// The login of a client, as it learns of it.
+#[derive(Debug)]
+pub struct LoginAtWelcome<'a> {
+    pub sender: &'a Sender,
+    /// The word for its role; empty without a login.
+    pub role: &'static str,
+    pub ends: Option<SystemTime>,
+}
+
+pub fn welcome(client: ClientId, login: &LoginAtWelcome<'_>) -> Vec<u8> {
     let limits = v1::Limits {
         name_chars_max: limits::NAME_CHARS_MAX as u32,
         body_bytes_max: limits::BODY_BYTES_MAX as u32,
@@ -79,6 +89,10 @@ pub fn welcome(client: ClientId) -> Vec<u8> {
         client_id: client.0,
         server_version: concat!("hubbub-server/", env!("CARGO_PKG_VERSION")).to_owned(),
         limits: MessageField::some(limits),
+        name: login.sender.name.as_str().to_owned(),
+        authenticated: login.sender.authenticated,
+        role: login.role.to_owned(),
+        login_ends_ms: login.ends.map_or(0, time_ms),
         ..Default::default()
     };
     entry(None, v1::event::Event::Welcome(welcome))
@@ -112,14 +126,15 @@ pub fn gap(room: RoomId, from: Seq, to: Seq, reason: GapReason) -> Vec<u8> {
     entry(Some(room), v1::event::Event::Gap(gap))
 }
 
-pub fn presence(room: RoomId, client: ClientId, name: &UserName, change: Change) -> Vec<u8> {
+pub fn presence(room: RoomId, client: ClientId, sender: &Sender, change: Change) -> Vec<u8> {
     let change = match change {
         Change::Joined => v1::presence::Change::CHANGE_JOINED,
         Change::Left => v1::presence::Change::CHANGE_LEFT,
     };
     let presence = v1::Presence {
         client_id: client.0,
-        name: name.as_str().to_owned(),
+        name: sender.name.as_str().to_owned(),
+        authenticated: sender.authenticated,
         change: EnumOrUnknown::new(change),
         ..Default::default()
     };
@@ -145,6 +160,7 @@ pub fn rejected(command: Failed, code: RejectionCode, reason: String, retry_afte
         RejectionCode::Unavailable => v1::rejected::Code::CODE_UNAVAILABLE,
         RejectionCode::Unknown => v1::rejected::Code::CODE_UNKNOWN,
         RejectionCode::Limited => v1::rejected::Code::CODE_LIMITED,
+        RejectionCode::Denied => v1::rejected::Code::CODE_DENIED,
         RejectionCode::Conflict => v1::rejected::Code::CODE_CONFLICT,
     };
     let rejected = v1::Rejected {

@@ -10,7 +10,7 @@ use protobuf::Message as _;
 use thiserror::Error;
 
 use super::v1;
-use crate::names::{Body, ClientId, Kind, MessageId, RoomId, Seq, UserName};
+use crate::names::{Body, ClientId, Kind, MessageId, RoomId, Sender, Seq};
 
 /// `ChatResponse.events`, and the first field of `Message`: field 1, length-delimited.
 const EVENTS: u8 = 0x0a;
@@ -26,10 +26,12 @@ const BODY: u8 = 0x1a;
 const KIND: u8 = 0x20;
 /// `Message.client_id`: field 12, a varint.
 const CLIENT_ID: u8 = 0x60;
+/// `Message.authenticated`: field 13, a varint.
+const AUTHENTICATED: u8 = 0x68;
 
 /// The maximum number of bytes that [`content`] adds to the sender's name and the body: the id, three lengths of at
-/// most three bytes each with its tag, the kind, and a client id of eight bytes with its tag.
-const CONTENT_BYTES_AROUND: usize = 18 + 2 * (1 + 3) + 2 + (1 + 8);
+/// most three bytes each with its tag, the kind, a client id of eight bytes with its tag, and the mark of a login.
+const CONTENT_BYTES_AROUND: usize = 18 + 2 * (1 + 3) + 2 + (1 + 8) + 2;
 
 /// The highest number of a field of `Event` that this program knows: `goodbye`.
 const EVENT_FIELDS_KNOWN: u64 = 13;
@@ -80,11 +82,14 @@ pub struct Content<'a> {
     /// The client that posted it, if known: not for a call, nor for messages that were stored before client ids
     /// existed.
     pub client: Option<ClientId>,
+    /// Whether the sender had logged in.
+    pub authenticated: bool,
 }
 
 /// Encodes a message's content: a `Message`.
-pub fn content(id: &MessageId, sender: &UserName, client: Option<ClientId>, body: &Body, kind: Kind) -> Vec<u8> {
-    let (sender, body) = (sender.as_str().as_bytes(), body.as_str().as_bytes());
+pub fn content(id: &MessageId, sender: &Sender, client: Option<ClientId>, body: &Body, kind: Kind) -> Vec<u8> {
+    let Sender { name, authenticated } = sender;
+    let (sender, body) = (name.as_str().as_bytes(), body.as_str().as_bytes());
     let mut bytes = Vec::with_capacity(CONTENT_BYTES_AROUND + sender.len() + body.len());
     push_field(&mut bytes, MESSAGE_ID, id.as_bytes());
     push_field(&mut bytes, SENDER, sender);
@@ -95,6 +100,9 @@ pub fn content(id: &MessageId, sender: &UserName, client: Option<ClientId>, body
     if let Some(ClientId(client)) = client.filter(|client| client.0 != 0) {
         bytes.push(CLIENT_ID);
         push_varint(&mut bytes, client);
+    }
+    if *authenticated {
+        bytes.extend([AUTHENTICATED, 1]);
     }
     bytes
 }
@@ -170,11 +178,14 @@ pub fn read_content(bytes: &[u8]) -> Result<Content<'_>, Malformed> {
             }
             _ => Kind::Text,
         };
-        let client = match at == bytes.len() {
-            true => None,
-            false => Some(ClientId(number(bytes, &mut at, CLIENT_ID)?)),
+        let client = match bytes[at..].first() {
+            Some(&CLIENT_ID) => Some(ClientId(number(bytes, &mut at, CLIENT_ID)?)),
+            _ => None,
         };
-        (at == bytes.len()).then_some(Content { id: MessageId::from_bytes(id), sender, body, kind, client })
+        let authenticated = bytes[at..] == [AUTHENTICATED, 1];
+        at += if authenticated { 2 } else { 0 };
+        let id = MessageId::from_bytes(id);
+        (at == bytes.len()).then_some(Content { id, sender, body, kind, client, authenticated })
     };
     read().ok_or(Malformed(0))
 }
@@ -267,10 +278,16 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::names::UserName;
 
     /// The client of the message with this index. Every other message has none.
     fn client_of(index: usize) -> Option<ClientId> {
         (index % 2 == 1).then_some(ClientId(index as u64 * 0x1234_5678_9abc))
+    }
+
+    /// Whether the sender of the message with this index had logged in.
+    fn is_user(index: usize) -> bool {
+        index % 4 >= 2
     }
 
     fn encode(room: RoomId, first: u64, time_ms: u64, bodies: &[String]) -> Vec<u8> {
@@ -278,7 +295,8 @@ mod tests {
         for (index, body) in bodies.iter().enumerate() {
             let kind = if index % 3 == 2 { Kind::Action } else { Kind::Text };
             let id = MessageId::from_bytes([index as u8 + 1; 16]);
-            let (sender, body) = (UserName::new("änn").unwrap(), Body::new(body.as_str()).unwrap());
+            let name = UserName::new("änn").unwrap();
+            let (sender, body) = (Sender { name, authenticated: is_user(index) }, Body::new(body.as_str()).unwrap());
             let content = content(&id, &sender, client_of(index), &body, kind);
             push(
                 &mut bytes,
@@ -311,6 +329,7 @@ mod tests {
                 let action = event.message().kind.enum_value() == Ok(v1::Kind::KIND_ACTION);
                 prop_assert_eq!(read.kind == Kind::Action, action);
                 prop_assert_eq!(read.client, client_of(index));
+                prop_assert_eq!((read.authenticated, event.message().authenticated), (is_user(index), is_user(index)));
                 prop_assert_eq!(event.message().client_id, client_of(index).map_or(0, |client| client.0));
                 prop_assert!(end > last_end);
                 last_end = end;

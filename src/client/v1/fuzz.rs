@@ -16,7 +16,7 @@ use super::wire::{Item, read_events};
 use crate::client::incoming::{Incoming as _, Outage};
 use crate::client::outgoing::Outgoing as _;
 use crate::client::shared::Shared;
-use crate::names::{Body, ClientId, Epoch, Kind, MessageId, RoomId, RoomName, Seq, UserName};
+use crate::names::{Body, ClientId, Epoch, Kind, MessageId, RoomId, RoomName, Sender, Seq, UserName};
 use crate::wire::answer::{self, RoomAtJoin};
 use crate::wire::event::{self, Entry, EntryKind};
 use crate::wire::v1;
@@ -115,7 +115,7 @@ pub fn session_seeds() -> Vec<Vec<u8>> {
 fn responses() -> Vec<Vec<u8>> {
     let message = |room, seq, by| {
         let (ann, body) = (UserName::new("ann").expect("it is valid"), Body::new("a line").expect("it is valid"));
-        let content = event::content(&id(by), &ann, Some(ClientId(4)), &body, Kind::Text);
+        let content = event::content(&id(by), &Sender::claim(ann), Some(ClientId(4)), &body, Kind::Text);
         let mut entry = Vec::new();
         let kind = EntryKind::MESSAGE;
         event::push(&mut entry, &Entry { room, seq: Seq(seq), time_ms: 1_700_000_000_000, kind, content: &content });

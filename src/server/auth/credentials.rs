@@ -8,9 +8,19 @@ use zeroize::Zeroizing;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Credentials {
     /// The token of the header `authorization: Bearer …`.
-    pub bearer: Option<Bearer>,
+    pub bearer: Presented,
     /// The certificate of its connection, which the transport has verified.
     pub certificate: Option<Certificate>,
+}
+
+/// Whether a call has a token.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Presented {
+    #[default]
+    Nothing,
+    Token(Bearer),
+    /// The header has another form, or is there several times.
+    Malformed,
 }
 
 /// A secret text. It is never shown.

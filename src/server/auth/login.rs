@@ -27,6 +27,10 @@ pub enum LoginError {
     Certificate(&'static str),
     #[error("the code is not valid: it may have been used, or be older than a week; ask for a new invitation")]
     Code,
+    #[error("this server has no accounts: it accepts no codes")]
+    NoAccounts,
+    #[error("the name of a user can't begin with ~: choose another name")]
+    MarkedName,
     #[error("user {0} is banned from this server: ask its operator")]
     Banned(UserName),
     #[error("too many failed logins from your address: try again in {} s", .0.as_secs() + 1)]

@@ -4,6 +4,8 @@ use thiserror::Error;
 
 use crate::limits::PAGE_SIZE_MAX;
 use crate::names::{InvalidText, RoomName};
+use crate::server::auth::access::Denied;
+use crate::server::auth::login::LoginError;
 use crate::server::log::LogError;
 use crate::server::quotas::OverQuota;
 
@@ -24,6 +26,9 @@ pub enum Code {
     Internal,
     Unavailable,
     DataLoss,
+    Unauthenticated,
+    PermissionDenied,
+    Unimplemented,
 }
 
 /// Why a call failed.
@@ -44,6 +49,10 @@ pub enum CallError {
     TooManyCalls(usize),
     #[error("{0}")]
     OverQuota(#[from] OverQuota),
+    #[error("{0}")]
+    Login(#[from] LoginError),
+    #[error("{0}")]
+    Denied(#[from] Denied),
     /// Too many calls are in progress, or a drain has begun.
     #[error("the server is busy, or shutting down: try again in a moment")]
     Busy,
@@ -56,7 +65,21 @@ impl CallError {
             Self::NoRoom(_) => Code::NotFound,
             Self::Log(error) => error.into(),
             Self::TooManyCalls(_) | Self::OverQuota(_) => Code::ResourceExhausted,
+            Self::Login(error) => error.into(),
+            Self::Denied(_) => Code::PermissionDenied,
             Self::Busy => Code::Unavailable,
+        }
+    }
+}
+
+impl From<&LoginError> for Code {
+    fn from(error: &LoginError) -> Self {
+        match error {
+            LoginError::Banned(_) => Self::PermissionDenied,
+            LoginError::TooManyFailures(_) => Self::ResourceExhausted,
+            LoginError::Unavailable => Self::Unavailable,
+            LoginError::NoAccounts => Self::Unimplemented,
+            _ => Self::Unauthenticated,
         }
     }
 }

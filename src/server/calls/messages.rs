@@ -2,10 +2,12 @@
 
 use protobuf::Message as _;
 
+use super::caller::Caller;
 use super::error::{CallError, CallResult};
 use super::paging::page_size;
 use crate::limits::{MESSAGES_PAGE_SIZE, READ_BYTES_MAX};
 use crate::names::{RoomId, RoomName, Seq};
+use crate::server::auth::access::Act;
 use crate::server::hub::Hub;
 use crate::server::log::{History, Part, Piece};
 use crate::wire::answer::{self, GapReason};
@@ -14,10 +16,11 @@ use crate::wire::{Frame, v1};
 
 /// Reads a page of a room's history, from the oldest or the newest end. The response is already encoded: its entries
 /// are copied from the log.
-pub fn list_messages(hub: &Hub, request: v1::ListMessagesRequest) -> CallResult<Frame> {
+pub fn list_messages(hub: &Hub, caller: &Caller, request: v1::ListMessagesRequest) -> CallResult<Frame> {
     use v1::list_messages_request::Place;
     let max = page_size(request.page_size, MESSAGES_PAGE_SIZE)? as u64;
     let name = RoomName::new(&request.room)?;
+    caller.principal.may(Act::Read(&name))?;
     let (part, keep) = match request.place {
         Some(Place::AfterSeq(seq)) => (Part::From(Seq(seq.saturating_add(1))), Keep::Oldest),
         Some(Place::BeforeSeq(seq)) => (Part::Before(Seq(seq)), Keep::Newest),

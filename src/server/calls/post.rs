@@ -5,14 +5,15 @@ use std::sync::Arc;
 use futures_channel::oneshot;
 use parking_lot::Mutex;
 
+use super::caller::Caller;
 use super::error::{CallError, CallResult};
-use crate::names::{MessageId, RoomName, Seq, UserName};
+use crate::names::{InvalidText, MessageId, RoomName, Sender, Seq, UserName};
 use crate::server::append_queue::{Order, Poster};
+use crate::server::auth::access::Act;
 use crate::server::hub::Hub;
 use crate::server::log::{Appended, Outcome, Post};
 use crate::server::peer::Peer;
 use crate::server::posting::Author;
-use crate::server::quotas::Use;
 use crate::wire::request::CheckedPost;
 use crate::wire::v1;
 
@@ -20,32 +21,34 @@ type Response = CallResult<v1::PostMessageResponse>;
 
 /// Hands the post to the log writer, which answers. If a drain has begun, the call fails with [`CallError::Busy`].
 ///
-/// `used` is what the peer's address has taken. If it is exempt, this does not block; otherwise it may read the log.
+/// If the caller's address is exempt from quotas, this does not block; otherwise it may read the log.
 ///
 /// The post is handed over when this returns, whether or not the future is polled.
 pub fn post_message(
     hub: &Hub,
-    peer: Peer,
-    used: Option<Arc<Use>>,
+    caller: Caller,
     request: v1::PostMessageRequest,
 ) -> impl Future<Output = Response> + Send + 'static + use<> {
-    let handed_over = post(hub, used, request).map(|post| hand_over(hub, peer, post));
+    let handed_over = post(hub, &caller, request).map(|post| hand_over(hub, caller.peer, post));
     // A post that could not be handed over was dropped, and its channel with it.
     async move { handed_over?.await.unwrap_or(Err(CallError::Busy)) }
 }
 
-fn post(hub: &Hub, used: Option<Arc<Use>>, request: v1::PostMessageRequest) -> CallResult<Post> {
+fn post(hub: &Hub, Caller { used, principal, .. }: &Caller, request: v1::PostMessageRequest) -> CallResult<Post> {
     let room = RoomName::new(&request.room)?;
-    let sender = UserName::new(request.sender)?;
+    let asked = if request.sender.is_empty() { None } else { Some(UserName::new(request.sender)?) };
+    let name = principal.acts_as(asked)?.ok_or(InvalidText::NameEmpty)?;
+    principal.may(Act::Post(&room))?;
+    let sender = Sender { name, authenticated: principal.is_authenticated() };
     let CheckedPost { id, body, kind } = CheckedPost::new(&request.message_id, request.body, request.kind)?;
-    let creates = match &used {
+    let creates = match used {
         Some(used) => {
             used.post_at_once(body.as_str().len())?;
             !hub.is_stored(&room)?
         }
         None => false,
     };
-    Ok(Author::of_call(used).post(room, creates, sender, id, &body, kind)?)
+    Ok(Author::of_call(used.clone()).post(room, creates, sender, id, &body, kind)?)
 }
 
 fn hand_over(hub: &Hub, peer: Peer, post: Post) -> oneshot::Receiver<Response> {

@@ -2,17 +2,20 @@
 
 use unicode_normalization::char::is_combining_mark;
 
+use super::caller::Caller;
 use super::error::{CallError, CallResult};
 use super::paging::page_size;
 use crate::limits::{PAGE_SIZE, READ_BYTES_MAX};
 use crate::names::{ClientId, RoomName};
+use crate::server::auth::access::Act;
 use crate::server::hub::Hub;
 use crate::server::log::RoomState;
 use crate::server::room::followers::Member;
 use crate::wire::v1;
 
-/// Lists the rooms that have messages, by name.
-pub fn list_rooms(hub: &Hub, request: v1::ListRoomsRequest) -> CallResult<v1::ListRoomsResponse> {
+/// Lists the rooms that have messages and that the caller may read, by name. A page may have fewer than there are.
+pub fn list_rooms(hub: &Hub, caller: &Caller, request: v1::ListRoomsRequest) -> CallResult<v1::ListRoomsResponse> {
+    caller.principal.may(Act::ListRooms)?;
     let max = page_size(request.page_size, PAGE_SIZE)?;
     let after = match request.page_token.as_str() {
         "" => None,
@@ -28,7 +31,8 @@ pub fn list_rooms(hub: &Hub, request: v1::ListRoomsRequest) -> CallResult<v1::Li
     let more = states.len() > max;
     states.truncate(max);
     let next_page_token = states.last().filter(|_| more).map_or(String::new(), |last| last.name.as_str().to_owned());
-    let rooms = states.into_iter().map(|state| room(hub, state)).collect();
+    let may_read = |state: &RoomState| caller.principal.may(Act::Read(&state.name)).is_ok();
+    let rooms = states.into_iter().filter(may_read).map(|state| room(hub, state)).collect();
     Ok(v1::ListRoomsResponse { rooms, next_page_token, ..Default::default() })
 }
 
@@ -59,9 +63,10 @@ fn fitting<T>(items: &[T], max: usize, name_bytes: impl Fn(&T) -> usize) -> usiz
 const ITEM_BYTES_MAX: usize = 4 * (1 + 10) + (1 + 5) + 2 * (1 + 3);
 
 /// Lists the members of a room, by client id.
-pub fn list_members(hub: &Hub, request: v1::ListMembersRequest) -> CallResult<v1::ListMembersResponse> {
+pub fn list_members(hub: &Hub, caller: &Caller, request: v1::ListMembersRequest) -> CallResult<v1::ListMembersResponse> {
     let max = page_size(request.page_size, PAGE_SIZE)?;
     let name = RoomName::new(&request.room)?;
+    caller.principal.may(Act::Read(&name))?;
     let after = match request.page_token.as_str() {
         "" => ClientId(0),
         token => ClientId(token.parse().map_err(|_| CallError::PageToken)?),
@@ -75,12 +80,16 @@ pub fn list_members(hub: &Hub, request: v1::ListMembersRequest) -> CallResult<v1
     let mut members: Vec<_> = followers.filter_map(|follower| follower.member()).collect();
     members.retain(|member| member.client > after);
     members.sort_by_key(|member| member.client);
-    let max = fitting(&members, max, |member| member.name.as_str().len());
+    let max = fitting(&members, max, |member| member.sender.name.as_str().len());
     let more = members.len() > max;
     members.truncate(max);
     let next_page_token = members.last().filter(|_| more).map_or(String::new(), |last| last.client.to_string());
-    let member =
-        |member: Member| v1::Member { client_id: member.client.0, name: member.name.into(), ..Default::default() };
+    let member = |Member { client, sender }: Member| v1::Member {
+        client_id: client.0,
+        name: sender.name.into(),
+        authenticated: sender.authenticated,
+        ..Default::default()
+    };
     Ok(v1::ListMembersResponse {
         members: members.into_iter().map(member).collect(),
         next_page_token,

@@ -7,6 +7,8 @@ use thiserror::Error;
 
 use crate::limits::{CLOSE_TIMEOUT, COMMANDS_MAX, FINISH_CLOSE_TIMEOUT, HELLO_TIMEOUT};
 use crate::names::InvalidText;
+use crate::server::auth::access::Denied;
+use crate::server::auth::login::LoginError;
 use crate::server::log::LogError;
 use crate::server::quotas::OverQuota;
 use crate::server::room::cursor::Trimmed;
@@ -54,6 +56,16 @@ pub enum CloseReason {
     Displaced,
     #[error("your address has {clients_max} clients connected, the maximum: close one first")]
     AddressFull { clients_max: usize },
+    #[error("{0}")]
+    Login(LoginError),
+    #[error("{0}")]
+    Denied(Denied),
+    #[error("your login was revoked, or changed: log in again, or ask the server's operator")]
+    LoginRevoked,
+    #[error("your login has expired: connect again with a new token")]
+    LoginExpired,
+    #[error("this server needs a login, which this contract can't express: use hubbub.v1 (or ask the server's operator for --allow-tutorial-clients)")]
+    NoGuests,
     #[error("the server could not start a thread for this stream ({0}): try again later")]
     NoThread(String),
 }

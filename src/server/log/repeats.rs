@@ -31,13 +31,16 @@ pub fn refuse_others(posts: &[Post], outcomes: &mut [Outcome], mut read: impl Fn
     }
 }
 
-/// Whether they are one message. Its client may differ: it may have connected again.
+/// Whether they are one message. Its client may differ: it may have connected again. A claim to a name is not the user
+/// of that name.
 fn says_the_same(stored: &Entry<'_>, post: &Post) -> bool {
     if stored.kind != post.kind || post.kind != EntryKind::MESSAGE {
         return stored.kind == post.kind && stored.content == post.content;
     }
     match (stored.message(), read_content(&post.content)) {
-        (Some(stored), Ok(posted)) => (stored.body, stored.kind) == (posted.body, posted.kind),
+        (Some(stored), Ok(posted)) => {
+            (stored.body, stored.kind, stored.authenticated) == (posted.body, posted.kind, posted.authenticated)
+        }
         _ => false,
     }
 }

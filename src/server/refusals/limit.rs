@@ -33,10 +33,12 @@ pub enum Limit {
     Rooms,
     /// Too many unary calls of its connection are in progress.
     Calls,
+    /// Too many logins from its address have failed.
+    Logins,
 }
 
 /// Each limit, with what happens to those who exceed it.
-const LIMITS: [(Limit, &str); 12] = [
+const LIMITS: [(Limit, &str); 13] = [
     (Limit::Resets, "connections closed because too many of their streams were reset"),
     (Limit::ControlFrames, "connections closed because of too many control frames"),
     (Limit::Connections, "connections refused because all are taken (--connections-max)"),
@@ -55,6 +57,7 @@ const LIMITS: [(Limit, &str); 12] = [
         "posts refused because the log has too many rooms (--rooms-max; hubbub-server room delete makes space)",
     ),
     (Limit::Calls, "calls refused because too many of their connection are in progress"),
+    (Limit::Logins, "logins refused because too many from their address have failed"),
 ];
 
 /// How many times each limit was exceeded, and by whom.

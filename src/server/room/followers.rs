@@ -5,7 +5,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::limits::FOLLOWERS_PER_CHUNK;
-use crate::names::{ClientId, UserName};
+use crate::names::{ClientId, Sender};
 
 /// A subscriber to a room. Its methods MUST NOT block.
 pub trait Follower: Send + Sync {
@@ -23,7 +23,7 @@ pub trait Follower: Send + Sync {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
     pub client: ClientId,
-    pub name: UserName,
+    pub sender: Sender,
 }
 
 /// The followers of one room: a slab, so that joining, leaving and a round through all need no search and no copy.

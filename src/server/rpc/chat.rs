@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use grpcio::{DuplexSink, RequestStream, RpcContext};
 
+use super::credentials;
 use super::pollers::Pollers;
 use super::stream::{self, StreamSink, StreamSource};
 use crate::limits::{COMMANDS_MAX, NAME_CHARS_MAX};
 use crate::names::{Epoch, InvalidText, RoomName, Seq, UserName};
+use crate::server::auth::credentials::Bearer;
 use crate::server::delivery::close::CloseReason;
-use crate::server::hub::{Hub, Stream};
+use crate::server::hub::{Entrance, Hub, Stream};
 use crate::server::session::chat::{ChatConversation, ChatReader, Command, Refusal, StartAt, Updates};
 use crate::server::session::receive::Source;
 use crate::wire::answer::{Failed, RejectionCode};
@@ -23,13 +25,15 @@ pub fn accept(
     stream: RequestStream<Request>,
     sink: DuplexSink<Frame>,
 ) {
-    let admission = match hub.admit(hub.peer(context.peer()), true) {
+    let credentials = credentials::of(context);
+    let admission = match hub.admit(hub.peer(context.peer()), Entrance::Login(&credentials)) {
         Ok(admission) => admission,
         Err(reason) => return stream::refuse(context, stream, sink, &reason),
     };
     let source = Box::new(StreamSource::new(context, stream, false, commands));
     let updates = Arc::new(Updates::default());
     let (stop, held_back) = (source.stopper(), Arc::clone(&updates));
+    let login = hub.login(credentials);
     let stream = Stream {
         sink: Box::new(StreamSink::new(sink, true)),
         reader: Box::new(ChatReader::new(Arc::clone(&updates))),
@@ -41,10 +45,11 @@ pub fn accept(
         }),
         // Its client must say Hello.
         may_be_displaced: false,
+        login: login.cell(),
     };
     let (rooms, fanout, shard) = (Arc::clone(&hub.rooms), Arc::clone(&hub.fanout), pollers.current());
     hub.begin(admission, stream, move |writer, used| {
-        ChatConversation::new(writer, source, rooms, fanout, updates, shard, used)
+        ChatConversation::new(writer, source, rooms, fanout, updates, shard, login.from_address(used))
     });
 }
 
@@ -62,12 +67,13 @@ fn command(command: v1::Command) -> Result<Command, CloseReason> {
     use v1::command::Command as Wire;
     Ok(match command.command {
         Some(Wire::Hello(hello)) => Command::Hello {
-            name: UserName::new(hello.name)?,
+            name: if hello.name.is_empty() { None } else { Some(UserName::new(hello.name)?) },
             client_version: hello.client_version.chars().take(NAME_CHARS_MAX).collect(),
         },
         Some(Wire::Join(join)) => self::join(join),
         Some(Wire::Leave(leave)) => Command::Leave { room: echo(leave.room) },
         Some(Wire::Post(post)) => self::post(post),
+        Some(Wire::Renew(renew)) => Command::Renew { token: Bearer::new(renew.token) },
         None => {
             let reason = "the command is unknown: this server is older than your client".to_owned();
             Command::Refused(Refusal { command: Failed::Unknown, code: RejectionCode::Unknown, reason })

@@ -31,6 +31,9 @@ fn stream_code(reason: &CloseReason) -> Option<Code> {
         CloseReason::HelloLate => Code::DeadlineExceeded,
         CloseReason::BehindRetention(_) => Code::DataLoss,
         CloseReason::LogUnreadable(error) => error.into(),
+        CloseReason::Login(error) => error.into(),
+        CloseReason::Denied(_) => Code::PermissionDenied,
+        CloseReason::LoginRevoked | CloseReason::LoginExpired | CloseReason::NoGuests => Code::Unauthenticated,
         CloseReason::Draining { .. } | CloseReason::NotStored(_) => Code::Unavailable,
         CloseReason::LogStopped => Code::Internal,
         CloseReason::OverQuota(_)
@@ -53,5 +56,8 @@ fn status_code(code: Code) -> RpcStatusCode {
         Code::Internal => RpcStatusCode::INTERNAL,
         Code::Unavailable => RpcStatusCode::UNAVAILABLE,
         Code::DataLoss => RpcStatusCode::DATA_LOSS,
+        Code::Unauthenticated => RpcStatusCode::UNAUTHENTICATED,
+        Code::PermissionDenied => RpcStatusCode::PERMISSION_DENIED,
+        Code::Unimplemented => RpcStatusCode::UNIMPLEMENTED,
     }
 }

@@ -9,7 +9,7 @@ use super::stream::{self, StreamSink, StreamSource};
 use crate::limits::BODY_BYTES_MAX;
 use crate::names::{Body, Origin, UserName, cleaned};
 use crate::server::delivery::close::CloseReason;
-use crate::server::hub::{Hub, Stream};
+use crate::server::hub::{Entrance, Hub, Stream};
 use crate::server::room::RoomHandle;
 use crate::server::room::cursor::Cursor;
 use crate::server::session::receive::{Following, Source};
@@ -34,7 +34,7 @@ fn accept(
     stream: RequestStream<Request>,
     sink: DuplexSink<Frame>,
 ) {
-    let admission = match hub.admit(hub.peer(context.peer()), false) {
+    let admission = match hub.admit(hub.peer(context.peer()), Entrance::Guest) {
         Ok(admission) => admission,
         Err(reason) => return stream::refuse(context, stream, sink, &reason),
     };
@@ -49,11 +49,13 @@ fn accept(
         start_receiving: Box::new(source.starter()),
         stop_receiving: source.stopper(),
         may_be_displaced: true,
+        login: Arc::default(),
     };
     let (hold, poller) = (lobby.clone(), pollers.current());
+    let is_guest = hub.authenticator.needs_login();
     hub.begin(admission, stream, move |writer, used| {
         let following = Following::new(hold, poller, Arc::clone(&writer) as _);
-        TutorialConversation::new(writer, source, following, origin, used)
+        TutorialConversation::new(writer, source, following, origin, used, is_guest)
     });
 }
 

@@ -11,13 +11,14 @@ use grpcio::{Method, RpcContext, Service, ServiceBuilder, UnarySink};
 
 use super::pollers::Pollers;
 use super::queries::Queries;
-use super::{chat, status};
+use super::{chat, credentials, status};
 use crate::limits::{
     POST_CALLS_MAX, POST_CALLS_PER_CONNECTION_MAX, READ_CALLS_MAX, READ_CALLS_PER_CONNECTION_MAX, RESPONSE_TIMEOUT,
 };
+use crate::server::calls::caller::{Caller, Stranger};
 use crate::server::calls::error::{CallError, CallResult};
 use crate::server::calls::slots::{Slot, Slots};
-use crate::server::calls::{messages, post, rooms};
+use crate::server::calls::{login, messages, post, rooms};
 use crate::server::deadlines::Deadlines;
 use crate::server::hub::Hub;
 use crate::server::peer::Peer;
@@ -51,23 +52,22 @@ impl Unary {
         request: v1::PostMessageRequest,
         sink: UnarySink<v1::PostMessageResponse>,
     ) {
-        let peer = self.hub.peer(context.peer());
-        let slot = self.slot(&self.posts, context, &peer);
-        let used = self.hub.quota(&peer);
-        if used.is_none() {
-            let response = slot.map(|slot| (slot, post::post_message(&self.hub, peer, used, request)));
+        let stranger = self.stranger(context);
+        let slot = self.slot(&self.posts, context, &stranger);
+        let (hub, peer) = (Arc::clone(&self.hub), stranger.peer.clone());
+        if stranger.used.is_none() && !hub.authenticator.needs_login() {
+            let response = slot.and_then(|slot| Ok((slot, post::post_message(&hub, stranger.identify(&hub)?, request))));
             return self.respond(context, sink, async move {
                 let (slot, response) = response?;
                 Ok((slot, response.await?))
             });
         }
-        // Whether the post creates its room is looked up in the log.
-        let hub = Arc::clone(&self.hub);
-        let posting =
-            slot.map(|slot| (slot, self.ask(peer.clone(), move || post::post_message(&hub, peer, used, request))));
+        // Whether the post creates its room is looked up in the log, and a login may have to be verified.
+        let post = move || Ok(post::post_message(&hub, stranger.identify(&hub)?, request));
+        let posting = slot.map(|slot| (slot, self.ask(peer, post)));
         self.respond(context, sink, async move {
             let (slot, posting) = posting?;
-            Ok((slot, posting.await.map_err(|_| CallError::Busy)?.await?))
+            Ok((slot, posting.await.unwrap_or(Err(CallError::Busy))?.await?))
         });
     }
 
@@ -76,18 +76,49 @@ impl Unary {
         context: &RpcContext<'_>,
         request: Q,
         sink: UnarySink<P>,
-        call: fn(&Hub, Q) -> CallResult<P>,
+        call: fn(&Hub, &Caller, Q) -> CallResult<P>,
     ) {
-        let (hub, peer) = (Arc::clone(&self.hub), self.hub.peer(context.peer()));
-        let slot = self.slot(&self.reads, context, &peer);
-        let reading = slot.map(|slot| (slot, self.ask(peer, move || call(&hub, request))));
+        let stranger = self.stranger(context);
+        let slot = self.slot(&self.reads, context, &stranger);
+        let (hub, peer) = (Arc::clone(&self.hub), stranger.peer.clone());
+        self.answer(context, sink, slot, peer, move || call(&hub, &stranger.identify(&hub)?, request));
+    }
+
+    fn login(&self, context: &RpcContext<'_>, request: v1::LoginRequest, sink: UnarySink<v1::LoginResponse>) {
+        let stranger = self.stranger(context);
+        let slot = self.place(&self.reads, context, &stranger.peer);
+        let (hub, peer) = (Arc::clone(&self.hub), stranger.peer.clone());
+        self.answer(context, sink, slot, peer, move || login::login(&hub, &stranger, &request));
+    }
+
+    /// Has a query thread make this call, and sends its response.
+    fn answer<P: Send + 'static>(
+        &self,
+        context: &RpcContext<'_>,
+        sink: UnarySink<P>,
+        slot: CallResult<Slot>,
+        peer: Peer,
+        call: impl FnOnce() -> CallResult<P> + Send + 'static,
+    ) {
+        let asked = slot.map(|slot| (slot, self.ask(peer, call)));
         self.respond(context, sink, async move {
-            let (slot, reading) = reading?;
-            Ok((slot, reading.await.unwrap_or(Err(CallError::Busy))?))
+            let (slot, asked) = asked?;
+            Ok((slot, asked.await.unwrap_or(Err(CallError::Busy))?))
         });
     }
 
-    fn slot(&self, slots: &Arc<Slots>, context: &RpcContext<'_>, peer: &Peer) -> CallResult<Slot> {
+    fn stranger(&self, context: &RpcContext<'_>) -> Stranger {
+        let peer = self.hub.peer(context.peer());
+        Stranger { used: self.hub.quota(&peer), peer, credentials: credentials::of(context) }
+    }
+
+    /// A place for a call of a client that presents a login.
+    fn slot(&self, slots: &Arc<Slots>, context: &RpcContext<'_>, stranger: &Stranger) -> CallResult<Slot> {
+        stranger.precheck(&self.hub)?;
+        self.place(slots, context, &stranger.peer)
+    }
+
+    fn place(&self, slots: &Arc<Slots>, context: &RpcContext<'_>, peer: &Peer) -> CallResult<Slot> {
         slots.take(context.peer()).inspect_err(|_| self.hub.refuse(Limit::Calls, peer))
     }
 
@@ -133,6 +164,10 @@ pub fn service(unary: Unary, pollers: Pollers) -> Service {
     service = service.add_unary_handler(&wire::POST_MESSAGE, move |context, request, sink| {
         posts.post(&context, request, sink);
     });
+    let logins = unary.clone();
+    service = service.add_unary_handler(&wire::LOGIN, move |context, request, sink| {
+        logins.login(&context, request, sink);
+    });
     service = add_read(service, &wire::LIST_MESSAGES_SERVER, &unary, messages::list_messages);
     service = add_read(service, &wire::LIST_ROOMS, &unary, rooms::list_rooms);
     add_read(service, &wire::LIST_MEMBERS, &unary, rooms::list_members).build()
@@ -143,7 +178,7 @@ fn add_read<Q: Send + 'static, P: Send + 'static>(
     service: ServiceBuilder,
     method: &Method<Q, P>,
     unary: &Unary,
-    call: fn(&Hub, Q) -> CallResult<P>,
+    call: fn(&Hub, &Caller, Q) -> CallResult<P>,
 ) -> ServiceBuilder {
     let unary = unary.clone();
     service.add_unary_handler(method, move |context, request, sink| unary.read(&context, request, sink, call))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::receive::{Conversation, Following, Received, Source};
-use crate::names::{Body, Kind, MessageId, Origin, Seq, UserName};
+use crate::names::{Body, Kind, MessageId, Origin, Sender, Seq, UserName};
 use crate::server::append_queue::{Lane, Order, Poster};
 use crate::server::delivery::close::CloseReason;
 use crate::server::delivery::output::Reader;
@@ -71,6 +71,8 @@ pub struct TutorialConversation {
     source: Box<dyn Source<Said>>,
     following: Following,
     author: Author,
+    /// Whether its names are marked, because other clients of the server must log in.
+    is_guest: bool,
 }
 
 impl TutorialReader {
@@ -130,9 +132,10 @@ impl TutorialConversation {
         following: Following,
         origin: Origin,
         used: Option<Arc<Use>>,
+        is_guest: bool,
     ) -> Self {
         let author = Author::of_stream(writer.id(), origin, used);
-        Self { writer, source, following, author }
+        Self { writer, source, following, author, is_guest }
     }
 }
 
@@ -144,9 +147,10 @@ impl Conversation for TutorialConversation {
                 // A user pressed Enter without typing anything.
                 Received::Item(Said { bodies, .. }) if bodies.is_empty() => {}
                 Received::Item(Said { name, bodies }) => {
+                    let name = if self.is_guest { name.marked() } else { name };
                     let room = self.following.room().name();
                     // The lobby is a room of every server.
-                    let post = |body| self.author.post(room.clone(), false, name.clone(), None, body, Kind::Text);
+                    let post = |body| self.author.post(room.clone(), false, Sender::claim(name.clone()), None, body, Kind::Text);
                     let posts: Vec<_> = match bodies.iter().map(post).collect() {
                         Ok(posts) => posts,
                         // The contract can't express that a message was not stored.

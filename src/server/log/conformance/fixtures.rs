@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crossbeam_channel::Receiver;
 use parking_lot::Mutex;
 
-use crate::names::{Body, Epoch, Kind, MessageId, Origin, RoomId, RoomName, UserName};
+use crate::names::{Body, Epoch, Kind, MessageId, Origin, RoomId, RoomName, Sender, UserName};
 use crate::server::log::{Appender, OpenRooms, Post, RoomState, Segment};
 use crate::wire::event::{self, EntryKind};
 
@@ -29,7 +29,7 @@ pub fn post_without_id(room: &RoomName, sender: &str, body: &str) -> Post {
 
 fn make_post(room: &RoomName, sender: &str, id: MessageId, id_chosen: bool, body: &str) -> Post {
     let sender = UserName::new(sender).unwrap();
-    let content = event::content(&id, &sender, None, &Body::new(body).unwrap(), Kind::Text);
+    let content = event::content(&id, &Sender::claim(sender.clone()), None, &Body::new(body).unwrap(), Kind::Text);
     Post { room: room.clone(), sender, id, id_chosen, kind: EntryKind::MESSAGE, content }
 }
 

@@ -2,12 +2,15 @@
 
 use super::start::StartAt;
 use crate::names::{Body, Kind, MessageId, RoomName, UserName};
+use crate::server::auth::access::Denied;
+use crate::server::auth::credentials::Bearer;
 use crate::wire::answer::{Failed, RejectionCode};
 
 /// A command, checked.
 pub enum Command {
     Hello {
-        name: UserName,
+        /// `None` for the name of the login.
+        name: Option<UserName>,
         client_version: String,
     },
     Join {
@@ -23,6 +26,9 @@ pub enum Command {
         body: Body,
         kind: Kind,
     },
+    Renew {
+        token: Bearer,
+    },
     /// An invalid command.
     Refused(Refusal),
 }
@@ -35,6 +41,10 @@ pub struct Refusal {
 }
 
 impl Refusal {
+    pub fn denied(command: Failed, denied: &Denied) -> Self {
+        Self { command, code: RejectionCode::Denied, reason: denied.to_string() }
+    }
+
     pub fn not_joined(command: Failed, room: &str) -> Self {
         let reason = format!("the room {room:?} is not joined: join it first");
         Self { command, code: RejectionCode::NotJoined, reason }

@@ -12,20 +12,24 @@ use super::poster::{ChatPoster, rejected_by_log};
 use super::start::{Start, StartAt};
 use super::updates::{Joining, PublishedFlag, Update, Updates};
 use crate::limits::{HELLO_TIMEOUT, ORDER_BYTES_MAX, ORDER_POSTS_MAX, ROOMS_PER_STREAM_MAX, STACK_TIME};
-use crate::names::{Body, Kind, MessageId, Origin, RoomName, Seq, UserName};
+use crate::names::{Body, InvalidText, Kind, MessageId, Origin, RoomName, Sender, Seq, UserName};
 use crate::server::append_queue::{Lane, Order, WriterEnded};
+use crate::server::auth::access::Act;
+use crate::server::auth::credentials::Bearer;
+use crate::server::auth::principal::Principal;
+use crate::server::auth::stream_login::StreamLogin;
 use crate::server::delivery::close::CloseReason;
 use crate::server::delivery::fanout::Fanout;
 use crate::server::delivery::stream_writer::StreamWriter;
 use crate::server::log::{LogError, Post, RoomState};
 use crate::server::posting::Author;
-use crate::server::quotas::{OverQuota, Use};
+use crate::server::quotas::OverQuota;
 use crate::server::room::cursor::Cursor;
 use crate::server::room::followers::Member;
 use crate::server::room::{RoomHandle, Rooms};
 use crate::server::session::receive::{Conversation, Received, Source};
 use crate::threads;
-use crate::wire::answer::{self, Failed, GapReason, RejectionCode, RoomAtJoin};
+use crate::wire::answer::{self, Failed, GapReason, LoginAtWelcome, RejectionCode, RoomAtJoin};
 
 /// The receiving side of a session that speaks `hubbub.v1`.
 pub struct ChatConversation {
@@ -33,8 +37,9 @@ pub struct ChatConversation {
     source: Box<dyn Source<Vec<Command>>>,
     updates: Arc<Updates>,
     poster: Arc<ChatPoster>,
-    /// The client. `Some` after the first command.
-    member: Option<Member>,
+    login: StreamLogin,
+    /// The client, and who it is. `Some` after the first command.
+    client: Option<Client>,
     joined: JoinedRooms,
     author: Author,
     /// Posts that were not handed to the log writer yet.
@@ -44,6 +49,13 @@ pub struct ChatConversation {
     has_updates: bool,
     /// Whether the thread's stack has grown beyond what it needs to wait.
     went_deep: bool,
+}
+
+/// The client of a session.
+#[derive(Clone)]
+struct Client {
+    member: Member,
+    principal: Arc<Principal>,
 }
 
 /// The result of a command for the receive thread.
@@ -58,16 +70,17 @@ impl ChatConversation {
         fanout: Arc<Fanout>,
         updates: Arc<Updates>,
         shard: usize,
-        used: Option<Arc<Use>>,
+        login: StreamLogin,
     ) -> Self {
-        let author = Author::of_stream(writer.id(), Origin::random(), used);
+        let author = Author::of_stream(writer.id(), Origin::random(), login.used());
         let poster = Arc::new(ChatPoster { writer: Arc::clone(&writer), updates: Arc::clone(&updates) });
         Self {
             writer,
             source,
             updates,
             poster,
-            member: None,
+            login,
+            client: None,
             joined: JoinedRooms::new(rooms, fanout, shard),
             author,
             posts: Vec::new(),
@@ -93,12 +106,9 @@ impl ChatConversation {
     }
 
     fn execute(&mut self, command: Command, lane: &Lane) -> Execution {
-        let Some(member) = self.member.clone() else {
+        let Some(client) = self.client.clone() else {
             return match command {
-                Command::Hello { name, client_version } => {
-                    self.welcome(name, &client_version);
-                    Ok(())
-                }
+                Command::Hello { name, client_version } => self.hello(name, &client_version),
                 _ => Err(CloseReason::HelloExpected),
             };
         };
@@ -108,14 +118,18 @@ impl ChatConversation {
             Command::Hello { .. } => return Err(CloseReason::HelloRepeated),
             Command::Join { room, from } => {
                 self.hand_over(lane)?;
-                self.join(room, from, member, lane)?;
+                self.join(room, from, client, lane)?;
             }
             Command::Leave { room } => {
                 self.hand_over(lane)?;
-                self.leave(room, &member);
+                self.leave(room, &client.member);
+            }
+            Command::Renew { token } => {
+                self.hand_over(lane)?;
+                self.renew(&token, client);
             }
             Command::Post { room, id, body, kind } => {
-                self.post(&room, id, member.name, &body, kind);
+                self.post(&room, id, &client, &body, kind);
                 if self.posts.len() >= ORDER_POSTS_MAX || self.posts_bytes >= ORDER_BYTES_MAX {
                     self.hand_over(lane)?;
                 }
@@ -125,18 +139,49 @@ impl ChatConversation {
         Ok(())
     }
 
-    fn welcome(&mut self, name: UserName, client_version: &str) {
+    fn hello(&mut self, asked: Option<UserName>, client_version: &str) -> Execution {
+        let principal = self.login.log_in(expire(&self.writer)).map_err(CloseReason::Login)?;
+        let name = principal.acts_as(asked).map_err(CloseReason::Denied)?.ok_or(InvalidText::NameEmpty)?;
         log::debug!("client {} is {:?} on {client_version:?}", self.writer.id(), name.as_str());
-        self.member = Some(Member { client: self.writer.id(), name });
-        self.answer(answer::welcome(self.writer.id()));
+        let sender = Sender { name, authenticated: principal.is_authenticated() };
+        self.welcome(Client { member: Member { client: self.writer.id(), sender }, principal });
+        Ok(())
     }
 
-    fn post(&mut self, room: &str, id: Option<MessageId>, sender: UserName, body: &Body, kind: Kind) {
+    fn welcome(&mut self, client: Client) {
+        let Client { member, principal } = &client;
+        let role = if principal.is_authenticated() { principal.role.word() } else { "" };
+        let login = LoginAtWelcome { sender: &member.sender, role, ends: principal.until };
+        self.answer(answer::welcome(member.client, &login));
+        self.client = Some(client);
+    }
+
+    /// Replaces the login, and leaves the rooms that the new one does not allow to read.
+    fn renew(&mut self, token: &Bearer, client: Client) {
+        let principal = match self.login.renew(token, expire(&self.writer)) {
+            Ok(principal) => principal,
+            Err(error) => {
+                let (command, reason) = (Failed::Unknown, error.to_string());
+                return self.refuse(Refusal { command, code: RejectionCode::Denied, reason });
+            }
+        };
+        let may_not_read = |room: &RoomName| principal.may(Act::Read(room)).is_err();
+        for room in self.joined.names().filter(|room| may_not_read(room)).cloned().collect::<Vec<_>>() {
+            self.leave(room.into(), &client.member);
+        }
+        self.welcome(Client { principal, ..client });
+    }
+
+    fn post(&mut self, room: &str, id: Option<MessageId>, client: &Client, body: &Body, kind: Kind) {
         let failed = || Failed::Post(id.map_or(Vec::new(), |id| id.as_bytes().to_vec()));
         let Some(room) = self.joined.find(room) else {
             return self.refuse(Refusal::not_joined(failed(), room));
         };
+        if let Err(denied) = client.principal.may(Act::Post(room.name())) {
+            return self.refuse(Refusal::denied(failed(), &denied));
+        }
         let creates = room.head() == Seq::ZERO;
+        let sender = client.member.sender.clone();
         match self.author.post(room.name().clone(), creates, sender, id, body, kind) {
             Ok(post) => {
                 self.posts_bytes += post.content.len();
@@ -171,8 +216,12 @@ impl ChatConversation {
         }
     }
 
-    fn join(&mut self, name: RoomName, from: StartAt, member: Member, lane: &Lane) -> Execution {
+    fn join(&mut self, name: RoomName, from: StartAt, client: Client, lane: &Lane) -> Execution {
         let failed = Failed::Room(name.as_str().to_owned());
+        if let Err(denied) = client.principal.may(Act::Read(&name)) {
+            self.refuse(Refusal::denied(failed, &denied));
+            return Ok(());
+        }
         if self.joined.find(name.as_str()).is_some() {
             let reason = "the room was joined already: leave it first to read it from another place".to_owned();
             self.refuse(Refusal { command: failed, code: RejectionCode::AlreadyJoined, reason });
@@ -187,7 +236,7 @@ impl ChatConversation {
         let seen = if let StartAt::After { seq, .. } = from { seq } else { Seq::ZERO };
         let opened = self.open(&name, lane)?.and_then(|hold| Ok((hold.stored(seen)?, hold)));
         match opened {
-            Ok((stored, hold)) => self.follow(hold, &stored, from, member),
+            Ok((stored, hold)) => self.follow(hold, &stored, from, client.member),
             Err(error) => self.refuse_for_log(failed, &error),
         }
         Ok(())
@@ -286,6 +335,16 @@ impl ChatConversation {
     }
 }
 
+/// Ends the stream when its login has expired. Weak, since the login belongs to the stream.
+fn expire(writer: &Arc<StreamWriter>) -> impl FnOnce() + Send + 'static {
+    let writer = Arc::downgrade(writer);
+    move || {
+        if let Some(writer) = writer.upgrade() {
+            writer.close(CloseReason::LoginExpired);
+        }
+    }
+}
+
 impl Conversation for ChatConversation {
     fn first_due(&self) -> Option<(Duration, CloseReason)> {
         Some((HELLO_TIMEOUT, CloseReason::HelloLate))
@@ -306,14 +365,14 @@ impl Conversation for ChatConversation {
                     self.keep_rate();
                     outcome
                 }
-                Received::Late if self.member.is_none() => Err(CloseReason::HelloLate),
+                Received::Late if self.client.is_none() => Err(CloseReason::HelloLate),
                 Received::Late => {
                     threads::release_stack();
                     self.went_deep = false;
                     Ok(())
                 }
                 Received::Broken(reason) => Err(reason),
-                Received::HalfClosed { .. } if self.member.is_none() => Err(CloseReason::HelloExpected),
+                Received::HalfClosed { .. } if self.client.is_none() => Err(CloseReason::HelloExpected),
                 // The sink reports the end of the call to the session. After a half-close the session continues without
                 // this thread.
                 Received::HalfClosed { .. } | Received::Over => return,
@@ -321,7 +380,7 @@ impl Conversation for ChatConversation {
             if let Err(reason) = outcome {
                 return self.writer.close(reason);
             }
-            if self.member.is_some() {
+            if self.client.is_some() {
                 deadline = self.went_deep.then(|| Instant::now() + STACK_TIME);
             }
             self.updates.wait_for_room();
@@ -331,7 +390,7 @@ impl Conversation for ChatConversation {
 
 impl Drop for ChatConversation {
     fn drop(&mut self) {
-        if let Some(member) = &self.member {
+        if let Some(Client { member, .. }) = &self.client {
             self.joined.clear(member);
         }
         // Unread updates may be part of a reference cycle.

@@ -30,6 +30,11 @@ impl JoinedRooms {
         &self.rooms
     }
 
+    /// The joined rooms.
+    pub fn names(&self) -> impl Iterator<Item = &RoomName> {
+        self.joined.keys()
+    }
+
     pub fn count(&self) -> usize {
         self.joined.len()
     }
@@ -67,7 +72,7 @@ impl JoinedRooms {
         if room.follower_count() > PRESENCE_MEMBERS_MAX {
             return;
         }
-        let entry: Arc<[u8]> = answer::presence(room.id(), member.client, &member.name, change).into();
+        let entry: Arc<[u8]> = answer::presence(room.id(), member.client, &member.sender, change).into();
         let is_other =
             |follower: &Arc<dyn Follower>| follower.member().is_none_or(|other| other.client != member.client);
         let others: Vec<_> = room.followers().filter(is_other).collect();

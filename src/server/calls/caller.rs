@@ -1,0 +1,41 @@
+//! Who makes a call.
+
+use std::sync::Arc;
+
+use super::error::CallResult;
+use crate::server::auth::credentials::Credentials;
+use crate::server::auth::principal::Principal;
+use crate::server::hub::Hub;
+use crate::server::peer::Peer;
+use crate::server::quotas::Use;
+
+/// Who makes a call.
+#[derive(Clone)]
+pub struct Caller {
+    pub peer: Peer,
+    /// What its address has taken; `None` if it is exempt.
+    pub used: Option<Arc<Use>>,
+    pub principal: Arc<Principal>,
+}
+
+/// Who makes a call, and has not been identified yet.
+pub struct Stranger {
+    pub peer: Peer,
+    pub used: Option<Arc<Use>>,
+    pub credentials: Credentials,
+}
+
+impl Stranger {
+    /// Refuses a call that presents nothing. Fast; see
+    /// [`Authenticator::precheck`](crate::server::auth::authenticator::Authenticator::precheck).
+    pub fn precheck(&self, hub: &Hub) -> CallResult<()> {
+        Ok(hub.authenticator.precheck(&self.credentials, self.used.as_deref())?)
+    }
+
+    /// May take up to a millisecond.
+    pub fn identify(self, hub: &Hub) -> CallResult<Caller> {
+        let Self { peer, used, credentials } = self;
+        let principal = Arc::new(hub.authenticator.identify(&credentials, used.as_deref())?);
+        Ok(Caller { peer, used, principal })
+    }
+}
