@@ -129,6 +129,11 @@ pub const POST_BYTES_BURST_TIME: f64 = 16.0;
 /// `--stored-per-day`.
 pub const STORED_BYTES_PER_DAY: f64 = 100.0 * 1024.0 * 1024.0;
 
+/// How many streams must have ended before the allocator is asked to give memory back, and how long after that. It is asked
+/// at most once in that time.
+pub const TRIM_STREAMS_MIN: usize = 100;
+pub const TRIM_DELAY: Duration = Duration::from_secs(10);
+
 /// How many logins of one address may fail in a minute (ergo: 3, for passwords). A token can't be guessed anyway: this keeps
 /// the log and the processor free.
 pub const FAILED_LOGINS_PER_MINUTE: f64 = 10.0;

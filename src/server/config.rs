@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use super::auth::accounts::error::AccountsError;
+use super::auth::certificate::ClientName;
+use super::auth::jwt::{JwtError, JwtSettings};
 use super::log::sqlite::{OpenError, SyncMode};
 use super::log::{LogError, Retention};
 use super::network::Exempt;
@@ -31,6 +34,12 @@ pub struct ServerConfig {
     pub connections_max: Option<usize>,
     /// What one address may take.
     pub address_limits: AddressLimits,
+    /// Whether and how its TCP addresses speak TLS.
+    pub tls: Option<TlsFiles>,
+    /// How clients log in.
+    pub logins: Logins,
+    /// Listen beyond this machine also without TLS or logins.
+    pub insecure: bool,
     /// Whose addresses are not limited.
     pub exempt: Exempt,
     /// Where the rooms' logs are kept.
@@ -61,6 +70,35 @@ pub struct ServerConfig {
     pub pollers: usize,
 }
 
+/// The files for TLS, in PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate, and those of the authorities between it and the root.
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+    /// The authorities that sign the certificates of clients.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// How clients log in. Without any login, the server is open.
+#[derive(Clone, Debug, Default)]
+pub struct Logins {
+    /// With the tokens of accounts. Needs a data folder.
+    pub tokens: bool,
+    pub jwt: Option<JwtSettings>,
+    /// With client certificates, of which this field has the user's name.
+    pub certificates: Option<ClientName>,
+    /// Serve the tutorial's contract, which has no login, also if others must log in.
+    pub allows_tutorial: bool,
+}
+
+impl Logins {
+    /// Whether clients must log in.
+    pub fn are_needed(&self) -> bool {
+        self.tokens || self.jwt.is_some() || self.certificates.is_some()
+    }
+}
+
 /// Where the rooms' logs are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Storage {
@@ -83,6 +121,9 @@ impl Default for ServerConfig {
             connections_max: None,
             address_limits: AddressLimits::default(),
             exempt: Exempt::default(),
+            tls: None,
+            logins: Logins::default(),
+            insecure: false,
             storage: Storage::Folder { path: PathBuf::from(DEFAULT_DATA), sync: SyncMode::Full, restored: false },
             disk_reserve: None,
             rooms_max: limits::ROOMS_MAX,
@@ -127,6 +168,19 @@ pub enum StartError {
     NoClients { bound: &'static str, remedy: &'static str },
     #[error(transparent)]
     Log(#[from] OpenError),
+    #[error(
+        "{address} can be reached from other machines, but this server has {missing}: anyone there could read every room and \
+         post under any name. For TLS, make a certificate with hubbub-server dev-cert, or get one, and give --tls-cert and \
+         --tls-key; for logins, give --auth accounts, and add users with hubbub-server user add. To listen there without \
+         protection, give --insecure"
+    )]
+    Exposed { address: Address, missing: &'static str },
+    #[error("accounts are kept in the data folder: leave out --ephemeral, or log in with --auth jwt or mtls")]
+    AccountsNeedFolder,
+    #[error(transparent)]
+    Accounts(#[from] AccountsError),
+    #[error(transparent)]
+    Jwt(#[from] JwtError),
     #[error("can't open the lobby: {0}")]
     Lobby(LogError),
     #[error(

@@ -5,6 +5,7 @@ mod support;
 
 mod bad_input;
 mod hostile;
+mod access;
 mod attacks;
 mod chat;
 mod unary;
