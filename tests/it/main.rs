@@ -11,6 +11,7 @@ mod unary;
 mod upgrade;
 mod pending;
 mod compatible;
+mod web_login;
 mod disk;
 mod full;
 mod drain;
