@@ -28,6 +28,7 @@ const HELP_COLUMNS_MAX: usize = 80;
 
 /// The headings of the long help, in this order; each program has some of them.
 pub const CONNECTION: &str = "Connection";
+pub const LOGIN: &str = "Login";
 pub const STORAGE: &str = "Storage";
 pub const MESSAGES: &str = "Messages";
 pub const LOAD: &str = "Load";

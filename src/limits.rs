@@ -153,6 +153,33 @@ pub const ROOMS_PER_ADDRESS_MAX: usize = 100;
 /// exist only while a client is in them. Option: `--rooms-max`.
 pub const ROOMS_MAX: usize = 100_000;
 
+/// The maximum length of a JSON web token, in bytes. The library bounds all headers of a call to as much.
+pub const JWT_BYTES_MAX: usize = 8 * 1024;
+
+/// How far ahead a JSON web token may expire: until then nobody can take it back.
+pub const JWT_LIFE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How far the clock of a token's issuer may be ahead.
+pub const JWT_LEEWAY: Duration = Duration::from_secs(30);
+
+/// How many rooms a JSON web token may name.
+pub const JWT_ROOMS_MAX: usize = 1000;
+
+/// How many keys verify JSON web tokens: each of them may be tried for a token that does not name its key.
+pub const JWT_KEYS_MAX: usize = 16;
+
+/// The minimum length of a secret for JSON web tokens, in bytes (RFC 7518, 3.2, for HS256).
+pub const JWT_SECRET_BYTES_MIN: usize = 32;
+
+/// The sizes of RSA keys for JSON web tokens, in bits: the minimum is that of RFC 7518, 3.3, the maximum that of the
+/// library.
+pub const JWT_RSA_BITS_MIN: usize = 2048;
+pub const JWT_RSA_BITS_MAX: usize = 4096;
+
+/// The maximum size of a file with keys for JSON web tokens, in bytes: a set of 16 keys with their certificates takes
+/// less than 64 KiB.
+pub const JWT_KEY_FILE_BYTES_MAX: u64 = 256 * 1024;
+
 // Tuning: no client may rely on these, and no documented option sets them.
 
 /// How many bytes are joined into one frame, and one segment more.

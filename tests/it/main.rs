@@ -12,6 +12,7 @@ mod unary;
 mod upgrade;
 mod pending;
 mod compatible;
+mod web_login;
 mod disk;
 mod full;
 mod drain;
