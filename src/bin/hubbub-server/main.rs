@@ -2,6 +2,7 @@
 
 #![allow(rustdoc::broken_intra_doc_links, reason = "help texts show addresses in brackets")]
 
+mod auth_options;
 mod commands;
 // Until the options of `--auth` use it.
 #[cfg(test)]
