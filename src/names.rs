@@ -18,4 +18,5 @@ pub use self::joiners::{is_joiner, shows as joiner_shows};
 pub use self::message_id::{MessageId, Origin};
 pub use self::numbers::{ClientId, Epoch, RoomId, Seq};
 pub use self::room_name::RoomName;
+pub use self::skeleton::skeleton;
 pub use self::user_name::UserName;

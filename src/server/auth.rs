@@ -8,3 +8,5 @@ pub mod principal;
 pub mod access;
 pub mod credentials;
 pub mod login;
+pub mod token;
+pub mod accounts;

@@ -5,6 +5,9 @@
 mod commands;
 mod options;
 mod rooms;
+mod operate;
+mod users;
+mod tokens;
 mod words;
 
 use std::io;
