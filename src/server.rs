@@ -9,6 +9,7 @@ pub mod gauges;
 pub mod peer;
 pub mod quotas;
 pub mod auth;
+pub mod operator;
 pub mod config;
 pub mod room;
 pub mod fair_queue;

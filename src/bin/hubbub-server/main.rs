@@ -9,6 +9,9 @@ mod commands;
 mod jwt_options;
 mod options;
 mod rooms;
+mod operate;
+mod users;
+mod tokens;
 mod words;
 
 use std::io;
