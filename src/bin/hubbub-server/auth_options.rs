@@ -26,6 +26,15 @@ pub struct AuthOptions {
     #[arg(long, env = "HUBBUB_INSECURE", value_parser = switch, help_heading = LOGIN, display_order = 61)]
     pub insecure: bool,
 
+    /// Where clients reach the server, for invitation links: HOST or HOST:PORT
+    ///
+    /// By default, the links of hubbub-server invite have no address.
+    #[arg(
+        long, value_name = "ADDR", env = "HUBBUB_PUBLIC_ADDRESS", hide_short_help = true, help_heading = LOGIN,
+        display_order = 62
+    )]
+    pub public_address: Option<String>,
+
     /// Serve the tutorial's clients, which can't log in
     ///
     /// They are guests in the lobby, and their names begin with ~. Without logins they are always served.

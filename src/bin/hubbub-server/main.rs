@@ -4,8 +4,6 @@
 
 mod auth_options;
 mod commands;
-// Until the options of `--auth` use it.
-#[cfg(test)]
 mod jwt_options;
 mod options;
 mod rooms;

@@ -391,6 +391,7 @@ pub fn config(args: Args) -> Result<ServerConfig, InvalidPort> {
         connections_max: args.connections_max,
         logins: args.auth.logins(),
         insecure: args.auth.insecure,
+        public_address: args.auth.public_address,
         exempt: Exempt { networks: args.address.exempt, limits_loopback: args.address.limit_loopback },
         storage,
         rooms_max: args.rooms_max,
