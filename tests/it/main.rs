@@ -40,6 +40,7 @@ mod sender;
 mod repeat;
 mod rooms;
 mod room_commands;
+mod accounts;
 mod lookalikes;
 mod terminal;
 mod command_line;
