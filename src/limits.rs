@@ -206,7 +206,7 @@ pub const TOKEN_ROOMS_MAX: usize = 64;
 /// The maximum length of the label of a token, in characters. Longer ones are cut.
 pub const LABEL_CHARS_MAX: usize = 64;
 
-/// How many changes of accounts are stored, in all: 1 GB. Each start reads them, a million a second.
+/// How many changes of accounts are stored, in all: 800 MB. Each start reads them, 200,000 a second.
 pub const ACCOUNT_EVENTS_MAX: u64 = 4_000_000;
 
 // Tuning: no client may rely on these, and no documented option sets them.

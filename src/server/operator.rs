@@ -41,10 +41,11 @@ pub type StatusSource = Box<dyn Fn() -> Status + Send + Sync>;
 
 /// The operator's socket. Dropping it ends its threads, and removes the socket.
 pub struct Operator {
-    // Dropped in this order: the socket's file, then the threads are told to end, and joined.
-    listening: Option<Arc<Desk>>,
+    /// `None` tells the threads to end.
     stop: Option<UnixStream>,
     threads: Vec<JoinHandle<()>>,
+    // The last share: dropped after the threads are joined, it removes the socket.
+    _desk: Arc<Desk>,
 }
 
 /// What the threads share.
@@ -61,7 +62,7 @@ impl Operator {
     pub fn start(folder: &Path, accounts: Arc<Accounts>, status: StatusSource) -> io::Result<Self> {
         let (stop, stopped) = UnixStream::pair()?;
         let desk = Arc::new(Desk { listening: Listening::start(folder)?, stopped, accounts, status });
-        let mut operator = Self { listening: Some(Arc::clone(&desk)), stop: Some(stop), threads: Vec::new() };
+        let mut operator = Self { stop: Some(stop), threads: Vec::new(), _desk: Arc::clone(&desk) };
         // After an error, dropping the operator ends those that were started.
         for number in 0..OPERATOR_THREADS {
             let desk = Arc::clone(&desk);
@@ -78,8 +79,6 @@ impl Drop for Operator {
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
-        // The last one: it removes the socket.
-        self.listening = None;
     }
 }
 

@@ -42,6 +42,7 @@ mod sender;
 mod repeat;
 mod rooms;
 mod room_commands;
+mod accounts;
 mod lookalikes;
 mod terminal;
 mod command_line;

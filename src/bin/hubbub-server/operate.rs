@@ -25,9 +25,15 @@ const DAY_LENGTH: usize = 10;
 /// A reply of another kind than the command has.
 pub const WRONG_REPLY: &str = "the server is of another version: use its own hubbub-server";
 
-/// Executes a command that changes accounts. They are created if missing.
+/// Executes a command that changes accounts.
 pub fn change(data: &Path, command: OperatorCommand) -> anyhow::Result<OperatorReply> {
-    Ok(FolderAccounts::open(data, true)?.execute(command)?)
+    Ok(FolderAccounts::open(data, is_first(&command))?.execute(command)?)
+}
+
+/// Whether a command may be the first one on a data folder, so that folder and accounts are created if missing.
+fn is_first(command: &OperatorCommand) -> bool {
+    use OperatorCommand::{AddToken, AddUser, Ban};
+    matches!(command, AddUser { .. } | AddToken { .. } | Ban { .. })
 }
 
 /// Opens the accounts for a list.
@@ -37,7 +43,7 @@ pub fn open_to_list(data: &Path) -> anyhow::Result<FolderAccounts> {
 
 /// Executes a command that prints an invitation, and prints it.
 pub fn invite(data: &Path, command: OperatorCommand, address: Option<&PublicAddress>) -> anyhow::Result<()> {
-    let mut accounts = FolderAccounts::open(data, matches!(command, OperatorCommand::AddUser { .. }))?;
+    let mut accounts = FolderAccounts::open(data, is_first(&command))?;
     let status = accounts.status()?;
     let reply = accounts.execute(command)?;
     let OperatorReply::Invited { user, role, added, code: Secret(code), until_ms } = reply else {

@@ -157,6 +157,17 @@ fn wrong_requests_are_answered_or_end_their_connection_only() {
         let answer = answer(&stream, request);
         assert!(answer.starts_with(r#"{"response":"failed""#) && !answer.contains("u001b"), "{request}: {answer}");
     }
+    // Deeper than any parser's stack.
+    for depth in [100, 127, 1_000, 20_000] {
+        let deep = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        for request in [
+            deep.clone(),
+            format!(r#"{{"request":"execute","command":{{"command":"unban","user":{deep}}}}}"#),
+            format!(r#"{{"request":"execute","more":{deep}}}"#),
+        ] {
+            assert!(answer(&stream, &request).starts_with(r#"{"response":"failed""#), "{depth}");
+        }
+    }
     assert!(answer(&stream, r#"{"request":"status"}"#).contains(r#""accounts":true"#));
     for garbage in [vec![b'x'; 10 * OPERATOR_REQUEST_BYTES_MAX], b"\xff\xfe\n".to_vec()] {
         let mut stream = server.raw();
