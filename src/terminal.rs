@@ -90,6 +90,10 @@ pub enum TerminalError {
     Skipped(u64),
     #[error("can't start a thread ({0}): raise the process limit, see ulimit -u")]
     Thread(io::Error),
+    #[error(transparent)]
+    Login(LoginFault),
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
     #[error("can't use the terminal: {0}")]
     Terminal(io::Error),
 }

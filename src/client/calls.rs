@@ -10,6 +10,7 @@ use grpcio::{CallOption, Error as GrpcError, Method};
 use humantime::format_duration;
 use protobuf::Message;
 use thiserror::Error;
+use zeroize::Zeroizing;
 
 use super::backoff::Backoff;
 use super::connect_error::ConnectError;
@@ -20,7 +21,7 @@ use super::v1::wire::{client, kind, message_id};
 use super::v1::{Gap, GapReason};
 use crate::address::Address;
 use crate::names::{Body, Kind, MessageId, RoomName, UserName};
-use crate::wire::{LIST_MEMBERS, LIST_MESSAGES, LIST_ROOMS, POST_MESSAGE, v1};
+use crate::wire::{LIST_MEMBERS, LIST_MESSAGES, LIST_ROOMS, LOGIN, POST_MESSAGE, v1};
 
 /// Why a call failed.
 #[derive(Debug, Error)]
@@ -126,6 +127,18 @@ impl Caller {
     ) -> Result<Self, CallError> {
         let connection = Some(connector.open_within(&address, within, on_retry)?);
         Ok(Self { connector, address, connection, timeout })
+    }
+
+    /// Exchanges the code of an invitation for a token, and the name of its user. Tried once: the code is valid once.
+    pub fn log_in(&mut self, code: &str, device: &str) -> Result<(Zeroizing<String>, String), CallError> {
+        let request = v1::LoginRequest { code: code.to_owned(), device: device.to_owned(), ..Default::default() };
+        let timeout = self.timeout;
+        match self.attempt(&LOGIN, &request, timeout) {
+            Ok(v1::LoginResponse { token, name, .. }) => Ok((Zeroizing::new(token), name)),
+            Err(StreamError::Refused(reason)) => Err(CallError::Refused(reason)),
+            Err(StreamError::Lost(last) | StreamError::Fault(last)) => Err(CallError::TimedOut { timeout, last }),
+            Err(error) => Err(CallError::Unreadable(error)),
+        }
     }
 
     /// Posts one message, which is stored once when this returns. After a failure it may or may not be stored;

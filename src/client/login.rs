@@ -60,6 +60,8 @@ pub(super) struct Presented {
 pub enum LoginFault {
     #[error("can't read {}: {reason}", .path.display())]
     Unreadable { path: PathBuf, reason: String },
+    #[error("can't write {}: {reason}", .path.display())]
+    Unwritable { path: PathBuf, reason: String },
     #[error("others can read or change {}: run chmod 600 on it", .0.display())]
     Exposed(PathBuf),
     #[error("{} does not contain a token: it must have one line, without blanks", .0)]
@@ -158,6 +160,11 @@ fn path_for(server: &Address) -> Result<PathBuf, LoginFault> {
     Ok(config_folder()?.join("logins").join(name + ".json"))
 }
 
+/// A file that is being written, which then gets its name.
+fn half(path: &Path) -> PathBuf {
+    path.with_extension(format!("{}.half", std::process::id()))
+}
+
 impl StoredLogin {
     /// The login that is stored for a server.
     pub fn load(server: &Address) -> Result<Option<Self>, LoginFault> {
@@ -174,15 +181,26 @@ impl StoredLogin {
         Ok(Some(login))
     }
 
-    /// Stores it, in place of an earlier one. Returns the path.
-    pub fn store(&self, server: &Address) -> Result<PathBuf, LoginFault> {
+    /// Creates the folder for logins. Returns the path of this server's.
+    pub fn check_folder(server: &Address) -> Result<PathBuf, LoginFault> {
         let path = path_for(server)?;
-        let fault = |error: io::Error| LoginFault::Unreadable { path: path.clone(), reason: error.to_string() };
+        let fault = |error: io::Error| LoginFault::Unwritable { path: path.clone(), reason: error.to_string() };
         let folder = path.parent().unwrap_or(&path);
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(fault)?;
+        // Whether it can be written to is found out by doing it.
+        let half = half(&path);
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&half).map_err(fault)?;
+        fs::remove_file(&half).map_err(fault)?;
+        Ok(path)
+    }
+
+    /// Stores it, in place of an earlier one.
+    pub fn store(&self, server: &Address) -> Result<(), LoginFault> {
+        let path = Self::check_folder(server)?;
+        let fault = |error: io::Error| LoginFault::Unwritable { path: path.clone(), reason: error.to_string() };
         let text = serde_json::to_string(self).map(Zeroizing::new).map_err(|error| fault(error.into()))?;
         // Replaced as a whole: a crash leaves the earlier one.
-        let half = path.with_extension(format!("{}.half", std::process::id()));
+        let half = half(&path);
         let written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&half).and_then(|mut file| {
             file.write_all(text.as_bytes())?;
             file.sync_all()
@@ -191,8 +209,7 @@ impl StoredLogin {
         if replaced.is_err() {
             let _ = fs::remove_file(&half);
         }
-        replaced.map_err(fault)?;
-        Ok(path)
+        replaced.map_err(fault)
     }
 
     /// Removes the login that is stored for a server. False if there is none.
@@ -201,7 +218,7 @@ impl StoredLogin {
         match fs::remove_file(&path) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(LoginFault::Unreadable { path, reason: error.to_string() }),
+            Err(error) => Err(LoginFault::Unwritable { path, reason: error.to_string() }),
         }
     }
 }

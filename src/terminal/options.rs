@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use super::format::Format;
+use super::login::Invitation;
 use crate::address::Address;
 use crate::arguments::{CONNECTION, MESSAGES, OUTPUT, number, switch, timeout};
 use crate::client::{CONTRACT_HELP, CONTRACT_LONG_HELP, Contract, SERVER_HELP, SERVER_LONG_HELP};
@@ -39,6 +40,8 @@ pub struct Options {
     )]
     pub timeout: Option<Duration>,
     #[command(flatten)]
+    pub login: LoginOptions,
+    #[command(flatten)]
     pub chat: ChatOptions,
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -71,6 +74,46 @@ pub enum Command {
     /// List the members of a room
     #[command(after_long_help = MEMBERS_EXAMPLES)]
     Members(MembersOptions),
+    /// Log in to a server with an invitation, and chat
+    ///
+    /// The invitation is the code or the link that the server's operator has sent you, and is valid once. The login is
+    /// kept in your config folder, and used from then on for this server. On a terminal, the chat begins.
+    #[command(after_long_help = LOGIN_EXAMPLES)]
+    Login(LoginCommand),
+    /// Forget the login for a server
+    Logout,
+}
+
+/// How to log in.
+#[derive(Clone, Debug, Args)]
+pub struct LoginOptions {
+    /// File with a token, to log in with it
+    ///
+    /// Or the variable HUBBUB_TOKEN has the token itself. By default, the login of hubbub login for the server is used, if
+    /// there is one. Other users may not read the file; it is read again for each connection.
+    #[arg(
+        long, global = true, value_name = "FILE", env = "HUBBUB_TOKEN_FILE", hide_short_help = true,
+        help_heading = CONNECTION, display_order = 19
+    )]
+    pub token_file: Option<PathBuf>,
+    /// Send a token without TLS to another machine
+    ///
+    /// Whoever can read the network could use it.
+    #[arg(
+        long, global = true, env = "HUBBUB_INSECURE", value_parser = switch, hide_short_help = true,
+        help_heading = CONNECTION, display_order = 19
+    )]
+    pub insecure: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct LoginCommand {
+    /// The code, or the link in quotes
+    #[arg(value_name = "CODE")]
+    pub invitation: Invitation,
+    /// Do not chat afterwards
+    #[arg(long)]
+    pub no_chat: bool,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -270,6 +313,12 @@ const MEMBERS_EXAMPLES: &str = "\
 Examples:
   hubbub members tea
   hubbub members tea --json";
+
+const LOGIN_EXAMPLES: &str = "\
+Examples:
+  hubbub login 'https://chat.example.org:5000/#invite=MZE1-3MK6-R349-EFV5'
+  hubbub login MZE1-3MK6-R349-EFV5 --server chat.example.org --tls
+  hubbub login MZE1-3MK6-R349-EFV5 --no-chat";
 
 impl FormatOptions {
     /// The format of this process's output: times and numbers as requested, by default only on a terminal.
