@@ -8,20 +8,19 @@
 //! backend is named here, because the crate's own choice is one for the whole process.
 
 mod key;
+mod settings;
 mod json_key;
 mod key_file;
 mod header;
 mod claims;
 
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use parking_lot::RwLock;
-use thiserror::Error;
 
 use self::header::Header;
 use self::key::Key;
@@ -32,59 +31,7 @@ use super::principal::Principal;
 use crate::limits::{JWT_BYTES_MAX, JWT_KEYS_MAX};
 
 pub use self::key::KeyFault;
-
-/// The default claim of a user's name. It identifies the user and does not change; other claims may be a text that
-/// users choose.
-pub const NAME_CLAIM: &str = "sub";
-/// The default claims of what a token grants. They have a prefix, so that a role in another system is no role here.
-pub const ROLE_CLAIM: &str = "hubbub_role";
-pub const ROOMS_CLAIM: &str = "hubbub_rooms";
-pub const ACTS_CLAIM: &str = "hubbub_acts";
-
-/// The claims that every token has its own meaning for.
-const REGISTERED: [&str; 5] = ["iss", "aud", "exp", "nbf", "iat"];
-
-/// Whose tokens are accepted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JwtSettings {
-    /// Files with a key each: a public key or a certificate in PEM, a JWK or a JWKS, or a shared secret.
-    pub keys: Vec<PathBuf>,
-    /// A file with a JWKS, a set of keys.
-    pub jwks: Option<PathBuf>,
-    /// What the claim `iss` must be.
-    pub issuer: String,
-    /// What the claim `aud` must be, or contain.
-    pub audience: String,
-    /// The claim with the user's name.
-    pub name_claim: String,
-    /// The claim with its role.
-    pub role_claim: String,
-    /// The claim with the rooms that it may use.
-    pub rooms_claim: String,
-    /// The claim with the acts that it may do.
-    pub acts_claim: String,
-}
-
-/// Why the keys can't be used.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum JwtError {
-    #[error("no key verifies JSON web tokens: give one with --jwt-key or --jwt-jwks")]
-    NoKey,
-    #[error("can't read the key file {}: {fault}; check its name and its permissions", .path.display())]
-    Read { path: PathBuf, fault: std::io::Error },
-    #[error("the key file {}: {fault}", .path.display())]
-    Key { path: PathBuf, fault: KeyFault },
-    #[error("there are {0} keys for JSON web tokens: give at most {JWT_KEYS_MAX}")]
-    TooMany(usize),
-    #[error(
-        "a shared secret can't be used beside public keys: whoever has a public key could take it for the secret; give \
-         the secret only, or public keys only"
-    )]
-    Mixed,
-    #[error("the claim {0:?} can't have two meanings: choose another name for one of them")]
-    Claim(String),
-}
+pub use self::settings::{ACTS_CLAIM, JwtError, JwtSettings, NAME_CLAIM, ROLE_CLAIM, ROOMS_CLAIM};
 
 /// Verifies tokens. Any thread may do so at any time: a change of the keys is waited for by none.
 pub struct Jwt {
@@ -183,33 +130,6 @@ impl Keys {
             return Err(LoginError::Jwt("the server has no key with its kid; see --jwt-key and --jwt-jwks"));
         }
         Ok(candidates)
-    }
-}
-
-impl JwtSettings {
-    /// The default names of claims, and no keys yet.
-    pub fn new(issuer: impl Into<String>, audience: impl Into<String>) -> Self {
-        Self {
-            keys: Vec::new(),
-            jwks: None,
-            issuer: issuer.into(),
-            audience: audience.into(),
-            name_claim: NAME_CLAIM.to_owned(),
-            role_claim: ROLE_CLAIM.to_owned(),
-            rooms_claim: ROOMS_CLAIM.to_owned(),
-            acts_claim: ACTS_CLAIM.to_owned(),
-        }
-    }
-
-    /// Each claim must have one meaning. Reads no file.
-    pub fn check(&self) -> Result<(), JwtError> {
-        let own = [&self.name_claim, &self.role_claim, &self.rooms_claim, &self.acts_claim];
-        for (at, claim) in own.iter().enumerate() {
-            if REGISTERED.contains(&claim.as_str()) || own[..at].contains(claim) {
-                return Err(JwtError::Claim((*claim).clone()));
-            }
-        }
-        Ok(())
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
-use super::JwtSettings;
+use super::settings::JwtSettings;
 use crate::limits::{JWT_LEEWAY, JWT_LIFE_MAX, JWT_ROOMS_MAX};
 use crate::names::{RoomName, UserName};
 use crate::server::auth::login::LoginError;

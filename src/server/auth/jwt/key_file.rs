@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 
 use super::json_key::{self, significant};
 use super::key::{Key, KeyFault};
-use super::{JwtError, JwtSettings};
+use super::settings::{JwtError, JwtSettings};
 use crate::limits::JWT_KEY_FILE_BYTES_MAX;
 
 /// What permissions a file with a secret may not give: none to everybody, and no writing to its group. A group may read
