@@ -40,4 +40,4 @@ pub use error::{SessionError, Unsure, lines};
 pub use limits::{BYTES_MAX, CALL_TIMEOUT, FINISH_TIMEOUT, LINES_MAX};
 pub use patience::{Patience, Policy};
 pub use stream::{Canceller, StreamError};
-pub use v1::{Event, Gap, GapReason, Inlet, Line, Message, Session, Settings, StartAt, Tally, new_message_id};
+pub use v1::{Event, Gap, GapReason, Inlet, Line, Message, Session, Settings, StartAt, Tally, new_message_id, own_name};

@@ -583,3 +583,6 @@ pub const OPERATOR_REQUESTS_MAX: usize = 10_000;
 /// a response a little longer than a change waits for the file.
 pub const OPERATOR_TIMEOUT: Duration = Duration::from_secs(5);
 pub const OPERATOR_RESPONSE_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How long a command waits for a data folder whose server is starting or stopping, or that other commands use.
+pub const OPERATOR_FOLDER_WAIT: Duration = Duration::from_secs(3);

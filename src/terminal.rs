@@ -23,6 +23,7 @@ mod live;
 mod screen;
 mod unsent;
 mod signals;
+mod login;
 mod input;
 mod outage;
 mod namesakes;
@@ -49,13 +50,15 @@ use thiserror::Error;
 
 use self::input::{Destination, Input};
 use self::lines::{RawLine, read_line};
+use self::login::Invitation;
 pub use self::options::{ChatOptions, Command, Options};
 use self::screen::{Aids, Screen, can_edit};
 use crate::address::{Address, InvalidPort};
 use crate::arguments::EXIT_USAGE;
 use crate::client::{
-    CALL_TIMEOUT, CallError, Caller, Connector, Contract, FINISH_TIMEOUT, Patience, SessionError, Settings, StartAt,
-    lines as count_lines,
+    CALL_TIMEOUT, CallError, Caller, ClientTls, ConnectError, Connector, Contract, FINISH_TIMEOUT, KnownServers, Login,
+    LoginFault, Patience, SessionError, Settings, StartAt, StoredLogin, TlsFault, chain_with_fingerprint,
+    lines as count_lines, own_name,
 };
 use crate::escape::escape;
 use crate::limits::LIBRARY_THREADS;
@@ -113,6 +116,7 @@ impl TerminalError {
 struct Server {
     address: Address,
     connector: Connector,
+    has_login: bool,
     /// How long there may be no connection, or no answer; `None` for the default.
     timeout: Option<Duration>,
 }
@@ -136,6 +140,14 @@ impl Server {
         self.timeout.unwrap_or(CALL_TIMEOUT)
     }
 
+    /// The user's name: from the options, from the server if there is a login, or from a prompt.
+    fn known_as(&self, name: Option<String>) -> Result<UserName, TerminalError> {
+        match name {
+            None if self.has_login => Ok(own_name(&self.connector, &self.address, self.call_timeout())?),
+            name => known_as(name),
+        }
+    }
+
     /// A connection for calls.
     fn caller(self) -> Result<Caller, CallError> {
         let (within, timeout) = (self.timeout.unwrap_or_default(), self.call_timeout());
@@ -149,25 +161,82 @@ pub fn run(options: Options) -> Result<(), TerminalError> {
         Some(address) => address,
         None => Address::default_local()?,
     };
-    let name = options.name;
+    if let Some(Command::Logout) = options.command {
+        return login::logout(&address);
+    }
+    let invitation = match &options.command {
+        Some(Command::Login(login)) => Some(&login.invitation),
+        _ => None,
+    };
     if matches!(&options.command, Some(command) if !matches!(command, Command::Chat(_) | Command::Send(_))) {
         startup::check_output().map_err(TerminalError::Output)?;
     }
     // The library panics without its threads, and takes one to poll.
     threads::check_available(1 + LIBRARY_THREADS).map_err(TerminalError::Thread)?;
-    let server = Server { address, connector: Connector::new(1), timeout: options.timeout };
+    let address = invitation.and_then(|invitation| invitation.server.clone()).unwrap_or(address);
+    let (server, stored_name) = server(address, invitation, &options)?;
+    let name = options.name.or(stored_name);
     match options.command {
         None => chat(server, name, &options.chat),
         Some(Command::Chat(command)) => chat(server, name, &command.chat),
-        Some(Command::Send(send)) => send::send(server, known_as(name)?, &send),
+        Some(Command::Login(command)) => {
+            let name = login::login(&server, &command.invitation)?;
+            if command.no_chat || !can_edit() {
+                return Ok(());
+            }
+            // Now with the login.
+            let server = self::server(server.address, None, &Options { name: None, command: None, ..options })?.0;
+            chat(server, Some(name), &options.chat)
+        }
+        Some(Command::Logout) => Ok(()),
+        Some(Command::Send(send)) => {
+            let name = server.known_as(name)?;
+            send::send(server, name, &send)
+        }
         Some(Command::Tail(tail)) => {
-            let name = name.unwrap_or_else(|| READER.to_owned());
-            tail::tail(server, known_as(Some(name))?, &tail)
+            let name = name.or_else(|| (!server.has_login).then(|| READER.to_owned()));
+            let name = server.known_as(name)?;
+            tail::tail(server, name, &tail)
         }
         Some(Command::History(history)) => list::history(server, &history),
         Some(Command::Rooms(rooms)) => list::rooms(server, &rooms),
         Some(Command::Members(members)) => list::members(server, &members),
     }
+}
+
+/// The server, with TLS and the login as the options say, and the name of the user whose login is kept for it.
+fn server(
+    address: Address,
+    invitation: Option<&Invitation>,
+    options: &Options,
+) -> Result<(Server, Option<String>), TerminalError> {
+    let connect = |fault: TlsFault| TerminalError::Connect(fault.into());
+    let stored = StoredLogin::load(&address).map_err(TerminalError::Login)?;
+    let tls = match invitation {
+        // The operator vouches for the authority.
+        Some(Invitation { authority: Some(fingerprint), .. }) => {
+            let authority = chain_with_fingerprint(&address, *fingerprint)?;
+            Some(KnownServers::of_user().and_then(|known| known.remember(&address, &authority)).map_err(connect)?)
+        }
+        _ => options.tls.for_server(&address)?,
+    };
+    let needs_tls = invitation.is_some_and(|invitation| invitation.server.is_some())
+        || stored.as_ref().is_some_and(|stored| stored.tls);
+    let tls = match tls {
+        None if needs_tls => Some(ClientTls::system().map_err(connect)?),
+        tls => tls,
+    };
+    let (login, name) = match (&options.login.token_file, Login::from_variable(), stored) {
+        _ if invitation.is_some() => (None, None),
+        (Some(path), ..) => (Some(Login::file(path.clone())), None),
+        (None, Some(login), _) => (Some(login), None),
+        (None, None, Some(stored)) => (Some(Login::token(stored.token.as_str())), Some(stored.name)),
+        (None, None, None) => (None, None),
+    };
+    let login = login.map(|login| Login { insecure: options.login.insecure, ..login });
+    let has_login = login.is_some() || tls.as_ref().is_some_and(ClientTls::has_identity);
+    let connector = Connector::new(1).with_tls(tls).with_login(login);
+    Ok((Server { address, connector, has_login, timeout: options.timeout }, name))
 }
 
 /// Prints on standard error why the client failed. The reason may contain text from a server, so it is escaped.
@@ -178,7 +247,10 @@ pub fn complain(error: &TerminalError) {
 fn chat(server: Server, name: Option<String>, options: &ChatOptions) -> Result<(), TerminalError> {
     match options.contract {
         Contract::Tutorial => chat_tutorial::chat(server, known_as(name)?, options),
-        Contract::V1 => chat_v1::chat(server, known_as(name)?, options),
+        Contract::V1 => {
+            let name = server.known_as(name)?;
+            chat_v1::chat(server, name, options)
+        }
     }
 }
 

@@ -45,6 +45,9 @@ pub struct StoredLogin {
     /// The name of the user.
     pub name: String,
     pub token: Zeroizing<String>,
+    /// Whether the server is reached with TLS.
+    #[serde(default)]
+    pub tls: bool,
 }
 
 /// The login that a connection presents, and the header that it has presented.

@@ -14,10 +14,12 @@ mod outgoing;
 mod joined;
 mod incoming;
 mod inlet;
+mod own_name;
 #[cfg(fuzzing)]
 pub mod fuzz;
 
 pub use events::{Event, Message, Settings};
 pub use inlet::{Inlet, Session, new_message_id};
+pub use own_name::own_name;
 pub use outbox::{Line, Tally};
 pub use place::{Gap, GapReason, StartAt};

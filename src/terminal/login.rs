@@ -61,7 +61,8 @@ pub fn login(server: &Server, invitation: &Invitation) -> Result<String, Termina
     let kept = StoredLogin::check_folder(&server.address).map_err(TerminalError::Login)?;
     let mut caller = Caller::connect(server.connector.clone(), server.address.clone(), server.call_timeout())?;
     let (token, name) = caller.log_in(&invitation.code, &device())?;
-    let login = StoredLogin { server: server.address.to_string(), name, token };
+    let tls = server.connector.has_tls();
+    let login = StoredLogin { server: server.address.to_string(), name, token, tls };
     login.store(&server.address).map_err(TerminalError::Login)?;
     let name = escape_name(&login.name);
     let _ = writeln!(io::stderr(), "* logged in to {} as {name}; the login is kept in {}", server.address, kept.display());

@@ -1,6 +1,8 @@
 //! The rules of the command line that concern several options at once.
 
-use super::options::{ChatCommand, ChatOptions, Command, FormatOptions, HistoryOptions, Options, TailOptions};
+use super::options::{
+    ChatCommand, ChatOptions, Command, FormatOptions, HistoryOptions, LoginCommand, Options, TailOptions,
+};
 use crate::address::Address;
 use crate::arguments::{Given, ProgramOptions};
 use crate::client::Contract;
@@ -15,7 +17,8 @@ impl ProgramOptions for Options {
             Some(Command::Chat(command)) => command.check(given),
             Some(Command::Tail(tail)) => tail.check(given),
             Some(Command::History(history)) => history.check(given),
-            Some(Command::Send(_) | Command::Rooms(_) | Command::Members(_)) => Vec::new(),
+            Some(Command::Login(login)) => login.check(given),
+            Some(Command::Send(_) | Command::Rooms(_) | Command::Members(_) | Command::Logout) => Vec::new(),
         };
         if self.server.is_none() {
             faults.extend(Address::default_local().err().map(|fault| fault.to_string()));
@@ -55,6 +58,19 @@ impl ChatCommand {
             faults.extend(self.chat.check(&given.without("room")));
         } else {
             faults.extend(self.chat.check(given));
+        }
+        faults
+    }
+}
+
+impl LoginCommand {
+    fn check(&self, given: &Given<'_>) -> Vec<String> {
+        let mut faults = Vec::new();
+        if self.invitation.server.is_some() && given.is_flag("server") {
+            faults.push("--server can't be used with a link, which has the server's address: leave it out".to_owned());
+        }
+        if given.is_flag("name") {
+            faults.push("--name can't be used with login: the invitation is for one user; leave it out".to_owned());
         }
         faults
     }

@@ -1,6 +1,7 @@
 //! The command line: options, their variables, and the commands.
 
 use std::io::{self, IsTerminal as _};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};

@@ -91,7 +91,7 @@ fn users_are_managed_without_a_server() {
     assert_ne!(code(&printed), first);
 
     assert!(fail(data, &["user", "add", "ann"]).contains("exists already"));
-    assert!(fail(data, &["user", "add", "Αnn"]).contains("looks like that of user \"ann\""));
+    assert!(fail(data, &["user", "add", "Аnn"]).contains("looks like that of user \"ann\""));
     assert!(fail(data, &["user", "add", "Server"]).contains("is reserved"));
     assert!(fail(data, &["invite", "bob"]).contains("no user named \"bob\""));
     assert!(fail(data, &["user", "rename", "ann", "anna"]).contains("can't be renamed, because"));
@@ -211,7 +211,7 @@ fn a_server_without_the_socket_is_reported() {
     let data = folder.path();
     succeed(data, &["token", "add", "ci"]);
     let _lock = Folder::open(data).unwrap();
-    assert!(fail(data, &["user", "add", "ann"]).contains("does not listen at operator.sock"));
+    assert!(fail(data, &["user", "add", "ann"]).contains("no server listens at operator.sock"));
     fs::write(data.join("operator.sock"), "").unwrap();
     assert!(fail(data, &["user", "add", "ann"]).contains("is not a socket: move it away"));
 }

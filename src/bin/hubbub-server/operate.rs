@@ -6,15 +6,24 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use hubbub::address::Address;
+use hubbub::arguments::{OUTPUT, switch};
 use hubbub::escape::escape_name;
-use hubbub::server::auth::accounts::command::{OperatorCommand, OperatorReply, Secret};
+use hubbub::server::auth::accounts::command::{ListedToken, OperatorCommand, OperatorReply, Secret};
 use hubbub::server::auth::token::INVITE;
 use hubbub::server::log::clock::date;
 use hubbub::server::operator::commands::FolderAccounts;
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr as _;
 
-use crate::words::complain;
+use crate::words::{complain, counted};
+
+/// How lists are printed.
+#[derive(Debug, clap::Args)]
+pub struct ListOptions {
+    /// Print one JSON object a line
+    #[arg(long, env = "HUBBUB_JSON", value_parser = switch, help_heading = OUTPUT, display_order = 60)]
+    pub json: bool,
+}
 
 /// The port of HTTPS, which a link leaves out.
 const HTTPS: u16 = 443;
@@ -34,6 +43,21 @@ pub fn change(data: &Path, command: OperatorCommand) -> anyhow::Result<OperatorR
 fn is_first(command: &OperatorCommand) -> bool {
     use OperatorCommand::{AddToken, AddUser, Ban};
     matches!(command, AddUser { .. } | AddToken { .. } | Ban { .. })
+}
+
+/// All pages of a list of tokens.
+pub fn list_tokens(data: &Path, command: &OperatorCommand) -> anyhow::Result<Vec<ListedToken>> {
+    let mut tokens = Vec::new();
+    let mut accounts = open_to_list(data)?;
+    let mut next = Some(command.clone());
+    while let Some(command) = next {
+        let OperatorReply::Tokens { tokens: page, next: after } = accounts.execute(command)? else {
+            anyhow::bail!(WRONG_REPLY);
+        };
+        tokens.extend(page);
+        next = after.map(|after| OperatorCommand::ListTokens { user: None, after });
+    }
+    Ok(tokens)
 }
 
 /// Opens the accounts for a list.
@@ -72,6 +96,37 @@ pub fn invite(data: &Path, command: OperatorCommand, address: Option<&PublicAddr
     print().with_context(|| format!("can't print the invitation; run hubbub-server invite {name} for another one"))?;
     if link.is_none() {
         complain("the server's address is not known, so there is no link: give it with --address HOST:PORT for one");
+    }
+    Ok(())
+}
+
+/// Prints what was changed.
+pub fn tell(reply: &OperatorReply) -> anyhow::Result<()> {
+    match reply {
+        OperatorReply::Revoked { user, tokens, invitations } => println!(
+            "revoked {} and {} of user {}",
+            counted(tokens.len() as u64, "login"),
+            counted(*invitations as u64, "open invitation"),
+            escape_name(user)
+        ),
+        OperatorReply::Banned { user, until_ms, has_account } => {
+            let until = until_ms.map_or_else(|| "for good".to_owned(), |until_ms| format!("until {}", date(until_ms)));
+            println!("banned {} {until}", escape_name(user));
+            if !has_account {
+                complain(&format!(
+                    "{} has no account here: the ban applies to certificates and JSON web tokens with that name",
+                    escape_name(user)
+                ));
+            }
+        }
+        OperatorReply::Unbanned { user } => println!("{} is not banned any more", escape_name(user)),
+        OperatorReply::RoleSet { user, role, before } if role == before => {
+            println!("user {} was {} already", escape_name(user), role.0);
+        }
+        OperatorReply::RoleSet { user, role, before } => {
+            println!("user {} is now {} (before: {})", escape_name(user), role.0, before.0);
+        }
+        _ => anyhow::bail!(WRONG_REPLY),
     }
     Ok(())
 }

@@ -43,8 +43,8 @@ pub struct Args {
     ///
     /// By default only the server's user can connect. 0660 lets a group connect too.
     #[arg(
-        long, value_name = "MODE", env = "HUBBUB_SOCKET_MODE", value_parser = socket_mode, help_heading = CONNECTION,
-        display_order = 11
+        long, value_name = "MODE", env = "HUBBUB_SOCKET_MODE", value_parser = socket_mode, hide_short_help = true,
+        help_heading = CONNECTION, display_order = 11
     )]
     socket_mode: Option<u32>,
 
@@ -63,7 +63,7 @@ pub struct Args {
     /// system has it; it survives a crash of the server only.
     #[arg(
         long, value_name = "SYNC", env = "HUBBUB_SYNC", default_value = "full", hide_possible_values = true,
-        help_heading = STORAGE, display_order = 21
+        hide_short_help = true, help_heading = STORAGE, display_order = 21
     )]
     sync: SyncMode,
 
@@ -108,8 +108,8 @@ pub struct Args {
     ///
     /// Older ones are deleted. By default all are kept.
     #[arg(
-        long, value_name = "N", env = "HUBBUB_RETAIN_MESSAGES", value_parser = number(1_u64..), help_heading = STORAGE,
-        display_order = 26
+        long, value_name = "N", env = "HUBBUB_RETAIN_MESSAGES", value_parser = number(1_u64..), hide_short_help = true,
+        help_heading = STORAGE, display_order = 26
     )]
     retain_messages: Option<u64>,
 

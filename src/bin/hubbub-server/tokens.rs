@@ -12,8 +12,7 @@ use hubbub::escape::escape_name;
 use hubbub::server::auth::accounts::command::{ListedToken, OperatorCommand, OperatorReply, Secret};
 use hubbub::server::log::clock::date;
 
-use crate::operate::{WRONG_REPLY, change, day, open_to_list, print_json, print_table};
-use crate::users::{ListOptions, tell};
+use crate::operate::{ListOptions, WRONG_REPLY, change, day, list_tokens, print_json, print_table, tell};
 use crate::words::complain;
 
 /// The commands on tokens. Each works while the server runs, and while it does not.
@@ -89,7 +88,7 @@ pub fn run(command: &TokenCommand, data: &Path) -> anyhow::Result<ExitCode> {
             print_token(change(data, command)?)?;
         }
         TokenCommand::List { name, output } => {
-            let tokens = listed(data, &OperatorCommand::ListTokens { user: name.clone(), after: 0 })?;
+            let tokens = list_tokens(data, &OperatorCommand::ListTokens { user: name.clone(), after: 0 })?;
             if output.json {
                 print_json(&tokens)?;
             } else {
@@ -104,21 +103,6 @@ pub fn run(command: &TokenCommand, data: &Path) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// All pages of a list of tokens.
-pub fn listed(data: &Path, command: &OperatorCommand) -> anyhow::Result<Vec<ListedToken>> {
-    let mut tokens = Vec::new();
-    let mut accounts = open_to_list(data)?;
-    let mut next = Some(command.clone());
-    while let Some(command) = next {
-        let OperatorReply::Tokens { tokens: page, next: after } = accounts.execute(command)? else {
-            anyhow::bail!(WRONG_REPLY);
-        };
-        tokens.extend(page);
-        next = after.map(|after| OperatorCommand::ListTokens { user: None, after });
-    }
-    Ok(tokens)
 }
 
 /// Prints a token alone, so that it can be redirected to a file.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Subcommand;
-use hubbub::arguments::{CONNECTION, OUTPUT, duration, switch};
+use hubbub::arguments::{CONNECTION, duration};
 use hubbub::escape::escape_name;
 use hubbub::server::auth::accounts::command::{BannedName, ListedToken, ListedUser, OperatorCommand, OperatorReply};
 use hubbub::server::auth::accounts::event::StoredRole;
@@ -13,9 +13,9 @@ use hubbub::server::auth::principal::Role;
 use hubbub::server::log::clock::date;
 use serde_json::json;
 
-use crate::operate::{self, PublicAddress, WRONG_REPLY, change, day, print_json, print_table};
-use crate::tokens;
-use crate::words::{complain, counted};
+use crate::operate::{
+    self, ListOptions, PublicAddress, WRONG_REPLY, change, day, list_tokens, print_json, print_table, tell,
+};
 
 /// The commands on users. Each works while the server runs, and while it does not.
 #[derive(Debug, Subcommand)]
@@ -91,14 +91,6 @@ pub enum UserCommand {
     },
 }
 
-/// How lists are printed.
-#[derive(Debug, clap::Args)]
-pub struct ListOptions {
-    /// Print one JSON object a line
-    #[arg(long, env = "HUBBUB_JSON", value_parser = switch, help_heading = OUTPUT, display_order = 60)]
-    pub json: bool,
-}
-
 /// What an invitation link needs.
 #[derive(Debug, clap::Args)]
 pub struct LinkOptions {
@@ -167,7 +159,7 @@ pub fn run(command: &UserCommand, data: &Path) -> anyhow::Result<ExitCode> {
         }
         UserCommand::List { output } => list(data, output.json)?,
         UserCommand::Devices { name, output } => {
-            let devices = tokens::listed(data, &OperatorCommand::ListDevices { user: name.clone() })?;
+            let devices = list_tokens(data, &OperatorCommand::ListDevices { user: name.clone() })?;
             if output.json {
                 print_json(&devices)?;
             } else {
@@ -192,37 +184,6 @@ pub fn run(command: &UserCommand, data: &Path) -> anyhow::Result<ExitCode> {
         ),
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Prints what was changed.
-pub fn tell(reply: &OperatorReply) -> anyhow::Result<()> {
-    match reply {
-        OperatorReply::Revoked { user, tokens, invitations } => println!(
-            "revoked {} and {} of user {}",
-            counted(tokens.len() as u64, "login"),
-            counted(*invitations as u64, "open invitation"),
-            escape_name(user)
-        ),
-        OperatorReply::Banned { user, until_ms, has_account } => {
-            let until = until_ms.map_or_else(|| "for good".to_owned(), |until_ms| format!("until {}", date(until_ms)));
-            println!("banned {} {until}", escape_name(user));
-            if !has_account {
-                complain(&format!(
-                    "{} has no account here: the ban applies to certificates and JSON web tokens with that name",
-                    escape_name(user)
-                ));
-            }
-        }
-        OperatorReply::Unbanned { user } => println!("{} is not banned any more", escape_name(user)),
-        OperatorReply::RoleSet { user, role, before } if role == before => {
-            println!("user {} was {} already", escape_name(user), role.0);
-        }
-        OperatorReply::RoleSet { user, role, before } => {
-            println!("user {} is now {} (before: {})", escape_name(user), role.0, before.0);
-        }
-        _ => anyhow::bail!(WRONG_REPLY),
-    }
-    Ok(())
 }
 
 fn list(data: &Path, as_json: bool) -> anyhow::Result<()> {

@@ -41,7 +41,7 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()> + Send + 'static> incoming::Incoming
     fn greet(&self, outgoing: &mut Outgoing) {
         let joins = outgoing.rooms.connect();
         let joins = joins.iter().map(|to_join| wire::join(&to_join.name, self.rooms.place(to_join).join()));
-        let commands: Vec<_> = iter::once(wire::hello(&self.name)).chain(joins).collect();
+        let commands: Vec<_> = iter::once(wire::hello(Some(&self.name))).chain(joins).collect();
         // Concatenated requests are one request.
         outgoing.connect(commands.chunks(GREETING_COMMANDS_MAX).map(|chunk| GrpcSlice::from(chunk.concat())).collect());
     }

@@ -40,10 +40,10 @@ pub fn open(connection: &Connection) -> Result<(Sender, Receiver), StreamError> 
     stream::open(connection, Contract::V1, CHAT_CLIENT.name, None)
 }
 
-/// A request with `Hello`.
-pub fn hello(name: &UserName) -> Vec<u8> {
+/// A request with `Hello`. Without a name, the server chooses that of the login.
+pub fn hello(name: Option<&UserName>) -> Vec<u8> {
     let hello = v1::Hello {
-        name: name.as_str().to_owned(),
+        name: name.map_or(String::new(), |name| name.as_str().to_owned()),
         client_version: concat!("hubbub/", env!("CARGO_PKG_VERSION")).to_owned(),
         ..Default::default()
     };

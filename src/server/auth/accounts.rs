@@ -19,6 +19,8 @@ mod writer;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+mod file_tests;
+#[cfg(test)]
 mod fold_tests;
 
 use std::path::Path;
@@ -213,7 +215,8 @@ impl Drop for Accounts {
     fn drop(&mut self) {
         // Its thread ends when there are no more orders.
         self.orders = None;
-        if let Some(thread) = self.thread.take() {
+        // A listener may have the last share, on that thread.
+        if let Some(thread) = self.thread.take().filter(|thread| thread.thread().id() != std::thread::current().id()) {
             let _ = thread.join();
         }
     }

@@ -3,14 +3,14 @@
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use thiserror::Error;
 
 use super::audit;
 use super::place::{self, SOCKET};
 use super::protocol::{Lines, Request, Response, Status};
-use crate::limits::{OPERATOR_RESPONSE_BYTES_MAX, OPERATOR_RESPONSE_TIMEOUT, OPERATOR_TIMEOUT};
+use crate::limits::{OPERATOR_FOLDER_WAIT, OPERATOR_RESPONSE_BYTES_MAX, OPERATOR_RESPONSE_TIMEOUT, OPERATOR_TIMEOUT};
 use crate::server::auth::accounts::command::{OperatorCommand, OperatorReply};
 use crate::server::auth::accounts::error::AccountsError;
 use crate::server::auth::accounts::{Accounts, FILE};
@@ -30,8 +30,8 @@ pub enum OperatorError {
     #[error("can't connect to {}: {fault}; run the command as the server's user, or as root", .path.display())]
     Connect { path: PathBuf, fault: io::Error },
     #[error(
-        "a server uses {}, but does not listen at {SOCKET} there: it may be starting or stopping, so run the command again; \
-         or stop it, if it is of an earlier version",
+        "{} is in use, but no server listens at {SOCKET} there: if a server is starting or stopping, or another command is \
+         running, run this one again; stop a server of an earlier version first",
         .0.display()
     )]
     Silent(PathBuf),
@@ -53,24 +53,25 @@ pub struct Connection {
 }
 
 impl FolderAccounts {
-    /// Opens the accounts of a folder. `create` has folder and file created if they are missing.
+    /// Opens the accounts of a folder. `create` has folder and file created if they are missing. Waits for a server that
+    /// is starting or stopping, and for other commands.
     pub fn open(folder: &Path, create: bool) -> Result<Self, OperatorError> {
-        if let Some(connection) = Connection::open(folder)? {
-            return Ok(Self::Running(connection));
-        }
-        if !create && !folder.join(FILE).exists() {
-            return Err(OperatorError::NoAccounts(folder.to_owned()));
-        }
-        let held = match Folder::open(folder) {
-            Ok(held) => held,
-            // It may have started meanwhile.
-            Err(OpenError::Locked { .. }) => {
-                let connection = Connection::open(folder)?.ok_or_else(|| OperatorError::Silent(folder.to_owned()))?;
+        let deadline = Instant::now() + OPERATOR_FOLDER_WAIT;
+        loop {
+            if let Some(connection) = Connection::open(folder)? {
                 return Ok(Self::Running(connection));
             }
-            Err(error) => return Err(AccountsError::from(error).into()),
-        };
-        Ok(Self::Stopped { accounts: Accounts::open(folder)?, _folder: held })
+            if !create && !folder.join(FILE).exists() {
+                return Err(OperatorError::NoAccounts(folder.to_owned()));
+            }
+            // It waits for a while.
+            match Folder::open(folder) {
+                Ok(held) => return Ok(Self::Stopped { accounts: Accounts::open(folder)?, _folder: held }),
+                Err(OpenError::Locked { .. }) if Instant::now() < deadline => {}
+                Err(OpenError::Locked { .. }) => return Err(OperatorError::Silent(folder.to_owned())),
+                Err(error) => return Err(AccountsError::from(error).into()),
+            }
+        }
     }
 
     /// What the running server says of itself; `None` if none runs.
@@ -112,9 +113,13 @@ impl Connection {
         let text = serde_json::to_string(request).expect("a request has only texts and numbers");
         let response = (|| {
             let mut lines = Lines::new(&self.stream, None)?;
-            lines.write(&text, OPERATOR_TIMEOUT)?;
-            let line = lines.read(OPERATOR_RESPONSE_BYTES_MAX, OPERATOR_RESPONSE_TIMEOUT)?;
-            line.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))
+            let sent = lines.write(&text, OPERATOR_TIMEOUT);
+            // A server that refuses this user responds before it has read the request, and ends the connection.
+            match lines.read(OPERATOR_RESPONSE_BYTES_MAX, OPERATOR_RESPONSE_TIMEOUT) {
+                Ok(Some(line)) => Ok(line),
+                Ok(None) => sent.and(Err(io::ErrorKind::UnexpectedEof.into())),
+                Err(error) => sent.and(Err(error)),
+            }
         })();
         let line = response.map_err(OperatorError::Lost)?;
         serde_json::from_str(&line).map_err(|_| {

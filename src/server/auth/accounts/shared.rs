@@ -10,7 +10,7 @@ use crate::names::UserName;
 use crate::server::auth::credentials::Bearer;
 
 /// Called after a change that may end a right. It MUST NOT wait for a change of the accounts, and should be short: the
-/// next change waits for it.
+/// next change waits for it. It MUST NOT own the accounts (a `Weak` does not), which own it.
 pub type Listener = Box<dyn Fn() + Send + Sync>;
 
 /// What logins read, and the writer changes.
