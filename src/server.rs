@@ -6,6 +6,7 @@ pub mod network;
 pub mod bucket;
 pub mod refusals;
 pub mod gauges;
+pub mod reload;
 pub mod peer;
 pub mod quotas;
 pub mod auth;
@@ -40,12 +41,14 @@ use self::log::sqlite::SharedLife;
 use self::log::{Sides, memory, sqlite};
 use self::quotas::Quotas;
 use self::refusals::Logger;
+use self::reload::{ReloadThread, Reloader};
 use self::reserve::DiskReserve;
 use self::room::Rooms;
 use self::rpc::listen;
 use self::rpc::pollers::Pollers;
 use self::rpc::queries::QueryThreads;
 use self::rpc::server::{GrpcServer, Reports};
+use self::rpc::tls::Tls;
 use self::rpc::unary::Unary;
 use self::writer::Watch;
 use crate::address::Address;
@@ -69,6 +72,7 @@ pub struct Server {
     _joiner: Joiner,
     _refusal_logger: Logger,
     _gauge_logger: GaugeLogger,
+    reload_thread: Option<ReloadThread>,
     pollers: Pollers,
 }
 
@@ -82,6 +86,7 @@ impl Server {
         for address in &config.listen {
             listen::check_free(address)?;
         }
+        let tls = config.tls.as_ref().map(|files| Tls::open(files, config.requires_client_certificate)).transpose()?;
         let poller_count = config.pollers.clamp(1, limits::POLLERS_MAX);
         let joiner = Joiner::start()?;
         let ((mut appender, log), life) = open_log(config)?;
@@ -141,14 +146,19 @@ impl Server {
             _joiner: joiner,
             _refusal_logger: refusal_logger,
             _gauge_logger: gauge_logger,
+            reload_thread: None,
             pollers,
         };
         // From here on, an error drops the server, which ends and joins the started threads.
         for address in &config.listen {
-            let bound = server.grpc.bind(address, config.socket_mode)?;
+            let bound = server.grpc.bind(address, config.socket_mode, tls.as_ref())?;
             server.addresses.extend(bound);
         }
         server.grpc.start();
+        if let Some(tls) = tls {
+            ::log::info!("TCP addresses speak TLS, with a certificate {}", tls.description());
+            server.reload_thread = Some(ReloadThread::start(vec![Box::new(tls.reloadable())])?);
+        }
         Ok(server)
     }
 
@@ -160,6 +170,11 @@ impl Server {
     /// How many clients are connected.
     pub fn client_count(&self) -> usize {
         self.hub.clients.count()
+    }
+
+    /// Reads the certificate and the key again on request; `None` if the server has no such files.
+    pub fn reloader(&self) -> Option<Reloader> {
+        self.reload_thread.as_ref().map(ReloadThread::reloader)
     }
 
     /// Counts clients, also while the server drains.

@@ -12,6 +12,7 @@ use super::log::{LogError, Retention};
 use super::network::Exempt;
 use super::quotas::AddressLimits;
 use crate::address::{Address, DEFAULT_PORT};
+use crate::certificates::FileFault;
 use crate::limits;
 use crate::{descriptors, memory};
 
@@ -31,6 +32,10 @@ pub struct ServerConfig {
     pub connections_max: Option<usize>,
     /// What one address may take.
     pub address_limits: AddressLimits,
+    /// Whether and how its TCP addresses speak TLS.
+    pub tls: Option<TlsFiles>,
+    /// Whether clients without a certificate are not even connected. Needs an authority for them.
+    pub requires_client_certificate: bool,
     /// Whose addresses are not limited.
     pub exempt: Exempt,
     /// Where the rooms' logs are kept.
@@ -61,6 +66,16 @@ pub struct ServerConfig {
     pub pollers: usize,
 }
 
+/// The files for TLS, in PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate, and those of the authorities between it and the root.
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+    /// The authorities that sign the certificates of clients.
+    pub client_ca: Option<PathBuf>,
+}
+
 /// Where the rooms' logs are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Storage {
@@ -82,6 +97,8 @@ impl Default for ServerConfig {
             clients_max: limits::CLIENTS_MAX.min(possible_clients().0),
             connections_max: None,
             address_limits: AddressLimits::default(),
+            tls: None,
+            requires_client_certificate: false,
             exempt: Exempt::default(),
             storage: Storage::Folder { path: PathBuf::from(DEFAULT_DATA), sync: SyncMode::Full, restored: false },
             disk_reserve: None,
@@ -127,6 +144,8 @@ pub enum StartError {
     NoClients { bound: &'static str, remedy: &'static str },
     #[error(transparent)]
     Log(#[from] OpenError),
+    #[error(transparent)]
+    Tls(#[from] FileFault),
     #[error("can't open the lobby: {0}")]
     Lobby(LogError),
     #[error(
