@@ -6,9 +6,10 @@
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 BUILD := cargo build --release --locked
 BENCH_CRATES := benches/load benches/peers/tonic
-# Python's gRPC, for the test with an independent client.
+# Python's gRPC, for the test with an independent client, and the packages of the example for web apps.
 PYTHON := $(TARGET_DIR)/python/bin/python
 GRPCIO_TOOLS := 1.80.0
+WEB_LOGIN := examples/web-login/requirements.txt
 # Node's gRPC, for the same. The tests look for it next to Python's.
 NODE_GRPC := $(TARGET_DIR)/node/node_modules/@grpc/grpc-js/package.json
 NODE_GRPC_VERSION := 1.14.7
@@ -104,10 +105,10 @@ deps:
 go-deps:
 	@tools/install-deps go
 
-$(PYTHON): Makefile
+$(PYTHON): Makefile $(WEB_LOGIN)
 	@tools/install-deps test
 	python3 -m venv $(TARGET_DIR)/python
-	$(PYTHON) -m pip install --quiet grpcio-tools==$(GRPCIO_TOOLS)
+	$(PYTHON) -m pip install --quiet grpcio-tools==$(GRPCIO_TOOLS) -r $(WEB_LOGIN)
 	@touch $(PYTHON)
 
 $(NODE_GRPC): Makefile

@@ -3,13 +3,17 @@
 //!
 //! Bodies have 64 bytes, as in the load generator's scenarios. Items are messages.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use hubbub::limits::MEMORY_LOG_BYTES_MAX;
 use hubbub::names::{Body, ClientId, Kind, MessageId, RoomId, RoomName, Seq, UserName};
+use hubbub::server::auth::credentials::Bearer;
+use hubbub::server::auth::jwt::{Jwt, JwtSettings};
 use hubbub::server::delivery::fanout::Publisher;
 use hubbub::server::log::sqlite::{self, SyncMode};
 use hubbub::server::log::{Appender, Log, Post, Retention, memory};
@@ -17,6 +21,7 @@ use hubbub::server::room::cursor::{Cursor, Look};
 use hubbub::server::room::{RoomHandle, Rooms};
 use hubbub::wire::event::{self, Entry, EntryKind};
 use hubbub::wire::v1;
+use jsonwebtoken::EncodingKey;
 use protobuf::Message as _;
 
 /// Posts in a batch.
@@ -47,6 +52,42 @@ fn encode_envelope(bencher: Bencher) {
         content: &content,
     };
     bencher.with_inputs(|| Vec::with_capacity(256)).bench_refs(|bytes| event::push(bytes, black_box(&entry)));
+}
+
+/// A login with a JSON web token of five claims.
+#[divan::bench(args = ["EdDSA", "ES256", "ES384", "RS256", "PS256", "HS256"])]
+fn verify_web_token(bencher: Bencher, algorithm: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("key");
+    let key_pair = |kind| rcgen::KeyPair::generate_for(kind).unwrap();
+    let (key, public) = match algorithm {
+        "EdDSA" => {
+            let pair = key_pair(&rcgen::PKCS_ED25519);
+            (EncodingKey::from_ed_der(&pair.serialize_der()), pair.public_key_pem().into_bytes())
+        }
+        "ES256" | "ES384" => {
+            let is_short = algorithm == "ES256";
+            let pair = key_pair(if is_short { &rcgen::PKCS_ECDSA_P256_SHA256 } else { &rcgen::PKCS_ECDSA_P384_SHA384 });
+            (EncodingKey::from_ec_der(&pair.serialize_der()), pair.public_key_pem().into_bytes())
+        }
+        "RS256" | "PS256" => {
+            let private = include_bytes!("../tests/fixtures/jwt/rsa-2048-test-key.pem");
+            let public = include_bytes!("../tests/fixtures/jwt/rsa-2048-test-public.pem");
+            (EncodingKey::from_rsa_pem(private).unwrap(), public.to_vec())
+        }
+        _ => (EncodingKey::from_secret(&[7; 32]), vec![7; 32]),
+    };
+    fs::write(&path, public).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    let settings = JwtSettings { keys: vec![path], ..JwtSettings::new("https://shop.example", "hubbub") };
+    let jwt = Jwt::open(&settings).unwrap();
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(2_000_000_000);
+    let claims = serde_json::json!({
+        "iss": "https://shop.example", "aud": "hubbub", "sub": "ann", "exp": 2_000_000_300, "iat": 2_000_000_000
+    });
+    let header = jsonwebtoken::Header::new(algorithm.parse().unwrap());
+    let token = Bearer::new(jsonwebtoken::encode(&header, &claims, &key).unwrap());
+    bencher.bench(|| jwt.verify(black_box(&token), now).unwrap());
 }
 
 #[divan::bench(args = BATCHES)]

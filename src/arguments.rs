@@ -28,11 +28,13 @@ const HELP_COLUMNS_MAX: usize = 80;
 
 /// The headings of the long help, in this order; each program has some of them.
 pub const CONNECTION: &str = "Connection";
+pub const LOGIN: &str = "Login";
 pub const STORAGE: &str = "Storage";
 pub const MESSAGES: &str = "Messages";
 pub const LOAD: &str = "Load";
 pub const OUTPUT: &str = "Output";
 pub const LIMITS: &str = "Limits";
+pub const LOGIN: &str = "Login";
 const OTHER: &str = "Other";
 
 /// The options of a program, as clap derives them, with the rules that go beyond a single option.

@@ -10,6 +10,7 @@
 
 mod limits;
 mod contract;
+mod login;
 mod connect_error;
 mod connection;
 mod diagnosis;
@@ -32,6 +33,7 @@ pub mod fuzz;
 pub use backoff::Backoff;
 pub use calls::{CallError, Caller, HistoryPage, Member, Page, PagePlace, Posted, RoomInfo, StoredMessage, each_page};
 pub use connect_error::ConnectError;
+pub use login::{Login, LoginFault, StoredLogin, TOKEN_VARIABLE, config_folder};
 pub use connection::{Connection, Connector, SERVER_HELP, SERVER_LONG_HELP};
 pub use contract::{CONTRACT_HELP, CONTRACT_LONG_HELP, Contract};
 pub use error::{SessionError, Unsure, lines};

@@ -129,6 +129,11 @@ pub const POST_BYTES_BURST_TIME: f64 = 16.0;
 /// `--stored-per-day`.
 pub const STORED_BYTES_PER_DAY: f64 = 100.0 * 1024.0 * 1024.0;
 
+/// How many streams must have ended before the allocator is asked to give memory back, and how long after that. It is asked
+/// at most once in that time.
+pub const TRIM_STREAMS_MIN: usize = 100;
+pub const TRIM_DELAY: Duration = Duration::from_secs(10);
+
 /// How many logins of one address may fail in a minute (ergo: 3, for passwords). A token can't be guessed anyway: this keeps
 /// the log and the processor free.
 pub const FAILED_LOGINS_PER_MINUTE: f64 = 10.0;
@@ -147,6 +152,33 @@ pub const ROOMS_PER_ADDRESS_MAX: usize = 100;
 /// of memory from its first post until the server exits. Rooms without messages are not stored and do not count: they
 /// exist only while a client is in them. Option: `--rooms-max`.
 pub const ROOMS_MAX: usize = 100_000;
+
+/// The maximum length of a JSON web token, in bytes. The library bounds all headers of a call to as much.
+pub const JWT_BYTES_MAX: usize = 8 * 1024;
+
+/// How far ahead a JSON web token may expire: until then nobody can take it back.
+pub const JWT_LIFE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How far the clock of a token's issuer may be ahead.
+pub const JWT_LEEWAY: Duration = Duration::from_secs(30);
+
+/// How many rooms a JSON web token may name.
+pub const JWT_ROOMS_MAX: usize = 1000;
+
+/// How many keys verify JSON web tokens: each of them may be tried for a token that does not name its key.
+pub const JWT_KEYS_MAX: usize = 16;
+
+/// The minimum length of a secret for JSON web tokens, in bytes (RFC 7518, 3.2, for HS256).
+pub const JWT_SECRET_BYTES_MIN: usize = 32;
+
+/// The sizes of RSA keys for JSON web tokens, in bits: the minimum is that of RFC 7518, 3.3, the maximum that of the
+/// library.
+pub const JWT_RSA_BITS_MIN: usize = 2048;
+pub const JWT_RSA_BITS_MAX: usize = 4096;
+
+/// The maximum size of a file with keys for JSON web tokens, in bytes: a set of 16 keys with their certificates takes
+/// less than 64 KiB.
+pub const JWT_KEY_FILE_BYTES_MAX: u64 = 256 * 1024;
 
 // Tuning: no client may rely on these, and no documented option sets them.
 

@@ -20,6 +20,7 @@ pub mod posting;
 pub mod delivery;
 pub mod session;
 pub mod clients;
+mod trim;
 pub mod stream_end;
 mod hub;
 pub mod calls;
@@ -29,6 +30,9 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use self::auth::accounts::Accounts;
+use self::auth::authenticator::Authenticator;
+use self::auth::jwt::Jwt;
 use self::config::check_clients;
 pub use self::config::{DEFAULT_DATA, ServerConfig, StartError, Storage};
 use self::deadlines::DeadlineThread;
@@ -86,7 +90,10 @@ impl Server {
         for address in &config.listen {
             listen::check_free(address)?;
         }
-        let tls = config.tls.as_ref().map(|files| Tls::open(files, config.requires_client_certificate)).transpose()?;
+        let tls = config.tls.as_ref().map(|files| Tls::open(files, config.logins.require_certificate())).transpose()?;
+        if !config.insecure {
+            check_protected(config)?;
+        }
         let poller_count = config.pollers.clamp(1, limits::POLLERS_MAX);
         let joiner = Joiner::start()?;
         let ((mut appender, log), life) = open_log(config)?;
@@ -110,7 +117,9 @@ impl Server {
         )?;
         let query_threads = QueryThreads::start()?;
         let deadline_thread = DeadlineThread::start()?;
+        let authenticator = Arc::new(authenticator(config)?);
         let admissions = Admissions {
+            authenticator: Arc::clone(&authenticator),
             clients_max: config.clients_max,
             quotas: Quotas::new(config.address_limits.clone(), Arc::clone(&refusals)),
             exempt: config.exempt.clone(),
@@ -126,6 +135,11 @@ impl Server {
             deadline_thread.deadlines(),
             lanes,
         ));
+
+        if let Some(accounts) = &authenticator.accounts {
+            let hub = Arc::downgrade(&hub);
+            accounts.on_change(Box::new(move || hub.upgrade().iter().for_each(|hub| hub.close_invalid_logins())));
+        }
 
         let pollers = Pollers::start(poller_count)?;
         for poller in 0..poller_count {
@@ -238,6 +252,38 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// Refuses addresses that other machines can reach, if the server has no TLS or no login.
+fn check_protected(config: &ServerConfig) -> Result<(), StartError> {
+    let missing = match (config.tls.is_some(), config.logins.are_needed()) {
+        (true, true) => return Ok(()),
+        (true, false) => "no login",
+        (false, true) => "no TLS",
+        (false, false) => "no TLS and no login",
+    };
+    for address in &config.listen {
+        if listen::is_exposed(address)? {
+            return Err(StartError::Exposed { address: address.clone(), missing });
+        }
+    }
+    Ok(())
+}
+
+fn authenticator(config: &ServerConfig) -> Result<Authenticator, StartError> {
+    let logins = &config.logins;
+    let accounts = match &config.storage {
+        Storage::Folder { path, .. } => Some(Arc::new(Accounts::open(path)?)),
+        Storage::Memory { .. } if logins.tokens => return Err(StartError::AccountsNeedFolder),
+        Storage::Memory { .. } => None,
+    };
+    Ok(Authenticator {
+        accounts,
+        accepts_tokens: logins.tokens,
+        jwt: logins.jwt.as_ref().map(Jwt::open).transpose()?.map(Arc::new),
+        certificates: logins.certificates,
+        allows_tutorial: logins.allows_tutorial,
+    })
 }
 
 /// Opens the log, and returns the life of a log on disk.

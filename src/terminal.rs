@@ -104,9 +104,11 @@ impl TerminalError {
     }
 }
 
-/// A server, and the timeouts of its client.
+/// A server, how to connect to it, and the timeouts of its client.
+#[derive(Clone)]
 struct Server {
     address: Address,
+    connector: Connector,
     /// How long there may be no connection, or no answer; `None` for the default.
     timeout: Option<Duration>,
 }
@@ -133,7 +135,7 @@ impl Server {
     /// A connection for calls.
     fn caller(self) -> Result<Caller, CallError> {
         let (within, timeout) = (self.timeout.unwrap_or_default(), self.call_timeout());
-        Caller::connect_within(Connector::new(1), self.address, timeout, within, |_| {})
+        Caller::connect_within(self.connector, self.address, timeout, within, |_| {})
     }
 }
 
@@ -143,13 +145,13 @@ pub fn run(options: Options) -> Result<(), TerminalError> {
         Some(address) => address,
         None => Address::default_local()?,
     };
-    let server = Server { address, timeout: options.timeout };
     let name = options.name;
     if matches!(&options.command, Some(command) if !matches!(command, Command::Chat(_) | Command::Send(_))) {
         startup::check_output().map_err(TerminalError::Output)?;
     }
     // The library panics without its threads, and takes one to poll.
     threads::check_available(1 + LIBRARY_THREADS).map_err(TerminalError::Thread)?;
+    let server = Server { address, connector: Connector::new(1), timeout: options.timeout };
     match options.command {
         None => chat(server, name, &options.chat),
         Some(Command::Chat(command)) => chat(server, name, &command.chat),

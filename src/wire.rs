@@ -8,7 +8,7 @@ pub mod event;
 pub mod answer;
 pub mod request;
 
-use std::io::Read;
+use std::io::{self, Read};
 
 use grpcio::{GrpcSlice, Marshaller, Method, MethodType};
 use protobuf::{CodedInputStream, Message as _};
@@ -136,6 +136,12 @@ impl Request {
         let mut message = Q::new();
         message.merge_from(&mut CodedInputStream::from_buf_read(&mut self.0))?;
         Ok(message)
+    }
+
+    /// Its bytes, copied into one piece.
+    pub fn into_bytes(mut self) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::with_capacity(self.0.len());
+        self.0.read_to_end(&mut bytes).map(|_| bytes)
     }
 
     fn keep(reader: grpcio::MessageReader) -> grpcio::Result<Self> {

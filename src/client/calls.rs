@@ -6,7 +6,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use grpcio::{CallOption, Method};
+use grpcio::{CallOption, Error as GrpcError, Method};
 use humantime::format_duration;
 use protobuf::Message;
 use thiserror::Error;
@@ -15,7 +15,7 @@ use super::backoff::Backoff;
 use super::connect_error::ConnectError;
 use super::connection::{Connection, Connector};
 use super::contract::Contract;
-use super::stream::{StreamError, stream_error};
+use super::stream::{StreamError, stream_error, unless_outdated};
 use super::v1::wire::{client, kind, message_id};
 use super::v1::{Gap, GapReason};
 use crate::address::Address;
@@ -74,6 +74,8 @@ pub struct StoredMessage {
     pub kind: Kind,
     /// The client that posted it, if known.
     pub client_id: Option<u64>,
+    /// Whether the sender had logged in. Otherwise the name is a claim.
+    pub authenticated: bool,
 }
 
 /// A page of a room's history.
@@ -104,6 +106,8 @@ pub struct RoomInfo {
 pub struct Member {
     pub client_id: u64,
     pub name: String,
+    /// Whether it has logged in. Otherwise the name is a claim.
+    pub authenticated: bool,
 }
 
 impl Caller {
@@ -191,7 +195,7 @@ impl Caller {
             ..Default::default()
         };
         let response = self.call(&LIST_MEMBERS, &request)?;
-        let member = |v1::Member { client_id, name, .. }| Member { client_id, name };
+        let member = |v1::Member { client_id, name, authenticated, .. }| Member { client_id, name, authenticated };
         Ok((response.members.into_iter().map(member).collect(), response.next_page_token))
     }
 
@@ -228,10 +232,18 @@ impl Caller {
             Some(connection) => connection,
             None => self.connector.open(&self.address).map_err(|e| StreamError::Lost(e.to_string()))?,
         };
-        let options = CallOption::default().timeout(left);
+        let headers = connection.headers().map_err(|e| stream_error(e, Contract::V1))?;
+        let options = CallOption::default().timeout(left).headers(headers.build());
         let outcome = connection.client().unary_call(method, request, options);
+        let outcome = outcome.map_err(|error| match &error {
+            GrpcError::RpcFailure(status) => {
+                let status = status.clone();
+                unless_outdated(stream_error(error, Contract::V1), &status, connection.presented())
+            }
+            _ => stream_error(error, Contract::V1),
+        });
         self.connection = Some(connection);
-        outcome.map_err(|e| stream_error(e, Contract::V1))
+        outcome
     }
 }
 
@@ -272,6 +284,7 @@ fn stored(event: v1::Event) -> Result<Option<StoredMessage>, CallError> {
         id,
         kind: kind(message.kind.enum_value_or_default()),
         client_id: client(message.client_id).map(|client| client.0),
+        authenticated: message.authenticated,
         sender: message.sender,
         body: message.body,
     }))

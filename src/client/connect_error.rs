@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use super::limits::CONNECT_TIMEOUT;
+use super::login::LoginFault;
 use crate::address::Address;
 
 /// Why a connection failed, with the remedy.
@@ -44,6 +45,8 @@ pub enum ConnectError {
     Proxy { proxy: String, fault: String },
     #[error("can't connect to port 0: give the server's port in {0}")]
     PortZero(Address),
+    #[error(transparent)]
+    Login(#[from] LoginFault),
     #[error("can't connect to {address}: {reason}")]
     Failed { address: Address, reason: String },
 }
@@ -51,6 +54,13 @@ pub enum ConnectError {
 impl ConnectError {
     /// Whether another attempt with the same arguments may succeed.
     pub fn is_transient(&self) -> bool {
-        !matches!(self, Self::NotFound(_) | Self::SocketForbidden(_) | Self::NotHubbub { .. } | Self::PortZero(_))
+        !matches!(
+            self,
+            Self::NotFound(_)
+                | Self::SocketForbidden(_)
+                | Self::NotHubbub { .. }
+                | Self::PortZero(_)
+                | Self::Login(_)
+        )
     }
 }

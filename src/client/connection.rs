@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use grpcio::{Channel, ChannelBuilder, Client, ConnectivityState, EnvBuilder, Environment};
+use grpcio::{Channel, ChannelBuilder, Client, ConnectivityState, EnvBuilder, Environment, MetadataBuilder};
 
 use super::backoff::Backoff;
 use super::connect_error::ConnectError;
 use super::diagnosis::{self, Proxy};
 use super::limits::CONNECT_TIMEOUT;
+use super::login::{Login, Presented};
 use crate::address::Address;
 use crate::limits::{KEEPALIVE_TIME, KEEPALIVE_TIMEOUT};
 use crate::startup::redirect_core_log;
@@ -25,11 +26,14 @@ pub const SERVER_LONG_HELP: &str = "Server address: HOST, HOST:PORT, [IPV6]:PORT
 #[derive(Clone)]
 pub struct Connector {
     environment: Arc<Environment>,
+    login: Option<Login>,
 }
 
 /// A connection, with its own socket.
 pub struct Connection {
     client: Client,
+    /// What each call presents.
+    presented: Option<Presented>,
 }
 
 impl Connector {
@@ -38,17 +42,23 @@ impl Connector {
         // Standard error may be a terminal in use.
         redirect_core_log();
         let environment = EnvBuilder::new().cq_count(pollers.max(1)).name_prefix("grpc").build();
-        Self { environment: Arc::new(environment) }
+        Self { environment: Arc::new(environment), login: None }
+    }
+
+    /// The same, presenting a login with each call.
+    pub fn with_login(self, login: Option<Login>) -> Self {
+        Self { login, ..self }
     }
 
     /// Connects, or fails as soon as the reason is known: at the latest after 5 s, plus a few if a peer has to be
     /// probed.
     pub fn open(&self, address: &Address) -> Result<Connection, ConnectError> {
+        let presented = self.login.as_ref().map(|login| login.present(is_local(address))).transpose()?;
         let deadline = Instant::now() + CONNECT_TIMEOUT;
         let route = find(address, deadline)?;
         let channel = channel(self.environment.clone(), address, &route).connect(&route.target);
         if is_ready(&channel, deadline) {
-            return Ok(Connection { client: Client::new(channel) });
+            return Ok(Connection { client: Client::new(channel), presented });
         }
         // The library would retry on its own, with pauses of up to two minutes. The first failure ends this channel;
         // another attempt opens another connection.
@@ -138,6 +148,19 @@ fn find(address: &Address, deadline: Instant) -> Result<Route, ConnectError> {
 impl Connection {
     pub(super) fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// The headers of a call: the login.
+    pub(super) fn headers(&self) -> grpcio::Result<MetadataBuilder> {
+        let mut headers = MetadataBuilder::new();
+        if let Some(presented) = &self.presented {
+            headers.add_str("authorization", presented.header())?;
+        }
+        Ok(headers)
+    }
+
+    pub(super) fn presented(&self) -> Option<&Presented> {
+        self.presented.as_ref()
     }
 }
 

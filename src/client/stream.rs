@@ -13,12 +13,13 @@ use futures_util::stream::{AbortHandle, Abortable};
 use futures_util::{SinkExt, StreamExt};
 use grpcio::{
     CallOption, Client, ClientDuplexReceiver, ClientDuplexSender, Error as GrpcError, GrpcSlice, Marshaller,
-    MessageReader, MetadataBuilder, Method, MethodType, RpcStatus, RpcStatusCode, WriteFlags,
+    MessageReader, Method, MethodType, RpcStatus, RpcStatusCode, WriteFlags,
 };
 use thiserror::Error;
 
 use super::connection::Connection;
 use super::contract::Contract;
+use super::login::Presented;
 use crate::threads::park::{block_on, block_on_until};
 
 /// Why a stream ended before it was finished.
@@ -58,6 +59,7 @@ pub struct Receiver {
     /// The final status of the stream, while earlier messages may still have to be read.
     failure: Option<StreamError>,
     ended: bool,
+    presented: Option<Presented>,
     /// Keeps the connection while the receiver exists. Dropped after the stream.
     _client: Client,
 }
@@ -80,7 +82,7 @@ pub(super) fn open(
         req_mar: requests,
         resp_mar: Marshaller { ser: give_bytes, de: take },
     };
-    let mut headers = MetadataBuilder::new();
+    let mut headers = connection.headers().map_err(|e| stream_error(e, contract))?;
     if let Some((name, value)) = header {
         headers.add_str(name, value).map_err(|e| stream_error(e, contract))?;
     }
@@ -91,7 +93,15 @@ pub(super) fn open(
     let stream = Abortable::new(stream, registration);
     Ok((
         Sender { sink, is_dead: false, contract },
-        Receiver { stream, abort, contract, failure: None, ended: false, _client: connection.client().clone() },
+        Receiver {
+            stream,
+            abort,
+            contract,
+            failure: None,
+            ended: false,
+            presented: connection.presented().cloned(),
+            _client: connection.client().clone(),
+        },
     ))
 }
 
@@ -153,7 +163,7 @@ impl Receiver {
             // The library reports a status as soon as it arrives, before a message that arrived just ahead of it. It
             // then continues to the end of the messages, so the status can wait until there.
             Some(Err(GrpcError::RpcFailure(status))) if self.failure.is_none() => {
-                self.failure = Some(classify(&status, self.contract));
+                self.failure = Some(unless_outdated(classify(&status, self.contract), &status, self.presented.as_ref()));
                 None
             }
             Some(Err(e)) => {
@@ -212,6 +222,22 @@ pub(super) fn stream_error(error: GrpcError, contract: Contract) -> StreamError 
             StreamError::Lost("the connection to the server is lost".to_owned())
         }
         other => StreamError::Lost(other.to_string()),
+    }
+}
+
+/// A login that has ended is no permanent refusal if there is another token.
+pub(super) fn unless_outdated(
+    error: StreamError,
+    status: &RpcStatus,
+    presented: Option<&Presented>,
+) -> StreamError {
+    match error {
+        StreamError::Refused(text)
+            if status.code() == RpcStatusCode::UNAUTHENTICATED && presented.is_some_and(Presented::is_outdated) =>
+        {
+            StreamError::Lost(text)
+        }
+        error => error,
     }
 }
 

@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use super::auth::accounts::error::AccountsError;
+use super::auth::certificate::ClientName;
+use super::auth::jwt::{JwtError, JwtSettings};
 use super::log::sqlite::{OpenError, SyncMode};
 use super::log::{LogError, Retention};
 use super::network::Exempt;
@@ -34,8 +37,10 @@ pub struct ServerConfig {
     pub address_limits: AddressLimits,
     /// Whether and how its TCP addresses speak TLS.
     pub tls: Option<TlsFiles>,
-    /// Whether clients without a certificate are not even connected. Needs an authority for them.
-    pub requires_client_certificate: bool,
+    /// How clients log in.
+    pub logins: Logins,
+    /// Listen beyond this machine also without TLS or logins.
+    pub insecure: bool,
     /// Whose addresses are not limited.
     pub exempt: Exempt,
     /// Where the rooms' logs are kept.
@@ -76,6 +81,30 @@ pub struct TlsFiles {
     pub client_ca: Option<PathBuf>,
 }
 
+/// How clients log in. Without any login, the server is open.
+#[derive(Clone, Debug, Default)]
+pub struct Logins {
+    /// With the tokens of accounts. Needs a data folder.
+    pub tokens: bool,
+    pub jwt: Option<JwtSettings>,
+    /// With client certificates, of which this field has the user's name.
+    pub certificates: Option<ClientName>,
+    /// Serve the tutorial's contract, which has no login, also if others must log in.
+    pub allows_tutorial: bool,
+}
+
+impl Logins {
+    /// Whether clients must log in.
+    pub fn are_needed(&self) -> bool {
+        self.tokens || self.jwt.is_some() || self.certificates.is_some()
+    }
+
+    /// Whether a client without a certificate has no way to log in, so that it is not even connected.
+    pub fn require_certificate(&self) -> bool {
+        self.certificates.is_some() && !self.tokens && self.jwt.is_none()
+    }
+}
+
 /// Where the rooms' logs are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Storage {
@@ -97,9 +126,10 @@ impl Default for ServerConfig {
             clients_max: limits::CLIENTS_MAX.min(possible_clients().0),
             connections_max: None,
             address_limits: AddressLimits::default(),
-            tls: None,
-            requires_client_certificate: false,
             exempt: Exempt::default(),
+            tls: None,
+            logins: Logins::default(),
+            insecure: false,
             storage: Storage::Folder { path: PathBuf::from(DEFAULT_DATA), sync: SyncMode::Full, restored: false },
             disk_reserve: None,
             rooms_max: limits::ROOMS_MAX,
@@ -146,6 +176,19 @@ pub enum StartError {
     Log(#[from] OpenError),
     #[error(transparent)]
     Tls(#[from] FileFault),
+    #[error(
+        "{address} can be reached from other machines, but this server has {missing}: anyone there could read every room and \
+         post under any name. For TLS, make a certificate with hubbub-server dev-cert, or get one, and give --tls-cert and \
+         --tls-key; for logins, give --auth accounts, and add users with hubbub-server user add. To listen there without \
+         protection, give --insecure"
+    )]
+    Exposed { address: Address, missing: &'static str },
+    #[error("accounts are kept in the data folder: leave out --ephemeral, or log in with --auth jwt or mtls")]
+    AccountsNeedFolder,
+    #[error(transparent)]
+    Accounts(#[from] AccountsError),
+    #[error(transparent)]
+    Jwt(#[from] JwtError),
     #[error("can't open the lobby: {0}")]
     Lobby(LogError),
     #[error(

@@ -24,6 +24,7 @@ use super::refusals::{Limit, Refusals, Shortage};
 use super::room::Rooms;
 use super::session::receive::{Conversation, Stopper};
 use super::stream_end::{Ends, StreamEnd};
+use super::trim::Trimmer;
 use crate::names::{ClientId, RoomName, Seq};
 use crate::threads::{OnDemand, Spawner};
 
@@ -92,7 +93,8 @@ impl Hub {
         let clients: Arc<Clients> = Arc::default();
         let refusals = Arc::clone(&admissions.refusals);
         let authenticator = Arc::clone(&admissions.authenticator);
-        let ends = Arc::new(Ends { clients: Arc::clone(&clients), spawner, deadlines, refusals });
+        let trimmer = Trimmer::new(deadlines.clone(), spawner.clone());
+        let ends = Arc::new(Ends { clients: Arc::clone(&clients), spawner, deadlines, refusals, trimmer });
         Self { clients, rooms, fanout, log, authenticator, admissions, ends, lanes: Mutex::new(Some(lanes)) }
     }
 

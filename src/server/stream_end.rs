@@ -40,6 +40,7 @@ use super::delivery::stream_writer::{StreamWriter, ToSend};
 use super::quotas::Seat;
 use super::refusals::{Refusals, Shortage};
 use super::session::receive::{Conversation, Stop, Stopper};
+use super::trim::Trimmer;
 use crate::threads::park::block_on_until;
 use crate::threads::{OnDemand, Spawner};
 
@@ -49,6 +50,7 @@ pub struct Ends {
     pub spawner: Spawner,
     pub deadlines: Deadlines,
     pub refusals: Arc<Refusals>,
+    pub trimmer: Arc<Trimmer>,
 }
 
 /// The share of each of a stream's two threads in its end. Dropping the last one releases the stream.
@@ -252,5 +254,6 @@ impl Drop for StreamEnd {
         // The output refers to the writer that contains it.
         drop(self.writer.take_output());
         self.shared.clients.remove(self.writer.id());
+        self.shared.trimmer.stream_ended();
     }
 }

@@ -15,7 +15,7 @@ use super::screen::{Aids, Screen, can_edit};
 use super::status::{Status, Topic, duration};
 use super::{Server, TerminalError, commands, converse};
 use crate::client::tutorial::{Event, Inlet, Session};
-use crate::client::{Connector, FINISH_TIMEOUT, LINES_MAX, Patience, Policy, Unsure, lines};
+use crate::client::{FINISH_TIMEOUT, LINES_MAX, Patience, Policy, Unsure, lines};
 use crate::names::{Kind, UserName};
 
 /// Chats until the input ends, the output closes, or the session fails.
@@ -23,7 +23,7 @@ pub fn chat(server: Server, name: UserName, options: &ChatOptions) -> Result<(),
     let policy = if options.no_reconnect { Policy::Fail } else { Policy::Reconnect };
     let screen = Arc::new(Screen::default());
     let patience = Patience { policy, finish_timeout: FINISH_TIMEOUT, ..server.patience() };
-    let address = server.address;
+    let Server { address, connector, .. } = server;
     let people = Arc::new(Mutex::new(Presence::new(name.as_str())));
     let inlet = Arc::new(OnceLock::new());
     let mut view = ChatView {
@@ -34,7 +34,7 @@ pub fn chat(server: Server, name: UserName, options: &ChatOptions) -> Result<(),
         down_since: None,
     };
     let session =
-        Session::start(Connector::new(1), address.clone(), patience, LINES_MAX, move |event| view.show(event))?;
+        Session::start(connector, address.clone(), patience, LINES_MAX, move |event| view.show(event))?;
     let _ = inlet.set(session.inlet());
     let destination = Destination::Tutorial { inlet: session.inlet(), name: name.clone() };
     if can_edit() {

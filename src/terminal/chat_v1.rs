@@ -15,6 +15,7 @@ use std::time::Instant;
 use parking_lot::Mutex;
 
 use super::complete::Wanted;
+use super::format::shown_name;
 use super::input::{Destination, members};
 use super::nearest::nearest_room;
 use super::options::ChatOptions;
@@ -25,8 +26,7 @@ use super::rooms::{RoomList, SharedRooms};
 use super::screen::{Aids, Screen, can_edit};
 use super::unsent::Unsent;
 use super::{Server, TerminalError, commands, converse};
-use crate::address::Address;
-use crate::client::{Connector, Event, Policy, Session, StartAt};
+use crate::client::{Event, Policy, Session, StartAt};
 use crate::limits::PRESENCE_MEMBERS_MAX;
 use crate::names::{RoomName, UserName};
 use crate::threads::spawn;
@@ -52,7 +52,7 @@ pub fn chat(server: Server, name: UserName, options: &ChatOptions) -> Result<(),
         skipped: Arc::clone(&skipped),
         outage,
         unsent: unsent.clone(),
-        address: address.clone(),
+        server: server.clone(),
         rooms: Arc::clone(&rooms),
         people: people.clone(),
         shown_rooms: HashSet::new(),
@@ -60,11 +60,11 @@ pub fn chat(server: Server, name: UserName, options: &ChatOptions) -> Result<(),
     let policy = if *no_reconnect { Policy::Fail } else { Policy::Reconnect };
     let mut settings = server.settings(name.clone(), room.clone(), StartAt::Last(*last));
     settings.patience.policy = policy;
-    let session = Session::start(Connector::new(1), address.clone(), settings, move |event| view.show(event))?;
+    let session = Session::start(server.connector.clone(), address, settings, move |event| view.show(event))?;
     let _ = late_inlet.set(session.inlet());
     unsent.iter().for_each(|unsent| unsent.set_inlet(session.inlet()));
     let destination =
-        Destination::V1 { inlet: session.inlet(), rooms: Arc::clone(&rooms), last: *last, address, unsent };
+        Destination::V1 { inlet: session.inlet(), rooms: Arc::clone(&rooms), last: *last, server, unsent };
     let prompted = Arc::clone(&rooms);
     let candidates = Box::new(move |wanted| {
         let current = rooms.lock().current().cloned();
@@ -88,7 +88,7 @@ struct ChatView {
     skipped: Arc<AtomicU64>,
     outage: Outage,
     unsent: Option<Unsent>,
-    address: Address,
+    server: Server,
     rooms: SharedRooms,
     people: People,
     /// The rooms whose join was shown.
@@ -105,7 +105,8 @@ impl ChatView {
                     if !message.own {
                         people.presence.record_sender(message.sender, client);
                     }
-                    people.presence.label(message.sender, client).into_owned()
+                    let label = people.presence.label(message.sender, client);
+                    shown_name(&label, message.authenticated).into_owned()
                 });
                 let prefix = self.rooms.lock().prefix(message.room);
                 // A closed output means that the reader needs no more.
@@ -114,8 +115,9 @@ impl ChatView {
                     return ControlFlow::Break(());
                 }
             }
-            Event::Presence { room, name, client_id, joined } => {
-                let change = Change { name: (*name).to_owned(), client: *client_id, joined: *joined };
+            Event::Presence { room, name, authenticated, client_id, joined } => {
+                let (name, authenticated) = ((*name).to_owned(), *authenticated);
+                let change = Change { name, authenticated, client: *client_id, joined: *joined };
                 let change = self.people.of(room, |people| people.presence.changed(change, Instant::now()));
                 change.iter().for_each(|change| self.show_change(room, change));
             }
@@ -171,10 +173,10 @@ impl ChatView {
         }
         if is_new {
             self.screen.notice(&format!("no room named {room} yet: its first message creates it"));
-            let (screen, room, address) = (Arc::clone(&self.screen), room.clone(), self.address.clone());
+            let (screen, room, server) = (Arc::clone(&self.screen), room.clone(), self.server.clone());
             // Without a thread, there is no suggestion.
             let _ = spawn("nearest", move || {
-                if let Some(name) = nearest_room(address, &room) {
+                if let Some(name) = nearest_room(server, &room) {
                     screen.notice(&format!("did you mean {name}?"));
                 }
             });
@@ -192,10 +194,10 @@ impl ChatView {
     fn request_members(&self, room: &RoomName) {
         let request = self.people.of(room, |people| people.presence.request());
         let (screen, people, rooms) = (Arc::clone(&self.screen), self.people.clone(), Arc::clone(&self.rooms));
-        let (requested, address) = (room.clone(), self.address.clone());
+        let (requested, server) = (room.clone(), self.server.clone());
         let read = move || {
             // Without an answer, only observed changes are known.
-            let members = members(&requested, address).unwrap_or_default();
+            let members = members(&requested, server).unwrap_or_default();
             let changes = people.of(&requested, |people| people.presence.answer(request, members, Instant::now()));
             changes.iter().for_each(|change| show_change(&screen, &rooms, &requested, change));
         };
@@ -209,5 +211,6 @@ impl ChatView {
 fn show_change(screen: &Screen, rooms: &SharedRooms, room: &RoomName, change: &Change) {
     let prefix = rooms.lock().prefix(room);
     // The start of a notice is fixed, so no name can imitate another notice.
-    screen.notice(&format!("{prefix}{}: {}", if change.joined { "joined" } else { "left" }, change.name));
+    let name = shown_name(&change.name, change.authenticated);
+    screen.notice(&format!("{prefix}{}: {name}", if change.joined { "joined" } else { "left" }));
 }

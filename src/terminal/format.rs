@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::local_time::LocalTime;
 use crate::client::{Gap, GapReason};
 use crate::escape::{acts, escape, escape_name};
-use crate::names::{Kind, MessageId, RoomName};
+use crate::names::{CLAIM_MARK, Kind, MessageId, RoomName};
 
 /// How many line breaks of a message start a row.
 const ROWS_MAX: usize = 200;
@@ -29,6 +29,8 @@ pub struct JsonMessage<'a> {
     /// The client that posted it; omitted if unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     client_id: Option<u64>,
+    /// Whether the sender had logged in.
+    authenticated: bool,
 }
 
 /// How messages are printed, a line each.
@@ -52,6 +54,7 @@ pub struct Printed<'a> {
     pub body: &'a str,
     pub kind: Kind,
     pub client_id: Option<u64>,
+    pub authenticated: bool,
 }
 
 /// A stored message of `send` as one line of JSON.
@@ -78,6 +81,7 @@ pub struct JsonMember<'a> {
     pub room: &'a str,
     pub client_id: u64,
     pub name: &'a str,
+    pub authenticated: bool,
 }
 
 impl Format {
@@ -101,19 +105,24 @@ impl Format {
             };
             shown.push(' ');
         }
-        shown + &line(message.sender, message.body, message.kind)
+        shown + &line(&shown_name(message.sender, message.authenticated), message.body, message.kind)
     }
 }
 
 impl<'a> JsonMessage<'a> {
     pub fn new(message: &Printed<'a>) -> Self {
-        let Printed { room, seq, time_ms, id, sender, body, kind, client_id } = *message;
+        let Printed { room, seq, time_ms, id, sender, body, kind, client_id, authenticated } = *message;
         let kind = match kind {
             Kind::Text => "text",
             Kind::Action => "action",
         };
-        Self { room: room.as_str(), seq, time_ms, message_id: hex(id), sender, body, kind, client_id }
+        Self { room: room.as_str(), seq, time_ms, message_id: hex(id), sender, body, kind, client_id, authenticated }
     }
+}
+
+/// A name as it is shown: with a mark in front if it is a claim.
+pub fn shown_name(name: &str, authenticated: bool) -> Cow<'_, str> {
+    if authenticated || name.starts_with(CLAIM_MARK) { name.into() } else { format!("{CLAIM_MARK}{name}").into() }
 }
 
 /// A message id as 32 hexadecimal digits.
@@ -214,7 +223,7 @@ mod tests {
     fn printed<'a>(room: &'a RoomName, sender: &'a str, body: &'a str) -> Printed<'a> {
         static ID: MessageId = MessageId::from_bytes([0xab; 16]);
         let (seq, time_ms, kind, client_id) = (7, 1_700_000_000_000, Kind::Action, Some(0x3f));
-        Printed { room, seq, time_ms, id: &ID, sender, body, kind, client_id }
+        Printed { room, seq, time_ms, id: &ID, sender, body, kind, client_id, authenticated: true }
     }
 
     fn message<'a>(room: &'a RoomName, sender: &'a str, body: &'a str) -> JsonMessage<'a> {
@@ -239,7 +248,7 @@ mod tests {
         let room = RoomName::lobby();
         let expected = concat!(
             r#"{"room":"lobby","seq":7,"time_ms":1700000000000,"message_id":"abababababababababababababababab","#,
-            r#""sender":"ann","body":"\"hi\"\u001b[2J\u009b\u202e\n","kind":"action","client_id":63}"#
+            r#""sender":"ann","body":"\"hi\"\u001b[2J\u009b\u202e\n","kind":"action","client_id":63,"authenticated":true}"#
         );
         assert_eq!(json(&message(&room, "ann", "\"hi\"\u{1b}[2J\u{9b}\u{202e}\n")), expected);
     }

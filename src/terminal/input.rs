@@ -16,10 +16,10 @@ use super::format::escape_rows;
 use super::lines::{RawLine, read_line};
 use super::raw::wait_for_input;
 use super::rooms::{NO_ROOM, SharedRooms};
+use super::Server;
 use super::screen::{Screen, can_edit, rows};
 use super::unsent::Unsent;
-use crate::address::Address;
-use crate::client::{CALL_TIMEOUT, CallError, Caller, Connector, Inlet, Member, SessionError, each_page, tutorial};
+use crate::client::{CALL_TIMEOUT, CallError, Caller, Inlet, Member, SessionError, each_page, tutorial};
 use crate::escape::{escape, escape_name};
 use crate::limits::BODY_BYTES_MAX;
 use crate::names::{Body, Kind, RoomName, UserName};
@@ -42,7 +42,7 @@ pub enum Destination {
         rooms: SharedRooms,
         /// How many of the last messages of a room that is joined to show.
         last: u32,
-        address: Address,
+        server: Server,
         /// On a terminal: keeps text that is not known to be stored.
         unsent: Option<Unsent>,
     },
@@ -262,12 +262,12 @@ impl Input {
     /// Shows the members of the room. On a separate thread, because the answer may take long and the user continues to
     /// type.
     fn who(&self) {
-        let Destination::V1 { rooms, address, .. } = &self.destination else {
+        let Destination::V1 { rooms, server, .. } = &self.destination else {
             return self.screen.notice("/who needs hubbub.v1: the tutorial's contract can't list members");
         };
         let Some(room) = rooms.lock().current().cloned() else { return self.screen.notice(NO_ROOM) };
-        let (screen, address) = (Arc::clone(&self.screen), address.clone());
-        let started = spawn("who", move || match members(&room, address) {
+        let (screen, server) = (Arc::clone(&self.screen), server.clone());
+        let started = spawn("who", move || match members(&room, server) {
             Ok(members) if members.is_empty() => screen.notice(&format!("in {room}: nobody")),
             Ok(members) => screen.notice(&format!("in {room}: {}", in_words(members))),
             Err(error) => screen.notice(&format!("can't list the members: {error}")),
@@ -288,8 +288,8 @@ impl Input {
 }
 
 /// The members of a room.
-pub fn members(room: &RoomName, address: Address) -> Result<Vec<Member>, CallError> {
-    let mut caller = Caller::connect(Connector::new(1), address, CALL_TIMEOUT)?;
+pub fn members(room: &RoomName, Server { address, connector, .. }: Server) -> Result<Vec<Member>, CallError> {
+    let mut caller = Caller::connect(connector, address, CALL_TIMEOUT)?;
     let mut members = Vec::new();
     each_page(
         |token| caller.members(room, token),

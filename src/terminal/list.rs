@@ -1,6 +1,6 @@
 //! `hubbub history`, `rooms` and `members`: listings, page by page.
 
-use super::format::{JsonMember, JsonRoom, Printed, gap, json};
+use super::format::{JsonMember, JsonRoom, Printed, gap, json, shown_name};
 use super::options::{HistoryOptions, ListOptions, MembersOptions};
 use super::output::{Output, unless_closed};
 use super::screen::Screen;
@@ -53,6 +53,7 @@ pub fn history(server: Server, options: &HistoryOptions) -> Result<(), TerminalE
                     body: &message.body,
                     kind: message.kind,
                     client_id: message.client_id,
+                    authenticated: message.authenticated,
                 }))?;
                 (last, left) = (message.seq, left - 1);
             }
@@ -93,9 +94,9 @@ pub fn rooms(server: Server, options: &ListOptions) -> Result<(), TerminalError>
 pub fn members(server: Server, options: &MembersOptions) -> Result<(), TerminalError> {
     let MembersOptions { room, list: options } = options;
     let mut caller = server.caller()?;
-    let line = |Member { client_id, name }| match options.json {
-        true => json(&JsonMember { room: room.as_str(), client_id, name: &name }),
-        false => escape_name(&name).into_owned(),
+    let line = |Member { client_id, name, authenticated }| match options.json {
+        true => json(&JsonMember { room: room.as_str(), client_id, name: &name, authenticated }),
+        false => escape_name(&shown_name(&name, authenticated)).into_owned(),
     };
     list(options, |token| Ok(caller.members(room, token)?), line)
 }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::address::Address;
-use crate::client::{CallError, Caller, Connector};
+use super::Server;
+use crate::client::{CallError, Caller};
 use crate::names::RoomName;
 
 /// How many pages of the list of rooms are searched: 5,000 rooms.
@@ -13,12 +13,12 @@ const PAGES_MAX: usize = 5;
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The room with the nearest name, if one is near. Queries the server.
-pub fn nearest_room(address: Address, room: &RoomName) -> Option<String> {
-    nearest(room.as_str(), &list(address).ok()?)
+pub fn nearest_room(server: Server, room: &RoomName) -> Option<String> {
+    nearest(room.as_str(), &list(server).ok()?)
 }
 
-fn list(address: Address) -> Result<Vec<String>, CallError> {
-    let mut caller = Caller::connect(Connector::new(1), address, TIMEOUT)?;
+fn list(Server { address, connector, .. }: Server) -> Result<Vec<String>, CallError> {
+    let mut caller = Caller::connect(connector, address, TIMEOUT)?;
     let (mut names, mut token) = (Vec::new(), String::new());
     for _ in 0..PAGES_MAX {
         let (page, next) = caller.rooms(&token)?;

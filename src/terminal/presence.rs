@@ -32,6 +32,8 @@ const RETURNING_MAX: usize = 1024;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     pub name: String,
+    /// Whether it has logged in: otherwise the name is a claim.
+    pub authenticated: bool,
     pub client: u64,
     pub joined: bool,
 }
@@ -171,11 +173,11 @@ mod tests {
     use super::*;
 
     fn change(name: &str, client: u64, joined: bool) -> Change {
-        Change { name: name.to_owned(), client, joined }
+        Change { name: name.to_owned(), authenticated: true, client, joined }
     }
 
     fn member(name: &str, client_id: u64) -> Member {
-        Member { name: name.to_owned(), client_id }
+        Member { name: name.to_owned(), client_id, authenticated: true }
     }
 
     /// A regression: bob had two clients; when one of them ended, the others read "left: bob", although bob was still

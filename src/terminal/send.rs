@@ -16,7 +16,7 @@ use super::outage::{self, Outage};
 use super::output::{Output, unless_closed};
 use super::screen::Screen;
 use super::{Server, TerminalError};
-use crate::client::{Caller, Connector, Event, Message, Session, SessionError, StartAt, new_message_id};
+use crate::client::{Caller, Event, Message, Session, SessionError, StartAt, new_message_id};
 use crate::names::{Body, Kind, MessageId, RoomName, UserName};
 use crate::startup;
 
@@ -35,7 +35,7 @@ fn send_text(server: Server, name: &UserName, options: &SendOptions) -> Result<(
     let within = server.timeout.unwrap_or(CONNECT_WITHIN);
     let call_timeout = server.call_timeout();
     let waiting = |error: &_| outage::waiting(&Screen::default(), error, within);
-    let mut caller = Caller::connect_within(Connector::new(1), server.address, call_timeout, within, waiting)?;
+    let mut caller = Caller::connect_within(server.connector, server.address, call_timeout, within, waiting)?;
     let id = new_message_id();
     let posted = caller.post(&options.room, name, &id, &body, Kind::Text)?;
     let mut answers = Answers::new(options);
@@ -121,7 +121,7 @@ fn send_input(server: Server, name: UserName, options: &SendOptions) -> Result<(
     let mut settings = server.settings(name, room.clone(), StartAt::Head);
     settings.patience.connect_within = server.timeout.unwrap_or(CONNECT_WITHIN);
     // A failing output, such as a full disk, does not stop the sending: stored messages can be looked up.
-    let session = Session::start(Connector::new(1), server.address, settings, move |event| {
+    let session = Session::start(server.connector, server.address, settings, move |event| {
         if let Err(error) = progress.take(&event) {
             progress.answers.output = None;
             failed.lock().get_or_insert(error);

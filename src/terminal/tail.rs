@@ -14,8 +14,7 @@ use super::outage::Outage;
 use super::output::{Output, unless_closed};
 use super::screen::Screen;
 use super::{Server, TerminalError};
-use crate::address::Address;
-use crate::client::{Connector, Event, Inlet, Message, Session, StartAt};
+use crate::client::{Event, Inlet, Message, Session, StartAt};
 use crate::names::{RoomName, UserName};
 use crate::threads::spawn;
 
@@ -28,14 +27,13 @@ pub fn tail(server: Server, name: UserName, options: &TailOptions) -> Result<(),
     let first = options.from.unwrap_or(0);
     let screen = Arc::new(Screen::default());
     let mut is_new = true;
-    let address = server.address.clone();
-    let mut outage = Outage::new(Arc::clone(&screen), &address);
+    let mut outage = Outage::new(Arc::clone(&screen), &server.address);
     let failure = Arc::new(Mutex::new(Ok(())));
     let failed = Arc::clone(&failure);
     let format = options.format.format();
     let mut output = Output::new(format.json);
     let settings = server.settings(name, options.room.clone(), from);
-    let session = Session::start(Connector::new(1), server.address, settings, move |event| {
+    let session = Session::start(server.connector.clone(), server.address.clone(), settings, move |event| {
         let outcome = match &event {
             // Waits for a message that does not exist yet.
             Event::Message(message) if message.seq < first => Ok(()),
@@ -43,7 +41,7 @@ pub fn tail(server: Server, name: UserName, options: &TailOptions) -> Result<(),
             Event::Pause => output.flush(),
             Event::Joined { room, head_seq: 0, .. } => {
                 if is_new {
-                    show_that_it_waits(&screen, room, &address);
+                    show_that_it_waits(&screen, room, &server);
                 }
                 Ok(())
             }
@@ -70,7 +68,7 @@ pub fn tail(server: Server, name: UserName, options: &TailOptions) -> Result<(),
 }
 
 /// Reports that the room has no messages, because its name may be mistyped.
-fn show_that_it_waits(screen: &Arc<Screen>, room: &RoomName, server: &Address) {
+fn show_that_it_waits(screen: &Arc<Screen>, room: &RoomName, server: &Server) {
     screen.notice(&format!("no room named {room} yet: waiting for its first message"));
     let (screen, room, server) = (Arc::clone(screen), room.clone(), server.clone());
     // On a separate thread, because messages may arrive meanwhile. Without it, there is no suggestion.
@@ -82,8 +80,8 @@ fn show_that_it_waits(screen: &Arc<Screen>, room: &RoomName, server: &Address) {
 }
 
 fn printed<'a>(message: &'a Message<'a>) -> Printed<'a> {
-    let Message { room, seq, time_ms, ref id, sender, body, kind, client_id, .. } = *message;
-    Printed { room, seq, time_ms, id, sender, body, kind, client_id }
+    let Message { room, seq, time_ms, ref id, sender, body, kind, client_id, authenticated, .. } = *message;
+    Printed { room, seq, time_ms, id, sender, body, kind, client_id, authenticated }
 }
 
 /// Ends the session when the output is closed, even if no write can report that: a room may be silent for days.

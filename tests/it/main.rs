@@ -5,12 +5,14 @@ mod support;
 
 mod bad_input;
 mod hostile;
+mod access;
 mod attacks;
 mod chat;
 mod unary;
 mod upgrade;
 mod pending;
 mod compatible;
+mod web_login;
 mod disk;
 mod full;
 mod drain;

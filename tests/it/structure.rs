@@ -179,7 +179,7 @@ const LAYERS: &[&[&str]] = &[
     &["server::append_queue", "server::reserve"],
     &["server::writer", "server::posting"],
     &["server::delivery"],
-    &["server::session", "server::clients"],
+    &["server::session", "server::clients", "server::trim"],
     &["server::stream_end"],
     &["server::hub"],
     &["server::calls"],

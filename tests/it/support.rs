@@ -3,6 +3,7 @@
 
 pub mod chatter;
 pub mod crowd;
+pub mod logins;
 pub mod power;
 pub mod preload;
 pub mod process;

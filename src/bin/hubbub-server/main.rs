@@ -3,6 +3,9 @@
 #![allow(rustdoc::broken_intra_doc_links, reason = "help texts show addresses in brackets")]
 
 mod commands;
+// Until the options of `--auth` use it.
+#[cfg(test)]
+mod jwt_options;
 mod options;
 mod rooms;
 mod words;

@@ -14,6 +14,7 @@ use hubbub::server::network::{Exempt, Network};
 use hubbub::server::quotas::AddressLimits;
 use hubbub::server::{DEFAULT_DATA, ServerConfig, Storage};
 
+use crate::auth_options::AuthOptions;
 use crate::commands::Command;
 use crate::words;
 
@@ -183,6 +184,9 @@ pub struct Args {
 
     #[command(flatten)]
     address: AddressOptions,
+
+    #[command(flatten)]
+    auth: AuthOptions,
 }
 
 /// The limits of each address.

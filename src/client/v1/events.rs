@@ -42,7 +42,7 @@ pub enum Event<'a> {
     /// Messages of the room are missing here, or were replaced.
     Gap { room: &'a RoomName, gap: Gap },
     /// Another client joined the room, or left it.
-    Presence { room: &'a RoomName, name: &'a str, client_id: u64, joined: bool },
+    Presence { room: &'a RoomName, name: &'a str, authenticated: bool, client_id: u64, joined: bool },
     /// A line of this session is stored. Its message has arrived, or will arrive.
     Stored { room: &'a RoomName, id: MessageId, seq: u64 },
     /// A line will never be stored.
@@ -76,6 +76,8 @@ pub struct Message<'a> {
     /// The client that posted it, if known: two clients with one name have different numbers, and so has one that
     /// reconnected.
     pub client_id: Option<u64>,
+    /// Whether the sender had logged in. Otherwise the name is a claim.
+    pub authenticated: bool,
     /// This session posted it.
     pub own: bool,
 }

@@ -124,7 +124,7 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()> + Send + 'static> Reading<'_, F> {
     fn message(&mut self, room_id: u64, seq: u64, time_ms: u64, content: Content<'_>) -> Step {
         let (index, room) = self.incoming.rooms.joined(room_id)?;
         verified(&room.name, room.place.message(seq))?;
-        let Content { id, sender, body, kind, client } = content;
+        let Content { id, sender, body, kind, client, authenticated } = content;
         let mut own = false;
         if sender == self.incoming.name.as_str() {
             while room.announced.front().is_some_and(|&announced| announced < seq) {
@@ -134,7 +134,8 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()> + Send + 'static> Reading<'_, F> {
                 || self.session.change_quietly(|outgoing| outgoing.acknowledge(index, &id));
         }
         let client_id = client.map(|client| client.0);
-        let message = Message { room: &room.name, seq, time_ms, id, sender, body, kind, client_id, own };
+        let room = &room.name;
+        let message = Message { room, seq, time_ms, id, sender, body, kind, client_id, authenticated, own };
         over((self.incoming.on_event)(Event::Message(message)))
     }
 
@@ -183,6 +184,7 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()> + Send + 'static> Reading<'_, F> {
                 over((self.incoming.on_event)(Event::Presence {
                     room: &room.name,
                     name: &presence.name,
+                    authenticated: presence.authenticated,
                     client_id: presence.client_id,
                     joined,
                 }))

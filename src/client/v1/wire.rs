@@ -143,6 +143,7 @@ fn other<B>(
         body: &message.body,
         kind: kind(message.kind.enum_value_or_default()),
         client: client(message.client_id),
+        authenticated: message.authenticated,
     };
     Ok(each(Item::Message { room_id, seq, time_ms, content }))
 }

@@ -1,18 +1,20 @@
 //! `hubbub.v1.ChatService/Chat`: commands up, events down. Decodes requests into commands.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use grpcio::{DuplexSink, RequestStream, RpcContext};
+use protobuf::{CodedInputStream, Message as _, UnknownFields};
 
 use super::credentials;
 use super::pollers::Pollers;
-use super::stream::{self, StreamSink, StreamSource};
+use super::stream::{self, StreamSink, StreamSource, undecodable};
 use crate::limits::{COMMANDS_MAX, NAME_CHARS_MAX};
 use crate::names::{Epoch, InvalidText, RoomName, Seq, UserName};
 use crate::server::auth::credentials::Bearer;
 use crate::server::delivery::close::CloseReason;
 use crate::server::hub::{Entrance, Hub, Stream};
-use crate::server::session::chat::{ChatConversation, ChatReader, Command, Refusal, StartAt, Updates};
+use crate::server::session::chat::{ChatConversation, ChatReader, Command, Commands, Refusal, StartAt, Updates};
 use crate::server::session::receive::Source;
 use crate::wire::answer::{Failed, RejectionCode};
 use crate::wire::request::CheckedPost;
@@ -30,7 +32,7 @@ pub fn accept(
         Ok(admission) => admission,
         Err(reason) => return stream::refuse(context, stream, sink, &reason),
     };
-    let source = Box::new(StreamSource::new(context, stream, false, commands));
+    let source = Box::new(StreamSource::new(context, stream, false, |request| decode(request.into_bytes().map_err(undecodable)?)));
     let updates = Arc::new(Updates::default());
     let (stop, held_back) = (source.stopper(), Arc::clone(&updates));
     let login = hub.login(credentials);
@@ -53,13 +55,57 @@ pub fn accept(
     });
 }
 
-/// Decodes a request.
-pub fn commands(request: v1::ChatRequest) -> Result<Vec<Command>, CloseReason> {
-    let count = request.commands.len();
+/// The commands of a request, which are decoded one at a time: decoded, a request of many short posts takes several times
+/// its memory, for as long as it waits for the log.
+struct Encoded {
+    request: Vec<u8>,
+    at: usize,
+}
+
+/// Checks how many commands a request has, and returns them.
+pub fn decode(request: Vec<u8>) -> Result<Commands, CloseReason> {
+    let (mut count, mut at) = (0, 0);
+    while let Some(command) = field(&request, &mut at).map_err(undecodable)? {
+        count += usize::from(command.is_some());
+    }
     if count > COMMANDS_MAX {
         return Err(CloseReason::TooManyCommands(count));
     }
-    request.commands.into_iter().map(command).collect()
+    Ok(Box::new(Encoded { request, at: 0 }))
+}
+
+impl Iterator for Encoded {
+    type Item = Result<Command, CloseReason>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        // Invariant: the fields of the request were read before.
+        while let Ok(Some(field)) = field(&self.request, &mut self.at) {
+            let Some(bytes) = field else { continue };
+            let decoded = v1::Command::parse_from_bytes(&self.request[bytes]).map_err(undecodable);
+            return Some(decoded.and_then(command));
+        }
+        None
+    }
+}
+
+/// `ChatRequest.commands`: field 1, length-delimited.
+const COMMANDS: u32 = 0x0a;
+
+/// Reads the next field of a request: where its command is, or `None` for another field. `None` at the end.
+fn field(request: &[u8], at: &mut usize) -> protobuf::Result<Option<Option<Range<usize>>>> {
+    let mut input = CodedInputStream::from_bytes(&request[*at..]);
+    let Some(tag) = input.read_raw_tag_or_eof()? else { return Ok(None) };
+    let command = if tag == COMMANDS {
+        let length = input.read_raw_varint32()?;
+        let start = *at + input.pos() as usize;
+        input.skip_raw_bytes(length)?;
+        Some(start..start + length as usize)
+    } else {
+        protobuf::rt::read_unknown_or_skip_group(tag, &mut input, &mut UnknownFields::new())?;
+        None
+    };
+    *at += input.pos() as usize;
+    Ok(Some(command))
 }
 
 /// An invalid command is rejected; only an invalid `Hello` ends the stream.

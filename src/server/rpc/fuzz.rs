@@ -2,11 +2,12 @@
 
 use protobuf::Message;
 
-use super::chat::commands as decode;
+use super::chat::decode;
 use super::guard::frames::{Frame, Frames};
 use super::tutorial::said;
 use crate::limits::{BODY_BYTES_MAX, COMMANDS_MAX, NAME_CHARS_MAX};
 use crate::names::RoomName;
+use crate::server::delivery::close::CloseReason;
 use crate::server::session::chat::Command;
 use crate::wire::answer::Failed;
 use crate::wire::request::CheckedPost;
@@ -41,16 +42,23 @@ pub fn frame_seeds() -> Vec<Vec<u8>> {
 
 /// Commands are bounded in number and in what they quote.
 pub fn commands(input: &[u8]) {
-    let Ok(request) = v1::ChatRequest::parse_from_bytes(input) else { return };
-    let count = request.commands.len();
-    let Ok(commands) = decode(request) else { return };
-    assert!(commands.len() == count && count <= COMMANDS_MAX);
+    let request = v1::ChatRequest::parse_from_bytes(input);
+    let Ok(commands) = decode(input.to_vec()) else { return };
+    let commands: Vec<_> = commands.collect();
+    assert!(commands.len() <= COMMANDS_MAX);
+    // They are what the library decodes at once.
+    if let Ok(request) = &request {
+        assert!(commands.len() == request.commands.len());
+    }
+    let is_decoded = |command: &Result<Command, CloseReason>| !matches!(command, Err(CloseReason::Undecodable(_)));
+    assert!(request.is_ok() == commands.iter().all(is_decoded));
     let is_short = |text: &str| text.chars().count() <= NAME_CHARS_MAX;
-    for command in commands {
+    for command in commands.into_iter().flatten() {
         assert!(match &command {
             Command::Hello { client_version, .. } => is_short(client_version),
             Command::Join { room, .. } => is_short(room.as_str()),
             Command::Leave { room } => is_short(room),
+            Command::Renew { .. } => true,
             Command::Post { room, body, .. } => is_short(room) && body.as_str().len() <= BODY_BYTES_MAX,
             Command::Refused(refusal) => match &refusal.command {
                 Failed::Post(id) => id.len() <= 16,

@@ -29,6 +29,11 @@ pub fn check_free(address: &Address) -> Result<(), StartError> {
     }
 }
 
+/// Whether other machines can reach an address.
+pub fn is_exposed(address: &Address) -> Result<bool, StartError> {
+    Ok(places(address)?.iter().any(|place| !place.ip().is_loopback()))
+}
+
 /// Binds an address: all addresses of a name. Returns the bound addresses. Unix sockets do not speak TLS.
 pub fn bind(
     grpc: &mut grpcio::Server,

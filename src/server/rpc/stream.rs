@@ -85,22 +85,27 @@ impl FrameSink for StreamSink {
     }
 }
 
+/// The bytes of a request are not a message of the contract.
+pub fn undecodable(fault: impl ToString) -> CloseReason {
+    CloseReason::Undecodable(fault.to_string())
+}
+
 /// The source of a stream: its inflow, and the function that decodes a message for the core.
-pub struct StreamSource<Q, T> {
+pub struct StreamSource<T> {
     inflow: Arc<Inflow>,
     /// Messages that were taken from the inflow and not returned yet.
     messages: VecDeque<Request>,
-    translate: fn(Q) -> Result<T, CloseReason>,
+    translate: fn(Request) -> Result<T, CloseReason>,
     end_after_half_close: bool,
 }
 
-impl<Q, T> StreamSource<Q, T> {
+impl<T> StreamSource<T> {
     /// From now on the poller takes messages from the stream.
     pub fn new(
         context: &RpcContext<'_>,
         stream: RequestStream<Request>,
         end_after_half_close: bool,
-        translate: fn(Q) -> Result<T, CloseReason>,
+        translate: fn(Request) -> Result<T, CloseReason>,
     ) -> Self {
         let inflow = Arc::new(Inflow::default());
         context.spawn(inflow::pump(stream, Arc::clone(&inflow)));
@@ -108,15 +113,15 @@ impl<Q, T> StreamSource<Q, T> {
     }
 }
 
-impl<Q, T> StreamSource<Q, T> {
+impl<T> StreamSource<T> {
     /// Starts the receive thread when there is something to receive.
-    pub fn starter(&self) -> impl FnOnce(Box<dyn OnDemand>) + Send + use<Q, T> {
+    pub fn starter(&self) -> impl FnOnce(Box<dyn OnDemand>) + Send + use<T> {
         let inflow = Arc::clone(&self.inflow);
         move |thread| inflow.start_on_demand(thread)
     }
 }
 
-impl<Q: protobuf::Message, T> Source<T> for StreamSource<Q, T> {
+impl<T> Source<T> for StreamSource<T> {
     fn receive(&mut self, deadline: Option<Instant>) -> Received<T> {
         if self.inflow.is_stopped() {
             return Received::Over;
@@ -132,7 +137,7 @@ impl<Q: protobuf::Message, T> Source<T> for StreamSource<Q, T> {
             }
         }
         let Some(message) = self.messages.pop_front() else { return Received::Over };
-        match message.parse().map_err(|fault| CloseReason::Undecodable(fault.to_string())).and_then(self.translate) {
+        match (self.translate)(message) {
             Ok(item) => Received::Item(item),
             Err(reason) => Received::Broken(reason),
         }
@@ -158,7 +163,7 @@ impl<Q: protobuf::Message, T> Source<T> for StreamSource<Q, T> {
     }
 }
 
-impl<Q, T> Drop for StreamSource<Q, T> {
+impl<T> Drop for StreamSource<T> {
     /// Makes the poller drop the stream, which ends the call if it is not over.
     fn drop(&mut self) {
         self.inflow.release();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use grpcio::{DuplexSink, RequestStream, RpcContext, Service, ServiceBuilder};
 
 use super::pollers::Pollers;
-use super::stream::{self, StreamSink, StreamSource};
+use super::stream::{self, StreamSink, StreamSource, undecodable};
 use crate::limits::BODY_BYTES_MAX;
 use crate::names::{Body, Origin, UserName, cleaned};
 use crate::server::delivery::close::CloseReason;
@@ -40,7 +40,7 @@ fn accept(
     };
     let mut headers = context.request_headers().iter();
     let end_after_half_close = headers.any(|(key, _)| key == wire::END_AFTER_HALF_CLOSE);
-    let source = Box::new(StreamSource::new(context, stream, end_after_half_close, said));
+    let source = Box::new(StreamSource::new(context, stream, end_after_half_close, decode));
     let origin = Origin::random();
     let cursor = Cursor::new(Arc::clone(lobby), lobby.head().next());
     let stream = Stream {
@@ -62,7 +62,11 @@ fn accept(
 /// The sender's name for a message without one: a room's log has no messages without a sender.
 const NAMELESS: &str = "anonymous";
 
-/// Decodes the messages of the original clients: lines of their console, which may be blank or contain anything. The
+fn decode(request: Request) -> Result<Said, CloseReason> {
+    said(request.parse().map_err(undecodable)?)
+}
+
+/// Checks the messages of the original clients: lines of their console, which may be blank or contain anything. The
 /// original server relays all of them, and its clients exit at the first error. So only a message that can't be stored
 /// in any form ends the stream.
 pub fn said(message: FromClient) -> Result<Said, CloseReason> {

@@ -12,7 +12,7 @@ mod poster;
 mod joined;
 mod conversation;
 
-pub use self::command::{Command, Refusal};
+pub use self::command::{Command, Commands, Refusal};
 pub use self::conversation::ChatConversation;
 pub use self::reader::ChatReader;
 pub use self::start::StartAt;

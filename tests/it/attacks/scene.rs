@@ -29,6 +29,9 @@ const NEWCOMER_PATIENCE: Duration = Duration::from_secs(5);
 /// How much more memory than before an attack may make the server take, in KiB.
 pub const RSS_MORE_MAX_KIB: usize = 200 * 1024;
 
+/// How much more memory than before an attack the server may keep, in KiB.
+const RSS_KEPT_MAX_KIB: usize = 64 * 1024;
+
 /// Attacks run one at a time, because each would change the figures of another.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
@@ -161,9 +164,12 @@ impl Scene {
         wait_for("no descriptor of the attack", || self.server.files() <= report.descriptors_before);
         let threads_max = report.threads_before + LIBRARY_THREADS_MAX;
         wait_for("no thread of the attack", || self.server.threads() <= threads_max);
+        let process = Process(self.server.pid());
+        let rss_max = report.rss_before_kib + RSS_KEPT_MAX_KIB;
+        wait_for("the attack's memory is given back", || process.status_kib("VmRSS:") <= rss_max);
         if is_long() {
             thread::sleep(LATER);
-            report.add_to_table(Process(self.server.pid()).status_kib("VmRSS:"));
+            report.add_to_table(process.status_kib("VmRSS:"));
         }
         self.server.signal(libc::SIGTERM);
         assert_eq!(self.server.wait().code(), Some(0));

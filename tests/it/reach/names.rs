@@ -37,7 +37,7 @@ const NETWORK: &str = r#"
     done
     folder=$(mktemp -d)
     trap 'kill $server; wait $server || true; rm -r "$folder"' EXIT
-    "$SERVER" --ephemeral --listen 192.0.2.2:5000 2>"$folder/log" &
+    "$SERVER" --insecure --ephemeral --listen 192.0.2.2:5000 2>"$folder/log" &
     server=$!
     until grep -q 'listening on' "$folder/log"; do kill -0 $server; sleep 0.05; done
     hosts() { printf '%s\n' "$@" >"$folder/hosts"; mount --bind "$folder/hosts" /etc/hosts; }

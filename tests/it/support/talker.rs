@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use grpcio::{
-    CallOption, ChannelBuilder, Client, ClientDuplexReceiver, ClientDuplexSender, Environment, Error, RpcStatusCode,
-    WriteFlags,
+    CallOption, ChannelBuilder, Client, ClientDuplexReceiver, ClientDuplexSender, Environment, Error, MetadataBuilder,
+    RpcStatusCode, WriteFlags,
 };
 use hubbub::threads::park::{block_on, block_on_until};
 use hubbub::wire::v1::event::Event as Kind;
@@ -36,8 +36,12 @@ impl Talker {
     /// A client that has not sent `Hello`.
     pub fn connect(environment: &Arc<Environment>, target: &str, name: &str) -> Self {
         let channel = ChannelBuilder::new(Arc::clone(environment)).use_local_subchannel_pool(true).connect(target);
-        let client = Client::new(channel);
-        let (sender, receiver) = client.duplex_streaming(&CHAT_CLIENT, CallOption::default()).expect("a call begins");
+        Self::over(Client::new(channel), name, None)
+    }
+
+    /// The same over this connection, with this token.
+    pub fn over(client: Client, name: &str, token: Option<&str>) -> Self {
+        let (sender, receiver) = client.duplex_streaming(&CHAT_CLIENT, with_token(token)).expect("a call begins");
         Self { name: name.to_owned(), sender: Some(sender), receiver, events: VecDeque::new(), client }
     }
 
@@ -158,6 +162,10 @@ pub fn hello(name: &str) -> v1::Command {
     command(command::Command::Hello(v1::Hello { name: name.to_owned(), ..Default::default() }))
 }
 
+pub fn renew(token: &str) -> v1::Command {
+    command(command::Command::Renew(v1::Renew { token: token.to_owned(), ..Default::default() }))
+}
+
 pub fn join(room: &str, from: Option<join::From>) -> v1::Command {
     command(command::Command::Join(v1::Join { room: room.to_owned(), from, ..Default::default() }))
 }
@@ -186,9 +194,28 @@ fn command(command: command::Command) -> v1::Command {
     v1::Command { command: Some(command), ..Default::default() }
 }
 
+/// The options of a call that presents a token.
+pub fn with_token(token: Option<&str>) -> CallOption {
+    let mut headers = MetadataBuilder::new();
+    if let Some(token) = token {
+        headers.add_str("authorization", &format!("Bearer {token}")).expect("a valid header");
+    }
+    CallOption::default().headers(headers.build())
+}
+
 /// A unary call, which must end before the deadline.
 pub fn call<Q, P: Unpin>(client: &Client, method: &grpcio::Method<Q, P>, request: &Q) -> Result<P, End> {
-    let option = CallOption::default().timeout(DEADLINE);
+    call_as(client, method, request, None)
+}
+
+/// The same with a token.
+pub fn call_as<Q, P: Unpin>(
+    client: &Client,
+    method: &grpcio::Method<Q, P>,
+    request: &Q,
+    token: Option<&str>,
+) -> Result<P, End> {
+    let option = with_token(token).timeout(DEADLINE);
     match client.unary_call(method, request, option) {
         Ok(response) => Ok(response),
         Err(Error::RpcFailure(status)) => Err(End { code: status.code(), message: status.message().to_owned() }),

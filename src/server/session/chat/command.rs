@@ -4,6 +4,7 @@ use super::start::StartAt;
 use crate::names::{Body, Kind, MessageId, RoomName, UserName};
 use crate::server::auth::access::Denied;
 use crate::server::auth::credentials::Bearer;
+use crate::server::delivery::close::CloseReason;
 use crate::wire::answer::{Failed, RejectionCode};
 
 /// A command, checked.
@@ -32,6 +33,9 @@ pub enum Command {
     /// An invalid command.
     Refused(Refusal),
 }
+
+/// The commands of a request, in order. One that can't be decoded ends the stream.
+pub type Commands = Box<dyn Iterator<Item = Result<Command, CloseReason>> + Send>;
 
 /// Why a command can't be executed.
 pub struct Refusal {

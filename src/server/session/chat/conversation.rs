@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::bounded;
 
-use super::command::{Command, Refusal};
+use super::command::{Command, Commands, Refusal};
 use super::joined::JoinedRooms;
 use super::listener::Listener;
 use super::poster::{ChatPoster, rejected_by_log};
@@ -34,7 +34,7 @@ use crate::wire::answer::{self, Failed, GapReason, LoginAtWelcome, RejectionCode
 /// The receiving side of a session that speaks `hubbub.v1`.
 pub struct ChatConversation {
     writer: Arc<StreamWriter>,
-    source: Box<dyn Source<Vec<Command>>>,
+    source: Box<dyn Source<Commands>>,
     updates: Arc<Updates>,
     poster: Arc<ChatPoster>,
     login: StreamLogin,
@@ -65,7 +65,7 @@ impl ChatConversation {
     /// `updates` are the reader's; `shard` is the poller that drives the stream.
     pub fn new(
         writer: Arc<StreamWriter>,
-        source: Box<dyn Source<Vec<Command>>>,
+        source: Box<dyn Source<Commands>>,
         rooms: Arc<Rooms>,
         fanout: Arc<Fanout>,
         updates: Arc<Updates>,
@@ -92,9 +92,9 @@ impl ChatConversation {
 
     // Not inlined: its frame would be on the stack while the thread waits, and cost each idle client another page.
     #[inline(never)]
-    fn execute_all(&mut self, commands: Vec<Command>, lane: &Lane) -> Execution {
+    fn execute_all(&mut self, commands: Commands, lane: &Lane) -> Execution {
         for command in commands {
-            self.execute(command, lane)?;
+            self.execute(command?, lane)?;
             // One request may have a thousand commands, each with an answer.
             if self.has_updates && self.updates.is_full() {
                 self.hand_over(lane)?;
@@ -167,7 +167,7 @@ impl ChatConversation {
         };
         let may_not_read = |room: &RoomName| principal.may(Act::Read(room)).is_err();
         for room in self.joined.names().filter(|room| may_not_read(room)).cloned().collect::<Vec<_>>() {
-            self.leave(room.into(), &client.member);
+            self.leave(room.as_str().to_owned(), &client.member);
         }
         self.welcome(Client { principal, ..client });
     }

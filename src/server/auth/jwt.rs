@@ -1,0 +1,221 @@
+//! JSON web tokens: logins of users whom another system knows, and signs for.
+//!
+//! A token is verified with the keys of the operator's files, and nothing else: the algorithms are those of the key,
+//! never the token's choice, and no key or address in a token's header is used. Its claims are looked at once the
+//! signature is right, so that only the issuer learns what is wrong with them.
+//!
+//! The `jsonwebtoken` crate verifies signatures. Times are checked here, because the crate uses the system's clock; the
+//! backend is named here, because the crate's own choice is one for the whole process.
+
+mod key;
+mod json_key;
+mod key_file;
+mod header;
+mod claims;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use parking_lot::RwLock;
+use thiserror::Error;
+
+use self::header::Header;
+use self::key::Key;
+use self::key_file::Files;
+use super::credentials::Bearer;
+use super::login::LoginError;
+use super::principal::Principal;
+use crate::limits::{JWT_BYTES_MAX, JWT_KEYS_MAX};
+
+pub use self::key::KeyFault;
+
+/// The default claim of a user's name. It identifies the user and does not change; other claims may be a text that
+/// users choose.
+pub const NAME_CLAIM: &str = "sub";
+/// The default claims of what a token grants. They have a prefix, so that a role in another system is no role here.
+pub const ROLE_CLAIM: &str = "hubbub_role";
+pub const ROOMS_CLAIM: &str = "hubbub_rooms";
+pub const ACTS_CLAIM: &str = "hubbub_acts";
+
+/// The claims that every token has its own meaning for.
+const REGISTERED: [&str; 5] = ["iss", "aud", "exp", "nbf", "iat"];
+
+/// Whose tokens are accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JwtSettings {
+    /// Files with a key each: a public key or a certificate in PEM, a JWK or a JWKS, or a shared secret.
+    pub keys: Vec<PathBuf>,
+    /// A file with a JWKS, a set of keys.
+    pub jwks: Option<PathBuf>,
+    /// What the claim `iss` must be.
+    pub issuer: String,
+    /// What the claim `aud` must be, or contain.
+    pub audience: String,
+    /// The claim with the user's name.
+    pub name_claim: String,
+    /// The claim with its role.
+    pub role_claim: String,
+    /// The claim with the rooms that it may use.
+    pub rooms_claim: String,
+    /// The claim with the acts that it may do.
+    pub acts_claim: String,
+}
+
+/// Why the keys can't be used.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum JwtError {
+    #[error("no key verifies JSON web tokens: give one with --jwt-key or --jwt-jwks")]
+    NoKey,
+    #[error("can't read the key file {}: {fault}; check its name and its permissions", .path.display())]
+    Read { path: PathBuf, fault: std::io::Error },
+    #[error("the key file {}: {fault}", .path.display())]
+    Key { path: PathBuf, fault: KeyFault },
+    #[error("there are {0} keys for JSON web tokens: give at most {JWT_KEYS_MAX}")]
+    TooMany(usize),
+    #[error(
+        "a shared secret can't be used beside public keys: whoever has a public key could take it for the secret; give \
+         the secret only, or public keys only"
+    )]
+    Mixed,
+    #[error("the claim {0:?} can't have two meanings: choose another name for one of them")]
+    Claim(String),
+}
+
+/// Verifies tokens. Any thread may do so at any time: a change of the keys is waited for by none.
+pub struct Jwt {
+    settings: JwtSettings,
+    keys: RwLock<Arc<Keys>>,
+}
+
+/// The keys of all files, as they were read at one time.
+struct Keys {
+    keys: Vec<Key>,
+    /// The hash of the files' contents.
+    digest: [u8; 32],
+}
+
+impl Jwt {
+    pub fn open(settings: &JwtSettings) -> Result<Self, JwtError> {
+        settings.check()?;
+        let keys = Keys::new(key_file::read(settings)?)?;
+        Ok(Self { settings: settings.clone(), keys: RwLock::new(Arc::new(keys)) })
+    }
+
+    /// Who presents this token at this time.
+    pub fn verify(&self, token: &Bearer, now: SystemTime) -> Result<Principal, LoginError> {
+        let token = token.expose();
+        if token.len() > JWT_BYTES_MAX {
+            return Err(LoginError::Jwt("it is longer than 8 KiB; leave claims out"));
+        }
+        let (message, signature) = token.rsplit_once('.').ok_or(LoginError::Invalid)?;
+        let (header, claims) = message.split_once('.').ok_or(LoginError::Invalid)?;
+        let header = Header::parse(&decoded(header)?)?;
+        let (signature, claims) = (decoded(signature)?, decoded(claims)?);
+        let keys = Arc::clone(&self.keys.read());
+        let candidates = keys.candidates(&header)?;
+        if !candidates.iter().any(|key| key.verifies(header.algorithm, message.as_bytes(), &signature)) {
+            return Err(LoginError::Invalid);
+        }
+        claims::principal(&claims, &self.settings, now)
+    }
+
+    /// Reads the files again. Returns whether their contents have changed; then tokens are verified with the new keys
+    /// from now on. After an error, the old keys stay.
+    pub fn reload(&self) -> Result<bool, JwtError> {
+        loop {
+            let old = Arc::clone(&self.keys.read());
+            let files = key_file::read(&self.settings)?;
+            if files.digest == old.digest {
+                return Ok(false);
+            }
+            let new = Arc::new(Keys::new(files)?);
+            let mut keys = self.keys.write();
+            // Another thread may have reloaded meanwhile, and have read newer files.
+            if Arc::ptr_eq(&keys, &old) {
+                *keys = new;
+                return Ok(true);
+            }
+        }
+    }
+
+    /// How many keys there are.
+    pub fn key_count(&self) -> usize {
+        self.keys.read().keys.len()
+    }
+}
+
+impl fmt::Debug for Jwt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Jwt").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl Keys {
+    fn new(Files { keys, digest }: Files) -> Result<Self, JwtError> {
+        match keys.len() {
+            0 => return Err(JwtError::NoKey),
+            count if count > JWT_KEYS_MAX => return Err(JwtError::TooMany(count)),
+            _ => {}
+        }
+        if keys.iter().any(Key::is_secret) && !keys.iter().all(Key::is_secret) {
+            return Err(JwtError::Mixed);
+        }
+        Ok(Self { keys, digest })
+    }
+
+    /// The keys that may have signed a token: those for its algorithm, and of these the ones with its key id, or else
+    /// the ones without an id, which may have any. At most [`JWT_KEYS_MAX`].
+    fn candidates(&self, header: &Header) -> Result<Vec<&Key>, LoginError> {
+        let fitting: Vec<_> = self.keys.iter().filter(|key| key.is_for(header.algorithm)).collect();
+        if fitting.is_empty() {
+            return Err(LoginError::Jwt("no key of the server is for its algorithm; see --jwt-key and --jwt-jwks"));
+        }
+        let Some(id) = header.key_id.as_deref() else { return Ok(fitting) };
+        let with = |id| fitting.iter().copied().filter(|key| key.id() == id).collect::<Vec<_>>();
+        let named = with(Some(id));
+        let candidates = if named.is_empty() { with(None) } else { named };
+        if candidates.is_empty() {
+            return Err(LoginError::Jwt("the server has no key with its kid; see --jwt-key and --jwt-jwks"));
+        }
+        Ok(candidates)
+    }
+}
+
+impl JwtSettings {
+    /// The default names of claims, and no keys yet.
+    pub fn new(issuer: impl Into<String>, audience: impl Into<String>) -> Self {
+        Self {
+            keys: Vec::new(),
+            jwks: None,
+            issuer: issuer.into(),
+            audience: audience.into(),
+            name_claim: NAME_CLAIM.to_owned(),
+            role_claim: ROLE_CLAIM.to_owned(),
+            rooms_claim: ROOMS_CLAIM.to_owned(),
+            acts_claim: ACTS_CLAIM.to_owned(),
+        }
+    }
+
+    /// Each claim must have one meaning. Reads no file.
+    pub fn check(&self) -> Result<(), JwtError> {
+        let own = [&self.name_claim, &self.role_claim, &self.rooms_claim, &self.acts_claim];
+        for (at, claim) in own.iter().enumerate() {
+            if REGISTERED.contains(&claim.as_str()) || own[..at].contains(claim) {
+                return Err(JwtError::Claim((*claim).clone()));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn decoded(part: &str) -> Result<Vec<u8>, LoginError> {
+    URL_SAFE_NO_PAD.decode(part).map_err(|_| LoginError::Invalid)
+}
+
+#[cfg(test)]
+mod tests;
