@@ -34,7 +34,6 @@ pub const MESSAGES: &str = "Messages";
 pub const LOAD: &str = "Load";
 pub const OUTPUT: &str = "Output";
 pub const LIMITS: &str = "Limits";
-pub const LOGIN: &str = "Login";
 const OTHER: &str = "Other";
 
 /// The options of a program, as clap derives them, with the rules that go beyond a single option.

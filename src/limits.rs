@@ -180,6 +180,35 @@ pub const JWT_RSA_BITS_MAX: usize = 4096;
 /// less than 64 KiB.
 pub const JWT_KEY_FILE_BYTES_MAX: u64 = 256 * 1024;
 
+// Accounts. Operators are told each number when they reach it.
+
+/// How many users may have an account. One takes about 300 bytes of memory.
+pub const USERS_MAX: usize = 100_000;
+
+/// How many tokens there may be, of all users: ten for each. One takes about 250 bytes of memory, and as much on the
+/// disk for each that there ever was.
+pub const TOKENS_MAX: usize = 1_000_000;
+
+/// How many devices, and how many tokens for programs, one user may have. Lists show all of them at once.
+pub const DEVICES_PER_USER_MAX: usize = 64;
+pub const TOKENS_PER_USER_MAX: usize = 64;
+
+/// How many invitations of one user may be open, and how long each is valid.
+pub const INVITATIONS_PER_USER_MAX: usize = 8;
+pub const INVITATION_TIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// How many names may be banned: as many as there may be users, since names without an account may be banned too.
+pub const BANS_MAX: usize = USERS_MAX;
+
+/// How many rooms one token may be restricted to: it is compared with them at each join and each post.
+pub const TOKEN_ROOMS_MAX: usize = 64;
+
+/// The maximum length of the label of a token, in characters. Longer ones are cut.
+pub const LABEL_CHARS_MAX: usize = 64;
+
+/// How many changes of accounts are stored, in all: 1 GB. Each start reads them, a million a second.
+pub const ACCOUNT_EVENTS_MAX: u64 = 4_000_000;
+
 // Tuning: no client may rely on these, and no documented option sets them.
 
 /// How many bytes are joined into one frame, and one segment more.
@@ -533,3 +562,31 @@ pub const ROOM_NAME_ATTEMPTS_MAX: u32 = 100;
 /// after which all their budgets but the daily one are full again. An address takes about 300 bytes.
 pub const QUOTAS_KEPT: usize = 4_096;
 pub const QUOTAS_KEPT_TIME: Duration = Duration::from_secs(60 * 60);
+
+/// How long a change of the accounts waits for another program that has their file open.
+pub const ACCOUNTS_WAIT: Duration = Duration::from_secs(5);
+
+/// How many changes of accounts may wait for the thread that writes them. Further callers wait until there is space.
+pub const ACCOUNT_ORDERS_MAX: usize = 16;
+
+/// How long the last uses of tokens are collected before they are written together.
+pub const LAST_USE_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How many users or tokens a page of a list for the operator has, and one user's tokens more.
+pub const OPERATOR_PAGE: usize = 500;
+
+/// How many threads serve the operator's commands, so that one slow client delays no other.
+pub const OPERATOR_THREADS: usize = 2;
+
+/// The maximum length of a request and of a response on the operator's socket, in bytes: a token with all its rooms,
+/// and a page of tokens with all theirs.
+pub const OPERATOR_REQUEST_BYTES_MAX: usize = 64 * 1024;
+pub const OPERATOR_RESPONSE_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// How many requests one connection of the operator's socket may make: the pages of the longest list.
+pub const OPERATOR_REQUESTS_MAX: usize = 10_000;
+
+/// How long a client of the operator's socket may take to send a request, or to read a response. The commands wait for
+/// a response a little longer than a change waits for the file.
+pub const OPERATOR_TIMEOUT: Duration = Duration::from_secs(5);
+pub const OPERATOR_RESPONSE_TIMEOUT: Duration = Duration::from_secs(15);

@@ -20,4 +20,5 @@ pub use self::message_id::{MessageId, Origin};
 pub use self::numbers::{ClientId, Epoch, RoomId, Seq};
 pub use self::room_name::RoomName;
 pub use self::sender::Sender;
+pub use self::skeleton::skeleton;
 pub use self::user_name::{CLAIM_MARK, UserName};

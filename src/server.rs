@@ -10,6 +10,7 @@ pub mod reload;
 pub mod peer;
 pub mod quotas;
 pub mod auth;
+pub mod operator;
 pub mod config;
 pub mod room;
 pub mod fair_queue;
@@ -43,6 +44,8 @@ use self::hub::{Admissions, Hub};
 use self::log::clock::{Clock, Machine};
 use self::log::sqlite::SharedLife;
 use self::log::{Sides, memory, sqlite};
+use self::operator::Operator;
+use self::operator::protocol::Status;
 use self::quotas::Quotas;
 use self::refusals::Logger;
 use self::reload::{ReloadThread, Reloader};
@@ -71,6 +74,7 @@ pub struct Server {
     fanout_pace: Option<JoinHandle<()>>,
     drain_timeout: Duration,
     // Dropped in this order: first the fields that join threads, and last the pollers, which those threads need.
+    _operator: Option<Operator>,
     _query_threads: QueryThreads,
     _deadline_thread: DeadlineThread,
     _joiner: Joiner,
@@ -155,6 +159,7 @@ impl Server {
             log_writer: Some(log_writer),
             fanout_pace: Some(fanout_pace),
             drain_timeout: config.drain_timeout,
+            _operator: None,
             _query_threads: query_threads,
             _deadline_thread: deadline_thread,
             _joiner: joiner,
@@ -168,6 +173,7 @@ impl Server {
             let bound = server.grpc.bind(address, config.socket_mode, tls.as_ref())?;
             server.addresses.extend(bound);
         }
+        server._operator = start_operator(config, &authenticator, &server.addresses)?;
         server.grpc.start();
         if let Some(tls) = tls {
             ::log::info!("TCP addresses speak TLS, with a certificate {}", tls.description());
@@ -284,6 +290,25 @@ fn authenticator(config: &ServerConfig) -> Result<Authenticator, StartError> {
         certificates: logins.certificates,
         allows_tutorial: logins.allows_tutorial,
     })
+}
+
+/// Opens the socket for the operator's commands on accounts, in the data folder.
+fn start_operator(
+    config: &ServerConfig,
+    authenticator: &Authenticator,
+    addresses: &[Address],
+) -> Result<Option<Operator>, StartError> {
+    let (Storage::Folder { path, .. }, Some(accounts)) = (&config.storage, &authenticator.accounts) else {
+        return Ok(None);
+    };
+    let status = Status {
+        modes: config.logins.words().map(str::to_owned).collect(),
+        addresses: addresses.iter().map(Address::to_string).collect(),
+        accounts: config.logins.tokens,
+        public: config.public_address.clone(),
+    };
+    let operator = Operator::start(path, Arc::clone(accounts), Box::new(move || status.clone()));
+    operator.map(Some).map_err(StartError::Operator)
 }
 
 /// Opens the log, and returns the life of a log on disk.

@@ -39,6 +39,8 @@ pub struct ServerConfig {
     pub tls: Option<TlsFiles>,
     /// How clients log in.
     pub logins: Logins,
+    /// Where clients reach it, for invitation links: `HOST` or `HOST:PORT`.
+    pub public_address: Option<String>,
     /// Listen beyond this machine also without TLS or logins.
     pub insecure: bool,
     /// Whose addresses are not limited.
@@ -103,6 +105,17 @@ impl Logins {
     pub fn require_certificate(&self) -> bool {
         self.certificates.is_some() && !self.tokens && self.jwt.is_none()
     }
+
+    /// Their names, as the option `--auth` takes them.
+    pub fn words(&self) -> impl Iterator<Item = &'static str> {
+        let logins = [
+            (!self.are_needed(), "open"),
+            (self.tokens, "accounts"),
+            (self.jwt.is_some(), "jwt"),
+            (self.certificates.is_some(), "mtls"),
+        ];
+        logins.into_iter().filter_map(|(is_on, word)| is_on.then_some(word))
+    }
 }
 
 /// Where the rooms' logs are kept.
@@ -129,6 +142,7 @@ impl Default for ServerConfig {
             exempt: Exempt::default(),
             tls: None,
             logins: Logins::default(),
+            public_address: None,
             insecure: false,
             storage: Storage::Folder { path: PathBuf::from(DEFAULT_DATA), sync: SyncMode::Full, restored: false },
             disk_reserve: None,
@@ -185,6 +199,8 @@ pub enum StartError {
     Exposed { address: Address, missing: &'static str },
     #[error("accounts are kept in the data folder: leave out --ephemeral, or log in with --auth jwt or mtls")]
     AccountsNeedFolder,
+    #[error("can't listen for the operator's commands in the data folder: {0}")]
+    Operator(io::Error),
     #[error(transparent)]
     Accounts(#[from] AccountsError),
     #[error(transparent)]

@@ -174,7 +174,7 @@ const LAYERS: &[&[&str]] = &[
     &["server::log", "server::network", "server::bucket", "server::fair_queue", "server::deadlines"],
     &["server::peer", "server::refusals", "server::gauges", "server::reload"],
     &["server::quotas", "server::auth"],
-    &["server::config"],
+    &["server::config", "server::operator"],
     &["server::room"],
     &["server::append_queue", "server::reserve"],
     &["server::writer", "server::posting"],

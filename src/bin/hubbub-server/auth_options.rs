@@ -26,6 +26,15 @@ pub struct AuthOptions {
     #[arg(long, env = "HUBBUB_INSECURE", value_parser = switch, help_heading = LOGIN, display_order = 61)]
     pub insecure: bool,
 
+    /// Where clients reach the server, for invitation links: HOST or HOST:PORT
+    ///
+    /// By default, the links of hubbub-server invite have no address.
+    #[arg(
+        long, value_name = "ADDR", env = "HUBBUB_PUBLIC_ADDRESS", hide_short_help = true, help_heading = LOGIN,
+        display_order = 62
+    )]
+    pub public_address: Option<String>,
+
     /// Serve the tutorial's clients, which can't log in
     ///
     /// They are guests in the lobby, and their names begin with ~. Without logins they are always served.
@@ -55,38 +64,34 @@ impl AuthOptions {
 
     /// The faults of options that concern each other.
     pub fn check(&self, given: &Given<'_>, has_client_ca: bool) -> Vec<String> {
-        let mut faults = Vec::new();
-        let name = given.name("auth");
+        let mut faults = self.jwt.check(self.has("jwt"), given);
+        let auth = given.name("auth");
         if self.has("open") && self.auth.len() > 1 {
-            faults.push(format!("{name}: open can't be used with other logins: leave it out"));
-        }
-        let (_, jwt_faults) = self.jwt.settings(given);
-        if self.has("jwt") {
-            faults.extend(jwt_faults);
-        } else {
-            let ids = JwtOptions::IDS.iter().filter(|id| given.is_flag(id) || given.is_variable(id));
-            faults.extend(ids.map(|id| format!("{} needs --auth jwt", given.name(id))));
+            faults.push(format!("{auth}: open can't be combined with logins: leave it out"));
         }
         match (self.has("mtls"), has_client_ca) {
-            (true, false) => faults.push(format!("{name} mtls needs the authority that signs the clients' certificates: --client-ca")),
-            (false, true) => faults.push("--client-ca needs --auth mtls".to_owned()),
+            (true, false) => faults.push(format!(
+                "{auth} mtls needs --client-ca: the authority that signs the certificates of the clients"
+            )),
+            (false, true) if given.is_flag("client_ca") => {
+                faults.push("--client-ca needs --auth mtls: add that, or leave it out".to_owned());
+            }
             _ => {}
         }
         if !self.has("mtls") && given.is_flag("client_name") {
-            faults.push("--client-name needs --auth mtls".to_owned());
+            faults.push("--client-name needs --auth mtls: add that, or leave it out".to_owned());
         }
         if self.has("open") && given.is_flag("allow_tutorial_clients") {
-            faults.push("--allow-tutorial-clients has no effect without logins: leave it out, or set --auth".to_owned());
+            faults.push("--allow-tutorial-clients has no effect without logins: leave it out".to_owned());
         }
         faults
     }
 
-    /// The logins of the server.
-    pub fn logins(&self, given: Option<&Given<'_>>) -> Logins {
-        let _ = given;
+    /// How clients log in.
+    pub fn logins(&self) -> Logins {
         Logins {
             tokens: self.has("accounts"),
-            jwt: None,
+            jwt: self.jwt.settings().filter(|_| self.has("jwt")),
             certificates: self.has("mtls").then_some(self.client_name),
             allows_tutorial: self.allow_tutorial_clients,
         }

@@ -7,8 +7,8 @@ use clap::Subcommand;
 use hubbub::arguments::STORAGE;
 use hubbub::server::log::sqlite::{self, Report};
 
-use crate::rooms;
 use crate::words::counted;
+use crate::{rooms, tokens, users};
 
 /// The commands besides serving.
 #[derive(Debug, Subcommand)]
@@ -43,6 +43,22 @@ pub enum Command {
     /// List the rooms of the log, or delete some
     #[command(after_long_help = rooms::EXAMPLES, subcommand)]
     Room(rooms::RoomCommand),
+    /// Add and list users, end their logins, ban them
+    #[command(after_long_help = users::EXAMPLES, subcommand)]
+    User(users::UserCommand),
+    /// Print an invitation for another device of a user
+    ///
+    /// A link, if the server's address is known, and a code. Either is valid once, for a week.
+    #[command(after_long_help = users::INVITE_EXAMPLES)]
+    Invite {
+        /// Name of the user
+        name: String,
+        #[command(flatten)]
+        link: users::LinkOptions,
+    },
+    /// Add, list and revoke tokens for programs
+    #[command(after_long_help = tokens::EXAMPLES, subcommand)]
+    Token(tokens::TokenCommand),
 }
 
 const BACKUP_EXAMPLES: &str = "\
@@ -80,6 +96,9 @@ pub fn run(command: &Command, data: &Path) -> anyhow::Result<ExitCode> {
             }
         }
         Command::Room(command) => return rooms::run(command, data),
+        Command::User(command) => return users::run(command, data),
+        Command::Invite { name, link } => return users::invite(name, link, data),
+        Command::Token(command) => return tokens::run(command, data),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -2,12 +2,14 @@
 
 #![allow(rustdoc::broken_intra_doc_links, reason = "help texts show addresses in brackets")]
 
+mod auth_options;
 mod commands;
-// Until the options of `--auth` use it.
-#[cfg(test)]
 mod jwt_options;
 mod options;
 mod rooms;
+mod operate;
+mod users;
+mod tokens;
 mod words;
 
 use std::io;

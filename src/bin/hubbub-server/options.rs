@@ -312,7 +312,8 @@ const CLIENTS_MAX: usize = u32::MAX as usize;
 const EXAMPLES: &str = "\
 Examples:
   hubbub-server                            serve this machine on port 5000
-  hubbub-server --listen 0.0.0.0:5000 --data /var/lib/hubbub
+  hubbub-server --listen 0.0.0.0:5000 --tls-cert chat.pem --tls-key chat.key \\
+    --auth accounts              for other machines; add users with user add
   hubbub-server --listen unix:/run/hubbub.sock --socket-mode 0660
   hubbub-server --retain-for 90d --log-bytes-max 20GB
   hubbub-server --ephemeral --log-bytes-max 1GB
@@ -352,6 +353,7 @@ impl Args {
                 faults.push(format!("{} {address} is given several times: leave one out", given.name("listen")));
             }
         }
+        faults.extend(self.auth.check(given, false));
         if self.listen.is_empty() {
             faults.extend(Address::default_local().err().map(|fault| fault.to_string()));
         }
@@ -387,6 +389,9 @@ pub fn config(args: Args) -> Result<ServerConfig, InvalidPort> {
         address_limits: args.address.limits(),
         socket_mode: args.socket_mode,
         connections_max: args.connections_max,
+        logins: args.auth.logins(),
+        insecure: args.auth.insecure,
+        public_address: args.auth.public_address,
         exempt: Exempt { networks: args.address.exempt, limits_loopback: args.address.limit_loopback },
         storage,
         rooms_max: args.rooms_max,

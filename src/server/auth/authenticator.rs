@@ -8,7 +8,7 @@ use super::certificate::ClientName;
 use super::credentials::{Bearer, Credentials, Presented};
 use super::jwt::Jwt;
 use super::login::LoginError;
-use super::principal::{Grants, Principal, Role, Via};
+use super::principal::Principal;
 use super::token;
 use crate::names::UserName;
 use crate::server::quotas::Use;
@@ -60,15 +60,9 @@ impl Authenticator {
         }
         let certificate = self.certificates.zip(credentials.certificate.as_ref());
         let identified = match (certificate, &credentials.bearer) {
-            (Some((field, certificate)), _) => field.name(certificate).and_then(|name| {
-                self.check_name(Principal {
-                    name: Some(name),
-                    role: Role::Member,
-                    via: Via::Certificate,
-                    until: None,
-                    grants: Grants::default(),
-                })
-            }),
+            (Some((field, certificate)), _) => {
+                field.principal(certificate).and_then(|principal| self.check_name(principal))
+            }
             (None, Presented::Token(token)) => self.bearer(token),
             (None, Presented::Malformed) => Err(LoginError::Invalid),
             (None, Presented::Nothing) => Err(LoginError::Missing),

@@ -33,6 +33,11 @@ pub enum LoginError {
     MarkedName,
     #[error("user {0} is banned from this server: ask its operator")]
     Banned(UserName),
+    /// A name from a certificate or a JSON web token.
+    #[error("the name {name} {fault}: ask the server's operator, or whoever issued the login, for another name")]
+    Name { name: UserName, fault: &'static str },
+    #[error("user {0} is logged in on as many devices as allowed: ask the server's operator to revoke one")]
+    TooManyDevices(UserName),
     #[error("too many failed logins from your address: try again in {} s", .0.as_secs() + 1)]
     TooManyFailures(Duration),
     #[error("the server can't read or write its accounts: contact its operator")]

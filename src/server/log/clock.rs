@@ -15,8 +15,8 @@ mod trust;
 use std::time::{Duration, SystemTime};
 
 pub use self::source::{Machine, TimeSource};
-use self::times::{at, length, ms};
-pub use self::times::{date, millis};
+pub use self::times::{at, date, millis};
+use self::times::{length, ms};
 use self::trust::{Doubt, Tolerance, TrustedTime};
 use crate::limits::{
     CLOCK_CONFIRM_AGES, CLOCK_CONFIRM_TIMES, CLOCK_EARLIEST_MS, CLOCK_OFF_MAX, CLOCK_STEP_MAX, CLOCK_WARN_INTERVAL,

@@ -12,7 +12,7 @@
 //! of a room's state, and `damage` logs each finding once.
 
 mod folder;
-mod privacy;
+pub(crate) mod privacy;
 mod appender;
 mod start;
 mod transactions;
@@ -67,8 +67,8 @@ pub use self::appender::SqliteAppender;
 pub use self::backup::{backup, restore};
 pub use self::delete::{DeleteError, Deletion, delete_rooms};
 pub use self::errors::OpenError;
-pub use self::folder::SyncMode;
-use self::folder::{DATABASE, Folder};
+use self::folder::DATABASE;
+pub use self::folder::{Folder, SyncMode};
 pub use self::life::{Life, SharedLife};
 pub use self::list::{ListedRoom, list_rooms};
 pub use self::offline::BackupError;

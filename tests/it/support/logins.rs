@@ -20,9 +20,9 @@ pub struct Claims {
     pub aud: &'static str,
     pub sub: String,
     pub exp: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "hubbub_rooms", skip_serializing_if = "Option::is_none")]
     pub rooms: Option<Vec<String>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "hubbub_acts", skip_serializing_if = "Option::is_none")]
     pub acts: Option<Vec<String>>,
 }
 

@@ -66,6 +66,7 @@ impl Folder {
         let fault = |fault| OpenError::Folder { path: path.to_owned(), fault };
         privacy::check_files(path)?;
         let lock = privacy::options().create(true).truncate(false).write(true).open(path.join(LOCK)).map_err(fault)?;
+        privacy::give_to_owner(&lock, path).map_err(fault)?;
         let deadline = Instant::now() + FOLDER_LOCK_WAIT;
         loop {
             match lock.try_lock() {

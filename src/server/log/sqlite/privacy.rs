@@ -5,10 +5,10 @@
 //! refused, because the server would write to the file that the link names; the folder itself may be a link.
 
 use std::ffi::{CString, OsStr};
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::Path;
 
 use super::errors::OpenError;
@@ -16,9 +16,9 @@ use super::errors::OpenError;
 /// The mode of the files.
 const FILE_MODE: u32 = 0o600;
 
-/// What the names of a log's files begin with: the database and SQLite's files beside it, the lock, the mark of the
-/// life, and a restore's copy.
-const BEGINNINGS: [&[u8]; 4] = [b"hubbub.db", b"lock", b"life", b"restoring.db"];
+/// What the names of a data folder's files begin with: the databases of the log and of the accounts, and SQLite's files
+/// beside them, the lock, the mark of the life, and a restore's copy.
+const BEGINNINGS: [&[u8]; 5] = [b"hubbub.db", b"accounts.db", b"lock", b"life", b"restoring.db"];
 
 /// How a file of a data folder is opened: no link is followed, and a file that is created is private.
 pub fn options() -> OpenOptions {
@@ -27,17 +27,10 @@ pub fn options() -> OpenOptions {
     options
 }
 
-/// Creates the folder if it is missing, and refuses one that other users may write to.
+/// Creates the folder if it is missing, and refuses one that other users may write to. Warns of one that they may list.
 pub fn prepare_folder(path: &Path) -> Result<(), OpenError> {
-    let fault = |fault| OpenError::Folder { path: path.to_owned(), fault };
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(fault)?;
-    let folder = fs::metadata(path).map_err(fault)?;
+    let folder = check_folder(path)?;
     let (mode, owner, user) = (folder.mode() & 0o7777, folder.uid(), rustix::process::geteuid().as_raw());
-    if mode & 0o022 != 0 {
-        // Without its write permission, a user who does not own the folder could not use it either.
-        let chown = if user == owner || user == 0 { None } else { Some(user) };
-        return Err(OpenError::Shared { path: path.to_owned(), mode, chown });
-    }
     if owner != user && owner != 0 {
         log::warn!("the data folder {} belongs to another user (uid {owner}), who can change the log", path.display());
     }
@@ -47,6 +40,30 @@ pub fn prepare_folder(path: &Path) -> Result<(), OpenError> {
              sizes are not; run chmod go-rwx {0}",
             path.display()
         );
+    }
+    Ok(())
+}
+
+/// Creates the folder if it is missing, and refuses one that other users may write to.
+pub fn check_folder(path: &Path) -> Result<fs::Metadata, OpenError> {
+    let fault = |fault| OpenError::Folder { path: path.to_owned(), fault };
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(fault)?;
+    let folder = fs::metadata(path).map_err(fault)?;
+    let (mode, owner, user) = (folder.mode() & 0o7777, folder.uid(), rustix::process::geteuid().as_raw());
+    if mode & 0o022 != 0 {
+        // Without its write permission, a user who does not own the folder could not use it either.
+        let chown = if user == owner || user == 0 { None } else { Some(user) };
+        return Err(OpenError::Shared { path: path.to_owned(), mode, chown });
+    }
+    Ok(folder)
+}
+
+/// Gives a file to the owner of its folder, if root has opened it: root may run a command for a server that runs as
+/// another user, who must be able to use the file.
+pub fn give_to_owner(file: &File, folder: &Path) -> io::Result<()> {
+    let (file_owner, folder) = (file.metadata()?.uid(), fs::metadata(folder)?);
+    if rustix::process::geteuid().is_root() && file_owner == 0 && folder.uid() != 0 {
+        fchown(file, Some(folder.uid()), Some(folder.gid()))?;
     }
     Ok(())
 }
@@ -118,9 +135,17 @@ mod tests {
 
     #[test]
     fn the_files_of_a_log_are_known_by_their_names() {
-        for name in
-            ["hubbub.db", "hubbub.db-wal", "hubbub.db.damaged-2", "lock", "life", "life.new", "restoring.db-shm"]
-        {
+        for name in [
+            "hubbub.db",
+            "hubbub.db-wal",
+            "hubbub.db.damaged-2",
+            "accounts.db",
+            "accounts.db-journal",
+            "lock",
+            "life",
+            "life.new",
+            "restoring.db-shm",
+        ] {
             assert!(is_of_log(OsStr::new(name)), "{name}");
         }
         for name in ["lost+found", "locksmith", "hubbub.dbx", "notes.txt", "lifetime"] {
