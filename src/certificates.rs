@@ -81,7 +81,9 @@ pub enum Fault {
     Expired(SystemTime),
     #[error("the certificate is not valid before {}: check the clock of this machine, or wait", date(*.0))]
     NotYetValid(SystemTime),
-    #[error("the certificate has no DNS name or IP address, by which clients could recognize the server: make one that has (subject alternative name)")]
+    #[error(
+        "the certificate has no DNS name or IP address, by which clients could recognize the server: make one that has (subject alternative name)"
+    )]
     NoNames,
     #[error("the certificate is not for servers: make one whose extended key usage includes server authentication")]
     NotForServers,

@@ -54,8 +54,8 @@ use self::screen::{Aids, Screen, can_edit};
 use crate::address::{Address, InvalidPort};
 use crate::arguments::EXIT_USAGE;
 use crate::client::{
-    CALL_TIMEOUT, CallError, Caller, Connector, Contract, FINISH_TIMEOUT, Patience, SessionError, Settings, StartAt,
-    lines as count_lines,
+    CALL_TIMEOUT, CallError, Caller, ConnectError, Connector, Contract, FINISH_TIMEOUT, Patience, SessionError,
+    Settings, StartAt, lines as count_lines,
 };
 use crate::escape::escape;
 use crate::limits::LIBRARY_THREADS;
@@ -78,6 +78,8 @@ pub enum TerminalError {
     Name(InvalidText),
     #[error("not sent: {0}")]
     Text(InvalidText),
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
     #[error(transparent)]
     Session(#[from] SessionError),
     #[error(transparent)]
@@ -151,7 +153,8 @@ pub fn run(options: Options) -> Result<(), TerminalError> {
     }
     // The library panics without its threads, and takes one to poll.
     threads::check_available(1 + LIBRARY_THREADS).map_err(TerminalError::Thread)?;
-    let server = Server { address, connector: Connector::new(1), timeout: options.timeout };
+    let tls = options.tls.for_server(&address)?;
+    let server = Server { address, connector: Connector::new(1).with_tls(tls), timeout: options.timeout };
     match options.command {
         None => chat(server, name, &options.chat),
         Some(Command::Chat(command)) => chat(server, name, &command.chat),

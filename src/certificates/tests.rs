@@ -26,7 +26,8 @@ fn files(names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Files {
 
 fn write(certificate: &str, key: &str) -> Files {
     let folder = tempfile::tempdir().unwrap();
-    let files = Files { certificate: folder.path().join("cert.pem"), key: folder.path().join("key.pem"), _folder: folder };
+    let files =
+        Files { certificate: folder.path().join("cert.pem"), key: folder.path().join("key.pem"), _folder: folder };
     fs::write(&files.certificate, certificate).unwrap();
     fs::write(&files.key, key).unwrap();
     fs::set_permissions(&files.key, Permissions::from_mode(0o600)).unwrap();
@@ -65,7 +66,10 @@ fn each_fault_of_a_file_has_its_reason() {
     let other = files(&["localhost"], |_| {});
     fs::copy(&other.key, &good.key).unwrap();
     assert_eq!(fault(&good), Fault::OtherKey(good.certificate.clone()));
-    assert!(matches!(fault(&files(&["a"], |params| params.not_after = (SystemTime::now() - DAY / 2).into())), Fault::Expired(_)));
+    assert!(matches!(
+        fault(&files(&["a"], |params| params.not_after = (SystemTime::now() - DAY / 2).into())),
+        Fault::Expired(_)
+    ));
     let early = files(&["a"], |params| params.not_before = (SystemTime::now() + DAY / 2).into());
     assert!(matches!(fault(&early), Fault::NotYetValid(_)));
     assert_eq!(fault(&files(&[], |_| {})), Fault::NoNames);
@@ -118,7 +122,10 @@ fn one_valid_authority_of_several_is_enough() {
 #[test]
 fn faults_name_the_file_and_the_remedy() {
     let fault = FileFault { path: "key.pem".into(), fault: Fault::Exposed };
-    assert_eq!(fault.to_string(), "key.pem: other users may read or change this private key: run chmod 640, or 600, on it");
+    assert_eq!(
+        fault.to_string(),
+        "key.pem: other users may read or change this private key: run chmod 640, or 600, on it"
+    );
     let fault = Fault::Expired(SystemTime::UNIX_EPOCH + DAY);
     assert_eq!(fault.to_string(), "the certificate has expired on 1970-01-02T00:00:00Z: renew it");
 }

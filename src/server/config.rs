@@ -161,6 +161,11 @@ impl Default for ServerConfig {
 }
 
 impl ServerConfig {
+    /// Whether the server has files that are read again when they change.
+    pub fn has_files_to_reload(&self) -> bool {
+        self.tls.is_some()
+    }
+
     /// How many connections may be open.
     pub fn connections_max(&self) -> usize {
         let by_memory = memory::share(limits::CONNECTIONS_SHARE * limits::CONNECTION_BYTES);

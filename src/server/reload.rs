@@ -242,9 +242,14 @@ mod tests {
         let (mut watched, used, file) = number(folder.path());
         watched.look(false);
         assert_eq!(*used.lock(), [2], "an unchanged file is not read again");
-        for (text, expected) in
-            [("4", &[2, 4][..]), ("4", &[2, 4]), ("5", &[2, 4]), ("6", &[2, 4, 6]), ("x", &[2, 4, 6]), ("6", &[2, 4, 6])]
-        {
+        for (text, expected) in [
+            ("4", &[2, 4][..]),
+            ("4", &[2, 4]),
+            ("5", &[2, 4]),
+            ("6", &[2, 4, 6]),
+            ("x", &[2, 4, 6]),
+            ("6", &[2, 4, 6]),
+        ] {
             fs::write(&file, text).unwrap();
             watched.look(false);
             assert_eq!(*used.lock(), expected, "{text}");

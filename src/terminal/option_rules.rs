@@ -17,6 +17,7 @@ impl ProgramOptions for Options {
             Some(Command::History(history)) => history.check(given),
             Some(Command::Send(_) | Command::Rooms(_) | Command::Members(_)) => Vec::new(),
         };
+        faults.extend(self.tls.check(given));
         if self.server.is_none() {
             faults.extend(Address::default_local().err().map(|fault| fault.to_string()));
         }

@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use super::format::Format;
 use crate::address::Address;
 use crate::arguments::{CONNECTION, MESSAGES, OUTPUT, number, switch, timeout};
-use crate::client::{CONTRACT_HELP, CONTRACT_LONG_HELP, Contract, SERVER_HELP, SERVER_LONG_HELP};
+use crate::client::{CONTRACT_HELP, CONTRACT_LONG_HELP, Contract, SERVER_HELP, SERVER_LONG_HELP, TlsOptions};
 use crate::names::RoomName;
 
 /// The terminal client of Hubbub, a chat server.
@@ -38,6 +38,8 @@ pub struct Options {
         help_heading = CONNECTION, display_order = 13
     )]
     pub timeout: Option<Duration>,
+    #[command(flatten)]
+    pub tls: TlsOptions,
     #[command(flatten)]
     pub chat: ChatOptions,
     #[command(subcommand)]

@@ -44,6 +44,7 @@ mod rooms;
 mod room_commands;
 mod lookalikes;
 mod terminal;
+mod tls;
 mod command_line;
 mod readme;
 mod reference;
