@@ -57,6 +57,9 @@ const RELIED_ON: &[(&str, u64)] = &[
     ("lib/iomgr/ev_epoll1_linux.cc", 0xf202_2b4a_06b5_fa3e),
     ("lib/iomgr/socket_mutator.h", 0xb068_4d54_be61_eddf),
     ("lib/iomgr/tcp_server_posix.cc", 0xa5fd_9e13_593d_533f),
+    ("lib/security/context/security_context.h", 0x3300_c6c6_ee7f_2bcf),
+    ("lib/security/security_connector/insecure/insecure_security_connector.cc", 0x1278_6307_f63e_4add),
+    ("lib/security/transport/server_auth_filter.cc", 0xb212_53be_8b1c_39da),
     ("lib/surface/channel_init.h", 0xd9e7_734a_e667_65f4),
     ("lib/transport/transport.h", 0x84d3_95af_6c1a_8b91),
 ];

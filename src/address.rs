@@ -140,7 +140,7 @@ fn authority(text: &str) -> Result<&str, String> {
         Some((scheme, rest)) => match scheme.to_ascii_lowercase().as_str() {
             "http" | "grpc" => rest,
             "https" | "grpcs" => {
-                return Err(format!("TLS is not supported yet; write {rest} to connect without encryption"));
+                return Err(format!("write {rest}, and --tls to connect with TLS"));
             }
             _ => return Err(format!("{scheme}:// is not supported; write {rest}")),
         },
@@ -265,7 +265,7 @@ mod tests {
             ("[::x]:5000", "not an IPv6 address"),
             ("[fe80::1%]:5000", "missing interface"),
             ("[::1]5000", "missing : after the ]"),
-            ("https://chat.example.org", "TLS is not supported yet; write chat.example.org"),
+            ("https://chat.example.org", "write chat.example.org, and --tls to connect with TLS"),
             ("ftp://chat.example.org", "ftp:// is not supported"),
             ("http://localhost:80/chat", "a server address has no path; write localhost:80"),
             ("ann@localhost:80", "give your name with --name"),

@@ -190,7 +190,8 @@ fn entry_seeds() -> Vec<Vec<u8>> {
     let (ann, hi) = (UserName::new("ann").expect("valid"), Body::new("hi").expect("valid"));
     let mut bytes = Vec::new();
     for (seq, kind) in [(1, crate::names::Kind::Text), (2, crate::names::Kind::Action)] {
-        let content = event::content(&id, &crate::names::Sender::claim(ann), Some(crate::names::ClientId(300)), &hi, kind);
+        let content =
+            event::content(&id, &crate::names::Sender::claim(ann), Some(crate::names::ClientId(300)), &hi, kind);
         let entry = Entry {
             room: RoomId(3),
             seq: Seq(seq),

@@ -8,6 +8,7 @@ pub mod limits;
 pub mod names;
 pub mod escape;
 pub mod address;
+pub mod certificates;
 pub mod wire;
 pub mod threads;
 pub mod descriptors;

@@ -462,6 +462,13 @@ pub const DESCRIPTORS_KEPT: usize = 12;
 /// NATS allows 2 s, which is too short for phones.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How often the files of certificates and keys are read again, to find out whether they have changed. A file that can't
+/// be used is reported once it has been found so twice: programs that renew certificates replace one file after another.
+pub const RELOAD_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How many days before the server's certificate expires the operator is warned.
+pub const EXPIRY_WARNING_DAYS: [u64; 3] = [14, 7, 1];
+
 /// How long a connection may carry no call before it is closed. Its client connects again for its next call.
 pub const CONNECTION_IDLE_MAX: Duration = Duration::from_secs(60);
 

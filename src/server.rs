@@ -6,6 +6,7 @@ pub mod network;
 pub mod bucket;
 pub mod refusals;
 pub mod gauges;
+pub mod reload;
 pub mod peer;
 pub mod quotas;
 pub mod auth;
@@ -47,12 +48,14 @@ use self::operator::Operator;
 use self::operator::protocol::Status;
 use self::quotas::Quotas;
 use self::refusals::Logger;
+use self::reload::{ReloadThread, Reloader};
 use self::reserve::DiskReserve;
 use self::room::Rooms;
 use self::rpc::listen;
 use self::rpc::pollers::Pollers;
 use self::rpc::queries::QueryThreads;
 use self::rpc::server::{GrpcServer, Reports};
+use self::rpc::tls::Tls;
 use self::rpc::unary::Unary;
 use self::writer::Watch;
 use crate::address::Address;
@@ -77,6 +80,7 @@ pub struct Server {
     _joiner: Joiner,
     _refusal_logger: Logger,
     _gauge_logger: GaugeLogger,
+    reload_thread: Option<ReloadThread>,
     pollers: Pollers,
 }
 
@@ -90,6 +94,7 @@ impl Server {
         for address in &config.listen {
             listen::check_free(address)?;
         }
+        let tls = config.tls.as_ref().map(|files| Tls::open(files, config.logins.require_certificate())).transpose()?;
         if !config.insecure {
             check_protected(config)?;
         }
@@ -160,15 +165,20 @@ impl Server {
             _joiner: joiner,
             _refusal_logger: refusal_logger,
             _gauge_logger: gauge_logger,
+            reload_thread: None,
             pollers,
         };
         // From here on, an error drops the server, which ends and joins the started threads.
         for address in &config.listen {
-            let bound = server.grpc.bind(address, config.socket_mode)?;
+            let bound = server.grpc.bind(address, config.socket_mode, tls.as_ref())?;
             server.addresses.extend(bound);
         }
         server._operator = start_operator(config, &authenticator, &server.addresses)?;
         server.grpc.start();
+        if let Some(tls) = tls {
+            ::log::info!("TCP addresses speak TLS, with a certificate {}", tls.description());
+            server.reload_thread = Some(ReloadThread::start(vec![Box::new(tls.reloadable())])?);
+        }
         Ok(server)
     }
 
@@ -180,6 +190,11 @@ impl Server {
     /// How many clients are connected.
     pub fn client_count(&self) -> usize {
         self.hub.clients.count()
+    }
+
+    /// Reads the certificate and the key again on request; `None` if the server has no such files.
+    pub fn reloader(&self) -> Option<Reloader> {
+        self.reload_thread.as_ref().map(ReloadThread::reloader)
     }
 
     /// Counts clients, also while the server drains.

@@ -82,6 +82,8 @@ pub enum TerminalError {
     #[error("not sent: {0}")]
     Text(InvalidText),
     #[error(transparent)]
+    Connect(#[from] ConnectError),
+    #[error(transparent)]
     Session(#[from] SessionError),
     #[error(transparent)]
     Call(#[from] CallError),

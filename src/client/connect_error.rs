@@ -1,12 +1,15 @@
 //! Why a server can't be reached, with the remedy.
 
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use thiserror::Error;
 
 use super::limits::CONNECT_TIMEOUT;
 use super::login::LoginFault;
+use super::tls::TlsFault;
 use crate::address::Address;
+use crate::certificates::{Fingerprint, date};
 
 /// Why a connection failed, with the remedy.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -47,6 +50,49 @@ pub enum ConnectError {
     PortZero(Address),
     #[error(transparent)]
     Login(#[from] LoginFault),
+    #[error(transparent)]
+    Tls(#[from] TlsFault),
+    #[error(
+        "{0} uses TLS: connect with --tls; if its certificate is not from a public authority, with --ca FILE or \
+         --trust-on-first-use"
+    )]
+    NeedsTls(Address),
+    #[error(
+        "{0} does not use TLS: leave out --tls and the like, if nobody else can read or change what is sent on the network"
+    )]
+    WithoutTls(Address),
+    #[error(
+        "the certificate of {address} is not from an authority that this client trusts (it is from {issuer}): give that \
+         authority's certificate with --ca FILE, or compare its fingerprint with --trust-on-first-use"
+    )]
+    Untrusted { address: Address, issuer: String },
+    #[error(
+        "THE AUTHORITY OF {address} HAS CHANGED: somebody may be reading along, or the server has another certificate now \
+         ({shown}). Ask its operator for the fingerprint. If it is this one, remove {} and connect with \
+         --trust-on-first-use",
+        .file.display()
+    )]
+    AuthorityChanged { address: Address, file: PathBuf, shown: Fingerprint },
+    #[error("{0} does not show a certificate with the expected fingerprint: ask its operator for a new link")]
+    OtherFingerprint(Address),
+    #[error(
+        "the certificate of {address} is not for {expected} but for {names}: connect with one of these names, or expect it \
+         with --server-name"
+    )]
+    OtherName { address: Address, expected: String, names: String },
+    #[error(
+        "the certificate of {address} has expired on {}: tell its operator, or check the clock of this machine", date(*.at)
+    )]
+    Expired { address: Address, at: SystemTime },
+    #[error("the certificate of {address} is not valid before {}: check the clock of this machine", date(*.from))]
+    NotYetValid { address: Address, from: SystemTime },
+    #[error("{0} asks for a client certificate: give one with --cert and --key")]
+    CertificateNeeded(Address),
+    #[error(
+        "{0} refuses the certificate of --cert: its authority must be the one of the server's --client-ca, and it must not \
+         have expired"
+    )]
+    CertificateRefused(Address),
     #[error("can't connect to {address}: {reason}")]
     Failed { address: Address, reason: String },
 }
@@ -61,6 +107,14 @@ impl ConnectError {
                 | Self::NotHubbub { .. }
                 | Self::PortZero(_)
                 | Self::Login(_)
+                | Self::Tls(_)
+                | Self::NeedsTls(_)
+                | Self::WithoutTls(_)
+                | Self::Untrusted { .. }
+                | Self::AuthorityChanged { .. }
+                | Self::OtherFingerprint(_)
+                | Self::OtherName { .. }
+                | Self::Expired { .. }
         )
     }
 }

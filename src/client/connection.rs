@@ -12,6 +12,7 @@ use super::connect_error::ConnectError;
 use super::diagnosis::{self, Proxy};
 use super::limits::CONNECT_TIMEOUT;
 use super::login::{Login, Presented};
+use super::tls::ClientTls;
 use crate::address::Address;
 use crate::limits::{KEEPALIVE_TIME, KEEPALIVE_TIMEOUT};
 use crate::startup::redirect_core_log;
@@ -27,6 +28,7 @@ pub const SERVER_LONG_HELP: &str = "Server address: HOST, HOST:PORT, [IPV6]:PORT
 pub struct Connector {
     environment: Arc<Environment>,
     login: Option<Login>,
+    tls: Option<ClientTls>,
 }
 
 /// A connection, with its own socket.
@@ -42,7 +44,7 @@ impl Connector {
         // Standard error may be a terminal in use.
         redirect_core_log();
         let environment = EnvBuilder::new().cq_count(pollers.max(1)).name_prefix("grpc").build();
-        Self { environment: Arc::new(environment), login: None }
+        Self { environment: Arc::new(environment), login: None, tls: None }
     }
 
     /// The same, presenting a login with each call.
@@ -50,20 +52,32 @@ impl Connector {
         Self { login, ..self }
     }
 
+    /// The same, connecting with TLS, except to Unix sockets.
+    pub fn with_tls(self, tls: Option<ClientTls>) -> Self {
+        Self { tls, ..self }
+    }
+
+    /// Whether it connects with TLS.
+    pub fn has_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
     /// Connects, or fails as soon as the reason is known: at the latest after 5 s, plus a few if a peer has to be
     /// probed.
     pub fn open(&self, address: &Address) -> Result<Connection, ConnectError> {
-        let presented = self.login.as_ref().map(|login| login.present(is_local(address))).transpose()?;
+        let tls = self.tls.as_ref().filter(|_| matches!(address, Address::Tcp { .. }));
+        let is_private = tls.is_some() || is_local(address);
+        let presented = self.login.as_ref().map(|login| login.present(is_private)).transpose()?;
         let deadline = Instant::now() + CONNECT_TIMEOUT;
         let route = find(address, deadline)?;
-        let channel = channel(self.environment.clone(), address, &route).connect(&route.target);
+        let channel = channel(self.environment.clone(), address, &route, tls).connect(&route.target);
         if is_ready(&channel, deadline) {
             return Ok(Connection { client: Client::new(channel), presented });
         }
         // The library would retry on its own, with pauses of up to two minutes. The first failure ends this channel;
         // another attempt opens another connection.
         drop(channel);
-        Err(diagnosis::diagnose(address, &route.found, route.proxy.as_ref()))
+        Err(diagnosis::diagnose(address, &route.found, route.proxy.as_ref(), tls))
     }
 
     /// Connects, and retries for `within` if another attempt may succeed. `on_retry` is called once, before the first
@@ -171,8 +185,16 @@ fn wait_for_change(channel: &Channel, state: ConnectivityState, deadline: Instan
     block_on_until(&mut change, deadline).unwrap_or(false)
 }
 
-fn channel(environment: Arc<Environment>, address: &Address, route: &Route) -> ChannelBuilder {
+fn channel(environment: Arc<Environment>, address: &Address, route: &Route, tls: Option<&ClientTls>) -> ChannelBuilder {
     let builder = ChannelBuilder::new(environment);
+    let builder = match tls {
+        Some(tls) => builder.set_credentials(tls.credentials()),
+        None => builder,
+    };
+    let builder = match tls.and_then(ClientTls::server_name) {
+        Some(name) => builder.override_ssl_target(name),
+        None => builder,
+    };
     // The server's name, for any of its addresses.
     let builder = match address {
         Address::Tcp { .. } => builder.default_authority(authority(address)),

@@ -14,12 +14,16 @@ use super::connect_error::ConnectError;
 use super::limits::{
     ADDRESS_STAGGER, ADDRESSES_MAX, DIAGNOSIS_ANSWER_WAIT, DIAGNOSIS_BANNER_WAIT, DIAGNOSIS_CONNECT_WAIT,
 };
+use super::tls::{ClientTls, probe};
 use crate::address::Address;
 use crate::escape::escape;
 use crate::threads::spawn;
 
 /// HTTP/2's preface with empty settings, as a gRPC client sends it.
-const OPENING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+pub const OPENING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
+/// What is known of a server that speaks HTTP/2, and was not connected in time.
+const NOT_COMPLETED: &str = "the connection was not completed in time";
 
 /// How much of a peer's line is shown.
 const LINE_CHARS_MAX: usize = 120;
@@ -89,17 +93,63 @@ pub fn first_that_accepts(addresses: &[SocketAddr], deadline: Instant) -> Result
 }
 
 /// Why a connection that the library could not make failed. `found` has the addresses of a server that needs no proxy.
-pub fn diagnose(address: &Address, found: &[SocketAddr], proxy: Option<&Proxy>) -> ConnectError {
+pub fn diagnose(
+    address: &Address,
+    found: &[SocketAddr],
+    proxy: Option<&Proxy>,
+    tls: Option<&ClientTls>,
+) -> ConnectError {
     match (address, proxy) {
         (Address::Unix(path), _) => match UnixStream::connect(path) {
             Ok(stream) => peer_fault(address, &stream, |wait| stream.set_read_timeout(wait)),
             Err(error) => socket_fault(path, &error),
         },
-        (Address::Tcp { .. }, Some(proxy)) => proxy_fault(address, proxy),
+        (Address::Tcp { .. }, Some(proxy)) => proxy_fault(address, proxy, tls),
         (Address::Tcp { .. }, None) => match connect(found) {
-            Ok(stream) => peer_fault(address, &stream, |wait| stream.set_read_timeout(wait)),
+            Ok(stream) => server_fault(address, &stream, tls, || connect(found).ok()),
             Err(error) => tcp_fault(address, &error),
         },
+    }
+}
+
+/// A new connection to a server, of which nothing is known yet.
+pub fn open(address: &Address, deadline: Instant) -> Result<TcpStream, ConnectError> {
+    let Address::Tcp { host, port } = address else { return Err(ConnectError::WithoutTls(address.clone())) };
+    connect(&resolve(host, *port, deadline)?).map_err(|error| tcp_fault(address, &error))
+}
+
+/// Determines why a server, or whatever listens there, is not connected. `again` makes another connection.
+fn server_fault(
+    address: &Address,
+    stream: &TcpStream,
+    tls: Option<&ClientTls>,
+    again: impl FnOnce() -> Option<TcpStream>,
+) -> ConnectError {
+    let deadline = Instant::now() + DIAGNOSIS_CONNECT_WAIT * 3;
+    if let Some(tls) = tls
+        && let Some(fault) = probe::fault(stream, address, tls, deadline)
+    {
+        return fault;
+    }
+    let another = match tls {
+        Some(_) => again(),
+        None => stream.try_clone().ok(),
+    };
+    let plain = match &another {
+        Some(stream) => peer_fault(address, stream, |wait| stream.set_read_timeout(wait)),
+        None => ConnectError::HungUp(address.clone()),
+    };
+    match (tls, &plain) {
+        // It speaks HTTP/2, and does not refuse the connection.
+        (Some(_), ConnectError::Failed { reason, .. }) if reason == NOT_COMPLETED => {
+            ConnectError::WithoutTls(address.clone())
+        }
+        // A server with TLS closes the connection without a word.
+        (None, ConnectError::HungUp(_) | ConnectError::Silent(_)) => match again() {
+            Some(stream) if probe::speaks_tls(&stream, address, deadline) => ConnectError::NeedsTls(address.clone()),
+            _ => plain,
+        },
+        _ => plain,
     }
 }
 
@@ -135,7 +185,7 @@ fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
 }
 
 /// Sends the request to the proxy itself.
-fn proxy_fault(address: &Address, proxy: &Proxy) -> ConnectError {
+fn proxy_fault(address: &Address, proxy: &Proxy, tls: Option<&ClientTls>) -> ConnectError {
     let fault = |fault: String| ConnectError::Proxy { proxy: proxy.to_string(), fault };
     let opened = proxy.place.to_socket_addrs().and_then(|found| connect(&found.collect::<Vec<_>>()));
     let stream = match opened {
@@ -158,7 +208,7 @@ fn proxy_fault(address: &Address, proxy: &Proxy) -> ConnectError {
             "requires a user name and password ({status:?}): write http://USER:PASSWORD@{} into the variable",
             proxy.place
         )),
-        Some("200") => peer_fault(address, &stream, |wait| stream.set_read_timeout(wait)),
+        Some("200") => server_fault(address, &stream, tls, || None),
         _ => fault(format!("refuses to connect to {address}: {status:?}")),
     }
 }
@@ -196,9 +246,7 @@ where
             (Some(what), None) => ConnectError::NotHubbub { address, what },
             (None, None) if data.is_empty() => ConnectError::HungUp(address),
             // The peer does speak HTTP/2: it has just started, or is busy.
-            (None, None) => {
-                ConnectError::Failed { address, reason: "the connection was not completed in time".to_owned() }
-            }
+            (None, None) => ConnectError::Failed { address, reason: NOT_COMPLETED.to_owned() },
         },
         Err(error) if is_silence(&error) => ConnectError::Silent(address),
         Err(_) => ConnectError::HungUp(address),
@@ -211,7 +259,7 @@ pub fn protocol_of(data: &[u8]) -> Option<String> {
         [] | [0, _, _, 4, ..] => None,
         [b'S', b'S', b'H', b'-', ..] => Some("an SSH server".to_owned()),
         [b'H', b'T', b'T', b'P', b'/', ..] => Some(format!("a web server ({})", first_line(data))),
-        [0x15, 3, ..] => Some("a server that expects TLS, which is not supported yet".to_owned()),
+        [0x15, 3, ..] => Some("a server that expects TLS: use --tls".to_owned()),
         _ => Some(format!("a server that answers \"{}\"", first_line(data))),
     }
 }

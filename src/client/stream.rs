@@ -163,7 +163,8 @@ impl Receiver {
             // The library reports a status as soon as it arrives, before a message that arrived just ahead of it. It
             // then continues to the end of the messages, so the status can wait until there.
             Some(Err(GrpcError::RpcFailure(status))) if self.failure.is_none() => {
-                self.failure = Some(unless_outdated(classify(&status, self.contract), &status, self.presented.as_ref()));
+                self.failure =
+                    Some(unless_outdated(classify(&status, self.contract), &status, self.presented.as_ref()));
                 None
             }
             Some(Err(e)) => {
@@ -226,11 +227,7 @@ pub(super) fn stream_error(error: GrpcError, contract: Contract) -> StreamError 
 }
 
 /// A login that has ended is no permanent refusal if there is another token.
-pub(super) fn unless_outdated(
-    error: StreamError,
-    status: &RpcStatus,
-    presented: Option<&Presented>,
-) -> StreamError {
+pub(super) fn unless_outdated(error: StreamError, status: &RpcStatus, presented: Option<&Presented>) -> StreamError {
     match error {
         StreamError::Refused(text)
             if status.code() == RpcStatusCode::UNAUTHENTICATED && presented.is_some_and(Presented::is_outdated) =>

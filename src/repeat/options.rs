@@ -7,7 +7,7 @@ use clap::Parser;
 use super::payload::bytes_min;
 use crate::address::Address;
 use crate::arguments::{CONNECTION, Given, LOAD, OUTPUT, ProgramOptions, number, size, switch, timeout};
-use crate::client::{CONTRACT_HELP, CONTRACT_LONG_HELP, Contract, SERVER_HELP, SERVER_LONG_HELP};
+use crate::client::{CONTRACT_HELP, CONTRACT_LONG_HELP, Contract, SERVER_HELP, SERVER_LONG_HELP, TlsOptions};
 use crate::limits::BODY_BYTES_MAX;
 use crate::names::{RoomName, UserName};
 
@@ -60,6 +60,8 @@ pub struct Options {
         hide_short_help = true, help_heading = CONNECTION, display_order = 14
     )]
     pub reconnect_timeout: Duration,
+    #[command(flatten)]
+    pub tls: TlsOptions,
     /// Room to use [default: repeat]
     ///
     /// On the tutorial's contract: lobby, which is its only room.
@@ -176,6 +178,7 @@ impl ProgramOptions for Options {
 
     fn check(&mut self, given: &Given<'_>) -> Vec<String> {
         let mut faults = self.check_load();
+        faults.extend(self.tls.check(given));
         if self.contract == Contract::Tutorial {
             if self.room.as_ref().is_some_and(|room| *room != RoomName::lobby()) {
                 faults.extend(given.useless("contract", &["room"], "the tutorial's contract has no room but lobby"));

@@ -6,13 +6,14 @@ use thiserror::Error;
 
 use super::options::Options;
 use crate::address::Address;
-use crate::client::Contract;
+use crate::client::{ClientTls, Contract};
 use crate::names::{RoomName, UserName};
 
 /// A checked plan.
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub server: Address,
+    pub tls: Option<ClientTls>,
     pub contract: Contract,
     pub room: RoomName,
     pub clients: usize,
@@ -42,11 +43,13 @@ impl Plan {
             return Err(InvalidPlan(fault));
         }
         let names = (1..=options.clients).map(|n| UserName::new(format!("{}-{n}", options.name)));
+        let server = match &options.server {
+            Some(server) => server.clone(),
+            None => Address::default_local().map_err(|fault| InvalidPlan(fault.to_string()))?,
+        };
         Ok(Self {
-            server: match &options.server {
-                Some(server) => server.clone(),
-                None => Address::default_local().map_err(|fault| InvalidPlan(fault.to_string()))?,
-            },
+            tls: options.tls.for_server(&server).map_err(|fault| InvalidPlan(fault.to_string()))?,
+            server,
             contract: options.contract,
             room: options.room.clone().unwrap_or_else(|| default_room(options.contract)),
             clients: options.clients,

@@ -77,7 +77,7 @@ pub fn run<P: Protocol>(plan: Plan, progress: &Progress, interrupt: &Interrupt) 
 impl<P: Protocol> Pool<P> {
     fn start(run: &Arc<Run<P>>) -> Result<Self, RunError> {
         let cores = thread::available_parallelism().map_or(1, usize::from);
-        let connector = Connector::new(cores.min(POLLERS_MAX));
+        let connector = Connector::new(cores.min(POLLERS_MAX)).with_tls(run.plan.tls.clone());
         let (results, received) = unbounded();
         let mut pool =
             Self { run: Arc::clone(run), sessions: vec![], inlets: vec![], results: received, sending: vec![] };

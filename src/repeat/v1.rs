@@ -65,7 +65,8 @@ impl Protocol for V1 {
 
     /// Posts nothing: the server reports the end of the room.
     fn reach_end(run: &Run<Self>, progress: &Progress) {
-        let page = Caller::connect(Connector::new(1), run.plan.server.clone(), CALL_TIMEOUT)
+        let connector = Connector::new(1).with_tls(run.plan.tls.clone());
+        let page = Caller::connect(connector, run.plan.server.clone(), CALL_TIMEOUT)
             .and_then(|mut caller| caller.messages(&run.plan.room, PagePlace::Newest, 1));
         match page {
             Ok(page) => {

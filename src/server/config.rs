@@ -15,6 +15,7 @@ use super::log::{LogError, Retention};
 use super::network::Exempt;
 use super::quotas::AddressLimits;
 use crate::address::{Address, DEFAULT_PORT};
+use crate::certificates::FileFault;
 use crate::limits;
 use crate::{descriptors, memory};
 
@@ -100,6 +101,11 @@ impl Logins {
         self.tokens || self.jwt.is_some() || self.certificates.is_some()
     }
 
+    /// Whether a client without a certificate has no way to log in, so that it is not even connected.
+    pub fn require_certificate(&self) -> bool {
+        self.certificates.is_some() && !self.tokens && self.jwt.is_none()
+    }
+
     /// Their names, as the option `--auth` takes them.
     pub fn words(&self) -> impl Iterator<Item = &'static str> {
         let logins = [
@@ -155,6 +161,11 @@ impl Default for ServerConfig {
 }
 
 impl ServerConfig {
+    /// Whether the server has files that are read again when they change.
+    pub fn has_files_to_reload(&self) -> bool {
+        self.tls.is_some()
+    }
+
     /// How many connections may be open.
     pub fn connections_max(&self) -> usize {
         let by_memory = memory::share(limits::CONNECTIONS_SHARE * limits::CONNECTION_BYTES);
@@ -182,6 +193,8 @@ pub enum StartError {
     NoClients { bound: &'static str, remedy: &'static str },
     #[error(transparent)]
     Log(#[from] OpenError),
+    #[error(transparent)]
+    Tls(#[from] FileFault),
     #[error(
         "{address} can be reached from other machines, but this server has {missing}: anyone there could read every room and \
          post under any name. For TLS, make a certificate with hubbub-server dev-cert, or get one, and give --tls-cert and \

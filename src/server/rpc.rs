@@ -6,6 +6,7 @@
 pub mod pollers;
 pub mod guard;
 pub mod patches;
+pub mod tls;
 pub mod listen;
 pub mod settings;
 pub mod status;

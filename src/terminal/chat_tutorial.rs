@@ -33,8 +33,7 @@ pub fn chat(server: Server, name: UserName, options: &ChatOptions) -> Result<(),
         inlet: Arc::clone(&inlet),
         down_since: None,
     };
-    let session =
-        Session::start(connector, address.clone(), patience, LINES_MAX, move |event| view.show(event))?;
+    let session = Session::start(connector, address.clone(), patience, LINES_MAX, move |event| view.show(event))?;
     let _ = inlet.set(session.inlet());
     let destination = Destination::Tutorial { inlet: session.inlet(), name: name.clone() };
     if can_edit() {

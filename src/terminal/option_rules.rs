@@ -20,6 +20,7 @@ impl ProgramOptions for Options {
             Some(Command::Login(login)) => login.check(given),
             Some(Command::Send(_) | Command::Rooms(_) | Command::Members(_) | Command::Logout) => Vec::new(),
         };
+        faults.extend(self.tls.check(given));
         if self.server.is_none() {
             faults.extend(Address::default_local().err().map(|fault| fault.to_string()));
         }

@@ -10,7 +10,7 @@ use super::format::Format;
 use super::login::Invitation;
 use crate::address::Address;
 use crate::arguments::{CONNECTION, MESSAGES, OUTPUT, number, switch, timeout};
-use crate::client::{CONTRACT_HELP, CONTRACT_LONG_HELP, Contract, SERVER_HELP, SERVER_LONG_HELP};
+use crate::client::{CONTRACT_HELP, CONTRACT_LONG_HELP, Contract, SERVER_HELP, SERVER_LONG_HELP, TlsOptions};
 use crate::names::RoomName;
 
 /// The terminal client of Hubbub, a chat server.
@@ -42,6 +42,8 @@ pub struct Options {
     pub timeout: Option<Duration>,
     #[command(flatten)]
     pub login: LoginOptions,
+    #[command(flatten)]
+    pub tls: TlsOptions,
     #[command(flatten)]
     pub chat: ChatOptions,
     #[command(subcommand)]

@@ -356,7 +356,8 @@ fn stored(data: &Path) -> BTreeSet<String> {
         let mut after = 0;
         loop {
             let place = Some(v1::list_messages_request::Place::AfterSeq(after));
-            let request = v1::ListMessagesRequest { room: room.name.clone(), place, page_size: 1_000, ..Default::default() };
+            let request =
+                v1::ListMessagesRequest { room: room.name.clone(), place, page_size: 1_000, ..Default::default() };
             let page = call_as(&client, &wire::LIST_MESSAGES, &request, None).expect("a page");
             let Some(last) = page.events.last() else { break };
             after = last.seq;

@@ -45,6 +45,7 @@ mod room_commands;
 mod accounts;
 mod lookalikes;
 mod terminal;
+mod tls;
 mod command_line;
 mod readme;
 mod reference;

@@ -7,8 +7,9 @@ use clap::Subcommand;
 use hubbub::arguments::STORAGE;
 use hubbub::server::log::sqlite::{self, Report};
 
+use crate::dev_cert::DevCert;
 use crate::words::counted;
-use crate::{rooms, tokens, users};
+use crate::{dev_cert, rooms, tokens, users};
 
 /// The commands besides serving.
 #[derive(Debug, Subcommand)]
@@ -59,6 +60,9 @@ pub enum Command {
     /// Add, list and revoke tokens for programs
     #[command(after_long_help = tokens::EXAMPLES, subcommand)]
     Token(tokens::TokenCommand),
+    /// Make a certificate for trying TLS, from an authority of your own
+    #[command(after_long_help = dev_cert::EXAMPLES)]
+    DevCert(DevCert),
 }
 
 const BACKUP_EXAMPLES: &str = "\
@@ -99,6 +103,7 @@ pub fn run(command: &Command, data: &Path) -> anyhow::Result<ExitCode> {
         Command::User(command) => return users::run(command, data),
         Command::Invite { name, link } => return users::invite(name, link, data),
         Command::Token(command) => return tokens::run(command, data),
+        Command::DevCert(command) => dev_cert::run(command)?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -4,15 +4,17 @@
 
 mod auth_options;
 mod commands;
+mod dev_cert;
 mod jwt_options;
 mod options;
 mod rooms;
+mod tls_options;
 mod operate;
 mod users;
 mod tokens;
 mod words;
 
-use std::io;
+use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, OnceLock};
@@ -21,6 +23,7 @@ use std::time::Instant;
 use anyhow::Context as _;
 use hubbub::arguments::{self, EXIT_USAGE};
 use hubbub::limits;
+use hubbub::server::reload::Reloader;
 use hubbub::server::{Server, ServerConfig, StartError};
 use hubbub::threads;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
@@ -83,12 +86,18 @@ fn serve(config: &ServerConfig) -> anyhow::Result<()> {
     let (stop, stopping) = sync_channel(1);
     let failed = stop.clone();
     let clients = Arc::new(OnceLock::new());
-    watch_signals(stop, Arc::clone(&clients)).context("can't handle signals")?;
+    // A terminal that is closed sends it too.
+    let reloads = config.has_files_to_reload() && !io::stderr().is_terminal();
+    let reloader = reloads.then(Arc::<OnceLock<Reloader>>::default);
+    watch_signals(stop, Arc::clone(&clients), reloader.clone()).context("can't handle signals")?;
 
     hubbub::descriptors::allow_many();
     let server = Server::start(config)?;
     server.keep_library_until_exit();
     let _ = clients.set(server.client_counter());
+    if let (Some(slot), Some(reloader)) = (&reloader, server.reloader()) {
+        let _ = slot.set(reloader);
+    }
     for address in server.addresses() {
         log::info!("listening on {address}");
     }
@@ -117,10 +126,12 @@ fn serve(config: &ServerConfig) -> anyhow::Result<()> {
 
 /// Starts the thread that waits for signals. The first one begins the drain. One that follows within a second belongs
 /// to the same stop: `timeout` signals its child and then the whole group, and a terminal and a supervisor may both
-/// signal. A later one ends the process. The thread ends with the process.
+/// signal. A later one ends the process. With a reloader, SIGHUP reads the files again instead. The thread ends with the
+/// process.
 fn watch_signals<C: Fn() -> usize + Send + std::marker::Sync + 'static>(
     stop: SyncSender<&'static str>,
     clients: Arc<OnceLock<C>>,
+    reloader: Option<Arc<OnceLock<Reloader>>>,
 ) -> io::Result<()> {
     let mut handled = vec![SIGINT, SIGTERM];
     // With `nohup`, the server should survive the terminal.
@@ -132,6 +143,13 @@ fn watch_signals<C: Fn() -> usize + Send + std::marker::Sync + 'static>(
         let mut first: Option<Instant> = None;
         for signal in signals.forever() {
             let name = signal_hook::low_level::signal_name(signal).unwrap_or("signal");
+            if signal == SIGHUP
+                && let Some(reloader) = &reloader
+            {
+                // A server that is still starting has just read its files.
+                reloader.get().iter().for_each(|reloader| reloader.request());
+                continue;
+            }
             match first {
                 None => {
                     first = Some(Instant::now());

@@ -16,13 +16,14 @@ use hubbub::server::{DEFAULT_DATA, ServerConfig, Storage};
 
 use crate::auth_options::AuthOptions;
 use crate::commands::Command;
+use crate::tls_options::TlsOptions;
 use crate::words;
 
 /// The Hubbub chat server.
 ///
 /// Listens on 127.0.0.1:5000 and stores messages in ./hubbub-data by default. Ctrl-C, SIGTERM and SIGHUP drain the
 /// server: it accepts nothing new, and delivers accepted messages to every client. A second signal, at least a second
-/// later, ends it at once.
+/// later, ends it at once. A server with TLS that was not started from a terminal reads its certificate again on SIGHUP.
 #[derive(Debug, Parser)]
 #[command(name = "hubbub-server", version, after_long_help = EXAMPLES)]
 pub struct Args {
@@ -184,6 +185,9 @@ pub struct Args {
 
     #[command(flatten)]
     address: AddressOptions,
+
+    #[command(flatten)]
+    tls: TlsOptions,
 
     #[command(flatten)]
     auth: AuthOptions,
@@ -353,7 +357,8 @@ impl Args {
                 faults.push(format!("{} {address} is given several times: leave one out", given.name("listen")));
             }
         }
-        faults.extend(self.auth.check(given, false));
+        faults.extend(self.tls.check(given));
+        faults.extend(self.auth.check(given, self.tls.has_client_ca()));
         if self.listen.is_empty() {
             faults.extend(Address::default_local().err().map(|fault| fault.to_string()));
         }
@@ -389,6 +394,7 @@ pub fn config(args: Args) -> Result<ServerConfig, InvalidPort> {
         address_limits: args.address.limits(),
         socket_mode: args.socket_mode,
         connections_max: args.connections_max,
+        tls: args.tls.files(),
         logins: args.auth.logins(),
         insecure: args.auth.insecure,
         public_address: args.auth.public_address,

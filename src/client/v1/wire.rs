@@ -233,14 +233,21 @@ mod tests {
     fn response() -> Vec<u8> {
         let mut bytes = Vec::new();
         let id = MessageId::from_bytes([7; 16]);
-        let message = content(&id, &Sender::claim(UserName::new("ann").unwrap()), None, &Body::new("one").unwrap(), Kind::Text);
+        let message =
+            content(&id, &Sender::claim(UserName::new("ann").unwrap()), None, &Body::new("one").unwrap(), Kind::Text);
         push(
             &mut bytes,
             &Entry { room: RoomId(3), seq: Seq(1), time_ms: 9, kind: EntryKind::MESSAGE, content: &message },
         );
         let welcome = v1::event::Event::Welcome(v1::Welcome { client_id: 5, ..Default::default() });
         bytes.extend(control(&v1::Event { time_ms: 9, event: Some(welcome), ..Default::default() }));
-        let message = content(&id, &Sender::claim(UserName::new("bob").unwrap()), client(6), &Body::new("two").unwrap(), Kind::Action);
+        let message = content(
+            &id,
+            &Sender::claim(UserName::new("bob").unwrap()),
+            client(6),
+            &Body::new("two").unwrap(),
+            Kind::Action,
+        );
         let mut event = vec![0x22, message.len() as u8];
         event.extend(&message);
         event.extend([0x10, 2, 0x08, 3]);

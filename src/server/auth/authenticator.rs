@@ -47,7 +47,9 @@ impl Authenticator {
         match &credentials.bearer {
             _ if !has_certificate && !has_token => Err(LoginError::Missing),
             // A token of ours is only looked up.
-            Presented::Token(token) if !has_certificate && is_ours(token) => counted(self.bearer(token), used).map(drop),
+            Presented::Token(token) if !has_certificate && is_ours(token) => {
+                counted(self.bearer(token), used).map(drop)
+            }
             _ => Ok(()),
         }
     }

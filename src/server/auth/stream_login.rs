@@ -82,7 +82,11 @@ impl StreamLogin {
     }
 
     /// Replaces the login by another one of the same user.
-    pub fn renew(&mut self, token: &Bearer, expire: impl FnOnce() + Send + 'static) -> Result<Arc<Principal>, RenewError> {
+    pub fn renew(
+        &mut self,
+        token: &Bearer,
+        expire: impl FnOnce() + Send + 'static,
+    ) -> Result<Arc<Principal>, RenewError> {
         if !self.authenticator.needs_login() {
             return Err(RenewError::NoLogin);
         }

@@ -63,7 +63,11 @@ fn fitting<T>(items: &[T], max: usize, name_bytes: impl Fn(&T) -> usize) -> usiz
 const ITEM_BYTES_MAX: usize = 4 * (1 + 10) + (1 + 5) + 2 * (1 + 3);
 
 /// Lists the members of a room, by client id.
-pub fn list_members(hub: &Hub, caller: &Caller, request: v1::ListMembersRequest) -> CallResult<v1::ListMembersResponse> {
+pub fn list_members(
+    hub: &Hub,
+    caller: &Caller,
+    request: v1::ListMembersRequest,
+) -> CallResult<v1::ListMembersResponse> {
     let max = page_size(request.page_size, PAGE_SIZE)?;
     let name = RoomName::new(&request.room)?;
     caller.principal.may(Act::Read(&name))?;

@@ -64,7 +64,9 @@ pub enum CloseReason {
     LoginRevoked,
     #[error("your login has expired: connect again with a new token")]
     LoginExpired,
-    #[error("this server needs a login, which this contract can't express: use hubbub.v1 (or ask the server's operator for --allow-tutorial-clients)")]
+    #[error(
+        "this server needs a login, which this contract can't express: use hubbub.v1 (or ask the server's operator for --allow-tutorial-clients)"
+    )]
     NoGuests,
     #[error("the server could not start a thread for this stream ({0}): try again later")]
     NoThread(String),

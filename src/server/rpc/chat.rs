@@ -32,7 +32,9 @@ pub fn accept(
         Ok(admission) => admission,
         Err(reason) => return stream::refuse(context, stream, sink, &reason),
     };
-    let source = Box::new(StreamSource::new(context, stream, false, |request| decode(request.into_bytes().map_err(undecodable)?)));
+    let source = Box::new(StreamSource::new(context, stream, false, |request| {
+        decode(request.into_bytes().map_err(undecodable)?)
+    }));
     let updates = Arc::new(Updates::default());
     let (stop, held_back) = (source.stopper(), Arc::clone(&updates));
     let login = hub.login(credentials);

@@ -17,6 +17,7 @@ use grpcio::ServerCredentials;
 
 use super::patches::channel_stack::{self, Listener};
 use super::patches::servers::Registration;
+use super::tls::Tls;
 use crate::address::Address;
 use crate::server::config::StartError;
 
@@ -33,12 +34,13 @@ pub fn is_exposed(address: &Address) -> Result<bool, StartError> {
     Ok(places(address)?.iter().any(|place| !place.ip().is_loopback()))
 }
 
-/// Binds an address: all addresses of a name. Returns the bound addresses.
+/// Binds an address: all addresses of a name. Returns the bound addresses. Unix sockets do not speak TLS.
 pub fn bind(
     grpc: &mut grpcio::Server,
     server: &Registration,
     address: &Address,
     socket_mode: Option<u32>,
+    tls: Option<&Tls>,
 ) -> Result<Vec<Address>, StartError> {
     let (host, places) = match address {
         Address::Unix(path) => {
@@ -59,9 +61,8 @@ pub fn bind(
         };
         // The library decodes percent signs, and a zone contains one.
         let target = place.to_string().replace('%', "%25");
-        let port = channel_stack::listening(server, listener, || {
-            grpc.add_listening_port(target, ServerCredentials::insecure())
-        });
+        let credentials = tls.map_or_else(ServerCredentials::insecure, Tls::credentials);
+        let port = channel_stack::listening(server, listener, || grpc.add_listening_port(target, credentials));
         let fault = || StartError::Bind { address: address.clone(), fault: format!("gRPC can't bind {place}") };
         chosen = port.map_err(|_| fault())?;
         let host = if places.len() == 1 { host.clone() } else { place.ip().to_string() };

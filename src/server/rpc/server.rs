@@ -10,6 +10,7 @@ use super::patches::servers::{self, Guard, Registration};
 use super::patches::{accept, calls};
 use super::pollers::Pollers;
 use super::settings::connection_settings;
+use super::tls::Tls;
 use super::unary::{self, Unary};
 use super::{listen, tutorial};
 use crate::address::Address;
@@ -63,8 +64,13 @@ impl GrpcServer {
     }
 
     /// Binds an address: all addresses of a name. Returns the bound addresses.
-    pub fn bind(&mut self, address: &Address, socket_mode: Option<u32>) -> Result<Vec<Address>, StartError> {
-        listen::bind(self.server.get_mut(), &self.registration, address, socket_mode)
+    pub fn bind(
+        &mut self,
+        address: &Address,
+        socket_mode: Option<u32>,
+        tls: Option<&Tls>,
+    ) -> Result<Vec<Address>, StartError> {
+        listen::bind(self.server.get_mut(), &self.registration, address, socket_mode, tls)
     }
 
     /// Starts to serve on the bound addresses.

@@ -56,7 +56,8 @@ impl Unary {
         let slot = self.slot(&self.posts, context, &stranger);
         let (hub, peer) = (Arc::clone(&self.hub), stranger.peer.clone());
         if stranger.used.is_none() && !hub.authenticator.needs_login() {
-            let response = slot.and_then(|slot| Ok((slot, post::post_message(&hub, stranger.identify(&hub)?, request))));
+            let response =
+                slot.and_then(|slot| Ok((slot, post::post_message(&hub, stranger.identify(&hub)?, request))));
             return self.respond(context, sink, async move {
                 let (slot, response) = response?;
                 Ok((slot, response.await?))

@@ -150,7 +150,9 @@ impl Conversation for TutorialConversation {
                     let name = if self.is_guest { name.marked() } else { name };
                     let room = self.following.room().name();
                     // The lobby is a room of every server.
-                    let post = |body| self.author.post(room.clone(), false, Sender::claim(name.clone()), None, body, Kind::Text);
+                    let post = |body| {
+                        self.author.post(room.clone(), false, Sender::claim(name.clone()), None, body, Kind::Text)
+                    };
                     let posts: Vec<_> = match bodies.iter().map(post).collect() {
                         Ok(posts) => posts,
                         // The contract can't express that a message was not stored.

@@ -34,7 +34,8 @@ impl Claims {
     }
 
     pub fn sign(&self, secret: &[u8]) -> String {
-        jsonwebtoken::encode(&Header::new(Algorithm::HS256), self, &EncodingKey::from_secret(secret)).expect("it is signed")
+        jsonwebtoken::encode(&Header::new(Algorithm::HS256), self, &EncodingKey::from_secret(secret))
+            .expect("it is signed")
     }
 }
 

@@ -66,7 +66,13 @@ pub fn an_id_of_another_message_is_refused(open: Open<'_>) {
     let outcomes = subject.appender.append(&[own.clone(), forged.clone()], at(2)).unwrap();
     assert_eq!(outcomes, [taken(2), Ok(Appended::Before(RoomId(1), Seq(2)))]);
     // An action that says the same words is another message.
-    let content = event::content(&forged.id, &Sender::claim(forged.sender.clone()), None, &Body::new("all green").unwrap(), Kind::Action);
+    let content = event::content(
+        &forged.id,
+        &Sender::claim(forged.sender.clone()),
+        None,
+        &Body::new("all green").unwrap(),
+        Kind::Action,
+    );
     let action = Post { content, ..forged };
     assert_eq!(subject.appender.append(&[action], at(2)).unwrap(), [taken(2)]);
     // A deleted message can't be compared.

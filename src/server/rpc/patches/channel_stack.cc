@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include <climits>
+#include <cstring>
 #include <vector>
 
 #include "src/core/lib/channel/channel_args.h"
@@ -19,6 +20,7 @@
 #include "src/core/lib/channel/channel_stack_builder.h"
 #include "src/core/lib/config/core_configuration.h"
 #include "src/core/lib/iomgr/socket_mutator.h"
+#include "src/core/lib/security/context/security_context.h"
 #include "src/core/lib/surface/channel_init.h"
 #include "src/core/lib/surface/channel_stack_type.h"
 
@@ -26,10 +28,20 @@
 
 namespace {
 
+// Whether a connection is known to be without TLS.
+bool IsPlain(const grpc_core::ChannelArgs& args) {
+  const auto* context = args.GetObject<grpc_auth_context>();
+  if (context == nullptr) return false;
+  grpc_auth_property_iterator types =
+      grpc_auth_context_find_properties_by_name(context, GRPC_TRANSPORT_SECURITY_TYPE_PROPERTY_NAME);
+  const grpc_auth_property* type = grpc_auth_property_iterator_next(&types);
+  return type != nullptr && strcmp(type->value, "insecure") == 0;
+}
+
 // Whether a filter is left out.
-bool LeftOut(absl::string_view filter) {
+bool LeftOut(absl::string_view filter, bool is_plain) {
   return filter == "compression"            // this server neither compresses nor decompresses
-         || filter == "server-auth"         // authenticates the peer, which needs TLS
+         || (filter == "server-auth" && is_plain)  // tells calls who the peer is, which only TLS finds out
          || filter == "server_call_tracer"  // tracing is not used
 #ifdef __linux__
          || filter == "message_size"        // `transport.cc` bounds received messages, sent ones are not bounded
@@ -39,9 +51,10 @@ bool LeftOut(absl::string_view filter) {
 
 bool MakeLean(grpc_core::ChannelStackBuilder* builder) {
   if (!builder->channel_args().Contains(kServerArgument)) return true;
+  const bool is_plain = IsPlain(builder->channel_args());
   std::vector<const grpc_channel_filter*> kept;
   for (const grpc_channel_filter* filter : builder->stack()) {
-    if (!LeftOut(filter->name)) kept.push_back(filter);
+    if (!LeftOut(filter->name, is_plain)) kept.push_back(filter);
   }
   *builder->mutable_stack() = std::move(kept);
   return true;
