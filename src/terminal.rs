@@ -51,13 +51,14 @@ use thiserror::Error;
 use self::input::{Destination, Input};
 use self::lines::{RawLine, read_line};
 use self::login::Invitation;
+use self::options::LoginOptions;
 pub use self::options::{ChatOptions, Command, Options};
 use self::screen::{Aids, Screen, can_edit};
 use crate::address::{Address, InvalidPort};
 use crate::arguments::EXIT_USAGE;
 use crate::client::{
     CALL_TIMEOUT, CallError, Caller, ClientTls, ConnectError, Connector, Contract, FINISH_TIMEOUT, KnownServers, Login,
-    LoginFault, Patience, SessionError, Settings, StartAt, StoredLogin, TlsFault, chain_with_fingerprint,
+    LoginFault, Patience, SessionError, Settings, StartAt, StoredLogin, TlsFault, TlsOptions, chain_with_fingerprint,
     lines as count_lines, own_name,
 };
 use crate::escape::escape;
@@ -97,8 +98,6 @@ pub enum TerminalError {
     Thread(io::Error),
     #[error(transparent)]
     Login(LoginFault),
-    #[error(transparent)]
-    Connect(#[from] ConnectError),
     #[error("can't use the terminal: {0}")]
     Terminal(io::Error),
 }
@@ -160,7 +159,7 @@ impl Server {
 /// Runs the command of the options.
 pub fn run(options: Options) -> Result<(), TerminalError> {
     let address = match options.server {
-        Some(address) => address,
+        Some(ref address) => address.clone(),
         None => Address::default_local()?,
     };
     if let Some(Command::Logout) = options.command {
@@ -176,7 +175,8 @@ pub fn run(options: Options) -> Result<(), TerminalError> {
     // The library panics without its threads, and takes one to poll.
     threads::check_available(1 + LIBRARY_THREADS).map_err(TerminalError::Thread)?;
     let address = invitation.and_then(|invitation| invitation.server.clone()).unwrap_or(address);
-    let (server, stored_name) = server(address, invitation, &options)?;
+    let Options { login: presented, tls, timeout, .. } = &options;
+    let (server, stored_name) = server(address, invitation, tls, presented, *timeout)?;
     let name = options.name.or(stored_name);
     match options.command {
         None => chat(server, name, &options.chat),
@@ -187,7 +187,7 @@ pub fn run(options: Options) -> Result<(), TerminalError> {
                 return Ok(());
             }
             // Now with the login.
-            let server = self::server(server.address, None, &Options { name: None, command: None, ..options })?.0;
+            let server = self::server(server.address, None, &options.tls, &options.login, options.timeout)?.0;
             chat(server, Some(name), &options.chat)
         }
         Some(Command::Logout) => Ok(()),
@@ -210,7 +210,9 @@ pub fn run(options: Options) -> Result<(), TerminalError> {
 fn server(
     address: Address,
     invitation: Option<&Invitation>,
-    options: &Options,
+    tls: &TlsOptions,
+    presented: &LoginOptions,
+    timeout: Option<Duration>,
 ) -> Result<(Server, Option<String>), TerminalError> {
     let connect = |fault: TlsFault| TerminalError::Connect(fault.into());
     let stored = StoredLogin::load(&address).map_err(TerminalError::Login)?;
@@ -220,7 +222,7 @@ fn server(
             let authority = chain_with_fingerprint(&address, *fingerprint)?;
             Some(KnownServers::of_user().and_then(|known| known.remember(&address, &authority)).map_err(connect)?)
         }
-        _ => options.tls.for_server(&address)?,
+        _ => tls.for_server(&address)?,
     };
     let needs_tls = invitation.is_some_and(|invitation| invitation.server.is_some())
         || stored.as_ref().is_some_and(|stored| stored.tls);
@@ -228,17 +230,17 @@ fn server(
         None if needs_tls => Some(ClientTls::system().map_err(connect)?),
         tls => tls,
     };
-    let (login, name) = match (&options.login.token_file, Login::from_variable(), stored) {
+    let (login, name) = match (&presented.token_file, Login::from_variable(), stored) {
         _ if invitation.is_some() => (None, None),
         (Some(path), ..) => (Some(Login::file(path.clone())), None),
         (None, Some(login), _) => (Some(login), None),
         (None, None, Some(stored)) => (Some(Login::token(stored.token.as_str())), Some(stored.name)),
         (None, None, None) => (None, None),
     };
-    let login = login.map(|login| Login { insecure: options.login.insecure, ..login });
+    let login = login.map(|login| login.allowing_plaintext(presented.insecure));
     let has_login = login.is_some() || tls.as_ref().is_some_and(ClientTls::has_identity);
     let connector = Connector::new(1).with_tls(tls).with_login(login);
-    Ok((Server { address, connector, has_login, timeout: options.timeout }, name))
+    Ok((Server { address, connector, has_login, timeout }, name))
 }
 
 /// Prints on standard error why the client failed. The reason may contain text from a server, so it is escaped.

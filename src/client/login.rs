@@ -27,7 +27,7 @@ const FILE_BYTES_MAX: u64 = 16 * 1024;
 pub struct Login {
     place: Place,
     /// Whether it may be sent without TLS to another machine.
-    pub insecure: bool,
+    insecure: bool,
 }
 
 #[derive(Clone)]
@@ -93,6 +93,11 @@ impl Login {
     /// The token itself.
     pub fn token(token: impl Into<String>) -> Self {
         Self { place: Place::Text(Zeroizing::new(token.into())), insecure: false }
+    }
+
+    /// The same, which may be sent without TLS to another machine.
+    pub fn allowing_plaintext(self, insecure: bool) -> Self {
+        Self { insecure, ..self }
     }
 
     /// The token in the variable, if it is set.
@@ -255,7 +260,7 @@ mod tests {
     fn a_token_is_not_sent_in_the_open_nor_shown() {
         let login = Login::token("hub_secret");
         assert_eq!(login.header(false), Err(LoginFault::Plaintext));
-        assert!(Login { insecure: true, ..login.clone() }.header(false).is_ok());
+        assert!(login.clone().allowing_plaintext(true).header(false).is_ok());
         assert!(!format!("{login:?}").contains("hub_secret"));
     }
 }

@@ -106,7 +106,7 @@ impl ChatView {
                         people.presence.record_sender(message.sender, client);
                     }
                     let label = people.presence.label(message.sender, client);
-                    shown_name(&label, message.authenticated).into_owned()
+                    shown_name(&label, self.server.has_login && !message.authenticated).into_owned()
                 });
                 let prefix = self.rooms.lock().prefix(message.room);
                 // A closed output means that the reader needs no more.
@@ -116,7 +116,9 @@ impl ChatView {
                 }
             }
             Event::Presence { room, name, authenticated, client_id, joined } => {
-                let (name, authenticated) = ((*name).to_owned(), *authenticated);
+                // On an open server, no name is marked.
+                let authenticated = *authenticated || !self.server.has_login;
+                let name = (*name).to_owned();
                 let change = Change { name, authenticated, client: *client_id, joined: *joined };
                 let change = self.people.of(room, |people| people.presence.changed(change, Instant::now()));
                 change.iter().for_each(|change| self.show_change(room, change));
@@ -211,6 +213,6 @@ impl ChatView {
 fn show_change(screen: &Screen, rooms: &SharedRooms, room: &RoomName, change: &Change) {
     let prefix = rooms.lock().prefix(room);
     // The start of a notice is fixed, so no name can imitate another notice.
-    let name = shown_name(&change.name, change.authenticated);
+    let name = shown_name(&change.name, !change.authenticated);
     screen.notice(&format!("{prefix}{}: {name}", if change.joined { "joined" } else { "left" }));
 }

@@ -42,6 +42,8 @@ pub struct Format {
     pub seq: bool,
     /// The columns are for people: aligned, and easy to read.
     pub aligned: bool,
+    /// Names of senders that had not logged in are marked.
+    pub marks_claims: bool,
 }
 
 /// The printed columns of a message.
@@ -105,7 +107,8 @@ impl Format {
             };
             shown.push(' ');
         }
-        shown + &line(&shown_name(message.sender, message.authenticated), message.body, message.kind)
+        let is_claim = self.marks_claims && !message.authenticated;
+        shown + &line(&shown_name(message.sender, is_claim), message.body, message.kind)
     }
 }
 
@@ -120,9 +123,10 @@ impl<'a> JsonMessage<'a> {
     }
 }
 
-/// A name as it is shown: with a mark in front if it is a claim.
-pub fn shown_name(name: &str, authenticated: bool) -> Cow<'_, str> {
-    if authenticated || name.starts_with(CLAIM_MARK) { name.into() } else { format!("{CLAIM_MARK}{name}").into() }
+/// A name as it is shown: with a mark in front if it is a claim, on a server where other names are not. On an open
+/// server, all names are claims, and a mark would distinguish none.
+pub fn shown_name(name: &str, is_claim: bool) -> Cow<'_, str> {
+    if !is_claim || name.starts_with(CLAIM_MARK) { name.into() } else { format!("{CLAIM_MARK}{name}").into() }
 }
 
 /// A message id as 32 hexadecimal digits.
@@ -234,7 +238,7 @@ mod tests {
     fn columns_precede_the_line() {
         let room = RoomName::lobby();
         let show =
-            |time, seq, aligned| Format { json: false, time, seq, aligned }.message(&printed(&room, "ann", "waves"));
+            |time, seq, aligned| Format { json: false, time, seq, aligned, marks_claims: true }.message(&printed(&room, "ann", "waves"));
         assert_eq!(show(false, false, true), "*ann* waves");
         assert_eq!(show(false, true, true), "    7 *ann* waves");
         assert_eq!(show(false, true, false), "7 *ann* waves");

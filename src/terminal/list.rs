@@ -19,7 +19,7 @@ enum Stop {
 /// range is read forwards, and printed as it arrives.
 pub fn history(server: Server, options: &HistoryOptions) -> Result<(), TerminalError> {
     let HistoryOptions { room, after, before, limit, format } = options;
-    let format = format.format();
+    let format = format.format(server.has_login);
     let mut caller = server.caller()?;
     let mut output = Output::new(format.json);
     outcome((|| {
@@ -93,10 +93,11 @@ pub fn rooms(server: Server, options: &ListOptions) -> Result<(), TerminalError>
 
 pub fn members(server: Server, options: &MembersOptions) -> Result<(), TerminalError> {
     let MembersOptions { room, list: options } = options;
+    let marks_claims = server.has_login;
     let mut caller = server.caller()?;
     let line = |Member { client_id, name, authenticated }| match options.json {
         true => json(&JsonMember { room: room.as_str(), client_id, name: &name, authenticated }),
-        false => escape_name(&shown_name(&name, authenticated)).into_owned(),
+        false => escape_name(&shown_name(&name, marks_claims && !authenticated)).into_owned(),
     };
     list(options, |token| Ok(caller.members(room, token)?), line)
 }

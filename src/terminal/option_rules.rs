@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn the_last_option_sets_a_column() {
         let columns = |arguments: &str| match read(arguments).unwrap().command {
-            Some(Command::Tail(tail)) => (tail.format.format().time, tail.format.format().seq),
+            Some(Command::Tail(tail)) => (tail.format.format(false).time, tail.format.format(false).seq),
             command => panic!("{command:?}"),
         };
         assert_eq!(columns("hubbub tail tea --time --seq"), (true, true));

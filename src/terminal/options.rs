@@ -325,10 +325,10 @@ Examples:
 
 impl FormatOptions {
     /// The format of this process's output: times and numbers as requested, by default only on a terminal.
-    pub fn format(&self) -> Format {
+    pub fn format(&self, marks_claims: bool) -> Format {
         let aligned = io::stdout().is_terminal();
         let time = self.time || !self.no_time && aligned;
         let seq = self.seq || !self.no_seq && aligned;
-        Format { json: self.json, time, seq, aligned }
+        Format { json: self.json, time, seq, aligned, marks_claims }
     }
 }

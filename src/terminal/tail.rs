@@ -30,7 +30,7 @@ pub fn tail(server: Server, name: UserName, options: &TailOptions) -> Result<(),
     let mut outage = Outage::new(Arc::clone(&screen), &server.address);
     let failure = Arc::new(Mutex::new(Ok(())));
     let failed = Arc::clone(&failure);
-    let format = options.format.format();
+    let format = options.format.format(server.has_login);
     let mut output = Output::new(format.json);
     let settings = server.settings(name, options.room.clone(), from);
     let session = Session::start(server.connector.clone(), server.address.clone(), settings, move |event| {
