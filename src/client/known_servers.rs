@@ -8,12 +8,13 @@ use std::time::SystemTime;
 
 use rustls::pki_types::CertificateDer;
 
-use super::probe::{chain, pem};
-use super::{ClientTls, Origin, TlsFault};
+use super::connect_error::ConnectError;
+use super::login::config_folder;
+use super::shown::{chain, pem};
+use super::tls::{ClientTls, Origin};
+use super::tls_fault::TlsFault;
 use crate::address::Address;
 use crate::certificates::{Authorities, Facts, Fingerprint, date};
-use crate::client::connect_error::ConnectError;
-use crate::client::login::config_folder;
 use crate::escape::escape;
 
 /// The known servers of a user.
