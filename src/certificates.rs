@@ -3,13 +3,14 @@
 //! The C core reports neither why it can't use a file nor that a certificate has expired, and its Rust bindings panic if
 //! a file contains a zero byte. So everything is checked here first.
 
+mod fault;
 mod facts;
 mod fingerprint;
 
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::SystemTime;
 
 use rustls::SignatureAlgorithm;
@@ -17,10 +18,10 @@ use rustls::crypto::ring::sign::any_supported_type;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
-use thiserror::Error;
 use zeroize::Zeroizing;
 
-pub use self::facts::{Facts, Malformed, common_names, date};
+pub use self::facts::{Facts, Malformed, common_names};
+pub use self::fault::{Fault, FileFault, date};
 pub use self::fingerprint::{Fingerprint, InvalidFingerprint};
 
 /// The maximum size of a file, in bytes. All public authorities together take 250 KB.
@@ -45,50 +46,6 @@ pub struct Identity {
 pub struct Authorities {
     pub pem: Vec<u8>,
     pub certificates: Vec<CertificateDer<'static>>,
-}
-
-/// A file that can't be used, with the reason and the remedy.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{}: {fault}", .path.display())]
-pub struct FileFault {
-    pub path: PathBuf,
-    pub fault: Fault,
-}
-
-/// Why a file can't be used.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum Fault {
-    #[error("can't read the file: {0}")]
-    Unreadable(String),
-    #[error("not a file that can be read again: give a regular file")]
-    NotAFile,
-    #[error("longer than 2 MiB: expected certificates, or a private key, in PEM")]
-    TooLong,
-    #[error("no certificate in the file: expected PEM, with a line -----BEGIN CERTIFICATE-----")]
-    NoCertificate,
-    #[error("no private key in the file: expected PEM, with a line -----BEGIN PRIVATE KEY-----, not encrypted")]
-    NoKey,
-    #[error("malformed: expected certificates, or a private key, in PEM")]
-    Malformed,
-    #[error("other users may read or change this private key: run chmod 640, or 600, on it")]
-    Exposed,
-    #[error("not the private key of the certificate in {}: give the two files that were made together, the server's or client's own certificate first", .0.display())]
-    OtherKey(PathBuf),
-    #[error("this kind of private key can't be used: make an ECDSA key (P-256), or an RSA key of at least 2048 bits")]
-    KeyKind,
-    #[error("the certificate has expired on {}: renew it", date(*.0))]
-    Expired(SystemTime),
-    #[error("the certificate is not valid before {}: check the clock of this machine, or wait", date(*.0))]
-    NotYetValid(SystemTime),
-    #[error(
-        "the certificate has no DNS name or IP address, by which clients could recognize the server: make one that has (subject alternative name)"
-    )]
-    NoNames,
-    #[error("the certificate is not for servers: make one whose extended key usage includes server authentication")]
-    NotForServers,
-    #[error("the certificate is not for clients: make one whose extended key usage includes client authentication")]
-    NotForClients,
 }
 
 impl Identity {
@@ -146,7 +103,7 @@ impl Authorities {
         for certificate in &certificates {
             match Facts::of(certificate).map_err(|Malformed| Fault::Malformed).and_then(|facts| facts.check_time(now)) {
                 Ok(()) => return Ok(Self { pem, certificates }),
-                Err(fault) => drop(first.get_or_insert(fault)),
+                Err(fault) => first = first.or(Some(fault)),
             }
         }
         Err(first.unwrap_or(Fault::NoCertificate))

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rustls::pki_types::CertificateDer;
 use x509_parser::prelude::{ASN1Time, FromDer as _, GeneralName, X509Certificate};
 
-use super::Fault;
+use super::fault::Fault;
 
 /// What a certificate says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,11 +76,6 @@ pub fn common_names(certificate: &CertificateDer<'_>) -> Vec<String> {
     // A name in an encoding that can't be read is one too, and no user's name.
     let text = |name: &x509_parser::x509::AttributeTypeAndValue<'_>| name.as_str().unwrap_or_default().to_owned();
     certificate.subject().iter_common_name().map(text).collect()
-}
-
-/// A time as it is shown.
-pub fn date(time: SystemTime) -> impl std::fmt::Display {
-    humantime::format_rfc3339_seconds(time)
 }
 
 fn name(name: &GeneralName<'_>) -> Option<String> {

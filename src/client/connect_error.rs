@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use super::limits::CONNECT_TIMEOUT;
 use super::login::LoginFault;
-use super::tls::TlsFault;
+use super::tls_fault::TlsFault;
 use crate::address::Address;
 use crate::certificates::{Fingerprint, date};
 

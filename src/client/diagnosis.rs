@@ -14,13 +14,11 @@ use super::connect_error::ConnectError;
 use super::limits::{
     ADDRESS_STAGGER, ADDRESSES_MAX, DIAGNOSIS_ANSWER_WAIT, DIAGNOSIS_BANNER_WAIT, DIAGNOSIS_CONNECT_WAIT,
 };
-use super::tls::{ClientTls, probe};
+use super::probe::{self, OPENING};
+use super::tls::ClientTls;
 use crate::address::Address;
 use crate::escape::escape;
 use crate::threads::spawn;
-
-/// HTTP/2's preface with empty settings, as a gRPC client sends it.
-pub const OPENING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
 /// What is known of a server that speaks HTTP/2, and was not connected in time.
 const NOT_COMPLETED: &str = "the connection was not completed in time";
@@ -127,7 +125,7 @@ fn server_fault(
 ) -> ConnectError {
     let deadline = Instant::now() + DIAGNOSIS_CONNECT_WAIT * 3;
     if let Some(tls) = tls
-        && let Some(fault) = probe::fault(stream, address, tls, deadline)
+        && let Some(fault) = probe::fault(stream, address, tls, refusal_of, deadline)
     {
         return fault;
     }
@@ -146,7 +144,9 @@ fn server_fault(
         }
         // A server with TLS closes the connection without a word.
         (None, ConnectError::HungUp(_) | ConnectError::Silent(_)) => match again() {
-            Some(stream) if probe::speaks_tls(&stream, address, deadline) => ConnectError::NeedsTls(address.clone()),
+            Some(stream) if probe::chain(&stream, address, deadline).is_some() => {
+                ConnectError::NeedsTls(address.clone())
+            }
             _ => plain,
         },
         _ => plain,

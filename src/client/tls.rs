@@ -1,11 +1,7 @@
 //! TLS in the clients: which authorities they trust, and what certificate they show.
 //!
-//! The C core makes the connections. It does not report why a certificate is refused, so `tls/probe.rs` finds that out
+//! The C core makes the connections. It does not report why a certificate is refused, so `probe.rs` finds that out
 //! with a connection of its own, which is never used for anything else.
-
-mod known;
-pub(super) mod probe;
-mod options;
 
 use std::env;
 use std::fmt;
@@ -15,13 +11,9 @@ use std::time::SystemTime;
 
 use grpcio::{ChannelCredentials, ChannelCredentialsBuilder};
 use rustls::pki_types::CertificateDer;
-use thiserror::Error;
 
-use crate::certificates::{Authorities, FileFault, Identity};
-
-pub use self::known::KnownServers;
-pub use self::options::TlsOptions;
-pub use self::probe::{chain, chain_with_fingerprint};
+use super::tls_fault::TlsFault;
+use crate::certificates::{Authorities, Identity};
 
 /// Where the systems keep the certificates of the authorities that they trust.
 const SYSTEM_FILES: [&str; 5] = [
@@ -54,30 +46,6 @@ pub enum Origin {
     Remembered(PathBuf),
 }
 
-/// Why TLS can't be used.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum TlsFault {
-    #[error(transparent)]
-    File(#[from] FileFault),
-    #[error(
-        "this machine has no list of public certificate authorities: install the package ca-certificates, or name a \
-         file with --ca or SSL_CERT_FILE"
-    )]
-    NoSystemAuthorities,
-    #[error("can't remember the server in {}: {reason}", .path.display())]
-    Remember { path: PathBuf, reason: String },
-    #[error(
-        "--trust-on-first-use asks on a terminal, and there is none: use it once on a terminal, or give the server's \
-         authority with --ca"
-    )]
-    NoTerminal,
-    #[error("not trusted: ask the server's operator for the fingerprint, or for a file for --ca")]
-    NotTrusted,
-    #[error("HOME is not set: there is no folder for known servers; give the server's authority with --ca")]
-    NoHome,
-}
-
 impl fmt::Debug for ClientTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientTls").field("origin", &self.origin).field("server_name", &self.server_name).finish()
@@ -102,7 +70,7 @@ impl ClientTls {
         Ok(Self::new(Authorities::read(path, SystemTime::now())?, Origin::Given))
     }
 
-    fn new(authorities: Authorities, origin: Origin) -> Self {
+    pub(super) fn new(authorities: Authorities, origin: Origin) -> Self {
         Self { authorities: Arc::new(authorities), origin, identity: None, server_name: None }
     }
 

@@ -9,7 +9,6 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, bail};
 use hubbub::certificates::{Fingerprint, date};
-use hubbub::names::UserName;
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
     KeyPair, KeyUsagePurpose,
@@ -44,7 +43,7 @@ pub struct DevCert {
     out: PathBuf,
     /// Make a certificate for this user instead, for --auth mtls
     #[arg(long, value_name = "USER")]
-    client: Option<UserName>,
+    client: Option<String>,
     /// Replace certificates that are there already
     ///
     /// The authority stays.
@@ -63,8 +62,8 @@ struct Authority {
 pub fn run(command: &DevCert) -> anyhow::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(&command.out).with_context(|| failed("make", &command.out))?;
     let name = match &command.client {
-        Some(user) if user.as_str().contains(['/', '\0']) || !user.as_str().is_ascii() => {
-            bail!("a certificate can't be made for {user:?}: choose a name of ASCII letters, digits, - and .")
+        Some(user) if !is_host(user) => {
+            bail!("a certificate can't be made for {user:?}: the name may have ASCII letters, digits, - and .")
         }
         Some(user) => format!("client-{user}"),
         None => "server".to_owned(),
@@ -168,10 +167,10 @@ fn server_params(names: &[String]) -> anyhow::Result<(CertificateParams, Vec<Str
 }
 
 /// The user's name is both the DNS name, which --client-name takes by default, and the common name.
-fn client_params(user: &UserName) -> anyhow::Result<CertificateParams> {
+fn client_params(user: &str) -> anyhow::Result<CertificateParams> {
     let names = vec![user.to_string()];
     let mut params = lasting(CertificateParams::new(names).context("can't use the name")?, LIFE);
-    params.distinguished_name = named(user.as_str());
+    params.distinguished_name = named(user);
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     Ok(leaf(params))
 }

@@ -3,7 +3,8 @@
 //! Between a call and the HTTP/2 transport, the C core has a stack of filters, and every message passes all of them.
 //! Two of them cost more for each message than all other work of the library to send it (docs/performance-notes.md):
 //! one would compress it, one compares its size with a bound on sent messages. No setting removes them, so
-//! `channel_stack.cc` does. `transport.cc` bounds received messages.
+//! `channel_stack.cc` does. `transport.cc` bounds received messages. The filter that tells a call who is at the other end
+//! of its connection is left out only where the connection is known to be without TLS.
 //!
 //! Without the feature `core-patches` the C core's own stack is used, and its listening sockets are unchanged.
 

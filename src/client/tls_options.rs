@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use super::{ClientTls, KnownServers};
+use super::connect_error::ConnectError;
+use super::known_servers::KnownServers;
+use super::tls::ClientTls;
 use crate::address::Address;
 use crate::arguments::{CONNECTION, Given, switch};
-use crate::client::connect_error::ConnectError;
 
 /// Whether and how to connect with TLS. Unix sockets are never connected with TLS.
 #[derive(Clone, Debug, Default, clap::Args)]

@@ -9,8 +9,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use parking_lot::Mutex;
 use rustls::client::ResolvesClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -21,13 +19,14 @@ use rustls::{
     CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
 };
 
-use super::{ClientTls, Origin};
+use super::connect_error::ConnectError;
+use super::tls::{ClientTls, Origin};
 use crate::address::Address;
 use crate::certificates::{Facts, Fault, Fingerprint};
-use crate::client::connect_error::ConnectError;
-use crate::client::diagnosis::{self, OPENING};
-use crate::client::limits::CONNECT_TIMEOUT;
 use crate::escape::escape;
+
+/// HTTP/2's preface with empty settings, as a gRPC client sends it.
+pub const OPENING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
 /// What a server has shown.
 struct Seen {
@@ -40,42 +39,21 @@ struct Seen {
     answer: io::Result<Vec<u8>>,
 }
 
-/// The certificates that a server shows, its own first. They are not verified.
-pub fn chain(address: &Address) -> Result<Vec<CertificateDer<'static>>, ConnectError> {
-    let deadline = Instant::now() + CONNECT_TIMEOUT;
-    let stream = diagnosis::open(address, deadline)?;
-    match look(&stream, host(address), None, deadline) {
-        Some(seen) => Ok(seen.chain),
-        None => Err(ConnectError::WithoutTls(address.clone())),
-    }
+/// The certificates that the server at the other end of a new connection shows, its own first. `None` if it does not
+/// speak TLS.
+pub fn chain(stream: &TcpStream, address: &Address, deadline: Instant) -> Option<Vec<CertificateDer<'static>>> {
+    look(stream, host(address), None, deadline).map(|seen| seen.chain)
 }
 
-/// The certificate with this fingerprint among those that a server shows, in PEM. Whoever trusts it as an authority
-/// trusts exactly what the fingerprint names, whoever has shown it.
-pub fn chain_with_fingerprint(address: &Address, fingerprint: Fingerprint) -> Result<String, ConnectError> {
-    let chain = chain(address)?;
-    let found = chain.iter().find(|certificate| Fingerprint::of(certificate) == fingerprint);
-    found.map(|certificate| pem(certificate)).ok_or_else(|| ConnectError::OtherFingerprint(address.clone()))
-}
-
-/// A certificate in PEM.
-pub fn pem(certificate: &CertificateDer<'_>) -> String {
-    let text = STANDARD.encode(certificate);
-    let mut pem = "-----BEGIN CERTIFICATE-----\n".to_owned();
-    for line in text.as_bytes().chunks(64) {
-        pem.extend(line.iter().map(|byte| char::from(*byte)));
-        pem.push('\n');
-    }
-    pem + "-----END CERTIFICATE-----\n"
-}
-
-/// Whether the server at the other end of a new connection speaks TLS.
-pub fn speaks_tls(stream: &TcpStream, address: &Address, deadline: Instant) -> bool {
-    look(stream, host(address), None, deadline).is_some()
-}
-
-/// Why the C core could not connect with TLS over a new connection; `None` if the peer does not speak it.
-pub fn fault(stream: &TcpStream, address: &Address, tls: &ClientTls, deadline: Instant) -> Option<ConnectError> {
+/// Why the C core could not connect with TLS over a new connection; `None` if the peer does not speak it. `refusal` finds
+/// the reason in what an HTTP/2 server says that refuses a connection.
+pub fn fault(
+    stream: &TcpStream,
+    address: &Address,
+    tls: &ClientTls,
+    refusal: impl Fn(&[u8]) -> Option<String>,
+    deadline: Instant,
+) -> Option<ConnectError> {
     let name = tls.server_name().unwrap_or(host(address));
     let seen = look(stream, name, Some(tls), deadline)?;
     let address = address.clone();
@@ -102,7 +80,7 @@ pub fn fault(stream: &TcpStream, address: &Address, tls: &ClientTls, deadline: I
         return Some(ConnectError::OtherName { address, expected: name.to_owned(), names });
     }
     Some(match (seen.answer, tls.identity()) {
-        (Ok(data), _) if !data.is_empty() => match diagnosis::refusal_of(&data) {
+        (Ok(data), _) if !data.is_empty() => match refusal(&data) {
             Some(reason) => ConnectError::Failed { address, reason },
             None => ConnectError::Failed { address, reason: "the connection was not completed in time".to_owned() },
         },

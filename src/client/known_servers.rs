@@ -8,12 +8,13 @@ use std::time::SystemTime;
 
 use rustls::pki_types::CertificateDer;
 
-use super::probe::{chain, pem};
-use super::{ClientTls, Origin, TlsFault};
+use super::connect_error::ConnectError;
+use super::login::config_folder;
+use super::shown::{chain, pem};
+use super::tls::{ClientTls, Origin};
+use super::tls_fault::TlsFault;
 use crate::address::Address;
-use crate::certificates::{Authorities, Facts, Fingerprint, date};
-use crate::client::connect_error::ConnectError;
-use crate::client::login::config_folder;
+use crate::certificates::{Authorities, Facts, FileFault, Fingerprint, date};
 use crate::escape::escape;
 
 /// The known servers of a user.
@@ -32,7 +33,7 @@ impl KnownServers {
     pub fn file(&self, address: &Address) -> PathBuf {
         let is_plain = |char: char| char.is_ascii_alphanumeric() || matches!(char, '-' | '.' | '_' | ':' | '[' | ']');
         let name = address.to_string().to_ascii_lowercase();
-        self.folder.join(format!("{}.pem", name.replace(|char| !is_plain(char), "_")))
+        self.folder.join(format!("{}.pem", name.replace(|char: char| !is_plain(char), "_")))
     }
 
     /// How to connect to a server, if it is known.
@@ -48,6 +49,8 @@ impl KnownServers {
     /// Remembers the authority of a server, in PEM, instead of one that was remembered before.
     pub fn remember(&self, address: &Address, authority: &str) -> Result<ClientTls, TlsFault> {
         let file = self.file(address);
+        let unusable = |fault| TlsFault::from(FileFault { path: file.clone(), fault });
+        Authorities::parse(authority.as_bytes().to_vec(), SystemTime::now()).map_err(unusable)?;
         let fault = |error: io::Error| TlsFault::Remember { path: file.clone(), reason: error.to_string() };
         DirBuilder::new().recursive(true).mode(0o700).create(&self.folder).map_err(fault)?;
         // A file that is there half would be one that can't be used.
@@ -110,6 +113,7 @@ mod tests {
         let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(known.file(&address)), mode(known.folder.clone())), (0o600, 0o700));
         assert!(known.remember(&address, "no certificate").is_err());
+        assert!(known.find(&address).unwrap().is_some(), "what was remembered stays");
     }
 
     #[test]
