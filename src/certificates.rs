@@ -83,6 +83,14 @@ impl Identity {
         Ok(Self { chain, key, facts })
     }
 
+    /// The authority that has signed the certificate, if it is one of its own and in the same file: a client that has its
+    /// fingerprint can get it from the server.
+    pub fn own_authority(&self) -> Option<Fingerprint> {
+        let last = certificates(&self.chain).ok()?.pop()?;
+        let facts = Facts::of(&last).ok()?;
+        (facts.subject == facts.issuer).then(|| Fingerprint::of(&last))
+    }
+
     /// The key as rustls uses it.
     pub fn certified_key(&self) -> Option<CertifiedKey> {
         let key = PrivateKeyDer::from_pem_slice(&self.key).ok()?;

@@ -27,6 +27,7 @@ mod hub;
 pub mod calls;
 pub mod rpc;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -48,7 +49,7 @@ use self::operator::Operator;
 use self::operator::protocol::Status;
 use self::quotas::Quotas;
 use self::refusals::Logger;
-use self::reload::{ReloadThread, Reloader};
+use self::reload::{ReloadThread, Reloadable, Reloader};
 use self::reserve::DiskReserve;
 use self::room::Rooms;
 use self::rpc::listen;
@@ -173,11 +174,17 @@ impl Server {
             let bound = server.grpc.bind(address, config.socket_mode, tls.as_ref())?;
             server.addresses.extend(bound);
         }
-        server._operator = start_operator(config, &authenticator, &server.addresses)?;
+        let status = status(config, &server.addresses, tls.as_ref());
+        server._operator = start_operator(config, &authenticator, status)?;
         server.grpc.start();
-        if let Some(tls) = tls {
+        if let Some(tls) = &tls {
             ::log::info!("TCP addresses speak TLS, with a certificate {}", tls.description());
-            server.reload_thread = Some(ReloadThread::start(vec![Box::new(tls.reloadable())])?);
+        }
+        let certificate = tls.map(|tls| Box::new(tls.reloadable()) as Box<dyn Reloadable>);
+        let keys = authenticator.jwt.clone().map(|jwt| Box::new(KeysOfTokens(jwt)) as Box<dyn Reloadable>);
+        let reloadables: Vec<_> = certificate.into_iter().chain(keys).collect();
+        if !reloadables.is_empty() {
+            server.reload_thread = Some(ReloadThread::start(reloadables)?);
         }
         Ok(server)
     }
@@ -292,20 +299,51 @@ fn authenticator(config: &ServerConfig) -> Result<Authenticator, StartError> {
     })
 }
 
+/// What the operator's commands learn about a running server.
+fn status(config: &ServerConfig, addresses: &[Address], tls: Option<&Tls>) -> Status {
+    let (name, authority) = tls.map(Tls::for_links).unwrap_or_default();
+    let port = addresses.iter().find_map(|address| match address {
+        Address::Tcp { port, .. } => Some(*port),
+        Address::Unix(_) => None,
+    });
+    let by_certificate = name.zip(port).map(|(host, port)| Address::Tcp { host, port }.to_string());
+    Status {
+        modes: config.logins.words().map(str::to_owned).collect(),
+        addresses: addresses.iter().map(Address::to_string).collect(),
+        accounts: config.logins.tokens,
+        public: config.public_address.clone().or(by_certificate),
+        authority: authority.map(|authority| authority.hex()),
+    }
+}
+
+/// The files with the keys that verify JSON web tokens.
+struct KeysOfTokens(Arc<Jwt>);
+
+impl Reloadable for KeysOfTokens {
+    fn name(&self) -> &'static str {
+        "the keys for JSON web tokens"
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        self.0.files()
+    }
+
+    fn reload(&mut self) -> Result<String, String> {
+        match self.0.reload() {
+            Ok(_) => Ok(format!("reloaded: {} keys", self.0.key_count())),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
 /// Opens the socket for the operator's commands on accounts, in the data folder.
 fn start_operator(
     config: &ServerConfig,
     authenticator: &Authenticator,
-    addresses: &[Address],
+    status: Status,
 ) -> Result<Option<Operator>, StartError> {
     let (Storage::Folder { path, .. }, Some(accounts)) = (&config.storage, &authenticator.accounts) else {
         return Ok(None);
-    };
-    let status = Status {
-        modes: config.logins.words().map(str::to_owned).collect(),
-        addresses: addresses.iter().map(Address::to_string).collect(),
-        accounts: config.logins.tokens,
-        public: config.public_address.clone(),
     };
     let operator = Operator::start(path, Arc::clone(accounts), Box::new(move || status.clone()));
     operator.map(Some).map_err(StartError::Operator)

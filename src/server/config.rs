@@ -163,7 +163,7 @@ impl Default for ServerConfig {
 impl ServerConfig {
     /// Whether the server has files that are read again when they change.
     pub fn has_files_to_reload(&self) -> bool {
-        self.tls.is_some()
+        self.tls.is_some() || self.logins.jwt.is_some()
     }
 
     /// How many connections may be open.

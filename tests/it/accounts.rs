@@ -48,7 +48,8 @@ fn fail(data: &Path, arguments: &[&str]) -> String {
 /// The code of a printed invitation.
 fn code(printed: &str) -> String {
     let line = printed.lines().find_map(|line| line.trim().strip_prefix("hubbub login "));
-    line.unwrap_or_else(|| panic!("no code: {printed}")).to_owned()
+    let text = line.unwrap_or_else(|| panic!("no code: {printed}")).trim_matches('\'');
+    text.rsplit_once("#invite=").map_or(text, |(_, code)| code).to_owned()
 }
 
 fn json(printed: &str) -> Vec<Value> {
@@ -84,7 +85,7 @@ fn users_are_managed_without_a_server() {
     let printed = succeed(data, &["user", "add", "ann", "--address", "chat.example.org", "--role", "moderator"]);
     let first = code(&printed);
     assert!(printed.contains("user ann was added (moderator)\n"), "{printed}");
-    assert!(printed.contains(&format!("\n  https://chat.example.org/#invite={first}\n")), "{printed}");
+    assert!(printed.contains(&format!("\n  hubbub login 'https://chat.example.org/#invite={first}'\n")), "{printed}");
     // Without an address there is no link, and a hint.
     let (_, printed, notes) = run(data, &["invite", "ann"]);
     assert!(!printed.contains("https://") && notes.contains("--address HOST:PORT"), "{printed}{notes}");
@@ -181,7 +182,7 @@ fn commands_work_while_a_server_runs() {
     let server = serve(data, status);
     let printed = succeed(data, &["user", "add", "ann"]);
     let first = code(&printed);
-    assert!(printed.contains(&format!("https://chat.example.org:5000/#invite={first}\n")), "{printed}");
+    assert!(printed.contains(&format!("https://chat.example.org:5000/#invite={first}'\n")), "{printed}");
     // The server knows it at once.
     let token = server.accounts.redeem(&first, "phone", SystemTime::now()).unwrap().token;
     let principal = server.accounts.identify(&token, SystemTime::now()).unwrap();

@@ -14,6 +14,7 @@ use hubbub::server::log::clock::date;
 use hubbub::server::operator::commands::FolderAccounts;
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr as _;
+use zeroize::Zeroizing;
 
 use crate::words::{complain, counted};
 
@@ -77,20 +78,23 @@ pub fn invite(data: &Path, command: OperatorCommand, address: Option<&PublicAddr
     if status.as_ref().is_some_and(|status| !status.accounts) {
         complain("the running server does not accept logins with accounts: restart it with accounts on");
     }
-    let known = status.and_then(|status| status.public).and_then(|public| public.parse().ok());
-    let link =
-        address.cloned().or(known).map(|address: PublicAddress| format!("https://{address}/{INVITE}{}", code.expose()));
+    let authority = status.as_ref().and_then(|status| status.authority.as_deref());
+    let authority = authority.map_or(String::new(), |authority| format!("&ca={authority}"));
+    let known = status.as_ref().and_then(|status| status.public.as_ref()).and_then(|public| public.parse().ok());
+    let link = address.cloned().or(known).map(|address: PublicAddress| {
+        Zeroizing::new(format!("https://{address}/{INVITE}{}{authority}", code.expose()))
+    });
     let mut out = io::stdout().lock();
     let mut print = || -> io::Result<()> {
         if added {
             writeln!(out, "user {name} was added ({})", role.0)?;
         }
-        let what = if link.is_some() { "open this link, or run this command" } else { "run this command" };
-        writeln!(out, "to log in as {name}, {what}; it is valid once, until {}", date(until_ms))?;
-        if let Some(link) = &link {
-            writeln!(out, "  {link}")?;
+        writeln!(out, "to log in as {name}, run this command; it is valid once, until {}", date(until_ms))?;
+        match &link {
+            // In quotes, because a shell would take & and # for itself.
+            Some(link) => writeln!(out, "  hubbub login '{}'", link.as_str())?,
+            None => writeln!(out, "  hubbub login {}", code.expose())?,
         }
-        writeln!(out, "  hubbub login {}", code.expose())?;
         out.flush()
     };
     print().with_context(|| format!("can't print the invitation; run hubbub-server invite {name} for another one"))?;

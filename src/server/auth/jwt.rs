@@ -15,6 +15,7 @@ mod header;
 mod claims;
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -88,6 +89,11 @@ impl Jwt {
                 return Ok(true);
             }
         }
+    }
+
+    /// The files with the keys.
+    pub fn files(&self) -> Vec<PathBuf> {
+        self.settings.keys.iter().chain(&self.settings.jwks).cloned().collect()
     }
 
     /// How many keys there are.

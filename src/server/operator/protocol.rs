@@ -42,6 +42,9 @@ pub struct Status {
     pub accounts: bool,
     /// The address for invitation links, `HOST` or `HOST:PORT`.
     pub public: Option<String>,
+    /// The fingerprint of the authority of the server's certificate, if it is not a public one.
+    #[serde(default)]
+    pub authority: Option<String>,
 }
 
 /// A connection of the socket, for lines.

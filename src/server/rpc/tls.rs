@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 use grpcio::{CertificateRequestType, ServerCredentials, ServerCredentialsBuilder, ServerCredentialsFetcher};
 use parking_lot::Mutex;
 
-use crate::certificates::{Authorities, FileFault, Identity, date};
+use crate::certificates::{Authorities, FileFault, Fingerprint, Identity, date};
 use crate::limits::EXPIRY_WARNING_DAYS;
 use crate::server::config::TlsFiles;
 use crate::server::reload::Reloadable;
@@ -79,6 +79,13 @@ impl Tls {
     /// What the log says about the certificate.
     pub fn description(&self) -> String {
         self.current.material.lock().clone().description()
+    }
+
+    /// The first name in the certificate, and the fingerprint of its authority if that is one of the operator's own: for
+    /// invitation links.
+    pub fn for_links(&self) -> (Option<String>, Option<Fingerprint>) {
+        let material = Arc::clone(&self.current.material.lock());
+        (material.identity.facts.names.first().cloned(), material.identity.own_authority())
     }
 
     /// For the thread that reads the files again.
