@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Subcommand;
-use hubbub::arguments::{CONNECTION, duration};
+use hubbub::arguments::{OUTPUT, duration};
 use hubbub::escape::escape_name;
 use hubbub::server::auth::accounts::command::{BannedName, ListedToken, ListedUser, OperatorCommand, OperatorReply};
 use hubbub::server::auth::accounts::event::StoredRole;
@@ -97,7 +97,7 @@ pub struct LinkOptions {
     /// Address of the server in the link
     ///
     /// HOST or HOST:PORT, as clients reach it. A running server may know it.
-    #[arg(long, value_name = "ADDR", env = "HUBBUB_ADDRESS", help_heading = CONNECTION, display_order = 12)]
+    #[arg(long, value_name = "ADDR", env = "HUBBUB_ADDRESS", help_heading = OUTPUT, display_order = 60)]
     pub address: Option<PublicAddress>,
 }
 
