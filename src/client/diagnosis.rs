@@ -121,7 +121,7 @@ fn server_fault(
     address: &Address,
     stream: &TcpStream,
     tls: Option<&ClientTls>,
-    again: impl FnOnce() -> Option<TcpStream>,
+    again: impl Fn() -> Option<TcpStream>,
 ) -> ConnectError {
     let deadline = Instant::now() + DIAGNOSIS_CONNECT_WAIT * 3;
     if let Some(tls) = tls
