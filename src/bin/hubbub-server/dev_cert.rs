@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, bail};
-use hubbub::certificates::{Fingerprint, date};
+use hubbub::certificates::{Authorities, Fingerprint, common_names, date};
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
     KeyPair, KeyUsagePurpose,
@@ -53,6 +53,7 @@ pub struct DevCert {
 
 /// An authority, with what signs.
 struct Authority {
+    params: CertificateParams,
     pem: String,
     key: KeyPair,
     path: PathBuf,
@@ -79,7 +80,7 @@ pub fn run(command: &DevCert) -> anyhow::Result<()> {
         None => server_params(&command.names)?,
     };
     let key = KeyPair::generate().context("can't make a key")?;
-    let issuer = Issuer::from_ca_cert_pem(&authority.pem, &authority.key).context("can't use the authority")?;
+    let issuer = Issuer::from_params(&authority.params, &authority.key);
     let certificate = params.signed_by(&key, &issuer).context("can't sign the certificate")?;
     write(&key_file, &key.serialize_pem(), 0o600, command.force)?;
     write(&certificate_file, &format!("{}{}", certificate.pem(), authority.pem), 0o644, command.force)?;
@@ -117,7 +118,11 @@ impl Authority {
             (true, true) => {
                 let read = |path: &Path| fs::read_to_string(path).with_context(|| failed("read", path));
                 let key = KeyPair::from_pem(&read(&key_file)?).with_context(|| failed("use", &key_file))?;
-                return Ok(Self { pem: read(&path)?, key, path });
+                let pem = read(&path)?;
+                let read = Authorities::parse(pem.clone().into_bytes(), SystemTime::now());
+                let read = read.with_context(|| failed("use", &path))?;
+                let name = common_names(&read.certificates[0]).pop().unwrap_or_default();
+                return Ok(Self { params: authority_params(&name), pem, key, path });
             }
             (false, false) => {}
             // Another authority would make all clients that trust this one fail.
@@ -131,22 +136,27 @@ impl Authority {
             ),
         }
         let key = KeyPair::generate().context("can't make a key")?;
-        let mut params = lasting(CertificateParams::default(), AUTHORITY_LIFE);
-        params.distinguished_name = named(&format!("Hubbub authority of {}", host_name().unwrap_or_default()));
-        // It signs no further authorities.
-        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let params = authority_params(&format!("Hubbub authority of {}", host_name().unwrap_or_default()));
         let certificate: Certificate = params.self_signed(&key).context("can't make an authority")?;
         write(&key_file, &key.serialize_pem(), 0o600, false)?;
         write(&path, &certificate.pem(), 0o644, false)?;
-        Ok(Self { pem: certificate.pem(), key, path })
+        Ok(Self { pem: certificate.pem(), params, key, path })
     }
 
     fn fingerprint(&self) -> anyhow::Result<Fingerprint> {
-        let authorities = hubbub::certificates::Authorities::parse(self.pem.clone().into_bytes(), SystemTime::now())
+        let authorities = Authorities::parse(self.pem.clone().into_bytes(), SystemTime::now())
             .with_context(|| failed("use", &self.path))?;
         Ok(Fingerprint::of(&authorities.certificates[0]))
     }
+}
+
+fn authority_params(name: &str) -> CertificateParams {
+    let mut params = lasting(CertificateParams::default(), AUTHORITY_LIFE);
+    params.distinguished_name = named(name);
+    // It signs no further authorities.
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params
 }
 
 fn server_params(names: &[String]) -> anyhow::Result<(CertificateParams, Vec<String>)> {

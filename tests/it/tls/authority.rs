@@ -15,6 +15,7 @@ pub const DAY: Duration = Duration::from_secs(86_400);
 pub struct Authority {
     folder: tempfile::TempDir,
     key: KeyPair,
+    params: CertificateParams,
     pub pem: String,
     /// Its certificate.
     pub file: PathBuf,
@@ -37,7 +38,7 @@ impl Authority {
         let pem = params.self_signed(&key).expect("a certificate").pem();
         let file = folder.path().join("ca.pem");
         fs::write(&file, &pem).expect("a file is written");
-        Self { folder, key, pem, file }
+        Self { folder, key, params, pem, file }
     }
 
     /// A certificate of the test's server.
@@ -56,7 +57,7 @@ impl Authority {
         let mut params = valid(CertificateParams::new(names).expect("valid names"));
         change(&mut params);
         let key = KeyPair::generate().expect("a key");
-        let issuer = Issuer::from_ca_cert_pem(&self.pem, &self.key).expect("an authority");
+        let issuer = Issuer::from_params(&self.params, &self.key);
         let pem = params.signed_by(&key, &issuer).expect("a certificate").pem() + &self.pem;
         let place = |part: &str| self.folder.path().join(format!("{file}-{part}.pem"));
         let pair = Pair { certificate: place("cert"), key: place("key") };
