@@ -22,6 +22,7 @@ mod leaving;
 mod limits;
 mod gauges;
 mod model;
+mod newcomer;
 mod slow_reader;
 mod storage;
 mod structure;
