@@ -51,4 +51,6 @@ pub use stream::{Canceller, StreamError};
 pub use tls::ClientTls;
 pub use tls_fault::TlsFault;
 pub use tls_options::TlsOptions;
-pub use v1::{Event, Gap, GapReason, Inlet, Line, Message, Session, Settings, StartAt, Tally, new_message_id, own_name};
+pub use v1::{
+    Event, Gap, GapReason, Inlet, Line, Message, Session, Settings, StartAt, Tally, new_message_id, own_name,
+};

@@ -20,6 +20,6 @@ pub mod fuzz;
 
 pub use events::{Event, Message, Settings};
 pub use inlet::{Inlet, Session, new_message_id};
-pub use own_name::own_name;
 pub use outbox::{Line, Tally};
+pub use own_name::own_name;
 pub use place::{Gap, GapReason, StartAt};

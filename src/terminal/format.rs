@@ -237,8 +237,9 @@ mod tests {
     #[test]
     fn columns_precede_the_line() {
         let room = RoomName::lobby();
-        let show =
-            |time, seq, aligned| Format { json: false, time, seq, aligned, marks_claims: true }.message(&printed(&room, "ann", "waves"));
+        let show = |time, seq, aligned| {
+            Format { json: false, time, seq, aligned, marks_claims: true }.message(&printed(&room, "ann", "waves"))
+        };
         assert_eq!(show(false, false, true), "*ann* waves");
         assert_eq!(show(false, true, true), "    7 *ann* waves");
         assert_eq!(show(false, true, false), "7 *ann* waves");

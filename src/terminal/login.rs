@@ -65,7 +65,8 @@ pub fn login(server: &Server, invitation: &Invitation) -> Result<String, Termina
     let login = StoredLogin { server: server.address.to_string(), name, token, tls };
     login.store(&server.address).map_err(TerminalError::Login)?;
     let name = escape_name(&login.name);
-    let _ = writeln!(io::stderr(), "* logged in to {} as {name}; the login is kept in {}", server.address, kept.display());
+    let _ =
+        writeln!(io::stderr(), "* logged in to {} as {name}; the login is kept in {}", server.address, kept.display());
     Ok(login.name)
 }
 
@@ -102,7 +103,9 @@ mod tests {
         let link = parse(&format!("https://[2001:db8::1]:5000/#invite=MZE1&ca={}&new=1", fingerprint.hex())).unwrap();
         assert_eq!((link.server.unwrap().to_string().as_str(), link.code.as_str()), ("[2001:db8::1]:5000", "MZE1"));
         assert!(link.authority == Some(fingerprint));
-        for wrong in ["", "a/b", "http://chat.example.org/#invite=A", "https://chat.example.org/#x=1", "https:///#invite=A"] {
+        for wrong in
+            ["", "a/b", "http://chat.example.org/#invite=A", "https://chat.example.org/#x=1", "https:///#invite=A"]
+        {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
         assert!(parse("https://chat.example.org/#invite=A&ca=12").unwrap_err().contains("quotes"));

@@ -17,11 +17,13 @@ fn a_call_over_tls_sees_the_certificate_of_its_client() {
     let server = serve(&authority.server("server"), &["--client-ca", text(&users.file), "--auth", "mtls"]);
     let ann = users.client("ann");
     let tls = ["--ca", text(&authority.file), "--cert", text(&ann.certificate), "--key", text(&ann.key)];
-    let run = |arguments: &[&str]| [&tls[..], arguments].concat();
-    printed(server.target(), &run(&["--name", "ann", "send", "tea", "hello"]));
-    let history = printed(server.target(), &run(&["history", "tea", "--json"]));
+    fn run<'a>(tls: &[&'a str], arguments: &[&'a str]) -> Vec<&'a str> {
+        [tls, arguments].concat()
+    }
+    printed(server.target(), &run(&tls, &["--name", "ann", "send", "tea", "hello"]));
+    let history = printed(server.target(), &run(&tls, &["history", "tea", "--json"]));
     assert!(history.contains(r#""sender":"ann""#) && history.contains(r#""authenticated":true"#), "{history}");
-    let said = complaint(server.target(), &run(&["--name", "bob", "send", "tea", "I am bob"]));
+    let said = complaint(server.target(), &run(&tls, &["--name", "bob", "send", "tea", "I am bob"]));
     assert!(said.contains("ann"), "{said}");
     let two = users.sign("two", &["ann", "bob"], |_| {});
     let tls = ["--ca", text(&authority.file), "--cert", text(&two.certificate), "--key", text(&two.key), "rooms"];
