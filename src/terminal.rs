@@ -5,6 +5,8 @@
 //! `status` rewrites the status row. `members` requests the list of members once. `input`, `signals` and `status` block
 //! in calls that only the end of the process interrupts, so they are not joined.
 
+mod server;
+mod invitation;
 mod options;
 mod option_rules;
 mod local_time;
@@ -49,21 +51,21 @@ use std::time::Duration;
 use thiserror::Error;
 
 use self::input::{Destination, Input};
+use self::invitation::Invitation;
 use self::lines::{RawLine, read_line};
-use self::login::Invitation;
-use self::options::LoginOptions;
 pub use self::options::{ChatOptions, Command, Options};
+use self::options::{LoginCommand, LoginOptions};
 use self::screen::{Aids, Screen, can_edit};
+use self::server::Server;
 use crate::address::{Address, InvalidPort};
 use crate::arguments::EXIT_USAGE;
 use crate::client::{
-    CALL_TIMEOUT, CallError, Caller, ClientTls, ConnectError, Connector, Contract, FINISH_TIMEOUT, KnownServers, Login,
-    LoginFault, Patience, SessionError, Settings, StartAt, StoredLogin, TlsFault, TlsOptions, chain_with_fingerprint,
-    lines as count_lines, own_name,
+    CallError, ClientTls, ConnectError, Connector, Contract, KnownServers, Login, LoginFault, SessionError,
+    StoredLogin, TlsFault, TlsOptions, chain_with_fingerprint, lines as count_lines, own_name,
 };
 use crate::escape::escape;
 use crate::limits::LIBRARY_THREADS;
-use crate::names::{InvalidText, RoomName, UserName};
+use crate::names::{InvalidText, UserName};
 use crate::startup;
 use crate::threads::{self, spawn};
 
@@ -112,47 +114,11 @@ impl TerminalError {
     }
 }
 
-/// A server, how to connect to it, and the timeouts of its client.
-#[derive(Clone)]
-struct Server {
-    address: Address,
-    connector: Connector,
-    has_login: bool,
-    /// How long there may be no connection, or no answer; `None` for the default.
-    timeout: Option<Duration>,
-}
-
-impl Server {
-    /// The settings of a session in one room.
-    fn settings(&self, name: UserName, room: RoomName, from: StartAt) -> Settings {
-        Settings { patience: self.patience(), ..Settings::new(name, room, from) }
-    }
-
-    fn patience(&self) -> Patience {
-        Patience {
-            connect_within: self.timeout.unwrap_or_default(),
-            outage_max: self.timeout,
-            finish_timeout: self.timeout.unwrap_or(FINISH_TIMEOUT),
-            ..Patience::default()
-        }
-    }
-
-    fn call_timeout(&self) -> Duration {
-        self.timeout.unwrap_or(CALL_TIMEOUT)
-    }
-
-    /// The user's name: from the options, from the server if there is a login, or from a prompt.
-    fn known_as(&self, name: Option<String>) -> Result<UserName, TerminalError> {
-        match name {
-            None if self.has_login => Ok(own_name(&self.connector, &self.address, self.call_timeout())?),
-            name => known_as(name),
-        }
-    }
-
-    /// A connection for calls.
-    fn caller(self) -> Result<Caller, CallError> {
-        let (within, timeout) = (self.timeout.unwrap_or_default(), self.call_timeout());
-        Caller::connect_within(self.connector, self.address, timeout, within, |_| {})
+/// The user's name: from the options, from the server if there is a login, or from a prompt.
+fn known_at(server: &Server, name: Option<String>) -> Result<UserName, TerminalError> {
+    match name {
+        None if server.has_login => Ok(own_name(&server.connector, &server.address, server.call_timeout())?),
+        name => known_as(name),
     }
 }
 
@@ -162,11 +128,9 @@ pub fn run(options: Options) -> Result<(), TerminalError> {
         Some(ref address) => address.clone(),
         None => Address::default_local()?,
     };
-    if let Some(Command::Logout) = options.command {
-        return login::logout(&address);
-    }
     let invitation = match &options.command {
-        Some(Command::Login(login)) => Some(&login.invitation),
+        Some(Command::Login(LoginCommand { forget: true, .. })) => return login::forget(&address),
+        Some(Command::Login(login)) => login.invitation.as_ref(),
         _ => None,
     };
     if matches!(&options.command, Some(command) if !matches!(command, Command::Chat(_) | Command::Send(_))) {
@@ -176,28 +140,28 @@ pub fn run(options: Options) -> Result<(), TerminalError> {
     threads::check_available(1 + LIBRARY_THREADS).map_err(TerminalError::Thread)?;
     let address = invitation.and_then(|invitation| invitation.server.clone()).unwrap_or(address);
     let Options { login: presented, tls, timeout, .. } = &options;
-    let (server, stored_name) = server(address, invitation, tls, presented, *timeout)?;
+    let (server, stored_name) = reach(address, invitation, tls, presented, *timeout)?;
     let name = options.name.or(stored_name);
     match options.command {
         None => chat(server, name, &options.chat),
         Some(Command::Chat(command)) => chat(server, name, &command.chat),
         Some(Command::Login(command)) => {
-            let name = login::login(&server, &command.invitation)?;
+            let Some(invitation) = &command.invitation else { return Ok(()) };
+            let name = login::login(&server, invitation)?;
             if command.no_chat || !can_edit() {
                 return Ok(());
             }
             // Now with the login.
-            let server = self::server(server.address, None, &options.tls, &options.login, options.timeout)?.0;
+            let server = reach(server.address, None, &options.tls, &options.login, options.timeout)?.0;
             chat(server, Some(name), &options.chat)
         }
-        Some(Command::Logout) => Ok(()),
         Some(Command::Send(send)) => {
-            let name = server.known_as(name)?;
+            let name = known_at(&server, name)?;
             send::send(server, name, &send)
         }
         Some(Command::Tail(tail)) => {
             let name = name.or_else(|| (!server.has_login).then(|| READER.to_owned()));
-            let name = server.known_as(name)?;
+            let name = known_at(&server, name)?;
             tail::tail(server, name, &tail)
         }
         Some(Command::History(history)) => list::history(server, &history),
@@ -207,7 +171,7 @@ pub fn run(options: Options) -> Result<(), TerminalError> {
 }
 
 /// The server, with TLS and the login as the options say, and the name of the user whose login is kept for it.
-fn server(
+fn reach(
     address: Address,
     invitation: Option<&Invitation>,
     tls: &TlsOptions,
@@ -252,7 +216,7 @@ fn chat(server: Server, name: Option<String>, options: &ChatOptions) -> Result<(
     match options.contract {
         Contract::Tutorial => chat_tutorial::chat(server, known_as(name)?, options),
         Contract::V1 => {
-            let name = server.known_as(name)?;
+            let name = known_at(&server, name)?;
             chat_v1::chat(server, name, options)
         }
     }

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use crossbeam_channel::bounded;
 
-use super::Server;
 use super::commands::{self, Entry, Fate};
 use super::editor::Action;
 use super::format::escape_rows;
@@ -18,6 +17,7 @@ use super::lines::{RawLine, read_line};
 use super::raw::wait_for_input;
 use super::rooms::{NO_ROOM, SharedRooms};
 use super::screen::{Screen, can_edit, rows};
+use super::server::Server;
 use super::unsent::Unsent;
 use crate::client::{CALL_TIMEOUT, CallError, Caller, Inlet, Member, SessionError, each_page, tutorial};
 use crate::escape::{escape, escape_name};

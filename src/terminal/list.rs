@@ -1,10 +1,11 @@
 //! `hubbub history`, `rooms` and `members`: listings, page by page.
 
+use super::TerminalError;
 use super::format::{JsonMember, JsonRoom, Printed, gap, json, shown_name};
 use super::options::{HistoryOptions, ListOptions, MembersOptions};
 use super::output::{Output, unless_closed};
 use super::screen::Screen;
-use super::{Server, TerminalError};
+use super::server::Server;
 use crate::client::{Gap, Member, Page, PagePlace, RoomInfo, each_page, lines};
 use crate::escape::{escape, escape_name};
 use crate::limits::PAGE_SIZE_MAX;

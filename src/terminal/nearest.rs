@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Server;
+use super::server::Server;
 use crate::client::{CallError, Caller};
 use crate::names::RoomName;
 

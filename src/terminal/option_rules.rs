@@ -18,7 +18,7 @@ impl ProgramOptions for Options {
             Some(Command::Tail(tail)) => tail.check(given),
             Some(Command::History(history)) => history.check(given),
             Some(Command::Login(login)) => login.check(given),
-            Some(Command::Send(_) | Command::Rooms(_) | Command::Members(_) | Command::Logout) => Vec::new(),
+            Some(Command::Send(_) | Command::Rooms(_) | Command::Members(_)) => Vec::new(),
         };
         faults.extend(self.tls.check(given));
         if self.server.is_none() {
@@ -67,7 +67,7 @@ impl ChatCommand {
 impl LoginCommand {
     fn check(&self, given: &Given<'_>) -> Vec<String> {
         let mut faults = Vec::new();
-        if self.invitation.server.is_some() && given.is_flag("server") {
+        if self.invitation.as_ref().is_some_and(|invitation| invitation.server.is_some()) && given.is_flag("server") {
             faults.push("--server can't be used with a link, which has the server's address: leave it out".to_owned());
         }
         if given.is_flag("name") {

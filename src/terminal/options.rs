@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use super::format::Format;
-use super::login::Invitation;
+use super::invitation::Invitation;
 use crate::address::Address;
 use crate::arguments::{CONNECTION, MESSAGES, OUTPUT, number, switch, timeout};
 use crate::client::{CONTRACT_HELP, CONTRACT_LONG_HELP, Contract, SERVER_HELP, SERVER_LONG_HELP, TlsOptions};
@@ -83,8 +83,6 @@ pub enum Command {
     /// kept in your config folder, and used from then on for this server. On a terminal, the chat begins.
     #[command(after_long_help = LOGIN_EXAMPLES)]
     Login(LoginCommand),
-    /// Forget the login for a server
-    Logout,
 }
 
 /// How to log in.
@@ -112,11 +110,14 @@ pub struct LoginOptions {
 #[derive(Clone, Debug, Args)]
 pub struct LoginCommand {
     /// The code, or the link in quotes
-    #[arg(value_name = "CODE")]
-    pub invitation: Invitation,
+    #[arg(value_name = "CODE", required_unless_present = "forget", conflicts_with = "forget")]
+    pub invitation: Option<Invitation>,
     /// Do not chat afterwards
-    #[arg(long)]
+    #[arg(long, help_heading = CONNECTION, display_order = 20)]
     pub no_chat: bool,
+    /// Forget the login for the server, on this computer
+    #[arg(long, help_heading = CONNECTION, display_order = 20)]
+    pub forget: bool,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -134,7 +135,8 @@ pub struct ChatOptions {
     )]
     pub last: u32,
     #[arg(
-        long, env = "HUBBUB_CONTRACT", default_value = "v1", hide_possible_values = true, help = CONTRACT_HELP,
+        long, env = "HUBBUB_CONTRACT", default_value = "v1", hide_possible_values = true, hide_short_help = true,
+        help = CONTRACT_HELP,
         long_help = CONTRACT_LONG_HELP, help_heading = CONNECTION, display_order = 12
     )]
     pub contract: Contract,
@@ -321,7 +323,7 @@ const LOGIN_EXAMPLES: &str = "\
 Examples:
   hubbub login 'https://chat.example.org:5000/#invite=MZE1-3MK6-R349-EFV5'
   hubbub login MZE1-3MK6-R349-EFV5 --server chat.example.org --tls
-  hubbub login MZE1-3MK6-R349-EFV5 --no-chat";
+  hubbub login --forget --server chat.example.org";
 
 impl FormatOptions {
     /// The format of this process's output: times and numbers as requested, by default only on a terminal.

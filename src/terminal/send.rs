@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::TerminalError;
 use super::format::{JsonPosted, hex, json};
 use super::input::read_lines;
 use super::options::SendOptions;
 use super::outage::{self, Outage};
 use super::output::{Output, unless_closed};
 use super::screen::Screen;
-use super::{Server, TerminalError};
+use super::server::Server;
 use crate::client::{Caller, Event, Message, Session, SessionError, StartAt, new_message_id};
 use crate::names::{Body, Kind, MessageId, RoomName, UserName};
 use crate::startup;

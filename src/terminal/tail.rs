@@ -7,13 +7,14 @@ use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::retry_on_intr;
 
+use super::TerminalError;
 use super::format::Printed;
 use super::nearest::nearest_room;
 use super::options::TailOptions;
 use super::outage::Outage;
 use super::output::{Output, unless_closed};
 use super::screen::Screen;
-use super::{Server, TerminalError};
+use super::server::Server;
 use crate::client::{Event, Inlet, Message, Session, StartAt};
 use crate::names::{RoomName, UserName};
 use crate::threads::spawn;

@@ -87,8 +87,8 @@ fn two_people_talk_after_the_commands_of_the_page() {
     let refused = client(&stranger).args(["--server", &address, "rooms"]).output().expect("it starts");
     let notes = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(!refused.status.success() && notes.contains("this server needs a login"), "{notes}");
-    // After a logout, this computer has no login.
-    let (_, notes) = succeed(client(&homes[1]).args(["--server", &address, "logout"]));
-    assert!(notes.contains("logged out of"), "{notes}");
+    // A login that is forgotten is gone from this computer.
+    let (_, notes) = succeed(client(&homes[1]).args(["--server", &address, "login", "--forget"]));
+    assert!(notes.contains("is forgotten on this computer"), "{notes}");
     assert!(!client(&homes[1]).args(["--server", &address, "rooms"]).output().expect("it starts").status.success());
 }

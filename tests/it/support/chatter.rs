@@ -70,7 +70,8 @@ impl Chatter {
     }
 
     pub fn half_close(&mut self) {
-        let mut sender = self.sender.take().expect("half-closed once");
+        // The server may have ended the stream; the receiving side gets the status.
+        let Some(mut sender) = self.sender.take() else { return };
         match block_on(sender.close()) {
             // The server may end the call with OK before the library reports that the half-close was sent.
             Ok(()) | Err(Error::RpcFinished(None)) => {}

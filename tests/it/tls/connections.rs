@@ -1,6 +1,6 @@
 //! The bounds on connections, over TLS.
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use super::authority::Authority;
 use super::{complaint, printed, serve, text};
-use crate::support::raw::{END_HEADERS, GOAWAY, HEADERS, PREFACE, RST_STREAM, SETTINGS, frame, headers};
+use crate::support::raw::{END_HEADERS, HEADERS, PREFACE, RST_STREAM, SETTINGS, frame, headers};
 use crate::support::{DEADLINE, ephemeral, start_with, target, wait_for};
 
 type Stream = StreamOwned<ClientConnection, TcpStream>;
@@ -44,7 +44,7 @@ fn connect(target: &str, authority: &Authority) -> Stream {
 #[test]
 fn rapid_resets_end_their_connection() {
     let authority = Authority::new();
-    let server = serve(&authority.server("server"), &[]);
+    let mut server = serve(&authority.server("server"), &[]);
     let mut stream = connect(server.target(), &authority);
     let open = headers(CHAT_CLIENT.name, None);
     for number in 0..20_000_u32 {
@@ -54,12 +54,10 @@ fn rapid_resets_end_their_connection() {
             break;
         }
     }
-    let mut said = Vec::new();
-    // The connection may end without TLS's own goodbye.
-    let _ = stream.read_to_end(&mut said);
-    let goaway = said.windows(4).any(|bytes| bytes == [GOAWAY, 0, 0, 0]);
-    assert!(goaway, "the server says goodbye: {said:?}");
-    assert!(String::from_utf8_lossy(&said).contains("streams"), "{}", String::from_utf8_lossy(&said));
+    // What the server said may be lost with the connection, to which more was sent.
+    server.wait_for_log("connections closed because too many of their streams were reset");
+    let ended = stream.read_to_end(&mut Vec::new());
+    assert!(!ended.is_err_and(|error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)));
     printed(server.target(), &["--ca", text(&authority.file), "rooms"]);
 }
 
