@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use hubbub::limits::MEMORY_LOG_BYTES_MAX;
-use hubbub::names::{Body, ClientId, Kind, MessageId, RoomId, RoomName, Seq, UserName};
+use hubbub::names::{Body, ClientId, Kind, MessageId, RoomId, RoomName, Sender, Seq, UserName};
 use hubbub::server::auth::credentials::Bearer;
 use hubbub::server::auth::jwt::{Jwt, JwtSettings};
 use hubbub::server::delivery::fanout::Publisher;
@@ -178,7 +178,7 @@ fn room(messages: usize, segment_messages: usize) -> RoomHandle {
 fn post(number: u64) -> Post {
     let id = id(number);
     let content = event::content(&id, &sender(), client(), &body(), Kind::Text);
-    Post { room: name(), sender: sender(), id, id_chosen: true, kind: EntryKind::MESSAGE, content }
+    Post { room: name(), sender: sender().name, id, id_chosen: true, kind: EntryKind::MESSAGE, content }
 }
 
 /// Ids in an order, as those are that hold the time.
@@ -190,8 +190,8 @@ fn name() -> RoomName {
     RoomName::new("bench").expect("it is a valid name")
 }
 
-fn sender() -> UserName {
-    UserName::new("load-7").expect("it is a valid name")
+fn sender() -> Sender {
+    Sender::claim(UserName::new("load-7").expect("it is a valid name"))
 }
 
 fn client() -> Option<ClientId> {

@@ -1,8 +1,9 @@
 //! Who a client is, and what it may do.
 //!
-//! A call begins with its [credentials](credentials), as the transport has them. [`Authenticator`] turns them into a
-//! [`Principal`](principal::Principal), in one of four modes: open (names are claims), accounts (tokens), JSON web
-//! tokens, and client certificates. [`access`] decides what a principal may do.
+//! A call begins with its [`credentials`], as the transport has them. The
+//! [`Authenticator`](authenticator::Authenticator) turns them into a [`Principal`](principal::Principal), in one of four
+//! modes: open (names are claims), accounts (tokens), JSON web tokens, and client certificates. [`access`] decides what
+//! a principal may do.
 
 pub mod principal;
 pub mod access;

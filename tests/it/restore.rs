@@ -76,6 +76,10 @@ fn copy_folder(from: &Path, to: &Path) {
     fs::create_dir(to).expect("a folder");
     for file in fs::read_dir(from).expect("it is there") {
         let file = file.expect("it can be listed");
+        // A killed server leaves its socket.
+        if !file.path().is_file() {
+            continue;
+        }
         fs::copy(file.path(), to.join(file.file_name())).expect("a file can be copied");
     }
 }

@@ -9,21 +9,21 @@ use crate::jwt_options::JwtOptions;
 /// Who may use the server.
 #[derive(Debug, clap::Args)]
 pub struct AuthOptions {
-    /// Who may use the server: open, or accounts, jwt, mtls
+    /// Logins: open, accounts, jwt, mtls [default: open]
     ///
     /// open: anyone who can connect, under any name. accounts: users with a token, which they get for an invitation from
     /// hubbub-server user add. jwt: users with a JSON web token from another system. mtls: users with a client
     /// certificate. Several, except open: --auth accounts,jwt.
     #[arg(
         long, value_name = "LOGIN", env = "HUBBUB_AUTH", value_delimiter = ',', value_parser = ["open", "accounts", "jwt", "mtls"],
-        hide_possible_values = true, default_value = "open", help_heading = LOGIN, display_order = 60
+        hide_possible_values = true, hide_default_value = true, default_value = "open", help_heading = LOGIN, display_order = 60
     )]
     auth: Vec<String>,
 
     /// Listen beyond this machine without TLS or login
     ///
     /// Without it, that is refused: anyone on the network could read every room and post under any name.
-    #[arg(long, env = "HUBBUB_INSECURE", value_parser = switch, help_heading = LOGIN, display_order = 61)]
+    #[arg(long, env = "HUBBUB_INSECURE", value_parser = switch, hide_short_help = true, help_heading = LOGIN, display_order = 61)]
     pub insecure: bool,
 
     /// Where clients reach the server, for invitation links: HOST or HOST:PORT

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, bail};
+use hubbub::arguments::OUTPUT;
 use hubbub::certificates::{Authorities, Fingerprint, common_names, date};
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
@@ -39,15 +40,15 @@ pub struct DevCert {
     /// Folder for the files
     ///
     /// Created if missing. An authority that is there already is used again.
-    #[arg(long, value_name = "DIR", default_value = ".")]
+    #[arg(long, value_name = "DIR", default_value = ".", help_heading = OUTPUT)]
     out: PathBuf,
     /// Make a certificate for this user instead, for --auth mtls
-    #[arg(long, value_name = "USER")]
+    #[arg(long, value_name = "USER", help_heading = OUTPUT)]
     client: Option<String>,
     /// Replace certificates that are there already
     ///
     /// The authority stays.
-    #[arg(long)]
+    #[arg(long, help_heading = OUTPUT)]
     force: bool,
 }
 

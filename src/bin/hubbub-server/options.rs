@@ -81,6 +81,7 @@ pub struct Args {
     /// default all messages are kept. With --ephemeral: the memory for messages, at least 64KiB, 256MiB by default.
     #[arg(
         long, value_name = "SIZE", env = "HUBBUB_LOG_BYTES_MAX", value_parser = size(limits::MEMORY_LOG_BYTES_MIN..),
+        hide_short_help = true,
         help_heading = STORAGE, display_order = 23
     )]
     log_bytes_max: Option<usize>,
@@ -160,7 +161,7 @@ pub struct Args {
     /// Each client takes up to two threads. The default is lower if ulimit -n or vm.max_map_count allow fewer. More clients
     /// are refused with RESOURCE_EXHAUSTED.
     #[arg(
-        long, value_name = "N", env = "HUBBUB_CLIENTS_MAX", value_parser = number(1..=CLIENTS_MAX),
+        long, value_name = "N", env = "HUBBUB_CLIENTS_MAX", value_parser = number(1..=CLIENTS_MAX), hide_short_help = true,
         help_heading = LIMITS, display_order = 40
     )]
     clients_max: Option<usize>,

@@ -1,7 +1,7 @@
 //! Accounts: users, their tokens and invitations, and bans.
 //!
 //! Accounts are a fold over events ([`event`], [`state`]): a command is decided on the state ([`decide`]), the events
-//! are stored ([`store`]), and then applied. A later cluster can have the events in a shared log.
+//! are stored (`store`), and then applied. A later cluster can have the events in a shared log.
 //!
 //! Logins read the state in memory, and never wait for the disk. One thread, `accounts`, makes all changes, one after
 //! the other; it is the only one that writes the file. So a code that two callers use at once is used by one of them.

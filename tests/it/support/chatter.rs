@@ -73,8 +73,8 @@ impl Chatter {
         // The server may have ended the stream; the receiving side gets the status.
         let Some(mut sender) = self.sender.take() else { return };
         match block_on(sender.close()) {
-            // The server may end the call with OK before the library reports that the half-close was sent.
-            Ok(()) | Err(Error::RpcFinished(None)) => {}
+            // The server may end the call before the library reports that the half-close was sent.
+            Ok(()) | Err(Error::RpcFinished(_)) => {}
             Err(error) => panic!("the half-close is not sent: {error}"),
         }
     }
