@@ -11,7 +11,7 @@ use crate::address::Address;
 use crate::arguments;
 use crate::escape::{acts, escape, escape_name};
 use crate::limits::{BODY_BYTES_MAX, NAME_CHARS_MAX};
-use crate::names::{Body, MessageId, RoomId, RoomName, Seq, UserName, cleaned};
+use crate::names::{Body, MessageId, RoomId, RoomName, Sender, Seq, UserName, cleaned};
 use crate::server::log::Segment;
 use crate::server::network::Network;
 use crate::wire::event::{self, Entry, EntryKind};
@@ -187,11 +187,11 @@ fn entries(input: &[u8]) {
 /// Entries of the log: two messages, and an event that is newer than this program.
 fn entry_seeds() -> Vec<Vec<u8>> {
     let id = MessageId::from_bytes([7; 16]);
-    let (ann, hi) = (UserName::new("ann").expect("valid"), Body::new("hi").expect("valid"));
+    let hi = Body::new("hi").expect("valid");
+    let ann = Sender::claim(UserName::new("ann").expect("valid"));
     let mut bytes = Vec::new();
     for (seq, kind) in [(1, crate::names::Kind::Text), (2, crate::names::Kind::Action)] {
-        let content =
-            event::content(&id, &crate::names::Sender::claim(ann), Some(crate::names::ClientId(300)), &hi, kind);
+        let content = event::content(&id, &ann, Some(crate::names::ClientId(300)), &hi, kind);
         let entry = Entry {
             room: RoomId(3),
             seq: Seq(seq),

@@ -84,6 +84,8 @@ impl Who {
         match (mode, self.accounts, self.jwt) {
             (Mode::Open, ..) => Right::All,
             (Mode::Accounts, right, _) | (Mode::Jwt, _, right) => right,
+            // A banned user is known in one of them.
+            (Mode::Both, banned @ Right::Not(Code::PERMISSION_DENIED), _) => banned,
             (Mode::Both, Right::Not(_), right) | (Mode::Both, right, _) => right,
         }
     }

@@ -111,11 +111,15 @@ pub fn session_seeds() -> Vec<Vec<u8>> {
     vec![[once.as_slice(), &[0, 0], &once].concat(), once]
 }
 
+fn sender(name: &str) -> Sender {
+    Sender { name: UserName::new(name).expect("it is valid"), authenticated: true }
+}
+
 /// What a server sends after a greeting.
 fn responses() -> Vec<Vec<u8>> {
     let message = |room, seq, by| {
-        let (ann, body) = (UserName::new("ann").expect("it is valid"), Body::new("a line").expect("it is valid"));
-        let content = event::content(&id(by), &Sender::claim(ann), Some(ClientId(4)), &body, Kind::Text);
+        let body = Body::new("a line").expect("it is valid");
+        let content = event::content(&id(by), &sender("ann"), Some(ClientId(4)), &body, Kind::Text);
         let mut entry = Vec::new();
         let kind = EntryKind::MESSAGE;
         event::push(&mut entry, &Entry { room, seq: Seq(seq), time_ms: 1_700_000_000_000, kind, content: &content });
@@ -134,12 +138,12 @@ fn responses() -> Vec<Vec<u8>> {
     };
     let (tea, hall) = (RoomId(1), RoomId(2));
     vec![
-        answer::welcome(ClientId(4)),
+        answer::welcome(ClientId(4), &answer::LoginAtWelcome { sender: &sender("ann"), role: "member", ends: None }),
         [joined(tea, "tea", 8, 7), message(tea, 7, 1), message(tea, 8, 9)].concat(),
         [message(tea, 9, 3), answer::caught_up(tea, Seq(9))].concat(),
         [joined(hall, "hall", 10, 1), answer::gap(hall, Seq(1), Seq(5), answer::GapReason::EpochChanged)].concat(),
         [answer::gap(hall, Seq(1), Seq(3), answer::GapReason::Retention), message(hall, 4, 2)].concat(),
-        answer::presence(tea, ClientId(5), &UserName::new("bob").expect("it is valid"), answer::Change::Joined),
+        answer::presence(tea, ClientId(5), &sender("bob"), answer::Change::Joined),
         answer::posted(hall, &id(4), Seq(5)),
         message(hall, 5, 4),
     ]
