@@ -147,7 +147,7 @@ pub fn run(options: Options) -> Result<(), TerminalError> {
         Some(Command::Chat(command)) => chat(server, name, &command.chat),
         Some(Command::Login(command)) => {
             let Some(invitation) = &command.invitation else { return Ok(()) };
-            let name = login::login(&server, invitation)?;
+            let name = login::login(&server, invitation, options.login.insecure)?;
             if command.no_chat || !can_edit() {
                 return Ok(());
             }

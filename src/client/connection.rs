@@ -62,11 +62,16 @@ impl Connector {
         self.tls.is_some()
     }
 
+    /// Whether nobody else can read what is sent to this server: with TLS, or on this machine.
+    pub fn is_private(&self, address: &Address) -> bool {
+        self.tls.is_some() || is_local(address)
+    }
+
     /// Connects, or fails as soon as the reason is known: at the latest after 5 s, plus a few if a peer has to be
     /// probed.
     pub fn open(&self, address: &Address) -> Result<Connection, ConnectError> {
         let tls = self.tls.as_ref().filter(|_| matches!(address, Address::Tcp { .. }));
-        let is_private = tls.is_some() || is_local(address);
+        let is_private = self.is_private(address);
         let presented = self.login.as_ref().map(|login| login.present(is_private)).transpose()?;
         let deadline = Instant::now() + CONNECT_TIMEOUT;
         let route = find(address, deadline)?;

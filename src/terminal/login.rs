@@ -7,11 +7,14 @@ use super::TerminalError;
 use super::invitation::Invitation;
 use super::server::Server;
 use crate::address::Address;
-use crate::client::{Caller, StoredLogin};
+use crate::client::{Caller, LoginFault, StoredLogin};
 use crate::escape::{escape, escape_name};
 
 /// Logs in, and keeps the login. Returns the name of the user.
-pub fn login(server: &Server, invitation: &Invitation) -> Result<String, TerminalError> {
+pub fn login(server: &Server, invitation: &Invitation, insecure: bool) -> Result<String, TerminalError> {
+    if !insecure && !server.connector.is_private(&server.address) {
+        return Err(TerminalError::Login(LoginFault::Plaintext));
+    }
     // Checked first, since the code is valid once.
     let kept = StoredLogin::check_folder(&server.address).map_err(TerminalError::Login)?;
     let mut caller = Caller::connect(server.connector.clone(), server.address.clone(), server.call_timeout())?;

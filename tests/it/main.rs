@@ -6,6 +6,7 @@ mod support;
 mod bad_input;
 mod hostile;
 mod access;
+mod logins;
 mod attacks;
 mod chat;
 mod unary;

@@ -92,3 +92,14 @@ fn two_people_talk_after_the_commands_of_the_page() {
     assert!(notes.contains("is forgotten on this computer"), "{notes}");
     assert!(!client(&homes[1]).args(["--server", &address, "rooms"]).output().expect("it starts").status.success());
 }
+
+/// The code and the token would be there for everybody to read.
+#[test]
+fn a_code_is_not_sent_without_tls_to_another_machine() {
+    let home = tempfile::tempdir().expect("a home");
+    // Documentation's own network: nobody answers there, and nobody is asked.
+    let code = ["login", "0000-0000-0000-0000", "--server", "192.0.2.1:5000"];
+    let refused = client(home.path()).args(code).output().expect("it starts");
+    let notes = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && notes.contains("would be sent without TLS: use --tls"), "{notes}");
+}

@@ -24,7 +24,7 @@ const ROOM: &str = "tea";
 const EXIT_PANIC: i32 = 70;
 
 /// Where a panic is asked for, and the thread that it is in.
-const PLACES: [(&str, &str); 11] = [
+const PLACES: [(&str, &str); 13] = [
     // Between a commit and its acknowledgement.
     ("commit", "log-writer"),
     // While followers are notified.
@@ -38,6 +38,8 @@ const PLACES: [(&str, &str); 11] = [
     ("refusals", "refusals"),
     ("joiner", "joiner"),
     ("signals", "signals"),
+    ("accounts", "accounts"),
+    ("operator-0", "operator-0"),
 ];
 
 #[test]
