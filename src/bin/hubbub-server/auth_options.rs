@@ -28,7 +28,7 @@ pub struct AuthOptions {
 
     /// Where clients reach the server, for invitation links: HOST or HOST:PORT
     ///
-    /// By default, the links of hubbub-server invite have no address.
+    /// By default, with TLS: the first name in the certificate, and the port. Without TLS, links have no address.
     #[arg(
         long, value_name = "ADDR", env = "HUBBUB_PUBLIC_ADDRESS", hide_short_help = true, help_heading = LOGIN,
         display_order = 62
