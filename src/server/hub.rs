@@ -25,6 +25,7 @@ use super::room::Rooms;
 use super::session::receive::{Conversation, Stopper};
 use super::stream_end::{Ends, StreamEnd};
 use super::trim::Trimmer;
+use crate::limits::LOGIN_SHARE;
 use crate::names::{ClientId, RoomName, Seq};
 use crate::threads::{OnDemand, Spawner};
 
@@ -135,8 +136,9 @@ impl Hub {
                 (true, self.admissions.clients_max)
             }
             Entrance::Guest if needs_login && !self.authenticator.allows_tutorial => return Err(CloseReason::NoGuests),
-            // Those who log in keep a share of the places.
-            Entrance::Guest if needs_login => (false, self.admissions.clients_max - self.admissions.clients_max / 10),
+            Entrance::Guest if needs_login => {
+                (false, self.admissions.clients_max - self.admissions.clients_max / LOGIN_SHARE)
+            }
             Entrance::Guest => (false, self.admissions.clients_max),
         };
         let seat =

@@ -49,9 +49,9 @@ impl LoginCell {
         self.principal.lock().clone()
     }
 
-    fn set(&self, principal: &Arc<Principal>) {
-        let former = self.principal.lock().replace(Arc::clone(principal));
-        drop(former);
+    /// Returns the former one.
+    fn replace(&self, principal: Option<Arc<Principal>>) -> Option<Arc<Principal>> {
+        std::mem::replace(&mut *self.principal.lock(), principal)
     }
 }
 
@@ -104,9 +104,14 @@ impl StreamLogin {
         expire: impl FnOnce() + Send + 'static,
     ) -> Result<Arc<Principal>, LoginError> {
         let principal = Arc::new(principal);
-        self.cell.set(&principal);
+        let former = self.cell.replace(Some(Arc::clone(&principal)));
         // A change meanwhile has either found the principal in the cell, or is found here.
         if !self.authenticator.is_valid(&principal) {
+            let is_former_valid = former.as_ref().is_none_or(|former| self.authenticator.is_valid(former));
+            self.cell.replace(former);
+            if !is_former_valid {
+                expire();
+            }
             return Err(LoginError::Invalid);
         }
         self.expiry = principal.until.map(|until| {

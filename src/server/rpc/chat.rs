@@ -83,11 +83,17 @@ impl Iterator for Encoded {
         // Invariant: the fields of the request were read before.
         while let Ok(Some(field)) = field(&self.request, &mut self.at) {
             let Some(bytes) = field else { continue };
-            let decoded = v1::Command::parse_from_bytes(&self.request[bytes]).map_err(undecodable);
-            return Some(decoded.and_then(command));
+            return Some(parse(&self.request[bytes]).map_err(undecodable).and_then(command));
         }
         None
     }
+}
+
+/// Without a limit, the library takes the end of the input for the end of a message that declares a greater length.
+fn parse(command: &[u8]) -> protobuf::Result<v1::Command> {
+    let mut input = CodedInputStream::from_bytes(command);
+    input.push_limit(command.len() as u64)?;
+    v1::Command::parse_from(&mut input)
 }
 
 /// `ChatRequest.commands`: field 1, length-delimited.
