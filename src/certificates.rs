@@ -6,6 +6,8 @@
 mod fault;
 mod facts;
 mod fingerprint;
+#[cfg(fuzzing)]
+pub mod fuzz;
 
 use std::fs::File;
 use std::io::{self, Read as _};

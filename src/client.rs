@@ -11,6 +11,7 @@
 mod limits;
 mod contract;
 mod login;
+mod login_options;
 mod tls_fault;
 mod connect_error;
 mod connection;
@@ -45,6 +46,7 @@ pub use error::{SessionError, Unsure, lines};
 pub use known_servers::KnownServers;
 pub use limits::{BYTES_MAX, CALL_TIMEOUT, FINISH_TIMEOUT, LINES_MAX};
 pub use login::{Login, LoginFault, StoredLogin, TOKEN_VARIABLE, config_folder};
+pub use login_options::LoginOptions;
 pub use patience::{Patience, Policy};
 pub use shown::{chain, chain_with_fingerprint};
 pub use stream::{Canceller, StreamError};

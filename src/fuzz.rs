@@ -16,7 +16,7 @@ use crate::server::log::Segment;
 use crate::server::network::Network;
 use crate::wire::event::{self, Entry, EntryKind};
 use crate::wire::v1;
-use crate::{client, repeat, server, terminal};
+use crate::{certificates, client, repeat, server, terminal};
 
 /// A decoder.
 pub struct Decoder {
@@ -43,10 +43,16 @@ pub const DECODERS: &[Decoder] = &[
     decoder("commands", server::rpc::fuzz::commands, server::rpc::fuzz::command_seeds),
     decoder("tutorial", server::rpc::fuzz::tutorial, server::rpc::fuzz::tutorial_seeds),
     decoder("calls", server::rpc::fuzz::calls, server::rpc::fuzz::call_seeds),
+    decoder("certificates", certificates::fuzz::certificates, certificates::fuzz::certificate_seeds),
+    decoder("tokens", server::auth::fuzz::tokens, server::auth::fuzz::token_seeds),
+    decoder("claims", server::auth::fuzz::claims, server::auth::fuzz::claim_seeds),
+    decoder("key-files", server::auth::fuzz::key_files, server::auth::fuzz::key_file_seeds),
+    decoder("operator", server::operator::fuzz::requests, server::operator::fuzz::request_seeds),
     decoder("peers", client::fuzz::peers, client::fuzz::peer_seeds),
     decoder("events", client::fuzz::events, client::fuzz::event_seeds),
     decoder("session", client::fuzz::session, client::fuzz::session_seeds),
     decoder("keys", terminal::fuzz::keys, terminal::fuzz::key_seeds),
+    decoder("invitations", terminal::fuzz::invitations, terminal::fuzz::invitation_seeds),
     decoder("lines", terminal::fuzz::lines, texts),
     decoder("shown", terminal::fuzz::shown, texts),
     decoder("unsent", terminal::fuzz::unsent, terminal::fuzz::unsent_seeds),

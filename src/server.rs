@@ -28,7 +28,7 @@ pub mod calls;
 pub mod rpc;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -181,7 +181,8 @@ impl Server {
             ::log::info!("TCP addresses speak TLS, with a certificate {}", tls.description());
         }
         let certificate = tls.map(|tls| Box::new(tls.reloadable()) as Box<dyn Reloadable>);
-        let keys = authenticator.jwt.clone().map(|jwt| Box::new(KeysOfTokens(jwt)) as Box<dyn Reloadable>);
+        let hub = Arc::downgrade(&server.hub);
+        let keys = authenticator.jwt.clone().map(|jwt| Box::new(KeysOfTokens { jwt, hub }) as Box<dyn Reloadable>);
         let reloadables: Vec<_> = certificate.into_iter().chain(keys).collect();
         if !reloadables.is_empty() {
             server.reload_thread = Some(ReloadThread::start(reloadables)?);
@@ -316,8 +317,11 @@ fn status(config: &ServerConfig, addresses: &[Address], tls: Option<&Tls>) -> St
     }
 }
 
-/// The files with the keys that verify JSON web tokens.
-struct KeysOfTokens(Arc<Jwt>);
+/// The files with the keys that verify JSON web tokens. A login ends with its key.
+struct KeysOfTokens {
+    jwt: Arc<Jwt>,
+    hub: Weak<Hub>,
+}
 
 impl Reloadable for KeysOfTokens {
     fn name(&self) -> &'static str {
@@ -325,14 +329,13 @@ impl Reloadable for KeysOfTokens {
     }
 
     fn files(&self) -> Vec<PathBuf> {
-        self.0.files()
+        self.jwt.files()
     }
 
     fn reload(&mut self) -> Result<String, String> {
-        match self.0.reload() {
-            Ok(_) => Ok(format!("reloaded: {} keys", self.0.key_count())),
-            Err(error) => Err(error.to_string()),
-        }
+        self.jwt.reload().map_err(|error| error.to_string())?;
+        self.hub.upgrade().iter().for_each(|hub| hub.close_invalid_logins());
+        Ok(format!("reloaded: {} keys", self.jwt.key_count()))
     }
 }
 

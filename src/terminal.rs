@@ -53,14 +53,14 @@ use thiserror::Error;
 use self::input::{Destination, Input};
 use self::invitation::Invitation;
 use self::lines::{RawLine, read_line};
+use self::options::LoginCommand;
 pub use self::options::{ChatOptions, Command, Options};
-use self::options::{LoginCommand, LoginOptions};
 use self::screen::{Aids, Screen, can_edit};
 use self::server::Server;
 use crate::address::{Address, InvalidPort};
 use crate::arguments::EXIT_USAGE;
 use crate::client::{
-    CallError, ClientTls, ConnectError, Connector, Contract, KnownServers, Login, LoginFault, SessionError,
+    CallError, ClientTls, ConnectError, Connector, Contract, KnownServers, LoginFault, LoginOptions, SessionError,
     StoredLogin, TlsFault, TlsOptions, chain_with_fingerprint, lines as count_lines, own_name,
 };
 use crate::escape::escape;
@@ -180,28 +180,17 @@ fn reach(
 ) -> Result<(Server, Option<String>), TerminalError> {
     let connect = |fault: TlsFault| TerminalError::Connect(fault.into());
     let stored = StoredLogin::load(&address).map_err(TerminalError::Login)?;
+    let needs_tls = invitation.is_some_and(|invitation| invitation.server.is_some())
+        || stored.as_ref().is_some_and(|stored| stored.tls);
     let tls = match invitation {
         // The operator vouches for the authority.
         Some(Invitation { authority: Some(fingerprint), .. }) => {
             let authority = chain_with_fingerprint(&address, *fingerprint)?;
             Some(KnownServers::of_user().and_then(|known| known.remember(&address, &authority)).map_err(connect)?)
         }
-        _ => tls.for_server(&address)?,
+        _ => tls.for_server(&address, needs_tls)?,
     };
-    let needs_tls = invitation.is_some_and(|invitation| invitation.server.is_some())
-        || stored.as_ref().is_some_and(|stored| stored.tls);
-    let tls = match tls {
-        None if needs_tls => Some(ClientTls::system().map_err(connect)?),
-        tls => tls,
-    };
-    let (login, name) = match (&presented.token_file, Login::from_variable(), stored) {
-        _ if invitation.is_some() => (None, None),
-        (Some(path), ..) => (Some(Login::file(path.clone())), None),
-        (None, Some(login), _) => (Some(login), None),
-        (None, None, Some(stored)) => (Some(Login::token(stored.token.as_str())), Some(stored.name)),
-        (None, None, None) => (None, None),
-    };
-    let login = login.map(|login| login.allowing_plaintext(presented.insecure));
+    let (login, name) = if invitation.is_some() { (None, None) } else { presented.choose(stored) };
     let has_login = login.is_some() || tls.as_ref().is_some_and(ClientTls::has_identity);
     let connector = Connector::new(1).with_tls(tls).with_login(login);
     Ok((Server { address, connector, has_login, timeout }, name))

@@ -87,8 +87,9 @@ impl TlsOptions {
         faults
     }
 
-    /// How to connect to a server; `None` is without TLS. May ask the user.
-    pub fn for_server(&self, address: &Address) -> Result<Option<ClientTls>, ConnectError> {
+    /// How to connect to a server; `None` is without TLS. May ask the user. `needed` says that the server is known to use
+    /// TLS.
+    pub fn for_server(&self, address: &Address, needed: bool) -> Result<Option<ClientTls>, ConnectError> {
         if let Address::Unix(_) = address {
             return Ok(None);
         }
@@ -101,7 +102,7 @@ impl TlsOptions {
         let tls = match found {
             Some(found) => found,
             None if self.trust_on_first_use => known?.ask(address)?,
-            None if self.tls || self.cert.is_some() || self.server_name.is_some() => ClientTls::system()?,
+            None if needed || self.tls || self.cert.is_some() || self.server_name.is_some() => ClientTls::system()?,
             None => return Ok(None),
         };
         let tls = match (&self.cert, &self.key) {

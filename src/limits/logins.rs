@@ -36,6 +36,9 @@ pub const JWT_SECRET_BYTES_MIN: usize = 32;
 pub const JWT_RSA_BITS_MIN: usize = 2048;
 pub const JWT_RSA_BITS_MAX: usize = 4096;
 
+/// How many bytes of JSON web tokens are remembered as verified, by their hashes: some thousands of tokens.
+pub const JWT_VERIFIED_BYTES_MAX: usize = 1024 * 1024;
+
 /// The maximum size of a file with keys for JSON web tokens, in bytes: a set of 16 keys with their certificates takes
 /// less than 64 KiB.
 pub const JWT_KEY_FILE_BYTES_MAX: u64 = 256 * 1024;

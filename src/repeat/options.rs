@@ -7,7 +7,9 @@ use clap::Parser;
 use super::payload::bytes_min;
 use crate::address::Address;
 use crate::arguments::{CONNECTION, Given, LOAD, OUTPUT, ProgramOptions, number, size, switch, timeout};
-use crate::client::{CONTRACT_HELP, CONTRACT_LONG_HELP, Contract, SERVER_HELP, SERVER_LONG_HELP, TlsOptions};
+use crate::client::{
+    CONTRACT_HELP, CONTRACT_LONG_HELP, Contract, LoginOptions, SERVER_HELP, SERVER_LONG_HELP, TlsOptions,
+};
 use crate::limits::BODY_BYTES_MAX;
 use crate::names::{RoomName, UserName};
 
@@ -35,7 +37,7 @@ pub struct Options {
     pub server: Option<Address>,
     /// Name of the clients [default: repeat]
     ///
-    /// Each client adds a hyphen and its number.
+    /// Each client adds a hyphen and its number. With a login, all clients have the login's name.
     #[arg(long, env = "HUBBUB_NAME", default_value = "repeat", hide_default_value = true,
         help_heading = CONNECTION, display_order = 11)]
     pub name: String,
@@ -60,6 +62,8 @@ pub struct Options {
         hide_short_help = true, help_heading = CONNECTION, display_order = 14
     )]
     pub reconnect_timeout: Duration,
+    #[command(flatten)]
+    pub login: LoginOptions,
     #[command(flatten)]
     pub tls: TlsOptions,
     /// Room to use [default: repeat]
@@ -179,12 +183,16 @@ impl ProgramOptions for Options {
     fn check(&mut self, given: &Given<'_>) -> Vec<String> {
         let mut faults = self.check_load();
         faults.extend(self.tls.check(given));
+        if self.login.token_file.is_some() {
+            faults.extend(given.useless("token_file", &["name"], "all clients have the name of the login"));
+        }
         if self.contract == Contract::Tutorial {
             if self.room.as_ref().is_some_and(|room| *room != RoomName::lobby()) {
                 faults.extend(given.useless("contract", &["room"], "the tutorial's contract has no room but lobby"));
                 // A variable that an option overrides.
                 self.room = None;
             }
+            faults.extend(given.useless("contract", &["token_file"], "the tutorial's contract has no logins"));
             if given.is_flag("reconnect_timeout") {
                 let fails =
                     "--reconnect-timeout can't be used with --contract tutorial: a lost connection is a failure";

@@ -5,15 +5,17 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::options::Options;
+use super::payload::bytes_min;
 use crate::address::Address;
-use crate::client::{ClientTls, Contract};
+use crate::client::{CALL_TIMEOUT, ClientTls, Connector, Contract, Login, SessionError, StoredLogin, own_name};
 use crate::names::{RoomName, UserName};
 
 /// A checked plan.
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub server: Address,
-    pub tls: Option<ClientTls>,
+    tls: Option<ClientTls>,
+    login: Option<Login>,
     pub contract: Contract,
     pub room: RoomName,
     pub clients: usize,
@@ -23,7 +25,7 @@ pub struct Plan {
     /// Messages per second in all, if there is to be a limit.
     pub rate: Option<u32>,
     pub body_bytes: usize,
-    /// A name for each client.
+    /// The name of each client.
     pub names: Vec<UserName>,
     pub in_flight: u32,
     pub idle_timeout: Duration,
@@ -47,8 +49,15 @@ impl Plan {
             Some(server) => server.clone(),
             None => Address::default_local().map_err(|fault| InvalidPlan(fault.to_string()))?,
         };
+        let stored = StoredLogin::load(&server).map_err(|fault| InvalidPlan(fault.to_string()))?;
+        let needs_tls = stored.as_ref().is_some_and(|stored| stored.tls);
+        let login = match options.contract {
+            Contract::V1 => options.login.choose(stored).0,
+            Contract::Tutorial => None,
+        };
         Ok(Self {
-            tls: options.tls.for_server(&server).map_err(|fault| InvalidPlan(fault.to_string()))?,
+            tls: options.tls.for_server(&server, needs_tls).map_err(|fault| InvalidPlan(fault.to_string()))?,
+            login,
             server,
             contract: options.contract,
             room: options.room.clone().unwrap_or_else(|| default_room(options.contract)),
@@ -62,6 +71,26 @@ impl Plan {
             idle_timeout: options.idle_timeout,
             reconnect_timeout: options.reconnect_timeout,
         })
+    }
+
+    /// A connector whose connections are shared by this many threads.
+    pub fn connector(&self, pollers: usize) -> Connector {
+        Connector::new(pollers).with_tls(self.tls.clone()).with_login(self.login.clone())
+    }
+
+    /// The size of a body without padding, in bytes.
+    pub fn bytes_min(&self) -> usize {
+        self.names.iter().map(|name| bytes_min(name.as_str(), self.messages)).max().unwrap_or_default()
+    }
+
+    /// If the clients present a login, asks the server for its name, and gives it to all of them.
+    pub fn take_name(&mut self) -> Result<(), SessionError> {
+        let has_login = self.login.is_some() || self.tls.as_ref().is_some_and(ClientTls::has_identity);
+        if has_login && self.contract == Contract::V1 {
+            let name = own_name(&self.connector(1), &self.server, CALL_TIMEOUT)?;
+            self.names.fill(name);
+        }
+        Ok(())
     }
 }
 

@@ -21,7 +21,7 @@ use super::progress::Progress;
 use super::protocol::Protocol;
 use super::report::{Report, latencies};
 use super::run::Run;
-use crate::client::{Connector, SessionError};
+use crate::client::SessionError;
 use crate::limits::LIBRARY_THREADS;
 use crate::threads::{self, spawn};
 
@@ -40,6 +40,8 @@ const POLLERS_MAX: usize = 4;
 pub enum RunError {
     #[error(transparent)]
     Session(#[from] SessionError),
+    #[error("--size {given} is too small for the numbering with the name of the login: give at least {min}")]
+    Size { given: usize, min: usize },
     #[error("can't start a thread ({0}): raise the process limit (ulimit -u), or use fewer --clients")]
     Thread(#[from] io::Error),
     #[error("{clients} clients did not join within {} s: check the server's log", .timeout.as_secs())]
@@ -56,9 +58,13 @@ struct Pool<P: Protocol> {
 }
 
 /// Runs the plan. The calling thread supervises the run.
-pub fn run<P: Protocol>(plan: Plan, progress: &Progress, interrupt: &Interrupt) -> Result<Report, RunError> {
+pub fn run<P: Protocol>(mut plan: Plan, progress: &Progress, interrupt: &Interrupt) -> Result<Report, RunError> {
     // The library panics without its threads.
     threads::check_available(POLLERS_MAX + LIBRARY_THREADS)?;
+    plan.take_name()?;
+    if plan.body_bytes < plan.bytes_min() {
+        return Err(RunError::Size { given: plan.body_bytes, min: plan.bytes_min() });
+    }
     let run: Arc<Run<P>> = Arc::new(Run::new(plan));
     let mut pool = Pool::start(&run)?;
     pool.join()?;
@@ -77,7 +83,7 @@ pub fn run<P: Protocol>(plan: Plan, progress: &Progress, interrupt: &Interrupt) 
 impl<P: Protocol> Pool<P> {
     fn start(run: &Arc<Run<P>>) -> Result<Self, RunError> {
         let cores = thread::available_parallelism().map_or(1, usize::from);
-        let connector = Connector::new(cores.min(POLLERS_MAX)).with_tls(run.plan.tls.clone());
+        let connector = run.plan.connector(cores.min(POLLERS_MAX));
         let (results, received) = unbounded();
         let mut pool =
             Self { run: Arc::clone(run), sessions: vec![], inlets: vec![], results: received, sending: vec![] };

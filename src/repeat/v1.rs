@@ -60,13 +60,12 @@ impl Protocol for V1 {
 
     fn post(run: &Run<Self>, inlet: &Inlet, sender: u16, number: u32) -> Result<(), SessionError> {
         let body = run.body(payload::Kind::Message, sender, number);
-        inlet.post_as(&run.plan.room, run.message_id(number), body, Kind::Text)
+        inlet.post_as(&run.plan.room, run.message_id(sender, number), body, Kind::Text)
     }
 
     /// Posts nothing: the server reports the end of the room.
     fn reach_end(run: &Run<Self>, progress: &Progress) {
-        let connector = Connector::new(1).with_tls(run.plan.tls.clone());
-        let page = Caller::connect(connector, run.plan.server.clone(), CALL_TIMEOUT)
+        let page = Caller::connect(run.plan.connector(1), run.plan.server.clone(), CALL_TIMEOUT)
             .and_then(|mut caller| caller.messages(&run.plan.room, PagePlace::Newest, 1));
         match page {
             Ok(page) => {

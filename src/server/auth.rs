@@ -15,3 +15,5 @@ pub mod jwt;
 pub mod certificate;
 pub mod authenticator;
 pub mod stream_login;
+#[cfg(fuzzing)]
+pub mod fuzz;

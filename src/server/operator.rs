@@ -10,6 +10,8 @@ pub mod protocol;
 mod place;
 mod audit;
 pub mod commands;
+#[cfg(fuzzing)]
+pub mod fuzz;
 #[cfg(test)]
 mod tests;
 

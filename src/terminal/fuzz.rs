@@ -2,6 +2,7 @@
 
 use super::commands::{self, Entry};
 use super::format::{line, paragraph};
+use super::invitation::Invitation;
 use super::keys::{Decoder, Key};
 use super::local_time::LocalTime;
 use super::wrap::{columns_of_text, cut, wrap};
@@ -30,6 +31,19 @@ pub fn key_seeds() -> Vec<Vec<u8>> {
     let keys: [&[u8]; 3] =
         ["é日👍".as_bytes(), b"\x1b[200~a\rb\x1b[31m\x1b[201~\x1b[1;5C", b"\x01\x1bOH\x1b[3~\x7f\x1b\r\x1bd\x17"];
     keys.map(<[u8]>::to_vec).to_vec()
+}
+
+/// An invitation is for a server that can be shown, and its code is sent as it is.
+pub fn invitations(input: &[u8]) {
+    let Ok(invitation) = String::from_utf8_lossy(input).parse::<Invitation>() else { return };
+    if let Some(server) = invitation.server {
+        assert_eq!(server.to_string().parse(), Ok(server));
+    }
+}
+
+pub fn invitation_seeds() -> Vec<Vec<u8>> {
+    let link = format!("https://chat.example.org:5000/#invite=MZE1-3MK6-R349-EFV5&ca={}", "a1".repeat(32));
+    ["mze1-3mk6-r349-efv5", "https://[::1]/#invite=MZE1", &link].map(|text| text.as_bytes().to_vec()).to_vec()
 }
 
 /// A line that is sent has text.

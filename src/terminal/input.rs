@@ -12,7 +12,7 @@ use crossbeam_channel::bounded;
 
 use super::commands::{self, Entry, Fate};
 use super::editor::Action;
-use super::format::escape_rows;
+use super::format::{escape_rows, shown_name};
 use super::lines::{RawLine, read_line};
 use super::raw::wait_for_input;
 use super::rooms::{NO_ROOM, SharedRooms};
@@ -267,9 +267,10 @@ impl Input {
         };
         let Some(room) = rooms.lock().current().cloned() else { return self.screen.notice(NO_ROOM) };
         let (screen, server) = (Arc::clone(&self.screen), server.clone());
+        let marks_claims = server.has_login;
         let started = spawn("who", move || match members(&room, server) {
             Ok(members) if members.is_empty() => screen.notice(&format!("in {room}: nobody")),
-            Ok(members) => screen.notice(&format!("in {room}: {}", in_words(members))),
+            Ok(members) => screen.notice(&format!("in {room}: {}", in_words(members, marks_claims))),
             Err(error) => screen.notice(&format!("can't list the members: {error}")),
         });
         match started {
@@ -302,10 +303,11 @@ pub fn members(room: &RoomName, Server { address, connector, .. }: Server) -> Re
 }
 
 /// The names of the members, each once, with the number of its clients.
-fn in_words(members: Vec<Member>) -> String {
+fn in_words(members: Vec<Member>, marks_claims: bool) -> String {
     let mut clients: BTreeMap<String, u64> = BTreeMap::new();
     for member in members {
-        *clients.entry(escape_name(&member.name).into_owned()).or_default() += 1;
+        let name = shown_name(&member.name, marks_claims && !member.authenticated);
+        *clients.entry(escape_name(&name).into_owned()).or_default() += 1;
     }
     let more = clients.len().saturating_sub(MEMBERS_MAX);
     let name = |(name, count): (String, u64)| if count > 1 { format!("{name} ({count} clients)") } else { name };

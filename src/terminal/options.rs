@@ -1,7 +1,6 @@
 //! The command line: options, their variables, and the commands.
 
 use std::io::{self, IsTerminal as _};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
@@ -10,7 +9,9 @@ use super::format::Format;
 use super::invitation::Invitation;
 use crate::address::Address;
 use crate::arguments::{CONNECTION, MESSAGES, OUTPUT, number, switch, timeout};
-use crate::client::{CONTRACT_HELP, CONTRACT_LONG_HELP, Contract, SERVER_HELP, SERVER_LONG_HELP, TlsOptions};
+use crate::client::{
+    CONTRACT_HELP, CONTRACT_LONG_HELP, Contract, LoginOptions, SERVER_HELP, SERVER_LONG_HELP, TlsOptions,
+};
 use crate::names::RoomName;
 
 /// The terminal client of Hubbub, a chat server.
@@ -83,28 +84,6 @@ pub enum Command {
     /// kept in your config folder, and used from then on for this server. On a terminal, the chat begins.
     #[command(after_long_help = LOGIN_EXAMPLES)]
     Login(LoginCommand),
-}
-
-/// How to log in.
-#[derive(Clone, Debug, Args)]
-pub struct LoginOptions {
-    /// File with a token, to log in with it
-    ///
-    /// Or the variable HUBBUB_TOKEN has the token itself. By default, the login of hubbub login for the server is used, if
-    /// there is one. Other users may not read the file; it is read again for each connection.
-    #[arg(
-        long, global = true, value_name = "FILE", env = "HUBBUB_TOKEN_FILE", hide_short_help = true,
-        help_heading = CONNECTION, display_order = 19
-    )]
-    pub token_file: Option<PathBuf>,
-    /// Send a token without TLS to another machine
-    ///
-    /// Whoever can read the network could use it.
-    #[arg(
-        long, global = true, env = "HUBBUB_INSECURE", value_parser = switch, hide_short_help = true,
-        help_heading = CONNECTION, display_order = 19
-    )]
-    pub insecure: bool,
 }
 
 #[derive(Clone, Debug, Args)]

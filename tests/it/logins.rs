@@ -5,28 +5,16 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use grpcio::{ChannelBuilder, Client, RpcStatusCode as Code};
+use grpcio::{Client, RpcStatusCode as Code};
 use hubbub::limits::{FAILED_LOGINS_PER_MINUTE, LOGIN_GRACE};
 use hubbub::wire::{LIST_ROOMS, LOGIN, v1};
 
 use super::support::chatter::{Chatter, environment};
-use super::support::logins::{AUDIENCE, Claims, ISSUER, token};
-use super::support::process::{ServerProcess, command};
+use super::support::logins::{AUDIENCE, Claims, ISSUER, connect, serve, token};
 use super::support::talker::{self, Talker, call_as};
 use super::support::wait_for;
 
 const HOUR: Duration = Duration::from_secs(3_600);
-
-fn serve(data: &Path, arguments: &[&str]) -> ServerProcess {
-    let mut server = command();
-    server.args(["--listen", "127.0.0.1:0", "--data"]).arg(data).args(arguments);
-    ServerProcess::listening(server)
-}
-
-fn connect(server: &ServerProcess) -> Client {
-    let builder = ChannelBuilder::new(environment()).use_local_subchannel_pool(true);
-    Client::new(builder.connect(server.target()))
-}
 
 /// The code with which a call with this token ends.
 fn list(client: &Client, token: &str) -> Code {
@@ -88,17 +76,20 @@ fn write_secret(path: &Path, secret: &[u8]) {
 }
 
 #[test]
-fn a_stream_outlives_its_key_and_ends_some_time_after_its_login() {
+fn a_stream_ends_with_the_key_of_its_login_or_some_time_after_its_expiry() {
     let folder = tempfile::tempdir().expect("a folder");
-    let secret = folder.path().join("secret");
-    let [old, new] = [b"the first secret, of at least 32 bytes".as_slice(), b"the second secret, of at least 32 bytes"];
-    write_secret(&secret, old);
-    let key = secret.to_str().expect("a plain path");
-    let jwt = ["--auth", "jwt", "--jwt-key", key, "--jwt-issuer", ISSUER, "--jwt-audience", AUDIENCE];
+    let files = ["first", "other"].map(|name| folder.path().join(name));
+    let [old, other, new] =
+        ["old", "other", "new"].map(|name| format!("the {name} secret, of at least 32 bytes").into_bytes());
+    write_secret(&files[0], &old);
+    write_secret(&files[1], &other);
+    let [first, second] = files.each_ref().map(|file| file.to_str().expect("a plain path"));
+    let keys = ["--jwt-key", first, "--jwt-key", second];
+    let jwt = [&["--auth", "jwt", "--jwt-issuer", ISSUER, "--jwt-audience", AUDIENCE][..], &keys].concat();
     let server = serve(&folder.path().join("data"), &jwt);
     let client = connect(&server);
-    let welcomed = |time| {
-        let mut talker = Talker::over(client.clone(), "jo", Some(&Claims::of("jo", time).sign(old)));
+    let welcomed = |secret: &[u8], time| {
+        let mut talker = Talker::over(client.clone(), "jo", Some(&Claims::of("jo", time).sign(secret)));
         talker.send(vec![talker::hello("jo")]);
         assert!(talker.next().has_welcome());
         talker.join_room("tea", None);
@@ -106,20 +97,25 @@ fn a_stream_outlives_its_key_and_ends_some_time_after_its_login() {
     };
     let begun = Instant::now();
     let short = Duration::from_secs(2);
-    let (mut long, mut brief) = (welcomed(HOUR), welcomed(short));
-    // The key changes while both are there.
-    write_secret(&secret, new);
-    let with_new = Claims::of("jo", HOUR).sign(new);
+    let mut of_old = welcomed(&old, HOUR);
+    let (mut long, mut brief) = (welcomed(&other, HOUR), welcomed(&other, short));
+    // A key changes while all are there.
+    write_secret(&files[0], &new);
+    let with_new = Claims::of("jo", HOUR).sign(&new);
     wait_for("the new key", || list(&client, &with_new) == Code::OK);
-    assert_eq!(list(&client, &Claims::of("jo", HOUR).sign(old)), Code::UNAUTHENTICATED);
-    long.post("tea", 1, "the key is another");
-    assert_eq!(long.hear().2, "the key is another");
-    let end = loop {
-        match brief.next_within(2 * LOGIN_GRACE).expect("the stream ends") {
+    assert_eq!(list(&client, &Claims::of("jo", HOUR).sign(&old)), Code::UNAUTHENTICATED);
+    let end_of = |talker: &mut Talker| loop {
+        match talker.next_within(2 * LOGIN_GRACE).expect("the stream ends") {
             Err(end) => break end,
             Ok(event) => assert!(event.has_message() || event.has_presence(), "{event:?}"),
         }
     };
+    let end = end_of(&mut of_old);
+    assert_eq!(end.code, Code::UNAUTHENTICATED);
+    assert!(end.message.contains("revoked"), "{}", end.message);
+    long.post("tea", 1, "my key is still there");
+    assert_eq!(long.hear().2, "my key is still there");
+    let end = end_of(&mut brief);
     assert_eq!(end.code, Code::UNAUTHENTICATED);
     assert!(end.message.contains("your login has expired: connect again with a new token"), "{}", end.message);
     // The expiry is in whole seconds, rounded down.

@@ -1,6 +1,7 @@
 //! The repeat client's program, with a correct server and with servers that have one fault each: here with the
 //! tutorial's contract, in `v1` with `hubbub.v1`.
 
+mod login;
 mod v1;
 
 use std::io::Write as _;

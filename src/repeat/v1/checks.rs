@@ -96,11 +96,12 @@ impl Run<V1> {
     }
 
     /// The id of a sender's message: a UUID of version 7, whose last bytes are the number, so that an acknowledgement
-    /// can be assigned without the message.
-    pub fn message_id(&self, number: u32) -> MessageId {
+    /// can be assigned without the message. Senders may have the same name, so it has the sender too.
+    pub fn message_id(&self, sender: u16, number: u32) -> MessageId {
         let time_ms = self.start_ms + self.now_ns() / 1_000_000;
         let mut rest = [0; 10];
-        rest[..6].copy_from_slice(&self.id.0.to_be_bytes()[2..]);
+        rest[..4].copy_from_slice(&self.id.0.to_be_bytes()[4..]);
+        rest[4..6].copy_from_slice(&sender.to_be_bytes());
         rest[6..].copy_from_slice(&number.to_be_bytes());
         MessageId::from_bytes(Builder::from_unix_timestamp_millis(time_ms, &rest).into_uuid().into_bytes())
     }

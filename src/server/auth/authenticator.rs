@@ -113,9 +113,10 @@ impl Authenticator {
         counted(accounts.redeem(code, device, SystemTime::now()), used)
     }
 
-    /// Whether a login still holds: it is not revoked, and its user is not banned.
+    /// Whether a login still holds: it is not revoked, its user is not banned, and its key is still in use.
     pub fn is_valid(&self, principal: &Principal) -> bool {
         self.accounts.as_ref().is_none_or(|accounts| accounts.is_valid(principal, SystemTime::now()))
+            && self.jwt.as_ref().is_none_or(|jwt| jwt.is_valid(principal))
     }
 }
 

@@ -13,6 +13,9 @@ mod json_key;
 mod key_file;
 mod header;
 mod claims;
+mod verified;
+#[cfg(fuzzing)]
+pub mod fuzz;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -26,9 +29,10 @@ use parking_lot::RwLock;
 use self::header::Header;
 use self::key::Key;
 use self::key_file::Files;
+use self::verified::Verified;
 use super::credentials::Bearer;
 use super::login::LoginError;
-use super::principal::Principal;
+use super::principal::{Principal, Via};
 use crate::limits::{JWT_BYTES_MAX, JWT_KEYS_MAX};
 
 pub use self::key::KeyFault;
@@ -45,6 +49,7 @@ struct Keys {
     keys: Vec<Key>,
     /// The hash of the files' contents.
     digest: [u8; 32],
+    verified: Verified,
 }
 
 impl Jwt {
@@ -60,16 +65,30 @@ impl Jwt {
         if token.len() > JWT_BYTES_MAX {
             return Err(LoginError::Jwt("it is longer than 8 KiB; leave claims out"));
         }
+        let keys = Arc::clone(&self.keys.read());
+        if let Some(user) = keys.verified.find(token, now) {
+            return Ok(user);
+        }
+        let user = self.check(token, &keys, now)?;
+        keys.verified.keep(token, &user);
+        Ok(user)
+    }
+
+    fn check(&self, token: &str, keys: &Keys, now: SystemTime) -> Result<Principal, LoginError> {
         let (message, signature) = token.rsplit_once('.').ok_or(LoginError::Invalid)?;
         let (header, claims) = message.split_once('.').ok_or(LoginError::Invalid)?;
         let header = Header::parse(&decoded(header)?)?;
         let (signature, claims) = (decoded(signature)?, decoded(claims)?);
-        let keys = Arc::clone(&self.keys.read());
         let candidates = keys.candidates(&header)?;
-        if !candidates.iter().any(|key| key.verifies(header.algorithm, message.as_bytes(), &signature)) {
-            return Err(LoginError::Invalid);
-        }
-        claims::principal(&claims, &self.settings, now)
+        let verifies = |key: &&Key| key.verifies(header.algorithm, message.as_bytes(), &signature);
+        let key = candidates.into_iter().find(verifies).ok_or(LoginError::Invalid)?;
+        claims::principal(&claims, key.print(), &self.settings, now)
+    }
+
+    /// Whether the key that has verified a login is still in use.
+    pub fn is_valid(&self, principal: &Principal) -> bool {
+        let Via::Jwt(print) = principal.via else { return true };
+        self.keys.read().keys.iter().any(|key| key.print() == print)
     }
 
     /// Reads the files again. Returns whether their contents have changed; then tokens are verified with the new keys
@@ -118,7 +137,7 @@ impl Keys {
         if keys.iter().any(Key::is_secret) && !keys.iter().all(Key::is_secret) {
             return Err(JwtError::Mixed);
         }
-        Ok(Self { keys, digest })
+        Ok(Self { keys, digest, verified: Verified::default() })
     }
 
     /// The keys that may have signed a token: those for its algorithm, and of these the ones with its key id, or else

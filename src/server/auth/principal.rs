@@ -26,10 +26,21 @@ pub enum Via {
     Open,
     /// With a token of this id.
     Token(String),
-    /// With a JSON web token.
-    Jwt,
+    /// With a JSON web token that this key has verified.
+    Jwt(KeyPrint),
     /// With a client certificate.
     Certificate,
+}
+
+/// Identifies a key: the SHA-256 of what it consists of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct KeyPrint(pub [u8; 32]);
+
+/// A secret that is short could be found from its hash.
+impl fmt::Debug for KeyPrint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyPrint")
+    }
 }
 
 /// A user's role on the server.

@@ -4,10 +4,12 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use grpcio::{ChannelBuilder, Client};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde::Serialize;
 
-use super::process::command;
+use super::chatter::environment;
+use super::process::{ServerProcess, command};
 
 /// The issuer and the audience of the tests' JSON web tokens.
 pub const ISSUER: &str = "https://issuer.example";
@@ -57,4 +59,17 @@ fn output(program: &mut Command) -> String {
 pub fn token(data: &Path, user: &str, restrictions: &[&str]) -> String {
     let arguments = [&["token", "add", user][..], restrictions].concat();
     run(data, &arguments).trim().to_owned()
+}
+
+/// A server on this data folder.
+pub fn serve(data: &Path, arguments: &[&str]) -> ServerProcess {
+    let mut server = command();
+    server.args(["--listen", "127.0.0.1:0", "--data"]).arg(data).args(arguments);
+    ServerProcess::listening(server)
+}
+
+/// A connection of its own.
+pub fn connect(server: &ServerProcess) -> Client {
+    let builder = ChannelBuilder::new(environment()).use_local_subchannel_pool(true);
+    Client::new(builder.connect(server.target()))
 }

@@ -14,7 +14,7 @@ use super::settings::JwtSettings;
 use crate::limits::{JWT_LEEWAY, JWT_LIFE_MAX, JWT_ROOMS_MAX};
 use crate::names::{RoomName, UserName};
 use crate::server::auth::login::LoginError;
-use crate::server::auth::principal::{Acts, Grants, Principal, Role, Via};
+use crate::server::auth::principal::{Acts, Grants, KeyPrint, Principal, Role, Via};
 
 /// The claims that are used, by their number in [`names`].
 const ISSUER: usize = 0;
@@ -33,15 +33,15 @@ fn names(settings: &JwtSettings) -> [&str; COUNT] {
     ["iss", "aud", "exp", "nbf", "iat", name_claim, role_claim, rooms_claim, acts_claim]
 }
 
-/// Who the claims say that the client is.
-pub fn principal(json: &[u8], settings: &JwtSettings, now: SystemTime) -> Result<Principal, LoginError> {
+/// Who the claims say that the client is. `key` has verified them.
+pub fn principal(json: &[u8], key: KeyPrint, settings: &JwtSettings, now: SystemTime) -> Result<Principal, LoginError> {
     let claims = Claims::parse(json, names(settings))?;
     claims.check_place(settings)?;
     let until = claims.check_time(now)?;
     Ok(Principal {
         name: Some(claims.name()?),
         role: claims.role()?,
-        via: Via::Jwt,
+        via: Via::Jwt(key),
         until: Some(until),
         grants: Grants { rooms: claims.rooms()?, acts: claims.acts()? },
     })

@@ -2,9 +2,11 @@
 
 use jsonwebtoken::crypto::rust_crypto::DEFAULT_PROVIDER;
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey};
+use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
 use crate::limits::{JWT_RSA_BITS_MAX, JWT_RSA_BITS_MIN, JWT_SECRET_BYTES_MIN};
+use crate::server::auth::principal::KeyPrint;
 
 /// Why a file's content is not a key. No text contains any of it.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -61,6 +63,7 @@ pub struct Key {
     id: Option<String>,
     algorithms: Vec<Algorithm>,
     key: DecodingKey,
+    print: KeyPrint,
 }
 
 impl Key {
@@ -85,7 +88,7 @@ impl Key {
             Algorithm::PS384,
             Algorithm::PS512,
         ];
-        Ok(Self::new(&algorithms, DecodingKey::from_rsa_raw_components(modulus, exponent)))
+        Ok(Self::new(&algorithms, DecodingKey::from_rsa_raw_components(modulus, exponent), &[modulus, exponent]))
     }
 
     /// A key on a curve, `P-256` or `P-384`, of its point in the form of SEC 1.
@@ -95,7 +98,7 @@ impl Key {
             "P-384" => Algorithm::ES384,
             _ => return Err(KeyFault::Unsupported),
         };
-        Self::new(&[algorithm], DecodingKey::from_ec_der(point)).checked()
+        Self::new(&[algorithm], DecodingKey::from_ec_der(point), &[point]).checked()
     }
 
     /// An Ed25519 key, of its 32 bytes.
@@ -104,7 +107,7 @@ impl Key {
         if point.len() != 32 {
             return Err(KeyFault::Damaged);
         }
-        Self::new(&[Algorithm::EdDSA], DecodingKey::from_ed_der(point)).checked()
+        Self::new(&[Algorithm::EdDSA], DecodingKey::from_ed_der(point), &[point]).checked()
     }
 
     /// A shared secret, for the algorithms whose hash is no longer than it.
@@ -115,11 +118,18 @@ impl Key {
             JWT_SECRET_BYTES_MIN.. => &[Algorithm::HS256],
             short => return Err(KeyFault::ShortSecret(short)),
         };
-        Ok(Self::new(algorithms, DecodingKey::from_secret(secret)))
+        Ok(Self::new(algorithms, DecodingKey::from_secret(secret), &[secret]))
     }
 
-    fn new(algorithms: &[Algorithm], key: DecodingKey) -> Self {
-        Self { id: None, algorithms: algorithms.to_vec(), key }
+    /// A key that consists of these parts.
+    fn new(algorithms: &[Algorithm], key: DecodingKey, parts: &[&[u8]]) -> Self {
+        let mut hash = Sha256::new();
+        for part in parts {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part);
+        }
+        let print = KeyPrint(hash.finalize().into());
+        Self { id: None, algorithms: algorithms.to_vec(), key, print }
     }
 
     /// The library decodes a point when it verifies; a wrong one shall be found before.
@@ -140,6 +150,10 @@ impl Key {
 
     pub fn id(&self) -> Option<&str> {
         self.id.as_deref()
+    }
+
+    pub fn print(&self) -> KeyPrint {
+        self.print
     }
 
     pub fn is_secret(&self) -> bool {

@@ -52,6 +52,18 @@ fn the_key_of_a_certificate_verifies() {
     assert_eq!(fault(certificate.repeat(2)), KeyFault::Several);
 }
 
+/// A login goes on when the file of its key gets another form.
+#[test]
+fn a_key_is_the_same_in_every_form() {
+    for signer in [Signer::ed25519(), Signer::p256(), Signer::p384(), Signer::rsa(Algorithm::RS256)] {
+        let forms = [signer.public.clone(), signer.jwk().to_string(), signer.with_id("a").jwk().to_string()];
+        let prints = forms.map(|form| key_file::parse(form.as_bytes()).unwrap()[0].print());
+        assert!(prints[0] == prints[1] && prints[1] == prints[2]);
+    }
+    let print = |signer: &Signer| key_file::parse(signer.public.as_bytes()).unwrap()[0].print();
+    assert!(print(&Signer::p256()) != print(&Signer::p256()));
+}
+
 #[test]
 fn every_algorithm_of_a_key_verifies() {
     use Algorithm::*;

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::server::auth::jwt::claims;
+use crate::server::auth::principal::KeyPrint;
 
 /// A verifier with keys of every kind but secrets, and a right token for each.
 static PUBLIC: LazyLock<(Jwt, Vec<String>)> = LazyLock::new(|| {
@@ -76,6 +77,9 @@ fn bytes(length: usize) -> impl Strategy<Value = Vec<u8>> {
     proptest::collection::vec(any::<u8>(), 0..length)
 }
 
+/// What has verified the claims.
+const KEY: KeyPrint = KeyPrint([0; 32]);
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_500))]
 
@@ -113,11 +117,11 @@ proptest! {
     ) {
         let settings = settings(Vec::new());
         let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.into());
-        let outcomes = [json.as_bytes(), &bytes].map(|claims| claims::principal(claims, &settings, time));
+        let outcomes = [json.as_bytes(), &bytes].map(|claims| claims::principal(claims, KEY, &settings, time));
         prop_assert!(outcomes.iter().all(Result::is_err));
         for exp in [exp, f64::from(seconds) + exp % 100_000.0] {
             let timed = claims_with(json!({"exp": exp})).to_string();
-            if let Ok(principal) = claims::principal(timed.as_bytes(), &settings, time) {
+            if let Ok(principal) = claims::principal(timed.as_bytes(), KEY, &settings, time) {
                 let until = principal.until.unwrap();
                 prop_assert!(until > time && until <= time + Duration::from_secs(24 * 60 * 60 + 31));
             }

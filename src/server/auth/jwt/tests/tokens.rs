@@ -7,7 +7,7 @@ use super::*;
 use crate::limits::JWT_ROOMS_MAX;
 use crate::names::{RoomName, UserName};
 use crate::server::auth::access::Act;
-use crate::server::auth::principal::{Acts, Role, Via};
+use crate::server::auth::principal::{Acts, Grants, Role, Via};
 
 /// What comes of these claims, signed with the right key.
 fn outcome(claims: &Value) -> Result<Principal, LoginError> {
@@ -21,12 +21,14 @@ fn with(changes: Value) -> Result<Principal, LoginError> {
 
 #[test]
 fn a_minimal_token_is_a_member_without_restrictions() {
-    let principal = outcome(&claims()).unwrap();
+    let (folder, signer) = (Folder::new(), Signer::ed25519());
+    let jwt = folder.jwt(&[&signer]);
+    let principal = jwt.verify(&signer.sign(&claims()), now()).unwrap();
     let until = SystemTime::UNIX_EPOCH + Duration::from_secs(NOW + 300);
     let expected = Principal {
         name: UserName::new("ann").ok(),
         role: Role::Member,
-        via: Via::Jwt,
+        via: Via::Jwt(jwt.keys.read().keys[0].print()),
         until: Some(until),
         grants: Default::default(),
     };
@@ -42,7 +44,8 @@ fn claims_grant_a_role_rooms_and_acts() {
     assert_eq!(principal.grants.rooms, Some(rooms));
     assert_eq!(principal.grants.acts, Acts { read: true, post: false });
     // Another system's role means nothing here.
-    assert_eq!(with(json!({"role": "admin", "roles": ["admin"], "rooms": []})).unwrap(), outcome(&claims()).unwrap());
+    let principal = with(json!({"role": "admin", "roles": ["admin"], "rooms": []})).unwrap();
+    assert_eq!((principal.role, principal.grants), (Role::Member, Grants::default()));
 }
 
 /// The lists grant what they have: an empty one nothing.
@@ -317,9 +320,13 @@ fn keys_rotate_without_a_restart() {
     assert!(jwt.reload().unwrap());
     assert!(!jwt.reload().unwrap());
     assert_eq!((is_valid(&old), is_valid(&new)), (true, true));
+    let logins = [&old, &new].map(|signer| jwt.verify(&signer.sign(&claims()), now()).unwrap());
+    assert!(logins.iter().all(|login| jwt.is_valid(login)));
     write(&[&new]);
     assert!(jwt.reload().unwrap());
     assert_eq!((is_valid(&old), is_valid(&new)), (false, true));
+    // A login ends with its key.
+    assert_eq!(logins.each_ref().map(|login| jwt.is_valid(login)), [false, true]);
     // What can't be read, or is not a set, changes nothing.
     let path = folder.write("jwks", "{\"keys\": [");
     assert!(matches!(jwt.reload(), Err(JwtError::Key { .. })));
@@ -373,4 +380,28 @@ fn several_verifiers_are_independent() {
     let second = Jwt::open(&JwtSettings { audience: "second".to_owned(), ..settings(vec![key]) }).unwrap();
     assert!(first.verify(&signer.sign(&claims()), now()).is_ok());
     assert!(reason(second.verify(&signer.sign(&claims()), now())).contains("audience"));
+}
+
+/// A program presents the same token with each of its calls.
+#[test]
+fn a_verified_token_is_verified_once_until_it_expires_or_the_keys_change() {
+    let folder = Folder::new();
+    let (first, second) = (Signer::p256(), Signer::p256());
+    let jwt = folder.jwt(&[&first]);
+    let token = first.sign(&claims());
+    let find = || jwt.keys.read().verified.find(token.expose(), now());
+    assert_eq!(find(), None);
+    let user = jwt.verify(&token, now()).unwrap();
+    assert_eq!(find().as_ref(), Some(&user));
+    assert_eq!(jwt.verify(&token, now()).as_ref(), Ok(&user));
+    assert_eq!(jwt.verify(&token, now() + Duration::from_secs(300)), Err(LoginError::Expired));
+    // What is refused is not remembered.
+    let (head, _) = token.expose().rsplit_once('.').unwrap();
+    let forged = Bearer::new(format!("{head}.{}", "A".repeat(86)));
+    for _ in 0..2 {
+        assert_eq!(jwt.verify(&forged, now()), Err(LoginError::Invalid));
+    }
+    folder.write("0.pem", &second.public);
+    assert!(jwt.reload().unwrap());
+    assert_eq!(jwt.verify(&token, now()), Err(LoginError::Invalid));
 }
