@@ -13,14 +13,15 @@ use std::time::Instant;
 
 use futures_util::stream::Stream as _;
 use grpcio::RequestStream;
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::limits::{INFLOW_BYTES_MAX, INFLOW_MESSAGES_MAX, QUEUE_KEPT};
 use crate::threads::OnDemand;
 use crate::wire::Request;
 
-/// The messages that wait for the receive thread. Bound: [`INFLOW_MESSAGES_MAX`] and [`INFLOW_BYTES_MAX`], plus one
-/// message; beyond that they stay with the transport, whose flow control slows only this client.
+/// The messages that wait for the receive thread. Bound, together with those that it has taken: [`INFLOW_MESSAGES_MAX`]
+/// and [`INFLOW_BYTES_MAX`], plus one message; beyond that they stay with the transport, whose flow control slows only
+/// this client.
 #[derive(Default)]
 pub struct Inflow {
     // lock order: 3 (a leaf, held for one push or one swap)
@@ -32,6 +33,9 @@ pub struct Inflow {
 struct InflowState {
     messages: VecDeque<Request>,
     bytes: usize,
+    /// The messages that the receive thread has taken and not executed yet, and their bytes.
+    taken: usize,
+    taken_bytes: usize,
     /// How the stream ended, after the waiting messages.
     end: Option<End>,
     /// The receive thread must take nothing more.
@@ -92,24 +96,27 @@ enum Space {
 }
 
 impl Inflow {
-    /// Waits for messages, and swaps them for the list's, which MUST be empty.
+    /// Waits for messages, and swaps them for the list's, which MUST be empty: those that were in it are executed.
     pub fn take(&self, messages: &mut VecDeque<Request>, deadline: Option<Instant>) -> Taken {
         if messages.capacity() > QUEUE_KEPT {
             *messages = VecDeque::new();
         }
         let mut state = self.state.lock();
+        (state.taken, state.taken_bytes) = (0, 0);
+        if state.is_held_back && state.has_space() {
+            state.is_held_back = false;
+            if let Some(pump) = state.pump.clone() {
+                MutexGuard::unlocked(&mut state, || pump.wake());
+            }
+        }
         loop {
             if state.stopped {
                 return Taken::Stopped;
             }
             if !state.messages.is_empty() {
                 std::mem::swap(&mut state.messages, messages);
-                state.bytes = 0;
-                let pump = if std::mem::take(&mut state.is_held_back) { state.pump.clone() } else { None };
-                drop(state);
-                if let Some(pump) = pump {
-                    pump.wake();
-                }
+                state.taken = messages.len();
+                state.taken_bytes = std::mem::take(&mut state.bytes);
                 return Taken::Messages;
             }
             if let Some(end) = state.end {
@@ -193,7 +200,7 @@ impl Inflow {
         if state.end.is_some() {
             return Poll::Pending;
         }
-        state.is_held_back = state.messages.len() >= INFLOW_MESSAGES_MAX || state.bytes >= INFLOW_BYTES_MAX;
+        state.is_held_back = !state.has_space();
         if state.is_held_back { Poll::Pending } else { Poll::Ready(Space::There) }
     }
 
@@ -222,5 +229,12 @@ impl Inflow {
             Some(to_receive) => to_receive.begin(),
             None => drop(self.changed.notify_one()),
         }
+    }
+}
+
+impl InflowState {
+    /// Whether another message may be taken from the transport.
+    fn has_space(&self) -> bool {
+        self.messages.len() + self.taken < INFLOW_MESSAGES_MAX && self.bytes + self.taken_bytes < INFLOW_BYTES_MAX
     }
 }
