@@ -6,7 +6,7 @@ use hubbub::wire::{self, v1};
 
 use super::{BUILDS, TEA};
 use crate::support::DEADLINE;
-use crate::support::chatter::{Chatter, Next, environment};
+use crate::support::chatter::{Chatter, Next};
 use crate::support::talker::{self, Talker, call_as, message_id};
 
 /// What is asked for.
@@ -40,7 +40,6 @@ pub const ASKS: [Ask; 12] = [
 /// One client of one server.
 pub struct Asking<'a> {
     pub client: Client,
-    pub target: &'a str,
     pub token: Option<&'a str>,
     pub name: &'a str,
     pub body: String,
@@ -79,7 +78,7 @@ impl Asking<'_> {
             }
             Ask::ListRooms => self.call(&wire::LIST_ROOMS, &v1::ListRoomsRequest::default()),
             Ask::Tutorial => {
-                let mut chatter = Chatter::join_to_finish(&environment(), self.target, self.name);
+                let mut chatter = Chatter::join_over_to_finish(self.client.clone(), self.name);
                 chatter.say(&self.body);
                 chatter.half_close();
                 match chatter.next() {

@@ -1,12 +1,11 @@
 //! The kinds of clients, and what each may do.
 
-use std::path::Path;
-
 use grpcio::RpcStatusCode as Code;
 
 use super::asks::Ask;
-use super::{BUILDS, HOUR, Mode, SECRET};
+use super::{BUILDS, HOUR, Mode, SECRET, Site};
 use crate::support::logins::{Claims, run, token};
+use crate::tls::authority::Pair;
 
 /// What a login may do, as the test expects it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -20,23 +19,39 @@ pub enum Right {
     OnlyPost,
 }
 
-/// A client: what it presents, its name, and what it may do in each of the modes accounts and JWT.
+/// A banned user is denied everything.
+const DENIED: Right = Right::Not(Code::PERMISSION_DENIED);
+/// A client that is not even connected.
+const NOT_CONNECTED: Right = Right::Not(Code::UNAVAILABLE);
+
+/// A client: what it presents, its name, and what it may do in each of the modes accounts, JWT and mTLS.
 pub struct Who {
     pub what: &'static str,
     pub token: Option<String>,
+    /// Presented only to servers that use TLS.
+    pub certificate: Option<Pair>,
     pub name: &'static str,
     accounts: Right,
     jwt: Right,
+    mtls: Right,
 }
 
 impl Who {
     pub fn right(&self, mode: Mode) -> Right {
-        match (mode, self.accounts, self.jwt) {
-            (Mode::Open, ..) => Right::All,
-            (Mode::Accounts, right, _) | (Mode::Jwt, _, right) => right,
+        let known_in_one = match (self.accounts, self.jwt) {
             // A banned user is known in one of them.
-            (Mode::Both, banned @ Right::Not(Code::PERMISSION_DENIED), _) => banned,
-            (Mode::Both, Right::Not(_), right) | (Mode::Both, right, _) => right,
+            (DENIED, _) => DENIED,
+            (Right::Not(_), right) | (right, _) => right,
+        };
+        match mode {
+            Mode::Open => Right::All,
+            Mode::Accounts => self.accounts,
+            Mode::Jwt => self.jwt,
+            Mode::Both => known_in_one,
+            Mode::Mtls => self.mtls,
+            // The certificate decides, whatever the token is.
+            Mode::All if self.certificate.is_some() => self.mtls,
+            Mode::All => known_in_one,
         }
     }
 }
@@ -47,6 +62,7 @@ pub fn expected(right: Right, ask: Ask, own_name: bool) -> Code {
     let in_room = |room| right != Right::Builds || room == BUILDS;
     let (may_read, may_post) = (right != Right::OnlyPost, right != Right::OnlyRead);
     match (right, ask) {
+        (Right::Not(Code::UNAVAILABLE), _) => Code::UNAVAILABLE,
         (_, Ask::Tutorial) => Code::UNAUTHENTICATED,
         (Right::Not(code), _) => code,
         (_, Ask::Hello) => refused_unless(own_name),
@@ -60,26 +76,32 @@ pub fn expected(right: Right, ask: Ask, own_name: bool) -> Code {
 }
 
 /// All kinds of clients.
-pub fn everybody(data: &Path) -> Vec<Who> {
+pub fn everybody(site: &Site) -> Vec<Who> {
+    let data = site.data();
     let unknown = Right::Not(Code::UNAUTHENTICATED);
     let account = |what, name, restrictions: &[&str], accounts| Who {
         what,
         token: Some(token(data, name, restrictions)),
+        certificate: None,
         name,
         accounts,
         jwt: unknown,
+        mtls: NOT_CONNECTED,
     };
     let jwt = |what, jwt, change: &dyn Fn(&mut Claims)| {
         let mut claims = Claims::of("jo", HOUR);
         change(&mut claims);
-        Who { what, token: Some(claims.sign(SECRET)), name: "jo", accounts: unknown, jwt }
+        let token = Some(claims.sign(SECRET));
+        Who { what, token, certificate: None, name: "jo", accounts: unknown, jwt, mtls: NOT_CONNECTED }
     };
     let none = |what, token: Option<&str>| Who {
         what,
         token: token.map(str::to_owned),
+        certificate: None,
         name: "nobody",
         accounts: unknown,
         jwt: unknown,
+        mtls: NOT_CONNECTED,
     };
     let mut all = vec![
         none("no token", None),
@@ -92,14 +114,36 @@ pub fn everybody(data: &Path) -> Vec<Who> {
         account("moderator", "mo", &[], Right::All),
         account("admin", "root", &[], Right::All),
         account("revoked", "rev", &[], unknown),
-        account("banned", "bad", &[], Right::Not(Code::PERMISSION_DENIED)),
+        account("banned", "bad", &[], DENIED),
         jwt("a JSON web token", Right::All, &|_| {}),
         jwt("one for builds", Right::Builds, &|claims| claims.rooms = Some(vec![BUILDS.to_owned()])),
         jwt("one to read", Right::OnlyRead, &|claims| claims.acts = Some(vec!["read".to_owned()])),
         jwt("an expired one", unknown, &|claims| claims.exp -= 2 * 3_600),
-        jwt("one of a banned user", Right::Not(Code::PERMISSION_DENIED), &|claims| claims.sub = "bad".to_owned()),
+        jwt("one of a banned user", DENIED, &|claims| claims.sub = "bad".to_owned()),
     ];
     all.last_mut().expect("it is there").name = "bad";
+    let with_certificate = |what, certificate, mtls| Who {
+        what,
+        token: None,
+        certificate: Some(certificate),
+        name: "ann",
+        accounts: unknown,
+        jwt: unknown,
+        mtls,
+    };
+    let [ann, ci] = ["ann", "ci"].map(|name| all.iter().find(|who| who.name == name).and_then(|who| who.token.clone()));
+    let users = &site.users;
+    let two_names = users.sign("two", &["ann", "mo"], |_| {});
+    all.extend([
+        with_certificate("a certificate", users.client("ann"), Right::All),
+        with_certificate("one of another authority", site.others.client("ann"), NOT_CONNECTED),
+        with_certificate("an expired certificate", users.expired_client("ann"), NOT_CONNECTED),
+        with_certificate("one with two names", two_names.clone(), unknown),
+        Who { name: "bad", ..with_certificate("one of a banned user", users.client("bad"), DENIED) },
+        // With the token of another user, which allows less; and with a valid one.
+        Who { token: ci, ..with_certificate("a certificate and a token", users.client("ann"), Right::All) },
+        Who { token: ann, ..with_certificate("two names and a token", two_names, unknown) },
+    ]);
     run(data, &["user", "role", "mo", "moderator"]);
     run(data, &["user", "role", "root", "admin"]);
     run(data, &["user", "revoke", "rev"]);

@@ -2,21 +2,20 @@
 
 use std::time::Duration;
 
-use grpcio::{ChannelBuilder, Client, RpcStatusCode as Code};
+use grpcio::RpcStatusCode as Code;
 use hubbub::wire::{self, v1};
 
-use super::{BUILDS, HOUR, Mode, SECRET, TEA, prepared, server};
-use crate::support::chatter::environment;
+use super::{BUILDS, HOUR, Mode, SECRET, Site, TEA};
 use crate::support::logins::{Claims, run, token};
 use crate::support::talker::{self, Talker, call_as, renew};
 
 /// A login that ends, ends its live streams.
 #[test]
 fn a_revoked_or_banned_user_is_disconnected_within_a_second() {
-    let folder = prepared();
-    let data = folder.path();
-    let server = server(data, Mode::Accounts);
-    let client = Client::new(ChannelBuilder::new(environment()).connect(server.target()));
+    let site = Site::new();
+    let data = site.data();
+    let server = site.serve(Mode::Accounts);
+    let client = site.connect(&server, Mode::Accounts, None);
     let tokens = ["ann", "bob", "cy"].map(|user| token(data, user, &[]));
     let mut talkers = tokens.each_ref().map(|token| {
         let mut talker = Talker::over(client.clone(), "", Some(token));
@@ -48,9 +47,9 @@ fn a_revoked_or_banned_user_is_disconnected_within_a_second() {
 /// A login that expires, and one that is renewed in time.
 #[test]
 fn a_stream_goes_on_after_its_login_is_renewed_with_the_new_rights() {
-    let folder = prepared();
-    let server = server(folder.path(), Mode::Jwt);
-    let client = Client::new(ChannelBuilder::new(environment()).connect(server.target()));
+    let site = Site::new();
+    let server = site.serve(Mode::Jwt);
+    let client = site.connect(&server, Mode::Jwt, None);
     let first = Claims::of("jo", HOUR);
     let mut talker = Talker::over(client, "jo", Some(&first.sign(SECRET)));
     talker.send(vec![talker::hello("jo")]);

@@ -4,62 +4,53 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use grpcio::{ChannelBuilder, Client, RpcStatusCode as Code};
+use grpcio::RpcStatusCode as Code;
 use hubbub::wire::{self, v1};
 
 use super::asks::{ASKS, Ask, Asking};
 use super::clients::{Who, everybody, expected};
-use super::{Mode, prepared, server};
-use crate::support::chatter::environment;
+use super::{MODES, Mode, Site};
 use crate::support::process::ServerProcess;
 use crate::support::talker::call_as;
 
 #[test]
 fn every_call_is_allowed_or_refused_as_the_matrix_says() {
-    let folder = prepared();
-    let everybody = everybody(folder.path());
-    let (mut number, mut allowed, mut count) = (0_u128, BTreeSet::new(), 0);
-    for mode in [Mode::Accounts, Mode::Jwt, Mode::Both, Mode::Open] {
-        let server = server(folder.path(), mode);
-        for who in &everybody {
+    let site = Site::new();
+    let everybody = everybody(&site);
+    let (mut number, mut allowed) = (0_u128, BTreeSet::new());
+    for mode in MODES {
+        let server = site.serve(mode);
+        for who in everybody.iter().filter(|who| mode.has("mtls") || who.certificate.is_none()) {
             // Each has a connection: one that ends too many streams is closed.
-            let channel = ChannelBuilder::new(environment()).use_local_subchannel_pool(true);
-            let client = Client::new(channel.connect(server.target()));
-            for ask in ASKS {
-                for own_name in [true, false] {
-                    number += 1;
-                    let name = if own_name { who.name } else { "somebody-else" };
-                    let asking = Asking {
-                        client: client.clone(),
-                        target: server.target(),
-                        token: who.token.as_deref(),
-                        name,
-                        body: format!("message {number}"),
-                        id: number,
-                    };
-                    let expected = match (mode, ask) {
-                        (Mode::Open, _) => Code::OK,
-                        _ => expected(who.right(mode), ask, own_name),
-                    };
-                    let found = match asking.ask(ask) {
-                        // The room has no message yet.
-                        Code::NOT_FOUND => Code::OK,
-                        found => found,
-                    };
-                    assert_eq!(found, expected, "{mode:?}: {}, {ask:?}, own name: {own_name}", who.what);
-                    count += 1;
-                    let posts = matches!(ask, Ask::PostOnStream(_) | Ask::PostMessage(_) | Ask::Tutorial);
-                    if posts && expected == Code::OK {
-                        allowed.insert(asking.body);
-                    }
+            let client = site.connect(&server, mode, who.certificate.as_ref());
+            for (ask, own_name) in ASKS.into_iter().flat_map(|ask| [(ask, true), (ask, false)]) {
+                number += 1;
+                let name = if own_name { who.name } else { "somebody-else" };
+                let (client, token, body) = (client.clone(), who.token.as_deref(), format!("message {number}"));
+                let asking = Asking { client, token, name, body, id: number };
+                let expected = match mode {
+                    Mode::Open => Code::OK,
+                    _ => expected(who.right(mode), ask, own_name),
+                };
+                let found = match asking.ask(ask) {
+                    // The room has no message yet.
+                    Code::NOT_FOUND => Code::OK,
+                    found => found,
+                };
+                assert_eq!(found, expected, "{mode:?}: {}, {ask:?}, own name: {own_name}", who.what);
+                let posts = matches!(ask, Ask::PostOnStream(_) | Ask::PostMessage(_) | Ask::Tutorial);
+                if posts && expected == Code::OK {
+                    allowed.insert(asking.body);
                 }
             }
         }
-        no_secret_is_shown(server, folder.path(), &everybody);
+        no_secret_is_shown(server, site.data(), &everybody);
     }
-    assert_eq!(count, 4 * everybody.len() * ASKS.len() * 2);
+    let certified = everybody.iter().filter(|who| who.certificate.is_some()).count();
+    let clients = MODES.len() * everybody.len() - 4 * certified;
+    assert_eq!(number, (clients * ASKS.len() * 2) as u128);
     // What was refused has left no trace.
-    assert_eq!(stored(folder.path()), allowed);
+    assert_eq!(stored(&site), allowed);
 }
 
 /// Tokens are in no log and in no file of the data folder.
@@ -90,9 +81,9 @@ fn no_secret_is_shown(mut server: ServerProcess, data: &Path, everybody: &[Who])
 }
 
 /// The bodies of all messages in the log.
-fn stored(data: &Path) -> BTreeSet<String> {
-    let server = server(data, Mode::Open);
-    let client = Client::new(ChannelBuilder::new(environment()).connect(server.target()));
+fn stored(site: &Site) -> BTreeSet<String> {
+    let server = site.serve(Mode::Open);
+    let client = site.connect(&server, Mode::Open, None);
     let rooms = call_as(&client, &wire::LIST_ROOMS, &v1::ListRoomsRequest::default(), None).expect("the rooms");
     let mut bodies = BTreeSet::new();
     for room in rooms.rooms {
