@@ -4,6 +4,7 @@ pub mod authority;
 mod clients;
 mod connections;
 mod dev_cert;
+mod foreign;
 mod mutual;
 mod reload;
 
