@@ -101,7 +101,7 @@ micro: deps ## measure single steps of a message's path (ARGS="name" measures th
 deps:
 	@tools/install-deps build
 
-# Go and its gRPC, for the tests with the tutorial's own client and server.
+# Go and its gRPC, for the tests with the tutorial's own programs and with a client over TLS.
 go-deps:
 	@tools/install-deps go
 

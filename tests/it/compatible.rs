@@ -1,6 +1,6 @@
 //! The tutorial's contract with foreign clients: Python's gRPC, with stubs generated from the proto file.
 
-mod go;
+pub mod go;
 
 use std::path::Path;
 use std::process::Command;

@@ -3,6 +3,7 @@
 
 pub mod chatter;
 pub mod crowd;
+pub mod foreign;
 pub mod logins;
 pub mod power;
 pub mod preload;

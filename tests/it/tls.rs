@@ -1,9 +1,10 @@
 //! TLS: what the server and the clients refuse, and with which words; certificates that are replaced while it runs.
 
-mod authority;
+pub mod authority;
 mod clients;
 mod connections;
 mod dev_cert;
+mod foreign;
 mod mutual;
 mod reload;
 

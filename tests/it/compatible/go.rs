@@ -15,8 +15,8 @@ use crate::support::talker::Talker;
 use crate::support::{DEADLINE, start, target, wait_for_clients};
 use crate::terminal::client_command;
 
-/// The programs, built once: `client` and `server`.
-fn program(name: &str) -> PathBuf {
+/// The programs, built once: `client`, `server` and `tls`.
+pub fn program(name: &str) -> PathBuf {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     let folder = FOLDER.get_or_init(|| {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("go");

@@ -3,7 +3,6 @@
 use std::env;
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,6 +13,7 @@ use hubbub::limits;
 use hubbub::server::ServerConfig;
 
 use crate::support::chatter::{Chatter, environment};
+use crate::support::foreign;
 use crate::support::raw::{ACK, PING, PREFACE, Raw};
 use crate::support::{ephemeral, start_with, target, wait_for_clients};
 
@@ -46,32 +46,18 @@ fn a_client_that_floods_pings_is_disconnected() {
     }
 }
 
-/// Python's environment, which `make test` makes.
-fn python() -> PathBuf {
-    env::var_os("HUBBUB_TEST_PYTHON")
-        .expect("HUBBUB_TEST_PYTHON names a Python that has grpcio: run the tests with `make test`, which makes one")
-        .into()
-}
-
 #[test]
 fn pythons_client_may_ping_in_a_silent_room() {
-    let mut client = Command::new(python());
-    client.arg(compatible("pings.py"));
+    let mut client = foreign::python();
+    client.arg(foreign::script("pings.py"));
     pings_and_stays(client);
 }
 
 #[test]
 fn nodes_client_may_ping_in_a_silent_room() {
-    // `make test` puts it beside Python's environment.
-    let modules = python().ancestors().nth(3).expect("a target folder").join("node/node_modules");
-    assert!(modules.join("@grpc/grpc-js").is_dir(), "{} is missing: run the tests with `make test`", modules.display());
-    let mut client = Command::new("node");
-    client.arg(compatible("pings.js")).env("NODE_PATH", modules);
+    let mut client = foreign::node();
+    client.arg(foreign::script("pings.js"));
     pings_and_stays(client);
-}
-
-fn compatible(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/compatible").join(name)
 }
 
 /// Runs a client whose keepalive is twice as long as the contract asks for, as 10 s are. `make ping-test` uses the true

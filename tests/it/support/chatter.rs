@@ -38,19 +38,22 @@ pub enum Next {
 
 impl Chatter {
     pub fn join(environment: &Arc<Environment>, target: &str, name: &str) -> Self {
-        Self::open(environment, target, name, CallOption::default())
+        Self::open(connect(environment, target), name, CallOption::default())
     }
 
     /// Requests that the server end the stream when all sent messages are committed.
     pub fn join_to_finish(environment: &Arc<Environment>, target: &str, name: &str) -> Self {
-        let mut headers = MetadataBuilder::new();
-        headers.add_str(END_AFTER_HALF_CLOSE, "1").expect("a valid header");
-        Self::open(environment, target, name, CallOption::default().headers(headers.build()))
+        Self::join_over_to_finish(connect(environment, target), name)
     }
 
-    fn open(environment: &Arc<Environment>, target: &str, name: &str, option: CallOption) -> Self {
-        let channel = ChannelBuilder::new(Arc::clone(environment)).use_local_subchannel_pool(true).connect(target);
-        let client = Client::new(channel);
+    /// The same over this connection.
+    pub fn join_over_to_finish(client: Client, name: &str) -> Self {
+        let mut headers = MetadataBuilder::new();
+        headers.add_str(END_AFTER_HALF_CLOSE, "1").expect("a valid header");
+        Self::open(client, name, CallOption::default().headers(headers.build()))
+    }
+
+    fn open(client: Client, name: &str, option: CallOption) -> Self {
         let (sender, receiver) = client.duplex_streaming(&TUTORIAL_CHAT_CLIENT, option).expect("a call begins");
         Self { name: name.to_owned(), sender: Some(sender), receiver, _client: client }
     }
@@ -111,6 +114,10 @@ impl Chatter {
             message @ Next::Message { .. } => panic!("{} expected the end: {message:?}", self.name),
         }
     }
+}
+
+fn connect(environment: &Arc<Environment>, target: &str) -> Client {
+    Client::new(ChannelBuilder::new(Arc::clone(environment)).use_local_subchannel_pool(true).connect(target))
 }
 
 /// A poller for any number of chatters.

@@ -5,9 +5,12 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use grpcio::{Channel, ChannelBuilder, ChannelCredentialsBuilder};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
 };
+
+use crate::support::chatter::environment;
 
 pub const DAY: Duration = Duration::from_secs(86_400);
 
@@ -46,9 +49,27 @@ impl Authority {
         self.sign(name, &["localhost", "127.0.0.1"], |_| {})
     }
 
+    /// An expired certificate of a user.
+    pub fn expired_client(&self, user: &str) -> Pair {
+        self.sign(&format!("{user}-expired"), &[user], |params| {
+            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+            params.not_after = (SystemTime::now() - DAY / 2).into();
+        })
+    }
+
     /// A certificate of a user.
     pub fn client(&self, user: &str) -> Pair {
         self.sign(user, &[user], |params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth])
+    }
+
+    /// A connection of its own that trusts this authority, and presents the certificate if there is one.
+    pub fn connect(&self, target: &str, pair: Option<&Pair>) -> Channel {
+        let mut credentials = ChannelCredentialsBuilder::new().root_cert(self.pem.clone().into());
+        if let Some((certificate, key)) = pair.map(Pair::text) {
+            credentials = credentials.cert(certificate.into(), key.into());
+        }
+        let builder = ChannelBuilder::new(environment()).use_local_subchannel_pool(true);
+        builder.set_credentials(credentials.build()).connect(target)
     }
 
     /// A certificate for these names, valid from yesterday to tomorrow unless that is changed.

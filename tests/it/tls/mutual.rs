@@ -1,14 +1,12 @@
 //! Client certificates.
 
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use grpcio::{ChannelBuilder, ChannelCredentialsBuilder, ConnectivityState};
+use grpcio::ConnectivityState;
 use hubbub::threads::park::block_on;
 
-use super::authority::{Authority, DAY, Pair};
+use super::authority::{Authority, Pair};
 use super::{complaint, printed, serve, text};
-use crate::support::chatter::environment;
 
 /// The lean call stack left out the C core's filter `server-auth`, without which no call sees a certificate.
 #[test]
@@ -45,7 +43,7 @@ fn clients_without_a_valid_certificate_are_not_connected() {
     );
     assert!(said.contains("refuses the certificate of --cert"), "{said}");
     // The client would not show an expired one.
-    let expired = users.sign("old", &["ann"], |params| params.not_after = (SystemTime::now() - DAY / 2).into());
+    let expired = users.expired_client("ann");
     let tls = ["--ca", ca, "--cert", text(&expired.certificate), "--key", text(&expired.key), "rooms"];
     assert!(complaint(server.target(), &tls).contains("the certificate has expired on"));
     assert!(!connects(server.target(), &authority, &expired), "the server refuses it too");
@@ -54,15 +52,7 @@ fn clients_without_a_valid_certificate_are_not_connected() {
 
 /// Whether the library's client connects with this certificate.
 fn connects(target: &str, authority: &Authority, pair: &Pair) -> bool {
-    let (certificate, key) = pair.text();
-    let credentials = ChannelCredentialsBuilder::new()
-        .root_cert(authority.pem.clone().into())
-        .cert(certificate.into(), key.into())
-        .build();
-    let channel = ChannelBuilder::new(Arc::clone(&environment()))
-        .use_local_subchannel_pool(true)
-        .set_credentials(credentials)
-        .connect(target);
+    let channel = authority.connect(target, Some(pair));
     let mut state = channel.check_connectivity_state(true);
     loop {
         match state {
