@@ -165,9 +165,9 @@ fn append(bencher: Bencher, count: usize, mut appender: impl Appender) {
 fn room(messages: usize, segment_messages: usize) -> RoomHandle {
     let (mut appender, log) = memory::open(MEMORY_LOG_BYTES_MAX, Retention::default());
     let rooms = Arc::new(Rooms::new(log as Arc<dyn Log>, 0));
-    let room = rooms.insert(appender.open(&name()).expect("the log has no rooms yet"));
+    let room = rooms.open(&name(), None);
     let publisher = Publisher::new(rooms, Arc::default());
-    appender.subscribe(Box::new(move |segment| publisher.publish(segment)));
+    appender.subscribe(Box::new(move |published| publisher.publish(published)));
     let posts: Vec<_> = (1..=messages as u64).map(post).collect();
     for posts in posts.chunks(segment_messages) {
         appender.append(posts, SystemTime::now()).expect("the log takes posts");

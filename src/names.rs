@@ -17,7 +17,7 @@ pub use self::form::composed;
 pub use self::invalid::InvalidText;
 pub use self::joiners::{is_joiner, shows as joiner_shows};
 pub use self::message_id::{MessageId, Origin};
-pub use self::numbers::{ClientId, Epoch, RoomId, Seq};
+pub use self::numbers::{ClientId, Epoch, Generation, RoomId, Seq};
 pub use self::room_name::RoomName;
 pub use self::sender::Sender;
 pub use self::skeleton::skeleton;

@@ -104,7 +104,8 @@ impl Server {
         let ((mut appender, log), life) = open_log(config)?;
         let (fanout, fanout_pace) = fanout::start(poller_count)?;
         let rooms = Arc::new(Rooms::new(Arc::clone(&log), fanout.shards()));
-        let lobby = Arc::new(rooms.insert(appender.open(&RoomName::lobby()).map_err(StartError::Lobby)?));
+        let lobby = RoomName::lobby();
+        let lobby = Arc::new(rooms.open(&lobby, appender.find(&lobby).map_err(StartError::Lobby)?));
         let clock = Clock::new(Box::new(Machine), appender.clock(), config.retention.time, config.trust_clock);
         let publisher = Publisher::new(Arc::clone(&rooms), Arc::clone(&fanout));
         appender.set_rooms_max(config.rooms_max);
@@ -118,7 +119,7 @@ impl Server {
             clock,
             reserve(config),
             Watch { refusals: Arc::clone(&refusals), gauges: Arc::clone(&gauges), rooms_max: config.rooms_max },
-            Box::new(move |segment| publisher.publish(segment)),
+            Box::new(move |published| publisher.publish(published)),
         )?;
         let query_threads = QueryThreads::start()?;
         let deadline_thread = DeadlineThread::start()?;

@@ -2,11 +2,24 @@
 
 use std::fmt;
 
+use sha2::{Digest as _, Sha256};
+
 /// The number of a room in a server's log, from 1: never assigned to another room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RoomId(pub u64);
 
-/// Which history of a room a seq belongs to: random, never 0. It changes only when history was lost.
+/// The random number from which the first epochs of a log's rooms are derived. It changes when history was lost, so
+/// that no room has the epoch of a lost one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Generation(pub u64);
+
+impl Generation {
+    pub fn random() -> Self {
+        Self(fastrand::u64(1..))
+    }
+}
+
+/// Which history of a room a seq belongs to, never 0. It changes only when history was lost.
 ///
 /// Its upper 32 bits identify the room: all epochs of one room share them, and a room that is created again, after an
 /// operator deleted it, gets others. (Up to version 8 of the database, all bits changed.)
@@ -17,7 +30,14 @@ pub struct Epoch(u64);
 const ROOM_BITS: u32 = 32;
 
 impl Epoch {
-    /// The first epoch of a new room.
+    /// The first epoch of a room: the same for the same generation and number.
+    pub fn first(Generation(generation): Generation, room: RoomId) -> Self {
+        let hash = Sha256::new().chain_update(generation.to_be_bytes()).chain_update(room.0.to_be_bytes()).finalize();
+        let bits = hash.iter().take(8).fold(0, |bits, byte| bits << 8 | u64::from(*byte));
+        Self(bits.max(1))
+    }
+
+    /// The epoch of a room that is not stored.
     pub fn random() -> Self {
         Self(fastrand::u64(1..))
     }
@@ -92,6 +112,13 @@ impl fmt::Display for Seq {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn first_epochs_depend_on_the_generation_and_the_room() {
+        let first = |generation, room| Epoch::first(Generation(generation), RoomId(room));
+        assert_eq!(first(7, 1), first(7, 1));
+        assert!(!first(7, 1).is_same_room(first(7, 2)) && !first(7, 1).is_same_room(first(8, 1)));
+    }
 
     #[test]
     fn a_renewed_epoch_differs_and_is_of_the_same_room() {

@@ -61,8 +61,8 @@ pub struct RoomState {
 }
 
 impl RoomState {
-    /// A room without stored messages.
-    pub fn pending(id: RoomId, name: RoomName, epoch: Epoch) -> Self {
+    /// A room without messages.
+    pub fn empty(id: RoomId, name: RoomName, epoch: Epoch) -> Self {
         Self { id, name, epoch, epoch_first: Seq(1), head: Seq::ZERO, oldest: Seq(1) }
     }
 }
@@ -79,8 +79,17 @@ pub enum Appended {
 /// The outcome of a post, or the reason why it was refused. A post to a room that can't be used is refused alone.
 pub type Outcome = Result<Appended, LogError>;
 
-/// Gets each segment, in the order of commits, once it is committed. MUST NOT block, nor call the log.
-pub type Subscriber = Box<dyn FnMut(Arc<Segment>) + Send>;
+/// A part of a commit.
+#[derive(Clone, Debug)]
+pub enum Published {
+    /// A room was created, and still is as it was before its first message.
+    Room(RoomState),
+    Segment(Arc<Segment>),
+}
+
+/// Gets each created room before its first segment, and each segment, in the order of commits, once they are committed.
+/// MUST NOT block, nor call the log.
+pub type Subscriber = Box<dyn FnMut(Published) + Send>;
 
 /// The result of a read of the log.
 #[derive(Debug)]
@@ -200,13 +209,6 @@ pub struct Deleted {
 /// Both sides of a log.
 pub type Sides = (Box<dyn Appender>, Arc<dyn Log>);
 
-/// Which rooms are open. An open room without a message is *pending*: the log has no record of it, and so not the
-/// number and epoch with which its members follow it.
-pub trait OpenRooms: Send + Sync {
-    /// The number and the epoch of the room with this name, if it is open. MUST NOT block.
-    fn opened(&self, name: &RoomName) -> Option<(RoomId, Epoch)>;
-}
-
 /// The side of a log that appends. It belongs to one thread.
 ///
 /// 1. `append` MUST give each new message the next seq of its room: dense, from 1; and a time that never decreases
@@ -216,26 +218,22 @@ pub trait OpenRooms: Send + Sync {
 ///    returns that one's seq, or [`LogError::IdTaken`] if that one is kept and says something else. That holds within a
 ///    batch too, as long as the message is kept, and for [`Retention::ids`] after it was trimmed (unless more than
 ///    [`crate::limits::IDS_KEPT_MAX`] ids were trimmed since).
-/// 3. The results of `append` and `open` MUST be durable, and every later call of [`Log`] MUST find them, until they
+/// 3. The results of `append` MUST be durable, and every later call of [`Log`] MUST find them, until they
 ///    are trimmed from the old end.
 /// 4. After an error, no effect of the call MUST be visible, and the next call MUST be tried independently.
 /// 5. A fault of one room MUST NOT affect posts to others.
-/// 6. `open` MUST NOT store or keep anything. A room without stored messages gets an epoch and a number that no room
-///    had before in this life of the log. When the first message of a room is appended, the room MUST be created with
-///    the number and epoch under which it is open, in the same commit.
+/// 6. A room MUST be created in the commit of its first message. Its number MUST be the next after the greatest that a
+///    room of the log ever had, and its first epoch [`Epoch::first`]: so they depend on the appended posts alone.
 /// 7. A post that would create one room more than the maximum MUST be refused with [`LogError::TooManyRooms`], unless
 ///    the room is the lobby.
 /// 8. A new room whose name looks like that of a stored one MUST be refused with [`LogError::LooksLike`]. The lobby is
 ///    never refused, and no other room may look like it.
 pub trait Appender: Send {
-    /// Sets the source of open rooms. Until then, no room is open.
-    fn set_open_rooms(&mut self, rooms: Arc<dyn OpenRooms>);
-
     /// Sets how many rooms the log may have; [`crate::limits::ROOMS_MAX`] before. More that it has already stay usable.
     fn set_rooms_max(&mut self, max: usize);
 
-    /// The room with this name, whether it is stored or not.
-    fn open(&mut self, name: &RoomName) -> Result<RoomState, LogError>;
+    /// The room with this name, if it is stored.
+    fn find(&mut self, name: &RoomName) -> Result<Option<RoomState>, LogError>;
 
     /// Sets the subscriber to everything that is committed from now on. Before the first call, there is none.
     fn subscribe(&mut self, subscriber: Subscriber);

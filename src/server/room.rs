@@ -4,7 +4,8 @@
 //! [`cursor`]. Nothing is queued for a follower: one that misses a notification finds everything at its next look.
 //!
 //! A room is open while a handle to it exists. Only the log writer opens rooms. A room without messages is pending: it
-//! exists only here, and its first message stores it with the number and epoch that it has here.
+//! exists only here, with a number and an epoch of its own. Its first message creates it in the log, which gives it
+//! others.
 
 pub mod cursor;
 pub mod followers;
@@ -13,20 +14,41 @@ pub mod tail;
 use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use parking_lot::{Mutex, RwLock};
 
 use self::followers::{Follower, Followers, Membership};
 use self::tail::{Find, Tail, Tails};
-use super::log::{Log, LogError, OpenRooms, Page, RoomState, Segment};
+use super::log::{Log, LogError, Page, RoomState, Segment};
 use crate::limits::{AHEAD_LOG_INTERVAL, TAIL_BYTES_MAX, TAILS_BYTES_MAX};
 use crate::names::{Epoch, RoomId, RoomName, Seq};
 use crate::threads::baton::Baton;
 
+/// Identifies an open room within this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RoomKey(pub u64);
+
+impl RoomKey {
+    /// The number of a pending room: above those of all stored rooms.
+    fn pending_id(self) -> RoomId {
+        RoomId(PENDING_IDS | self.0)
+    }
+}
+
+/// The lowest number of pending rooms.
+const PENDING_IDS: u64 = 1 << 48;
+
+/// Whether this is the number of a pending room.
+pub fn is_pending(id: RoomId) -> bool {
+    id.0 >= PENDING_IDS
+}
+
 pub struct Room {
-    id: RoomId,
+    key: RoomKey,
+    /// Changes when a pending room is created in the log.
+    id: AtomicU64,
     name: RoomName,
     log: Arc<dyn Log>,
     // lock order: 2 (a leaf, held for a lookup or a push)
@@ -49,16 +71,39 @@ struct Shard {
 
 impl Room {
     /// The room in the log's state, with a tail of at most that size among those of all rooms.
-    pub fn new(state: RoomState, log: Arc<dyn Log>, tail_bytes_max: usize, tails: Arc<Tails>, shards: usize) -> Self {
+    pub fn new(
+        key: RoomKey,
+        state: RoomState,
+        log: Arc<dyn Log>,
+        tail_bytes_max: usize,
+        tails: Arc<Tails>,
+        shards: usize,
+    ) -> Self {
         let tail = RwLock::new(Tail::new(state.head, tail_bytes_max, tails));
         let shards = (0..shards).map(|_| Shard { followers: Followers::default(), round: Baton::free() }).collect();
-        let (id, name) = (state.id, state.name.clone());
+        let (id, name) = (AtomicU64::new(state.id.0), state.name.clone());
         let stored = Mutex::new((state, log.trims()));
-        Self { id, name, log, tail, stored, shards, waits: AtomicBool::new(false) }
+        Self { key, id, name, log, tail, stored, shards, waits: AtomicBool::new(false) }
     }
 
+    pub fn key(&self) -> RoomKey {
+        self.key
+    }
+
+    /// The number of the room, which events of the room carry from now on.
     pub fn id(&self) -> RoomId {
-        self.id
+        RoomId(self.id.load(Ordering::Acquire))
+    }
+
+    /// The room's epoch, as far as it is known here.
+    pub fn epoch(&self) -> Epoch {
+        self.stored.lock().0.epoch
+    }
+
+    /// The room was created in the log, and has no message yet.
+    fn create(&self, state: &RoomState) {
+        *self.stored.lock() = (state.clone(), self.log.trims());
+        self.id.store(state.id.0, Ordering::Release);
     }
 
     pub fn name(&self) -> &RoomName {
@@ -72,7 +117,7 @@ impl Room {
 
     /// The state of the room in the log, for a client that has seen messages up to `seen`. The head may be outdated,
     /// but it is not before `seen`, if that message is stored. Reads the disk only if the log has trimmed since the
-    /// last read, or if `seen` is not published.
+    /// last read, or if `seen` is not published. A room whose head was seen above 0 before the call is not pending.
     pub fn stored(&self, seen: Seq) -> Result<RoomState, LogError> {
         let trims = self.log.trims();
         if seen <= self.head()
@@ -159,7 +204,7 @@ impl Room {
 
     /// Reads messages older than the tail from the log. Blocks; for send threads only.
     fn read_log(&self, from: Seq, bytes_max: usize) -> Result<Page, LogError> {
-        self.log.read(self.id, from, bytes_max)
+        self.log.read(self.id(), from, bytes_max)
     }
 }
 
@@ -171,6 +216,7 @@ pub struct Rooms {
     shards: usize,
     // lock order: 1
     open: Mutex<Open>,
+    next_key: AtomicU64,
     /// When the last log line about a client ahead of a room was written.
     // lock order: 3 (a leaf, held for one lookup)
     ahead_logged: Mutex<Option<Instant>>,
@@ -197,7 +243,8 @@ pub struct RoomHandle {
 impl Rooms {
     pub fn new(log: Arc<dyn Log>, shards: usize) -> Self {
         let tails = Arc::new(Tails::new(TAILS_BYTES_MAX));
-        Self { log, tails, shards, open: Mutex::default(), ahead_logged: Mutex::default() }
+        let (open, next_key, ahead_logged) = (Mutex::default(), AtomicU64::new(1), Mutex::default());
+        Self { log, tails, shards, open, next_key, ahead_logged }
     }
 
     /// Whether to log that a client is ahead of a room: any client may claim it, at any rate.
@@ -218,16 +265,29 @@ impl Rooms {
         Some(RoomHandle { rooms: Arc::clone(self), room: Arc::clone(&held.room) })
     }
 
-    /// Opens a room in the log's state. Only for the log writer, because only that thread knows that nothing is
-    /// committed at the same time.
-    pub fn insert(self: &Arc<Self>, state: RoomState) -> RoomHandle {
+    /// Opens a room in the log's state, or as pending. Only for the log writer, because only that thread knows that
+    /// nothing is committed at the same time.
+    pub fn open(self: &Arc<Self>, name: &RoomName, stored: Option<RoomState>) -> RoomHandle {
+        let key = RoomKey(self.next_key.fetch_add(1, Ordering::Relaxed));
+        let is_stored = stored.is_some();
+        let state = stored.unwrap_or_else(|| RoomState::empty(key.pending_id(), name.clone(), Epoch::random()));
         let (log, tails) = (Arc::clone(&self.log), Arc::clone(&self.tails));
-        let room = Arc::new(Room::new(state, log, TAIL_BYTES_MAX, tails, self.shards));
+        let room = Arc::new(Room::new(key, state, log, TAIL_BYTES_MAX, tails, self.shards));
         let mut open = self.open.lock();
-        open.by_id.insert(room.id, Arc::clone(&room));
+        if is_stored {
+            open.by_id.insert(room.id(), Arc::clone(&room));
+        }
         let before = open.by_name.insert(room.name.clone(), OpenRoom { room: Arc::clone(&room), handles: 1 });
         assert!(before.is_none(), "a room is opened once");
         RoomHandle { rooms: Arc::clone(self), room }
+    }
+
+    /// A room was created in the log. Only for the log writer, before it publishes the room's first segment.
+    pub fn created(&self, state: &RoomState) {
+        let mut open = self.open.lock();
+        let Some(room) = open.by_name.get(&state.name).map(|held| Arc::clone(&held.room)) else { return };
+        room.create(state);
+        open.by_id.insert(state.id, room);
     }
 
     /// The room with that id, if it is open. A closed room has no members.
@@ -239,14 +299,6 @@ impl Rooms {
     pub fn follower_count(&self, name: &RoomName) -> usize {
         let room = self.open.lock().by_name.get(name).map(|held| Arc::clone(&held.room));
         room.map_or(0, |room| room.follower_count())
-    }
-}
-
-impl OpenRooms for Rooms {
-    fn opened(&self, name: &RoomName) -> Option<(RoomId, Epoch)> {
-        let room = self.open.lock().by_name.get(name).map(|held| Arc::clone(&held.room))?;
-        let epoch = room.stored.lock().0.epoch;
-        Some((room.id, epoch))
     }
 }
 
@@ -272,7 +324,7 @@ impl Drop for RoomHandle {
             held.handles -= 1;
             if held.handles == 0 {
                 open.by_name.remove(&self.room.name);
-                open.by_id.remove(&self.room.id);
+                open.by_id.remove(&self.room.id());
             }
         }
         // The room itself, which may hold a megabyte, is freed with `self`, after the lock.

@@ -23,7 +23,7 @@ use crate::threads;
 
 /// Starts the writer. It ends when the returned lanes, and all that they opened, are dropped and no order waits.
 ///
-/// `publish` is called on the writer's thread with each committed segment, in the order of commits.
+/// `publish` is called on the writer's thread with each part of a commit, in order.
 pub fn spawn(
     mut appender: Box<dyn Appender>,
     rooms: Arc<Rooms>,
@@ -33,7 +33,6 @@ pub fn spawn(
     publish: Subscriber,
 ) -> io::Result<(Lanes, JoinHandle<()>)> {
     let (lanes, orders) = append_queue::new();
-    appender.set_open_rooms(Arc::clone(&rooms) as _);
     appender.subscribe(publish);
     let kept = appender.clock();
     let writer = Writer {
@@ -221,7 +220,7 @@ impl Writer {
     fn open(&mut self, name: &RoomName) -> Result<RoomHandle, LogError> {
         match self.rooms.get(name) {
             Some(hold) => Ok(hold),
-            None => Ok(self.rooms.insert(self.appender.open(name)?)),
+            None => Ok(self.rooms.open(name, self.appender.find(name)?)),
         }
     }
 
@@ -299,7 +298,7 @@ mod tests {
     use crate::server::log::clock::tests::{DAY, Fake, MINUTE, NOW, YEAR};
     use crate::server::log::conformance::{post_without_id, room};
     use crate::server::log::sqlite::{self, SyncMode};
-    use crate::server::log::{Log, Outcome, Retention, Segment, Sides, memory};
+    use crate::server::log::{Log, Outcome, Published, Retention, Segment, Sides, memory};
 
     struct Nobody;
 
@@ -325,9 +324,13 @@ mod tests {
     fn run((appender, log): Sides, clock: Clock) -> Running {
         let rooms = Arc::new(Rooms::new(Arc::clone(&log), 0));
         let (publish, published) = crossbeam_channel::unbounded();
-        let (lanes, thread) =
-            spawn(appender, rooms, clock, None, Watch::default(), Box::new(move |segment| drop(publish.send(segment))))
-                .expect("a thread starts");
+        let publish: Subscriber = Box::new(move |part| {
+            if let Published::Segment(segment) = part {
+                drop(publish.send(segment));
+            }
+        });
+        let spawned = spawn(appender, rooms, clock, None, Watch::default(), publish);
+        let (lanes, thread) = spawned.expect("a thread starts");
         Running { log, lane: lanes.open(None), published, thread }
     }
 

@@ -22,7 +22,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, SendError, Sender, unbounded
 use parking_lot::Mutex;
 
 use crate::limits::{PRESENCE_TIME, ROUND_FOLLOWERS_MAX};
-use crate::server::log::Segment;
+use crate::server::log::Published;
 use crate::server::room::{Room, Rooms};
 use crate::threads;
 
@@ -124,7 +124,11 @@ impl Publisher {
         Self { rooms, fanout }
     }
 
-    pub fn publish(&self, segment: Arc<Segment>) {
+    pub fn publish(&self, published: Published) {
+        let segment = match published {
+            Published::Room(state) => return self.rooms.created(&state),
+            Published::Segment(segment) => segment,
+        };
         let Some(room) = self.rooms.by_id(segment.room()) else { return };
         room.push(segment);
         self.fanout.announce(&room);

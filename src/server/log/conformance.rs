@@ -10,7 +10,7 @@ pub mod rooms;
 pub mod model;
 
 pub use self::damaged_log::DamagedLog;
-pub use self::fixtures::{OpenRoomSet, at, post, post_without_id, published, room};
+pub use self::fixtures::{at, post, post_without_id, published, room};
 pub use self::subject::Subject;
 
 /// The tests, for a log that `$open` creates (`fn(Retention) -> Subject`).
@@ -42,7 +42,7 @@ macro_rules! conformance_tests {
                 rooms_are_listed_in_order,
                 unknown_rooms_are_not_found,
                 a_room_is_created_by_its_first_message,
-                rooms_that_were_only_opened_leave_nothing,
+                rooms_that_were_only_looked_for_leave_nothing,
             }
             model {
                 the_log_agrees_with_a_naive_model,

@@ -2,7 +2,6 @@
 
 mod store;
 
-use std::collections::HashMap;
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -15,19 +14,18 @@ use super::clock::millis;
 use super::repeats;
 use super::retention::{Schedule, SegmentEnd};
 use super::{
-    Appender, ClockState, Deleted, History, Log, LogError, OpenRooms, Outcome, Page, Part, Post, Retention, RoomState,
+    Appender, ClockState, Deleted, History, Log, LogError, Outcome, Page, Part, Post, Published, Retention, RoomState,
     Subscriber, check_room_count,
 };
 use crate::limits::{CLOCK_STEP_MAX, ROOMS_MAX, TRIM_MESSAGES_MAX};
-use crate::names::{Epoch, RoomId, RoomName, Seq};
+use crate::names::{Epoch, Generation, RoomId, RoomName, Seq};
 
 /// Creates an empty log that keeps `bytes_max` bytes of all rooms together, and at least the newest segment.
 pub fn open(bytes_max: usize, retention: Retention) -> (MemoryAppender, Arc<dyn Log>) {
-    let log = Arc::new(MemoryLog { kept: Mutex::default() });
+    let log = Arc::new(MemoryLog { kept: Mutex::new(Store::new(Generation::random())) });
     (
         MemoryAppender {
             log: Arc::clone(&log),
-            open_rooms: None,
             subscriber: Box::new(drop),
             bytes_max,
             rooms_max: ROOMS_MAX,
@@ -42,7 +40,6 @@ pub fn open(bytes_max: usize, retention: Retention) -> (MemoryAppender, Arc<dyn 
 /// The side that appends.
 pub struct MemoryAppender {
     log: Arc<MemoryLog>,
-    open_rooms: Option<Arc<dyn OpenRooms>>,
     subscriber: Subscriber,
     bytes_max: usize,
     rooms_max: usize,
@@ -63,24 +60,9 @@ impl MemoryAppender {
     fn ids_due_ms(&self, now: SystemTime) -> u64 {
         millis(now.checked_add(self.ids_kept).unwrap_or(now))
     }
-
-    /// The rooms of the posts that are open and not stored. No other thread creates rooms.
-    fn pending(&self, posts: &[Post]) -> HashMap<RoomName, (RoomId, Epoch)> {
-        let Some(open_rooms) = &self.open_rooms else { return HashMap::new() };
-        let kept = self.log.kept.lock();
-        let names = posts.chunk_by(|a, b| a.room == b.room).map(|posts| &posts[0].room);
-        let unknown: Vec<_> = names.filter(|name| !kept.by_name.contains_key(*name)).collect();
-        // The lookup takes a lock that precedes this one in the lock order.
-        drop(kept);
-        unknown.into_iter().filter_map(|name| Some((name.clone(), open_rooms.opened(name)?))).collect()
-    }
 }
 
 impl Appender for MemoryAppender {
-    fn set_open_rooms(&mut self, rooms: Arc<dyn OpenRooms>) {
-        self.open_rooms = Some(rooms);
-    }
-
     fn set_rooms_max(&mut self, max: usize) {
         self.rooms_max = max;
     }
@@ -89,19 +71,16 @@ impl Appender for MemoryAppender {
         self.subscriber = subscriber;
     }
 
-    fn open(&mut self, name: &RoomName) -> Result<RoomState, LogError> {
-        let mut kept = self.log.kept.lock();
-        Ok(match kept.by_name.get(name).copied() {
-            Some(id) => kept.room(id).state(id),
-            None => RoomState::pending(kept.next_room(), name.clone(), Epoch::random()),
-        })
+    fn find(&mut self, name: &RoomName) -> Result<Option<RoomState>, LogError> {
+        self.log.find(name)
     }
 
     fn append(&mut self, posts: &[Post], now: SystemTime) -> Result<Vec<Outcome>, LogError> {
         let ids_due_ms = self.ids_due_ms(now);
-        let pending = self.pending(posts);
         let mut kept = self.log.kept.lock();
-        let plan = batch::plan(posts, now, &mut Claims { kept: &mut kept, pending, rooms_max: self.rooms_max })?;
+        let mut claims = Claims { kept: &mut kept, rooms_max: self.rooms_max, created: Vec::new() };
+        let plan = batch::plan(posts, now, &mut claims)?;
+        let created = claims.created;
         let times: Vec<_> = plan.segments.iter().map(|segment| (segment.time_ms, segment.claims)).collect();
         let (segments, mut outcomes) = plan.committed();
         for (segment, (time_ms, claims)) in segments.iter().zip(times) {
@@ -120,7 +99,8 @@ impl Appender for MemoryAppender {
         // Freeing trimmed segments may take long, so it happens after the lock is released.
         drop(kept);
         drop(trimmed);
-        segments.into_iter().for_each(&mut self.subscriber);
+        let published = created.into_iter().map(Published::Room).chain(segments.into_iter().map(Published::Segment));
+        published.for_each(&mut self.subscriber);
         Ok(outcomes)
     }
 
@@ -228,9 +208,8 @@ impl Log for MemoryLog {
 /// The log, as a batch uses it.
 struct Claims<'a> {
     kept: &'a mut Store,
-    /// The rooms that are open and not stored.
-    pending: HashMap<RoomName, (RoomId, Epoch)>,
     rooms_max: usize,
+    created: Vec<RoomState>,
 }
 
 impl Stored for Claims<'_> {
@@ -240,12 +219,13 @@ impl Stored for Claims<'_> {
             Some(room) => *room,
             None => {
                 check_room_count(name, self.kept.rooms.len(), self.rooms_max)?;
-                let opened = self.pending.get(name).copied();
-                let (id, epoch) = opened.unwrap_or_else(|| (self.kept.next_room(), Epoch::random()));
+                let id = self.kept.next_room();
+                let epoch = Epoch::first(self.kept.generation, id);
                 let Store { lookalikes, rooms, .. } = &mut *self.kept;
                 lookalikes.create(name, id, |other| Ok(rooms.get(&other).map(|room| room.name.clone())))?;
                 self.kept.rooms.insert(id, RoomLog::new(name.clone(), epoch));
                 self.kept.by_name.insert(name.clone(), id);
+                self.created.push(RoomState::empty(id, name.clone(), epoch));
                 id
             }
         };

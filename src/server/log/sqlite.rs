@@ -52,6 +52,8 @@ mod room_names;
 mod salvage;
 mod write_ahead;
 #[cfg(test)]
+mod fold_tests;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod keeper_tests;

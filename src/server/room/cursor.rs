@@ -65,6 +65,10 @@ impl Cursor {
         Self { room, next, segment: None, fetched: VecDeque::new() }
     }
 
+    pub fn room(&self) -> &Arc<Room> {
+        &self.room
+    }
+
     /// The message to read next.
     pub fn next(&self) -> Seq {
         self.next
@@ -195,9 +199,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::server::log::conformance::{DamagedLog, OpenRoomSet, at, post_without_id, published, room};
+    use crate::names::{Epoch, RoomId};
+    use crate::server::log::conformance::{DamagedLog, at, post_without_id, published, room};
     use crate::server::log::memory::MemoryAppender;
-    use crate::server::log::{Appender as _, Retention, memory};
+    use crate::server::log::{Appender as _, Retention, RoomState, memory};
+    use crate::server::room::RoomKey;
     use crate::server::room::tail::Tails;
     use crate::wire::event;
 
@@ -240,8 +246,8 @@ mod tests {
         fn new(log_bytes_max: usize, tail_bytes_max: usize, damaged: u64) -> Self {
             let (mut appender, log) = memory::open(log_bytes_max, Retention::default());
             let log = Arc::new(DamagedLog(log, damaged));
-            let state = OpenRoomSet::of(&mut appender).open(&mut appender, &room("attic"));
-            let room = Arc::new(Room::new(state, log, tail_bytes_max, Arc::new(Tails::new(usize::MAX)), 0));
+            let state = RoomState::empty(RoomId(1), room("attic"), Epoch::random());
+            let room = Arc::new(Room::new(RoomKey(1), state, log, tail_bytes_max, Arc::new(Tails::new(usize::MAX)), 0));
             let published = published(&mut appender);
             Self { appender, published, room, head: 0, damaged, lost: HashSet::new(), cursors: Vec::new() }
         }

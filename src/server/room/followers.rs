@@ -6,6 +6,7 @@ use parking_lot::Mutex;
 
 use crate::limits::FOLLOWERS_PER_CHUNK;
 use crate::names::{ClientId, Sender};
+use crate::wire::answer::Change;
 
 /// A subscriber to a room. Its methods MUST NOT block.
 pub trait Follower: Send + Sync {
@@ -15,8 +16,15 @@ pub trait Follower: Send + Sync {
     /// The member, if the follower has a name.
     fn member(&self) -> Option<Member>;
 
-    /// Another client joined or left, as in this entry. It may wait for a call of [`Self::published`].
-    fn presence(self: Arc<Self>, entry: &Arc<[u8]>);
+    /// Another client joined or left. It may wait for a call of [`Self::published`].
+    fn presence(self: Arc<Self>, presence: &Arc<Presence>);
+}
+
+/// A member that has joined or left.
+#[derive(Debug)]
+pub struct Presence {
+    pub member: Member,
+    pub change: Change,
 }
 
 /// A follower that has a name.
@@ -124,7 +132,7 @@ mod tests {
             None
         }
 
-        fn presence(self: Arc<Self>, _entry: &Arc<[u8]>) {}
+        fn presence(self: Arc<Self>, _presence: &Arc<Presence>) {}
     }
 
     fn notify_all(followers: &Followers) {

@@ -15,7 +15,7 @@ use crate::server::log::{Outcome, Post, Segment};
 use crate::server::posting::Author;
 use crate::server::quotas::Use;
 use crate::server::room::cursor::{Cursor, Fetched, Look};
-use crate::server::room::followers::{Follower, Member};
+use crate::server::room::followers::{Follower, Member, Presence};
 use crate::wire::event::Content;
 use crate::wire::{self, Frame};
 
@@ -189,7 +189,7 @@ impl Follower for StreamWriter {
         None
     }
 
-    fn presence(self: Arc<Self>, _entry: &Arc<[u8]>) {
+    fn presence(self: Arc<Self>, _presence: &Arc<Presence>) {
         // The contract can't express it.
     }
 }
@@ -208,8 +208,8 @@ mod tests {
     use super::*;
     use crate::server::log::conformance::{DamagedLog, at, post_without_id, room};
     use crate::server::log::{Appender as _, Retention, memory};
-    use crate::server::room::Room;
     use crate::server::room::tail::Tails;
+    use crate::server::room::{Room, RoomKey};
 
     /// A client whose cursor reached damage was disconnected with INTERNAL. Its contract can't express a gap, so it
     /// gets the later messages.
@@ -220,10 +220,10 @@ mod tests {
         for body in ["one", "two", "three", "four"] {
             appender.append(&[post_without_id(&attic, "ann", body)], at(1)).unwrap();
         }
-        let state = appender.open(&attic).unwrap();
+        let state = appender.find(&attic).unwrap().unwrap();
         let log = Arc::new(DamagedLog(log, 2));
         // In a room that was just opened, everything is behind the tail.
-        let room = Room::new(state, log, usize::MAX, Arc::new(Tails::new(usize::MAX)), 0);
+        let room = Room::new(RoomKey(1), state, log, usize::MAX, Arc::new(Tails::new(usize::MAX)), 0);
         let mut reader = TutorialReader::new(Cursor::new(Arc::new(room), Seq(1)), Origin::random());
         let mut received = Vec::new();
         loop {

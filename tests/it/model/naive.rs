@@ -33,7 +33,6 @@ pub struct Place {
 /// A client's view of a room that it has joined.
 pub struct View {
     pub room: &'static str,
-    pub room_id: u64,
     pub next: u64,
     /// The end of the requested history, until it was reported.
     pub history_to: Option<u64>,
@@ -103,10 +102,10 @@ impl Client {
     /// Joins, and reads the events before the first message. Returns whether one of them was a gap.
     pub fn joined(&mut self, rooms: &mut HashMap<&'static str, Room>, joins: Joins) -> bool {
         let known = rooms.entry(joins.room).or_default();
-        let (joined, room_id) = loop {
+        let joined = loop {
             let event = self.talker.next();
             match event.event {
-                Some(Kind::Joined(joined)) => break (joined, event.room_id),
+                Some(Kind::Joined(joined)) => break joined,
                 Some(Kind::Presence(_)) => {}
                 other => panic!("{} expected to join {}: {other:?}", self.name, joins.room),
             }
@@ -138,7 +137,7 @@ impl Client {
             (Some(join::From::After(after)), None) => (self.replaced(after.seq, after.seq.saturating_add(1)), Some(())),
             (Some(other), _) => unreachable!("no step joins from {other:?}"),
         };
-        self.views.push(View { room: joins.room, room_id, next, history_to: Some(head) });
+        self.views.push(View { room: joins.room, next, history_to: Some(head) });
         replaced.is_some()
     }
 
@@ -159,8 +158,9 @@ impl Client {
 
     /// Compares an event with the model. Returns the number of gaps: 0 or 1.
     pub fn take(&mut self, rooms: &HashMap<&'static str, Room>, event: v1::Event) -> usize {
-        let (room_id, seq) = (event.room_id, event.seq);
-        let view = self.views.iter_mut().find(|view| view.room_id == room_id);
+        let seq = event.seq;
+        let room = self.talker.room(event.room_id);
+        let view = self.views.iter_mut().find(|view| Some(view.room) == room);
         let view = view.unwrap_or_else(|| panic!("{} got an event of a room that it is not in: {event:?}", self.name));
         let room = &rooms[view.room];
         match event.event {

@@ -227,6 +227,9 @@ impl Client {
             match talker.next_within(WAIT) {
                 Some(Ok(event)) => {
                     received_at = Instant::now();
+                    for joined in talker.numbered.drain(..) {
+                        self.shared.record().epoch = joined.epoch;
+                    }
                     if self.take(event) {
                         joined = true;
                         self.shared.connected.fetch_add(1, Ordering::Relaxed);
@@ -293,14 +296,21 @@ impl Client {
             }
             Some(Kind::Joined(joined)) => {
                 let mut record = self.shared.record();
-                assert!(record.epoch == 0 || record.epoch == joined.epoch, "the epoch has changed: {joined:?}");
+                let is_pending = joined.head_seq == 0;
+                assert!(
+                    is_pending || record.epoch == 0 || record.epoch == joined.epoch,
+                    "the epoch has changed: {joined:?}"
+                );
                 assert!(
                     joined.head_seq >= self.last,
                     "{} had received {}, and now the room has {joined:?}",
                     self.name,
                     self.last
                 );
-                record.epoch = joined.epoch;
+                // A room without messages gets another epoch with its first.
+                if !is_pending {
+                    record.epoch = joined.epoch;
+                }
                 return true;
             }
             // After a goodbye the server ends the stream.

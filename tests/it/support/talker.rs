@@ -1,6 +1,6 @@
 //! A client of `hubbub.v1`, bare: no reconnecting, no checking.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,10 @@ pub struct Talker {
     sender: Option<ClientDuplexSender<v1::ChatRequest>>,
     receiver: ClientDuplexReceiver<v1::ChatResponse>,
     events: VecDeque<v1::Event>,
+    /// The number of each joined room.
+    rooms: HashMap<String, u64>,
+    /// The rooms that have got another number, with their first messages.
+    pub numbered: VecDeque<v1::Joined>,
     pub client: Client,
 }
 
@@ -42,7 +46,8 @@ impl Talker {
     /// The same over this connection, with this token.
     pub fn over(client: Client, name: &str, token: Option<&str>) -> Self {
         let (sender, receiver) = client.duplex_streaming(&CHAT_CLIENT, with_token(token)).expect("a call begins");
-        Self { name: name.to_owned(), sender: Some(sender), receiver, events: VecDeque::new(), client }
+        let (events, rooms, numbered) = Default::default();
+        Self { name: name.to_owned(), sender: Some(sender), receiver, events, rooms, numbered, client }
     }
 
     /// A client that has received `Welcome`.
@@ -113,9 +118,41 @@ impl Talker {
         }
     }
 
-    /// The next event or the end; `None` if nothing arrives in time.
+    /// The next event or the end; `None` if nothing arrives in time. The number that a room gets with its first message
+    /// is noted, and no event here.
     pub fn next_within(&mut self, time: Duration) -> Option<Result<v1::Event, End>> {
         let deadline = Instant::now() + time;
+        loop {
+            match self.received_within(deadline)? {
+                Ok(event) if self.is_number(&event) => {}
+                next => return Some(next),
+            }
+        }
+    }
+
+    /// The joined room of this number.
+    pub fn room(&self, number: u64) -> Option<&str> {
+        self.rooms.iter().find(|(_, known)| **known == number).map(|(room, _)| room.as_str())
+    }
+
+    /// Whether a room that was joined before gets another number.
+    fn is_number(&mut self, event: &v1::Event) -> bool {
+        match &event.event {
+            Some(Kind::Joined(joined)) => {
+                if let Some(before) = self.rooms.insert(joined.room.clone(), event.room_id) {
+                    assert!(before != event.room_id && (joined.head_seq, joined.first_seq) == (0, 1), "{event:?}");
+                    self.numbered.push_back(joined.clone());
+                    return true;
+                }
+            }
+            Some(Kind::Left(left)) => drop(self.rooms.remove(&left.room)),
+            Some(Kind::Welcome(_) | Kind::Rejected(_) | Kind::Goodbye(_)) | None => {}
+            Some(_) => assert!(self.rooms.values().any(|id| *id == event.room_id), "not joined: {event:?}"),
+        }
+        false
+    }
+
+    fn received_within(&mut self, deadline: Instant) -> Option<Result<v1::Event, End>> {
         while self.events.is_empty() {
             match block_on_until(&mut self.receiver.next(), deadline)? {
                 Some(Ok(response)) => self.events.extend(response.events),

@@ -34,7 +34,7 @@ pub fn retention_by_time(open: Open<'_>) {
     subject.reopen();
     // The state of an open room is read again only after the log was trimmed.
     let rooms = Arc::new(Rooms::new(Arc::clone(&subject.log), 0));
-    let open_room = rooms.insert(subject.appender.open(&attic).unwrap());
+    let open_room = rooms.open(&attic, subject.appender.find(&attic).unwrap());
     let stored = |seen| open_room.stored(Seq(seen)).map(|state| (state.head.0, state.oldest.0));
     assert_eq!(subject.appender.trim(at(1_099)), Ok(Some(at(1_100))));
     assert_eq!(stored(0), Ok((2, 1)));

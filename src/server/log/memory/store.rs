@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use crate::limits::{IDS_KEPT_MAX, IDS_KEPT_SHARE};
-use crate::names::{Epoch, MessageId, RoomId, RoomName, Seq, UserName};
+use crate::names::{Epoch, Generation, MessageId, RoomId, RoomName, Seq, UserName};
 use crate::server::log::lookalikes::Lookalikes;
 use crate::server::log::retention::{Schedule, SegmentEnd};
 use crate::server::log::{Page, Part, Piece, RoomState, Segment};
@@ -15,13 +15,11 @@ use crate::wire::event;
 /// The approximate memory for a chosen id, in bytes.
 pub const ID_BYTES: usize = 128;
 
-#[derive(Default)]
 pub struct Store {
+    pub generation: Generation,
     pub by_name: BTreeMap<RoomName, RoomId>,
     pub rooms: FxHashMap<RoomId, RoomLog>,
     pub lookalikes: Lookalikes,
-    /// The greatest number that was assigned to a room, stored or not.
-    pub last_room: u64,
     /// Each kept segment, oldest first, and possibly some that were trimmed.
     pub ages: VecDeque<(RoomId, Seq)>,
     /// The ids of trimmed messages, one entry for each segment, in the order of their due times.
@@ -59,10 +57,23 @@ pub struct ExpiringIds {
 }
 
 impl Store {
-    /// A number for a room. Numbers of rooms without a message are not reused.
-    pub fn next_room(&mut self) -> RoomId {
-        self.last_room += 1;
-        RoomId(self.last_room)
+    pub fn new(generation: Generation) -> Self {
+        Self {
+            generation,
+            by_name: BTreeMap::new(),
+            rooms: FxHashMap::default(),
+            lookalikes: Lookalikes::default(),
+            ages: VecDeque::new(),
+            expiring: VecDeque::new(),
+            expiring_ids: 0,
+            bytes: 0,
+            trims: 0,
+        }
+    }
+
+    /// The number of the next room. Rooms are never removed.
+    pub fn next_room(&self) -> RoomId {
+        RoomId(self.rooms.len() as u64 + 1)
     }
 
     /// A room that is stored.

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use rusqlite::Connection;
 
-use super::claims::{Claims, Found, SEALED, damaged_room, next_room, room_error};
+use super::claims::{Claims, Found, SEALED, damaged_room, room_error};
 use super::columns::{number, seq};
 use super::damage::Damage;
 use super::database;
@@ -25,18 +25,18 @@ use super::start;
 use super::transactions::Transactions;
 use super::trimmer::Trimmer;
 use crate::limits::{ROOMS_MAX, SPACE_FOR_DELETING_PAGES, TRIM_MESSAGES_MAX};
-use crate::names::{Epoch, RoomId, RoomName};
+use crate::names::{Generation, RoomId, RoomName};
 use crate::server::log::batch::{self, Head, Plan};
 use crate::server::log::lookalikes::Lookalikes;
 use crate::server::log::repeats;
 use crate::server::log::retention::SegmentEnd;
 use crate::server::log::{
-    Appender, ClockState, Deleted, LogError, OpenRooms, Outcome, Post, Retention, RoomState, Subscriber,
+    Appender, ClockState, Deleted, LogError, Outcome, Post, Published, Retention, RoomState, Subscriber,
 };
 use crate::threads::panic_point;
 
-/// The result of storing posts: the batch, the rooms that were not known before, and how many of them were created.
-type Stored = (Plan, HashMap<RoomName, Head>, usize);
+/// The result of storing posts: the batch, the rooms that were not known before, and those of them that were created.
+type Stored = (Plan, HashMap<RoomName, Head>, Vec<RoomState>);
 
 pub struct SqliteAppender {
     pub(super) transactions: Transactions,
@@ -49,13 +49,13 @@ pub struct SqliteAppender {
 
 /// The rooms, as the appender knows them.
 struct KnownRooms {
-    open: Option<Arc<dyn OpenRooms>>,
+    generation: Generation,
     /// The heads of the rooms that were appended to.
     heads: HashMap<RoomName, Head>,
     count: usize,
     /// How many there may be.
     max: usize,
-    /// The greatest number that was assigned to a room, stored or not.
+    /// The greatest number that a room ever had.
     last: RoomId,
     lookalikes: Lookalikes,
 }
@@ -112,7 +112,7 @@ impl SqliteAppender {
 
     /// Appends posts, all of them or none.
     fn append_all(&mut self, posts: &[Post], now: SystemTime) -> Result<Vec<Outcome>, LogError> {
-        let found = self.find(posts)?;
+        let found = self.rooms_of(posts)?;
         let last_room = self.rooms.last;
         let store = |connection: &Connection| self.rooms.store(connection, posts, now, found);
         let result = self.transactions.transact(SPACE_FOR_DELETING_PAGES, store);
@@ -122,7 +122,7 @@ impl SqliteAppender {
     }
 
     /// The rooms of the posts that were not known before.
-    fn find(&self, posts: &[Post]) -> Result<Found, LogError> {
+    fn rooms_of(&self, posts: &[Post]) -> Result<Found, LogError> {
         Found::of(&self.transactions.connection, posts, &self.rooms.heads, &self.damage)
     }
 
@@ -158,7 +158,7 @@ impl SqliteAppender {
 
     /// Stores posts and rolls back.
     fn try_out(&mut self, posts: &[Post], now: SystemTime) -> Result<(), LogError> {
-        let found = self.find(posts)?;
+        let found = self.rooms_of(posts)?;
         let last_room = self.rooms.last;
         let mut outcome = Ok(());
         // An error rolls the transaction back. If it can't even begin, storing the posts will report it.
@@ -171,9 +171,9 @@ impl SqliteAppender {
     }
 
     /// Records a commit.
-    fn committed(&mut self, plan: Plan, opened: HashMap<RoomName, Head>, created: usize) -> Vec<Outcome> {
+    fn committed(&mut self, plan: Plan, opened: HashMap<RoomName, Head>, created: Vec<RoomState>) -> Vec<Outcome> {
         panic_point("commit");
-        self.rooms.count += created;
+        self.rooms.count += created.len();
         self.rooms.heads.extend(opened);
         let mut bytes = 0;
         for segment in &plan.segments {
@@ -185,7 +185,8 @@ impl SqliteAppender {
         }
         self.transactions.count_written(bytes, 2 * plan.segments.len());
         let (segments, outcomes) = plan.committed();
-        segments.into_iter().for_each(&mut self.subscriber);
+        let published = created.into_iter().map(Published::Room).chain(segments.into_iter().map(Published::Segment));
+        published.for_each(&mut self.subscriber);
         outcomes
     }
 }
@@ -210,10 +211,12 @@ fn load(
     let count = unless_damaged(connection.query_row(schema::COUNT_ROOMS, (), |row| row.get::<_, i64>(0)))?;
     let count = usize::try_from(count.unwrap_or(0)).unwrap_or(usize::MAX);
     let last = RoomId(connection.query_row(schema::LAST_ROOM, (), |row| seq(row, 0))?.0);
+    let generation = connection.query_row(schema::GENERATION, (), |row| row.get::<_, i64>(0))?;
+    let generation = Generation(generation as u64);
     trimmer.load(connection)?;
     let lookalikes = load_lookalikes(connection)?;
     Ok((
-        KnownRooms { open: None, heads: HashMap::new(), count, max: ROOMS_MAX, last, lookalikes },
+        KnownRooms { generation, heads: HashMap::new(), count, max: ROOMS_MAX, last, lookalikes },
         start::load_clock(connection)?,
     ))
 }
@@ -241,7 +244,7 @@ impl KnownRooms {
         let mut claims = Claims {
             connection,
             claim: None,
-            open_rooms: self.open.as_deref(),
+            generation: self.generation,
             last_room: &mut self.last,
             lookalikes: &mut self.lookalikes,
             heads: &self.heads,
@@ -249,7 +252,7 @@ impl KnownRooms {
             opened: HashMap::new(),
             room_count: self.count,
             rooms_max: self.max,
-            created: 0,
+            created: Vec::new(),
         };
         let plan = batch::plan(posts, now, &mut claims)?;
         let (opened, created) = claims.done();
@@ -270,10 +273,6 @@ fn insert(connection: &Connection, plan: &Plan) -> rusqlite::Result<()> {
 }
 
 impl Appender for SqliteAppender {
-    fn set_open_rooms(&mut self, rooms: Arc<dyn OpenRooms>) {
-        self.rooms.open = Some(rooms);
-    }
-
     fn set_rooms_max(&mut self, max: usize) {
         self.rooms.max = max;
     }
@@ -282,17 +281,14 @@ impl Appender for SqliteAppender {
         self.subscriber = subscriber;
     }
 
-    fn open(&mut self, name: &RoomName) -> Result<RoomState, LogError> {
+    fn find(&mut self, name: &RoomName) -> Result<Option<RoomState>, LogError> {
         let stored = find_room(&self.transactions.connection, name).map_err(|error| room_error(name, &error))?;
-        Ok(match stored {
-            Some(room) => {
-                if room.is_sealed {
-                    self.damage.posts(name.as_str(), SEALED);
-                }
-                room.state
+        Ok(stored.map(|room| {
+            if room.is_sealed {
+                self.damage.posts(name.as_str(), SEALED);
             }
-            None => RoomState::pending(next_room(&mut self.rooms.last)?, name.clone(), Epoch::random()),
-        })
+            room.state
+        }))
     }
 
     fn append(&mut self, posts: &[Post], now: SystemTime) -> Result<Vec<Outcome>, LogError> {

@@ -12,10 +12,10 @@ use super::rooms::find_room;
 use super::rows::unless_damaged;
 use super::schema;
 use crate::limits::BATCH_POSTS_MAX;
-use crate::names::{Epoch, RoomId, RoomName, Seq};
+use crate::names::{Epoch, Generation, RoomId, RoomName, Seq};
 use crate::server::log::batch::{Head, Stored};
 use crate::server::log::lookalikes::Lookalikes;
-use crate::server::log::{LogError, OpenRooms, Post, check_room_count};
+use crate::server::log::{LogError, Post, RoomState, check_room_count};
 
 /// The heads of the rooms of a batch that were not known before, or why such a room can't be used.
 type FoundRooms = HashMap<RoomName, Result<Option<Head>, LogError>>;
@@ -60,7 +60,7 @@ pub struct Claims<'a> {
     pub connection: &'a Connection,
     /// The statement that claims an id, prepared at first use: it runs for each post.
     pub claim: Option<CachedStatement<'a>>,
-    pub open_rooms: Option<&'a dyn OpenRooms>,
+    pub generation: Generation,
     pub last_room: &'a mut RoomId,
     pub lookalikes: &'a mut Lookalikes,
     pub heads: &'a HashMap<RoomName, Head>,
@@ -69,7 +69,7 @@ pub struct Claims<'a> {
     pub opened: HashMap<RoomName, Head>,
     pub room_count: usize,
     pub rooms_max: usize,
-    pub created: usize,
+    pub created: Vec<RoomState>,
 }
 
 impl Stored for Claims<'_> {
@@ -80,10 +80,8 @@ impl Stored for Claims<'_> {
         let head = match self.found.0.remove(name).unwrap_or(Ok(None))? {
             Some(head) => with_space(name, head)?,
             None => {
-                check_room_count(name, self.room_count + self.created, self.rooms_max)?;
-                let room = self.create(name)?;
-                self.created += 1;
-                Head { room, seq: Seq::ZERO, time_ms: 0 }
+                check_room_count(name, self.room_count + self.created.len(), self.rooms_max)?;
+                Head { room: self.create(name)?, seq: Seq::ZERO, time_ms: 0 }
             }
         };
         self.opened.insert(name.clone(), head);
@@ -109,25 +107,24 @@ impl Stored for Claims<'_> {
 }
 
 impl Claims<'_> {
-    /// The rooms that were not known before, and how many of them were created.
-    pub fn done(self) -> (HashMap<RoomName, Head>, usize) {
+    /// The rooms that were not known before, and those of them that were created.
+    pub fn done(self) -> (HashMap<RoomName, Head>, Vec<RoomState>) {
         (self.opened, self.created)
     }
 
-    /// Creates a room with the number and epoch that its members have.
+    /// Creates a room, with the next number.
     fn create(&mut self, name: &RoomName) -> Result<RoomId, LogError> {
-        let opened = self.open_rooms.and_then(|rooms| rooms.opened(name));
-        let (room, epoch) = match opened {
-            Some(opened) => opened,
-            None => (next_room(self.last_room)?, Epoch::random()),
-        };
+        let room = next_room(self.last_room)?;
+        let epoch = Epoch::first(self.generation, room);
         let connection = self.connection;
         self.lookalikes.create(name, room, |other| stored_name(connection, other))?;
         let insert = || {
             let mut insert = self.connection.prepare_cached(schema::INSERT_ROOM)?;
             insert.execute((number(room.0), name.as_str(), epoch.get() as i64))
         };
-        insert().map(|_| room).map_err(|error| log_error(&error))
+        insert().map_err(|error| log_error(&error))?;
+        self.created.push(RoomState::empty(room, name.clone(), epoch));
+        Ok(room)
     }
 }
 
@@ -148,8 +145,8 @@ fn with_space(name: &RoomName, head: Head) -> Result<Head, LogError> {
     Err(LogError::Damaged(format!("room {name} is full: it has had {} messages; use another room", head.seq)))
 }
 
-/// A number for a room. Numbers of rooms without a message are not reused in this life of the log.
-pub fn next_room(last: &mut RoomId) -> Result<RoomId, LogError> {
+/// The number of the next room.
+fn next_room(last: &mut RoomId) -> Result<RoomId, LogError> {
     if *last >= ROOM_MAX {
         return Err(LogError::TooManyRooms(ROOM_MAX.0 as usize));
     }

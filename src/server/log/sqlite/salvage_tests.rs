@@ -46,7 +46,8 @@ fn make_old() -> Vec<u8> {
     connection
         .execute_batch(&format!(
             "DELETE FROM life;
-             INSERT INTO life SELECT * FROM now.life;
+             INSERT INTO life SELECT boot, synced, ended, time_ms, age_ms, doubted_ms, held_ms, id, restored, erasures
+                 FROM now.life;
              INSERT INTO rooms SELECT * FROM now.rooms;
              INSERT INTO ids SELECT * FROM now.ids;
              INSERT INTO segments SELECT room, first, last, time_ms, entries, checksum FROM now.segments;

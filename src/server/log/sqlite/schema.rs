@@ -82,6 +82,8 @@ pub const MIGRATIONS: &[&str] = &[
          SELECT room << 36 | first, last, time_ms, checksum, entries FROM segments_before
          WHERE room BETWEEN 1 AND 268435455 AND first BETWEEN 1 AND 68719476735 ORDER BY room, first;
      DROP TABLE segments_before;",
+    // Then: the generation of the log, from which the first epochs of rooms are derived; 0 if it has none yet.
+    "ALTER TABLE life ADD COLUMN generation INTEGER NOT NULL DEFAULT 0;",
 ];
 
 /// A step that SQL can't do: see `room_names.rs`.
@@ -181,7 +183,9 @@ pub const IS_CLEAN: &str = "SELECT erasures > 0 FROM life";
 pub const SET_CLEAN: &str = "UPDATE life SET erasures = 1";
 /// Counts below 0 until they were.
 pub const COUNT_ERASURE: &str = "UPDATE life SET erasures = erasures + CASE WHEN erasures > 0 THEN 1 ELSE -1 END";
-pub const LIFE: &str = "SELECT boot, synced, ended, id, restored FROM life";
+pub const LIFE: &str = "SELECT boot, synced, ended, id, restored, generation FROM life";
+pub const GENERATION: &str = "SELECT generation FROM life";
+pub const SET_GENERATION: &str = "UPDATE life SET generation = ?1";
 pub const BEGIN_LIFE: &str = "UPDATE life SET boot = ?1, synced = ?2, ended = 0, id = ?3, restored = 0";
 /// Turns a copy of a database into a backup, with a new identity. Another program may have created it, without
 /// cleaning.

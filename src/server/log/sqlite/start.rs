@@ -7,7 +7,7 @@ use super::folder::SyncMode;
 use super::recovery::{self, Findings};
 use super::rooms::all_rooms;
 use super::schema;
-use crate::names::{Epoch, Seq};
+use crate::names::{Epoch, Generation, Seq};
 use crate::server::log::ClockState;
 
 /// Begins a life of the log. If the last life left syncing to the system, did not end cleanly, and was followed by
@@ -24,9 +24,9 @@ pub fn begin(
     // Checked before the transaction: SQLite can't commit a transaction in which it found damage.
     let rooms = all_rooms(connection)?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    type Life = (String, bool, bool, Option<i64>, bool);
-    let life = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?));
-    let (last_boot, synced, ended, id, is_backup): Life = transaction.query_row(schema::LIFE, (), life)?;
+    type Life = (String, bool, bool, Option<i64>, bool, i64);
+    let life = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?));
+    let (last_boot, synced, ended, id, is_backup, generation): Life = transaction.query_row(schema::LIFE, (), life)?;
     // If the system does not report it, assume a restart.
     let may_be_lost = !synced && !ended && (last_boot != boot || boot.is_empty());
     if may_be_lost {
@@ -37,7 +37,8 @@ pub fn begin(
     if is_backup {
         log::info!("this is a restored backup: clients learn which messages they have seen are lost");
     }
-    if may_be_lost || restored || is_backup || is_changed {
+    let is_lost = may_be_lost || restored || is_backup || is_changed;
+    if is_lost {
         for (id, room) in rooms {
             // If the end of a room can't be read, any message may be lost.
             let (epoch, first) = match room {
@@ -46,6 +47,9 @@ pub fn begin(
             };
             transaction.execute(schema::SET_EPOCH, (id, epoch.get() as i64, number(first.0)))?;
         }
+    }
+    if is_lost || generation == 0 {
+        transaction.execute(schema::SET_GENERATION, [Generation::random().0 as i64])?;
     }
     transaction.execute(schema::BEGIN_LIFE, (boot, sync == SyncMode::Full, next))?;
     transaction.commit()

@@ -234,9 +234,10 @@ impl ChatConversation {
             return Ok(());
         }
         let seen = if let StartAt::After { seq, .. } = from { seq } else { Seq::ZERO };
-        let opened = self.open(&name, lane)?.and_then(|hold| Ok((hold.stored(seen)?, hold)));
+        // The head first: if it is above 0, the state is not that of a pending room.
+        let opened = self.open(&name, lane)?.and_then(|hold| Ok((hold.head(), hold.stored(seen)?, hold)));
         match opened {
-            Ok((stored, hold)) => self.follow(hold, &stored, from, client.member),
+            Ok((head, stored, hold)) => self.follow(hold, head, &stored, from, client.member),
             Err(error) => self.refuse_for_log(failed, &error),
         }
         Ok(())
@@ -254,12 +255,12 @@ impl ChatConversation {
         opened.recv().map_err(|_| CloseReason::LogStopped)
     }
 
-    fn follow(&mut self, hold: RoomHandle, stored: &RoomState, from: StartAt, member: Member) {
+    fn follow(&mut self, hold: RoomHandle, head: Seq, stored: &RoomState, from: StartAt, member: Member) {
         let room = Arc::clone(&hold);
-        let (head, oldest) = (room.head(), stored.oldest);
+        let (id, oldest) = (stored.id, stored.oldest);
         let start = Start::new(from, head, stored);
         let mut entries = answer::joined(&RoomAtJoin {
-            id: room.id(),
+            id,
             name: room.name(),
             epoch: stored.epoch,
             head,
@@ -276,16 +277,16 @@ impl ChatConversation {
             );
         }
         if let Some((from, to)) = start.replaced {
-            entries.extend(answer::gap(room.id(), from, to, GapReason::EpochChanged));
+            entries.extend(answer::gap(id, from, to, GapReason::EpochChanged));
         }
         let published = Arc::new(PublishedFlag::default());
         let cursor = Cursor::new(Arc::clone(&room), start.next);
-        let joining = Joining { room: room.id(), entries, cursor, published: Arc::clone(&published), head };
+        let joining = Joining { room: room.key(), id, entries, cursor, published: Arc::clone(&published), head };
         self.push_update(Update::Joined(Box::new(joining)));
         let listener = Arc::new(Listener {
             writer: Arc::clone(&self.writer),
             updates: Arc::clone(&self.updates),
-            room: room.id(),
+            room: room.key(),
             published,
             member: member.clone(),
         });
@@ -296,7 +297,7 @@ impl ChatConversation {
 
     fn leave(&mut self, room: String, member: &Member) {
         match self.joined.remove(&room, member) {
-            Some((id, name)) => self.push_update(Update::Left(id, answer::left(id, &name))),
+            Some((key, name)) => self.push_update(Update::Left(key, name)),
             None => self.refuse(Refusal::not_joined(Failed::Room(room.clone()), &room)),
         }
     }

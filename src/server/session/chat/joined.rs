@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::limits::PRESENCE_MEMBERS_MAX;
-use crate::names::{RoomId, RoomName};
+use crate::names::RoomName;
 use crate::server::delivery::fanout::Fanout;
-use crate::server::room::followers::{Follower, Member};
-use crate::server::room::{Room, RoomHandle, Rooms};
+use crate::server::room::followers::{Follower, Member, Presence};
+use crate::server::room::{Room, RoomHandle, RoomKey, Rooms};
 use crate::server::session::receive::Following;
-use crate::wire::answer::{self, Change};
+use crate::wire::answer::Change;
 
 /// The rooms that a session has joined, each with its place among the room's followers.
 pub struct JoinedRooms {
@@ -52,10 +52,10 @@ impl JoinedRooms {
     }
 
     /// Sends the member's presence to the others, and ends the following. `None` if the room is not joined.
-    pub fn remove(&mut self, room: &str, member: &Member) -> Option<(RoomId, RoomName)> {
+    pub fn remove(&mut self, room: &str, member: &Member) -> Option<(RoomKey, RoomName)> {
         let (name, following) = self.joined.remove_entry(room)?;
         self.announce(&following, member, Change::Left);
-        Some((following.room().id(), name))
+        Some((following.room().key(), name))
     }
 
     /// Leaves all rooms.
@@ -72,12 +72,12 @@ impl JoinedRooms {
         if room.follower_count() > PRESENCE_MEMBERS_MAX {
             return;
         }
-        let entry: Arc<[u8]> = answer::presence(room.id(), member.client, &member.sender, change).into();
+        let presence = Arc::new(Presence { member: member.clone(), change });
         let is_other =
             |follower: &Arc<dyn Follower>| follower.member().is_none_or(|other| other.client != member.client);
         let others: Vec<_> = room.followers().filter(is_other).collect();
         if !others.is_empty() {
-            others.into_iter().for_each(|follower| follower.presence(&entry));
+            others.into_iter().for_each(|follower| follower.presence(&presence));
             self.fanout.announce_soon(room);
         }
     }

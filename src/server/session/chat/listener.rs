@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use super::updates::{PublishedFlag, Update, Updates};
-use crate::names::RoomId;
 use crate::server::delivery::stream_writer::StreamWriter;
-use crate::server::room::followers::{Follower, Member};
+use crate::server::room::RoomKey;
+use crate::server::room::followers::{Follower, Member, Presence};
 
 /// Follows a room on behalf of a session.
 pub struct Listener {
     pub writer: Arc<StreamWriter>,
     pub updates: Arc<Updates>,
-    pub room: RoomId,
+    pub room: RoomKey,
     pub published: Arc<PublishedFlag>,
     pub member: Member,
 }
@@ -35,8 +35,8 @@ impl Follower for Listener {
         Some(self.member.clone())
     }
 
-    fn presence(self: Arc<Self>, entry: &Arc<[u8]>) {
-        if self.updates.push_presence(self.room, Arc::clone(entry)) {
+    fn presence(self: Arc<Self>, presence: &Arc<Presence>) {
+        if self.updates.push_presence(self.room, Arc::clone(presence)) {
             self.writer.look_again();
         }
     }

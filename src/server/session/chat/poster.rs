@@ -19,16 +19,15 @@ impl Poster for ChatPoster {
     fn settled(&self, posts: &[Post], outcomes: &[Outcome]) {
         let mut answered = false;
         for (post, outcome) in posts.iter().zip(outcomes) {
-            let answer = match outcome {
+            self.updates.push(match outcome {
                 // The message itself is the acknowledgement.
                 Ok(Appended::New(..)) => continue,
-                Ok(Appended::Before(room, seq)) => answer::posted(*room, &post.id, *seq),
+                Ok(Appended::Before(room, seq)) => Update::Posted(*room, post.id, *seq),
                 Err(error) => {
                     let id = if post.id_chosen { post.id.as_bytes().to_vec() } else { Vec::new() };
-                    rejected_by_log(Failed::Post(id), error)
+                    Update::Answer(rejected_by_log(Failed::Post(id), error))
                 }
-            };
-            self.updates.push(Update::Answer(answer));
+            });
             answered = true;
         }
         if answered {

@@ -15,21 +15,27 @@ use crate::names::{RoomId, Seq};
 use crate::server::delivery::close::CloseReason;
 use crate::server::delivery::output::Reader;
 use crate::server::room::cursor::{Cursor, Fetched, Look, SegmentPart};
+use crate::server::room::followers::{Member, Presence};
+use crate::server::room::{RoomKey, is_pending};
 use crate::wire::Frame;
-use crate::wire::answer::{self, GapReason};
+use crate::wire::answer::{self, GapReason, RoomAtJoin};
 
 pub struct ChatReader {
     updates: Arc<Updates>,
-    // The server assigns the ids, in sequence: no client can choose many that collide.
-    rooms: FxHashMap<RoomId, Subscription>,
+    // The server assigns the keys, in sequence: no client can choose many that collide.
+    rooms: FxHashMap<RoomKey, Subscription>,
+    /// Whether the client may know some of them by the numbers of pending rooms.
+    has_pending: bool,
     /// The rooms that may have something to read, in turn; each once.
-    ready: VecDeque<RoomId>,
+    ready: VecDeque<RoomKey>,
     /// Sent before anything else.
     controls: VecDeque<Control>,
 }
 
 /// A joined room.
 struct Subscription {
+    /// The number under which the client knows the room.
+    id: RoomId,
     cursor: Cursor,
     published: Arc<PublishedFlag>,
     /// Whether it is in `ready`.
@@ -40,8 +46,12 @@ struct Subscription {
 
 /// Entries to send, by kind.
 enum Control {
-    Answer(Vec<u8>),
-    Presence(Arc<[u8]>),
+    Answer {
+        entries: Vec<u8>,
+        /// How many bytes it counts for.
+        counted: usize,
+    },
+    Presence(Vec<u8>),
     /// An event of the reader itself.
     Own(Vec<u8>),
 }
@@ -60,16 +70,23 @@ struct Assembly {
 
 impl ChatReader {
     pub fn new(updates: Arc<Updates>) -> Self {
-        Self { updates, rooms: FxHashMap::default(), ready: VecDeque::new(), controls: VecDeque::new() }
+        let (rooms, ready, controls) = Default::default();
+        Self { updates, rooms, has_pending: false, ready, controls }
     }
 
     fn read_updates(&mut self) {
         while let Some(update) = self.updates.pop() {
+            let counted = update.answer_bytes().unwrap_or(0);
             match update {
-                Update::Joined(joining) => self.join(*joining),
-                Update::Left(room, entry) => {
-                    self.rooms.remove(&room);
-                    self.controls.push_back(Control::Answer(entry));
+                Update::Joined(joining) => self.join(*joining, counted),
+                Update::Left(room, name) => {
+                    // Invariant: a room is left once, after it was joined.
+                    let id = self.rooms.remove(&room).expect("a room that is left was joined").id;
+                    self.controls.push_back(Control::Answer { entries: answer::left(id, &name), counted });
+                }
+                Update::Posted(room, id, seq) => {
+                    self.number(room);
+                    self.controls.push_back(Control::Answer { entries: answer::posted(room, &id, seq), counted });
                 }
                 Update::Published(room) => {
                     if let Some(subscription) = self.rooms.get_mut(&room) {
@@ -79,29 +96,68 @@ impl ChatReader {
                         }
                     }
                 }
-                Update::Presence(room, entry) if self.rooms.contains_key(&room) => {
-                    self.controls.push_back(Control::Presence(entry));
-                }
-                Update::Presence(..) => self.updates.presence_sent(),
-                Update::Answer(entry) => self.controls.push_back(Control::Answer(entry)),
+                Update::Presence(room, presence) => match self.rooms.get(&room) {
+                    Some(subscription) => {
+                        let Presence { member: Member { client, sender }, change } = &*presence;
+                        let entry = answer::presence(subscription.id, *client, sender, *change);
+                        self.controls.push_back(Control::Presence(entry));
+                    }
+                    None => self.updates.presence_sent(),
+                },
+                Update::Answer(entries) => self.controls.push_back(Control::Answer { entries, counted }),
             }
         }
     }
 
-    fn join(&mut self, Joining { room, entries, cursor, published, head }: Joining) {
-        self.controls.push_back(Control::Answer(entries));
-        let mut subscription = Subscription { cursor, published, is_ready: false, history: Some(head) };
-        self.controls.extend(subscription.end_history(room));
+    fn join(&mut self, Joining { room, id, entries, cursor, published, head }: Joining, counted: usize) {
+        self.has_pending |= is_pending(id);
+        self.controls.push_back(Control::Answer { entries, counted });
+        let mut subscription = Subscription { id, cursor, published, is_ready: false, history: Some(head) };
+        self.controls.extend(subscription.end_history());
         self.rooms.insert(room, subscription);
+    }
+
+    /// Makes sure that the client knows a room that it has joined by this number, before an answer has it: the first
+    /// message of a pending room may have been published and not read yet.
+    fn number(&mut self, id: RoomId) {
+        if !std::mem::take(&mut self.has_pending) {
+            return;
+        }
+        for subscription in self.rooms.values_mut().filter(|subscription| is_pending(subscription.id)) {
+            match subscription.cursor.room().id() == id {
+                true => self.controls.extend(subscription.number()),
+                false => self.has_pending = true,
+            }
+        }
     }
 }
 
 impl Subscription {
     /// Reports once that the requested history was read.
-    fn end_history(&mut self, room: RoomId) -> Option<Control> {
+    fn end_history(&mut self) -> Option<Control> {
         let head = self.history.filter(|head| self.cursor.next() > *head)?;
         self.history = None;
-        Some(Control::Own(answer::caught_up(room, head)))
+        Some(Control::Own(answer::caught_up(self.id, head)))
+    }
+
+    /// Reports the number that a pending room has got with its first message. Called before anything of the log.
+    fn number(&mut self) -> Option<Control> {
+        let room = self.cursor.room();
+        let id = room.id();
+        if id == self.id {
+            return None;
+        }
+        self.id = id;
+        let joined = answer::joined(&RoomAtJoin {
+            id,
+            name: room.name(),
+            epoch: room.epoch(),
+            head: Seq::ZERO,
+            oldest: Seq(1),
+            first: Seq(1),
+            member_count: room.follower_count(),
+        });
+        Some(Control::Own(joined))
     }
 }
 
@@ -131,9 +187,9 @@ impl Reader for ChatReader {
             && let Some(control) = self.controls.pop_front()
         {
             match &control {
-                Control::Answer(entries) => {
+                Control::Answer { counted, .. } => {
                     answers += 1;
-                    answer_bytes += entries.len();
+                    answer_bytes += counted;
                 }
                 Control::Presence(_) => self.updates.presence_sent(),
                 Control::Own(_) => {}
@@ -145,7 +201,7 @@ impl Reader for ChatReader {
             && let Some(room) = self.ready.pop_front()
         {
             let Some(subscription) = self.rooms.get_mut(&room) else { continue };
-            let full = !subscription.fill(room, &mut frame);
+            let full = !subscription.fill(&mut frame);
             match subscription.cursor.look() {
                 Look::AtHead => subscription.is_ready = false,
                 // It had its turn; or it must be read from the log, so it goes first.
@@ -171,20 +227,21 @@ impl Reader for ChatReader {
     fn fetch(&mut self) -> Result<(), CloseReason> {
         let Some(&room) = self.ready.front() else { return Ok(()) };
         let Some(subscription) = self.rooms.get_mut(&room) else { return Ok(()) };
+        self.controls.extend(subscription.number());
         match subscription.cursor.fetch() {
             Ok(Fetched::Page) => {}
             Ok(Fetched::Trimmed(trimmed)) => {
                 let to = Seq(trimmed.oldest.0 - 1);
-                let gap = answer::gap(room, trimmed.wanted, to, GapReason::Retention);
+                let gap = answer::gap(subscription.id, trimmed.wanted, to, GapReason::Retention);
                 subscription.cursor.skip_to(trimmed.oldest);
                 self.controls.push_back(Control::Own(gap));
-                self.controls.extend(subscription.end_history(room));
+                self.controls.extend(subscription.end_history());
             }
             Ok(Fetched::Damaged { to }) => {
-                let gap = answer::gap(room, subscription.cursor.next(), to, GapReason::Damaged);
+                let gap = answer::gap(subscription.id, subscription.cursor.next(), to, GapReason::Damaged);
                 subscription.cursor.skip_to(to.next());
                 self.controls.push_back(Control::Own(gap));
-                self.controls.extend(subscription.end_history(room));
+                self.controls.extend(subscription.end_history());
             }
             Err(error) => return Err(CloseReason::LogUnreadable(error)),
         }
@@ -194,14 +251,17 @@ impl Reader for ChatReader {
 
 impl Subscription {
     /// Adds the segments that the cursor finds without the log. `false` means that the frame is full.
-    fn fill(&mut self, room: RoomId, frame: &mut Assembly) -> bool {
+    fn fill(&mut self, frame: &mut Assembly) -> bool {
         while self.cursor.look() == Look::Ready {
+            if let Some(control) = self.number() {
+                frame.push(FramePart::Entries(control));
+            }
             if !frame.has_room(&self.cursor) {
                 return false;
             }
             let Some(part) = self.cursor.take(self.history.unwrap_or(Seq(u64::MAX))) else { return true };
             frame.push(FramePart::SegmentPart(part));
-            if let Some(control) = self.end_history(room) {
+            if let Some(control) = self.end_history() {
                 frame.push(FramePart::Entries(control));
             }
         }
@@ -250,8 +310,7 @@ impl Assembly {
 impl Control {
     fn entries(&self) -> &[u8] {
         match self {
-            Self::Answer(entries) | Self::Own(entries) => entries,
-            Self::Presence(entries) => entries,
+            Self::Answer { entries, .. } | Self::Presence(entries) | Self::Own(entries) => entries,
         }
     }
 }

@@ -7,26 +7,32 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::{Condvar, Mutex};
 
 use crate::limits::{ANSWERS_BYTES_MAX, ANSWERS_MAX, PRESENCES_MAX, QUEUE_KEPT};
-use crate::names::{RoomId, Seq};
+use crate::names::{MessageId, RoomId, RoomName, Seq};
+use crate::server::room::RoomKey;
 use crate::server::room::cursor::Cursor;
+use crate::server::room::followers::Presence;
 
 /// A notification to the reader.
 pub enum Update {
     /// A room was joined.
     Joined(Box<Joining>),
-    /// A room was left: this entry reports it, and no event of the room follows.
-    Left(RoomId, Vec<u8>),
+    /// A room was left: no event of the room follows the report.
+    Left(RoomKey, RoomName),
     /// Messages were published in a room.
-    Published(RoomId),
+    Published(RoomKey),
     /// A client joined or left a room.
-    Presence(RoomId, Arc<[u8]>),
+    Presence(RoomKey, Arc<Presence>),
+    /// A post was stored before, as this message of the room with this number.
+    Posted(RoomId, MessageId, Seq),
     /// An answer to a command, an entry.
     Answer(Vec<u8>),
 }
 
 /// A joined room.
 pub struct Joining {
-    pub room: RoomId,
+    pub room: RoomKey,
+    /// The number under which the client knows the room.
+    pub id: RoomId,
     /// The entries that report the join and missing messages.
     pub entries: Vec<u8>,
     pub cursor: Cursor,
@@ -76,25 +82,20 @@ struct UpdatesState {
 impl Updates {
     pub fn push(&self, update: Update) {
         let mut state = self.state.lock();
-        let answer = match &update {
-            Update::Answer(entry) | Update::Left(_, entry) => Some(entry),
-            Update::Joined(joining) => Some(&joining.entries),
-            Update::Published(_) | Update::Presence(..) => None,
-        };
-        if let Some(entries) = answer {
+        if let Some(bytes) = update.answer_bytes() {
             state.answers += 1;
-            state.answer_bytes += entries.len();
+            state.answer_bytes += bytes;
         }
         state.queue.push_back(update);
     }
 
     /// Pushes a presence event, unless too many wait. `true` means that half of the limit is reached, so they should be
     /// sent without waiting for a message.
-    pub fn push_presence(&self, room: RoomId, entry: Arc<[u8]>) -> bool {
+    pub fn push_presence(&self, room: RoomKey, presence: Arc<Presence>) -> bool {
         let mut state = self.state.lock();
         if state.presences < PRESENCES_MAX {
             state.presences += 1;
-            state.queue.push_back(Update::Presence(room, entry));
+            state.queue.push_back(Update::Presence(room, presence));
         }
         state.presences >= PRESENCES_MAX / 2
     }
@@ -151,6 +152,19 @@ impl Updates {
     }
 }
 
+impl Update {
+    /// How many bytes it counts for, if it is an answer.
+    pub fn answer_bytes(&self) -> Option<usize> {
+        match self {
+            Self::Answer(entry) => Some(entry.len()),
+            Self::Joined(joining) => Some(joining.entries.len()),
+            Self::Left(_, name) => Some(name.as_str().len()),
+            Self::Posted(_, id, _) => Some(id.as_bytes().len()),
+            Self::Published(_) | Self::Presence(..) => None,
+        }
+    }
+}
+
 impl UpdatesState {
     fn is_full(&self) -> bool {
         self.answers >= ANSWERS_MAX || self.answer_bytes >= ANSWERS_BYTES_MAX
@@ -160,11 +174,16 @@ impl UpdatesState {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::names::{ClientId, Sender, UserName};
+    use crate::server::room::followers::Member;
+    use crate::wire::answer::Change;
 
     #[test]
     fn presence_events_are_bounded_and_sent_from_half_the_limit_on() {
         let updates = Updates::default();
-        let push = || updates.push_presence(RoomId(1), Arc::from([1_u8]));
+        let member = Member { client: ClientId(1), sender: Sender::claim(UserName::new("ann").unwrap()) };
+        let presence = Arc::new(Presence { member, change: Change::Joined });
+        let push = || updates.push_presence(RoomKey(1), Arc::clone(&presence));
         let calls: Vec<bool> = (0..PRESENCES_MAX + 5).map(|_| push()).collect();
         assert_eq!(calls.iter().position(|call| *call), Some(PRESENCES_MAX / 2 - 1));
         let popped = std::iter::from_fn(|| updates.pop()).count();
