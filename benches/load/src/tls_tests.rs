@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::{HandshakeKind, ServerConfig, ServerConnection, StreamOwned};
 
 use super::*;
 use crate::clock::Clock;
@@ -70,9 +70,11 @@ impl Certificates {
         config_trusting(self.roots.clone())
     }
 
+    /// With the key exchange of the C core's servers.
     fn server(&self, protocols: &[&[u8]]) -> Arc<ServerConfig> {
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.key.serialize_der()));
-        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        let provider = CryptoProvider { kx_groups: vec![ring::kx_group::SECP256R1], ..ring::default_provider() };
+        let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
             .with_protocol_versions(&[&TLS13])
             .unwrap()
             .with_no_client_auth()
@@ -289,6 +291,12 @@ fn an_error_follows_the_bytes_before_it() {
     assert_eq!(client.read(&mut buffer).unwrap(), 10);
     assert!(client.may_have_more());
     assert!(client.read(&mut buffer).unwrap_err().to_string().contains("does not speak TLS"));
+}
+
+#[test]
+fn a_handshake_needs_one_hello() {
+    let (client, _server) = connected();
+    assert_eq!(client.session.handshake_kind(), Some(HandshakeKind::Full));
 }
 
 #[test]
