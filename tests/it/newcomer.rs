@@ -78,6 +78,10 @@ fn two_people_talk_after_the_commands_of_the_page() {
     let at = |home: &Path, words: &[&str]| succeed(client(home).args(["--server", &address]).args(words)).0;
     at(&homes[0], &["send", "tea", "the kettle boils"]);
     assert_eq!(at(&homes[1], &["history", "tea"]), "ann: the kettle boils\n");
+    // The login remembers that the server uses TLS, also when its authority is forgotten.
+    fs::remove_dir_all(homes[1].join(".config/hubbub/known-servers")).expect("the authority was remembered");
+    let mut by_system = client(&homes[1]);
+    succeed(by_system.env("SSL_CERT_FILE", here.join("tls/ca.pem")).args(["--server", &address, "rooms"]));
     // Each code is valid once, and nobody gets in without one.
     let stranger = here.join("stranger");
     fs::create_dir(&stranger).expect("a home");
@@ -100,6 +104,12 @@ fn a_code_is_not_sent_without_tls_to_another_machine() {
     // Documentation's own network: nobody answers there, and nobody is asked.
     let code = ["login", "0000-0000-0000-0000", "--server", "192.0.2.1:5000"];
     let refused = client(home.path()).args(code).output().expect("it starts");
+    let notes = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && notes.contains("would be sent without TLS: use --tls"), "{notes}");
+    // Nor is a token.
+    let mut rooms = client(home.path());
+    let refused = rooms.args(["--server", "192.0.2.1:5000", "rooms"]).env("HUBBUB_TOKEN", "hub_x").output();
+    let refused = refused.expect("it starts");
     let notes = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(!refused.status.success() && notes.contains("would be sent without TLS: use --tls"), "{notes}");
 }
