@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use super::support::process::{ServerProcess, command};
+use super::tls::authority::Authority;
 
 const CLIENT: &str = env!("CARGO_BIN_EXE_hubbub");
 
@@ -65,8 +66,22 @@ fn two_people_talk_after_the_commands_of_the_page() {
     let address = format!("localhost:{port}");
     let [first, second] = &links[..] else { panic!("two invitations: {links:?}") };
     let homes = ["ann", "ann-at-work"].map(|name| here.join(name));
-    for (home, link) in homes.iter().zip([first, second]) {
+    for home in &homes {
         fs::create_dir(home).expect("a home");
+    }
+    // A link with another fingerprint, and one without any for an authority that the machine does not trust. Neither
+    // sends the code, which stays valid.
+    let (unmarked, fingerprint) = first.split_once("&ca=").expect("a fingerprint");
+    let last = if fingerprint.ends_with('0') { '1' } else { '0' };
+    let changed = format!("{unmarked}&ca={}{last}", &fingerprint[..fingerprint.len() - 1]);
+    let others = Authority::new();
+    for (link, expected) in [(changed.as_str(), "fingerprint"), (unmarked, "is not from an authority")] {
+        let refused = client(&homes[0]).env("SSL_CERT_FILE", &others.file).args(["login", link]).output();
+        let refused = refused.expect("it starts");
+        let notes = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(!refused.status.success() && notes.contains(expected), "{link}: {notes}");
+    }
+    for (home, link) in homes.iter().zip([first, second]) {
         let (_, notes) = succeed(client(home).args(["login", link]));
         assert!(notes.contains(&format!("* logged in to {address} as ann; the login is kept in ")), "{notes}");
         let kept = home.join(format!(".config/hubbub/logins/{address}.json"));
