@@ -154,6 +154,10 @@ pub const CLOCK_KEEP_INTERVAL: Duration = Duration::from_secs(60 * 60);
 /// How often the server logs how much retention deleted.
 pub const TRIM_LOG_INTERVAL: Duration = Duration::from_secs(60);
 
+/// The share of the bound on the log's size that may be appended before the log is trimmed at once, as the denominator of
+/// a fraction.
+pub const TRIM_SHARE: u64 = 64;
+
 /// How long after an append the log is trimmed, so that not every batch needs another fsync.
 pub const TRIM_INTERVAL: Duration = Duration::from_millis(100);
 

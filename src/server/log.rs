@@ -246,6 +246,10 @@ pub trait Appender: Send {
     /// later, or not until an append (`None`).
     fn trim(&mut self, now: SystemTime) -> Result<Option<SystemTime>, LogError>;
 
+    /// Whether so much was appended since the last step of retention that the next one must not wait: a bound in bytes
+    /// would be exceeded by what arrives meanwhile. Does not read a disk.
+    fn is_trim_due(&self) -> bool;
+
     /// Finds the rooms whose oldest messages are dated more than [`crate::limits::CLOCK_STEP_MAX`] after `now`, which
     /// MUST be certain to be right: an earlier version dated them by a clock that was ahead. They would delay deletion
     /// by age until that time, since a room is trimmed from its oldest message on. From now on they have the date of

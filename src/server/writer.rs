@@ -101,6 +101,7 @@ impl Writer {
             trim_at = match trim_at {
                 Some(at) if at <= now => self.trim(now),
                 at if self.trim_failing => at,
+                _ if self.appender.is_trim_due() => Some(now),
                 // The appended posts may have pushed other messages beyond what is kept.
                 at => Some(at.unwrap_or(now + TRIM_INTERVAL).min(now + TRIM_INTERVAL)),
             };

@@ -311,4 +311,11 @@ fn root_may_run_the_commands_for_a_server_of_another_user() {
     assert!(!done && printed.contains("run the command as the server's user, or as root"), "{printed}");
     assert!(!printed.contains("bob"));
     drop(server);
+    // Root refuses a server of a user who does not own the folder: that server could hand out tokens of its own.
+    let mut command = Command::new(&program);
+    command.uid(NOBODY).gid(NOBODY).env_clear().args(["--listen", "127.0.0.1:0", "--data"]).arg(&data);
+    let _server = ServerProcess::listening(command);
+    chown(&data, Some(0), Some(0)).unwrap();
+    let said = fail(&data, &["user", "add", "cid"]);
+    assert!(said.contains("runs as another user (uid 65534)"), "{said}");
 }

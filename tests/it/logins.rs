@@ -5,14 +5,17 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use grpcio::{Client, RpcStatusCode as Code};
-use hubbub::limits::{FAILED_LOGINS_PER_MINUTE, LOGIN_GRACE};
-use hubbub::wire::{LIST_ROOMS, LOGIN, v1};
+use grpcio::{CallOption, Client, Error, MetadataBuilder, RpcStatusCode as Code};
+use hubbub::limits::{FAILED_LOGINS_PER_MINUTE, LOGIN_GRACE, LOGIN_SHARE};
+use hubbub::server::ServerConfig;
+use hubbub::server::auth::jwt::JwtSettings;
+use hubbub::server::config::Logins;
+use hubbub::wire::{LIST_MEMBERS, LIST_ROOMS, LOGIN, v1};
 
 use super::support::chatter::{Chatter, environment};
 use super::support::logins::{AUDIENCE, Claims, ISSUER, connect, serve, token};
-use super::support::talker::{self, Talker, call_as};
-use super::support::wait_for;
+use super::support::talker::{self, Talker, call_as, post_message, renew};
+use super::support::{DEADLINE, ephemeral, start, start_with, target, wait_for, wait_for_clients};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -48,6 +51,129 @@ fn an_address_that_guesses_is_refused_before_anything_is_checked() {
     let end = call_as(&client, &LOGIN, &request, None).expect_err("it is refused");
     assert_eq!(end.code, Code::RESOURCE_EXHAUSTED, "{}", end.message);
     assert!(end.message.contains("too many failed logins from your address: try again in"), "{}", end.message);
+}
+
+/// Codes, JSON web tokens, and tokens on a live stream count like those of accounts.
+#[test]
+fn guesses_of_every_kind_count() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (data, key) = (folder.path().join("data"), folder.path().join("key"));
+    let secret = b"the secret of the issuer, of at least 32 bytes";
+    write_secret(&key, secret);
+    let valid = token(&data, "ann", &[]);
+    let signed = |issuer| Claims { iss: issuer, ..Claims::of("ann", HOUR) }.sign(secret);
+    let of_another_issuer = signed("https://other.example");
+    let hello = |client: &Client| {
+        let mut talker = Talker::over(client.clone(), "ann", Some(&of_another_issuer));
+        talker.send(vec![talker::hello("ann")]);
+        talker.end()
+    };
+    let code = |client: &Client| {
+        let request = v1::LoginRequest { code: "0000-0000-0000-0000".to_owned(), ..Default::default() };
+        call_as(client, &LOGIN, &request, None).expect_err("it is refused")
+    };
+    let list_rooms = |client: &Client| {
+        call_as(client, &LIST_ROOMS, &v1::ListRoomsRequest::default(), Some(&of_another_issuer)).expect_err("refused")
+    };
+    type Guess<'a> = &'a dyn Fn(&Client) -> talker::End;
+    let kinds: [(&str, Option<Guess<'_>>); 4] =
+        [("codes", Some(&code)), ("calls", Some(&list_rooms)), ("streams", Some(&hello)), ("renewals", None)];
+    for (what, guess) in kinds {
+        let key = key.to_str().expect("a plain path");
+        let jwt = ["--jwt-key", key, "--jwt-issuer", ISSUER, "--jwt-audience", AUDIENCE, "--limit-loopback"];
+        let server = serve(&data, &[&["--auth", "accounts,jwt"][..], &jwt].concat());
+        let client = connect(&server);
+        let mut live = Talker::over(client.clone(), "ann", Some(&valid));
+        live.send(vec![talker::hello("ann")]);
+        assert!(live.next().has_welcome());
+        for _ in 0..FAILED_LOGINS_PER_MINUTE as usize + 3 {
+            match guess {
+                Some(guess) => drop(guess(&client)),
+                None => {
+                    live.send(vec![renew(&of_another_issuer)]);
+                    live.rejected();
+                }
+            }
+        }
+        assert_eq!(list(&client, &valid), Code::RESOURCE_EXHAUSTED, "{what}");
+        live.send(vec![renew(&valid)]);
+        let rejected = live.rejected();
+        assert!(rejected.reason.contains("too many failed logins"), "{what}: {}", rejected.reason);
+    }
+}
+
+/// Of two tokens, the server can't tell which one is meant.
+#[test]
+fn a_header_that_occurs_twice_or_has_another_form_is_no_login() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [ann, bob] = ["ann", "bob"].map(|user| token(folder.path(), user, &[]));
+    let server = serve(folder.path(), &["--auth", "accounts"]);
+    let client = connect(&server);
+    let list = |headers: &[&str]| {
+        let mut builder = MetadataBuilder::new();
+        for value in headers {
+            builder.add_str("authorization", value).expect("a valid header");
+        }
+        let option = CallOption::default().headers(builder.build()).timeout(DEADLINE);
+        match client.unary_call(&LIST_ROOMS, &v1::ListRoomsRequest::default(), option) {
+            Ok(_) => Code::OK,
+            Err(Error::RpcFailure(status)) => status.code(),
+            Err(error) => panic!("an error of the library: {error}"),
+        }
+    };
+    let [ann, bob] = [ann, bob].map(|token| format!("Bearer {token}"));
+    assert_eq!(list(&[&ann]), Code::OK);
+    assert_eq!(list(&[&ann.replace("Bearer", "bearer")]), Code::OK);
+    for headers in [&[ann.as_str(), &bob][..], &[&ann, &ann], &[&ann.replace("Bearer", "Basic")], &["Bearer "]] {
+        assert_eq!(list(headers), Code::UNAUTHENTICATED);
+    }
+}
+
+/// On an open server every name is a claim, on streams, in calls and in lists.
+#[test]
+fn a_name_without_a_login_is_never_shown_as_one_with() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let ann = token(folder.path(), "ann", &[]);
+    let with_logins = serve(folder.path(), &["--auth", "accounts"]);
+    let open = start();
+    let open_client = Talker::connect(&environment(), &target(&open), "").client;
+    for (client, token) in [(open_client, None), (connect(&with_logins), Some(ann.as_str()))] {
+        let has_login = token.is_some();
+        let mut talker = Talker::over(client.clone(), "ann", token);
+        talker.send(vec![talker::hello("ann")]);
+        assert_eq!(talker.next().take_welcome().authenticated, has_login);
+        talker.join_room("tea", None);
+        talker.post("tea", 1, "by a stream");
+        assert_eq!(talker.next().take_message().authenticated, has_login);
+        if !has_login {
+            post_message(&client, "tea", "ann", 2, "by a call").expect("it is posted");
+            assert!(!talker.next().take_message().authenticated);
+        }
+        let request = v1::ListMembersRequest { room: "tea".to_owned(), ..Default::default() };
+        let members = call_as(&client, &LIST_MEMBERS, &request, token).expect("a list").members;
+        assert_eq!(members.iter().map(|member| member.authenticated).collect::<Vec<_>>(), [has_login]);
+    }
+}
+
+#[test]
+fn guests_leave_places_for_clients_that_log_in() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let key = folder.path().join("key");
+    let secret = b"the secret of the issuer, of at least 32 bytes";
+    write_secret(&key, secret);
+    let jwt = JwtSettings { keys: vec![key], ..JwtSettings::new(ISSUER, AUDIENCE) };
+    let logins = Logins { jwt: Some(jwt), allows_tutorial: true, ..Logins::default() };
+    let clients_max = LOGIN_SHARE;
+    let server = start_with(ServerConfig { logins, clients_max, ..ephemeral() });
+    let join = || Chatter::join(&environment(), &target(&server), "guest");
+    let _guests: Vec<_> = (1..clients_max).map(|_| join()).collect();
+    wait_for_clients(&server, clients_max - 1);
+    assert_eq!(join().end().0, Code::RESOURCE_EXHAUSTED);
+    let client = Talker::connect(&environment(), &target(&server), "").client;
+    let mut talker = Talker::over(client, "jo", Some(&Claims::of("jo", HOUR).sign(secret)));
+    talker.send(vec![talker::hello("jo")]);
+    assert!(talker.next().has_welcome());
+    assert_eq!(server.client_count(), clients_max, "no guest had to go");
 }
 
 #[test]
@@ -96,9 +222,11 @@ fn a_stream_ends_with_the_key_of_its_login_or_some_time_after_its_expiry() {
         talker
     };
     let begun = Instant::now();
-    let short = Duration::from_secs(2);
+    let short = Duration::from_secs(5);
     let mut of_old = welcomed(&old, HOUR);
-    let (mut long, mut brief) = (welcomed(&other, HOUR), welcomed(&other, short));
+    let (mut long, mut renewed, mut brief) = (welcomed(&other, HOUR), welcomed(&other, short), welcomed(&other, short));
+    renewed.send(vec![renew(&Claims::of("jo", HOUR).sign(&other))]);
+    wait_for("the renewed login", || renewed.next().has_welcome());
     // A key changes while all are there.
     write_secret(&files[0], &new);
     let with_new = Claims::of("jo", HOUR).sign(&new);
@@ -122,4 +250,7 @@ fn a_stream_ends_with_the_key_of_its_login_or_some_time_after_its_expiry() {
     assert!(begun.elapsed() + Duration::from_secs(1) >= short + LOGIN_GRACE);
     long.post("tea", 2, "still here");
     assert_eq!(long.hear().2, "still here");
+    // The expiry of the first login does not end the stream whose login was renewed.
+    renewed.post("tea", 3, "so am I");
+    wait_for("what the renewed one posts", || renewed.hear().2 == "so am I");
 }

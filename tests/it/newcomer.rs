@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use super::support::process::{ServerProcess, command};
+use super::tls::authority::Authority;
 
 const CLIENT: &str = env!("CARGO_BIN_EXE_hubbub");
 
@@ -65,8 +66,22 @@ fn two_people_talk_after_the_commands_of_the_page() {
     let address = format!("localhost:{port}");
     let [first, second] = &links[..] else { panic!("two invitations: {links:?}") };
     let homes = ["ann", "ann-at-work"].map(|name| here.join(name));
-    for (home, link) in homes.iter().zip([first, second]) {
+    for home in &homes {
         fs::create_dir(home).expect("a home");
+    }
+    // A link with another fingerprint, and one without any for an authority that the machine does not trust. Neither
+    // sends the code, which stays valid.
+    let (unmarked, fingerprint) = first.split_once("&ca=").expect("a fingerprint");
+    let last = if fingerprint.ends_with('0') { '1' } else { '0' };
+    let changed = format!("{unmarked}&ca={}{last}", &fingerprint[..fingerprint.len() - 1]);
+    let others = Authority::new();
+    for (link, expected) in [(changed.as_str(), "fingerprint"), (unmarked, "is not from an authority")] {
+        let refused = client(&homes[0]).env("SSL_CERT_FILE", &others.file).args(["login", link]).output();
+        let refused = refused.expect("it starts");
+        let notes = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(!refused.status.success() && notes.contains(expected), "{link}: {notes}");
+    }
+    for (home, link) in homes.iter().zip([first, second]) {
         let (_, notes) = succeed(client(home).args(["login", link]));
         assert!(notes.contains(&format!("* logged in to {address} as ann; the login is kept in ")), "{notes}");
         let kept = home.join(format!(".config/hubbub/logins/{address}.json"));
@@ -78,6 +93,10 @@ fn two_people_talk_after_the_commands_of_the_page() {
     let at = |home: &Path, words: &[&str]| succeed(client(home).args(["--server", &address]).args(words)).0;
     at(&homes[0], &["send", "tea", "the kettle boils"]);
     assert_eq!(at(&homes[1], &["history", "tea"]), "ann: the kettle boils\n");
+    // The login remembers that the server uses TLS, also when its authority is forgotten.
+    fs::remove_dir_all(homes[1].join(".config/hubbub/known-servers")).expect("the authority was remembered");
+    let mut by_system = client(&homes[1]);
+    succeed(by_system.env("SSL_CERT_FILE", here.join("tls/ca.pem")).args(["--server", &address, "rooms"]));
     // Each code is valid once, and nobody gets in without one.
     let stranger = here.join("stranger");
     fs::create_dir(&stranger).expect("a home");
@@ -100,6 +119,12 @@ fn a_code_is_not_sent_without_tls_to_another_machine() {
     // Documentation's own network: nobody answers there, and nobody is asked.
     let code = ["login", "0000-0000-0000-0000", "--server", "192.0.2.1:5000"];
     let refused = client(home.path()).args(code).output().expect("it starts");
+    let notes = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && notes.contains("would be sent without TLS: use --tls"), "{notes}");
+    // Nor is a token.
+    let mut rooms = client(home.path());
+    let refused = rooms.args(["--server", "192.0.2.1:5000", "rooms"]).env("HUBBUB_TOKEN", "hub_x").output();
+    let refused = refused.expect("it starts");
     let notes = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(!refused.status.success() && notes.contains("would be sent without TLS: use --tls"), "{notes}");
 }

@@ -2,11 +2,13 @@
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 
 use crate::chat;
+use crate::endpoint::Endpoint;
 use crate::message::{BODY_BYTES_MAX, BODY_BYTES_MIN, SENDERS_MAX};
 use crate::process::PID_MAX;
 use crate::seating::Seating;
@@ -34,6 +36,13 @@ pub struct Args {
     /// The server's address; only loopback addresses are accepted
     #[arg(long, value_name = "IP:PORT")]
     server: SocketAddr,
+    /// Connect with TLS, and trust only the authority in this PEM file; the certificate must be for the address in
+    /// --server
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// Log all clients in with the token in this file, which must be that of a user named "load" [v1]
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
     /// The server's process, whose CPU time and memory are measured
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i64::from(PID_MAX)))]
     pid: u32,
@@ -124,7 +133,7 @@ pub enum Pace {
 /// A run, checked.
 #[derive(Clone, Debug)]
 pub struct Run {
-    pub server: SocketAddr,
+    pub server: Endpoint,
     pub pid: u32,
     pub scenario: Scenario,
     pub wire: Wire,
@@ -201,6 +210,9 @@ impl Args {
             let name = self.scenario.name();
             return Err(format!("--scenario {name} needs --contract v1: the tutorial's contract stores nothing"));
         }
+        if self.token_file.is_some() && self.wire != Wire::V1 {
+            return Err("--token-file needs --contract v1: the tutorial's contract has no login".to_owned());
+        }
         let (clients, senders) = self.scenario.cast();
         let clients = self.clients.unwrap_or(clients);
         // Over the tutorial's contract, at least one client only listens: it determines the order.
@@ -232,8 +244,9 @@ impl Args {
             Scenario::Lone => Pace::InFlight(1),
             _ => Pace::InFlight(self.in_flight.unwrap_or(IN_FLIGHT)),
         };
+        let server = Endpoint::read(self.server, self.ca.as_deref(), self.token_file.as_deref())?;
         Ok(Run {
-            server: self.server,
+            server,
             pid: self.pid,
             scenario: self.scenario,
             wire: self.wire,
@@ -328,7 +341,7 @@ mod tests {
         {
             assert!(run(&format!("--server 127.0.0.1:1 --scenario a {flags}")).is_err(), "{flags}");
         }
-        for flags in ["a --clients 1", "a --senders 100", "append", "lone", "catchup", "slow"] {
+        for flags in ["a --clients 1", "a --senders 100", "append", "lone", "catchup", "slow", "a --token-file t"] {
             let line = format!("--server 127.0.0.1:1 --contract tutorial --scenario {flags}");
             assert!(run(&line).is_err(), "{flags}");
         }

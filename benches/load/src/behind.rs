@@ -63,7 +63,7 @@ pub fn catch_up(run: &Run) -> Result<Report> {
     // The last reader reads to its end.
     while clock.now_ns() < until_ns {
         let start_ns = clock.now_ns();
-        let mut guest = Guest::enter(run, &mut live, Connection::open(run.server, V1::PATH), From::Start)?;
+        let mut guest = Guest::enter(run, &mut live, Connection::open(&run.server, V1::PATH), From::Start)?;
         while !guest.reader.member.caught_up() {
             live.step(&mut meter, u64::MAX)?;
             guest.read(&mut live)?;
@@ -92,7 +92,7 @@ pub fn slow(run: &Run) -> Result<Report> {
     let mut live = Live::open(run, &meter, clock)?;
     let without = measure_without(run, &mut live, &mut meter)?;
 
-    let connection = Connection::open_held(run.server, V1::PATH);
+    let connection = Connection::open_held(&run.server, V1::PATH);
     let mut guest = Guest::enter(run, &mut live, connection, From::Head)?;
     while !guest.reader.member.caught_up() {
         live.step(&mut meter, u64::MAX)?;
@@ -149,7 +149,7 @@ fn measure_without(run: &Run, live: &mut Live<V1>, meter: &mut Meter) -> Result<
 
 impl Guest {
     fn enter(run: &Run, live: &mut Live<V1>, connection: io::Result<Connection>, from: From) -> Result<Guest> {
-        let server = run.server;
+        let server = &run.server;
         let mut connection = connection.with_context(|| format!("no connection to {server}"))?;
         enter_room(&mut connection, run.seating.clients as u32, from);
         live.pool.admit_guest(&mut connection)?;

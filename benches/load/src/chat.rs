@@ -1,6 +1,6 @@
 //! The parts of `hubbub.v1` (proto/hubbub/v1/chat.proto) that the clients send and receive, without copying.
 
-use crate::message::{Mark, PADDING, Purpose, sender_name};
+use crate::message::{Mark, PADDING, Purpose};
 use crate::protobuf::{self, Value, bytes_tag, take_bytes, write_bytes};
 
 /// The prefix of the rooms' names; the room's index follows, in this many digits.
@@ -8,6 +8,8 @@ const ROOM: &str = "bench-";
 const ROOM_DIGITS: usize = 6;
 pub const ROOMS_MAX: usize = 100_000;
 pub const ID_BYTES: usize = 16;
+/// The user of `--token-file`.
+const USER: &[u8] = b"load";
 
 /// `ChatRequest.commands`.
 const COMMANDS: u8 = 1;
@@ -89,10 +91,10 @@ pub fn room_index(name: &[u8]) -> Option<usize> {
         .try_fold(0, |index, digit| Some(index * 10 + usize::from(digit.checked_sub(b'0').filter(|n| *n < 10)?)))
 }
 
-/// The first command of a client.
-pub fn hello(sender: u32) -> Vec<u8> {
+/// The first command of a client. With an empty name, the server uses that of the login.
+pub fn hello(name: &str) -> Vec<u8> {
     let mut hello = Vec::new();
-    write_bytes(&mut hello, 1, sender_name(sender).as_bytes());
+    write_bytes(&mut hello, 1, name.as_bytes());
     write_bytes(&mut hello, 2, CLIENT_VERSION.as_bytes());
     command(HELLO, &hello)
 }
@@ -214,8 +216,11 @@ impl<'a> Message<'a> {
     }
 }
 
-/// Whether `name` is the name of `sender`.
+/// Whether `name` is the name of `sender`, or that of the user as whom all clients have logged in.
 fn is_name_of(sender: u32, name: &[u8]) -> bool {
+    if name == USER {
+        return true;
+    }
     let digits = name.strip_prefix(b"load-").and_then(|digits| std::str::from_utf8(digits).ok());
     digits.is_some_and(|digits| digits.parse() == Ok(sender) && (digits == "0" || !digits.starts_with(['0', '+'])))
 }
@@ -258,7 +263,7 @@ impl Post {
 #[cfg(test)]
 pub mod tests {
     use super::*;
-    use crate::message::{BODY_BYTES_MAX, BODY_BYTES_MIN};
+    use crate::message::{BODY_BYTES_MAX, BODY_BYTES_MIN, sender_name};
     use crate::protobuf::write_varint;
 
     pub const START_UNIX_MS: u64 = 1_700_000_000_000;
@@ -320,12 +325,14 @@ pub mod tests {
             let message = Message { id: bytes_in(post, 2), sender: b"load-515", body: bytes_in(post, 3) };
             let mark = Mark { purpose: Purpose::Load, sender: 515, seq: 0x2a, sent_ns: 3_000_000 };
             assert_eq!(message.mark(START_UNIX_MS, body_bytes), Some(mark));
+            assert_eq!(Message { sender: b"load", ..message }.mark(START_UNIX_MS, body_bytes), Some(mark));
+            assert_eq!(Message { sender: b"load-51", ..message }.mark(START_UNIX_MS, body_bytes), None);
         }
     }
 
     #[test]
     fn hello_and_join_are_encoded() {
-        assert_eq!(hello(7)[4..], *[b"\x0a\x06load-7\x12\x11", CLIENT_VERSION.as_bytes()].concat());
+        assert_eq!(hello("load-7")[4..], *[b"\x0a\x06load-7\x12\x11", CLIENT_VERSION.as_bytes()].concat());
         assert_eq!(join(0, From::Start), b"\x0a\x12\x12\x10\x0a\x0cbench-000000\x12\x00");
         assert_eq!(join(99_999, From::Head), b"\x0a\x10\x12\x0e\x0a\x0cbench-099999");
     }

@@ -129,7 +129,7 @@ impl<V: Visits> Churn<V> {
 
     /// A client connects, with its message.
     fn enter(&mut self, index: usize) -> Result<Slot> {
-        let server = self.run.server;
+        let server = &self.run.server;
         let refused = || format!("no connection to {server}");
         let sent_ns = self.clock.now_ns();
         let entered = self.visits.enter(&self.run, index, self.seqs[index], sent_ns);

@@ -1,18 +1,17 @@
 //! One connection to the server with one chat stream on it, without blocking.
 
 use std::io::{self, Read, Write};
-use std::net::SocketAddr;
-
-use mio::net::TcpStream;
 
 use crate::check::Fault;
 use crate::clock::Clock;
+use crate::endpoint::Endpoint;
 use crate::grpc::{PREFIX_BYTES, write_prefix};
 use crate::http2::frames::{
     self, CANCEL, Head, INITIAL_WINDOW_BYTES, PREFACE, STREAM, WINDOW_BYTES_MAX, flag, kind, setting,
 };
 use crate::http2::parser::{FrameError, FrameParser, Piece};
 use crate::http2::request::write_request;
+use crate::socket::Socket;
 
 /// When the server may send less than this, the window is increased by as much: the sum is below the largest window.
 const TOP_UP_BYTES: u32 = 1 << 30;
@@ -23,12 +22,14 @@ const SHOWN_BYTES_MAX: usize = 400;
 
 /// A chat stream and the connection that carries only it.
 pub struct Connection {
-    pub socket: TcpStream,
+    pub socket: Socket,
     frames: FrameParser,
     /// DATA bytes that the server may have sent in all, by our windows.
     granted_bytes: u64,
     /// The windows are not increased.
     held: bool,
+    /// The call has a token, so that the server knows the client's name.
+    pub logged_in: bool,
     sending: Sending,
 }
 
@@ -48,10 +49,12 @@ struct Sending {
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectionError {
-    #[error("{0}")]
+    #[error(transparent)]
     Io(#[from] io::Error),
     #[error("the server closed the connection")]
     Closed,
+    #[error("the server closed the connection before its first frame: if it speaks TLS, name its authority with --ca")]
+    NotGreeted,
     #[error(
         "the server ended the stream: if it does not know the contract, choose another with --contract; trailers: {0}"
     )]
@@ -70,29 +73,28 @@ pub enum ConnectionError {
 
 impl Connection {
     /// Starts to connect, and calls the method at `path` when connected.
-    pub fn open(server: SocketAddr, path: &str) -> io::Result<Connection> {
+    pub fn open(server: &Endpoint, path: &str) -> io::Result<Connection> {
         Connection::with_window(server, path, WINDOW_BYTES_MAX)
     }
 
     /// The same for a client that does not read: the windows stay at HTTP/2's initial values until
     /// [`Connection::let_go`]. The connection still reads the available data, and answers pings, as gRPC's own clients
     /// do.
-    pub fn open_held(server: SocketAddr, path: &str) -> io::Result<Connection> {
+    pub fn open_held(server: &Endpoint, path: &str) -> io::Result<Connection> {
         let mut connection = Connection::with_window(server, path, INITIAL_WINDOW_BYTES as u32)?;
         connection.held = true;
         Ok(connection)
     }
 
-    fn with_window(server: SocketAddr, path: &str, window_bytes: u32) -> io::Result<Connection> {
-        let socket = TcpStream::connect(server)?;
-        socket.set_nodelay(true)?;
+    fn with_window(server: &Endpoint, path: &str, window_bytes: u32) -> io::Result<Connection> {
+        let socket = Socket::connect(server)?;
         let mut out = Vec::with_capacity(512);
         out.extend_from_slice(PREFACE);
         frames::write_settings(&mut out, window_bytes);
         if window_bytes > INITIAL_WINDOW_BYTES as u32 {
             frames::write_window_update(&mut out, 0, window_bytes - INITIAL_WINDOW_BYTES as u32);
         }
-        write_request(&mut out, &server.to_string(), path);
+        write_request(&mut out, server, path);
         let sending = Sending {
             out,
             written: 0,
@@ -102,7 +104,8 @@ impl Connection {
             greeted: false,
         };
         let frames = FrameParser::default();
-        Ok(Connection { socket, frames, granted_bytes: window_bytes.into(), held: false, sending })
+        let (granted_bytes, logged_in) = (window_bytes.into(), server.login.is_some());
+        Ok(Connection { socket, frames, granted_bytes, held: false, logged_in, sending })
     }
 
     pub fn is_held(&self) -> bool {
@@ -147,7 +150,7 @@ impl Connection {
                 Ok(bytes) => sending.written += bytes,
                 Err(error) => match error.kind() {
                     // Not connected: still connecting.
-                    io::ErrorKind::WouldBlock | io::ErrorKind::NotConnected => return Ok(()),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::NotConnected => return settle(self.socket.flush()),
                     io::ErrorKind::Interrupted => {}
                     _ => return Err(error),
                 },
@@ -155,7 +158,7 @@ impl Connection {
         }
         sending.out.clear();
         sending.written = 0;
-        Ok(())
+        settle(self.socket.flush())
     }
 
     /// Reads all available data through `buffer`, and calls `on_data` with the time and each piece of the stream.
@@ -176,19 +179,19 @@ impl Connection {
         clock: &Clock,
         mut on_data: impl FnMut(u64, &[u8]) -> Result<(), Fault>,
     ) -> Result<bool, ConnectionError> {
-        let length = match self.socket.read(buffer) {
-            Ok(0) => return Err(ConnectionError::Closed),
-            Ok(length) => length,
+        let (length, more) = match self.socket.read(buffer) {
+            Ok(0) => return Err(self.closed()),
+            Ok(length) => (length, self.socket.may_have_more(length, buffer.len())),
             Err(error) => match error.kind() {
-                io::ErrorKind::WouldBlock | io::ErrorKind::NotConnected => 0,
+                io::ErrorKind::WouldBlock | io::ErrorKind::NotConnected => (0, false),
                 io::ErrorKind::Interrupted => return Ok(true),
+                // A server that closes with unread data resets the connection.
+                io::ErrorKind::ConnectionReset => return Err(self.closed()),
                 _ => return Err(error.into()),
             },
         };
         let now_ns = clock.now_ns();
         self.take(&buffer[..length], |bytes| on_data(now_ns, bytes))?;
-        // A read that did not fill the buffer has emptied the socket: epoll reports later data.
-        let more = length == buffer.len();
         if !more {
             self.top_up();
             self.flush()?;
@@ -199,7 +202,15 @@ impl Connection {
     /// Resets the stream, if the socket accepts the frame, before the connection is dropped.
     pub fn leave(mut self) -> io::Result<()> {
         frames::write_reset(&mut self.sending.out, STREAM, CANCEL);
-        self.flush()
+        self.flush()?;
+        settle(self.socket.close())
+    }
+
+    fn closed(&self) -> ConnectionError {
+        match self.socket {
+            Socket::Plain(_) if !self.greeted() => ConnectionError::NotGreeted,
+            _ => ConnectionError::Closed,
+        }
     }
 
     #[inline]
@@ -286,6 +297,14 @@ const SHORT: ConnectionError = ConnectionError::Protocol("a frame ends too early
 fn number(payload: &[u8], at: usize) -> Result<u32, ConnectionError> {
     let bytes = payload.get(at..).and_then(|rest| rest.first_chunk()).ok_or(SHORT)?;
     Ok(u32::from_be_bytes(*bytes))
+}
+
+/// The result of a write, of which the rest follows when the socket is writable, or connected.
+fn settle(written: io::Result<()>) -> io::Result<()> {
+    match written {
+        Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::NotConnected) => Ok(()),
+        written => written,
+    }
 }
 
 /// The readable text of a header block without decoding: enough to recognise a status message, if the server did not

@@ -16,7 +16,7 @@ pub fn run<C: Contract>(run: &Run) -> Result<Report> {
     let before = meter.footprint()?;
     let clock = Clock::start();
     let mut contract = C::new(run.seating, run.body_bytes, &clock);
-    let mut pool = Pool::open(run.server, C::PATH, run.seating.clients, clock)?;
+    let mut pool = Pool::open(&run.server, C::PATH, run.seating.clients, clock)?;
     let entry = enter(&mut contract, &mut pool, &meter)?;
     // No client has sent a message, so only probes in flight may arrive.
     let mut serve_until = |until_ns: u64| -> Result<()> {

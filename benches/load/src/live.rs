@@ -57,7 +57,7 @@ impl<C: Contract> Live<C> {
     /// Makes the run's clients join their rooms; the pace begins now.
     pub fn open(run: &Run, meter: &Meter, clock: Clock) -> Result<Live<C>> {
         let mut contract = C::new(run.seating, run.body_bytes, &clock);
-        let mut pool = Pool::open(run.server, C::PATH, run.seating.clients, clock)?;
+        let mut pool = Pool::open(&run.server, C::PATH, run.seating.clients, clock)?;
         let entry = enter(&mut contract, &mut pool, meter)?;
         let now_ns = clock.now_ns();
         Ok(Live {

@@ -24,7 +24,10 @@ mod seating;
 mod report;
 
 mod connection;
+mod endpoint;
 mod pool;
+mod socket;
+mod tls;
 
 mod chat;
 mod grpc;

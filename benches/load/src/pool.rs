@@ -1,7 +1,6 @@
 //! The connections that stay for a whole run, and the event loop that serves them all on one thread.
 
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -11,6 +10,7 @@ use mio::{Events, Interest, Poll, Token};
 use crate::check::{Fault, unexpected};
 use crate::clock::{Alarm, Clock};
 use crate::connection::Connection;
+use crate::endpoint::Endpoint;
 
 /// The maximum number of connections that are being opened, so that no server's accept queue overflows.
 const OPENING_MAX: usize = 64;
@@ -38,7 +38,7 @@ pub struct Pool {
 
 impl Pool {
     /// Opens `count` connections, which call the method at `path`, and waits until the server has greeted each.
-    pub fn open(server: SocketAddr, path: &str, count: usize, clock: Clock) -> Result<Pool> {
+    pub fn open(server: &Endpoint, path: &str, count: usize, clock: Clock) -> Result<Pool> {
         let poll = Poll::new()?;
         let alarm = Alarm::new()?;
         poll.registry().register(&mut SourceFd(&alarm.fd()), ALARM, Interest::READABLE)?;
@@ -109,7 +109,7 @@ impl Pool {
         Ok(())
     }
 
-    fn add(&mut self, server: SocketAddr, path: &str) -> Result<()> {
+    fn add(&mut self, server: &Endpoint, path: &str) -> Result<()> {
         let token = Token(self.connections.len());
         let refused = || format!("no connection to {server}: does a server listen there?");
         let mut connection = Connection::open(server, path).with_context(refused)?;

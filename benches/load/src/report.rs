@@ -12,6 +12,7 @@ use crate::process::Footprint;
 pub struct Report {
     scenario: &'static str,
     contract: &'static str,
+    tls: bool,
     figures: Vec<Figure>,
 }
 
@@ -92,7 +93,7 @@ impl Report {
 
     fn new(run: &Run) -> Report {
         let (scenario, contract) = (run.scenario.name(), run.wire.name());
-        let mut report = Report { scenario, contract, figures: Vec::new() };
+        let mut report = Report { scenario, contract, tls: run.server.tls.is_some(), figures: Vec::new() };
         report.add("clients", run.seating.clients as f64, 0);
         report.add("rooms", run.seating.rooms as f64, 0);
         report.add("rooms_per_client", run.seating.joined as f64, 0);
@@ -169,7 +170,7 @@ impl Report {
 
     /// One object on one line. Nothing in it needs escaping.
     pub fn json(&self) -> String {
-        let mut text = format!("{{\"scenario\":\"{}\",\"contract\":\"{}\"", self.scenario, self.contract);
+        let mut text = format!(r#"{{"scenario":"{}","contract":"{}","tls":{}"#, self.scenario, self.contract, self.tls);
         for Figure { name, value, digits } in &self.figures {
             // Writing to a string does not fail.
             let _ = write!(text, ",\"{name}\":{value:.digits$}");
@@ -178,7 +179,11 @@ impl Report {
     }
 
     pub fn table(&self) -> String {
-        let mut text = format!("{:<26} {:>14}\n{:<26} {:>14}", "scenario", self.scenario, "contract", self.contract);
+        let tls = if self.tls { "yes" } else { "no" };
+        let mut text = format!("{:<26} {:>14}", "scenario", self.scenario);
+        for (name, value) in [("contract", self.contract), ("tls", tls)] {
+            let _ = write!(text, "\n{name:<26} {value:>14}");
+        }
         for Figure { name, value, digits } in &self.figures {
             let _ = write!(text, "\n{name:<26} {value:>14.digits$}");
         }
@@ -192,10 +197,10 @@ mod tests {
 
     #[test]
     fn json_is_one_flat_object() {
-        let mut report = Report { scenario: "a", contract: "v1", figures: Vec::new() };
+        let mut report = Report { scenario: "a", contract: "v1", tls: true, figures: Vec::new() };
         report.add("clients", 100.0, 0);
         report.add_some("p50_us", None, 1);
         report.add("seconds", 5.00049, 3);
-        assert_eq!(report.json(), r#"{"scenario":"a","contract":"v1","clients":100,"seconds":5.000}"#);
+        assert_eq!(report.json(), r#"{"scenario":"a","contract":"v1","tls":true,"clients":100,"seconds":5.000}"#);
     }
 }

@@ -134,3 +134,105 @@ fn counted<T>(outcome: Result<T, LoginError>, used: Option<&Use>) -> Result<T, L
     }
     outcome
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+    use serde_json::json;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::server::auth::accounts::command::{OperatorCommand, OperatorReply, Secret};
+    use crate::server::auth::credentials::Certificate;
+    use crate::server::auth::jwt::JwtSettings;
+
+    const SECRET: &[u8] = b"a secret of the tests, of at least 32 bytes";
+
+    /// All logins, with an account of the user ann, and the token of that account.
+    fn all_logins(folder: &TempDir) -> (Authenticator, Bearer) {
+        let key = folder.path().join("key");
+        fs::write(&key, SECRET).unwrap();
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+        let settings = JwtSettings { keys: vec![key], ..JwtSettings::new("https://shop.example", "hubbub") };
+        let accounts = Accounts::open(&folder.path().join("data")).unwrap();
+        let (rooms, acts, expires_in_ms, label) = (Vec::new(), Vec::new(), None, None);
+        let add = OperatorCommand::AddToken { user: "ann".to_owned(), rooms, acts, expires_in_ms, label };
+        let added = accounts.execute(add, SystemTime::now()).unwrap();
+        let OperatorReply::TokenAdded { token: Secret(token), .. } = added else { panic!("{added:?}") };
+        let authenticator = Authenticator {
+            accounts: Some(Arc::new(accounts)),
+            accepts_tokens: true,
+            jwt: Some(Arc::new(Jwt::open(&settings).unwrap())),
+            certificates: Some(ClientName::CommonName),
+            allows_tutorial: false,
+        };
+        (authenticator, token)
+    }
+
+    fn with_token(token: Bearer) -> Credentials {
+        Credentials { bearer: Presented::Token(token), certificate: None }
+    }
+
+    /// Credentials with this name: a JSON web token, and a client certificate.
+    fn vouched(name: &str) -> [Credentials; 2] {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + Duration::from_secs(600);
+        let claims = json!({"iss": "https://shop.example", "aud": "hubbub", "sub": name, "exp": now.as_secs()});
+        let token = encode(&Header::new(Algorithm::HS256), &claims, &EncodingKey::from_secret(SECRET)).unwrap();
+        let certificate = Certificate { common_names: vec![name.to_owned()], ..Certificate::default() };
+        let by_certificate = Credentials { bearer: Presented::Nothing, certificate: Some(certificate) };
+        [with_token(Bearer::new(token)), by_certificate]
+    }
+
+    #[test]
+    fn names_of_guests_and_lookalikes_of_users_are_refused_whoever_vouches_for_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let (with_accounts, _) = all_logins(&folder);
+        let mut without = all_logins(&tempfile::tempdir().unwrap()).0;
+        without.accounts = None;
+        for credentials in vouched("ann").iter().chain(&vouched("bob")) {
+            assert!(with_accounts.identify(credentials, None).is_ok() && without.identify(credentials, None).is_ok());
+        }
+        for credentials in &vouched("~bob") {
+            assert_eq!(with_accounts.identify(credentials, None), Err(LoginError::MarkedName));
+            assert_eq!(without.identify(credentials, None), Err(LoginError::MarkedName));
+        }
+        for credentials in vouched("Аnn").iter().chain(&vouched("Ann")).chain(&vouched("server")) {
+            assert!(matches!(with_accounts.identify(credentials, None), Err(LoginError::Name { .. })));
+        }
+    }
+
+    #[test]
+    fn a_ban_ends_and_refuses_logins_of_every_kind() {
+        let folder = tempfile::tempdir().unwrap();
+        let (authenticator, token) = all_logins(&folder);
+        let [by_issuer, by_authority] = vouched("ann");
+        let all = [with_token(token), by_issuer, by_authority];
+        let logins = all.each_ref().map(|credentials| authenticator.identify(credentials, None).unwrap());
+        assert!(logins.iter().all(|login| authenticator.is_valid(login)));
+        let ban = OperatorCommand::Ban { user: "ann".to_owned(), for_ms: None };
+        authenticator.accounts.as_ref().unwrap().execute(ban, SystemTime::now()).unwrap();
+        assert!(!logins.iter().any(|login| authenticator.is_valid(login)));
+        for credentials in &all {
+            assert!(matches!(authenticator.identify(credentials, None), Err(LoginError::Banned(_))));
+        }
+    }
+
+    /// A server that no longer has `--auth accounts` still has the file of the accounts.
+    #[test]
+    fn tokens_are_refused_where_only_other_logins_are_accepted() {
+        let folder = tempfile::tempdir().unwrap();
+        let (authenticator, token) = all_logins(&folder);
+        let invite = OperatorCommand::Invite { user: "ann".to_owned() };
+        let invited = authenticator.accounts.as_ref().unwrap().execute(invite, SystemTime::now()).unwrap();
+        let OperatorReply::Invited { code: Secret(code), .. } = invited else { panic!("{invited:?}") };
+        let others = Authenticator { accepts_tokens: false, ..authenticator };
+        assert_eq!(others.identify(&with_token(token.clone()), None), Err(LoginError::Invalid));
+        assert_eq!(others.precheck(&with_token(token.clone()), None), Err(LoginError::Invalid));
+        assert_eq!(others.renew(&token, None), Err(LoginError::Invalid));
+        assert!(matches!(others.redeem(code.expose(), "", None), Err(LoginError::NoAccounts)));
+    }
+}

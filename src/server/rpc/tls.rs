@@ -180,4 +180,25 @@ mod tests {
         assert_eq!(due(86).1.unwrap(), "it expires on 1970-04-11T00:00:00Z: renew it");
         assert!(due(101).1.unwrap().starts_with("it has expired on"));
     }
+
+    #[test]
+    fn each_warning_is_given_once_and_again_after_a_reload() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let pair = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        let now = SystemTime::now();
+        (params.not_before, params.not_after) = ((now - DAY).into(), (now + DAY * 100).into());
+        std::fs::write(path("cert"), params.self_signed(&pair).unwrap().pem()).unwrap();
+        std::fs::write(path("key"), pair.serialize_pem()).unwrap();
+        std::fs::set_permissions(path("key"), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        let files = TlsFiles { certificate: path("cert"), key: path("key"), client_ca: None };
+        let mut watched = Tls::open(&files, false).unwrap().reloadable();
+        let mut warns = |day| watched.warning(now + DAY * day).is_some();
+        let days = [0, 85, 87, 87, 92, 94, 94, 98, 99, 99, 101, 101];
+        let expected = [false, false, true, false, false, true, false, false, true, false, true, false];
+        assert_eq!(days.map(&mut warns), expected);
+        watched.reload().unwrap();
+        assert!(watched.warning(now + DAY * 99 + DAY / 2).is_some());
+    }
 }

@@ -76,4 +76,35 @@ fn a_stream_goes_on_after_its_login_is_renewed_with_the_new_rights() {
     assert_eq!(talker.next().take_welcome().login_ends_ms, second.exp * 1_000);
     talker.post(BUILDS, 1, "green");
     assert_eq!(talker.hear().2, "green");
+    // With a login that may only read, the client stays in the room but can't post.
+    second.acts = Some(vec!["read".to_owned()]);
+    talker.send(vec![renew(&second.sign(SECRET))]);
+    assert!(talker.next().has_welcome());
+    talker.post(BUILDS, 2, "red");
+    assert_eq!(talker.rejected().code.enum_value(), Ok(v1::rejected::Code::CODE_DENIED));
+}
+
+/// Not even at trace level: an invitation's code, the token that it is exchanged for, and the token of a renewal.
+#[test]
+fn what_is_exchanged_or_renewed_is_in_no_log() {
+    let site = Site::new();
+    let mut server = site.serve(Mode::Accounts);
+    let client = site.connect(&server, Mode::Accounts, None);
+    let invited = run(site.data(), &["user", "add", "ann"]);
+    let (_, link) = invited.split_once("hubbub login ").expect("an invitation");
+    let code = link.lines().next().map(|line| line.trim().trim_matches('\'')).expect("a code").to_owned();
+    let code = code.rsplit_once("#invite=").map_or(code.as_str(), |(_, code)| code);
+    let request = v1::LoginRequest { code: code.to_owned(), device: "phone".to_owned(), ..Default::default() };
+    let first = call_as(&client, &wire::LOGIN, &request, None).expect("a token").token;
+    let second = token(site.data(), "ann", &[]);
+    let mut talker = Talker::over(client, "ann", Some(&first));
+    talker.send(vec![talker::hello("ann"), renew(&second)]);
+    assert!(talker.next().has_welcome() && talker.next().has_welcome());
+    server.signal(libc::SIGTERM);
+    assert!(server.wait().success());
+    let log = server.rest_of_log().join("\n");
+    assert!(log.contains("used an invitation"), "there is a log");
+    for secret in [code, &first[13..], &second[13..]] {
+        assert!(secret.len() > 16 && !log.contains(secret), "{secret} is in the log");
+    }
 }

@@ -9,7 +9,8 @@ use hubbub::wire::{self, v1};
 
 use super::asks::{ASKS, Ask, Asking};
 use super::clients::{Who, everybody, expected};
-use super::{MODES, Mode, Site};
+use super::{BUILDS, MODES, Mode, Site, TEA};
+use crate::support::logins::token;
 use crate::support::process::ServerProcess;
 use crate::support::talker::call_as;
 
@@ -51,6 +52,25 @@ fn every_call_is_allowed_or_refused_as_the_matrix_says() {
     assert_eq!(number, (clients * ASKS.len() * 2) as u128);
     // What was refused has left no trace.
     assert_eq!(stored(&site), allowed);
+}
+
+/// The matrix compares status codes, and ListRooms returns OK for a login that may read only some rooms.
+#[test]
+fn a_list_has_only_the_rooms_that_may_be_read() {
+    let site = Site::new();
+    let server = site.serve(Mode::Accounts);
+    let client = site.connect(&server, Mode::Accounts, None);
+    let [all, some] = [&[][..], &["--room", BUILDS]].map(|restrictions| token(site.data(), "ann", restrictions));
+    for room in [BUILDS, TEA] {
+        let request = v1::PostMessageRequest { room: room.to_owned(), body: "hello".to_owned(), ..Default::default() };
+        call_as(&client, &wire::POST_MESSAGE, &request, Some(&all)).expect("it is posted");
+    }
+    let names = |token| {
+        let listed = call_as(&client, &wire::LIST_ROOMS, &v1::ListRoomsRequest::default(), Some(token));
+        listed.expect("a list").rooms.into_iter().map(|room| room.name).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&all), [BUILDS, TEA]);
+    assert_eq!(names(&some), [BUILDS]);
 }
 
 /// Tokens are in no log and in no file of the data folder.

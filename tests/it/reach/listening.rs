@@ -5,10 +5,13 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 
 use hubbub::address::Address;
+use hubbub::server::auth::certificate::ClientName;
+use hubbub::server::config::{Logins, TlsFiles};
 use hubbub::server::{Server, ServerConfig, StartError};
 
 use crate::support::ephemeral;
 use crate::support::process::{ServerProcess, command};
+use crate::tls::authority::{Authority, Pair};
 
 fn listen(places: &[String]) -> Result<Server, StartError> {
     let listen = places.iter().map(|place| place.parse().expect("an address")).collect();
@@ -99,4 +102,26 @@ fn the_limit_of_descriptors_is_checked_at_the_start() {
     let mut server = ServerProcess::spawn(limited(&[]));
     server.wait_for_log("only 16 clients can be served at once");
     server.wait_for_listening();
+}
+
+#[test]
+fn an_address_that_others_can_reach_needs_tls_and_a_login() {
+    let authority = Authority::new();
+    let Pair { certificate, key } = authority.server("server");
+    let tls = TlsFiles { certificate, key, client_ca: None };
+    let logins = Logins { certificates: Some(ClientName::default()), ..Logins::default() };
+    for (tls, logins, expected) in [
+        (None, Logins::default(), "no TLS and no login"),
+        (Some(tls), Logins::default(), "no login"),
+        (None, logins, "no TLS"),
+    ] {
+        for others in [&["0.0.0.0:0"][..], &["127.0.0.1:0", "0.0.0.0:0"]] {
+            let listen = others.iter().map(|address| address.parse().expect("an address")).collect();
+            let config = ServerConfig { listen, tls: tls.clone(), logins: logins.clone(), ..ephemeral() };
+            match Server::start(&config).err() {
+                Some(StartError::Exposed { missing, .. }) => assert_eq!(missing, expected),
+                other => panic!("{expected}: {other:?}"),
+            }
+        }
+    }
 }

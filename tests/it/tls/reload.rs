@@ -7,7 +7,7 @@ use hubbub::certificates::Fingerprint;
 use hubbub::client::chain;
 
 use super::authority::Authority;
-use super::{printed, serve, text};
+use super::{hubbub, printed, serve, text};
 use crate::support::process::ServerProcess;
 use crate::support::wait_for;
 use crate::terminal::client_command;
@@ -51,6 +51,27 @@ fn a_changed_file_is_noticed_without_a_signal() {
     authority.server("new").replace(&used);
     server.wait_for_log("reloaded: for localhost");
     wait_for("the new certificate", || shown(&server) != before);
+}
+
+/// An operator replaces the authority to shut out all its certificates, for example after its key was stolen.
+#[test]
+fn the_authority_of_clients_is_replaced_too() {
+    let (authority, before, after) = (Authority::new(), Authority::new(), Authority::new());
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("client-ca.pem");
+    fs::write(&file, &before.pem).expect("a file is written");
+    let mut server = serve(&authority.server("server"), &["--client-ca", text(&file), "--auth", "mtls"]);
+    let users = [before.client("ann"), after.client("ann")];
+    let are_served = |server: &ServerProcess| {
+        users.each_ref().map(|pair| {
+            let tls = ["--cert", text(&pair.certificate), "--key", text(&pair.key), "--ca", text(&authority.file)];
+            hubbub(server.target(), &[&tls[..], &["rooms"]].concat()).status.success()
+        })
+    };
+    assert_eq!(are_served(&server), [true, false]);
+    fs::write(&file, &after.pem).expect("a file is written");
+    server.wait_for_log("reloaded: for localhost");
+    assert_eq!(are_served(&server), [false, true]);
 }
 
 #[test]

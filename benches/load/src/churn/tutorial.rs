@@ -28,7 +28,7 @@ pub struct Tutorial {
 impl Visits for Tutorial {
     fn begin(run: &Run, clock: Clock) -> Result<(Tutorial, Connection)> {
         // The observer and another client, so that each gets the other's probes; then only the observer stays.
-        let mut pool = Pool::open(run.server, contract::Tutorial::PATH, 2, clock)?;
+        let mut pool = Pool::open(&run.server, contract::Tutorial::PATH, 2, clock)?;
         contract::Tutorial::new(Seating::together(2), run.body_bytes, &clock).join(&mut pool)?;
         let prober = pool.connections.pop().context("the pool has two connections")?;
         prober.leave()?;
@@ -42,7 +42,7 @@ impl Visits for Tutorial {
     }
 
     fn enter(&mut self, run: &Run, slot: usize, seq: u64, sent_ns: u64) -> io::Result<Connection> {
-        let mut connection = Connection::open(run.server, contract::Tutorial::PATH)?;
+        let mut connection = Connection::open(&run.server, contract::Tutorial::PATH)?;
         connection.send(self.templates[slot].fill(Purpose::Load, seq, sent_ns));
         self.messages[slot] = Deframer::default();
         self.next_heard[slot] = vec![0; run.seating.clients];

@@ -26,7 +26,7 @@ pub struct V1 {
 
 impl Visits for V1 {
     fn begin(run: &Run, clock: Clock) -> Result<(V1, Connection)> {
-        let mut pool = Pool::open(run.server, contract::V1::PATH, 1, clock)?;
+        let mut pool = Pool::open(&run.server, contract::V1::PATH, 1, clock)?;
         let mut observer = Reader::new(false, clock.start_unix_ms, run.body_bytes);
         enter_room(&mut pool.connections[0], run.seating.clients as u32, From::Head);
         pool.connections[0].flush()?;
@@ -57,7 +57,7 @@ impl Visits for V1 {
     }
 
     fn enter(&mut self, run: &Run, slot: usize, seq: u64, sent_ns: u64) -> io::Result<Connection> {
-        let mut connection = Connection::open(run.server, contract::V1::PATH)?;
+        let mut connection = Connection::open(&run.server, contract::V1::PATH)?;
         enter_room(&mut connection, slot as u32, From::Head);
         // Commands are executed in order, so it need not wait for the join.
         connection.send(self.posts[slot].fill(0, seq, sent_ns));

@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::connection::Connection;
 use crate::grpc::PREFIX_BYTES;
 use crate::http2::frames::FRAME_BYTES_MAX;
+use crate::message::sender_name;
 use crate::pool::{JOIN_TIMEOUT_NS, Pool};
 use crate::rooms::Rooms;
 use crate::seating::Seating;
@@ -35,7 +36,12 @@ impl V1 {
 
 /// Makes a new client join the first room.
 pub fn enter_room(connection: &mut Connection, client: u32, from: From) {
-    connection.send(&[hello(client), join(0, from)].concat());
+    connection.send(&[hello_of(connection, client), join(0, from)].concat());
+}
+
+/// The hello of a client, whose name is that of its login if there is one.
+fn hello_of(connection: &Connection, client: u32) -> Vec<u8> {
+    if connection.logged_in { hello("") } else { hello(&sender_name(client)) }
 }
 
 impl Contract for V1 {
@@ -59,7 +65,7 @@ impl Contract for V1 {
 
     fn join(&mut self, pool: &mut Pool) -> Result<()> {
         for (client, connection) in pool.connections.iter_mut().enumerate() {
-            let mut request = hello(client as u32);
+            let mut request = hello_of(connection, client as u32);
             for room in self.seating.rooms_of(client) {
                 let join = join(room, From::Head);
                 if request.len() + join.len() > REQUEST_BYTES_MAX {

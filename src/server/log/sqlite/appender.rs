@@ -177,7 +177,8 @@ impl SqliteAppender {
         self.rooms.heads.extend(opened);
         let mut bytes = 0;
         for segment in &plan.segments {
-            self.trimmer.appended(segment.room, SegmentEnd { last: segment.last, time_ms: segment.time_ms });
+            let end = SegmentEnd { last: segment.last, time_ms: segment.time_ms };
+            self.trimmer.appended(segment.room, end, segment.entries.len());
             if let Some(head) = self.rooms.heads.get_mut(&segment.name) {
                 (head.seq, head.time_ms) = (segment.last, segment.time_ms);
             }
@@ -308,6 +309,10 @@ impl Appender for SqliteAppender {
             Err(LogError::Full) if self.transactions.restart_log() => self.trimmer.trim(&mut self.transactions, now, 1),
             result => result,
         }
+    }
+
+    fn is_trim_due(&self) -> bool {
+        self.trimmer.is_due()
     }
 
     fn date_back(&mut self, now: SystemTime) -> Result<usize, LogError> {

@@ -17,7 +17,7 @@ use super::rows::{Rows, unless_damaged};
 use super::schema;
 use super::transactions::Transactions;
 use super::trimming::{self, Damaged};
-use crate::limits::{CLOCK_STEP_MAX, IDS_KEPT_MAX, TRIM_BYTES_MAX};
+use crate::limits::{CLOCK_STEP_MAX, IDS_KEPT_MAX, TRIM_BYTES_MAX, TRIM_SHARE};
 use crate::names::{RoomId, Seq};
 use crate::server::log::clock::millis;
 use crate::server::log::retention::{Schedule, SegmentEnd};
@@ -27,6 +27,8 @@ pub struct Trimmer {
     schedule: Schedule,
     /// The maximum size of the log, in bytes.
     bytes_max: Option<u64>,
+    /// How many bytes were appended since the size was last compared with it.
+    appended_bytes: u64,
     /// The rooms that retention skips, because damage prevents all deletions in them.
     untrimmable: HashSet<RoomId>,
     /// How long the ids of trimmed messages are kept.
@@ -45,6 +47,7 @@ impl Trimmer {
         Self {
             schedule: Schedule::new(retention),
             bytes_max: retention.bytes,
+            appended_bytes: 0,
             untrimmable: HashSet::new(),
             ids_kept: retention.ids,
             ids_max: IDS_KEPT_MAX,
@@ -71,10 +74,16 @@ impl Trimmer {
     }
 
     /// Schedules the deletion of a segment that was appended.
-    pub fn appended(&mut self, room: RoomId, end: SegmentEnd) {
+    pub fn appended(&mut self, room: RoomId, end: SegmentEnd, bytes: usize) {
+        self.appended_bytes += bytes as u64;
         if !self.untrimmable.contains(&room) {
             self.schedule.appended(room, end);
         }
+    }
+
+    /// See [`Appender::is_trim_due`](crate::server::log::Appender::is_trim_due).
+    pub fn is_due(&self) -> bool {
+        self.bytes_max.is_some_and(|bytes_max| self.appended_bytes > bytes_max / TRIM_SHARE)
     }
 
     /// The messages that were deleted since the last call.
@@ -91,6 +100,7 @@ impl Trimmer {
     ) -> Result<Option<SystemTime>, LogError> {
         let now_ms = millis(now);
         if let Some(bytes_max) = self.bytes_max {
+            self.appended_bytes = 0;
             self.schedule.set_over_bytes(transactions.used_bytes()? > bytes_max);
         }
         if self.schedule.due(now_ms).is_some() || self.expiring.is_due(now_ms, self.ids_max) {
