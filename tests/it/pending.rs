@@ -207,12 +207,11 @@ fn a_room_is_created_once_by_concurrent_first_posts() {
                 while messages.len() < 3 {
                     let event = talker.next();
                     match event.event {
-                        Some(Kind::Joined(_)) => id = Some(event.room_id),
                         Some(Kind::Message(message)) => {
                             assert_eq!(id.get_or_insert(event.room_id), &event.room_id);
                             messages.push((event.seq, message.sender));
                         }
-                        Some(Kind::Presence(_) | Kind::CaughtUp(_)) => {}
+                        Some(Kind::Joined(_) | Kind::Presence(_) | Kind::CaughtUp(_)) => {}
                         other => panic!("expected a message: {other:?}"),
                     }
                 }
