@@ -45,6 +45,11 @@ impl Member {
     pub fn heed(&mut self, receiver: usize, event: &Event<'_>) -> Result<(), Fault> {
         let (due, next) = match event.what {
             What::Welcome => (Stage::Arrived, Stage::Welcomed),
+            // A room that had no message when it was joined gets another number with its first.
+            What::Joined { head_seq: 0, .. } if self.caught_up() && self.head_seq == 0 => {
+                self.room_id = event.room_id;
+                return Ok(());
+            }
             What::Joined { head_seq, .. } => {
                 (self.room_id, self.head_seq) = (event.room_id, head_seq);
                 (Stage::Welcomed, Stage::Joined)
@@ -162,6 +167,19 @@ mod tests {
         assert_eq!(read_after(1, 3), Err(Fault::Hole { receiver: 0, got: 1, due: 2 }));
         assert_eq!(read_after(3, 3), Err(Fault::Hole { receiver: 0, got: 3, due: 2 }));
         assert!(read_after(2, 4).is_err());
+    }
+
+    /// The number comes with a second `Joined`.
+    #[test]
+    fn a_room_may_get_another_number_before_its_first_message() {
+        let caught_up = entry(3, 0, 1, 7, b"");
+        let numbered = |from: u8| {
+            let mut entries = joined(from);
+            entries.extend([caught_up.clone(), entry(9, 0, 1, 6, &[0x18, 0]), message_entry(9, 1, 0, 0)]);
+            read(true, &entries)
+        };
+        assert_eq!(numbered(0), Ok((vec![0], true)));
+        assert!(numbered(2).is_err());
     }
 
     #[test]

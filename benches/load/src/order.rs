@@ -325,6 +325,7 @@ impl Order {
     fn heed(&mut self, receiver: usize, event: &Event<'_>) -> Result<(), Fault> {
         let place = self.place(receiver);
         let member = &mut self.receivers[place].member;
+        let before = (member.room_id, member.head_seq);
         member.heed(receiver, event)?;
         if let What::Joined { room: name, .. } = event.what {
             if name != room_name(self.index).as_bytes() {
@@ -334,6 +335,10 @@ impl Order {
                 });
             }
             let room = (member.room_id, member.head_seq);
+            // The first member that learns the room's new number.
+            if before.0 != 0 && self.room == Some(before) {
+                self.room = Some(room);
+            }
             if *self.room.get_or_insert(room) != room {
                 let text = format!("another room number or head than others: {room:?}");
                 return Err(Fault::Unwelcome { receiver, text });
