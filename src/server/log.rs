@@ -45,6 +45,13 @@ pub struct Post {
     pub content: Vec<u8>,
 }
 
+/// Posts that are appended at one time.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch<'a> {
+    pub posts: &'a [Post],
+    pub now: SystemTime,
+}
+
 /// The state of a room in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoomState {
@@ -238,9 +245,17 @@ pub trait Appender: Send {
     /// Sets the subscriber to everything that is committed from now on. Before the first call, there is none.
     fn subscribe(&mut self, subscriber: Subscriber);
 
-    /// Appends the posts in their order. A room is created by its first message. Returns the outcome of each post,
-    /// after the subscriber has got what is new.
-    fn append(&mut self, posts: &[Post], now: SystemTime) -> Result<Vec<Outcome>, LogError>;
+    /// Appends the posts of batches in their order. A room is created by its first message. Returns the outcome of each
+    /// post, after the subscriber has got what is new.
+    ///
+    /// What is stored MUST be the same as if each batch had been appended alone: a segment MUST NOT span two batches, and
+    /// each has the time of its own batch. So a log that gets the same batches later, several at once, is the same log.
+    fn append_batches(&mut self, batches: &[Batch<'_>]) -> Result<Vec<Outcome>, LogError>;
+
+    /// Appends the posts of one batch.
+    fn append(&mut self, posts: &[Post], now: SystemTime) -> Result<Vec<Outcome>, LogError> {
+        self.append_batches(&[Batch { posts, now }])
+    }
 
     /// Does one step of retention: at most a few milliseconds of work. Returns when there may be more to do: now, or
     /// later, or not until an append (`None`).

@@ -14,8 +14,8 @@ use super::clock::millis;
 use super::repeats;
 use super::retention::{Schedule, SegmentEnd};
 use super::{
-    Appender, ClockState, Deleted, History, Log, LogError, Outcome, Page, Part, Post, Published, Retention, RoomState,
-    Subscriber, check_room_count,
+    Appender, Batch, ClockState, Deleted, History, Log, LogError, Outcome, Page, Part, Post, Published, Retention,
+    RoomState, Subscriber, check_room_count,
 };
 use crate::limits::{CLOCK_STEP_MAX, ROOMS_MAX, TRIM_MESSAGES_MAX};
 use crate::names::{Epoch, Generation, RoomId, RoomName, Seq};
@@ -60,6 +60,36 @@ impl MemoryAppender {
     fn ids_due_ms(&self, now: SystemTime) -> u64 {
         millis(now.checked_add(self.ids_kept).unwrap_or(now))
     }
+
+    /// No other thread appends. Nothing can fail after the heads of the rooms are known.
+    fn append_batch(&mut self, Batch { posts, now }: &Batch<'_>) -> Result<Vec<Outcome>, LogError> {
+        let ids_due_ms = self.ids_due_ms(*now);
+        let mut kept = self.log.kept.lock();
+        let mut claims = Claims { kept: &mut kept, rooms_max: self.rooms_max, created: Vec::new() };
+        let plan = batch::plan(posts, *now, &mut claims)?;
+        let created = claims.created;
+        let times: Vec<_> = plan.segments.iter().map(|segment| (segment.time_ms, segment.claims)).collect();
+        let (segments, mut outcomes) = plan.committed();
+        for (segment, (time_ms, claims)) in segments.iter().zip(times) {
+            kept.push(Arc::clone(segment), time_ms, claims);
+            self.schedule.appended(segment.room(), SegmentEnd { last: segment.last(), time_ms });
+        }
+        repeats::refuse_others(*posts, &mut outcomes, |room, seq| Some(kept.room(room).read(seq, 1)));
+        let mut trimmed = Vec::new();
+        while kept.bytes > self.bytes_max && kept.ages.len() > 1 {
+            let Some((room, first)) = kept.ages.pop_front() else { break };
+            if kept.room(room).oldest() == first {
+                trimmed.extend(kept.trim(room, &mut self.schedule, ids_due_ms));
+            }
+            kept.forget_ids_beyond(self.bytes_max);
+        }
+        // Freeing trimmed segments may take long, so it happens after the lock is released.
+        drop(kept);
+        drop(trimmed);
+        let published = created.into_iter().map(Published::Room).chain(segments.into_iter().map(Published::Segment));
+        published.for_each(&mut self.subscriber);
+        Ok(outcomes)
+    }
 }
 
 impl Appender for MemoryAppender {
@@ -75,32 +105,11 @@ impl Appender for MemoryAppender {
         self.log.find(name)
     }
 
-    fn append(&mut self, posts: &[Post], now: SystemTime) -> Result<Vec<Outcome>, LogError> {
-        let ids_due_ms = self.ids_due_ms(now);
-        let mut kept = self.log.kept.lock();
-        let mut claims = Claims { kept: &mut kept, rooms_max: self.rooms_max, created: Vec::new() };
-        let plan = batch::plan(posts, now, &mut claims)?;
-        let created = claims.created;
-        let times: Vec<_> = plan.segments.iter().map(|segment| (segment.time_ms, segment.claims)).collect();
-        let (segments, mut outcomes) = plan.committed();
-        for (segment, (time_ms, claims)) in segments.iter().zip(times) {
-            kept.push(Arc::clone(segment), time_ms, claims);
-            self.schedule.appended(segment.room(), SegmentEnd { last: segment.last(), time_ms });
+    fn append_batches(&mut self, batches: &[Batch<'_>]) -> Result<Vec<Outcome>, LogError> {
+        let mut outcomes = Vec::new();
+        for batch in batches {
+            outcomes.extend(self.append_batch(batch)?);
         }
-        repeats::refuse_others(posts, &mut outcomes, |room, seq| Some(kept.room(room).read(seq, 1)));
-        let mut trimmed = Vec::new();
-        while kept.bytes > self.bytes_max && kept.ages.len() > 1 {
-            let Some((room, first)) = kept.ages.pop_front() else { break };
-            if kept.room(room).oldest() == first {
-                trimmed.extend(kept.trim(room, &mut self.schedule, ids_due_ms));
-            }
-            kept.forget_ids_beyond(self.bytes_max);
-        }
-        // Freeing trimmed segments may take long, so it happens after the lock is released.
-        drop(kept);
-        drop(trimmed);
-        let published = created.into_iter().map(Published::Room).chain(segments.into_iter().map(Published::Segment));
-        published.for_each(&mut self.subscriber);
         Ok(outcomes)
     }
 

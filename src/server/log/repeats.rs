@@ -11,10 +11,14 @@ use crate::wire::event::{Entry, EntryKind, read_content};
 
 /// Refuses the posts whose ids belong to other messages. `read` reads a stored message. One that was deleted or is
 /// damaged can't be compared, and counts as the same.
-pub fn refuse_others(posts: &[Post], outcomes: &mut [Outcome], mut read: impl FnMut(RoomId, Seq) -> Option<Page>) {
+pub fn refuse_others<'a>(
+    posts: impl IntoIterator<Item = &'a Post>,
+    outcomes: &mut [Outcome],
+    mut read: impl FnMut(RoomId, Seq) -> Option<Page>,
+) {
     // Repeated posts are usually neighbours, as they were at first.
     let mut last: Option<Arc<Segment>> = None;
-    for (post, outcome) in posts.iter().zip(outcomes) {
+    for (post, outcome) in posts.into_iter().zip(outcomes) {
         let Ok(Appended::Before(room, seq)) = *outcome else { continue };
         let is_in = |segment: &Arc<Segment>| segment.room() == room && segment.holds(seq);
         if !last.as_ref().is_some_and(is_in) {

@@ -1,5 +1,7 @@
 //! `/join` and `/leave` in the chat.
 
+use hubbub::wire::v1;
+
 use super::model::Model;
 use super::pty::Pty;
 use super::{run_to_end, stderr, v1_command};
@@ -45,6 +47,9 @@ fn rooms_are_joined_and_left_in_the_chat() {
     ann.press("/leave tea\r");
     ann.wait_for_row("* left tea; now in lobby");
     ann.wait_for_last_row("> ");
+    // The client has left; for the server it has once the others learn it.
+    let is_left = |event: v1::Event| event.presence().change.enum_value() == Ok(v1::presence::Change::CHANGE_LEFT);
+    while !is_left(eve.next()) {}
     eve.post("tea", 7, "nobody hears this");
     bob.post("lobby", 8, "alone");
     ann.wait_for_row("bob: alone");

@@ -31,12 +31,21 @@ use crate::server::log::lookalikes::Lookalikes;
 use crate::server::log::repeats;
 use crate::server::log::retention::SegmentEnd;
 use crate::server::log::{
-    Appender, ClockState, Deleted, LogError, Outcome, Post, Published, Retention, RoomState, Subscriber,
+    Appender, Batch, ClockState, Deleted, LogError, Outcome, Post, Published, Retention, RoomState, Subscriber,
 };
 use crate::threads::panic_point;
 
-/// The result of storing posts: the batch, the rooms that were not known before, and those of them that were created.
-type Stored = (Plan, HashMap<RoomName, Head>, Vec<RoomState>);
+/// The result of storing posts.
+struct Stored {
+    /// One for each batch.
+    plans: Vec<Plan>,
+    /// The rooms that were not known before, and those of them that were created.
+    opened: HashMap<RoomName, Head>,
+    created: Vec<RoomState>,
+}
+
+/// Some of the posts of batches.
+struct Selected(Vec<(Vec<Post>, SystemTime)>);
 
 pub struct SqliteAppender {
     pub(super) transactions: Transactions,
@@ -103,40 +112,39 @@ impl SqliteAppender {
         Arc::clone(&self.damage)
     }
 
-    fn try_append(&mut self, posts: &[Post], now: SystemTime) -> Result<Vec<Outcome>, LogError> {
-        match self.append_all(posts, now) {
-            Err(LogError::Damaged(_)) => self.append_around_damage(posts, now),
+    fn try_append(&mut self, batches: &[Batch<'_>]) -> Result<Vec<Outcome>, LogError> {
+        match self.append_all(batches) {
+            Err(LogError::Damaged(_)) => self.append_around_damage(batches),
             result => result,
         }
     }
 
     /// Appends posts, all of them or none.
-    fn append_all(&mut self, posts: &[Post], now: SystemTime) -> Result<Vec<Outcome>, LogError> {
-        let found = self.rooms_of(posts)?;
+    fn append_all(&mut self, batches: &[Batch<'_>]) -> Result<Vec<Outcome>, LogError> {
+        let found = self.rooms_of(batches)?;
         let last_room = self.rooms.last;
-        let store = |connection: &Connection| self.rooms.store(connection, posts, now, found);
+        let store = |connection: &Connection| self.rooms.store(connection, batches, found);
         let result = self.transactions.transact(SPACE_FOR_DELETING_PAGES, store);
         // The rooms that were not created are unknown to all clients.
-        let (plan, opened, created) = result.inspect_err(|_| self.rooms.last = last_room)?;
-        Ok(self.committed(plan, opened, created))
+        let stored = result.inspect_err(|_| self.rooms.last = last_room)?;
+        Ok(self.committed(stored))
     }
 
     /// The rooms of the posts that were not known before.
-    fn rooms_of(&self, posts: &[Post]) -> Result<Found, LogError> {
-        Found::of(&self.transactions.connection, posts, &self.rooms.heads, &self.damage)
+    fn rooms_of(&self, batches: &[Batch<'_>]) -> Result<Found, LogError> {
+        Found::of(&self.transactions.connection, batches, &self.rooms.heads, &self.damage)
     }
 
     /// Appends posts after they could not be stored together because of damage: posts to damaged rooms are refused, the
     /// others are stored. Each room is tried alone, in a transaction that is rolled back, which needs no sync of the
     /// disk.
-    fn append_around_damage(&mut self, posts: &[Post], now: SystemTime) -> Result<Vec<Outcome>, LogError> {
+    fn append_around_damage(&mut self, batches: &[Batch<'_>]) -> Result<Vec<Outcome>, LogError> {
         let mut faults: HashMap<&RoomName, Option<LogError>> = HashMap::new();
-        for post in posts {
+        for post in posts_of(batches) {
             if faults.contains_key(&post.room) {
                 continue;
             }
-            let own: Vec<_> = posts.iter().filter(|other| other.room == post.room).cloned().collect();
-            let fault = match self.try_out(&own, now) {
+            let fault = match self.try_out(&Selected::of(batches, |other| other.room == post.room)) {
                 Ok(()) => None,
                 Err(LogError::Damaged(fault)) => {
                     self.damage.posts(post.room.as_str(), &fault);
@@ -146,24 +154,25 @@ impl SqliteAppender {
             };
             faults.insert(&post.room, fault);
         }
-        let sound: Vec<_> = posts.iter().filter(|post| faults[&post.room].is_none()).cloned().collect();
-        let mut stored = self.append_all(&sound, now)?.into_iter();
+        let sound = Selected::of(batches, |post| faults[&post.room].is_none());
+        let mut stored = self.append_all(&sound.batches())?.into_iter();
         // Invariant: each post that was not refused has an outcome.
         let mut outcome = |post: &Post| match &faults[&post.room] {
             Some(fault) => Err(fault.clone()),
             None => stored.next().expect("an outcome for each post"),
         };
-        Ok(posts.iter().map(&mut outcome).collect())
+        Ok(posts_of(batches).map(&mut outcome).collect())
     }
 
     /// Stores posts and rolls back.
-    fn try_out(&mut self, posts: &[Post], now: SystemTime) -> Result<(), LogError> {
-        let found = self.rooms_of(posts)?;
+    fn try_out(&mut self, selected: &Selected) -> Result<(), LogError> {
+        let batches = selected.batches();
+        let found = self.rooms_of(&batches)?;
         let last_room = self.rooms.last;
         let mut outcome = Ok(());
         // An error rolls the transaction back. If it can't even begin, storing the posts will report it.
         let _ = self.transactions.transact(SPACE_FOR_DELETING_PAGES, |connection| -> Result<(), LogError> {
-            outcome = self.rooms.store(connection, posts, now, found).map(drop);
+            outcome = self.rooms.store(connection, &batches, found).map(drop);
             Err(LogError::Unavailable("the posts were only tried out".to_owned()))
         });
         self.rooms.last = last_room;
@@ -171,24 +180,46 @@ impl SqliteAppender {
     }
 
     /// Records a commit.
-    fn committed(&mut self, plan: Plan, opened: HashMap<RoomName, Head>, created: Vec<RoomState>) -> Vec<Outcome> {
+    fn committed(&mut self, Stored { plans, opened, created }: Stored) -> Vec<Outcome> {
         panic_point("commit");
         self.rooms.count += created.len();
         self.rooms.heads.extend(opened);
-        let mut bytes = 0;
-        for segment in &plan.segments {
-            let end = SegmentEnd { last: segment.last, time_ms: segment.time_ms };
-            self.trimmer.appended(segment.room, end, segment.entries.len());
-            if let Some(head) = self.rooms.heads.get_mut(&segment.name) {
-                (head.seq, head.time_ms) = (segment.last, segment.time_ms);
+        created.into_iter().map(Published::Room).for_each(&mut self.subscriber);
+        let mut outcomes = Vec::new();
+        for plan in plans {
+            let mut bytes = 0;
+            for segment in &plan.segments {
+                let end = SegmentEnd { last: segment.last, time_ms: segment.time_ms };
+                self.trimmer.appended(segment.room, end, segment.entries.len());
+                if let Some(head) = self.rooms.heads.get_mut(&segment.name) {
+                    (head.seq, head.time_ms) = (segment.last, segment.time_ms);
+                }
+                bytes += segment.entries.len() + 64 * segment.claims;
             }
-            bytes += segment.entries.len() + 64 * segment.claims;
+            self.transactions.count_written(bytes, 2 * plan.segments.len());
+            let (segments, outcomes_of_batch) = plan.committed();
+            segments.into_iter().map(Published::Segment).for_each(&mut self.subscriber);
+            // The usual single batch is not copied.
+            if outcomes.is_empty() { outcomes = outcomes_of_batch } else { outcomes.extend(outcomes_of_batch) }
         }
-        self.transactions.count_written(bytes, 2 * plan.segments.len());
-        let (segments, outcomes) = plan.committed();
-        let published = created.into_iter().map(Published::Room).chain(segments.into_iter().map(Published::Segment));
-        published.for_each(&mut self.subscriber);
         outcomes
+    }
+}
+
+/// All posts, in their order.
+fn posts_of<'a>(batches: &'a [Batch<'_>]) -> impl Iterator<Item = &'a Post> {
+    batches.iter().flat_map(|batch| batch.posts)
+}
+
+impl Selected {
+    fn of(batches: &[Batch<'_>], is_selected: impl Fn(&Post) -> bool) -> Self {
+        let select =
+            |batch: &Batch<'_>| (batch.posts.iter().filter(|post| is_selected(post)).cloned().collect(), batch.now);
+        Self(batches.iter().map(select).collect())
+    }
+
+    fn batches(&self) -> Vec<Batch<'_>> {
+        self.0.iter().map(|(posts, now)| Batch { posts, now: *now }).collect()
     }
 }
 
@@ -235,13 +266,7 @@ fn load_lookalikes(connection: &Connection) -> rusqlite::Result<Lookalikes> {
 
 impl KnownRooms {
     /// Stores posts, within a transaction.
-    fn store(
-        &mut self,
-        connection: &Connection,
-        posts: &[Post],
-        now: SystemTime,
-        found: Found,
-    ) -> Result<Stored, LogError> {
+    fn store(&mut self, connection: &Connection, batches: &[Batch<'_>], found: Found) -> Result<Stored, LogError> {
         let mut claims = Claims {
             connection,
             claim: None,
@@ -251,14 +276,22 @@ impl KnownRooms {
             heads: &self.heads,
             found,
             opened: HashMap::new(),
+            moved: HashMap::new(),
             room_count: self.count,
             rooms_max: self.max,
             created: Vec::new(),
         };
-        let plan = batch::plan(posts, now, &mut claims)?;
+        let mut plans = Vec::with_capacity(batches.len());
+        for (number, Batch { posts, now }) in batches.iter().enumerate() {
+            let plan = batch::plan(posts, *now, &mut claims)?;
+            insert(connection, &plan).map_err(|error| log_error(&error))?;
+            if number + 1 < batches.len() {
+                claims.moved(&plan);
+            }
+            plans.push(plan);
+        }
         let (opened, created) = claims.done();
-        insert(connection, &plan).map_err(|error| log_error(&error))?;
-        Ok((plan, opened, created))
+        Ok(Stored { plans, opened, created })
     }
 }
 
@@ -292,14 +325,16 @@ impl Appender for SqliteAppender {
         }))
     }
 
-    fn append(&mut self, posts: &[Post], now: SystemTime) -> Result<Vec<Outcome>, LogError> {
-        let mut outcomes = match self.try_append(posts, now) {
-            Err(LogError::Full) if self.transactions.restart_log() => self.try_append(posts, now),
+    fn append_batches(&mut self, batches: &[Batch<'_>]) -> Result<Vec<Outcome>, LogError> {
+        let mut outcomes = match self.try_append(batches) {
+            Err(LogError::Full) if self.transactions.restart_log() => self.try_append(batches),
             result => result,
         }?;
         // After the commit: SQLite can't commit a transaction in which it found damage.
         let connection = &self.transactions.connection;
-        repeats::refuse_others(posts, &mut outcomes, |room, seq| Rows { connection, room }.read(seq, 1).ok());
+        repeats::refuse_others(posts_of(batches), &mut outcomes, |room, seq| {
+            Rows { connection, room }.read(seq, 1).ok()
+        });
         Ok(outcomes)
     }
 

@@ -13,9 +13,9 @@ use super::rows::unless_damaged;
 use super::schema;
 use crate::limits::BATCH_POSTS_MAX;
 use crate::names::{Epoch, Generation, RoomId, RoomName, Seq};
-use crate::server::log::batch::{Head, Stored};
+use crate::server::log::batch::{Head, Plan, Stored};
 use crate::server::log::lookalikes::Lookalikes;
-use crate::server::log::{LogError, Post, RoomState, check_room_count};
+use crate::server::log::{Batch, LogError, Post, RoomState, check_room_count};
 
 /// The heads of the rooms of a batch that were not known before, or why such a room can't be used.
 type FoundRooms = HashMap<RoomName, Result<Option<Head>, LogError>>;
@@ -28,12 +28,13 @@ pub struct Found(FoundRooms);
 impl Found {
     pub fn of(
         connection: &Connection,
-        posts: &[Post],
+        batches: &[Batch<'_>],
         heads: &HashMap<RoomName, Head>,
         damage: &Damage,
     ) -> Result<Self, LogError> {
         let mut found = FoundRooms::new();
-        for posts in posts.chunk_by(|one, next| one.room == next.room) {
+        let neighbours = batches.iter().flat_map(|batch| batch.posts.chunk_by(|one, next| one.room == next.room));
+        for posts in neighbours {
             let name = &posts[0].room;
             if !heads.contains_key(name) && !found.contains_key(name) {
                 let head = match find_room(connection, name).map_err(|error| room_error(name, &error)) {
@@ -67,6 +68,8 @@ pub struct Claims<'a> {
     pub found: Found,
     /// The rooms that were not known before.
     pub opened: HashMap<RoomName, Head>,
+    /// The heads that earlier batches of the transaction have moved.
+    pub moved: HashMap<RoomName, Head>,
     pub room_count: usize,
     pub rooms_max: usize,
     pub created: Vec<RoomState>,
@@ -74,7 +77,8 @@ pub struct Claims<'a> {
 
 impl Stored for Claims<'_> {
     fn head(&mut self, name: &RoomName) -> Result<Head, LogError> {
-        if let Some(head) = self.heads.get(name) {
+        let known = self.moved.get(name).or_else(|| self.opened.get(name)).or_else(|| self.heads.get(name));
+        if let Some(head) = known {
             return with_space(name, *head);
         }
         let head = match self.found.0.remove(name).unwrap_or(Ok(None))? {
@@ -107,6 +111,15 @@ impl Stored for Claims<'_> {
 }
 
 impl Claims<'_> {
+    /// Another batch follows in the transaction.
+    pub fn moved(&mut self, plan: &Plan) {
+        let heads = plan
+            .segments
+            .iter()
+            .map(|new| (new.name.clone(), Head { room: new.room, seq: new.last, time_ms: new.time_ms }));
+        self.moved.extend(heads);
+    }
+
     /// The rooms that were not known before, and those of them that were created.
     pub fn done(self) -> (HashMap<RoomName, Head>, Vec<RoomState>) {
         (self.opened, self.created)

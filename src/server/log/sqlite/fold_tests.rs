@@ -1,14 +1,16 @@
 //! The log as a fold: the same posts give the same rows, whatever else happens meanwhile.
 
 use std::path::Path;
+use std::time::SystemTime;
 
 use proptest::prelude::*;
 use rusqlite::Connection;
 use rusqlite::types::Value;
 
 use super::*;
+use crate::names::{RoomId, Seq};
 use crate::server::log::conformance::{at, post, post_without_id, room};
-use crate::server::log::{Appender as _, Post, Retention};
+use crate::server::log::{Appended, Appender as _, Batch, Post, Retention};
 
 /// The tables that the posts alone determine.
 const TABLES: [&str; 3] = ["rooms", "segments", "ids"];
@@ -29,11 +31,24 @@ fn rows(connection: &Connection) -> Vec<Vec<Value>> {
     rows
 }
 
-/// Batches of posts to few rooms with few ids, so that many are repeated, and what else happens before each batch on the
-/// second log: a restart, and a look for a room.
-fn batches() -> impl Strategy<Value = Vec<(Vec<(u8, u64, bool)>, bool, u8)>> {
+/// What happens on the second log before a batch.
+#[derive(Clone, Copy, Debug)]
+enum Before {
+    /// It waits, and is appended together with the next one.
+    Wait,
+    Restart,
+    Find(u8),
+}
+
+/// Batches of posts to few rooms with few ids, so that many are repeated.
+fn batches() -> impl Strategy<Value = Vec<(Vec<(u8, u64, bool)>, Before)>> {
     let posts = proptest::collection::vec((0..6_u8, 0..20_u64, any::<bool>()), 1..20);
-    proptest::collection::vec((posts, proptest::bool::weighted(0.2), 0..9_u8), 1..25)
+    let before = prop_oneof![
+        3 => Just(Before::Wait),
+        1 => Just(Before::Restart),
+        2 => (0..9_u8).prop_map(Before::Find),
+    ];
+    proptest::collection::vec((posts, before), 1..25)
 }
 
 fn name(number: u8) -> crate::names::RoomName {
@@ -43,7 +58,8 @@ fn name(number: u8) -> crate::names::RoomName {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
-    /// The numbers of rooms were given when they were joined, and their epochs were random.
+    /// Whether it gets the batches one by one or several at once, with restarts and joins in between. The numbers of rooms
+    /// were given when they were joined, and their epochs were random.
     #[test]
     fn the_same_posts_give_the_same_log(batches in batches()) {
         let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
@@ -53,7 +69,9 @@ proptest! {
         other.transactions.connection.execute(schema::SET_GENERATION, [generation]).unwrap();
         drop(other);
         other = open_log(folders[1].path());
-        for (second, (posts, restarts, wanted)) in batches.into_iter().enumerate() {
+        let (mut waiting, mut outcomes): (Vec<(Vec<Post>, SystemTime)>, _) = (Vec::new(), [Vec::new(), Vec::new()]);
+        let count = batches.len();
+        for (second, (posts, before)) in batches.into_iter().enumerate() {
             let posts: Vec<Post> = posts
                 .into_iter()
                 .enumerate()
@@ -62,14 +80,23 @@ proptest! {
                     false => Post { id_chosen: false, ..post(&name(number), "bob", 1_000 * second as u64 + at as u64, "x") },
                 })
                 .collect();
-            if restarts {
-                drop(other);
-                other = open_log(folders[1].path());
-            }
-            other.find(&name(wanted)).unwrap();
             let now = at(1_000 + second as u64);
-            prop_assert_eq!(one.append(&posts, now).unwrap(), other.append(&posts, now).unwrap());
+            outcomes[0].extend(one.append(&posts, now).unwrap());
+            waiting.push((posts, now));
+            match before {
+                Before::Wait if second + 1 < count => continue,
+                Before::Restart => {
+                    drop(other);
+                    other = open_log(folders[1].path());
+                }
+                Before::Find(wanted) => drop(other.find(&name(wanted)).unwrap()),
+                Before::Wait => {}
+            }
+            let together: Vec<_> = waiting.iter().map(|(posts, now)| Batch { posts, now: *now }).collect();
+            outcomes[1].extend(other.append_batches(&together).unwrap());
+            waiting.clear();
         }
+        prop_assert_eq!(&outcomes[0], &outcomes[1]);
         prop_assert_eq!(rows(&one.transactions.connection), rows(&other.transactions.connection));
     }
 }
@@ -89,4 +116,19 @@ fn a_restored_log_gives_other_epochs() {
     let (before, after) = (epoch(false), epoch(true));
     assert!(before.0 != 0 && before.0 != after.0 && !before.1.is_same_room(after.1));
     assert_eq!(epoch(false).0, after.0);
+}
+
+/// A room that the log had to look up was created again by the next batch of the transaction, if the posts of the first
+/// one were repeats.
+#[test]
+fn a_room_is_looked_up_once_for_several_batches() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = [post(&name(1), "ann", 1, "hello")];
+    open_log(folder.path()).append(&first, at(1)).unwrap();
+    let mut appender = open_log(folder.path());
+    let second = [post(&name(1), "ann", 2, "again")];
+    let batches = [Batch { posts: &first, now: at(2) }, Batch { posts: &second, now: at(3) }];
+    let outcomes = appender.append_batches(&batches).unwrap();
+    let id = RoomId(1);
+    assert_eq!(outcomes, [Ok(Appended::Before(id, Seq(1))), Ok(Appended::New(id, Seq(2)))]);
 }
