@@ -40,8 +40,11 @@ enum Before {
     Find(u8),
 }
 
+/// The room, the id and whether it is chosen, of each post of a batch.
+type Posts = Vec<(u8, u64, bool)>;
+
 /// Batches of posts to few rooms with few ids, so that many are repeated.
-fn batches() -> impl Strategy<Value = Vec<(Vec<(u8, u64, bool)>, Before)>> {
+fn batches() -> impl Strategy<Value = Vec<(Posts, Before)>> {
     let posts = proptest::collection::vec((0..6_u8, 0..20_u64, any::<bool>()), 1..20);
     let before = prop_oneof![
         3 => Just(Before::Wait),
