@@ -8,7 +8,7 @@ pub mod event;
 pub mod answer;
 pub mod request;
 
-use std::io::{self, Read};
+use std::io::{self, BufRead};
 
 use grpcio::{GrpcSlice, Marshaller, Method, MethodType};
 use protobuf::{CodedInputStream, Message as _};
@@ -114,8 +114,7 @@ impl Frame {
     }
 
     fn read(mut reader: grpcio::MessageReader) -> grpcio::Result<Self> {
-        let mut bytes = Vec::with_capacity(reader.len());
-        reader.read_to_end(&mut bytes).map_err(|e| grpcio::Error::Codec(Box::new(e)))?;
+        let bytes = read_all(&mut reader).map_err(|e| grpcio::Error::Codec(Box::new(e)))?;
         Ok(Self::new(bytes))
     }
 }
@@ -140,8 +139,7 @@ impl Request {
 
     /// Its bytes, copied into one piece.
     pub fn into_bytes(mut self) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::with_capacity(self.0.len());
-        self.0.read_to_end(&mut bytes).map(|_| bytes)
+        read_all(&mut self.0)
     }
 
     fn keep(reader: grpcio::MessageReader) -> grpcio::Result<Self> {
@@ -151,6 +149,22 @@ impl Request {
     fn refuse(&self, _buffer: &mut GrpcSlice) -> grpcio::Result<()> {
         Err(grpcio::Error::Codec("a request that came is not sent again".into()))
     }
+}
+
+/// The bytes of a message. The library's own `read_to_end` never returns if a slice of the message is empty, as a peer
+/// can make it.
+fn read_all(reader: &mut grpcio::MessageReader) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(reader.len());
+    while !reader.is_empty() {
+        let slice = reader.fill_buf()?;
+        if slice.is_empty() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let length = slice.len();
+        bytes.extend_from_slice(slice);
+        reader.consume(length);
+    }
+    Ok(bytes)
 }
 
 /// Encodes a message for a client of the tutorial's contract.
