@@ -183,7 +183,7 @@ impl ProgramOptions for Options {
     fn check(&mut self, given: &Given<'_>) -> Vec<String> {
         let mut faults = self.check_load();
         faults.extend(self.tls.check(given));
-        if self.login.token_file.is_some() {
+        if self.contract == Contract::V1 && self.login.token_file.is_some() && given.is_flag("name") {
             faults.extend(given.useless("token_file", &["name"], "all clients have the name of the login"));
         }
         if self.contract == Contract::Tutorial {

@@ -126,9 +126,11 @@ impl Room {
         {
             return Ok(state.clone());
         }
+        // Read before the log: the room may be created meanwhile.
+        let head = self.head();
         let state = match self.log.find(&self.name)? {
             Some(state) => state,
-            None if self.head() == Seq::ZERO => self.stored.lock().0.clone(),
+            None if head == Seq::ZERO => return Ok(self.stored.lock().0.clone()),
             None => return Err(LogError::Damaged(format!("room {} is missing in the log", self.name))),
         };
         *self.stored.lock() = (state.clone(), trims);

@@ -52,7 +52,18 @@ fn connections() -> usize {
 
 #[test]
 fn peers_that_keep_to_no_rule_hurt_nobody() {
-    let mut rng = Rng::with_seed(seed());
+    hurt_nobody(seed());
+}
+
+/// One message kept its receive thread at 100 % of a processor forever: the library's `read_to_end` does not return if a
+/// slice of the message is empty.
+#[test]
+fn no_message_keeps_its_thread_forever() {
+    hurt_nobody(1572024890662526986);
+}
+
+fn hurt_nobody(seed: u64) {
+    let mut rng = Rng::with_seed(seed);
     let mut server = ServerProcess::start(&[]);
     let mut witnesses = Witnesses::join(&server);
     witnesses.talk();
