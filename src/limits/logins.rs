@@ -1,4 +1,4 @@
-//! Accounts, tokens, certificates, and the operator's socket. Whoever reaches one of these bounds is told its number.
+//! Accounts, tokens, certificates, and the operator's socket. The error that reports an exceeded bound states the number.
 
 use std::time::Duration;
 

@@ -332,3 +332,60 @@ impl Drop for RoomHandle {
         // The room itself, which may hold a megabyte, is freed with `self`, after the lock.
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Weak;
+
+    use super::*;
+    use crate::server::log::conformance::room;
+    use crate::server::log::{History, Part};
+
+    /// A log in which a room gets its first message during a look that does not find it yet.
+    #[derive(Default)]
+    struct Creating {
+        rooms: Mutex<Weak<Rooms>>,
+        created: Mutex<Option<RoomState>>,
+    }
+
+    impl Log for Creating {
+        fn read(&self, _room: RoomId, _from: Seq, _bytes_max: usize) -> Result<Page, LogError> {
+            Ok(Page::Segments(Vec::new()))
+        }
+
+        fn history(&self, _: &RoomName, _: Part, _: u64, _: usize) -> Result<Option<History>, LogError> {
+            Ok(None)
+        }
+
+        fn find(&self, name: &RoomName) -> Result<Option<RoomState>, LogError> {
+            let state = RoomState::empty(RoomId(1), name.clone(), Epoch::random());
+            let rooms = self.rooms.lock().upgrade().expect("the rooms are there");
+            rooms.created(&state);
+            rooms.by_id(state.id).unwrap().push(Arc::new(Segment::new(state.id, Seq(1), Seq(1), vec![0])));
+            *self.created.lock() = Some(state);
+            Ok(None)
+        }
+
+        fn trims(&self) -> u64 {
+            0
+        }
+
+        fn rooms(&self, _after: Option<&RoomName>, _max: usize) -> Result<Vec<RoomState>, LogError> {
+            Ok(Vec::new())
+        }
+    }
+
+    /// The join of a client that looked at that moment was refused, because the room seemed to be missing in the log.
+    #[test]
+    fn a_pending_room_may_be_created_during_a_look_at_the_log() {
+        let log = Arc::new(Creating::default());
+        let rooms = Arc::new(Rooms::new(Arc::clone(&log) as _, 0));
+        *log.rooms.lock() = Arc::downgrade(&rooms);
+        let attic = rooms.open(&room("attic"), None);
+        assert!(is_pending(attic.id()));
+        // A client that has seen more than there is: the log is asked.
+        let found = attic.stored(Seq(5)).unwrap();
+        assert_eq!((Some(found), attic.head()), (log.created.lock().clone(), Seq(1)));
+        assert_eq!(attic.id(), RoomId(1));
+    }
+}

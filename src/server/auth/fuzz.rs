@@ -11,7 +11,7 @@ pub fn tokens(input: &[u8]) {
         assert!(token.text().expose() == text);
     }
     if let Ok(code) = InvitationCode::parse(&text) {
-        let again = InvitationCode::parse(code.text().expose()).expect("what is shown of a code is one");
+        let again = InvitationCode::parse(code.text().expose()).expect("the text of a code is a code");
         assert!(again.hash() == code.hash());
     }
 }

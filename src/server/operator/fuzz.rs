@@ -7,7 +7,7 @@ use crate::server::auth::accounts::event::AccountEvent;
 use crate::server::auth::accounts::state::State;
 use crate::server::auth::token::InvitationCode;
 
-/// The operator's requests, one a line, at one second after the other: what is decided can be applied, and stored.
+/// Executes the operator's requests, one per line, one second apart: every decision can be applied and stored.
 pub fn requests(input: &[u8]) {
     let (mut state, mut stored, mut replayed) = (State::default(), Vec::new(), State::default());
     for (second, line) in String::from_utf8_lossy(input).lines().enumerate() {
@@ -36,7 +36,7 @@ fn execute(state: &State, command: OperatorCommand, now_ms: u64) -> Vec<AccountE
     }
 }
 
-/// Uses a code that somebody types, which is no invitation.
+/// Redeems a typed code that is not an invitation.
 fn redeem_typed(state: &State, line: &str, now_ms: u64) -> Vec<AccountEvent> {
     if let Ok(code) = InvitationCode::parse(line) {
         assert!(redeem(state, code.hash(), line, now_ms).is_err());
