@@ -19,7 +19,7 @@ use hubbub::server::log::sqlite::{self, SyncMode};
 use hubbub::server::log::{Appender, Log, Post, Retention, memory};
 use hubbub::server::room::cursor::{Cursor, Look};
 use hubbub::server::room::{RoomHandle, Rooms};
-use hubbub::wire::event::{self, Entry, EntryKind};
+use hubbub::wire::event::{self, Entry, EntryKind, NewMessage};
 use hubbub::wire::v1;
 use jsonwebtoken::EncodingKey;
 use protobuf::Message as _;
@@ -38,12 +38,12 @@ fn main() {
 #[divan::bench(counters = [ItemsCount::new(1usize)])]
 fn encode_content(bencher: Bencher) {
     let (sender, body) = (sender(), body());
-    bencher.bench(|| event::content(black_box(&id(1)), &sender, client(), &body, Kind::Text));
+    bencher.bench(|| event::content(&NewMessage::plain(black_box(&id(1)), &sender, client(), &body, Kind::Text)));
 }
 
 #[divan::bench(counters = [ItemsCount::new(1usize)])]
 fn encode_envelope(bencher: Bencher) {
-    let content = event::content(&id(1), &sender(), client(), &body(), Kind::Text);
+    let content = event::content(&NewMessage::plain(&id(1), &sender(), client(), &body(), Kind::Text));
     let entry = Entry {
         room: RoomId(1_000),
         seq: Seq(1_000_000),
@@ -177,7 +177,7 @@ fn room(messages: usize, segment_messages: usize) -> RoomHandle {
 
 fn post(number: u64) -> Post {
     let id = id(number);
-    let content = event::content(&id, &sender(), client(), &body(), Kind::Text);
+    let content = event::content(&NewMessage::plain(&id, &sender(), client(), &body(), Kind::Text));
     Post { room: name(), sender: sender().name, id, id_chosen: true, kind: EntryKind::MESSAGE, content }
 }
 

@@ -14,7 +14,7 @@ use crate::limits::{BODY_BYTES_MAX, NAME_CHARS_MAX};
 use crate::names::{Body, MessageId, RoomId, RoomName, Sender, Seq, UserName, cleaned};
 use crate::server::log::Segment;
 use crate::server::network::Network;
-use crate::wire::event::{self, Entry, EntryKind};
+use crate::wire::event::{self, Entry, EntryKind, NewMessage};
 use crate::wire::v1;
 use crate::{certificates, client, repeat, server, terminal};
 
@@ -197,7 +197,7 @@ fn entry_seeds() -> Vec<Vec<u8>> {
     let ann = Sender::claim(UserName::new("ann").expect("valid"));
     let mut bytes = Vec::new();
     for (seq, kind) in [(1, crate::names::Kind::Text), (2, crate::names::Kind::Action)] {
-        let content = event::content(&id, &ann, Some(crate::names::ClientId(300)), &hi, kind);
+        let content = event::content(&NewMessage::plain(&id, &ann, Some(crate::names::ClientId(300)), &hi, kind));
         let entry = Entry {
             room: RoomId(3),
             seq: Seq(seq),

@@ -5,6 +5,7 @@
 //! protobuf library, and because the server's side of a stream sends [`Frame`]s, which no generator knows.
 
 pub mod event;
+pub mod change;
 pub mod answer;
 pub mod request;
 
@@ -51,6 +52,20 @@ pub const LOGIN: Method<v1::LoginRequest, v1::LoginResponse> = unary("/hubbub.v1
 pub const LIST_ROOMS: Method<v1::ListRoomsRequest, v1::ListRoomsResponse> = unary("/hubbub.v1.ChatService/ListRooms");
 pub const LIST_MEMBERS: Method<v1::ListMembersRequest, v1::ListMembersResponse> =
     unary("/hubbub.v1.ChatService/ListMembers");
+
+pub const EDIT_MESSAGE: Method<v1::EditMessageRequest, v1::EditMessageResponse> =
+    unary("/hubbub.v1.ChatService/EditMessage");
+pub const DELETE_MESSAGE: Method<v1::DeleteMessageRequest, v1::DeleteMessageResponse> =
+    unary("/hubbub.v1.ChatService/DeleteMessage");
+pub const SET_REACTION: Method<v1::SetReactionRequest, v1::SetReactionResponse> =
+    unary("/hubbub.v1.ChatService/SetReaction");
+pub const LIST_REACTIONS: Method<v1::ListReactionsRequest, v1::ListReactionsResponse> =
+    unary("/hubbub.v1.ChatService/ListReactions");
+pub const SET_PIN: Method<v1::SetPinRequest, v1::SetPinResponse> = unary("/hubbub.v1.ChatService/SetPin");
+pub const CHANGE_ROOM: Method<v1::ChangeRoomRequest, v1::ChangeRoomResponse> =
+    unary("/hubbub.v1.ChatService/ChangeRoom");
+pub const SEARCH_MESSAGES: Method<v1::SearchMessagesRequest, v1::SearchMessagesResponse> =
+    unary("/hubbub.v1.ChatService/SearchMessages");
 
 const CHAT: &str = "/hubbub.v1.ChatService/Chat";
 

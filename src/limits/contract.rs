@@ -13,6 +13,23 @@ pub const COMBINING_MARKS_MAX: usize = 4;
 /// The maximum length of a message body, in bytes of UTF-8.
 pub const BODY_BYTES_MAX: usize = 16 * 1024;
 
+/// How many names a message may mention.
+pub const MENTIONS_MAX: usize = 20;
+
+/// The maximum length of an emoji or word that users react with, in bytes. The longest emoji that Unicode recommends, a
+/// kiss between two people with different skin tones, has 35.
+pub const EMOJI_BYTES_MAX: usize = 64;
+
+/// How many different emojis a message may have as reactions, and how many of those who reacted it names for each.
+pub const EMOJIS_MAX: usize = 20;
+pub const REACTORS_NAMED_MAX: usize = 20;
+
+/// How many messages of a room may be pinned.
+pub const PINS_MAX: usize = 50;
+
+/// The maximum length of a room's topic, in characters.
+pub const TOPIC_CHARS_MAX: usize = 512;
+
 /// The largest gRPC message the server reads, in bytes. Four times the size of the largest valid message, so that a
 /// body that is slightly too long is answered with the reason, while no client can make the server buffer more.
 pub const RECEIVE_BYTES_MAX: usize = 4 * BODY_BYTES_MAX;

@@ -2,7 +2,9 @@
 
 use thiserror::Error;
 
-use crate::limits::{BODY_BYTES_MAX, COMBINING_MARKS_MAX, NAME_CHARS_MAX};
+use crate::limits::{
+    BODY_BYTES_MAX, COMBINING_MARKS_MAX, EMOJI_BYTES_MAX, MENTIONS_MAX, NAME_CHARS_MAX, TOPIC_CHARS_MAX,
+};
 
 /// Why a name, a body or a message id is invalid. The text states the rule, for the peer.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -50,4 +52,16 @@ pub enum InvalidText {
     IdLength(usize),
     #[error("the message id begins with four zero bytes, which are reserved for the server: send a UUID")]
     IdReserved,
+    #[error("more than {MENTIONS_MAX} names are mentioned: mention at most {MENTIONS_MAX}, or everybody with \"*\"")]
+    TooManyMentions,
+    #[error("the emoji is empty: send 1 to {EMOJI_BYTES_MAX} bytes")]
+    EmojiEmpty,
+    #[error("the emoji has {0} bytes: send at most {EMOJI_BYTES_MAX}")]
+    EmojiTooLong(usize),
+    #[error("the emoji contains U+{0:04X}: send one emoji or one word, without blanks and control characters")]
+    EmojiCharacter(u32),
+    #[error("the topic has {0} characters: send at most {TOPIC_CHARS_MAX}")]
+    TopicTooLong(usize),
+    #[error("the topic contains the control character U+{0:04X}: send one line of text")]
+    TopicControl(u32),
 }

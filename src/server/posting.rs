@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::log::Post;
 use super::quotas::{OverQuota, Use};
 use crate::names::{Body, ClientId, Kind, MessageId, Origin, RoomName, Sender};
-use crate::wire::event::{self, EntryKind};
+use crate::wire::event::{self, EntryKind, NewMessage};
 
 /// Creates the posts of one stream or one call. It generates the ids of posts without one, each once, and keeps to the
 /// quotas of the client's address.
@@ -64,7 +64,7 @@ impl Author {
             self.issued += 1;
             self.origin.id(self.issued)
         });
-        let content = event::content(&id, &sender, self.client, body, kind);
+        let content = event::content(&NewMessage::plain(&id, &sender, self.client, body, kind));
         Ok(Post { room, sender: sender.name, id, id_chosen, kind: EntryKind::MESSAGE, content })
     }
 

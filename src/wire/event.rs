@@ -10,7 +10,8 @@ use protobuf::Message as _;
 use thiserror::Error;
 
 use super::v1;
-use crate::names::{Body, ClientId, Kind, MessageId, RoomId, Sender, Seq};
+use crate::limits::MENTIONS_MAX;
+use crate::names::{Body, ClientId, Kind, Mentions, MessageId, RoomId, Sender, Seq};
 
 /// `ChatResponse.events`, and the first field of `Message`: field 1, length-delimited.
 const EVENTS: u8 = 0x0a;
@@ -24,14 +25,28 @@ const SENDER: u8 = 0x12;
 const BODY: u8 = 0x1a;
 /// `Message.kind`: field 4, a varint.
 const KIND: u8 = 0x20;
+/// `Message.reply_to_seq`: field 5, a varint; `mentions`: field 6, length-delimited, repeated.
+const REPLY_TO: u8 = 0x28;
+const MENTIONS: u8 = 0x32;
+/// `Message.changed_seq`, `edited_seq` and `edited_ms`: fields 7 to 9, varints.
+const CHANGED: u8 = 0x38;
+const EDITED: u8 = 0x40;
+const EDITED_MS: u8 = 0x48;
+/// `Message.deleted_by` and `reactions`: fields 10 and 11, length-delimited; the second is repeated.
+const DELETED_BY: u8 = 0x52;
+const REACTIONS: u8 = 0x5a;
 /// `Message.client_id`: field 12, a varint.
 const CLIENT_ID: u8 = 0x60;
 /// `Message.authenticated`: field 13, a varint.
 const AUTHENTICATED: u8 = 0x68;
 
-/// The maximum number of bytes that [`content`] adds to the sender's name and the body: the id, three lengths of at
-/// most three bytes each with its tag, the kind, a client id of eight bytes with its tag, and the mark of a login.
-const CONTENT_BYTES_AROUND: usize = 18 + 2 * (1 + 3) + 2 + (1 + 8) + 2;
+/// `message_seq` of the events that change a message: field 1, a varint.
+const MESSAGE_SEQ: u8 = 0x08;
+
+/// The maximum number of bytes that [`content`] adds to the sender's name, the body and the mentions: the id, two lengths
+/// of at most three bytes each with its tag, the kind, a seq with its tag, a client id of eight bytes with its tag, and
+/// the mark of a login.
+const CONTENT_BYTES_AROUND: usize = 18 + 2 * (1 + 3) + 2 + (1 + 10) + (1 + 8) + 2;
 
 /// The highest number of a field of `Event` that this program knows: `goodbye`.
 const EVENT_FIELDS_KNOWN: u64 = 13;
@@ -52,6 +67,17 @@ pub struct EntryKind(u32);
 impl EntryKind {
     /// `Event.message`.
     pub const MESSAGE: Self = Self(4);
+    /// `Event.edited` and so on: the events that change a message, or its room.
+    pub const EDITED: Self = Self(14);
+    pub const REACTED: Self = Self(15);
+    pub const DELETED: Self = Self(16);
+    pub const PINNED: Self = Self(17);
+    pub const ROOM_CHANGED: Self = Self(18);
+
+    /// Whether the content begins with the seq of the message that the event concerns.
+    fn concerns_message(self) -> bool {
+        (Self::EDITED.0..=Self::PINNED.0).contains(&self.0)
+    }
 }
 
 /// An entry of the log, encoded.
@@ -70,6 +96,11 @@ impl<'a> Entry<'a> {
     pub fn message(&self) -> Option<Content<'a>> {
         if self.kind == EntryKind::MESSAGE { read_content(self.content).ok() } else { None }
     }
+
+    /// The message that the event has changed.
+    pub fn changed_message(&self) -> Option<Seq> {
+        if self.kind.concerns_message() { number(self.content, &mut 0, MESSAGE_SEQ).map(Seq) } else { None }
+    }
 }
 
 /// The content of a message.
@@ -77,8 +108,15 @@ impl<'a> Entry<'a> {
 pub struct Content<'a> {
     pub id: MessageId,
     pub sender: &'a str,
+    /// The text; empty if the message was deleted.
     pub body: &'a str,
     pub kind: Kind,
+    /// The message that it replies to; [`Seq::ZERO`] for none.
+    pub reply_to: Seq,
+    /// The newest event that it includes, and the event that gave it its text; [`Seq::ZERO`] if it never changed.
+    pub changed: Seq,
+    pub edited: Seq,
+    pub is_deleted: bool,
     /// The client that posted it, if known: not for a call, nor for messages that were stored before client ids
     /// existed.
     pub client: Option<ClientId>,
@@ -86,17 +124,43 @@ pub struct Content<'a> {
     pub authenticated: bool,
 }
 
+/// A message that was not posted yet.
+#[derive(Clone, Copy, Debug)]
+pub struct NewMessage<'a> {
+    pub id: &'a MessageId,
+    pub sender: &'a Sender,
+    pub client: Option<ClientId>,
+    pub body: &'a Body,
+    pub kind: Kind,
+    /// The message that it replies to; [`Seq::ZERO`] for none.
+    pub reply_to: Seq,
+    pub mentions: &'a Mentions,
+}
+
+impl<'a> NewMessage<'a> {
+    /// A message that replies to none and mentions nobody.
+    pub fn plain(id: &'a MessageId, sender: &'a Sender, client: Option<ClientId>, body: &'a Body, kind: Kind) -> Self {
+        Self { id, sender, client, body, kind, reply_to: Seq::ZERO, mentions: Mentions::NONE }
+    }
+}
+
 /// Encodes a message's content: a `Message`.
-pub fn content(id: &MessageId, sender: &Sender, client: Option<ClientId>, body: &Body, kind: Kind) -> Vec<u8> {
-    let Sender { name, authenticated } = sender;
+pub fn content(message: &NewMessage<'_>) -> Vec<u8> {
+    let NewMessage { id, sender: Sender { name, authenticated }, client, body, kind, reply_to, mentions } = *message;
     let (sender, body) = (name.as_str().as_bytes(), body.as_str().as_bytes());
-    let mut bytes = Vec::with_capacity(CONTENT_BYTES_AROUND + sender.len() + body.len());
+    let mentioned = if mentions.is_empty() { 0 } else { mentions.bytes() + MENTIONS_MAX * (1 + 2) };
+    let mut bytes = Vec::with_capacity(CONTENT_BYTES_AROUND + sender.len() + body.len() + mentioned);
     push_field(&mut bytes, MESSAGE_ID, id.as_bytes());
     push_field(&mut bytes, SENDER, sender);
     push_field(&mut bytes, BODY, body);
     if kind == Kind::Action {
         bytes.extend([KIND, v1::Kind::KIND_ACTION as u8]);
     }
+    if reply_to != Seq::ZERO {
+        bytes.push(REPLY_TO);
+        push_varint(&mut bytes, reply_to.0);
+    }
+    mentions.iter().for_each(|name| push_field(&mut bytes, MENTIONS, name.as_bytes()));
     if let Some(ClientId(client)) = client.filter(|client| client.0 != 0) {
         bytes.push(CLIENT_ID);
         push_varint(&mut bytes, client);
@@ -168,24 +232,51 @@ impl<'a> Iterator for Entries<'a> {
 pub fn read_content(bytes: &[u8]) -> Result<Content<'_>, Malformed> {
     let read = || {
         let mut at = 0;
-        let id = field(bytes, &mut at, MESSAGE_ID)?.try_into().ok()?;
+        let id = MessageId::from_bytes(field(bytes, &mut at, MESSAGE_ID)?.try_into().ok()?);
         let sender = std::str::from_utf8(field(bytes, &mut at, SENDER)?).ok()?;
-        let body = std::str::from_utf8(field(bytes, &mut at, BODY)?).ok()?;
-        let kind = match bytes[at..] {
-            [KIND, kind, ..] if kind == v1::Kind::KIND_ACTION as u8 => {
-                at += 2;
-                Kind::Action
+        let mut content = Content {
+            id,
+            sender,
+            body: "",
+            kind: Kind::Text,
+            reply_to: Seq::ZERO,
+            changed: Seq::ZERO,
+            edited: Seq::ZERO,
+            is_deleted: false,
+            client: None,
+            authenticated: false,
+        };
+        let mut last_tag = SENDER;
+        while let Some(&tag) = bytes.get(at) {
+            let may_repeat = matches!(tag, MENTIONS | REACTIONS);
+            if tag < last_tag || (tag == last_tag && !may_repeat) {
+                return None;
             }
-            _ => Kind::Text,
-        };
-        let client = match bytes[at..].first() {
-            Some(&CLIENT_ID) => Some(ClientId(number(bytes, &mut at, CLIENT_ID)?)),
-            _ => None,
-        };
-        let authenticated = bytes[at..] == [AUTHENTICATED, 1];
-        at += if authenticated { 2 } else { 0 };
-        let id = MessageId::from_bytes(id);
-        (at == bytes.len()).then_some(Content { id, sender, body, kind, client, authenticated })
+            last_tag = tag;
+            match tag {
+                BODY => content.body = std::str::from_utf8(field(bytes, &mut at, tag)?).ok()?,
+                MENTIONS | REACTIONS => drop(field(bytes, &mut at, tag)?),
+                DELETED_BY => {
+                    field(bytes, &mut at, tag)?;
+                    content.is_deleted = true;
+                }
+                _ => {
+                    let value = number(bytes, &mut at, tag).filter(|value| *value > 0)?;
+                    match tag {
+                        KIND if value == v1::Kind::KIND_ACTION as u64 => content.kind = Kind::Action,
+                        REPLY_TO => content.reply_to = Seq(value),
+                        CHANGED => content.changed = Seq(value),
+                        EDITED => content.edited = Seq(value),
+                        EDITED_MS => {}
+                        CLIENT_ID => content.client = Some(ClientId(value)),
+                        AUTHENTICATED if value == 1 => content.authenticated = true,
+                        _ => return None,
+                    }
+                }
+            }
+        }
+        // A message without a text was deleted, and the reverse.
+        (content.body.is_empty() == content.is_deleted).then_some(content)
     };
     read().ok_or(Malformed(0))
 }
@@ -297,7 +388,7 @@ mod tests {
             let id = MessageId::from_bytes([index as u8 + 1; 16]);
             let name = UserName::new("änn").unwrap();
             let (sender, body) = (Sender { name, authenticated: is_user(index) }, Body::new(body.as_str()).unwrap());
-            let content = content(&id, &sender, client_of(index), &body, kind);
+            let content = content(&NewMessage::plain(&id, &sender, client_of(index), &body, kind));
             push(
                 &mut bytes,
                 &Entry { room, seq: Seq(first + index as u64), time_ms, kind: EntryKind::MESSAGE, content: &content },

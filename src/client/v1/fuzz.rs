@@ -18,7 +18,7 @@ use crate::client::outgoing::Outgoing as _;
 use crate::client::shared::Shared;
 use crate::names::{Body, ClientId, Epoch, Kind, MessageId, RoomId, RoomName, Sender, Seq, UserName};
 use crate::wire::answer::{self, RoomAtJoin};
-use crate::wire::event::{self, Entry, EntryKind};
+use crate::wire::event::{self, Entry, EntryKind, NewMessage};
 use crate::wire::v1;
 
 /// The library reads the same events in a response as [`read_events`], and accepts each response that this accepts.
@@ -119,7 +119,7 @@ fn sender(name: &str) -> Sender {
 fn responses() -> Vec<Vec<u8>> {
     let message = |room, seq, by| {
         let body = Body::new("a line").expect("it is valid");
-        let content = event::content(&id(by), &sender("ann"), Some(ClientId(4)), &body, Kind::Text);
+        let content = event::content(&NewMessage::plain(&id(by), &sender("ann"), Some(ClientId(4)), &body, Kind::Text));
         let mut entry = Vec::new();
         let kind = EntryKind::MESSAGE;
         event::push(&mut entry, &Entry { room, seq: Seq(seq), time_ms: 1_700_000_000_000, kind, content: &content });

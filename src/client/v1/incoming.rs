@@ -124,7 +124,7 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()> + Send + 'static> Reading<'_, F> {
     fn message(&mut self, room_id: u64, seq: u64, time_ms: u64, content: Content<'_>) -> Step {
         let (index, room) = self.incoming.rooms.joined(room_id)?;
         verified(&room.name, room.place.message(seq))?;
-        let Content { id, sender, body, kind, client, authenticated } = content;
+        let Content { id, sender, body, kind, client, authenticated, .. } = content;
         let mut own = false;
         if sender == self.incoming.name.as_str() {
             while room.announced.front().is_some_and(|&announced| announced < seq) {
@@ -200,8 +200,14 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()> + Send + 'static> Reading<'_, F> {
                 self.progress.any = true;
                 self.left(room_id, &left)
             }
-            // Both are handled in `take`.
-            Wire::Message(_) | Wire::Joined(_) => Step::Continue(()),
+            // Events of the log, and `Joined`, are handled in `take`.
+            Wire::Message(_)
+            | Wire::Joined(_)
+            | Wire::Edited(_)
+            | Wire::Reacted(_)
+            | Wire::Deleted(_)
+            | Wire::Pinned(_)
+            | Wire::RoomChanged(_) => Step::Continue(()),
         }
     }
 

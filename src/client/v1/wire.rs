@@ -10,8 +10,8 @@ use protobuf::{CodedInputStream, Message as _, UnknownFields};
 use crate::client::connection::Connection;
 use crate::client::contract::Contract;
 use crate::client::stream::{self, Receiver, Sender, StreamError};
-use crate::names::{Body, ClientId, Kind, MessageId, RoomName, UserName};
-use crate::wire::event::{Content, entries, read_content};
+use crate::names::{Body, ClientId, Kind, MessageId, RoomName, Seq, UserName};
+use crate::wire::event::{Content, entries};
 use crate::wire::{CHAT_CLIENT, v1};
 
 /// `ChatRequest.commands` and `Command.post`: fields 1 and 4, length-delimited.
@@ -102,7 +102,7 @@ pub fn read_events<B>(
         let start = at;
         for entry in entries(&bytes[start..]) {
             let Ok((entry, end)) = entry else { break };
-            let Ok(content) = read_content(entry.content) else { break };
+            let Some(content) = entry.message() else { break };
             at = start + end;
             let item = Item::Message { room_id: entry.room.0, seq: entry.seq.0, time_ms: entry.time_ms, content };
             if let ControlFlow::Break(end) = each(item) {
@@ -142,6 +142,10 @@ fn other<B>(
         sender: &message.sender,
         body: &message.body,
         kind: kind(message.kind.enum_value_or_default()),
+        reply_to: Seq(message.reply_to_seq),
+        changed: Seq(message.changed_seq),
+        edited: Seq(message.edited_seq),
+        is_deleted: message.deleted_by.is_some(),
         client: client(message.client_id),
         authenticated: message.authenticated,
     };
@@ -192,7 +196,7 @@ mod tests {
 
     use super::*;
     use crate::names::{RoomId, Sender, Seq};
-    use crate::wire::event::{Entry, EntryKind, content, control, push};
+    use crate::wire::event::{Entry, EntryKind, NewMessage, content, control, push};
 
     proptest! {
         /// The generated code decodes the posts encoded by hand, and they fit into the announced size.
@@ -233,21 +237,16 @@ mod tests {
     fn response() -> Vec<u8> {
         let mut bytes = Vec::new();
         let id = MessageId::from_bytes([7; 16]);
-        let message =
-            content(&id, &Sender::claim(UserName::new("ann").unwrap()), None, &Body::new("one").unwrap(), Kind::Text);
+        let (ann, bob) = ["ann", "bob"].map(|name| Sender::claim(UserName::new(name).unwrap())).into();
+        let (one, two) = (Body::new("one").unwrap(), Body::new("two").unwrap());
+        let message = content(&NewMessage::plain(&id, &ann, None, &one, Kind::Text));
         push(
             &mut bytes,
             &Entry { room: RoomId(3), seq: Seq(1), time_ms: 9, kind: EntryKind::MESSAGE, content: &message },
         );
         let welcome = v1::event::Event::Welcome(v1::Welcome { client_id: 5, ..Default::default() });
         bytes.extend(control(&v1::Event { time_ms: 9, event: Some(welcome), ..Default::default() }));
-        let message = content(
-            &id,
-            &Sender::claim(UserName::new("bob").unwrap()),
-            client(6),
-            &Body::new("two").unwrap(),
-            Kind::Action,
-        );
+        let message = content(&NewMessage::plain(&id, &bob, client(6), &two, Kind::Action));
         let mut event = vec![0x22, message.len() as u8];
         event.extend(&message);
         event.extend([0x10, 2, 0x08, 3]);

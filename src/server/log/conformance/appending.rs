@@ -6,7 +6,7 @@ use super::fixtures::{at, post, post_without_id, published, room};
 use super::subject::{Open, read_all, seqs};
 use crate::names::{Body, Kind, RoomId, Sender, Seq};
 use crate::server::log::{Appended, LogError, Post, Retention};
-use crate::wire::event;
+use crate::wire::event::{self, NewMessage};
 
 pub fn seqs_are_dense_in_each_room(open: Open<'_>) {
     let mut subject = open(Retention::default());
@@ -65,13 +65,13 @@ pub fn an_id_of_another_message_is_refused(open: Open<'_>) {
     let outcomes = subject.appender.append(&[own.clone(), forged.clone()], at(2)).unwrap();
     assert_eq!(outcomes, [taken(2), Ok(Appended::Before(RoomId(1), Seq(2)))]);
     // An action that says the same words is another message.
-    let content = event::content(
+    let content = event::content(&NewMessage::plain(
         &forged.id,
         &Sender::claim(forged.sender.clone()),
         None,
         &Body::new("all green").unwrap(),
         Kind::Action,
-    );
+    ));
     let action = Post { content, ..forged };
     assert_eq!(subject.appender.append(&[action], at(2)).unwrap(), [taken(2)]);
     // A deleted message can't be compared.

@@ -7,7 +7,7 @@ use crossbeam_channel::Receiver;
 
 use crate::names::{Body, Kind, MessageId, Origin, RoomName, Sender, UserName};
 use crate::server::log::{Appender, Post, Published, RoomState, Segment};
-use crate::wire::event::{self, EntryKind};
+use crate::wire::event::{self, EntryKind, NewMessage};
 
 pub fn room(name: &str) -> RoomName {
     RoomName::new(name).unwrap()
@@ -27,7 +27,13 @@ pub fn post_without_id(room: &RoomName, sender: &str, body: &str) -> Post {
 
 fn make_post(room: &RoomName, sender: &str, id: MessageId, id_chosen: bool, body: &str) -> Post {
     let sender = UserName::new(sender).unwrap();
-    let content = event::content(&id, &Sender::claim(sender.clone()), None, &Body::new(body).unwrap(), Kind::Text);
+    let content = event::content(&NewMessage::plain(
+        &id,
+        &Sender::claim(sender.clone()),
+        None,
+        &Body::new(body).unwrap(),
+        Kind::Text,
+    ));
     Post { room: room.clone(), sender, id, id_chosen, kind: EntryKind::MESSAGE, content }
 }
 
