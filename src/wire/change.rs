@@ -43,8 +43,8 @@ pub fn pinned(message: Seq, by: &Sender, removed: bool) -> Vec<u8> {
 
 /// The content of `RoomChanged` for another topic.
 pub fn topic_changed(topic: &Topic, by: &Sender) -> Vec<u8> {
-    let (by, topic) = (MessageField::some(person(by)), Some(topic.as_str().to_owned()));
-    encode(&v1::RoomChanged { by, topic, ..Default::default() })
+    let change = Some(v1::room_changed::Change::Topic(topic.as_str().to_owned()));
+    encode(&v1::RoomChanged { by: MessageField::some(person(by)), change, ..Default::default() })
 }
 
 /// Somebody, as events name them.

@@ -77,7 +77,7 @@ impl Draft {
         if message.says(body, mentions) {
             return self.before(message.edited().max(seq));
         }
-        if seen.is_some_and(|seen| seen != message.edited()) {
+        if seen.is_some_and(|seen| seen != message.edited().max(seq)) {
             return refuse(LogError::Edited { message: seq, edited: message.edited().max(seq) });
         }
         let edit = self.find_edit(&message, stored)?;

@@ -309,7 +309,7 @@ impl Client {
                 }
             }
             Wire::RoomChanged(changed) if seq > self.state_head => {
-                self.topic = changed.topic.unwrap_or(std::mem::take(&mut self.topic));
+                changed.topic().clone_into(&mut self.topic);
             }
             Wire::Deleted(ref deleted) if seq > self.state_head => {
                 self.pins.retain(|other| *other != deleted.message_seq);
