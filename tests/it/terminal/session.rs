@@ -87,7 +87,8 @@ fn line(event: &Event<'_>) -> Option<String> {
             let own = if message.own { " (own)" } else { "" };
             format!("#{} {}: {}{own}", message.seq, message.sender, message.body)
         }
-        Event::Joined { head_seq, .. } => format!("joined at {head_seq}"),
+        Event::Joined(joined) => format!("joined at {}", joined.head_seq),
+        Event::Changed { seq, change, .. } => format!("#{seq} {change:?}"),
         Event::Unknown { seq, .. } => format!("unknown event {seq}"),
         Event::CaughtUp { head_seq, .. } => format!("caught up at {head_seq}"),
         Event::Gap { gap, .. } => format!("gap {}-{} {:?}", gap.from_seq, gap.to_seq, gap.reason),
