@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::format::hex;
-use crate::client::{Extras, LoggedChange, Message, Person, Reaction, StoredMessage};
+use crate::client::{Extras, LoggedChange, Message, Person, Reaction, RoomJoined, StoredMessage};
 use crate::escape::acts;
 use crate::names::Kind;
 
@@ -96,6 +96,20 @@ struct JsonReaction<'a> {
     emoji: &'a str,
     count: u32,
     people: Vec<JsonPerson<'a>>,
+}
+
+/// The state of a room, at the head that it names.
+#[derive(Serialize)]
+pub struct JsonHead<'a> {
+    room: &'a str,
+    event: &'static str,
+    time_ms: u64,
+    head_seq: u64,
+    oldest_seq: u64,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    topic: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pinned_seqs: &'a [u64],
 }
 
 /// A stored message of `send`.
@@ -196,6 +210,13 @@ impl<'a> JsonMessage<'a> {
             deleted_by: extras.deleted_by.as_ref().map(JsonPerson::from),
             reactions: extras.reactions.iter().map(JsonReaction::from).collect(),
         }
+    }
+}
+
+impl<'a> From<&RoomJoined<'a>> for JsonHead<'a> {
+    fn from(joined: &RoomJoined<'a>) -> Self {
+        let RoomJoined { room, time_ms, head_seq, oldest_seq, topic, pinned_seqs, .. } = *joined;
+        Self { room: room.as_str(), event: "room", time_ms, head_seq, oldest_seq, topic, pinned_seqs }
     }
 }
 

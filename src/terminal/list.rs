@@ -14,7 +14,7 @@ use crate::limits::PAGE_SIZE_MAX;
 use crate::names::RoomName;
 
 /// Why a listing ended early.
-enum Stop {
+pub enum Stop {
     Output(std::io::Error),
     Error(TerminalError),
 }
@@ -150,7 +150,7 @@ fn count(n: u64, what: &str) -> String {
     if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
 }
 
-fn outcome(outcome: Result<(), Stop>) -> Result<(), TerminalError> {
+pub fn outcome(outcome: Result<(), Stop>) -> Result<(), TerminalError> {
     match outcome {
         Ok(()) => Ok(()),
         Err(Stop::Output(e)) => unless_closed(Err(e)).map_err(TerminalError::Output),
