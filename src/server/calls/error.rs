@@ -23,6 +23,7 @@ pub enum Code {
     AlreadyExists,
     ResourceExhausted,
     FailedPrecondition,
+    Aborted,
     Internal,
     Unavailable,
     DataLoss,
@@ -41,6 +42,8 @@ pub enum CallError {
     PageSize(usize),
     #[error("invalid page token: send the token of the previous response, or none")]
     PageToken,
+    #[error("the request changes nothing: give a topic, which is empty for none")]
+    NothingToChange,
     #[error("no room named \"{0}\": a room is created by its first message")]
     NoRoom(RoomName),
     #[error("{0}")]
@@ -61,7 +64,7 @@ pub enum CallError {
 impl CallError {
     pub fn code(&self) -> Code {
         match self {
-            Self::Invalid(_) | Self::PageSize(_) | Self::PageToken => Code::InvalidArgument,
+            Self::Invalid(_) | Self::PageSize(_) | Self::PageToken | Self::NothingToChange => Code::InvalidArgument,
             Self::NoRoom(_) => Code::NotFound,
             Self::Log(error) => error.into(),
             Self::TooManyCalls(_) | Self::OverQuota(_) => Code::ResourceExhausted,
@@ -91,6 +94,12 @@ impl From<&LogError> for Code {
             LogError::Damaged(_) => Self::Internal,
             LogError::IdTaken(_) | LogError::LooksLike(_) => Self::AlreadyExists,
             LogError::TooManyRooms(_) => Self::ResourceExhausted,
+            LogError::NoMessage(_) | LogError::NoRoom(_) => Self::NotFound,
+            LogError::NotOwn(_) => Self::PermissionDenied,
+            LogError::Edited { .. } => Self::Aborted,
+            LogError::WasDeleted(_) | LogError::OtherEpoch(_) | LogError::TooManyEmojis(_) | LogError::TooManyPins => {
+                Self::FailedPrecondition
+            }
         }
     }
 }
