@@ -39,9 +39,9 @@ pub enum CallError {
     /// The message has another text than its author saw.
     #[error("the message was changed meanwhile: {0}")]
     Changed(String),
-    /// The server does not know the method.
-    #[error("the server can't do that: it is older than this client, or has that turned off ({0})")]
-    Unknown(String),
+    /// The server does not have the method.
+    #[error("the server can't do that: it is older than this client, or has that turned off")]
+    Unknown,
     #[error("no answer within {}: {last}", format_duration(*.timeout))]
     TimedOut { timeout: Duration, last: String },
     #[error(transparent)]
@@ -233,9 +233,7 @@ impl Caller {
                 match (status.code(), stream_error(error, Contract::V1)) {
                     (RpcStatusCode::NOT_FOUND, _) => Failure::Lasting(CallError::NotFound(text)),
                     (RpcStatusCode::ABORTED, _) => Failure::Lasting(CallError::Changed(text)),
-                    (RpcStatusCode::UNIMPLEMENTED, _) if is_newer(method.name) => {
-                        Failure::Lasting(CallError::Unknown(text))
-                    }
+                    (RpcStatusCode::UNIMPLEMENTED, _) if is_newer(method.name) => Failure::Lasting(CallError::Unknown),
                     (_, error) => unless_outdated(error, &status, connection.presented()).into(),
                 }
             }

@@ -127,7 +127,7 @@ pub struct ChatOptions {
     /// Show this many messages first
     #[arg(
         long, env = "HUBBUB_LAST", value_name = "N", default_value_t = 50, value_parser = number(0..=u32::MAX),
-        help_heading = MESSAGES, display_order = 21
+        hide_short_help = true, help_heading = MESSAGES, display_order = 21
     )]
     pub last: u32,
     #[arg(

@@ -13,6 +13,7 @@ use super::membership::Memberships;
 use super::outbox::Outbox;
 use super::outgoing::Outgoing;
 use super::place::{GapReason, StartAt};
+use super::timeline::Timeline;
 use super::wire::{Item, read_events};
 use crate::client::incoming::{Incoming as _, Outage};
 use crate::client::outgoing::Outgoing as _;
@@ -70,7 +71,15 @@ pub fn session(mut input: &[u8]) {
         session.change(|outgoing| outgoing.push(room, line)).expect("the room is to be joined");
     }
     let mut last: HashMap<RoomName, u64> = HashMap::new();
+    let mut timeline = Timeline::default();
     let mut incoming = Incoming::new(UserName::new("ann").expect("it is valid"), move |event: Event<'_>| {
+        match &event {
+            Event::Joined(joined) => timeline.joined(joined),
+            Event::Message(message) => timeline.message(message.to_stored()),
+            Event::Changed { seq, time_ms, change, .. } => drop(timeline.change(*seq, *time_ms, change)),
+            Event::Gap { gap, .. } => timeline.gap(gap),
+            _ => {}
+        }
         match event {
             Event::Message(super::Message { room, seq, .. })
             | Event::Changed { room, seq, .. }

@@ -1,5 +1,8 @@
+use proptest::prelude::*;
+
 use super::*;
 use crate::client::{NO_EXTRAS, Reaction};
+use crate::escape::acts;
 use crate::names::MessageId;
 
 fn person(name: &str) -> Person {
@@ -84,4 +87,31 @@ fn no_text_and_no_name_can_speak_for_another() {
     let start = message("\u{202e}\u{1b}[31m", Extras::default());
     let pinned = LoggedChange::Pinned { message_seq: 12, by: person("eve"), removed: false };
     assert!(!change(&pinned, Some(&start), false, true).contains(['\u{1b}', '\u{202e}']));
+}
+
+proptest! {
+    /// Whatever a server sends, and whoever has written it, a line does nothing on a terminal.
+    #[test]
+    fn nothing_that_acts_gets_through(name in any::<String>(), body in any::<String>(), emoji in any::<String>()) {
+        let held = message(&body, Extras::default());
+        for by in [Person { name: name.clone(), authenticated: true }, person(&name)] {
+            for logged in [
+                LoggedChange::Edited { message_seq: 7, body: body.clone(), mentions: Vec::new() },
+                LoggedChange::Reacted { message_seq: 7, emoji: emoji.clone(), by: by.clone(), removed: false },
+                LoggedChange::Deleted { message_seq: 7, by: by.clone() },
+                LoggedChange::Pinned { message_seq: 7, by: by.clone(), removed: false },
+                LoggedChange::Room { by: by.clone(), topic: Some(body.clone()) },
+            ] {
+                for message in [None, Some(&held)] {
+                    let rows = change(&logged, message, true, true);
+                    prop_assert!(!rows.chars().any(|c| acts(c) && c != '\n'), "{}", rows);
+                    let line = change(&logged, message, true, false);
+                    prop_assert!(!line.chars().any(acts) && line.starts_with("* "), "{}", line);
+                }
+            }
+        }
+        let reactions = vec![Reaction { emoji, count: 1, people: Vec::new() }];
+        let shown = text(&message(&body, Extras { reactions, reply_to: Some(7), ..Extras::default() }), Some(&held));
+        prop_assert!(!shown.chars().any(acts), "{}", shown);
+    }
 }

@@ -84,6 +84,17 @@ impl Model {
         self.world().store(room, sender, &fastrand::u128(..).to_be_bytes(), body, v1::Kind::KIND_TEXT);
     }
 
+    /// Edits a message, as its sender does: the message is replaced, and the event is sent.
+    pub fn edit(&self, room: &str, seq: u64, body: &str) {
+        let mut world = self.world();
+        let edited_seq = world.room(room).events.len() as u64 + 1;
+        let message = world.room(room).events[seq as usize - 1].mut_message();
+        body.clone_into(&mut message.body);
+        (message.changed_seq, message.edited_seq, message.edited_ms) = (edited_seq, edited_seq, 1);
+        let edited = v1::Edited { message_seq: seq, body: body.to_owned(), ..Default::default() };
+        world.append(room, Kind::Edited(edited));
+    }
+
     /// Reports to all clients that a client joined the room or left it, independently of the real members.
     pub fn presence(&self, room: &str, name: &str, client_id: u64, joined: bool) {
         let mut world = self.world();

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use hubbub::address::Address;
 use hubbub::client::{
-    CallError, Caller, Connector, Event, GapReason, Inlet, PagePlace, Patience, Policy, Session, SessionError,
+    CallError, Caller, Connector, Event, GapReason, Inlet, Line, PagePlace, Patience, Policy, Session, SessionError,
     Settings, StartAt, new_message_id,
 };
 use hubbub::names::{Body, Kind, RoomName, UserName};
@@ -412,14 +412,14 @@ fn a_repeated_post_is_stored_once() {
     let address: Address = model.target.parse().expect("an address");
     let mut caller = Caller::connect(Connector::new(1), address, DEADLINE).expect("the server is there");
     let (ann, body) = (UserName::new("ann").expect("a name"), Body::new("once").expect("a body"));
-    let posted = caller.post(&room(), &ann, &new_message_id(), &body, Kind::Text).expect("it is stored");
+    let posted = caller.post(&room(), &ann, &Line::new(new_message_id(), body, Kind::Text)).expect("it is stored");
     assert_eq!((posted.seq, posted.was_stored), (1, true));
     assert_eq!(model.bodies("lobby"), ["once"]);
     let page = caller.messages(&room(), PagePlace::After(0), 10).expect("there is a room");
     assert_eq!((page.messages[0].body.as_str(), page.head_seq), ("once", 1));
     let nowhere = RoomName::new("nowhere").expect("a name");
     let error = caller.messages(&nowhere, PagePlace::Newest, 10).expect_err("there is no such room");
-    assert!(matches!(error, CallError::Refused(_)) && error.to_string() == "there is no room nowhere", "{error}");
+    assert!(matches!(error, CallError::NotFound(_)) && error.to_string() == "there is no room nowhere", "{error}");
 }
 
 #[test]
