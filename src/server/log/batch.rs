@@ -140,7 +140,7 @@ impl RoomPlan {
         }
         let replaced = self.replaced.into_iter().flat_map(|replaced| replaced.pieces).collect();
         let Self { room, segments, profile, .. } = self;
-        vec![Published::Changed(Changed { room, replaced, segments, profile })]
+        vec![Published::Changed(Changed { replaced, segments, profile, ..Changed::of(room) })]
     }
 }
 

@@ -345,7 +345,7 @@ impl Appender for SqliteAppender {
             Err(LogError::Full) if self.transactions.restart_log() => self.trimmer.trim(&mut self.transactions, now, 1),
             result => result,
         };
-        self.trimmer.changed().into_iter().map(Published::Changed).for_each(&mut self.subscriber);
+        self.trimmer.changed().map(Published::Changed).for_each(&mut self.subscriber);
         result
     }
 
