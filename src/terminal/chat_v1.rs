@@ -115,18 +115,18 @@ impl ChatView {
     /// Breaks when the output is closed.
     fn show(&mut self, event: Event<'_>) -> ControlFlow<()> {
         let shown = self.timelines.record(&event);
-        match &event {
-            Event::Message(message) if !(message.own && self.editing) => {
-                // A closed output means that the reader needs no more.
-                if self.show_message(message).is_err() {
-                    return ControlFlow::Break(());
-                }
-            }
+        let printed = match &event {
+            Event::Message(message) if !(message.own && self.editing) => self.show_message(message),
             Event::Changed { room, time_ms, change, .. } if shown == Shown::Shown => {
-                if self.show_logged(room, *time_ms, change).is_err() {
-                    return ControlFlow::Break(());
-                }
+                self.show_logged(room, *time_ms, change)
             }
+            _ => Ok(()),
+        };
+        // A closed output means that the reader needs no more.
+        if printed.is_err() {
+            return ControlFlow::Break(());
+        }
+        match &event {
             Event::Presence { room, name, authenticated, client_id, joined } => {
                 // On an open server, no name is marked.
                 let authenticated = *authenticated || !self.server.has_login;

@@ -41,6 +41,7 @@ const MEMBERS_MAX: usize = 200;
 
 /// The destination of lines.
 #[derive(Clone)]
+#[expect(clippy::large_enum_variant, reason = "a chat has a few copies of it")]
 pub enum Destination {
     V1 {
         inlet: Inlet,
