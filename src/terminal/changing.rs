@@ -24,6 +24,9 @@ use crate::names::{Body, Emoji, Kind, RoomName, Topic, UserName};
 const NUMBERS_MAX: usize = 20;
 const FOUND_MAX: u32 = 10;
 
+/// How many pages `/search` reads at most.
+const SEARCH_PAGES_MAX: usize = 10;
+
 /// What a job needs.
 #[derive(Clone)]
 struct Context {
@@ -296,23 +299,31 @@ impl Context {
     fn search(&self, open: &mut OpenCaller<'_>, text: String) -> Result<(), String> {
         let shown = start_of(&text);
         let query = SearchQuery { text, room: Some(self.room.clone()), ..SearchQuery::default() };
-        let page = match open.call(|caller| caller.search(&query, FOUND_MAX, "")) {
-            Ok(page) => page,
-            // The room has no messages.
-            Err(CallError::NotFound(_)) => return Err(format!("nothing found for {shown} in {}", self.room)),
-            Err(error) => return Err(format!("can't search: {error}")),
-        };
-        if page.found.is_empty() {
+        let (mut found, mut token, mut behind_count) = (Vec::new(), String::new(), 0);
+        // A page may be empty, and not the last one.
+        for _ in 0..SEARCH_PAGES_MAX {
+            let page = match open.call(|caller| caller.search(&query, FOUND_MAX - found.len() as u32, &token)) {
+                Ok(page) => page,
+                // The room has no messages.
+                Err(CallError::NotFound(_)) => break,
+                Err(error) => return Err(format!("can't search: {error}")),
+            };
+            found.extend(page.found.into_iter().take(FOUND_MAX as usize - found.len()));
+            (token, behind_count) = (page.next_page_token, page.behind_count);
+            if token.is_empty() || found.len() == FOUND_MAX as usize {
+                break;
+            }
+        }
+        if found.is_empty() {
             self.notice(&format!("nothing found for {shown} in {}", self.room));
         }
-        for found in page.found.iter().rev() {
-            self.notice(&listed(&found.message, self.marks_claims));
+        // The newest stands last, as in the chat.
+        found.iter().rev().for_each(|found| self.notice(&listed(&found.message, self.marks_claims)));
+        if !token.is_empty() {
+            self.notice(&format!("there may be more: hubbub search --room {} lists all", self.room));
         }
-        if !page.next_page_token.is_empty() && !page.found.is_empty() {
-            self.notice("there may be more: hubbub search lists all");
-        }
-        if page.behind_count > 0 {
-            self.notice(&format!("not searched yet: up to {} of the newest messages", page.behind_count));
+        if behind_count > 0 {
+            self.notice(&format!("not searched yet: up to {behind_count} of the newest messages"));
         }
         Ok(())
     }

@@ -136,6 +136,7 @@ impl Outage {
             Event::Stored { .. } => self.settled(),
             Event::Message(_)
             | Event::Changed { .. }
+            | Event::State(_)
             | Event::Unknown { .. }
             | Event::Reconnected
             | Event::Presence { .. }

@@ -137,7 +137,7 @@ impl Timelines {
 impl State {
     fn record(&mut self, event: &Event<'_>) -> Shown {
         match event {
-            Event::Joined(joined) => self.room(joined.room).timeline.joined(joined),
+            Event::Joined(joined) | Event::State(joined) => self.room(joined.room).timeline.joined(joined),
             Event::Message(message) => {
                 let room = self.room(message.room);
                 room.last_seq = message.seq;

@@ -29,6 +29,8 @@ pub struct Settings {
 pub enum Event<'a> {
     /// A room is joined, for the first time or again.
     Joined(RoomJoined<'a>),
+    /// The topic and the pins of a room are told again, because events that changed them are missing.
+    State(RoomJoined<'a>),
     /// A message was posted, possibly by this session, for which this is the acknowledgement.
     Message(Message<'a>),
     /// A message was changed, or the room. A message that arrived before may include it already: see
@@ -67,7 +69,7 @@ pub enum Event<'a> {
     Reconnected,
 }
 
-/// A room at its join.
+/// A room at its join, or when it is told again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RoomJoined<'a> {
     pub room: &'a RoomName,

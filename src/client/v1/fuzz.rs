@@ -74,7 +74,7 @@ pub fn session(mut input: &[u8]) {
     let mut timeline = Timeline::default();
     let mut incoming = Incoming::new(UserName::new("ann").expect("it is valid"), move |event: Event<'_>| {
         match &event {
-            Event::Joined(joined) => timeline.joined(joined),
+            Event::Joined(joined) | Event::State(joined) => timeline.joined(joined),
             Event::Message(message) => timeline.message(message.to_stored()),
             Event::Changed { seq, time_ms, change, .. } => drop(timeline.change(*seq, *time_ms, change)),
             Event::Gap { gap, .. } => timeline.gap(gap),

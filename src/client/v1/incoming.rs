@@ -224,11 +224,9 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()> + Send + 'static> Reading<'_, F> {
         };
         let name = &to_join.name;
         verified(name, self.incoming.rooms.enter(&to_join).place.joined(joined))?;
-        if self.incoming.rooms.number(to_join.index, room_id) {
-            return Step::Continue(());
-        }
+        let is_again = self.incoming.rooms.number(to_join.index, room_id);
         let epoch = verified(name, Epoch::new(joined.epoch).ok_or(Fault::NoEpoch))?;
-        over((self.incoming.on_event)(Event::Joined(RoomJoined {
+        let room = RoomJoined {
             room: name,
             time_ms,
             epoch,
@@ -237,7 +235,13 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()> + Send + 'static> Reading<'_, F> {
             members: joined.member_count,
             topic: &joined.topic,
             pinned_seqs: &joined.pinned_seqs,
-        })))
+        };
+        over(match is_again {
+            // The room gets its first message, and has got another number for it.
+            true if joined.head_seq == 0 => ControlFlow::Continue(()),
+            true => (self.incoming.on_event)(Event::State(room)),
+            false => (self.incoming.on_event)(Event::Joined(room)),
+        })
     }
 
     fn left(&mut self, room_id: u64, left: &v1::Left) -> Step {

@@ -70,7 +70,7 @@ pub enum Effect {
 pub struct Outdated;
 
 impl Timeline {
-    /// The room was joined, or joined again.
+    /// The room was joined, joined again, or told again.
     pub fn joined(&mut self, joined: &RoomJoined<'_>) {
         self.topic = joined.topic.to_owned();
         self.pinned_seqs = joined.pinned_seqs.to_vec();

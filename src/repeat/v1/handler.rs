@@ -73,7 +73,8 @@ impl EventHandler {
                 findings.verifier.pass(seq);
                 self.last_seq = seq;
             }
-            Event::Presence { .. }
+            Event::State(_)
+            | Event::Presence { .. }
             | Event::Retrying { .. }
             | Event::Waiting { .. }
             | Event::Left { .. }

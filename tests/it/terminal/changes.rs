@@ -143,7 +143,7 @@ fn the_last_message_is_edited_in_the_draft() {
 fn changes_of_an_outage_are_shown_once() {
     let model = Model::start();
     model.say("lobby", "bob", "one");
-    let mut ann = super::chat_v1::on_terminal(&model, "ann");
+    let ann = super::chat_v1::on_terminal(&model, "ann");
     ann.wait_for_row("bob: one");
     model.world().goodbye_ms = Some(300);
     model.break_streams();

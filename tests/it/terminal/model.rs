@@ -154,6 +154,24 @@ impl Model {
         streams.into_iter().for_each(|stream| world.send(stream, id, Kind::Joined(joined.clone())));
     }
 
+    /// Tells the members of a room again what its topic and its pins are, as after a gap.
+    pub fn tell_state(&self, name: &str, topic: &str, pinned: &[u64]) {
+        let mut world = self.world();
+        let room = world.room(name);
+        let (id, head_seq) = (room.id, room.events.len() as u64);
+        let joined = v1::Joined {
+            room: name.to_owned(),
+            epoch: room.epoch,
+            head_seq,
+            oldest_seq: room.oldest,
+            topic: topic.to_owned(),
+            pinned_seqs: pinned.to_vec(),
+            ..Default::default()
+        };
+        let streams: Vec<_> = world.streams.keys().copied().collect();
+        streams.into_iter().for_each(|stream| world.send(stream, id, Kind::Joined(joined.clone())));
+    }
+
     /// The bodies of the room's messages, in order.
     pub fn bodies(&self, room: &str) -> Vec<String> {
         self.world().room(room).events.iter().map(|event| event.message().body.clone()).collect()

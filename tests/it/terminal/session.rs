@@ -88,6 +88,7 @@ fn line(event: &Event<'_>) -> Option<String> {
             format!("#{} {}: {}{own}", message.seq, message.sender, message.body)
         }
         Event::Joined(joined) => format!("joined at {}", joined.head_seq),
+        Event::State(room) => format!("state at {}: {} {:?}", room.head_seq, room.topic, room.pinned_seqs),
         Event::Changed { seq, change, .. } => format!("#{seq} {change:?}"),
         Event::Unknown { seq, .. } => format!("unknown event {seq}"),
         Event::CaughtUp { head_seq, .. } => format!("caught up at {head_seq}"),
@@ -212,6 +213,22 @@ fn trimmed_messages_are_a_gap_and_the_room_continues() {
         ["joined at 9", &gap, "#7 bob: 7", "#8 bob: 8", "#9 bob: 9", "caught up at 9"][..resumed.len() - 1]
     );
     ann.finish().expect("nothing is unacknowledged");
+}
+
+/// Events that changed the topic or the pins may be in a gap.
+#[test]
+fn the_state_of_a_room_is_told_again_after_a_gap() {
+    let model = Model::start();
+    model.say("lobby", "bob", "one");
+    let mut ann = Ann::join(&model, StartAt::Head);
+    ann.wait_for("caught up at 1");
+    model.tell_state("lobby", "tea", &[1]);
+    ann.wait_for("state at 1: tea [1]");
+    model.say("lobby", "bob", "two");
+    ann.wait_for("#2 bob: two");
+    ann.post("three");
+    ann.finish().expect("all is stored");
+    assert!(!ann.events().iter().any(|line| line.contains("a fault")), "{:?}", ann.events());
 }
 
 #[test]
