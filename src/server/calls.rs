@@ -12,3 +12,4 @@ pub mod paging;
 pub mod post;
 pub mod messages;
 pub mod rooms;
+pub mod search;
