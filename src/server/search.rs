@@ -12,6 +12,7 @@ pub mod query;
 pub mod fault;
 mod schema;
 pub mod place;
+mod separators;
 mod index;
 mod backlog;
 mod merge;

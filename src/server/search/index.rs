@@ -5,13 +5,14 @@
 //! all segments are merged, which leaves removed words behind), and the write-ahead log is emptied later. The rest is
 //! the same as for the log: `secure_delete`, and a VFS that erases the unused bytes of each page.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::fault::Fault;
 use super::place::Place;
 use super::schema;
+use super::separators;
 use super::words::push_terms;
 use crate::limits::{INDEX_BLOCK_MESSAGES, INDEX_MERGE_PAGES, INDEX_SECURE_REMOVALS, INDEX_SECURE_SHARE};
 use crate::names::{Epoch, RoomId, Seq};
@@ -51,6 +52,8 @@ pub struct Index {
     secure_left: u64,
     /// Whether text was removed since the last erasure.
     has_remains: bool,
+    /// The words that this transaction has overwritten where they stood.
+    removed: BTreeSet<String>,
     last_id: i64,
     block: Option<Block>,
     /// Reused for the terms of each text.
@@ -107,6 +110,7 @@ impl Index {
             is_secure: None,
             secure_left: 0,
             has_remains: true,
+            removed: BTreeSet::new(),
             last_id: 0,
             block: None,
             terms: String::new(),
@@ -139,7 +143,11 @@ impl Index {
     pub fn change<T>(&mut self, act: impl FnOnce(&mut Self) -> Result<T, Fault>) -> Result<T, Fault> {
         self.connection.execute_batch(schema::BEGIN)?;
         let (unmerged, merging) = (self.unmerged, self.merging);
+        self.removed.clear();
         let done = act(self).and_then(|value| {
+            if !self.removed.is_empty() && !separators::erase(&self.connection, &self.removed)? {
+                self.leave_to_merge()?;
+            }
             if let Some(Block { first, last, min_ms, max_ms }) = self.block {
                 self.connection.prepare_cached(schema::SET_BLOCK)?.execute((first, last, min_ms, max_ms))?;
             }
@@ -302,16 +310,25 @@ impl Index {
             self.connection.prepare_cached(schema::SECURE_DELETE)?.execute([is_secure])?;
             self.is_secure = Some(is_secure);
         }
-        if !is_secure {
-            // A merge that has begun may have passed these words.
-            self.removed_since = true;
-            if !self.unmerged {
-                self.connection.prepare_cached(schema::SET_UNMERGED)?.execute([true])?;
-                self.unmerged = true;
-            }
-        }
         write_terms(&mut self.terms, &stored.body, stored.room, stored.sender);
+        if is_secure {
+            let words = self.terms.split(' ').skip(1).filter(|term| !term.starts_with(MARK));
+            self.removed.extend(words.map(str::to_owned));
+        } else {
+            self.leave_to_merge()?;
+        }
         self.connection.prepare_cached(schema::REMOVE_TERMS)?.execute((stored.id, &self.terms))?;
+        Ok(())
+    }
+
+    /// Removed words stay in the file until all segments are merged.
+    fn leave_to_merge(&mut self) -> Result<(), Fault> {
+        // A merge that has begun may have passed these words.
+        self.removed_since = true;
+        if !self.unmerged {
+            self.connection.prepare_cached(schema::SET_UNMERGED)?.execute([true])?;
+            self.unmerged = true;
+        }
         Ok(())
     }
 

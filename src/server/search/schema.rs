@@ -70,6 +70,18 @@ pub const SECURE_DELETE: &str = "INSERT INTO words (words, rank) VALUES ('secure
 /// With a negative number of pages, merges all segments into one, and goes on with a positive one.
 pub const MERGE: &str = "INSERT INTO words (words, rank) VALUES ('merge', ?1)";
 
+/// Writes what was added and removed in this transaction.
+pub const FLUSH: &str = "INSERT INTO words (words) VALUES ('flush')";
+/// The tables of FTS5, for `separators.rs`: the segments; the page of a segment on which a term would be; a page.
+pub const SEGMENTS: &str = "WITH RECURSIVE segments (id) AS (
+        SELECT min(segid) FROM words_idx
+        UNION ALL SELECT (SELECT min(segid) FROM words_idx WHERE segid > id) FROM segments WHERE id IS NOT NULL
+    ) SELECT id FROM segments WHERE id IS NOT NULL";
+pub const SEPARATOR: &str =
+    "SELECT CAST(term AS BLOB), pgno FROM words_idx WHERE segid = ?1 AND term <= ?2 ORDER BY term DESC LIMIT 1";
+pub const SET_SEPARATOR: &str = "UPDATE words_idx SET term = ?3 WHERE segid = ?1 AND term = ?2";
+pub const SEGMENT_PAGE: &str = "SELECT block FROM words_data WHERE id = ?1";
+
 /// Newest first, in a range of ids.
 pub const FIND: &str = "SELECT words.rowid, room, seq FROM words CROSS JOIN messages ON messages.id = words.rowid
     WHERE words MATCH ?1 AND words.rowid BETWEEN ?2 AND ?3 ORDER BY words.rowid DESC LIMIT ?4";

@@ -96,13 +96,6 @@ impl FakeLog {
         room.state.epoch = room.state.epoch.renewed();
     }
 
-    pub fn is_message(&self, room: u64, seq: Seq) -> bool {
-        let state = self.state.lock();
-        let room = &state.rooms[&room];
-        let (kind, _, content) = &room.entries[seq.0 as usize - 1];
-        *kind == EntryKind::MESSAGE && !StoredMessage::read(content).expect("it is a message").is_deleted()
-    }
-
     pub fn head(&self, room: u64) -> Seq {
         self.state.lock().rooms.get(&room).map_or(Seq::ZERO, |room| room.state.head)
     }
