@@ -178,7 +178,8 @@ fn room(messages: usize, segment_messages: usize) -> RoomHandle {
 fn post(number: u64) -> Post {
     let id = id(number);
     let content = event::content(&NewMessage::plain(&id, &sender(), client(), &body(), Kind::Text));
-    Post { room: name(), sender: sender().name, id, id_chosen: true, kind: EntryKind::MESSAGE, content }
+    let message = command::NewMessage { id, id_chosen: true, reply_to: Seq::ZERO, content };
+    Post { room: name(), sender: sender(), what: What::Message(message) }
 }
 
 /// Ids in an order, as those are that hold the time.

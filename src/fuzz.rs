@@ -173,7 +173,7 @@ fn networks(input: &[u8]) {
 /// The library reads the same events in stored entries as [`event`] does.
 fn entries(input: &[u8]) {
     let Some(Ok((first, _))) = event::entries(input).next() else { return };
-    let Ok(last) = Segment::check(first.room, first.seq, input) else { return };
+    let Ok(Checked { last, changes }) = Segment::check(first.room, first.seq, input) else { return };
     let response = v1::ChatResponse::parse_from_bytes(input).expect("what is stored is a response");
     assert_eq!(response.events.len() as u64, last.0 - first.seq.0 + 1);
     for (entry, event) in event::entries(input).map(|entry| entry.expect("it was checked").0).zip(&response.events) {
@@ -186,7 +186,7 @@ fn entries(input: &[u8]) {
             assert_eq!(content.client.map_or(0, |client| client.0), message.client_id);
         }
     }
-    let segment = Segment::read(first.room, first.seq, input.to_vec()).expect("it was checked");
+    let segment = Segment::read(first.room, first.seq, 0, input.to_vec()).expect("it was checked");
     assert_eq!(segment.offset(last.next()), input.len());
 }
 

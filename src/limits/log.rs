@@ -117,6 +117,17 @@ pub const TRIM_MESSAGES_MAX: u64 = 1024;
 /// the same amount is written to the write-ahead log.
 pub const TRIM_BYTES_MAX: usize = 1024 * 1024;
 
+/// How many of the last replacements of segments a room remembers, for the cursors that hold such segments. A cursor that
+/// missed more releases what it holds, and reads it again.
+pub const REPLACEMENTS_KEPT: usize = 64;
+
+/// How many events of a room are looked at, at least, to find messages among them. Of changes, that is about 10 KB.
+pub const CHUNK_EVENTS_MIN: u64 = 256;
+
+/// Up to how many bytes a segment is rewritten as a whole when one of its messages is changed. A larger one is cut around
+/// that message. Half of a page of the database: cutting such a segment would not save the write of a page.
+pub const REWRITE_BYTES_MAX: usize = 2048;
+
 /// The same for a step of `hubbub-server room delete`, in rows of the database and in bytes. No post waits for it, and
 /// each step takes a sync of the disk.
 pub const DELETED_ROWS_MAX: usize = 4_096;

@@ -90,7 +90,7 @@ impl fmt::Display for ClientId {
 }
 
 /// An event's sequence number in its room: 1 for the first, dense. 0 is the position before the first event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Seq(pub u64);
 
 impl Seq {

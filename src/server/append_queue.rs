@@ -117,7 +117,7 @@ impl Order {
     /// The bytes that it adds to the log.
     fn content_bytes(&self) -> usize {
         match self {
-            Self::Posts { posts, .. } => posts.iter().map(|post| post.content.len()).sum(),
+            Self::Posts { posts, .. } => posts.iter().map(Post::bytes).sum(),
             Self::Room { .. } => 0,
         }
     }
@@ -317,7 +317,7 @@ mod tests {
 
     fn sender(order: &Order) -> &str {
         match order {
-            Order::Posts { posts, .. } => posts[0].sender.as_str(),
+            Order::Posts { posts, .. } => posts[0].sender.name.as_str(),
             Order::Room { name, .. } => name.as_str(),
         }
     }
@@ -371,7 +371,7 @@ mod tests {
     #[test]
     fn the_memory_of_short_posts_is_counted() {
         let post = post_without_id(&room("attic"), "ann", "x");
-        let memory = size_of_val(&post) + post.sender.as_str().len() + post.content.capacity();
+        let memory = size_of_val(&post) + post.sender.name.as_str().len() + post.content().len();
         let order = Order::Posts { posts: vec![post; 500], poster: Arc::new(Nobody) };
         assert!(order.cost() >= 500 * memory as u64, "{} for 500 posts of {memory} bytes", order.cost());
     }

@@ -10,6 +10,8 @@ pub mod login;
 pub mod slots;
 pub mod paging;
 pub mod post;
+pub mod change;
+pub mod reactions;
 pub mod messages;
 pub mod rooms;
 pub mod search;

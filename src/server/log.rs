@@ -1,14 +1,19 @@
-//! The log: the messages of each room, in order, each once.
+//! The log: the events of each room, in order, each once. An event is a message, or a change of one or of the room.
 //!
-//! The log assigns every message its `seq` in its room, encodes it once, and returns the messages of one commit and
-//! room as one [`Segment`], whose bytes are both stored and sent. A room gets segments only from the writer's publish
+//! The log assigns every event its `seq` in its room, encodes it once, and returns the events of one commit and room as
+//! one [`Segment`], whose bytes are both stored and sent. In the same commit it rewrites the entry of a message that an
+//! event changes, so that a message is always read as it is now. A room gets segments only from the writer's publish
 //! callback, never from the thread that posted.
 //!
 //! A log has two sides. The [`Appender`] belongs to the log writer's thread alone. The [`Log`] is shared by all
 //! readers, and never waits for the appender.
 
 pub mod segment;
+pub mod command;
+pub mod profile;
+pub mod rewriting;
 pub mod batch;
+pub mod fold;
 pub mod repeats;
 pub mod lookalikes;
 pub mod clock;
@@ -25,25 +30,11 @@ use std::time::{Duration, SystemTime};
 use thiserror::Error;
 
 pub use self::clock::ClockState;
+pub use self::command::{Act, Change, Post, What};
+pub use self::profile::{Pin, Profile};
 pub use self::segment::Segment;
-use crate::limits::{ERASE_AFTER, IDS_KEPT};
-use crate::names::{Epoch, MessageId, RoomId, RoomName, Seq, UserName};
-use crate::wire::event::EntryKind;
-
-/// A message to append to a room.
-#[derive(Clone, Debug)]
-pub struct Post {
-    pub room: RoomName,
-    pub sender: UserName,
-    pub id: MessageId,
-    /// Whether the sender has chosen the id, and so may post the message again. Ids that the server generates are
-    /// unique.
-    pub id_chosen: bool,
-    pub kind: EntryKind,
-    /// The encoded content, which the log stores as it is. That of a message is from [`crate::wire::event::content`]
-    /// and contains the id and the sender too.
-    pub content: Vec<u8>,
-}
+use crate::limits::{EMOJIS_MAX, ERASE_AFTER, IDS_KEPT, PINS_MAX};
+use crate::names::{Emoji, Epoch, RoomId, RoomName, Sender, Seq};
 
 /// Posts that are appended at one time.
 #[derive(Clone, Copy, Debug)]
@@ -61,16 +52,20 @@ pub struct RoomState {
     /// The first seq that was assigned in this epoch, or in an earlier one except the first: the first epoch's messages
     /// from there on are lost.
     pub epoch_first: Seq,
-    /// The newest message; [`Seq::ZERO`] before the first.
+    /// The newest event; [`Seq::ZERO`] before the first.
     pub head: Seq,
-    /// The oldest message that is kept; one above the head if none is.
+    /// The oldest event that is kept; one above the head if none is.
     pub oldest: Seq,
+    /// How many events up to the head are no messages, whether they are kept or not.
+    pub changes: u64,
+    pub profile: Arc<Profile>,
 }
 
 impl RoomState {
     /// A room without messages.
     pub fn empty(id: RoomId, name: RoomName, epoch: Epoch) -> Self {
-        Self { id, name, epoch, epoch_first: Seq(1), head: Seq::ZERO, oldest: Seq(1) }
+        let (head, oldest, profile) = (Seq::ZERO, Seq(1), Arc::default());
+        Self { id, name, epoch, epoch_first: Seq(1), head, oldest, changes: 0, profile }
     }
 }
 
@@ -79,7 +74,7 @@ impl RoomState {
 pub enum Appended {
     /// It is stored, with this seq.
     New(RoomId, Seq),
-    /// It had been stored before, with this seq.
+    /// It had been stored before, with this seq. Of a change: nothing had to be done, since this event.
     Before(RoomId, Seq),
 }
 
@@ -92,6 +87,20 @@ pub enum Published {
     /// A room was created, and still is as it was before its first message.
     Room(RoomState),
     Segment(Arc<Segment>),
+    Changed(Changed),
+}
+
+/// What a commit changed in a room besides new messages. All of it is to become visible at once.
+#[derive(Clone, Debug)]
+pub struct Changed {
+    pub room: RoomId,
+    /// They take the places of segments with the same seqs, in runs that each begin where such a segment begins and end
+    /// where one ends.
+    pub replaced: Vec<Arc<Segment>>,
+    /// The new segments.
+    pub segments: Vec<Arc<Segment>>,
+    /// The room's profile, if it changed.
+    pub profile: Option<Arc<Profile>>,
 }
 
 /// Gets each created room before its first segment, and each segment, in the order of commits, once they are committed.
@@ -140,9 +149,9 @@ impl Piece {
 /// Which part of a room's history to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// The messages from this one on, oldest first. Messages that retention deleted are skipped.
+    /// The messages from this seq on, oldest first. Messages that retention deleted are skipped.
     From(Seq),
-    /// The newest messages before this one.
+    /// The newest messages before this seq.
     Before(Seq),
 }
 
@@ -150,8 +159,8 @@ pub enum Part {
 #[derive(Debug)]
 pub struct History {
     pub room: RoomState,
-    /// In order, each beginning where the previous one ends. The outermost may go beyond the part. Empty only if the
-    /// part has no message.
+    /// In order; between them are only events that are no messages. The outermost may go beyond the part. Empty only if
+    /// the part has no message.
     pub pieces: Vec<Piece>,
 }
 
@@ -178,6 +187,22 @@ pub enum LogError {
          allows more with --rooms-max"
     )]
     TooManyRooms(usize),
+    #[error("no message {0} in this room: it never had one with this number, or retention has deleted it")]
+    NoMessage(Seq),
+    #[error("room {0} has no message yet: a room is created by its first message")]
+    NoRoom(RoomName),
+    #[error("message {0} was deleted")]
+    WasDeleted(Seq),
+    #[error("message {0} is another sender's")]
+    NotOwn(Seq),
+    #[error("message {message} has another text since event {edited}: read it again")]
+    Edited { message: Seq, edited: Seq },
+    #[error("the room has another epoch, so {0} may be the number of another message: join the room again")]
+    OtherEpoch(Seq),
+    #[error("message {0} has {EMOJIS_MAX} different emojis, the maximum: use one of those")]
+    TooManyEmojis(Seq),
+    #[error("{PINS_MAX} messages are pinned, the maximum: unpin one first")]
+    TooManyPins,
     #[error("the name looks like that of the existing room \"{0}\": use that room, or choose a name that differs more")]
     LooksLike(RoomName),
 }
@@ -229,11 +254,13 @@ pub type Sides = (Box<dyn Appender>, Arc<dyn Log>);
 ///    are trimmed from the old end.
 /// 4. After an error, no effect of the call MUST be visible, and the next call MUST be tried independently.
 /// 5. A fault of one room MUST NOT affect posts to others.
-/// 6. A room MUST be created in the commit of its first message. Its number MUST be the next after the greatest that a
+/// 6. A change MUST be judged, and applied, as [`fold`] does. All effects of a post MUST be in one commit: the event, the
+///    entry that it rewrites, and the reactions or the profile that it changes.
+/// 7. A room MUST be created in the commit of its first message. Its number MUST be the next after the greatest that a
 ///    room of the log ever had, and its first epoch [`Epoch::first`]: so they depend on the appended posts alone.
-/// 7. A post that would create one room more than the maximum MUST be refused with [`LogError::TooManyRooms`], unless
+/// 8. A post that would create one room more than the maximum MUST be refused with [`LogError::TooManyRooms`], unless
 ///    the room is the lobby.
-/// 8. A new room whose name looks like that of a stored one MUST be refused with [`LogError::LooksLike`]. The lobby is
+/// 9. A new room whose name looks like that of a stored one MUST be refused with [`LogError::LooksLike`]. The lobby is
 ///    never refused, and no other room may look like it.
 pub trait Appender: Send {
     /// Sets how many rooms the log may have; [`crate::limits::ROOMS_MAX`] before. More that it has already stay usable.
@@ -296,8 +323,9 @@ pub trait Log: Send + Sync {
     /// neighbours may be joined into one segment. May read a disk.
     fn read(&self, room: RoomId, from: Seq, bytes_max: usize) -> Result<Page, LogError>;
 
-    /// Reads the room with this name, if it is stored, and a part of its history, both from one state of the log: until
-    /// the part's end, or until the segments hold `messages_max` messages or `bytes_max` bytes of it. May read a disk.
+    /// Reads the room with this name, if it is stored, and the messages of a part of its history, both from one state of
+    /// the log: until the part's end, or until the segments hold `messages_max` messages, or `bytes_max` bytes and a
+    /// message. May read a disk.
     fn history(
         &self,
         name: &RoomName,
@@ -308,6 +336,21 @@ pub trait Log: Send + Sync {
 
     /// The room with this name, if it is stored. May read a disk.
     fn find(&self, name: &RoomName) -> Result<Option<RoomState>, LogError>;
+
+    /// The seq of a room's message with this number, counted from 1 for the first that it ever had. The oldest event that
+    /// is kept, if retention has deleted it; one above the head, if there is none. May read a disk.
+    fn message(&self, room: RoomId, number: u64) -> Result<Seq, LogError>;
+
+    /// Who reacted to a message with this emoji, in the order in which they did: those after the event `after`, at most
+    /// `max`, each with the event of the reaction. May read a disk.
+    fn reactors(
+        &self,
+        room: RoomId,
+        message: Seq,
+        emoji: &Emoji,
+        after: Seq,
+        max: usize,
+    ) -> Result<Vec<(Seq, Sender)>, LogError>;
 
     /// How often the log was trimmed. While this is unchanged, so is a room's oldest message. Does not read a disk.
     fn trims(&self) -> u64;

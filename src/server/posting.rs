@@ -4,10 +4,12 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::log::Post;
+use super::log::command::NewMessage;
+use super::log::{Post, What};
 use super::quotas::{OverQuota, Use};
-use crate::names::{Body, ClientId, Kind, MessageId, Origin, RoomName, Sender};
-use crate::wire::event::{self, EntryKind, NewMessage};
+use crate::names::{ClientId, Origin, RoomName, Sender};
+use crate::wire::event;
+use crate::wire::request::CheckedPost;
 
 /// Creates the posts of one stream or one call. It generates the ids of posts without one, each once, and keeps to the
 /// quotas of the client's address.
@@ -46,10 +48,9 @@ impl Author {
         room: RoomName,
         creates: bool,
         sender: Sender,
-        id: Option<MessageId>,
-        body: &Body,
-        kind: Kind,
+        post: CheckedPost,
     ) -> Result<Post, OverQuota> {
+        let CheckedPost { id, body, kind, reply_to, mentions } = post;
         if let Some(used) = &self.used {
             if creates && !self.creates.contains(&room) {
                 used.create_room()?;
@@ -64,8 +65,10 @@ impl Author {
             self.issued += 1;
             self.origin.id(self.issued)
         });
-        let content = event::content(&NewMessage::plain(&id, &sender, self.client, body, kind));
-        Ok(Post { room, sender: sender.name, id, id_chosen, kind: EntryKind::MESSAGE, content })
+        let (client, body, mentions) = (self.client, &body, &mentions);
+        let content =
+            event::content(&event::NewMessage { id: &id, sender: &sender, client, body, kind, reply_to, mentions });
+        Ok(Post { room, sender, what: What::Message(NewMessage { id, id_chosen, reply_to, content }) })
     }
 
     /// How long the stream must wait after its posts so far.

@@ -12,7 +12,7 @@ pub mod followers;
 pub mod tail;
 
 use std::collections::HashMap;
-use std::ops::Deref;
+use std::ops::{Deref, RangeInclusive};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
@@ -20,8 +20,9 @@ use std::time::Instant;
 use parking_lot::{Mutex, RwLock};
 
 use self::followers::{Follower, Followers, Membership};
+pub use self::tail::Now;
 use self::tail::{Find, Tail, Tails};
-use super::log::{Log, LogError, Page, RoomState, Segment};
+use super::log::{Changed, Log, LogError, Page, RoomState, Segment};
 use crate::limits::{AHEAD_LOG_INTERVAL, TAIL_BYTES_MAX, TAILS_BYTES_MAX};
 use crate::names::{Epoch, RoomId, RoomName, Seq};
 use crate::threads::baton::Baton;
@@ -53,6 +54,8 @@ pub struct Room {
     log: Arc<dyn Log>,
     // lock order: 2 (a leaf, held for a lookup or a push)
     tail: RwLock<Tail>,
+    /// How often segments of the tail, or older ones, were replaced.
+    replacements: AtomicU64,
     /// The state of the room in the log, and how often the log had trimmed before.
     // lock order: 3 (a leaf, held for a copy)
     stored: Mutex<(RoomState, u64)>,
@@ -79,11 +82,12 @@ impl Room {
         tails: Arc<Tails>,
         shards: usize,
     ) -> Self {
-        let tail = RwLock::new(Tail::new(state.head, tail_bytes_max, tails));
+        let tail = RwLock::new(Tail::new(Now::from(&state), tail_bytes_max, tails));
         let shards = (0..shards).map(|_| Shard { followers: Followers::default(), round: Baton::free() }).collect();
         let (id, name) = (AtomicU64::new(state.id.0), state.name.clone());
         let stored = Mutex::new((state, log.trims()));
-        Self { key, id, name, log, tail, stored, shards, waits: AtomicBool::new(false) }
+        let (replacements, waits) = (AtomicU64::new(0), AtomicBool::new(false));
+        Self { key, id, name, log, tail, replacements, stored, shards, waits }
     }
 
     pub fn key(&self) -> RoomKey {
@@ -113,6 +117,26 @@ impl Room {
     /// The newest message that is published.
     pub fn head(&self) -> Seq {
         self.tail.read().head()
+    }
+
+    /// The room as it is published.
+    pub fn now(&self) -> Now {
+        self.tail.read().now()
+    }
+
+    /// The first of the last `count` messages of the room as it was at that moment; one above its head for none. It may
+    /// be deleted. May read the disk.
+    pub fn first_of_last(&self, count: u32, now: &Now) -> Result<Seq, LogError> {
+        let messages = now.head.0 - now.changes;
+        let number = messages.saturating_sub(count.into()) + 1;
+        if count == 0 || number > messages {
+            return Ok(now.head.next());
+        }
+        if now.changes == 0 || number == 1 {
+            return Ok(Seq(number));
+        }
+        let found = self.tail.read().message(number);
+        found.map_or_else(|| self.log.message(self.id(), number), Ok)
     }
 
     /// The state of the room in the log, for a client that has seen messages up to `seen`. The head may be outdated,
@@ -175,6 +199,31 @@ impl Room {
             drop(tail);
             drop(dropped);
         }
+    }
+
+    /// Makes all changes of a commit visible at once.
+    pub fn change(&self, changed: Changed) {
+        let Changed { replaced, segments, profile, .. } = changed;
+        let mut tail = self.tail.write();
+        let mut dropped = tail.replace(&replaced);
+        for segment in segments {
+            if segment.first() > tail.head() {
+                dropped.extend(tail.push(segment));
+            }
+        }
+        profile.into_iter().for_each(|profile| tail.set_profile(profile));
+        self.replacements.store(tail.replacements(), Ordering::Release);
+        drop(tail);
+        drop(dropped);
+    }
+
+    /// How often segments were replaced. A cursor that knows a smaller number may hold such segments.
+    fn replacements(&self) -> u64 {
+        self.replacements.load(Ordering::Acquire)
+    }
+
+    fn was_replaced(&self, since: u64, seqs: &RangeInclusive<Seq>) -> bool {
+        self.tail.read().was_replaced(since, seqs)
     }
 
     /// Requests a round through a shard's followers. `true` means that the caller must start it, `false` that the
@@ -338,7 +387,9 @@ mod tests {
     use std::sync::Weak;
 
     use super::*;
+    use crate::names::{Emoji, Sender};
     use crate::server::log::conformance::room;
+    use crate::server::log::segment::Changes;
     use crate::server::log::{History, Part};
 
     /// A log in which a room gets its first message during a look that does not find it yet.
@@ -361,9 +412,23 @@ mod tests {
             let state = RoomState::empty(RoomId(1), name.clone(), Epoch::random());
             let rooms = self.rooms.lock().upgrade().expect("the rooms are there");
             rooms.created(&state);
-            rooms.by_id(state.id).unwrap().push(Arc::new(Segment::new(state.id, Seq(1), Seq(1), vec![0])));
+            rooms.by_id(state.id).unwrap().push(Arc::new(Segment::new(
+                state.id,
+                Seq(1),
+                Seq(1),
+                Changes::default(),
+                vec![0],
+            )));
             *self.created.lock() = Some(state);
             Ok(None)
+        }
+
+        fn message(&self, _room: RoomId, number: u64) -> Result<Seq, LogError> {
+            Ok(Seq(number))
+        }
+
+        fn reactors(&self, _: RoomId, _: Seq, _: &Emoji, _: Seq, _: usize) -> Result<Vec<(Seq, Sender)>, LogError> {
+            Ok(Vec::new())
         }
 
         fn trims(&self) -> u64 {

@@ -229,7 +229,7 @@ impl Writer {
         let now = self.clock.time();
         let mut result = match &mut self.reserve {
             Some(reserve) => {
-                let posted = posts.iter().map(|post| post.content.len()).sum();
+                let posted = posts.iter().map(Post::bytes).sum();
                 let checked = reserve.check(posted, || self.appender.free_bytes(), Instant::now());
                 if let Some((free, reserved)) = reserve.found() {
                     self.watch.gauges.report_disk(free, reserved);

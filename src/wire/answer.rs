@@ -60,6 +60,9 @@ pub struct RoomAtJoin<'a> {
     /// The first event that the client reads.
     pub first: Seq,
     pub member_count: usize,
+    pub topic: &'a str,
+    /// The messages that are pinned.
+    pub pinned: Vec<Seq>,
 }
 
 /// The time as encoded in events.
@@ -106,6 +109,8 @@ pub fn joined(room: &RoomAtJoin<'_>) -> Vec<u8> {
         oldest_seq: room.oldest.0,
         first_seq: room.first.0,
         member_count: room.member_count as u32,
+        topic: room.topic.to_owned(),
+        pinned_seqs: room.pinned.iter().map(|seq| seq.0).collect(),
         ..Default::default()
     };
     entry(Some(room.id), v1::event::Event::Joined(joined))

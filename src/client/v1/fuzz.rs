@@ -134,6 +134,8 @@ fn responses() -> Vec<Vec<u8>> {
             oldest: Seq(1),
             first: Seq(first),
             member_count: 2,
+            topic: "tea",
+            pinned: vec![Seq(1)],
         })
     };
     let (tea, hall) = (RoomId(1), RoomId(2));

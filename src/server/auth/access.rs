@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use super::principal::Principal;
+use super::principal::{Principal, Role, Via};
 use crate::names::{RoomName, UserName};
 
 /// What a client asks for.
@@ -12,6 +12,10 @@ pub enum Act<'a> {
     Read(&'a RoomName),
     /// To post to a room, which its first message creates.
     Post(&'a RoomName),
+    /// To change a message, or to react to one.
+    Change(&'a RoomName),
+    /// To pin messages, and to change the room. Without logins everybody may; otherwise moderators.
+    Moderate(&'a RoomName),
     /// To list rooms. The list has those that may be read.
     ListRooms,
 }
@@ -24,6 +28,8 @@ pub enum Denied {
     Act { act: &'static str },
     #[error("your login may not be used in room {room}: ask the server's operator for one that may")]
     Room { room: RoomName },
+    #[error("only moderators may {act} here: ask the server's operator to make you one")]
+    Moderators { act: &'static str },
     #[error("you are logged in as {own}, and can't use the name {asked}: leave the name out, or log in as {asked}")]
     Name { own: UserName, asked: UserName },
 }
@@ -33,16 +39,24 @@ impl Principal {
     pub fn may(&self, act: Act<'_>) -> Result<(), Denied> {
         let (allowed, word, room) = match act {
             Act::Read(room) => (self.grants.acts.read, "read", Some(room)),
-            Act::Post(room) => (self.grants.acts.post, "post", Some(room)),
+            Act::Post(room) | Act::Change(room) | Act::Moderate(room) => (self.grants.acts.post, "post", Some(room)),
             Act::ListRooms => (self.grants.acts.read, "read", None),
         };
         if !allowed {
             return Err(Denied::Act { act: word });
         }
+        if matches!(act, Act::Moderate(_)) && !self.is_moderator() && self.via != Via::Open {
+            return Err(Denied::Moderators { act: "pin messages and change rooms" });
+        }
         match (&self.grants.rooms, room) {
             (Some(rooms), Some(room)) if !rooms.contains(room) => Err(Denied::Room { room: room.clone() }),
             _ => Ok(()),
         }
+    }
+
+    /// Whether it may delete others' messages. A claim to a name never may.
+    pub fn is_moderator(&self) -> bool {
+        self.via != Via::Open && self.role >= Role::Moderator
     }
 
     /// The name under which it acts, if it asks for this one. `None` asks for its own.

@@ -23,6 +23,7 @@ pub enum Code {
     AlreadyExists,
     ResourceExhausted,
     FailedPrecondition,
+    Aborted,
     Internal,
     Unavailable,
     DataLoss,
@@ -50,6 +51,8 @@ pub enum CallError {
     NoSearch,
     #[error("search is not available: {0}; try again in a moment")]
     Search(#[from] Fault),
+    #[error("the request changes nothing: give a topic, which is empty for none")]
+    NothingToChange,
     #[error("no room named \"{0}\": a room is created by its first message")]
     NoRoom(RoomName),
     #[error("{0}")]
@@ -70,9 +73,12 @@ pub enum CallError {
 impl CallError {
     pub fn code(&self) -> Code {
         match self {
-            Self::Invalid(_) | Self::Query(_) | Self::PageSize { .. } | Self::PageToken | Self::SearchPageToken => {
-                Code::InvalidArgument
-            }
+            Self::Invalid(_)
+            | Self::Query(_)
+            | Self::PageSize { .. }
+            | Self::PageToken
+            | Self::SearchPageToken
+            | Self::NothingToChange => Code::InvalidArgument,
             Self::NoSearch => Code::Unimplemented,
             Self::Search(_) => Code::Unavailable,
             Self::NoRoom(_) => Code::NotFound,
@@ -104,6 +110,12 @@ impl From<&LogError> for Code {
             LogError::Damaged(_) => Self::Internal,
             LogError::IdTaken(_) | LogError::LooksLike(_) => Self::AlreadyExists,
             LogError::TooManyRooms(_) => Self::ResourceExhausted,
+            LogError::NoMessage(_) | LogError::NoRoom(_) => Self::NotFound,
+            LogError::NotOwn(_) => Self::PermissionDenied,
+            LogError::Edited { .. } => Self::Aborted,
+            LogError::WasDeleted(_) | LogError::OtherEpoch(_) | LogError::TooManyEmojis(_) | LogError::TooManyPins => {
+                Self::FailedPrecondition
+            }
         }
     }
 }

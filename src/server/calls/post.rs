@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 
 use super::caller::Caller;
 use super::error::{CallError, CallResult};
-use crate::names::{InvalidText, MessageId, RoomName, Sender, Seq, UserName};
+use crate::names::{InvalidText, RoomName, Sender, Seq, UserName};
 use crate::server::append_queue::{Order, Poster};
 use crate::server::auth::access::Act;
 use crate::server::hub::Hub;
@@ -16,8 +16,6 @@ use crate::server::peer::Peer;
 use crate::server::posting::Author;
 use crate::wire::request::CheckedPost;
 use crate::wire::v1;
-
-type Response = CallResult<v1::PostMessageResponse>;
 
 /// Hands the post to the log writer, which answers. If a drain has begun, the call fails with [`CallError::Busy`].
 ///
@@ -28,30 +26,42 @@ pub fn post_message(
     hub: &Hub,
     caller: Caller,
     request: v1::PostMessageRequest,
-) -> impl Future<Output = Response> + Send + 'static + use<> {
-    let handed_over = post(hub, &caller, request).map(|post| hand_over(hub, caller.peer, post));
-    // A post that could not be handed over was dropped, and its channel with it.
-    async move { handed_over?.await.unwrap_or(Err(CallError::Busy)) }
+) -> impl Future<Output = CallResult<v1::PostMessageResponse>> + Send + 'static + use<> {
+    let post = post(hub, &caller, request);
+    let id = post.as_ref().ok().and_then(Post::message).map_or(Vec::new(), |message| message.id.as_bytes().to_vec());
+    let handed_over = post.map(|post| hand_over(hub, caller.peer, post));
+    async move {
+        let (seq, was_stored) = outcome(handed_over?).await?;
+        Ok(v1::PostMessageResponse { seq: seq.0, message_id: id, was_stored, ..Default::default() })
+    }
 }
 
-fn post(hub: &Hub, Caller { used, principal, .. }: &Caller, request: v1::PostMessageRequest) -> CallResult<Post> {
+fn post(hub: &Hub, caller: &Caller, mut request: v1::PostMessageRequest) -> CallResult<Post> {
+    let Caller { used, principal, .. } = caller;
     let room = RoomName::new(&request.room)?;
-    let asked = if request.sender.is_empty() { None } else { Some(UserName::new(request.sender)?) };
-    let name = principal.acts_as(asked)?.ok_or(InvalidText::NameEmpty)?;
+    let sender = sender(caller, std::mem::take(&mut request.sender))?;
     principal.may(Act::Post(&room))?;
-    let sender = Sender { name, authenticated: principal.is_authenticated() };
-    let CheckedPost { id, body, kind } = CheckedPost::new(&request.message_id, request.body, request.kind)?;
+    let v1::PostMessageRequest { message_id, body, kind, reply_to_seq, mentions, .. } = request;
+    let post = CheckedPost::new(&message_id, body, kind, reply_to_seq, mentions)?;
     let creates = match used {
         Some(used) => {
-            used.post_at_once(body.as_str().len())?;
+            used.post_at_once(post.body.as_str().len())?;
             !hub.is_stored(&room)?
         }
         None => false,
     };
-    Ok(Author::of_call(used.clone()).post(room, creates, sender, id, &body, kind)?)
+    Ok(Author::of_call(used.clone()).post(room, creates, sender, post)?)
 }
 
-fn hand_over(hub: &Hub, peer: Peer, post: Post) -> oneshot::Receiver<Response> {
+/// Who posts, if it may use the requested name.
+pub fn sender(Caller { principal, .. }: &Caller, asked: String) -> CallResult<Sender> {
+    let asked = if asked.is_empty() { None } else { Some(UserName::new(asked)?) };
+    let name = principal.acts_as(asked)?.ok_or(InvalidText::NameEmpty)?;
+    Ok(Sender { name, authenticated: principal.is_authenticated() })
+}
+
+/// Hands a post to the log writer.
+pub fn hand_over(hub: &Hub, peer: Peer, post: Post) -> oneshot::Receiver<Outcome> {
     let (response, responded) = oneshot::channel();
     let poster = Arc::new(Waiting { response: Mutex::new(Some(response)) });
     if let Some(lane) = hub.open_lane(Some(peer)) {
@@ -60,29 +70,31 @@ fn hand_over(hub: &Hub, peer: Peer, post: Post) -> oneshot::Receiver<Response> {
     responded
 }
 
-/// Reports the outcome of its post to a unary call.
-struct Waiting {
-    // lock order: 3 (a leaf)
-    response: Mutex<Option<oneshot::Sender<Response>>>,
-}
-
-impl Poster for Waiting {
-    fn settled(&self, posts: &[Post], outcomes: &[Outcome]) {
-        let response = match (posts, outcomes) {
-            ([post], [Ok(Appended::New(_, seq))]) => Ok(posted(*seq, &post.id, false)),
-            ([post], [Ok(Appended::Before(_, seq))]) => Ok(posted(*seq, &post.id, true)),
-            (_, [Err(error)]) => Err(error.clone().into()),
-            // Invariant: each call has one post, and so one outcome.
-            _ => unreachable!("a call posts one message"),
-        };
-        let waiting = self.response.lock().take();
-        if let Some(waiting) = waiting {
-            // The client may be gone.
-            let _ = waiting.send(response);
-        }
+/// The event of a post, and whether it had been stored before. A post that could not be handed over was dropped, and its
+/// channel with it.
+pub async fn outcome(handed_over: oneshot::Receiver<Outcome>) -> CallResult<(Seq, bool)> {
+    match handed_over.await {
+        Ok(Ok(Appended::New(_, seq))) => Ok((seq, false)),
+        Ok(Ok(Appended::Before(_, seq))) => Ok((seq, true)),
+        Ok(Err(error)) => Err(error.into()),
+        Err(oneshot::Canceled) => Err(CallError::Busy),
     }
 }
 
-fn posted(seq: Seq, id: &MessageId, was_stored: bool) -> v1::PostMessageResponse {
-    v1::PostMessageResponse { seq: seq.0, message_id: id.as_bytes().to_vec(), was_stored, ..Default::default() }
+/// Reports the outcome of its post to a unary call.
+struct Waiting {
+    // lock order: 3 (a leaf)
+    response: Mutex<Option<oneshot::Sender<Outcome>>>,
+}
+
+impl Poster for Waiting {
+    fn settled(&self, _posts: &[Post], outcomes: &[Outcome]) {
+        // Invariant: each call has one post, and so one outcome.
+        let [outcome] = outcomes else { unreachable!("a call posts one message") };
+        let waiting = self.response.lock().take();
+        if let Some(waiting) = waiting {
+            // The client may be gone.
+            let _ = waiting.send(outcome.clone());
+        }
+    }
 }

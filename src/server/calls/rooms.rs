@@ -27,7 +27,7 @@ pub fn list_rooms(hub: &Hub, caller: &Caller, request: v1::ListRoomsRequest) -> 
     };
     // One more than requested shows whether there is another page.
     let mut states = hub.log.rooms(after.as_ref(), max + 1)?;
-    let max = fitting(&states, max, |state| state.name.as_str().len());
+    let max = fitting(&states, max, |state| state.name.as_str().len() + state.profile.topic.as_str().len());
     let more = states.len() > max;
     states.truncate(max);
     let next_page_token = states.last().filter(|_| more).map_or(String::new(), |last| last.name.as_str().to_owned());
@@ -44,6 +44,7 @@ fn room(hub: &Hub, state: RoomState) -> v1::Room {
         epoch: state.epoch.get(),
         head_seq: state.head.0,
         oldest_seq: state.oldest.0,
+        topic: state.profile.topic.as_str().to_owned(),
         ..Default::default()
     }
 }
@@ -58,9 +59,9 @@ fn fitting<T>(items: &[T], max: usize, name_bytes: impl Fn(&T) -> usize) -> usiz
     items.iter().take(max).take_while(fits).count().max(1)
 }
 
-/// The encoded bytes of an item besides its name, at most: `Room` with four 64-bit numbers, one of 32 bits, and their
-/// tags.
-const ITEM_BYTES_MAX: usize = 4 * (1 + 10) + (1 + 5) + 2 * (1 + 3);
+/// The encoded bytes of an item besides its texts, at most: `Room` with four 64-bit numbers, one of 32 bits, and the
+/// lengths of two texts and its own, with their tags.
+const ITEM_BYTES_MAX: usize = 4 * (1 + 10) + (1 + 5) + 3 * (1 + 3);
 
 /// Lists the members of a room, by client id.
 pub fn list_members(

@@ -125,12 +125,17 @@ impl Publisher {
     }
 
     pub fn publish(&self, published: Published) {
-        let segment = match published {
-            Published::Room(state) => return self.rooms.created(&state),
-            Published::Segment(segment) => segment,
+        let id = match &published {
+            Published::Room(state) => return self.rooms.created(state),
+            Published::Segment(segment) => segment.room(),
+            Published::Changed(changed) => changed.room,
         };
-        let Some(room) = self.rooms.by_id(segment.room()) else { return };
-        room.push(segment);
+        let Some(room) = self.rooms.by_id(id) else { return };
+        match published {
+            Published::Room(_) => {}
+            Published::Segment(segment) => room.push(segment),
+            Published::Changed(changed) => room.change(changed),
+        }
         self.fanout.announce(&room);
     }
 }

@@ -1,27 +1,53 @@
-//! The common part of both logs for a batch of posts: assigns seqs, encodes the messages, and finds those that were
-//! stored before.
+//! The common part of both logs for a batch of posts: assigns seqs, encodes the events, finds messages that were stored
+//! before, and applies changes ([`super::fold`]).
 //!
-//! This changes no state. The heads of the rooms move only when the log has committed the segments, so that after an
-//! error the next batch begins where this one did.
+//! The heads of the rooms move only when the log has committed the plan, so that after an error the next batch begins
+//! where this one did.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::clock::millis;
-use super::{Appended, LogError, Outcome, Post, Segment};
+use super::command::{NewMessage, Post, What};
+use super::rewriting::{Rewriting, Rewritten};
+use super::segment::Changes;
+use super::{Appended, Changed, LogError, Outcome, Profile, Published, Segment};
 use crate::limits::CLOCK_STEP_MAX;
-use crate::names::{RoomId, RoomName, Seq};
-use crate::wire::event::{self, ENVELOPE_BYTES_MAX, Entry};
+use crate::names::{Emoji, Epoch, RoomId, RoomName, Sender, Seq};
+use crate::wire::event::{self, ENVELOPE_BYTES_MAX, Entry, EntryKind};
 
 /// The end of a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
     pub room: RoomId,
-    /// The newest message; [`Seq::ZERO`] before the first.
+    pub epoch: Epoch,
+    /// The newest event; [`Seq::ZERO`] before the first.
     pub seq: Seq,
     /// When it was stored. The next one is not older.
     pub time_ms: u64,
+    /// How many events so far are no messages.
+    pub changes: u64,
+}
+
+/// A reaction of a user to a message.
+#[derive(Clone, Copy, Debug)]
+pub struct Reaction<'a> {
+    pub room: RoomId,
+    pub message: Seq,
+    pub emoji: &'a Emoji,
+    pub by: &'a Sender,
+}
+
+/// The result of a search for a stored event.
+#[derive(Debug)]
+pub enum Found {
+    /// It is in this segment.
+    Segment(Arc<Segment>),
+    /// Retention has deleted it.
+    Gone,
+    /// It can't be read, for this reason.
+    Damaged(String),
 }
 
 /// What a batch needs from its log. Everything is undone if the batch is not committed.
@@ -30,145 +56,306 @@ pub trait Stored {
     /// is claimed.
     fn head(&mut self, name: &RoomName) -> Result<Head, LogError>;
 
-    /// Claims the chosen id of a post for the message with this seq. If it is already stored, or was claimed before in
-    /// this batch, nothing changes, and the seq of that message is returned.
-    fn claim(&mut self, room: RoomId, post: &Post, seq: Seq) -> Result<Option<Seq>, LogError>;
+    /// The end of the room of that name, if it is stored.
+    fn known_head(&mut self, name: &RoomName) -> Result<Option<Head>, LogError>;
+
+    /// Claims the chosen id of a sender's message for this seq. If it is already stored, or was claimed before in this
+    /// batch, nothing changes, and the seq of that message is returned.
+    fn claim(&mut self, room: RoomId, message: &NewMessage, sender: &Sender, seq: Seq)
+    -> Result<Option<Seq>, LogError>;
+
+    /// The stored segment with this event, which is not above the head.
+    fn segment(&mut self, room: RoomId, seq: Seq) -> Result<Found, LogError>;
+
+    fn has_reacted(&mut self, reaction: &Reaction<'_>) -> Result<bool, LogError>;
+
+    /// Records a reaction that there is not, with its event.
+    fn react(&mut self, reaction: &Reaction<'_>, seq: Seq) -> Result<(), LogError>;
+
+    /// Removes a reaction that there is.
+    fn unreact(&mut self, reaction: &Reaction<'_>) -> Result<(), LogError>;
+
+    /// Who reacted to a message with this emoji after the first `skip`.
+    fn reactor(&mut self, room: RoomId, message: Seq, emoji: &Emoji, skip: usize) -> Result<Option<Sender>, LogError>;
+
+    /// Removes all reactions to a message.
+    fn forget_reactions(&mut self, room: RoomId, message: Seq) -> Result<(), LogError>;
+
+    /// What earlier batches have made of a room's profile.
+    fn profile(&mut self, room: RoomId) -> Result<Profile, LogError>;
 }
 
-/// The messages of one room in a batch: the future segment.
+/// What a batch does in one room.
 #[derive(Debug)]
-pub struct NewSegment {
+pub struct RoomPlan {
     pub room: RoomId,
     pub name: RoomName,
-    pub first: Seq,
-    pub last: Seq,
-    /// When they were stored, all of them.
+    pub epoch: Epoch,
+    /// When the new events were stored, all of them.
     pub time_ms: u64,
     /// The earlier time of the room, if it was too far ahead to be right.
     corrected: Option<u64>,
-    /// How many of them have a chosen id.
+    /// How many new messages have a chosen id.
     pub claims: usize,
-    pub entries: Vec<u8>,
+    /// The new segments, in order: one, unless the batch also changes what it stores.
+    pub segments: Vec<Arc<Segment>>,
+    /// What takes the places of stored segments.
+    pub replaced: Vec<Rewritten>,
+    pub profile: Option<Arc<Profile>>,
+    /// Whether a text was removed, and must be erased from the disk.
+    pub erases: bool,
+    /// The room's end after it.
+    pub head: Head,
 }
 
 /// A batch that is not committed yet.
 #[derive(Debug)]
 pub struct Plan {
-    /// One for each room that gets a message.
-    pub segments: Vec<NewSegment>,
+    /// One for each room that gets an event.
+    pub rooms: Vec<RoomPlan>,
     outcomes: Vec<Outcome>,
 }
 
 impl Plan {
-    /// The segments to publish, now that they are committed, and the outcome of each post.
-    pub fn committed(self) -> (Vec<Arc<Segment>>, Vec<Outcome>) {
-        for segment in &self.segments {
-            if let Some(before_ms) = segment.corrected {
-                let hours = before_ms.saturating_sub(segment.time_ms) / 3_600_000;
+    /// What to publish, now that it is committed, and the outcome of each post.
+    pub fn committed(self) -> (impl Iterator<Item = Published>, Vec<Outcome>) {
+        for room in &self.rooms {
+            if let Some(before_ms) = room.corrected {
+                let hours = before_ms.saturating_sub(room.time_ms) / 3_600_000;
                 log::warn!(
                     "the newest message of room number {} was dated {hours} hours ahead of the clock: times continue from the \
                      clock",
-                    segment.room.0
+                    room.room.0
                 );
             }
         }
-        let segment = |new: NewSegment| Arc::new(Segment::new(new.room, new.first, new.last, new.entries));
-        (self.segments.into_iter().map(segment).collect(), self.outcomes)
+        (self.rooms.into_iter().flat_map(RoomPlan::published), self.outcomes)
+    }
+}
+
+impl RoomPlan {
+    fn published(self) -> Vec<Published> {
+        if self.replaced.is_empty() && self.profile.is_none() {
+            return self.segments.into_iter().map(Published::Segment).collect();
+        }
+        let replaced = self.replaced.into_iter().flat_map(|replaced| replaced.pieces).collect();
+        let Self { room, segments, profile, .. } = self;
+        vec![Published::Changed(Changed { room, replaced, segments, profile })]
     }
 }
 
 /// Assigns seqs to the posts, in their order.
 pub fn plan(posts: &[Post], now: SystemTime, stored: &mut impl Stored) -> Result<Plan, LogError> {
-    let (mut segments, segment_of) = begin_segments(posts, millis(now), stored)?;
+    let (mut rooms, room_of) = begin_rooms(posts, millis(now), stored)?;
     let mut outcomes = Vec::with_capacity(posts.len());
-    for (post, index) in posts.iter().zip(segment_of) {
-        let segment = match index {
-            Ok(index) => &mut segments[index],
+    for (post, index) in posts.iter().zip(room_of) {
+        let room = match index {
+            Ok(index) => &mut rooms[index],
             Err(refused) => {
                 outcomes.push(Err(refused));
                 continue;
             }
         };
-        let seq = segment.last.next();
-        let before = if post.id_chosen { stored.claim(segment.room, post, seq)? } else { None };
-        outcomes.push(Ok(match before {
-            Some(before) => Appended::Before(segment.room, before),
-            None => {
-                segment.push(post, seq);
-                Appended::New(segment.room, seq)
-            }
-        }));
+        outcomes.push(match &post.what {
+            What::Message(message) => room.say(message, &post.sender, stored)?,
+            What::Change(change) => room.change(change, &post.sender, stored)?,
+        });
     }
-    segments.retain(|segment| !segment.entries.is_empty());
-    Ok(Plan { segments, outcomes })
+    Ok(Plan { rooms: rooms.into_iter().filter_map(Draft::done).collect(), outcomes })
 }
 
-impl NewSegment {
-    fn push(&mut self, post: &Post, seq: Seq) {
-        debug_assert_eq!(seq, self.last.next(), "a message follows its predecessor");
-        event::push(
-            &mut self.entries,
-            &Entry { room: self.room, seq, time_ms: self.time_ms, kind: post.kind, content: &post.content },
-        );
-        self.last = seq;
-        self.claims += usize::from(post.id_chosen);
-    }
+/// The part of a plan for one room, while it is made.
+pub struct Draft {
+    pub room: RoomId,
+    name: RoomName,
+    pub epoch: Epoch,
+    pub time_ms: u64,
+    corrected: Option<u64>,
+    /// The newest event so far.
+    pub last: Seq,
+    claims: usize,
+    /// The segment that the next event belongs to: its first event, its entries, and their changes.
+    first: Seq,
+    entries: Vec<u8>,
+    changes: Changes,
+    /// Segments that are stored, or are complete.
+    rewriting: Rewriting,
+    pub profile: Option<Profile>,
+    pub profile_changed: bool,
+    pub erases: bool,
 }
 
-/// Which segment a post belongs to, or why it can't have one.
-type SegmentOf = Result<usize, LogError>;
+/// Which room a post belongs to, or why it can't be stored.
+type RoomOf = Result<usize, LogError>;
 
-/// An empty segment for each room, with space for all of its posts; and which segment each post belongs to.
-fn begin_segments(
-    posts: &[Post],
-    now_ms: u64,
-    stored: &mut impl Stored,
-) -> Result<(Vec<NewSegment>, Vec<SegmentOf>), LogError> {
-    let mut segments: Vec<NewSegment> = Vec::new();
+/// An empty draft for each room, with space for all of its posts; and which of them each post belongs to.
+fn begin_rooms(posts: &[Post], now_ms: u64, stored: &mut impl Stored) -> Result<(Vec<Draft>, Vec<RoomOf>), LogError> {
+    let mut rooms: Vec<Draft> = Vec::new();
     let mut bytes: Vec<usize> = Vec::new();
-    let mut segment_of: Vec<SegmentOf> = Vec::with_capacity(posts.len());
-    let mut known: HashMap<&RoomName, SegmentOf> = HashMap::new();
+    let mut room_of: Vec<RoomOf> = Vec::with_capacity(posts.len());
+    let mut known: HashMap<&RoomName, RoomOf> = HashMap::new();
     for (at, post) in posts.iter().enumerate() {
-        // Neighbouring posts often have the same room.
+        // Neighbouring posts often have the same room. One without a room yet is no example: a message creates it.
         let neighbour = at
             .checked_sub(1)
             .filter(|&before| posts[before].room == post.room)
-            .map(|before| segment_of[before].clone());
+            .map(|before| room_of[before].clone())
+            .filter(|index| !matches!(index, Err(LogError::NoRoom(_))));
         let index = match neighbour.or_else(|| known.get(&post.room).cloned()) {
             Some(index) => index,
             None => {
-                let index = match stored.head(&post.room) {
+                let head = match &post.what {
+                    What::Message(_) => stored.head(&post.room),
+                    What::Change(_) => {
+                        stored.known_head(&post.room).and_then(|head| head.ok_or(LogError::NoRoom(post.room.clone())))
+                    }
+                };
+                let index = match head {
                     Ok(head) => {
-                        segments.push(NewSegment::after(head, post.room.clone(), now_ms));
+                        rooms.push(Draft::after(head, post.room.clone(), now_ms));
                         bytes.push(0);
-                        Ok(segments.len() - 1)
+                        Ok(rooms.len() - 1)
                     }
                     // Nothing can be stored in any room.
                     Err(error @ (LogError::Unavailable(_) | LogError::Full)) => return Err(error),
                     Err(refused) => Err(refused),
                 };
-                known.insert(&post.room, index.clone());
+                if !matches!(index, Err(LogError::NoRoom(_))) {
+                    known.insert(&post.room, index.clone());
+                }
                 index
             }
         };
         if let Ok(index) = index {
-            bytes[index] += post.content.len() + ENVELOPE_BYTES_MAX;
+            bytes[index] += post.content().len() + ENVELOPE_BYTES_MAX;
         }
-        segment_of.push(index);
+        room_of.push(index);
     }
-    for (segment, bytes) in segments.iter_mut().zip(bytes) {
-        segment.entries.reserve_exact(bytes);
+    for (room, bytes) in rooms.iter_mut().zip(bytes) {
+        room.entries.reserve_exact(bytes);
     }
-    Ok((segments, segment_of))
+    Ok((rooms, room_of))
 }
 
-impl NewSegment {
+impl Draft {
     fn after(head: Head, name: RoomName, now_ms: u64) -> Self {
         let is_ahead = head.time_ms > now_ms.saturating_add(CLOCK_STEP_MAX.as_millis() as u64);
         let time_ms = if is_ahead { now_ms } else { now_ms.max(head.time_ms) };
-        let corrected = is_ahead.then_some(head.time_ms);
-        let (first, last, entries) = (head.seq.next(), head.seq, Vec::new());
-        Self { room: head.room, name, first, last, time_ms, corrected, claims: 0, entries }
+        Self {
+            room: head.room,
+            name,
+            epoch: head.epoch,
+            time_ms,
+            corrected: is_ahead.then_some(head.time_ms),
+            last: head.seq,
+            claims: 0,
+            first: head.seq.next(),
+            entries: Vec::new(),
+            changes: Changes { before: head.changes, within: 0 },
+            rewriting: Rewriting::default(),
+            profile: None,
+            profile_changed: false,
+            erases: false,
+        }
+    }
+
+    /// Stores a message.
+    fn say(&mut self, message: &NewMessage, sender: &Sender, stored: &mut impl Stored) -> Result<Outcome, LogError> {
+        let seq = self.last.next();
+        if message.reply_to >= seq {
+            return Ok(Err(LogError::NoMessage(message.reply_to)));
+        }
+        if message.id_chosen
+            && let Some(before) = stored.claim(self.room, message, sender, seq)?
+        {
+            return Ok(Ok(Appended::Before(self.room, before)));
+        }
+        self.push(EntryKind::MESSAGE, &message.content);
+        self.claims += usize::from(message.id_chosen);
+        Ok(Ok(Appended::New(self.room, seq)))
+    }
+
+    /// Adds an event. Returns its seq.
+    pub fn push(&mut self, kind: EntryKind, content: &[u8]) -> Seq {
+        let seq = self.last.next();
+        event::push(&mut self.entries, &Entry { room: self.room, seq, time_ms: self.time_ms, kind, content });
+        self.changes.within += u64::from(kind != EntryKind::MESSAGE);
+        self.last = seq;
+        seq
+    }
+
+    /// Completes the current segment: the next event begins another one.
+    fn complete(&mut self) {
+        if self.entries.is_empty() {
+            return;
+        }
+        let entries = std::mem::take(&mut self.entries);
+        let segment = Segment::new(self.room, self.first, self.last, self.changes, entries);
+        self.first = self.last.next();
+        self.changes = Changes { before: self.changes.before + self.changes.within, within: 0 };
+        self.rewriting.add(Arc::new(segment), false);
+    }
+
+    /// The segment with an event, which is not above [`Draft::last`].
+    pub fn segment(&mut self, seq: Seq, stored: &mut impl Stored) -> Result<Found, LogError> {
+        if seq >= self.first {
+            self.complete();
+        }
+        if let Some(segment) = self.rewriting.find(seq) {
+            return Ok(Found::Segment(Arc::clone(segment)));
+        }
+        let found = stored.segment(self.room, seq)?;
+        if let Found::Segment(segment) = &found {
+            self.rewriting.add(Arc::clone(segment), true);
+        }
+        Ok(found)
+    }
+
+    /// Gives an event, whose segment was found, another content.
+    pub fn replace(&mut self, seq: Seq, content: &[u8]) {
+        self.rewriting.replace(seq, content);
+    }
+
+    /// The part of the plan; `None` if nothing changes.
+    fn done(mut self) -> Option<RoomPlan> {
+        let (first, changes) = (self.first, self.changes);
+        let rest = match std::mem::take(&mut self.entries) {
+            entries if entries.is_empty() => None,
+            entries => Some(Arc::new(Segment::new(self.room, first, self.last, changes, entries))),
+        };
+        let (mut segments, mut replaced) = (Vec::new(), Vec::new());
+        for rewritten in self.rewriting.done() {
+            match rewritten.is_stored {
+                true if rewritten.is_changed => replaced.push(rewritten),
+                true => {}
+                false => segments.extend(rewritten.pieces),
+            }
+        }
+        segments.extend(rest);
+        if segments.is_empty() {
+            return None;
+        }
+        let profile = self.profile.filter(|_| self.profile_changed).map(Arc::new);
+        let head = Head {
+            room: self.room,
+            epoch: self.epoch,
+            seq: self.last,
+            time_ms: self.time_ms,
+            changes: changes.before + changes.within,
+        };
+        Some(RoomPlan {
+            room: self.room,
+            name: self.name,
+            epoch: self.epoch,
+            time_ms: self.time_ms,
+            corrected: self.corrected,
+            claims: self.claims,
+            segments,
+            replaced,
+            profile,
+            erases: self.erases,
+            head,
+        })
     }
 }
 
@@ -190,12 +377,45 @@ mod tests {
         fn head(&mut self, name: &RoomName) -> Result<Head, LogError> {
             self.heads_read += 1;
             let number = name.as_str()[1..].parse().map_err(|_| LogError::TooManyRooms(1))?;
-            Ok(Head { room: RoomId(number + 1), seq: Seq(number), time_ms: self.time_ms })
+            let (room, epoch) = (RoomId(number + 1), Epoch::new(1).unwrap());
+            Ok(Head { room, epoch, seq: Seq(number), time_ms: self.time_ms, changes: 0 })
         }
 
-        fn claim(&mut self, room: RoomId, post: &Post, seq: Seq) -> Result<Option<Seq>, LogError> {
-            let taken = *self.taken.entry((room, *post.id.as_bytes())).or_insert(seq);
+        fn known_head(&mut self, name: &RoomName) -> Result<Option<Head>, LogError> {
+            self.head(name).map(Some)
+        }
+
+        fn claim(&mut self, room: RoomId, message: &NewMessage, _: &Sender, seq: Seq) -> Result<Option<Seq>, LogError> {
+            let taken = *self.taken.entry((room, *message.id.as_bytes())).or_insert(seq);
             Ok((taken != seq).then_some(taken))
+        }
+
+        fn segment(&mut self, _: RoomId, _: Seq) -> Result<Found, LogError> {
+            Ok(Found::Gone)
+        }
+
+        fn has_reacted(&mut self, _: &Reaction<'_>) -> Result<bool, LogError> {
+            Ok(false)
+        }
+
+        fn react(&mut self, _: &Reaction<'_>, _: Seq) -> Result<(), LogError> {
+            Ok(())
+        }
+
+        fn unreact(&mut self, _: &Reaction<'_>) -> Result<(), LogError> {
+            Ok(())
+        }
+
+        fn reactor(&mut self, _: RoomId, _: Seq, _: &Emoji, _: usize) -> Result<Option<Sender>, LogError> {
+            Ok(None)
+        }
+
+        fn forget_reactions(&mut self, _: RoomId, _: Seq) -> Result<(), LogError> {
+            Ok(())
+        }
+
+        fn profile(&mut self, _: RoomId) -> Result<Profile, LogError> {
+            Ok(Profile::default())
         }
     }
 
@@ -209,15 +429,17 @@ mod tests {
         let posts: Vec<_> = (0..10).map(|n| post(&rooms[n % 2], "ann", n as u64 + 1, "hello")).collect();
         let mut log = counting();
         let plan = plan(&posts, UNIX_EPOCH + Duration::from_secs(9), &mut log).unwrap();
-        let places: Vec<_> = plan
-            .segments
-            .iter()
-            .map(|segment| (segment.room.0, segment.first.0, segment.last.0, segment.time_ms))
-            .collect();
+        let place = |room: &RoomPlan| {
+            let [segment] = room.segments.as_slice() else { panic!("one segment") };
+            (room.room.0, segment.first().0, segment.last().0, room.time_ms)
+        };
+        let places: Vec<_> = plan.rooms.iter().map(place).collect();
         assert_eq!(places, [(4, 4, 8, 9_000), (8, 8, 12, 9_000)]);
         assert_eq!(log.heads_read, 2);
-        for segment in plan.segments {
-            assert_eq!(Segment::check(segment.room, segment.first, &segment.entries), Ok(segment.last));
+        for segment in plan.rooms {
+            let segment = &segment.segments[0];
+            let checked = Segment::check(segment.room(), segment.first(), segment.frame().as_slice()).unwrap();
+            assert_eq!((checked.last, checked.changes), (segment.last(), 0));
         }
     }
 
@@ -226,17 +448,17 @@ mod tests {
         let posts = [post(&room("a0"), "ann", 1, "hello")];
         for (now_ms, stored_ms) in [(4_999, 5_000), (5_000, 5_000), (5_001, 5_001)] {
             let now = UNIX_EPOCH + Duration::from_millis(now_ms);
-            assert_eq!(plan(&posts, now, &mut counting()).unwrap().segments[0].time_ms, stored_ms);
+            assert_eq!(plan(&posts, now, &mut counting()).unwrap().rooms[0].time_ms, stored_ms);
         }
         let before_all = UNIX_EPOCH - Duration::from_secs(1);
-        assert_eq!(plan(&posts, before_all, &mut counting()).unwrap().segments[0].time_ms, 5_000);
+        assert_eq!(plan(&posts, before_all, &mut counting()).unwrap().rooms[0].time_ms, 5_000);
         // A room's time that is so far ahead that it was wrong is corrected.
         let ahead = 1_000 + CLOCK_STEP_MAX.as_millis() as u64 + 1;
         for (time_ms, corrected) in [(ahead - 1, None), (ahead, Some(ahead))] {
             let mut log = Counting { time_ms, ..counting() };
             let plan = plan(&posts, UNIX_EPOCH + Duration::from_secs(1), &mut log).unwrap();
             let expected = if corrected.is_some() { 1_000 } else { time_ms };
-            assert_eq!((plan.segments[0].time_ms, plan.segments[0].corrected), (expected, corrected));
+            assert_eq!((plan.rooms[0].time_ms, plan.rooms[0].corrected), (expected, corrected));
         }
     }
 
@@ -250,11 +472,11 @@ mod tests {
         let expected = [Appended::New(one, Seq(2)), Appended::Before(one, Seq(2)), Appended::New(two, Seq(3))];
         assert_eq!(outcomes, expected.map(Ok));
         // The id of a message before the batch: the log returns that message's seq.
-        log.taken.insert((RoomId(11), *first.id.as_bytes()), Seq(4));
+        log.taken.insert((RoomId(11), *first.message().unwrap().id.as_bytes()), Seq(4));
         let again = Post { room: room("a10"), ..first };
         let plan = plan(&[again], UNIX_EPOCH, &mut log).unwrap();
         assert_eq!(plan.outcomes, [Ok(Appended::Before(RoomId(11), Seq(4)))]);
-        assert!(plan.segments.is_empty());
+        assert!(plan.rooms.is_empty());
     }
 
     /// A linear search for the segment of each post took quadratic time: a thousand posts to a thousand rooms.
@@ -262,7 +484,7 @@ mod tests {
     fn a_batch_may_have_many_rooms() {
         let posts: Vec<_> = (0..50_000).map(|n| post(&room(&format!("a{n}")), "ann", 1, "x")).collect();
         let mut log = counting();
-        assert_eq!(plan(&posts, UNIX_EPOCH, &mut log).unwrap().segments.len(), posts.len());
+        assert_eq!(plan(&posts, UNIX_EPOCH, &mut log).unwrap().rooms.len(), posts.len());
         assert_eq!(log.heads_read, posts.len());
     }
 
@@ -276,6 +498,6 @@ mod tests {
         let new = |seq| Ok(Appended::New(RoomId(1), Seq(seq)));
         let refused = || Err(LogError::TooManyRooms(1));
         assert_eq!(plan.outcomes, [new(1), refused(), new(2), refused()]);
-        assert_eq!(plan.segments.len(), 1);
+        assert_eq!(plan.rooms.len(), 1);
     }
 }

@@ -1,5 +1,6 @@
 //! The log in memory: bounded in bytes, lost when the process exits.
 
+mod reactions;
 mod store;
 
 use std::ops::Bound;
@@ -8,17 +9,18 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 
-use self::store::{RoomLog, Store};
-use super::batch::{self, Head, Stored};
+use self::store::{ID_BYTES, RoomLog, Store, Trimmed};
+use super::batch::{self, Found, Head, Reaction, Stored};
 use super::clock::millis;
+use super::command::NewMessage;
 use super::repeats;
 use super::retention::{Schedule, SegmentEnd};
 use super::{
-    Appender, Batch, ClockState, Deleted, History, Log, LogError, Outcome, Page, Part, Post, Published, Retention,
+    Appender, Batch, ClockState, Deleted, History, Log, LogError, Outcome, Page, Part, Profile, Published, Retention,
     RoomState, Subscriber, check_room_count,
 };
 use crate::limits::{CLOCK_STEP_MAX, ROOMS_MAX, TRIM_MESSAGES_MAX};
-use crate::names::{Epoch, Generation, RoomId, RoomName, Seq};
+use crate::names::{Emoji, Epoch, Generation, RoomId, RoomName, Sender, Seq};
 
 /// Creates an empty log that keeps `bytes_max` bytes of all rooms together, and at least the newest segment.
 pub fn open(bytes_max: usize, retention: Retention) -> (MemoryAppender, Arc<dyn Log>) {
@@ -68,27 +70,47 @@ impl MemoryAppender {
         let mut claims = Claims { kept: &mut kept, rooms_max: self.rooms_max, created: Vec::new() };
         let plan = batch::plan(posts, *now, &mut claims)?;
         let created = claims.created;
-        let times: Vec<_> = plan.segments.iter().map(|segment| (segment.time_ms, segment.claims)).collect();
-        let (segments, mut outcomes) = plan.committed();
-        for (segment, (time_ms, claims)) in segments.iter().zip(times) {
-            kept.push(Arc::clone(segment), time_ms, claims);
-            self.schedule.appended(segment.room(), SegmentEnd { last: segment.last(), time_ms });
+        for room in &plan.rooms {
+            for segment in &room.segments {
+                kept.push(Arc::clone(segment), room.time_ms);
+                self.schedule.appended(room.room, SegmentEnd { time_ms: room.time_ms, ..segment.end() });
+            }
+            kept.bytes += room.claims * ID_BYTES;
+            for replaced in &room.replaced {
+                kept.replace(room.room, replaced, &mut self.schedule);
+            }
+            if let Some(profile) = &room.profile {
+                kept.room(room.room).profile = Arc::clone(profile);
+            }
         }
+        let (changed, mut outcomes) = plan.committed();
         repeats::refuse_others(*posts, &mut outcomes, |room, seq| Some(kept.room(room).read(seq, 1)));
         let mut trimmed = Vec::new();
         while kept.bytes > self.bytes_max && kept.ages.len() > 1 {
             let Some((room, first)) = kept.ages.pop_front() else { break };
-            if kept.room(room).oldest() == first {
-                trimmed.extend(kept.trim(room, &mut self.schedule, ids_due_ms));
+            // A segment that was cut begins with the same message.
+            while kept.room(room).oldest() <= first
+                && let Some(more) = kept.trim(room, &mut self.schedule, ids_due_ms)
+            {
+                trimmed.push(more);
             }
             kept.forget_ids_beyond(self.bytes_max);
         }
         // Freeing trimmed segments may take long, so it happens after the lock is released.
         drop(kept);
-        drop(trimmed);
-        let published = created.into_iter().map(Published::Room).chain(segments.into_iter().map(Published::Segment));
+        let published = created.into_iter().map(Published::Room).chain(changed);
         published.for_each(&mut self.subscriber);
+        self.publish_trimmed(trimmed);
         Ok(outcomes)
+    }
+
+    /// Publishes what trimming has changed in the rest of the rooms.
+    fn publish_trimmed(&mut self, trimmed: Vec<Trimmed>) {
+        trimmed
+            .into_iter()
+            .filter_map(|trimmed| trimmed.changed)
+            .map(Published::Changed)
+            .for_each(&mut self.subscriber);
     }
 }
 
@@ -116,24 +138,27 @@ impl Appender for MemoryAppender {
     fn trim(&mut self, now: SystemTime) -> Result<Option<SystemTime>, LogError> {
         let (now_ms, ids_due_ms) = (millis(now), self.ids_due_ms(now));
         let mut trimmed = Vec::new();
-        let mut messages = 0;
+        // Each event counts, so that a step is bounded.
+        let (mut events, mut messages) = (0, 0);
         let mut kept = self.log.kept.lock();
-        while messages < TRIM_MESSAGES_MAX
+        while events < TRIM_MESSAGES_MAX
             && let Some((room, _)) = self.schedule.due(now_ms)
         {
-            let Some(segment) = kept.trim(room, &mut self.schedule, ids_due_ms) else { break };
-            messages += segment.last().0 - segment.first().0 + 1;
+            let Some(more) = kept.trim(room, &mut self.schedule, ids_due_ms) else { break };
+            events += more.segment.last().0 - more.segment.first().0 + 1;
+            messages += more.segment.messages();
             self.deleted.rooms.insert(room);
-            trimmed.push(segment);
+            trimmed.push(more);
         }
         self.deleted.messages += messages;
-        while messages < TRIM_MESSAGES_MAX && kept.expiring.front().is_some_and(|ids| ids.due_ms <= now_ms) {
-            messages += kept.forget_ids();
+        while events < TRIM_MESSAGES_MAX && kept.expiring.front().is_some_and(|ids| ids.due_ms <= now_ms) {
+            events += kept.forget_ids();
         }
         kept.forget_ids_beyond(self.bytes_max);
         kept.forget_ages();
         let ids_next_ms = kept.expiring.front().map(|ids| ids.due_ms);
         drop(kept);
+        self.publish_trimmed(trimmed);
         let next_ms = self.schedule.next_ms().into_iter().chain(ids_next_ms).min();
         Ok(next_ms.map(|next_ms| UNIX_EPOCH + Duration::from_millis(next_ms)))
     }
@@ -206,6 +231,22 @@ impl Log for MemoryLog {
         Ok(id.map(|id| kept.room(id).state(id)))
     }
 
+    fn message(&self, room: RoomId, number: u64) -> Result<Seq, LogError> {
+        Ok(self.kept.lock().rooms.get(&room).map_or(Seq(1), |room| room.message(number)))
+    }
+
+    fn reactors(
+        &self,
+        room: RoomId,
+        message: Seq,
+        emoji: &Emoji,
+        after: Seq,
+        max: usize,
+    ) -> Result<Vec<(Seq, Sender)>, LogError> {
+        let kept = self.kept.lock();
+        Ok(kept.rooms.get(&room).map_or(Vec::new(), |room| room.reactions.after(message, emoji, after, max)))
+    }
+
     fn trims(&self) -> u64 {
         self.kept.lock().trims
     }
@@ -243,20 +284,64 @@ impl Stored for Claims<'_> {
                 id
             }
         };
-        let RoomLog { head, time_ms, .. } = *self.kept.room(room);
-        Ok(Head { room, seq: head, time_ms })
+        Ok(self.kept.room(room).end(room))
     }
 
-    // Nothing can fail after the heads are known, so a claim is final at once.
-    fn claim(&mut self, room: RoomId, post: &Post, seq: Seq) -> Result<Option<Seq>, LogError> {
-        let taken = *self.kept.room(room).ids.entry((post.id, post.sender.clone())).or_insert(seq);
+    fn known_head(&mut self, name: &RoomName) -> Result<Option<Head>, LogError> {
+        let room = self.kept.by_name.get(name).copied();
+        Ok(room.map(|room| self.kept.room(room).end(room)))
+    }
+
+    // Nothing can fail after the heads are known, so a claim is final at once, and so are the changes of reactions.
+    fn claim(
+        &mut self,
+        room: RoomId,
+        message: &NewMessage,
+        sender: &Sender,
+        seq: Seq,
+    ) -> Result<Option<Seq>, LogError> {
+        let taken = *self.kept.room(room).ids.entry((message.id, sender.name.clone())).or_insert(seq);
         Ok((taken != seq).then_some(taken))
+    }
+
+    fn segment(&mut self, room: RoomId, seq: Seq) -> Result<Found, LogError> {
+        let room = self.kept.room(room);
+        Ok(room.find(seq).map_or(Found::Gone, |at| Found::Segment(Arc::clone(&room.segments[at].segment))))
+    }
+
+    fn has_reacted(&mut self, reaction: &Reaction<'_>) -> Result<bool, LogError> {
+        Ok(self.kept.room(reaction.room).reactions.has(reaction))
+    }
+
+    fn react(&mut self, reaction: &Reaction<'_>, seq: Seq) -> Result<(), LogError> {
+        self.kept.bytes += ID_BYTES;
+        self.kept.room(reaction.room).reactions.add(reaction, seq);
+        Ok(())
+    }
+
+    fn unreact(&mut self, reaction: &Reaction<'_>) -> Result<(), LogError> {
+        self.kept.bytes -= ID_BYTES;
+        self.kept.room(reaction.room).reactions.remove(reaction);
+        Ok(())
+    }
+
+    fn reactor(&mut self, room: RoomId, message: Seq, emoji: &Emoji, skip: usize) -> Result<Option<Sender>, LogError> {
+        Ok(self.kept.room(room).reactions.nth(message, emoji, skip))
+    }
+
+    fn forget_reactions(&mut self, room: RoomId, message: Seq) -> Result<(), LogError> {
+        let count = self.kept.room(room).reactions.forget(message);
+        self.kept.bytes -= count * ID_BYTES;
+        Ok(())
+    }
+
+    fn profile(&mut self, room: RoomId) -> Result<Profile, LogError> {
+        Ok(Profile::clone(&self.kept.room(room).profile))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::store::ID_BYTES;
     use super::*;
     use crate::limits::IDS_KEPT_SHARE;
     use crate::server::log::conformance::{Subject, at, conformance_tests, post, post_without_id, room};
@@ -275,12 +360,13 @@ mod tests {
         for n in 0..1000 {
             appender.append(&[post(&rooms[n % 2], "ann", n as u64, "hello")], at(1)).unwrap();
             let kept = appender.log.kept.lock();
-            let bytes: usize = kept.rooms.values().flat_map(|room| &room.segments).map(|kept| kept.bytes).sum();
+            let segments = kept.rooms.values().flat_map(|room| &room.segments);
+            let ids: usize = kept.rooms.values().map(|room| room.ids.len()).sum();
+            let bytes = segments.map(|kept| kept.segment.bytes()).sum::<usize>() + ids * ID_BYTES;
             let expiring: usize = kept.expiring.iter().map(|expiring| expiring.ids.len()).sum();
-            assert_eq!((kept.bytes, kept.expiring_ids), (bytes + expiring * ID_BYTES, expiring));
+            assert_eq!((kept.bytes, kept.expiring_ids), (bytes, expiring));
             assert!(expiring * ID_BYTES <= 10_000 / IDS_KEPT_SHARE);
             assert!(bytes <= 10_000 && kept.ages.len() < 100);
-            let ids: usize = kept.rooms.values().map(|room| room.ids.len()).sum();
             assert_eq!(ids, kept.rooms.values().map(|room| room.segments.len()).sum::<usize>() + expiring);
         }
         // The newest segment is kept even if the bound is smaller.

@@ -13,6 +13,16 @@ use crate::names::{RoomId, Seq};
 pub struct SegmentEnd {
     pub last: Seq,
     pub time_ms: u64,
+    /// How many messages the room had up to there.
+    pub messages: u64,
+}
+
+/// The end of a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RoomEnd {
+    pub head: Seq,
+    /// How many messages the room had up to there.
+    pub messages: u64,
 }
 
 /// The order in which rooms are trimmed.
@@ -40,7 +50,7 @@ struct Ahead {
 
 struct ScheduledRoom {
     oldest: SegmentEnd,
-    head: Seq,
+    end: RoomEnd,
     queued: bool,
 }
 
@@ -74,14 +84,25 @@ impl Schedule {
     /// Records that a segment was appended to a room. It is the room's oldest if the room has no other: so a room with
     /// stored segments must be recorded ([`Schedule::set`]) before.
     pub fn appended(&mut self, room: RoomId, segment: SegmentEnd) {
-        match self.rooms.get(&room).map(|kept| kept.oldest) {
-            Some(oldest) => self.set(room, Some(oldest), segment.last),
-            None => self.set(room, Some(segment), segment.last),
+        let end = RoomEnd { head: segment.last, messages: segment.messages };
+        let oldest = self.rooms.get(&room).map_or(segment, |kept| kept.oldest);
+        self.set(room, Some(oldest), end);
+    }
+
+    /// Records that other segments took the place of some: these, in order, of which the first begins where one did.
+    pub fn replaced(&mut self, room: RoomId, segments: &[SegmentEnd]) {
+        let (Some(kept), Some(first), Some(last)) = (self.rooms.get(&room), segments.first(), segments.last()) else {
+            return;
+        };
+        // The oldest segment ends within them only if it is the one that the first of them begins with.
+        if (first.last..=last.last).contains(&kept.oldest.last) {
+            let end = kept.end;
+            self.set(room, Some(*first), end);
         }
     }
 
-    /// Records the state of a room: its oldest segment, if any, and its head.
-    pub fn set(&mut self, room: RoomId, oldest: Option<SegmentEnd>, head: Seq) {
+    /// Records the state of a room: its oldest segment, if any, and its end.
+    pub fn set(&mut self, room: RoomId, oldest: Option<SegmentEnd>, end: RoomEnd) {
         if self.keeps_all() {
             return;
         }
@@ -100,11 +121,11 @@ impl Schedule {
             }
             return;
         };
-        let is_over = self.is_over(oldest, head);
+        let is_over = self.is_over(oldest, end);
         if is_over && !queued {
             self.over.push_back(room);
         }
-        self.rooms.insert(room, ScheduledRoom { oldest, head, queued: queued || is_over });
+        self.rooms.insert(room, ScheduledRoom { oldest, end, queued: queued || is_over });
     }
 
     /// A room whose oldest segment is dated after this time. None without retention by age.
@@ -114,10 +135,10 @@ impl Schedule {
 
     /// Sets the time of the oldest segment of a room, and of those after it that are not dated earlier.
     pub fn count_as(&mut self, room: RoomId, time_ms: u64) {
-        if let Some(ScheduledRoom { oldest, head, .. }) = self.rooms.get(&room) {
-            let (oldest, head) = (*oldest, *head);
+        if let Some(ScheduledRoom { oldest, end, .. }) = self.rooms.get(&room) {
+            let (oldest, end) = (*oldest, *end);
             self.ahead.insert(room, Ahead { from_ms: oldest.time_ms, counts_as_ms: time_ms });
-            self.set(room, Some(oldest), head);
+            self.set(room, Some(oldest), end);
         }
     }
 
@@ -139,25 +160,25 @@ impl Schedule {
         self.rooms.get(&room).map(|kept| kept.oldest)
     }
 
-    /// Whether to trim a room's oldest segment, given the room's head.
-    pub fn is_due(&self, segment: SegmentEnd, head: Seq, now_ms: u64) -> bool {
-        self.is_over(segment, head) || self.due_ms(segment.time_ms).is_some_and(|due_ms| due_ms <= now_ms)
+    /// Whether to trim a room's oldest segment, given the room's end.
+    pub fn is_due(&self, segment: SegmentEnd, end: RoomEnd, now_ms: u64) -> bool {
+        self.is_over(segment, end) || self.due_ms(segment.time_ms).is_some_and(|due_ms| due_ms <= now_ms)
     }
 
-    /// A room that is due, and its head.
-    pub fn due(&mut self, now_ms: u64) -> Option<(RoomId, Seq)> {
+    /// A room that is due, and its end.
+    pub fn due(&mut self, now_ms: u64) -> Option<(RoomId, RoomEnd)> {
         while let Some(&room) = self.over.front() {
             // Invariant: rooms leave the queue before they leave `rooms`.
             let kept = &self.rooms[&room];
-            if self.is_over(kept.oldest, kept.head) {
-                return Some((room, kept.head));
+            if self.is_over(kept.oldest, kept.end) {
+                return Some((room, kept.end));
             }
             self.over.pop_front();
             self.rooms.entry(room).and_modify(|kept| kept.queued = false);
         }
         let &(time_ms, room) = self.by_time.first()?;
         let is_due = self.is_over_bytes || self.due_ms(time_ms).is_some_and(|due_ms| due_ms <= now_ms);
-        is_due.then(|| (room, self.rooms[&room].head))
+        is_due.then(|| (room, self.rooms[&room].end))
     }
 
     /// When the next room is due; in the past if one is due now. `None` if none will be due before the next append.
@@ -169,8 +190,8 @@ impl Schedule {
         if self.is_over_bytes { Some(0) } else { self.due_ms(oldest_ms) }
     }
 
-    fn is_over(&self, segment: SegmentEnd, head: Seq) -> bool {
-        self.retention.messages.is_some_and(|messages| head.0.saturating_sub(segment.last.0) >= messages)
+    fn is_over(&self, segment: SegmentEnd, end: RoomEnd) -> bool {
+        self.retention.messages.is_some_and(|messages| end.messages.saturating_sub(segment.messages) >= messages)
     }
 
     fn due_ms(&self, time_ms: u64) -> Option<u64> {

@@ -1,21 +1,42 @@
-//! A segment: consecutive messages of one room, as the bytes that are stored and sent.
+//! A segment: consecutive events of one room, as the bytes that are stored and sent.
 
 use std::any::Any;
+use std::ops::RangeInclusive;
 use std::sync::OnceLock;
 
+use super::retention::SegmentEnd;
 use crate::names::{RoomId, Seq};
 use crate::wire::Frame;
 use crate::wire::event::{self, Entry, EntryKind, Malformed};
 
-/// Consecutive messages of one room. Never empty, never changed.
+/// Consecutive events of one room. Never empty, never changed; but others with the same seqs may take its place, when a
+/// message is changed.
 #[derive(Debug)]
 pub struct Segment {
     room: RoomId,
     first: Seq,
     last: Seq,
-    /// The entries of the messages, concatenated.
+    changes: Changes,
+    /// The entries of the events, concatenated.
     frame: Frame,
     renderings: Renderings,
+}
+
+/// The events around a segment that are no messages. The seqs less these count the messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// How many events of the room before the segment are no messages, whether they are kept or not.
+    pub before: u64,
+    /// How many of its own events are no messages.
+    pub within: u64,
+}
+
+/// What a check of entries has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Checked {
+    pub last: Seq,
+    /// How many of them are no messages.
+    pub changes: u64,
 }
 
 /// An encoding of a segment for clients that can't use its entries. Created on first use, and kept with the segment.
@@ -49,18 +70,19 @@ impl Renderings {
 
 impl Segment {
     /// A segment of these entries, which the caller has encoded for this room and these seqs.
-    pub fn new(room: RoomId, first: Seq, last: Seq, entries: Vec<u8>) -> Self {
-        assert!(first <= last && !entries.is_empty(), "a segment has at least one message");
-        Self { room, first, last, frame: Frame::new(entries), renderings: Renderings::default() }
+    pub fn new(room: RoomId, first: Seq, last: Seq, changes: Changes, entries: Vec<u8>) -> Self {
+        assert!(first <= last && !entries.is_empty(), "a segment has at least one event");
+        Self { room, first, last, changes, frame: Frame::new(entries), renderings: Renderings::default() }
     }
 
-    /// Checks that stored bytes are the entries of messages of this room from this seq on, with readable contents.
-    /// Returns the last seq.
-    pub fn check(room: RoomId, first: Seq, entries: &[u8]) -> Result<Seq, Malformed> {
+    /// Checks that stored bytes are the entries of events of this room from this seq on, with readable messages.
+    pub fn check(room: RoomId, first: Seq, entries: &[u8]) -> Result<Checked, Malformed> {
         let mut next = first;
         let mut at = 0;
+        let mut changes = 0;
         for entry in event::entries(entries) {
             let (entry, end) = entry?;
+            changes += u64::from(entry.kind != EntryKind::MESSAGE);
             if (entry.room, entry.seq) != (room, next)
                 || (entry.kind == EntryKind::MESSAGE && entry.message().is_none())
             {
@@ -69,13 +91,13 @@ impl Segment {
             next = next.next();
             at = end;
         }
-        if next == first { Err(Malformed(0)) } else { Ok(Seq(next.0 - 1)) }
+        if next == first { Err(Malformed(0)) } else { Ok(Checked { last: Seq(next.0 - 1), changes }) }
     }
 
     /// Reads a segment from stored bytes, and checks them.
-    pub fn read(room: RoomId, first: Seq, entries: Vec<u8>) -> Result<Self, Malformed> {
-        let last = Self::check(room, first, &entries)?;
-        Ok(Self::new(room, first, last, entries))
+    pub fn read(room: RoomId, first: Seq, changes_before: u64, entries: Vec<u8>) -> Result<Self, Malformed> {
+        let Checked { last, changes: within } = Self::check(room, first, &entries)?;
+        Ok(Self::new(room, first, last, Changes { before: changes_before, within }, entries))
     }
 
     pub fn room(&self) -> RoomId {
@@ -90,6 +112,53 @@ impl Segment {
         self.last
     }
 
+    pub fn changes(&self) -> Changes {
+        self.changes
+    }
+
+    /// How many messages the room had before it, whether they are kept or not.
+    pub fn messages_before(&self) -> u64 {
+        (self.first.0 - 1).saturating_sub(self.changes.before)
+    }
+
+    /// How many messages it has.
+    pub fn messages(&self) -> u64 {
+        (self.last.0 - self.first.0 + 1).saturating_sub(self.changes.within)
+    }
+
+    /// When its events were stored.
+    pub fn time_ms(&self) -> u64 {
+        self.entries().next().map_or(0, |entry| entry.time_ms)
+    }
+
+    /// How many of its events with these seqs are messages.
+    pub fn messages_in(&self, seqs: RangeInclusive<Seq>) -> u64 {
+        let (from, to) = (*seqs.start().max(&self.first), *seqs.end().min(&self.last));
+        if from > to {
+            return 0;
+        }
+        if self.changes.within == 0 {
+            return to.0 - from.0 + 1;
+        }
+        let is_message = |entry: &Entry<'_>| entry.kind == EntryKind::MESSAGE && (from..=to).contains(&entry.seq);
+        self.entries().filter(is_message).count() as u64
+    }
+
+    /// What retention needs of it.
+    pub fn end(&self) -> SegmentEnd {
+        let messages = self.messages_before() + self.messages();
+        SegmentEnd { last: self.last, time_ms: self.time_ms(), messages }
+    }
+
+    /// The seq of its message with this number, counted from 1.
+    pub fn message(&self, number: u64) -> Option<Seq> {
+        let at = usize::try_from(number.checked_sub(1)?).ok()?;
+        if self.changes.within == 0 {
+            return Some(Seq(self.first.0 + number - 1)).filter(|seq| *seq <= self.last);
+        }
+        self.entries().filter(|entry| entry.kind == EntryKind::MESSAGE).nth(at).map(|entry| entry.seq)
+    }
+
     /// The memory of the segment, in bytes: its entries, plus about 128 bytes.
     pub fn bytes(&self) -> usize {
         self.frame.len() + 128
@@ -100,12 +169,12 @@ impl Segment {
         &self.frame
     }
 
-    /// Whether this message is in it.
+    /// Whether this event is in it.
     pub fn holds(&self, seq: Seq) -> bool {
         (self.first..=self.last).contains(&seq)
     }
 
-    /// The offset in the frame at which this message begins; the frame's end if the segment does not have it. Found by
+    /// The offset in the frame at which this event begins; the frame's end if the segment does not have it. Found by
     /// a scan, since few readers begin within a segment.
     pub fn offset(&self, from: Seq) -> usize {
         let skipped = from.0.saturating_sub(self.first.0) as usize;
@@ -138,7 +207,7 @@ mod tests {
     /// Events that a newer server has stored are sent unchanged, and are not damage.
     #[test]
     fn an_event_of_an_unknown_kind_is_sent_unchanged() {
-        let content = post_without_id(&room("attic"), "ann", "hello").content;
+        let content = post_without_id(&room("attic"), "ann", "hello").content().to_vec();
         let message = |bytes: &mut Vec<u8>, seq| {
             event::push(
                 bytes,
@@ -150,8 +219,8 @@ mod tests {
         // Field 1 of the response: room 3, seq 2, time 1, and field 14 of the event.
         bytes.extend([0x0a, 9, 0x08, 3, 0x10, 2, 0x18, 1, 0x72, 1, b'x']);
         message(&mut bytes, 3);
-        let segment = Segment::read(RoomId(3), Seq(1), bytes.clone()).unwrap();
-        assert_eq!(segment.last(), Seq(3));
+        let segment = Segment::read(RoomId(3), Seq(1), 0, bytes.clone()).unwrap();
+        assert_eq!((segment.last(), segment.messages(), segment.message(2)), (Seq(3), 2, Some(Seq(3))));
         assert_eq!(segment.frame().as_slice(), bytes);
         assert_eq!(segment.entries().map(|entry| entry.message().is_some()).collect::<Vec<_>>(), [true, false, true]);
     }
@@ -171,13 +240,13 @@ mod tests {
                 Self(segment.frame().len())
             }
         }
-        let content = post_without_id(&room("attic"), "ann", "hello").content;
+        let content = post_without_id(&room("attic"), "ann", "hello").content().to_vec();
         let mut bytes = Vec::new();
         event::push(
             &mut bytes,
             &Entry { room: RoomId(3), seq: Seq(1), time_ms: 1, kind: EntryKind::MESSAGE, content: &content },
         );
-        let segment = Segment::new(RoomId(3), Seq(1), Seq(1), bytes);
+        let segment = Segment::new(RoomId(3), Seq(1), Seq(1), Changes::default(), bytes);
         let count: *const Count = segment.rendering();
         assert_eq!(segment.rendering::<Bytes>().0, segment.frame().len());
         assert_eq!(segment.rendering::<Count>().0, 1);

@@ -21,6 +21,8 @@ pub struct Cursor {
     segment: Option<Arc<Segment>>,
     /// Segments that were fetched from the log and not read yet.
     fetched: VecDeque<Arc<Segment>>,
+    /// How many replacements of segments the room had before these segments were read.
+    replacements: u64,
 }
 
 /// The state of a cursor.
@@ -62,7 +64,8 @@ pub struct SegmentPart {
 impl Cursor {
     /// A cursor that reads the room from `next` on.
     pub fn new(room: Arc<Room>, next: Seq) -> Self {
-        Self { room, next, segment: None, fetched: VecDeque::new() }
+        let replacements = room.replacements();
+        Self { room, next, segment: None, fetched: VecDeque::new(), replacements }
     }
 
     pub fn room(&self) -> &Arc<Room> {
@@ -76,6 +79,7 @@ impl Cursor {
 
     /// Looks for the next message. Never blocks.
     pub fn look(&mut self) -> Look {
+        self.release_replaced();
         if self.hold_segment() {
             return Look::Ready;
         }
@@ -116,6 +120,8 @@ impl Cursor {
 
     /// Fetches a page of the log, if [`Cursor::look`] returned that the cursor is behind the tail. May block.
     pub fn fetch(&mut self) -> Result<Fetched, LogError> {
+        // Before the read: what is replaced during it may be in the page.
+        self.replacements = self.room.replacements();
         match self.room.read_log(self.next, READ_BYTES_MAX)? {
             // Messages behind the tail were stored, so it is damage if the log has nothing there.
             Page::Segments(segments) if segments.is_empty() => Ok(self.damaged(None)),
@@ -144,6 +150,19 @@ impl Cursor {
     pub fn release(&mut self) {
         self.segment = None;
         self.fetched.clear();
+    }
+
+    /// Releases what it holds if a part of that was replaced since it was read: it might contain a text that was removed.
+    fn release_replaced(&mut self) {
+        let replacements = self.room.replacements();
+        if replacements == self.replacements {
+            return;
+        }
+        let last = self.segment.iter().chain(&self.fetched).map(|segment| segment.last()).max();
+        if last.is_some_and(|last| self.room.was_replaced(self.replacements, &(self.next..=last))) {
+            self.release();
+        }
+        self.replacements = replacements;
     }
 
     /// Whether the cursor holds the segment of `next`, or could take it from the fetched ones.

@@ -1,11 +1,13 @@
 //! A room's tail: its newest segments, kept in memory for the cursors that follow live.
 
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::limits::REPLACEMENTS_KEPT;
 use crate::names::Seq;
-use crate::server::log::Segment;
+use crate::server::log::{Profile, RoomState, Segment};
 
 /// The newest segments of a room, bounded in bytes.
 pub struct Tail {
@@ -15,6 +17,22 @@ pub struct Tail {
     bytes: usize,
     bytes_max: usize,
     head: Seq,
+    /// How many events up to the head are no messages.
+    changes: u64,
+    profile: Arc<Profile>,
+    /// How often segments were replaced, and where the last times.
+    replacements: u64,
+    replaced: VecDeque<RangeInclusive<Seq>>,
+}
+
+/// A room at one moment.
+#[derive(Clone, Debug)]
+pub struct Now {
+    /// The newest event that is published.
+    pub head: Seq,
+    /// How many events up to the head are no messages.
+    pub changes: u64,
+    pub profile: Arc<Profile>,
 }
 
 /// The size of the tails of all rooms together.
@@ -35,9 +53,15 @@ pub enum Find {
 }
 
 impl Tail {
-    /// An empty tail at the end of a log whose newest event is `head`.
-    pub fn new(head: Seq, bytes_max: usize, all: Arc<Tails>) -> Self {
-        Self { all, segments: VecDeque::new(), bytes: 0, bytes_max, head }
+    /// An empty tail at the end of a room.
+    pub fn new(now: Now, bytes_max: usize, all: Arc<Tails>) -> Self {
+        let Now { head, changes, profile } = now;
+        let (segments, replaced) = Default::default();
+        Self { all, segments, bytes: 0, bytes_max, head, changes, profile, replacements: 0, replaced }
+    }
+
+    pub fn now(&self) -> Now {
+        Now { head: self.head, changes: self.changes, profile: Arc::clone(&self.profile) }
     }
 
     /// The seq of the newest event.
@@ -55,9 +79,82 @@ impl Tail {
     pub fn push(&mut self, segment: Arc<Segment>) -> Vec<Arc<Segment>> {
         assert_eq!(segment.first(), self.head.next(), "a segment follows its predecessor");
         self.head = segment.last();
+        self.changes = segment.changes().before + segment.changes().within;
         let before = self.bytes;
         self.bytes += segment.bytes();
         self.segments.push_back(segment);
+        let dropped = self.shrink();
+        self.all.change(before, self.bytes);
+        dropped
+    }
+
+    /// Puts these in the places of segments with the same seqs: runs of them, in order, each of which begins and ends
+    /// where such a segment does. Segments that are gone are returned, as by [`Tail::push`].
+    #[must_use = "free it after the lock is released"]
+    pub fn replace(&mut self, pieces: &[Arc<Segment>]) -> Vec<Arc<Segment>> {
+        let (before, mut dropped, mut at) = (self.bytes, Vec::new(), 0);
+        while let Some(first) = pieces.get(at) {
+            self.replacements += 1;
+            self.replaced.push_back(first.first()..=first.last());
+            let index = self.segments.partition_point(|segment| segment.first() < first.first());
+            let old = self.segments.get(index).filter(|old| old.first() == first.first()).map(|old| old.last());
+            // Otherwise it is older than the tail.
+            let Some(last) = old else {
+                at += 1;
+                continue;
+            };
+            let count = pieces[at..].iter().take_while(|piece| piece.last() <= last).count().max(1);
+            if let Some(old) = self.segments.remove(index) {
+                self.bytes -= old.bytes();
+                dropped.push(old);
+            }
+            for (n, piece) in pieces[at..at + count].iter().enumerate() {
+                self.bytes += piece.bytes();
+                self.segments.insert(index + n, Arc::clone(piece));
+            }
+            if let Some(range) = self.replaced.back_mut() {
+                *range = first.first()..=last;
+            }
+            at += count;
+        }
+        while self.replaced.len() > REPLACEMENTS_KEPT {
+            self.replaced.pop_front();
+        }
+        dropped.extend(self.shrink());
+        self.all.change(before, self.bytes);
+        dropped
+    }
+
+    pub fn set_profile(&mut self, profile: Arc<Profile>) {
+        self.profile = profile;
+    }
+
+    /// How often segments were replaced.
+    pub fn replacements(&self) -> u64 {
+        self.replacements
+    }
+
+    /// Whether events with these seqs may have been replaced since there were this many replacements.
+    pub fn was_replaced(&self, since: u64, seqs: &RangeInclusive<Seq>) -> bool {
+        let count = usize::try_from(self.replacements.saturating_sub(since)).unwrap_or(usize::MAX);
+        count > self.replaced.len()
+            || self
+                .replaced
+                .iter()
+                .rev()
+                .take(count)
+                .any(|range| range.start() <= seqs.end() && seqs.start() <= range.end())
+    }
+
+    /// The segment of a message by its number in the room, if it is in the tail.
+    pub fn message(&self, number: u64) -> Option<Seq> {
+        let at = self.segments.partition_point(|segment| segment.end().messages < number);
+        let segment = self.segments.get(at)?;
+        segment.message(number.checked_sub(segment.messages_before())?)
+    }
+
+    /// Removes segments that no longer fit.
+    fn shrink(&mut self) -> Vec<Arc<Segment>> {
         let mut dropped = Vec::new();
         // Each tail may use its full size while all together are within bounds.
         let bytes_max = if self.all.is_full() { 0 } else { self.bytes_max };
@@ -67,7 +164,6 @@ impl Tail {
                 dropped.push(oldest);
             }
         }
-        self.all.change(before, self.bytes);
         dropped
     }
 
@@ -84,6 +180,12 @@ impl Tail {
             Some(segment) if segment.first() <= seq => Find::Found(Arc::clone(segment)),
             _ => Find::BehindTail,
         }
+    }
+}
+
+impl From<&RoomState> for Now {
+    fn from(state: &RoomState) -> Self {
+        Self { head: state.head, changes: state.changes, profile: Arc::clone(&state.profile) }
     }
 }
 
@@ -115,6 +217,7 @@ impl Tails {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::names::{Epoch, RoomId};
     use crate::server::log::Appender as _;
     use crate::server::log::conformance::{at, post_without_id, published, room};
     use crate::server::log::{Retention, memory};
@@ -125,7 +228,8 @@ mod tests {
         let (mut appender, _log) = memory::open(usize::MAX, Retention::default());
         let published = published(&mut appender);
         let all = Arc::new(Tails::new(10_000));
-        let mut tails: Vec<_> = (0..20).map(|_| Tail::new(Seq::ZERO, 2_000, Arc::clone(&all))).collect();
+        let empty = RoomState::empty(RoomId(1), room("attic"), Epoch::random());
+        let mut tails: Vec<_> = (0..20).map(|_| Tail::new(Now::from(&empty), 2_000, Arc::clone(&all))).collect();
         for _ in 0..30 {
             for (n, tail) in tails.iter_mut().enumerate() {
                 let posts = [post_without_id(&room(&format!("room-{n}")), "ann", "hello")];

@@ -148,9 +148,9 @@ fn join(join: v1::Join) -> Command {
 }
 
 fn post(post: v1::Post) -> Command {
-    let v1::Post { room, message_id, body, kind, .. } = post;
-    match CheckedPost::new(&message_id, body, kind) {
-        Ok(CheckedPost { id, body, kind }) => Command::Post { room: echo(room), id, body, kind },
+    let v1::Post { room, message_id, body, kind, reply_to_seq, mentions, .. } = post;
+    match CheckedPost::new(&message_id, body, kind, reply_to_seq, mentions) {
+        Ok(post) => Command::Post { room: echo(room), post },
         Err(fault) => invalid(Failed::Post(message_id.into_iter().take(16).collect()), &fault),
     }
 }

@@ -53,6 +53,7 @@ fn status_code(code: Code) -> RpcStatusCode {
         Code::AlreadyExists => RpcStatusCode::ALREADY_EXISTS,
         Code::ResourceExhausted => RpcStatusCode::RESOURCE_EXHAUSTED,
         Code::FailedPrecondition => RpcStatusCode::FAILED_PRECONDITION,
+        Code::Aborted => RpcStatusCode::ABORTED,
         Code::Internal => RpcStatusCode::INTERNAL,
         Code::Unavailable => RpcStatusCode::UNAVAILABLE,
         Code::DataLoss => RpcStatusCode::DATA_LOSS,

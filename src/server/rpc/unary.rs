@@ -18,7 +18,7 @@ use crate::limits::{
 use crate::server::calls::caller::{Caller, Stranger};
 use crate::server::calls::error::{CallError, CallResult};
 use crate::server::calls::slots::{Slot, Slots};
-use crate::server::calls::{login, messages, post, rooms, search};
+use crate::server::calls::{change, login, messages, post, reactions, rooms, search};
 use crate::server::deadlines::Deadlines;
 use crate::server::hub::Hub;
 use crate::server::peer::Peer;
@@ -46,25 +46,25 @@ impl Unary {
         }
     }
 
-    fn post(
-        &self,
-        context: &RpcContext<'_>,
-        request: v1::PostMessageRequest,
-        sink: UnarySink<v1::PostMessageResponse>,
-    ) {
+    /// Has the log writer do something, and sends the response.
+    fn append<Q, P, F>(&self, context: &RpcContext<'_>, request: Q, sink: UnarySink<P>, call: fn(&Hub, Caller, Q) -> F)
+    where
+        Q: Send + 'static,
+        P: Send + 'static,
+        F: Future<Output = CallResult<P>> + Send + 'static,
+    {
         let stranger = self.stranger(context);
         let slot = self.slot(&self.posts, context, &stranger);
         let (hub, peer) = (Arc::clone(&self.hub), stranger.peer.clone());
         if stranger.used.is_none() && !hub.authenticator.needs_login() {
-            let response =
-                slot.and_then(|slot| Ok((slot, post::post_message(&hub, stranger.identify(&hub)?, request))));
+            let response = slot.and_then(|slot| Ok((slot, call(&hub, stranger.identify(&hub)?, request))));
             return self.respond(context, sink, async move {
                 let (slot, response) = response?;
                 Ok((slot, response.await?))
             });
         }
         // Whether the post creates its room is looked up in the log, and a login may have to be verified.
-        let post = move || Ok(post::post_message(&hub, stranger.identify(&hub)?, request));
+        let post = move || Ok(call(&hub, stranger.identify(&hub)?, request));
         let posting = slot.map(|slot| (slot, self.ask(peer, post)));
         self.respond(context, sink, async move {
             let (slot, posting) = posting?;
@@ -161,18 +161,37 @@ pub fn service(unary: Unary, pollers: Pollers) -> Service {
     service = service.add_duplex_streaming_handler(&wire::CHAT_SERVER, move |context, stream, sink| {
         chat::accept(&hub, &pollers, &context, stream, sink);
     });
-    let posts = unary.clone();
-    service = service.add_unary_handler(&wire::POST_MESSAGE, move |context, request, sink| {
-        posts.post(&context, request, sink);
-    });
+    service = add_append(service, &wire::POST_MESSAGE, &unary, post::post_message);
+    service = add_append(service, &wire::EDIT_MESSAGE, &unary, change::edit_message);
+    service = add_append(service, &wire::DELETE_MESSAGE, &unary, change::delete_message);
+    service = add_append(service, &wire::SET_REACTION, &unary, change::set_reaction);
+    service = add_append(service, &wire::SET_PIN, &unary, change::set_pin);
+    service = add_append(service, &wire::CHANGE_ROOM, &unary, change::change_room);
     let logins = unary.clone();
     service = service.add_unary_handler(&wire::LOGIN, move |context, request, sink| {
         logins.login(&context, request, sink);
     });
     service = add_read(service, &wire::LIST_MESSAGES_SERVER, &unary, messages::list_messages);
+    service = add_read(service, &wire::LIST_REACTIONS, &unary, reactions::list_reactions);
     service = add_read(service, &wire::LIST_ROOMS, &unary, rooms::list_rooms);
     service = add_read(service, &wire::LIST_MEMBERS, &unary, rooms::list_members);
     add_read(service, &wire::SEARCH_MESSAGES, &unary, search::search_messages).build()
+}
+
+/// Adds a method that is executed by the log writer.
+fn add_append<Q, P, F>(
+    service: ServiceBuilder,
+    method: &Method<Q, P>,
+    unary: &Unary,
+    call: fn(&Hub, Caller, Q) -> F,
+) -> ServiceBuilder
+where
+    Q: Send + 'static,
+    P: Send + 'static,
+    F: Future<Output = CallResult<P>> + Send + 'static,
+{
+    let unary = unary.clone();
+    service.add_unary_handler(method, move |context, request, sink| unary.append(&context, request, sink, call))
 }
 
 /// Adds a method that is executed by a query thread.

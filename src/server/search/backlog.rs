@@ -4,6 +4,7 @@
 //! what is in the queue to the backlog.
 
 use std::collections::{HashMap, HashSet};
+use std::slice;
 
 use crate::names::{Epoch, RoomId, RoomName, Seq};
 use crate::server::log::{Published, RoomState};
@@ -15,14 +16,17 @@ pub enum Announcement {
     Segment { room: RoomId, first: Seq, last: Seq },
 }
 
-impl From<&Published> for Announcement {
-    fn from(published: &Published) -> Self {
-        match published {
-            Published::Room(state) => Self::Room { id: state.id, name: state.name.clone(), epoch: state.epoch },
-            Published::Segment(segment) => {
-                Self::Segment { room: segment.room(), first: segment.first(), last: segment.last() }
+impl Announcement {
+    /// `None` if it has no new events.
+    pub fn of(published: &Published) -> Option<Self> {
+        let (room, segments) = match published {
+            Published::Room(state) => {
+                return Some(Self::Room { id: state.id, name: state.name.clone(), epoch: state.epoch });
             }
-        }
+            Published::Segment(segment) => (segment.room(), slice::from_ref(segment)),
+            Published::Changed(changed) => (changed.room, &changed.segments[..]),
+        };
+        Some(Self::Segment { room, first: segments.first()?.first(), last: segments.last()?.last() })
     }
 }
 

@@ -89,7 +89,8 @@ impl Shared {
 
     /// Called by the log writer. Never blocks.
     pub fn published(&self, published: &Published) {
-        if let Err(TrySendError::Full(_)) = self.announced.try_send(published.into()) {
+        let Some(announcement) = Announcement::of(published) else { return };
+        if let Err(TrySendError::Full(_)) = self.announced.try_send(announcement) {
             self.overflowed.store(true, Ordering::Release);
         }
         if self.is_idle.load(Ordering::SeqCst) && self.is_idle.swap(false, Ordering::SeqCst) {

@@ -17,6 +17,7 @@ use crate::server::quotas::Use;
 use crate::server::room::cursor::{Cursor, Fetched, Look};
 use crate::server::room::followers::{Follower, Member, Presence};
 use crate::wire::event::Content;
+use crate::wire::request::CheckedPost;
 use crate::wire::{self, Frame};
 
 /// The bodies of one message of a client: none, one, or several pieces.
@@ -33,8 +34,8 @@ pub struct TutorialReader {
     own_passed: u64,
 }
 
-/// A segment's messages as frames of the contract. `None` is an entry of an unknown kind, which the contract can't
-/// express.
+/// A segment's messages as frames of the contract. `None` is a deleted message, or an event of another kind, which the
+/// contract can't express.
 struct TutorialFrames(Box<[Option<TutorialFrame>]>);
 
 struct TutorialFrame {
@@ -44,7 +45,8 @@ struct TutorialFrame {
 
 impl Rendering for TutorialFrames {
     fn of(segment: &Segment) -> Self {
-        Self(segment.entries().map(|entry| Some(TutorialFrame::of(&entry.message()?))).collect())
+        let frame = |content: Content<'_>| (!content.is_deleted).then(|| TutorialFrame::of(&content));
+        Self(segment.entries().map(|entry| entry.message().and_then(frame)).collect())
     }
 }
 
@@ -91,7 +93,7 @@ impl Reader for TutorialReader {
                     self.own_passed += 1;
                     self.cursor.advance();
                 }
-                // An event of an unknown kind: the contract can't express it.
+                // The contract can't express it.
                 None if look == Look::Ready => self.cursor.advance(),
                 _ => return look,
             }
@@ -151,9 +153,9 @@ impl Conversation for TutorialConversation {
                     let room = self.following.room().name();
                     // The lobby is a room of every server.
                     let post = |body| {
-                        self.author.post(room.clone(), false, Sender::claim(name.clone()), None, body, Kind::Text)
+                        self.author.post(room.clone(), false, Sender::claim(name.clone()), CheckedPost::text(body))
                     };
-                    let posts: Vec<_> = match bodies.iter().map(post).collect() {
+                    let posts: Vec<_> = match bodies.into_iter().map(post).collect() {
                         Ok(posts) => posts,
                         // The contract can't express that a message was not stored.
                         Err(fault) => return self.writer.close(CloseReason::OverQuota(fault)),

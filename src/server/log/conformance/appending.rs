@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::fixtures::{at, post, post_without_id, published, room};
 use super::subject::{Open, read_all, seqs};
-use crate::names::{Body, Kind, RoomId, Sender, Seq};
-use crate::server::log::{Appended, LogError, Post, Retention};
+use crate::names::{Body, Kind, RoomId, Seq};
+use crate::server::log::{Appended, LogError, Post, Retention, What, command};
 use crate::wire::event::{self, NewMessage};
 
 pub fn seqs_are_dense_in_each_room(open: Open<'_>) {
@@ -64,15 +64,16 @@ pub fn an_id_of_another_message_is_refused(open: Open<'_>) {
     subject.reopen();
     let outcomes = subject.appender.append(&[own.clone(), forged.clone()], at(2)).unwrap();
     assert_eq!(outcomes, [taken(2), Ok(Appended::Before(RoomId(1), Seq(2)))]);
+    let message = forged.message().unwrap().clone();
     // An action that says the same words is another message.
     let content = event::content(&NewMessage::plain(
-        &forged.id,
-        &Sender::claim(forged.sender.clone()),
+        &message.id,
+        &forged.sender,
         None,
         &Body::new("all green").unwrap(),
         Kind::Action,
     ));
-    let action = Post { content, ..forged };
+    let action = Post { what: What::Message(command::NewMessage { content, ..message }), ..forged };
     assert_eq!(subject.appender.append(&[action], at(2)).unwrap(), [taken(2)]);
     // A deleted message can't be compared.
     subject.appender.append(&[post(&attic, "ann", 3, "y"), post(&attic, "ann", 4, "z")], at(3)).unwrap();

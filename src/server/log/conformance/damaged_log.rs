@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::names::{RoomId, RoomName, Seq};
+use crate::names::{Emoji, RoomId, RoomName, Sender, Seq};
 use crate::server::log::{History, Log, LogError, Page, Part, RoomState, Segment};
 
 /// A log whose segments that begin with a multiple of a number can't be read.
@@ -29,6 +29,21 @@ impl Log for DamagedLog {
 
     fn find(&self, name: &RoomName) -> Result<Option<RoomState>, LogError> {
         self.0.find(name)
+    }
+
+    fn message(&self, room: RoomId, number: u64) -> Result<Seq, LogError> {
+        self.0.message(room, number)
+    }
+
+    fn reactors(
+        &self,
+        room: RoomId,
+        message: Seq,
+        emoji: &Emoji,
+        after: Seq,
+        max: usize,
+    ) -> Result<Vec<(Seq, Sender)>, LogError> {
+        self.0.reactors(room, message, emoji, after, max)
     }
 
     fn trims(&self) -> u64 {

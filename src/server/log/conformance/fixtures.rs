@@ -5,9 +5,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::Receiver;
 
-use crate::names::{Body, Kind, MessageId, Origin, RoomName, Sender, UserName};
-use crate::server::log::{Appender, Post, Published, RoomState, Segment};
-use crate::wire::event::{self, EntryKind, NewMessage};
+use crate::names::{Body, Kind, MessageId, Origin, RoomName, Sender, Seq, UserName};
+use crate::server::log::command::NewMessage;
+use crate::server::log::{Act, Appender, Change, Post, Published, RoomState, Segment, What};
+use crate::wire::event;
 
 pub fn room(name: &str) -> RoomName {
     RoomName::new(name).unwrap()
@@ -26,24 +27,29 @@ pub fn post_without_id(room: &RoomName, sender: &str, body: &str) -> Post {
 }
 
 fn make_post(room: &RoomName, sender: &str, id: MessageId, id_chosen: bool, body: &str) -> Post {
-    let sender = UserName::new(sender).unwrap();
-    let content = event::content(&NewMessage::plain(
-        &id,
-        &Sender::claim(sender.clone()),
-        None,
-        &Body::new(body).unwrap(),
-        Kind::Text,
-    ));
-    Post { room: room.clone(), sender, id, id_chosen, kind: EntryKind::MESSAGE, content }
+    let sender = Sender::claim(UserName::new(sender).unwrap());
+    let body = Body::new(body).unwrap();
+    let content = event::content(&event::NewMessage::plain(&id, &sender, None, &body, Kind::Text));
+    let message = NewMessage { id, id_chosen, reply_to: Seq::ZERO, content };
+    Post { room: room.clone(), sender, what: What::Message(message) }
+}
+
+/// A change.
+pub fn change(room: &RoomName, sender: &str, act: Act) -> Post {
+    let sender = Sender::claim(UserName::new(sender).unwrap());
+    let change = Box::new(Change { epoch: None, act });
+    Post { room: room.clone(), sender, what: What::Change(change) }
 }
 
 /// Receives the segments that are published from now on.
 pub fn published(appender: &mut dyn Appender) -> Receiver<Arc<Segment>> {
     let (sender, receiver) = crossbeam_channel::unbounded();
-    appender.subscribe(Box::new(move |published| {
-        if let Published::Segment(segment) = published {
-            drop(sender.send(segment));
+    appender.subscribe(Box::new(move |published| match published {
+        Published::Segment(segment) => drop(sender.send(segment)),
+        Published::Changed(changed) => {
+            changed.segments.into_iter().for_each(|segment| drop(sender.send(segment)));
         }
+        Published::Room(_) => {}
     }));
     receiver
 }

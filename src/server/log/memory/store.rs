@@ -5,12 +5,16 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use super::reactions::Reactions;
 use crate::limits::{IDS_KEPT_MAX, IDS_KEPT_SHARE};
 use crate::names::{Epoch, Generation, MessageId, RoomId, RoomName, Seq, UserName};
+use crate::server::log::batch::Head;
+use crate::server::log::fold;
 use crate::server::log::lookalikes::Lookalikes;
-use crate::server::log::retention::{Schedule, SegmentEnd};
-use crate::server::log::{Page, Part, Piece, RoomState, Segment};
-use crate::wire::event;
+use crate::server::log::retention::{RoomEnd, Schedule, SegmentEnd};
+use crate::server::log::rewriting::{Rewriting, Rewritten};
+use crate::server::log::{Changed, Page, Part, Piece, Profile, RoomState, Segment};
+use crate::wire::{change, event};
 
 /// The approximate memory for a chosen id, in bytes.
 pub const ID_BYTES: usize = 128;
@@ -39,6 +43,10 @@ pub struct RoomLog {
     pub segments: VecDeque<KeptSegment>,
     pub head: Seq,
     pub time_ms: u64,
+    /// How many events up to the head are no messages.
+    pub changes: u64,
+    pub profile: Arc<Profile>,
+    pub reactions: Reactions,
     /// The chosen ids of the messages that are kept, or were trimmed recently.
     pub ids: HashMap<(MessageId, UserName), Seq>,
 }
@@ -46,7 +54,12 @@ pub struct RoomLog {
 pub struct KeptSegment {
     pub segment: Arc<Segment>,
     pub time_ms: u64,
-    pub bytes: usize,
+}
+
+/// A segment that was trimmed, and what that changed in the rest of its room.
+pub struct Trimmed {
+    pub segment: Arc<Segment>,
+    pub changed: Option<Changed>,
 }
 
 /// The chosen ids of a segment that was trimmed.
@@ -82,15 +95,33 @@ impl Store {
         self.rooms.get_mut(&id).expect("a stored room is there")
     }
 
-    pub fn push(&mut self, segment: Arc<Segment>, time_ms: u64, claims: usize) {
-        let bytes = segment.bytes() + claims * ID_BYTES;
-        self.bytes += bytes;
+    pub fn push(&mut self, segment: Arc<Segment>, time_ms: u64) {
+        self.bytes += segment.bytes();
         self.ages.push_back((segment.room(), segment.first()));
         let room = self.room(segment.room());
         assert_eq!(segment.first(), room.head.next(), "a segment follows its predecessor");
         room.head = segment.last();
         room.time_ms = time_ms;
-        room.segments.push_back(KeptSegment { segment, time_ms, bytes });
+        room.changes += segment.changes().within;
+        room.segments.push_back(KeptSegment { segment, time_ms });
+    }
+
+    /// Puts other segments in the place of one.
+    pub fn replace(&mut self, id: RoomId, replaced: &Rewritten, schedule: &mut Schedule) {
+        let room = self.room(id);
+        // Invariant: it was found there.
+        let at = room.find(replaced.first()).expect("a segment that is replaced is kept");
+        let time_ms = room.segments[at].time_ms;
+        let before = room.segments[at].segment.bytes();
+        let pieces: Vec<_> = replaced.pieces.iter().map(Arc::clone).collect();
+        let after: usize = pieces.iter().map(|piece| piece.bytes()).sum();
+        room.segments.remove(at);
+        for (n, segment) in pieces.into_iter().enumerate() {
+            room.segments.insert(at + n, KeptSegment { segment, time_ms });
+        }
+        self.bytes = self.bytes + after - before;
+        let ends: Vec<_> = replaced.pieces.iter().map(|piece| SegmentEnd { time_ms, ..piece.end() }).collect();
+        schedule.replaced(id, &ends);
     }
 
     /// Drops the ages of segments that are gone, once they are as many as the others.
@@ -103,9 +134,10 @@ impl Store {
     }
 
     /// Removes a room's oldest segment. The ids of its messages are kept until the given time.
-    pub fn trim(&mut self, id: RoomId, schedule: &mut Schedule, ids_due_ms: u64) -> Option<Arc<Segment>> {
+    pub fn trim(&mut self, id: RoomId, schedule: &mut Schedule, ids_due_ms: u64) -> Option<Trimmed> {
         let room = self.room(id);
-        let KeptSegment { segment, bytes, .. } = room.segments.pop_front()?;
+        let KeptSegment { segment, .. } = room.segments.pop_front()?;
+        let bytes = segment.bytes();
         let mut ids = Vec::new();
         for entry in event::entries(segment.frame().as_slice()) {
             let entry = entry.expect("a segment's entries are valid").0;
@@ -117,16 +149,41 @@ impl Store {
                 ids.push((content.id, sender));
             }
         }
-        let oldest = room.segments.front().map(|kept| SegmentEnd { last: kept.segment.last(), time_ms: kept.time_ms });
-        schedule.set(id, oldest, room.head);
-        self.bytes -= bytes;
+        let oldest = room.segments.front().map(|kept| SegmentEnd { time_ms: kept.time_ms, ..kept.segment.end() });
+        let reactions = room.reactions.forget_to(segment.last());
+        let end = RoomEnd { head: room.head, messages: room.head.0 - room.changes };
+        schedule.set(id, oldest, end);
+        self.bytes -= bytes + reactions * ID_BYTES;
         self.trims += 1;
         if !ids.is_empty() {
-            self.bytes += ids.len() * ID_BYTES;
             self.expiring_ids += ids.len();
             self.expiring.push_back(ExpiringIds { due_ms: ids_due_ms, room: id, ids });
         }
-        Some(segment)
+        let changed = self.after_trimming(id, &segment, schedule);
+        Some(Trimmed { segment, changed })
+    }
+
+    /// Removes what a room's other events say of a trimmed segment.
+    fn after_trimming(&mut self, id: RoomId, segment: &Segment, schedule: &mut Schedule) -> Option<Changed> {
+        let mut rewriting = Rewriting::default();
+        for (edit, message) in fold::later_edits(segment) {
+            let room = self.room(id);
+            let Some(at) = room.find(edit) else { continue };
+            if rewriting.find(edit).is_none() {
+                rewriting.add(Arc::clone(&room.segments[at].segment), true);
+            }
+            rewriting.replace(edit, &change::edited_before(message));
+        }
+        let mut replaced = Vec::new();
+        for rewritten in rewriting.done() {
+            self.replace(id, &rewritten, schedule);
+            replaced.extend(rewritten.pieces);
+        }
+        let room = self.room(id);
+        let unpins = Arc::make_mut(&mut room.profile).unpin(|pinned| pinned <= segment.last());
+        let profile = unpins.then(|| Arc::clone(&room.profile));
+        let is_changed = !replaced.is_empty() || profile.is_some();
+        is_changed.then(|| Changed { room: id, replaced, segments: Vec::new(), profile })
     }
 
     /// Deletes the ids of the trimmed segment that is due first. Returns how many.
@@ -153,8 +210,26 @@ impl Store {
 
 impl RoomLog {
     pub fn new(name: RoomName, epoch: Epoch) -> Self {
-        let (segments, ids) = Default::default();
-        Self { name, epoch, segments, head: Seq::ZERO, time_ms: 0, ids }
+        let (segments, profile, reactions, ids) = Default::default();
+        Self { name, epoch, segments, head: Seq::ZERO, time_ms: 0, changes: 0, profile, reactions, ids }
+    }
+
+    pub fn end(&self, room: RoomId) -> Head {
+        Head { room, epoch: self.epoch, seq: self.head, time_ms: self.time_ms, changes: self.changes }
+    }
+
+    /// Where the segment with this event is.
+    pub fn find(&self, seq: Seq) -> Option<usize> {
+        let at = self.segments.partition_point(|kept| kept.segment.last() < seq);
+        self.segments.get(at).filter(|kept| kept.segment.holds(seq)).map(|_| at)
+    }
+
+    /// The seq of the message with this number.
+    pub fn message(&self, number: u64) -> Seq {
+        let at = self.segments.partition_point(|kept| kept.segment.end().messages < number);
+        let segment = self.segments.get(at).map(|kept| &kept.segment);
+        let found = segment.and_then(|segment| segment.message(number.saturating_sub(segment.messages_before())));
+        found.unwrap_or_else(|| if segment.is_some() { self.oldest() } else { self.head.next() })
     }
 
     /// The oldest message that is kept; one above the head if none is.
@@ -190,7 +265,11 @@ impl RoomLog {
                     if messages >= messages_max || bytes >= bytes_max {
                         break;
                     }
-                    messages += segment.last().0 + 1 - segment.first().max(from).0;
+                    let count = segment.messages_in(from..=segment.last());
+                    if count == 0 {
+                        continue;
+                    }
+                    messages += count;
                     bytes += segment.frame().len();
                     pieces.push_back(Piece::Segment(Arc::clone(segment)));
                 }
@@ -201,7 +280,11 @@ impl RoomLog {
                     if messages >= messages_max || bytes >= bytes_max {
                         break;
                     }
-                    messages += segment.last().next().min(before).0 - segment.first().0;
+                    let count = segment.messages_in(segment.first()..=Seq(before.0 - 1));
+                    if count == 0 {
+                        continue;
+                    }
+                    messages += count;
                     bytes += segment.frame().len();
                     pieces.push_front(Piece::Segment(Arc::clone(segment)));
                 }
@@ -212,6 +295,7 @@ impl RoomLog {
 
     pub fn state(&self, id: RoomId) -> RoomState {
         let (name, epoch, epoch_first) = (self.name.clone(), self.epoch, Seq(1));
-        RoomState { id, name, epoch, epoch_first, head: self.head, oldest: self.oldest() }
+        let (head, oldest, changes, profile) = (self.head, self.oldest(), self.changes, Arc::clone(&self.profile));
+        RoomState { id, name, epoch, epoch_first, head, oldest, changes, profile }
     }
 }

@@ -11,11 +11,9 @@ use rusqlite::Connection;
 use super::claims::{Claims, Found, SEALED, damaged_room, room_error};
 use super::columns::{number, seq};
 use super::damage::Damage;
-use super::database;
 use super::errors::{OpenError, log_error};
 use super::folder::{Folder, SyncMode};
 use super::identity::{self, Mark};
-use super::key::key;
 use super::life::SharedLife;
 use super::recovery::{self, Findings};
 use super::rooms::find_room;
@@ -24,6 +22,7 @@ use super::schema;
 use super::start;
 use super::transactions::Transactions;
 use super::trimmer::Trimmer;
+use super::{database, planned};
 use crate::limits::{ROOMS_MAX, SPACE_FOR_DELETING_PAGES, TRIM_MESSAGES_MAX};
 use crate::names::{Generation, RoomId, RoomName};
 use crate::server::log::batch::{self, Head, Plan};
@@ -188,17 +187,30 @@ impl SqliteAppender {
         let mut outcomes = Vec::new();
         for plan in plans {
             let mut bytes = 0;
-            for segment in &plan.segments {
-                let end = SegmentEnd { last: segment.last, time_ms: segment.time_ms };
-                self.trimmer.appended(segment.room, end, segment.entries.len());
-                if let Some(head) = self.rooms.heads.get_mut(&segment.name) {
-                    (head.seq, head.time_ms) = (segment.last, segment.time_ms);
+            let mut places = 0;
+            for room in &plan.rooms {
+                for segment in &room.segments {
+                    let (end, len) = (SegmentEnd { time_ms: room.time_ms, ..segment.end() }, segment.frame().len());
+                    self.trimmer.appended(room.room, end, len);
+                    (bytes, places) = (bytes + len, places + 2);
                 }
-                bytes += segment.entries.len() + 64 * segment.claims;
+                for replaced in &room.replaced {
+                    self.trimmer.replaced(room.room, replaced);
+                    for piece in &replaced.pieces {
+                        (bytes, places) = (bytes + piece.frame().len(), places + 2);
+                    }
+                }
+                if let Some(head) = self.rooms.heads.get_mut(&room.name) {
+                    *head = room.head;
+                }
+                bytes += 64 * room.claims;
+                if room.erases {
+                    self.transactions.keeper.deleted();
+                }
             }
-            self.transactions.count_written(bytes, 2 * plan.segments.len());
-            let (segments, outcomes_of_batch) = plan.committed();
-            segments.into_iter().map(Published::Segment).for_each(&mut self.subscriber);
+            self.transactions.count_written(bytes, places);
+            let (changed, outcomes_of_batch) = plan.committed();
+            changed.for_each(&mut self.subscriber);
             // The usual single batch is not copied.
             if outcomes.is_empty() { outcomes = outcomes_of_batch } else { outcomes.extend(outcomes_of_batch) }
         }
@@ -284,7 +296,7 @@ impl KnownRooms {
         let mut plans = Vec::with_capacity(batches.len());
         for (number, Batch { posts, now }) in batches.iter().enumerate() {
             let plan = batch::plan(posts, *now, &mut claims)?;
-            insert(connection, &plan).map_err(|error| log_error(&error))?;
+            planned::store(connection, &plan).map_err(|error| log_error(&error))?;
             if number + 1 < batches.len() {
                 claims.moved(&plan);
             }
@@ -293,17 +305,6 @@ impl KnownRooms {
         let (opened, created) = claims.done();
         Ok(Stored { plans, opened, created })
     }
-}
-
-fn insert(connection: &Connection, plan: &Plan) -> rusqlite::Result<()> {
-    let mut statement = connection.prepare_cached(schema::INSERT_SEGMENT)?;
-    for segment in &plan.segments {
-        let checksum = crc32fast::hash(&segment.entries);
-        let key = key(segment.room, segment.first);
-        let row = (key, number(segment.last.0), number(segment.time_ms), checksum, &segment.entries);
-        statement.execute(row)?;
-    }
-    Ok(())
 }
 
 impl Appender for SqliteAppender {
@@ -339,11 +340,13 @@ impl Appender for SqliteAppender {
     }
 
     fn trim(&mut self, now: SystemTime) -> Result<Option<SystemTime>, LogError> {
-        match self.trimmer.trim(&mut self.transactions, now, TRIM_MESSAGES_MAX) {
+        let result = match self.trimmer.trim(&mut self.transactions, now, TRIM_MESSAGES_MAX) {
             // Fewer deletions at once need less space in the write-ahead log.
             Err(LogError::Full) if self.transactions.restart_log() => self.trimmer.trim(&mut self.transactions, now, 1),
             result => result,
-        }
+        };
+        self.trimmer.changed().into_iter().map(Published::Changed).for_each(&mut self.subscriber);
+        result
     }
 
     fn is_trim_due(&self) -> bool {

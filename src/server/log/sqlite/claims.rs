@@ -1,21 +1,24 @@
 //! The state that a batch of posts needs: the heads of its rooms, and which ids are already stored.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _};
 
 use super::columns::{number, seq};
-use super::damage::Damage;
+use super::damage::{Damage, REMEDY};
 use super::errors::{log_error, text};
 use super::key::{ROOM_MAX, SEQ_MAX};
 use super::rooms::find_room;
-use super::rows::unless_damaged;
+use super::rows::{Place, Rows, unless_damaged};
 use super::schema;
+use super::{profiles, reactions};
 use crate::limits::BATCH_POSTS_MAX;
-use crate::names::{Epoch, Generation, RoomId, RoomName, Seq};
-use crate::server::log::batch::{Head, Plan, Stored};
+use crate::names::{Emoji, Epoch, Generation, RoomId, RoomName, Sender, Seq};
+use crate::server::log::batch::{self as stored, Head, Plan, Reaction, Stored};
+use crate::server::log::command::NewMessage;
 use crate::server::log::lookalikes::Lookalikes;
-use crate::server::log::{Batch, LogError, Post, RoomState, check_room_count};
+use crate::server::log::{Batch, LogError, Profile, RoomState, check_room_count};
 
 /// The heads of the rooms of a batch that were not known before, or why such a room can't be used.
 type FoundRooms = HashMap<RoomName, Result<Option<Head>, LogError>>;
@@ -42,9 +45,7 @@ impl Found {
                         damage.posts(name.as_str(), SEALED);
                         Err(damaged_room(name, SEALED))
                     }
-                    Ok(room) => {
-                        Ok(room.map(|room| Head { room: room.state.id, seq: room.state.head, time_ms: room.time_ms }))
-                    }
+                    Ok(room) => Ok(room.map(|room| room.head())),
                     Err(error @ LogError::Damaged(_)) => Err(error),
                     // Nothing can be stored in any room.
                     Err(error) => return Err(error),
@@ -85,15 +86,32 @@ impl Stored for Claims<'_> {
             Some(head) => with_space(name, head)?,
             None => {
                 check_room_count(name, self.room_count + self.created.len(), self.rooms_max)?;
-                Head { room: self.create(name)?, seq: Seq::ZERO, time_ms: 0 }
+                self.create(name)?
             }
         };
         self.opened.insert(name.clone(), head);
         Ok(head)
     }
 
-    fn claim(&mut self, room: RoomId, post: &Post, seq_wanted: Seq) -> Result<Option<Seq>, LogError> {
-        let (room, id, sender) = (number(room.0), post.id.as_bytes(), post.sender.as_str());
+    fn known_head(&mut self, name: &RoomName) -> Result<Option<Head>, LogError> {
+        let is_new = |claims: &Self| {
+            !claims.moved.contains_key(name) && !claims.opened.contains_key(name) && !claims.heads.contains_key(name)
+        };
+        match self.found.0.get(name) {
+            // It is created by a message, which comes later.
+            None | Some(Ok(None)) if is_new(self) => Ok(None),
+            _ => self.head(name).map(Some),
+        }
+    }
+
+    fn claim(
+        &mut self,
+        room: RoomId,
+        message: &NewMessage,
+        sender: &Sender,
+        seq_wanted: Seq,
+    ) -> Result<Option<Seq>, LogError> {
+        let (room, id, sender) = (number(room.0), message.id.as_bytes(), sender.name.as_str());
         let connection = self.connection;
         let mut claim = || {
             let insert = match &mut self.claim {
@@ -108,16 +126,51 @@ impl Stored for Claims<'_> {
         };
         claim().map_err(|error| log_error(&error))
     }
+
+    fn segment(&mut self, room: RoomId, seq: Seq) -> Result<stored::Found, LogError> {
+        find_segment(self.connection, room, seq)
+    }
+
+    fn has_reacted(&mut self, reaction: &Reaction<'_>) -> Result<bool, LogError> {
+        reactions::has(self.connection, reaction).map_err(|error| log_error(&error))
+    }
+
+    fn react(&mut self, reaction: &Reaction<'_>, seq: Seq) -> Result<(), LogError> {
+        reactions::insert(self.connection, reaction, seq).map_err(|error| log_error(&error))
+    }
+
+    fn unreact(&mut self, reaction: &Reaction<'_>) -> Result<(), LogError> {
+        reactions::delete(self.connection, reaction).map_err(|error| log_error(&error))
+    }
+
+    fn reactor(&mut self, room: RoomId, message: Seq, emoji: &Emoji, skip: usize) -> Result<Option<Sender>, LogError> {
+        reactions::nth(self.connection, room, message, emoji, skip).map_err(|error| log_error(&error))
+    }
+
+    fn forget_reactions(&mut self, room: RoomId, message: Seq) -> Result<(), LogError> {
+        reactions::delete_all(self.connection, room, message, message).map_err(|error| log_error(&error))
+    }
+
+    fn profile(&mut self, room: RoomId) -> Result<Profile, LogError> {
+        profiles::load(self.connection, room).map_err(|error| log_error(&error))
+    }
+}
+
+/// The stored segment with this event.
+fn find_segment(connection: &Connection, room: RoomId, seq: Seq) -> Result<stored::Found, LogError> {
+    match (Rows { connection, room }.place(seq)).map_err(|error| log_error(&error))? {
+        Place::Segment(segment) => Ok(stored::Found::Segment(Arc::new(segment))),
+        Place::Trimmed { .. } => Ok(stored::Found::Gone),
+        Place::Damaged { .. } | Place::Nothing => {
+            Ok(stored::Found::Damaged(format!("event {seq} of the room can't be read: {REMEDY}")))
+        }
+    }
 }
 
 impl Claims<'_> {
     /// Another batch follows in the transaction.
     pub fn moved(&mut self, plan: &Plan) {
-        let heads = plan
-            .segments
-            .iter()
-            .map(|new| (new.name.clone(), Head { room: new.room, seq: new.last, time_ms: new.time_ms }));
-        self.moved.extend(heads);
+        self.moved.extend(plan.rooms.iter().map(|room| (room.name.clone(), room.head)));
     }
 
     /// The rooms that were not known before, and those of them that were created.
@@ -126,7 +179,7 @@ impl Claims<'_> {
     }
 
     /// Creates a room, with the next number.
-    fn create(&mut self, name: &RoomName) -> Result<RoomId, LogError> {
+    fn create(&mut self, name: &RoomName) -> Result<Head, LogError> {
         let room = next_room(self.last_room)?;
         let epoch = Epoch::first(self.generation, room);
         let connection = self.connection;
@@ -137,7 +190,7 @@ impl Claims<'_> {
         };
         insert().map_err(|error| log_error(&error))?;
         self.created.push(RoomState::empty(room, name.clone(), epoch));
-        Ok(room)
+        Ok(Head { room, epoch, seq: Seq::ZERO, time_ms: 0, changes: 0 })
     }
 }
 

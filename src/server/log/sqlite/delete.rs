@@ -299,21 +299,32 @@ fn delete_part(connection: &Connection, room: RoomId, budget: &mut Budget) -> ru
 fn delete_oldest(connection: &Connection, room: RoomId, budget: &mut Budget) -> rusqlite::Result<bool> {
     let mut oldest = connection.prepare_cached(schema::OLDEST_SPAN)?;
     let (begin, end) = key::from(room, Seq::ZERO);
-    let span = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
-    let found: Option<(i64, i64, i64, i64)> = oldest.query_row((begin, end), span).optional()?;
-    let Some((first, last, time_ms, bytes)) = found else { return Ok(false) };
+    type Found = (i64, i64, i64, i64, i64, i64);
+    let span =
+        |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?));
+    let found: Option<Found> = oldest.query_row((begin, end), span).optional()?;
+    let Some((first, last, time_ms, changes_before, changes, bytes)) = found else { return Ok(false) };
     if last < first {
         return Err(rusqlite::Error::IntegralValueOutOfRange(1, last));
     }
     connection.prepare_cached(schema::DELETE_SEGMENT)?.execute([key(room, Seq(first.unsigned_abs()))])?;
-    connection.prepare_cached(schema::SET_TRIMMED)?.execute((number(room.0), last, time_ms))?;
-    budget.messages += (last - first).unsigned_abs() + 1;
+    connection.prepare_cached(schema::SET_TRIMMED)?.execute((
+        number(room.0),
+        last,
+        time_ms,
+        changes_before.saturating_add(changes),
+    ))?;
+    budget.messages += ((last - first).unsigned_abs() + 1).saturating_sub(changes.unsigned_abs());
     budget.rows -= 1;
     budget.bytes = budget.bytes.saturating_sub(usize::try_from(bytes).unwrap_or(usize::MAX));
     Ok(true)
 }
 
-/// Deletes at most this many of a room's ids. Returns how many.
+/// Deletes at most this many of a room's reactions and ids. Returns how many.
 fn delete_ids(connection: &Connection, room: RoomId, max: usize) -> rusqlite::Result<usize> {
-    connection.prepare_cached(schema::DELETE_SOME_IDS)?.execute((number(room.0), number(max as u64)))
+    let delete = |statement: &str, max: usize| {
+        connection.prepare_cached(statement)?.execute((number(room.0), number(max as u64)))
+    };
+    let reactions = delete(schema::DELETE_SOME_REACTIONS, max)?;
+    Ok(reactions + delete(schema::DELETE_SOME_IDS, max - reactions)?)
 }

@@ -77,10 +77,9 @@ proptest! {
         for (second, (posts, before)) in batches.into_iter().enumerate() {
             let posts: Vec<Post> = posts
                 .into_iter()
-                .enumerate()
-                .map(|(at, (number, id, chosen))| match chosen {
+                .map(|(number, id, chosen)| match chosen {
                     true => post(&name(number), "ann", id, &id.to_string()),
-                    false => Post { id_chosen: false, ..post(&name(number), "bob", 1_000 * second as u64 + at as u64, "x") },
+                    false => post_without_id(&name(number), "bob", "x"),
                 })
                 .collect();
             let now = at(1_000 + second as u64);

@@ -158,8 +158,8 @@ fn remains_of_earlier_versions_are_erased_at_the_start() {
     other.execute_batch("UPDATE life SET erasures = 0; DELETE FROM segments WHERE first <= 500").unwrap();
     other.execute_batch("UPDATE rooms SET trimmed = 500; DELETE FROM ids WHERE seq <= 500").unwrap();
     // Some pages are reused in part.
-    let row = "INSERT INTO segments (id, last, time_ms, checksum, entries)
-        SELECT room << 36 | ?1, ?1, time_ms, checksum, entries FROM segments WHERE first = ?2";
+    let row = "INSERT INTO segments (id, last, time_ms, changes_before, changes, checksum, entries)
+        SELECT room << 36 | ?1, ?1, time_ms, 0, 0, checksum, entries FROM segments WHERE first = ?2";
     for copy in 0..20 {
         other.execute(row, (1_000_000 + copy, 520 + copy)).unwrap();
     }

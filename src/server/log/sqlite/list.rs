@@ -46,30 +46,32 @@ pub fn list_rooms<E: From<BackupError>>(
     let mut after = String::new();
     loop {
         let rooms = page(&connection, &after).map_err(fault)?;
-        let Some((_, last, _)) = rooms.last() else { return Ok(()) };
+        let Some((_, last, ..)) = rooms.last() else { return Ok(()) };
         after.clone_from(last);
-        for (id, name, trimmed) in rooms {
-            let contents = unless_damaged(contents(&connection, id, trimmed)).map_err(fault)?;
+        for (id, name, trimmed, trimmed_changes) in rooms {
+            let contents = unless_damaged(contents(&connection, id, trimmed, trimmed_changes)).map_err(fault)?;
             take(ListedRoom { name, contents })?;
         }
     }
 }
 
-/// The next rooms: number, name, and the last deleted seq.
-fn page(connection: &Connection, after: &str) -> rusqlite::Result<Vec<(u64, String, u64)>> {
+/// The next rooms: number, name, the last deleted seq, and how many events up to that were no messages.
+fn page(connection: &Connection, after: &str) -> rusqlite::Result<Vec<(u64, String, u64, u64)>> {
     let mut statement = connection.prepare_cached(schema::NUMBERS_AFTER)?;
     let rooms = statement.query_map((after, number(LISTED_ROOMS_MAX as u64)), |row| {
-        Ok((row.get::<_, i64>(0)?.unsigned_abs(), row.get(1)?, row.get::<_, i64>(2)?.unsigned_abs()))
+        let number = |column| row.get::<_, i64>(column).map(i64::unsigned_abs);
+        Ok((number(0)?, row.get(1)?, number(2)?, number(3)?))
     })?;
     rooms.collect()
 }
 
-fn contents(connection: &Connection, room: u64, trimmed: u64) -> rusqlite::Result<Contents> {
+fn contents(connection: &Connection, room: u64, trimmed: u64, trimmed_changes: u64) -> rusqlite::Result<Contents> {
     let keys = key::from(RoomId(room), Seq(trimmed.saturating_add(1)));
     connection.prepare_cached(schema::CONTENTS)?.query_row(keys, |row| {
         let (last, newest): (Option<i64>, Option<i64>) = (row.get(0)?, row.get(2)?);
+        let changes = row.get::<_, i64>(3)?.unsigned_abs().saturating_sub(trimmed_changes);
         Ok(Contents {
-            messages: last.map_or(0, |last| last.unsigned_abs().saturating_sub(trimmed)),
+            messages: last.map_or(0, |last| last.unsigned_abs().saturating_sub(trimmed).saturating_sub(changes)),
             bytes: row.get::<_, i64>(1)?.unsigned_abs(),
             newest_ms: newest.map(i64::unsigned_abs),
         })

@@ -1,5 +1,7 @@
 //! The read side of the log: a few connections, which many threads share.
 
+use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -14,13 +16,13 @@ use super::connection::open_beside;
 use super::damage::Damage;
 use super::errors::{OpenError, log_error};
 use super::folder::Folder;
-use super::key;
 use super::life::SharedLife;
 use super::rooms::{find_room, name_of, rooms_after};
 use super::rows::{Place, Rows, unless_damaged};
 use super::schema;
-use crate::limits::{LOG_WAIT, READ_CONNECTIONS, READ_RETRIES};
-use crate::names::{RoomId, RoomName, Seq};
+use super::{key, reactions};
+use crate::limits::{CHUNK_EVENTS_MIN, LOG_WAIT, READ_CONNECTIONS, READ_RETRIES};
+use crate::names::{Emoji, RoomId, RoomName, Sender, Seq};
 use crate::server::log::{History, Log, LogError, Page, Part, Piece, RoomState};
 
 pub struct SqliteLog {
@@ -131,18 +133,76 @@ struct Bounds {
 impl SqliteLog {
     /// Reads a part of a room's history, within a transaction.
     fn read_part(&self, rows: &Rows<'_>, room: &RoomState, part: Part, bounds: Bounds) -> rusqlite::Result<Vec<Piece>> {
-        let (mut from, end, bytes_max) = match part {
-            Part::From(from) => {
-                let from = from.max(room.oldest);
-                (from, Seq(from.0.saturating_add(bounds.messages_max)), bounds.bytes_max)
+        match part {
+            Part::From(from) => self.read_from(rows, room, from.max(room.oldest), bounds),
+            Part::Before(before) => self.read_before(rows, room, before.min(room.head.next()), bounds),
+        }
+    }
+
+    /// Reads chunks from a seq on until there are enough messages.
+    fn read_from(&self, rows: &Rows<'_>, room: &RoomState, from: Seq, bounds: Bounds) -> rusqlite::Result<Vec<Piece>> {
+        let (mut pieces, mut count, mut next) = (Vec::new(), Count::default(), from);
+        while !count.is_enough(bounds) && next <= room.head {
+            // The events of a room without changes are messages, so no more of them are read than are requested.
+            let is_plain = room.changes == 0;
+            let until = if is_plain { Seq(from.0.saturating_add(bounds.messages_max)) } else { Seq(u64::MAX) };
+            if next >= until {
+                break;
             }
-            Part::Before(before) => {
-                let before = before.min(room.head.next());
-                let oldest = Seq(before.0.saturating_sub(bounds.messages_max)).max(room.oldest);
-                let (first, bytes) = first_before(rows, before, oldest, bounds.bytes_max)?;
-                (first, before, bytes)
+            let chunk =
+                self.read_chunk(rows, room, next, until, bounds.bytes_max.saturating_sub(count.bytes).max(1))?;
+            next = chunk.last().map_or(room.head.next(), |piece| piece.last().next());
+            for piece in chunk {
+                if count.add(&piece, from..=room.head) {
+                    pieces.push(piece);
+                }
             }
-        };
+        }
+        Ok(pieces)
+    }
+
+    /// Reads chunks that end before a seq until there are enough messages.
+    fn read_before(
+        &self,
+        rows: &Rows<'_>,
+        room: &RoomState,
+        before: Seq,
+        bounds: Bounds,
+    ) -> rusqlite::Result<Vec<Piece>> {
+        let (mut pieces, mut count, mut end) = (VecDeque::new(), Count::default(), before);
+        while !count.is_enough(bounds) && end > room.oldest {
+            let oldest = match room.changes {
+                0 => Seq(before.0.saturating_sub(bounds.messages_max)).max(room.oldest),
+                _ => room.oldest,
+            };
+            if end <= oldest {
+                break;
+            }
+            // A chunk of a room with changes has about as many events as messages are missing.
+            let missing = bounds.messages_max.saturating_sub(count.messages);
+            let oldest_here = Seq(end.0.saturating_sub(missing.max(CHUNK_EVENTS_MIN))).max(oldest);
+            let bytes_max = bounds.bytes_max.saturating_sub(count.bytes).max(1);
+            let (first, bytes) = first_before(rows, end, oldest_here, bytes_max)?;
+            let chunk = self.read_chunk(rows, room, first, end, bytes)?;
+            end = first.min(chunk.first().map_or(first, Piece::first));
+            for piece in chunk.into_iter().rev() {
+                if count.add(&piece, room.oldest..=Seq(before.0 - 1)) {
+                    pieces.push_front(piece);
+                }
+            }
+        }
+        Ok(pieces.into())
+    }
+
+    /// Reads a run of events, whole segments, until they have `bytes_max` bytes.
+    fn read_chunk(
+        &self,
+        rows: &Rows<'_>,
+        room: &RoomState,
+        mut from: Seq,
+        end: Seq,
+        bytes_max: usize,
+    ) -> rusqlite::Result<Vec<Piece>> {
         let (mut pieces, mut bytes) = (Vec::new(), 0);
         while from < end && from <= room.head && bytes < bytes_max {
             let missing_until = match self.read_rows(rows, from, bytes_max - bytes)? {
@@ -163,6 +223,30 @@ impl SqliteLog {
             from = missing_until;
         }
         Ok(pieces)
+    }
+}
+
+/// The messages of a part that were read.
+#[derive(Default)]
+struct Count {
+    messages: u64,
+    bytes: usize,
+}
+
+impl Count {
+    fn is_enough(&self, bounds: Bounds) -> bool {
+        self.messages > 0 && (self.messages >= bounds.messages_max || self.bytes >= bounds.bytes_max)
+    }
+
+    /// Counts the messages with these seqs. Returns whether there are any, or some that can't be read.
+    fn add(&mut self, piece: &Piece, seqs: RangeInclusive<Seq>) -> bool {
+        let (messages, bytes) = match piece {
+            Piece::Segment(segment) => (segment.messages_in(seqs), segment.frame().len()),
+            Piece::Damaged { from, to } => (to.0.saturating_sub(from.0) + 1, 0),
+        };
+        self.messages += messages;
+        self.bytes += if messages > 0 { bytes } else { 0 };
+        messages > 0
     }
 }
 
@@ -236,6 +320,26 @@ impl Log for SqliteLog {
 
     fn find(&self, name: &RoomName) -> Result<Option<RoomState>, LogError> {
         self.with(|connection| Ok(find_room(connection, name)?.map(|room| room.state)))
+    }
+
+    fn message(&self, room: RoomId, number: u64) -> Result<Seq, LogError> {
+        self.with(|connection| {
+            let rows = Rows { connection, room };
+            let oldest = unless_damaged(rows.trimmed())?.unwrap_or(Seq::ZERO).next();
+            let head = rows.newest()?.and_then(|span| span.last).unwrap_or(Seq(oldest.0 - 1));
+            rows.message(number, oldest, head)
+        })
+    }
+
+    fn reactors(
+        &self,
+        room: RoomId,
+        message: Seq,
+        emoji: &Emoji,
+        after: Seq,
+        max: usize,
+    ) -> Result<Vec<(Seq, Sender)>, LogError> {
+        self.with(|connection| reactions::after(connection, room, message, emoji, after, max))
     }
 
     fn trims(&self) -> u64 {

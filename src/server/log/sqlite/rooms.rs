@@ -1,15 +1,19 @@
 //! Rooms as stored in the database. The state of a room is in its row and at both ends of its segments. If an end can't
 //! be read, the rest of the state is still used, so that damage affects neither other rooms nor the rest of this one.
 
+use std::sync::Arc;
+
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::columns::{number, seq};
 use super::key::{ROOM_MAX, SEQ_MAX};
+use super::profiles;
 use super::rows::{Loaded, Rows, is_possible, unless_damaged};
 use super::schema;
 use crate::names::{Epoch, RoomId, RoomName, Seq};
 use crate::server::log::RoomState;
-use crate::server::log::retention::SegmentEnd;
+use crate::server::log::batch::Head;
+use crate::server::log::retention::{RoomEnd, SegmentEnd};
 
 /// A room as stored in the database.
 pub struct StoredRoom {
@@ -21,6 +25,18 @@ pub struct StoredRoom {
     /// Whether the newest segment and its number of messages can't be read. Then nothing can be appended: a seq might
     /// be assigned twice.
     pub is_sealed: bool,
+}
+
+impl StoredRoom {
+    pub fn head(&self) -> Head {
+        let RoomState { id, epoch, head, changes, .. } = self.state;
+        Head { room: id, epoch, seq: head, time_ms: self.time_ms, changes }
+    }
+
+    pub fn end(&self) -> RoomEnd {
+        let RoomState { head, changes, .. } = self.state;
+        RoomEnd { head, messages: head.0 - changes }
+    }
 }
 
 /// The room of that name, if there is one.
@@ -74,15 +90,17 @@ pub fn name_of(connection: &Connection, room: RoomId) -> String {
 /// A room from a row of [`schema::ROOM_BY_NAME`] and its like.
 fn stored_room(row: &Row<'_>) -> rusqlite::Result<StoredRoom> {
     let mut room = bare_room(row)?;
-    if row.get::<_, Option<i64>>(6)?.is_some() {
-        let (first, last) = (seq(row, 6)?, seq(row, 7)?);
+    if row.get::<_, Option<i64>>(10)?.is_some() {
+        let (first, last, changes) = (seq(row, 10)?, seq(row, 11)?, seq(row, 14)?.0);
         // Invariant of stored rows: one that violates it is damaged.
-        if !is_possible(first, last, row.get(9)?) || seq(row, 10)? != room.state.oldest {
-            return Err(rusqlite::Error::IntegralValueOutOfRange(7, number(last.0)));
+        if !is_possible(first, last, row.get(13)?) || seq(row, 15)? != room.state.oldest || changes > last.0 {
+            return Err(rusqlite::Error::IntegralValueOutOfRange(11, number(last.0)));
         }
-        (room.state.head, room.time_ms) = (last, seq(row, 8)?.0);
-        let next = if row.get::<_, Option<i64>>(12)?.is_some() { seq(row, 12)? } else { last.next() };
-        room.oldest = Some(SegmentEnd { last: Seq(next.0 - 1), time_ms: seq(row, 11)?.0 });
+        (room.state.head, room.state.changes, room.time_ms) = (last, changes, seq(row, 12)?.0);
+        let next = if row.get::<_, Option<i64>>(18)?.is_some() { seq(row, 18)? } else { last.next() };
+        let last = Seq(next.0 - 1);
+        let messages = last.0.saturating_sub(seq(row, 17)?.0);
+        room.oldest = Some(SegmentEnd { last, time_ms: seq(row, 16)?.0, messages });
     }
     Ok(room)
 }
@@ -107,6 +125,8 @@ fn bare_room(row: &Row<'_>) -> rusqlite::Result<StoredRoom> {
         epoch_first: seq(row, 3)?.max(Seq(1)),
         head,
         oldest: head.next(),
+        changes: seq(row, 6)?.0.min(head.0),
+        profile: Arc::new(profiles::read(row, 7)?),
     };
     Ok(StoredRoom { state, time_ms: seq(row, 5)?.0, oldest: None, is_sealed: false })
 }
@@ -121,8 +141,14 @@ fn salvage(connection: &Connection, name: &RoomName) -> rusqlite::Result<Option<
         Some(None) => Some(trimmed),
         Some(Some(span)) => match (span.last, rows.load(span.first)?) {
             // The entries are more reliable than their row.
-            (_, Loaded::Sound(segment)) => Some(segment.last()),
-            (last, Loaded::Damaged { .. }) => last,
+            (_, Loaded::Sound(segment)) => {
+                room.state.changes = segment.changes().before + segment.changes().within;
+                Some(segment.last())
+            }
+            (last, Loaded::Damaged { .. }) => {
+                room.state.changes = span.changes.before + span.changes.within;
+                last
+            }
         },
         None => None,
     };
@@ -138,6 +164,7 @@ fn salvage(connection: &Connection, name: &RoomName) -> rusqlite::Result<Option<
         }
     };
     room.state.head = room.state.head.max(trimmed).min(SEQ_MAX);
+    room.state.changes = room.state.changes.min(room.state.head.0);
     if let Some(Some(span)) = newest {
         room.time_ms = room.time_ms.max(span.time_ms);
     }

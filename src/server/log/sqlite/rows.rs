@@ -18,6 +18,7 @@ use super::key::{self, SEQ_MAX, key};
 use super::schema;
 use crate::names::{RoomId, Seq};
 use crate::server::log::retention::SegmentEnd;
+use crate::server::log::segment::Changes;
 use crate::server::log::{Page, Segment};
 
 /// The minimum size of an event of the log, in bytes. Bounds the number of events in a row.
@@ -52,6 +53,15 @@ pub struct Span {
     /// `None` if the row is impossible.
     pub last: Option<Seq>,
     pub time_ms: u64,
+    pub changes: Changes,
+}
+
+/// Rows that follow each other.
+struct Joined {
+    first: Seq,
+    last: Seq,
+    changes_before: u64,
+    entries: Vec<u8>,
 }
 
 /// A row with its entries.
@@ -78,26 +88,31 @@ impl Rows<'_> {
     fn read_sound(&self, from: Seq, bytes_max: usize) -> rusqlite::Result<Option<Segment>> {
         let mut statement = self.connection.prepare_cached(schema::SEGMENTS_FROM)?;
         let mut rows = statement.query((key(self.room, Seq::ZERO), key(self.room, from), key(self.room, SEQ_MAX)))?;
-        let mut joined: Option<(Seq, Seq, Vec<u8>)> = None;
+        let mut joined: Option<Joined> = None;
         // Later damage is reported when it is requested.
         while let Some(row) = unless_damaged(rows.next())?.flatten() {
-            let Some((first, last, entries)) = unless_damaged(sound_columns(row))?.flatten() else { break };
+            let Some((first, last, changes_before, entries)) = unless_damaged(sound_columns(row))?.flatten() else {
+                break;
+            };
             match &mut joined {
-                None if first <= from && from <= last => joined = Some((first, last, entries.to_vec())),
+                None if first <= from && from <= last => {
+                    joined = Some(Joined { first, last, changes_before, entries: entries.to_vec() });
+                }
                 // The row before ends before `from`.
                 None if last < from => {}
                 None => break,
-                Some((_, end, _)) if first != end.next() => break,
-                Some((_, _, bytes)) if bytes.len() + entries.len() > bytes_max => break,
-                Some((_, end, bytes)) => {
-                    bytes.extend_from_slice(entries);
-                    *end = last;
+                Some(joined) if first != joined.last.next() => break,
+                Some(joined) if joined.entries.len() + entries.len() > bytes_max => break,
+                Some(joined) => {
+                    joined.entries.extend_from_slice(entries);
+                    joined.last = last;
                 }
             }
         }
-        let Some((first, last, mut entries)) = joined else { return Ok(None) };
+        let Some(Joined { first, last, changes_before, mut entries }) = joined else { return Ok(None) };
         entries.shrink_to_fit();
-        Ok(Segment::read(self.room, first, entries).ok().filter(|segment| segment.last() == last))
+        let segment = Segment::read(self.room, first, changes_before, entries);
+        Ok(segment.ok().filter(|segment| segment.last() == last))
     }
 
     /// Looks up a seq, in one state of the log.
@@ -134,14 +149,14 @@ impl Rows<'_> {
         let load = || {
             let mut statement = self.connection.prepare_cached(schema::SEGMENT)?;
             statement.query_row(key, |row| {
-                let checksum: Option<u32> = row.get(2)?;
-                let entries: Vec<u8> = row.get(1)?;
-                Ok((checksum, row.get::<_, i64>(0)?, entries))
+                let checksum: Option<u32> = row.get(3)?;
+                let entries: Vec<u8> = row.get(2)?;
+                Ok((checksum, row.get::<_, i64>(0)?, seq(row, 1)?.0, entries))
             })
         };
-        if let Some((checksum, last, entries)) = unless_damaged(load())?
+        if let Some((checksum, last, changes_before, entries)) = unless_damaged(load())?
             && checksum.is_none_or(|checksum| checksum == crc32fast::hash(&entries))
-            && let Ok(segment) = Segment::read(self.room, first, entries)
+            && let Ok(segment) = Segment::read(self.room, first, changes_before, entries)
             && (checksum.is_some() || number(segment.last().0) == last)
         {
             return Ok(Loaded::Sound(segment));
@@ -149,6 +164,38 @@ impl Rows<'_> {
         let mut statement = self.connection.prepare_cached(schema::SPAN)?;
         let span = unless_damaged(statement.query_row(key, Span::read))?;
         Ok(Loaded::Damaged { last: span.and_then(|span| span.last) })
+    }
+
+    /// The seq of the message with this number, counted from 1, in a room with these ends; the oldest, if the message is
+    /// not kept. Around damage it is an estimate.
+    pub fn message(&self, message: u64, oldest: Seq, head: Seq) -> rusqlite::Result<Seq> {
+        // The message is not before the seq with its number. The last row with fewer messages before it has the message.
+        let (mut from, mut beyond) = (Seq(message).max(oldest), head.next());
+        let mut found = unless_damaged(self.span_at(from))?.flatten();
+        while beyond.0.saturating_sub(from.0) > 1 {
+            let at = Seq(from.0 + (beyond.0 - from.0) / 2);
+            match unless_damaged(self.span_at(at))?.flatten() {
+                Some(span) if span.messages_before() < message => (from, found) = (at, Some(span)),
+                Some(span) => beyond = at.min(span.first),
+                None => beyond = at,
+            }
+        }
+        let Some(span) = found else { return Ok(head.next().min(from)) };
+        if span.messages_before() >= message {
+            return Ok(oldest);
+        }
+        match self.load(span.first)? {
+            Loaded::Sound(segment) => {
+                let within = message.saturating_sub(segment.messages_before());
+                Ok(segment.message(within).unwrap_or(segment.last().next()))
+            }
+            Loaded::Damaged { .. } => Ok(span.first),
+        }
+    }
+
+    /// The row that contains a seq, or the last one before it.
+    fn span_at(&self, at: Seq) -> rusqlite::Result<Option<Span>> {
+        self.connection.prepare_cached(schema::NEWEST_SPAN)?.query_row(key::up_to(self.room, at), Span::read).optional()
     }
 
     /// The newest row. Fails if its page can't be read.
@@ -164,7 +211,7 @@ impl Rows<'_> {
         let Some(first) = self.first_from(from)? else { return Ok(None) };
         let mut statement = self.connection.prepare_cached(schema::SPAN)?;
         let span = unless_damaged(statement.query_row([key(self.room, first)], Span::read))?;
-        Ok(span.or(Some(Span { first, last: None, time_ms: 0 })))
+        Ok(span.or(Some(Span { first, last: None, time_ms: 0, changes: Changes::default() })))
     }
 
     /// The readable end: the last message of the newest row that is found.
@@ -224,15 +271,24 @@ impl Span {
     /// Reads a row of [`schema::SPAN`] and its like.
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         let first = seq(row, 0)?;
-        let (last, bytes): (i64, i64) = (row.get(1)?, row.get(3)?);
+        let (last, bytes): (i64, i64) = (row.get(1)?, row.get(5)?);
         let last = u64::try_from(last).ok().map(Seq).filter(|last| is_possible(first, *last, bytes));
-        Ok(Self { first, last, time_ms: unless_damaged(seq(row, 2))?.unwrap_or(Seq::ZERO).0 })
+        let number = |column| Ok::<_, rusqlite::Error>(unless_damaged(seq(row, column))?.unwrap_or(Seq::ZERO).0);
+        let changes = Changes { before: number(3)?, within: number(4)? };
+        Ok(Self { first, last, time_ms: number(2)?, changes })
+    }
+
+    /// How many messages the room had before it.
+    fn messages_before(&self) -> u64 {
+        (self.first.0.saturating_sub(1)).saturating_sub(self.changes.before)
     }
 
     /// The data that retention needs. `next` is the first message of the next row, or one above the head.
     pub fn oldest(&self, next: Seq) -> SegmentEnd {
         let before = Seq(next.0.saturating_sub(1)).max(self.first);
-        SegmentEnd { last: self.last.filter(|last| *last < next).unwrap_or(before), time_ms: self.time_ms }
+        let last = self.last.filter(|last| *last < next).unwrap_or(before);
+        let messages = last.0.saturating_sub(self.changes.before + self.changes.within);
+        SegmentEnd { last, time_ms: self.time_ms, messages }
     }
 }
 
@@ -243,11 +299,11 @@ pub fn is_possible(first: Seq, last: Seq, bytes: i64) -> bool {
 }
 
 /// The columns of [`schema::SEGMENTS_FROM`], unless the checksum differs.
-fn sound_columns<'a>(row: &'a Row<'_>) -> rusqlite::Result<Option<(Seq, Seq, &'a [u8])>> {
-    let entries = row.get_ref(2)?.as_blob()?;
-    let checksum: Option<u32> = row.get(3)?;
+fn sound_columns<'a>(row: &'a Row<'_>) -> rusqlite::Result<Option<(Seq, Seq, u64, &'a [u8])>> {
+    let entries = row.get_ref(3)?.as_blob()?;
+    let checksum: Option<u32> = row.get(4)?;
     let is_sound = checksum.is_none_or(|checksum| checksum == crc32fast::hash(entries));
-    Ok(is_sound.then_some((seq(row, 0)?, seq(row, 1)?, entries)))
+    Ok(is_sound.then_some((seq(row, 0)?, seq(row, 1)?, seq(row, 2)?.0, entries)))
 }
 
 /// The result of a search for the first row from a seq on, or of a search that starts beyond unreadable rows.

@@ -48,7 +48,7 @@ fn make_old() -> Vec<u8> {
             "DELETE FROM life;
              INSERT INTO life SELECT boot, synced, ended, time_ms, age_ms, doubted_ms, held_ms, id, restored, erasures
                  FROM now.life;
-             INSERT INTO rooms SELECT * FROM now.rooms;
+             INSERT INTO rooms SELECT id, name, epoch, trimmed, epoch_first, time_ms FROM now.rooms;
              INSERT INTO ids SELECT * FROM now.ids;
              INSERT INTO segments SELECT room, first, last, time_ms, entries, checksum FROM now.segments;
              UPDATE rooms SET trimmed = 5 WHERE name = 'attic';

@@ -84,6 +84,39 @@ pub const MIGRATIONS: &[&str] = &[
      DROP TABLE segments_before;",
     // Then: the generation of the log, from which the first epochs of rooms are derived; 0 if it has none yet.
     "ALTER TABLE life ADD COLUMN generation INTEGER NOT NULL DEFAULT 0;",
+    // Then: events that change messages, or their room. How many events before a segment, and of it, are no messages:
+    // before the entries, since SQLite finds a column behind a large one only by following all pages of that. The same
+    // for the events of a room that retention has deleted; the room's topic and pins; and who reacted, by the event of
+    // the reaction.
+    "ALTER TABLE segments RENAME TO segments_before;
+     CREATE TABLE segments (
+         id INTEGER PRIMARY KEY,
+         last INTEGER NOT NULL,
+         time_ms INTEGER NOT NULL,
+         changes_before INTEGER NOT NULL,
+         changes INTEGER NOT NULL,
+         checksum INTEGER,
+         entries BLOB NOT NULL,
+         room INTEGER AS (id >> 36 & 268435455) VIRTUAL,
+         first INTEGER AS (id & 68719476735) VIRTUAL
+     ) STRICT;
+     INSERT INTO segments (id, last, time_ms, changes_before, changes, checksum, entries)
+         SELECT id, last, time_ms, 0, 0, checksum, entries FROM segments_before ORDER BY id;
+     DROP TABLE segments_before;
+     ALTER TABLE rooms ADD COLUMN trimmed_changes INTEGER NOT NULL DEFAULT 0;
+     ALTER TABLE rooms ADD COLUMN topic TEXT NOT NULL DEFAULT '';
+     ALTER TABLE rooms ADD COLUMN topic_seq INTEGER NOT NULL DEFAULT 0;
+     ALTER TABLE rooms ADD COLUMN pins BLOB NOT NULL DEFAULT x'';
+     CREATE TABLE reactions (
+         room INTEGER NOT NULL,
+         message INTEGER NOT NULL,
+         emoji TEXT NOT NULL,
+         seq INTEGER NOT NULL,
+         user TEXT NOT NULL,
+         authenticated INTEGER NOT NULL,
+         PRIMARY KEY (room, message, emoji, seq)
+     ) STRICT, WITHOUT ROWID;
+     CREATE UNIQUE INDEX reactors ON reactions (room, message, emoji, user, authenticated);",
 ];
 
 /// A step that SQL can't do: see `room_names.rs`.
@@ -108,14 +141,24 @@ macro_rules! kept {
     };
 }
 
-/// Columns: id, name, epoch, epoch_first, trimmed, time of the newest trimmed message; first, last, time and size of
-/// the newest segment; first and time of the oldest that is not trimmed, and the first of the next one.
+/// The columns of a room's own row.
+macro_rules! bare_room {
+    () => {
+        "rooms.id, name, epoch, epoch_first, trimmed, rooms.time_ms, trimmed_changes, topic, topic_seq, pins"
+    };
+}
+
+/// Columns: those of the room's own row; first, last, time and size of the newest segment, and how many events up to its
+/// end are no messages; first and time of the oldest that is not trimmed, how many events up to its end are no messages,
+/// and the first of the next one.
 macro_rules! room_states {
     ($rest:literal) => {
         concat!(
-            "SELECT rooms.id, name, epoch, epoch_first, trimmed, rooms.time_ms,
-                 newest.first, newest.last, newest.time_ms, length(newest.entries),
-                 oldest.first, oldest.time_ms,
+            "SELECT ",
+            bare_room!(),
+            ", newest.first, newest.last, newest.time_ms, length(newest.entries),
+                 newest.changes_before + newest.changes,
+                 oldest.first, oldest.time_ms, oldest.changes_before + oldest.changes,
                  (SELECT first FROM segments WHERE segments.id > oldest.id
                      AND segments.id <= rooms.id << 36 | 68719476735 ORDER BY segments.id LIMIT 1)
              FROM rooms
@@ -131,7 +174,7 @@ macro_rules! room_states {
 }
 pub const ROOM_BY_NAME: &str = room_states!("WHERE name = ?1");
 pub const ROOMS_AFTER: &str = room_states!("WHERE name > ?1 ORDER BY name LIMIT ?2");
-pub const BARE_ROOM: &str = "SELECT id, name, epoch, epoch_first, trimmed, time_ms FROM rooms WHERE name = ?1";
+pub const BARE_ROOM: &str = concat!("SELECT ", bare_room!(), " FROM rooms WHERE name = ?1");
 pub const NAMES_AFTER: &str = "SELECT name FROM rooms WHERE name > ?1 ORDER BY name LIMIT ?2";
 /// The number of a room by its name, and another name for it.
 pub const ROOM_ID: &str = "SELECT id FROM rooms WHERE name = ?1";
@@ -139,11 +182,14 @@ pub const RENAME_ROOM: &str = "UPDATE rooms SET name = ?2 WHERE id = ?1";
 pub const ROOM_NAMES: &str = "SELECT id, name FROM rooms ORDER BY id";
 pub const ROOM_NAME: &str = "SELECT name FROM rooms WHERE id = ?1";
 
-pub const INSERT_SEGMENT: &str =
-    "INSERT INTO segments (id, last, time_ms, checksum, entries) VALUES (?1, ?2, ?3, ?4, ?5)";
+pub const INSERT_SEGMENT: &str = "INSERT INTO segments (id, last, time_ms, changes_before, changes, checksum, entries)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+/// Another content for a segment, which may end earlier.
+pub const UPDATE_SEGMENT: &str =
+    "UPDATE segments SET last = ?2, changes_before = ?3, changes = ?4, checksum = ?5, entries = ?6 WHERE id = ?1";
 /// From the segment that contains a seq on, or else from the next one: given the keys of the room's begin, of the seq
 /// and of the room's end.
-pub const SEGMENTS_FROM: &str = "SELECT first, last, entries, checksum FROM segments WHERE id BETWEEN
+pub const SEGMENTS_FROM: &str = "SELECT first, last, changes_before, entries, checksum FROM segments WHERE id BETWEEN
      coalesce((SELECT max(id) FROM segments WHERE id BETWEEN ?1 AND ?2), ?2) AND ?3 ORDER BY id";
 /// The parameters of the statements below are the keys of the searched range: of a room's begin or a seq, and of a seq
 /// or the room's end.
@@ -155,26 +201,51 @@ pub const SEGMENTS_BACKWARDS: &str =
 pub const TIME_NOT_AFTER: &str =
     "SELECT time_ms FROM segments WHERE id BETWEEN ?1 AND ?2 AND time_ms <= ?3 ORDER BY id LIMIT 1";
 /// The two oldest segments.
-pub const TWO_SEGMENTS: &str = "SELECT first, time_ms FROM segments WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT 2";
+pub const TWO_SEGMENTS: &str =
+    "SELECT first, time_ms, changes_before + changes FROM segments WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT 2";
+/// The columns of a segment without its entries.
+macro_rules! span {
+    ($rest:literal) => {
+        concat!("SELECT first, last, time_ms, changes_before, changes, length(entries) FROM segments ", $rest)
+    };
+}
 /// The newest segment without its entries.
-pub const NEWEST_SPAN: &str = "SELECT first, last, time_ms, length(entries) FROM segments
-     WHERE id BETWEEN ?1 AND ?2 ORDER BY id DESC LIMIT 1";
+pub const NEWEST_SPAN: &str = span!("WHERE id BETWEEN ?1 AND ?2 ORDER BY id DESC LIMIT 1");
 /// Where the newest segment begins, and where the oldest does.
 pub const NEWEST_FIRST: &str = "SELECT first FROM segments WHERE id BETWEEN ?1 AND ?2 ORDER BY id DESC LIMIT 1";
 pub const OLDEST_FIRST: &str = "SELECT first FROM segments WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT 1";
 
 /// A segment by its key, without its entries and with them.
-pub const SPAN: &str = "SELECT first, last, time_ms, length(entries) FROM segments WHERE id = ?1";
-pub const SEGMENT: &str = "SELECT last, entries, checksum FROM segments WHERE id = ?1";
+pub const SPAN: &str = span!("WHERE id = ?1");
+pub const SEGMENT: &str = "SELECT last, changes_before, entries, checksum FROM segments WHERE id = ?1";
 pub const DELETE_SEGMENT: &str = "DELETE FROM segments WHERE id = ?1";
 /// The last deleted seq of a room, and the next segment.
 pub const OLDEST_SEGMENT: &str = concat!(
-    "SELECT trimmed, first, last, segments.time_ms, entries, checksum FROM rooms JOIN segments ON segments.id ",
+    "SELECT trimmed, first, last, segments.time_ms, changes_before, entries, checksum FROM rooms JOIN segments ON segments.id ",
     kept!(),
     " WHERE rooms.id = ?1 ORDER BY segments.id LIMIT 1"
 );
 pub const TRIMMED: &str = "SELECT trimmed FROM rooms WHERE id = ?1";
-pub const SET_TRIMMED: &str = "UPDATE rooms SET trimmed = ?2, time_ms = max(time_ms, ?3) WHERE id = ?1";
+/// Of events that are deleted: the last one, its time, and how many up to it were no messages.
+pub const SET_TRIMMED: &str =
+    "UPDATE rooms SET trimmed = ?2, time_ms = max(time_ms, ?3), trimmed_changes = ?4 WHERE id = ?1";
+
+pub const PROFILE: &str = "SELECT topic, topic_seq, pins FROM rooms WHERE id = ?1";
+pub const SET_PROFILE: &str = "UPDATE rooms SET topic = ?2, topic_seq = ?3, pins = ?4 WHERE id = ?1";
+
+pub const HAS_REACTED: &str = "SELECT 1 FROM reactions
+     WHERE room = ?1 AND message = ?2 AND emoji = ?3 AND user = ?4 AND authenticated = ?5";
+pub const INSERT_REACTION: &str =
+    "INSERT INTO reactions (room, message, emoji, user, authenticated, seq) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+pub const DELETE_REACTION: &str = "DELETE FROM reactions
+     WHERE room = ?1 AND message = ?2 AND emoji = ?3 AND user = ?4 AND authenticated = ?5";
+/// The reactions to a message with one emoji, in the order of their events: after an event, without the first ones.
+pub const REACTORS: &str = "SELECT seq, user, authenticated FROM reactions
+     WHERE room = ?1 AND message = ?2 AND emoji = ?3 AND seq > ?4 ORDER BY seq LIMIT ?5 OFFSET ?6";
+pub const DELETE_REACTIONS: &str = "DELETE FROM reactions WHERE room = ?1 AND message BETWEEN ?2 AND ?3";
+/// Deletes some of a room's reactions.
+pub const DELETE_SOME_REACTIONS: &str = "DELETE FROM reactions WHERE (room, message, emoji, seq) IN
+     (SELECT room, message, emoji, seq FROM reactions WHERE room = ?1 LIMIT ?2)";
 
 pub const CLOCK: &str = "SELECT time_ms, age_ms, doubted_ms, held_ms FROM life";
 pub const KEEP_CLOCK: &str = "UPDATE life SET time_ms = ?1, age_ms = ?2, doubted_ms = ?3, held_ms = ?4";
@@ -196,14 +267,15 @@ pub const SET_EPOCH: &str = "UPDATE rooms SET epoch = ?2,
      epoch_first = CASE epoch_first WHEN 0 THEN ?3 ELSE min(epoch_first, ?3) END WHERE id = ?1";
 
 /// The rooms in the order of their names' bytes, from the one after a name on: number, name, and the last deleted seq.
-pub const NUMBERS_AFTER: &str = "SELECT id, name, trimmed FROM rooms WHERE name > ?1 ORDER BY name LIMIT ?2";
-/// The last seq, the bytes and the newest time of the segments in a range of keys.
-pub const CONTENTS: &str =
-    "SELECT max(last), coalesce(sum(length(entries)), 0), max(time_ms) FROM segments WHERE id BETWEEN ?1 AND ?2";
+pub const NUMBERS_AFTER: &str =
+    "SELECT id, name, trimmed, trimmed_changes FROM rooms WHERE name > ?1 ORDER BY name LIMIT ?2";
+/// The last seq, the bytes and the newest time of the segments in a range of keys, and how many events up to the last one
+/// are no messages.
+pub const CONTENTS: &str = "SELECT max(last), coalesce(sum(length(entries)), 0), max(time_ms),
+         coalesce(max(changes_before + changes), 0) FROM segments WHERE id BETWEEN ?1 AND ?2";
 
 /// The oldest segment without its entries.
-pub const OLDEST_SPAN: &str = "SELECT first, last, time_ms, length(entries) FROM segments
-     WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT 1";
+pub const OLDEST_SPAN: &str = span!("WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT 1");
 /// Deletes some of a room's ids.
 pub const DELETE_SOME_IDS: &str = "DELETE FROM ids WHERE (room, id, sender) IN
      (SELECT room, id, sender FROM ids WHERE room = ?1 LIMIT ?2)";

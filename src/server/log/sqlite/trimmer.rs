@@ -20,8 +20,9 @@ use super::trimming::{self, Damaged};
 use crate::limits::{CLOCK_STEP_MAX, IDS_KEPT_MAX, TRIM_BYTES_MAX, TRIM_SHARE};
 use crate::names::{RoomId, Seq};
 use crate::server::log::clock::millis;
-use crate::server::log::retention::{Schedule, SegmentEnd};
-use crate::server::log::{Deleted, LogError, Retention};
+use crate::server::log::retention::{RoomEnd, Schedule, SegmentEnd};
+use crate::server::log::rewriting::Rewritten;
+use crate::server::log::{Changed, Deleted, LogError, Retention};
 
 pub struct Trimmer {
     schedule: Schedule,
@@ -37,6 +38,7 @@ pub struct Trimmer {
     pub ids_max: u64,
     expiring: Expiring,
     deleted: Deleted,
+    changed: Vec<Changed>,
     /// How often it has trimmed.
     pub trims: Arc<AtomicU64>,
     damage: Arc<Damage>,
@@ -53,6 +55,7 @@ impl Trimmer {
             ids_max: IDS_KEPT_MAX,
             expiring: Expiring::default(),
             deleted: Deleted::default(),
+            changed: Vec::new(),
             trims: Arc::default(),
             damage,
         }
@@ -66,7 +69,7 @@ impl Trimmer {
             for (_, room) in all_rooms(connection)? {
                 // A room whose own row can't be read keeps its messages.
                 if let Some(room) = room {
-                    self.schedule.set(room.state.id, room.oldest, room.state.head);
+                    self.schedule.set(room.state.id, room.oldest, room.end());
                 }
             }
         }
@@ -79,6 +82,18 @@ impl Trimmer {
         if !self.untrimmable.contains(&room) {
             self.schedule.appended(room, end);
         }
+    }
+
+    /// Adjusts the schedule to segments that took the place of one.
+    pub fn replaced(&mut self, room: RoomId, replaced: &Rewritten) {
+        self.appended_bytes += replaced.pieces.iter().map(|piece| piece.frame().len() as u64).sum::<u64>();
+        let ends: Vec<_> = replaced.pieces.iter().map(|piece| piece.end()).collect();
+        self.schedule.replaced(room, &ends);
+    }
+
+    /// What trimming has changed in the rest of the rooms since the last call.
+    pub fn changed(&mut self) -> Vec<Changed> {
+        std::mem::take(&mut self.changed)
     }
 
     /// See [`Appender::is_trim_due`](crate::server::log::Appender::is_trim_due).
@@ -123,35 +138,37 @@ impl Trimmer {
         messages_max: u64,
         segments_max: usize,
     ) -> Result<bool, LogError> {
-        let (mut messages, mut bytes, mut deleted) = (0, 0, 0);
+        let (mut events, mut messages, mut bytes) = (0, 0, 0);
+        let mut changed = Vec::new();
         // The earlier state of the schedule, in case the transaction fails.
-        let mut before: Vec<(RoomId, Option<SegmentEnd>, Seq)> = Vec::new();
+        let mut before: Vec<(RoomId, Option<SegmentEnd>, RoomEnd)> = Vec::new();
         let expiring_before = self.expiring;
         let mut trimming = None;
         let outcome = transactions.transact(0, |connection| {
-            while messages < messages_max
+            while events < messages_max
                 && bytes < TRIM_BYTES_MAX
                 && before.len() < segments_max
-                && let Some((room, head)) = self.schedule.due(now_ms)
+                && let Some((room, end)) = self.schedule.due(now_ms)
             {
-                trimming = Some((room, head));
-                before.push((room, self.schedule.oldest(room), head));
-                let trimmed = trimming::delete_oldest(connection, room, head, &mut self.expiring, ids_due_ms)
+                trimming = Some((room, end));
+                before.push((room, self.schedule.oldest(room), end));
+                let trimmed = trimming::delete_oldest(connection, room, end, &mut self.expiring, ids_due_ms)
                     .map_err(|error| log_error(&error))?;
+                events += trimmed.events;
                 messages += trimmed.messages;
                 bytes += trimmed.bytes;
-                self.schedule.set(room, trimmed.oldest, head);
+                changed.extend(trimmed.changed);
+                self.schedule.set(room, trimmed.oldest, end);
             }
             trimming = None;
-            deleted = messages;
-            while messages < messages_max && self.expiring.is_due(now_ms, self.ids_max) {
-                messages += self.expiring.forget(connection).map_err(|error| log_error(&error))?;
+            while events < messages_max && self.expiring.is_due(now_ms, self.ids_max) {
+                events += self.expiring.forget(connection).map_err(|error| log_error(&error))?;
             }
             Ok(())
         });
         if let Err(error) = outcome {
             let sound = before.len() - usize::from(trimming.is_some());
-            before.into_iter().rev().for_each(|(room, oldest, head)| self.schedule.set(room, oldest, head));
+            before.into_iter().rev().for_each(|(room, oldest, end)| self.schedule.set(room, oldest, end));
             self.expiring = expiring_before;
             if matches!(error, LogError::Damaged(_)) && trimming.is_some() && sound > 0 {
                 // First the segments before the damage.
@@ -162,10 +179,11 @@ impl Trimmer {
         for (room, ..) in &before {
             self.deleted.rooms.insert(*room);
         }
-        self.deleted.messages += deleted;
+        self.deleted.messages += messages;
+        self.changed.extend(changed);
         self.trims.fetch_add(1, Ordering::Release);
         transactions.keeper.deleted();
-        transactions.count_written(bytes, messages as usize);
+        transactions.count_written(bytes, events as usize);
         Ok(false)
     }
 
@@ -174,25 +192,25 @@ impl Trimmer {
     fn trim_around_damage(
         &mut self,
         transactions: &mut Transactions,
-        room: Option<(RoomId, Seq)>,
+        room: Option<(RoomId, RoomEnd)>,
         ids_due_ms: u64,
         error: LogError,
     ) -> Result<(), LogError> {
         let LogError::Damaged(fault) = error else { return Err(error) };
-        let Some((room, head)) = room else {
+        let Some((room, end)) = room else {
             log::error!("ids of deleted messages can't be forgotten, and are kept: {fault}; {REMEDY}");
             self.expiring = Expiring::default();
             return Ok(());
         };
         let name = name_of(&transactions.connection, room);
-        let mut trimmed = self.trim_damaged(transactions, room, head, ids_due_ms, Damaged::Delete);
+        let mut trimmed = self.trim_damaged(transactions, room, end.head, ids_due_ms, Damaged::Delete);
         if matches!(trimmed, Err(LogError::Damaged(_))) {
             self.damage.retention(&name, &fault);
-            trimmed = self.trim_damaged(transactions, room, head, ids_due_ms, Damaged::PassOver);
+            trimmed = self.trim_damaged(transactions, room, end.head, ids_due_ms, Damaged::PassOver);
         }
         match trimmed {
             Ok((messages, Some(oldest))) if messages > 0 => {
-                self.schedule.set(room, Some(oldest), head);
+                self.schedule.set(room, Some(oldest), end);
                 self.deleted.messages += messages;
                 self.deleted.rooms.insert(room);
                 self.trims.fetch_add(1, Ordering::Release);
@@ -201,7 +219,7 @@ impl Trimmer {
             Ok(_) | Err(LogError::Damaged(_)) => {
                 self.damage.retention(&name, &fault);
                 self.untrimmable.insert(room);
-                self.schedule.set(room, None, head);
+                self.schedule.set(room, None, end);
             }
             Err(error) => return Err(error),
         }
@@ -229,7 +247,10 @@ impl Trimmer {
         if deleted.is_err() {
             self.expiring = expiring_before;
         }
-        deleted.map(|()| (found.messages(), found.next))
+        deleted.map(|changed| {
+            self.changed.extend(changed);
+            (found.messages(), found.next)
+        })
     }
 
     /// See [`Appender::date_back`](crate::server::log::Appender::date_back).

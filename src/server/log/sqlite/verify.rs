@@ -59,7 +59,7 @@ fn walk_state(connection: &Connection) -> rusqlite::Result<Report> {
         Ok(faults) => report.faults.extend(faults.into_iter().map(|fault| format!("database: {fault}"))),
         Err(error) => report.faults.push(format!("database: {error}")),
     }
-    let mut statement = connection.prepare("SELECT id, name, trimmed FROM rooms ORDER BY name")?;
+    let mut statement = connection.prepare("SELECT id, name, trimmed, trimmed_changes FROM rooms ORDER BY name")?;
     let mut rows = statement.query(())?;
     loop {
         let row = match rows.next() {
@@ -72,7 +72,8 @@ fn walk_state(connection: &Connection) -> rusqlite::Result<Report> {
         };
         let (id, name, trimmed): (i64, String, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
         report.rooms += 1;
-        let mut room = Walk { connection, id, name: &name, report: &mut report, next: trimmed + 1, ids: 0 };
+        let (next, changes) = (trimmed + 1, row.get(3)?);
+        let mut room = Walk { connection, id, name: &name, report: &mut report, next, changes, ids: 0 };
         if let Err(error) = room.segments() {
             room.fault(&format!("from message {} on: {error}", room.next));
         }
@@ -87,6 +88,8 @@ struct Walk<'a> {
     report: &'a mut Report,
     /// The next seq.
     next: i64,
+    /// How many events so far are no messages.
+    changes: i64,
     /// How many chosen ids were found in messages and in the index.
     ids: i64,
 }
@@ -100,19 +103,27 @@ impl Walk<'_> {
         let begin = self.next;
         let connection = self.connection;
         let mut statement = connection.prepare_cached(
-            "SELECT first, last, entries, checksum FROM segments WHERE id BETWEEN ?1 AND ?2 ORDER BY id",
+            "SELECT first, last, changes_before, changes, entries, checksum FROM segments WHERE id BETWEEN ?1 AND ?2 ORDER BY id",
         )?;
         let mut rows = statement.query(key::from(RoomId(self.id as u64), Seq::ZERO))?;
         while let Some(row) = rows.next()? {
             let (first, last): (i64, i64) = (row.get(0)?, row.get(1)?);
+            let (before, changes): (i64, i64) = (row.get(2)?, row.get(3)?);
             if first > self.next {
                 self.fault(&format!("messages {} to {} are missing", self.next, first - 1));
-            } else if first < self.next {
+            } else if before != self.changes {
+                let expected = self.changes;
+                self.fault(&format!(
+                    "{before} events before event {first} count as no messages, instead of {expected}"
+                ));
+            }
+            self.changes = before.saturating_add(changes);
+            if first < self.next {
                 self.fault(&format!("a segment begins at message {first} instead of {}", self.next));
             }
             self.next = last.max(first).saturating_add(1);
-            match row.get_ref(2)?.as_blob() {
-                Ok(entries) => self.segment(first, last, entries, row.get(3)?)?,
+            match row.get_ref(4)?.as_blob() {
+                Ok(entries) => self.segment((first, last, changes), entries, row.get(5)?)?,
                 Err(_) => self.fault(&format!("messages {first} to {last} can't be read")),
             }
         }
@@ -127,7 +138,12 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn segment(&mut self, first: i64, last: i64, entries: &[u8], checksum: Option<i64>) -> rusqlite::Result<()> {
+    fn segment(
+        &mut self,
+        (first, last, changes): (i64, i64, i64),
+        entries: &[u8],
+        checksum: Option<i64>,
+    ) -> rusqlite::Result<()> {
         match checksum {
             None => self.report.unchecked += 1,
             Some(checksum) if checksum != i64::from(crc32fast::hash(entries)) => {
@@ -142,14 +158,23 @@ impl Walk<'_> {
             Some(_) => {}
         }
         match Segment::check(RoomId(self.id as u64), Seq(first as u64), entries) {
-            Ok(end) if end.0 as i64 == last => {}
-            Ok(end) => self.fault(&format!("the segment of messages {first} to {end} is recorded to end at {last}")),
+            Ok(found) if found.last.0 as i64 != last => {
+                let end = found.last;
+                self.fault(&format!("the segment of messages {first} to {end} is recorded to end at {last}"));
+            }
+            Ok(found) if found.changes as i64 != changes => {
+                let found = found.changes;
+                self.fault(&format!(
+                    "of messages {first} to {last}, {changes} count as no messages, instead of {found}"
+                ));
+            }
+            Ok(_) => {}
             Err(_) => self.fault(&format!("messages {first} to {last} can't be decoded")),
         }
         let mut claimed = self.connection.prepare_cached(schema::CLAIMED)?;
         for (entry, _) in event::entries(entries).map_while(Result::ok) {
-            self.report.messages += 1;
             let Some(content) = entry.message() else { continue };
+            self.report.messages += 1;
             let key = (self.id, content.id.as_bytes(), content.sender);
             let seq: Option<i64> = claimed.query_row(key, |row| row.get(0)).optional()?;
             match seq {

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use super::Announcer;
-use crate::names::{Body, Epoch, Kind, Mentions, Origin, RoomId, RoomName, Sender, Seq, UserName};
+use crate::names::{Body, Emoji, Epoch, Kind, Mentions, Origin, RoomId, RoomName, Sender, Seq, UserName};
+use crate::server::log::segment::Changes;
 use crate::server::log::{History, Log, LogError, Page, Part, Published, RoomState, Segment};
 use crate::wire::change::{self, StoredMessage};
 use crate::wire::event::{self, Entry, EntryKind, NewMessage};
@@ -138,7 +139,7 @@ impl FakeRoom {
                 &Entry { room: self.state.id, seq: Seq(seq), time_ms: *time_ms, kind: *kind, content },
             );
         }
-        Arc::new(Segment::new(self.state.id, first, last, bytes))
+        Arc::new(Segment::new(self.state.id, first, last, Changes::default(), bytes))
     }
 }
 
@@ -164,6 +165,14 @@ impl Log for FakeLog {
 
     fn history(&self, _: &RoomName, _: Part, _: u64, _: usize) -> Result<Option<History>, LogError> {
         unreachable!("the index does not read by names")
+    }
+
+    fn message(&self, _: RoomId, _: u64) -> Result<Seq, LogError> {
+        unreachable!("the index does not count messages")
+    }
+
+    fn reactors(&self, _: RoomId, _: Seq, _: &Emoji, _: Seq, _: usize) -> Result<Vec<(Seq, Sender)>, LogError> {
+        unreachable!("the index does not read reactions")
     }
 
     fn trims(&self) -> u64 {

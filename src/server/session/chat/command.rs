@@ -1,11 +1,12 @@
 //! The commands of a client, checked.
 
 use super::start::StartAt;
-use crate::names::{Body, Kind, MessageId, RoomName, UserName};
+use crate::names::{RoomName, UserName};
 use crate::server::auth::access::Denied;
 use crate::server::auth::credentials::Bearer;
 use crate::server::delivery::close::CloseReason;
 use crate::wire::answer::{Failed, RejectionCode};
+use crate::wire::request::CheckedPost;
 
 /// A command, checked.
 pub enum Command {
@@ -23,9 +24,7 @@ pub enum Command {
     },
     Post {
         room: String,
-        id: Option<MessageId>,
-        body: Body,
-        kind: Kind,
+        post: CheckedPost,
     },
     Renew {
         token: Bearer,

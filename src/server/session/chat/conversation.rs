@@ -12,7 +12,7 @@ use super::poster::{ChatPoster, rejected_by_log};
 use super::start::{Start, StartAt};
 use super::updates::{Joining, PublishedFlag, Update, Updates};
 use crate::limits::{HELLO_TIMEOUT, ORDER_BYTES_MAX, ORDER_POSTS_MAX, ROOMS_PER_STREAM_MAX, STACK_TIME};
-use crate::names::{Body, InvalidText, Kind, MessageId, Origin, RoomName, Sender, Seq, UserName};
+use crate::names::{InvalidText, Origin, RoomName, Sender, Seq, UserName};
 use crate::server::append_queue::{Lane, Order, WriterEnded};
 use crate::server::auth::access::Act;
 use crate::server::auth::credentials::Bearer;
@@ -26,10 +26,11 @@ use crate::server::posting::Author;
 use crate::server::quotas::OverQuota;
 use crate::server::room::cursor::Cursor;
 use crate::server::room::followers::Member;
-use crate::server::room::{RoomHandle, Rooms};
+use crate::server::room::{Now, RoomHandle, Rooms};
 use crate::server::session::receive::{Conversation, Received, Source};
 use crate::threads;
 use crate::wire::answer::{self, Failed, GapReason, LoginAtWelcome, RejectionCode, RoomAtJoin};
+use crate::wire::request::CheckedPost;
 
 /// The receiving side of a session that speaks `hubbub.v1`.
 pub struct ChatConversation {
@@ -128,8 +129,8 @@ impl ChatConversation {
                 self.hand_over(lane)?;
                 self.renew(&token, client);
             }
-            Command::Post { room, id, body, kind } => {
-                self.post(&room, id, &client, &body, kind);
+            Command::Post { room, post } => {
+                self.post(&room, post, &client);
                 if self.posts.len() >= ORDER_POSTS_MAX || self.posts_bytes >= ORDER_BYTES_MAX {
                     self.hand_over(lane)?;
                 }
@@ -172,7 +173,8 @@ impl ChatConversation {
         self.welcome(Client { principal, ..client });
     }
 
-    fn post(&mut self, room: &str, id: Option<MessageId>, client: &Client, body: &Body, kind: Kind) {
+    fn post(&mut self, room: &str, post: CheckedPost, client: &Client) {
+        let id = post.id;
         let failed = || Failed::Post(id.map_or(Vec::new(), |id| id.as_bytes().to_vec()));
         let Some(room) = self.joined.find(room) else {
             return self.refuse(Refusal::not_joined(failed(), room));
@@ -182,9 +184,9 @@ impl ChatConversation {
         }
         let creates = room.head() == Seq::ZERO;
         let sender = client.member.sender.clone();
-        match self.author.post(room.name().clone(), creates, sender, id, body, kind) {
+        match self.author.post(room.name().clone(), creates, sender, post) {
             Ok(post) => {
-                self.posts_bytes += post.content.len();
+                self.posts_bytes += post.bytes();
                 self.posts.push(post);
             }
             Err(fault) => {
@@ -234,10 +236,18 @@ impl ChatConversation {
             return Ok(());
         }
         let seen = if let StartAt::After { seq, .. } = from { seq } else { Seq::ZERO };
-        // The head first: if it is above 0, the state is not that of a pending room.
-        let opened = self.open(&name, lane)?.and_then(|hold| Ok((hold.head(), hold.stored(seen)?, hold)));
+        let opened = self.open(&name, lane)?.and_then(|hold| {
+            // The head first: if it is above 0, the state is not that of a pending room.
+            let now = hold.now();
+            let stored = hold.stored(seen)?;
+            let start = match from {
+                StartAt::Last(count) => Start::at(hold.first_of_last(count, &now)?.max(stored.oldest)),
+                from => Start::new(from, now.head, &stored),
+            };
+            Ok((now, stored, start, hold))
+        });
         match opened {
-            Ok((head, stored, hold)) => self.follow(hold, head, &stored, from, client.member),
+            Ok((now, stored, start, hold)) => self.follow(hold, &now, &stored, &start, client.member),
             Err(error) => self.refuse_for_log(failed, &error),
         }
         Ok(())
@@ -255,10 +265,9 @@ impl ChatConversation {
         opened.recv().map_err(|_| CloseReason::LogStopped)
     }
 
-    fn follow(&mut self, hold: RoomHandle, head: Seq, stored: &RoomState, from: StartAt, member: Member) {
+    fn follow(&mut self, hold: RoomHandle, now: &Now, stored: &RoomState, start: &Start, member: Member) {
         let room = Arc::clone(&hold);
-        let (id, oldest) = (stored.id, stored.oldest);
-        let start = Start::new(from, head, stored);
+        let (id, oldest, head) = (stored.id, stored.oldest, now.head);
         let mut entries = answer::joined(&RoomAtJoin {
             id,
             name: room.name(),
@@ -267,6 +276,8 @@ impl ChatConversation {
             oldest,
             first: start.next,
             member_count: room.follower_count() + 1,
+            topic: now.profile.topic.as_str(),
+            pinned: now.profile.pinned_from(oldest),
         });
         if start.is_ahead && self.joined.open_rooms().may_log_ahead() {
             let (client, name, seen) = (self.writer.id(), room.name(), start.replaced.map_or(head, |(_, seen)| seen));

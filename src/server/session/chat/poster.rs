@@ -19,12 +19,14 @@ impl Poster for ChatPoster {
     fn settled(&self, posts: &[Post], outcomes: &[Outcome]) {
         let mut answered = false;
         for (post, outcome) in posts.iter().zip(outcomes) {
+            // Streams have no changes.
+            let Some(message) = post.message() else { continue };
             self.updates.push(match outcome {
                 // The message itself is the acknowledgement.
                 Ok(Appended::New(..)) => continue,
-                Ok(Appended::Before(room, seq)) => Update::Posted(*room, post.id, *seq),
+                Ok(Appended::Before(room, seq)) => Update::Posted(*room, message.id, *seq),
                 Err(error) => {
-                    let id = if post.id_chosen { post.id.as_bytes().to_vec() } else { Vec::new() };
+                    let id = if message.id_chosen { message.id.as_bytes().to_vec() } else { Vec::new() };
                     Update::Answer(rejected_by_log(Failed::Post(id), error))
                 }
             });
@@ -43,6 +45,15 @@ pub fn rejected_by_log(command: Failed, error: &LogError) -> Vec<u8> {
             answer::rejected(command, RejectionCode::Conflict, error.to_string(), None)
         }
         LogError::TooManyRooms(_) => answer::rejected(command, RejectionCode::TooManyRooms, error.to_string(), None),
+        // A reply to a message that there is not. The others concern changes.
+        LogError::NoMessage(_)
+        | LogError::NoRoom(_)
+        | LogError::WasDeleted(_)
+        | LogError::NotOwn(_)
+        | LogError::Edited { .. }
+        | LogError::OtherEpoch(_)
+        | LogError::TooManyEmojis(_)
+        | LogError::TooManyPins => answer::rejected(command, RejectionCode::Invalid, error.to_string(), None),
         LogError::Unavailable(_) | LogError::Full | LogError::Reserve | LogError::Damaged(_) => {
             answer::rejected(command, RejectionCode::Unavailable, error.to_string(), Some(STORE_RETRY))
         }

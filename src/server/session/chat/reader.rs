@@ -156,6 +156,8 @@ impl Subscription {
             oldest: Seq(1),
             first: Seq(1),
             member_count: room.follower_count(),
+            topic: "",
+            pinned: Vec::new(),
         });
         Some(Control::Own(joined))
     }

@@ -24,10 +24,15 @@ pub struct Start {
 }
 
 impl Start {
+    /// With an event that the client has not seen.
+    pub fn at(next: Seq) -> Self {
+        Self { next, replaced: None, is_ahead: false }
+    }
+
     /// `head` is the newest published message; newer ones may be stored.
     pub fn new(from: StartAt, head: Seq, stored: &RoomState) -> Self {
         let &RoomState { epoch, epoch_first, oldest, .. } = stored;
-        let at = |next| Self { next, replaced: None, is_ahead: false };
+        let at = Self::at;
         match from {
             StartAt::Head => at(head.next()),
             // If the client has seen nothing, it has lost nothing, in any epoch: a room without messages keeps its
@@ -57,7 +62,8 @@ mod tests {
     fn start(from: StartAt) -> Start {
         let (name, epoch) = (RoomName::lobby(), Epoch::new(2).unwrap());
         let (epoch_first, head, oldest) = (Seq(8), Seq(10), Seq(5));
-        Start::new(from, head, &RoomState { id: RoomId(1), name, epoch, epoch_first, head, oldest })
+        let empty = RoomState::empty(RoomId(1), name, epoch);
+        Start::new(from, head, &RoomState { epoch_first, head, oldest, ..empty })
     }
 
     fn after(seq: u64, epoch: u64) -> StartAt {
@@ -117,7 +123,7 @@ mod tests {
     #[test]
     fn a_position_ahead_of_the_published_messages_is_not_ahead_of_the_log() {
         let (name, epoch) = (RoomName::lobby(), Epoch::new(2).unwrap());
-        let stored = RoomState { id: RoomId(1), name, epoch, epoch_first: Seq(1), head: Seq(10), oldest: Seq(1) };
+        let stored = RoomState { head: Seq(10), ..RoomState::empty(RoomId(1), name, epoch) };
         let start = Start::new(after(10, 2), Seq(9), &stored);
         assert_eq!(start, Start { next: Seq(11), replaced: None, is_ahead: false });
     }
