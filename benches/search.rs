@@ -174,7 +174,10 @@ fn query(path: &Path, text: &mut Text) {
         ))
     });
     measure("three letters and *", &mut |text| words(format!("{}*", &word(1_000 + text.below(100_000))[..3])));
-    measure("two letters and *", &mut |text| words(format!("{}*", &word(1_000 + text.below(100_000))[..2])));
+    measure("four beginnings of three letters", &mut |text| {
+        let all: Vec<_> = (0..4).map(|_| format!("{}*", &word(1_000 + text.below(100_000))[..3])).collect();
+        words(all.join(" "))
+    });
     measure("a common word in a room", &mut |text| v1::SearchMessagesRequest {
         room: room(text.rank(ROOMS)),
         ..words(word(text.rank(20.0)))
@@ -188,7 +191,6 @@ fn query(path: &Path, text: &mut Text) {
         let page_token = search(&request).next_page_token;
         v1::SearchMessagesRequest { page_token, ..request }
     });
-    measure("128 prefixes", &mut |_| words("wa* ".repeat(64)));
 }
 
 fn append(appender: &mut dyn Appender, posts: &[Post]) {
@@ -221,7 +223,7 @@ impl Text {
     }
 
     fn post(&mut self, bytes: &mut usize) -> Post {
-        let words: Vec<_> = (0..self.random.usize(1..=24)).map(|_| word(self.rank(VOCABULARY))).collect();
+        let words: Vec<_> = (0..self.random.usize(1..=16)).map(|_| word(self.rank(VOCABULARY))).collect();
         let body = Body::new(words.join(" ")).expect("it is valid");
         *bytes += body.as_str().len();
         self.number += 1;

@@ -133,7 +133,8 @@ fn invalid_searches_are_refused_with_the_remedy() {
         (request(""), "give at least one letter"),
         (request("* - !"), "give at least one letter"),
         (request("\"tea"), "close it"),
-        (request("t*"), "at least 2 characters"),
+        (request("te*"), "at least 3 characters"),
+        (request("tea* teb* tec* ted* tee*"), "at most 4"),
         (request(&"x".repeat(257)), "at most 256"),
         (request(&"x".repeat(60_000)), "at most 256"),
         (v1::SearchMessagesRequest { page_size: 101, ..request("tea") }, "at most 100"),
@@ -150,7 +151,7 @@ fn invalid_searches_are_refused_with_the_remedy() {
     let nowhere = v1::SearchMessagesRequest { room: "cellar".to_owned(), ..request("tea") };
     assert_eq!(searcher.fails(&nowhere).0, RpcStatusCode::NOT_FOUND);
     // As much as fits into a query.
-    for query in ["a ".repeat(128), "上".repeat(256), format!("\"{}\"", "a ".repeat(127)), "ab* ".repeat(64)] {
+    for query in ["a ".repeat(128), "上".repeat(256), format!("\"{}\"", "a ".repeat(127)), "tea* ".repeat(51)] {
         searcher.search(&request(&query)).expect("it is valid");
     }
 }
@@ -160,7 +161,7 @@ fn pages_follow_each_other() {
     let server = start();
     let client = Talker::connect(&environment(), &target(&server), "caller").client;
     for number in 1..=50 {
-        post_message(&client, ["garden", "attic"][number % 2], "ann", 0, &format!("tea {number}"))
+        post_message(&client, "garden", "ann", 0, &format!("tea {number}"))
             .expect("it is stored");
     }
     let searcher = Searcher { client: &client, token: None };
@@ -192,7 +193,7 @@ fn a_login_finds_only_what_it_may_read() {
     let folder = tempfile::tempdir().expect("a folder");
     let data = folder.path();
     let (all, only, writer) =
-        (token(data, "ann", &[]), token(data, "bot", &["--room", "builds"]), token(data, "hook", &["--act", "post"]));
+        (token(data, "ann", &[]), token(data, "bot", &["--room", "builds"]), token(data, "hook", &["--may", "post"]));
     let server = serve(data, &["--auth", "accounts"]);
     let client = connect(&server);
     for room in ["builds", "tea"] {
@@ -267,9 +268,6 @@ fn changes_are_found() {
     };
     assert_eq!(searcher.find(&request("coffee")), numbered("coffee", 1));
     assert_eq!(searcher.find(&request("tea")), numbered("tea", 2));
-    // A message keeps its place among the others.
-    let all = searcher.find_all(v1::SearchMessagesRequest { room: "garden".to_owned(), ..request("1*0") });
-    assert_eq!(all, [""; 0]);
     server.crash();
     let server = serve(folder.path(), &[]);
     let client = connect(&server);

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{ArgAction, Parser};
 use hubbub::address::{Address, InvalidPort};
 use hubbub::arguments::{CONNECTION, Given, LIMITS, ProgramOptions, STORAGE, duration, number, size, switch};
 use hubbub::limits;
@@ -120,7 +120,8 @@ pub struct Args {
     /// The index is the file search.db in the data folder, about as large as the messages. off deletes it; on makes it
     /// again while the server serves.
     #[arg(
-        long, value_name = "SEARCH", env = "HUBBUB_SEARCH", default_value = "on", value_parser = on_or_off,
+        long, value_name = "SEARCH", env = "HUBBUB_SEARCH", default_value = "on", action = ArgAction::Set,
+        value_parser = on_or_off,
         hide_short_help = true, help_heading = STORAGE, display_order = 29
     )]
     search: bool,

@@ -16,7 +16,7 @@ use super::place::Identity;
 use super::shared::Shared;
 use crate::limits::{
     INDEX_BYTES_MAX, INDEX_CHECKPOINT_BYTES, INDEX_EVENTS_WITHOUT_SPACE, INDEX_FINISH_MAX, INDEX_INTERVAL,
-    INDEX_MESSAGES_MAX, INDEX_REMOVALS_MAX, INDEX_RETRY_MAX, INDEX_RETRY_MIN, INDEX_TRIM_CHECK, INDEX_TRIM_CHECK_MAX,
+    INDEX_EVENTS_MAX, INDEX_REMOVALS_MAX, INDEX_RETRY_MAX, INDEX_RETRY_MIN, INDEX_TRIM_CHECK, INDEX_TRIM_CHECK_MAX,
     INDEX_TRIM_CHECK_SHARE, LISTED_ROOMS_MAX,
 };
 use crate::names::{RoomId, Seq};
@@ -343,7 +343,7 @@ impl Follower {
         self.trim_checks = TRIM_CHECKS_AFTER_EVENTS;
         let (log, merge, shared) = (&*self.log, &mut self.merge, &self.shared);
         let indexed = opened(&mut self.index).change(|index| {
-            let mut batch = Batch { log, index, messages: 0, bytes: 0 };
+            let mut batch = Batch { log, index, events: 0, bytes: 0 };
             read.extend(merge.read(log, |entry| batch.take(entry))?);
             let indexed: Vec<_> = {
                 let backlog = shared.backlog.lock();
@@ -426,14 +426,14 @@ fn opened(index: &mut Option<Index>) -> &mut Index {
 struct Batch<'a> {
     log: &'a dyn Log,
     index: &'a mut Index,
-    messages: usize,
+    events: usize,
     bytes: usize,
 }
 
 impl Batch<'_> {
     /// Indexes an entry. Returns whether the batch takes more.
     fn take(&mut self, entry: &Entry<'_>) -> Result<bool, Fault> {
-        self.messages += 1;
+        self.events += 1;
         if let Some(text) = text_of(entry) {
             self.index.add(&text)?;
             self.bytes += text.body.len();
@@ -442,7 +442,7 @@ impl Batch<'_> {
         {
             self.change(entry.room, changed)?;
         }
-        Ok(self.messages < INDEX_MESSAGES_MAX && self.bytes < INDEX_BYTES_MAX)
+        Ok(self.events < INDEX_EVENTS_MAX && self.bytes < INDEX_BYTES_MAX)
     }
 
     /// A message was edited or deleted.

@@ -6,7 +6,7 @@
 use thiserror::Error;
 
 use super::words::{Ending, push_terms};
-use crate::limits::{PREFIX_CHARS_MIN, QUERY_CHARS_MAX};
+use crate::limits::{PREFIX_CHARS_MIN, PREFIXES_MAX, QUERY_CHARS_MAX};
 
 /// What to find: all of these phrases.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub enum InvalidQuery {
     OpenQuote,
     #[error("\"{0}*\" is too short: give at least {PREFIX_CHARS_MIN} characters before the *")]
     PrefixTooShort(String),
+    #[error("the query has {0} beginnings of words, or single characters: use at most {PREFIXES_MAX}")]
+    TooManyPrefixes(usize),
 }
 
 impl Query {
@@ -43,7 +45,7 @@ impl Query {
         if chars > QUERY_CHARS_MAX {
             return Err(InvalidQuery::TooLong(chars));
         }
-        let mut phrases = Vec::new();
+        let mut phrases: Vec<Phrase> = Vec::new();
         let mut rest = text;
         while let Some(first) = rest.chars().next() {
             let piece;
@@ -63,9 +65,13 @@ impl Query {
                 // Skips a space, and not a quotation mark.
                 (starred(word), after.trim_start())
             };
-            phrases.extend(Phrase::new(piece.0, piece.1)?);
+            phrases.extend(Phrase::new(piece.0, piece.1)?.filter(|phrase| !phrases.contains(phrase)));
         }
-        if phrases.is_empty() { Err(InvalidQuery::NoWords) } else { Ok(Self { phrases }) }
+        match phrases.iter().filter(|phrase| phrase.is_prefix).count() {
+            _ if phrases.is_empty() => Err(InvalidQuery::NoWords),
+            prefixes if prefixes > PREFIXES_MAX => Err(InvalidQuery::TooManyPrefixes(prefixes)),
+            _ => Ok(Self { phrases }),
+        }
     }
 
     /// The query as an expression of FTS5. Each term is quoted.
@@ -157,7 +163,7 @@ mod tests {
             ("a OR b NOT c NEAR(d)", r#""a" AND "or" AND "b" AND "not" AND "c" AND "near d""#),
             ("text:x ^y -z + {", r#""text x" AND "y" AND "z""#),
             ("it's 'quoted'", r#""it s" AND "quoted""#),
-            ("a*b cc**", r#""a b" AND "cc" *"#),
+            ("a*b ccc** ccc*", r#""a b" AND "ccc" *"#),
         ] {
             assert_eq!(expression(text).as_deref(), Ok(expected), "{text}");
         }
@@ -173,7 +179,8 @@ mod tests {
             ("\0", InvalidQuery::NoWords),
             ("tea \"green", InvalidQuery::OpenQuote),
             ("\"", InvalidQuery::OpenQuote),
-            ("a*", InvalidQuery::PrefixTooShort("a".to_owned())),
+            ("ab*", InvalidQuery::PrefixTooShort("ab".to_owned())),
+            ("abc* abd* abe* \u{4e0a} \u{6d77}", InvalidQuery::TooManyPrefixes(5)),
         ] {
             assert_eq!(Query::parse(text), Err(expected), "{text}");
         }

@@ -12,13 +12,12 @@ use hubbub::wire::v1;
 use super::{Searcher, index_files, request};
 use crate::support::chatter::environment;
 use crate::support::logins::{connect, serve};
-use crate::support::process::ServerProcess;
 use crate::support::talker::{Talker, post_message};
 use crate::support::wait_for;
 
 /// Posts until it is stopped. Returns how many messages were stored.
-fn post_until(server: &ServerProcess, sender: &str, stop: &AtomicBool) -> u64 {
-    let client = Talker::connect(&environment(), server.target(), sender).client;
+fn post_until(target: &str, sender: &str, stop: &AtomicBool) -> u64 {
+    let client = Talker::connect(&environment(), target, sender).client;
     let mut count = 0;
     while !stop.load(Ordering::Acquire) {
         let room = format!("room{}", count % 5);
@@ -64,10 +63,10 @@ fn an_index_that_is_lost_under_load_is_made_again() {
         let server = serve(data, &["--search", "on"]);
         let client = connect(&server);
         let searcher = Searcher { client: &client, token: None };
-        let sender = format!("ann{kind}");
+        let (target, sender) = (server.target().to_owned(), format!("ann{kind}"));
         let stop = AtomicBool::new(false);
         let count = thread::scope(|scope| {
-            let posting = scope.spawn(|| post_until(&server, &sender, &stop));
+            let posting = scope.spawn(|| post_until(&target, &sender, &stop));
             let of_sender = v1::SearchMessagesRequest { sender: sender.clone(), ..request("tea") };
             wait_for("messages in the index", || searcher.search(&of_sender).is_ok_and(|page| page.found.len() == 20));
             damage(data, kind);

@@ -28,7 +28,7 @@ const QUERIES: [&str; 16] = [
     "a b",
     "\"a b c\"",
     "42",
-    "gr* te*",
+    "gre* tea*",
 ];
 
 #[derive(Clone, Debug)]
