@@ -206,7 +206,8 @@ fn prepare(command: Command, is_long: bool) -> Command {
         })
         .arg(other("help", 'h', ArgAction::Help, is_long).help("Print a summary (-h) or the full help (--help)"));
     if is_root {
-        command = command.arg(other("version", 'V', ArgAction::Version, is_long).help("Print the version"));
+        command = command
+            .arg(other("version", 'V', ArgAction::Version, is_long).help("Print the version").hide_short_help(true));
     }
     let global: Vec<_> = command.get_arguments().filter(|argument| argument.is_global_set()).cloned().collect();
     for sub in names {

@@ -33,12 +33,15 @@ mod receive;
 mod session;
 mod v1;
 mod calls;
+mod mentioned;
 pub mod tutorial;
 #[cfg(fuzzing)]
 pub mod fuzz;
 
 pub use backoff::Backoff;
-pub use calls::{CallError, Caller, HistoryPage, Member, Page, PagePlace, Posted, RoomInfo, StoredMessage, each_page};
+pub use calls::changes::{MessagePlace, NewText};
+pub use calls::search::{FoundMessage, SearchPage, SearchQuery};
+pub use calls::{CallError, Caller, Member, Page, PagePlace, Posted, RoomInfo, each_page};
 pub use connect_error::ConnectError;
 pub use connection::{Connection, Connector, SERVER_HELP, SERVER_LONG_HELP};
 pub use contract::{CONTRACT_HELP, CONTRACT_LONG_HELP, Contract};
@@ -47,6 +50,7 @@ pub use known_servers::KnownServers;
 pub use limits::{BYTES_MAX, CALL_TIMEOUT, FINISH_TIMEOUT, LINES_MAX};
 pub use login::{Login, LoginFault, StoredLogin, TOKEN_VARIABLE, config_folder};
 pub use login_options::LoginOptions;
+pub use mentioned::mentioned;
 pub use patience::{Patience, Policy};
 pub use shown::{chain, chain_with_fingerprint};
 pub use stream::{Canceller, StreamError};
@@ -54,5 +58,6 @@ pub use tls::ClientTls;
 pub use tls_fault::TlsFault;
 pub use tls_options::TlsOptions;
 pub use v1::{
-    Event, Gap, GapReason, Inlet, Line, Message, Session, Settings, StartAt, Tally, new_message_id, own_name,
+    Effect, Event, Extras, Gap, GapReason, HistoryPage, Inlet, Line, LoggedChange, Message, NO_EXTRAS, Outdated,
+    Person, Reaction, RoomJoined, Session, Settings, StartAt, StoredMessage, Tally, Timeline, new_message_id, own_name,
 };

@@ -12,9 +12,12 @@ mod option_rules;
 mod local_time;
 mod clock;
 mod format;
+mod change_format;
+mod json;
 mod undo;
 mod editor;
 mod keys;
+mod change_commands;
 mod commands;
 mod lines;
 mod raw;
@@ -32,7 +35,10 @@ mod namesakes;
 mod presence;
 mod rooms;
 mod people;
+mod timelines;
+mod changer;
 mod joining;
+mod changing;
 mod nearest;
 mod chat_v1;
 mod chat_tutorial;
@@ -40,6 +46,9 @@ mod output;
 mod send;
 mod tail;
 mod list;
+mod search;
+mod export;
+mod import;
 #[cfg(fuzzing)]
 pub mod fuzz;
 
@@ -65,12 +74,9 @@ use crate::client::{
 };
 use crate::escape::escape;
 use crate::limits::LIBRARY_THREADS;
-use crate::names::{InvalidText, UserName};
+use crate::names::{InvalidText, RoomName, UserName};
 use crate::startup;
 use crate::threads::{self, spawn};
-
-/// The default name for following a room.
-const READER: &str = "tail";
 
 /// Why the client failed.
 #[derive(Debug, Error)]
@@ -96,6 +102,18 @@ pub enum TerminalError {
     Output(io::Error),
     #[error("not sent: {} of the input, see above", count_lines(*.0))]
     Skipped(u64),
+    #[error("not imported: {}, see above", count_lines(*.0))]
+    NotImported(u64),
+    #[error("stopped at line {line}: {reason}; after another attempt, nothing is stored twice")]
+    Import { line: u64, reason: String },
+    #[error("there is no room {0}")]
+    NoRoom(RoomName),
+    #[error("the server has lost a part of the history of {0} meanwhile: export it again")]
+    HistoryLost(RoomName),
+    #[error("incomplete: the server can't read the events {from_seq} to {to_seq} of {room}")]
+    Missing { room: RoomName, from_seq: u64, to_seq: u64 },
+    #[error("the output was closed before the end")]
+    Closed,
     #[error("can't start a thread ({0}): raise the process limit, see ulimit -u")]
     Thread(io::Error),
     #[error(transparent)]
@@ -120,6 +138,11 @@ fn known_at(server: &Server, name: Option<String>) -> Result<UserName, TerminalE
         None if server.has_login => Ok(own_name(&server.connector, &server.address, server.call_timeout())?),
         name => known_as(name),
     }
+}
+
+/// The same, with a default name for programs that need none.
+fn known_or(server: &Server, name: Option<String>, default: &str) -> Result<UserName, TerminalError> {
+    known_at(server, name.or_else(|| (!server.has_login).then(|| default.to_owned())))
 }
 
 /// Runs the command of the options.
@@ -160,9 +183,17 @@ pub fn run(options: Options) -> Result<(), TerminalError> {
             send::send(server, name, &send)
         }
         Some(Command::Tail(tail)) => {
-            let name = name.or_else(|| (!server.has_login).then(|| READER.to_owned()));
-            let name = known_at(&server, name)?;
+            let name = known_or(&server, name, "tail")?;
             tail::tail(server, name, &tail)
+        }
+        Some(Command::Search(search)) => search::search(server, &search),
+        Some(Command::Export(export)) => {
+            let name = known_or(&server, name, "export")?;
+            export::export(server, name, &export)
+        }
+        Some(Command::Import(import)) => {
+            let name = known_or(&server, name, "import")?;
+            import::import(server, name, &import)
         }
         Some(Command::History(history)) => list::history(server, &history),
         Some(Command::Rooms(rooms)) => list::rooms(server, &rooms),

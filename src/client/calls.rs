@@ -1,12 +1,15 @@
 //! The unary calls of `hubbub.v1`: for scripts, bots, and other programs that need an answer but no stream.
 //!
 //! Each call has a deadline within which it is retried if the server can't be reached or is temporarily unavailable.
-//! All calls are safe to repeat: reads change nothing, and a post has an id.
+//! All calls are safe to repeat: reads change nothing, a post has an id, and a change sets a state.
+
+pub mod changes;
+pub mod search;
 
 use std::thread;
 use std::time::{Duration, Instant};
 
-use grpcio::{CallOption, Error as GrpcError, Method};
+use grpcio::{CallOption, Error as GrpcError, Method, RpcStatusCode};
 use humantime::format_duration;
 use protobuf::Message;
 use thiserror::Error;
@@ -17,10 +20,9 @@ use super::connect_error::ConnectError;
 use super::connection::{Connection, Connector};
 use super::contract::Contract;
 use super::stream::{StreamError, stream_error, unless_outdated};
-use super::v1::wire::{client, kind, message_id};
-use super::v1::{Gap, GapReason};
+use super::v1::{Gap, GapReason, HistoryPage, Line, StoredMessage};
 use crate::address::Address;
-use crate::names::{Body, Kind, MessageId, RoomName, UserName};
+use crate::names::{Epoch, Kind, RoomName, UserName};
 use crate::wire::{LIST_MEMBERS, LIST_MESSAGES, LIST_ROOMS, LOGIN, POST_MESSAGE, v1};
 
 /// Why a call failed.
@@ -31,6 +33,15 @@ pub enum CallError {
     Connect(#[from] ConnectError),
     #[error("{0}")]
     Refused(String),
+    /// There is no such room or message.
+    #[error("{0}")]
+    NotFound(String),
+    /// The message has another text than its author saw.
+    #[error("the message was changed meanwhile: {0}")]
+    Changed(String),
+    /// The server does not have the method.
+    #[error("the server can't do that: it is older than this client, or has that turned off")]
+    Unknown,
     #[error("no answer within {}: {last}", format_duration(*.timeout))]
     TimedOut { timeout: Duration, last: String },
     #[error(transparent)]
@@ -64,35 +75,6 @@ pub enum PagePlace {
     Before(u64),
 }
 
-/// A message of a room's history.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoredMessage {
-    pub seq: u64,
-    pub time_ms: u64,
-    pub id: MessageId,
-    pub sender: String,
-    pub body: String,
-    pub kind: Kind,
-    /// The client that posted it, if known.
-    pub client_id: Option<u64>,
-    /// Whether the sender had logged in. Otherwise the name is a claim.
-    pub authenticated: bool,
-}
-
-/// A page of a room's history.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HistoryPage {
-    /// In the order of seq. A missing seq is in a gap, or belongs to an event of an unknown kind.
-    pub messages: Vec<StoredMessage>,
-    /// The gaps that the server can't read, in the order of seq.
-    pub gaps: Vec<Gap>,
-    /// The seq of the last event of the page, or the end of a gap; `None` if there are no more messages in that
-    /// direction.
-    pub last_seq: Option<u64>,
-    pub head_seq: u64,
-    pub oldest_seq: u64,
-}
-
 /// A room of the list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoomInfo {
@@ -100,6 +82,8 @@ pub struct RoomInfo {
     pub head_seq: u64,
     pub oldest_seq: u64,
     pub members: u32,
+    /// Empty for none.
+    pub topic: String,
 }
 
 /// A client in a room.
@@ -135,29 +119,23 @@ impl Caller {
         let timeout = self.timeout;
         match self.attempt(&LOGIN, &request, timeout) {
             Ok(v1::LoginResponse { token, name, .. }) => Ok((Zeroizing::new(token), name)),
-            Err(StreamError::Refused(reason)) => Err(CallError::Refused(reason)),
-            Err(StreamError::Lost(last) | StreamError::Fault(last)) => Err(CallError::TimedOut { timeout, last }),
-            Err(error) => Err(CallError::Unreadable(error)),
+            Err(Failure::Lasting(error)) => Err(error),
+            Err(Failure::Temporary(last)) => Err(CallError::TimedOut { timeout, last }),
         }
     }
 
     /// Posts one message, which is stored once when this returns. After a failure it may or may not be stored;
     /// repeating the call with the same id is safe.
-    pub fn post(
-        &mut self,
-        room: &RoomName,
-        sender: &UserName,
-        id: &MessageId,
-        body: &Body,
-        kind: Kind,
-    ) -> Result<Posted, CallError> {
-        let kind = if kind == Kind::Action { v1::Kind::KIND_ACTION } else { v1::Kind::KIND_TEXT };
+    pub fn post(&mut self, room: &RoomName, sender: &UserName, line: &Line) -> Result<Posted, CallError> {
+        let kind = if line.kind == Kind::Action { v1::Kind::KIND_ACTION } else { v1::Kind::KIND_TEXT };
         let request = v1::PostMessageRequest {
             room: room.as_str().to_owned(),
             sender: sender.as_str().to_owned(),
-            message_id: id.as_bytes().to_vec(),
-            body: body.as_str().to_owned(),
+            message_id: line.id.as_bytes().to_vec(),
+            body: line.body.as_str().to_owned(),
             kind: kind.into(),
+            reply_to_seq: line.reply_to.unwrap_or(0),
+            mentions: line.mentions.clone().into(),
             ..Default::default()
         };
         let v1::PostMessageResponse { seq, was_stored, .. } = self.call(&POST_MESSAGE, &request)?;
@@ -181,6 +159,7 @@ impl Caller {
             messages: messages.collect::<Result<_, _>>()?,
             gaps,
             last_seq,
+            epoch: Epoch::new(response.epoch),
             head_seq: response.head_seq,
             oldest_seq: response.oldest_seq,
         })
@@ -190,11 +169,12 @@ impl Caller {
     pub fn rooms(&mut self, page_token: &str) -> Result<Page<RoomInfo>, CallError> {
         let request = v1::ListRoomsRequest { page_size: 1000, page_token: page_token.to_owned(), ..Default::default() };
         let response = self.call(&LIST_ROOMS, &request)?;
-        let info = |v1::Room { name, head_seq, oldest_seq, member_count, .. }| RoomInfo {
+        let info = |v1::Room { name, head_seq, oldest_seq, member_count, topic, .. }| RoomInfo {
             name,
             head_seq,
             oldest_seq,
             members: member_count,
+            topic,
         };
         Ok((response.rooms.into_iter().map(info).collect(), response.next_page_token))
     }
@@ -221,9 +201,8 @@ impl Caller {
             let left = deadline.saturating_duration_since(Instant::now());
             let last = match self.attempt(method, request, left) {
                 Ok(response) => return Ok(response),
-                Err(StreamError::Refused(reason)) => return Err(CallError::Refused(reason)),
-                Err(StreamError::Lost(last) | StreamError::Fault(last)) => last,
-                Err(error) => return Err(CallError::Unreadable(error)),
+                Err(Failure::Lasting(error)) => return Err(error),
+                Err(Failure::Temporary(last)) => last,
             };
             // A failed connection is not reused.
             self.connection = None;
@@ -240,24 +219,53 @@ impl Caller {
         method: &Method<Q, P>,
         request: &Q,
         left: Duration,
-    ) -> Result<P, StreamError> {
+    ) -> Result<P, Failure> {
         let connection = match self.connection.take() {
             Some(connection) => connection,
-            None => self.connector.open(&self.address).map_err(|e| StreamError::Lost(e.to_string()))?,
+            None => self.connector.open(&self.address).map_err(|e| Failure::Temporary(e.to_string()))?,
         };
-        let headers = connection.headers().map_err(|e| stream_error(e, Contract::V1))?;
+        let headers = connection.headers().map_err(|e| Failure::from(stream_error(e, Contract::V1)))?;
         let options = CallOption::default().timeout(left).headers(headers.build());
         let outcome = connection.client().unary_call(method, request, options);
         let outcome = outcome.map_err(|error| match &error {
             GrpcError::RpcFailure(status) => {
-                let status = status.clone();
-                unless_outdated(stream_error(error, Contract::V1), &status, connection.presented())
+                let (status, text) = (status.clone(), status.message().to_owned());
+                match (status.code(), stream_error(error, Contract::V1)) {
+                    (RpcStatusCode::NOT_FOUND, _) => Failure::Lasting(CallError::NotFound(text)),
+                    (RpcStatusCode::ABORTED, _) => Failure::Lasting(CallError::Changed(text)),
+                    (RpcStatusCode::UNIMPLEMENTED, _) if is_newer(method.name) => Failure::Lasting(CallError::Unknown),
+                    (_, error) => unless_outdated(error, &status, connection.presented()).into(),
+                }
             }
-            _ => stream_error(error, Contract::V1),
+            _ => stream_error(error, Contract::V1).into(),
         });
         self.connection = Some(connection);
         outcome
     }
+}
+
+/// Why an attempt failed.
+enum Failure {
+    /// Another attempt would fail too.
+    Lasting(CallError),
+    Temporary(String),
+}
+
+impl From<StreamError> for Failure {
+    fn from(error: StreamError) -> Self {
+        match error {
+            StreamError::Refused(reason) => Self::Lasting(CallError::Refused(reason)),
+            StreamError::Lost(last) | StreamError::Fault(last) => Self::Temporary(last),
+            error => Self::Lasting(CallError::Unreadable(error)),
+        }
+    }
+}
+
+/// Whether some servers of the contract lack the method: those that are older, or have no index.
+fn is_newer(method: &str) -> bool {
+    [&POST_MESSAGE.name, &LIST_MESSAGES.name, &LIST_ROOMS.name, &LIST_MEMBERS.name, &LOGIN.name]
+        .iter()
+        .all(|old| **old != method)
 }
 
 /// Reads a listing page by page, and passes each page to `each`. A server that repeats a token ends the listing.
@@ -283,22 +291,11 @@ fn gap(event: &v1::Event) -> Option<Gap> {
     Some(Gap { from_seq: gap.from_seq, to_seq: gap.to_seq, reason })
 }
 
-/// The event as a message; `None` if it is of an unknown kind.
+/// The event as a message; `None` if it is of another kind.
 fn stored(event: v1::Event) -> Result<Option<StoredMessage>, CallError> {
     let v1::Event { seq, time_ms, event: Some(v1::event::Event::Message(message)), .. } = event else {
         return Ok(None);
     };
-    let Some(id) = message_id(&message.message_id) else {
-        return Err(CallError::Unreadable(StreamError::Unreadable("a message without an id".to_owned())));
-    };
-    Ok(Some(StoredMessage {
-        seq,
-        time_ms,
-        id,
-        kind: kind(message.kind.enum_value_or_default()),
-        client_id: client(message.client_id).map(|client| client.0),
-        authenticated: message.authenticated,
-        sender: message.sender,
-        body: message.body,
-    }))
+    let without_id = || CallError::Unreadable(StreamError::Unreadable("a message without an id".to_owned()));
+    StoredMessage::read(seq, time_ms, message).map(Some).ok_or_else(without_id)
 }

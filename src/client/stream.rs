@@ -258,6 +258,8 @@ fn classify(status: &RpcStatus, contract: Contract) -> StreamError {
         RpcStatusCode::INVALID_ARGUMENT
         | RpcStatusCode::FAILED_PRECONDITION
         | RpcStatusCode::NOT_FOUND
+        | RpcStatusCode::ALREADY_EXISTS
+        | RpcStatusCode::ABORTED
         | RpcStatusCode::PERMISSION_DENIED
         | RpcStatusCode::UNAUTHENTICATED => StreamError::Refused(text),
         _ => StreamError::Lost(text),

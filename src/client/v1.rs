@@ -5,11 +5,15 @@
 //! that was passed in is stored once, in its order (`outbox.rs` describes the one exception), or the owner gets an
 //! event that it was rejected, or that the session ended before the server had acknowledged it.
 
+mod place;
+pub(super) mod stored;
+mod line;
 pub(super) mod wire;
 mod outbox;
-mod place;
+mod change;
 mod membership;
 mod events;
+mod timeline;
 mod outgoing;
 mod joined;
 mod incoming;
@@ -18,8 +22,12 @@ mod own_name;
 #[cfg(fuzzing)]
 pub mod fuzz;
 
-pub use events::{Event, Message, Settings};
+pub use change::LoggedChange;
+pub use events::{Event, Message, RoomJoined, Settings};
 pub use inlet::{Inlet, Session, new_message_id};
-pub use outbox::{Line, Tally};
+pub use line::Line;
+pub use outbox::Tally;
 pub use own_name::own_name;
 pub use place::{Gap, GapReason, StartAt};
+pub use stored::{Extras, HistoryPage, NO_EXTRAS, Person, Reaction, StoredMessage};
+pub use timeline::{Effect, Outdated, Timeline};

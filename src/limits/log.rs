@@ -117,6 +117,9 @@ pub const TRIM_MESSAGES_MAX: u64 = 1024;
 /// the same amount is written to the write-ahead log.
 pub const TRIM_BYTES_MAX: usize = 1024 * 1024;
 
+/// How long the file of deletions may become before its older half is removed, in bytes: about 800,000 deletions.
+pub const DELETIONS_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
 /// How many of the last replacements of segments a room remembers, for the cursors that hold such segments. A cursor that
 /// missed more releases what it holds, and reads it again.
 pub const REPLACEMENTS_KEPT: usize = 64;

@@ -52,9 +52,14 @@ impl Epoch {
         }
     }
 
+    /// What identifies the room in all its epochs.
+    pub fn room(self) -> u32 {
+        (self.0 >> ROOM_BITS) as u32
+    }
+
     /// Whether both are epochs of the same room, and not of two rooms that had the same name in turn.
     pub fn is_same_room(self, other: Self) -> bool {
-        self.0 >> ROOM_BITS == other.0 >> ROOM_BITS
+        self.room() == other.room()
     }
 
     /// `None` for 0, which means no epoch.

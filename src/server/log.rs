@@ -94,6 +94,8 @@ pub enum Published {
 #[derive(Clone, Debug)]
 pub struct Changed {
     pub room: RoomId,
+    /// The oldest event that is kept, if some were deleted.
+    pub oldest: Option<Seq>,
     /// They take the places of segments with the same seqs, in runs that each begin where such a segment begins and end
     /// where one ends.
     pub replaced: Vec<Arc<Segment>>,
@@ -101,6 +103,21 @@ pub struct Changed {
     pub segments: Vec<Arc<Segment>>,
     /// The room's profile, if it changed.
     pub profile: Option<Arc<Profile>>,
+}
+
+impl Changed {
+    /// Nothing yet.
+    pub fn of(room: RoomId) -> Self {
+        Self { room, oldest: None, replaced: Vec::new(), segments: Vec::new(), profile: None }
+    }
+
+    /// Adds what a later part of the commit changed in the same room.
+    pub fn add(&mut self, later: Self) {
+        self.oldest = later.oldest.or(self.oldest);
+        self.replaced.extend(later.replaced);
+        self.segments.extend(later.segments);
+        self.profile = later.profile.or(self.profile.take());
+    }
 }
 
 /// Gets each created room before its first segment, and each segment, in the order of commits, once they are committed.

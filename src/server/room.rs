@@ -10,6 +10,8 @@
 pub mod cursor;
 pub mod followers;
 pub mod tail;
+#[cfg(test)]
+mod changes_tests;
 
 use std::collections::HashMap;
 use std::ops::{Deref, RangeInclusive};
@@ -203,9 +205,10 @@ impl Room {
 
     /// Makes all changes of a commit visible at once.
     pub fn change(&self, changed: Changed) {
-        let Changed { replaced, segments, profile, .. } = changed;
+        let Changed { oldest, replaced, segments, profile, .. } = changed;
         let mut tail = self.tail.write();
         let mut dropped = tail.replace(&replaced);
+        dropped.extend(oldest.map_or(Vec::new(), |oldest| tail.trim(oldest)));
         for segment in segments {
             if segment.first() > tail.head() {
                 dropped.extend(tail.push(segment));

@@ -14,6 +14,8 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
+use super::change_format::{ShownMessage, change};
+use super::changer::Changer;
 use super::complete::Wanted;
 use super::format::shown_name;
 use super::input::{Destination, members};
@@ -25,9 +27,10 @@ use super::presence::Change;
 use super::rooms::{RoomList, SharedRooms};
 use super::screen::{Aids, Screen, can_edit};
 use super::server::Server;
+use super::timelines::{Shown, Timelines};
 use super::unsent::Unsent;
 use super::{TerminalError, commands, converse};
-use crate::client::{Event, Policy, Session, StartAt};
+use crate::client::{Event, LoggedChange, Message, Policy, RoomJoined, Session, StartAt};
 use crate::limits::PRESENCE_MEMBERS_MAX;
 use crate::names::{RoomName, UserName};
 use crate::threads::spawn;
@@ -39,6 +42,7 @@ pub fn chat(server: Server, name: UserName, options: &ChatOptions) -> Result<(),
     let screen = Arc::new(Screen::with_times());
     let skipped = Arc::new(AtomicU64::new(0));
     let people = People::new(&name);
+    let timelines = Timelines::new(&name, server.has_login);
     let rooms = Arc::new(Mutex::new(RoomList::new(room.clone())));
     let welcome = format!("connected to {address} as {name}, in {room}; /help lists the commands, Ctrl-D ends");
     let outage = Outage::new(Arc::clone(&screen), &address).in_rooms(Arc::clone(&rooms));
@@ -56,6 +60,7 @@ pub fn chat(server: Server, name: UserName, options: &ChatOptions) -> Result<(),
         server: server.clone(),
         rooms: Arc::clone(&rooms),
         people: people.clone(),
+        timelines: timelines.clone(),
         shown_rooms: HashSet::new(),
     };
     let policy = if *no_reconnect { Policy::Fail } else { Policy::Reconnect };
@@ -64,8 +69,17 @@ pub fn chat(server: Server, name: UserName, options: &ChatOptions) -> Result<(),
     let session = Session::start(server.connector.clone(), address, settings, move |event| view.show(event))?;
     let _ = late_inlet.set(session.inlet());
     unsent.iter().for_each(|unsent| unsent.set_inlet(session.inlet()));
-    let destination =
-        Destination::V1 { inlet: session.inlet(), rooms: Arc::clone(&rooms), last: *last, server, unsent };
+    let changer = Changer::start(Arc::clone(&screen), server.clone());
+    let destination = Destination::V1 {
+        inlet: session.inlet(),
+        rooms: Arc::clone(&rooms),
+        last: *last,
+        server,
+        unsent,
+        people: people.clone(),
+        timelines,
+        changer,
+    };
     let prompted = Arc::clone(&rooms);
     let candidates = Box::new(move |wanted| {
         let current = rooms.lock().current().cloned();
@@ -92,6 +106,7 @@ struct ChatView {
     server: Server,
     rooms: SharedRooms,
     people: People,
+    timelines: Timelines,
     /// The rooms whose join was shown.
     shown_rooms: HashSet<RoomName>,
 }
@@ -99,23 +114,19 @@ struct ChatView {
 impl ChatView {
     /// Breaks when the output is closed.
     fn show(&mut self, event: Event<'_>) -> ControlFlow<()> {
-        match &event {
-            Event::Message(message) if !(message.own && self.editing) => {
-                let sender = self.people.of(message.room, |people| {
-                    let client = message.client_id.filter(|_| people.live && !message.own);
-                    if !message.own {
-                        people.presence.record_sender(message.sender, client);
-                    }
-                    let label = people.presence.label(message.sender, client);
-                    shown_name(&label, self.server.has_login && !message.authenticated).into_owned()
-                });
-                let prefix = self.rooms.lock().prefix(message.room);
-                // A closed output means that the reader needs no more.
-                let time = Some(message.time_ms);
-                if self.screen.print_message(time, &prefix, &sender, message.body, message.kind).is_err() {
-                    return ControlFlow::Break(());
-                }
+        let shown = self.timelines.record(&event);
+        let printed = match &event {
+            Event::Message(message) if !(message.own && self.editing) => self.show_message(message),
+            Event::Changed { room, time_ms, change, .. } if shown == Shown::Shown => {
+                self.show_logged(room, *time_ms, change)
             }
+            _ => Ok(()),
+        };
+        // A closed output means that the reader needs no more.
+        if printed.is_err() {
+            return ControlFlow::Break(());
+        }
+        match &event {
             Event::Presence { room, name, authenticated, client_id, joined } => {
                 // On an open server, no name is marked.
                 let authenticated = *authenticated || !self.server.has_login;
@@ -124,13 +135,13 @@ impl ChatView {
                 let change = self.people.of(room, |people| people.presence.changed(change, Instant::now()));
                 change.iter().for_each(|change| self.show_change(room, change));
             }
-            Event::Joined { room, time_ms, members, head_seq, .. } => {
-                self.screen.learn_time(*time_ms);
-                self.show_joined(room, *head_seq);
-                self.people.of(room, |people| people.presence.rejoined(Instant::now()));
+            Event::Joined(joined) => {
+                self.screen.learn_time(joined.time_ms);
+                self.show_joined(joined);
+                self.people.of(joined.room, |people| people.presence.rejoined(Instant::now()));
                 // A larger room sends no presence.
-                if self.editing && (2..=PRESENCE_MEMBERS_MAX).contains(&(*members as usize)) {
-                    self.request_members(room);
+                if self.editing && (2..=PRESENCE_MEMBERS_MAX).contains(&(joined.members as usize)) {
+                    self.request_members(joined.room);
                 }
             }
             Event::CaughtUp { room, .. } => self.people.of(room, |people| people.live = true),
@@ -163,8 +174,45 @@ impl ChatView {
         ControlFlow::Continue(())
     }
 
+    fn show_message(&self, message: &Message<'_>) -> io::Result<()> {
+        let sender = self.people.of(message.room, |people| {
+            let client = message.client_id.filter(|_| people.live && !message.own);
+            if !message.own {
+                people.presence.record_sender(message.sender, client);
+            }
+            let label = people.presence.label(message.sender, client);
+            shown_name(&label, self.server.has_login && !message.authenticated).into_owned()
+        });
+        let extras = message.extras;
+        let target =
+            extras.reply_to.and_then(|seq| self.timelines.of(message.room, |room| room.timeline.get(seq).cloned()));
+        let shown = ShownMessage {
+            sender: &sender,
+            seq: message.seq,
+            body: message.body,
+            kind: message.kind,
+            extras,
+            reply_target: target.as_ref(),
+            marks_claims: self.server.has_login,
+        };
+        let mut prefix = self.rooms.lock().prefix(message.room);
+        if self.timelines.shows_numbers() {
+            prefix += &format!("#{} ", message.seq);
+        }
+        self.screen.print(Some(message.time_ms), &prefix, |in_rows| shown.text(in_rows))
+    }
+
+    fn show_logged(&self, room: &RoomName, time_ms: u64, logged: &LoggedChange) -> io::Result<()> {
+        let seq = logged.message_seq();
+        let message = seq.and_then(|seq| self.timelines.of(room, |room| room.timeline.get(seq).cloned()));
+        let prefix = self.rooms.lock().prefix(room);
+        let marks_claims = self.server.has_login;
+        self.screen.print(Some(time_ms), &prefix, |in_rows| change(logged, message.as_ref(), marks_claims, in_rows))
+    }
+
     /// Shows that a room is joined for the first time; if it has no messages, it suggests a similar name.
-    fn show_joined(&mut self, room: &RoomName, head_seq: u64) {
+    fn show_joined(&mut self, joined: &RoomJoined<'_>) {
+        let RoomJoined { room, head_seq, topic, pinned_seqs, .. } = *joined;
         if !self.shown_rooms.insert(room.clone()) || !self.editing {
             return;
         }
@@ -173,6 +221,14 @@ impl ChatView {
             Some(welcome) => self.screen.notice(&welcome),
             None if !is_new => self.screen.notice(&format!("joined {room}")),
             None => {}
+        }
+        if !topic.is_empty() {
+            self.screen.notice(&format!("topic of {room}: {topic}"));
+        }
+        match pinned_seqs.len() {
+            0 => {}
+            1 => self.screen.notice(&format!("1 message is pinned in {room}: /pin shows it")),
+            count => self.screen.notice(&format!("{count} messages are pinned in {room}: /pin shows them")),
         }
         if is_new {
             self.screen.notice(&format!("no room named {room} yet: its first message creates it"));

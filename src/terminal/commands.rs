@@ -3,12 +3,19 @@
 //! A line that begins with `/` is sent only as `/me`, `/say` or `//…`. Any other line that looks like a command is not
 //! sent, so that a mistyped command is never shown to others.
 
+use super::change_commands::{self, ChangeCommand};
 use crate::names::{Kind, RoomName};
 
 /// The text of `/help`.
-pub const HELP: [&str; 10] = [
+pub const HELP: [&str; 16] = [
     "/me waves: send an action, shown as *ann* waves",
     "/say TEXT, or //text: send a text that begins with a slash",
+    "/edit TEXT: replace the text of your last message; /edit alone puts it into the draft; /delete: delete it",
+    "/reply #12 TEXT: reply to message 12; /react EMOJI: react to the newest message of others; /unreact EMOJI",
+    "/edit #12 TEXT, /delete #12, /react EMOJI #12: the same for message 12",
+    "/numbers: list the newest messages with their numbers; /numbers on shows them always",
+    "/pin #12, /unpin #12; /pin alone lists the pinned messages; /topic TEXT, /topic - removes it",
+    "/search WORDS: find messages of this room; \"two words\" stand together, kett* is the beginning of a word",
     "/who: list the members of this room",
     "/join ROOM: join a room and chat there, or switch to one that is joined; /leave [ROOM]: leave it",
     "/unsent: show what an earlier chat could not send; /unsent send, /unsent drop",
@@ -23,7 +30,13 @@ const NAMES: [&str; 8] = ["help", "join", "leave", "me", "quit", "say", "unsent"
 
 /// The commands, for completing.
 pub fn names() -> Vec<String> {
-    NAMES.map(str::to_owned).to_vec()
+    let mut names: Vec<String> = all_names().map(str::to_owned).collect();
+    names.sort();
+    names
+}
+
+fn all_names() -> impl Iterator<Item = &'static str> {
+    NAMES.into_iter().chain(change_commands::NAMES)
 }
 
 /// A parsed line.
@@ -39,6 +52,8 @@ pub enum Entry {
     Leave(Option<RoomName>),
     /// Show what an earlier chat left, send it, or delete it.
     Unsent(Option<Fate>),
+    /// It concerns messages that were sent already.
+    Change(ChangeCommand),
     /// Nothing to do: the line is blank.
     Blank,
     /// The line is not sent, for this reason.
@@ -72,7 +87,11 @@ pub fn read(line: &str) -> Entry {
         Some(at) => (&rest[..at], rest[at..].trim_start_matches([' ', '\t'])),
         None => (rest, ""),
     };
-    match (name.to_lowercase().as_str(), argument) {
+    let name = name.to_lowercase();
+    if let Some(command) = change_commands::read(&name, argument) {
+        return command.map_or_else(Entry::Mistake, Entry::Change);
+    }
+    match (name.as_str(), argument) {
         ("me", "") => Entry::Mistake("/me needs an action, as in: /me waves".to_owned()),
         ("me", action) => Entry::Text(action.to_owned(), Kind::Action),
         ("say", "") => Entry::Mistake("/say needs a text".to_owned()),
@@ -104,7 +123,7 @@ fn room(name: &str) -> Result<RoomName, String> {
 fn unknown_command(name: &str) -> String {
     let name: String = name.chars().take(20).collect();
     let edits = |known: &&str| strsim::osa_distance(&name.to_lowercase(), known);
-    let nearest = NAMES.into_iter().min_by_key(|known| edits(known)).filter(|known| edits(known) <= 2);
+    let nearest = all_names().min_by_key(|known| edits(known)).filter(|known| edits(known) <= 2);
     let nearest = nearest.map_or_else(|| "see /help".to_owned(), |known| format!("did you mean /{known}?"));
     format!("unknown command /{name}: {nearest} To send the line, put another / before it")
 }

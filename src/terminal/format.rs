@@ -1,37 +1,17 @@
-//! The format of messages: lines for people, escaped for terminals, and JSON for programs.
+//! The format of messages for people: lines, escaped for terminals.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use serde::Serialize;
 use uuid::Uuid;
 
 use super::local_time::LocalTime;
 use crate::client::{Gap, GapReason};
-use crate::escape::{acts, escape, escape_name};
-use crate::names::{CLAIM_MARK, Kind, MessageId, RoomName};
+use crate::escape::{escape, escape_name};
+use crate::names::{CLAIM_MARK, Kind, MessageId};
 
 /// How many line breaks of a message start a row.
 const ROWS_MAX: usize = 200;
-
-/// A message as one line of JSON. The order of the fields is that of the line.
-#[derive(Serialize)]
-pub struct JsonMessage<'a> {
-    room: &'a str,
-    seq: u64,
-    time_ms: u64,
-    /// 32 hexadecimal digits.
-    message_id: String,
-    sender: &'a str,
-    body: &'a str,
-    /// `text` or `action`.
-    kind: &'static str,
-    /// The client that posted it; omitted if unknown.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    client_id: Option<u64>,
-    /// Whether the sender had logged in.
-    authenticated: bool,
-}
 
 /// How messages are printed, a line each.
 #[derive(Clone, Copy, Debug)]
@@ -46,60 +26,17 @@ pub struct Format {
     pub marks_claims: bool,
 }
 
-/// The printed columns of a message.
-pub struct Printed<'a> {
-    pub room: &'a RoomName,
-    pub seq: u64,
-    pub time_ms: u64,
-    pub id: &'a MessageId,
-    pub sender: &'a str,
-    pub body: &'a str,
-    pub kind: Kind,
-    pub client_id: Option<u64>,
-    pub authenticated: bool,
-}
-
-/// A stored message of `send` as one line of JSON.
-#[derive(Serialize)]
-pub struct JsonPosted<'a> {
-    pub room: &'a str,
-    pub seq: u64,
-    /// 32 hexadecimal digits.
-    pub id: String,
-}
-
-/// A room as one line of JSON.
-#[derive(Serialize)]
-pub struct JsonRoom<'a> {
-    pub room: &'a str,
-    pub head_seq: u64,
-    pub oldest_seq: u64,
-    pub members: u32,
-}
-
-/// A member of a room as one line of JSON.
-#[derive(Serialize)]
-pub struct JsonMember<'a> {
-    pub room: &'a str,
-    pub client_id: u64,
-    pub name: &'a str,
-    pub authenticated: bool,
-}
-
 impl Format {
-    /// The message as one line.
-    pub fn message(&self, message: &Printed<'_>) -> String {
-        if self.json {
-            return json(&JsonMessage::new(message));
-        }
+    /// The columns before a line that is not JSON.
+    pub fn columns(&self, seq: u64, time_ms: u64) -> String {
         let mut shown = String::new();
         // Writing into a string can't fail.
         if self.seq {
             let width = if self.aligned { 5 } else { 0 };
-            let _ = write!(shown, "{:>width$} ", message.seq);
+            let _ = write!(shown, "{seq:>width$} ");
         }
         if self.time {
-            shown += &match LocalTime::new(message.time_ms) {
+            shown += &match LocalTime::new(time_ms) {
                 Some(time) if self.aligned => time.readable(),
                 Some(time) => time.rfc3339(),
                 // An impossible time.
@@ -107,19 +44,7 @@ impl Format {
             };
             shown.push(' ');
         }
-        let is_claim = self.marks_claims && !message.authenticated;
-        shown + &line(&shown_name(message.sender, is_claim), message.body, message.kind)
-    }
-}
-
-impl<'a> JsonMessage<'a> {
-    pub fn new(message: &Printed<'a>) -> Self {
-        let Printed { room, seq, time_ms, id, sender, body, kind, client_id, authenticated } = *message;
-        let kind = match kind {
-            Kind::Text => "text",
-            Kind::Action => "action",
-        };
-        Self { room: room.as_str(), seq, time_ms, message_id: hex(id), sender, body, kind, client_id, authenticated }
+        shown
     }
 }
 
@@ -132,28 +57,6 @@ pub fn shown_name(name: &str, is_claim: bool) -> Cow<'_, str> {
 /// A message id as 32 hexadecimal digits.
 pub fn hex(id: &MessageId) -> String {
     Uuid::from_bytes(*id.as_bytes()).simple().to_string()
-}
-
-/// The value as one line. JSON escapes the characters below the space; other characters that act on a terminal are
-/// escaped here in JSON's form, so that a program reads the same text.
-pub fn json(value: &impl Serialize) -> String {
-    // Invariant: the values have string keys, and none fails to serialize.
-    let line = serde_json::to_string(value).expect("plain values are JSON");
-    if !line.chars().any(acts) {
-        return line;
-    }
-    let mut escaped = String::with_capacity(line.len() + 16);
-    for c in line.chars() {
-        if acts(c) {
-            // Outside of strings JSON is printable, so this is in a string.
-            for unit in c.encode_utf16(&mut [0; 2]) {
-                let _ = write!(escaped, "\\u{unit:04x}");
-            }
-        } else {
-            escaped.push(c);
-        }
-    }
-    escaped
 }
 
 /// A message for people: `ann: hello`, or `*ann* waves`.
@@ -215,7 +118,7 @@ pub fn start_of(body: &str) -> String {
     const CHARS_MAX: usize = 40;
     let start: String = body.chars().take(CHARS_MAX).collect();
     let more = if start.len() < body.len() { "…" } else { "" };
-    format!("{start:?}{more}")
+    format!("{}{more}", escape(&format!("{start:?}")))
 }
 
 #[cfg(test)]
@@ -224,38 +127,17 @@ mod tests {
 
     use super::*;
 
-    fn printed<'a>(room: &'a RoomName, sender: &'a str, body: &'a str) -> Printed<'a> {
-        static ID: MessageId = MessageId::from_bytes([0xab; 16]);
-        let (seq, time_ms, kind, client_id) = (7, 1_700_000_000_000, Kind::Action, Some(0x3f));
-        Printed { room, seq, time_ms, id: &ID, sender, body, kind, client_id, authenticated: true }
-    }
-
-    fn message<'a>(room: &'a RoomName, sender: &'a str, body: &'a str) -> JsonMessage<'a> {
-        JsonMessage::new(&printed(room, sender, body))
-    }
-
     #[test]
     fn columns_precede_the_line() {
-        let room = RoomName::lobby();
         let show = |time, seq, aligned| {
-            Format { json: false, time, seq, aligned, marks_claims: true }.message(&printed(&room, "ann", "waves"))
+            Format { json: false, time, seq, aligned, marks_claims: true }.columns(7, 1_700_000_000_000)
         };
-        assert_eq!(show(false, false, true), "*ann* waves");
-        assert_eq!(show(false, true, true), "    7 *ann* waves");
-        assert_eq!(show(false, true, false), "7 *ann* waves");
+        assert_eq!(show(false, false, true), "");
+        assert_eq!(show(false, true, true), "    7 ");
+        assert_eq!(show(false, true, false), "7 ");
         let time = LocalTime::new(1_700_000_000_000).unwrap();
-        assert_eq!(show(true, true, false), format!("7 {} *ann* waves", time.rfc3339()));
-        assert_eq!(show(true, false, true), format!("{} *ann* waves", time.readable()));
-    }
-
-    #[test]
-    fn a_json_line_has_all_fields() {
-        let room = RoomName::lobby();
-        let expected = concat!(
-            r#"{"room":"lobby","seq":7,"time_ms":1700000000000,"message_id":"abababababababababababababababab","#,
-            r#""sender":"ann","body":"\"hi\"\u001b[2J\u009b\u202e\n","kind":"action","client_id":63,"authenticated":true}"#
-        );
-        assert_eq!(json(&message(&room, "ann", "\"hi\"\u{1b}[2J\u{9b}\u{202e}\n")), expected);
+        assert_eq!(show(true, true, false), format!("7 {} ", time.rfc3339()));
+        assert_eq!(show(true, false, true), format!("{} ", time.readable()));
     }
 
     #[test]
@@ -285,15 +167,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn json_reads_back_and_has_no_control_characters(sender in any::<String>(), body in any::<String>()) {
-            let room = RoomName::lobby();
-            let line = json(&message(&room, &sender, &body));
-            prop_assert!(!line.chars().any(acts));
-            let read: serde_json::Value = serde_json::from_str(&line).unwrap();
-            prop_assert_eq!((read["sender"].as_str(), read["body"].as_str()), (Some(&*sender), Some(&*body)));
-        }
-
         #[test]
         fn the_second_star_ends_the_name(name in "[a:* >\u{200d}\u{7}]{1,12}", body in any::<String>()) {
             let shown = line(&name, &body, Kind::Action);

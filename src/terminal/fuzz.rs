@@ -1,11 +1,13 @@
 //! The decoders of what people type, what is shown, and what an earlier chat left, for [`crate::fuzz`].
 
+use super::change_format::change;
 use super::commands::{self, Entry};
 use super::format::{line, paragraph};
 use super::invitation::Invitation;
 use super::keys::{Decoder, Key};
 use super::local_time::LocalTime;
 use super::wrap::{columns_of_text, cut, wrap};
+use crate::client::{LoggedChange, Person};
 use crate::escape::acts;
 use crate::names::Kind;
 
@@ -66,6 +68,15 @@ pub fn shown(input: &[u8]) {
     let columns = 4 + usize::from(head.get(8).copied().unwrap_or(0)) % 120;
     let body = String::from_utf8_lossy(body);
     let name: String = body.chars().take(10).collect();
+    let by = Person { name: name.clone(), authenticated: false };
+    let (emoji, topic) = (name.clone(), Some(body.clone().into_owned()));
+    for logged in [
+        LoggedChange::Edited { message_seq: 7, body: body.clone().into_owned(), mentions: Vec::new() },
+        LoggedChange::Reacted { message_seq: 7, emoji, by: by.clone(), removed: false },
+        LoggedChange::Room { by, topic },
+    ] {
+        assert!(!change(&logged, None, true, true).chars().any(|c| acts(c)));
+    }
     for kind in [Kind::Text, Kind::Action] {
         assert!(!line(&name, &body, kind).chars().any(acts));
         let paragraph = paragraph(&name, &body, kind);

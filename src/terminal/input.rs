@@ -10,16 +10,21 @@ use std::time::Duration;
 
 use crossbeam_channel::bounded;
 
+use super::changer::Changer;
 use super::commands::{self, Entry, Fate};
 use super::editor::Action;
 use super::format::{escape_rows, shown_name};
 use super::lines::{RawLine, read_line};
+use super::people::People;
 use super::raw::wait_for_input;
 use super::rooms::{NO_ROOM, SharedRooms};
 use super::screen::{Screen, can_edit, rows};
 use super::server::Server;
+use super::timelines::Timelines;
 use super::unsent::Unsent;
-use crate::client::{CALL_TIMEOUT, CallError, Caller, Inlet, Member, SessionError, each_page, tutorial};
+use crate::client::{
+    CALL_TIMEOUT, CallError, Caller, Inlet, Line, Member, SessionError, each_page, mentioned, new_message_id, tutorial,
+};
 use crate::escape::{escape, escape_name};
 use crate::limits::BODY_BYTES_MAX;
 use crate::names::{Body, Kind, RoomName, UserName};
@@ -36,6 +41,7 @@ const MEMBERS_MAX: usize = 200;
 
 /// The destination of lines.
 #[derive(Clone)]
+#[expect(clippy::large_enum_variant, reason = "a chat has a few copies of it")]
 pub enum Destination {
     V1 {
         inlet: Inlet,
@@ -45,6 +51,10 @@ pub enum Destination {
         server: Server,
         /// On a terminal: keeps text that is not known to be stored.
         unsent: Option<Unsent>,
+        /// Whom a text may mention.
+        people: People,
+        timelines: Timelines,
+        changer: Changer,
     },
     Tutorial {
         inlet: tutorial::Inlet,
@@ -61,14 +71,22 @@ pub struct Input {
 }
 
 impl Destination {
-    /// Sends a text. Breaks when the session has ended; fails if the text can't be sent.
-    fn send(&self, text: &str, kind: Kind) -> Result<ControlFlow<()>, String> {
+    /// Sends a text, perhaps as a reply. Breaks when the session has ended; fails if the text can't be sent.
+    pub fn send(&self, text: &str, kind: Kind, reply_to: Option<u64>) -> Result<ControlFlow<()>, String> {
         let body = |text: String| Body::new(text).map_err(|fault| fault.to_string());
         let taken = match self {
-            Self::V1 { inlet, rooms, unsent, .. } => {
+            Self::V1 { inlet, rooms, unsent, people, timelines, .. } => {
                 let room = rooms.lock().current().cloned().ok_or(NO_ROOM)?;
-                let outcome = inlet.post(&room, body(text.to_owned())?, kind);
+                let names = people.of(&room, |people| people.presence.names());
+                let mentions = mentioned(text, names.iter().map(String::as_str));
+                let id = new_message_id();
+                let line = Line { reply_to, mentions, ..Line::new(id, body(text.to_owned())?, kind) };
+                timelines.posting(&room, id);
+                let outcome = inlet.post_line(&room, line);
                 unsent.iter().for_each(Unsent::line_passed);
+                if outcome.is_err() {
+                    timelines.not_posted(&room, &id);
+                }
                 match outcome {
                     Err(fault @ SessionError::NotJoined { .. }) => return Err(fault.to_string()),
                     outcome => outcome.is_ok(),
@@ -229,7 +247,7 @@ impl Input {
         match commands::read(entered) {
             Entry::Blank => {}
             Entry::Text(text, kind) => {
-                return self.destination.send(&text, kind).unwrap_or_else(|fault| self.skip(&fault));
+                return self.destination.send(&text, kind, None).unwrap_or_else(|fault| self.skip(&fault));
             }
             Entry::Quit => return ControlFlow::Break(()),
             Entry::Help => commands::HELP.iter().for_each(|line| self.screen.notice(line)),
@@ -237,6 +255,7 @@ impl Input {
             Entry::Join(room) => return self.join(&room),
             Entry::Leave(room) => return self.leave(room.as_ref()),
             Entry::Unsent(fate) => self.unsent(fate),
+            Entry::Change(command) => return self.change(command),
             Entry::Mistake(fault) => {
                 // A text of several lines is hard to restore otherwise.
                 if entered.trim_end().contains('\n') {
@@ -281,7 +300,7 @@ impl Input {
         }
     }
 
-    fn skip(&self, reason: &str) -> ControlFlow<()> {
+    pub(super) fn skip(&self, reason: &str) -> ControlFlow<()> {
         self.skipped.fetch_add(1, Ordering::Relaxed);
         self.screen.notice(&format!("not sent: {reason}"));
         ControlFlow::Continue(())

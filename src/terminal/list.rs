@@ -1,23 +1,24 @@
 //! `hubbub history`, `rooms` and `members`: listings, page by page.
 
 use super::TerminalError;
-use super::format::{JsonMember, JsonRoom, Printed, gap, json, shown_name};
+use super::change_format::ShownMessage;
+use super::format::{Format, gap, shown_name};
+use super::json::{JsonEvent, JsonMember, JsonRoom, json};
 use super::options::{HistoryOptions, ListOptions, MembersOptions};
 use super::output::{Output, unless_closed};
 use super::screen::Screen;
 use super::server::Server;
-use crate::client::{Gap, Member, Page, PagePlace, RoomInfo, each_page, lines};
+use crate::client::{CallError, Caller, Gap, Member, Page, PagePlace, RoomInfo, StoredMessage, each_page, lines};
 use crate::escape::{escape, escape_name};
 use crate::limits::PAGE_SIZE_MAX;
+use crate::names::RoomName;
 
 /// Why a listing ended early.
-enum Stop {
+pub enum Stop {
     Output(std::io::Error),
     Error(TerminalError),
 }
 
-/// Messages of a room are numbered without a gap, so the last messages before a seq are those after another one: every
-/// range is read forwards, and printed as it arrives.
 pub fn history(server: Server, options: &HistoryOptions) -> Result<(), TerminalError> {
     let HistoryOptions { room, after, before, limit, format } = options;
     let format = format.format(server.has_login);
@@ -26,7 +27,10 @@ pub fn history(server: Server, options: &HistoryOptions) -> Result<(), TerminalE
     outcome((|| {
         let head = caller.messages(room, PagePlace::Newest, 1)?;
         let end = before.unwrap_or(u64::MAX).min(head.head_seq.saturating_add(1));
-        let start = after.unwrap_or_else(|| end.saturating_sub(limit.saturating_add(1)));
+        let start = match after {
+            Some(after) => *after,
+            None => start_of_last(&mut caller, room, end, *limit)?,
+        };
         // If a message was requested by number and is gone, that is reported.
         if after.is_some() && start.saturating_add(1) < head.oldest_seq {
             let gone = head.oldest_seq - 1 - start;
@@ -35,7 +39,7 @@ pub fn history(server: Server, options: &HistoryOptions) -> Result<(), TerminalE
         }
         let (mut last, mut left) = (start, *limit);
         while left > 0 && last.saturating_add(1) < end {
-            let size = left.min(PAGE_SIZE_MAX as u64).min(end - 1 - last);
+            let size = left.min(PAGE_SIZE_MAX as u64);
             let page = caller.messages(room, PagePlace::After(last), size as u32)?;
             let Some(page_end) = page.last_seq.filter(|page_end| *page_end > last) else { break };
             let mut gaps = page.gaps.iter().peekable();
@@ -45,17 +49,7 @@ pub fn history(server: Server, options: &HistoryOptions) -> Result<(), TerminalE
                     // Not requested; a server that repeats messages ends the listing.
                     return output.flush().map_err(Stop::Output);
                 }
-                output.line(&format.message(&Printed {
-                    room,
-                    seq: message.seq,
-                    time_ms: message.time_ms,
-                    id: &message.id,
-                    sender: &message.sender,
-                    body: &message.body,
-                    kind: message.kind,
-                    client_id: message.client_id,
-                    authenticated: message.authenticated,
-                }))?;
+                output.line(&stored_line(format, room.as_str(), &message))?;
                 (last, left) = (message.seq, left - 1);
             }
             show_gaps(&mut output, || gaps.next())?;
@@ -63,6 +57,41 @@ pub fn history(server: Server, options: &HistoryOptions) -> Result<(), TerminalE
         }
         output.flush().map_err(Stop::Output)
     })())
+}
+
+/// The seq before the last `limit` messages before `end`. Other events take seqs too, so the pages are read backwards.
+fn start_of_last(caller: &mut Caller, room: &RoomName, end: u64, limit: u64) -> Result<u64, CallError> {
+    let (mut first, mut left) = (end, limit);
+    while left > 0 && first > 1 {
+        let page = caller.messages(room, PagePlace::Before(first), left.min(PAGE_SIZE_MAX as u64) as u32)?;
+        let found = page.messages.len() as u64;
+        let gap = page.gaps.first().map(|gap| gap.from_seq);
+        let Some(start) = page.messages.first().map(|message| message.seq).into_iter().chain(gap).min() else { break };
+        if start >= first {
+            break;
+        }
+        (first, left) = (start, left.saturating_sub(found));
+    }
+    Ok(first.saturating_sub(1))
+}
+
+/// A message as a line.
+pub fn stored_line(format: Format, room: &str, message: &StoredMessage) -> String {
+    if format.json {
+        return json(&JsonEvent::stored(room, message));
+    }
+    let StoredMessage { seq, ref body, kind, ref extras, .. } = *message;
+    let sender = shown_name(&message.sender, format.marks_claims && !message.authenticated);
+    let shown = ShownMessage {
+        sender: &sender,
+        seq,
+        body,
+        kind,
+        extras,
+        reply_target: None,
+        marks_claims: format.marks_claims,
+    };
+    format.columns(seq, message.time_ms) + &shown.text(false)
 }
 
 /// Reports the missing messages, after the earlier output.
@@ -82,6 +111,7 @@ pub fn rooms(server: Server, options: &ListOptions) -> Result<(), TerminalError>
             head_seq: room.head_seq,
             oldest_seq: room.oldest_seq,
             members: room.members,
+            topic: &room.topic,
         }),
         false => {
             let kept = room.head_seq.saturating_add(1).saturating_sub(room.oldest_seq);
@@ -120,7 +150,7 @@ fn count(n: u64, what: &str) -> String {
     if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
 }
 
-fn outcome(outcome: Result<(), Stop>) -> Result<(), TerminalError> {
+pub fn outcome(outcome: Result<(), Stop>) -> Result<(), TerminalError> {
     match outcome {
         Ok(()) => Ok(()),
         Err(Stop::Output(e)) => unless_closed(Err(e)).map_err(TerminalError::Output),

@@ -18,7 +18,10 @@ impl ProgramOptions for Options {
             Some(Command::Tail(tail)) => tail.check(given),
             Some(Command::History(history)) => history.check(given),
             Some(Command::Login(login)) => login.check(given),
-            Some(Command::Send(_) | Command::Rooms(_) | Command::Members(_)) => Vec::new(),
+            Some(Command::Search(search)) => search.format.check(given),
+            Some(
+                Command::Send(_) | Command::Rooms(_) | Command::Members(_) | Command::Export(_) | Command::Import(_),
+            ) => Vec::new(),
         };
         faults.extend(self.tls.check(given));
         if self.server.is_none() {

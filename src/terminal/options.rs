@@ -8,11 +8,11 @@ use clap::{Args, Parser, Subcommand};
 use super::format::Format;
 use super::invitation::Invitation;
 use crate::address::Address;
-use crate::arguments::{CONNECTION, MESSAGES, OUTPUT, number, switch, timeout};
+use crate::arguments::{CONNECTION, MESSAGES, OUTPUT, duration, number, switch, timeout};
 use crate::client::{
     CONTRACT_HELP, CONTRACT_LONG_HELP, Contract, LoginOptions, SERVER_HELP, SERVER_LONG_HELP, TlsOptions,
 };
-use crate::names::RoomName;
+use crate::names::{RoomName, UserName};
 
 /// The terminal client of Hubbub, a chat server.
 ///
@@ -72,6 +72,23 @@ pub enum Command {
     /// Without --after and --before: the newest messages.
     #[command(after_long_help = HISTORY_EXAMPLES)]
     History(HistoryOptions),
+    /// Find messages by their words, newest first
+    ///
+    /// All words must occur. A word that ends with * is the beginning of words, and words in quotes stand together; put
+    /// them in single quotes for the shell.
+    #[command(after_long_help = SEARCH_EXAMPLES)]
+    Search(SearchOptions),
+    /// Print the log of a room, an event a line
+    ///
+    /// As it is now: messages have their last text, and changes stand at their places.
+    #[command(after_long_help = EXPORT_EXAMPLES)]
+    Export(ExportOptions),
+    /// Post the messages of an export
+    ///
+    /// Reads standard input. A repeated import stores nothing twice, so one that was interrupted can be started again.
+    /// Messages keep their senders where the server has no logins. Their times are those of the import.
+    #[command(after_long_help = IMPORT_EXAMPLES)]
+    Import(ImportOptions),
     /// List the rooms
     #[command(after_long_help = ROOMS_EXAMPLES)]
     Rooms(ListOptions),
@@ -110,7 +127,7 @@ pub struct ChatOptions {
     /// Show this many messages first
     #[arg(
         long, env = "HUBBUB_LAST", value_name = "N", default_value_t = 50, value_parser = number(0..=u32::MAX),
-        help_heading = MESSAGES, display_order = 21
+        hide_short_help = true, help_heading = MESSAGES, display_order = 21
     )]
     pub last: u32,
     #[arg(
@@ -123,7 +140,8 @@ pub struct ChatOptions {
     ///
     /// Instead of reconnecting.
     #[arg(
-        long, env = "HUBBUB_NO_RECONNECT", value_parser = switch, help_heading = CONNECTION, display_order = 14
+        long, env = "HUBBUB_NO_RECONNECT", value_parser = switch, hide_short_help = true,
+        help_heading = CONNECTION, display_order = 14
     )]
     pub no_reconnect: bool,
 }
@@ -202,6 +220,56 @@ pub struct HistoryOptions {
     pub limit: u64,
     #[command(flatten)]
     pub format: FormatOptions,
+}
+
+#[derive(Debug, Args)]
+pub struct SearchOptions {
+    /// Words to find
+    #[arg(required = true)]
+    pub words: Vec<String>,
+    /// Only messages in this room
+    #[arg(long, env = "HUBBUB_ROOM", help_heading = MESSAGES, display_order = 20)]
+    pub room: Option<RoomName>,
+    /// Only messages of this sender; --from is the same
+    #[arg(
+        long, alias = "from", value_name = "NAME", env = "HUBBUB_SENDER", value_parser = sender,
+        help_heading = MESSAGES, display_order = 21
+    )]
+    pub sender: Option<UserName>,
+    /// Only messages of this time until now, for example 7d
+    #[arg(
+        long, value_name = "TIME", env = "HUBBUB_SINCE", value_parser = duration,
+        help_heading = MESSAGES, display_order = 22
+    )]
+    pub since: Option<Duration>,
+    /// Print at most this many messages
+    #[arg(
+        long, env = "HUBBUB_LIMIT", value_name = "N", default_value_t = 20, value_parser = number(0_u64..),
+        help_heading = MESSAGES, display_order = 25
+    )]
+    pub limit: u64,
+    #[command(flatten)]
+    pub format: FormatOptions,
+}
+
+#[derive(Debug, Args)]
+pub struct ExportOptions {
+    /// Room to export
+    pub room: RoomName,
+    /// Print a JSON object for each event (the default, and the only format)
+    #[arg(long, env = "HUBBUB_JSONL", value_parser = switch, help_heading = OUTPUT, display_order = 30)]
+    pub jsonl: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ImportOptions {
+    /// Room to post in
+    pub room: RoomName,
+    /// Post the messages of others under your own name
+    ///
+    /// Each begins with its sender. Needed after a login, when the server accepts no other name.
+    #[arg(long, env = "HUBBUB_QUOTE", value_parser = switch, help_heading = MESSAGES, display_order = 20)]
+    pub quote: bool,
 }
 
 /// How messages are printed.
@@ -288,6 +356,22 @@ Examples:
   hubbub history builds --before 500 --limit 20
   hubbub history builds --after 0 --limit 1000000 --json > builds.json";
 
+const SEARCH_EXAMPLES: &str = "\
+Examples:
+  hubbub search kettle
+  hubbub search 'boil*' --room tea --from ann
+  hubbub search '\"the kettle\" boils' --since 7d --json";
+
+const EXPORT_EXAMPLES: &str = "\
+Examples:
+  hubbub export tea --jsonl > tea.jsonl
+  hubbub export tea | jq -r 'select(.event == \"message\") | .body'";
+
+const IMPORT_EXAMPLES: &str = "\
+Examples:
+  hubbub import tea < tea.jsonl
+  hubbub export tea --server old | hubbub import tea --server new";
+
 const ROOMS_EXAMPLES: &str = "\
 Examples:
   hubbub rooms
@@ -303,6 +387,10 @@ Examples:
   hubbub login 'https://chat.example.org:5000/#invite=MZE1-3MK6-R349-EFV5'
   hubbub login MZE1-3MK6-R349-EFV5 --server chat.example.org --tls
   hubbub login --forget --server chat.example.org";
+
+fn sender(name: &str) -> Result<UserName, String> {
+    UserName::new(name).map_err(|fault| fault.to_string())
+}
 
 impl FormatOptions {
     /// The format of this process's output: times and numbers as requested, by default only on a terminal.

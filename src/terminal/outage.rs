@@ -116,7 +116,7 @@ impl Outage {
                 self.is_up = true;
                 self.caught_up();
             }
-            Event::Joined { room, .. } => drop(self.joined.insert((*room).clone())),
+            Event::Joined(joined) => drop(self.joined.insert(joined.room.clone())),
             Event::Held { reason, pause } => self.held(reason, Instant::now() + *pause),
             Event::Gap { gap: missing, room } => {
                 if let Phase::Down { whole, .. } = &mut self.phase {
@@ -134,7 +134,13 @@ impl Outage {
             }
             Event::Message(message) if message.own => self.settled(),
             Event::Stored { .. } => self.settled(),
-            Event::Message(_) | Event::Reconnected | Event::Unknown { .. } | Event::Presence { .. } | Event::Pause => {}
+            Event::Message(_)
+            | Event::Changed { .. }
+            | Event::State(_)
+            | Event::Unknown { .. }
+            | Event::Reconnected
+            | Event::Presence { .. }
+            | Event::Pause => {}
         }
     }
 

@@ -140,8 +140,7 @@ impl Screen {
         draft
     }
 
-    /// Writes a message to standard output: on a terminal in rows, with its time if there is one; elsewhere in one
-    /// line. The caller provides the prefix after the time.
+    /// Writes a message to standard output, with its time if there is one.
     pub fn print_message(
         &self,
         time_ms: Option<u64>,
@@ -150,15 +149,22 @@ impl Screen {
         body: &str,
         kind: Kind,
     ) -> io::Result<()> {
+        let text = |in_rows| if in_rows { paragraph(sender, body, kind) } else { line(sender, body, kind) };
+        self.print(time_ms, prefix, text)
+    }
+
+    /// Writes a text to standard output: on a terminal in rows, elsewhere in one line, as `text` makes it. It must be
+    /// safe for a terminal. The caller provides the prefix after the time.
+    pub fn print(&self, time_ms: Option<u64>, prefix: &str, text: impl FnOnce(bool) -> String) -> io::Result<()> {
         let mut row = self.row.lock();
         let erase = row.as_mut().map(Row::erase).unwrap_or_default();
         let shown = match columns(&io::stdout()) {
             Some(columns) => {
                 let (day, time) = time_ms.map(|time| self.stamp(Some(time))).unwrap_or_default();
-                let message = format!("{time}{prefix}{}", paragraph(sender, body, kind));
+                let message = format!("{time}{prefix}{}", text(true));
                 day + &wrap_under(&message, columns, indent(&time, columns))
             }
-            None => format!("{prefix}{}", line(sender, body, kind)),
+            None => format!("{prefix}{}", text(false)),
         };
         write(&mut io::stdout().lock(), &format!("{erase}{shown}\n"))?;
         draw(row.as_mut())

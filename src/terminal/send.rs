@@ -10,14 +10,15 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::TerminalError;
-use super::format::{JsonPosted, hex, json};
+use super::format::hex;
 use super::input::read_lines;
+use super::json::{JsonPosted, json};
 use super::options::SendOptions;
 use super::outage::{self, Outage};
 use super::output::{Output, unless_closed};
 use super::screen::Screen;
 use super::server::Server;
-use crate::client::{Caller, Event, Message, Session, SessionError, StartAt, new_message_id};
+use crate::client::{Caller, Event, Line, Message, Session, SessionError, StartAt, mentioned, new_message_id};
 use crate::names::{Body, Kind, MessageId, RoomName, UserName};
 use crate::startup;
 
@@ -37,10 +38,16 @@ fn send_text(server: Server, name: &UserName, options: &SendOptions) -> Result<(
     let call_timeout = server.call_timeout();
     let waiting = |error: &_| outage::waiting(&Screen::default(), error, within);
     let mut caller = Caller::connect_within(server.connector, server.address, call_timeout, within, waiting)?;
-    let id = new_message_id();
-    let posted = caller.post(&options.room, name, &id, &body, Kind::Text)?;
+    let line = with_mentions(body);
+    let (id, posted) = (line.id, caller.post(&options.room, name, &line)?);
     let mut answers = Answers::new(options);
     answers.stored(&options.room, posted.seq, &id).and_then(|()| answers.flush()).map_err(TerminalError::Output)
+}
+
+/// The line for a text: `@name` mentions somebody.
+fn with_mentions(body: Body) -> Line {
+    let mentions = mentioned(body.as_str(), []);
+    Line { mentions, ..Line::new(new_message_id(), body, Kind::Text) }
 }
 
 /// The output for `--json`: where each message was stored.
@@ -141,7 +148,7 @@ fn send_input(server: Server, name: UserName, options: &SendOptions) -> Result<(
                 Ok(text) => Body::new(text).map_err(|e| e.to_string()),
                 Err(fault) => Err(fault.clone()),
             };
-            match body.map(|body| inlet.post(&room, body, Kind::Text)) {
+            match body.map(|body| inlet.post_line(&room, with_mentions(body))) {
                 Ok(Ok(_)) => ControlFlow::Continue(()),
                 Ok(Err(_)) => ControlFlow::Break(()),
                 Err(fault) => {

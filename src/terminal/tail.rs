@@ -8,13 +8,16 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::retry_on_intr;
 
 use super::TerminalError;
-use super::format::Printed;
+use super::change_format::{ShownMessage, change};
+use super::format::{Format, shown_name};
+use super::json::{JsonEvent, json};
 use super::nearest::nearest_room;
 use super::options::TailOptions;
 use super::outage::Outage;
 use super::output::{Output, unless_closed};
 use super::screen::Screen;
 use super::server::Server;
+use super::timelines::{Shown, Timelines};
 use crate::client::{Event, Inlet, Message, Session, StartAt};
 use crate::names::{RoomName, UserName};
 use crate::threads::spawn;
@@ -33,20 +36,26 @@ pub fn tail(server: Server, name: UserName, options: &TailOptions) -> Result<(),
     let failed = Arc::clone(&failure);
     let format = options.format.format(server.has_login);
     let mut output = Output::new(format.json);
+    let lines = EventLines { format, timelines: Timelines::new(&name, server.has_login) };
     let settings = server.settings(name, options.room.clone(), from);
     let session = Session::start(server.connector.clone(), server.address.clone(), settings, move |event| {
         let outcome = match &event {
             // Waits for a message that does not exist yet.
             Event::Message(message) if message.seq < first => Ok(()),
-            Event::Message(message) => output.line(&format.message(&printed(message))),
+            Event::Message(_) | Event::Changed { .. } | Event::Unknown { .. } => {
+                lines.line(&event).map_or(Ok(()), |line| output.line(&line))
+            }
             Event::Pause => output.flush(),
-            Event::Joined { room, head_seq: 0, .. } => {
-                if is_new {
-                    show_that_it_waits(&screen, room, &server);
+            Event::Joined(joined) => {
+                lines.line(&event);
+                if is_new && joined.head_seq == 0 {
+                    show_that_it_waits(&screen, joined.room, &server);
                 }
+                outage.show(&event);
                 Ok(())
             }
             _ => {
+                lines.line(&event);
                 outage.show(&event);
                 Ok(())
             }
@@ -80,9 +89,46 @@ fn show_that_it_waits(screen: &Arc<Screen>, room: &RoomName, server: &Server) {
     });
 }
 
-fn printed<'a>(message: &'a Message<'a>) -> Printed<'a> {
-    let Message { room, seq, time_ms, ref id, sender, body, kind, client_id, authenticated, .. } = *message;
-    Printed { room, seq, time_ms, id, sender, body, kind, client_id, authenticated }
+/// The lines of events.
+struct EventLines {
+    format: Format,
+    /// For people, a change is shown unless the lines before include it.
+    timelines: Timelines,
+}
+
+impl EventLines {
+    /// `None` if the event has no line.
+    fn line(&self, event: &Event<'_>) -> Option<String> {
+        if self.format.json {
+            return Some(json(&match event {
+                Event::Message(message) => JsonEvent::message(message),
+                Event::Changed { room, seq, time_ms, change } => {
+                    JsonEvent::change(room.as_str(), *seq, *time_ms, change)
+                }
+                Event::Unknown { room, seq, time_ms } => JsonEvent::unknown(room.as_str(), *seq, *time_ms),
+                _ => return None,
+            }));
+        }
+        let shown = self.timelines.record(event);
+        match event {
+            Event::Message(message) => Some(self.message(message)),
+            Event::Changed { room, seq, time_ms, change: logged } if shown == Shown::Shown => {
+                let message = logged.message_seq();
+                let message = message.and_then(|seq| self.timelines.of(room, |room| room.timeline.get(seq).cloned()));
+                let text = change(logged, message.as_ref(), self.format.marks_claims, false);
+                Some(self.format.columns(*seq, *time_ms) + &text)
+            }
+            _ => None,
+        }
+    }
+
+    fn message(&self, message: &Message<'_>) -> String {
+        let Message { seq, time_ms, body, kind, extras, .. } = *message;
+        let marks_claims = self.format.marks_claims;
+        let sender = shown_name(message.sender, marks_claims && !message.authenticated);
+        let shown = ShownMessage { sender: &sender, seq, body, kind, extras, reply_target: None, marks_claims };
+        self.format.columns(seq, time_ms) + &shown.text(false)
+    }
 }
 
 /// Ends the session when the output is closed, even if no write can report that: a room may be silent for days.

@@ -24,7 +24,7 @@ use super::format::hex;
 use super::screen::Screen;
 use crate::address::Address;
 use crate::client::{Inlet, Line, lines, new_message_id};
-use crate::names::{Body, Kind, MessageId, RoomName, UserName};
+use crate::names::{Body, Kind, Mentions, MessageId, RoomName, UserName};
 use crate::threads::spawn;
 
 /// How long a line may wait for its acknowledgement before it is written to disk.
@@ -217,6 +217,8 @@ impl Unsent {
             id: None,
             is_action: false,
             since_ms: now_ms(),
+            reply_to: None,
+            mentions: Vec::new(),
             body: body.to_owned(),
         });
         texts.waiting = texts.waiting_now();
@@ -327,7 +329,8 @@ impl UnsentTexts {
             let id = Some(hex(&line.id));
             let since_ms = self.waiting.iter().find(|known| known.id == id).map_or(now, |known| known.since_ms);
             let (is_action, body) = (line.kind == Kind::Action, line.body.as_str().to_owned());
-            Text { room: room.as_str().to_owned(), id, is_action, since_ms, body }
+            let (reply_to, mentions) = (line.reply_to, line.mentions.into());
+            Text { room: room.as_str().to_owned(), id, is_action, since_ms, reply_to, mentions, body }
         };
         inlet.pending().into_iter().map(text).collect()
     }
@@ -342,7 +345,9 @@ fn post(inlet: &Inlet, text: &Text) -> Result<(), String> {
         Some(id) => read_id(id).ok_or_else(|| format!("the id {id:?} is damaged"))?,
         None => new_message_id(),
     };
-    inlet.post_as(&room, id, body, kind).map_err(|fault| fault.to_string())
+    let mentions = Mentions::new(text.mentions.clone()).unwrap_or_default();
+    let line = Line { reply_to: text.reply_to, mentions, ..Line::new(id, body, kind) };
+    inlet.post_line(&room, line).map_err(|fault| fault.to_string())
 }
 
 fn read_id(id: &str) -> Option<MessageId> {

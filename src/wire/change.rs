@@ -8,7 +8,7 @@ use protobuf::{Message as _, MessageField};
 use super::event::Malformed;
 use super::v1;
 use crate::limits::REACTORS_NAMED_MAX;
-use crate::names::{Body, Emoji, Mentions, Sender, Seq, Topic};
+use crate::names::{Body, Emoji, Mentions, MessageId, Sender, Seq, Topic};
 
 /// The content of `Edited`.
 pub fn edited(message: Seq, body: &Body, mentions: &Mentions) -> Vec<u8> {
@@ -43,8 +43,8 @@ pub fn pinned(message: Seq, by: &Sender, removed: bool) -> Vec<u8> {
 
 /// The content of `RoomChanged` for another topic.
 pub fn topic_changed(topic: &Topic, by: &Sender) -> Vec<u8> {
-    let (by, topic) = (MessageField::some(person(by)), Some(topic.as_str().to_owned()));
-    encode(&v1::RoomChanged { by, topic, ..Default::default() })
+    let change = Some(v1::room_changed::Change::Topic(topic.as_str().to_owned()));
+    encode(&v1::RoomChanged { by: MessageField::some(person(by)), change, ..Default::default() })
 }
 
 /// Somebody, as events name them.
@@ -72,6 +72,11 @@ impl StoredMessage {
 
     pub fn content(&self) -> Vec<u8> {
         encode(&self.0)
+    }
+
+    /// `None` if a server stored no valid one.
+    pub fn id(&self) -> Option<MessageId> {
+        self.0.message_id.as_slice().try_into().ok().map(MessageId::from_bytes)
     }
 
     /// Whether it is this one's message: a claim to a name is not the user of that name.
@@ -166,7 +171,7 @@ fn encode(message: &impl protobuf::Message) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::names::{ClientId, Kind, MessageId, UserName};
+    use crate::names::{ClientId, Kind, UserName};
     use crate::wire::event::{self, Content, NewMessage, read_content};
 
     fn claim(name: &str) -> Sender {

@@ -1,6 +1,7 @@
 //! The tutorial's contract with foreign clients: Python's gRPC, with stubs generated from the proto file.
 
 pub mod go;
+pub mod changes;
 
 use std::path::Path;
 use std::process::Command;

@@ -75,7 +75,7 @@ impl Ann {
 
 fn line(event: &Event<'_>) -> Option<String> {
     Some(match event {
-        Event::Joined { room, .. } => format!("{room} joined"),
+        Event::Joined(joined) => format!("{} joined", joined.room),
         Event::Message(message) => format!("{} {} {}: {}", message.room, message.seq, message.sender, message.body),
         Event::CaughtUp { room, .. } => format!("{room} caught up"),
         Event::Left { room } => format!("{room} left"),
@@ -239,7 +239,7 @@ struct Visits {
 impl Visits {
     fn note(&mut self, event: &Event<'_>) {
         match event {
-            Event::Joined { room, .. } => drop(self.next.entry(room.to_string()).or_default()),
+            Event::Joined(joined) => drop(self.next.entry(joined.room.to_string()).or_default()),
             // A room that was left before it could be joined is not in the map.
             Event::Left { room } => drop(self.next.remove(room.as_str())),
             Event::Message(message) => {

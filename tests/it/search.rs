@@ -161,8 +161,7 @@ fn pages_follow_each_other() {
     let server = start();
     let client = Talker::connect(&environment(), &target(&server), "caller").client;
     for number in 1..=50 {
-        post_message(&client, "garden", "ann", 0, &format!("tea {number}"))
-            .expect("it is stored");
+        post_message(&client, "garden", "ann", 0, &format!("tea {number}")).expect("it is stored");
     }
     let searcher = Searcher { client: &client, token: None };
     searcher.catch_up();

@@ -8,6 +8,8 @@ mod lost;
 pub mod model;
 mod session;
 mod chat_v1;
+mod changes;
+mod exports;
 mod commands;
 mod rooms;
 mod scripts;

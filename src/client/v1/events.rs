@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use super::outbox::Line;
+use super::change::LoggedChange;
+use super::line::Line;
 use super::place::{Gap, StartAt};
+use super::stored::{Extras, StoredMessage};
 use crate::client::connect_error::ConnectError;
 use crate::client::limits::{BYTES_MAX, LINES_MAX};
 use crate::client::patience::Patience;
@@ -25,12 +27,17 @@ pub struct Settings {
 /// The events of a session, in order.
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// A room is joined, for the first time or again, at this time of the server's clock.
-    Joined { room: &'a RoomName, time_ms: u64, epoch: Epoch, head_seq: u64, oldest_seq: u64, members: u32 },
+    /// A room is joined, for the first time or again.
+    Joined(RoomJoined<'a>),
+    /// The topic and the pins of a room are told again, because events that changed them are missing.
+    State(RoomJoined<'a>),
     /// A message was posted, possibly by this session, for which this is the acknowledgement.
     Message(Message<'a>),
+    /// A message was changed, or the room. A message that arrived before may include it already: see
+    /// [`Timeline`](super::Timeline), which keeps messages as they are now.
+    Changed { room: &'a RoomName, seq: u64, time_ms: u64, change: &'a LoggedChange },
     /// An event of the log of an unknown kind: its seq counts as seen.
-    Unknown { room: &'a RoomName, seq: u64 },
+    Unknown { room: &'a RoomName, seq: u64, time_ms: u64 },
     /// The requested or missed history ends here.
     CaughtUp { room: &'a RoomName, head_seq: u64 },
     /// A room is left, after `Inlet::leave`: no more of its events follow, unless it was joined
@@ -62,6 +69,22 @@ pub enum Event<'a> {
     Reconnected,
 }
 
+/// A room at its join, or when it is told again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RoomJoined<'a> {
+    pub room: &'a RoomName,
+    /// The time of the server's clock.
+    pub time_ms: u64,
+    pub epoch: Epoch,
+    pub head_seq: u64,
+    pub oldest_seq: u64,
+    pub members: u32,
+    /// The topic at `head_seq`; empty for none.
+    pub topic: &'a str,
+    /// The messages that are pinned at `head_seq`, the last one pinned last.
+    pub pinned_seqs: &'a [u64],
+}
+
 /// A message of a room. Its texts are not checked: they must be escaped before they are shown on a terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Message<'a> {
@@ -78,8 +101,25 @@ pub struct Message<'a> {
     pub client_id: Option<u64>,
     /// Whether the sender had logged in. Otherwise the name is a claim.
     pub authenticated: bool,
+    pub extras: &'a Extras,
     /// This session posted it.
     pub own: bool,
+}
+
+impl Message<'_> {
+    pub fn to_stored(&self) -> StoredMessage {
+        StoredMessage {
+            seq: self.seq,
+            time_ms: self.time_ms,
+            id: self.id,
+            sender: self.sender.to_owned(),
+            body: self.body.to_owned(),
+            kind: self.kind,
+            client_id: self.client_id,
+            authenticated: self.authenticated,
+            extras: self.extras.clone(),
+        }
+    }
 }
 
 impl Settings {

@@ -8,10 +8,12 @@ use protobuf::Message as _;
 
 use super::events::Event;
 use super::incoming::Incoming;
+use super::line::Line;
 use super::membership::Memberships;
-use super::outbox::{Line, Outbox};
+use super::outbox::Outbox;
 use super::outgoing::Outgoing;
 use super::place::{GapReason, StartAt};
+use super::timeline::Timeline;
 use super::wire::{Item, read_events};
 use crate::client::incoming::{Incoming as _, Outage};
 use crate::client::outgoing::Outgoing as _;
@@ -26,7 +28,7 @@ pub fn events(input: &[u8]) {
     let mut read = Vec::new();
     let outcome = read_events::<()>(input, |item| {
         read.push(match item {
-            Item::Message { room_id, seq, time_ms, content } => {
+            Item::Message { room_id, seq, time_ms, content, .. } => {
                 (room_id, seq, time_ms, Some((content.sender.to_owned(), content.body.to_owned())))
             }
             Item::Other(event) => (event.room_id, event.seq, event.time_ms, None),
@@ -65,13 +67,23 @@ pub fn session(mut input: &[u8]) {
     let outbox = Outbox::new(rooms.iter().map(|(room, _)| room.clone()), 10, 10_000);
     let session = Shared::new(Outgoing::new(Memberships::new(&rooms), outbox));
     for (number, (room, _)) in rooms.iter().cycle().take(4).enumerate() {
-        let line = Line { id: id(number as u8 + 1), body: Body::new("a line").expect("it is valid"), kind: Kind::Text };
+        let line = Line::new(id(number as u8 + 1), Body::new("a line").expect("it is valid"), Kind::Text);
         session.change(|outgoing| outgoing.push(room, line)).expect("the room is to be joined");
     }
     let mut last: HashMap<RoomName, u64> = HashMap::new();
+    let mut timeline = Timeline::default();
     let mut incoming = Incoming::new(UserName::new("ann").expect("it is valid"), move |event: Event<'_>| {
+        match &event {
+            Event::Joined(joined) | Event::State(joined) => timeline.joined(joined),
+            Event::Message(message) => timeline.message(message.to_stored()),
+            Event::Changed { seq, time_ms, change, .. } => drop(timeline.change(*seq, *time_ms, change)),
+            Event::Gap { gap, .. } => timeline.gap(gap),
+            _ => {}
+        }
         match event {
-            Event::Message(super::Message { room, seq, .. }) | Event::Unknown { room, seq } => {
+            Event::Message(super::Message { room, seq, .. })
+            | Event::Changed { room, seq, .. }
+            | Event::Unknown { room, seq, .. } => {
                 let before = last.insert(room.clone(), seq);
                 assert!(before.is_none_or(|before| before < seq), "message {seq} of {room} came after {before:?}");
             }

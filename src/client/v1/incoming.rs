@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 
 use grpcio::GrpcSlice;
 
-use super::events::{Event, Message};
+use super::change::LoggedChange;
+use super::events::{Event, Message, RoomJoined};
 use super::joined::{JoinedRooms, fault, verified};
 use super::outbox::Rejection;
 use super::outgoing::{Outgoing, RoomRefused};
 use super::place::{Fault, GapReason};
-use super::wire::{self, Item, message_id, read_events};
+use super::stored::{Extras, message_id};
+use super::wire::{self, Item, read_events};
 use crate::client::connection::Connection;
 use crate::client::error::SessionError;
 use crate::client::incoming::{self, Change, End, Outage, Progress, Step, over};
@@ -103,14 +105,14 @@ struct Reading<'a, F> {
 impl<F: FnMut(Event<'_>) -> ControlFlow<()> + Send + 'static> Reading<'_, F> {
     fn take(&mut self, item: Item<'_>) -> Step {
         match item {
-            Item::Message { room_id, seq, time_ms, content } => {
+            Item::Message { room_id, seq, time_ms, content, extras } => {
                 self.progress.any = true;
-                self.message(room_id, seq, time_ms, content)
+                self.message(room_id, seq, time_ms, content, extras)
             }
-            // An event of the log that is not a message, as later servers may have: any kind takes a seq.
-            Item::Other(v1::Event { room_id, seq: seq @ 1.., .. }) => {
+            // Another event of the log. Any kind takes a seq, also the unknown ones of later servers.
+            Item::Other(v1::Event { room_id, seq: seq @ 1.., time_ms, event, .. }) => {
                 self.progress.any = true;
-                self.unknown_event(room_id, seq)
+                self.other_event(room_id, seq, time_ms, event.as_ref().and_then(LoggedChange::read).as_ref())
             }
             Item::Other(v1::Event { room_id, event: Some(Wire::Joined(joined)), time_ms, .. }) => {
                 self.joined(room_id, &joined, time_ms)
@@ -121,7 +123,7 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()> + Send + 'static> Reading<'_, F> {
         }
     }
 
-    fn message(&mut self, room_id: u64, seq: u64, time_ms: u64, content: Content<'_>) -> Step {
+    fn message(&mut self, room_id: u64, seq: u64, time_ms: u64, content: Content<'_>, extras: &Extras) -> Step {
         let (index, room) = self.incoming.rooms.joined(room_id)?;
         verified(&room.name, room.place.message(seq))?;
         let Content { id, sender, body, kind, client, authenticated, .. } = content;
@@ -135,14 +137,18 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()> + Send + 'static> Reading<'_, F> {
         }
         let client_id = client.map(|client| client.0);
         let room = &room.name;
-        let message = Message { room, seq, time_ms, id, sender, body, kind, client_id, authenticated, own };
+        let message = Message { room, seq, time_ms, id, sender, body, kind, client_id, authenticated, extras, own };
         over((self.incoming.on_event)(Event::Message(message)))
     }
 
-    fn unknown_event(&mut self, room_id: u64, seq: u64) -> Step {
+    fn other_event(&mut self, room_id: u64, seq: u64, time_ms: u64, change: Option<&LoggedChange>) -> Step {
         let (_, room) = self.incoming.rooms.joined(room_id)?;
         verified(&room.name, room.place.message(seq))?;
-        over((self.incoming.on_event)(Event::Unknown { room: &room.name, seq }))
+        let room = &room.name;
+        over((self.incoming.on_event)(match change {
+            Some(change) => Event::Changed { room, seq, time_ms, change },
+            None => Event::Unknown { room, seq, time_ms },
+        }))
     }
 
     fn control(&mut self, room_id: u64, event: Wire) -> Step {
@@ -218,18 +224,24 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()> + Send + 'static> Reading<'_, F> {
         };
         let name = &to_join.name;
         verified(name, self.incoming.rooms.enter(&to_join).place.joined(joined))?;
-        if self.incoming.rooms.number(to_join.index, room_id) {
-            return Step::Continue(());
-        }
+        let is_again = self.incoming.rooms.number(to_join.index, room_id);
         let epoch = verified(name, Epoch::new(joined.epoch).ok_or(Fault::NoEpoch))?;
-        over((self.incoming.on_event)(Event::Joined {
+        let room = RoomJoined {
             room: name,
             time_ms,
             epoch,
             head_seq: joined.head_seq,
             oldest_seq: joined.oldest_seq,
             members: joined.member_count,
-        }))
+            topic: &joined.topic,
+            pinned_seqs: &joined.pinned_seqs,
+        };
+        over(match is_again {
+            // The room gets its first message, and has got another number for it.
+            true if joined.head_seq == 0 => ControlFlow::Continue(()),
+            true => (self.incoming.on_event)(Event::State(room)),
+            false => (self.incoming.on_event)(Event::Joined(room)),
+        })
     }
 
     fn left(&mut self, room_id: u64, left: &v1::Left) -> Step {

@@ -6,8 +6,9 @@ use uuid::Uuid;
 
 use super::events::{Event, Settings};
 use super::incoming::Incoming;
+use super::line::Line;
 use super::membership::Memberships;
-use super::outbox::{Line, Outbox, Tally};
+use super::outbox::{Outbox, Tally};
 use super::outgoing::Outgoing;
 use super::place::StartAt;
 use crate::address::Address;
@@ -72,7 +73,11 @@ impl Inlet {
     /// The same, with an id that the owner has chosen: unique for this name and room, not beginning with four zero
     /// bytes.
     pub fn post_as(&self, room: &RoomName, id: MessageId, body: Body, kind: Kind) -> Result<(), SessionError> {
-        let line = Line { id, body, kind };
+        self.post_line(room, Line::new(id, body, kind))
+    }
+
+    /// The same for a line that may be a reply, or mention others.
+    pub fn post_line(&self, room: &RoomName, line: Line) -> Result<(), SessionError> {
         self.shared.push(line.body.as_str().len(), |outgoing| outgoing.push(room, line))
     }
 

@@ -68,7 +68,7 @@ impl JoinedRooms {
     }
 
     /// Sets a room's number. True: it had one on this connection already. It may get another one with its first
-    /// message; then nothing else has changed.
+    /// message, or be told again with the same one.
     pub fn number(&mut self, index: usize, room_id: u64) -> bool {
         let before = self.list[index].as_mut().and_then(|room| room.id.replace(room_id));
         if let Some(before) = before {

@@ -13,16 +13,9 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use super::line::Line;
 use super::wire::{post_bytes, push_post};
-use crate::names::{Body, Kind, MessageId, RoomName};
-
-/// A line to post.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line {
-    pub id: MessageId,
-    pub body: Body,
-    pub kind: Kind,
-}
+use crate::names::{MessageId, RoomName};
 
 /// How many lines of a session are unacknowledged, and how many were acknowledged or given up so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -173,13 +166,13 @@ impl Outbox {
             }
             while queue.may_go() {
                 let line = &queue.lines[queue.sent];
-                let bytes = request.len() + post_bytes(&queue.room, &line.body);
+                let bytes = request.len() + post_bytes(&queue.room, line);
                 // If the server's limit is below one line, the line is sent anyway, and the server answers with the
                 // rule.
                 if filled > 0 && (filled == limits.commands_max || bytes > limits.bytes_max) {
                     return filled;
                 }
-                push_post(request, &queue.room, &line.id, &line.body, line.kind);
+                push_post(request, &queue.room, line);
                 queue.sent += 1;
                 filled += 1;
             }
@@ -246,6 +239,7 @@ mod tests {
     use protobuf::Message as _;
 
     use super::*;
+    use crate::names::{Body, Kind};
     use crate::wire::v1;
 
     const LIMITS: RequestLimits = RequestLimits { commands_max: 1024, bytes_max: 64 * 1024 };
@@ -262,7 +256,7 @@ mod tests {
     }
 
     fn line(n: u8) -> Line {
-        Line { id: id(n), body: Body::new(n.to_string()).unwrap(), kind: Kind::Text }
+        Line::new(id(n), Body::new(n.to_string()).unwrap(), Kind::Text)
     }
 
     /// The bodies of the lines that are sent now.

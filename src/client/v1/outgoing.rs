@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use grpcio::GrpcSlice;
 
+use super::line::Line;
 use super::membership::{Memberships, Next, Refused, ToJoin};
-use super::outbox::{Line, Outbox, Rejection, RequestLimits};
+use super::outbox::{Outbox, Rejection, RequestLimits};
 use super::place::{Place, StartAt};
 use super::wire;
 use crate::client::error::{SessionError, Unsure};

@@ -7,31 +7,39 @@ use std::ops::ControlFlow;
 
 use protobuf::{CodedInputStream, Message as _, UnknownFields};
 
+use super::line::Line;
+use super::stored::{Extras, NO_EXTRAS, client, kind, message_id};
 use crate::client::connection::Connection;
 use crate::client::contract::Contract;
 use crate::client::stream::{self, Receiver, Sender, StreamError};
-use crate::names::{Body, ClientId, Kind, MessageId, RoomName, Seq, UserName};
+use crate::names::{Kind, RoomName, Seq, UserName};
 use crate::wire::event::{Content, entries};
 use crate::wire::{CHAT_CLIENT, v1};
 
 /// `ChatRequest.commands` and `Command.post`: fields 1 and 4, length-delimited.
 const COMMANDS: u8 = 0x0a;
 const POST: u8 = 0x22;
-/// `Post.room`, `message_id` and `body`: fields 1 to 3, length-delimited; `Post.kind`: field 4, a varint.
+/// `Post.room`, `message_id` and `body`: fields 1 to 3, length-delimited; `kind` and `reply_to_seq`: fields 4 and 5,
+/// varints; `mentions`: field 6, length-delimited, repeated.
 const ROOM: u8 = 0x0a;
 const MESSAGE_ID: u8 = 0x12;
 const BODY: u8 = 0x1a;
 const KIND: u8 = 0x20;
+const REPLY_TO: u8 = 0x28;
+const MENTIONS: u8 = 0x32;
 
 /// `ChatResponse.events`.
 const EVENTS: u32 = 0x0a;
 
-/// The maximum size of a post in a request without its room's name and its body, in bytes.
-const POST_BYTES_AROUND: usize = 2 * (1 + 3) + 2 + (1 + 2) + 18 + (1 + 3) + 2;
+/// The maximum size of a post in a request without its room's name, its body and its mentions, in bytes.
+const POST_BYTES_AROUND: usize = 2 * (1 + 3) + 2 + (1 + 2) + 18 + (1 + 3) + 2 + (1 + 10);
+
+/// The maximum size of a mention without its name.
+const MENTION_BYTES_AROUND: usize = 1 + 3;
 
 /// A received event.
 pub enum Item<'a> {
-    Message { room_id: u64, seq: u64, time_ms: u64, content: Content<'a> },
+    Message { room_id: u64, seq: u64, time_ms: u64, content: Content<'a>, extras: &'a Extras },
     Other(v1::Event),
 }
 
@@ -68,27 +76,35 @@ fn request(command: v1::command::Command) -> Vec<u8> {
 }
 
 /// How many bytes a post takes in a request, at most.
-pub fn post_bytes(room: &RoomName, body: &Body) -> usize {
-    POST_BYTES_AROUND + room.as_str().len() + body.as_str().len()
+pub fn post_bytes(room: &RoomName, line: &Line) -> usize {
+    let mentions = line.mentions.iter().map(|name| MENTION_BYTES_AROUND + name.len()).sum::<usize>();
+    POST_BYTES_AROUND + room.as_str().len() + line.body.as_str().len() + mentions
 }
 
 /// Appends a post to a request. The encodings of a repeated field's elements are concatenated.
-pub fn push_post(request: &mut Vec<u8>, room: &RoomName, id: &MessageId, body: &Body, kind: Kind) {
+pub fn push_post(request: &mut Vec<u8>, room: &RoomName, line: &Line) {
+    let Line { id, body, kind, reply_to, mentions } = line;
     let (room, body) = (room.as_str().as_bytes(), body.as_str().as_bytes());
-    let kind_bytes = if kind == Kind::Action { 2 } else { 0 };
-    let post = field_bytes(room.len()) + field_bytes(id.as_bytes().len()) + field_bytes(body.len()) + kind_bytes;
+    let kind_bytes = if *kind == Kind::Action { 2 } else { 0 };
+    let reply_bytes = reply_to.map_or(0, |seq| 1 + varint_bytes(seq));
+    let mention_bytes: usize = mentions.iter().map(|name| field_bytes(name.len())).sum();
+    let texts = field_bytes(room.len()) + field_bytes(id.as_bytes().len()) + field_bytes(body.len());
+    let post = texts + kind_bytes + reply_bytes + mention_bytes;
     request.push(COMMANDS);
-    push_varint(request, field_bytes(post));
+    push_varint(request, field_bytes(post) as u64);
     request.push(POST);
-    push_varint(request, post);
+    push_varint(request, post as u64);
     for (tag, value) in [(ROOM, room), (MESSAGE_ID, id.as_bytes().as_slice()), (BODY, body)] {
-        request.push(tag);
-        push_varint(request, value.len());
-        request.extend_from_slice(value);
+        push_field(request, tag, value);
     }
-    if kind == Kind::Action {
+    if *kind == Kind::Action {
         request.extend([KIND, v1::Kind::KIND_ACTION as u8]);
     }
+    if let Some(seq) = reply_to {
+        request.push(REPLY_TO);
+        push_varint(request, *seq);
+    }
+    mentions.iter().for_each(|name| push_field(request, MENTIONS, name.as_bytes()));
 }
 
 /// Passes the events of a response to `each`, in order, until it breaks.
@@ -104,7 +120,15 @@ pub fn read_events<B>(
             let Ok((entry, end)) = entry else { break };
             let Some(content) = entry.message() else { break };
             at = start + end;
-            let item = Item::Message { room_id: entry.room.0, seq: entry.seq.0, time_ms: entry.time_ms, content };
+            let parsed;
+            let extras = if entry.content.len() == plain_bytes(&content) {
+                &NO_EXTRAS
+            } else {
+                parsed = Extras::read(&v1::Message::parse_from_bytes(entry.content).map_err(unreadable)?);
+                &parsed
+            };
+            let (room_id, seq, time_ms) = (entry.room.0, entry.seq.0, entry.time_ms);
+            let item = Item::Message { room_id, seq, time_ms, content, extras };
             if let ControlFlow::Break(end) = each(item) {
                 return Ok(ControlFlow::Break(end));
             }
@@ -149,22 +173,15 @@ fn other<B>(
         client: client(message.client_id),
         authenticated: message.authenticated,
     };
-    Ok(each(Item::Message { room_id, seq, time_ms, content }))
+    Ok(each(Item::Message { room_id, seq, time_ms, content, extras: &Extras::read(message) }))
 }
 
-/// `None` if the server sent no valid id.
-pub fn message_id(bytes: &[u8]) -> Option<MessageId> {
-    bytes.try_into().ok().map(MessageId::from_bytes)
-}
-
-/// An unknown kind is shown as text.
-pub fn kind(kind: v1::Kind) -> Kind {
-    if kind == v1::Kind::KIND_ACTION { Kind::Action } else { Kind::Text }
-}
-
-/// 0 means that the client is unknown.
-pub fn client(id: u64) -> Option<ClientId> {
-    (id != 0).then_some(ClientId(id))
+/// The length of the message's canonical encoding if it has no extras, as nearly all messages.
+fn plain_bytes(content: &Content<'_>) -> usize {
+    let Content { id, sender, body, kind, client, authenticated, .. } = content;
+    let texts = field_bytes(id.as_bytes().len()) + field_bytes(sender.len()) + field_bytes(body.len());
+    let client = client.map_or(0, |client| 1 + varint_bytes(client.0));
+    texts + if *kind == Kind::Action { 2 } else { 0 } + client + if *authenticated { 2 } else { 0 }
 }
 
 fn unreadable(error: protobuf::Error) -> StreamError {
@@ -173,16 +190,20 @@ fn unreadable(error: protobuf::Error) -> StreamError {
 
 /// How long a length-delimited field with a tag of one byte is.
 fn field_bytes(len: usize) -> usize {
-    let varint = match len {
-        0..0x80 => 1,
-        0x80..0x4000 => 2,
-        0x4000..0x20_0000 => 3,
-        _ => 5,
-    };
-    1 + varint + len
+    1 + varint_bytes(len as u64) + len
 }
 
-fn push_varint(bytes: &mut Vec<u8>, mut value: usize) {
+fn varint_bytes(value: u64) -> usize {
+    (u64::BITS - (value | 1).leading_zeros()).div_ceil(7) as usize
+}
+
+fn push_field(bytes: &mut Vec<u8>, tag: u8, value: &[u8]) {
+    bytes.push(tag);
+    push_varint(bytes, value.len() as u64);
+    bytes.extend_from_slice(value);
+}
+
+fn push_varint(bytes: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         bytes.push(value as u8 | 0x80);
         value >>= 7;
@@ -195,21 +216,28 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::names::{RoomId, Sender, Seq};
+    use crate::names::{Body, Mentions, MessageId, RoomId, Sender, Seq};
     use crate::wire::event::{Entry, EntryKind, NewMessage, content, control, push};
 
     proptest! {
         /// The generated code decodes the posts encoded by hand, and they fit into the announced size.
         #[test]
-        fn posts_decode_as_a_request(bodies in proptest::collection::vec("[a-zé]{1,300}|x{16000}", 1..9), action: bool) {
+        fn posts_decode_as_a_request(
+            bodies in proptest::collection::vec("[a-zé]{1,300}|x{16000}", 1..9),
+            action: bool,
+            reply in proptest::option::of(1..u64::MAX),
+            mentioned in proptest::collection::vec("[a-zé]{1,64}", 0..20),
+        ) {
             let room = RoomName::new("küche").unwrap();
             let kind = if action { Kind::Action } else { Kind::Text };
+            let mentions = Mentions::new(mentioned).unwrap();
             let mut request = Vec::new();
             let mut bound = 0;
             for (index, body) in bodies.iter().enumerate() {
-                let body = Body::new(body.as_str()).unwrap();
-                bound += post_bytes(&room, &body);
-                push_post(&mut request, &room, &MessageId::from_bytes([index as u8 + 1; 16]), &body, kind);
+                let (id, body) = (MessageId::from_bytes([index as u8 + 1; 16]), Body::new(body.as_str()).unwrap());
+                let line = Line { id, body, kind, reply_to: reply, mentions: mentions.clone() };
+                bound += post_bytes(&room, &line);
+                push_post(&mut request, &room, &line);
             }
             prop_assert!(request.len() <= bound);
             let read = v1::ChatRequest::parse_from_bytes(&request).unwrap();
@@ -219,6 +247,8 @@ mod tests {
                 prop_assert_eq!((post.room.as_str(), post.body.as_str()), ("küche", body.as_str()));
                 prop_assert_eq!(&post.message_id, &vec![index as u8 + 1; 16]);
                 prop_assert_eq!(super::kind(post.kind.enum_value_or_default()), kind);
+                prop_assert_eq!(post.reply_to_seq, reply.unwrap_or(0));
+                prop_assert!(post.mentions.iter().map(String::as_str).eq(mentions.iter()));
             }
         }
 

@@ -43,12 +43,17 @@ impl Verifier {
         self.last.get_or_insert(head_seq);
     }
 
-    /// Takes a message of any sender, with its fingerprint.
-    pub fn place(&mut self, seq: u64, fingerprint: u64, ledger: &Ledger) {
+    /// Takes an event that is not compared with that of others: one that is no message, or a message that was changed.
+    pub fn pass(&mut self, seq: u64) {
         if self.last.is_none_or(|last| last.checked_add(1) != Some(seq)) {
             self.room.holes += 1;
         }
         self.last = Some(seq);
+    }
+
+    /// Takes a message of any sender, with its fingerprint.
+    pub fn place(&mut self, seq: u64, fingerprint: u64, ledger: &Ledger) {
+        self.pass(seq);
         self.counts.order_differs += u64::from(!self.cursor.agrees(ledger, seq, fingerprint));
     }
 

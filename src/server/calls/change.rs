@@ -20,9 +20,9 @@ pub fn edit_message(
     caller: Caller,
     request: v1::EditMessageRequest,
 ) -> impl Call<v1::EditMessageResponse> + use<> {
-    let v1::EditMessageRequest { room, sender, message_seq, epoch, body, mentions, edited_seq, .. } = request;
+    let v1::EditMessageRequest { room, sender, message_seq, epoch, body, mentions, seen_seq, .. } = request;
     let act = Body::new(body).and_then(|body| {
-        let (message, seen) = (Seq(message_seq), edited_seq.map(Seq));
+        let (message, seen) = (Seq(message_seq), (seen_seq > 0).then_some(Seq(seen_seq)));
         Ok(Act::Edit { message, body, mentions: Mentions::new(mentions)?, seen })
     });
     let seq = change(hub, caller, Target { room, sender, epoch }, Right::Change, act.map_err(CallError::from));
@@ -67,9 +67,11 @@ pub fn change_room(
     caller: Caller,
     request: v1::ChangeRoomRequest,
 ) -> impl Call<v1::ChangeRoomResponse> + use<> {
-    let v1::ChangeRoomRequest { room, sender, topic, .. } = request;
-    let act = match topic {
-        Some(topic) => Topic::new(&topic).map(Act::SetTopic).map_err(CallError::from),
+    let v1::ChangeRoomRequest { room, sender, change: requested, .. } = request;
+    let act = match requested {
+        Some(v1::change_room_request::Change::Topic(topic)) => {
+            Topic::new(&topic).map(Act::SetTopic).map_err(CallError::from)
+        }
         None => Err(CallError::NothingToChange),
     };
     let seq = change(hub, caller, Target { room, sender, epoch: 0 }, Right::Moderate, act);

@@ -14,7 +14,7 @@ use super::rewriting::{Rewriting, Rewritten};
 use super::segment::Changes;
 use super::{Appended, Changed, LogError, Outcome, Profile, Published, Segment};
 use crate::limits::CLOCK_STEP_MAX;
-use crate::names::{Emoji, Epoch, RoomId, RoomName, Sender, Seq};
+use crate::names::{Emoji, Epoch, MessageId, RoomId, RoomName, Sender, Seq};
 use crate::wire::event::{self, ENVELOPE_BYTES_MAX, Entry, EntryKind};
 
 /// The end of a room.
@@ -104,8 +104,18 @@ pub struct RoomPlan {
     pub profile: Option<Arc<Profile>>,
     /// Whether a text was removed, and must be erased from the disk.
     pub erases: bool,
+    /// The messages that were deleted.
+    pub deletions: Vec<Deletion>,
     /// The room's end after it.
     pub head: Head,
+}
+
+/// A message that was deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deletion {
+    pub seq: Seq,
+    pub id: MessageId,
+    pub by: Sender,
 }
 
 /// A batch that is not committed yet.
@@ -140,7 +150,7 @@ impl RoomPlan {
         }
         let replaced = self.replaced.into_iter().flat_map(|replaced| replaced.pieces).collect();
         let Self { room, segments, profile, .. } = self;
-        vec![Published::Changed(Changed { room, replaced, segments, profile })]
+        vec![Published::Changed(Changed { replaced, segments, profile, ..Changed::of(room) })]
     }
 }
 
@@ -183,6 +193,7 @@ pub struct Draft {
     pub profile: Option<Profile>,
     pub profile_changed: bool,
     pub erases: bool,
+    pub deletions: Vec<Deletion>,
 }
 
 /// Which room a post belongs to, or why it can't be stored.
@@ -256,6 +267,7 @@ impl Draft {
             profile: None,
             profile_changed: false,
             erases: false,
+            deletions: Vec::new(),
         }
     }
 
@@ -354,6 +366,7 @@ impl Draft {
             replaced,
             profile,
             erases: self.erases,
+            deletions: self.deletions,
             head,
         })
     }

@@ -46,7 +46,7 @@ pub enum Act {
         message: Seq,
         body: Body,
         mentions: Mentions,
-        /// The event that gave it the text that the sender saw, if known; [`Seq::ZERO`] for its first text.
+        /// The event that gave it the text that the sender saw, if known: the message itself for its first text.
         seen: Option<Seq>,
     },
     Delete {

@@ -10,7 +10,7 @@ pub mod rooms;
 pub mod model;
 
 pub use self::damaged_log::DamagedLog;
-pub use self::fixtures::{at, post, post_without_id, published, room};
+pub use self::fixtures::{at, change, post, post_without_id, published, room};
 pub use self::subject::Subject;
 
 /// The tests, for a log that `$open` creates (`fn(Retention) -> Subject`).

@@ -9,7 +9,7 @@
 //! - The text of a message is in at most two places: its entry, and the newest `Edited` event of the message. Another
 //!   edit, a deletion, or retention that takes the message, empties that event.
 
-use super::batch::{Draft, Found, Reaction, Stored};
+use super::batch::{Deletion, Draft, Found, Reaction, Stored};
 use super::command::{Act, Change};
 use super::profile::{Pin, Profile};
 use super::{Appended, LogError, Outcome, Segment};
@@ -77,7 +77,7 @@ impl Draft {
         if message.says(body, mentions) {
             return self.before(message.edited().max(seq));
         }
-        if seen.is_some_and(|seen| seen != message.edited()) {
+        if seen.is_some_and(|seen| seen != message.edited().max(seq)) {
             return refuse(LogError::Edited { message: seq, edited: message.edited().max(seq) });
         }
         let edit = self.find_edit(&message, stored)?;
@@ -107,6 +107,7 @@ impl Draft {
             self.profile_changed = true;
         }
         self.erases = true;
+        self.deletions.extend(message.id().map(|id| Deletion { seq, id, by: by.clone() }));
         self.new_event(event)
     }
 

@@ -106,11 +106,7 @@ impl MemoryAppender {
 
     /// Publishes what trimming has changed in the rest of the rooms.
     fn publish_trimmed(&mut self, trimmed: Vec<Trimmed>) {
-        trimmed
-            .into_iter()
-            .filter_map(|trimmed| trimmed.changed)
-            .map(Published::Changed)
-            .for_each(&mut self.subscriber);
+        trimmed.into_iter().map(|trimmed| Published::Changed(trimmed.changed)).for_each(&mut self.subscriber);
     }
 }
 

@@ -6,16 +6,8 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use super::Retention;
+pub use super::segment::SegmentEnd;
 use crate::names::{RoomId, Seq};
-
-/// The oldest segment of a room, or one that would be the oldest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SegmentEnd {
-    pub last: Seq,
-    pub time_ms: u64,
-    /// How many messages the room had up to there.
-    pub messages: u64,
-}
 
 /// The end of a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,6 @@ use std::any::Any;
 use std::ops::RangeInclusive;
 use std::sync::OnceLock;
 
-use super::retention::SegmentEnd;
 use crate::names::{RoomId, Seq};
 use crate::wire::Frame;
 use crate::wire::event::{self, Entry, EntryKind, Malformed};
@@ -20,6 +19,15 @@ pub struct Segment {
     /// The entries of the events, concatenated.
     frame: Frame,
     renderings: Renderings,
+}
+
+/// What retention needs of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentEnd {
+    pub last: Seq,
+    pub time_ms: u64,
+    /// How many messages the room had up to there.
+    pub messages: u64,
 }
 
 /// The events around a segment that are no messages. The seqs less these count the messages.

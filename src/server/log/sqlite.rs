@@ -17,6 +17,7 @@ mod appender;
 mod start;
 mod transactions;
 mod claims;
+mod deletions;
 mod planned;
 mod profiles;
 mod reactions;

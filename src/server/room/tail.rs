@@ -20,7 +20,7 @@ pub struct Tail {
     /// How many events up to the head are no messages.
     changes: u64,
     profile: Arc<Profile>,
-    /// How often segments were replaced, and where the last times.
+    /// How often segments were replaced, or removed by the log, and where the last times.
     replacements: u64,
     replaced: VecDeque<RangeInclusive<Seq>>,
 }
@@ -103,7 +103,7 @@ impl Tail {
                 at += 1;
                 continue;
             };
-            let count = pieces[at..].iter().take_while(|piece| piece.last() <= last).count().max(1);
+            let count = pieces[at..].iter().position(|piece| piece.last() == last).map_or(1, |end| end + 1);
             if let Some(old) = self.segments.remove(index) {
                 self.bytes -= old.bytes();
                 dropped.push(old);
@@ -125,11 +125,30 @@ impl Tail {
         dropped
     }
 
+    /// Removes everything before this event, which the log has deleted.
+    #[must_use = "free it after the lock is released"]
+    pub fn trim(&mut self, oldest: Seq) -> Vec<Arc<Segment>> {
+        let (before, mut dropped) = (self.bytes, Vec::new());
+        while self.segments.front().is_some_and(|segment| segment.last() < oldest)
+            && let Some(segment) = self.segments.pop_front()
+        {
+            self.bytes -= segment.bytes();
+            dropped.push(segment);
+        }
+        self.replacements += 1;
+        self.replaced.push_back(Seq::ZERO..=Seq(oldest.0.saturating_sub(1)));
+        if self.replaced.len() > REPLACEMENTS_KEPT {
+            self.replaced.pop_front();
+        }
+        self.all.change(before, self.bytes);
+        dropped
+    }
+
     pub fn set_profile(&mut self, profile: Arc<Profile>) {
         self.profile = profile;
     }
 
-    /// How often segments were replaced.
+    /// How often segments were replaced or removed.
     pub fn replacements(&self) -> u64 {
         self.replacements
     }

@@ -14,7 +14,9 @@ use super::place::Place;
 use super::schema;
 use super::separators;
 use super::words::push_terms;
-use crate::limits::{INDEX_BLOCK_MESSAGES, INDEX_HASH_BYTES, INDEX_MERGE_PAGES, INDEX_SECURE_REMOVALS, INDEX_SECURE_SHARE};
+use crate::limits::{
+    INDEX_BLOCK_MESSAGES, INDEX_HASH_BYTES, INDEX_MERGE_PAGES, INDEX_SECURE_REMOVALS, INDEX_SECURE_SHARE,
+};
 use crate::names::{Epoch, RoomId, Seq};
 
 /// How far a room is indexed.

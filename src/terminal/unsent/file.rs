@@ -58,6 +58,11 @@ pub struct Text {
     pub is_action: bool,
     /// When it was kept, in milliseconds since 1970.
     pub since_ms: u64,
+    /// The message that it replies to, and the names that it mentions.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reply_to: Option<u64>,
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub mentions: Vec<String>,
     pub body: String,
 }
 
@@ -282,7 +287,15 @@ mod tests {
 
     fn text(id: &str, body: &str) -> Text {
         let (room, id) = ("lobby".to_owned(), Some(id.to_owned()));
-        Text { room, id, is_action: false, since_ms: 1, body: body.to_owned() }
+        Text {
+            room,
+            id,
+            is_action: false,
+            since_ms: 1,
+            reply_to: Some(7),
+            mentions: vec!["ann".to_owned()],
+            body: body.to_owned(),
+        }
     }
 
     fn bodies(store: &mut Store) -> Vec<String> {

@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
+use super::changes::Changer;
 use crate::support::chatter::{Chatter, environment};
 use crate::support::talker::Talker;
 use crate::support::{DEADLINE, start, target, wait_for_clients};
@@ -113,6 +114,27 @@ fn original_clients_exchange_messages_and_may_send_empty_lines() {
     // Both are still connected.
     ann.press("still here");
     assert_eq!((bob.line(), nobody.line()), ("ann : still here".to_owned(), "ann : still here".to_owned()));
+}
+
+/// A message that was changed before it is read, and the events of changes, show nothing of a deleted text, and no empty
+/// line.
+#[test]
+fn original_clients_see_messages_and_no_changes() {
+    let server = start();
+    let target = target(&server);
+    let cat = Original::client(&target, "cat");
+    wait_for_clients(&server, 1);
+    let mut changer = Changer::new(&target, "lobby");
+    changer.change_everything();
+    changer.post("ann", "the end");
+    let mut lines = Vec::new();
+    while lines.last().is_none_or(|line| line != "ann : the end") {
+        lines.push(cat.line());
+    }
+    // Which of the texts it gets depends on how fast it is; a deleted message may never be shown.
+    let shown = |body: &str| format!("ann : {body}");
+    lines.retain(|line| *line != shown("to be deleted") && *line != shown("to be edited"));
+    assert_eq!(lines, ["one", "a reply", "the end"].map(shown), "the edited message was sent with its first text");
 }
 
 #[test]

@@ -2,8 +2,11 @@
 
 use std::io::Read as _;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use super::{assert_holds, run_command, v1_command};
+use crate::compatible::changes::Changer;
 use crate::support::chatter::{Chatter, environment};
 use crate::support::{start, target, wait_for};
 use crate::terminal::Refuser;
@@ -27,6 +30,37 @@ fn a_correct_server_passes() {
     // The earlier message, and those of the run. A regression: a run posted one message too many.
     assert_eq!(model.bodies("load").len(), 801);
     assert!(model.bodies("load")[1].contains(": message 1 of 200 "), "{:?}", model.bodies("load")[1]);
+}
+
+/// Events that are no messages take seqs too, and a message that was changed may arrive with either text.
+#[test]
+fn changes_in_the_room_are_no_faults() {
+    let server = start();
+    let target = target(&server);
+    let done = AtomicBool::new(false);
+    let mut changer = Changer::new(&target, "load");
+    let seq = changer.post("bob", "before");
+    let (code, json, errors) = thread::scope(|scope| {
+        scope.spawn(|| {
+            for n in 0.. {
+                changer.edit("bob", seq, &format!("edit {n}"));
+                changer.react("bob", seq, "+1", n % 2 == 1);
+                let new = changer.post("bob", "to be changed");
+                changer.edit("bob", new, "changed");
+                changer.delete("bob", new);
+                if done.load(Ordering::Relaxed) {
+                    break;
+                }
+            }
+        });
+        let arguments = "--clients 4 --senders 2 --messages 150 --rate 400 --room load";
+        let outcome = run_command(v1_command(&["--server", &target, "--json", "--quiet"]), arguments);
+        done.store(true, Ordering::Relaxed);
+        outcome
+    });
+    assert_eq!((code, errors.as_str()), (Some(0), ""), "{json}");
+    assert_holds(&json, &[r#""acknowledged":300,"acknowledged_lost":0,"#, r#""delivered":1200,"lost":0,"#]);
+    assert_holds(&json, &[r#""order_differs":0,"#, r#""holes":0,"gaps":0,"faults":0,"#, r#""faultless":true"#]);
 }
 
 #[test]

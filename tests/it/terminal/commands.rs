@@ -176,7 +176,8 @@ fn json_has_all_fields_and_no_control_characters() {
     assert!(!line.trim_end().contains(|c: char| c.is_control() || c == '\u{202e}'), "{line:?}");
     let read: serde_json::Value = serde_json::from_str(&line).expect("it is JSON");
     let keys: Vec<_> = read.as_object().expect("an object").keys().map(String::as_str).collect();
-    assert_eq!(keys, ["authenticated", "body", "kind", "message_id", "room", "sender", "seq", "time_ms"]);
+    let expected = ["authenticated", "body", "event", "kind", "message_id", "room", "sender", "seq", "time_ms"];
+    assert_eq!(keys, expected);
     assert_eq!((&read["room"], &read["seq"], &read["kind"]), (&"builds".into(), &1.into(), &"text".into()));
     assert_eq!((&read["sender"], &read["body"]), (&"bob\u{202e}".into(), &"two\nlines \x1b[2J\u{9b}".into()));
     let id = read["message_id"].as_str().expect("a text");

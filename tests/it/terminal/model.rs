@@ -84,6 +84,17 @@ impl Model {
         self.world().store(room, sender, &fastrand::u128(..).to_be_bytes(), body, v1::Kind::KIND_TEXT);
     }
 
+    /// Edits a message, as its sender does: the message is replaced, and the event is sent.
+    pub fn edit(&self, room: &str, seq: u64, body: &str) {
+        let mut world = self.world();
+        let edited_seq = world.room(room).events.len() as u64 + 1;
+        let message = world.room(room).events[seq as usize - 1].mut_message();
+        body.clone_into(&mut message.body);
+        (message.changed_seq, message.edited_seq, message.edited_ms) = (edited_seq, edited_seq, 1);
+        let edited = v1::Edited { message_seq: seq, body: body.to_owned(), ..Default::default() };
+        world.append(room, Kind::Edited(edited));
+    }
+
     /// Reports to all clients that a client joined the room or left it, independently of the real members.
     pub fn presence(&self, room: &str, name: &str, client_id: u64, joined: bool) {
         let mut world = self.world();
@@ -140,6 +151,24 @@ impl Model {
             .filter(|(_, stream)| stream.rooms.iter().any(|room| room == name))
             .map(|(id, _)| *id)
             .collect();
+        streams.into_iter().for_each(|stream| world.send(stream, id, Kind::Joined(joined.clone())));
+    }
+
+    /// Tells the members of a room again what its topic and its pins are, as after a gap.
+    pub fn tell_state(&self, name: &str, topic: &str, pinned: &[u64]) {
+        let mut world = self.world();
+        let room = world.room(name);
+        let (id, head_seq) = (room.id, room.events.len() as u64);
+        let joined = v1::Joined {
+            room: name.to_owned(),
+            epoch: room.epoch,
+            head_seq,
+            oldest_seq: room.oldest,
+            topic: topic.to_owned(),
+            pinned_seqs: pinned.to_vec(),
+            ..Default::default()
+        };
+        let streams: Vec<_> = world.streams.keys().copied().collect();
         streams.into_iter().for_each(|stream| world.send(stream, id, Kind::Joined(joined.clone())));
     }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use hubbub::address::Address;
 use hubbub::client::{
-    CallError, Caller, Connector, Event, GapReason, Inlet, PagePlace, Patience, Policy, Session, SessionError,
+    CallError, Caller, Connector, Event, GapReason, Inlet, Line, PagePlace, Patience, Policy, Session, SessionError,
     Settings, StartAt, new_message_id,
 };
 use hubbub::names::{Body, Kind, RoomName, UserName};
@@ -87,7 +87,9 @@ fn line(event: &Event<'_>) -> Option<String> {
             let own = if message.own { " (own)" } else { "" };
             format!("#{} {}: {}{own}", message.seq, message.sender, message.body)
         }
-        Event::Joined { head_seq, .. } => format!("joined at {head_seq}"),
+        Event::Joined(joined) => format!("joined at {}", joined.head_seq),
+        Event::State(room) => format!("state at {}: {} {:?}", room.head_seq, room.topic, room.pinned_seqs),
+        Event::Changed { seq, change, .. } => format!("#{seq} {change:?}"),
         Event::Unknown { seq, .. } => format!("unknown event {seq}"),
         Event::CaughtUp { head_seq, .. } => format!("caught up at {head_seq}"),
         Event::Gap { gap, .. } => format!("gap {}-{} {:?}", gap.from_seq, gap.to_seq, gap.reason),
@@ -211,6 +213,22 @@ fn trimmed_messages_are_a_gap_and_the_room_continues() {
         ["joined at 9", &gap, "#7 bob: 7", "#8 bob: 8", "#9 bob: 9", "caught up at 9"][..resumed.len() - 1]
     );
     ann.finish().expect("nothing is unacknowledged");
+}
+
+/// Events that changed the topic or the pins may be in a gap.
+#[test]
+fn the_state_of_a_room_is_told_again_after_a_gap() {
+    let model = Model::start();
+    model.say("lobby", "bob", "one");
+    let mut ann = Ann::join(&model, StartAt::Head);
+    ann.wait_for("caught up at 1");
+    model.tell_state("lobby", "tea", &[1]);
+    ann.wait_for("state at 1: tea [1]");
+    model.say("lobby", "bob", "two");
+    ann.wait_for("#2 bob: two");
+    ann.post("three");
+    ann.finish().expect("all is stored");
+    assert!(!ann.events().iter().any(|line| line.contains("a fault")), "{:?}", ann.events());
 }
 
 #[test]
@@ -411,14 +429,14 @@ fn a_repeated_post_is_stored_once() {
     let address: Address = model.target.parse().expect("an address");
     let mut caller = Caller::connect(Connector::new(1), address, DEADLINE).expect("the server is there");
     let (ann, body) = (UserName::new("ann").expect("a name"), Body::new("once").expect("a body"));
-    let posted = caller.post(&room(), &ann, &new_message_id(), &body, Kind::Text).expect("it is stored");
+    let posted = caller.post(&room(), &ann, &Line::new(new_message_id(), body, Kind::Text)).expect("it is stored");
     assert_eq!((posted.seq, posted.was_stored), (1, true));
     assert_eq!(model.bodies("lobby"), ["once"]);
     let page = caller.messages(&room(), PagePlace::After(0), 10).expect("there is a room");
     assert_eq!((page.messages[0].body.as_str(), page.head_seq), ("once", 1));
     let nowhere = RoomName::new("nowhere").expect("a name");
     let error = caller.messages(&nowhere, PagePlace::Newest, 10).expect_err("there is no such room");
-    assert!(matches!(error, CallError::Refused(_)) && error.to_string() == "there is no room nowhere", "{error}");
+    assert!(matches!(error, CallError::NotFound(_)) && error.to_string() == "there is no room nowhere", "{error}");
 }
 
 #[test]

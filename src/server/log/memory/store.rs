@@ -59,7 +59,7 @@ pub struct KeptSegment {
 /// A segment that was trimmed, and what that changed in the rest of its room.
 pub struct Trimmed {
     pub segment: Arc<Segment>,
-    pub changed: Option<Changed>,
+    pub changed: Changed,
 }
 
 /// The chosen ids of a segment that was trimmed.
@@ -164,7 +164,7 @@ impl Store {
     }
 
     /// Removes what a room's other events say of a trimmed segment.
-    fn after_trimming(&mut self, id: RoomId, segment: &Segment, schedule: &mut Schedule) -> Option<Changed> {
+    fn after_trimming(&mut self, id: RoomId, segment: &Segment, schedule: &mut Schedule) -> Changed {
         let mut rewriting = Rewriting::default();
         for (edit, message) in fold::later_edits(segment) {
             let room = self.room(id);
@@ -180,10 +180,12 @@ impl Store {
             replaced.extend(rewritten.pieces);
         }
         let room = self.room(id);
-        let unpins = Arc::make_mut(&mut room.profile).unpin(|pinned| pinned <= segment.last());
-        let profile = unpins.then(|| Arc::clone(&room.profile));
-        let is_changed = !replaced.is_empty() || profile.is_some();
-        is_changed.then(|| Changed { room: id, replaced, segments: Vec::new(), profile })
+        let mut profile = Profile::clone(&room.profile);
+        let profile = profile.unpin(|pinned| pinned <= segment.last()).then(|| Arc::new(profile));
+        if let Some(profile) = &profile {
+            room.profile = Arc::clone(profile);
+        }
+        Changed { oldest: Some(room.oldest()), replaced, profile, ..Changed::of(id) }
     }
 
     /// Deletes the ids of the trimmed segment that is due first. Returns how many.

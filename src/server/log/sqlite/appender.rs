@@ -1,29 +1,31 @@
 //! The write side of the log: one connection, one transaction for each batch.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::Connection;
 
 use super::claims::{Claims, Found, SEALED, damaged_room, room_error};
 use super::columns::{number, seq};
 use super::damage::Damage;
+use super::deletions::{self, Deletions};
 use super::errors::{OpenError, log_error};
 use super::folder::{Folder, SyncMode};
 use super::identity::{self, Mark};
+use super::keeper::Erasing;
 use super::life::SharedLife;
 use super::recovery::{self, Findings};
-use super::rooms::find_room;
+use super::rooms::{all_rooms, find_room};
 use super::rows::{Rows, unless_damaged};
 use super::schema;
 use super::start;
 use super::transactions::Transactions;
 use super::trimmer::Trimmer;
 use super::{database, planned};
-use crate::limits::{ROOMS_MAX, SPACE_FOR_DELETING_PAGES, TRIM_MESSAGES_MAX};
+use crate::limits::{BATCH_POSTS_MAX, ROOMS_MAX, SPACE_FOR_DELETING_PAGES, TRIM_MESSAGES_MAX};
 use crate::names::{Generation, RoomId, RoomName};
 use crate::server::log::batch::{self, Head, Plan};
 use crate::server::log::lookalikes::Lookalikes;
@@ -53,6 +55,7 @@ pub struct SqliteAppender {
     subscriber: Subscriber,
     clock: ClockState,
     damage: Arc<Damage>,
+    deletions: Arc<Deletions>,
 }
 
 /// The rooms, as the appender knows them.
@@ -86,14 +89,38 @@ impl SqliteAppender {
         let connection = database::open(&database)?;
         folder.open_space().map_err(|fault| OpenError::Folder { path: database.clone(), fault })?;
         database::check_after(&connection, &database, &findings, restored)?;
-        let mut transactions =
-            Transactions::new(connection, Arc::clone(&folder), database.clone(), sync, retention.erase_after)?;
+        let deletions = Arc::new(Deletions::new(Arc::clone(&folder)));
+        let erasing = Erasing { after: retention.erase_after, deletions: Arc::clone(&deletions) };
+        let mut transactions = Transactions::new(connection, Arc::clone(&folder), database.clone(), sync, erasing)?;
         let damage = Arc::<Damage>::default();
         let mut trimmer = Trimmer::new(retention, Arc::clone(&damage));
         let loaded = load(&mut transactions, &mut trimmer, sync, restored, &findings, next);
-        let (rooms, clock) = loaded.map_err(|error| OpenError::of(database, &error))?;
+        let (rooms, clock, is_older) = loaded.map_err(|error| OpenError::of(database.clone(), &error))?;
+        let mut appender = Self { transactions, trimmer, rooms, subscriber: Box::new(drop), clock, damage, deletions };
+        if is_older {
+            appender.delete_again(&folder.path).map_err(|error| OpenError::of(database, &error))?;
+        }
         mark(Mark::Running { id: next })?;
-        Ok(Self { transactions, trimmer, rooms, subscriber: Box::new(drop), clock, damage })
+        Ok(appender)
+    }
+
+    /// Deletes the messages again that were deleted after this copy of the log was made.
+    fn delete_again(&mut self, folder: &Path) -> rusqlite::Result<()> {
+        let connection = &self.transactions.connection;
+        let rooms = all_rooms(connection)?.into_iter().filter_map(|(_, room)| Some(room?.state)).collect::<Vec<_>>();
+        let posts = deletions::missing(folder, connection, &rooms);
+        if posts.is_empty() {
+            return Ok(());
+        }
+        let now = UNIX_EPOCH + Duration::from_millis(self.clock.time_ms);
+        for posts in posts.chunks(BATCH_POSTS_MAX) {
+            if let Err(error) = self.append(posts, now) {
+                log::error!("messages that were deleted can't be deleted again after the restore: {error}");
+                return Ok(());
+            }
+        }
+        log::info!("{} messages that were deleted after this copy of the log was made were deleted again", posts.len());
+        Ok(())
     }
 
     /// The life of the log, to be shared.
@@ -207,6 +234,9 @@ impl SqliteAppender {
                 if room.erases {
                     self.transactions.keeper.deleted();
                 }
+                if !room.deletions.is_empty() {
+                    self.deletions.add(room.epoch, &room.deletions);
+                }
             }
             self.transactions.count_written(bytes, places);
             let (changed, outcomes_of_batch) = plan.committed();
@@ -243,11 +273,11 @@ fn load(
     restored: bool,
     findings: &Findings,
     next: i64,
-) -> rusqlite::Result<(KnownRooms, ClockState)> {
+) -> rusqlite::Result<(KnownRooms, ClockState, bool)> {
     let connection = &mut transactions.connection;
     // The start of a life is on the disk before any of its data.
     connection.pragma_update(None, "synchronous", "FULL")?;
-    start::begin(connection, sync, restored, findings, next)?;
+    let is_older = start::begin(connection, sync, restored, findings, next)?;
     // From here on the database file alone identifies its life.
     connection.query_row(schema::CHECKPOINT, (), |_| Ok(()))?;
     transactions.set_up()?;
@@ -262,6 +292,7 @@ fn load(
     Ok((
         KnownRooms { generation, heads: HashMap::new(), count, max: ROOMS_MAX, last, lookalikes },
         start::load_clock(connection)?,
+        is_older,
     ))
 }
 
@@ -345,7 +376,7 @@ impl Appender for SqliteAppender {
             Err(LogError::Full) if self.transactions.restart_log() => self.trimmer.trim(&mut self.transactions, now, 1),
             result => result,
         };
-        self.trimmer.changed().into_iter().map(Published::Changed).for_each(&mut self.subscriber);
+        self.trimmer.changed().map(Published::Changed).for_each(&mut self.subscriber);
         result
     }
 

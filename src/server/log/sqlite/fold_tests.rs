@@ -8,12 +8,12 @@ use rusqlite::Connection;
 use rusqlite::types::Value;
 
 use super::*;
-use crate::names::{RoomId, Seq};
-use crate::server::log::conformance::{at, post, post_without_id, room};
-use crate::server::log::{Appended, Appender as _, Batch, Post, Retention};
+use crate::names::{Body, Emoji, Mentions, RoomId, Seq, Topic};
+use crate::server::log::conformance::{at, change, post, post_without_id, room};
+use crate::server::log::{Act, Appended, Appender as _, Batch, Post, Retention};
 
 /// The tables that the posts alone determine.
-const TABLES: [&str; 3] = ["rooms", "segments", "ids"];
+const TABLES: [&str; 4] = ["rooms", "segments", "ids", "reactions"];
 
 fn open_log(folder: &Path) -> SqliteAppender {
     open(folder, SyncMode::Os, false, Retention::default()).unwrap().0
@@ -23,7 +23,7 @@ fn open_log(folder: &Path) -> SqliteAppender {
 fn rows(connection: &Connection) -> Vec<Vec<Value>> {
     let mut rows = Vec::new();
     for table in TABLES {
-        let mut statement = connection.prepare(&format!("SELECT * FROM {table} ORDER BY 1, 2")).unwrap();
+        let mut statement = connection.prepare(&format!("SELECT * FROM {table} ORDER BY 1, 2, 3, 4")).unwrap();
         let columns = statement.column_count();
         let row = statement.query_map((), |row| (0..columns).map(|column| row.get(column)).collect()).unwrap();
         rows.extend(row.map(Result::unwrap));
@@ -40,12 +40,53 @@ enum Before {
     Find(u8),
 }
 
-/// The room, the id and whether it is chosen, of each post of a batch.
-type Posts = Vec<(u8, u64, bool)>;
+/// The room of each post of a batch, the id of a message, or which message is changed, and what happens.
+type Posts = Vec<(u8, u64, Kind)>;
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    /// Whether the message has a chosen id.
+    Message(bool),
+    Edit,
+    Delete,
+    React(bool),
+    Pin(bool),
+    Topic,
+}
+
+fn kind() -> impl Strategy<Value = Kind> {
+    prop_oneof![
+        4 => any::<bool>().prop_map(Kind::Message),
+        2 => Just(Kind::Edit),
+        1 => Just(Kind::Delete),
+        2 => any::<bool>().prop_map(Kind::React),
+        1 => any::<bool>().prop_map(Kind::Pin),
+        1 => Just(Kind::Topic),
+    ]
+}
+
+/// A post of the second with this number.
+fn post_of((number, id, kind): (u8, u64, Kind), second: usize) -> Post {
+    let (room, message) = (name(number), Seq(id));
+    let act = match kind {
+        // Long enough that segments are cut.
+        Kind::Message(true) => return post(&room, "ann", id, &id.to_string().repeat(100)),
+        Kind::Message(false) => return post_without_id(&room, "bob", "x"),
+        Kind::Edit => {
+            let (body, mentions) = (Body::new(format!("{second}")).unwrap(), Mentions::default());
+            Act::Edit { message, body, mentions, seen: None }
+        }
+        Kind::Delete => Act::Delete { message, anybodys: id % 2 == 0 },
+        Kind::React(removed) => Act::React { message, emoji: Emoji::new("+1").unwrap(), removed },
+        Kind::Pin(removed) => Act::Pin { message, removed },
+        Kind::Topic => Act::SetTopic(Topic::new(&(second % 3).to_string()).unwrap()),
+    };
+    change(&room, ["ann", "bob"][id as usize % 3 % 2], act)
+}
 
 /// Batches of posts to few rooms with few ids, so that many are repeated.
 fn batches() -> impl Strategy<Value = Vec<(Posts, Before)>> {
-    let posts = proptest::collection::vec((0..6_u8, 0..20_u64, any::<bool>()), 1..20);
+    let posts = proptest::collection::vec((0..4_u8, 0..20_u64, kind()), 1..20);
     let before = prop_oneof![
         3 => Just(Before::Wait),
         1 => Just(Before::Restart),
@@ -59,7 +100,7 @@ fn name(number: u8) -> crate::names::RoomName {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(ProptestConfig::with_cases(60))]
 
     /// Whether it gets the batches one by one or several at once, with restarts and joins in between. The numbers of rooms
     /// were given when they were joined, and their epochs were random.
@@ -75,13 +116,7 @@ proptest! {
         let (mut waiting, mut outcomes): (Vec<(Vec<Post>, SystemTime)>, _) = (Vec::new(), [Vec::new(), Vec::new()]);
         let count = batches.len();
         for (second, (posts, before)) in batches.into_iter().enumerate() {
-            let posts: Vec<Post> = posts
-                .into_iter()
-                .map(|(number, id, chosen)| match chosen {
-                    true => post(&name(number), "ann", id, &id.to_string()),
-                    false => post_without_id(&name(number), "bob", "x"),
-                })
-                .collect();
+            let posts: Vec<Post> = posts.into_iter().map(|drawn| post_of(drawn, second)).collect();
             let now = at(1_000 + second as u64);
             outcomes[0].extend(one.append(&posts, now).unwrap());
             waiting.push((posts, now));

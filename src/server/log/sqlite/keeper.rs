@@ -32,6 +32,7 @@ use parking_lot::Mutex;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::connection::open_beside;
+use super::deletions::Deletions;
 use super::errors::{OpenError, log_error};
 use super::life::SharedLife;
 use super::{schema, write_ahead};
@@ -57,19 +58,22 @@ pub struct Keeper {
     thread: Option<JoinHandle<()>>,
 }
 
+/// How deleted messages are erased.
+pub struct Erasing {
+    /// How long after their deletion.
+    pub after: Duration,
+    /// Made durable with it.
+    pub deletions: Arc<Deletions>,
+}
+
 enum Call {
     Copy,
     Erase,
 }
 
 impl Keeper {
-    /// Starts the keeper of an open database. Deleted messages are erased `erase_after` later.
-    pub fn start(
-        database: &Path,
-        turn: WriterTurn,
-        life: SharedLife,
-        erase_after: Duration,
-    ) -> Result<Self, OpenError> {
+    /// Starts the keeper of an open database.
+    pub fn start(database: &Path, turn: WriterTurn, life: SharedLife, erasing: Erasing) -> Result<Self, OpenError> {
         let connection = connect(database).map_err(|error| OpenError::of(database.to_owned(), &error))?;
         let log = write_ahead::open(database);
         let log = log.map_err(|fault| OpenError::Folder { path: database.to_owned(), fault })?;
@@ -84,7 +88,7 @@ impl Keeper {
             life,
             renew: Arc::clone(&renew),
             deleted: Arc::clone(&deleted),
-            erase_after,
+            erasing,
             erase_at: None,
             held_up: 0,
             waits: Arc::clone(&waits),
@@ -153,7 +157,7 @@ struct Copier {
     life: SharedLife,
     renew: Arc<AtomicBool>,
     deleted: Arc<AtomicBool>,
-    erase_after: Duration,
+    erasing: Erasing,
     /// When to erase deleted messages.
     erase_at: Option<Instant>,
     /// How often in succession a reader has prevented the restart of the write-ahead log.
@@ -180,7 +184,7 @@ impl Copier {
                 continue;
             }
             if self.erase_at.is_none() && self.deleted.load(Ordering::Acquire) {
-                self.erase_at = Some(Instant::now() + self.erase_after);
+                self.erase_at = Some(Instant::now() + self.erasing.after);
             }
             let erase = self.erase_at.is_some_and(|at| at <= Instant::now());
             if erase || self.held_up > 0 || matches!(call, Ok(Call::Copy)) {
@@ -247,6 +251,9 @@ impl Copier {
         drop(turn);
         if is_erased {
             self.erase_at = None;
+            if let Err(error) = self.erasing.deletions.sync() {
+                log::warn!("the file of deletions can't be synced: {error}");
+            }
             // The writer's next commit syncs the same file, and gets an error itself.
             if let Err(error) = self.log.sync_data() {
                 log::warn!("the write-ahead log can't be synced: {error}");

@@ -17,8 +17,9 @@ use super::errors::OpenError;
 const FILE_MODE: u32 = 0o600;
 
 /// What the names of a data folder's files begin with: the databases of the log, of the accounts and of search, and
-/// SQLite's files beside them, the lock, the mark of the life, and a restore's copy.
-const BEGINNINGS: [&[u8]; 6] = [b"hubbub.db", b"accounts.db", b"search.db", b"lock", b"life", b"restoring.db"];
+/// SQLite's files beside them, the lock, the mark of the life, a restore's copy, and the deletions.
+const BEGINNINGS: [&[u8]; 7] =
+    [b"hubbub.db", b"accounts.db", b"search.db", b"lock", b"life", b"restoring.db", b"deletions"];
 
 /// How a file of a data folder is opened: no link is followed, and a file that is created is private.
 pub fn options() -> OpenOptions {

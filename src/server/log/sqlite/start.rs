@@ -12,14 +12,14 @@ use crate::server::log::ClockState;
 
 /// Begins a life of the log. If the last life left syncing to the system, did not end cleanly, and was followed by
 /// a restart of the machine, a power cut may have lost messages that clients have seen. So may the restoring of an
-/// older copy. Every room then gets another epoch.
+/// older copy. Every room then gets another epoch. Returns whether the database may be an older copy.
 pub fn begin(
     connection: &mut Connection,
     sync: SyncMode,
     restored: bool,
     findings: &Findings,
     next: i64,
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<bool> {
     let boot = recovery::boot_id();
     // Checked before the transaction: SQLite can't commit a transaction in which it found damage.
     let rooms = all_rooms(connection)?;
@@ -52,7 +52,8 @@ pub fn begin(
         transaction.execute(schema::SET_GENERATION, [Generation::random().0 as i64])?;
     }
     transaction.execute(schema::BEGIN_LIFE, (boot, sync == SyncMode::Full, next))?;
-    transaction.commit()
+    transaction.commit()?;
+    Ok(restored || is_backup || is_changed)
 }
 
 /// The time of the last life. For a version without it, the time of the newest message.

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rusqlite::Connection;
 
@@ -13,7 +13,7 @@ use super::connection::connect;
 use super::errors::{OpenError, log_error};
 use super::files::Files;
 use super::folder::{Folder, SyncMode};
-use super::keeper::{Keeper, WriterTurn};
+use super::keeper::{Erasing, Keeper, WriterTurn};
 use super::life::SharedLife;
 use super::page::PAGE_BYTES;
 use super::schema;
@@ -39,17 +39,17 @@ pub struct Transactions {
 }
 
 impl Transactions {
-    /// Starts the keeper, which erases deleted messages `erase_after` later.
+    /// Starts the keeper, which erases deleted messages.
     pub fn new(
         connection: Connection,
         folder: Arc<Folder>,
         database: PathBuf,
         sync: SyncMode,
-        erase_after: Duration,
+        erasing: Erasing,
     ) -> Result<Self, OpenError> {
         let turn = WriterTurn::default();
         let life = SharedLife::default();
-        let keeper = Keeper::start(&database, Arc::clone(&turn), Arc::clone(&life), erase_after)?;
+        let keeper = Keeper::start(&database, Arc::clone(&turn), Arc::clone(&life), erasing)?;
         let files = Files::of(&database).map_err(|fault| OpenError::Folder { path: database.clone(), fault })?;
         let files_checked = Instant::now();
         Ok(Self { keeper, turn, life, files, files_checked, connection, database, sync, written: 0, folder })

@@ -1,6 +1,6 @@
 //! Retention in the database: deletes the segments and the ids that are due, around damage.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -38,7 +38,7 @@ pub struct Trimmer {
     pub ids_max: u64,
     expiring: Expiring,
     deleted: Deleted,
-    changed: Vec<Changed>,
+    changed: BTreeMap<RoomId, Changed>,
     /// How often it has trimmed.
     pub trims: Arc<AtomicU64>,
     damage: Arc<Damage>,
@@ -55,7 +55,7 @@ impl Trimmer {
             ids_max: IDS_KEPT_MAX,
             expiring: Expiring::default(),
             deleted: Deleted::default(),
-            changed: Vec::new(),
+            changed: BTreeMap::new(),
             trims: Arc::default(),
             damage,
         }
@@ -91,9 +91,14 @@ impl Trimmer {
         self.schedule.replaced(room, &ends);
     }
 
-    /// What trimming has changed in the rest of the rooms since the last call.
-    pub fn changed(&mut self) -> Vec<Changed> {
-        std::mem::take(&mut self.changed)
+    /// What trimming has changed in the rooms since the last call.
+    pub fn changed(&mut self) -> impl Iterator<Item = Changed> + use<> {
+        std::mem::take(&mut self.changed).into_values()
+    }
+
+    fn add_changed(&mut self, changed: Changed) {
+        let room = changed.room;
+        self.changed.entry(room).or_insert_with(|| Changed::of(room)).add(changed);
     }
 
     /// See [`Appender::is_trim_due`](crate::server::log::Appender::is_trim_due).
@@ -157,7 +162,7 @@ impl Trimmer {
                 events += trimmed.events;
                 messages += trimmed.messages;
                 bytes += trimmed.bytes;
-                changed.extend(trimmed.changed);
+                changed.push(trimmed.changed);
                 self.schedule.set(room, trimmed.oldest, end);
             }
             trimming = None;
@@ -180,7 +185,7 @@ impl Trimmer {
             self.deleted.rooms.insert(*room);
         }
         self.deleted.messages += messages;
-        self.changed.extend(changed);
+        changed.into_iter().for_each(|changed| self.add_changed(changed));
         self.trims.fetch_add(1, Ordering::Release);
         transactions.keeper.deleted();
         transactions.count_written(bytes, events as usize);
@@ -248,7 +253,7 @@ impl Trimmer {
             self.expiring = expiring_before;
         }
         deleted.map(|changed| {
-            self.changed.extend(changed);
+            self.add_changed(changed);
             (found.messages(), found.next)
         })
     }

@@ -26,8 +26,8 @@ pub struct Trimmed {
     pub messages: u64,
     pub bytes: usize,
     pub oldest: Option<SegmentEnd>,
-    /// What the deletion changed in the rest of the room.
-    pub changed: Option<Changed>,
+    /// What the deletion changed in the room.
+    pub changed: Changed,
 }
 
 /// A damaged segment that must be deleted.
@@ -73,7 +73,7 @@ pub fn delete_oldest(
     };
     let found: Option<Found> = oldest.query_row([id], columns).optional()?;
     let Some((trimmed, first, last, time_ms, changes_before, entries, checksum)) = found else {
-        return Ok(Trimmed { events: 0, messages: 0, bytes: 0, oldest: None, changed: None });
+        return Ok(Trimmed { events: 0, messages: 0, bytes: 0, oldest: None, changed: Changed::of(room) });
     };
     let is_sound = checksum.is_none_or(|checksum| checksum == crc32fast::hash(&entries));
     let segment = Segment::read(room, first, changes_before, entries).ok();
@@ -89,7 +89,8 @@ pub fn delete_oldest(
     expiring.insert(connection, id, first, entries, ids_due_ms)?;
     connection.prepare_cached(schema::SET_TRIMMED)?.execute((id, number(last.0), number(time_ms), number(changes)))?;
     let has_changes = messages_ever < head.0;
-    let changed = if has_changes { after_deletion(connection, &segment)? } else { None };
+    let mut changed = if has_changes { after_deletion(connection, &segment)? } else { Changed::of(room) };
+    changed.oldest = Some(last.next());
     let mut following = connection.prepare_cached(schema::TWO_SEGMENTS)?;
     let columns = |row: &Row<'_>| Ok((seq(row, 0)?, seq(row, 1)?.0, seq(row, 2)?.0));
     let following = following.query_map(key::from(room, first.next()), columns)?;
@@ -109,7 +110,7 @@ pub fn delete_oldest(
 
 /// Removes what the rest of a room says of a segment that was deleted: reactions, pins, and the texts of edits. A damaged
 /// part stays.
-fn after_deletion(connection: &Connection, segment: &Segment) -> rusqlite::Result<Option<Changed>> {
+fn after_deletion(connection: &Connection, segment: &Segment) -> rusqlite::Result<Changed> {
     let room = segment.room();
     reactions::delete_all(connection, room, segment.first(), segment.last())?;
     let mut rewriting = Rewriting::default();
@@ -130,8 +131,7 @@ fn after_deletion(connection: &Connection, segment: &Segment) -> rusqlite::Resul
     if let Some(profile) = &profile {
         profiles::store(connection, room, profile)?;
     }
-    let is_changed = !replaced.is_empty() || profile.is_some();
-    Ok(is_changed.then(|| Changed { room, replaced, segments: Vec::new(), profile }))
+    Ok(Changed { replaced, profile, ..Changed::of(room) })
 }
 
 /// Finds the oldest segment of a damaged room, with the missing messages before it. `None` if nothing can be found.
@@ -171,9 +171,9 @@ impl DamagedOldest {
         expiring: &mut Expiring,
         ids_due_ms: u64,
         way: Damaged,
-    ) -> rusqlite::Result<Option<Changed>> {
+    ) -> rusqlite::Result<Changed> {
         let id = number(self.room.0);
-        let mut changed = None;
+        let mut changed = Changed::of(self.room);
         if way == Damaged::Delete {
             // First, so that the next statements can use its space.
             connection.prepare_cached(schema::DELETE_SEGMENT)?.execute([key(self.room, self.first)])?;
@@ -191,6 +191,7 @@ impl DamagedOldest {
         }
         let row = (id, number(self.last.0), number(self.time_ms), number(self.changes));
         connection.prepare_cached(schema::SET_TRIMMED)?.execute(row)?;
+        changed.oldest = Some(self.last.next());
         Ok(changed)
     }
 }

@@ -14,9 +14,10 @@ use crate::limits::FRAME_BYTES_MAX;
 use crate::names::{RoomId, Seq};
 use crate::server::delivery::close::CloseReason;
 use crate::server::delivery::output::Reader;
+use crate::server::log::RoomState;
 use crate::server::room::cursor::{Cursor, Fetched, Look, SegmentPart};
 use crate::server::room::followers::{Member, Presence};
-use crate::server::room::{RoomKey, is_pending};
+use crate::server::room::{Now, RoomKey, is_pending};
 use crate::wire::Frame;
 use crate::wire::answer::{self, GapReason, RoomAtJoin};
 
@@ -42,6 +43,8 @@ struct Subscription {
     is_ready: bool,
     /// The end of the requested history, until it was reported.
     history: Option<Seq>,
+    /// The head at which the client knows the topic and the pins: from there on, events change them.
+    profile_head: Seq,
 }
 
 /// Entries to send, by kind.
@@ -112,7 +115,8 @@ impl ChatReader {
     fn join(&mut self, Joining { room, id, entries, cursor, published, head }: Joining, counted: usize) {
         self.has_pending |= is_pending(id);
         self.controls.push_back(Control::Answer { entries, counted });
-        let mut subscription = Subscription { id, cursor, published, is_ready: false, history: Some(head) };
+        let mut subscription =
+            Subscription { id, cursor, published, is_ready: false, history: Some(head), profile_head: head };
         self.controls.extend(subscription.end_history());
         self.rooms.insert(room, subscription);
     }
@@ -148,18 +152,33 @@ impl Subscription {
             return None;
         }
         self.id = id;
-        let joined = answer::joined(&RoomAtJoin {
-            id,
+        Some(self.joined_again(&Now::from(&RoomState::empty(id, room.name().clone(), room.epoch())), Seq(1)))
+    }
+
+    /// Reports the topic and the pins again, if the events that changed them may be among those up to `to`, which the
+    /// client does not get. The room is kept from `oldest` on.
+    fn profile_after_gap(&mut self, to: Seq, oldest: Seq) -> Option<Control> {
+        if to <= self.profile_head {
+            return None;
+        }
+        let now = self.cursor.room().now();
+        self.profile_head = now.head;
+        Some(self.joined_again(&now, oldest))
+    }
+
+    fn joined_again(&self, now: &Now, oldest: Seq) -> Control {
+        let room = self.cursor.room();
+        Control::Own(answer::joined(&RoomAtJoin {
+            id: self.id,
             name: room.name(),
             epoch: room.epoch(),
-            head: Seq::ZERO,
-            oldest: Seq(1),
-            first: Seq(1),
+            head: now.head,
+            oldest,
+            first: self.cursor.next(),
             member_count: room.follower_count(),
-            topic: "",
-            pinned: Vec::new(),
-        });
-        Some(Control::Own(joined))
+            topic: now.profile.topic.as_str(),
+            pinned: now.profile.pinned_from(oldest),
+        }))
     }
 }
 
@@ -237,12 +256,14 @@ impl Reader for ChatReader {
                 let gap = answer::gap(subscription.id, trimmed.wanted, to, GapReason::Retention);
                 subscription.cursor.skip_to(trimmed.oldest);
                 self.controls.push_back(Control::Own(gap));
+                self.controls.extend(subscription.profile_after_gap(to, trimmed.oldest));
                 self.controls.extend(subscription.end_history());
             }
             Ok(Fetched::Damaged { to }) => {
                 let gap = answer::gap(subscription.id, subscription.cursor.next(), to, GapReason::Damaged);
                 subscription.cursor.skip_to(to.next());
                 self.controls.push_back(Control::Own(gap));
+                self.controls.extend(subscription.profile_after_gap(to, Seq(1)));
                 self.controls.extend(subscription.end_history());
             }
             Err(error) => return Err(CloseReason::LogUnreadable(error)),

@@ -228,8 +228,6 @@ impl World {
     }
 
     pub fn store(&mut self, name: &str, sender: &str, id: &[u8], body: &str, kind: v1::Kind) {
-        let stored_ms = self.message_ms.unwrap_or(1_700_000_000_000);
-        let room = self.room(name);
         let message = v1::Message {
             message_id: id.to_vec(),
             sender: sender.to_owned(),
@@ -237,20 +235,28 @@ impl World {
             kind: kind.into(),
             ..Default::default()
         };
+        let seq = self.append(name, Kind::Message(message));
+        self.room(name).ids.insert((sender.to_owned(), id.to_vec()), seq);
+    }
+
+    /// Appends an event to a room's log, and sends it. Returns its seq.
+    pub fn append(&mut self, name: &str, event: Kind) -> u64 {
+        let stored_ms = self.message_ms.unwrap_or(1_700_000_000_000);
+        let room = self.room(name);
         let seq = room.events.len() as u64 + 1;
         let event = v1::Event {
             room_id: room.id,
             seq,
             time_ms: stored_ms.saturating_add(seq),
-            event: Some(Kind::Message(message)),
+            event: Some(event),
             ..Default::default()
         };
         room.events.push(event.clone());
-        room.ids.insert((sender.to_owned(), id.to_vec()), seq);
         let members = self.streams.iter().filter(|(_, stream)| stream.rooms.iter().any(|joined| joined == name));
         for stream in members.map(|(id, _)| *id).collect::<Vec<_>>() {
             self.deliver(stream, &event);
         }
+        seq
     }
 
     fn deliver(&mut self, id: u64, event: &v1::Event) {

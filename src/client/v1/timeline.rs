@@ -1,0 +1,226 @@
+//! The newest messages of a room, as they are now. Pure logic: no connection, no thread.
+//!
+//! The owner of a session passes the events of the room to it, and the pages of its calls. Whatever it lost, skipped or
+//! read late: each message that it holds has the text that it has in the log at the last event.
+//!
+//! - A change applies to a message if its seq is above the newest change that the message includes. Changes to messages
+//!   that are not held are passed over.
+//! - A page may be older than the stream: the changes above its head are applied to it again. They are kept for that.
+//! - The topic and the pins of a join are those at its head: events up to it are history.
+//! - What retention has deleted at the server is forgotten here; and everything, if events are missing that could have
+//!   changed it.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use thiserror::Error;
+
+use super::change::LoggedChange;
+use super::events::RoomJoined;
+use super::place::{Gap, GapReason};
+use super::stored::{HistoryPage, StoredMessage};
+use crate::names::Epoch;
+
+/// How many messages are held, and how many bytes of text.
+const MESSAGES_MAX: usize = 1_000;
+const BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// How many changes are kept for pages, and how many bytes of text.
+const CHANGES_MAX: usize = 1_000;
+const CHANGE_BYTES_MAX: usize = 1024 * 1024;
+
+/// The newest messages of a room.
+#[derive(Clone, Debug, Default)]
+pub struct Timeline {
+    messages: BTreeMap<u64, StoredMessage>,
+    bytes: usize,
+    changes: VecDeque<KeptChange>,
+    change_bytes: usize,
+    /// All changes above this seq are kept.
+    changes_after: u64,
+    /// `None` before the join, and if it may change: in a room without messages.
+    epoch: Option<Epoch>,
+    topic: String,
+    pinned_seqs: Vec<u64>,
+    /// The topic and the pins are those at this seq, or later.
+    state_seq: u64,
+    oldest_seq: u64,
+}
+
+#[derive(Clone, Debug)]
+struct KeptChange {
+    seq: u64,
+    time_ms: u64,
+    change: LoggedChange,
+}
+
+/// The effect of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// It changed a message that is held, the pins, or the topic.
+    Applied,
+    /// It was included already.
+    Included,
+    /// The message that it concerns is not held.
+    NotHeld,
+}
+
+/// The page can't be merged: read it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the page is too old: read it again")]
+pub struct Outdated;
+
+impl Timeline {
+    /// The room was joined, joined again, or told again.
+    pub fn joined(&mut self, joined: &RoomJoined<'_>) {
+        self.topic = joined.topic.to_owned();
+        self.pinned_seqs = joined.pinned_seqs.to_vec();
+        self.state_seq = joined.head_seq;
+        if self.epoch.is_none() {
+            // Changes before the first join are not known.
+            self.changes_after = joined.head_seq;
+        }
+        self.epoch = Some(joined.epoch).filter(|_| joined.head_seq > 0);
+        self.forget_below(joined.oldest_seq);
+    }
+
+    /// A message arrived.
+    pub fn message(&mut self, message: StoredMessage) {
+        self.insert(message);
+    }
+
+    /// A change arrived.
+    pub fn change(&mut self, seq: u64, time_ms: u64, change: &LoggedChange) -> Effect {
+        self.keep(KeptChange { seq, time_ms, change: change.clone() });
+        let is_new = seq > self.state_seq;
+        let state = |changed: bool| if changed { Effect::Applied } else { Effect::Included };
+        match change {
+            LoggedChange::Pinned { message_seq, removed, .. } => {
+                if is_new {
+                    self.pin(*message_seq, *removed);
+                }
+                state(is_new)
+            }
+            LoggedChange::Room { topic, .. } => {
+                if let Some(topic) = topic.as_ref().filter(|_| is_new) {
+                    self.topic.clone_from(topic);
+                }
+                state(is_new)
+            }
+            LoggedChange::Edited { message_seq, .. }
+            | LoggedChange::Reacted { message_seq, .. }
+            | LoggedChange::Deleted { message_seq, .. } => {
+                if is_new && matches!(change, LoggedChange::Deleted { .. }) {
+                    self.pin(*message_seq, true);
+                }
+                let Some(message) = self.messages.get_mut(message_seq) else { return Effect::NotHeld };
+                self.bytes -= message.body.len();
+                let applied = change.apply(seq, time_ms, message);
+                self.bytes += message.body.len();
+                state(applied)
+            }
+        }
+    }
+
+    /// Events are missing.
+    pub fn gap(&mut self, gap: &Gap) {
+        match gap.reason {
+            // A change among them concerned an even older message.
+            GapReason::Retention => self.forget_below(gap.to_seq.saturating_add(1)),
+            GapReason::EpochChanged | GapReason::Damaged | GapReason::Other => {
+                (self.bytes, self.change_bytes) = (0, 0);
+                self.messages.clear();
+                self.changes.clear();
+                self.changes_after = gap.to_seq;
+            }
+        }
+    }
+
+    /// A page of the room's history arrived.
+    pub fn page(&mut self, page: &HistoryPage) -> Result<(), Outdated> {
+        if page.head_seq < self.changes_after || (self.epoch.is_some() && page.epoch != self.epoch) {
+            return Err(Outdated);
+        }
+        for message in &page.messages {
+            let mut message = message.clone();
+            for kept in self.changes.iter().filter(|kept| kept.seq > page.head_seq) {
+                if kept.change.message_seq() == Some(message.seq) {
+                    kept.change.apply(kept.seq, kept.time_ms, &mut message);
+                }
+            }
+            self.insert(message);
+        }
+        Ok(())
+    }
+
+    /// The message with this seq.
+    pub fn get(&self, seq: u64) -> Option<&StoredMessage> {
+        self.messages.get(&seq)
+    }
+
+    /// The messages, the newest first.
+    pub fn newest(&self) -> impl Iterator<Item = &StoredMessage> {
+        self.messages.values().rev()
+    }
+
+    pub fn epoch(&self) -> Option<Epoch> {
+        self.epoch
+    }
+
+    pub fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    /// The last one pinned last.
+    pub fn pinned_seqs(&self) -> &[u64] {
+        &self.pinned_seqs
+    }
+
+    fn pin(&mut self, seq: u64, removed: bool) {
+        self.pinned_seqs.retain(|pinned| *pinned != seq);
+        if !removed {
+            self.pinned_seqs.push(seq);
+        }
+    }
+
+    fn insert(&mut self, message: StoredMessage) {
+        let is_newer = |held: &StoredMessage| held.extras.changed_seq > message.extras.changed_seq;
+        if message.seq < self.oldest_seq || self.messages.get(&message.seq).is_some_and(is_newer) {
+            return;
+        }
+        self.bytes += message.body.len();
+        if let Some(before) = self.messages.insert(message.seq, message) {
+            self.bytes -= before.body.len();
+        }
+        while self.messages.len() > MESSAGES_MAX || self.bytes > BYTES_MAX {
+            let Some((_, message)) = self.messages.pop_first() else { return };
+            self.bytes -= message.body.len();
+        }
+    }
+
+    fn keep(&mut self, kept: KeptChange) {
+        self.change_bytes += bytes(&kept.change);
+        self.changes.push_back(kept);
+        while self.changes.len() > CHANGES_MAX || self.change_bytes > CHANGE_BYTES_MAX {
+            let Some(kept) = self.changes.pop_front() else { return };
+            self.change_bytes -= bytes(&kept.change);
+            self.changes_after = self.changes_after.max(kept.seq);
+        }
+    }
+
+    fn forget_below(&mut self, oldest_seq: u64) {
+        self.oldest_seq = self.oldest_seq.max(oldest_seq);
+        while let Some(entry) = self.messages.first_entry().filter(|entry| *entry.key() < oldest_seq) {
+            self.bytes -= entry.remove().body.len();
+        }
+    }
+}
+
+fn bytes(change: &LoggedChange) -> usize {
+    match change {
+        LoggedChange::Edited { body, .. } => body.len(),
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests;
