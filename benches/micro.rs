@@ -16,7 +16,7 @@ use hubbub::server::auth::credentials::Bearer;
 use hubbub::server::auth::jwt::{Jwt, JwtSettings};
 use hubbub::server::delivery::fanout::Publisher;
 use hubbub::server::log::sqlite::{self, SyncMode};
-use hubbub::server::log::{Appender, Log, Post, Retention, memory};
+use hubbub::server::log::{Appender, Log, Post, Retention, What, command, memory};
 use hubbub::server::room::cursor::{Cursor, Look};
 use hubbub::server::room::{RoomHandle, Rooms};
 use hubbub::wire::event::{self, Entry, EntryKind, NewMessage};

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use hubbub::wire::{self, v1};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::support::chatter::environment;
 use super::support::process::ServerProcess;
-use super::support::talker::{Talker, post_message};
+use super::support::talker::{Talker, call, post_message};
 
 fn page() -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/storage.md")).expect("the page is there")
@@ -38,6 +39,9 @@ fn the_page_describes_the_database_of_a_server() {
     for (number, room) in ["garden", "attic", "garden"].into_iter().enumerate() {
         post_message(&client, room, "ann", number as u128 + 1, "hello").expect("it is stored");
     }
+    let (room, sender) = ("garden".to_owned(), "ann".to_owned());
+    let delete = v1::DeleteMessageRequest { room, sender, message_seq: 2, ..Default::default() };
+    call(&client, &wire::DELETE_MESSAGE, &delete).expect("it is deleted");
     let page = page();
     let files = page.split("\n| --- | --- |\n").nth(1).expect("the table of files");
     let mut files: Vec<_> = files.lines().map_while(|line| line.strip_prefix("| `")?.split('`').next()).collect();

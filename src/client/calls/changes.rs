@@ -39,7 +39,8 @@ impl Caller {
             epoch: message.epoch(),
             body: body.as_str().to_owned(),
             mentions: mentions.clone().into(),
-            edited_seq: seen,
+            // Its first text is that of the message itself.
+            seen_seq: seen.map_or(0, |edited| edited.max(message.seq)),
             ..Default::default()
         };
         Ok(self.call(&EDIT_MESSAGE, &request)?.seq)
@@ -109,7 +110,7 @@ impl Caller {
         let request = v1::ChangeRoomRequest {
             room: room.as_str().to_owned(),
             sender: by.as_str().to_owned(),
-            topic: Some(topic.as_str().to_owned()),
+            change: Some(v1::change_room_request::Change::Topic(topic.as_str().to_owned())),
             ..Default::default()
         };
         Ok(self.call(&CHANGE_ROOM, &request)?.seq)

@@ -39,7 +39,9 @@ impl LoggedChange {
             Wire::Pinned(pinned) => {
                 Self::Pinned { message_seq: pinned.message_seq, by: person(&pinned.by), removed: pinned.removed }
             }
-            Wire::RoomChanged(changed) => Self::Room { by: person(&changed.by), topic: changed.topic.clone() },
+            Wire::RoomChanged(changed) => {
+                Self::Room { by: person(&changed.by), topic: changed.has_topic().then(|| changed.topic().to_owned()) }
+            }
             _ => return None,
         })
     }

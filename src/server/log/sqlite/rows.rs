@@ -56,6 +56,14 @@ pub struct Span {
     pub changes: Changes,
 }
 
+/// A row whose checksum matches.
+struct SoundRow<'a> {
+    first: Seq,
+    last: Seq,
+    changes_before: u64,
+    entries: &'a [u8],
+}
+
 /// Rows that follow each other.
 struct Joined {
     first: Seq,
@@ -91,9 +99,8 @@ impl Rows<'_> {
         let mut joined: Option<Joined> = None;
         // Later damage is reported when it is requested.
         while let Some(row) = unless_damaged(rows.next())?.flatten() {
-            let Some((first, last, changes_before, entries)) = unless_damaged(sound_columns(row))?.flatten() else {
-                break;
-            };
+            let Some(row) = unless_damaged(sound_columns(row))?.flatten() else { break };
+            let SoundRow { first, last, changes_before, entries } = row;
             match &mut joined {
                 None if first <= from && from <= last => {
                     joined = Some(Joined { first, last, changes_before, entries: entries.to_vec() });
@@ -299,11 +306,12 @@ pub fn is_possible(first: Seq, last: Seq, bytes: i64) -> bool {
 }
 
 /// The columns of [`schema::SEGMENTS_FROM`], unless the checksum differs.
-fn sound_columns<'a>(row: &'a Row<'_>) -> rusqlite::Result<Option<(Seq, Seq, u64, &'a [u8])>> {
+fn sound_columns<'a>(row: &'a Row<'_>) -> rusqlite::Result<Option<SoundRow<'a>>> {
     let entries = row.get_ref(3)?.as_blob()?;
     let checksum: Option<u32> = row.get(4)?;
     let is_sound = checksum.is_none_or(|checksum| checksum == crc32fast::hash(entries));
-    Ok(is_sound.then_some((seq(row, 0)?, seq(row, 1)?, seq(row, 2)?.0, entries)))
+    let (first, last, changes_before) = (seq(row, 0)?, seq(row, 1)?, seq(row, 2)?.0);
+    Ok(is_sound.then_some(SoundRow { first, last, changes_before, entries }))
 }
 
 /// The result of a search for the first row from a seq on, or of a search that starts beyond unreadable rows.
