@@ -18,7 +18,7 @@ NODE_GRPC_VERSION := 1.14.7
 WITHOUT_PATCHES := chat:: drain:: fanout:: leaving:: model:: rooms:: unary::
 
 .DEFAULT_GOAL := help
-.PHONY: help run-server run-client run-repeat build test hostile sanitize soak fuzz crash-test backup-test thin-volume-test ping-test check bench bench-chart micro \
+.PHONY: help run-server run-client run-repeat build test hostile sanitize soak fuzz crash-test backup-test thin-volume-test ping-test check bench bench-chart micro search-bench \
 	deps go-deps
 
 help: ## show this
@@ -97,6 +97,9 @@ bench-chart: ## draw docs/benchmarks.svg from benches/results.json
 
 micro: deps ## measure single steps of a message's path (ARGS="name" measures those with that in their names)
 	cargo bench --locked --bench micro -- $(ARGS)
+
+search-bench: deps ## measure search in MESSAGES messages, a million by default
+	cargo bench --locked --bench search
 
 deps:
 	@tools/install-deps build

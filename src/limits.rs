@@ -10,6 +10,7 @@ mod contract;
 mod log;
 mod logins;
 mod options;
+mod search;
 mod transport;
 
-pub use self::{contract::*, log::*, logins::*, options::*, transport::*};
+pub use self::{contract::*, log::*, logins::*, options::*, search::*, transport::*};

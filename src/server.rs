@@ -1,6 +1,7 @@
 //! The server: binds, serves, drains.
 
 pub mod log;
+pub mod search;
 pub mod deadlines;
 pub mod network;
 pub mod bucket;
@@ -44,7 +45,7 @@ use self::gauges::GaugeLogger;
 use self::hub::{Admissions, Hub};
 use self::log::clock::{Clock, Machine};
 use self::log::sqlite::SharedLife;
-use self::log::{Sides, memory, sqlite};
+use self::log::{Log, Sides, memory, sqlite};
 use self::operator::Operator;
 use self::operator::protocol::Status;
 use self::quotas::Quotas;
@@ -58,6 +59,7 @@ use self::rpc::queries::QueryThreads;
 use self::rpc::server::{GrpcServer, Reports};
 use self::rpc::tls::Tls;
 use self::rpc::unary::Unary;
+use self::search::{SearchConfig, SearchThread};
 use self::writer::Watch;
 use crate::address::Address;
 use crate::limits;
@@ -73,6 +75,7 @@ pub struct Server {
     life: Option<SharedLife>,
     log_writer: Option<JoinHandle<()>>,
     fanout_pace: Option<JoinHandle<()>>,
+    search: Option<SearchThread>,
     drain_timeout: Duration,
     // Dropped in this order: first the fields that join threads, and last the pollers, which those threads need.
     _operator: Option<Operator>,
@@ -113,13 +116,18 @@ impl Server {
         let gauges = Arc::clone(gauge_logger.gauges());
         let refusal_logger = Logger::start(config.clients_max)?;
         let refusals = Arc::clone(refusal_logger.refusals());
+        let search = start_search(config, &log)?;
+        let announcer = search.as_ref().map(SearchThread::announcer);
         let (lanes, log_writer) = writer::spawn(
             appender,
             Arc::clone(&rooms),
             clock,
             reserve(config),
             Watch { refusals: Arc::clone(&refusals), gauges: Arc::clone(&gauges), rooms_max: config.rooms_max },
-            Box::new(move |published| publisher.publish(published)),
+            Box::new(move |published| {
+                announcer.iter().for_each(|announcer| announcer.published(&published));
+                publisher.publish(published);
+            }),
         )?;
         let query_threads = QueryThreads::start()?;
         let deadline_thread = DeadlineThread::start()?;
@@ -135,7 +143,7 @@ impl Server {
         let hub = Arc::new(Hub::new(
             rooms,
             Arc::clone(&fanout),
-            log,
+            (log, search.as_ref().map(SearchThread::search)),
             admissions,
             joiner.spawner(),
             deadline_thread.deadlines(),
@@ -160,6 +168,7 @@ impl Server {
             life,
             log_writer: Some(log_writer),
             fanout_pace: Some(fanout_pace),
+            search,
             drain_timeout: config.drain_timeout,
             _operator: None,
             _query_threads: query_threads,
@@ -259,6 +268,10 @@ impl Server {
         let deadline = Instant::now() + limits::CLOSE_TIMEOUT;
         self.hub.clients.wait_until_empty(deadline);
         let _ = block_on_until(&mut shutdown, deadline);
+        // All that is stored is published now.
+        if let Some(mut search) = self.search.take() {
+            search.stop();
+        }
         cancelled
     }
 }
@@ -299,6 +312,28 @@ fn authenticator(config: &ServerConfig) -> Result<Authenticator, StartError> {
         certificates: logins.certificates,
         allows_tutorial: logins.allows_tutorial,
     })
+}
+
+/// Starts the search index. One that is switched off must not keep what is deleted meanwhile, so its file is deleted.
+fn start_search(config: &ServerConfig, log: &Arc<dyn Log>) -> Result<Option<SearchThread>, StartError> {
+    let folder = match &config.storage {
+        Storage::Folder { path, .. } => Some(path.as_path()),
+        Storage::Memory { .. } => None,
+    };
+    if !config.search {
+        match folder.map_or(Ok(false), search::place::remove) {
+            Ok(true) => ::log::info!("search is off: its index is deleted"),
+            Ok(false) => {}
+            Err(fault) => return Err(StartError::Search(fault)),
+        }
+        return Ok(None);
+    }
+    let has_space: Box<dyn FnMut() -> bool + Send> = match reserve(config) {
+        Some(mut reserve) => Box::new(move || reserve.check(0, || 0, Instant::now()).is_ok()),
+        None => Box::new(|| true),
+    };
+    let search = SearchConfig { folder, retention: config.retention, has_space };
+    Ok(Some(SearchThread::start(Arc::clone(log), search)?))
 }
 
 /// What the operator's commands learn about a running server.

@@ -14,3 +14,4 @@ pub mod change;
 pub mod reactions;
 pub mod messages;
 pub mod rooms;
+pub mod search;

@@ -54,6 +54,8 @@ pub struct ServerConfig {
     pub rooms_max: usize,
     /// How much of each room's history is kept.
     pub retention: Retention,
+    /// Keep an index of the words of all messages, so that they can be searched.
+    pub search: bool,
     /// Trust the clock, even if it is far from the log's time.
     pub trust_clock: bool,
     /// How long a connection may take to start HTTP/2.
@@ -148,6 +150,7 @@ impl Default for ServerConfig {
             disk_reserve: None,
             rooms_max: limits::ROOMS_MAX,
             retention: Retention::default(),
+            search: true,
             trust_clock: false,
             handshake_timeout: limits::HANDSHAKE_TIMEOUT,
             connection_idle_max: limits::CONNECTION_IDLE_MAX,
@@ -206,6 +209,8 @@ pub enum StartError {
     AccountsNeedFolder,
     #[error("can't listen for the operator's commands in the data folder: {0}")]
     Operator(io::Error),
+    #[error("can't delete the search index, which is switched off: {0}")]
+    Search(io::Error),
     #[error(transparent)]
     Accounts(#[from] AccountsError),
     #[error(transparent)]

@@ -22,6 +22,7 @@ use super::peer::Peer;
 use super::quotas::{Quotas, Seat, Use};
 use super::refusals::{Limit, Refusals, Shortage};
 use super::room::Rooms;
+use super::search::Search;
 use super::session::receive::{Conversation, Stopper};
 use super::stream_end::{Ends, StreamEnd};
 use super::trim::Trimmer;
@@ -35,6 +36,8 @@ pub struct Hub {
     pub fanout: Arc<Fanout>,
     pub log: Arc<dyn Log>,
     pub authenticator: Arc<Authenticator>,
+    /// `None` if search is switched off.
+    pub search: Option<Arc<Search>>,
     admissions: Admissions,
     ends: Arc<Ends>,
     // lock order: 1. `None` once a drain has started: nothing more is accepted.
@@ -85,7 +88,7 @@ impl Hub {
     pub fn new(
         rooms: Arc<Rooms>,
         fanout: Arc<Fanout>,
-        log: Arc<dyn Log>,
+        (log, search): (Arc<dyn Log>, Option<Arc<Search>>),
         admissions: Admissions,
         spawner: Spawner,
         deadlines: Deadlines,
@@ -96,7 +99,8 @@ impl Hub {
         let authenticator = Arc::clone(&admissions.authenticator);
         let trimmer = Trimmer::new(deadlines.clone(), spawner.clone());
         let ends = Arc::new(Ends { clients: Arc::clone(&clients), spawner, deadlines, refusals, trimmer });
-        Self { clients, rooms, fanout, log, authenticator, admissions, ends, lanes: Mutex::new(Some(lanes)) }
+        let lanes = Mutex::new(Some(lanes));
+        Self { clients, rooms, fanout, log, authenticator, search, admissions, ends, lanes }
     }
 
     /// The login of a stream that presents this.

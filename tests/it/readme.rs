@@ -98,7 +98,7 @@ fn the_table_of_limits_has_the_numbers_of_the_code() {
     let page = page("docs/reference.md");
     let seconds = |time: Duration| time.as_secs();
     assert_eq!(limits::IDS_KEPT, Duration::from_secs(24 * 60 * 60), "the page says \"a day\"");
-    let rows: [(&str, &str, &[u64]); 11] = [
+    let rows: [(&str, &str, &[u64]); 12] = [
         ("a user's name", "1 to # characters", &[limits::NAME_CHARS_MAX as u64]),
         ("a body", "1 to # bytes", &[limits::BODY_BYTES_MAX as u64]),
         ("a request", "# commands and # bytes", &[limits::COMMANDS_MAX as u64, limits::RECEIVE_BYTES_MAX as u64]),
@@ -111,6 +111,11 @@ fn the_table_of_limits_has_the_numbers_of_the_code() {
             "a page of a call",
             "at most # entries; by default # messages, or # rooms or members",
             &[limits::PAGE_SIZE_MAX as u64, limits::MESSAGES_PAGE_SIZE as u64, limits::PAGE_SIZE as u64],
+        ),
+        (
+            "a search",
+            "at most # characters; # messages by default, and at most #",
+            &[limits::QUERY_CHARS_MAX as u64, limits::SEARCH_PAGE_SIZE as u64, limits::SEARCH_PAGE_SIZE_MAX as u64],
         ),
         (
             "presence",

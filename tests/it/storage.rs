@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use rusqlite::Connection;
 use hubbub::wire::{self, v1};
+use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::support::chatter::environment;

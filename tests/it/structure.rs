@@ -172,7 +172,7 @@ const LAYERS: &[&[&str]] = &[
     &["limits", "names", "escape", "address", "certificates", "descriptors", "memory", "startup", "sync"],
     &["wire", "threads", "arguments"],
     &["server::log", "server::network", "server::bucket", "server::fair_queue", "server::deadlines"],
-    &["server::peer", "server::refusals", "server::gauges", "server::reload"],
+    &["server::search", "server::peer", "server::refusals", "server::gauges", "server::reload"],
     &["server::quotas", "server::auth"],
     &["server::config", "server::operator"],
     &["server::room"],

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{ArgAction, Parser};
 use hubbub::address::{Address, InvalidPort};
 use hubbub::arguments::{CONNECTION, Given, LIMITS, ProgramOptions, STORAGE, duration, number, size, switch};
 use hubbub::limits;
@@ -114,6 +114,17 @@ pub struct Args {
         help_heading = STORAGE, display_order = 26
     )]
     retain_messages: Option<u64>,
+
+    /// Index the words of messages for search: on or off
+    ///
+    /// The index is the file search.db in the data folder, about as large as the messages. off deletes it; on makes it
+    /// again while the server serves.
+    #[arg(
+        long, value_name = "SEARCH", env = "HUBBUB_SEARCH", default_value = "on", action = ArgAction::Set,
+        value_parser = on_or_off,
+        hide_short_help = true, help_heading = STORAGE, display_order = 29
+    )]
+    search: bool,
 
     /// The former name of --retain-messages.
     #[arg(long, value_name = "N", env = "HUBBUB_RETAIN_EVENTS", value_parser = number(1_u64..), hide = true)]
@@ -404,6 +415,7 @@ pub fn config(args: Args) -> Result<ServerConfig, InvalidPort> {
         rooms_max: args.rooms_max,
         disk_reserve: args.disk_reserve.map(|bytes| bytes as u64),
         retention,
+        search: args.search,
         trust_clock: args.trust_clock,
         pollers,
         ..default
@@ -413,4 +425,12 @@ pub fn config(args: Args) -> Result<ServerConfig, InvalidPort> {
 fn socket_mode(text: &str) -> Result<u32, String> {
     let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777);
     mode.ok_or_else(|| "expected an octal mode from 0000 to 0777, for example 0660".to_owned())
+}
+
+fn on_or_off(text: &str) -> Result<bool, String> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("expected on or off".to_owned()),
+    }
 }

@@ -9,6 +9,7 @@ use clap::Subcommand;
 use hubbub::escape::escape_name;
 use hubbub::server::log::clock::date;
 use hubbub::server::log::sqlite::{self, BackupError, ListedRoom};
+use hubbub::server::search;
 
 use crate::words::{complain, counted};
 
@@ -159,6 +160,9 @@ fn delete(data: &Path, names: &[String]) -> anyhow::Result<ExitCode> {
     }
     anyhow::ensure!(!all.is_empty(), "no room to delete: standard input has no names");
     let deletion = sqlite::delete_rooms(data, &all)?;
+    // It has the text of the rooms; the next start of the server makes it again.
+    search::place::remove(data)
+        .context("the rooms are deleted, but their text is still in search.db: delete that file")?;
     let (rooms, messages) = (counted(deletion.rooms, "room"), counted(deletion.messages, "message"));
     println!("deleted {rooms} with {messages}; new messages can use {} bytes of hubbub.db", deletion.free_bytes);
     for name in &deletion.with_remains {

@@ -2,12 +2,12 @@
 
 use thiserror::Error;
 
-use crate::limits::PAGE_SIZE_MAX;
 use crate::names::{InvalidText, RoomName};
 use crate::server::auth::access::Denied;
 use crate::server::auth::login::LoginError;
 use crate::server::log::LogError;
 use crate::server::quotas::OverQuota;
+use crate::server::search::{Fault, InvalidQuery};
 
 /// The result of a call.
 pub type CallResult<T> = Result<T, CallError>;
@@ -38,10 +38,19 @@ pub enum Code {
 pub enum CallError {
     #[error("{0}")]
     Invalid(#[from] InvalidText),
-    #[error("the page size is {0}: request at most {PAGE_SIZE_MAX}")]
-    PageSize(usize),
+    #[error("the page size is {asked}: request at most {max}")]
+    PageSize { asked: usize, max: usize },
     #[error("invalid page token: send the token of the previous response, or none")]
     PageToken,
+    #[error("{0}")]
+    Query(#[from] InvalidQuery),
+    /// It is of another index: the index may have been made again since.
+    #[error("invalid page token: search again from the first page")]
+    SearchPageToken,
+    #[error("this server has no search: its operator switched it off")]
+    NoSearch,
+    #[error("search is not available: {0}; try again in a moment")]
+    Search(#[from] Fault),
     #[error("the request changes nothing: give a topic, which is empty for none")]
     NothingToChange,
     #[error("no room named \"{0}\": a room is created by its first message")]
@@ -64,7 +73,14 @@ pub enum CallError {
 impl CallError {
     pub fn code(&self) -> Code {
         match self {
-            Self::Invalid(_) | Self::PageSize(_) | Self::PageToken | Self::NothingToChange => Code::InvalidArgument,
+            Self::Invalid(_)
+            | Self::Query(_)
+            | Self::PageSize { .. }
+            | Self::PageToken
+            | Self::SearchPageToken
+            | Self::NothingToChange => Code::InvalidArgument,
+            Self::NoSearch => Code::Unimplemented,
+            Self::Search(_) => Code::Unavailable,
             Self::NoRoom(_) => Code::NotFound,
             Self::Log(error) => error.into(),
             Self::TooManyCalls(_) | Self::OverQuota(_) => Code::ResourceExhausted,

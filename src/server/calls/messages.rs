@@ -5,7 +5,7 @@ use protobuf::Message as _;
 use super::caller::Caller;
 use super::error::{CallError, CallResult};
 use super::paging::page_size;
-use crate::limits::{MESSAGES_PAGE_SIZE, READ_BYTES_MAX};
+use crate::limits::{MESSAGES_PAGE_SIZE, PAGE_SIZE_MAX, READ_BYTES_MAX};
 use crate::names::{RoomId, RoomName, Seq};
 use crate::server::auth::access::Act;
 use crate::server::hub::Hub;
@@ -18,7 +18,7 @@ use crate::wire::{Frame, v1};
 /// are copied from the log.
 pub fn list_messages(hub: &Hub, caller: &Caller, request: v1::ListMessagesRequest) -> CallResult<Frame> {
     use v1::list_messages_request::Place;
-    let max = page_size(request.page_size, MESSAGES_PAGE_SIZE)? as u64;
+    let max = page_size(request.page_size, MESSAGES_PAGE_SIZE, PAGE_SIZE_MAX)? as u64;
     let name = RoomName::new(&request.room)?;
     caller.principal.may(Act::Read(&name))?;
     let (part, keep) = match request.place {

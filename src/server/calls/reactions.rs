@@ -3,7 +3,7 @@
 use super::caller::Caller;
 use super::error::{CallError, CallResult};
 use super::paging::page_size;
-use crate::limits::PAGE_SIZE;
+use crate::limits::{PAGE_SIZE, PAGE_SIZE_MAX};
 use crate::names::{Emoji, RoomName, Seq};
 use crate::server::auth::access::Act;
 use crate::server::hub::Hub;
@@ -16,7 +16,7 @@ pub fn list_reactions(
     caller: &Caller,
     request: v1::ListReactionsRequest,
 ) -> CallResult<v1::ListReactionsResponse> {
-    let max = page_size(request.page_size, PAGE_SIZE)?;
+    let max = page_size(request.page_size, PAGE_SIZE, PAGE_SIZE_MAX)?;
     let (room, message) = (RoomName::new(&request.room)?, Seq(request.message_seq));
     let emoji = Emoji::new(request.emoji)?;
     caller.principal.may(Act::Read(&room))?;

@@ -5,7 +5,7 @@ use unicode_normalization::char::is_combining_mark;
 use super::caller::Caller;
 use super::error::{CallError, CallResult};
 use super::paging::page_size;
-use crate::limits::{PAGE_SIZE, READ_BYTES_MAX};
+use crate::limits::{PAGE_SIZE, PAGE_SIZE_MAX, READ_BYTES_MAX};
 use crate::names::{ClientId, RoomName};
 use crate::server::auth::access::Act;
 use crate::server::hub::Hub;
@@ -16,7 +16,7 @@ use crate::wire::v1;
 /// Lists the rooms that have messages and that the caller may read, by name. A page may have fewer than there are.
 pub fn list_rooms(hub: &Hub, caller: &Caller, request: v1::ListRoomsRequest) -> CallResult<v1::ListRoomsResponse> {
     caller.principal.may(Act::ListRooms)?;
-    let max = page_size(request.page_size, PAGE_SIZE)?;
+    let max = page_size(request.page_size, PAGE_SIZE, PAGE_SIZE_MAX)?;
     let after = match request.page_token.as_str() {
         "" => None,
         token if token.chars().any(|c| !c.is_alphanumeric() && !"-_.".contains(c) && !is_combining_mark(c)) => {
@@ -69,7 +69,7 @@ pub fn list_members(
     caller: &Caller,
     request: v1::ListMembersRequest,
 ) -> CallResult<v1::ListMembersResponse> {
-    let max = page_size(request.page_size, PAGE_SIZE)?;
+    let max = page_size(request.page_size, PAGE_SIZE, PAGE_SIZE_MAX)?;
     let name = RoomName::new(&request.room)?;
     caller.principal.may(Act::Read(&name))?;
     let after = match request.page_token.as_str() {

@@ -18,7 +18,7 @@ use crate::limits::{
 use crate::server::calls::caller::{Caller, Stranger};
 use crate::server::calls::error::{CallError, CallResult};
 use crate::server::calls::slots::{Slot, Slots};
-use crate::server::calls::{change, login, messages, post, reactions, rooms};
+use crate::server::calls::{change, login, messages, post, reactions, rooms, search};
 use crate::server::deadlines::Deadlines;
 use crate::server::hub::Hub;
 use crate::server::peer::Peer;
@@ -174,7 +174,8 @@ pub fn service(unary: Unary, pollers: Pollers) -> Service {
     service = add_read(service, &wire::LIST_MESSAGES_SERVER, &unary, messages::list_messages);
     service = add_read(service, &wire::LIST_REACTIONS, &unary, reactions::list_reactions);
     service = add_read(service, &wire::LIST_ROOMS, &unary, rooms::list_rooms);
-    add_read(service, &wire::LIST_MEMBERS, &unary, rooms::list_members).build()
+    service = add_read(service, &wire::LIST_MEMBERS, &unary, rooms::list_members);
+    add_read(service, &wire::SEARCH_MESSAGES, &unary, search::search_messages).build()
 }
 
 /// Adds a method that is executed by the log writer.

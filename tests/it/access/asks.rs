@@ -19,10 +19,12 @@ pub enum Ask {
     ListMessages(&'static str),
     ListMembers(&'static str),
     ListRooms,
+    /// In one room, or in all.
+    Search(&'static str),
     Tutorial,
 }
 
-pub const ASKS: [Ask; 12] = [
+pub const ASKS: [Ask; 15] = [
     Ask::Hello,
     Ask::Join(BUILDS),
     Ask::Join(TEA),
@@ -34,6 +36,9 @@ pub const ASKS: [Ask; 12] = [
     Ask::ListMessages(TEA),
     Ask::ListMembers(TEA),
     Ask::ListRooms,
+    Ask::Search(BUILDS),
+    Ask::Search(TEA),
+    Ask::Search(""),
     Ask::Tutorial,
 ];
 
@@ -77,6 +82,10 @@ impl Asking<'_> {
                 self.call(&wire::LIST_MEMBERS, &request)
             }
             Ask::ListRooms => self.call(&wire::LIST_ROOMS, &v1::ListRoomsRequest::default()),
+            Ask::Search(room) => {
+                let (query, room) = ("message".to_owned(), room.to_owned());
+                self.call(&wire::SEARCH_MESSAGES, &v1::SearchMessagesRequest { query, room, ..Default::default() })
+            }
             Ask::Tutorial => {
                 let mut chatter = Chatter::join_over_to_finish(self.client.clone(), self.name);
                 chatter.say(&self.body);

@@ -71,7 +71,8 @@ pub fn expected(right: Right, ask: Ask, own_name: bool) -> Code {
         (_, Ask::PostOnStream(room)) => refused_unless(own_name && may_read && may_post && in_room(room)),
         (_, Ask::PostMessage(room)) => refused_unless(own_name && may_post && in_room(room)),
         (_, Ask::ListMessages(room) | Ask::ListMembers(room)) => refused_unless(may_read && in_room(room)),
-        (_, Ask::ListRooms) => refused_unless(may_read),
+        (_, Ask::ListRooms | Ask::Search("")) => refused_unless(may_read),
+        (_, Ask::Search(room)) => refused_unless(may_read && in_room(room)),
     }
 }
 

@@ -16,9 +16,10 @@ use super::errors::OpenError;
 /// The mode of the files.
 const FILE_MODE: u32 = 0o600;
 
-/// What the names of a data folder's files begin with: the databases of the log and of the accounts, and SQLite's files
-/// beside them, the lock, the mark of the life, a restore's copy, and the deletions.
-const BEGINNINGS: [&[u8]; 6] = [b"hubbub.db", b"accounts.db", b"lock", b"life", b"restoring.db", b"deletions"];
+/// What the names of a data folder's files begin with: the databases of the log, of the accounts and of search, and
+/// SQLite's files beside them, the lock, the mark of the life, a restore's copy, and the deletions.
+const BEGINNINGS: [&[u8]; 7] =
+    [b"hubbub.db", b"accounts.db", b"search.db", b"lock", b"life", b"restoring.db", b"deletions"];
 
 /// How a file of a data folder is opened: no link is followed, and a file that is created is private.
 pub fn options() -> OpenOptions {
@@ -141,6 +142,7 @@ mod tests {
             "hubbub.db.damaged-2",
             "accounts.db",
             "accounts.db-journal",
+            "search.db-wal",
             "lock",
             "life",
             "life.new",
