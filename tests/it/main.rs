@@ -39,6 +39,7 @@ mod privacy;
 mod damage;
 mod retention;
 mod erase;
+mod changes;
 mod clock;
 mod sender;
 mod repeat;
