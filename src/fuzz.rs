@@ -11,9 +11,11 @@ use crate::address::Address;
 use crate::arguments;
 use crate::escape::{acts, escape, escape_name};
 use crate::limits::{BODY_BYTES_MAX, NAME_CHARS_MAX};
-use crate::names::{Body, MessageId, RoomId, RoomName, Sender, Seq, UserName, cleaned};
+use crate::names::{Body, Emoji, Kind, Mentions, MessageId, RoomId, RoomName, Sender, Seq, UserName, cleaned};
 use crate::server::log::Segment;
+use crate::server::log::segment::Checked;
 use crate::server::network::Network;
+use crate::wire::change::{ReactionChange, StoredMessage};
 use crate::wire::event::{self, Entry, EntryKind, NewMessage};
 use crate::wire::v1;
 use crate::{certificates, client, repeat, server, terminal};
@@ -176,6 +178,7 @@ fn entries(input: &[u8]) {
     let Ok(Checked { last, changes }) = Segment::check(first.room, first.seq, input) else { return };
     let response = v1::ChatResponse::parse_from_bytes(input).expect("what is stored is a response");
     assert_eq!(response.events.len() as u64, last.0 - first.seq.0 + 1);
+    assert_eq!(response.events.iter().filter(|event| !event.has_message()).count() as u64, changes);
     for (entry, event) in event::entries(input).map(|entry| entry.expect("it was checked").0).zip(&response.events) {
         assert_eq!((entry.room.0, entry.seq.0, entry.time_ms), (event.room_id, event.seq, event.time_ms));
         assert_eq!(entry.message().is_some(), event.has_message());
@@ -184,13 +187,19 @@ fn entries(input: &[u8]) {
             assert_eq!((content.sender, content.body), (message.sender.as_str(), message.body.as_str()));
             assert_eq!(content.id.as_bytes().as_slice(), message.message_id);
             assert_eq!(content.client.map_or(0, |client| client.0), message.client_id);
+            assert_eq!((content.reply_to.0, content.changed.0), (message.reply_to_seq, message.changed_seq));
+            assert_eq!((content.edited.0, content.is_deleted), (message.edited_seq, message.deleted_by.is_some()));
+            // A message that is changed stays one that can be read.
+            let mut changed = StoredMessage::read(entry.content).expect("the library has read it");
+            changed.delete(&Sender::claim(UserName::new("ann").expect("valid")), Seq(9));
+            assert!(event::read_content(&changed.content()).is_ok_and(|content| content.is_deleted));
         }
     }
     let segment = Segment::read(first.room, first.seq, 0, input.to_vec()).expect("it was checked");
     assert_eq!(segment.offset(last.next()), input.len());
 }
 
-/// Entries of the log: two messages, and an event that is newer than this program.
+/// Entries of the log: messages, one of them changed and one deleted, and an event that is newer than this program.
 fn entry_seeds() -> Vec<Vec<u8>> {
     let id = MessageId::from_bytes([7; 16]);
     let hi = Body::new("hi").expect("valid");
@@ -207,6 +216,17 @@ fn entry_seeds() -> Vec<Vec<u8>> {
         };
         event::push(&mut bytes, &entry);
     }
-    bytes.extend([0x0a, 9, 0x08, 3, 0x10, 3, 0x18, 1, 0x72, 1, b'x']);
+    let mut changed = StoredMessage::read(&event::content(&NewMessage::plain(&id, &ann, None, &hi, Kind::Text)))
+        .expect("it was just encoded");
+    let mentions = Mentions::new(vec!["bob".to_owned()]).expect("valid");
+    changed.edit(&hi, &mentions, Seq(4), 1_700_000_000_000);
+    changed.react(ReactionChange { emoji: &Emoji::new("+1").expect("valid"), by: &ann, seq: Seq(5) });
+    let mut deleted = changed.clone();
+    deleted.delete(&ann, Seq(6));
+    for (seq, message) in [(3, changed), (4, deleted)] {
+        let (kind, content) = (EntryKind::MESSAGE, message.content());
+        event::push(&mut bytes, &Entry { room: RoomId(3), seq: Seq(seq), time_ms: 1, kind, content: &content });
+    }
+    bytes.extend([0x0a, 10, 0x08, 3, 0x10, 5, 0x18, 1, 0xf2, 1, 1, b'x']);
     vec![bytes]
 }

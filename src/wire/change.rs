@@ -5,10 +5,29 @@
 
 use protobuf::{Message as _, MessageField};
 
-use super::event::Malformed;
+use super::event::{Entry, EntryKind, Malformed};
 use super::v1;
 use crate::limits::REACTORS_NAMED_MAX;
 use crate::names::{Body, Emoji, Mentions, MessageId, Sender, Seq, Topic};
+
+/// Whether the content of an entry can be read. That of a kind that is newer than this program is opaque.
+pub fn is_readable(entry: &Entry<'_>) -> bool {
+    fn parses<M: protobuf::Message>(content: &[u8]) -> bool {
+        M::parse_from_bytes(content).is_ok()
+    }
+    let content = entry.content;
+    match entry.kind {
+        EntryKind::MESSAGE => {
+            entry.message().is_some_and(|message| !message.has_more || parses::<v1::Message>(content))
+        }
+        EntryKind::EDITED => parses::<v1::Edited>(content),
+        EntryKind::REACTED => parses::<v1::Reacted>(content),
+        EntryKind::DELETED => parses::<v1::Deleted>(content),
+        EntryKind::PINNED => parses::<v1::Pinned>(content),
+        EntryKind::ROOM_CHANGED => parses::<v1::RoomChanged>(content),
+        _ => true,
+    }
+}
 
 /// The content of `Edited`.
 pub fn edited(message: Seq, body: &Body, mentions: &Mentions) -> Vec<u8> {

@@ -48,8 +48,9 @@ const MESSAGE_SEQ: u8 = 0x08;
 /// the mark of a login.
 const CONTENT_BYTES_AROUND: usize = 18 + 2 * (1 + 3) + 2 + (1 + 10) + (1 + 8) + 2;
 
-/// The highest number of a field of `Event` that this program knows: `goodbye`.
-const EVENT_FIELDS_KNOWN: u64 = 13;
+/// The highest number of a field of `Event` that is not in the log, besides `message`: `goodbye`. Later fields are those of
+/// changes, and those that are newer than this program.
+const CONTROL_FIELDS_LAST: u64 = 13;
 
 /// The maximum number of bytes that an entry has around its content: four tags of one byte and one of five, three
 /// varints of ten bytes at most, and two lengths of three.
@@ -117,11 +118,20 @@ pub struct Content<'a> {
     pub changed: Seq,
     pub edited: Seq,
     pub is_deleted: bool,
+    /// Whether it has fields that only the generated code reads: mentions, reactions, or who deleted it.
+    pub has_more: bool,
     /// The client that posted it, if known: not for a call, nor for messages that were stored before client ids
     /// existed.
     pub client: Option<ClientId>,
     /// Whether the sender had logged in.
     pub authenticated: bool,
+}
+
+impl Content<'_> {
+    /// Whether it is nothing but what [`Content`] has: no reply, no mention, and never changed. As nearly all messages.
+    pub fn is_plain(&self) -> bool {
+        !self.has_more && self.reply_to == Seq::ZERO && self.changed == Seq::ZERO
+    }
 }
 
 /// A message that was not posted yet.
@@ -243,6 +253,7 @@ pub fn read_content(bytes: &[u8]) -> Result<Content<'_>, Malformed> {
             changed: Seq::ZERO,
             edited: Seq::ZERO,
             is_deleted: false,
+            has_more: false,
             client: None,
             authenticated: false,
         };
@@ -255,10 +266,10 @@ pub fn read_content(bytes: &[u8]) -> Result<Content<'_>, Malformed> {
             last_tag = tag;
             match tag {
                 BODY => content.body = std::str::from_utf8(field(bytes, &mut at, tag)?).ok()?,
-                MENTIONS | REACTIONS => drop(field(bytes, &mut at, tag)?),
-                DELETED_BY => {
+                MENTIONS | REACTIONS | DELETED_BY => {
                     field(bytes, &mut at, tag)?;
-                    content.is_deleted = true;
+                    content.has_more = true;
+                    content.is_deleted |= tag == DELETED_BY;
                 }
                 _ => {
                     let value = number(bytes, &mut at, tag).filter(|value| *value > 0)?;
@@ -292,7 +303,7 @@ fn read_entry(bytes: &[u8], start: usize) -> Option<(Entry<'_>, usize)> {
     (at == event.len()).then_some((Entry { room, seq, time_ms, kind, content }, end))
 }
 
-/// Reads a length-delimited field: a message, or of a number above all known ones.
+/// Reads a length-delimited field: a message, a change, or one of a number above all known ones.
 fn kind_and_content<'a>(event: &'a [u8], at: &mut usize) -> Option<(EntryKind, &'a [u8])> {
     let found = varint(event, at)?;
     let kind = EntryKind(u32::try_from(found >> 3).ok()?);
@@ -301,7 +312,7 @@ fn kind_and_content<'a>(event: &'a [u8], at: &mut usize) -> Option<(EntryKind, &
     *at += len;
     let is_valid = match kind {
         EntryKind::MESSAGE => !content.is_empty(),
-        EntryKind(number) => u64::from(number) > EVENT_FIELDS_KNOWN && number < 1 << 29,
+        EntryKind(number) => u64::from(number) > CONTROL_FIELDS_LAST && number < 1 << 29,
     };
     (found == key(kind) && is_valid).then_some((kind, content))
 }

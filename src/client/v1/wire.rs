@@ -121,7 +121,7 @@ pub fn read_events<B>(
             let Some(content) = entry.message() else { break };
             at = start + end;
             let parsed;
-            let extras = if entry.content.len() == plain_bytes(&content) {
+            let extras = if content.is_plain() {
                 &NO_EXTRAS
             } else {
                 parsed = Extras::read(&v1::Message::parse_from_bytes(entry.content).map_err(unreadable)?);
@@ -170,18 +170,11 @@ fn other<B>(
         changed: Seq(message.changed_seq),
         edited: Seq(message.edited_seq),
         is_deleted: message.deleted_by.is_some(),
+        has_more: message.deleted_by.is_some() || !message.mentions.is_empty() || !message.reactions.is_empty(),
         client: client(message.client_id),
         authenticated: message.authenticated,
     };
     Ok(each(Item::Message { room_id, seq, time_ms, content, extras: &Extras::read(message) }))
-}
-
-/// The length of the message's canonical encoding if it has no extras, as nearly all messages.
-fn plain_bytes(content: &Content<'_>) -> usize {
-    let Content { id, sender, body, kind, client, authenticated, .. } = content;
-    let texts = field_bytes(id.as_bytes().len()) + field_bytes(sender.len()) + field_bytes(body.len());
-    let client = client.map_or(0, |client| 1 + varint_bytes(client.0));
-    texts + if *kind == Kind::Action { 2 } else { 0 } + client + if *authenticated { 2 } else { 0 }
 }
 
 fn unreadable(error: protobuf::Error) -> StreamError {

@@ -5,8 +5,8 @@ use std::ops::RangeInclusive;
 use std::sync::OnceLock;
 
 use crate::names::{RoomId, Seq};
-use crate::wire::Frame;
 use crate::wire::event::{self, Entry, EntryKind, Malformed};
+use crate::wire::{Frame, change};
 
 /// Consecutive events of one room. Never empty, never changed; but others with the same seqs may take its place, when a
 /// message is changed.
@@ -91,9 +91,7 @@ impl Segment {
         for entry in event::entries(entries) {
             let (entry, end) = entry?;
             changes += u64::from(entry.kind != EntryKind::MESSAGE);
-            if (entry.room, entry.seq) != (room, next)
-                || (entry.kind == EntryKind::MESSAGE && entry.message().is_none())
-            {
+            if (entry.room, entry.seq) != (room, next) || !change::is_readable(&entry) {
                 return Err(Malformed(at));
             }
             next = next.next();
@@ -224,8 +222,8 @@ mod tests {
         };
         let mut bytes = Vec::new();
         message(&mut bytes, 1);
-        // Field 1 of the response: room 3, seq 2, time 1, and field 14 of the event.
-        bytes.extend([0x0a, 9, 0x08, 3, 0x10, 2, 0x18, 1, 0x72, 1, b'x']);
+        // Field 1 of the response: room 3, seq 2, time 1, and field 30 of the event.
+        bytes.extend([0x0a, 10, 0x08, 3, 0x10, 2, 0x18, 1, 0xf2, 1, 1, b'x']);
         message(&mut bytes, 3);
         let segment = Segment::read(RoomId(3), Seq(1), 0, bytes.clone()).unwrap();
         assert_eq!((segment.last(), segment.messages(), segment.message(2)), (Seq(3), 2, Some(Seq(3))));
