@@ -38,6 +38,8 @@ pub struct Room {
     /// When each text was removed: it was the n-th.
     pub removed: HashMap<String, usize>,
     pub removals: usize,
+    /// The messages that retention has deleted, as they were.
+    pub trimmed: BTreeMap<u64, Said>,
     /// The messages by their senders and ids; ids outlive their messages.
     ids: HashMap<(String, u128), (u64, String)>,
 }
@@ -187,8 +189,9 @@ impl Room {
     /// Retention has deleted everything before this event.
     pub fn trim(&mut self, oldest: u64) {
         let kept = self.messages.split_off(&oldest);
-        for said in std::mem::replace(&mut self.messages, kept).into_values() {
+        for (seq, said) in std::mem::replace(&mut self.messages, kept) {
             said.body.iter().for_each(|text| self.remove(text));
+            self.trimmed.insert(seq, said);
         }
         self.pins.retain(|(pinned, _)| *pinned >= oldest);
     }

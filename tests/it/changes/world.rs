@@ -332,7 +332,9 @@ impl World {
         let Some(Listener { mut chatter, after }) = self.listener.take() else { return };
         let (name, end) = ("ann".to_owned(), self.text());
         self.one(&(name, Act::Post { id: u128::from(self.texts), body: end.clone(), reply_to: 0 }));
-        let mut left = self.model.messages.range(after + 1..).filter(|(_, said)| said.sender != CHATTER);
+        // Those that were deleted since were sent before.
+        let all = self.model.trimmed.range(after + 1..).chain(self.model.messages.range(after + 1..));
+        let mut left = all.filter(|(_, said)| said.sender != CHATTER);
         loop {
             match chatter.next() {
                 Next::Message { name, body } => {
