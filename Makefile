@@ -18,7 +18,7 @@ NODE_GRPC_VERSION := 1.14.7
 WITHOUT_PATCHES := chat:: drain:: fanout:: leaving:: model:: rooms:: unary::
 
 .DEFAULT_GOAL := help
-.PHONY: help run-server run-client run-repeat build test hostile sanitize soak fuzz crash-test backup-test thin-volume-test ping-test check bench bench-chart micro search-bench \
+.PHONY: help run-server run-client run-repeat build test hostile sanitize soak fuzz crash-test changes-test backup-test thin-volume-test ping-test check bench bench-chart micro search-bench \
 	deps go-deps
 
 help: ## show this
@@ -75,6 +75,10 @@ fuzz: deps ## run each decoder on 1,000,000 inputs, guided by the code that they
 
 crash-test: deps ## kill a server 1,000 times under load (KILLS=n for another number)
 	HUBBUB_CRASH_KILLS=$(or $(KILLS),1000) cargo test --release --locked --test it -- --nocapture crash::
+
+changes-test: deps ## compare 10,000 schedules of changing messages with a model (SCHEDULES=n for another number), and 200 kills
+	HUBBUB_SCHEDULES=$(or $(SCHEDULES),10000) cargo test --release --locked -- --nocapture changes_tests:: schedules::
+	HUBBUB_CRASH_KILLS=1000 cargo test --release --locked --test it -- --nocapture changes::crash::
 
 check: deps $(PYTHON) $(NODE_GRPC) go-deps ## all checks that a change must pass: format, lints, tests, docs
 	cargo fmt --check

@@ -228,7 +228,7 @@ impl Text {
         *bytes += body.as_str().len();
         self.number += 1;
         let id = MessageId::from_bytes((0x0198_u128 << 112 | self.number).to_be_bytes());
-        let sender = Sender::claim(UserName::new(&sender(self.rank(SENDERS))).expect("it is valid"));
+        let sender = Sender::claim(UserName::new(sender(self.rank(SENDERS))).expect("it is valid"));
         let content = event::content(&NewMessage::plain(&id, &sender, None, &body, Kind::Text));
         let message = command::NewMessage { id, id_chosen: false, reply_to: Seq::ZERO, content };
         Post {

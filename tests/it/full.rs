@@ -19,7 +19,7 @@ use super::support::process::{ServerProcess, command};
 use super::support::talker::{Talker, call, post_message};
 
 /// A server whose data folder is a file system of this size, which ends with the server.
-fn small(folder: &Path, size: &str, arguments: &[&str]) -> Command {
+pub fn small(folder: &Path, size: &str, arguments: &[&str]) -> Command {
     let mut small = Command::new("unshare");
     let mount = "mount -t tmpfs -o size=$1,mode=700 tmpfs \"$2\" && shift 2 && exec \"$@\"";
     small.args(["--user", "--map-root-user", "--mount", "sh", "-c", mount, "sh", size]).arg(folder);
@@ -31,13 +31,13 @@ fn small(folder: &Path, size: &str, arguments: &[&str]) -> Command {
 }
 
 /// The path of such a server's data folder for other processes.
-fn inside(server: &ServerProcess, folder: &Path) -> PathBuf {
+pub fn inside(server: &ServerProcess, folder: &Path) -> PathBuf {
     let path = folder.strip_prefix("/").expect("an absolute path");
     PathBuf::from(format!("/proc/{}/root", server.pid())).join(path)
 }
 
 /// Takes all free space.
-fn fill(path: &Path) {
+pub fn fill(path: &Path) {
     let mut file = File::create(path).expect("a file can be created");
     for bytes in [65_536, 4_096, 1] {
         loop {

@@ -40,6 +40,7 @@ mod damage;
 mod retention;
 mod erase;
 mod search;
+mod changes;
 mod clock;
 mod sender;
 mod repeat;

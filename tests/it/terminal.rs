@@ -10,6 +10,7 @@ mod session;
 mod chat_v1;
 mod changes;
 mod exports;
+mod searches;
 mod commands;
 mod rooms;
 mod scripts;

@@ -1,5 +1,7 @@
 //! `ListMessages`: a room's history, page by page.
 
+use std::borrow::Cow;
+
 use protobuf::Message as _;
 
 use super::caller::Caller;
@@ -11,7 +13,7 @@ use crate::server::auth::access::Act;
 use crate::server::hub::Hub;
 use crate::server::log::{History, Part, Piece};
 use crate::wire::answer::{self, GapReason};
-use crate::wire::event;
+use crate::wire::event::{self, EntryKind};
 use crate::wire::{Frame, v1};
 
 /// Reads a page of a room's history, from the oldest or the newest end. The response is already encoded: its entries
@@ -52,70 +54,46 @@ enum Keep {
     Newest,
 }
 
-/// The entries of this part in the pieces: at most `max` messages, and at most [`READ_BYTES_MAX`] bytes. A gap replaces
-/// messages that can't be read.
+/// The messages of this part in the pieces: at most `max`, and at most [`READ_BYTES_MAX`] bytes, but at least one. A gap
+/// replaces messages that can't be read. Other events are left out.
 fn page(room: RoomId, pieces: &[Piece], part: Part, max: u64, keep: Keep) -> Vec<u8> {
-    let (Some(first), Some(last)) = (pieces.first(), pieces.last()) else { return Vec::new() };
     let (from, to) = match part {
-        Part::From(from) => {
-            let from = from.max(first.first());
-            (from, Seq(from.0.saturating_add(max - 1)).min(last.last()))
-        }
-        Part::Before(before) => {
-            let to = Seq(before.0.saturating_sub(1)).min(last.last());
-            (Seq((to.0 + 1).saturating_sub(max)).max(first.first()), to)
-        }
+        Part::From(from) => (from, Seq(u64::MAX)),
+        Part::Before(before) => (Seq::ZERO, Seq(before.0.saturating_sub(1))),
     };
-    // The entries of each piece, so that they can be cut.
-    let mut entries: Vec<Vec<u8>> = Vec::new();
+    // Each with the number of its messages.
+    let mut entries: Vec<(u64, Cow<'_, [u8]>)> = Vec::new();
     for piece in pieces {
-        let (start, end) = (piece.first().max(from), piece.last().min(to));
         match piece {
-            _ if start > end => {}
             Piece::Segment(segment) => {
-                entries.push(segment.frame().as_slice()[segment.offset(start)..segment.offset(end.next())].to_vec());
+                let (bytes, mut start) = (segment.frame().as_slice(), 0);
+                for (entry, end) in event::entries(bytes).map_while(Result::ok) {
+                    if entry.kind == EntryKind::MESSAGE && (from..=to).contains(&entry.seq) {
+                        entries.push((1, Cow::Borrowed(&bytes[start..end])));
+                    }
+                    start = end;
+                }
             }
             // The whole known range, so that the next page begins with a readable message.
-            Piece::Damaged { from, to } => entries.push(match part {
-                Part::From(asked) => answer::gap(room, asked.max(*from), *to, GapReason::Damaged),
-                Part::Before(asked) => {
-                    answer::gap(room, *from, Seq(asked.0.saturating_sub(1)).min(*to), GapReason::Damaged)
-                }
-            }),
+            Piece::Damaged { from: first, to: last } => {
+                let (first, last) = (from.max(*first), to.min(*last));
+                let gap = answer::gap(room, first, last, GapReason::Damaged);
+                entries.push((last.0.saturating_sub(first.0) + 1, Cow::Owned(gap)));
+            }
         }
     }
-    cut(entries, keep)
-}
-
-/// Joins entries, and cuts them down to [`READ_BYTES_MAX`] bytes, but to at least one entry.
-fn cut(pieces: Vec<Vec<u8>>, keep: Keep) -> Vec<u8> {
-    let mut ends: Vec<usize> = Vec::new();
-    let mut entries: Vec<u8> = Vec::new();
-    for piece in pieces {
-        let begin = entries.len();
-        let whole = event::entries(&piece).map_while(Result::ok).map(|(_, end)| begin + end);
-        ends.extend(whole);
-        entries.extend_from_slice(&piece);
-        // A gap is not an event of the log, and is one entry.
-        if ends.last().is_none_or(|end| *end <= begin) {
-            ends.push(entries.len());
-        }
-    }
-    let len = entries.len();
-    if len <= READ_BYTES_MAX {
-        return entries;
-    }
-    match keep {
-        Keep::Oldest => {
-            let end = ends.iter().take_while(|end| **end <= READ_BYTES_MAX).last().or(ends.first());
-            entries.truncate(end.copied().unwrap_or(len));
-        }
-        Keep::Newest => {
-            // From the first position from which the rest fits; the last entry begins at the last end but one.
-            let last = ends.iter().rev().nth(1).copied().unwrap_or(0);
-            let start = ends.iter().copied().find(|end| len - end <= READ_BYTES_MAX).unwrap_or(last).min(last);
-            entries.drain(..start);
-        }
-    }
-    entries
+    let (mut messages, mut bytes) = (0, 0);
+    let mut fits = |(count, entry): &(u64, Cow<'_, [u8]>)| {
+        let fits = bytes == 0 || (messages < max && bytes + entry.len() <= READ_BYTES_MAX);
+        (messages, bytes) = (messages + count, bytes + entry.len());
+        fits
+    };
+    let kept = match keep {
+        Keep::Oldest => 0..entries.iter().take_while(|entry| fits(entry)).count(),
+        Keep::Newest => entries.len() - entries.iter().rev().take_while(|entry| fits(entry)).count()..entries.len(),
+    };
+    entries[kept].iter().fold(Vec::new(), |mut page, (_, entry)| {
+        page.extend_from_slice(entry);
+        page
+    })
 }

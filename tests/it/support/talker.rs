@@ -135,12 +135,13 @@ impl Talker {
         self.rooms.iter().find(|(_, known)| **known == number).map(|(room, _)| room.as_str())
     }
 
-    /// Whether a room that was joined before gets another number.
+    /// Whether a room that was joined before gets another number. With the same number, it is told again after a gap.
     fn is_number(&mut self, event: &v1::Event) -> bool {
         match &event.event {
             Some(Kind::Joined(joined)) => {
-                if let Some(before) = self.rooms.insert(joined.room.clone(), event.room_id) {
-                    assert!(before != event.room_id && (joined.head_seq, joined.first_seq) == (0, 1), "{event:?}");
+                let before = self.rooms.insert(joined.room.clone(), event.room_id);
+                if before.is_some_and(|before| before != event.room_id) {
+                    assert_eq!((joined.head_seq, joined.first_seq), (0, 1), "{event:?}");
                     self.numbered.push_back(joined.clone());
                     return true;
                 }
