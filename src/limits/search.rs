@@ -35,9 +35,9 @@ pub const SEARCH_OPEN_WAIT: Duration = Duration::from_millis(500);
 /// How long new messages are collected before they are indexed together: a transaction has a fixed cost.
 pub const INDEX_INTERVAL: Duration = Duration::from_millis(200);
 
-/// How many events one transaction of the index takes, and how many bytes of text, plus one message: some 80 ms of work.
-/// Larger ones make larger segments, which are merged less often.
-pub const INDEX_EVENTS_MAX: usize = 8_000;
+/// How many events one transaction of the index takes, and how many bytes of text, plus one message: some 150 ms of
+/// work. Larger ones make larger segments, which are merged less often.
+pub const INDEX_EVENTS_MAX: usize = 16_000;
 pub const INDEX_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// How much memory FTS5 may take for the words of one transaction before it writes them, in bytes.
@@ -52,7 +52,7 @@ pub const INDEX_EVENTS_WITHOUT_SPACE: u64 = 10_000;
 pub const INDEX_QUEUE_MAX: usize = 8_192;
 
 /// How many bytes of rooms' logs are kept in memory while the index is made from many rooms at once, plus one page.
-pub const INDEX_READ_AHEAD_BYTES_MAX: usize = 16 * 1024 * 1024;
+pub const INDEX_READ_AHEAD_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// How many messages share one record of their times, which bounds the range of a search by time.
 pub const INDEX_BLOCK_MESSAGES: i64 = 4_096;

@@ -70,7 +70,7 @@ impl Divider<'_> {
                 };
                 self.place = Place::Run { last: c, is_paired };
             }
-            Place::Word(chars) if c.is_alphanumeric() || is_combining_mark(c) => {
+            Place::Word(chars) if c.is_alphanumeric() || (!c.is_ascii() && is_combining_mark(c)) => {
                 if chars < TERM_CHARS_MAX {
                     self.terms.push(c);
                 }

@@ -1,5 +1,6 @@
 //! The index is deleted, replaced and damaged while messages arrive, and the server is killed: no word is lost.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -33,8 +34,8 @@ fn check(searcher: &Searcher<'_>, sender: &str, count: u64) {
         searcher.search(&all).is_ok_and(|page| page.behind_count == 0)
             && searcher.find_all(all.clone()).len() as u64 == count
     });
-    let expected: Vec<_> = (0..count).rev().map(|number| format!("tea {sender} {number}")).collect();
-    assert_eq!(searcher.find_all(all), expected);
+    let expected: BTreeSet<_> = (0..count).map(|number| format!("tea {sender} {number}")).collect();
+    assert_eq!(searcher.find_all(all).into_iter().collect::<BTreeSet<_>>(), expected);
 }
 
 fn damage(data: &Path, kind: usize) {
