@@ -6,6 +6,7 @@ use std::pin::Pin;
 use futures_util::FutureExt as _;
 use grpcio::{Client, Error, Method};
 use hubbub::threads::park::block_on;
+use hubbub::wire::v1::change_room_request::Change;
 use hubbub::wire::v1::list_messages_request::Place;
 use hubbub::wire::{
     CHANGE_ROOM, DELETE_MESSAGE, EDIT_MESSAGE, LIST_MESSAGES, LIST_REACTIONS, POST_MESSAGE, SET_PIN, SET_REACTION, v1,
@@ -62,9 +63,11 @@ impl Caller {
                     v1::PostMessageRequest { room, sender, message_id, body, reply_to_seq, ..Default::default() };
                 self.begin(&POST_MESSAGE, &request, |response| response.seq)
             }
-            Act::Edit { message: message_seq, body, seen: edited_seq } => {
+            Act::Edit { message: message_seq, body, seen } => {
+                // The first text is that of the message itself.
+                let seen_seq = seen.map_or(0, |edited| if edited == 0 { message_seq } else { edited });
                 let request =
-                    v1::EditMessageRequest { room, sender, message_seq, epoch, body, edited_seq, ..Default::default() };
+                    v1::EditMessageRequest { room, sender, message_seq, epoch, body, seen_seq, ..Default::default() };
                 self.begin(&EDIT_MESSAGE, &request, |response| response.seq)
             }
             Act::Delete { message: message_seq } => {
@@ -81,7 +84,8 @@ impl Caller {
                 self.begin(&SET_PIN, &request, |response| response.seq)
             }
             Act::Topic(topic) => {
-                let request = v1::ChangeRoomRequest { room, sender, topic: Some(topic), ..Default::default() };
+                let request =
+                    v1::ChangeRoomRequest { room, sender, change: Some(Change::Topic(topic)), ..Default::default() };
                 self.begin(&CHANGE_ROOM, &request, |response| response.seq)
             }
         }

@@ -202,7 +202,7 @@ fn check(address: &str, room: &str, done: &[Done]) {
                 (it.message_seq, it.removed, &it.by.name) == (*message, *removed, by)
             }
             (Act::Pin { removed: true, .. }, None) => *repeated,
-            (Act::Topic(topic), Some(Kind::RoomChanged(it))) => it.topic.as_ref() == Some(topic),
+            (Act::Topic(topic), Some(Kind::RoomChanged(it))) => it.topic() == topic,
             _ => false,
         };
         assert!(is_it, "{by}: {act:?} was acknowledged with {seq}, which is {event:?}");
@@ -268,7 +268,7 @@ fn fold(joined: &v1::Joined, events: &[v1::Event]) {
                     pins.push(pinned.message_seq);
                 }
             }
-            Kind::RoomChanged(changed) => topic = changed.topic.clone().expect("a topic is changed"),
+            Kind::RoomChanged(changed) => topic = changed.topic().to_owned(),
             other => panic!("{other:?} is not in the log"),
         }
     }

@@ -143,7 +143,7 @@ impl Follower {
                 }
             }
             Kind::RoomChanged(changed) if seq > self.state_head => {
-                self.topic = changed.topic.clone().unwrap_or(std::mem::take(&mut self.topic));
+                changed.topic().clone_into(&mut self.topic);
             }
             Kind::Deleted(deleted) if seq > self.state_head => self.pins.retain(|other| *other != deleted.message_seq),
             _ => {}

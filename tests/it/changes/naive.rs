@@ -91,7 +91,7 @@ impl Room {
                 if said.body.as_deref() == Some(body) {
                     return Ok(said.edited.max(*message));
                 }
-                if seen.is_some_and(|seen| seen != said.edited) {
+                if seen.is_some_and(|seen| seen != said.edited && (said.edited != 0 || seen != *message)) {
                     return Err(Code::ABORTED);
                 }
                 let before = said.body.replace(body.clone());
