@@ -57,11 +57,12 @@ pub const INDEX_READ_AHEAD_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// How many messages share one record of their times, which bounds the range of a search by time.
 pub const INDEX_BLOCK_MESSAGES: i64 = 4_096;
 
-/// How much is written to the index's write-ahead log, in bytes, before it is copied into the index.
-pub const INDEX_CHECKPOINT_BYTES: u64 = 8 * 1024 * 1024;
+/// How much is written to the index's write-ahead log, in bytes, before it is copied into the index. A large index
+/// writes up to 20 MB in a transaction, because neighbours in time are far apart in the table of places.
+pub const INDEX_CHECKPOINT_BYTES: u64 = 32 * 1024 * 1024;
 
 /// The page cache of the thread that writes the index, in KiB.
-pub const INDEX_CACHE_KIB: i64 = 16 * 1024;
+pub const INDEX_CACHE_KIB: i64 = 32 * 1024;
 
 /// How many removals one transaction of the index makes.
 pub const INDEX_REMOVALS_MAX: usize = 128;
@@ -80,6 +81,10 @@ pub const INDEX_MERGE_PAGES: i64 = 250;
 pub const INDEX_TRIM_CHECK: Duration = Duration::from_secs(10);
 pub const INDEX_TRIM_CHECK_SHARE: u32 = 20;
 pub const INDEX_TRIM_CHECK_MAX: Duration = Duration::from_secs(25);
+
+/// How long the index rests after a transaction while messages arrive faster than it indexes them, as a multiple of the
+/// transaction's time. A flood then has its processors and its disk, and the index catches up afterwards.
+pub const INDEX_REST_FACTOR: u32 = 6;
 
 /// How long the index waits after a failure before it tries again, at first and at most.
 pub const INDEX_RETRY_MIN: Duration = Duration::from_secs(1);

@@ -16,8 +16,8 @@ use super::place::Identity;
 use super::shared::Shared;
 use crate::limits::{
     INDEX_BYTES_MAX, INDEX_CHECKPOINT_BYTES, INDEX_EVENTS_MAX, INDEX_EVENTS_WITHOUT_SPACE, INDEX_FINISH_MAX,
-    INDEX_INTERVAL, INDEX_REMOVALS_MAX, INDEX_RETRY_MAX, INDEX_RETRY_MIN, INDEX_TRIM_CHECK, INDEX_TRIM_CHECK_MAX,
-    INDEX_TRIM_CHECK_SHARE, LISTED_ROOMS_MAX,
+    INDEX_INTERVAL, INDEX_REMOVALS_MAX, INDEX_REST_FACTOR, INDEX_RETRY_MAX, INDEX_RETRY_MIN, INDEX_TRIM_CHECK,
+    INDEX_TRIM_CHECK_MAX, INDEX_TRIM_CHECK_SHARE, LISTED_ROOMS_MAX,
 };
 use crate::names::{RoomId, Seq};
 use crate::server::log::{Log, Page, RoomState};
@@ -54,6 +54,9 @@ pub struct Follower {
     trim_checks: u32,
     /// When to erase removed text.
     erase_at: Option<Instant>,
+    /// How many events were missing when some were last indexed, and whether more of them arrive than are indexed.
+    missing: u64,
+    is_outrun: bool,
     /// How long to wait after the next failure.
     retry: Duration,
     failing: Option<Fault>,
@@ -80,6 +83,8 @@ impl Follower {
             trim_check: Instant::now(),
             trim_checks: 0,
             erase_at: None,
+            missing: 0,
+            is_outrun: false,
             retry: INDEX_RETRY_MIN,
             failing: None,
         }
@@ -92,8 +97,14 @@ impl Follower {
         let _ = rustix::process::setpriority_process(None, 19);
         self.shared.register();
         while !self.is_stopped() {
+            let started = Instant::now();
             match self.step() {
-                Ok(true) => self.succeeded(),
+                Ok(true) => {
+                    self.succeeded();
+                    if self.is_outrun {
+                        self.shared.pause_until(Instant::now() + started.elapsed() * INDEX_REST_FACTOR);
+                    }
+                }
                 Ok(false) => {
                     self.succeeded();
                     self.wait();
@@ -324,6 +335,8 @@ impl Follower {
             self.shared.collect(&mut backlog);
             (backlog.take_up(), backlog.count(|_| true))
         };
+        self.is_outrun = missing > self.missing && missing > INDEX_EVENTS_MAX as u64;
+        self.missing = missing;
         if missing > INDEX_EVENTS_WITHOUT_SPACE && !(self.settings.has_space)() {
             return Err(Fault::Full);
         }
