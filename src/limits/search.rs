@@ -54,6 +54,10 @@ pub const INDEX_QUEUE_MAX: usize = 8_192;
 /// How many bytes of rooms' logs are kept in memory while the index is made from many rooms at once, plus one page.
 pub const INDEX_READ_AHEAD_BYTES_MAX: usize = 32 * 1024 * 1024;
 
+/// How many segments of the index, of about the same size, are merged into one. More make the index in less time, and
+/// slow searches and removals. FTS5's default is 4.
+pub const INDEX_MERGED_SEGMENTS: i64 = 8;
+
 /// How many messages share one record of their times, which bounds the range of a search by time.
 pub const INDEX_BLOCK_MESSAGES: i64 = 4_096;
 

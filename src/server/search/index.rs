@@ -15,7 +15,8 @@ use super::schema;
 use super::separators;
 use super::words::push_terms;
 use crate::limits::{
-    INDEX_BLOCK_MESSAGES, INDEX_HASH_BYTES, INDEX_MERGE_PAGES, INDEX_SECURE_REMOVALS, INDEX_SECURE_SHARE,
+    INDEX_BLOCK_MESSAGES, INDEX_HASH_BYTES, INDEX_MERGE_PAGES, INDEX_MERGED_SEGMENTS, INDEX_SECURE_REMOVALS,
+    INDEX_SECURE_SHARE,
 };
 use crate::names::{Epoch, RoomId, Seq};
 
@@ -362,6 +363,7 @@ fn set_up(connection: &Connection) -> Result<(), Fault> {
     connection.execute(schema::INSERT_STATE, [key])?;
     connection.execute(schema::SECURE_DELETE, [true])?;
     connection.execute(schema::HASH_SIZE, [INDEX_HASH_BYTES])?;
+    connection.execute(schema::AUTOMERGE, [INDEX_MERGED_SEGMENTS])?;
     connection.pragma_update(None, "application_id", schema::APPLICATION_ID)?;
     connection.pragma_update(None, "user_version", schema::VERSION)?;
     Ok(connection.execute_batch(schema::COMMIT)?)

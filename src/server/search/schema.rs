@@ -67,6 +67,8 @@ pub const ADD_TERMS: &str = "INSERT INTO words (rowid, terms) VALUES (?1, ?2)";
 pub const REMOVE_TERMS: &str = "INSERT INTO words (words, rowid, terms) VALUES ('delete', ?1, ?2)";
 /// Whether a removal overwrites the terms where they stand. Otherwise they are removed when segments are merged.
 pub const SECURE_DELETE: &str = "INSERT INTO words (words, rank) VALUES ('secure-delete', ?1)";
+/// How many segments are merged into one.
+pub const AUTOMERGE: &str = "INSERT INTO words (words, rank) VALUES ('automerge', ?1)";
 /// How much memory the words of a transaction may take before they are written.
 pub const HASH_SIZE: &str = "INSERT INTO words (words, rank) VALUES ('hashsize', ?1)";
 /// With a negative number of pages, merges all segments into one, and goes on with a positive one.
