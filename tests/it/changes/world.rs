@@ -378,7 +378,7 @@ impl World {
             for (emoji, names) in &said.reactions {
                 // Retention may have deleted the message since.
                 let found = caller.reactors(event.seq, emoji, self.rng.u32(1..4));
-                wrong.extend((found.as_ref() != Ok(names)).then(|| (event.seq, found)));
+                wrong.extend((found.as_ref() != Ok(names)).then_some((event.seq, found)));
             }
         }
         let oldest = self.trim();
