@@ -68,7 +68,8 @@ fn catch_up(reader: &mut Talker, seq: u64) -> u64 {
 
 fn server() -> (ServerProcess, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("a folder can be made");
-    let server = ServerProcess::start(&["--data", folder.path().to_str().expect("its name is text")]);
+    let server =
+        ServerProcess::start(&["--data", folder.path().to_str().expect("its name is text"), "--search", "off"]);
     (server, folder)
 }
 

@@ -118,13 +118,13 @@ pub struct Args {
     /// Index the words of messages for search: on or off
     ///
     /// The index is the file search.db in the data folder, about as large as the messages. off deletes it; on makes it
-    /// again while the server serves.
+    /// again while the server serves. By default on; with --ephemeral off, because the index would be in memory and take
+    /// about as much as the messages.
     #[arg(
-        long, value_name = "SEARCH", env = "HUBBUB_SEARCH", default_value = "on", action = ArgAction::Set,
-        value_parser = on_or_off,
+        long, value_name = "SEARCH", env = "HUBBUB_SEARCH", action = ArgAction::Set, value_parser = on_or_off,
         hide_short_help = true, help_heading = STORAGE, display_order = 29
     )]
-    search: bool,
+    search: Option<bool>,
 
     /// The former name of --retain-messages.
     #[arg(long, value_name = "N", env = "HUBBUB_RETAIN_EVENTS", value_parser = number(1_u64..), hide = true)]
@@ -415,7 +415,7 @@ pub fn config(args: Args) -> Result<ServerConfig, InvalidPort> {
         rooms_max: args.rooms_max,
         disk_reserve: args.disk_reserve.map(|bytes| bytes as u64),
         retention,
-        search: args.search,
+        search: args.search.unwrap_or(!args.ephemeral),
         trust_clock: args.trust_clock,
         pollers,
         ..default

@@ -159,10 +159,8 @@ fn delete(data: &Path, names: &[String]) -> anyhow::Result<ExitCode> {
         }
     }
     anyhow::ensure!(!all.is_empty(), "no room to delete: standard input has no names");
-    let deletion = sqlite::delete_rooms(data, &all)?;
-    // It has the text of the rooms; the next start of the server makes it again.
-    search::place::remove(data)
-        .context("the rooms are deleted, but their text is still in search.db: delete that file")?;
+    // The index has the text of the rooms; the next start of the server makes it again.
+    let deletion = sqlite::delete_rooms(data, &all, |folder| search::place::remove(folder).map(drop))?;
     let (rooms, messages) = (counted(deletion.rooms, "room"), counted(deletion.messages, "message"));
     println!("deleted {rooms} with {messages}; new messages can use {} bytes of hubbub.db", deletion.free_bytes);
     for name in &deletion.with_remains {

@@ -59,7 +59,7 @@ pub fn commands(input: &[u8]) {
             Command::Join { room, .. } => is_short(room.as_str()),
             Command::Leave { room } => is_short(room),
             Command::Renew { .. } => true,
-            Command::Post { room, body, .. } => is_short(room) && body.as_str().len() <= BODY_BYTES_MAX,
+            Command::Post { room, post } => is_short(room) && post.body.as_str().len() <= BODY_BYTES_MAX,
             Command::Refused(refusal) => match &refusal.command {
                 Failed::Post(id) => id.len() <= 16,
                 Failed::Room(room) => is_short(room),
@@ -109,7 +109,8 @@ pub fn calls(input: &[u8]) {
         0 => {
             let Ok(request) = v1::PostMessageRequest::parse_from_bytes(bytes) else { return };
             let _ = RoomName::new(&request.room);
-            let _ = CheckedPost::new(&request.message_id, request.body, request.kind);
+            let v1::PostMessageRequest { message_id, body, kind, reply_to_seq, mentions, .. } = request;
+            let _ = CheckedPost::new(&message_id, body, kind, reply_to_seq, mentions);
         }
         1 => drop(v1::ListMessagesRequest::parse_from_bytes(bytes)),
         2 => drop(v1::ListRoomsRequest::parse_from_bytes(bytes)),

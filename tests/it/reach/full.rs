@@ -19,7 +19,7 @@ use crate::support::talker::{Talker, after, call, post_message};
 use crate::support::wait_for;
 
 /// How many descriptors the server may have.
-const DESCRIPTORS: u64 = 64;
+const DESCRIPTORS: u64 = 72;
 
 pub fn count(log: &[String], text: &str) -> usize {
     log.iter().filter(|line| line.contains(text)).count()
@@ -153,7 +153,7 @@ fn a_server_without_descriptors_refuses_connections_and_goes_on() {
     let said = String::from_utf8_lossy(&refusal).into_owned();
     assert!(said.contains("no file descriptor left") && said.contains("try again later"), "{said}");
     let line = server.wait_for_log("file descriptors have run out");
-    assert!(line.contains("WARN") && line.contains("(64 in all)") && line.contains("ulimit -n"), "{line}");
+    assert!(line.contains("WARN") && line.contains("(72 in all)") && line.contains("ulimit -n"), "{line}");
     // A flood of them is refused as well, and adds no line.
     for _ in 0..100 {
         let (_, refusal) = connect_idly(&target);

@@ -12,6 +12,7 @@
 //! [`Epoch`]: crate::names::Epoch
 
 use std::collections::{BTreeMap, HashSet};
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -52,6 +53,8 @@ pub enum DeleteError {
     Unknown(Vec<String>),
     #[error("room \"{}\" can't be deleted: {fault}; {done}; run the command again to continue", escape_name(.name))]
     Failed { name: String, fault: LogError, done: String },
+    #[error("the search index has the text of the rooms and can't be deleted, so nothing was deleted: {0}")]
+    Index(io::Error),
     #[error("the rooms are deleted, but the log was not closed cleanly, so their text may still be in its files: {0}")]
     NotClosed(String),
     #[error(
@@ -74,8 +77,13 @@ fn quoted(names: &[String]) -> String {
 }
 
 /// Deletes these rooms from the log in a folder, which no server may use. If one of them does not exist, none is
-/// deleted.
-pub fn delete_rooms(folder: &Path, names: &[String]) -> Result<Deletion, DeleteError> {
+/// deleted. `forget` removes what other programs have made of the rooms: it is called first, so that a kill leaves no such
+/// remains of a room that is gone.
+pub fn delete_rooms(
+    folder: &Path,
+    names: &[String],
+    forget: impl FnOnce(&Path) -> io::Result<()>,
+) -> Result<Deletion, DeleteError> {
     check_log(folder)?;
     let folder = Arc::new(Folder::open(folder).map_err(BackupError::from)?);
     let database = folder.path.join(DATABASE);
@@ -84,6 +92,7 @@ pub fn delete_rooms(folder: &Path, names: &[String]) -> Result<Deletion, DeleteE
     let connection = open_to_read(&database)?;
     let rooms = find(&connection, names, fault)?;
     connection.close().map_err(|(_, error)| fault(error))?;
+    forget(&folder.path).map_err(DeleteError::Index)?;
 
     make_ready(&folder).map_err(BackupError::from)?;
     let appender = SqliteAppender::open(folder, database.clone(), SyncMode::Full, false, Retention::default());
