@@ -235,8 +235,8 @@ impl Server {
 
     /// Stops: accepts nothing more, delivers accepted posts to all clients, and closes the streams with a status.
     ///
-    /// Takes at most the drain timeout, plus 2 s for streams that must be cancelled after it. Returns the number of
-    /// cancelled streams.
+    /// Takes at most the drain timeout, plus 2 s for streams that must be cancelled after it, and 5 s to finish the search
+    /// index. Returns the number of cancelled streams.
     pub fn drain(mut self) -> usize {
         self.stop()
     }

@@ -49,7 +49,8 @@ pub enum CallError {
     SearchPageToken,
     #[error("this server has no search: its operator switched it off")]
     NoSearch,
-    #[error("search is not available: {0}; try again in a moment")]
+    /// The reason is in the server's log: it may name files.
+    #[error("search is not available now: try again in a moment, or ask the server's operator")]
     Search(#[from] Fault),
     #[error("the request changes nothing: give a topic, which is empty for none")]
     NothingToChange,

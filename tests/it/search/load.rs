@@ -11,6 +11,7 @@ use std::thread;
 use hubbub::wire::v1;
 
 use super::{Searcher, index_files, request};
+use crate::disk::bound_files;
 use crate::support::chatter::environment;
 use crate::support::logins::{connect, serve};
 use crate::support::talker::{Talker, post_message};
@@ -127,4 +128,33 @@ fn the_index_is_private_and_no_link() {
     let output = program.output().expect("it ends");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && said.contains("search.db") && said.contains("link"), "{said}");
+}
+
+/// A disk on which files can't grow: messages are stored as far as there is space for them, search goes on with what it
+/// has, and the index follows as soon as it can.
+#[test]
+fn an_index_on_a_full_disk_follows_later() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut server = serve(folder.path(), &[]);
+    let client = connect(&server);
+    let searcher = Searcher { client: &client, token: None };
+    post_message(&client, "garden", "ann", 0, "tea before").expect("it is stored");
+    assert_eq!(searcher.find(&request("tea")), ["tea before"]);
+    // The log's files are laid out in advance, and those of the index are not.
+    let bytes = fs::metadata(folder.path().join("search.db-wal")).expect("it is there").len();
+    bound_files(server.pid(), bytes.max(4_096));
+    let mut stored = vec!["tea before".to_owned()];
+    for number in 0..40 {
+        let body = format!("tea {number} {}", "x".repeat(2_000));
+        if post_message(&client, "garden", "ann", 0, &body).is_ok() {
+            stored.push(body);
+        }
+    }
+    server.wait_for_log("the search index can't be written");
+    assert_eq!(searcher.search(&request("before")).expect("it is answered").found.len(), 1);
+    bound_files(server.pid(), libc::RLIM_INFINITY);
+    stored.reverse();
+    server.wait_for_log("the search index is written again");
+    searcher.catch_up();
+    assert_eq!(searcher.find_all(request("tea")), stored);
 }
