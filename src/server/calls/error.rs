@@ -47,7 +47,7 @@ pub enum CallError {
     /// It is of another index: the index may have been made again since.
     #[error("invalid page token: search again from the first page")]
     SearchPageToken,
-    #[error("this server has no search: its operator switched it off")]
+    #[error("this server has no search: its operator has not switched it on")]
     NoSearch,
     /// The reason is in the server's log: it may name files.
     #[error("search is not available now: try again in a moment, or ask the server's operator")]

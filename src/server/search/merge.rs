@@ -44,7 +44,7 @@ impl Merge {
         self.rooms.insert(room, source);
         let has_events = self.enqueue(log, room)?;
         if !has_events {
-            self.rooms.remove(&room);
+            self.remove(room);
         }
         Ok(has_events)
     }
@@ -78,10 +78,16 @@ impl Merge {
             let has_more = self.enqueue(log, room)?;
             read.insert(room, Seq(self.rooms[&room].next.0 - 1));
             if !has_more {
-                self.rooms.remove(&room);
+                self.remove(room);
             }
         }
         Ok(read)
+    }
+
+    fn remove(&mut self, room: RoomId) {
+        if let Some(mut source) = self.rooms.remove(&room) {
+            self.bytes -= source.forget();
+        }
     }
 
     /// Puts a room in the order, if it has a next event. Returns whether it has.
@@ -127,8 +133,12 @@ impl Source {
         Ok(0)
     }
 
-    /// The time of the next event, if it is in memory.
+    /// The time of the next event, if it is in memory. Events above the head are not returned yet, although they were read:
+    /// another room may have an older one that is not known here.
     fn time_ms(&self) -> Option<u64> {
+        if self.next > self.head {
+            return None;
+        }
         let segment = self.segments.front()?;
         let entry = event::entries(&segment.frame().as_slice()[self.offset..]).next()?;
         // Segments were checked when they were read.

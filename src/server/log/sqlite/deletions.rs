@@ -12,9 +12,7 @@ use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::Path;
-use std::sync::Arc;
-
-use parking_lot::Mutex;
+use std::sync::{Arc, OnceLock};
 
 use super::privacy;
 use super::rows::{Place, Rows};
@@ -29,13 +27,13 @@ const NAME: &str = "deletions";
 /// The file of a folder. It is created with the first deletion.
 pub struct Deletions {
     folder: Arc<super::folder::Folder>,
-    // lock order: 3 (a leaf, held while a line is written or synced)
-    file: Mutex<Option<File>>,
+    /// Once there is a deletion. The log writer writes it and the log keeper syncs it.
+    file: OnceLock<File>,
 }
 
 impl Deletions {
     pub fn new(folder: Arc<super::folder::Folder>) -> Self {
-        Self { folder, file: Mutex::default() }
+        Self { folder, file: OnceLock::new() }
     }
 
     /// Adds the deletions of a room. A fault is logged: the deletions are done.
@@ -51,15 +49,14 @@ impl Deletions {
     }
 
     fn write(&self, lines: &str) -> io::Result<()> {
-        let mut file = self.file.lock();
-        let file = match &mut *file {
+        let mut file = match self.file.get() {
             Some(file) => file,
-            none => {
+            None => {
                 let path = self.folder.path.join(NAME);
                 shorten(&path)?;
                 let file = privacy::options().append(true).create(true).open(path)?;
                 privacy::give_to_owner(&file, &self.folder.path)?;
-                none.insert(file)
+                self.file.get_or_init(|| file)
             }
         };
         file.write_all(lines.as_bytes())
@@ -67,7 +64,7 @@ impl Deletions {
 
     /// Makes all lines so far durable.
     pub fn sync(&self) -> io::Result<()> {
-        self.file.lock().as_ref().map_or(Ok(()), File::sync_data)
+        self.file.get().map_or(Ok(()), File::sync_data)
     }
 }
 
