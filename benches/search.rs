@@ -17,7 +17,7 @@ use hdrhistogram::Histogram;
 use hubbub::address::Address;
 use hubbub::names::{Body, Kind, MessageId, RoomName, Sender, Seq, UserName};
 use hubbub::server::log::sqlite::{self, SyncMode};
-use hubbub::server::log::{Appender, Batch, Log, Post, Retention, What, command};
+use hubbub::server::log::{Appender, Log, Post, Retention, What, command};
 use hubbub::server::search::{Query, SearchConfig, SearchThread, Wanted};
 use hubbub::server::{Server, ServerConfig, Storage};
 use hubbub::wire::event::{self, NewMessage};
@@ -195,7 +195,7 @@ fn query(path: &Path, text: &mut Text) {
 
 fn append(appender: &mut dyn Appender, posts: &[Post]) {
     if !posts.is_empty() {
-        let outcomes = appender.append_batches(&[Batch { posts, now: SystemTime::now() }]).expect("they are stored");
+        let outcomes = appender.append(posts, SystemTime::now()).expect("they are stored");
         assert!(outcomes.iter().all(Result::is_ok));
     }
 }

@@ -45,7 +45,7 @@ use self::gauges::GaugeLogger;
 use self::hub::{Admissions, Hub};
 use self::log::clock::{Clock, Machine};
 use self::log::sqlite::SharedLife;
-use self::log::{Log, Sides, memory, sqlite};
+use self::log::{Appender, Command, Log, Sides, memory, sqlite};
 use self::operator::Operator;
 use self::operator::protocol::Status;
 use self::quotas::Quotas;
@@ -111,7 +111,7 @@ impl Server {
         let lobby = Arc::new(rooms.open(&lobby, appender.find(&lobby).map_err(StartError::Lobby)?));
         let clock = Clock::new(Box::new(Machine), appender.clock(), config.retention.time, config.trust_clock);
         let publisher = Publisher::new(Arc::clone(&rooms), Arc::clone(&fanout));
-        appender.set_rooms_max(config.rooms_max);
+        set_rooms_max(&mut *appender, config.rooms_max);
         let gauge_logger = GaugeLogger::start()?;
         let gauges = Arc::clone(gauge_logger.gauges());
         let refusal_logger = Logger::start(config.clients_max)?;
@@ -123,7 +123,7 @@ impl Server {
             Arc::clone(&rooms),
             clock,
             reserve(config),
-            Watch { refusals: Arc::clone(&refusals), gauges: Arc::clone(&gauges), rooms_max: config.rooms_max },
+            Watch { refusals: Arc::clone(&refusals), gauges: Arc::clone(&gauges) },
             Box::new(move |published| {
                 announcer.iter().for_each(|announcer| announcer.published(&published));
                 publisher.publish(published);
@@ -388,7 +388,18 @@ fn start_operator(
     operator.map(Some).map_err(StartError::Operator)
 }
 
-/// Opens the log, and returns the life of a log on disk.
+/// The maximum number of rooms is a part of the log, since posts are refused by it.
+fn set_rooms_max(appender: &mut dyn Appender, max: usize) {
+    if appender.rooms_max() != max
+        && let Err(error) = appender.apply(&[Command::SetRoomsMax(max)])
+    {
+        let max = appender.rooms_max();
+        ::log::warn!(
+            "the maximum number of rooms stays {max} until the next start, because the log can't store another: {error}"
+        );
+    }
+}
+
 fn reserve(config: &ServerConfig) -> Option<DiskReserve> {
     match &config.storage {
         Storage::Memory { .. } => None,
@@ -396,6 +407,7 @@ fn reserve(config: &ServerConfig) -> Option<DiskReserve> {
     }
 }
 
+/// Opens the log, and returns the life of a log on disk.
 fn open_log(config: &ServerConfig) -> Result<(Sides, Option<SharedLife>), StartError> {
     Ok(match &config.storage {
         Storage::Memory { bytes_max } => {

@@ -25,16 +25,29 @@ pub(crate) mod conformance;
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use thiserror::Error;
 
 pub use self::clock::ClockState;
 pub use self::command::{Act, Change, Post, What};
 pub use self::profile::{Pin, Profile};
+pub use self::retention::{Due, Retention, Trim};
 pub use self::segment::Segment;
-use crate::limits::{EMOJIS_MAX, ERASE_AFTER, IDS_KEPT, PINS_MAX};
+use crate::limits::{EMOJIS_MAX, PINS_MAX};
 use crate::names::{Emoji, Epoch, RoomId, RoomName, Sender, Seq};
+
+/// A change of the log. The log is a fold of its commands: what it stores depends on them and their order alone. Neither
+/// the server's options nor its clock have a part in it: each command has the times that it needs.
+#[derive(Clone, Copy, Debug)]
+pub enum Command<'a> {
+    Append(Batch<'a>),
+    /// Deletes what retention no longer keeps.
+    Trim(&'a Trim),
+    /// Sets how many rooms the log may have; [`crate::limits::ROOMS_MAX`] before the first. More that it has already
+    /// stay usable.
+    SetRoomsMax(usize),
+}
 
 /// Posts that are appended at one time.
 #[derive(Clone, Copy, Debug)]
@@ -224,30 +237,6 @@ pub enum LogError {
     LooksLike(RoomName),
 }
 
-/// How much of each room's history is kept. Older messages are trimmed, a whole segment at a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Retention {
-    /// Messages older than this may be trimmed. `None` keeps messages of any age.
-    pub time: Option<Duration>,
-    /// Messages beyond this number of the newest in their room may be trimmed. `None` keeps any number.
-    pub messages: Option<u64>,
-    /// The oldest messages of all rooms may be trimmed while the log on the disk is larger than this, in bytes: without
-    /// the space that deletions left in it, and without the write-ahead log. `None` keeps any amount.
-    pub bytes: Option<u64>,
-    /// How long the id of a deleted message is kept, so that a repeated post is recognized.
-    pub ids: Duration,
-    /// How long after its deletion a message may still be in the log's files. Erasing is a commit and a few more
-    /// writes.
-    pub erase_after: Duration,
-}
-
-impl Default for Retention {
-    /// Keeps every message.
-    fn default() -> Self {
-        Self { time: None, messages: None, bytes: None, ids: IDS_KEPT, erase_after: ERASE_AFTER }
-    }
-}
-
 /// The deleted messages.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Deleted {
@@ -260,16 +249,17 @@ pub type Sides = (Box<dyn Appender>, Arc<dyn Log>);
 
 /// The side of a log that appends. It belongs to one thread.
 ///
-/// 1. `append` MUST give each new message the next seq of its room: dense, from 1; and a time that never decreases
+/// 1. Appending MUST give each new message the next seq of its room: dense, from 1; and a time that never decreases
 ///    within a room, even if the whole room was trimmed; unless the room's time is more than
 ///    [`crate::limits::CLOCK_STEP_MAX`] ahead of `now`, and so was wrong.
-/// 2. `append` MUST NOT store a message whose id was chosen, and is stored already with the same room and sender: it
+/// 2. It MUST NOT store a message whose id was chosen, and is stored already with the same room and sender: it
 ///    returns that one's seq, or [`LogError::IdTaken`] if that one is kept and says something else. That holds within a
 ///    batch too, as long as the message is kept, and for [`Retention::ids`] after it was trimmed (unless more than
 ///    [`crate::limits::IDS_KEPT_MAX`] ids were trimmed since).
-/// 3. The results of `append` MUST be durable, and every later call of [`Log`] MUST find them, until they
+/// 3. The results of `apply` MUST be durable, and every later call of [`Log`] MUST find them, until they
 ///    are trimmed from the old end.
-/// 4. After an error, no effect of the call MUST be visible, and the next call MUST be tried independently.
+/// 4. After an error, no effect of the command that failed, or of a later one, MUST be visible, and the next call MUST be
+///    tried independently. (A part of a trim may be done: it is proposed again.)
 /// 5. A fault of one room MUST NOT affect posts to others.
 /// 6. A change MUST be judged, and applied, as [`fold`] does. All effects of a post MUST be in one commit: the event, the
 ///    entry that it rewrites, and the reactions or the profile that it changes.
@@ -280,33 +270,39 @@ pub type Sides = (Box<dyn Appender>, Arc<dyn Log>);
 /// 9. A new room whose name looks like that of a stored one MUST be refused with [`LogError::LooksLike`]. The lobby is
 ///    never refused, and no other room may look like it.
 pub trait Appender: Send {
-    /// Sets how many rooms the log may have; [`crate::limits::ROOMS_MAX`] before. More that it has already stay usable.
-    fn set_rooms_max(&mut self, max: usize);
-
     /// The room with this name, if it is stored.
     fn find(&mut self, name: &RoomName) -> Result<Option<RoomState>, LogError>;
 
     /// Sets the subscriber to everything that is committed from now on. Before the first call, there is none.
     fn subscribe(&mut self, subscriber: Subscriber);
 
-    /// Appends the posts of batches in their order. A room is created by its first message. Returns the outcome of each
-    /// post, after the subscriber has got what is new.
+    /// Applies commands in their order. A room is created by its first message. Returns the outcome of each post, after
+    /// the subscriber has got what is new.
     ///
-    /// What is stored MUST be the same as if each batch had been appended alone: a segment MUST NOT span two batches, and
-    /// each has the time of its own batch. So a log that gets the same batches later, several at once, is the same log.
-    fn append_batches(&mut self, batches: &[Batch<'_>]) -> Result<Vec<Outcome>, LogError>;
+    /// What is stored MUST be the same as if each command had been applied alone: a segment MUST NOT span two batches, and
+    /// each has the time of its own batch. So a log that gets the same commands later, several at once, is the same log.
+    fn apply(&mut self, commands: &[Command<'_>]) -> Result<Vec<Outcome>, LogError>;
 
     /// Appends the posts of one batch.
     fn append(&mut self, posts: &[Post], now: SystemTime) -> Result<Vec<Outcome>, LogError> {
-        self.append_batches(&[Batch { posts, now }])
+        self.apply(&[Command::Append(Batch { posts, now })])
     }
 
-    /// Does one step of retention: at most a few milliseconds of work. Returns when there may be more to do: now, or
-    /// later, or not until an append (`None`).
-    fn trim(&mut self, now: SystemTime) -> Result<Option<SystemTime>, LogError>;
+    /// What retention has to delete now, or when it will. May read a disk. Deletes nothing.
+    fn due(&mut self, now: SystemTime) -> Result<Due, LogError>;
 
-    /// Whether so much was appended since the last step of retention that the next one must not wait: a bound in bytes
-    /// would be exceeded by what arrives meanwhile. Does not read a disk.
+    /// Does one step of retention: at most a few milliseconds of work. Returns when to do the next: now, or later, or not
+    /// until an append (`None`).
+    fn trim(&mut self, now: SystemTime) -> Result<Option<SystemTime>, LogError> {
+        match self.due(now)? {
+            Due::Now(trim) => self.apply(&[Command::Trim(&trim)]).map(|_| Some(now)),
+            Due::Later(at) => Ok(Some(at)),
+            Due::Never => Ok(None),
+        }
+    }
+
+    /// Whether so much was appended since retention was last asked that it must not wait: a bound in bytes would be
+    /// exceeded by what arrives meanwhile. Does not read a disk.
     fn is_trim_due(&self) -> bool;
 
     /// Finds the rooms whose oldest messages are dated more than [`crate::limits::CLOCK_STEP_MAX`] after `now`, which
@@ -324,6 +320,9 @@ pub trait Appender: Send {
 
     /// How many rooms are stored.
     fn room_count(&self) -> usize;
+
+    /// How many rooms there may be.
+    fn rooms_max(&self) -> usize;
 
     /// The log's time, from its last life or from its newest message.
     fn clock(&self) -> ClockState;

@@ -56,7 +56,6 @@ pub fn spawn(
 pub struct Watch {
     pub refusals: Arc<Refusals>,
     pub gauges: Arc<Gauges>,
-    pub rooms_max: usize,
 }
 
 struct Writer {
@@ -267,8 +266,8 @@ impl Writer {
     }
 
     fn report_rooms(&self) {
-        let Watch { gauges, rooms_max, .. } = &self.watch;
-        gauges.report(Resource::Rooms, self.appender.room_count(), *rooms_max);
+        let (count, max) = (self.appender.room_count(), self.appender.rooms_max());
+        self.watch.gauges.report(Resource::Rooms, count, max);
     }
 
     fn log_change(&mut self, error: Option<&LogError>) {

@@ -11,7 +11,7 @@ pub mod model;
 
 pub use self::damaged_log::DamagedLog;
 pub use self::fixtures::{at, change, post, post_without_id, published, room};
-pub use self::subject::Subject;
+pub use self::subject::{Subject, trim_all};
 
 /// The tests, for a log that `$open` creates (`fn(Retention) -> Subject`).
 macro_rules! conformance_tests {

@@ -5,19 +5,19 @@ mod store;
 
 use std::ops::Bound;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 
-use self::store::{ID_BYTES, RoomLog, Store, Trimmed};
+use self::store::{ID_BYTES, KeptSegment, RoomLog, Store, Trimmed};
 use super::batch::{self, Found, Head, Reaction, Stored};
 use super::clock::millis;
 use super::command::NewMessage;
 use super::repeats;
-use super::retention::{Schedule, SegmentEnd};
+use super::retention::{DueSegment, Schedule, SegmentEnd};
 use super::{
-    Appender, Batch, ClockState, Deleted, History, Log, LogError, Outcome, Page, Part, Profile, Published, Retention,
-    RoomState, Subscriber, check_room_count,
+    Appender, Batch, ClockState, Command, Deleted, Due, History, Log, LogError, Outcome, Page, Part, Profile,
+    Published, Retention, RoomState, Subscriber, Trim, check_room_count,
 };
 use crate::limits::{CLOCK_STEP_MAX, ROOMS_MAX, TRIM_MESSAGES_MAX};
 use crate::names::{Emoji, Epoch, Generation, RoomId, RoomName, Sender, Seq};
@@ -104,6 +104,29 @@ impl MemoryAppender {
         Ok(outcomes)
     }
 
+    fn apply_trim(&mut self, trim: &Trim) {
+        let mut trimmed = Vec::new();
+        let mut kept = self.log.kept.lock();
+        for &(room, below) in &trim.rooms {
+            while kept.rooms.get(&room).is_some_and(|room| room.oldest() < below)
+                && let Some(more) = kept.trim(room, &mut self.schedule, trim.ids_until_ms)
+            {
+                self.deleted.messages += more.segment.messages();
+                self.deleted.rooms.insert(room);
+                trimmed.push(more);
+            }
+        }
+        while let (Some(next), Some(last)) = (kept.expiring.keys().next(), trim.forget)
+            && *next <= last
+        {
+            kept.forget_ids();
+        }
+        kept.forget_ids_beyond(self.bytes_max);
+        kept.forget_ages();
+        drop(kept);
+        self.publish_trimmed(trimmed);
+    }
+
     /// Publishes what trimming has changed in the rest of the rooms.
     fn publish_trimmed(&mut self, trimmed: Vec<Trimmed>) {
         trimmed.into_iter().map(|trimmed| Published::Changed(trimmed.changed)).for_each(&mut self.subscriber);
@@ -111,10 +134,6 @@ impl MemoryAppender {
 }
 
 impl Appender for MemoryAppender {
-    fn set_rooms_max(&mut self, max: usize) {
-        self.rooms_max = max;
-    }
-
     fn subscribe(&mut self, subscriber: Subscriber) {
         self.subscriber = subscriber;
     }
@@ -123,40 +142,35 @@ impl Appender for MemoryAppender {
         self.log.find(name)
     }
 
-    fn append_batches(&mut self, batches: &[Batch<'_>]) -> Result<Vec<Outcome>, LogError> {
+    fn apply(&mut self, commands: &[Command<'_>]) -> Result<Vec<Outcome>, LogError> {
         let mut outcomes = Vec::new();
-        for batch in batches {
-            outcomes.extend(self.append_batch(batch)?);
+        for command in commands {
+            match command {
+                Command::Append(batch) if commands.len() == 1 => return self.append_batch(batch),
+                Command::Append(batch) => outcomes.extend(self.append_batch(batch)?),
+                Command::Trim(trim) => self.apply_trim(trim),
+                Command::SetRoomsMax(max) => self.rooms_max = *max,
+            }
         }
         Ok(outcomes)
     }
 
-    fn trim(&mut self, now: SystemTime) -> Result<Option<SystemTime>, LogError> {
-        let (now_ms, ids_due_ms) = (millis(now), self.ids_due_ms(now));
-        let mut trimmed = Vec::new();
-        // Each event counts, so that a step is bounded.
-        let (mut events, mut messages) = (0, 0);
-        let mut kept = self.log.kept.lock();
-        while events < TRIM_MESSAGES_MAX
-            && let Some((room, _)) = self.schedule.due(now_ms)
-        {
-            let Some(more) = kept.trim(room, &mut self.schedule, ids_due_ms) else { break };
-            events += more.segment.last().0 - more.segment.first().0 + 1;
-            messages += more.segment.messages();
-            self.deleted.rooms.insert(room);
-            trimmed.push(more);
-        }
-        self.deleted.messages += messages;
-        while events < TRIM_MESSAGES_MAX && kept.expiring.front().is_some_and(|ids| ids.due_ms <= now_ms) {
-            events += kept.forget_ids();
-        }
-        kept.forget_ids_beyond(self.bytes_max);
-        kept.forget_ages();
-        let ids_next_ms = kept.expiring.front().map(|ids| ids.due_ms);
-        drop(kept);
-        self.publish_trimmed(trimmed);
+    fn due(&mut self, now: SystemTime) -> Result<Due, LogError> {
+        let now_ms = millis(now);
+        let kept = self.log.kept.lock();
+        let find = |room, oldest: SegmentEnd, _| {
+            let segments = &kept.rooms[&room].segments;
+            let at = segments.partition_point(|kept| kept.segment.last() < oldest.last);
+            let segment = &segments[at].segment;
+            let next = segments.get(at + 1).map(KeptSegment::end);
+            let events = segment.last().0 - segment.first().0 + 1;
+            Ok::<_, LogError>(DueSegment { events, bytes: segment.bytes(), next })
+        };
+        let rooms = self.schedule.find_due(now_ms, find)?;
+        let forget = kept.ids_due(now_ms, TRIM_MESSAGES_MAX);
+        let ids_next_ms = kept.expiring.keys().next().map(|expiry| expiry.due_ms);
         let next_ms = self.schedule.next_ms().into_iter().chain(ids_next_ms).min();
-        Ok(next_ms.map(|next_ms| UNIX_EPOCH + Duration::from_millis(next_ms)))
+        Ok(Due::of(Trim { rooms, ids_until_ms: self.ids_due_ms(now), forget }, next_ms))
     }
 
     // Its bound in bytes is kept by each append.
@@ -182,15 +196,19 @@ impl Appender for MemoryAppender {
         std::mem::take(&mut self.deleted)
     }
 
-    // The log has only one life.
     fn room_count(&self) -> usize {
         self.log.kept.lock().rooms.len()
+    }
+
+    fn rooms_max(&self) -> usize {
+        self.rooms_max
     }
 
     fn free_bytes(&self) -> u64 {
         0
     }
 
+    // The log has only one life.
     fn clock(&self) -> ClockState {
         ClockState::default()
     }
@@ -359,7 +377,7 @@ mod tests {
             let segments = kept.rooms.values().flat_map(|room| &room.segments);
             let ids: usize = kept.rooms.values().map(|room| room.ids.len()).sum();
             let bytes = segments.map(|kept| kept.segment.bytes()).sum::<usize>() + ids * ID_BYTES;
-            let expiring: usize = kept.expiring.iter().map(|expiring| expiring.ids.len()).sum();
+            let expiring: usize = kept.expiring.values().map(Vec::len).sum();
             assert_eq!((kept.bytes, kept.expiring_ids), (bytes, expiring));
             assert!(expiring * ID_BYTES <= 10_000 / IDS_KEPT_SHARE);
             assert!(bytes <= 10_000 && kept.ages.len() < 100);

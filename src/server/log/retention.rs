@@ -1,13 +1,93 @@
-//! The schedule of retention: which rooms have segments to trim, and when, without a scan of the others.
+//! Retention: what is to be deleted, and the schedule that finds it without a scan of all rooms.
 //!
 //! A room's segments are trimmed from the oldest on, so only the oldest segment of a room matters. A room is due when
 //! that segment is too old, or when the room would have enough messages without it.
+//!
+//! The schedule depends on the server's options and on its clock, so it only proposes. What is deleted is a command of
+//! the log: a [`Trim`], which says it in seqs.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::Retention;
 pub use super::segment::SegmentEnd;
+use crate::limits::{ERASE_AFTER, IDS_KEPT, TRIM_BYTES_MAX, TRIM_MESSAGES_MAX};
 use crate::names::{RoomId, Seq};
+
+/// How much of each room's history is kept. Older messages are trimmed, a whole segment at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Messages older than this may be trimmed. `None` keeps messages of any age.
+    pub time: Option<Duration>,
+    /// Messages beyond this number of the newest in their room may be trimmed. `None` keeps any number.
+    pub messages: Option<u64>,
+    /// The oldest messages of all rooms may be trimmed while the log on the disk is larger than this, in bytes: without
+    /// the space that deletions left in it, and without the write-ahead log. `None` keeps any amount.
+    pub bytes: Option<u64>,
+    /// How long the id of a deleted message is kept, so that a repeated post is recognized.
+    pub ids: Duration,
+    /// How long after its deletion a message may still be in the log's files. Erasing is a commit and a few more
+    /// writes.
+    pub erase_after: Duration,
+}
+
+impl Default for Retention {
+    /// Keeps every message.
+    fn default() -> Self {
+        Self { time: None, messages: None, bytes: None, ids: IDS_KEPT, erase_after: ERASE_AFTER }
+    }
+}
+
+/// What retention deletes at one time. It may be applied again: what is gone stays gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trim {
+    /// Of each of these rooms, the segments that begin below this seq.
+    pub rooms: Vec<(RoomId, Seq)>,
+    /// Until when the ids of their messages are kept, in milliseconds since 1970.
+    pub ids_until_ms: u64,
+    /// The ids of messages that were deleted earlier are forgotten up to these, in the order of their expiry.
+    pub forget: Option<Expiry>,
+}
+
+/// The ids of the messages of a deleted segment, in the order in which they are forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Expiry {
+    /// Until when they are kept, in milliseconds since 1970.
+    pub due_ms: u64,
+    pub room: RoomId,
+    /// The segment's first seq.
+    pub first: Seq,
+}
+
+/// When retention has something to delete.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// Now: a few milliseconds of work. There may be more after it.
+    Now(Trim),
+    /// Not before this time, or the next append.
+    Later(SystemTime),
+    /// Not before the next append.
+    Never,
+}
+
+impl Due {
+    /// What a log has to delete, given when the next of its rooms or ids are due.
+    pub fn of(trim: Trim, next_ms: Option<u64>) -> Self {
+        match next_ms {
+            _ if !trim.rooms.is_empty() || trim.forget.is_some() => Self::Now(trim),
+            Some(next_ms) => Self::Later(UNIX_EPOCH + Duration::from_millis(next_ms)),
+            None => Self::Never,
+        }
+    }
+}
+
+/// A segment that is due.
+#[derive(Clone, Copy, Debug)]
+pub struct DueSegment {
+    pub events: u64,
+    pub bytes: usize,
+    /// The segment after it, if it can be found.
+    pub next: Option<SegmentEnd>,
+}
 
 /// The end of a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,9 +227,9 @@ impl Schedule {
         }
     }
 
-    /// The oldest segment of a room, if it has one.
-    pub fn oldest(&self, room: RoomId) -> Option<SegmentEnd> {
-        self.rooms.get(&room).map(|kept| kept.oldest)
+    /// The end of a room that has stored segments.
+    pub fn end(&self, room: RoomId) -> Option<RoomEnd> {
+        self.rooms.get(&room).map(|kept| kept.end)
     }
 
     /// Whether to trim a room's oldest segment, given the room's end.
@@ -157,8 +237,42 @@ impl Schedule {
         self.is_over(segment, end) || self.due_ms(segment.time_ms).is_some_and(|due_ms| due_ms <= now_ms)
     }
 
+    /// The rooms that are due, and below which seq: as much as one step deletes. `find` reads the oldest segment of a room,
+    /// given its end and the room's, or one after it. The schedule stays as it is.
+    pub fn find_due<E>(
+        &mut self,
+        now_ms: u64,
+        mut find: impl FnMut(RoomId, SegmentEnd, RoomEnd) -> Result<DueSegment, E>,
+    ) -> Result<Vec<(RoomId, Seq)>, E> {
+        let (mut events, mut bytes) = (0, 0);
+        let (mut below, mut before) = (BTreeMap::new(), Vec::new());
+        let mut outcome = Ok(());
+        while events < TRIM_MESSAGES_MAX
+            && bytes < TRIM_BYTES_MAX
+            && let Some((room, end)) = self.due(now_ms)
+        {
+            // Invariant: a room that is due has a segment.
+            let oldest = self.rooms[&room].oldest;
+            match find(room, oldest, end) {
+                Ok(segment) => {
+                    events += segment.events;
+                    bytes += segment.bytes;
+                    before.push((room, oldest, end));
+                    below.insert(room, oldest.last.next());
+                    self.set(room, segment.next, end);
+                }
+                Err(error) => {
+                    outcome = Err(error);
+                    break;
+                }
+            }
+        }
+        before.into_iter().rev().for_each(|(room, oldest, end)| self.set(room, Some(oldest), end));
+        outcome.map(|()| below.into_iter().collect())
+    }
+
     /// A room that is due, and its end.
-    pub fn due(&mut self, now_ms: u64) -> Option<(RoomId, RoomEnd)> {
+    fn due(&mut self, now_ms: u64) -> Option<(RoomId, RoomEnd)> {
         while let Some(&room) = self.over.front() {
             // Invariant: rooms leave the queue before they leave `rooms`.
             let kept = &self.rooms[&room];

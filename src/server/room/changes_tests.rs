@@ -16,10 +16,11 @@ use super::tail::Tails;
 use super::{Now, Room, RoomKey};
 use crate::limits::{EMOJIS_MAX, PINS_MAX, REACTORS_NAMED_MAX};
 use crate::names::{Body, Emoji, Mentions, RoomName, Seq, Topic};
-use crate::server::log::conformance::{at, change, post, room};
+use crate::server::log::conformance::{at, change, post, room, trim_all};
 use crate::server::log::sqlite::{self, SyncMode};
 use crate::server::log::{
-    Act, Appended, Appender, Batch, Log, LogError, Page, Part, Piece, Post, Published, Retention, Segment, memory,
+    Act, Appended, Appender, Batch, Command, Log, LogError, Page, Part, Piece, Post, Published, Retention, Segment,
+    memory,
 };
 use crate::wire::v1;
 use crate::wire::v1::event::Event as Wire;
@@ -455,8 +456,8 @@ impl World {
         self.time += 1;
         let cut = rng.usize(..=posts.len());
         let batches = [(&posts[..cut], self.time), (&posts[cut..], self.time + 1)];
-        let batches: Vec<_> = batches.iter().map(|(posts, time)| Batch { posts, now: at(*time) }).collect();
-        let outcomes = self.appender.append_batches(&batches).unwrap();
+        let commands = batches.map(|(posts, time)| Command::Append(Batch { posts, now: at(time) }));
+        let outcomes = self.appender.apply(&commands).unwrap();
         for (outcome, (post, expected)) in outcomes.into_iter().zip(drawn) {
             let outcome = match outcome {
                 Ok(Appended::New(_, seq)) => Expected::New(seq.0),
@@ -479,7 +480,7 @@ impl World {
     }
 
     fn trim(&mut self) {
-        while self.appender.trim(at(self.time)).unwrap().is_some_and(|next| next <= at(self.time)) {}
+        trim_all(&mut *self.appender, at(self.time));
         self.publish();
         self.model.trim(self.oldest());
     }

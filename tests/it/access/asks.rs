@@ -21,10 +21,16 @@ pub enum Ask {
     ListRooms,
     /// In one room, or in all.
     Search(&'static str),
+    EditMessage(&'static str),
+    DeleteMessage(&'static str),
+    SetReaction(&'static str),
+    ListReactions(&'static str),
+    SetPin(&'static str),
+    ChangeRoom(&'static str),
     Tutorial,
 }
 
-pub const ASKS: [Ask; 15] = [
+pub const ASKS: [Ask; 27] = [
     Ask::Hello,
     Ask::Join(BUILDS),
     Ask::Join(TEA),
@@ -39,8 +45,23 @@ pub const ASKS: [Ask; 15] = [
     Ask::Search(BUILDS),
     Ask::Search(TEA),
     Ask::Search(""),
+    Ask::EditMessage(BUILDS),
+    Ask::EditMessage(TEA),
+    Ask::DeleteMessage(BUILDS),
+    Ask::DeleteMessage(TEA),
+    Ask::SetReaction(BUILDS),
+    Ask::SetReaction(TEA),
+    Ask::ListReactions(BUILDS),
+    Ask::ListReactions(TEA),
+    Ask::SetPin(BUILDS),
+    Ask::SetPin(TEA),
+    Ask::ChangeRoom(BUILDS),
+    Ask::ChangeRoom(TEA),
     Ask::Tutorial,
 ];
+
+/// A message that no room has: an allowed change is refused with `NOT_FOUND`, and nothing is changed.
+const NO_MESSAGE: u64 = 1 << 40;
 
 /// One client of one server.
 pub struct Asking<'a> {
@@ -85,6 +106,38 @@ impl Asking<'_> {
             Ask::Search(room) => {
                 let (query, room) = ("message".to_owned(), room.to_owned());
                 self.call(&wire::SEARCH_MESSAGES, &v1::SearchMessagesRequest { query, room, ..Default::default() })
+            }
+            Ask::EditMessage(room) => {
+                let (room, sender, body) = (room.to_owned(), self.name.to_owned(), self.body.clone());
+                let request =
+                    v1::EditMessageRequest { room, sender, message_seq: NO_MESSAGE, body, ..Default::default() };
+                self.call(&wire::EDIT_MESSAGE, &request)
+            }
+            Ask::DeleteMessage(room) => {
+                let (room, sender) = (room.to_owned(), self.name.to_owned());
+                let request = v1::DeleteMessageRequest { room, sender, message_seq: NO_MESSAGE, ..Default::default() };
+                self.call(&wire::DELETE_MESSAGE, &request)
+            }
+            Ask::SetReaction(room) => {
+                let (room, sender, emoji) = (room.to_owned(), self.name.to_owned(), "+1".to_owned());
+                let request =
+                    v1::SetReactionRequest { room, sender, message_seq: NO_MESSAGE, emoji, ..Default::default() };
+                self.call(&wire::SET_REACTION, &request)
+            }
+            Ask::ListReactions(room) => {
+                let (room, emoji) = (room.to_owned(), "+1".to_owned());
+                let request = v1::ListReactionsRequest { room, message_seq: NO_MESSAGE, emoji, ..Default::default() };
+                self.call(&wire::LIST_REACTIONS, &request)
+            }
+            Ask::SetPin(room) => {
+                let (room, sender) = (room.to_owned(), self.name.to_owned());
+                let request = v1::SetPinRequest { room, sender, message_seq: NO_MESSAGE, ..Default::default() };
+                self.call(&wire::SET_PIN, &request)
+            }
+            Ask::ChangeRoom(room) => {
+                let (room, sender) = (room.to_owned(), self.name.to_owned());
+                let change = Some(v1::change_room_request::Change::Topic(self.body.clone()));
+                self.call(&wire::CHANGE_ROOM, &v1::ChangeRoomRequest { room, sender, change, ..Default::default() })
             }
             Ask::Tutorial => {
                 let mut chatter = Chatter::join_over_to_finish(self.client.clone(), self.name);

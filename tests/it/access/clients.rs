@@ -13,6 +13,8 @@ pub enum Right {
     /// It is no login, so that everything is refused with this.
     Not(Code),
     All,
+    /// What moderators may: pins and topics, too.
+    Moderate,
     /// Only in the room `builds`.
     Builds,
     OnlyRead,
@@ -70,7 +72,13 @@ pub fn expected(right: Right, ask: Ask, own_name: bool) -> Code {
         // A stream posts to a room that it has joined, so it must be allowed to read it.
         (_, Ask::PostOnStream(room)) => refused_unless(own_name && may_read && may_post && in_room(room)),
         (_, Ask::PostMessage(room)) => refused_unless(own_name && may_post && in_room(room)),
-        (_, Ask::ListMessages(room) | Ask::ListMembers(room)) => refused_unless(may_read && in_room(room)),
+        (_, Ask::EditMessage(room) | Ask::DeleteMessage(room) | Ask::SetReaction(room)) => {
+            refused_unless(own_name && may_post && in_room(room))
+        }
+        (_, Ask::SetPin(_) | Ask::ChangeRoom(_)) => refused_unless(own_name && right == Right::Moderate),
+        (_, Ask::ListMessages(room) | Ask::ListMembers(room) | Ask::ListReactions(room)) => {
+            refused_unless(may_read && in_room(room))
+        }
         (_, Ask::ListRooms | Ask::Search("")) => refused_unless(may_read),
         (_, Ask::Search(room)) => refused_unless(may_read && in_room(room)),
     }
@@ -112,8 +120,8 @@ pub fn everybody(site: &Site) -> Vec<Who> {
         account("only builds", "ci", &["--room", BUILDS], Right::Builds),
         account("only posts", "poster", &["--may", "post"], Right::OnlyPost),
         account("only reads", "reader", &["--may", "read"], Right::OnlyRead),
-        account("moderator", "mo", &[], Right::All),
-        account("admin", "root", &[], Right::All),
+        account("moderator", "mo", &[], Right::Moderate),
+        account("admin", "root", &[], Right::Moderate),
         account("revoked", "rev", &[], unknown),
         account("banned", "bad", &[], DENIED),
         jwt("a JSON web token", Right::All, &|_| {}),

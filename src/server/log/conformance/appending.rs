@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::fixtures::{at, post, post_without_id, published, room};
-use super::subject::{Open, read_all, seqs};
+use super::subject::{Open, read_all, seqs, trim_all};
 use crate::names::{Body, Kind, RoomId, Seq};
 use crate::server::log::{Appended, LogError, Post, Retention, What, command};
 use crate::wire::event::{self, NewMessage};
@@ -77,7 +77,7 @@ pub fn an_id_of_another_message_is_refused(open: Open<'_>) {
     assert_eq!(subject.appender.append(&[action], at(2)).unwrap(), [taken(2)]);
     // A deleted message can't be compared.
     subject.appender.append(&[post(&attic, "ann", 3, "y"), post(&attic, "ann", 4, "z")], at(3)).unwrap();
-    while subject.appender.trim(at(4)).unwrap().is_some_and(|next| next <= at(4)) {}
+    trim_all(&mut *subject.appender, at(4));
     assert_eq!(subject.appender.append(&[own], at(5)).unwrap(), [Ok(Appended::Before(RoomId(1), Seq(2)))]);
 }
 
@@ -90,7 +90,7 @@ pub fn an_id_outlives_its_message(open: Open<'_>) {
     let (first, second) = (post(&attic, "ann", 1, "hello"), post(&attic, "ann", 2, "there"));
     subject.appender.append(&[first.clone(), post_without_id(&attic, "bob", "x")], at(1)).unwrap();
     subject.appender.append(std::slice::from_ref(&second), at(2)).unwrap();
-    assert_eq!(subject.appender.trim(at(3)), Ok(Some(at(3 + DAY))));
+    assert_eq!(trim_all(&mut *subject.appender, at(3)), Some(at(3 + DAY)));
     assert_eq!(seqs(&*subject.log, room_id, 1), [3]);
     for seconds in [4, 2 + DAY] {
         subject.reopen();
@@ -98,10 +98,10 @@ pub fn an_id_outlives_its_message(open: Open<'_>) {
         let outcomes = subject.appender.append(&posts[..2], at(seconds)).unwrap();
         let before = [Appended::Before(room_id, Seq(3)), Appended::Before(room_id, Seq(1))];
         assert_eq!(outcomes, before.map(Ok));
-        assert_eq!(subject.appender.trim(at(seconds)), Ok(Some(at(3 + DAY))));
+        assert_eq!(trim_all(&mut *subject.appender, at(seconds)), Some(at(3 + DAY)));
     }
     // After a day the id is deleted.
-    assert_eq!(subject.appender.trim(at(3 + DAY)), Ok(None));
+    assert_eq!(trim_all(&mut *subject.appender, at(3 + DAY)), None);
     subject.reopen();
     let outcomes = subject.appender.append(&[first, second], at(4 + DAY)).unwrap();
     assert_eq!(outcomes, [Appended::New(room_id, Seq(4)), Appended::Before(room_id, Seq(3))].map(Ok));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::fixtures::{at, post, post_without_id, room};
-use super::subject::{Open, is_later, is_later_than, seqs};
+use super::subject::{Open, is_later, seqs, trim_all};
 use crate::names::{RoomId, RoomName, Seq};
 use crate::server::log::{Appended, Appender, Page, Retention};
 use crate::server::room::Rooms;
@@ -15,7 +15,7 @@ pub fn retention_by_count(open: Open<'_>) {
     for n in 0..10 {
         let posts: Vec<_> = (0..3).map(|k| post(&attic, "ann", n * 3 + k, "x")).collect();
         subject.appender.append(&posts, at(n)).unwrap();
-        assert!(is_later(subject.appender.trim(at(n))));
+        assert!(is_later(trim_all(&mut *subject.appender, at(n))));
     }
     // At least ten are kept; segments are deleted whole, so up to two more.
     assert_eq!(seqs(&*subject.log, RoomId(1), 1), (19..=30).collect::<Vec<_>>());
@@ -36,13 +36,13 @@ pub fn retention_by_time(open: Open<'_>) {
     let rooms = Arc::new(Rooms::new(Arc::clone(&subject.log), 0));
     let open_room = rooms.open(&attic, subject.appender.find(&attic).unwrap());
     let stored = |seen| open_room.stored(Seq(seen)).map(|state| (state.head.0, state.oldest.0));
-    assert_eq!(subject.appender.trim(at(1_099)), Ok(Some(at(1_100))));
+    assert_eq!(trim_all(&mut *subject.appender, at(1_099)), Some(at(1_100)));
     assert_eq!(stored(0), Ok((2, 1)));
-    assert_eq!(subject.appender.trim(at(1_100)), Ok(Some(at(1_110))));
+    assert_eq!(trim_all(&mut *subject.appender, at(1_100)), Some(at(1_110)));
     assert_eq!(stored(0), Ok((2, 2)));
     assert_eq!(seqs(&*subject.log, RoomId(1), 1), [2]);
     assert_eq!(seqs(&*subject.log, RoomId(2), 1), [1]);
-    assert_eq!(subject.appender.trim(at(2_000)), Ok(None));
+    assert_eq!(trim_all(&mut *subject.appender, at(2_000)), None);
     assert_eq!(seqs(&*subject.log, RoomId(1), 1), [0; 0]);
     let state = subject.log.find(&attic).unwrap().unwrap();
     assert_eq!((state.head, state.oldest), (Seq(2), Seq(3)));
@@ -72,7 +72,7 @@ pub fn messages_dated_ahead_do_not_delay_retention(open: Open<'_>) {
     let oldest = |room| subject.log.find(room).unwrap().unwrap().oldest.0;
     let mut pass = |day: u64| {
         let dated = appender.date_back(at(day * DAY)).unwrap();
-        while !is_later_than(appender.trim(at(day * DAY)), at(day * DAY)) {}
+        trim_all(appender, at(day * DAY));
         (dated, oldest(&attic), oldest(&cellar))
     };
     assert_eq!(pass(121), (1, 1, 1), "a room whose messages are all dated ahead counts as stored now");

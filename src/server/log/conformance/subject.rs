@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use protobuf::Message as _;
 
 use crate::names::{RoomId, RoomName, Seq};
-use crate::server::log::{Appender, History, Log, LogError, Page, Part, Retention, Sides, memory};
+use crate::server::log::{Appender, History, Log, Page, Part, Retention, Sides, memory};
 use crate::wire::v1;
 
 /// A log under test, and how to reopen it if it is durable.
@@ -73,10 +73,17 @@ pub fn history(log: &dyn Log, name: &RoomName, part: Part, messages_max: u64, by
 }
 
 /// Whether nothing more is due now except, later, the ids of deleted messages.
-pub fn is_later(next: Result<Option<SystemTime>, LogError>) -> bool {
-    next.unwrap().is_none_or(|next| next >= UNIX_EPOCH + Retention::default().ids)
+pub fn is_later(next: Option<SystemTime>) -> bool {
+    next.is_none_or(|next| next >= UNIX_EPOCH + Retention::default().ids)
 }
 
-pub fn is_later_than(next: Result<Option<SystemTime>, LogError>, now: SystemTime) -> bool {
-    next.unwrap().is_none_or(|next| next > now)
+/// Does all steps of retention that are due. Returns when the next is.
+pub fn trim_all(appender: &mut dyn Appender, now: SystemTime) -> Option<SystemTime> {
+    for _ in 0..10_000 {
+        match appender.trim(now).unwrap() {
+            Some(next) if next <= now => {}
+            next => return next,
+        }
+    }
+    panic!("retention does not end");
 }

@@ -11,7 +11,7 @@ use crate::names::{Epoch, Generation, MessageId, RoomId, RoomName, Seq, UserName
 use crate::server::log::batch::Head;
 use crate::server::log::fold;
 use crate::server::log::lookalikes::Lookalikes;
-use crate::server::log::retention::{RoomEnd, Schedule, SegmentEnd};
+use crate::server::log::retention::{Expiry, RoomEnd, Schedule, SegmentEnd};
 use crate::server::log::rewriting::{Rewriting, Rewritten};
 use crate::server::log::{Changed, Page, Part, Piece, Profile, RoomState, Segment};
 use crate::wire::{change, event};
@@ -26,8 +26,8 @@ pub struct Store {
     pub lookalikes: Lookalikes,
     /// Each kept segment, oldest first, and possibly some that were trimmed.
     pub ages: VecDeque<(RoomId, Seq)>,
-    /// The ids of trimmed messages, one entry for each segment, in the order of their due times.
-    pub expiring: VecDeque<ExpiringIds>,
+    /// The ids of trimmed messages, one entry for each segment.
+    pub expiring: BTreeMap<Expiry, Vec<(MessageId, UserName)>>,
     /// How many ids these are.
     pub expiring_ids: usize,
     /// The bytes that the segments and all ids take.
@@ -56,17 +56,16 @@ pub struct KeptSegment {
     pub time_ms: u64,
 }
 
+impl KeptSegment {
+    pub fn end(&self) -> SegmentEnd {
+        SegmentEnd { time_ms: self.time_ms, ..self.segment.end() }
+    }
+}
+
 /// A segment that was trimmed, and what that changed in the rest of its room.
 pub struct Trimmed {
     pub segment: Arc<Segment>,
     pub changed: Changed,
-}
-
-/// The chosen ids of a segment that was trimmed.
-pub struct ExpiringIds {
-    pub due_ms: u64,
-    pub room: RoomId,
-    pub ids: Vec<(MessageId, UserName)>,
 }
 
 impl Store {
@@ -77,7 +76,7 @@ impl Store {
             rooms: FxHashMap::default(),
             lookalikes: Lookalikes::default(),
             ages: VecDeque::new(),
-            expiring: VecDeque::new(),
+            expiring: BTreeMap::new(),
             expiring_ids: 0,
             bytes: 0,
             trims: 0,
@@ -149,7 +148,7 @@ impl Store {
                 ids.push((content.id, sender));
             }
         }
-        let oldest = room.segments.front().map(|kept| SegmentEnd { time_ms: kept.time_ms, ..kept.segment.end() });
+        let oldest = room.segments.front().map(KeptSegment::end);
         let reactions = room.reactions.forget_to(segment.last());
         let end = RoomEnd { head: room.head, messages: room.head.0 - room.changes };
         schedule.set(id, oldest, end);
@@ -157,7 +156,7 @@ impl Store {
         self.trims += 1;
         if !ids.is_empty() {
             self.expiring_ids += ids.len();
-            self.expiring.push_back(ExpiringIds { due_ms: ids_due_ms, room: id, ids });
+            self.expiring.insert(Expiry { due_ms: ids_due_ms, room: id, first: segment.first() }, ids);
         }
         let changed = self.after_trimming(id, &segment, schedule);
         Some(Trimmed { segment, changed })
@@ -188,17 +187,26 @@ impl Store {
         Changed { oldest: Some(room.oldest()), replaced, profile, ..Changed::of(id) }
     }
 
-    /// Deletes the ids of the trimmed segment that is due first. Returns how many.
-    pub fn forget_ids(&mut self) -> u64 {
-        let Some(ExpiringIds { room, ids, .. }) = self.expiring.pop_front() else { return 0 };
-        let count = ids.len();
+    /// The last ids of trimmed messages that must be forgotten now, at most about so many.
+    pub fn ids_due(&self, now_ms: u64, at_once: u64) -> Option<Expiry> {
+        let mut count = 0;
+        let due = self.expiring.iter().take_while(|(expiry, ids)| {
+            let is_due = expiry.due_ms <= now_ms && count < at_once;
+            count += ids.len() as u64;
+            is_due
+        });
+        due.last().map(|(expiry, _)| *expiry)
+    }
+
+    /// Deletes the ids of the trimmed segment that is due first.
+    pub fn forget_ids(&mut self) {
+        let Some((Expiry { room, .. }, ids)) = self.expiring.pop_first() else { return };
         let known = &mut self.room(room).ids;
         for id in &ids {
             known.remove(id);
         }
-        self.expiring_ids -= count;
-        self.bytes -= count * ID_BYTES;
-        count as u64
+        self.expiring_ids -= ids.len();
+        self.bytes -= ids.len() * ID_BYTES;
     }
 
     /// Deletes the ids of trimmed messages beyond their share of the bytes.

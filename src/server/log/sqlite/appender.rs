@@ -25,14 +25,15 @@ use super::start;
 use super::transactions::Transactions;
 use super::trimmer::Trimmer;
 use super::{database, planned};
-use crate::limits::{BATCH_POSTS_MAX, ROOMS_MAX, SPACE_FOR_DELETING_PAGES, TRIM_MESSAGES_MAX};
+use crate::limits::{BATCH_POSTS_MAX, SPACE_FOR_DELETING_PAGES};
 use crate::names::{Generation, RoomId, RoomName};
 use crate::server::log::batch::{self, Head, Plan};
 use crate::server::log::lookalikes::Lookalikes;
 use crate::server::log::repeats;
 use crate::server::log::retention::SegmentEnd;
 use crate::server::log::{
-    Appender, Batch, ClockState, Deleted, LogError, Outcome, Post, Published, Retention, RoomState, Subscriber,
+    Appender, Batch, ClockState, Command, Deleted, Due, LogError, Outcome, Post, Published, Retention, RoomState,
+    Subscriber, Trim,
 };
 use crate::threads::panic_point;
 
@@ -136,6 +137,43 @@ impl SqliteAppender {
     /// The damage that was found.
     pub(super) fn damage(&self) -> Arc<Damage> {
         Arc::clone(&self.damage)
+    }
+
+    /// Appends the posts of batches, in one transaction.
+    fn append_batches(&mut self, batches: &[Batch<'_>]) -> Result<Vec<Outcome>, LogError> {
+        let mut outcomes = match self.try_append(batches) {
+            Err(LogError::Full) if self.transactions.restart_log() => self.try_append(batches),
+            result => result,
+        }?;
+        // After the commit: SQLite can't commit a transaction in which it found damage.
+        let connection = &self.transactions.connection;
+        repeats::refuse_others(posts_of(batches), &mut outcomes, |room, seq| {
+            Rows { connection, room }.read(seq, 1).ok()
+        });
+        Ok(outcomes)
+    }
+
+    fn apply_trim(&mut self, trim: &Trim) -> Result<(), LogError> {
+        let result = match self.trimmer.apply(&mut self.transactions, trim, usize::MAX) {
+            // Fewer deletions at once need less space in the write-ahead log.
+            Err(LogError::Full) if self.transactions.restart_log() => {
+                self.trimmer.apply(&mut self.transactions, trim, 1)
+            }
+            result => result,
+        };
+        self.trimmer.changed().map(Published::Changed).for_each(&mut self.subscriber);
+        result
+    }
+
+    fn store_rooms_max(&mut self, max: usize) -> Result<(), LogError> {
+        self.transactions.transact(0, |connection| {
+            let stored =
+                connection.prepare_cached(schema::SET_ROOMS_MAX).and_then(|mut set| set.execute([number(max as u64)]));
+            stored.map(drop).map_err(|error| log_error(&error))
+        })?;
+        self.rooms.max = max;
+        self.transactions.count_written(0, 1);
+        Ok(())
     }
 
     fn try_append(&mut self, batches: &[Batch<'_>]) -> Result<Vec<Outcome>, LogError> {
@@ -253,6 +291,15 @@ fn posts_of<'a>(batches: &'a [Batch<'_>]) -> impl Iterator<Item = &'a Post> {
     batches.iter().flat_map(|batch| batch.posts)
 }
 
+/// The batches of commands.
+fn batches<'a>(commands: &[Command<'a>]) -> Vec<Batch<'a>> {
+    let batch = |command: &Command<'a>| match command {
+        Command::Append(batch) => Some(*batch),
+        Command::Trim(_) | Command::SetRoomsMax(_) => None,
+    };
+    commands.iter().filter_map(batch).collect()
+}
+
 impl Selected {
     fn of(batches: &[Batch<'_>], is_selected: impl Fn(&Post) -> bool) -> Self {
         let select =
@@ -287,10 +334,12 @@ fn load(
     let last = RoomId(connection.query_row(schema::LAST_ROOM, (), |row| seq(row, 0))?.0);
     let generation = connection.query_row(schema::GENERATION, (), |row| row.get::<_, i64>(0))?;
     let generation = Generation(generation as u64);
+    let max = connection.query_row(schema::ROOMS_MAX, (), |row| row.get::<_, i64>(0))?;
+    let max = usize::try_from(max).unwrap_or(0);
     trimmer.load(connection)?;
     let lookalikes = load_lookalikes(connection)?;
     Ok((
-        KnownRooms { generation, heads: HashMap::new(), count, max: ROOMS_MAX, last, lookalikes },
+        KnownRooms { generation, heads: HashMap::new(), count, max, last, lookalikes },
         start::load_clock(connection)?,
         is_older,
     ))
@@ -339,10 +388,6 @@ impl KnownRooms {
 }
 
 impl Appender for SqliteAppender {
-    fn set_rooms_max(&mut self, max: usize) {
-        self.rooms.max = max;
-    }
-
     fn subscribe(&mut self, subscriber: Subscriber) {
         self.subscriber = subscriber;
     }
@@ -357,27 +402,22 @@ impl Appender for SqliteAppender {
         }))
     }
 
-    fn append_batches(&mut self, batches: &[Batch<'_>]) -> Result<Vec<Outcome>, LogError> {
-        let mut outcomes = match self.try_append(batches) {
-            Err(LogError::Full) if self.transactions.restart_log() => self.try_append(batches),
-            result => result,
-        }?;
-        // After the commit: SQLite can't commit a transaction in which it found damage.
-        let connection = &self.transactions.connection;
-        repeats::refuse_others(posts_of(batches), &mut outcomes, |room, seq| {
-            Rows { connection, room }.read(seq, 1).ok()
-        });
+    fn apply(&mut self, commands: &[Command<'_>]) -> Result<Vec<Outcome>, LogError> {
+        let mut outcomes = Vec::new();
+        // Neighbouring batches share a transaction.
+        for run in commands.chunk_by(|one, next| matches!((one, next), (Command::Append(_), Command::Append(_)))) {
+            match run {
+                [Command::Append(batch)] if commands.len() == 1 => return self.append_batches(&[*batch]),
+                [Command::Trim(trim)] => self.apply_trim(trim)?,
+                [Command::SetRoomsMax(max)] => self.store_rooms_max(*max)?,
+                run => outcomes.extend(self.append_batches(&batches(run))?),
+            }
+        }
         Ok(outcomes)
     }
 
-    fn trim(&mut self, now: SystemTime) -> Result<Option<SystemTime>, LogError> {
-        let result = match self.trimmer.trim(&mut self.transactions, now, TRIM_MESSAGES_MAX) {
-            // Fewer deletions at once need less space in the write-ahead log.
-            Err(LogError::Full) if self.transactions.restart_log() => self.trimmer.trim(&mut self.transactions, now, 1),
-            result => result,
-        };
-        self.trimmer.changed().map(Published::Changed).for_each(&mut self.subscriber);
-        result
+    fn due(&mut self, now: SystemTime) -> Result<Due, LogError> {
+        self.trimmer.due(&self.transactions, now)
     }
 
     fn is_trim_due(&self) -> bool {
@@ -394,6 +434,10 @@ impl Appender for SqliteAppender {
 
     fn room_count(&self) -> usize {
         self.rooms.count
+    }
+
+    fn rooms_max(&self) -> usize {
+        self.rooms.max
     }
 
     fn free_bytes(&self) -> u64 {

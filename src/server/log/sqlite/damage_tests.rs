@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt as _;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::super::conformance::{at, post, post_without_id, room};
+use super::super::conformance::{at, post, post_without_id, room, trim_all};
 use super::super::{Appended, Appender, Log, LogError, Page, Part, Piece, Segment};
 use super::*;
 use crate::names::{RoomId, RoomName, Seq};
@@ -256,7 +256,7 @@ proptest! {
         append(&mut appender, &cellar, 2, 1, 10);
         drop((appender, log));
         let (mut appender, log) = open_with(folder.path(), Some(1));
-        while appender.trim(at(2)).unwrap().is_some_and(|next| next <= at(2)) {}
+        trim_all(&mut appender, at(2));
         for (name, head) in [(&attic, head + 1), (&cellar, 2)] {
             let state = log.find(name).unwrap().unwrap();
             prop_assert_eq!((state.oldest, state.head), (Seq(head), Seq(head)));

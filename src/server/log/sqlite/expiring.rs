@@ -5,11 +5,12 @@
 //! of the table `expiring` records them and their due time. So trimming a segment costs one insertion, for any number
 //! of messages.
 
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::{Connection, OptionalExtension as _, Row};
 
-use super::columns::number;
+use super::columns::{number, seq};
 use super::schema;
-use crate::names::Seq;
+use crate::names::{RoomId, Seq};
+use crate::server::log::retention::Expiry;
 use crate::wire::event;
 
 /// The kept ids of deleted messages.
@@ -48,32 +49,64 @@ impl Expiring {
         Ok(())
     }
 
-    /// Whether some must be deleted now.
-    pub fn is_due(&self, now_ms: u64, ids_max: u64) -> bool {
+    /// Whether some must be forgotten now.
+    fn is_due(&self, now_ms: u64, ids_max: u64) -> bool {
         self.ids > ids_max || self.due_ms.is_some_and(|due_ms| due_ms <= now_ms)
     }
 
-    /// Deletes the ids of the segment that is due first. Within a transaction. Returns how many.
-    pub fn forget(&mut self, connection: &Connection) -> rusqlite::Result<u64> {
+    /// The last ids that must be forgotten now, at most about so many.
+    pub fn due(
+        mut self,
+        connection: &Connection,
+        now_ms: u64,
+        ids_max: u64,
+        at_once: u64,
+    ) -> rusqlite::Result<Option<Expiry>> {
+        let (mut last, mut count) = (None, 0);
+        if !self.is_due(now_ms, ids_max) {
+            return Ok(last);
+        }
+        let mut statement = connection.prepare_cached(schema::EXPIRING)?;
+        let mut rows = statement.query(())?;
+        while count < at_once
+            && let Some(row) = rows.next()?
+        {
+            let next = expiry(row)?;
+            self.due_ms = Some(next.due_ms);
+            if !self.is_due(now_ms, ids_max) {
+                break;
+            }
+            let ids = seq(row, 3)?.0;
+            self.ids = self.ids.saturating_sub(ids);
+            count += ids;
+            last = Some(next);
+        }
+        Ok(last)
+    }
+
+    /// Forgets the ids of the segment that is due first, if they are not due after `last`. Within a transaction. Returns
+    /// how many.
+    pub fn forget(&mut self, connection: &Connection, last: Expiry) -> rusqlite::Result<Option<u64>> {
         let mut next = connection.prepare_cached(schema::NEXT_EXPIRING)?;
-        type Next = (i64, i64, i64, i64, Vec<u8>);
-        let found: Option<Next> = next
-            .query_row((), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))
-            .optional()?;
-        let Some((due_ms, room, first, count, ids)) = found else {
-            *self = Self::default();
-            return Ok(0);
-        };
+        type Next = (Expiry, i64, Vec<u8>);
+        let found: Option<Next> = next.query_row((), |row| Ok((expiry(row)?, row.get(3)?, row.get(4)?))).optional()?;
+        let Some((expiry, count, ids)) = found.filter(|(expiry, ..)| *expiry <= last) else { return Ok(None) };
+        let key = (number(expiry.due_ms), number(expiry.room.0), number(expiry.first.0));
         let mut delete = connection.prepare_cached(schema::DELETE_ID)?;
         for (id, sender, seq) in unpack(&ids) {
-            delete.execute((room, id, sender, number(seq)))?;
+            delete.execute((key.1, id, sender, number(seq)))?;
         }
-        connection.prepare_cached(schema::DELETE_EXPIRING)?.execute((due_ms, room, first))?;
+        connection.prepare_cached(schema::DELETE_EXPIRING)?.execute(key)?;
         self.ids = self.ids.saturating_sub(count as u64);
         let next_due: Option<i64> = next.query_row((), |row| row.get(0)).optional()?;
         self.due_ms = next_due.map(|due_ms| due_ms as u64);
-        Ok(count as u64)
+        Ok(Some(count as u64))
     }
+}
+
+/// The first columns of a row.
+fn expiry(row: &Row<'_>) -> rusqlite::Result<Expiry> {
+    Ok(Expiry { due_ms: seq(row, 0)?.0, room: RoomId(seq(row, 1)?.0), first: seq(row, 2)? })
 }
 
 /// The chosen ids of these messages, and how many they are. For each: the seq in eight bytes, the id, and the sender

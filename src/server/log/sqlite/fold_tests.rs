@@ -1,7 +1,7 @@
-//! The log as a fold: the same posts give the same rows, whatever else happens meanwhile.
+//! The log as a fold: the same commands give the same rows, whatever else happens meanwhile.
 
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use proptest::prelude::*;
 use rusqlite::Connection;
@@ -10,13 +10,39 @@ use rusqlite::types::Value;
 use super::*;
 use crate::names::{Body, Emoji, Mentions, RoomId, Seq, Topic};
 use crate::server::log::conformance::{at, change, post, post_without_id, room};
-use crate::server::log::{Act, Appended, Appender as _, Batch, Post, Retention};
+use crate::server::log::{Act, Appended, Appender as _, Batch, Command, Due, Post, Retention, Trim};
 
-/// The tables that the posts alone determine.
-const TABLES: [&str; 4] = ["rooms", "segments", "ids", "reactions"];
+/// The tables that the commands alone determine.
+const TABLES: [&str; 5] = ["rooms", "segments", "ids", "reactions", "expiring"];
 
-fn open_log(folder: &Path) -> SqliteAppender {
-    open(folder, SyncMode::Os, false, Retention::default()).unwrap().0
+/// Of the log that decides when to trim. The other one has no retention of its own.
+const RETENTION: Retention = Retention {
+    time: Some(Duration::from_secs(15)),
+    messages: Some(20),
+    ids: Duration::from_secs(5),
+    bytes: None,
+    erase_after: Duration::from_secs(60),
+};
+
+fn open_log(folder: &Path, retention: Retention) -> SqliteAppender {
+    open(folder, SyncMode::Os, false, retention).unwrap().0
+}
+
+/// A command that waits.
+enum Waiting {
+    Posts(Vec<Post>, SystemTime),
+    Trim(Trim),
+    RoomsMax(usize),
+}
+
+impl Waiting {
+    fn command(&self) -> Command<'_> {
+        match self {
+            Self::Posts(posts, now) => Command::Append(Batch { posts, now: *now }),
+            Self::Trim(trim) => Command::Trim(trim),
+            Self::RoomsMax(max) => Command::SetRoomsMax(*max),
+        }
+    }
 }
 
 /// All rows of those tables.
@@ -28,6 +54,8 @@ fn rows(connection: &Connection) -> Vec<Vec<Value>> {
         let row = statement.query_map((), |row| (0..columns).map(|column| row.get(column)).collect()).unwrap();
         rows.extend(row.map(Result::unwrap));
     }
+    let rooms_max = connection.query_row(schema::ROOMS_MAX, (), |row| row.get(0)).unwrap();
+    rows.push(vec![rooms_max]);
     rows
 }
 
@@ -38,6 +66,8 @@ enum Before {
     Wait,
     Restart,
     Find(u8),
+    /// There may be another number of rooms from then on.
+    RoomsMax(usize),
 }
 
 /// The room of each post of a batch, the id of a message, or which message is changed, and what happens.
@@ -91,6 +121,7 @@ fn batches() -> impl Strategy<Value = Vec<(Posts, Before)>> {
         3 => Just(Before::Wait),
         1 => Just(Before::Restart),
         2 => (0..9_u8).prop_map(Before::Find),
+        1 => (1..6_usize).prop_map(Before::RoomsMax),
     ];
     proptest::collection::vec((posts, before), 1..25)
 }
@@ -102,35 +133,44 @@ fn name(number: u8) -> crate::names::RoomName {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
 
-    /// Whether it gets the batches one by one or several at once, with restarts and joins in between. The numbers of rooms
-    /// were given when they were joined, and their epochs were random.
+    /// Whether it gets the commands one by one or several at once, with restarts and joins in between, and whatever its own
+    /// retention is. The numbers of rooms were given when they were joined, their epochs were random, and each log decided
+    /// by its own clock what to trim.
     #[test]
-    fn the_same_posts_give_the_same_log(batches in batches()) {
+    fn the_same_commands_give_the_same_log(batches in batches()) {
         let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-        let [one, mut other] = folders.each_ref().map(|folder| open_log(folder.path()));
-        let mut one = one;
+        let mut one = open_log(folders[0].path(), RETENTION);
+        let mut other = open_log(folders[1].path(), Retention::default());
         let generation: i64 = one.transactions.connection.query_row(schema::GENERATION, (), |row| row.get(0)).unwrap();
         other.transactions.connection.execute(schema::SET_GENERATION, [generation]).unwrap();
         drop(other);
-        other = open_log(folders[1].path());
-        let (mut waiting, mut outcomes): (Vec<(Vec<Post>, SystemTime)>, _) = (Vec::new(), [Vec::new(), Vec::new()]);
+        other = open_log(folders[1].path(), Retention::default());
+        let (mut waiting, mut outcomes) = (Vec::new(), [Vec::new(), Vec::new()]);
         let count = batches.len();
         for (second, (posts, before)) in batches.into_iter().enumerate() {
             let posts: Vec<Post> = posts.into_iter().map(|drawn| post_of(drawn, second)).collect();
             let now = at(1_000 + second as u64);
             outcomes[0].extend(one.append(&posts, now).unwrap());
-            waiting.push((posts, now));
+            waiting.push(Waiting::Posts(posts, now));
+            if let Due::Now(trim) = one.due(now).unwrap() {
+                one.apply(&[Command::Trim(&trim)]).unwrap();
+                waiting.push(Waiting::Trim(trim));
+            }
             match before {
                 Before::Wait if second + 1 < count => continue,
                 Before::Restart => {
                     drop(other);
-                    other = open_log(folders[1].path());
+                    other = open_log(folders[1].path(), Retention::default());
                 }
                 Before::Find(wanted) => drop(other.find(&name(wanted)).unwrap()),
+                Before::RoomsMax(max) => {
+                    one.apply(&[Command::SetRoomsMax(max)]).unwrap();
+                    waiting.push(Waiting::RoomsMax(max));
+                }
                 Before::Wait => {}
             }
-            let together: Vec<_> = waiting.iter().map(|(posts, now)| Batch { posts, now: *now }).collect();
-            outcomes[1].extend(other.append_batches(&together).unwrap());
+            let together: Vec<_> = waiting.iter().map(Waiting::command).collect();
+            outcomes[1].extend(other.apply(&together).unwrap());
             waiting.clear();
         }
         prop_assert_eq!(&outcomes[0], &outcomes[1]);
@@ -161,11 +201,11 @@ fn a_restored_log_gives_other_epochs() {
 fn a_room_is_looked_up_once_for_several_batches() {
     let folder = tempfile::tempdir().unwrap();
     let first = [post(&name(1), "ann", 1, "hello")];
-    open_log(folder.path()).append(&first, at(1)).unwrap();
-    let mut appender = open_log(folder.path());
+    open_log(folder.path(), Retention::default()).append(&first, at(1)).unwrap();
+    let mut appender = open_log(folder.path(), Retention::default());
     let second = [post(&name(1), "ann", 2, "again")];
     let batches = [Batch { posts: &first, now: at(2) }, Batch { posts: &second, now: at(3) }];
-    let outcomes = appender.append_batches(&batches).unwrap();
+    let outcomes = appender.apply(&batches.map(Command::Append)).unwrap();
     let id = RoomId(1);
     assert_eq!(outcomes, [Ok(Appended::Before(id, Seq(1))), Ok(Appended::New(id, Seq(2)))]);
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-use super::super::conformance::{at, post, room};
+use super::super::conformance::{at, post, room, trim_all};
 use super::super::{Appender, Log};
 use super::*;
 use crate::limits::{WAL_BYTES_LAID_OUT, WAL_BYTES_MAX};
@@ -68,7 +68,7 @@ fn copies_of_deleted_rows_in_unused_bytes_are_erased() {
             appender.trim(at(2)).unwrap();
         }
     }
-    while appender.trim(at(3)).unwrap().is_some_and(|next| next <= at(3)) {}
+    trim_all(&mut appender, at(3));
     let gone = || marks(folder.path()).into_iter().find(|(room, number)| number + KEPT <= heads[*room]);
     wait_for("the files to be clean", || gone().is_none());
     let kept: u64 = heads.iter().map(|head| KEPT.min(*head)).sum();
@@ -80,7 +80,7 @@ fn copies_of_deleted_rows_in_unused_bytes_are_erased() {
             let post = post(&rooms[index], "ann", *head + 100_000, &format!("<{index}.{head}>"));
             appender.append(&[post], at(4)).unwrap();
         }
-        while appender.trim(at(5)).unwrap().is_some_and(|next| next <= at(5)) {}
+        trim_all(&mut appender, at(5));
         let gone = || marks(folder.path()).into_iter().find(|(room, number)| number + KEPT <= heads[*room]);
         wait_for("the files to be clean", || gone().is_none());
     }
@@ -104,9 +104,9 @@ fn names_of_senders_are_erased_with_the_ids() {
         let names = bytes.windows(6).filter(|text| text.starts_with(b"zoe")).map(<[u8]>::to_vec);
         names.collect::<BTreeSet<_>>().len()
     };
-    while appender.trim(at(2)).unwrap().is_some_and(|next| next <= at(2)) {}
+    trim_all(&mut appender, at(2));
     assert_eq!(names(), 300);
-    while appender.trim(at(5_000)).unwrap().is_some_and(|next| next <= at(5_000)) {}
+    trim_all(&mut appender, at(5_000));
     wait_for("the names to be gone", || names() == 1);
 }
 

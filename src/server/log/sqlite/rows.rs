@@ -54,6 +54,8 @@ pub struct Span {
     pub last: Option<Seq>,
     pub time_ms: u64,
     pub changes: Changes,
+    /// The size of the entries.
+    pub bytes: usize,
 }
 
 /// A row whose checksum matches.
@@ -201,7 +203,7 @@ impl Rows<'_> {
     }
 
     /// The row that contains a seq, or the last one before it.
-    fn span_at(&self, at: Seq) -> rusqlite::Result<Option<Span>> {
+    pub fn span_at(&self, at: Seq) -> rusqlite::Result<Option<Span>> {
         self.connection.prepare_cached(schema::NEWEST_SPAN)?.query_row(key::up_to(self.room, at), Span::read).optional()
     }
 
@@ -218,7 +220,7 @@ impl Rows<'_> {
         let Some(first) = self.first_from(from)? else { return Ok(None) };
         let mut statement = self.connection.prepare_cached(schema::SPAN)?;
         let span = unless_damaged(statement.query_row([key(self.room, first)], Span::read))?;
-        Ok(span.or(Some(Span { first, last: None, time_ms: 0, changes: Changes::default() })))
+        Ok(span.or(Some(Span { first, last: None, time_ms: 0, changes: Changes::default(), bytes: 0 })))
     }
 
     /// The readable end: the last message of the newest row that is found.
@@ -282,7 +284,7 @@ impl Span {
         let last = u64::try_from(last).ok().map(Seq).filter(|last| is_possible(first, *last, bytes));
         let number = |column| Ok::<_, rusqlite::Error>(unless_damaged(seq(row, column))?.unwrap_or(Seq::ZERO).0);
         let changes = Changes { before: number(3)?, within: number(4)? };
-        Ok(Self { first, last, time_ms: number(2)?, changes })
+        Ok(Self { first, last, time_ms: number(2)?, changes, bytes: usize::try_from(bytes).unwrap_or(0) })
     }
 
     /// How many messages the room had before it.

@@ -117,6 +117,8 @@ pub const MIGRATIONS: &[&str] = &[
          PRIMARY KEY (room, message, emoji, seq)
      ) STRICT, WITHOUT ROWID;
      CREATE UNIQUE INDEX reactors ON reactions (room, message, emoji, user, authenticated);",
+    // Then: how many rooms there may be.
+    "ALTER TABLE life ADD COLUMN rooms_max INTEGER NOT NULL DEFAULT 100000;",
 ];
 
 /// A step that SQL can't do: see `room_names.rs`.
@@ -200,7 +202,7 @@ pub const SEGMENTS_BACKWARDS: &str =
 /// The time of the oldest segment that is not dated later than this.
 pub const TIME_NOT_AFTER: &str =
     "SELECT time_ms FROM segments WHERE id BETWEEN ?1 AND ?2 AND time_ms <= ?3 ORDER BY id LIMIT 1";
-/// The two oldest segments.
+/// The two oldest segments in a range of keys.
 pub const TWO_SEGMENTS: &str =
     "SELECT first, time_ms, changes_before + changes FROM segments WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT 2";
 /// The columns of a segment without its entries.
@@ -255,6 +257,8 @@ pub const SET_CLEAN: &str = "UPDATE life SET erasures = 1";
 /// Counts below 0 until they were.
 pub const COUNT_ERASURE: &str = "UPDATE life SET erasures = erasures + CASE WHEN erasures > 0 THEN 1 ELSE -1 END";
 pub const LIFE: &str = "SELECT boot, synced, ended, id, restored, generation FROM life";
+pub const ROOMS_MAX: &str = "SELECT rooms_max FROM life";
+pub const SET_ROOMS_MAX: &str = "UPDATE life SET rooms_max = ?1";
 pub const GENERATION: &str = "SELECT generation FROM life";
 pub const SET_GENERATION: &str = "UPDATE life SET generation = ?1";
 pub const BEGIN_LIFE: &str = "UPDATE life SET boot = ?1, synced = ?2, ended = 0, id = ?3, restored = 0";
@@ -288,7 +292,10 @@ pub const CLAIMED: &str = "SELECT seq FROM ids WHERE room = ?1 AND id = ?2 AND s
 pub const INSERT_EXPIRING: &str =
     "INSERT OR REPLACE INTO expiring (due_ms, room, first, count, ids) VALUES (?1, ?2, ?3, ?4, ?5)";
 pub const COUNT_EXPIRING: &str = "SELECT coalesce(sum(count), 0), min(due_ms) FROM expiring";
-pub const NEXT_EXPIRING: &str = "SELECT due_ms, room, first, count, ids FROM expiring ORDER BY due_ms LIMIT 1";
+/// In the order in which they are forgotten.
+pub const NEXT_EXPIRING: &str =
+    "SELECT due_ms, room, first, count, ids FROM expiring ORDER BY due_ms, room, first LIMIT 1";
+pub const EXPIRING: &str = "SELECT due_ms, room, first, count FROM expiring ORDER BY due_ms, room, first";
 pub const DELETE_EXPIRING: &str = "DELETE FROM expiring WHERE due_ms = ?1 AND room = ?2 AND first = ?3";
 pub const DELETE_ID: &str = "DELETE FROM ids WHERE room = ?1 AND id = ?2 AND sender = ?3 AND seq = ?4";
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use rusqlite::{Connection, OptionalExtension as _};
 
@@ -12,17 +12,17 @@ use super::damage::{Damage, REMEDY};
 use super::errors::log_error;
 use super::expiring::Expiring;
 use super::key;
-use super::rooms::{all_rooms, name_of};
+use super::rooms::{all_rooms, find_room, name_of};
 use super::rows::{Rows, unless_damaged};
 use super::schema;
 use super::transactions::Transactions;
-use super::trimming::{self, Damaged};
-use crate::limits::{CLOCK_STEP_MAX, IDS_KEPT_MAX, TRIM_BYTES_MAX, TRIM_SHARE};
-use crate::names::{RoomId, Seq};
+use super::trimming::{self, Damaged, Trimmed};
+use crate::limits::{CLOCK_STEP_MAX, IDS_KEPT_MAX, TRIM_MESSAGES_MAX, TRIM_SHARE};
+use crate::names::{RoomId, RoomName, Seq};
 use crate::server::log::clock::millis;
 use crate::server::log::retention::{RoomEnd, Schedule, SegmentEnd};
 use crate::server::log::rewriting::Rewritten;
-use crate::server::log::{Changed, Deleted, LogError, Retention};
+use crate::server::log::{Changed, Deleted, Due, LogError, Retention, Trim};
 
 pub struct Trimmer {
     schedule: Schedule,
@@ -42,6 +42,30 @@ pub struct Trimmer {
     /// How often it has trimmed.
     pub trims: Arc<AtomicU64>,
     damage: Arc<Damage>,
+}
+
+/// What a transaction has deleted.
+#[derive(Default)]
+struct Step {
+    segments: usize,
+    events: u64,
+    messages: u64,
+    bytes: usize,
+    changed: Vec<Changed>,
+    /// The rooms' oldest segments now, and their ends.
+    oldest: Vec<(RoomId, Option<SegmentEnd>, RoomEnd)>,
+}
+
+impl Step {
+    fn add(&mut self, room: RoomId, end: RoomEnd, trimmed: Trimmed) {
+        self.segments += 1;
+        self.events += trimmed.events;
+        self.messages += trimmed.messages;
+        self.bytes += trimmed.bytes;
+        self.changed.push(trimmed.changed);
+        self.oldest.pop_if(|(last, ..)| *last == room);
+        self.oldest.push((room, trimmed.oldest, end));
+    }
 }
 
 impl Trimmer {
@@ -111,85 +135,127 @@ impl Trimmer {
         std::mem::take(&mut self.deleted)
     }
 
-    /// Deletes messages that are due, at most this many plus one segment.
-    pub fn trim(
-        &mut self,
-        transactions: &mut Transactions,
-        now: SystemTime,
-        messages_max: u64,
-    ) -> Result<Option<SystemTime>, LogError> {
+    /// What is due now.
+    pub fn due(&mut self, transactions: &Transactions, now: SystemTime) -> Result<Due, LogError> {
         let now_ms = millis(now);
         if let Some(bytes_max) = self.bytes_max {
             self.appended_bytes = 0;
             self.schedule.set_over_bytes(transactions.used_bytes()? > bytes_max);
         }
-        if self.schedule.due(now_ms).is_some() || self.expiring.is_due(now_ms, self.ids_max) {
-            let ids_due_ms = millis(now.checked_add(self.ids_kept).unwrap_or(now));
-            if self.trim_step(transactions, now_ms, ids_due_ms, messages_max, usize::MAX)? {
-                return Ok(Some(now));
-            }
-        }
-        let ids_next_ms = if self.expiring.ids > self.ids_max { Some(0) } else { self.expiring.due_ms };
-        let next_ms = self.schedule.next_ms().into_iter().chain(ids_next_ms).min();
-        Ok(next_ms.map(|next_ms| UNIX_EPOCH + Duration::from_millis(next_ms)))
+        let connection = &transactions.connection;
+        let find = |room, oldest, end| trimming::find_due(connection, room, oldest, end);
+        let rooms = self.schedule.find_due(now_ms, find).map_err(|error| log_error(&error))?;
+        let forget = match self.expiring.due(connection, now_ms, self.ids_max, TRIM_MESSAGES_MAX) {
+            Err(error) => match log_error(&error) {
+                LogError::Damaged(fault) => {
+                    self.keep_ids(&fault);
+                    None
+                }
+                error => return Err(error),
+            },
+            Ok(forget) => forget,
+        };
+        let ids_until_ms = millis(now.checked_add(self.ids_kept).unwrap_or(now));
+        let next_ms = self.schedule.next_ms().into_iter().chain(self.expiring.due_ms).min();
+        Ok(Due::of(Trim { rooms, ids_until_ms, forget }, next_ms))
     }
 
-    /// Deletes messages that are due, at most this many segments. Returns whether it found damage.
-    fn trim_step(
+    /// Deletes what a trim says, at most this many segments in a transaction. Damaged segments are deleted or skipped.
+    pub fn apply(&mut self, transactions: &mut Transactions, trim: &Trim, segments_max: usize) -> Result<(), LogError> {
+        while !self.apply_step(transactions, trim, segments_max)? {}
+        Ok(())
+    }
+
+    /// One transaction. Returns whether the trim is done.
+    fn apply_step(
         &mut self,
         transactions: &mut Transactions,
-        now_ms: u64,
-        ids_due_ms: u64,
-        messages_max: u64,
+        trim: &Trim,
         segments_max: usize,
     ) -> Result<bool, LogError> {
-        let (mut events, mut messages, mut bytes) = (0, 0, 0);
-        let mut changed = Vec::new();
-        // The earlier state of the schedule, in case the transaction fails.
-        let mut before: Vec<(RoomId, Option<SegmentEnd>, RoomEnd)> = Vec::new();
+        let (mut step, mut trimming) = (Step::default(), None);
         let expiring_before = self.expiring;
-        let mut trimming = None;
+        let fault = |error: rusqlite::Error| log_error(&error);
         let outcome = transactions.transact(0, |connection| {
-            while events < messages_max
-                && bytes < TRIM_BYTES_MAX
-                && before.len() < segments_max
-                && let Some((room, end)) = self.schedule.due(now_ms)
-            {
+            for &(room, below) in &trim.rooms {
+                let Some(end) = self.end_of(connection, room).map_err(fault)? else { continue };
                 trimming = Some((room, end));
-                before.push((room, self.schedule.oldest(room), end));
-                let trimmed = trimming::delete_oldest(connection, room, end, &mut self.expiring, ids_due_ms)
-                    .map_err(|error| log_error(&error))?;
-                events += trimmed.events;
-                messages += trimmed.messages;
-                bytes += trimmed.bytes;
-                changed.push(trimmed.changed);
-                self.schedule.set(room, trimmed.oldest, end);
+                let before = step.segments;
+                while let Some(trimmed) =
+                    trimming::delete_oldest(connection, room, end, below, &mut self.expiring, trim.ids_until_ms)
+                        .map_err(fault)?
+                {
+                    step.add(room, end, trimmed);
+                    if step.segments == segments_max {
+                        return Ok(false);
+                    }
+                }
+                if step.segments == before {
+                    self.reload(connection, room).map_err(fault)?;
+                }
             }
             trimming = None;
-            while events < messages_max && self.expiring.is_due(now_ms, self.ids_max) {
-                events += self.expiring.forget(connection).map_err(|error| log_error(&error))?;
+            if let Some(last) = trim.forget {
+                while let Some(count) = self.expiring.forget(connection, last).map_err(fault)? {
+                    step.events += count;
+                }
             }
-            Ok(())
+            Ok(true)
         });
-        if let Err(error) = outcome {
-            let sound = before.len() - usize::from(trimming.is_some());
-            before.into_iter().rev().for_each(|(room, oldest, end)| self.schedule.set(room, oldest, end));
-            self.expiring = expiring_before;
-            if matches!(error, LogError::Damaged(_)) && trimming.is_some() && sound > 0 {
-                // First the segments before the damage.
-                return self.trim_step(transactions, now_ms, ids_due_ms, messages_max, sound).map(|_| true);
+        let is_done = match outcome {
+            Ok(is_done) => is_done,
+            Err(error) => {
+                self.expiring = expiring_before;
+                if matches!(error, LogError::Damaged(_)) && trimming.is_some() && step.segments > 0 {
+                    // First the segments before the damage.
+                    return self.apply_step(transactions, trim, step.segments).map(|_| false);
+                }
+                // Without its damaged ids, a trim is done.
+                let is_done = trimming.is_none();
+                return self.trim_around_damage(transactions, trimming, trim.ids_until_ms, error).map(|()| is_done);
             }
-            return self.trim_around_damage(transactions, trimming, ids_due_ms, error).map(|()| true);
+        };
+        if step.events == 0 {
+            return Ok(is_done);
         }
-        for (room, ..) in &before {
-            self.deleted.rooms.insert(*room);
+        for (room, oldest, end) in step.oldest {
+            self.schedule.set(room, oldest, end);
+            self.deleted.rooms.insert(room);
         }
-        self.deleted.messages += messages;
-        changed.into_iter().for_each(|changed| self.add_changed(changed));
+        self.deleted.messages += step.messages;
+        step.changed.into_iter().for_each(|changed| self.add_changed(changed));
         self.trims.fetch_add(1, Ordering::Release);
         transactions.keeper.deleted();
-        transactions.count_written(bytes, events as usize);
-        Ok(false)
+        transactions.count_written(step.bytes, step.events as usize);
+        Ok(is_done)
+    }
+
+    /// Corrects the schedule of a room that has nothing to trim, in case it is said to be due.
+    fn reload(&mut self, connection: &Connection, room: RoomId) -> rusqlite::Result<()> {
+        if self.schedule.end(room).is_some()
+            && let Some(stored) = find_room(connection, &RoomName::stored(&name_of(connection, room)))?
+        {
+            self.schedule.set(room, stored.oldest, stored.end());
+        }
+        Ok(())
+    }
+
+    /// The end of a room, unless retention skips it.
+    fn end_of(&self, connection: &Connection, room: RoomId) -> rusqlite::Result<Option<RoomEnd>> {
+        if self.untrimmable.contains(&room) {
+            return Ok(None);
+        }
+        // A log that keeps all messages has no schedule.
+        match self.schedule.end(room) {
+            None => Ok(find_room(connection, &RoomName::stored(&name_of(connection, room)))?.map(|room| room.end())),
+            end => Ok(end),
+        }
+    }
+
+    /// Keeps the ids of deleted messages, because their due times are damaged.
+    fn keep_ids(&mut self, fault: &str) {
+        log::error!("ids of deleted messages can't be forgotten, and are kept: {fault}; {REMEDY}");
+        self.expiring = Expiring::default();
     }
 
     /// Continues retention after a step failed because of damage: damaged segments are deleted or skipped. Other errors
@@ -203,8 +269,7 @@ impl Trimmer {
     ) -> Result<(), LogError> {
         let LogError::Damaged(fault) = error else { return Err(error) };
         let Some((room, end)) = room else {
-            log::error!("ids of deleted messages can't be forgotten, and are kept: {fault}; {REMEDY}");
-            self.expiring = Expiring::default();
+            self.keep_ids(&fault);
             return Ok(());
         };
         let name = name_of(&transactions.connection, room);

@@ -9,12 +9,12 @@ use super::damage::range;
 use super::expiring::Expiring;
 use super::key::{self, key};
 use super::rooms::{name_of, oldest_of};
-use super::rows::{Loaded, Place, Rows};
+use super::rows::{Loaded, Place, Rows, unless_damaged};
 use super::schema;
 use super::{planned, profiles, reactions};
 use crate::names::{RoomId, Seq};
 use crate::server::log::fold;
-use crate::server::log::retention::{RoomEnd, SegmentEnd};
+use crate::server::log::retention::{DueSegment, RoomEnd, SegmentEnd};
 use crate::server::log::rewriting::Rewriting;
 use crate::server::log::{Changed, Segment};
 use crate::wire::change;
@@ -55,15 +55,51 @@ pub enum Damaged {
     PassOver,
 }
 
-/// Deletes the oldest segment of a room, within a transaction; the ids of its messages are kept until the given time.
-/// Fails if anything is damaged.
+/// Reads a segment that is due, given its end and its room's. Nothing after damage can be found.
+pub fn find_due(
+    connection: &Connection,
+    room: RoomId,
+    oldest: SegmentEnd,
+    end: RoomEnd,
+) -> rusqlite::Result<DueSegment> {
+    let span = unless_damaged((Rows { connection, room }).span_at(oldest.last))?.flatten();
+    let (first, bytes) = span.map_or((oldest.last, 0), |span| (span.first, span.bytes));
+    let next = unless_damaged(after(connection, room, first, oldest.last, end.head))?.flatten();
+    Ok(DueSegment { events: oldest.last.next().0.saturating_sub(first.0), bytes, next })
+}
+
+/// The segment after one. Fails if it does not begin where that one ends: it is damaged, or messages are missing.
+fn after(
+    connection: &Connection,
+    room: RoomId,
+    first: Seq,
+    last: Seq,
+    head: Seq,
+) -> rusqlite::Result<Option<SegmentEnd>> {
+    let mut following = connection.prepare_cached(schema::TWO_SEGMENTS)?;
+    let columns = |row: &Row<'_>| Ok((seq(row, 0)?, seq(row, 1)?.0, seq(row, 2)?.0));
+    let following = following.query_map(key::from(room, first.next()), columns)?;
+    let following = following.collect::<rusqlite::Result<Vec<_>>>()?;
+    let begin = |at: usize| following.get(at).map_or(head.next(), |(first, ..)| *first);
+    if last.next() != begin(0) {
+        return Err(rusqlite::Error::IntegralValueOutOfRange(2, number(last.0)));
+    }
+    Ok(following.first().map(|(_, time_ms, changes)| {
+        let last = Seq(begin(1).0 - 1);
+        SegmentEnd { last, time_ms: *time_ms, messages: last.0.saturating_sub(*changes) }
+    }))
+}
+
+/// Deletes the oldest segment of a room, if it begins below this seq, within a transaction; the ids of its messages are
+/// kept until the given time. Fails if anything is damaged.
 pub fn delete_oldest(
     connection: &Connection,
     room: RoomId,
     end: RoomEnd,
+    below: Seq,
     expiring: &mut Expiring,
     ids_due_ms: u64,
-) -> rusqlite::Result<Trimmed> {
+) -> rusqlite::Result<Option<Trimmed>> {
     let RoomEnd { head, messages: messages_ever } = end;
     let id = number(room.0);
     let mut oldest = connection.prepare_cached(schema::OLDEST_SEGMENT)?;
@@ -72,8 +108,10 @@ pub fn delete_oldest(
         Ok((seq(row, 0)?, seq(row, 1)?, seq(row, 2)?, seq(row, 3)?.0, seq(row, 4)?.0, row.get(5)?, row.get(6)?))
     };
     let found: Option<Found> = oldest.query_row([id], columns).optional()?;
-    let Some((trimmed, first, last, time_ms, changes_before, entries, checksum)) = found else {
-        return Ok(Trimmed { events: 0, messages: 0, bytes: 0, oldest: None, changed: Changed::of(room) });
+    let Some((trimmed, first, last, time_ms, changes_before, entries, checksum)) =
+        found.filter(|(_, first, ..)| *first < below)
+    else {
+        return Ok(None);
     };
     let is_sound = checksum.is_none_or(|checksum| checksum == crc32fast::hash(&entries));
     let segment = Segment::read(room, first, changes_before, entries).ok();
@@ -91,21 +129,9 @@ pub fn delete_oldest(
     let has_changes = messages_ever < head.0;
     let mut changed = if has_changes { after_deletion(connection, &segment)? } else { Changed::of(room) };
     changed.oldest = Some(last.next());
-    let mut following = connection.prepare_cached(schema::TWO_SEGMENTS)?;
-    let columns = |row: &Row<'_>| Ok((seq(row, 0)?, seq(row, 1)?.0, seq(row, 2)?.0));
-    let following = following.query_map(key::from(room, first.next()), columns)?;
-    let following = following.collect::<rusqlite::Result<Vec<_>>>()?;
-    let begin = |at: usize| following.get(at).map_or(head.next(), |(first, ..)| *first);
-    // If a segment does not end where the next one begins, it is damaged, or messages are missing.
-    if last.next() != begin(0) {
-        return Err(rusqlite::Error::IntegralValueOutOfRange(2, number(last.0)));
-    }
-    let next = following.first().map(|(_, time_ms, changes)| {
-        let last = Seq(begin(1).0 - 1);
-        SegmentEnd { last, time_ms: *time_ms, messages: last.0.saturating_sub(*changes) }
-    });
+    let next = after(connection, room, first, last, head)?;
     let (events, messages) = (last.0 - trimmed.0, segment.messages());
-    Ok(Trimmed { events, messages, bytes: entries.len(), oldest: next, changed })
+    Ok(Some(Trimmed { events, messages, bytes: entries.len(), oldest: next, changed }))
 }
 
 /// Removes what the rest of a room says of a segment that was deleted: reactions, pins, and the texts of edits. A damaged
