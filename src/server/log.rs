@@ -12,6 +12,8 @@ pub mod segment;
 pub mod command;
 pub mod profile;
 pub mod rewriting;
+pub mod stored;
+pub mod draft;
 pub mod batch;
 pub mod fold;
 pub mod repeats;

@@ -5,118 +5,15 @@
 //! where this one did.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::clock::millis;
-use super::command::{NewMessage, Post, What};
-use super::rewriting::{Rewriting, Rewritten};
-use super::segment::Changes;
-use super::{Appended, Changed, LogError, Outcome, Profile, Published, Segment};
-use crate::limits::CLOCK_STEP_MAX;
-use crate::names::{Emoji, Epoch, MessageId, RoomId, RoomName, Sender, Seq};
-use crate::wire::event::{self, ENVELOPE_BYTES_MAX, Entry, EntryKind};
-
-/// The end of a room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Head {
-    pub room: RoomId,
-    pub epoch: Epoch,
-    /// The newest event; [`Seq::ZERO`] before the first.
-    pub seq: Seq,
-    /// When it was stored. The next one is not older.
-    pub time_ms: u64,
-    /// How many events so far are no messages.
-    pub changes: u64,
-}
-
-/// A reaction of a user to a message.
-#[derive(Clone, Copy, Debug)]
-pub struct Reaction<'a> {
-    pub room: RoomId,
-    pub message: Seq,
-    pub emoji: &'a Emoji,
-    pub by: &'a Sender,
-}
-
-/// The result of a search for a stored event.
-#[derive(Debug)]
-pub enum Found {
-    /// It is in this segment.
-    Segment(Arc<Segment>),
-    /// Retention has deleted it.
-    Gone,
-    /// It can't be read, for this reason.
-    Damaged(String),
-}
-
-/// What a batch needs from its log. Everything is undone if the batch is not committed.
-pub trait Stored {
-    /// The end of the room of that name, which is created if it is not stored. Called once for each room, before any id
-    /// is claimed.
-    fn head(&mut self, name: &RoomName) -> Result<Head, LogError>;
-
-    /// The end of the room of that name, if it is stored.
-    fn known_head(&mut self, name: &RoomName) -> Result<Option<Head>, LogError>;
-
-    /// Claims the chosen id of a sender's message for this seq. If it is already stored, or was claimed before in this
-    /// batch, nothing changes, and the seq of that message is returned.
-    fn claim(&mut self, room: RoomId, message: &NewMessage, sender: &Sender, seq: Seq)
-    -> Result<Option<Seq>, LogError>;
-
-    /// The stored segment with this event, which is not above the head.
-    fn segment(&mut self, room: RoomId, seq: Seq) -> Result<Found, LogError>;
-
-    fn has_reacted(&mut self, reaction: &Reaction<'_>) -> Result<bool, LogError>;
-
-    /// Records a reaction that there is not, with its event.
-    fn react(&mut self, reaction: &Reaction<'_>, seq: Seq) -> Result<(), LogError>;
-
-    /// Removes a reaction that there is.
-    fn unreact(&mut self, reaction: &Reaction<'_>) -> Result<(), LogError>;
-
-    /// Who reacted to a message with this emoji after the first `skip`.
-    fn reactor(&mut self, room: RoomId, message: Seq, emoji: &Emoji, skip: usize) -> Result<Option<Sender>, LogError>;
-
-    /// Removes all reactions to a message.
-    fn forget_reactions(&mut self, room: RoomId, message: Seq) -> Result<(), LogError>;
-
-    /// What earlier batches have made of a room's profile.
-    fn profile(&mut self, room: RoomId) -> Result<Profile, LogError>;
-}
-
-/// What a batch does in one room.
-#[derive(Debug)]
-pub struct RoomPlan {
-    pub room: RoomId,
-    pub name: RoomName,
-    pub epoch: Epoch,
-    /// When the new events were stored, all of them.
-    pub time_ms: u64,
-    /// The earlier time of the room, if it was too far ahead to be right.
-    corrected: Option<u64>,
-    /// How many new messages have a chosen id.
-    pub claims: usize,
-    /// The new segments, in order: one, unless the batch also changes what it stores.
-    pub segments: Vec<Arc<Segment>>,
-    /// What takes the places of stored segments.
-    pub replaced: Vec<Rewritten>,
-    pub profile: Option<Arc<Profile>>,
-    /// Whether a text was removed, and must be erased from the disk.
-    pub erases: bool,
-    /// The messages that were deleted.
-    pub deletions: Vec<Deletion>,
-    /// The room's end after it.
-    pub head: Head,
-}
-
-/// A message that was deleted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Deletion {
-    pub seq: Seq,
-    pub id: MessageId,
-    pub by: Sender,
-}
+use super::command::{Post, What};
+use super::draft::{Draft, RoomPlan};
+use super::stored::Stored;
+use super::{LogError, Outcome, Published};
+use crate::names::RoomName;
+use crate::wire::event::ENVELOPE_BYTES_MAX;
 
 /// A batch that is not committed yet.
 #[derive(Debug)]
@@ -143,17 +40,6 @@ impl Plan {
     }
 }
 
-impl RoomPlan {
-    fn published(self) -> Vec<Published> {
-        if self.replaced.is_empty() && self.profile.is_none() {
-            return self.segments.into_iter().map(Published::Segment).collect();
-        }
-        let replaced = self.replaced.into_iter().flat_map(|replaced| replaced.pieces).collect();
-        let Self { room, segments, profile, .. } = self;
-        vec![Published::Changed(Changed { replaced, segments, profile, ..Changed::of(room) })]
-    }
-}
-
 /// Assigns seqs to the posts, in their order.
 pub fn plan(posts: &[Post], now: SystemTime, stored: &mut impl Stored) -> Result<Plan, LogError> {
     let (mut rooms, room_of) = begin_rooms(posts, millis(now), stored)?;
@@ -172,28 +58,6 @@ pub fn plan(posts: &[Post], now: SystemTime, stored: &mut impl Stored) -> Result
         });
     }
     Ok(Plan { rooms: rooms.into_iter().filter_map(Draft::done).collect(), outcomes })
-}
-
-/// The part of a plan for one room, while it is made.
-pub struct Draft {
-    pub room: RoomId,
-    name: RoomName,
-    pub epoch: Epoch,
-    pub time_ms: u64,
-    corrected: Option<u64>,
-    /// The newest event so far.
-    pub last: Seq,
-    claims: usize,
-    /// The segment that the next event belongs to: its first event, its entries, and their changes.
-    first: Seq,
-    entries: Vec<u8>,
-    changes: Changes,
-    /// Segments that are stored, or are complete.
-    rewriting: Rewriting,
-    pub profile: Option<Profile>,
-    pub profile_changed: bool,
-    pub erases: bool,
-    pub deletions: Vec<Deletion>,
 }
 
 /// Which room a post belongs to, or why it can't be stored.
@@ -243,140 +107,21 @@ fn begin_rooms(posts: &[Post], now_ms: u64, stored: &mut impl Stored) -> Result<
         room_of.push(index);
     }
     for (room, bytes) in rooms.iter_mut().zip(bytes) {
-        room.entries.reserve_exact(bytes);
+        room.reserve(bytes);
     }
     Ok((rooms, room_of))
-}
-
-impl Draft {
-    fn after(head: Head, name: RoomName, now_ms: u64) -> Self {
-        let is_ahead = head.time_ms > now_ms.saturating_add(CLOCK_STEP_MAX.as_millis() as u64);
-        let time_ms = if is_ahead { now_ms } else { now_ms.max(head.time_ms) };
-        Self {
-            room: head.room,
-            name,
-            epoch: head.epoch,
-            time_ms,
-            corrected: is_ahead.then_some(head.time_ms),
-            last: head.seq,
-            claims: 0,
-            first: head.seq.next(),
-            entries: Vec::new(),
-            changes: Changes { before: head.changes, within: 0 },
-            rewriting: Rewriting::default(),
-            profile: None,
-            profile_changed: false,
-            erases: false,
-            deletions: Vec::new(),
-        }
-    }
-
-    /// Stores a message.
-    fn say(&mut self, message: &NewMessage, sender: &Sender, stored: &mut impl Stored) -> Result<Outcome, LogError> {
-        let seq = self.last.next();
-        if message.reply_to >= seq {
-            return Ok(Err(LogError::NoMessage(message.reply_to)));
-        }
-        if message.id_chosen
-            && let Some(before) = stored.claim(self.room, message, sender, seq)?
-        {
-            return Ok(Ok(Appended::Before(self.room, before)));
-        }
-        self.push(EntryKind::MESSAGE, &message.content);
-        self.claims += usize::from(message.id_chosen);
-        Ok(Ok(Appended::New(self.room, seq)))
-    }
-
-    /// Adds an event. Returns its seq.
-    pub fn push(&mut self, kind: EntryKind, content: &[u8]) -> Seq {
-        let seq = self.last.next();
-        event::push(&mut self.entries, &Entry { room: self.room, seq, time_ms: self.time_ms, kind, content });
-        self.changes.within += u64::from(kind != EntryKind::MESSAGE);
-        self.last = seq;
-        seq
-    }
-
-    /// Completes the current segment: the next event begins another one.
-    fn complete(&mut self) {
-        if self.entries.is_empty() {
-            return;
-        }
-        let entries = std::mem::take(&mut self.entries);
-        let segment = Segment::new(self.room, self.first, self.last, self.changes, entries);
-        self.first = self.last.next();
-        self.changes = Changes { before: self.changes.before + self.changes.within, within: 0 };
-        self.rewriting.add(Arc::new(segment), false);
-    }
-
-    /// The segment with an event, which is not above [`Draft::last`].
-    pub fn segment(&mut self, seq: Seq, stored: &mut impl Stored) -> Result<Found, LogError> {
-        if seq >= self.first {
-            self.complete();
-        }
-        if let Some(segment) = self.rewriting.find(seq) {
-            return Ok(Found::Segment(Arc::clone(segment)));
-        }
-        let found = stored.segment(self.room, seq)?;
-        if let Found::Segment(segment) = &found {
-            self.rewriting.add(Arc::clone(segment), true);
-        }
-        Ok(found)
-    }
-
-    /// Gives an event, whose segment was found, another content.
-    pub fn replace(&mut self, seq: Seq, content: &[u8]) {
-        self.rewriting.replace(seq, content);
-    }
-
-    /// The part of the plan; `None` if nothing changes.
-    fn done(mut self) -> Option<RoomPlan> {
-        let (first, changes) = (self.first, self.changes);
-        let rest = match std::mem::take(&mut self.entries) {
-            entries if entries.is_empty() => None,
-            entries => Some(Arc::new(Segment::new(self.room, first, self.last, changes, entries))),
-        };
-        let (mut segments, mut replaced) = (Vec::new(), Vec::new());
-        for rewritten in self.rewriting.done() {
-            match rewritten.is_stored {
-                true if rewritten.is_changed => replaced.push(rewritten),
-                true => {}
-                false => segments.extend(rewritten.pieces),
-            }
-        }
-        segments.extend(rest);
-        if segments.is_empty() {
-            return None;
-        }
-        let profile = self.profile.filter(|_| self.profile_changed).map(Arc::new);
-        let head = Head {
-            room: self.room,
-            epoch: self.epoch,
-            seq: self.last,
-            time_ms: self.time_ms,
-            changes: changes.before + changes.within,
-        };
-        Some(RoomPlan {
-            room: self.room,
-            name: self.name,
-            epoch: self.epoch,
-            time_ms: self.time_ms,
-            corrected: self.corrected,
-            claims: self.claims,
-            segments,
-            replaced,
-            profile,
-            erases: self.erases,
-            deletions: self.deletions,
-            head,
-        })
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::{Duration, UNIX_EPOCH};
 
+    use super::super::command::NewMessage;
+    use super::super::stored::{Found, Head, Reaction};
+    use super::super::{Appended, Profile, Segment};
     use super::*;
+    use crate::limits::CLOCK_STEP_MAX;
+    use crate::names::{Emoji, Epoch, RoomId, Sender, Seq};
     use crate::server::log::conformance::{post, post_without_id, room};
 
     /// A log whose only rooms are `a0`, `a1` and so on, each with as many messages as its number.

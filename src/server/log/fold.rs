@@ -9,9 +9,10 @@
 //! - The text of a message is in at most two places: its entry, and the newest `Edited` event of the message. Another
 //!   edit, a deletion, or retention that takes the message, empties that event.
 
-use super::batch::{Deletion, Draft, Found, Reaction, Stored};
 use super::command::{Act, Change};
+use super::draft::{Deletion, Draft};
 use super::profile::{Pin, Profile};
+use super::stored::{Found, Reaction, Stored};
 use super::{Appended, LogError, Outcome, Segment};
 use crate::limits::{EMOJIS_MAX, PINS_MAX, REACTORS_NAMED_MAX};
 use crate::names::{Body, Emoji, Mentions, Sender, Seq, Topic};

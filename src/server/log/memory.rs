@@ -10,11 +10,12 @@ use std::time::{Duration, SystemTime};
 use parking_lot::Mutex;
 
 use self::store::{ID_BYTES, KeptSegment, RoomLog, Store, Trimmed};
-use super::batch::{self, Found, Head, Reaction, Stored};
+use super::batch;
 use super::clock::millis;
 use super::command::NewMessage;
 use super::repeats;
 use super::retention::{DueSegment, Schedule, SegmentEnd};
+use super::stored::{Found, Head, Reaction, Stored};
 use super::{
     Appender, Batch, ClockState, Command, Deleted, Due, History, Log, LogError, Outcome, Page, Part, Profile,
     Published, Retention, RoomState, Subscriber, Trim, check_room_count,

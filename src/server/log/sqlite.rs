@@ -14,6 +14,7 @@
 mod folder;
 pub(crate) mod privacy;
 mod appender;
+mod known_rooms;
 mod start;
 mod transactions;
 mod claims;

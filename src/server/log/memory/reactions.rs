@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::names::{Emoji, Sender, Seq};
-use crate::server::log::batch::Reaction;
+use crate::server::log::stored::Reaction;
 
 /// The reactions of a room, by their messages.
 #[derive(Debug, Default)]

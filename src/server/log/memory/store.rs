@@ -8,11 +8,11 @@ use rustc_hash::FxHashMap;
 use super::reactions::Reactions;
 use crate::limits::{IDS_KEPT_MAX, IDS_KEPT_SHARE};
 use crate::names::{Epoch, Generation, MessageId, RoomId, RoomName, Seq, UserName};
-use crate::server::log::batch::Head;
 use crate::server::log::fold;
 use crate::server::log::lookalikes::Lookalikes;
 use crate::server::log::retention::{Expiry, RoomEnd, Schedule, SegmentEnd};
 use crate::server::log::rewriting::{Rewriting, Rewritten};
+use crate::server::log::stored::Head;
 use crate::server::log::{Changed, Page, Part, Piece, Profile, RoomState, Segment};
 use crate::wire::{change, event};
 

@@ -8,27 +8,26 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::Connection;
 
-use super::claims::{Claims, Found, SEALED, damaged_room, room_error};
-use super::columns::{number, seq};
+use super::claims::{Found, SEALED, damaged_room, room_error};
+use super::columns::number;
 use super::damage::Damage;
+use super::database;
 use super::deletions::{self, Deletions};
 use super::errors::{OpenError, log_error};
 use super::folder::{Folder, SyncMode};
 use super::identity::{self, Mark};
 use super::keeper::Erasing;
+use super::known_rooms::{KnownRooms, Stored};
 use super::life::SharedLife;
 use super::recovery::{self, Findings};
 use super::rooms::{all_rooms, find_room};
-use super::rows::{Rows, unless_damaged};
+use super::rows::Rows;
 use super::schema;
 use super::start;
 use super::transactions::Transactions;
 use super::trimmer::Trimmer;
-use super::{database, planned};
 use crate::limits::{BATCH_POSTS_MAX, SPACE_FOR_DELETING_PAGES};
-use crate::names::{Generation, RoomId, RoomName};
-use crate::server::log::batch::{self, Head, Plan};
-use crate::server::log::lookalikes::Lookalikes;
+use crate::names::RoomName;
 use crate::server::log::repeats;
 use crate::server::log::retention::SegmentEnd;
 use crate::server::log::{
@@ -36,15 +35,6 @@ use crate::server::log::{
     Subscriber, Trim,
 };
 use crate::threads::panic_point;
-
-/// The result of storing posts.
-struct Stored {
-    /// One for each batch.
-    plans: Vec<Plan>,
-    /// The rooms that were not known before, and those of them that were created.
-    opened: HashMap<RoomName, Head>,
-    created: Vec<RoomState>,
-}
 
 /// Some of the posts of batches.
 struct Selected(Vec<(Vec<Post>, SystemTime)>);
@@ -57,19 +47,6 @@ pub struct SqliteAppender {
     clock: ClockState,
     damage: Arc<Damage>,
     deletions: Arc<Deletions>,
-}
-
-/// The rooms, as the appender knows them.
-struct KnownRooms {
-    generation: Generation,
-    /// The heads of the rooms that were appended to.
-    heads: HashMap<RoomName, Head>,
-    count: usize,
-    /// How many there may be.
-    max: usize,
-    /// The greatest number that a room ever had.
-    last: RoomId,
-    lookalikes: Lookalikes,
 }
 
 impl SqliteAppender {
@@ -329,62 +306,8 @@ fn load(
     connection.query_row(schema::CHECKPOINT, (), |_| Ok(()))?;
     transactions.set_up()?;
     let connection = &transactions.connection;
-    let count = unless_damaged(connection.query_row(schema::COUNT_ROOMS, (), |row| row.get::<_, i64>(0)))?;
-    let count = usize::try_from(count.unwrap_or(0)).unwrap_or(usize::MAX);
-    let last = RoomId(connection.query_row(schema::LAST_ROOM, (), |row| seq(row, 0))?.0);
-    let generation = connection.query_row(schema::GENERATION, (), |row| row.get::<_, i64>(0))?;
-    let generation = Generation(generation as u64);
-    let max = connection.query_row(schema::ROOMS_MAX, (), |row| row.get::<_, i64>(0))?;
-    let max = usize::try_from(max).unwrap_or(0);
     trimmer.load(connection)?;
-    let lookalikes = load_lookalikes(connection)?;
-    Ok((
-        KnownRooms { generation, heads: HashMap::new(), count, max, last, lookalikes },
-        start::load_clock(connection)?,
-        is_older,
-    ))
-}
-
-fn load_lookalikes(connection: &Connection) -> rusqlite::Result<Lookalikes> {
-    let mut lookalikes = Lookalikes::default();
-    let mut statement = connection.prepare(schema::ROOM_NAMES)?;
-    let mut rooms = statement.query(())?;
-    while let Some(room) = rooms.next()? {
-        let name: String = room.get(1)?;
-        lookalikes.load(&RoomName::stored(&name), RoomId(seq(room, 0)?.0));
-    }
-    Ok(lookalikes)
-}
-
-impl KnownRooms {
-    /// Stores posts, within a transaction.
-    fn store(&mut self, connection: &Connection, batches: &[Batch<'_>], found: Found) -> Result<Stored, LogError> {
-        let mut claims = Claims {
-            connection,
-            claim: None,
-            generation: self.generation,
-            last_room: &mut self.last,
-            lookalikes: &mut self.lookalikes,
-            heads: &self.heads,
-            found,
-            opened: HashMap::new(),
-            moved: HashMap::new(),
-            room_count: self.count,
-            rooms_max: self.max,
-            created: Vec::new(),
-        };
-        let mut plans = Vec::with_capacity(batches.len());
-        for (number, Batch { posts, now }) in batches.iter().enumerate() {
-            let plan = batch::plan(posts, *now, &mut claims)?;
-            planned::store(connection, &plan).map_err(|error| log_error(&error))?;
-            if number + 1 < batches.len() {
-                claims.moved(&plan);
-            }
-            plans.push(plan);
-        }
-        let (opened, created) = claims.done();
-        Ok(Stored { plans, opened, created })
-    }
+    Ok((KnownRooms::load(connection)?, start::load_clock(connection)?, is_older))
 }
 
 impl Appender for SqliteAppender {

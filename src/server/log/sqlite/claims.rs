@@ -15,9 +15,10 @@ use super::schema;
 use super::{profiles, reactions};
 use crate::limits::BATCH_POSTS_MAX;
 use crate::names::{Emoji, Epoch, Generation, RoomId, RoomName, Sender, Seq};
-use crate::server::log::batch::{self as stored, Head, Plan, Reaction, Stored};
+use crate::server::log::batch::Plan;
 use crate::server::log::command::NewMessage;
 use crate::server::log::lookalikes::Lookalikes;
+use crate::server::log::stored::{self, Head, Reaction, Stored};
 use crate::server::log::{Batch, LogError, Profile, RoomState, check_room_count};
 
 /// The heads of the rooms of a batch that were not known before, or why such a room can't be used.

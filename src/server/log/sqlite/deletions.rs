@@ -18,7 +18,7 @@ use super::privacy;
 use super::rows::{Place, Rows};
 use crate::limits::DELETIONS_BYTES_MAX;
 use crate::names::{Epoch, MessageId, RoomId, Sender, Seq, UserName};
-use crate::server::log::batch::Deletion;
+use crate::server::log::draft::Deletion;
 use crate::server::log::{Act, Change, Post, RoomState, What};
 
 /// The file's name in the data folder.

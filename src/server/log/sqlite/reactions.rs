@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 use super::columns::{number, seq};
 use super::schema;
 use crate::names::{Emoji, RoomId, Sender, Seq, UserName};
-use crate::server::log::batch::Reaction;
+use crate::server::log::stored::Reaction;
 
 type Key<'a> = (i64, i64, &'a str, &'a str, bool);
 

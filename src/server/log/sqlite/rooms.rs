@@ -12,8 +12,8 @@ use super::rows::{Loaded, Rows, is_possible, unless_damaged};
 use super::schema;
 use crate::names::{Epoch, RoomId, RoomName, Seq};
 use crate::server::log::RoomState;
-use crate::server::log::batch::Head;
 use crate::server::log::retention::{RoomEnd, SegmentEnd};
+use crate::server::log::stored::Head;
 
 /// A room as stored in the database.
 pub struct StoredRoom {
