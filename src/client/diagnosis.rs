@@ -380,7 +380,7 @@ mod tests {
             (b"HTTP/1.1 400 Bad Request\r\n\r\n", Some("a web server (HTTP/1.1 400 Bad Request)")),
             (b"\x15\x03\x01\0\x02\x02\x46", Some("a server that expects TLS: use --tls")),
             (b"220 \x1b[31mmail\r\n", Some("a server that answers \"220 [31mmail\"")),
-            // Found by the fuzzer: what is no control character acts on a terminal too.
+            // Found by the fuzzer: characters other than control characters act on a terminal too.
             ("\u{202e}liam".as_bytes(), Some("a server that answers \"\\u{202e}liam\"")),
             (b"\0\0\0\x04\0\0\0\0\0", None),
             (b"", None),

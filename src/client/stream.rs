@@ -226,7 +226,7 @@ pub(super) fn stream_error(error: GrpcError, contract: Contract) -> StreamError 
     }
 }
 
-/// A login that has ended is no permanent refusal if there is another token.
+/// A login that has ended is not a permanent refusal if there is another token.
 pub(super) fn unless_outdated(error: StreamError, status: &RpcStatus, presented: Option<&Presented>) -> StreamError {
     match error {
         StreamError::Refused(text)

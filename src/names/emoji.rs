@@ -1,4 +1,4 @@
-//! What users react with.
+//! The emojis and words with which users react.
 
 use super::characters::{has_many_marks, is_format, is_private};
 use super::invalid::InvalidText;

@@ -1,4 +1,4 @@
-//! Whom a message mentions.
+//! The names that a message mentions.
 
 use super::invalid::InvalidText;
 use super::user_name::UserName;

@@ -63,7 +63,7 @@ pub struct Room {
     stored: Mutex<(RoomState, u64)>,
     /// For each thread that drives streams, the followers whose streams it drives.
     shards: Box<[Shard]>,
-    /// Whether an event for the followers waits for a message to be sent with.
+    /// Whether an event for the followers waits to be sent with the next message.
     waits: AtomicBool,
 }
 

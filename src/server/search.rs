@@ -1,11 +1,11 @@
-//! Search: an index of the words of all messages, and how it is asked.
+//! Search: an index of the words of all messages, and queries on it.
 //!
 //! The index is one more reader of the log: a thread follows the rooms, and writes to a SQLite database of its own
-//! (FTS5), in one transaction with how far it has read. A post waits for nothing of that. The database only repeats what
-//! the log has, so it can be deleted at any time, and is made again while the server serves.
+//! (FTS5), in the same transaction as its read positions. Posts do not wait for it. The database is derived from the
+//! log, so it can be deleted at any time, and is rebuilt while the server runs.
 //!
-//! The index finds messages; what is shown is read from the log, and checked again there. So a text that was edited away
-//! or deleted is never shown, however far behind the index is.
+//! The index only locates messages: results are read from the log and checked against the query again. So text that was
+//! edited or deleted is never returned, however far the index lags.
 
 pub mod words;
 pub mod query;
@@ -41,7 +41,7 @@ use crate::limits::INDEX_FINISH_MAX;
 use crate::names::{Epoch, RoomId, RoomName};
 use crate::threads;
 
-/// Where the index is, and what it must keep to.
+/// The location of the index, and its settings.
 pub struct SearchConfig<'a> {
     /// The data folder; `None` for an index in memory.
     pub folder: Option<&'a Path>,
@@ -61,7 +61,7 @@ pub struct Search {
     shared: Arc<Shared>,
 }
 
-/// Tells the index what is published.
+/// Announces publications of the log to the index.
 pub struct Announcer(Arc<Shared>);
 
 impl Announcer {
@@ -98,8 +98,8 @@ impl SearchThread {
         Announcer(Arc::clone(&self.search.shared))
     }
 
-    /// Indexes the rest, and ends the thread. Takes a moment, and [`INDEX_FINISH_MAX`] at most; a bug may cost more,
-    /// which is not waited for.
+    /// Indexes the rest, and ends the thread. Takes a moment, and [`INDEX_FINISH_MAX`] at most. A thread that takes
+    /// longer because of a bug is not joined.
     pub fn stop(&mut self) {
         let Some(thread) = self.thread.take() else { return };
         self.search.shared.is_stopped.store(true, Ordering::Release);
@@ -132,7 +132,7 @@ impl Search {
         self.collected().room(id).map(|room| (room.name.clone(), room.epoch))
     }
 
-    /// How many events are stored and not indexed, in rooms whose names pass.
+    /// How many events are stored but not indexed, in the rooms whose names satisfy `passes`.
     pub fn behind(&self, passes: impl Fn(&RoomName) -> bool) -> u64 {
         self.collected().count(passes)
     }

@@ -93,12 +93,12 @@ impl StoredMessage {
         encode(&self.0)
     }
 
-    /// `None` if a server stored no valid one.
+    /// `None` if the stored id is invalid.
     pub fn id(&self) -> Option<MessageId> {
         self.0.message_id.as_slice().try_into().ok().map(MessageId::from_bytes)
     }
 
-    /// Whether it is this one's message: a claim to a name is not the user of that name.
+    /// Whether this sender posted it. A sender without a login is not the user of the same name.
     pub fn is_of(&self, sender: &Sender) -> bool {
         self.0.sender == sender.name.as_str() && self.0.authenticated == sender.authenticated
     }
@@ -107,7 +107,7 @@ impl StoredMessage {
         self.0.deleted_by.is_some()
     }
 
-    /// The event that gave it its text; [`Seq::ZERO`] for its first text.
+    /// The event that set its text; [`Seq::ZERO`] for the original text.
     pub fn edited(&self) -> Seq {
         Seq(self.0.edited_seq)
     }
@@ -126,14 +126,14 @@ impl StoredMessage {
         (self.0.reactions.len(), self.0.reactions.iter().any(|reaction| reaction.emoji == emoji.as_str()))
     }
 
-    /// The event with this seq gives it another text.
+    /// Replaces its text, by the event with this seq.
     pub fn edit(&mut self, body: &Body, mentions: &Mentions, seq: Seq, time_ms: u64) {
         self.0.body = body.as_str().to_owned();
         self.0.mentions = mentions.clone().into();
         (self.0.changed_seq, self.0.edited_seq, self.0.edited_ms) = (seq.0, seq.0, time_ms);
     }
 
-    /// The event with this seq deletes it.
+    /// Deletes its text, mentions and reactions, by the event with this seq.
     pub fn delete(&mut self, by: &Sender, seq: Seq) {
         self.0.body = String::new();
         self.0.mentions = Vec::new();
@@ -157,8 +157,8 @@ impl StoredMessage {
         }
     }
 
-    /// Whether it names this one for that reaction, and others that it does not name follow: then one of them takes the
-    /// place that becomes free when the reaction is removed.
+    /// Whether it names this sender for that reaction while more users reacted than it names: the next of them takes
+    /// the place that becomes free when the reaction is removed.
     pub fn has_more(&self, ReactionChange { emoji, by, .. }: ReactionChange<'_>) -> bool {
         self.0.reactions.iter().any(|reaction| {
             reaction.emoji == emoji.as_str()
@@ -167,7 +167,7 @@ impl StoredMessage {
         })
     }
 
-    /// Removes a reaction that it has. `next` is the first of those who reacted that it has not named, if one is to be.
+    /// Removes a reaction that it has. `next` is the next user to name, if [`Self::has_more`].
     pub fn unreact(&mut self, ReactionChange { emoji, by, seq }: ReactionChange<'_>, next: Option<&Sender>) {
         self.0.changed_seq = seq.0;
         let by = person(by);
@@ -214,7 +214,7 @@ mod tests {
         read_content(content).expect("the content is canonical")
     }
 
-    /// The generated code writes what the code by hand writes and reads.
+    /// The generated code writes the same bytes as the hand-written code, which can read them.
     #[test]
     fn a_message_stays_canonical_while_it_changes() {
         let content = message();
@@ -244,7 +244,7 @@ mod tests {
         assert_eq!((read_back.id, read_back.sender), (MessageId::from_bytes([7; 16]), "ann"));
     }
 
-    /// A message names the first twenty of those who reacted, whoever goes.
+    /// A message names the first twenty users who reacted, also after some of them removed their reactions.
     #[test]
     fn reactions_are_counted_and_the_first_are_named() {
         let mut stored = StoredMessage::read(&message()).unwrap();
@@ -271,7 +271,7 @@ mod tests {
         read(&once.content());
     }
 
-    /// The events that concern a message say which, also after their text is gone.
+    /// Events that concern a message contain its seq, also after their text was removed.
     #[test]
     fn events_of_changes_name_their_message() {
         let (ann, body, thumb) = (claim("ann"), Body::new("hi").unwrap(), Emoji::new("+1").unwrap());

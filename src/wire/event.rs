@@ -114,7 +114,7 @@ pub struct Content<'a> {
     pub kind: Kind,
     /// The message that it replies to; [`Seq::ZERO`] for none.
     pub reply_to: Seq,
-    /// The newest event that it includes, and the event that gave it its text; [`Seq::ZERO`] if it never changed.
+    /// The newest event that it includes, and the event that set its text; [`Seq::ZERO`] if it never changed.
     pub changed: Seq,
     pub edited: Seq,
     pub is_deleted: bool,
@@ -128,7 +128,7 @@ pub struct Content<'a> {
 }
 
 impl Content<'_> {
-    /// Whether it is nothing but what [`Content`] has: no reply, no mention, and never changed. As nearly all messages.
+    /// Whether it is a plain message, as nearly all are: no reply, no mentions, and never changed.
     pub fn is_plain(&self) -> bool {
         !self.has_more && self.reply_to == Seq::ZERO && self.changed == Seq::ZERO
     }
@@ -286,7 +286,7 @@ pub fn read_content(bytes: &[u8]) -> Result<Content<'_>, Malformed> {
                 }
             }
         }
-        // A message without a text was deleted, and the reverse.
+        // A message has no text if and only if it was deleted.
         (content.body.is_empty() == content.is_deleted).then_some(content)
     };
     read().ok_or(Malformed(0))

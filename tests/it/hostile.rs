@@ -328,7 +328,7 @@ impl Hostile {
         self.frame(kind, flags, id, &payload);
     }
 
-    /// Sends what is no frame at all.
+    /// Sends bytes that are not a frame.
     fn send_noise(&mut self) {
         let noise = self.noise(40);
         self.unsent.extend(noise);

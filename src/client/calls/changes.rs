@@ -1,5 +1,5 @@
 //! The calls that change messages and rooms. Each sets a state, so it is safe to repeat, and returns the seq of the
-//! event that made it so.
+//! event that set this state.
 
 use super::{CallError, Caller, Page};
 use crate::client::v1::Person;
@@ -14,17 +14,17 @@ pub struct MessagePlace<'a> {
     /// The name of the caller.
     pub by: &'a UserName,
     pub seq: u64,
-    /// The room's epoch in which the message has that seq. `None`: whichever it is.
+    /// The room's epoch in which the message has that seq. `None`: not checked.
     pub epoch: Option<Epoch>,
 }
 
-/// The text that a message gets.
+/// The new text of a message.
 #[derive(Clone, Copy, Debug)]
 pub struct NewText<'a> {
     pub body: &'a Body,
     pub mentions: &'a Mentions,
     /// The version that the author saw, the message's `edited_seq`; the call fails with [`CallError::Changed`] if the
-    /// message has another text. `None`: whichever it has.
+    /// message has another text. `None`: not checked.
     pub seen: Option<u64>,
 }
 
@@ -39,7 +39,7 @@ impl Caller {
             epoch: message.epoch(),
             body: body.as_str().to_owned(),
             mentions: mentions.clone().into(),
-            // Its first text is that of the message itself.
+            // The original text is that of the message itself.
             seen_seq: seen.map_or(0, |edited| edited.max(message.seq)),
             ..Default::default()
         };

@@ -7,7 +7,7 @@ use crate::wire::v1::{self, event::Event as Wire};
 /// A change that the log reports. Its texts are not checked: they must be escaped before they are shown on a terminal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LoggedChange {
-    /// A message got another text. An empty one was replaced by a later event of the log.
+    /// A message was edited. The body is empty if a later event of the log has replaced or deleted the text.
     Edited { message_seq: u64, body: String, mentions: Vec<String> },
     /// Somebody reacted to a message, or removed a reaction.
     Reacted { message_seq: u64, emoji: String, by: Person, removed: bool },
@@ -15,7 +15,7 @@ pub enum LoggedChange {
     Deleted { message_seq: u64, by: Person },
     /// A message was pinned or unpinned.
     Pinned { message_seq: u64, by: Person, removed: bool },
-    /// The topic changed, if there is one; empty for none.
+    /// The topic changed, if `topic` is `Some`; an empty topic means none.
     Room { by: Person, topic: Option<String> },
 }
 
@@ -74,7 +74,7 @@ impl LoggedChange {
             return false;
         }
         match self {
-            // Pins and topics are the room's.
+            // Pins and the topic belong to the room.
             Self::Pinned { .. } | Self::Room { .. } => return false,
             Self::Edited { body, .. } if body.is_empty() || extras.is_deleted() => {}
             Self::Edited { body, mentions, .. } => {
@@ -108,7 +108,7 @@ fn react(reactions: &mut Vec<Reaction>, emoji: &str, by: &Person) {
     }
 }
 
-/// If more people reacted than the message names, then it names one less now: the event does not name the next one.
+/// If more people reacted than the message names, it names one fewer afterwards: the event does not name the next one.
 fn unreact(reactions: &mut Vec<Reaction>, emoji: &str, by: &Person) {
     let Some(at) = reactions.iter().position(|reaction| reaction.emoji == emoji) else { return };
     let reaction = &mut reactions[at];

@@ -29,11 +29,11 @@ pub struct Settings {
 pub enum Event<'a> {
     /// A room is joined, for the first time or again.
     Joined(RoomJoined<'a>),
-    /// The topic and the pins of a room are told again, because events that changed them are missing.
+    /// The server reported the topic and the pins of a room again, because events that changed them are missing.
     State(RoomJoined<'a>),
     /// A message was posted, possibly by this session, for which this is the acknowledgement.
     Message(Message<'a>),
-    /// A message was changed, or the room. A message that arrived before may include it already: see
+    /// A message or the room was changed. A message that arrived before may include it already: see
     /// [`Timeline`](super::Timeline), which keeps messages as they are now.
     Changed { room: &'a RoomName, seq: u64, time_ms: u64, change: &'a LoggedChange },
     /// An event of the log of an unknown kind: its seq counts as seen.
@@ -69,7 +69,7 @@ pub enum Event<'a> {
     Reconnected,
 }
 
-/// A room at its join, or when it is told again.
+/// A room at its join, or when the server reports it again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RoomJoined<'a> {
     pub room: &'a RoomName,

@@ -67,8 +67,8 @@ impl JoinedRooms {
         })
     }
 
-    /// Sets a room's number. True: it had one on this connection already. It may get another one with its first
-    /// message, or be told again with the same one.
+    /// Sets a room's number. True: it had one on this connection already. The server may report the room again:
+    /// with another number at its first message, or with the same number after a gap.
     pub fn number(&mut self, index: usize, room_id: u64) -> bool {
         let before = self.list[index].as_mut().and_then(|room| room.id.replace(room_id));
         if let Some(before) = before {

@@ -32,7 +32,7 @@ pub struct Extras {
     pub mentions: Vec<String>,
     /// The newest event that it includes; 0 if it never changed.
     pub changed_seq: u64,
-    /// The event that gave it its text, and when; 0 for its first text.
+    /// The event that set its text, and when; 0 for the original text.
     pub edited_seq: u64,
     pub edited_ms: u64,
     /// Who deleted it.
@@ -49,7 +49,7 @@ pub struct Person {
     pub authenticated: bool,
 }
 
-/// How many have reacted to a message with one emoji.
+/// The reactions to a message with one emoji.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reaction {
     pub emoji: String,

@@ -1,14 +1,14 @@
 //! The newest messages of a room, as they are now. Pure logic: no connection, no thread.
 //!
-//! The owner of a session passes the events of the room to it, and the pages of its calls. Whatever it lost, skipped or
-//! read late: each message that it holds has the text that it has in the log at the last event.
+//! The owner of a session passes the events of the room to it, and the pages of its calls. Even if events were lost,
+//! skipped or read late, each message that it holds has the text that the log has at the last event.
 //!
 //! - A change applies to a message if its seq is above the newest change that the message includes. Changes to messages
-//!   that are not held are passed over.
+//!   that are not held are ignored.
 //! - A page may be older than the stream: the changes above its head are applied to it again. They are kept for that.
 //! - The topic and the pins of a join are those at its head: events up to it are history.
-//! - What retention has deleted at the server is forgotten here; and everything, if events are missing that could have
-//!   changed it.
+//! - Messages that retention has deleted at the server are forgotten here. If other events are missing, all messages
+//!   are forgotten, because these events could have changed them.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -70,7 +70,7 @@ pub enum Effect {
 pub struct Outdated;
 
 impl Timeline {
-    /// The room was joined, joined again, or told again.
+    /// The room was joined or joined again, or the server reported it again.
     pub fn joined(&mut self, joined: &RoomJoined<'_>) {
         self.topic = joined.topic.to_owned();
         self.pinned_seqs = joined.pinned_seqs.to_vec();
@@ -124,7 +124,7 @@ impl Timeline {
     /// Events are missing.
     pub fn gap(&mut self, gap: &Gap) {
         match gap.reason {
-            // A change among them concerned an even older message.
+            // The missing changes concerned even older messages.
             GapReason::Retention => self.forget_below(gap.to_seq.saturating_add(1)),
             GapReason::EpochChanged | GapReason::Damaged | GapReason::Other => {
                 (self.bytes, self.change_bytes) = (0, 0);

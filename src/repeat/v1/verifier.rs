@@ -43,7 +43,7 @@ impl Verifier {
         self.last.get_or_insert(head_seq);
     }
 
-    /// Takes an event that is not compared with that of others: one that is no message, or a message that was changed.
+    /// Takes an event that is not compared with those of others: it is not a message, or the message was changed.
     pub fn pass(&mut self, seq: u64) {
         if self.last.is_none_or(|last| last.checked_add(1) != Some(seq)) {
             self.room.holes += 1;

@@ -127,7 +127,7 @@ fn is_ours(token: &Bearer) -> bool {
 
 /// Counts a failed attempt for its address.
 fn counted<T>(outcome: Result<T, LoginError>, used: Option<&Use>) -> Result<T, LoginError> {
-    // A secret that was valid once is no guess.
+    // A secret that was valid once is not a guess.
     let is_guess = matches!(outcome, Err(LoginError::Invalid | LoginError::Code | LoginError::Jwt(_)));
     if let Some(used) = used.filter(|_| is_guess) {
         used.login_failed();

@@ -1,6 +1,6 @@
 //! Tokens and invitation codes: how they are made, read and hashed.
 //!
-//! A token is `hub_<id>_<secret><checksum>`. The prefix lets secret scanners find it; the id, which is no secret, is
+//! A token is `hub_<id>_<secret><checksum>`. The prefix lets secret scanners find it; the id, which is not secret, is
 //! the key of the look-up; the checksum tells a mistyped or cut token apart from a wrong one without a look-up. The
 //! secret has 256 random bits, so a fast hash of it can't be reversed: only its SHA-256 is stored.
 //!

@@ -1,4 +1,4 @@
-//! Who makes a call.
+//! The caller of a unary call.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::server::hub::Hub;
 use crate::server::peer::Peer;
 use crate::server::quotas::Use;
 
-/// Who makes a call.
+/// The caller of a unary call.
 #[derive(Clone)]
 pub struct Caller {
     pub peer: Peer,
@@ -18,7 +18,7 @@ pub struct Caller {
     pub principal: Arc<Principal>,
 }
 
-/// Who makes a call, and has not been identified yet.
+/// A caller that has not been identified yet.
 pub struct Stranger {
     pub peer: Peer,
     pub used: Option<Arc<Use>>,

@@ -14,7 +14,7 @@ pub trait Call<T>: Future<Output = CallResult<T>> + Send + 'static {}
 
 impl<T, F: Future<Output = CallResult<T>> + Send + 'static> Call<T> for F {}
 
-/// Gives a message of the caller another text.
+/// Edits a message of the caller.
 pub fn edit_message(
     hub: &Hub,
     caller: Caller,
@@ -78,20 +78,20 @@ pub fn change_room(
     async move { Ok(v1::ChangeRoomResponse { seq: seq.await?.0, ..Default::default() }) }
 }
 
-/// What all requests of changes have.
+/// The fields that all requests for changes have in common.
 struct Target {
     room: String,
     sender: String,
     epoch: u64,
 }
 
-/// What a change needs.
+/// The right that a change requires.
 enum Right {
     Change,
     Moderate,
 }
 
-/// Hands a change to the log writer. Returns the event that made it so.
+/// Hands a change to the log writer. Returns the event that set the state.
 fn change(hub: &Hub, caller: Caller, target: Target, right: Right, act: CallResult<Act>) -> impl Call<Seq> + use<> {
     let handed_over = post(&caller, target, right, act).map(|post| hand_over(hub, caller.peer, post));
     async move { outcome(handed_over?).await.map(|(seq, _)| seq) }

@@ -1,4 +1,4 @@
-//! `ListReactions`: who reacted to a message.
+//! `ListReactions`: the users who reacted to a message.
 
 use super::caller::Caller;
 use super::error::{CallError, CallResult};
@@ -10,7 +10,7 @@ use crate::server::hub::Hub;
 use crate::server::log::LogError;
 use crate::wire::{change, v1};
 
-/// Lists those who reacted to a message with one emoji, in the order in which they did.
+/// Lists the users who reacted to a message with one emoji, in the order of their reactions.
 pub fn list_reactions(
     hub: &Hub,
     caller: &Caller,

@@ -1,7 +1,7 @@
 //! `SearchMessages`: finds messages by their words.
 //!
-//! The index says where a message may be. What is returned is read from the log, and checked there: the index may be
-//! behind, and two senders may have one term.
+//! The index returns candidates. Each result is read from the log and checked again, since the index may lag, and two
+//! senders may share a term.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ pub fn search_messages(
     let lookup = search.lookup()?;
     let may_read = |name: &RoomName| caller.principal.may(Act::Read(name)).is_ok();
     let is_wanted = |name: &RoomName| room.as_ref().is_none_or(|room| room == name) && may_read(name);
-    // Before the search: what is indexed meanwhile is counted rather than missed.
+    // Before the search: events that are indexed meanwhile are counted as missing rather than overlooked.
     let behind_count = search.behind(is_wanted);
     let rooms = rooms(search, caller, room)?;
     let before = match request.page_token.as_str() {
@@ -137,7 +137,7 @@ impl Finder<'_> {
         }
     }
 
-    /// Adds the message, if it is as wanted now.
+    /// Adds the message, if it still matches.
     fn show(&mut self, hit: &Hit) -> CallResult<()> {
         let Some((room, epoch)) = self.search.room(hit.room) else { return Ok(()) };
         let Some(segment) = self.read(hit)? else { return Ok(()) };
@@ -169,7 +169,7 @@ impl Finder<'_> {
             })
     }
 
-    /// The segment with the message; `None` if the log does not have it any more.
+    /// The segment with the message; `None` if the log no longer has it.
     fn read(&mut self, hit: &Hit) -> CallResult<Option<Arc<Segment>>> {
         let has = |segment: &&Arc<Segment>| segment.room() == hit.room && segment.holds(hit.seq);
         if let Some(segment) = self.segments.iter().find(has) {

@@ -1,5 +1,5 @@
-//! What clients ask a room's log to store: messages, and changes. In the log's order each is judged, and becomes an
-//! event, or nothing.
+//! The posts that clients submit to a room's log: messages and changes. The log judges them in log order; each becomes
+//! an event, or has no effect.
 
 use crate::names::{Body, Emoji, Epoch, Mentions, MessageId, RoomName, Sender, Seq, Topic};
 
@@ -31,7 +31,7 @@ pub struct NewMessage {
     pub content: Vec<u8>,
 }
 
-/// A change of a message, or of the room. Each sets a state, so it may be repeated.
+/// A change to a message or to the room. Each sets a state, so it is safe to repeat.
 #[derive(Clone, Debug)]
 pub struct Change {
     /// The epoch of the room in which the message has its seq, if the client gave one.
@@ -41,12 +41,12 @@ pub struct Change {
 
 #[derive(Clone, Debug)]
 pub enum Act {
-    /// Gives a message of the sender another text.
+    /// Replaces the text of one of the sender's messages.
     Edit {
         message: Seq,
         body: Body,
         mentions: Mentions,
-        /// The event that gave it the text that the sender saw, if known: the message itself for its first text.
+        /// The event that set the text that the sender saw, if known: the message itself for the original text.
         seen: Option<Seq>,
     },
     Delete {

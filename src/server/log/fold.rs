@@ -1,13 +1,14 @@
 //! Judges and applies changes: the rules of what a change does to its room's log.
 //!
-//! The result depends on the log and on the change alone, so that each copy of a log that gets the same posts is the same
-//! log. The rules:
+//! The result depends only on the log and the change, so copies of a log that get the same posts stay identical. The
+//! rules:
 //!
-//! - A change that is accepted becomes an event. One that has nothing to do becomes none, and is answered with the event
-//!   that made it so.
-//! - The entry of the message shows it as it is after the change, and names the event as the newest that it includes.
+//! - An accepted change becomes an event. A change without an effect does not, and is answered with the event that set
+//!   the current state.
+//! - An edit, a deletion or a reaction rewrites the entry of the message: it shows the message after the change, and
+//!   names the event as the newest that it includes.
 //! - The text of a message is in at most two places: its entry, and the newest `Edited` event of the message. Another
-//!   edit, a deletion, or retention that takes the message, empties that event.
+//!   edit, a deletion, or retention that deletes the message empties that event.
 
 use super::command::{Act, Change};
 use super::draft::{Deletion, Draft};
@@ -21,7 +22,7 @@ use crate::wire::event::{Entry, EntryKind};
 
 /// Why a change is not applied.
 enum Stop {
-    /// It is not accepted; others of its batch are.
+    /// It is refused. The rest of its batch is not affected.
     Refused(LogError),
     /// The batch fails.
     Failed(LogError),
@@ -36,7 +37,7 @@ impl From<LogError> for Stop {
 type Judged = Result<Appended, Stop>;
 
 impl Draft {
-    /// Applies a change of this sender.
+    /// Applies a change by this sender.
     pub fn change(&mut self, change: &Change, by: &Sender, stored: &mut impl Stored) -> Result<Outcome, LogError> {
         match self.judge(change, by, stored) {
             Ok(appended) => Ok(Ok(appended)),
@@ -210,7 +211,7 @@ impl Draft {
         }
     }
 
-    /// The event that gave a message its text, so that it can be emptied.
+    /// Finds the event that set the text of a message, so that it can be emptied.
     fn find_edit(&mut self, message: &StoredMessage, stored: &mut impl Stored) -> Result<Option<Seq>, Stop> {
         match message.edited() {
             Seq::ZERO => Ok(None),
@@ -245,8 +246,8 @@ impl Draft {
     }
 }
 
-/// The events after a segment that gave messages in it their texts, each with its message: they must be emptied when
-/// retention deletes the segment.
+/// The `Edited` events after a segment that hold texts of its messages, each with its message. They must be emptied
+/// when retention deletes the segment.
 pub fn later_edits(segment: &Segment) -> Vec<(Seq, Seq)> {
     let edit = |entry: Entry<'_>| Some((entry.message()?.edited, entry.seq));
     segment.entries().filter_map(edit).filter(|(edit, _)| *edit > segment.last()).collect()

@@ -9,10 +9,10 @@ use std::hash::{BuildHasher as _, RandomState};
 use super::LogError;
 use crate::names::{RoomId, RoomName};
 
-/// Stands for the lobby until it is stored, so that no other room can take its looks.
+/// Stands for the lobby until it is stored, so that no room with a similar name is created before it.
 const LOBBY: RoomId = RoomId(0);
 
-/// The stored rooms, by what their names look like.
+/// The stored rooms, by the hashes of their names' skeletons.
 pub struct Lookalikes {
     // The hasher has a random key, so no client can choose names whose hashes collide.
     hasher: RandomState,

@@ -1,5 +1,5 @@
-//! What a room's log says of the room as a whole. It is a result of the events of the room, and is stored, because
-//! retention deletes events.
+//! The state of a room as a whole: its topic and its pinned messages. It follows from the room's events, and is stored
+//! because retention deletes events.
 
 use crate::names::{Seq, Topic};
 
@@ -32,7 +32,7 @@ impl Profile {
         self.pins.iter().map(|pin| pin.message).filter(|message| *message >= oldest).collect()
     }
 
-    /// Removes the pins of messages for which this holds. Returns whether there were any.
+    /// Removes the pins of the messages for which `is_gone` returns true. Returns whether there were any.
     pub fn unpin(&mut self, is_gone: impl Fn(Seq) -> bool) -> bool {
         let count = self.pins.len();
         self.pins.retain(|pin| !is_gone(pin.message));

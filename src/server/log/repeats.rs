@@ -1,7 +1,7 @@
-//! Repeated posts: a post with the id of a stored message is that message only if it says the same.
+//! Repeated posts: a post with the id of a stored message counts as a repeat only if its content is the same.
 //!
-//! Without this check, a client that uses an id first, under another's name, would take the place of the owner's
-//! message, which would be acknowledged and never stored.
+//! Without this check, a client could post under another user's name with an id that this user is about to use. The
+//! user's own message would then be acknowledged, but never stored.
 
 use std::sync::Arc;
 
@@ -10,14 +10,14 @@ use super::{Appended, LogError, Outcome, Page, Post, Segment};
 use crate::names::{RoomId, Seq};
 use crate::wire::event::{Content, Entry, read_content};
 
-/// Refuses the messages whose ids belong to other messages. `read` reads a stored message. One that was deleted or is
-/// damaged can't be compared, and counts as the same.
+/// Refuses the messages whose ids belong to other messages. `read` reads a stored message. A message that
+/// retention deleted, or that is damaged, can't be compared and counts as the same.
 pub fn refuse_others<'a>(
     posts: impl IntoIterator<Item = &'a Post>,
     outcomes: &mut [Outcome],
     mut read: impl FnMut(RoomId, Seq) -> Option<Page>,
 ) {
-    // Repeated posts are usually neighbours, as they were at first.
+    // Repeated posts usually follow each other, as the original posts did.
     let mut last: Option<Arc<Segment>> = None;
     for (post, outcome) in posts.into_iter().zip(outcomes) {
         let (&mut Ok(Appended::Before(room, seq)), Some(message)) = (&mut *outcome, post.message()) else { continue };
@@ -36,8 +36,8 @@ pub fn refuse_others<'a>(
     }
 }
 
-/// Whether they are one message. Its client may differ: it may have connected again. Its text can't be compared after
-/// it was edited or deleted. A claim to a name is not the user of that name.
+/// Whether both are the same message. The client ids may differ, since the client may have reconnected. The text can't
+/// be compared after an edit or a deletion. A sender without a login is not the user of the same name.
 fn says_the_same(stored: &Entry<'_>, posted: &NewMessage) -> bool {
     let (Some(stored), Ok(posted)) = (stored.message(), read_content(&posted.content)) else { return false };
     let has_first_text = stored.edited == Seq::ZERO && !stored.is_deleted;

@@ -1,7 +1,7 @@
 //! The segments of a room whose entries a commit changes.
 //!
 //! A change of a message replaces its entry. A large segment is cut around that entry, so that later changes of the same
-//! message replace a small one. The seqs stay, and so does the time: retention deletes whole segments by their times.
+//! message replace a small one. Seqs and times stay the same: retention deletes whole segments by their times.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,14 +12,14 @@ use crate::limits::REWRITE_BYTES_MAX;
 use crate::names::Seq;
 use crate::wire::event::{self, Entry, EntryKind};
 
-/// Segments of one room, as they will be. Each was added before it is changed.
+/// Segments of one room, with their new contents. A segment MUST be added before it is changed.
 #[derive(Debug, Default)]
 pub struct Rewriting {
     /// By their first seqs.
     segments: BTreeMap<Seq, Rewritten>,
 }
 
-/// What takes the place of a segment.
+/// The replacement of a segment.
 #[derive(Debug)]
 pub struct Rewritten {
     /// Whether the segment is stored already, and whether it was changed.
@@ -50,7 +50,7 @@ impl Rewriting {
         rewritten.pieces.iter().find(|piece| piece.holds(seq))
     }
 
-    /// Gives an event another content.
+    /// Replaces the content of an event.
     pub fn replace(&mut self, seq: Seq, content: &[u8]) {
         let Some((_, rewritten)) = self.segments.range_mut(..=seq).next_back() else { return };
         if let Some(at) = rewritten.pieces.iter().position(|piece| piece.holds(seq)) {
@@ -66,7 +66,7 @@ impl Rewriting {
     }
 }
 
-/// A segment in which one event has another content.
+/// The segment with new content for one event, as one piece or several.
 fn cut(segment: &Arc<Segment>, seq: Seq, content: &[u8]) -> Vec<Arc<Segment>> {
     let bytes = segment.frame().as_slice();
     let (start, end) = (segment.offset(seq), segment.offset(seq.next()));
@@ -112,7 +112,7 @@ mod tests {
 
     const ROOM: RoomId = RoomId(3);
 
-    /// Messages of this length, with an event that is none after each third one.
+    /// Messages of this length; every third event is not a message.
     fn segment(count: u64, bytes: usize) -> Arc<Segment> {
         let content = post_without_id(&room("attic"), "ann", &"x".repeat(bytes)).content().to_vec();
         let stub = change::edited_before(Seq(1));
@@ -126,7 +126,7 @@ mod tests {
         Arc::new(Segment::read(ROOM, Seq(11), 4, entries).unwrap())
     }
 
-    /// The entries, of which that of `changed` is different.
+    /// The entries except that of `changed`.
     fn entries(pieces: &[Arc<Segment>], changed: u64) -> Vec<(u64, Vec<u8>)> {
         let all = pieces.iter().flat_map(|piece| piece.entries());
         all.filter(|entry| entry.seq.0 != changed).map(|entry| (entry.seq.0, entry.content.to_vec())).collect()
@@ -159,7 +159,7 @@ mod tests {
                 assert_eq!(entries(&pieces, changed), entries(&[Arc::clone(&before)], changed));
                 let (mut next, mut changes) = (Seq(11), 4);
                 for piece in &pieces {
-                    // They are what a reader of the stored bytes finds.
+                    // A reader of the stored bytes finds the same segments.
                     let read = Segment::read(ROOM, next, changes, piece.frame().as_slice().to_vec()).unwrap();
                     assert_eq!(
                         (read.first(), read.last(), read.changes()),

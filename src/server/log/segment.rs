@@ -8,8 +8,8 @@ use crate::names::{RoomId, Seq};
 use crate::wire::event::{self, Entry, EntryKind, Malformed};
 use crate::wire::{Frame, change};
 
-/// Consecutive events of one room. Never empty, never changed; but others with the same seqs may take its place, when a
-/// message is changed.
+/// Consecutive events of one room. Never empty, and immutable: when a message in it is changed, other segments with the
+/// same seqs replace it.
 #[derive(Debug)]
 pub struct Segment {
     room: RoomId,
@@ -21,29 +21,29 @@ pub struct Segment {
     renderings: Renderings,
 }
 
-/// What retention needs of a segment.
+/// The properties of a segment by which retention decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SegmentEnd {
     pub last: Seq,
     pub time_ms: u64,
-    /// How many messages the room had up to there.
+    /// How many messages the room had up to the end of the segment.
     pub messages: u64,
 }
 
-/// The events around a segment that are no messages. The seqs less these count the messages.
+/// How many events before and in a segment are not messages. Subtracted from seqs, they give numbers of messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// How many events of the room before the segment are no messages, whether they are kept or not.
+    /// How many events of the room before the segment are not messages, whether they are kept or not.
     pub before: u64,
-    /// How many of its own events are no messages.
+    /// How many of its own events are not messages.
     pub within: u64,
 }
 
-/// What a check of entries has found.
+/// The result of a check of entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Checked {
     pub last: Seq,
-    /// How many of them are no messages.
+    /// How many of the entries are not messages.
     pub changes: u64,
 }
 
@@ -150,7 +150,7 @@ impl Segment {
         self.entries().filter(is_message).count() as u64
     }
 
-    /// What retention needs of it.
+    /// The properties by which retention decides.
     pub fn end(&self) -> SegmentEnd {
         let messages = self.messages_before() + self.messages();
         SegmentEnd { last: self.last, time_ms: self.time_ms(), messages }

@@ -120,7 +120,7 @@ impl Cursor {
 
     /// Fetches a page of the log, if [`Cursor::look`] returned that the cursor is behind the tail. May block.
     pub fn fetch(&mut self) -> Result<Fetched, LogError> {
-        // Before the read: what is replaced during it may be in the page.
+        // Before the read: the page may contain segments that are replaced during the read.
         self.replacements = self.room.replacements();
         match self.room.read_log(self.next, READ_BYTES_MAX)? {
             // Messages behind the tail were stored, so it is damage if the log has nothing there.
@@ -152,7 +152,7 @@ impl Cursor {
         self.fetched.clear();
     }
 
-    /// Releases what it holds if a part of that was replaced since it was read: it might contain a text that was removed.
+    /// Releases the segments that it holds if one was replaced since it was read: they might contain removed text.
     fn release_replaced(&mut self) {
         let replacements = self.room.replacements();
         if replacements == self.replacements {

@@ -17,10 +17,10 @@ pub struct Tail {
     bytes: usize,
     bytes_max: usize,
     head: Seq,
-    /// How many events up to the head are no messages.
+    /// How many events up to the head are not messages.
     changes: u64,
     profile: Arc<Profile>,
-    /// How often segments were replaced, or removed by the log, and where the last times.
+    /// How often segments were replaced, or deleted by the log, and the ranges of the last replacements.
     replacements: u64,
     replaced: VecDeque<RangeInclusive<Seq>>,
 }
@@ -30,7 +30,7 @@ pub struct Tail {
 pub struct Now {
     /// The newest event that is published.
     pub head: Seq,
-    /// How many events up to the head are no messages.
+    /// How many events up to the head are not messages.
     pub changes: u64,
     pub profile: Arc<Profile>,
 }
@@ -88,8 +88,8 @@ impl Tail {
         dropped
     }
 
-    /// Puts these in the places of segments with the same seqs: runs of them, in order, each of which begins and ends
-    /// where such a segment does. Segments that are gone are returned, as by [`Tail::push`].
+    /// Replaces segments with pieces that have the same seqs. The pieces are in order, in runs that each begin and end
+    /// where an old segment does. Segments that were removed are returned, as by [`Tail::push`].
     #[must_use = "free it after the lock is released"]
     pub fn replace(&mut self, pieces: &[Arc<Segment>]) -> Vec<Arc<Segment>> {
         let (before, mut dropped, mut at) = (self.bytes, Vec::new(), 0);
@@ -165,7 +165,7 @@ impl Tail {
                 .any(|range| range.start() <= seqs.end() && seqs.start() <= range.end())
     }
 
-    /// The segment of a message by its number in the room, if it is in the tail.
+    /// The seq of the message with this number in the room, if it is in the tail.
     pub fn message(&self, number: u64) -> Option<Seq> {
         let at = self.segments.partition_point(|segment| segment.end().messages < number);
         let segment = self.segments.get(at)?;

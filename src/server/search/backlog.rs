@@ -1,7 +1,7 @@
-//! The backlog: what is stored and not indexed yet, and the rooms of the log with their names.
+//! The backlog: the events that are stored but not indexed yet, and the rooms of the log with their names.
 //!
-//! The log writer only puts the place of each new segment into a queue. The index thread, and each call of a client, move
-//! what is in the queue to the backlog.
+//! The log writer only adds the position of each new segment to a queue. The index thread and each search move the
+//! entries of the queue to the backlog.
 
 use std::collections::{HashMap, HashSet};
 use std::slice;
@@ -9,7 +9,7 @@ use std::slice;
 use crate::names::{Epoch, RoomId, RoomName, Seq};
 use crate::server::log::{Published, RoomState};
 
-/// What was published, as far as search needs it.
+/// A publication of the log, reduced to what search needs.
 #[derive(Clone, Debug)]
 pub enum Announcement {
     Room { id: RoomId, name: RoomName, epoch: Epoch },
@@ -50,7 +50,7 @@ pub struct Backlog {
     ids: HashMap<RoomName, RoomId>,
     /// The rooms that are behind.
     missing: HashMap<RoomId, Missing>,
-    /// Those of them that the index thread has not taken up.
+    /// The rooms among them that the index thread has not taken yet.
     changed: HashSet<RoomId>,
 }
 
@@ -62,7 +62,7 @@ impl Backlog {
         }
     }
 
-    /// A room as it is in the log, and the first event that is not indexed.
+    /// Records a room's state in the log, and its first event that is not indexed.
     pub fn compare(&mut self, state: &RoomState, next: Seq) {
         self.know(state.id, KnownRoom { name: state.name.clone(), epoch: state.epoch });
         if next <= state.head {
@@ -82,7 +82,7 @@ impl Backlog {
         self.changed.insert(room);
     }
 
-    /// The room is indexed up to here.
+    /// Records that the room is indexed up to this seq.
     pub fn indexed(&mut self, room: RoomId, seq: Seq) {
         if let Some(missing) = self.missing.get_mut(&room) {
             missing.next = missing.next.max(seq.next());
@@ -92,18 +92,18 @@ impl Backlog {
         }
     }
 
-    /// Nothing is indexed any more, and the rooms must be compared again.
+    /// Forgets everything: the index is empty, and the rooms must be compared again.
     pub fn clear(&mut self) {
         *self = Self::default();
     }
 
-    /// The rooms that are behind, and have not been taken up since they were announced.
+    /// Takes the rooms that are behind and have not been taken since they were announced.
     pub fn take_up(&mut self) -> Vec<(RoomId, Missing)> {
         let changed = std::mem::take(&mut self.changed);
         changed.into_iter().filter_map(|room| Some((room, *self.missing.get(&room)?))).collect()
     }
 
-    /// What was taken up is to be taken up again.
+    /// Makes all rooms that are behind available to be taken again.
     pub fn put_back(&mut self) {
         self.changed = self.missing.keys().copied().collect();
     }
@@ -116,7 +116,7 @@ impl Backlog {
         self.ids.get(name).copied()
     }
 
-    /// How many events are not indexed, in rooms whose names pass.
+    /// How many events are not indexed, in the rooms whose names satisfy `passes`.
     pub fn count(&self, passes: impl Fn(&RoomName) -> bool) -> u64 {
         let readable = self.missing.iter().filter(|(id, _)| self.rooms.get(id).is_some_and(|room| passes(&room.name)));
         readable.map(|(_, missing)| missing.head.0 + 1 - missing.next.0).sum()

@@ -23,7 +23,7 @@ use crate::names::{RoomId, Seq};
 use crate::server::log::{Log, Page, RoomState};
 use crate::wire::event::{Entry, EntryKind};
 
-/// What the index thread must keep to.
+/// The settings of the index thread.
 pub struct Settings {
     /// Whether messages are deleted by their age, which happens without any other change of the log.
     pub deletes_by_age: bool,
@@ -33,7 +33,7 @@ pub struct Settings {
     pub has_space: Box<dyn FnMut() -> bool + Send>,
 }
 
-/// How many times the index looks for trimmed messages after new ones: retention deletes soon after an append.
+/// How often the index checks for trimmed messages after new ones: retention deletes soon after an append.
 const TRIM_CHECKS_AFTER_EVENTS: u32 = 2;
 
 pub struct Follower {
@@ -44,17 +44,17 @@ pub struct Follower {
     identity: Option<Identity>,
     positions: HashMap<RoomId, Position>,
     merge: Merge,
-    /// The rooms of which older messages are to be removed, before these seqs. At the end, a room that is gone is
-    /// forgotten.
+    /// The rooms whose messages before these seqs must be removed from the index. Then, rooms that no longer exist
+    /// are forgotten.
     removals: VecDeque<Removal>,
     /// How often the log had trimmed when all rooms were compared.
     trims: u64,
-    /// When to look whether it has trimmed since, and how many times, unless messages are deleted by their age.
+    /// When to check whether it has trimmed since, and how many checks are left, unless messages are deleted by age.
     trim_check: Instant,
     trim_checks: u32,
     /// When to erase removed text.
     erase_at: Option<Instant>,
-    /// How many events were missing when some were last indexed, and whether more of them arrive than are indexed.
+    /// The size of the backlog at the last step, and whether events arrive faster than they are indexed.
     missing: u64,
     is_outrun: bool,
     /// How long to wait after the next failure.
@@ -119,7 +119,7 @@ impl Follower {
         self.shared.is_stopped.load(Ordering::Acquire)
     }
 
-    /// Does some of what is due. Returns whether there is more.
+    /// Does a part of the pending work. Returns whether there is more.
     fn step(&mut self) -> Result<bool, Fault> {
         let is_replaced = self.index.is_some() && self.shared.place.identity() != self.identity;
         if self.shared.is_lost.swap(false, Ordering::AcqRel) || is_replaced {
@@ -142,7 +142,7 @@ impl Follower {
         Ok(removes || indexes || erases)
     }
 
-    /// Sleeps until there is something to do, and collects what is stored in a moment.
+    /// Sleeps until there is work, and a moment longer, so that more events are indexed together.
     fn wait(&mut self) {
         let checks = self.settings.deletes_by_age || self.trim_checks > 0;
         let check = checks.then_some(self.trim_check);
@@ -150,7 +150,8 @@ impl Follower {
         self.shared.pause_until(Instant::now() + INDEX_INTERVAL);
     }
 
-    /// Whether messages were deleted from the old end of the log since all rooms were compared. Looks after an interval.
+    /// Whether messages were deleted from the old end of the log since all rooms were compared. Checks once per
+    /// interval.
     fn has_trimmed(&mut self) -> bool {
         if Instant::now() < self.trim_check {
             return false;
@@ -168,7 +169,7 @@ impl Follower {
     }
 
     fn failed(&mut self, fault: Fault) {
-        // What was read may not have been stored.
+        // Events that were read may not have been indexed.
         self.reset_merge();
         if matches!(fault, Fault::Damaged(_)) {
             self.shared.is_lost.store(true, Ordering::Release);
@@ -196,7 +197,7 @@ impl Follower {
         })?;
         let mut positions = index.positions()?;
         let rooms = self.rooms()?;
-        // Other events may have the seqs that are indexed, or these events may not be in the log.
+        // The indexed seqs may belong to other events now, or the log may lack the indexed events.
         let is_other = |state: &RoomState| {
             let position = positions.get(&state.id);
             position.is_some_and(|position| position.epoch != state.epoch || position.seq > state.head)
@@ -236,7 +237,7 @@ impl Follower {
         self.remove_file()
     }
 
-    /// Reads again what was read and may not have been indexed.
+    /// Discards the events that were read, so that those that are not indexed are read again.
     fn reset_merge(&mut self) {
         self.merge = Merge::default();
         self.shared.backlog.lock().put_back();
@@ -267,7 +268,7 @@ impl Follower {
     /// Compares the heads and the oldest messages of all rooms with the index.
     fn compare(&mut self) -> Result<(), Fault> {
         let rooms = self.rooms()?;
-        // What was read before may have been trimmed since.
+        // Segments that were read before may have been trimmed since.
         self.reset_merge();
         let Some(index) = self.index.take() else { return Ok(()) };
         let compared = self.compare_with(&index, &rooms);
@@ -295,7 +296,7 @@ impl Follower {
         Ok(())
     }
 
-    /// Removes some messages that the log does not have any more. Returns whether there are more.
+    /// Removes some messages that the log no longer has. Returns whether there are more.
     fn remove_some(&mut self) -> Result<bool, Fault> {
         if self.removals.is_empty() {
             return Ok(false);
@@ -328,7 +329,7 @@ impl Follower {
         Ok(!self.removals.is_empty())
     }
 
-    /// Indexes some of what is missing. Returns whether there is more.
+    /// Indexes some of the missing events. Returns whether there is more.
     fn index_some(&mut self) -> Result<bool, Fault> {
         let (taken_up, missing) = {
             let mut backlog = self.shared.backlog.lock();
@@ -403,8 +404,8 @@ impl Follower {
         Ok(false)
     }
 
-    /// Indexes the rest, and erases removed text. An index that would need too long could keep deleted text for ever, so
-    /// it is deleted.
+    /// Indexes the rest, and erases removed text. If that takes too long, the index is deleted, because it could keep
+    /// deleted text forever.
     fn finish(mut self) {
         let deadline = Instant::now() + INDEX_FINISH_MAX;
         (self.trim_check, self.erase_at) = (Instant::now(), Some(Instant::now()));

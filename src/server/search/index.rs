@@ -1,8 +1,8 @@
-//! The index file, on the side that writes it.
+//! The write side of the index file.
 //!
-//! What is indexed and how far are changed in one transaction, so the index never has a message twice and never misses
-//! one. Removed text is erased in two steps: FTS5 overwrites each word where it stands (or, if there is much to remove,
-//! all segments are merged, which leaves removed words behind), and the write-ahead log is emptied later. The rest is
+//! Messages and read positions are stored in one transaction, so the index never contains a message twice and never
+//! misses one. Removed text is erased in two steps: FTS5 overwrites each word in place (or, after many removals, all
+//! segments are merged into new ones without the removed words), and the write-ahead log is emptied later. The rest is
 //! the same as for the log: `secure_delete`, and a VFS that erases the unused bytes of each page.
 
 use std::collections::{BTreeSet, HashMap};
@@ -33,7 +33,7 @@ pub struct Text<'a> {
     pub room: RoomId,
     pub seq: Seq,
     pub time_ms: u64,
-    /// The event that gave it its text; [`Seq::ZERO`] for its first text.
+    /// The event that set its text; [`Seq::ZERO`] for the original text.
     pub edited: Seq,
     pub sender: &'a str,
     pub body: &'a str,
@@ -49,13 +49,13 @@ pub struct Index {
     /// Whether a merge of all segments has begun, and whether words were removed since.
     merging: bool,
     removed_since: bool,
-    /// Whether FTS5 overwrites removed words where they stand, if known.
+    /// Whether FTS5 overwrites removed words in place, if known.
     is_secure: Option<bool>,
-    /// How many more removals it may overwrite so before the next erasure.
+    /// How many more removals it may overwrite in place before the next erasure.
     secure_left: u64,
     /// Whether text was removed since the last erasure.
     has_remains: bool,
-    /// The words that this transaction has overwritten where they stood.
+    /// The words that this transaction has overwritten in place.
     removed: BTreeSet<String>,
     last_id: i64,
     block: Option<Block>,
@@ -84,8 +84,8 @@ struct Stored {
 }
 
 impl Index {
-    /// Opens the index, and creates it if it is missing. What another process left in the write-ahead log is copied, so
-    /// that removed text is not in it.
+    /// Opens the index, and creates it if it is missing. The write-ahead log of an earlier process is copied and
+    /// emptied, so that it holds no removed text, unless removed words in the file still wait for a merge.
     pub fn open(place: &Place) -> Result<Self, Fault> {
         let connection = place.connect()?;
         let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
@@ -142,7 +142,7 @@ impl Index {
         Ok(positions)
     }
 
-    /// Does this in one transaction. After an error nothing of it is stored.
+    /// Runs `act` in one transaction, which is rolled back on an error.
     pub fn change<T>(&mut self, act: impl FnOnce(&mut Self) -> Result<T, Fault>) -> Result<T, Fault> {
         self.connection.execute_batch(schema::BEGIN)?;
         let (unmerged, merging) = (self.unmerged, self.merging);
@@ -179,7 +179,7 @@ impl Index {
         self.extend_block(id, text.time_ms as i64)
     }
 
-    /// The message has this text now. A message that was not added is added.
+    /// Replaces the text of a message. Adds the message if it is not in the index.
     pub fn replace(&mut self, text: &Text<'_>) -> Result<(), Fault> {
         let Some(stored) = self.find(text.room, text.seq)? else { return self.add(text) };
         if stored.edited == text.edited {
@@ -218,7 +218,8 @@ impl Index {
         Ok(count.unsigned_abs())
     }
 
-    /// Removals are many: from now until the next erasure, words are not overwritten where they stand.
+    /// Prepares for this many removals. If they are too many, words are not overwritten in place until the next
+    /// erasure.
     pub fn expect_removals(&mut self, count: u64) {
         if count > self.secure_left {
             self.secure_left = 0;
@@ -241,8 +242,8 @@ impl Index {
         self.has_remains || self.unmerged
     }
 
-    /// Does one step of a merge of all segments, if removed words are in the file until then. Returns whether there is
-    /// more to do.
+    /// Does one step of a merge of all segments, if the file contains removed words that only a merge erases. Returns
+    /// whether there is more to do.
     pub fn merge(&mut self) -> Result<bool, Fault> {
         if !self.unmerged {
             return Ok(false);
@@ -284,7 +285,7 @@ impl Index {
         Ok(!is_busy)
     }
 
-    /// Reads again what a transaction that failed may have changed here.
+    /// Reloads the fields that a failed transaction may have changed.
     fn reload(&mut self) -> Result<(), Fault> {
         self.last_id = self.connection.query_row(schema::LAST_ID, (), |row| row.get(0))?;
         let block = |row: &Row<'_>| {
@@ -386,7 +387,7 @@ fn numbered_sender_term(sender: u32) -> String {
     format!("{MARK}s{sender:x}")
 }
 
-/// A number that stands for a name, which is so in no file.
+/// A number that stands for a name, so that the file does not contain the name.
 fn sender_number(sender: &str) -> u32 {
     crc32fast::hash(sender.as_bytes())
 }
@@ -409,7 +410,7 @@ fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     Ok(row.get::<_, i64>(column)?.unsigned_abs())
 }
 
-/// A seq as a column: one beyond all that are stored stays that.
+/// A seq as a column value. A seq above all stored ones stays above them.
 fn bounded(seq: Seq) -> i64 {
     i64::try_from(seq.0).unwrap_or(i64::MAX)
 }

@@ -20,7 +20,8 @@ pub struct Wanted<'a> {
     pub before_ms: u64,
 }
 
-/// A message that the index has. It may have changed since, its time and its sender may be others, and it may be gone.
+/// A candidate from the index. The message may have been changed or deleted since, and its time or sender may not
+/// match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hit {
     /// Its place in the order of the index.
@@ -45,7 +46,7 @@ pub fn find(connection: &Connection, wanted: &Wanted<'_>, before: Option<i64>, m
     Ok(hits.collect::<rusqlite::Result<_>>()?)
 }
 
-/// The ids between which all messages of the wanted time are; `None` if there are none.
+/// The range of ids that contains all messages of the wanted time; `None` if there are none.
 fn range(connection: &Connection, wanted: &Wanted<'_>) -> Result<Option<(i64, i64)>, Fault> {
     let bound = |statement: &str, time_ms: u64| -> Result<Option<i64>, Fault> {
         let time_ms = i64::try_from(time_ms).unwrap_or(i64::MAX);

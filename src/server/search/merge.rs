@@ -1,7 +1,8 @@
 //! Reads many rooms' logs as one, in the order of time.
 //!
-//! The ids of the index are its order, newest last. While messages arrive, that is the order of their times by itself.
-//! An index that is made again reads all rooms at once: the room whose next event is the oldest comes first.
+//! The ids define the order of the index, newest last. Messages that are indexed as they arrive are in the order of
+//! their times anyway. An index that is rebuilt reads all rooms at once: the room whose next event is the oldest comes
+//! first.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
@@ -23,7 +24,7 @@ pub struct Merge {
     bytes: usize,
 }
 
-/// What is read of a room.
+/// The read state of a room.
 struct Source {
     /// The next event to return.
     next: Seq,
@@ -53,8 +54,8 @@ impl Merge {
         self.order.is_empty()
     }
 
-    /// Passes events in the order of time to `take`, until it wants no more. Returns how far each touched room was read.
-    /// After an error, this MUST NOT be used any more.
+    /// Passes events in the order of time to `take`, until it returns `false`. Returns how far each touched room was
+    /// read. After an error, this MUST NOT be used any more.
     pub fn read<E: From<LogError>>(
         &mut self,
         log: &dyn Log,
@@ -145,7 +146,7 @@ impl Source {
         Some(entry.ok()?.0.time_ms)
     }
 
-    /// Passes the next event on. Returns what that returned, and how many bytes of memory became free.
+    /// Passes the next event to `take`. Returns its result, and how many bytes of memory were freed.
     fn pass<E>(&mut self, take: &mut impl FnMut(&Entry<'_>) -> Result<bool, E>) -> Result<(bool, usize), E> {
         let Some(segment) = self.segments.front().map(Arc::clone) else { return Ok((true, 0)) };
         let frame = segment.frame().as_slice();

@@ -1,7 +1,7 @@
 //! Where the index is: in a file of the data folder, or in memory beside a log in memory.
 //!
-//! The file only repeats what the log has. So one that is missing, damaged, or not an index of this version is deleted
-//! and made again, and the same happens if it is deleted or replaced while the server runs.
+//! The file is derived from the log. So a file that is missing, damaged, or not an index of this version is deleted and
+//! rebuilt, also if it is deleted or replaced while the server runs.
 
 use std::fs;
 use std::io;
@@ -50,7 +50,7 @@ impl Place {
         Self::Memory { name: format!("file:/hubbub-search-{:016x}?vfs=memdb", fastrand::u64(..)) }
     }
 
-    /// The file that has the name of the index now.
+    /// The identity of the file that has the index's name now.
     pub fn identity(&self) -> Option<Identity> {
         match self {
             Self::File { folder } => fs::symlink_metadata(folder.join(FILE))

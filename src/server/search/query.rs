@@ -1,7 +1,7 @@
 //! The query language of search: words that all occur, "phrases", and `begin*` for words with this beginning.
 //!
-//! A query is parsed here, and what the index gets is built from its terms. So no character has a meaning for the index
-//! that it does not have here, and a text that was copied from somewhere is a valid query.
+//! A query is parsed here, and the query for the index is built from its terms. So FTS5 interprets no character of a
+//! query, and pasted text is a valid query.
 
 use thiserror::Error;
 
@@ -159,7 +159,7 @@ mod tests {
             ("海", r#""海" *"#),
             ("海*", r#""海" *"#),
             ("\"a 上海 b\"", r#""a 上海 海 b""#),
-            // Nothing of FTS5's language.
+            // The syntax of FTS5 has no effect.
             ("a OR b NOT c NEAR(d)", r#""a" AND "or" AND "b" AND "not" AND "c" AND "near d""#),
             ("text:x ^y -z + {", r#""text x" AND "y" AND "z""#),
             ("it's 'quoted'", r#""it s" AND "quoted""#),
@@ -219,7 +219,7 @@ mod tests {
     }
 
     proptest! {
-        /// Any text is a query or is refused, and what the index gets has nothing but quoted terms.
+        /// Any text is a valid query or is refused, and the index gets only quoted terms.
         #[test]
         fn any_text_is_harmless(text in "\\PC{0,40}|[\"*^:(){} a-c上海\0-]{0,30}") {
             if let Ok(expression) = expression(&text) {

@@ -6,7 +6,7 @@ pub const VERSION: i64 = 1;
 /// Identifies the file in its header: "HbSe".
 pub const APPLICATION_ID: i64 = 0x4862_5365;
 
-/// `messages` has a copy of each text, because FTS5 must get the text that it removes, and the log no longer has it. Its
+/// `messages` has a copy of each text, because FTS5 needs a text to remove it, and the log no longer has that text. Its
 /// ids are in the order in which messages were indexed, which is that of their times. `words` stores no texts, and no
 /// lengths of them, which only a ranking needs. Its tokenizer keeps the terms as they are: it separates at spaces, since
 /// terms have no other ASCII characters than letters and digits.
@@ -59,13 +59,13 @@ pub const COUNT_BEFORE: &str = "SELECT count(*) FROM messages WHERE room = ?1 AN
 
 pub const LAST_BLOCK: &str = "SELECT first, last, min_ms, max_ms FROM blocks ORDER BY first DESC LIMIT 1";
 pub const SET_BLOCK: &str = "INSERT OR REPLACE INTO blocks (first, last, min_ms, max_ms) VALUES (?1, ?2, ?3, ?4)";
-/// The ids between which all messages of a time are.
+/// The range of ids that contains all messages of a time.
 pub const FIRST_FROM_TIME: &str = "SELECT min(first) FROM blocks WHERE max_ms >= ?1";
 pub const LAST_BEFORE_TIME: &str = "SELECT max(last) FROM blocks WHERE min_ms < ?1";
 
 pub const ADD_TERMS: &str = "INSERT INTO words (rowid, terms) VALUES (?1, ?2)";
 pub const REMOVE_TERMS: &str = "INSERT INTO words (words, rowid, terms) VALUES ('delete', ?1, ?2)";
-/// Whether a removal overwrites the terms where they stand. Otherwise they are removed when segments are merged.
+/// Whether a removal overwrites the terms in place. Otherwise they are removed when segments are merged.
 pub const SECURE_DELETE: &str = "INSERT INTO words (words, rank) VALUES ('secure-delete', ?1)";
 /// How many segments are merged into one.
 pub const AUTOMERGE: &str = "INSERT INTO words (words, rank) VALUES ('automerge', ?1)";

@@ -1,9 +1,10 @@
 //! Erases removed words from the table by which FTS5 finds the page of a word.
 //!
-//! For each page of a segment, `words_idx` has a text that is after all words of the pages before, and not after the
-//! first word of this page: the beginning of the word that was first when the page was written. FTS5 removes a word from
-//! its page, but leaves that text. So after a removal, a text that is the beginning of a removed word is replaced by the
-//! word that is now the first of the page. The format of pages is documented in FTS5's source (`fts5_index.c`).
+//! For each page of a segment, `words_idx` has a separator, which sorts after all words of the previous pages and not
+//! after the first word of this page: a prefix of the word that was first when the page was written. FTS5 removes a
+//! word from its page, but keeps the separator. So after a removal, a separator that is a prefix of a removed word is
+//! replaced by the word that is now the first of the page. The format of pages is documented in FTS5's source
+//! (`fts5_index.c`).
 
 use std::collections::BTreeSet;
 
@@ -21,7 +22,7 @@ const PAGE_BITS: u32 = 37;
 /// Erases words that were removed in this transaction. Returns whether all are: a page that is not as expected is left
 /// alone.
 pub fn erase(connection: &Connection, removed: &BTreeSet<String>) -> Result<bool, Fault> {
-    // Removals are collected until now.
+    // FTS5 buffers removals until this statement.
     connection.execute(schema::FLUSH, ())?;
     let segments: Vec<i64> = {
         let mut statement = connection.prepare_cached(schema::SEGMENTS)?;
@@ -48,13 +49,13 @@ fn erase_from(connection: &Connection, segment: i64, term: &[u8]) -> Result<bool
     if separator.len() <= 1 || !term.starts_with(&separator) {
         return Ok(true);
     }
-    // The lowest bit of the number says something else.
+    // The lowest bit of the number is a flag.
     let id = (segment << PAGE_BITS) + (page >> 1);
     let page: Option<Vec<u8>> =
         connection.prepare_cached(schema::SEGMENT_PAGE)?.query_row([id], |row| row.get(0)).optional()?;
     match page.as_deref().and_then(first_word) {
         Some(first) if first.starts_with(&separator) => Ok(true),
-        // In order, as it must be.
+        // The new separator is in order too.
         Some(first) if first > &separator[..] => {
             connection.prepare_cached(schema::SET_SEPARATOR)?.execute((segment, &separator, first))?;
             Ok(true)
@@ -63,7 +64,8 @@ fn erase_from(connection: &Connection, segment: i64, term: &[u8]) -> Result<bool
     }
 }
 
-/// The first word that begins on a page. It is stored whole; the others without what they share with the one before.
+/// The first word that begins on a page. It is stored in full; the others without the prefix that they share with the
+/// previous one.
 fn first_word(page: &[u8]) -> Option<&[u8]> {
     let end = usize::from(u16::from_be_bytes([*page.get(2)?, *page.get(3)?]));
     let (at, _) = varint(page.get(end..)?)?;
@@ -71,7 +73,7 @@ fn first_word(page: &[u8]) -> Option<&[u8]> {
     rest.get(..length)
 }
 
-/// A number as SQLite stores it: seven bits a byte, the highest first. Longer ones than three bytes are not on a page.
+/// A number as SQLite stores it: seven bits a byte, the highest first. Numbers on a page have at most three bytes.
 fn varint(bytes: &[u8]) -> Option<(usize, &[u8])> {
     let mut value = 0;
     for (at, byte) in bytes.iter().take(3).enumerate() {

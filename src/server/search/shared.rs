@@ -1,4 +1,4 @@
-//! What the threads that search share with the thread that writes the index.
+//! The state that the threads that search share with the thread that writes the index.
 
 use std::sync::Arc;
 use std::sync::OnceLock;
@@ -39,13 +39,13 @@ pub struct Shared {
 /// The connections of the threads that search.
 struct Readers {
     state: State,
-    /// Counts the files: a connection to an earlier one is dropped.
+    /// Counts the index files: a connection to an earlier file is dropped.
     generation: u64,
     idle: Vec<Connection>,
 }
 
 enum State {
-    /// Not opened yet, or to be made again.
+    /// Not opened yet, or to be rebuilt.
     Opening,
     Open {
         key: [u8; KEY_BYTES],
@@ -60,7 +60,7 @@ pub struct Reader<'a> {
     shared: &'a Shared,
     generation: u64,
     pub key: [u8; KEY_BYTES],
-    // Always there until it is dropped.
+    // Invariant: `Some` until the drop.
     connection: Option<Connection>,
 }
 
@@ -82,7 +82,7 @@ impl Shared {
         })
     }
 
-    /// The calling thread is the one that writes the index.
+    /// Registers the calling thread as the one that writes the index.
     pub fn register(&self) {
         let _ = self.thread.set(std::thread::current());
     }
@@ -105,7 +105,7 @@ impl Shared {
         }
     }
 
-    /// The index thread sleeps until something is announced, or until it is woken otherwise.
+    /// Sleeps until something is announced, the index thread is woken, or this time has come.
     pub fn sleep_until(&self, until: Option<Instant>) {
         self.is_idle.store(true, Ordering::SeqCst);
         let is_due = || {
@@ -131,12 +131,12 @@ impl Shared {
         }
     }
 
-    /// Moves what was announced to the backlog.
+    /// Moves the announcements to the backlog.
     pub fn collect(&self, backlog: &mut Backlog) {
         self.announcements.try_iter().for_each(|announcement| backlog.take(announcement));
     }
 
-    /// The index is open, with these connections for threads that search.
+    /// Marks the index as open, with these connections for threads that search.
     pub fn open(&self, key: [u8; KEY_BYTES], connections: Vec<Connection>) {
         let mut readers = self.readers.lock();
         readers.state = State::Open { key, identity: self.place.identity() };
@@ -147,7 +147,7 @@ impl Shared {
         self.opened.notify_all();
     }
 
-    /// The index can't be used: it is being opened again, or that failed. Its connections are closed.
+    /// Marks the index as unusable: it is being reopened, or that failed. Closes its connections.
     pub fn close(&self, fault: Option<Fault>) {
         let mut readers = self.readers.lock();
         readers.state = fault.map_or(State::Opening, State::Failed);
@@ -158,7 +158,7 @@ impl Shared {
         self.opened.notify_all();
     }
 
-    /// The index is to be made again.
+    /// Requests that the index is rebuilt.
     pub fn lose(&self) {
         if !self.is_lost.swap(true, Ordering::AcqRel) {
             self.wake();

@@ -91,7 +91,7 @@ impl World {
         SENDERS[self.rng.usize(..SENDERS.len())].to_owned()
     }
 
-    /// Who does what next. Now and then with a message that never was, or is no message.
+    /// The next user and act. Sometimes the act names an event that does not exist, or is not a message.
     fn draw(&mut self) -> (String, Act) {
         let by = self.sender();
         let oldest = self.model.messages.keys().next().copied().unwrap_or(1);

@@ -32,7 +32,7 @@ fn a_correct_server_passes() {
     assert!(model.bodies("load")[1].contains(": message 1 of 200 "), "{:?}", model.bodies("load")[1]);
 }
 
-/// Events that are no messages take seqs too, and a message that was changed may arrive with either text.
+/// Events that are not messages take seqs too, and a message that was changed may arrive with either text.
 #[test]
 fn changes_in_the_room_are_no_faults() {
     let server = start();

@@ -154,7 +154,7 @@ fn reactions_are_counted_and_the_first_are_named() {
     assert_eq!(held.extras.reactions, []);
 }
 
-/// A room: its events, and what its messages are at each of them.
+/// A room: its events, and the state of its messages after each of them.
 #[derive(Default)]
 struct Room {
     events: Vec<Logged>,

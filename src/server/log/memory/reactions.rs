@@ -1,15 +1,15 @@
-//! Who reacted to the messages of a room in the log in memory.
+//! The reactions to the messages of a room in the log in memory.
 
 use std::collections::{BTreeMap, HashMap};
 
 use crate::names::{Emoji, Sender, Seq};
 use crate::server::log::stored::Reaction;
 
-/// The reactions of a room, by their messages.
+/// The reactions in a room, by message.
 #[derive(Debug, Default)]
 pub struct Reactions(BTreeMap<Seq, HashMap<Emoji, Reactors>>);
 
-/// Those who reacted with one emoji, by the events of their reactions.
+/// The users who reacted with one emoji, by the events of their reactions.
 type Reactors = BTreeMap<Seq, Sender>;
 
 impl Reactions {
@@ -33,7 +33,7 @@ impl Reactions {
         self.reactors(message, emoji).nth(skip).map(|(_, by)| by.clone())
     }
 
-    /// Those after an event, at most `max`.
+    /// The users whose reactions follow an event, at most `max`.
     pub fn after(&self, message: Seq, emoji: &Emoji, after: Seq, max: usize) -> Vec<(Seq, Sender)> {
         let later = self.reactors(message, emoji).filter(|(seq, _)| **seq > after);
         later.take(max).map(|(seq, by)| (*seq, by.clone())).collect()

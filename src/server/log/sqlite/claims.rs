@@ -58,7 +58,7 @@ impl Found {
     }
 }
 
-/// The log, as a batch uses it, within the batch's transaction.
+/// A batch's view of the log, within the batch's transaction.
 pub struct Claims<'a> {
     pub connection: &'a Connection,
     /// The statement that claims an id, prepared at first use: it runs for each post.
@@ -99,7 +99,7 @@ impl Stored for Claims<'_> {
             !claims.moved.contains_key(name) && !claims.opened.contains_key(name) && !claims.heads.contains_key(name)
         };
         match self.found.0.get(name) {
-            // It is created by a message, which comes later.
+            // The room does not exist yet. Only a message creates it.
             None | Some(Ok(None)) if is_new(self) => Ok(None),
             _ => self.head(name).map(Some),
         }
@@ -169,7 +169,7 @@ fn find_segment(connection: &Connection, room: RoomId, seq: Seq) -> Result<store
 }
 
 impl Claims<'_> {
-    /// Another batch follows in the transaction.
+    /// Records the heads that a batch has moved, for the next batch of the transaction.
     pub fn moved(&mut self, plan: &Plan) {
         self.moved.extend(plan.rooms.iter().map(|room| (room.name.clone(), room.head)));
     }
@@ -195,7 +195,7 @@ impl Claims<'_> {
     }
 }
 
-/// The name of a stored room. A row that can't be read refuses no other room.
+/// The name of a stored room. An unreadable row does not cause other rooms to be refused.
 fn stored_name(connection: &Connection, room: RoomId) -> Result<Option<RoomName>, LogError> {
     let name = connection
         .prepare_cached(schema::ROOM_NAME)

@@ -1,9 +1,9 @@
 //! Deletes rooms with all their messages, while no server uses the log.
 //!
-//! It is a life of the log of its own, with all checks of a start, so a log that lost messages has its epochs changed
-//! before. A room is deleted in small transactions: deleted pages are overwritten, so one transaction would write the
-//! whole room to the write-ahead log, which a full disk has no space for. Each transaction leaves a sound log. First
-//! the messages go, from the oldest on, as retention deletes them; then their ids; then the room's own row. After a
+//! The command is a life of the log of its own, with all checks of a start. If the log has lost messages, its epochs
+//! change first. A room is deleted in small transactions: deleted pages are overwritten, so one transaction would write
+//! the whole room to the write-ahead log, which a full disk has no space for. Each transaction leaves a sound log. The
+//! messages are deleted first, from the oldest on, as retention does; then their ids; then the room's own row. After a
 //! kill, a room is complete, has lost its oldest messages, or is gone, and the command can be repeated.
 //!
 //! A room that is created again has another number and another epoch, whose upper bits differ too ([`Epoch`]). So its
@@ -77,8 +77,8 @@ fn quoted(names: &[String]) -> String {
 }
 
 /// Deletes these rooms from the log in a folder, which no server may use. If one of them does not exist, none is
-/// deleted. `forget` removes what other programs have made of the rooms: it is called first, so that a kill leaves no such
-/// remains of a room that is gone.
+/// deleted. `forget` removes data that is derived from the rooms, such as the search index. It is called first, so that
+/// a kill leaves no such data of a deleted room.
 pub fn delete_rooms(
     folder: &Path,
     names: &[String],

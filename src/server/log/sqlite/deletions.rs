@@ -1,12 +1,12 @@
-//! Which messages were deleted, in a file beside the database, so that a backup that is older than a deletion does not
-//! bring the text back: the deletions of the file are applied again to a restored database.
+//! A list of the deleted messages, in a file beside the database: its deletions are applied again to a restored
+//! database, so that an older backup does not bring a deleted text back.
 //!
-//! A line is a deletion: the bits that identify the room in all its epochs, the seq and the id of the message, whether
-//! the name of the one who deleted it is that of a user, and that name. The file only grows, by about 80 bytes a deletion,
-//! up to [`DELETIONS_BYTES_MAX`].
+//! Each line is a deletion: the bits that identify the room in all its epochs, the seq and the id of the message,
+//! whether the user who deleted it had logged in, and that user's name. The file only grows, by about 80 bytes a
+//! deletion, up to [`DELETIONS_BYTES_MAX`].
 //!
-//! Lines are written with their commit, and are on the disk when the text is erased. So a power cut may lose the last
-//! ones; the deletions themselves stay.
+//! Lines are written at the commit of the deletion, and synced when the text is erased. So a power cut may lose the
+//! newest lines, but not the deletions themselves.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -27,7 +27,7 @@ const NAME: &str = "deletions";
 /// The file of a folder. It is created with the first deletion.
 pub struct Deletions {
     folder: Arc<super::folder::Folder>,
-    /// Once there is a deletion. The log writer writes it and the log keeper syncs it.
+    /// Set by the first deletion. The log writer writes it and the log keeper syncs it.
     file: OnceLock<File>,
 }
 
@@ -36,7 +36,7 @@ impl Deletions {
         Self { folder, file: OnceLock::new() }
     }
 
-    /// Adds the deletions of a room. A fault is logged: the deletions are done.
+    /// Adds the deletions of a room. An error is only logged: the messages are deleted already.
     pub fn add(&self, room: Epoch, deletions: &[Deletion]) {
         let lines: String = deletions.iter().map(|deletion| deletion.line(room.room())).collect();
         if let Err(fault) = self.write(&lines) {
@@ -83,7 +83,7 @@ fn shorten(path: &Path) -> io::Result<()> {
     fs::rename(copy, path)
 }
 
-/// The deletions of the file in a folder that a database does not have, as posts.
+/// The deletions in a folder's file that are missing from a database, as posts.
 pub fn missing(folder: &Path, connection: &rusqlite::Connection, rooms: &[RoomState]) -> Vec<Post> {
     let Ok(text) = fs::read(folder.join(NAME)) else { return Vec::new() };
     let rooms: HashMap<u32, &RoomState> = rooms.iter().map(|room| (room.epoch.room(), room)).collect();
@@ -142,8 +142,8 @@ mod tests {
         }
     }
 
-    /// An older copy of the database has the text of a message that was deleted since. Another message that has got the
-    /// same number since is left alone, and so is one that was edited.
+    /// An older copy of the database has the text of a message that was deleted later. A different message that now has
+    /// the seq of a deleted one is not affected.
     #[test]
     fn an_older_copy_does_not_bring_a_deleted_text_back() {
         let folder = tempfile::tempdir().unwrap();

@@ -11,7 +11,7 @@ use super::page::{PAGE_BYTES, erase_unused};
 use super::recovery::{Log, parse_index, parse_log};
 use crate::wire::event;
 
-/// The ids of messages that are deleted are those that the messages have.
+/// The packed ids of deleted messages are the ids in their entries.
 pub fn ids(input: &[u8]) {
     let (count, packed) = pack(input);
     assert_eq!(unpack(&packed).count() as u64, count);
@@ -39,7 +39,7 @@ pub fn logs() -> Vec<Vec<u8>> {
     vec![write_ahead(), index.repeat(2)]
 }
 
-/// The first of its pages' unused bytes are erased, and no others: a second time changes nothing.
+/// Erasing the unused bytes of a page a second time changes nothing.
 pub fn page(input: &[u8]) {
     let mut page = input.to_vec();
     for header in [0, 100] {

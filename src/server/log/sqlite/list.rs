@@ -28,7 +28,7 @@ pub struct ListedRoom {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Contents {
     pub messages: u64,
-    /// Of the messages as they are stored, without the ids of messages and without SQLite's own data.
+    /// The size of the stored messages, without the table of ids and SQLite's own data.
     pub bytes: u64,
     /// When the newest message was stored, in milliseconds since 1970; `None` if no message is kept.
     pub newest_ms: Option<u64>,
@@ -55,7 +55,7 @@ pub fn list_rooms<E: From<BackupError>>(
     }
 }
 
-/// The next rooms: number, name, the last deleted seq, and how many events up to that were no messages.
+/// The next rooms: number, name, the last deleted seq, and how many events up to it were not messages.
 fn page(connection: &Connection, after: &str) -> rusqlite::Result<Vec<(u64, String, u64, u64)>> {
     let mut statement = connection.prepare_cached(schema::NUMBERS_AFTER)?;
     let rooms = statement.query_map((after, number(LISTED_ROOMS_MAX as u64)), |row| {

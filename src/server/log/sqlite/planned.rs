@@ -1,4 +1,4 @@
-//! Stores what a batch has planned, within its transaction.
+//! Stores the plan of a batch within its transaction.
 
 use rusqlite::{CachedStatement, Connection};
 
@@ -10,7 +10,7 @@ use crate::server::log::batch::Plan;
 use crate::server::log::rewriting::Rewritten;
 use crate::server::log::segment::Changes;
 
-/// Stores what a plan changes, besides ids and reactions.
+/// Stores the changes of a plan, except ids and reactions.
 pub fn store(connection: &Connection, plan: &Plan) -> rusqlite::Result<()> {
     let mut statement = connection.prepare_cached(schema::INSERT_SEGMENT)?;
     for room in &plan.rooms {
@@ -42,7 +42,7 @@ fn insert_segment(insert: &mut CachedStatement<'_>, segment: &Segment, time_ms: 
         .map(drop)
 }
 
-/// Puts other segments in the place of a stored one.
+/// Replaces a stored segment with others.
 pub fn replace(connection: &Connection, replaced: &Rewritten) -> rusqlite::Result<()> {
     let mut pieces = replaced.pieces.iter();
     if let Some(first) = pieces.next() {

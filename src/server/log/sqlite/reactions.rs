@@ -1,4 +1,4 @@
-//! Who reacted to messages, as stored in the database. The entry of a message has the counts and the first names.
+//! Reactions to messages, as stored in the database. The entry of a message has the counts and the first names.
 
 use rusqlite::{Connection, OptionalExtension as _};
 
@@ -34,7 +34,7 @@ pub fn delete_all(connection: &Connection, room: RoomId, first: Seq, last: Seq) 
     connection.prepare_cached(schema::DELETE_REACTIONS)?.execute(range).map(drop)
 }
 
-/// The one who reacted after the first `skip`.
+/// The next user who reacted after the first `skip`.
 pub fn nth(
     connection: &Connection,
     room: RoomId,
@@ -48,7 +48,7 @@ pub fn nth(
     Ok(found.and_then(|(name, authenticated)| sender(name, authenticated)))
 }
 
-/// Those who reacted after an event, at most `max`, with the events.
+/// The users who reacted after an event, at most `max`, with the events of their reactions.
 pub fn after(
     connection: &Connection,
     room: RoomId,

@@ -178,7 +178,7 @@ impl SqliteLog {
             if end <= oldest {
                 break;
             }
-            // A chunk of a room with changes has about as many events as messages are missing.
+            // In a room with changes, a chunk has about as many events as there are messages left to find.
             let missing = bounds.messages_max.saturating_sub(count.messages);
             let oldest_here = Seq(end.0.saturating_sub(missing.max(CHUNK_EVENTS_MIN))).max(oldest);
             let bytes_max = bounds.bytes_max.saturating_sub(count.bytes).max(1);

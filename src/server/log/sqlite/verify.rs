@@ -88,7 +88,7 @@ struct Walk<'a> {
     report: &'a mut Report,
     /// The next seq.
     next: i64,
-    /// How many events so far are no messages.
+    /// How many events so far are not messages.
     changes: i64,
     /// How many chosen ids were found in messages and in the index.
     ids: i64,

@@ -23,8 +23,8 @@ pub const FRAME_BYTES: u64 = 24 + PAGE_BYTES as u64;
 
 static ZEROS: [u8; WAL_CHUNK_BYTES] = [0; WAL_CHUNK_BYTES];
 
-/// Fills the file with zeros, which SQLite treats as an empty log. Does not change a log that is not empty, and lays
-/// out none if the disk has no space: everything works without.
+/// Fills the file with zeros, which SQLite treats as an empty log. Does not change a log that is not empty, and leaves
+/// it empty if the disk has no space: laying out is only an optimization.
 pub fn lay_out(database: &Path) {
     let path = path(database);
     if path.metadata().is_ok_and(|file| file.len() > 0) {

@@ -75,7 +75,7 @@ fn edited_and_deleted_text_is_erased() {
     check(&scene, |number| number % 7 == 0 || number == 1, COUNT);
 }
 
-/// So many removals are erased by a merge.
+/// Many removals are erased by a merge.
 #[test]
 fn trimmed_text_is_erased() {
     let scene = filled();

@@ -19,7 +19,7 @@ impl Poster for ChatPoster {
     fn settled(&self, posts: &[Post], outcomes: &[Outcome]) {
         let mut answered = false;
         for (post, outcome) in posts.iter().zip(outcomes) {
-            // Streams have no changes.
+            // Changes are never posted over a stream.
             let Some(message) = post.message() else { continue };
             self.updates.push(match outcome {
                 // The message itself is the acknowledgement.
@@ -45,7 +45,7 @@ pub fn rejected_by_log(command: Failed, error: &LogError) -> Vec<u8> {
             answer::rejected(command, RejectionCode::Conflict, error.to_string(), None)
         }
         LogError::TooManyRooms(_) => answer::rejected(command, RejectionCode::TooManyRooms, error.to_string(), None),
-        // A reply to a message that there is not. The others concern changes.
+        // A reply to a message that does not exist. The other errors concern changes.
         LogError::NoMessage(_)
         | LogError::NoRoom(_)
         | LogError::WasDeleted(_)

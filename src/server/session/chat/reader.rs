@@ -121,8 +121,8 @@ impl ChatReader {
         self.rooms.insert(room, subscription);
     }
 
-    /// Makes sure that the client knows a room that it has joined by this number, before an answer has it: the first
-    /// message of a pending room may have been published and not read yet.
+    /// Reports this number of a joined room to the client before an answer carries it: the first message of a pending
+    /// room may have been published but not read yet.
     fn number(&mut self, id: RoomId) {
         if !std::mem::take(&mut self.has_pending) {
             return;
@@ -144,7 +144,8 @@ impl Subscription {
         Some(Control::Own(answer::caught_up(self.id, head)))
     }
 
-    /// Reports the number that a pending room has got with its first message. Called before anything of the log.
+    /// Reports the number that a pending room has got with its first message. Called before any event of the log is
+    /// sent.
     fn number(&mut self) -> Option<Control> {
         let room = self.cursor.room();
         let id = room.id();
@@ -155,8 +156,8 @@ impl Subscription {
         Some(self.joined_again(&Now::from(&RoomState::empty(id, room.name().clone(), room.epoch())), Seq(1)))
     }
 
-    /// Reports the topic and the pins again, if the events that changed them may be among those up to `to`, which the
-    /// client does not get. The room is kept from `oldest` on.
+    /// Reports the topic and the pins again if the events up to `to`, which the client does not get, may have changed
+    /// them. `oldest` is the oldest event that the log still has.
     fn profile_after_gap(&mut self, to: Seq, oldest: Seq) -> Option<Control> {
         if to <= self.profile_head {
             return None;
