@@ -15,6 +15,7 @@ pub mod place;
 mod separators;
 mod index;
 mod backlog;
+mod batch;
 mod merge;
 mod token;
 mod lookup;

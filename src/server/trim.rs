@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 
 use super::deadlines::{Deadline, Deadlines};
 use crate::limits::{TRIM_DELAY, TRIM_STREAMS_MIN};
+use crate::memory;
 use crate::threads::Spawner;
 
 /// Counts streams that end, and asks the allocator some time after many did.
@@ -49,15 +50,7 @@ impl Trimmer {
         self.ended.store(0, Ordering::Relaxed);
         // Without a thread, it is done after the next peak.
         if let Ok(thread) = self.spawner.prepare("trim".to_owned()) {
-            thread.run(trim);
+            thread.run(memory::give_back);
         }
-    }
-}
-
-fn trim() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: the allocator's own function, which takes its locks; it may be called at any time, from any thread.
-    unsafe {
-        libc::malloc_trim(0);
     }
 }

@@ -9,19 +9,20 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use super::batch::Batch;
 use super::fault::Fault;
-use super::index::{Index, Position, Text};
+use super::index::{Index, Position};
 use super::merge::Merge;
 use super::place::Identity;
 use super::shared::Shared;
 use crate::limits::{
-    INDEX_BYTES_MAX, INDEX_CHECKPOINT_BYTES, INDEX_EVENTS_MAX, INDEX_EVENTS_WITHOUT_SPACE, INDEX_FINISH_MAX,
-    INDEX_INTERVAL, INDEX_REMOVALS_MAX, INDEX_REST_FACTOR, INDEX_RETRY_MAX, INDEX_RETRY_MIN, INDEX_TRIM_CHECK,
-    INDEX_TRIM_CHECK_MAX, INDEX_TRIM_CHECK_SHARE, LISTED_ROOMS_MAX,
+    INDEX_CHECKPOINT_BYTES, INDEX_EVENTS_MAX, INDEX_EVENTS_WITHOUT_SPACE, INDEX_FINISH_MAX, INDEX_INTERVAL,
+    INDEX_REMOVALS_MAX, INDEX_REST_FACTOR, INDEX_RETRY_MAX, INDEX_RETRY_MIN, INDEX_TRIM_CHECK, INDEX_TRIM_CHECK_MAX,
+    INDEX_TRIM_CHECK_SHARE, LISTED_ROOMS_MAX,
 };
+use crate::memory;
 use crate::names::{RoomId, Seq};
-use crate::server::log::{Log, Page, RoomState};
-use crate::wire::event::{Entry, EntryKind};
+use crate::server::log::{Log, RoomState};
 
 /// The settings of the index thread.
 pub struct Settings {
@@ -57,6 +58,8 @@ pub struct Follower {
     /// The size of the backlog at the last step, and whether events arrive faster than they are indexed.
     missing: u64,
     is_outrun: bool,
+    /// How many events were indexed since memory was last given back.
+    indexed: usize,
     /// How long to wait after the next failure.
     retry: Duration,
     failing: Option<Fault>,
@@ -85,6 +88,7 @@ impl Follower {
             erase_at: None,
             missing: 0,
             is_outrun: false,
+            indexed: 0,
             retry: INDEX_RETRY_MIN,
             failing: None,
         }
@@ -144,10 +148,22 @@ impl Follower {
 
     /// Sleeps until there is work, and a moment longer, so that more events are indexed together.
     fn wait(&mut self) {
+        self.give_back_memory();
         let checks = self.settings.deletes_by_age || self.trim_checks > 0;
         let check = checks.then_some(self.trim_check);
         self.shared.sleep_until(self.erase_at.into_iter().chain(check).min());
         self.shared.pause_until(Instant::now() + INDEX_INTERVAL);
+    }
+
+    /// After many events, the caches of the index have grown to their maximum, of some tens of megabytes.
+    fn give_back_memory(&mut self) {
+        if self.indexed >= INDEX_EVENTS_MAX
+            && let Some(index) = &self.index
+        {
+            self.indexed = 0;
+            index.release_memory();
+            memory::give_back();
+        }
     }
 
     /// Whether messages were deleted from the old end of the log since all rooms were compared. Checks once per
@@ -355,10 +371,11 @@ impl Follower {
             return Ok(false);
         }
         self.trim_checks = TRIM_CHECKS_AFTER_EVENTS;
-        let (log, merge, shared) = (&*self.log, &mut self.merge, &self.shared);
+        let (log, merge, shared, count) = (&*self.log, &mut self.merge, &self.shared, &mut self.indexed);
         let indexed = opened(&mut self.index).change(|index| {
             let mut batch = Batch { log, index, events: 0, bytes: 0 };
             read.extend(merge.read(log, |entry| batch.take(entry))?);
+            *count += batch.events;
             let indexed: Vec<_> = {
                 let backlog = shared.backlog.lock();
                 let epoch = |room| backlog.room(room).map(|known| known.epoch);
@@ -434,53 +451,4 @@ impl Follower {
 /// Invariant: every step opens the index first.
 fn opened(index: &mut Option<Index>) -> &mut Index {
     index.as_mut().expect("the index is open")
-}
-
-/// The entries of one transaction.
-struct Batch<'a> {
-    log: &'a dyn Log,
-    index: &'a mut Index,
-    events: usize,
-    bytes: usize,
-}
-
-impl Batch<'_> {
-    /// Indexes an entry. Returns whether the batch takes more.
-    fn take(&mut self, entry: &Entry<'_>) -> Result<bool, Fault> {
-        self.events += 1;
-        if let Some(text) = text_of(entry) {
-            self.index.add(&text)?;
-            self.bytes += text.body.len();
-        } else if matches!(entry.kind, EntryKind::EDITED | EntryKind::DELETED)
-            && let Some(changed) = entry.changed_message()
-        {
-            self.change(entry.room, changed)?;
-        }
-        Ok(self.events < INDEX_EVENTS_MAX && self.bytes < INDEX_BYTES_MAX)
-    }
-
-    /// A message was edited or deleted.
-    fn change(&mut self, room: RoomId, seq: Seq) -> Result<(), Fault> {
-        if let Page::Segments(segments) = self.log.read(room, seq, 1)?
-            && let Some(segment) = segments.first().filter(|segment| segment.holds(seq))
-            && let Some(entry) = segment.entries().find(|entry| entry.seq == seq)
-            && let Some(text) = text_of(&entry)
-        {
-            return self.index.replace(&text);
-        }
-        self.index.remove(room, seq)
-    }
-}
-
-/// The text of a message; `None` for other entries, and after its deletion.
-fn text_of<'a>(entry: &Entry<'a>) -> Option<Text<'a>> {
-    let message = entry.message().filter(|message| !message.is_deleted && !message.body.is_empty())?;
-    Some(Text {
-        room: entry.room,
-        seq: entry.seq,
-        time_ms: entry.time_ms,
-        edited: message.edited,
-        sender: message.sender,
-        body: message.body,
-    })
 }

@@ -285,6 +285,12 @@ impl Index {
         Ok(!is_busy)
     }
 
+    /// Empties the caches of the database.
+    pub fn release_memory(&self) {
+        // Without it, the memory stays in use, up to the size of the cache.
+        let _ = self.connection.release_memory();
+    }
+
     /// Reloads the fields that a failed transaction may have changed.
     fn reload(&mut self) -> Result<(), Fault> {
         self.last_id = self.connection.query_row(schema::LAST_ID, (), |row| row.get(0))?;

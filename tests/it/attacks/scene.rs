@@ -8,13 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use grpcio::{CallOption, ChannelBuilder, Client};
+use grpcio::{CallOption, ChannelBuilder, Client, RpcStatusCode};
 use hubbub::wire::{self, v1};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::support::chatter::environment;
 use crate::support::process::{ServerProcess, command};
-use crate::support::talker::Talker;
+use crate::support::talker::{Talker, call};
 use crate::support::wait_for;
 
 /// The room of the pair.
@@ -95,6 +95,7 @@ impl Scene {
         let target = self.server.target();
         let mut pair = Pair::join(target);
         pair.talk();
+        wait_for_index(target);
         let process = Process(self.server.pid());
         let rss_before_kib = process.status_kib("VmRSS:");
         let (threads_before, descriptors_before) = (process.count("task"), process.count("fd"));
@@ -238,6 +239,18 @@ fn millis(time: Duration) -> f64 {
 fn quantile(sorted: &[Duration], share: f64) -> Duration {
     let index = (sorted.len() as f64 * share) as usize;
     sorted.get(index.min(sorted.len().saturating_sub(1))).copied().unwrap_or_default()
+}
+
+/// Waits until the pair's first message is in the search index, if the server has one: it then has its files open.
+fn wait_for_index(target: &str) {
+    let channel = ChannelBuilder::new(environment()).use_local_subchannel_pool(true).connect(target);
+    let client = Client::new(channel);
+    let (query, room) = ("1".to_owned(), ROOM.to_owned());
+    let request = v1::SearchMessagesRequest { query, room, ..Default::default() };
+    wait_for("the search index", || match call(&client, &wire::SEARCH_MESSAGES, &request) {
+        Ok(response) => !response.found.is_empty(),
+        Err(end) => end.code == RpcStatusCode::UNIMPLEMENTED,
+    });
 }
 
 /// One client more, on a connection of its own, which posts a message.
