@@ -1,5 +1,5 @@
 //! The wire contracts: the generated messages, the method tables, and the marshaller for messages that are already
-//! encoded. [`event`] defines the encoding of events.
+//! encoded. [`event`] defines the encoding of events, [`json`] the JSON form of all messages.
 //!
 //! The method tables are written by hand (about ten lines each) because no generator supports this version of the
 //! protobuf library, and because the server's side of a stream sends [`Frame`]s, which no generator knows.
@@ -8,6 +8,7 @@ pub mod event;
 pub mod change;
 pub mod answer;
 pub mod request;
+pub mod json;
 
 use std::io::{self, BufRead};
 
