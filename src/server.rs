@@ -36,6 +36,8 @@ use std::time::{Duration, Instant};
 use self::auth::accounts::Accounts;
 use self::auth::authenticator::Authenticator;
 use self::auth::jwt::Jwt;
+use self::calls::dispatch::Dispatcher;
+use self::calls::queries::QueryThreads;
 use self::config::check_clients;
 pub use self::config::{DEFAULT_DATA, ServerConfig, StartError, Storage};
 use self::deadlines::DeadlineThread;
@@ -55,7 +57,6 @@ use self::reserve::DiskReserve;
 use self::room::Rooms;
 use self::rpc::listen;
 use self::rpc::pollers::Pollers;
-use self::rpc::queries::QueryThreads;
 use self::rpc::server::{GrpcServer, Reports};
 use self::rpc::tls::Tls;
 use self::rpc::unary::Unary;
@@ -159,7 +160,8 @@ impl Server {
         for poller in 0..poller_count {
             pollers.run(poller, Arc::clone(&fanout).run(poller));
         }
-        let unary = Unary::new(Arc::clone(&hub), query_threads.queries(), deadline_thread.deadlines());
+        let dispatcher = Dispatcher::new(Arc::clone(&hub), query_threads.queries());
+        let unary = Unary::new(dispatcher, deadline_thread.deadlines());
         let grpc = GrpcServer::new(config, &pollers, unary, &hub, lobby, Reports { refusals, gauges })?;
         let mut server = Self {
             grpc,

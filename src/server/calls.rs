@@ -2,7 +2,7 @@
 //!
 //! Each takes a request, and returns a response or an error with a code. The functions that read the log may wait for a
 //! disk, so a transport MUST NOT run them on a poller; [`post::post_message`] does so only for peers with quotas. Nor must
-//! it verify a [`caller`]'s login there.
+//! it verify a [`caller`]'s login there. The [`dispatch`]er runs them where they belong.
 
 pub mod error;
 pub mod caller;
@@ -15,3 +15,5 @@ pub mod reactions;
 pub mod messages;
 pub mod rooms;
 pub mod search;
+pub mod queries;
+pub mod dispatch;

@@ -15,7 +15,6 @@ pub mod inflow;
 pub mod stream;
 pub mod tutorial;
 pub mod chat;
-pub mod queries;
 pub mod unary;
 pub mod server;
 #[cfg(fuzzing)]

@@ -23,6 +23,26 @@ pub enum Presented {
     Malformed,
 }
 
+impl Presented {
+    /// What the values of the header `authorization` present: one at most.
+    pub fn of_headers<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Self {
+        match (values.next(), values.next()) {
+            (None, _) => Self::Nothing,
+            (Some(value), None) => bearer(value).map_or(Self::Malformed, Self::Token),
+            _ => Self::Malformed,
+        }
+    }
+}
+
+/// The scheme of the header, in any case.
+const BEARER: &str = "bearer ";
+
+fn bearer(value: &[u8]) -> Option<Bearer> {
+    let (scheme, token) = std::str::from_utf8(value).ok()?.split_at_checked(BEARER.len())?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case(BEARER) && !token.is_empty()).then(|| Bearer::new(token))
+}
+
 /// A secret text. It is never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Bearer(Zeroizing<String>);

@@ -5,29 +5,14 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
 use crate::certificates::common_names;
-use crate::server::auth::credentials::{Bearer, Certificate, Credentials, Presented};
-
-/// The scheme of the header, in any case.
-const BEARER: &str = "bearer ";
+use crate::server::auth::credentials::{Certificate, Credentials, Presented};
 
 /// What a call presents.
 pub fn of(context: &RpcContext<'_>) -> Credentials {
-    let mut headers = context.request_headers().iter().filter(|(key, _)| *key == "authorization");
-    let bearer = match (headers.next(), headers.next()) {
-        (None, _) => Presented::Nothing,
-        (Some((_, value)), None) => bearer(value),
-        _ => Presented::Malformed,
-    };
+    let headers = context.request_headers().iter().filter(|(key, _)| *key == "authorization");
+    let bearer = Presented::of_headers(headers.map(|(_, value)| value));
     let certificate = context.auth_context().as_ref().and_then(certificate);
     Credentials { bearer, certificate }
-}
-
-fn bearer(value: &[u8]) -> Presented {
-    let token = std::str::from_utf8(value).ok().and_then(|value| {
-        let (scheme, token) = value.split_at_checked(BEARER.len())?;
-        scheme.eq_ignore_ascii_case(BEARER).then(|| token.trim())
-    });
-    token.filter(|token| !token.is_empty()).map_or(Presented::Malformed, |token| Presented::Token(Bearer::new(token)))
 }
 
 /// The names in the certificate of a connection: `None` if its client has shown none, or the connection has no TLS. The

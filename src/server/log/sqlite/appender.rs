@@ -246,11 +246,12 @@ impl SqliteAppender {
                     *head = room.head;
                 }
                 bytes += 64 * room.claims;
-                if room.erases {
-                    self.transactions.keeper.deleted();
-                }
+                // Written before the text is erased.
                 if !room.deletions.is_empty() {
                     self.deletions.add(room.epoch, &room.deletions);
+                }
+                if room.erases {
+                    self.transactions.keeper.deleted();
                 }
             }
             self.transactions.count_written(bytes, places);

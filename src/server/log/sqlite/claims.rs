@@ -209,7 +209,10 @@ fn with_space(name: &RoomName, head: Head) -> Result<Head, LogError> {
     if head.seq.0 + BATCH_POSTS_MAX as u64 <= SEQ_MAX.0 {
         return Ok(head);
     }
-    Err(LogError::Damaged(format!("room {name} is full: it has had {} messages; use another room", head.seq)))
+    Err(LogError::Damaged(format!(
+        "room {name} is full: it has had {} events, the maximum; use another room",
+        head.seq
+    )))
 }
 
 /// The number of the next room.

@@ -126,6 +126,7 @@ impl Deletion {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::names::{Body, Mentions};
     use crate::server::log::conformance::{at, change, post, room};
     use crate::server::log::sqlite::{self, SyncMode};
     use crate::server::log::{Appender as _, Page, Retention};
@@ -142,8 +143,8 @@ mod tests {
         }
     }
 
-    /// An older copy of the database has the text of a message that was deleted later. A different message that now has
-    /// the seq of a deleted one is not affected.
+    /// An older copy of the database has the texts of messages that were deleted later: the first text of one, and an edit
+    /// of another. A different message that now has the seq of a deleted one is not affected.
     #[test]
     fn an_older_copy_does_not_bring_a_deleted_text_back() {
         let folder = tempfile::tempdir().unwrap();
@@ -153,25 +154,35 @@ mod tests {
         let bodies = |log: &dyn crate::server::log::Log| {
             let Page::Segments(segments) = log.read(RoomId(1), Seq(1), 100_000).unwrap() else { panic!("it is sound") };
             let entries: Vec<_> = segments.iter().flat_map(|segment| segment.entries()).collect();
-            entries.iter().filter_map(|entry| Some(entry.message()?.body.to_owned())).collect::<Vec<_>>()
+            let bytes = segments.iter().flat_map(|segment| segment.frame().as_slice()).copied().collect::<Vec<_>>();
+            let has_secret = String::from_utf8_lossy(&bytes).contains("secret");
+            let bodies = entries.iter().filter_map(|entry| Some(entry.message()?.body.to_owned()));
+            (bodies.collect::<Vec<_>>().join(","), has_secret)
+        };
+        let edit = |message, body: &str| {
+            let (body, mentions) = (Body::new(body).unwrap(), Mentions::default());
+            change(&attic, "ann", Act::Edit { message: Seq(message), body, mentions, seen: None })
         };
         let (mut appender, log) = open(false);
-        appender.append(&[said(1, "one"), said(2, "secret"), said(3, "three")], at(1)).unwrap();
+        let posts = [said(1, "one"), said(2, "secret"), said(3, "three"), edit(3, "a secret, too")];
+        appender.append(&posts, at(1)).unwrap();
+        assert_eq!(bodies(&*log), ("one,secret,a secret, too".to_owned(), true));
         drop((appender, log));
         std::fs::copy(&database, folder.path().join("copy")).unwrap();
         let (mut appender, log) = open(false);
         let delete = |message| change(&attic, "ann", Act::Delete { message: Seq(message), anybodys: false });
-        appender.append(&[said(4, "four"), delete(2), delete(4)], at(2)).unwrap();
-        assert_eq!(bodies(&*log), ["one", "", "three", ""]);
+        let posts = [said(4, "four"), edit(2, "not a secret"), delete(2), delete(3), delete(5)];
+        appender.append(&posts, at(2)).unwrap();
+        assert_eq!(bodies(&*log), ("one,,,".to_owned(), false));
         drop((appender, log));
-        // The copy, in which another message gets number 4.
+        // The copy, in which other events get the numbers from 5 on.
         std::fs::copy(folder.path().join("copy"), &database).unwrap();
         let (mut appender, log) = open(true);
-        assert_eq!(bodies(&*log), ["one", "", "three"]);
+        assert_eq!(bodies(&*log), ("one,,".to_owned(), false));
         appender.append(&[said(5, "five")], at(3)).unwrap();
         drop((appender, log));
         let (_appender, log) = open(true);
-        assert_eq!(bodies(&*log), ["one", "", "three", "five"]);
+        assert_eq!(bodies(&*log), ("one,,,five".to_owned(), false));
     }
 
     #[test]
