@@ -1,6 +1,6 @@
 //! The canonical JSON form of the contract's messages: ProtoJSON, as Connect clients and `curl` send and read it.
 //!
-//! Both directions use the reflection of the protobuf library, so that a new field needs no code here. [`print`] writes
+//! Both directions use the reflection of the protobuf library, so that a new field needs no code here. [`print()`] writes
 //! what every other implementation writes: lowerCamelCase names, 64-bit integers as strings, bytes as padded base64,
 //! enum values by name, and no field that has its default value, unless it is the set member of a oneof.
 //!
