@@ -68,6 +68,10 @@ pub const INDEX_CHECKPOINT_BYTES: u64 = 32 * 1024 * 1024;
 /// The page cache of the thread that writes the index, in KiB.
 pub const INDEX_CACHE_KIB: i64 = 32 * 1024;
 
+/// How long after events were indexed the memory of the index is given back, at the earliest: it grows to the caches'
+/// maximum in a flood. Giving it back takes some 10 ms.
+pub const INDEX_RELEASE_TIME: Duration = Duration::from_secs(2);
+
 /// How many removals one transaction of the index makes.
 pub const INDEX_REMOVALS_MAX: usize = 128;
 

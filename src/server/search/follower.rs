@@ -17,8 +17,8 @@ use super::place::Identity;
 use super::shared::Shared;
 use crate::limits::{
     INDEX_CHECKPOINT_BYTES, INDEX_EVENTS_MAX, INDEX_EVENTS_WITHOUT_SPACE, INDEX_FINISH_MAX, INDEX_INTERVAL,
-    INDEX_REMOVALS_MAX, INDEX_REST_FACTOR, INDEX_RETRY_MAX, INDEX_RETRY_MIN, INDEX_TRIM_CHECK, INDEX_TRIM_CHECK_MAX,
-    INDEX_TRIM_CHECK_SHARE, LISTED_ROOMS_MAX,
+    INDEX_RELEASE_TIME, INDEX_REMOVALS_MAX, INDEX_REST_FACTOR, INDEX_RETRY_MAX, INDEX_RETRY_MIN, INDEX_TRIM_CHECK,
+    INDEX_TRIM_CHECK_MAX, INDEX_TRIM_CHECK_SHARE, LISTED_ROOMS_MAX,
 };
 use crate::memory;
 use crate::names::{RoomId, Seq};
@@ -58,8 +58,8 @@ pub struct Follower {
     /// The size of the backlog at the last step, and whether events arrive faster than they are indexed.
     missing: u64,
     is_outrun: bool,
-    /// How many events were indexed since memory was last given back.
-    indexed: usize,
+    /// When to give memory back, if events were indexed since that was last done.
+    release_at: Option<Instant>,
     /// How long to wait after the next failure.
     retry: Duration,
     failing: Option<Fault>,
@@ -88,7 +88,7 @@ impl Follower {
             erase_at: None,
             missing: 0,
             is_outrun: false,
-            indexed: 0,
+            release_at: None,
             retry: INDEX_RETRY_MIN,
             failing: None,
         }
@@ -151,16 +151,16 @@ impl Follower {
         self.give_back_memory();
         let checks = self.settings.deletes_by_age || self.trim_checks > 0;
         let check = checks.then_some(self.trim_check);
-        self.shared.sleep_until(self.erase_at.into_iter().chain(check).min());
+        self.shared.sleep_until(self.erase_at.into_iter().chain(check).chain(self.release_at).min());
         self.shared.pause_until(Instant::now() + INDEX_INTERVAL);
     }
 
-    /// After many events, the caches of the index have grown to their maximum, of some tens of megabytes.
+    /// After a flood, the caches of the index have their maximum, of some tens of megabytes.
     fn give_back_memory(&mut self) {
-        if self.indexed >= INDEX_EVENTS_MAX
+        if self.release_at.is_some_and(|at| at <= Instant::now())
             && let Some(index) = &self.index
         {
-            self.indexed = 0;
+            self.release_at = None;
             index.release_memory();
             memory::give_back();
         }
@@ -371,11 +371,13 @@ impl Follower {
             return Ok(false);
         }
         self.trim_checks = TRIM_CHECKS_AFTER_EVENTS;
-        let (log, merge, shared, count) = (&*self.log, &mut self.merge, &self.shared, &mut self.indexed);
+        let (log, merge, shared, release_at) = (&*self.log, &mut self.merge, &self.shared, &mut self.release_at);
         let indexed = opened(&mut self.index).change(|index| {
             let mut batch = Batch { log, index, events: 0, bytes: 0 };
             read.extend(merge.read(log, |entry| batch.take(entry))?);
-            *count += batch.events;
+            if batch.events > 0 {
+                release_at.get_or_insert(Instant::now() + INDEX_RELEASE_TIME);
+            }
             let indexed: Vec<_> = {
                 let backlog = shared.backlog.lock();
                 let epoch = |room| backlog.room(room).map(|known| known.epoch);

@@ -95,7 +95,7 @@ impl Scene {
         let target = self.server.target();
         let mut pair = Pair::join(target);
         pair.talk();
-        wait_for_index(target);
+        self.wait_for_index();
         let process = Process(self.server.pid());
         let rss_before_kib = process.status_kib("VmRSS:");
         let (threads_before, descriptors_before) = (process.count("task"), process.count("fd"));
@@ -156,6 +156,18 @@ impl Scene {
             println!("{}", report.row("?"));
             report
         })
+    }
+
+    /// Waits until the search index, if the server has one, has all messages. It then has its files open.
+    pub fn wait_for_index(&self) {
+        let channel = ChannelBuilder::new(environment()).use_local_subchannel_pool(true).connect(self.server.target());
+        let client = Client::new(channel);
+        let (query, room) = ("1".to_owned(), ROOM.to_owned());
+        let request = v1::SearchMessagesRequest { query, room, ..Default::default() };
+        wait_for("the search index", || match call(&client, &wire::SEARCH_MESSAGES, &request) {
+            Ok(response) => !response.found.is_empty() && response.behind_count == 0,
+            Err(end) => end.code == RpcStatusCode::UNIMPLEMENTED,
+        });
     }
 
     /// Waits until the server has as few threads and descriptors as before an attack, or nearly: the library keeps some
@@ -239,18 +251,6 @@ fn millis(time: Duration) -> f64 {
 fn quantile(sorted: &[Duration], share: f64) -> Duration {
     let index = (sorted.len() as f64 * share) as usize;
     sorted.get(index.min(sorted.len().saturating_sub(1))).copied().unwrap_or_default()
-}
-
-/// Waits until the pair's first message is in the search index, if the server has one: it then has its files open.
-fn wait_for_index(target: &str) {
-    let channel = ChannelBuilder::new(environment()).use_local_subchannel_pool(true).connect(target);
-    let client = Client::new(channel);
-    let (query, room) = ("1".to_owned(), ROOM.to_owned());
-    let request = v1::SearchMessagesRequest { query, room, ..Default::default() };
-    wait_for("the search index", || match call(&client, &wire::SEARCH_MESSAGES, &request) {
-        Ok(response) => !response.found.is_empty(),
-        Err(end) => end.code == RpcStatusCode::UNIMPLEMENTED,
-    });
 }
 
 /// One client more, on a connection of its own, which posts a message.

@@ -46,9 +46,10 @@ const ROUNDS_MIN: usize = 8;
 /// out: caches fill, and the library starts threads that it keeps.
 const MORE: Sample = Sample { rss_kib: 16 * 1024, threads: 4, own_threads: 0, descriptors: 1 };
 
-/// How often the server is measured between two rounds, and how far apart.
-const READINGS: usize = 20;
-const READING_INTERVAL: Duration = Duration::from_millis(25);
+/// How often the server is measured between two rounds, and how far apart: for longer than the search index keeps its
+/// memory after it has caught up.
+const READINGS: usize = 40;
+const READING_INTERVAL: Duration = Duration::from_millis(75);
 
 /// How long the attacks last together.
 fn soak_time() -> Duration {
@@ -256,6 +257,7 @@ fn under_mixed_attacks_for_minutes_nothing_is_lost_and_nothing_grows() {
             }
             verified += good.total();
             reconnects += good.finish(target);
+            scene.wait_for_index();
             wait_for("the threads of attackers to end", || scene.server.client_threads() == pair_threads);
             samples.push(Sample::take(&scene));
         }
