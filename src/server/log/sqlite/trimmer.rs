@@ -12,7 +12,7 @@ use super::damage::{Damage, REMEDY};
 use super::errors::log_error;
 use super::expiring::Expiring;
 use super::key;
-use super::rooms::{all_rooms, find_room, name_of};
+use super::rooms::{StoredRoom, all_rooms, find_room, name_of};
 use super::rows::{Rows, unless_damaged};
 use super::schema;
 use super::transactions::Transactions;
@@ -173,12 +173,17 @@ impl Trimmer {
         trim: &Trim,
         segments_max: usize,
     ) -> Result<bool, LogError> {
-        let (mut step, mut trimming) = (Step::default(), None);
+        let (mut step, mut trimming, mut untouched) = (Step::default(), None, Vec::new());
         let expiring_before = self.expiring;
         let fault = |error: rusqlite::Error| log_error(&error);
+        // Before the transaction: an error within it concerns the room that is being trimmed.
+        let mut rooms = Vec::with_capacity(trim.rooms.len());
+        for &(room, below) in &trim.rooms {
+            let end = self.end_of(&transactions.connection, room).map_err(fault)?;
+            rooms.extend(end.map(|end| (room, below, end)));
+        }
         let outcome = transactions.transact(0, |connection| {
-            for &(room, below) in &trim.rooms {
-                let Some(end) = self.end_of(connection, room).map_err(fault)? else { continue };
+            for (room, below, end) in rooms {
                 trimming = Some((room, end));
                 let before = step.segments;
                 while let Some(trimmed) =
@@ -191,7 +196,7 @@ impl Trimmer {
                     }
                 }
                 if step.segments == before {
-                    self.reload(connection, room).map_err(fault)?;
+                    untouched.push(room);
                 }
             }
             trimming = None;
@@ -215,6 +220,9 @@ impl Trimmer {
                 return self.trim_around_damage(transactions, trimming, trim.ids_until_ms, error).map(|()| is_done);
             }
         };
+        for room in untouched {
+            self.reload(&transactions.connection, room).map_err(fault)?;
+        }
         if step.events == 0 {
             return Ok(is_done);
         }
@@ -232,10 +240,11 @@ impl Trimmer {
 
     /// Corrects the schedule of a room that has nothing to trim, in case it is said to be due.
     fn reload(&mut self, connection: &Connection, room: RoomId) -> rusqlite::Result<()> {
-        if self.schedule.end(room).is_some()
-            && let Some(stored) = find_room(connection, &RoomName::stored(&name_of(connection, room)))?
-        {
-            self.schedule.set(room, stored.oldest, stored.end());
+        let Some(end) = self.schedule.end(room) else { return Ok(()) };
+        match stored(connection, room)? {
+            Some(stored) => self.schedule.set(room, stored.oldest, stored.end()),
+            // It can't be read, so it keeps its messages.
+            None => self.schedule.set(room, None, end),
         }
         Ok(())
     }
@@ -247,7 +256,7 @@ impl Trimmer {
         }
         // A log that keeps all messages has no schedule.
         match self.schedule.end(room) {
-            None => Ok(find_room(connection, &RoomName::stored(&name_of(connection, room)))?.map(|room| room.end())),
+            None => Ok(stored(connection, room)?.map(|room| room.end())),
             end => Ok(end),
         }
     }
@@ -341,4 +350,10 @@ impl Trimmer {
         }
         Ok(rooms)
     }
+}
+
+/// A room as stored, unless its own row is damaged.
+fn stored(connection: &Connection, room: RoomId) -> rusqlite::Result<Option<StoredRoom>> {
+    let found = find_room(connection, &RoomName::stored(&name_of(connection, room)));
+    Ok(unless_damaged(found)?.flatten())
 }
