@@ -1,7 +1,10 @@
 //! The errors of the unary calls, and the status codes of calls and streams.
 
+use std::time::Duration;
+
 use thiserror::Error;
 
+use crate::limits::STORE_RETRY;
 use crate::names::{InvalidText, RoomName};
 use crate::server::auth::access::Denied;
 use crate::server::auth::login::LoginError;
@@ -72,6 +75,16 @@ pub enum CallError {
 }
 
 impl CallError {
+    /// When to try again; `None` if that is of no use, or not known.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::OverQuota(quota) => quota.retry_after(),
+            Self::Busy | Self::TooManyCalls(_) | Self::Search(_) => Some(Duration::from_secs(1)),
+            Self::Log(LogError::Unavailable(_) | LogError::Full) => Some(STORE_RETRY),
+            _ => None,
+        }
+    }
+
     pub fn code(&self) -> Code {
         match self {
             Self::Invalid(_)
