@@ -7,10 +7,11 @@
 //! foreign format defines, such as SQLite's files.
 
 mod contract;
+mod http;
 mod log;
 mod logins;
 mod options;
 mod search;
 mod transport;
 
-pub use self::{contract::*, log::*, logins::*, options::*, search::*, transport::*};
+pub use self::{contract::*, http::*, log::*, logins::*, options::*, search::*, transport::*};

@@ -25,7 +25,11 @@ pub mod clients;
 mod trim;
 pub mod stream_end;
 mod hub;
+mod chat_stream;
+pub mod places;
+pub mod connections;
 pub mod calls;
+pub mod http;
 pub mod rpc;
 
 use std::path::PathBuf;
@@ -39,11 +43,15 @@ use self::auth::jwt::Jwt;
 use self::calls::dispatch::Dispatcher;
 use self::calls::queries::QueryThreads;
 use self::config::check_clients;
-pub use self::config::{DEFAULT_DATA, ServerConfig, StartError, Storage};
+pub use self::config::{DEFAULT_DATA, HttpConfig, ServerConfig, StartError, Storage};
+use self::connections::{Bounds, Connections};
 use self::deadlines::DeadlineThread;
 use self::delivery::close::CloseReason;
 use self::delivery::fanout::{self, Publisher};
 use self::gauges::GaugeLogger;
+use self::http::fence::Fence;
+use self::http::server::{Doors, HttpServer};
+use self::http::watch::WatchThread;
 use self::hub::{Admissions, Hub};
 use self::log::clock::{Clock, Machine};
 use self::log::sqlite::SharedLife;
@@ -55,7 +63,6 @@ use self::refusals::Logger;
 use self::reload::{ReloadThread, Reloadable, Reloader};
 use self::reserve::DiskReserve;
 use self::room::Rooms;
-use self::rpc::listen;
 use self::rpc::pollers::Pollers;
 use self::rpc::server::{GrpcServer, Reports};
 use self::rpc::tls::Tls;
@@ -66,11 +73,12 @@ use crate::address::Address;
 use crate::limits;
 use crate::names::RoomName;
 use crate::threads::park::block_on_until;
-use crate::threads::{self, Joiner};
+use crate::threads::{self, Joiner, Spawner};
 
 /// A running server. Dropping it drains it.
 pub struct Server {
     grpc: GrpcServer,
+    http: Option<HttpServer>,
     addresses: Vec<Address>,
     hub: Arc<Hub>,
     life: Option<SharedLife>,
@@ -83,6 +91,7 @@ pub struct Server {
     _query_threads: QueryThreads,
     _deadline_thread: DeadlineThread,
     _joiner: Joiner,
+    _http_watch: Option<WatchThread>,
     _refusal_logger: Logger,
     _gauge_logger: GaugeLogger,
     reload_thread: Option<ReloadThread>,
@@ -97,7 +106,7 @@ impl Server {
         }
         check_clients(config.clients_max)?;
         for address in &config.listen {
-            listen::check_free(address)?;
+            places::check_free(address)?;
         }
         let tls = config.tls.as_ref().map(|files| Tls::open(files, config.logins.require_certificate())).transpose()?;
         if !config.insecure {
@@ -106,7 +115,9 @@ impl Server {
         let poller_count = config.pollers.clamp(1, limits::POLLERS_MAX);
         let joiner = Joiner::start()?;
         let ((mut appender, log), life) = open_log(config)?;
-        let (fanout, fanout_pace) = fanout::start(poller_count)?;
+        // HTTP has a driver of its own.
+        let http_shard = config.http.is_some().then_some(poller_count);
+        let (fanout, fanout_pace) = fanout::start(poller_count + usize::from(http_shard.is_some()))?;
         let rooms = Arc::new(Rooms::new(Arc::clone(&log), fanout.shards()));
         let lobby = RoomName::lobby();
         let lobby = Arc::new(rooms.open(&lobby, appender.find(&lobby).map_err(StartError::Lobby)?));
@@ -160,11 +171,23 @@ impl Server {
         for poller in 0..poller_count {
             pollers.run(poller, Arc::clone(&fanout).run(poller));
         }
+        let http_watch =
+            http_shard.map(|shard| WatchThread::start(shard, Arc::clone(&fanout).run(shard))).transpose()?;
         let dispatcher = Dispatcher::new(Arc::clone(&hub), query_threads.queries());
-        let unary = Unary::new(dispatcher, deadline_thread.deadlines());
-        let grpc = GrpcServer::new(config, &pollers, unary, &hub, lobby, Reports { refusals, gauges })?;
+        let unary = Unary::new(dispatcher.clone(), deadline_thread.deadlines());
+        let bounds = Bounds {
+            all_max: config.connections_max(),
+            address_max: config.address_limits.connections_max,
+            exempt: config.exempt.clone(),
+        };
+        let connections = Arc::new(Connections::new(bounds));
+        let reports = Reports { connections: Arc::clone(&connections), refusals: Arc::clone(&refusals), gauges };
+        let grpc = GrpcServer::new(config, &pollers, unary, &hub, lobby, reports)?;
+        let doors = Doors { connections, refusals };
+        let http = start_http(config, dispatcher, joiner.spawner(), doors, http_watch.as_ref())?;
         let mut server = Self {
             grpc,
+            http,
             addresses: Vec::new(),
             hub,
             life,
@@ -176,6 +199,7 @@ impl Server {
             _query_threads: query_threads,
             _deadline_thread: deadline_thread,
             _joiner: joiner,
+            _http_watch: http_watch,
             _refusal_logger: refusal_logger,
             _gauge_logger: gauge_logger,
             reload_thread: None,
@@ -205,6 +229,11 @@ impl Server {
     /// Where it listens, with the ports that the system chose for port 0.
     pub fn addresses(&self) -> &[Address] {
         &self.addresses
+    }
+
+    /// Where it serves HTTP.
+    pub fn http_addresses(&self) -> &[Address] {
+        self.http.as_ref().map_or(&[], HttpServer::addresses)
     }
 
     /// How many clients are connected.
@@ -247,6 +276,9 @@ impl Server {
         let Some(log_writer) = self.log_writer.take() else { return 0 };
         let deadline = Instant::now() + self.drain_timeout;
         let mut shutdown = self.grpc.shut_down();
+        if let Some(http) = &mut self.http {
+            http.stop_accepting();
+        }
         self.hub.stop_accepting();
         // The writer ends after it has committed the waiting posts. From then on the heads of the rooms do not change,
         // and each session ends when it has reached them, so it must have been notified of them. Every wait of a
@@ -263,10 +295,14 @@ impl Server {
         {
             ::log::error!("the pace thread did not end in time");
         }
+        if let Some(http) = &self.http {
+            http.wait_until_idle(deadline);
+        }
         self.hub.clients.close(&CloseReason::Draining { until: deadline });
         self.hub.clients.wait_until_empty(deadline);
         let cancelled = self.hub.clients.count();
         self.grpc.cancel_all_calls();
+        self.http.iter().for_each(HttpServer::cancel_streams);
         let deadline = Instant::now() + limits::CLOSE_TIMEOUT;
         self.hub.clients.wait_until_empty(deadline);
         let _ = block_on_until(&mut shutdown, deadline);
@@ -292,8 +328,8 @@ fn check_protected(config: &ServerConfig) -> Result<(), StartError> {
         (false, true) => "no TLS",
         (false, false) => "no TLS and no login",
     };
-    for address in &config.listen {
-        if listen::is_exposed(address)? {
+    for address in config.listen.iter().chain(config.http.iter().map(|http| &http.address)) {
+        if places::is_exposed(address)? {
             return Err(StartError::Exposed { address: address.clone(), missing });
         }
     }
@@ -314,6 +350,28 @@ fn authenticator(config: &ServerConfig) -> Result<Authenticator, StartError> {
         certificates: logins.certificates,
         allows_tutorial: logins.allows_tutorial,
     })
+}
+
+/// Starts the HTTP face. If its default address is taken, the server has none.
+fn start_http(
+    config: &ServerConfig,
+    dispatcher: Dispatcher,
+    spawner: Spawner,
+    doors: Doors,
+    watch: Option<&WatchThread>,
+) -> Result<Option<HttpServer>, StartError> {
+    let (Some(http), Some(watch)) = (&config.http, watch) else { return Ok(None) };
+    let watch = Arc::clone(watch.watch());
+    let fence = Fence { hosts: http.hosts.clone(), origins: http.origins.clone() };
+    match HttpServer::start(&http.address, config.socket_mode, fence, dispatcher, spawner, doors, watch) {
+        Err(StartError::Taken(address)) if http.may_be_taken => {
+            ::log::warn!(
+                "{address} is taken, so this server has no HTTP: give another address with --http, or --http none"
+            );
+            Ok(None)
+        }
+        started => started.map(Some),
+    }
 }
 
 /// Starts the search index. One that is switched off must not keep what is deleted meanwhile, so its file is deleted.

@@ -68,7 +68,16 @@ pub const CHANGE_ROOM: Method<v1::ChangeRoomRequest, v1::ChangeRoomResponse> =
 pub const SEARCH_MESSAGES: Method<v1::SearchMessagesRequest, v1::SearchMessagesResponse> =
     unary("/hubbub.v1.ChatService/SearchMessages");
 
+/// `hubbub.v1.ChatService/Follow` as a client calls it.
+pub const FOLLOW_CLIENT: Method<v1::FollowRequest, v1::FollowResponse> =
+    Method { ty: MethodType::ServerStreaming, name: FOLLOW, req_mar: protobuf(), resp_mar: protobuf() };
+
+/// `hubbub.v1.ChatService/Follow` as the server serves it, with frames.
+pub const FOLLOW_SERVER: Method<v1::FollowRequest, Frame> =
+    Method { ty: MethodType::ServerStreaming, name: FOLLOW, req_mar: protobuf(), resp_mar: FRAMES };
+
 const CHAT: &str = "/hubbub.v1.ChatService/Chat";
+const FOLLOW: &str = "/hubbub.v1.ChatService/Follow";
 
 /// The marshaller of messages that are already encoded.
 const FRAMES: Marshaller<Frame> = Marshaller { ser: Frame::share, de: Frame::read };

@@ -29,6 +29,8 @@ pub struct ServerConfig {
     pub listen: Vec<Address>,
     /// The mode of Unix sockets, such as 0o660; `None` applies the umask.
     pub socket_mode: Option<u32>,
+    /// Where it serves HTTP, if it does.
+    pub http: Option<HttpConfig>,
     /// How many clients are served at once; more are refused with `RESOURCE_EXHAUSTED`.
     pub clients_max: usize,
     /// How many connections may be open; `None` for two for each client, or fewer if the machine has little memory.
@@ -132,12 +134,25 @@ pub enum Storage {
     Memory { bytes_max: usize },
 }
 
+/// The HTTP face.
+#[derive(Clone, Debug)]
+pub struct HttpConfig {
+    pub address: Address,
+    /// Whether the server starts without HTTP if the address is taken.
+    pub may_be_taken: bool,
+    /// Names under which it is reached, in lower case.
+    pub hosts: Vec<String>,
+    /// Other sites whose pages may use it.
+    pub origins: Vec<String>,
+}
+
 impl Default for ServerConfig {
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             listen: vec![Address::local(DEFAULT_PORT)],
             socket_mode: None,
+            http: None,
             clients_max: limits::CLIENTS_MAX.min(possible_clients().0),
             connections_max: None,
             address_limits: AddressLimits::default(),

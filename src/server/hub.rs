@@ -108,6 +108,10 @@ impl Hub {
         StreamLogin::new(Arc::clone(&self.authenticator), credentials, self.ends.deadlines.clone())
     }
 
+    pub fn deadlines(&self) -> Deadlines {
+        self.ends.deadlines.clone()
+    }
+
     /// Ends the streams whose logins no longer hold.
     pub fn close_invalid_logins(&self) {
         self.clients.close_invalid(|principal| self.authenticator.is_valid(principal));

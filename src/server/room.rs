@@ -230,9 +230,10 @@ impl Room {
     }
 
     /// Requests a round through a shard's followers. `true` means that the caller must start it, `false` that the
-    /// current round will be repeated.
+    /// current round will be repeated, or that the shard has no followers. One that is added meanwhile looks by itself.
     pub fn begin_round(&self, shard: usize) -> bool {
-        self.shards[shard].round.published()
+        let shard = &self.shards[shard];
+        shard.followers.count() > 0 && shard.round.published()
     }
 
     /// Notifies a shard's followers, starting at that place. Returns how many were notified, and the place to continue

@@ -73,7 +73,9 @@ pub fn time_ms(time: SystemTime) -> u64 {
 /// The login of a client, as it learns of it.
 #[derive(Debug)]
 pub struct LoginAtWelcome<'a> {
-    pub sender: &'a Sender,
+    /// Empty for a client that has none.
+    pub name: &'a str,
+    pub authenticated: bool,
     /// The word for its role; empty without a login.
     pub role: &'static str,
     pub ends: Option<SystemTime>,
@@ -92,8 +94,8 @@ pub fn welcome(client: ClientId, login: &LoginAtWelcome<'_>) -> Vec<u8> {
         client_id: client.0,
         server_version: concat!("hubbub-server/", env!("CARGO_PKG_VERSION")).to_owned(),
         limits: MessageField::some(limits),
-        name: login.sender.name.as_str().to_owned(),
-        authenticated: login.sender.authenticated,
+        name: login.name.to_owned(),
+        authenticated: login.authenticated,
         role: login.role.to_owned(),
         login_ends_ms: login.ends.map_or(0, time_ms),
         ..Default::default()

@@ -10,6 +10,7 @@ mod logins;
 mod attacks;
 mod chat;
 mod unary;
+mod http;
 mod upgrade;
 mod pending;
 mod compatible;

@@ -3,6 +3,7 @@
 #![allow(rustdoc::broken_intra_doc_links, reason = "help texts show addresses in brackets")]
 
 mod auth_options;
+mod http_options;
 mod commands;
 mod dev_cert;
 mod jwt_options;
@@ -100,6 +101,9 @@ fn serve(config: &ServerConfig) -> anyhow::Result<()> {
     }
     for address in server.addresses() {
         log::info!("listening on {address}");
+    }
+    for address in server.http_addresses() {
+        log::info!("serving HTTP on {address}");
     }
     let life = server.log_life();
     if let Some(life) = &life {

@@ -16,6 +16,7 @@ use hubbub::server::{DEFAULT_DATA, ServerConfig, Storage};
 
 use crate::auth_options::AuthOptions;
 use crate::commands::Command;
+use crate::http_options::HttpOptions;
 use crate::tls_options::TlsOptions;
 use crate::words;
 
@@ -48,6 +49,9 @@ pub struct Args {
         help_heading = CONNECTION, display_order = 11
     )]
     socket_mode: Option<u32>,
+
+    #[command(flatten)]
+    http: HttpOptions,
 
     /// Folder for messages
     ///
@@ -405,6 +409,7 @@ pub fn config(args: Args) -> Result<ServerConfig, InvalidPort> {
         clients_max,
         address_limits: args.address.limits(),
         socket_mode: args.socket_mode,
+        http: args.http.config(),
         connections_max: args.connections_max,
         tls: args.tls.files(),
         logins: args.auth.logins(),

@@ -1,10 +1,14 @@
 //! The errors of the unary calls, and the status codes of calls and streams.
 
+use std::time::Duration;
+
 use thiserror::Error;
 
+use crate::limits::STORE_RETRY;
 use crate::names::{InvalidText, RoomName};
 use crate::server::auth::access::Denied;
 use crate::server::auth::login::LoginError;
+use crate::server::delivery::close::CloseReason;
 use crate::server::log::LogError;
 use crate::server::quotas::OverQuota;
 use crate::server::search::{Fault, InvalidQuery};
@@ -72,6 +76,16 @@ pub enum CallError {
 }
 
 impl CallError {
+    /// When to try again; `None` if that is of no use, or not known.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::OverQuota(quota) => quota.retry_after(),
+            Self::Busy | Self::TooManyCalls(_) | Self::Search(_) => Some(Duration::from_secs(1)),
+            Self::Log(LogError::Unavailable(_) | LogError::Full) => Some(STORE_RETRY),
+            _ => None,
+        }
+    }
+
     pub fn code(&self) -> Code {
         match self {
             Self::Invalid(_)
@@ -89,6 +103,35 @@ impl CallError {
             Self::Denied(_) => Code::PermissionDenied,
             Self::Busy => Code::Unavailable,
         }
+    }
+}
+
+impl Code {
+    /// The code for the end of a stream; `None` if nothing failed.
+    pub fn of_end(reason: &CloseReason) -> Option<Self> {
+        Some(match reason {
+            CloseReason::Finished { .. } => return None,
+            CloseReason::ClientLeft => Self::Cancelled,
+            CloseReason::Undecodable(_)
+            | CloseReason::Invalid(_)
+            | CloseReason::TooManyCommands(_)
+            | CloseReason::RoomsToFollow(_) => Self::InvalidArgument,
+            CloseReason::HelloExpected | CloseReason::HelloRepeated => Self::FailedPrecondition,
+            CloseReason::HelloLate | CloseReason::TimeOver => Self::DeadlineExceeded,
+            CloseReason::BehindRetention(_) => Self::DataLoss,
+            CloseReason::LogUnreadable(error) => error.into(),
+            CloseReason::Login(error) => error.into(),
+            CloseReason::Denied(_) => Self::PermissionDenied,
+            CloseReason::LoginRevoked | CloseReason::LoginExpired | CloseReason::NoGuests => Self::Unauthenticated,
+            CloseReason::Draining { .. } | CloseReason::NotStored(_) => Self::Unavailable,
+            CloseReason::LogStopped => Self::Internal,
+            CloseReason::OverQuota(_)
+            | CloseReason::Full { .. }
+            | CloseReason::Displaced
+            | CloseReason::AddressFull { .. }
+            | CloseReason::NoThread(_)
+            | CloseReason::NotWatched(_) => Self::ResourceExhausted,
+        })
     }
 }
 

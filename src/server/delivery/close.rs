@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use thiserror::Error;
 
-use crate::limits::{CLOSE_TIMEOUT, COMMANDS_MAX, FINISH_CLOSE_TIMEOUT, HELLO_TIMEOUT};
+use crate::limits::{CLOSE_TIMEOUT, COMMANDS_MAX, FINISH_CLOSE_TIMEOUT, HELLO_TIMEOUT, ROOMS_PER_STREAM_MAX};
 use crate::names::InvalidText;
 use crate::server::auth::access::Denied;
 use crate::server::auth::login::LoginError;
@@ -32,6 +32,10 @@ pub enum CloseReason {
     HelloRepeated,
     #[error("the request has {0} commands: send at most {COMMANDS_MAX} in one")]
     TooManyCommands(usize),
+    #[error("the request names {0} rooms: name 1 to {ROOMS_PER_STREAM_MAX}")]
+    RoomsToFollow(usize),
+    #[error("the time that the client gave has passed")]
+    TimeOver,
     #[error("{0}")]
     Invalid(#[from] InvalidText),
     #[error(
@@ -70,12 +74,14 @@ pub enum CloseReason {
     NoGuests,
     #[error("the server could not start a thread for this stream ({0}): try again later")]
     NoThread(String),
+    #[error("the server could not watch the connection of this stream ({0}): try again later")]
+    NotWatched(String),
 }
 
 impl CloseReason {
     /// Whether the cause is on the server's side, so that the log warns.
     pub fn is_surprising(&self) -> bool {
-        matches!(self, Self::BehindRetention(_) | Self::NoThread(_) | Self::LogStopped)
+        matches!(self, Self::BehindRetention(_) | Self::NoThread(_) | Self::NotWatched(_) | Self::LogStopped)
     }
 
     /// The deadline for the status to reach the client, if the end starts now.

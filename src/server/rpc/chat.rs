@@ -1,23 +1,16 @@
-//! `hubbub.v1.ChatService/Chat`: commands up, events down. Decodes requests into commands.
+//! `hubbub.v1.ChatService/Chat`, commands up and events down, and `Follow`, events down only.
 
-use std::ops::Range;
 use std::sync::Arc;
 
-use grpcio::{DuplexSink, RequestStream, RpcContext};
-use protobuf::{CodedInputStream, Message as _, UnknownFields};
+use grpcio::{DuplexSink, RequestStream, RpcContext, ServerStreamingSink};
 
 use super::credentials;
 use super::pollers::Pollers;
-use super::stream::{self, StreamSink, StreamSource, undecodable};
-use crate::limits::{COMMANDS_MAX, NAME_CHARS_MAX};
-use crate::names::{Epoch, InvalidText, RoomName, Seq, UserName};
-use crate::server::auth::credentials::Bearer;
-use crate::server::delivery::close::CloseReason;
-use crate::server::hub::{Entrance, Hub, Stream};
-use crate::server::session::chat::{ChatConversation, ChatReader, Command, Commands, Refusal, StartAt, Updates};
+use super::stream::{self, StreamSink, StreamSource};
+use crate::server::chat_stream::{self, ChatStream, FollowStream};
+use crate::server::hub::{Entrance, Hub};
+use crate::server::session::chat::decode;
 use crate::server::session::receive::Source;
-use crate::wire::answer::{Failed, RejectionCode};
-use crate::wire::request::CheckedPost;
 use crate::wire::{Frame, Request, v1};
 
 pub fn accept(
@@ -33,133 +26,37 @@ pub fn accept(
         Err(reason) => return stream::refuse(context, stream, sink, &reason),
     };
     let source = Box::new(StreamSource::new(context, stream, false, |request| {
-        decode(request.into_bytes().map_err(undecodable)?)
+        decode::commands(request.into_bytes().map_err(decode::undecodable)?)
     }));
-    let updates = Arc::new(Updates::default());
-    let (stop, held_back) = (source.stopper(), Arc::clone(&updates));
-    let login = hub.login(credentials);
-    let stream = Stream {
+    let stream = ChatStream {
+        credentials,
         sink: Box::new(StreamSink::new(sink, true)),
-        reader: Box::new(ChatReader::new(Arc::clone(&updates))),
+        stop_receiving: source.stopper(),
         start_receiving: Box::new(source.starter()),
-        // A receive thread waits for its client in two places.
-        stop_receiving: Arc::new(move |when| {
-            stop(when);
-            held_back.close();
-        }),
-        // Its client must say Hello.
-        may_be_displaced: false,
-        login: login.cell(),
+        source: |_: &_| source as _,
+        shard: pollers.current(),
     };
-    let (rooms, fanout, shard) = (Arc::clone(&hub.rooms), Arc::clone(&hub.fanout), pollers.current());
-    hub.begin(admission, stream, move |writer, used| {
-        ChatConversation::new(writer, source, rooms, fanout, updates, shard, login.from_address(used))
+    chat_stream::begin(hub, admission, stream);
+}
+
+pub fn accept_follower(
+    hub: &Arc<Hub>,
+    pollers: &Pollers,
+    context: &RpcContext<'_>,
+    request: v1::FollowRequest,
+    sink: ServerStreamingSink<Frame>,
+) {
+    let credentials = credentials::of(context);
+    let admitted = decode::follow(request).and_then(|commands| {
+        let admission = hub.admit(hub.peer(context.peer()), Entrance::Login(&credentials))?;
+        Ok((commands, admission))
     });
-}
-
-/// The commands of a request, which are decoded one at a time: decoded, a request of many short posts takes several times
-/// its memory, for as long as it waits for the log.
-struct Encoded {
-    request: Vec<u8>,
-    at: usize,
-}
-
-/// Checks how many commands a request has, and returns them.
-pub fn decode(request: Vec<u8>) -> Result<Commands, CloseReason> {
-    let (mut count, mut at) = (0, 0);
-    while let Some(command) = field(&request, &mut at).map_err(undecodable)? {
-        count += usize::from(command.is_some());
-    }
-    if count > COMMANDS_MAX {
-        return Err(CloseReason::TooManyCommands(count));
-    }
-    Ok(Box::new(Encoded { request, at: 0 }))
-}
-
-impl Iterator for Encoded {
-    type Item = Result<Command, CloseReason>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        // Invariant: the fields of the request were read before.
-        while let Ok(Some(field)) = field(&self.request, &mut self.at) {
-            let Some(bytes) = field else { continue };
-            return Some(parse(&self.request[bytes]).map_err(undecodable).and_then(command));
-        }
-        None
-    }
-}
-
-/// Without a limit, the library takes the end of the input for the end of a message that declares a greater length.
-fn parse(command: &[u8]) -> protobuf::Result<v1::Command> {
-    let mut input = CodedInputStream::from_bytes(command);
-    input.push_limit(command.len() as u64)?;
-    v1::Command::parse_from(&mut input)
-}
-
-/// `ChatRequest.commands`: field 1, length-delimited.
-const COMMANDS: u32 = 0x0a;
-
-/// Reads the next field of a request: where its command is, or `None` for another field. `None` at the end.
-fn field(request: &[u8], at: &mut usize) -> protobuf::Result<Option<Option<Range<usize>>>> {
-    let mut input = CodedInputStream::from_bytes(&request[*at..]);
-    let Some(tag) = input.read_raw_tag_or_eof()? else { return Ok(None) };
-    let command = if tag == COMMANDS {
-        let length = input.read_raw_varint32()?;
-        let start = *at + input.pos() as usize;
-        input.skip_raw_bytes(length)?;
-        Some(start..start + length as usize)
-    } else {
-        protobuf::rt::read_unknown_or_skip_group(tag, &mut input, &mut UnknownFields::new())?;
-        None
+    let (commands, admission) = match admitted {
+        Ok(admitted) => admitted,
+        Err(reason) => return stream::refuse(context, (), sink, &reason),
     };
-    *at += input.pos() as usize;
-    Ok(Some(command))
-}
-
-/// An invalid command is rejected; only an invalid `Hello` ends the stream.
-fn command(command: v1::Command) -> Result<Command, CloseReason> {
-    use v1::command::Command as Wire;
-    Ok(match command.command {
-        Some(Wire::Hello(hello)) => Command::Hello {
-            name: if hello.name.is_empty() { None } else { Some(UserName::new(hello.name)?) },
-            client_version: hello.client_version.chars().take(NAME_CHARS_MAX).collect(),
-        },
-        Some(Wire::Join(join)) => self::join(join),
-        Some(Wire::Leave(leave)) => Command::Leave { room: echo(leave.room) },
-        Some(Wire::Post(post)) => self::post(post),
-        Some(Wire::Renew(renew)) => Command::Renew { token: Bearer::new(renew.token) },
-        None => {
-            let reason = "the command is unknown: this server is older than your client".to_owned();
-            Command::Refused(Refusal { command: Failed::Unknown, code: RejectionCode::Unknown, reason })
-        }
-    })
-}
-
-fn join(join: v1::Join) -> Command {
-    let from = match join.from {
-        None => StartAt::Head,
-        Some(v1::join::From::Last(count)) => StartAt::Last(count),
-        Some(v1::join::From::After(place)) => StartAt::After { seq: Seq(place.seq), epoch: Epoch::new(place.epoch) },
-    };
-    match RoomName::new(&join.room) {
-        Ok(room) => Command::Join { room, from },
-        Err(fault) => invalid(Failed::Room(echo(join.room)), &fault),
-    }
-}
-
-fn post(post: v1::Post) -> Command {
-    let v1::Post { room, message_id, body, kind, reply_to_seq, mentions, .. } = post;
-    match CheckedPost::new(&message_id, body, kind, reply_to_seq, mentions) {
-        Ok(post) => Command::Post { room: echo(room), post },
-        Err(fault) => invalid(Failed::Post(message_id.into_iter().take(16).collect()), &fault),
-    }
-}
-
-fn invalid(command: Failed, fault: &InvalidText) -> Command {
-    Command::Refused(Refusal { command, code: RejectionCode::Invalid, reason: fault.to_string() })
-}
-
-/// The requested name of a room, truncated to the maximum length: it is part of answers, of which many may be queued.
-fn echo(room: String) -> String {
-    if room.chars().count() <= NAME_CHARS_MAX { room } else { room.chars().take(NAME_CHARS_MAX).collect() }
+    let sink = Box::new(StreamSink::new(sink, true));
+    // The library ends the call at its client's deadline.
+    let stream = FollowStream { credentials, sink, commands, until: None, shard: pollers.current() };
+    chat_stream::follow(hub, admission, stream);
 }

@@ -2,13 +2,12 @@
 
 use protobuf::Message;
 
-use super::chat::decode;
 use super::guard::frames::{Frame, Frames};
 use super::tutorial::said;
 use crate::limits::{BODY_BYTES_MAX, COMMANDS_MAX, NAME_CHARS_MAX};
 use crate::names::RoomName;
 use crate::server::delivery::close::CloseReason;
-use crate::server::session::chat::Command;
+use crate::server::session::chat::{Command, decode};
 use crate::wire::answer::Failed;
 use crate::wire::request::CheckedPost;
 use crate::wire::tutorial::FromClient;
@@ -43,7 +42,7 @@ pub fn frame_seeds() -> Vec<Vec<u8>> {
 /// Commands are bounded in number and in what they quote.
 pub fn commands(input: &[u8]) {
     let request = v1::ChatRequest::parse_from_bytes(input);
-    let Ok(commands) = decode(input.to_vec()) else { return };
+    let Ok(commands) = decode::commands(input.to_vec()) else { return };
     let commands: Vec<_> = commands.collect();
     assert!(commands.len() <= COMMANDS_MAX);
     // They are what the library decodes at once.

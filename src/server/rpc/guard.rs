@@ -4,4 +4,3 @@
 
 pub mod frames;
 pub mod budget;
-pub mod connections;

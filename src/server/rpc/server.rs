@@ -5,7 +5,6 @@ use std::sync::Arc;
 use grpcio::ServerBuilder;
 use parking_lot::Mutex;
 
-use super::guard::connections::{Bounds, Connections};
 use super::patches::servers::{self, Guard, Registration};
 use super::patches::{accept, calls};
 use super::pollers::Pollers;
@@ -15,6 +14,7 @@ use super::unary::{self, Unary};
 use super::{listen, tutorial};
 use crate::address::Address;
 use crate::server::config::{ServerConfig, StartError};
+use crate::server::connections::Connections;
 use crate::server::gauges::Gauges;
 use crate::server::hub::Hub;
 use crate::server::refusals::Refusals;
@@ -29,8 +29,9 @@ pub struct GrpcServer {
     _guard: Arc<Guard>,
 }
 
-/// Where it reports refused connections, and how many are open.
+/// Where it counts connections, and reports them and those that it refuses.
 pub struct Reports {
+    pub connections: Arc<Connections>,
     pub refusals: Arc<Refusals>,
     pub gauges: Arc<Gauges>,
 }
@@ -43,13 +44,8 @@ impl GrpcServer {
         unary: Unary,
         hub: &Arc<Hub>,
         lobby: Arc<RoomHandle>,
-        Reports { refusals, gauges }: Reports,
+        Reports { connections, refusals, gauges }: Reports,
     ) -> Result<Self, StartError> {
-        let connections = Connections::new(Bounds {
-            all_max: config.connections_max(),
-            address_max: config.address_limits.connections_max,
-            exempt: config.exempt.clone(),
-        });
         let guard = Arc::new(Guard { connections, idle_max: config.connection_idle_max, refusals, gauges });
         calls::install();
         let registration = servers::register(&guard);

@@ -13,35 +13,10 @@ pub fn of_call(error: &CallError) -> RpcStatus {
 
 /// The status of a stream that ends for this reason.
 pub fn of_stream(reason: &CloseReason) -> RpcStatus {
-    match stream_code(reason) {
+    match Code::of_end(reason) {
         Some(code) => RpcStatus::with_message(status_code(code), reason.to_string()),
         None => RpcStatus::ok(),
     }
-}
-
-/// The code for the end of a stream; `None` if nothing failed.
-fn stream_code(reason: &CloseReason) -> Option<Code> {
-    Some(match reason {
-        CloseReason::Finished { .. } => return None,
-        CloseReason::ClientLeft => Code::Cancelled,
-        CloseReason::Undecodable(_) | CloseReason::Invalid(_) | CloseReason::TooManyCommands(_) => {
-            Code::InvalidArgument
-        }
-        CloseReason::HelloExpected | CloseReason::HelloRepeated => Code::FailedPrecondition,
-        CloseReason::HelloLate => Code::DeadlineExceeded,
-        CloseReason::BehindRetention(_) => Code::DataLoss,
-        CloseReason::LogUnreadable(error) => error.into(),
-        CloseReason::Login(error) => error.into(),
-        CloseReason::Denied(_) => Code::PermissionDenied,
-        CloseReason::LoginRevoked | CloseReason::LoginExpired | CloseReason::NoGuests => Code::Unauthenticated,
-        CloseReason::Draining { .. } | CloseReason::NotStored(_) => Code::Unavailable,
-        CloseReason::LogStopped => Code::Internal,
-        CloseReason::OverQuota(_)
-        | CloseReason::Full { .. }
-        | CloseReason::Displaced
-        | CloseReason::AddressFull { .. }
-        | CloseReason::NoThread(_) => Code::ResourceExhausted,
-    })
 }
 
 fn status_code(code: Code) -> RpcStatusCode {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use futures_util::sink::Sink as _;
-use grpcio::{DuplexSink, Error, RequestStream, RpcContext, WriteFlags};
+use futures_util::sink::Sink;
+use grpcio::{DuplexSink, Error, RequestStream, RpcContext, RpcStatus, ServerStreamingSink, WriteFlags};
 
 use super::inflow::{self, End, Inflow, Taken};
 use super::status;
@@ -19,25 +19,49 @@ use crate::threads::OnDemand;
 use crate::wire::answer;
 use crate::wire::{Frame, Request};
 
-/// Ends a call that was not admitted.
-pub fn refuse(context: &RpcContext<'_>, stream: RequestStream<Request>, sink: DuplexSink<Frame>, reason: &CloseReason) {
-    let refusal = sink.fail(status::of_stream(reason));
+/// The library's sink of a stream of frames.
+pub trait LibrarySink: Sink<(Frame, WriteFlags), Error = Error> + Send + Unpin + 'static {
+    /// Ends the call with a status. The future is done when the peer has it.
+    fn end(self, status: RpcStatus) -> impl Future<Output = ()> + Send + 'static;
+}
+
+impl LibrarySink for DuplexSink<Frame> {
+    async fn end(self, status: RpcStatus) {
+        // An error means that the peer is gone, so the call is over.
+        let _ = self.fail(status).await;
+    }
+}
+
+impl LibrarySink for ServerStreamingSink<Frame> {
+    async fn end(self, status: RpcStatus) {
+        // The same.
+        let _ = self.fail(status).await;
+    }
+}
+
+/// Ends a call that was not admitted. `stream` is what its client sends, if it sends a stream.
+pub fn refuse(
+    context: &RpcContext<'_>,
+    stream: impl Send + 'static,
+    sink: impl LibrarySink,
+    reason: &CloseReason,
+) {
+    let refusal = sink.end(status::of_stream(reason));
     context.spawn(async move {
-        // The client may be gone already; then the status is not needed.
-        let _ = refusal.await;
+        refusal.await;
         drop(stream);
     });
 }
 
 /// The sink of a stream. The library's own sink must not be touched after its first error, so this one drops it then.
-pub struct StreamSink {
-    sink: Option<DuplexSink<Frame>>,
+pub struct StreamSink<S> {
+    sink: Option<S>,
     /// Whether the contract can express that the server shuts down.
     says_goodbye: bool,
 }
 
-impl StreamSink {
-    pub fn new(sink: DuplexSink<Frame>, says_goodbye: bool) -> Self {
+impl<S: LibrarySink> StreamSink<S> {
+    pub fn new(sink: S, says_goodbye: bool) -> Self {
         Self { sink: Some(sink), says_goodbye }
     }
 
@@ -58,7 +82,7 @@ impl StreamSink {
     }
 }
 
-impl FrameSink for StreamSink {
+impl<S: LibrarySink> FrameSink for StreamSink<S> {
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Gone>> {
         let Some(sink) = &mut self.sink else { return Poll::Ready(Err(Gone)) };
         Pin::new(sink).poll_ready(context).map(|result| self.check(result))
@@ -78,16 +102,10 @@ impl FrameSink for StreamSink {
                 self.say_goodbye(&reason).await;
             }
             if let Some(sink) = self.sink {
-                // An error means that the peer is gone, so the call is over.
-                let _ = sink.fail(status::of_stream(&reason)).await;
+                sink.end(status::of_stream(&reason)).await;
             }
         })
     }
-}
-
-/// The bytes of a request are not a message of the contract.
-pub fn undecodable(fault: impl ToString) -> CloseReason {
-    CloseReason::Undecodable(fault.to_string())
 }
 
 /// The source of a stream: its inflow, and the function that decodes a message for the core.

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use grpcio::{DuplexSink, RequestStream, RpcContext, Service, ServiceBuilder};
 
 use super::pollers::Pollers;
-use super::stream::{self, StreamSink, StreamSource, undecodable};
+use super::stream::{self, StreamSink, StreamSource};
 use crate::limits::BODY_BYTES_MAX;
 use crate::names::{Body, Origin, UserName, cleaned};
 use crate::server::delivery::close::CloseReason;
 use crate::server::hub::{Entrance, Hub, Stream};
 use crate::server::room::RoomHandle;
 use crate::server::room::cursor::Cursor;
+use crate::server::session::chat::decode::undecodable;
 use crate::server::session::receive::{Following, Source};
 use crate::server::session::tutorial::{Said, TutorialConversation, TutorialReader};
 use crate::wire::tutorial::FromClient;

@@ -56,9 +56,13 @@ fn origin(context: &RpcContext<'_>) -> CallOrigin {
 /// `hubbub.v1.ChatService`, served from the hub.
 pub fn service(unary: Unary, pollers: Pollers) -> Service {
     let mut service = ServiceBuilder::new();
-    let hub = Arc::clone(unary.dispatcher.hub());
+    let (hub, driver) = (Arc::clone(unary.dispatcher.hub()), pollers.clone());
     service = service.add_duplex_streaming_handler(&wire::CHAT_SERVER, move |context, stream, sink| {
-        chat::accept(&hub, &pollers, &context, stream, sink);
+        chat::accept(&hub, &driver, &context, stream, sink);
+    });
+    let hub = Arc::clone(unary.dispatcher.hub());
+    service = service.add_server_streaming_handler(&wire::FOLLOW_SERVER, move |context, request, sink| {
+        chat::accept_follower(&hub, &pollers, &context, request, sink);
     });
     service = add_append(service, &wire::POST_MESSAGE, &unary, post::post_message);
     service = add_append(service, &wire::EDIT_MESSAGE, &unary, change::edit_message);

@@ -243,6 +243,7 @@ pub fn command() -> Command {
     for variable in ["PORT", "HUBBUB_LISTEN", "HUBBUB_DATA", "HUBBUB_SYNC", "HUBBUB_EPHEMERAL", "RUST_LOG"] {
         command.env_remove(variable);
     }
-    command.stdin(Stdio::null());
+    // Tests run beside each other, and the default address is one.
+    command.env("HUBBUB_HTTP", "none").stdin(Stdio::null());
     command
 }

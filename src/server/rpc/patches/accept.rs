@@ -28,10 +28,10 @@ use parking_lot::Mutex;
 use super::servers::{self, Guard};
 use crate::descriptors;
 use crate::limits::DESCRIPTORS_KEPT;
+use crate::server::connections::Place;
 use crate::server::gauges::Resource;
 use crate::server::network::Source;
 use crate::server::refusals::Shortage;
-use crate::server::rpc::guard::connections::Place;
 
 /// The text for a refused client.
 pub const NO_DESCRIPTOR: &str =

@@ -10,14 +10,14 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use crate::server::connections::Connections;
 use crate::server::gauges::Gauges;
 use crate::server::refusals::Refusals;
-use crate::server::rpc::guard::connections::Connections;
 
 /// What the C core's side needs of a server.
 #[derive(Debug)]
 pub struct Guard {
-    pub connections: Connections,
+    pub connections: Arc<Connections>,
     /// How long a connection may carry no call.
     pub idle_max: Duration,
     pub refusals: Arc<Refusals>,

@@ -15,6 +15,8 @@ pub enum Command {
         name: Option<UserName>,
         client_version: String,
     },
+    /// In place of `Hello`: the client has no presence in its rooms.
+    Listen,
     Join {
         room: RoomName,
         from: StartAt,

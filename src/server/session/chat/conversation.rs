@@ -55,7 +55,8 @@ pub struct ChatConversation {
 /// The client of a session.
 #[derive(Clone)]
 struct Client {
-    member: Member,
+    /// Its presence in its rooms, and the sender of its posts. `None` for one that only listens.
+    member: Option<Member>,
     principal: Arc<Principal>,
 }
 
@@ -110,20 +111,21 @@ impl ChatConversation {
         let Some(client) = self.client.clone() else {
             return match command {
                 Command::Hello { name, client_version } => self.hello(name, &client_version),
+                Command::Listen => self.listen(),
                 _ => Err(CloseReason::HelloExpected),
             };
         };
         match command {
             // What a client posted before its end is stored; but there is no client to join a room for.
             Command::Join { .. } | Command::Leave { .. } if self.source.is_over() => {}
-            Command::Hello { .. } => return Err(CloseReason::HelloRepeated),
+            Command::Hello { .. } | Command::Listen => return Err(CloseReason::HelloRepeated),
             Command::Join { room, from } => {
                 self.hand_over(lane)?;
                 self.join(room, from, client, lane)?;
             }
             Command::Leave { room } => {
                 self.hand_over(lane)?;
-                self.leave(room, &client.member);
+                self.leave(room, client.member.as_ref());
             }
             Command::Renew { token } => {
                 self.hand_over(lane)?;
@@ -145,15 +147,27 @@ impl ChatConversation {
         let name = principal.acts_as(asked).map_err(CloseReason::Denied)?.ok_or(InvalidText::NameEmpty)?;
         log::debug!("client {} is {:?} on {client_version:?}", self.writer.id(), name.as_str());
         let sender = Sender { name, authenticated: principal.is_authenticated() };
-        self.welcome(Client { member: Member { client: self.writer.id(), sender }, principal });
+        self.welcome(Client { member: Some(Member { client: self.writer.id(), sender }), principal });
+        Ok(())
+    }
+
+    fn listen(&mut self) -> Execution {
+        let principal = self.login.log_in(expire(&self.writer)).map_err(CloseReason::Login)?;
+        self.welcome(Client { member: None, principal });
         Ok(())
     }
 
     fn welcome(&mut self, client: Client) {
         let Client { member, principal } = &client;
-        let role = if principal.is_authenticated() { principal.role.word() } else { "" };
-        let login = LoginAtWelcome { sender: &member.sender, role, ends: principal.until };
-        self.answer(answer::welcome(member.client, &login));
+        let authenticated = principal.is_authenticated();
+        let name = member.as_ref().map(|member| &member.sender.name).or(principal.name.as_ref());
+        let login = LoginAtWelcome {
+            name: name.map_or("", UserName::as_str),
+            authenticated,
+            role: if authenticated { principal.role.word() } else { "" },
+            ends: principal.until,
+        };
+        self.answer(answer::welcome(self.writer.id(), &login));
         self.client = Some(client);
     }
 
@@ -168,7 +182,7 @@ impl ChatConversation {
         };
         let may_not_read = |room: &RoomName| principal.may(Act::Read(room)).is_err();
         for room in self.joined.names().filter(|room| may_not_read(room)).cloned().collect::<Vec<_>>() {
-            self.leave(room.as_str().to_owned(), &client.member);
+            self.leave(room.as_str().to_owned(), client.member.as_ref());
         }
         self.welcome(Client { principal, ..client });
     }
@@ -179,11 +193,14 @@ impl ChatConversation {
         let Some(room) = self.joined.find(room) else {
             return self.refuse(Refusal::not_joined(failed(), room));
         };
+        let Some(Member { sender, .. }) = client.member.clone() else {
+            let reason = "a client that only listens can't post".to_owned();
+            return self.refuse(Refusal { command: failed(), code: RejectionCode::Invalid, reason });
+        };
         if let Err(denied) = client.principal.may(Act::Post(room.name())) {
             return self.refuse(Refusal::denied(failed(), &denied));
         }
         let creates = room.head() == Seq::ZERO;
-        let sender = client.member.sender.clone();
         match self.author.post(room.name().clone(), creates, sender, post) {
             Ok(post) => {
                 self.posts_bytes += post.bytes();
@@ -265,7 +282,7 @@ impl ChatConversation {
         opened.recv().map_err(|_| CloseReason::LogStopped)
     }
 
-    fn follow(&mut self, hold: RoomHandle, now: &Now, stored: &RoomState, start: &Start, member: Member) {
+    fn follow(&mut self, hold: RoomHandle, now: &Now, stored: &RoomState, start: &Start, member: Option<Member>) {
         let room = Arc::clone(&hold);
         let (id, oldest, head) = (stored.id, stored.oldest, now.head);
         let mut entries = answer::joined(&RoomAtJoin {
@@ -301,12 +318,12 @@ impl ChatConversation {
             published,
             member: member.clone(),
         });
-        self.joined.add(hold, Arc::clone(&listener) as _, &member);
+        self.joined.add(hold, Arc::clone(&listener) as _, member.as_ref());
         // For messages committed before the room was followed.
         listener.wake_reader();
     }
 
-    fn leave(&mut self, room: String, member: &Member) {
+    fn leave(&mut self, room: String, member: Option<&Member>) {
         match self.joined.remove(&room, member) {
             Some((key, name)) => self.push_update(Update::Left(key, name)),
             None => self.refuse(Refusal::not_joined(Failed::Room(room.clone()), &room)),
@@ -403,7 +420,7 @@ impl Conversation for ChatConversation {
 impl Drop for ChatConversation {
     fn drop(&mut self) {
         if let Some(Client { member, .. }) = &self.client {
-            self.joined.clear(member);
+            self.joined.clear(member.as_ref());
         }
         // Unread updates may be part of a reference cycle.
         self.updates.clear();

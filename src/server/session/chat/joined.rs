@@ -44,22 +44,22 @@ impl JoinedRooms {
         self.joined.get(room).map(Following::room)
     }
 
-    /// Follows a room, and sends the member's presence to the others.
-    pub fn add(&mut self, room: RoomHandle, follower: Arc<dyn Follower>, member: &Member) {
+    /// Follows a room, and sends the member's presence, if the client has one, to the others.
+    pub fn add(&mut self, room: RoomHandle, follower: Arc<dyn Follower>, member: Option<&Member>) {
         let following = Following::new(room, self.shard, follower);
         self.announce(&following, member, Change::Joined);
         self.joined.insert(following.room().name().clone(), following);
     }
 
     /// Sends the member's presence to the others, and ends the following. `None` if the room is not joined.
-    pub fn remove(&mut self, room: &str, member: &Member) -> Option<(RoomKey, RoomName)> {
+    pub fn remove(&mut self, room: &str, member: Option<&Member>) -> Option<(RoomKey, RoomName)> {
         let (name, following) = self.joined.remove_entry(room)?;
         self.announce(&following, member, Change::Left);
         Some((following.room().key(), name))
     }
 
     /// Leaves all rooms.
-    pub fn clear(&mut self, member: &Member) {
+    pub fn clear(&mut self, member: Option<&Member>) {
         for following in self.joined.values() {
             self.announce(following, member, Change::Left);
         }
@@ -67,8 +67,8 @@ impl JoinedRooms {
     }
 
     /// Sends the presence of a member to the others in a room, unless there are too many of them.
-    fn announce(&self, following: &Following, member: &Member, change: Change) {
-        let room = following.room();
+    fn announce(&self, following: &Following, member: Option<&Member>, change: Change) {
+        let (room, Some(member)) = (following.room(), member) else { return };
         if room.follower_count() > PRESENCE_MEMBERS_MAX {
             return;
         }

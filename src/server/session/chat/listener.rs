@@ -13,7 +13,8 @@ pub struct Listener {
     pub updates: Arc<Updates>,
     pub room: RoomKey,
     pub published: Arc<PublishedFlag>,
-    pub member: Member,
+    /// `None` for a client without a presence.
+    pub member: Option<Member>,
 }
 
 impl Listener {
@@ -32,7 +33,7 @@ impl Follower for Listener {
     }
 
     fn member(&self) -> Option<Member> {
-        Some(self.member.clone())
+        self.member.clone()
     }
 
     fn presence(self: Arc<Self>, presence: &Arc<Presence>) {

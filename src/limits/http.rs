@@ -1,0 +1,56 @@
+//! Bounds of the HTTP face.
+
+use std::time::Duration;
+
+/// The head of a request, in bytes, and how many fields it has.
+pub const HTTP_HEAD_BYTES_MAX: usize = 16 * 1024;
+pub const HTTP_FIELDS_MAX: usize = 64;
+
+/// How long a head may take to arrive, from its first byte on, and a body.
+pub const HTTP_HEAD_TIME: Duration = Duration::from_secs(10);
+pub const HTTP_BODY_TIME: Duration = Duration::from_secs(10);
+
+/// The body of a request, also inflated, in bytes: as much as a request of gRPC may have.
+pub const HTTP_BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// A line of a chunked body, in bytes: the size of a chunk, with its extensions, or a trailer.
+pub const HTTP_CHUNK_LINE_BYTES_MAX: usize = 64;
+
+/// How long a connection may be idle between requests.
+pub const HTTP_IDLE_MAX: Duration = Duration::from_secs(15);
+
+/// How many connections may be open: each has a thread.
+pub const HTTP_CONNECTIONS_MAX: usize = 1_024;
+
+/// How long the input of a connection is discarded after its last response, and how many bytes of it.
+pub const HTTP_LINGER: Duration = Duration::from_secs(1);
+pub const HTTP_LINGER_BYTES_MAX: usize = 256 * 1024;
+
+/// The pause after a connection could not be accepted, because descriptors have run out for example.
+pub const HTTP_ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The request of a follower, in bytes: it may name 1,000 rooms.
+pub const HTTP_FOLLOW_BYTES_MAX: usize = 256 * 1024;
+
+/// A stream that was silent for that long shows that it is alive: a client can tell it from a lost connection, and proxies
+/// keep it, which commonly end a connection after 60 s of silence.
+pub const HTTP_ALIVE_TIME: Duration = Duration::from_secs(20);
+
+/// How much of a stream the kernel holds before it has sent it, in bytes. In a trial it held 3.9 MiB for a stalled reader
+/// without this bound, 82 KiB with it, and live readers were as fast.
+pub const HTTP_UNSENT_BYTES_MAX: i32 = 64 * 1024;
+
+/// TCP's own probes of a silent connection: after how long, how often, and how many are lost before it is given up.
+pub const HTTP_KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
+pub const HTTP_KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+pub const HTTP_KEEPALIVE_COUNT: u32 = 3;
+
+/// How many events of sockets the thread takes from the system at once.
+pub const HTTP_EVENTS_AT_ONCE: usize = 256;
+
+/// How many bytes that a client sends during its stream are discarded at once.
+pub const HTTP_STREAM_INPUT_BYTES_MAX: usize = 64 * 1024;
+
+/// How many texts of frames are kept for further streams. The followers of a room are written to one after another, so a
+/// few are enough.
+pub const HTTP_TEXTS_KEPT: usize = 8;

@@ -1,0 +1,292 @@
+//! A connection: its requests, in order, each answered before the next is read. The response to a request that follows
+//! rooms has no end: the connection is a stream from then on, and needs no thread any more.
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use super::answer::{self, Answer};
+use super::connect::{self, CALL_TYPES, Form, FormFault, Refusal, STREAM_TYPES};
+use super::fence::Asker;
+use super::follow::{self, Following};
+use super::form::StreamForm;
+use super::head::{BodyLength, Head, Method as Verb};
+use super::held::Held;
+use super::input::{Input, NoRequest};
+use super::methods::{Codec, Method};
+use super::refuse::{fail, preflight, refuse, refuse_body, refuse_form, turn_away};
+use super::server::Shared;
+use super::sink::HttpSink;
+use super::socket::Socket;
+use crate::limits::{
+    HTTP_BODY_BYTES_MAX, HTTP_BODY_TIME, HTTP_FOLLOW_BYTES_MAX, HTTP_IDLE_MAX, HTTP_LINGER, HTTP_LINGER_BYTES_MAX,
+    RESPONSE_TIMEOUT,
+};
+use crate::server::auth::credentials::{Credentials, Presented};
+use crate::server::calls::dispatch::CallOrigin;
+use crate::server::calls::error::Code;
+use crate::server::calls::slots::Slot;
+use crate::server::chat_stream::{self, FollowStream};
+use crate::server::delivery::close::CloseReason;
+use crate::server::hub::Entrance;
+use crate::server::session::chat::decode;
+use crate::threads::park::{block_on, block_on_until};
+
+/// The paths of the methods begin so.
+const SERVICE: &str = "/hubbub.v1.ChatService/";
+
+/// The method that is a stream.
+const FOLLOW: &str = "Follow";
+
+/// What a load balancer asks for.
+const HEALTH: &str = "/healthz";
+
+/// A connection, on its thread.
+pub struct Connection {
+    pub shared: Arc<Shared>,
+    pub socket: Arc<Socket>,
+    /// As gRPC would name it: `ipv4:192.0.2.1:5000`, or `unix:`.
+    pub name: String,
+    /// `None` once a stream has it.
+    pub held: Option<Held>,
+}
+
+/// What becomes of a request.
+enum Outcome {
+    /// The slot of a call is taken until the client has the answer.
+    Answer(Answer, Option<Slot>),
+    /// The connection is a stream now.
+    Stream,
+}
+
+impl From<Answer> for Outcome {
+    fn from(answer: Answer) -> Self {
+        Self::Answer(answer, None)
+    }
+}
+
+impl Connection {
+    /// Serves it until it ends, or is a stream.
+    pub fn serve(mut self) {
+        let mut input = Input::new(Arc::clone(&self.socket));
+        loop {
+            let (head, outcome) = match input.head(Instant::now() + HTTP_IDLE_MAX) {
+                Ok(head) => {
+                    let outcome = self.answer(&head, &mut input);
+                    (Some(head), outcome)
+                }
+                Err(NoRequest::Idle) => return,
+                Err(fault) => (None, refuse(fault).into()),
+            };
+            let Outcome::Answer(answer, slot) = outcome else { return };
+            let has_body = head.as_ref().is_none_or(|head| head.method != Verb::Head);
+            let keeps_alive = head.is_some_and(|head| head.keeps_alive);
+            let closes = answer.closes || !keeps_alive || self.shared.is_draining();
+            let bytes = answer.encode(has_body, closes, SystemTime::now());
+            let sent = self.socket.send_all(&bytes, Instant::now() + RESPONSE_TIMEOUT);
+            drop(slot);
+            if closes || sent.is_err() {
+                return self.socket.linger(Instant::now() + HTTP_LINGER, HTTP_LINGER_BYTES_MAX);
+            }
+        }
+    }
+
+    fn answer(&mut self, head: &Head, input: &mut Input) -> Outcome {
+        let fence = &self.shared.fence;
+        let checked = fence.check_host(head, self.name.starts_with("unix:")).and_then(|()| fence.check_page(head));
+        let asker = match checked {
+            Ok(asker) => asker,
+            Err(intruder) => return unread(head, turn_away(&intruder)).into(),
+        };
+        let outcome = match head.path.strip_prefix(SERVICE) {
+            Some(FOLLOW) => self.follow(&asker, head, input),
+            Some(name) => self.call(name, &asker, head, input),
+            None => match follow::room_of(&head.path) {
+                Some(room) => self.events(room, &asker, head),
+                None => unread(head, self.page(head)).into(),
+            },
+        };
+        match outcome {
+            Outcome::Answer(answer, slot) => Outcome::Answer(asker.mark(answer), slot),
+            Outcome::Stream => Outcome::Stream,
+        }
+    }
+
+    /// What is no method.
+    fn page(&self, head: &Head) -> Answer {
+        let is_read = matches!(head.method, Verb::Get | Verb::Head);
+        match head.path.as_str() {
+            HEALTH if !is_read => Answer::text(405, "only GET is allowed here").with("allow", "GET, HEAD"),
+            HEALTH if self.shared.is_draining() => Answer::text(503, "the server is shutting down"),
+            HEALTH => Answer::text(200, "ok"),
+            _ => Answer::text(
+                404,
+                "nothing is here: the calls are at /hubbub.v1.ChatService/ListRooms and its like, for example with\n\
+                 curl --json '{}' http://.../hubbub.v1.ChatService/ListRooms",
+            ),
+        }
+    }
+
+    fn call(&self, name: &str, asker: &Asker, head: &Head, input: &mut Input) -> Outcome {
+        let Some(method) = self.shared.methods.find(name) else {
+            let message = "there is no such method in this contract";
+            return unread(head, Answer::error(404, Code::Unimplemented, message)).into();
+        };
+        if let Some(answer) = other_verb(head, asker, method.is_safe) {
+            return answer.into();
+        }
+        match self.request(head, input) {
+            Ok((form, request)) => self.execute(method, head, form, &request),
+            Err(answer) => answer.into(),
+        }
+    }
+
+    /// Reads the message of a call.
+    fn request(&self, head: &Head, input: &mut Input) -> Result<(Form, Vec<u8>), Answer> {
+        let fault = |fault: FormFault| refuse_form(&fault, CALL_TYPES);
+        let (form, message) = if head.method == Verb::Get {
+            let (form, message) = connect::get(head).map_err(|error| unread(head, fault(error)))?;
+            if head.body != BodyLength::Bytes(0) {
+                let refused = FormFault::Invalid("a GET has its message in the query, and no body");
+                return Err(unread(head, fault(refused)));
+            }
+            (form, message)
+        } else {
+            let form = connect::post(head).map_err(|error| unread(head, fault(error)))?;
+            (form, self.body(head, input, HTTP_BODY_BYTES_MAX)?)
+        };
+        Ok((form, connect::inflate(form, message).map_err(fault)?))
+    }
+
+    fn body(&self, head: &Head, input: &mut Input, bytes_max: usize) -> Result<Vec<u8>, Answer> {
+        let until = Instant::now() + HTTP_BODY_TIME;
+        if head.expects_continue && !input.has_more() {
+            // If it can't be sent, reading fails.
+            let _ = self.socket.send_all(b"HTTP/1.1 100 Continue\r\n\r\n", until);
+        }
+        input.body(head.body, bytes_max, until).map_err(|error| refuse_body(&error))
+    }
+
+    fn execute(&self, method: &Method, head: &Head, form: Form, request: &[u8]) -> Outcome {
+        let origin = CallOrigin { connection: self.name.clone(), credentials: credentials(head) };
+        let mut response = match method.begin(&self.shared.dispatcher, origin, form.codec, request) {
+            Ok(response) => response,
+            Err(fault) => {
+                let message = format!("the request can't be read: {fault}");
+                return Answer::error(400, Code::InvalidArgument, &message).into();
+            }
+        };
+        let result = match form.timeout {
+            None => Some(block_on(response)),
+            Some(timeout) => block_on_until(&mut response, Instant::now() + timeout),
+        };
+        match result {
+            Some(Ok((slot, bytes))) => {
+                let content_type = match form.codec {
+                    Codec::Json => "application/json",
+                    Codec::Proto => "application/proto",
+                };
+                Outcome::Answer(Answer::new(200, content_type, bytes), Some(slot))
+            }
+            Some(Err(error)) => fail(&error).into(),
+            None => {
+                let message = "the response was not there in the time that the client gave (Connect-Timeout-Ms)";
+                Answer::error(504, Code::DeadlineExceeded, message).into()
+            }
+        }
+    }
+
+    /// Begins a stream of Connect. What is wrong with it is the end of a stream that has no message.
+    fn follow(&mut self, asker: &Asker, head: &Head, input: &mut Input) -> Outcome {
+        if let Some(answer) = other_verb(head, asker, false) {
+            return answer.into();
+        }
+        let form = match connect::stream(head) {
+            Ok(form) => form,
+            Err(fault) => return unread(head, refuse_form(&fault, STREAM_TYPES)).into(),
+        };
+        let body = match self.body(head, input, HTTP_FOLLOW_BYTES_MAX) {
+            Ok(body) => body,
+            Err(answer) => return answer.into(),
+        };
+        let form_of_refusal = match form.codec {
+            Codec::Json => StreamForm::Json,
+            Codec::Proto => StreamForm::Proto,
+        };
+        let refused = match follow::connect(form, &body) {
+            Ok(following) => match self.begin(asker, head, following) {
+                Ok(()) => return Outcome::Stream,
+                Err(reason) => {
+                    let code = Code::of_end(&reason).unwrap_or(Code::Internal);
+                    Refusal { code, message: reason.to_string() }
+                }
+            },
+            Err(refusal) => refusal,
+        };
+        let end = form_of_refusal.end(Some((answer::word(refused.code), refused.message)));
+        Answer::new(200, form_of_refusal.content_type(), connect::last_envelope(&end)).into()
+    }
+
+    /// Begins a stream of Server-Sent Events.
+    fn events(&mut self, room: &str, asker: &Asker, head: &Head) -> Outcome {
+        if head.method != Verb::Get {
+            return unread(head, Answer::text(405, "only GET is allowed here").with("allow", "GET")).into();
+        }
+        if head.body != BodyLength::Bytes(0) {
+            return Answer::text(400, "a GET has no body here").and_close().into();
+        }
+        let following = match follow::events(head, room) {
+            Ok(following) => following,
+            Err(fault) => return refuse_form(&fault, STREAM_TYPES).into(),
+        };
+        match self.begin(asker, head, following) {
+            Ok(()) => Outcome::Stream,
+            Err(reason) => {
+                let code = Code::of_end(&reason).unwrap_or(Code::Internal);
+                let answer = Answer::error(answer::status(code), code, &reason.to_string());
+                if code == Code::Unauthenticated { answer.with("www-authenticate", "Bearer") } else { answer }.into()
+            }
+        }
+    }
+
+    fn begin(&mut self, asker: &Asker, head: &Head, following: Following) -> Result<(), CloseReason> {
+        let Following { request, form, timeout } = following;
+        let (hub, credentials) = (self.shared.dispatcher.hub(), credentials(head));
+        let commands = decode::follow(request)?;
+        let admission = hub.admit(hub.peer(self.name.clone()), Entrance::Login(&credentials))?;
+        self.socket.prepare_for_stream();
+        let watching = self.shared.watch.add(Arc::clone(&self.socket));
+        let watching = watching.map_err(|error| CloseReason::NotWatched(error.to_string()))?;
+        let answer = asker.mark(Answer::new(200, form.content_type(), ""));
+        let is_chunked = !head.is_old;
+        let bytes = answer.encode_head_of_stream(is_chunked, SystemTime::now());
+        // Invariant: a connection becomes a stream once.
+        let held = self.held.take();
+        let sink = Box::new(HttpSink::new(watching, form, is_chunked, bytes, held));
+        let (until, shard) = (timeout.map(|timeout| Instant::now() + timeout), self.shared.watch.shard);
+        chat_stream::follow(hub, admission, FollowStream { credentials, sink, commands, until, shard });
+        Ok(())
+    }
+}
+
+fn credentials(head: &Head) -> Credentials {
+    Credentials { bearer: Presented::of_headers(head.values("authorization")), certificate: None }
+}
+
+/// The answer to a request for a method with another verb than it has.
+fn other_verb(head: &Head, asker: &Asker, is_safe: bool) -> Option<Answer> {
+    match head.method {
+        Verb::Options if *asker != Asker::Own => Some(unread(head, preflight())),
+        Verb::Post => None,
+        Verb::Get if is_safe => None,
+        _ => {
+            let allowed = if is_safe { "GET, POST" } else { "POST" };
+            Some(unread(head, Answer::error(405, Code::Unimplemented, "use POST").with("allow", allowed)))
+        }
+    }
+}
+
+/// The answer to a request whose body, if it has one, was not read.
+fn unread(head: &Head, answer: Answer) -> Answer {
+    if head.body == BodyLength::Bytes(0) { answer } else { answer.and_close() }
+}
+
