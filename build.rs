@@ -1,5 +1,5 @@
-//! Generates the protobuf messages from `proto/`, in pure Rust, without `protoc`; and with the feature `core-patches`
-//! compiles and links what changes the C core (`src/server/rpc/patches/`, docs/core-patches.md).
+//! Generates the protobuf messages from `proto/`, in pure Rust, without `protoc`; lists the files of the page; and with the
+//! feature `core-patches` compiles and links what changes the C core (`src/server/rpc/patches/`, docs/core-patches.md).
 
 use std::env;
 use std::fs;
@@ -8,6 +8,7 @@ use std::process::Command;
 
 fn main() {
     generate_messages();
+    list_page();
     if env::var_os("CARGO_FEATURE_CORE_PATCHES").is_some() {
         compile_core_patches();
     }
@@ -24,6 +25,24 @@ fn generate_messages() {
             .run_from_script();
     }
 }
+
+/// Lists the files of the page, which the program contains.
+fn list_page() {
+    println!("cargo:rerun-if-changed=web");
+    let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR").expect("cargo sets it"));
+    let entries = fs::read_dir(root.join("web")).expect("the folder web has the page");
+    let mut files: Vec<_> = entries.map(|entry| entry.expect("the folder web can be read").path()).collect();
+    files.retain(|path| path.extension().is_some_and(|end| PAGE_FILES.iter().any(|known| end == *known)));
+    files.sort();
+    let name = |path: &Path| path.file_name().expect("it is a file").to_string_lossy().into_owned();
+    let lines = files.iter().map(|path| format!("    ({:?}, include_bytes!({path:?})),\n", name(path)));
+    let list = format!("const FILES: &[(&str, &[u8])] = &[\n{}];\n", lines.collect::<String>());
+    let to = PathBuf::from(env::var("OUT_DIR").expect("cargo sets it")).join("page.rs");
+    fs::write(to, list).expect("the output folder can be written to");
+}
+
+/// The kinds of files of the page; the folder also has its tests.
+const PAGE_FILES: &[&str] = &["html", "css", "js", "svg", "webmanifest"];
 
 const PATCHES: &str = "src/server/rpc/patches";
 

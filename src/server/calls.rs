@@ -7,6 +7,7 @@
 pub mod error;
 pub mod caller;
 pub mod login;
+pub mod session;
 pub mod slots;
 pub mod paging;
 pub mod post;

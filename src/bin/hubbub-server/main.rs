@@ -103,7 +103,10 @@ fn serve(config: &ServerConfig) -> anyhow::Result<()> {
         log::info!("listening on {address}");
     }
     for address in server.http_addresses() {
-        log::info!("serving HTTP on {address}");
+        match address {
+            Address::Tcp { .. } => log::info!("serving HTTP on {address} (a page for browsers: http://{address}/)"),
+            Address::Unix(_) => log::info!("serving HTTP on {address}"),
+        }
     }
     let life = server.log_life();
     if let Some(life) = &life {

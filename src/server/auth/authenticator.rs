@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::accounts::command::OperatorCommand;
+use super::accounts::error::AccountsError;
 use super::accounts::{Accounts, Redeemed};
 use super::certificate::ClientName;
 use super::credentials::{Bearer, Credentials, Presented};
 use super::jwt::Jwt;
 use super::login::LoginError;
-use super::principal::Principal;
+use super::principal::{Principal, Via};
 use super::token;
 use crate::names::UserName;
 use crate::server::quotas::Use;
@@ -111,6 +113,23 @@ impl Authenticator {
             used.may_log_in().map_err(LoginError::TooManyFailures)?;
         }
         counted(accounts.redeem(code, device, SystemTime::now()), used)
+    }
+
+    /// Revokes the token of a device with which a user has logged in. Other logins end by themselves. Writes to the disk.
+    pub fn log_out(&self, principal: &Principal) -> Result<(), LoginError> {
+        let (Some(accounts), Via::Token(id), Some(name)) = (&self.accounts, &principal.via, &principal.name) else {
+            return Ok(());
+        };
+        let device = OperatorCommand::Revoke { user: name.as_str().to_owned(), device: Some(id.clone()) };
+        match accounts.execute(device, SystemTime::now()) {
+            // The last three: it was revoked already, or is not that of a device.
+            Ok(_)
+            | Err(AccountsError::NoUser { .. } | AccountsError::NoDevice { .. } | AccountsError::NothingToRevoke(_)) => Ok(()),
+            Err(error) => {
+                log::error!("a login could not be revoked at its user's wish: {error}");
+                Err(LoginError::Unavailable)
+            }
+        }
     }
 
     /// Whether a login still holds: it is not revoked, its user is not banned, and its key is still in use.

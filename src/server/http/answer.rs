@@ -13,6 +13,8 @@ pub struct Answer {
     pub body: Vec<u8>,
     /// Whether the connection is closed after it.
     pub closes: bool,
+    /// Whether it may be kept, for the field `Cache-Control`.
+    cache: &'static str,
 }
 
 /// On every response: no program may guess a type, no other site may embed it, and no address is passed on.
@@ -21,7 +23,7 @@ const ALWAYS: &str = "x-content-type-options: nosniff\r\nreferrer-policy: no-ref
 
 impl Answer {
     pub fn new(status: u16, content_type: &'static str, body: impl Into<Vec<u8>>) -> Self {
-        Self { status, content_type, fields: Vec::new(), body: body.into(), closes: false }
+        Self { status, content_type, fields: Vec::new(), body: body.into(), closes: false, cache: "no-store" }
     }
 
     /// A text for people.
@@ -37,6 +39,12 @@ impl Answer {
 
     pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.fields.push((name, value.into()));
+        self
+    }
+
+    /// It may be kept on this condition.
+    pub fn cached(mut self, cache: &'static str) -> Self {
+        self.cache = cache;
         self
     }
 
@@ -70,8 +78,8 @@ impl Answer {
         line(&format!("HTTP/1.1 {} {}\r\n", self.status, reason(self.status)));
         line(&format!("date: {}\r\n", httpdate::fmt_http_date(now)));
         line(ALWAYS);
-        line("cache-control: no-store\r\n");
-        if self.status != 204 {
+        line(&format!("cache-control: {}\r\n", self.cache));
+        if !matches!(self.status, 204 | 304) {
             line(&format!("content-type: {}\r\ncontent-length: {}\r\n", self.content_type, self.body.len()));
         }
         for (name, value) in &self.fields {
@@ -126,6 +134,7 @@ fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",
         204 => "No Content",
+        304 => "Not Modified",
         400 => "Bad Request",
         401 => "Unauthorized",
         403 => "Forbidden",

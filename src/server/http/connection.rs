@@ -6,7 +6,8 @@ use std::time::{Instant, SystemTime};
 
 use super::answer::{self, Answer};
 use super::connect::{self, CALL_TYPES, Form, FormFault, Refusal, STREAM_TYPES};
-use super::fence::Asker;
+use super::cookie;
+use super::fence::{Asker, Fence, Intruder};
 use super::follow::{self, Following};
 use super::form::StreamForm;
 use super::head::{BodyLength, Head, Method as Verb};
@@ -15,6 +16,7 @@ use super::input::{Input, NoRequest};
 use super::methods::{Codec, Method};
 use super::refuse::{fail, preflight, refuse, refuse_body, refuse_form, turn_away};
 use super::server::Shared;
+use super::session;
 use super::sink::HttpSink;
 use super::socket::Socket;
 use crate::limits::{
@@ -39,6 +41,10 @@ const FOLLOW: &str = "Follow";
 
 /// What a load balancer asks for.
 const HEALTH: &str = "/healthz";
+
+/// What stands at any other path.
+const NOTHING: &str = "nothing is here: the page is at /, and the calls are at /hubbub.v1.ChatService/ListRooms and its like, \
+                       for example with\ncurl --json '{}' http://.../hubbub.v1.ChatService/ListRooms";
 
 /// A connection, on its thread.
 pub struct Connection {
@@ -92,18 +98,23 @@ impl Connection {
 
     fn answer(&mut self, head: &Head, input: &mut Input) -> Outcome {
         let fence = &self.shared.fence;
-        let checked = fence.check_host(head, self.name.starts_with("unix:")).and_then(|()| fence.check_page(head));
-        let asker = match checked {
+        if let Err(intruder) = fence.check_host(head, self.name.starts_with("unix:")) {
+            return unread(head, turn_away(&intruder)).into();
+        }
+        // Any site may have a link to the page, which has no secrets.
+        if let Some(answer) = self.page(head) {
+            return unread(head, answer).into();
+        }
+        let asker = match fence.check_page(head) {
             Ok(asker) => asker,
             Err(intruder) => return unread(head, turn_away(&intruder)).into(),
         };
-        let outcome = match head.path.strip_prefix(SERVICE) {
-            Some(FOLLOW) => self.follow(&asker, head, input),
-            Some(name) => self.call(name, &asker, head, input),
-            None => match follow::room_of(&head.path) {
-                Some(room) => self.events(room, &asker, head),
-                None => unread(head, self.page(head)).into(),
-            },
+        let outcome = match (head.path.strip_prefix(SERVICE), follow::room_of(&head.path)) {
+            (Some(FOLLOW), _) => self.follow(&asker, head, input),
+            (Some(name), _) => self.call(name, &asker, head, input),
+            (None, Some(room)) => self.events(room, &asker, head),
+            (None, None) if head.path == session::PATH => self.session(&asker, head, input),
+            (None, None) => unread(head, Answer::text(404, NOTHING)).into(),
         };
         match outcome {
             Outcome::Answer(answer, slot) => Outcome::Answer(asker.mark(answer), slot),
@@ -111,19 +122,51 @@ impl Connection {
         }
     }
 
-    /// What is no method.
-    fn page(&self, head: &Head) -> Answer {
-        let is_read = matches!(head.method, Verb::Get | Verb::Head);
-        match head.path.as_str() {
-            HEALTH if !is_read => Answer::text(405, "only GET is allowed here").with("allow", "GET, HEAD"),
-            HEALTH if self.shared.is_draining() => Answer::text(503, "the server is shutting down"),
-            HEALTH => Answer::text(200, "ok"),
-            _ => Answer::text(
-                404,
-                "nothing is here: the calls are at /hubbub.v1.ChatService/ListRooms and its like, for example with\n\
-                 curl --json '{}' http://.../hubbub.v1.ChatService/ListRooms",
-            ),
+    /// A file of the page, or the state of the server; `None` at another path.
+    fn page(&self, head: &Head) -> Option<Answer> {
+        let file = self.shared.page.find(&head.path);
+        if file.is_none() && head.path != HEALTH {
+            return None;
         }
+        Some(match file {
+            _ if !matches!(head.method, Verb::Get | Verb::Head) => {
+                Answer::text(405, "only GET is allowed here").with("allow", "GET, HEAD")
+            }
+            Some(file) => file.get(head).unwrap_or_else(|fault| Answer::text(400, &fault.to_string())),
+            None if self.shared.is_draining() => Answer::text(503, "the server is shutting down"),
+            None => Answer::text(200, "ok"),
+        })
+    }
+
+    /// The login of a page, which only this server's own page may use.
+    fn session(&self, asker: &Asker, head: &Head, input: &mut Input) -> Outcome {
+        if *asker != Asker::Own {
+            return unread(head, turn_away(&Intruder::Site)).into();
+        }
+        let dispatcher = &self.shared.dispatcher;
+        let (origin, is_secure) = (self.origin(asker, head), Fence::is_secure(head));
+        match head.method {
+            Verb::Get => unread(head, session::get(dispatcher, origin)).into(),
+            Verb::Delete => unread(head, session::delete(dispatcher, origin, is_secure)).into(),
+            Verb::Post => {
+                // The type keeps a form of another site from posting here.
+                if let Err(fault) = connect::post(head) {
+                    return unread(head, refuse_form(&fault, CALL_TYPES)).into();
+                }
+                match self.body(head, input, HTTP_BODY_BYTES_MAX) {
+                    Ok(body) => session::post(dispatcher, self.name.clone(), &body, is_secure).into(),
+                    Err(answer) => answer.into(),
+                }
+            }
+            _ => {
+                let answer = Answer::text(405, "use GET, POST or DELETE").with("allow", "GET, POST, DELETE");
+                unread(head, answer).into()
+            }
+        }
+    }
+
+    fn origin(&self, asker: &Asker, head: &Head) -> CallOrigin {
+        CallOrigin { connection: self.name.clone(), credentials: credentials(asker, head) }
     }
 
     fn call(&self, name: &str, asker: &Asker, head: &Head, input: &mut Input) -> Outcome {
@@ -135,7 +178,7 @@ impl Connection {
             return answer.into();
         }
         match self.request(head, input) {
-            Ok((form, request)) => self.execute(method, head, form, &request),
+            Ok((form, request)) => self.execute(method, self.origin(asker, head), form, &request),
             Err(answer) => answer.into(),
         }
     }
@@ -166,8 +209,7 @@ impl Connection {
         input.body(head.body, bytes_max, until).map_err(|error| refuse_body(&error))
     }
 
-    fn execute(&self, method: &Method, head: &Head, form: Form, request: &[u8]) -> Outcome {
-        let origin = CallOrigin { connection: self.name.clone(), credentials: credentials(head) };
+    fn execute(&self, method: &Method, origin: CallOrigin, form: Form, request: &[u8]) -> Outcome {
         let mut response = match method.begin(&self.shared.dispatcher, origin, form.codec, request) {
             Ok(response) => response,
             Err(fault) => {
@@ -250,7 +292,7 @@ impl Connection {
 
     fn begin(&mut self, asker: &Asker, head: &Head, following: Following) -> Result<(), CloseReason> {
         let Following { request, form, timeout } = following;
-        let (hub, credentials) = (self.shared.dispatcher.hub(), credentials(head));
+        let (hub, credentials) = (self.shared.dispatcher.hub(), credentials(asker, head));
         let commands = decode::follow(request)?;
         let admission = hub.admit(hub.peer(self.name.clone()), Entrance::Login(&credentials))?;
         self.socket.prepare_for_stream();
@@ -268,8 +310,13 @@ impl Connection {
     }
 }
 
-fn credentials(head: &Head) -> Credentials {
-    Credentials { bearer: Presented::of_headers(head.values("authorization")), certificate: None }
+/// The token of a program, or of this server's own page.
+fn credentials(asker: &Asker, head: &Head) -> Credentials {
+    let bearer = match Presented::of_headers(head.values("authorization")) {
+        Presented::Nothing if *asker == Asker::Own => cookie::token(head),
+        presented => presented,
+    };
+    Credentials { bearer, certificate: None }
 }
 
 /// The answer to a request for a method with another verb than it has.

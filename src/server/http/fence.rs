@@ -67,6 +67,11 @@ impl Fence {
         }
     }
 
+    /// Whether the page that asks came over TLS.
+    pub fn is_secure(head: &Head) -> bool {
+        head.values("origin").any(|origin| origin.starts_with(b"https://"))
+    }
+
     /// Checks which page asks.
     pub fn check_page(&self, head: &Head) -> Result<Asker, Intruder> {
         let origin = head.one("origin")?;

@@ -20,6 +20,7 @@ use super::connection::Connection;
 use super::fence::Fence;
 use super::held::Held;
 use super::methods::Methods;
+use super::page::Page;
 use super::socket::Socket;
 use super::watch::Watch;
 use crate::address::Address;
@@ -37,6 +38,7 @@ use crate::threads::{self, Spawner};
 pub struct Shared {
     pub dispatcher: Dispatcher,
     pub methods: Methods,
+    pub page: Page,
     pub fence: Fence,
     /// Watches the sockets of streams.
     pub watch: Arc<Watch>,
@@ -100,6 +102,7 @@ impl HttpServer {
         let shared = Arc::new(Shared {
             dispatcher,
             methods: Methods::new(),
+            page: Page::new(),
             fence,
             watch,
             draining: AtomicBool::new(false),
