@@ -71,6 +71,9 @@ pub const GRPC_SHARE: u64 = 8;
 /// How long a receive thread waits before it releases the memory that its stack has grown to.
 pub const STACK_TIME: Duration = Duration::from_millis(50);
 
+/// How long a send thread waits for more blocking work before it ends: a reader that lags has some again at once.
+pub const SEND_IDLE_MAX: Duration = Duration::from_secs(2);
+
 /// How many threads of ended streams are kept for the next streams, and how long.
 pub const SPARE_THREADS_MAX: usize = 64;
 pub const SPARE_THREAD_TIME: Duration = Duration::from_secs(1);

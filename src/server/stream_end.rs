@@ -154,8 +154,8 @@ impl OnDemand for Sending {
     fn begin(self: Box<Self>) {
         let (shared, name) = (Arc::clone(&self.end.shared), self.thread_name());
         let started = shared.start(name, self, |sending| {
-            let writer = &sending.end.writer;
-            let reason = send::run(writer);
+            let writer = &Arc::clone(&sending.end.writer);
+            let Some((_sending, reason)) = send::run(writer, sending) else { return };
             report_end(writer, &reason);
             if let Some(output) = writer.take_output() {
                 // If the deadline passes, the peer has stopped reading: the call is cancelled.

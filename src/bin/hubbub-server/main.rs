@@ -22,6 +22,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use anyhow::Context as _;
+use hubbub::address::Address;
 use hubbub::arguments::{self, EXIT_USAGE};
 use hubbub::limits;
 use hubbub::server::reload::Reloader;

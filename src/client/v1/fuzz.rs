@@ -152,7 +152,10 @@ fn responses() -> Vec<Vec<u8>> {
     };
     let (tea, hall) = (RoomId(1), RoomId(2));
     vec![
-        answer::welcome(ClientId(4), &answer::LoginAtWelcome { name: "ann", authenticated: true, role: "member", ends: None }),
+        answer::welcome(
+            ClientId(4),
+            &answer::LoginAtWelcome { name: "ann", authenticated: true, role: "member", ends: None },
+        ),
         [joined(tea, "tea", 8, 7), message(tea, 7, 1), message(tea, 8, 9)].concat(),
         [message(tea, 9, 3), answer::caught_up(tea, Seq(9))].concat(),
         [joined(hall, "hall", 10, 1), answer::gap(hall, Seq(1), Seq(5), answer::GapReason::EpochChanged)].concat(),

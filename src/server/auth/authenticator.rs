@@ -124,7 +124,9 @@ impl Authenticator {
         match accounts.execute(device, SystemTime::now()) {
             // The last three: it was revoked already, or is not that of a device.
             Ok(_)
-            | Err(AccountsError::NoUser { .. } | AccountsError::NoDevice { .. } | AccountsError::NothingToRevoke(_)) => Ok(()),
+            | Err(AccountsError::NoUser { .. } | AccountsError::NoDevice { .. } | AccountsError::NothingToRevoke(_)) => {
+                Ok(())
+            }
             Err(error) => {
                 log::error!("a login could not be revoked at its user's wish: {error}");
                 Err(LoginError::Unavailable)

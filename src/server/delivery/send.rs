@@ -1,18 +1,21 @@
-//! The send thread: the blocking work of a session's sending side.
+//! The send thread: the blocking work of a session's sending side. It is started when there is such work, and ends when
+//! there has been none for a while.
 
 use std::sync::Arc;
 
 use super::close::CloseReason;
 use super::output::Pumped;
-use super::stream_writer::StreamWriter;
+use super::stream_writer::{StreamWriter, ToSend};
 
 /// Drives the session each time it gets the baton, until the stream must end. Returns why: the client left, violated a
 /// rule or is done, or a drain has started. The baton is not given back: no thread drives the session any more.
-pub fn run(writer: &Arc<StreamWriter>) -> CloseReason {
+///
+/// `share` is the thread's share of the stream. Without work for a while, it is left for another thread (`None`).
+pub fn run<T: ToSend + 'static>(writer: &Arc<StreamWriter>, mut share: Box<T>) -> Option<(Box<T>, CloseReason)> {
     loop {
-        writer.handover.take();
+        share = writer.handover.take(share)?;
         if let Some(reason) = turn(writer) {
-            return reason;
+            return Some((share, reason));
         }
     }
 }

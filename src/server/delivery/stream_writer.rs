@@ -17,12 +17,13 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Wake, Waker};
+use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 
 use super::close::CloseReason;
 use super::output::{FrameSink, Gone, Output, Pumped, Reader, Signals};
-use crate::limits::BORROWED_FRAMES_MAX;
+use crate::limits::{BORROWED_FRAMES_MAX, SEND_IDLE_MAX};
 use crate::names::ClientId;
 use crate::threads::OnDemand;
 use crate::threads::baton::Baton;
@@ -57,7 +58,7 @@ pub(super) struct Handover {
 #[derive(Default)]
 struct HandoverState {
     given: bool,
-    /// `Some` until the send thread gets its first work, if it ever does.
+    /// `Some` while the stream has no send thread.
     to_send: Option<Box<dyn ToSend>>,
 }
 
@@ -74,12 +75,18 @@ impl Handover {
         }
     }
 
-    /// Waits for the baton.
-    pub(super) fn take(&self) {
+    /// Waits for the baton, as the thread that has this share of the stream. Without it for [`SEND_IDLE_MAX`], the share
+    /// stays here for another thread (`None`), and the calling one must end.
+    pub(super) fn take<T: ToSend + 'static>(&self, share: Box<T>) -> Option<Box<T>> {
+        let until = Instant::now() + SEND_IDLE_MAX;
         let mut state = self.state.lock();
         while !std::mem::take(&mut state.given) {
-            self.changed.wait(&mut state);
+            if self.changed.wait_until(&mut state, until).timed_out() && !state.given {
+                state.to_send = Some(share);
+                return None;
+            }
         }
+        Some(share)
     }
 }
 

@@ -151,7 +151,9 @@ pub fn envelope(form: Form, body: &[u8]) -> Result<Vec<u8>, Refusal> {
         _ if !rest.is_empty() => refuse(Code::Unimplemented, "the request has more than one message: send one"),
         MESSAGE => Ok(message.to_vec()),
         COMPRESSED if form.is_gzipped => gunzip(message, HTTP_FOLLOW_BYTES_MAX).or_else(|fault| match fault {
-            FormFault::TooLong => refuse(Code::ResourceExhausted, "the request is too long, inflated: name fewer rooms"),
+            FormFault::TooLong => {
+                refuse(Code::ResourceExhausted, "the request is too long, inflated: name fewer rooms")
+            }
             _ => refuse(Code::InvalidArgument, "the message is not gzip, although its encoding says so"),
         }),
         COMPRESSED => refuse(Code::Internal, "the message is compressed, but Connect-Content-Encoding is missing"),
@@ -202,7 +204,8 @@ pub fn parameters(query: &str) -> Result<Vec<(String, Vec<u8>)>, FormFault> {
     pairs
         .map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let value = decode(&value.replace('+', " ")).ok_or(FormFault::Invalid("the query has a malformed percent sign"))?;
+            let value =
+                decode(&value.replace('+', " ")).ok_or(FormFault::Invalid("the query has a malformed percent sign"))?;
             Ok((name.to_owned(), value))
         })
         .collect()

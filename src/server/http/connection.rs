@@ -336,4 +336,3 @@ fn other_verb(head: &Head, asker: &Asker, is_safe: bool) -> Option<Answer> {
 fn unread(head: &Head, answer: Answer) -> Answer {
     if head.body == BodyLength::Bytes(0) { answer } else { answer.and_close() }
 }
-

@@ -15,7 +15,8 @@ const KEPT_S: u32 = 400 * 24 * 3_600;
 /// The token in the request's cookie.
 pub fn token(head: &Head) -> Presented {
     let fields = head.values("cookie").filter_map(|value| str::from_utf8(value).ok());
-    let pairs: Vec<_> = fields.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('=')).collect();
+    let pairs: Vec<_> =
+        fields.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('=')).collect();
     let find = |wanted| pairs.iter().find(|(name, value)| *name == wanted && !value.is_empty());
     match find(SECURE).or_else(|| find(PLAIN)) {
         Some((_, token)) => Presented::Token(Bearer::new(*token)),

@@ -48,9 +48,7 @@ impl Asker {
     pub fn mark(&self, answer: Answer) -> Answer {
         match self {
             Self::Own => answer,
-            Self::Allowed(origin) => {
-                answer.with("access-control-allow-origin", origin).with("vary", "origin")
-            }
+            Self::Allowed(origin) => answer.with("access-control-allow-origin", origin).with("vary", "origin"),
         }
     }
 }

@@ -210,7 +210,9 @@ mod tests {
         assert_eq!(parse_id("00000000000000ab-7"), Some((0xab, 7)));
         assert_eq!(parse_id("ab-18446744073709551615"), Some((0xab, u64::MAX)));
         assert_eq!(parse_id("0-7"), Some((0, 7)));
-        for id in ["", "-", "ab", "ab-", "-7", "+b-7", "ab-+7", "xy-7", "ab-18446744073709551616", "00000000000000000ab-7"] {
+        for id in
+            ["", "-", "ab", "ab-", "-7", "+b-7", "ab-+7", "xy-7", "ab-18446744073709551616", "00000000000000000ab-7"]
+        {
             assert_eq!(parse_id(id), None, "{id:?}");
         }
     }

@@ -26,7 +26,8 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; c
 
 impl Page {
     pub fn new() -> Self {
-        let files = FILES.iter().map(|&(name, bytes)| File { name, content_type: content_type(name), bytes, tag: tag(bytes) });
+        let files =
+            FILES.iter().map(|&(name, bytes)| File { name, content_type: content_type(name), bytes, tag: tag(bytes) });
         Self(files.collect())
     }
 

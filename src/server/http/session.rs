@@ -2,12 +2,12 @@
 
 use serde::Deserialize;
 
-use super::answer::{self, Answer};
+use super::answer::Answer;
 use super::cookie;
 use super::refuse::fail;
 use crate::server::auth::credentials::{Bearer, Credentials, Presented};
 use crate::server::calls::dispatch::{CallOrigin, Dispatcher};
-use crate::server::calls::error::{CallError, CallResult, Code};
+use crate::server::calls::error::{CallResult, Code};
 use crate::server::calls::session::{Session, end_session, session};
 use crate::threads::park::block_on;
 use crate::wire::v1;
@@ -48,7 +48,8 @@ pub fn post(dispatcher: &Dispatcher, connection: String, body: &[u8], is_secure:
         Ok(login) => login,
         Err(error) => return invalid(&format!("the request can't be read: {error}")),
     };
-    let origin = |bearer| CallOrigin { connection: connection.clone(), credentials: Credentials { bearer, certificate: None } };
+    let origin =
+        |bearer| CallOrigin { connection: connection.clone(), credentials: Credentials { bearer, certificate: None } };
     let token = match (login.code, login.token) {
         (Some(code), None) => {
             let request = v1::LoginRequest { code, device: login.device, ..Default::default() };
@@ -58,7 +59,9 @@ pub fn post(dispatcher: &Dispatcher, connection: String, body: &[u8], is_secure:
             }
         }
         (None, Some(token)) if cookie::may_hold(&token) => Bearer::new(token),
-        (None, Some(_)) => return invalid("the token can't be kept in a cookie: it is too long, or has other characters"),
+        (None, Some(_)) => {
+            return invalid("the token can't be kept in a cookie: it is too long, or has other characters");
+        }
         _ => return invalid("give the code of an invitation, or a token: {\"code\":\"...\"}"),
     };
     match identify(dispatcher, origin(Presented::Token(token.clone()))) {

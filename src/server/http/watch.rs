@@ -166,7 +166,9 @@ impl Watch {
         let mut events = Events::with_capacity(HTTP_EVENTS_AT_ONCE);
         loop {
             if self.wake.has_rounds.swap(false, Ordering::AcqRel)
-                && rounds.as_mut().is_some_and(|rounds| rounds.as_mut().poll(&mut Context::from_waker(&waker)).is_ready())
+                && rounds
+                    .as_mut()
+                    .is_some_and(|rounds| rounds.as_mut().poll(&mut Context::from_waker(&waker)).is_ready())
             {
                 rounds = None;
             }

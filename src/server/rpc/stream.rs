@@ -40,12 +40,7 @@ impl LibrarySink for ServerStreamingSink<Frame> {
 }
 
 /// Ends a call that was not admitted. `stream` is what its client sends, if it sends a stream.
-pub fn refuse(
-    context: &RpcContext<'_>,
-    stream: impl Send + 'static,
-    sink: impl LibrarySink,
-    reason: &CloseReason,
-) {
+pub fn refuse(context: &RpcContext<'_>, stream: impl Send + 'static, sink: impl LibrarySink, reason: &CloseReason) {
     let refusal = sink.end(status::of_stream(reason));
     context.spawn(async move {
         refusal.await;
