@@ -43,7 +43,7 @@ pub use calls::changes::{MessagePlace, NewText};
 pub use calls::search::{FoundMessage, SearchPage, SearchQuery};
 pub use calls::{CallError, Caller, Member, Page, PagePlace, Posted, RoomInfo, each_page};
 pub use connect_error::ConnectError;
-pub use connection::{Connection, Connector, SERVER_HELP, SERVER_LONG_HELP};
+pub use connection::{Connection, Connector, SERVER_HELP, SERVER_LONG_HELP, is_local};
 pub use contract::{CONTRACT_HELP, CONTRACT_LONG_HELP, Contract};
 pub use error::{SessionError, Unsure, lines};
 pub use known_servers::KnownServers;
@@ -59,5 +59,6 @@ pub use tls_fault::TlsFault;
 pub use tls_options::TlsOptions;
 pub use v1::{
     Effect, Event, Extras, Gap, GapReason, HistoryPage, Inlet, Line, LoggedChange, Message, NO_EXTRAS, Outdated,
-    Person, Reaction, RoomJoined, Session, Settings, StartAt, StoredMessage, Tally, Timeline, new_message_id, own_name,
+    Person, Reaction, RoomJoined, RoomReader, Session, Settings, StartAt, StoredMessage, Tally, Timeline,
+    new_message_id, own_name,
 };

@@ -7,6 +7,7 @@
 mod payload;
 mod numbers;
 mod window;
+mod contract;
 mod options;
 mod plan;
 mod console;
@@ -17,6 +18,7 @@ mod run;
 mod protocol;
 mod listener;
 mod pool;
+mod http;
 mod v1;
 mod tutorial;
 mod report;
@@ -31,12 +33,12 @@ pub use pool::RunError;
 pub use progress::Progress;
 pub use report::Report;
 
-use crate::client::Contract;
+use self::contract::RunContract;
 
 /// Runs the plan. The calling thread supervises the run.
 pub fn run(plan: Plan, progress: &Progress, interrupt: &Interrupt) -> Result<Report, RunError> {
     match plan.contract {
-        Contract::V1 => pool::run::<v1::V1>(plan, progress, interrupt),
-        Contract::Tutorial => pool::run::<tutorial::Tutorial>(plan, progress, interrupt),
+        RunContract::V1 | RunContract::Http => pool::run::<v1::V1>(plan, progress, interrupt),
+        RunContract::Tutorial => pool::run::<tutorial::Tutorial>(plan, progress, interrupt),
     }
 }

@@ -328,7 +328,9 @@ fn check_protected(config: &ServerConfig) -> Result<(), StartError> {
         (false, true) => "no TLS",
         (false, false) => "no TLS and no login",
     };
-    for address in config.listen.iter().chain(config.http.iter().map(|http| &http.address)) {
+    // The default address can't be reached, and must not be looked at: it may be taken.
+    let http = config.http.iter().filter(|http| !http.may_be_taken);
+    for address in config.listen.iter().chain(http.map(|http| &http.address)) {
         if places::is_exposed(address)? {
             return Err(StartError::Exposed { address: address.clone(), missing });
         }

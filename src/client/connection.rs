@@ -250,7 +250,7 @@ fn proxied_target(host: &str, port: u16) -> String {
 }
 
 /// Whether the address is on this machine, so that no proxy is used.
-fn is_local(address: &Address) -> bool {
+pub fn is_local(address: &Address) -> bool {
     match address {
         Address::Unix(_) => true,
         Address::Tcp { host, .. } => match host.parse::<IpAddr>() {

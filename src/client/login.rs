@@ -110,8 +110,8 @@ impl Login {
         Ok(Presented { login: self.clone(), header: self.header(is_private)? })
     }
 
-    /// The value of the header.
-    fn header(&self, is_private: bool) -> Result<Zeroizing<String>, LoginFault> {
+    /// The value of the header `authorization`. `is_private` says that nobody else can read what is sent.
+    pub fn header(&self, is_private: bool) -> Result<Zeroizing<String>, LoginFault> {
         if !is_private && !self.insecure {
             return Err(LoginFault::Plaintext);
         }

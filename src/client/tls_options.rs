@@ -87,6 +87,11 @@ impl TlsOptions {
         faults
     }
 
+    /// Whether they ask for TLS.
+    pub fn are_given(&self) -> bool {
+        self.tls || self.ca.is_some() || self.cert.is_some() || self.server_name.is_some() || self.trust_on_first_use
+    }
+
     /// How to connect to a server; `None` is without TLS. May ask the user. `needed` says that the server is known to use
     /// TLS.
     pub fn for_server(&self, address: &Address, needed: bool) -> Result<Option<ClientTls>, ConnectError> {

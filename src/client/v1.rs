@@ -19,6 +19,7 @@ mod joined;
 mod incoming;
 mod inlet;
 mod own_name;
+mod room_reader;
 #[cfg(fuzzing)]
 pub mod fuzz;
 
@@ -29,5 +30,6 @@ pub use line::Line;
 pub use outbox::Tally;
 pub use own_name::own_name;
 pub use place::{Gap, GapReason, StartAt};
+pub use room_reader::RoomReader;
 pub use stored::{Extras, HistoryPage, NO_EXTRAS, Person, Reaction, StoredMessage};
 pub use timeline::{Effect, Outdated, Timeline};

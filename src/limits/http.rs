@@ -48,7 +48,7 @@ pub const HTTP_KEEPALIVE_COUNT: u32 = 3;
 /// How many events of sockets the thread takes from the system at once.
 pub const HTTP_EVENTS_AT_ONCE: usize = 256;
 
-/// How many bytes that a client sends during its stream are discarded at once.
+/// How many bytes a client may send during its stream, where they have no meaning. One that sends more is not a client.
 pub const HTTP_STREAM_INPUT_BYTES_MAX: usize = 64 * 1024;
 
 /// How many texts of frames are kept for further streams. The followers of a room are written to one after another, so a

@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use clap::Parser;
 
+use super::contract::{CONTRACT_HELP, CONTRACT_LONG_HELP, RunContract};
 use super::payload::bytes_min;
 use crate::address::Address;
 use crate::arguments::{CONNECTION, Given, LOAD, OUTPUT, ProgramOptions, number, size, switch, timeout};
-use crate::client::{
-    CONTRACT_HELP, CONTRACT_LONG_HELP, Contract, LoginOptions, SERVER_HELP, SERVER_LONG_HELP, TlsOptions,
-};
+use crate::client::{LoginOptions, SERVER_HELP, SERVER_LONG_HELP, TlsOptions};
 use crate::limits::BODY_BYTES_MAX;
 use crate::names::{RoomName, UserName};
 
@@ -45,7 +44,7 @@ pub struct Options {
         long, env = "HUBBUB_CONTRACT", value_name = "CONTRACT", default_value = "v1", hide_possible_values = true,
         help = CONTRACT_HELP, long_help = CONTRACT_LONG_HELP, help_heading = CONNECTION, display_order = 12
     )]
-    pub contract: Contract,
+    pub contract: RunContract,
     /// Give up after this long without a message
     ///
     /// While there are connections. Seconds, or a number with a unit such as 500ms or 1m.
@@ -183,10 +182,10 @@ impl ProgramOptions for Options {
     fn check(&mut self, given: &Given<'_>) -> Vec<String> {
         let mut faults = self.check_load();
         faults.extend(self.tls.check(given));
-        if self.contract == Contract::V1 && self.login.token_file.is_some() && given.is_flag("name") {
+        if self.contract != RunContract::Tutorial && self.login.token_file.is_some() && given.is_flag("name") {
             faults.extend(given.useless("token_file", &["name"], "all clients have the name of the login"));
         }
-        if self.contract == Contract::Tutorial {
+        if self.contract == RunContract::Tutorial {
             if self.room.as_ref().is_some_and(|room| *room != RoomName::lobby()) {
                 faults.extend(given.useless("contract", &["room"], "the tutorial's contract has no room but lobby"));
                 // A variable that an option overrides.
@@ -199,8 +198,13 @@ impl ProgramOptions for Options {
                 faults.push(format!("{fails}; leave one out"));
             }
         }
+        if self.contract == RunContract::Http && self.tls.are_given() {
+            faults.push(
+                "the TLS options can't be used with --contract http: give the address behind the proxy".to_owned(),
+            );
+        }
         if self.server.is_none() {
-            faults.extend(Address::default_local().err().map(|fault| fault.to_string()));
+            faults.extend(self.contract.default_server().err().map(|fault| fault.to_string()));
         }
         faults
     }

@@ -4,10 +4,14 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use super::contract::RunContract;
+use super::http::{self, Credentials};
 use super::options::Options;
 use super::payload::bytes_min;
 use crate::address::Address;
-use crate::client::{CALL_TIMEOUT, ClientTls, Connector, Contract, Login, SessionError, StoredLogin, own_name};
+use crate::client::{
+    CALL_TIMEOUT, ClientTls, Connector, Login, SessionError, StoredLogin, StreamError, is_local, own_name,
+};
 use crate::names::{RoomName, UserName};
 
 /// A checked plan.
@@ -16,7 +20,7 @@ pub struct Plan {
     pub server: Address,
     tls: Option<ClientTls>,
     login: Option<Login>,
-    pub contract: Contract,
+    pub contract: RunContract,
     pub room: RoomName,
     pub clients: usize,
     pub senders: u16,
@@ -47,13 +51,13 @@ impl Plan {
         let names = (1..=options.clients).map(|n| UserName::new(format!("{}-{n}", options.name)));
         let server = match &options.server {
             Some(server) => server.clone(),
-            None => Address::default_local().map_err(|fault| InvalidPlan(fault.to_string()))?,
+            None => options.contract.default_server().map_err(|fault| InvalidPlan(fault.to_string()))?,
         };
         let stored = StoredLogin::load(&server).map_err(|fault| InvalidPlan(fault.to_string()))?;
         let needs_tls = stored.as_ref().is_some_and(|stored| stored.tls);
         let login = match options.contract {
-            Contract::V1 => options.login.choose(stored).0,
-            Contract::Tutorial => None,
+            RunContract::V1 | RunContract::Http => options.login.choose(stored).0,
+            RunContract::Tutorial => None,
         };
         Ok(Self {
             tls: options.tls.for_server(&server, needs_tls).map_err(|fault| InvalidPlan(fault.to_string()))?,
@@ -86,20 +90,37 @@ impl Plan {
     /// If the clients present a login, asks the server for its name, and gives it to all of them.
     pub fn take_name(&mut self) -> Result<(), SessionError> {
         let has_login = self.login.is_some() || self.tls.as_ref().is_some_and(ClientTls::has_identity);
-        if has_login && self.contract == Contract::V1 {
-            let name = own_name(&self.connector(1), &self.server, CALL_TIMEOUT)?;
-            self.names.fill(name);
-        }
+        let name = match self.contract {
+            RunContract::V1 if has_login => own_name(&self.connector(1), &self.server, CALL_TIMEOUT)?,
+            RunContract::Http if has_login => {
+                let refused = |reason| SessionError::Stream(StreamError::Refused(reason));
+                let name = http::own_name(&self.server, &self.credentials()?);
+                match name.map_err(|error| refused(error.to_string()))? {
+                    Some(name) => UserName::new(name).map_err(|fault| refused(fault.to_string()))?,
+                    None => return Ok(()),
+                }
+            }
+            _ => return Ok(()),
+        };
+        self.names.fill(name);
         Ok(())
+    }
+
+    /// What the requests over HTTP present.
+    pub fn credentials(&self) -> Result<Credentials, SessionError> {
+        let Some(login) = &self.login else { return Ok(Credentials::default()) };
+        let header = login.header(is_local(&self.server));
+        let header = header.map_err(|fault| SessionError::Stream(StreamError::Refused(fault.to_string())))?;
+        Ok(Credentials(format!("Authorization: {}\r\n", *header)))
     }
 }
 
 /// A separate room, so that numbered messages don't fill one that people read.
-fn default_room(contract: Contract) -> RoomName {
+fn default_room(contract: RunContract) -> RoomName {
     match contract {
         // Invariant: the name is a valid constant.
-        Contract::V1 => RoomName::new("repeat").expect("the default room's name is valid"),
-        Contract::Tutorial => RoomName::lobby(),
+        RunContract::V1 | RunContract::Http => RoomName::new("repeat").expect("the default room's name is valid"),
+        RunContract::Tutorial => RoomName::lobby(),
     }
 }
 

@@ -198,9 +198,9 @@ impl ServerConfig {
 pub enum StartError {
     #[error("no address to listen on: give one with --listen")]
     NoAddress,
-    #[error("{0} is taken: another server runs there; stop it, or choose another address with --listen")]
+    #[error("{0} is taken: another server runs there; stop it, or choose another address with --listen or --http")]
     Taken(Address),
-    #[error("can't listen on {address}: {fault}; choose another address with --listen")]
+    #[error("can't listen on {address}: {fault}; choose another address with --listen or --http")]
     Bind { address: Address, fault: String },
     #[error(
         "{wanted} clients are more than this machine can serve ({possible}): {bound}; allow fewer with --clients-max, \

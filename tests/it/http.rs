@@ -2,6 +2,8 @@
 
 mod client;
 mod calls;
+mod stream;
+mod follow;
 mod hostile;
 mod rights;
 
@@ -16,6 +18,7 @@ pub fn serve(arguments: &[&str]) -> (ServerProcess, String) {
     }
     let mut server = ServerProcess::listening(server);
     let line = server.wait_for_log("serving HTTP on ");
-    let address = line.rsplit(' ').next().expect("an address ends the line").to_owned();
+    let address = line.split("serving HTTP on ").nth(1).and_then(|rest| rest.split(' ').next());
+    let address = address.expect("the line has the address").to_owned();
     (server, address)
 }

@@ -183,7 +183,7 @@ const LAYERS: &[&[&str]] = &[
     &["server::session", "server::clients", "server::trim"],
     &["server::stream_end"],
     &["server::hub"],
-    &["server::calls"],
+    &["server::calls", "server::chat_stream"],
     &["server::rpc", "server::http"],
     &["server", "client"],
     &["terminal", "repeat"],

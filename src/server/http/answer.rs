@@ -167,7 +167,7 @@ mod tests {
             |has_body, closes| String::from_utf8(answer.encode(has_body, closes, SystemTime::UNIX_EPOCH)).unwrap();
         let whole = text(true, true);
         assert!(whole.starts_with("HTTP/1.1 404 Not Found\r\ndate: Thu, 01 Jan 1970 00:00:00 GMT\r\n"), "{whole}");
-        assert!(whole.contains("\r\nretry-after: 1\r\n") && whole.contains("\r\ncontent-length: 47\r\n"), "{whole}");
+        assert!(whole.contains("\r\nretry-after: 1\r\n") && whole.contains("\r\ncontent-length: 44\r\n"), "{whole}");
         assert!(whole.ends_with("close\r\n\r\n{\"code\":\"not_found\",\"message\":\"no \\\"room\\\"\"}"), "{whole}");
         assert!(text(false, false).ends_with("keep-alive\r\n\r\n"));
     }

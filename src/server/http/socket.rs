@@ -70,19 +70,20 @@ impl Socket {
         }
     }
 
-    /// Discards up to so many bytes that have come. Fails if the peer has ended its output.
-    pub fn discard(&self, mut bytes_max: usize) -> Result<(), Interrupted> {
-        let mut discarded = [0; 4096];
-        while bytes_max > 0 {
-            match recv(&self.0, &mut discarded, RecvFlags::empty()) {
+    /// Discards the bytes that have come, at most so many. Returns how many. Fails if the peer has ended its output.
+    pub fn discard(&self, bytes_max: usize) -> Result<usize, Interrupted> {
+        let (mut buffer, mut discarded) = ([0; 4096], 0);
+        while discarded < bytes_max {
+            let length = buffer.len().min(bytes_max - discarded);
+            match recv(&self.0, &mut buffer[..length], RecvFlags::empty()) {
                 Ok((0, _)) => return Err(Interrupted::Gone),
-                Ok((count, _)) => bytes_max = bytes_max.saturating_sub(count),
+                Ok((count, _)) => discarded += count,
                 Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => return Ok(()),
+                Err(Errno::AGAIN) => break,
                 Err(_) => return Err(Interrupted::Gone),
             }
         }
-        Ok(())
+        Ok(discarded)
     }
 
     /// Prepares a connection for a long response, of which a slow reader must not fill the kernel's memory, and whose

@@ -12,7 +12,7 @@ use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Wake, Waker};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -61,6 +61,8 @@ pub struct Watched {
     waker: Mutex<Waker>,
     is_gone: AtomicBool,
     must_show_life: AtomicBool,
+    /// How many bytes its client has sent since it is a stream, which have no meaning.
+    input: AtomicUsize,
     /// When it was last written to, in milliseconds since the thread started.
     written: AtomicU64,
 }
@@ -134,6 +136,7 @@ impl Watch {
             waker: Mutex::new(Waker::noop().clone()),
             is_gone: AtomicBool::new(false),
             must_show_life: AtomicBool::new(false),
+            input: AtomicUsize::new(0),
             written: AtomicU64::new(self.millis(now)),
         });
         streams.watched.insert(key, Arc::clone(&watched));
@@ -187,7 +190,7 @@ impl Watch {
                 let watched = self.streams.lock().watched.get(&(event.token().0 as u64)).cloned();
                 if let Some(watched) = watched {
                     let is_over = event.is_error() || event.is_read_closed() || event.is_write_closed();
-                    if is_over || event.is_readable() && watched.socket.discard(HTTP_STREAM_INPUT_BYTES_MAX).is_err() {
+                    if is_over || event.is_readable() && watched.has_input_end() {
                         watched.is_gone.store(true, Ordering::Release);
                     }
                     watched.wake();
@@ -225,6 +228,18 @@ impl Watch {
 }
 
 impl Watched {
+    /// Discards what the client has sent. Returns whether it has ended its output, or has sent too much.
+    fn has_input_end(&self) -> bool {
+        let before = self.input.load(Ordering::Relaxed);
+        match self.socket.discard(HTTP_STREAM_INPUT_BYTES_MAX - before) {
+            Ok(count) => {
+                self.input.store(before + count, Ordering::Relaxed);
+                before + count >= HTTP_STREAM_INPUT_BYTES_MAX
+            }
+            Err(_) => true,
+        }
+    }
+
     fn wake(&self) {
         let waker = self.waker.lock().clone();
         waker.wake();

@@ -64,7 +64,7 @@ impl Client {
         let field = |line: &str| line.split_once(": ").map(|(name, value)| (name.to_owned(), value.to_owned()));
         let fields: Vec<_> = lines.filter_map(field).collect();
         let mut response = Response { status, fields, body: Vec::new() };
-        if status != 100 && status != 204 {
+        if !matches!(status, 100 | 204 | 304) {
             let length: usize = response.field("content-length").expect("a length").parse().expect("a number");
             self.read_until(|bytes| (bytes.len() >= length).then_some(length)).expect("the whole body");
             response.body = self.received.drain(..length).collect();

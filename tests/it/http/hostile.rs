@@ -28,7 +28,7 @@ fn every_mistake_gets_its_answer() {
     // The request, the status, what the text contains, and whether the connection is closed.
     let table: Vec<(String, u16, &str, bool)> = vec![
         ("GET /hubbub.v1.ChatService/Nothing HTTP/1.1\nHost: localhost\n\n".to_owned(), 404, "unimplemented", false),
-        ("GET / HTTP/1.1\nHost: localhost\n\n".to_owned(), 404, "curl --json", false),
+        ("GET /x HTTP/1.1\nHost: localhost\n\n".to_owned(), 404, "curl --json", false),
         ("DELETE /hubbub.v1.ChatService/ListRooms HTTP/1.1\nHost: localhost\n\n".to_owned(), 405, "POST", false),
         ("GET /hubbub.v1.ChatService/PostMessage HTTP/1.1\nHost: localhost\n\n".to_owned(), 405, "POST", false),
         ("PUT /healthz HTTP/1.1\nHost: localhost\n\n".to_owned(), 405, "GET", false),
