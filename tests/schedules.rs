@@ -5,6 +5,9 @@
 //! wakes the thread that waits for them, a send thread does the work that may block, and another thread requests the
 //! end. After a lost wake-up the send thread waits forever, which the checker reports as a deadlock. A second holder of
 //! the baton is detected at the output's lock.
+//!
+//! A second model is that of a stream over HTTP: its socket takes a part of a frame, what it does not take stays in the
+//! sink, and the thread that watches the socket wakes the stream when there is space again.
 
 /// The `crate::sync` of the baton's source in this crate.
 mod sync {
@@ -21,6 +24,7 @@ use baton::Baton;
 // The linker replaces functions of the C core and of the system by the library's in all programs of this package.
 use hubbub as _;
 use shuttle::sync::Mutex;
+use shuttle::sync::atomic::{AtomicBool, Ordering};
 use shuttle::sync::mpsc::{Receiver, Sender, channel};
 use shuttle::thread;
 
@@ -196,4 +200,132 @@ fn everything_published_is_written() {
 #[test]
 fn everything_published_is_written_when_turns_go_to_the_send_thread() {
     check(|| run(1));
+}
+
+/// How many parts a frame has, and how many the socket holds until its peer has read them.
+const FRAME_PARTS: u32 = 2;
+const SOCKET_PARTS: u32 = 1;
+
+/// A stream over HTTP.
+struct HttpStream {
+    baton: Baton,
+    published: Mutex<u32>,
+    /// Only the baton's holder locks it.
+    sink: Mutex<Sink>,
+    /// Whether the stream was woken since the sink was last used.
+    transport_called: AtomicBool,
+    socket: Mutex<Socket>,
+    parts: Mutex<Sender<()>>,
+}
+
+#[derive(Default)]
+struct Sink {
+    written: u32,
+    /// The parts of the last frame that the socket has not taken.
+    rest: u32,
+}
+
+struct Socket {
+    space: u32,
+    /// A write has found no space: the next space is reported.
+    is_awaited: bool,
+}
+
+impl HttpStream {
+    fn publish(&self) {
+        *self.published.lock().unwrap() += 1;
+        if self.baton.published() {
+            self.drive();
+        }
+    }
+
+    fn wake(&self) {
+        self.transport_called.store(true, Ordering::Release);
+        if self.baton.woken() {
+            self.drive();
+        }
+    }
+
+    fn drive(&self) {
+        loop {
+            let given_back = if self.write() { self.baton.rest() } else { self.baton.rest_writing() };
+            if given_back {
+                return;
+            }
+        }
+    }
+
+    /// As `Output::pump` does. `false` means that the socket is full.
+    fn write(&self) -> bool {
+        let mut sink = self.sink.try_lock().expect("one holder of the baton at a time");
+        loop {
+            if sink.written == *self.published.lock().unwrap() {
+                if self.transport_called.swap(false, Ordering::AcqRel) {
+                    self.flush(&mut sink);
+                }
+                return true;
+            }
+            if !self.flush(&mut sink) {
+                return false;
+            }
+            sink.written += 1;
+            sink.rest = FRAME_PARTS;
+            self.flush(&mut sink);
+        }
+    }
+
+    fn flush(&self, sink: &mut Sink) -> bool {
+        while sink.rest > 0 {
+            let mut socket = self.socket.lock().unwrap();
+            if socket.space == 0 {
+                socket.is_awaited = true;
+                return false;
+            }
+            socket.space -= 1;
+            drop(socket);
+            sink.rest -= 1;
+            self.parts.lock().unwrap().send(()).unwrap();
+        }
+        true
+    }
+
+    /// The peer has read a part. The thread that watches the socket learns of the space if it is awaited.
+    fn was_read(&self) {
+        let mut socket = self.socket.lock().unwrap();
+        socket.space += 1;
+        let is_awaited = std::mem::take(&mut socket.is_awaited);
+        drop(socket);
+        if is_awaited {
+            self.wake();
+        }
+    }
+}
+
+/// Runs publishers concurrently with a peer that reads. It ends only if every part of every frame was written.
+fn run_http() {
+    let (parts, read) = channel();
+    let stream = Arc::new(HttpStream {
+        baton: Baton::free(),
+        published: Mutex::new(0),
+        sink: Mutex::default(),
+        transport_called: AtomicBool::new(false),
+        socket: Mutex::new(Socket { space: SOCKET_PARTS, is_awaited: false }),
+        parts: Mutex::new(parts),
+    });
+    let publishers = [(); 2].map(|()| {
+        let stream = Arc::clone(&stream);
+        thread::spawn(move || (0..COMMITS).for_each(|_| stream.publish()))
+    });
+    for _ in 0..2 * COMMITS * FRAME_PARTS {
+        read.recv().expect("the stream holds the sending end");
+        stream.was_read();
+    }
+    for publisher in publishers {
+        publisher.join().unwrap();
+    }
+}
+
+#[test]
+fn everything_published_is_written_over_http() {
+    check(run_http);
 }

@@ -22,6 +22,10 @@ pub const HTTP_IDLE_MAX: Duration = Duration::from_secs(15);
 /// How many connections may be open: each has a thread.
 pub const HTTP_CONNECTIONS_MAX: usize = 1_024;
 
+/// From how many on each is closed after its response, and those that were idle for that long are closed at once.
+pub const HTTP_CONNECTIONS_CROWD: usize = HTTP_CONNECTIONS_MAX / 4 * 3;
+pub const HTTP_CROWD_IDLE_MAX: Duration = Duration::from_secs(1);
+
 /// How long the input of a connection is discarded after its last response, and how many bytes of it.
 pub const HTTP_LINGER: Duration = Duration::from_secs(1);
 pub const HTTP_LINGER_BYTES_MAX: usize = 256 * 1024;

@@ -7,6 +7,7 @@
 //! ([`head`]).
 
 pub mod socket;
+mod idle;
 pub mod head;
 pub mod input;
 pub mod answer;

@@ -12,6 +12,7 @@ use super::follow::{self, Following};
 use super::form::StreamForm;
 use super::head::{BodyLength, Head, Method as Verb};
 use super::held::Held;
+use super::idle::Idle;
 use super::input::{Input, NoRequest};
 use super::methods::{Codec, Method};
 use super::refuse::{fail, preflight, refuse, refuse_body, refuse_form, turn_away};
@@ -50,6 +51,7 @@ const NOTHING: &str = "nothing is here: the page is at /, and the calls are at /
 pub struct Connection {
     pub shared: Arc<Shared>,
     pub socket: Arc<Socket>,
+    pub idle: Arc<Idle>,
     /// As gRPC would name it: `ipv4:192.0.2.1:5000`, or `unix:`.
     pub name: String,
     /// `None` once a stream has it.
@@ -73,7 +75,7 @@ impl From<Answer> for Outcome {
 impl Connection {
     /// Serves it until it ends, or is a stream.
     pub fn serve(mut self) {
-        let mut input = Input::new(Arc::clone(&self.socket));
+        let mut input = Input::new(Arc::clone(&self.socket), Arc::clone(&self.idle));
         loop {
             let (head, outcome) = match input.head(Instant::now() + HTTP_IDLE_MAX) {
                 Ok(head) => {
@@ -86,7 +88,7 @@ impl Connection {
             let Outcome::Answer(answer, slot) = outcome else { return };
             let has_body = head.as_ref().is_none_or(|head| head.method != Verb::Head);
             let keeps_alive = head.is_some_and(|head| head.keeps_alive);
-            let closes = answer.closes || !keeps_alive || self.shared.is_draining();
+            let closes = answer.closes || !keeps_alive || self.shared.is_draining() || self.shared.is_crowded();
             let bytes = answer.encode(has_body, closes, SystemTime::now());
             let sent = self.socket.send_all(&bytes, Instant::now() + RESPONSE_TIMEOUT);
             drop(slot);

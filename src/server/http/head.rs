@@ -123,10 +123,10 @@ impl Head {
         }
     }
 
-    /// Whether a field that is a list of words has this one.
-    fn has_word(&self, name: &str, word: &str) -> bool {
+    /// Whether a field that is a list of words has this one; what follows a semicolon does not count.
+    pub fn has_word(&self, name: &str, word: &str) -> bool {
         let words = self.values(name).filter_map(|value| str::from_utf8(value).ok());
-        words.flat_map(|value| value.split(',')).any(|other| other.trim().eq_ignore_ascii_case(word))
+        words.flat_map(|value| value.split(',')).any(|other| name_of(other).eq_ignore_ascii_case(word))
     }
 
     fn body_length(&self) -> Result<BodyLength, HeadFault> {
@@ -147,6 +147,11 @@ impl Head {
     fn keeps_alive(&self) -> bool {
         if self.is_old { self.has_word("connection", "keep-alive") } else { !self.has_word("connection", "close") }
     }
+}
+
+/// A word of a list, without its parameters.
+fn name_of(word: &str) -> &str {
+    word.split(';').next().unwrap_or_default().trim()
 }
 
 /// `httparse` takes a line feed alone for the end of a line. Others take it for a part of a value.

@@ -7,12 +7,14 @@ use std::time::Instant;
 use thiserror::Error;
 
 use super::head::{BodyLength, Head, HeadFault};
+use super::idle::Idle;
 use super::socket::{Interrupted, Socket};
 use crate::limits::{HTTP_BODY_BYTES_MAX, HTTP_CHUNK_LINE_BYTES_MAX, HTTP_HEAD_BYTES_MAX, HTTP_HEAD_TIME};
 
 /// The input of a connection.
 pub struct Input {
     socket: Arc<Socket>,
+    idle: Arc<Idle>,
     /// Bytes that were received and not used yet: those from `start` on.
     buffer: Vec<u8>,
     start: usize,
@@ -55,8 +57,8 @@ impl From<Interrupted> for BodyFault {
 }
 
 impl Input {
-    pub fn new(socket: Arc<Socket>) -> Self {
-        Self { socket, buffer: Vec::new(), start: 0 }
+    pub fn new(socket: Arc<Socket>, idle: Arc<Idle>) -> Self {
+        Self { socket, idle, buffer: Vec::new(), start: 0 }
     }
 
     /// Waits for a request until then, and for the rest of its head for [`HTTP_HEAD_TIME`].
@@ -78,11 +80,13 @@ impl Input {
                 return Err(NoRequest::TooLong);
             }
             searched = self.buffer.len().saturating_sub(3);
-            if until.is_none() && !self.buffer.is_empty() {
-                until = Some(Instant::now() + HTTP_HEAD_TIME);
+            match until {
+                None if self.buffer.is_empty() => self.idle.begin(),
+                None => until = Some(Instant::now() + HTTP_HEAD_TIME),
+                Some(_) => {}
             }
             match (self.fill(HTTP_HEAD_BYTES_MAX, until.unwrap_or(idle_until)), until) {
-                (Ok(1..), _) => {}
+                (Ok(1..), _) => self.idle.end(),
                 (Err(Interrupted::Late), Some(_)) => return Err(NoRequest::Late),
                 (Ok(0) | Err(_), _) => return Err(NoRequest::Idle),
             }
@@ -220,7 +224,7 @@ mod tests {
         let (mut client, server) = UnixStream::pair().unwrap();
         server.set_nonblocking(true).unwrap();
         client.write_all(bytes).unwrap();
-        Input::new(Arc::new(Socket::new(server.into())))
+        Input::new(Arc::new(Socket::new(server.into())), Arc::default())
     }
 
     fn soon() -> Instant {
@@ -273,7 +277,7 @@ mod tests {
     fn bytes_may_come_one_by_one_but_in_time() {
         let (mut client, server) = UnixStream::pair().unwrap();
         server.set_nonblocking(true).unwrap();
-        let mut input = Input::new(Arc::new(Socket::new(server.into())));
+        let mut input = Input::new(Arc::new(Socket::new(server.into())), Arc::default());
         let sender = thread::spawn(move || {
             for byte in b"POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n" {
                 client.write_all(&[*byte]).unwrap();

@@ -1,5 +1,10 @@
 //! The page: the files of `web/`, which the program contains.
 
+use std::io::Write as _;
+use std::sync::OnceLock;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use sha2::{Digest as _, Sha256};
 
 use super::answer::Answer;
@@ -12,6 +17,8 @@ pub struct File {
     bytes: &'static [u8],
     /// Identifies its content.
     tag: String,
+    /// Its content, compressed when a browser first asks for it.
+    gzip: OnceLock<Vec<u8>>,
 }
 
 /// All files of the page.
@@ -26,9 +33,11 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; c
 
 impl Page {
     pub fn new() -> Self {
-        let files =
-            FILES.iter().map(|&(name, bytes)| File { name, content_type: content_type(name), bytes, tag: tag(bytes) });
-        Self(files.collect())
+        let file = |&(name, bytes): &(&'static str, &'static [u8])| {
+            let (content_type, tag) = (content_type(name), tag(bytes));
+            File { name, content_type, bytes, tag, gzip: OnceLock::new() }
+        };
+        Self(FILES.iter().map(file).collect())
     }
 
     /// The file at a path.
@@ -44,12 +53,22 @@ impl File {
     pub fn get(&self, head: &Head) -> Result<Answer, HeadFault> {
         let known = head.one("if-none-match")?.unwrap_or_default();
         let is_known = known.split(',').any(|tag| tag.trim().trim_start_matches("W/") == self.tag);
-        let answer = match is_known {
-            true => Answer::new(304, self.content_type, ""),
-            false => Answer::new(200, self.content_type, self.bytes),
+        let answer = match (is_known, head.has_word("accept-encoding", "gzip")) {
+            (true, _) => Answer::new(304, self.content_type, ""),
+            (false, true) => Answer::new(200, self.content_type, self.gzip()).with("content-encoding", "gzip"),
+            (false, false) => Answer::new(200, self.content_type, self.bytes),
         };
-        let answer = answer.cached("no-cache").with("etag", &self.tag).with("content-security-policy", POLICY);
-        Ok(answer.with("cross-origin-opener-policy", "same-origin"))
+        let answer = answer.cached("no-cache").with("etag", &self.tag).with("vary", "accept-encoding");
+        Ok(answer.with("content-security-policy", POLICY).with("cross-origin-opener-policy", "same-origin"))
+    }
+
+    fn gzip(&self) -> &[u8] {
+        self.gzip.get_or_init(|| {
+            let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+            // Writing into a vector can't fail.
+            let _ = encoder.write_all(self.bytes);
+            encoder.finish().unwrap_or_default()
+        })
     }
 }
 
@@ -90,6 +109,8 @@ mod tests {
             assert_eq!((again.status, again.body.len()), (304, 0));
         }
         assert_eq!(get(&page, "/", "If-None-Match: \"x\"\r\n").unwrap().status, 200);
+        let small = get(&page, "/", "Accept-Encoding: br, gzip;q=1.0\r\n").unwrap();
+        assert!(small.fields.contains(&("content-encoding", "gzip".to_owned())) && small.body.len() < index.body.len());
         for path in ["/nothing", "//", "/../Cargo.toml", "/index.html/", "/%69ndex.html", "*"] {
             assert!(page.find(path).is_none(), "{path}");
         }
@@ -99,5 +120,7 @@ mod tests {
     fn the_page_is_small_and_all_its_files_have_a_type() {
         let page = Page::new();
         assert!(page.0.iter().all(|file| file.content_type != "application/octet-stream"));
+        let sent: usize = page.0.iter().map(|file| file.gzip().len()).sum();
+        assert!(sent < 60_000, "{sent} bytes are sent for the page");
     }
 }

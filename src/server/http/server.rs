@@ -19,12 +19,15 @@ use super::answer::Answer;
 use super::connection::Connection;
 use super::fence::Fence;
 use super::held::Held;
+use super::idle::Idle;
 use super::methods::Methods;
 use super::page::Page;
 use super::socket::Socket;
 use super::watch::Watch;
 use crate::address::Address;
-use crate::limits::{HTTP_ACCEPT_PAUSE, HTTP_CONNECTIONS_MAX, HTTP_LINGER_BYTES_MAX};
+use crate::limits::{
+    HTTP_ACCEPT_PAUSE, HTTP_CONNECTIONS_CROWD, HTTP_CONNECTIONS_MAX, HTTP_CROWD_IDLE_MAX, HTTP_LINGER_BYTES_MAX,
+};
 use crate::server::calls::dispatch::Dispatcher;
 use crate::server::calls::error::Code;
 use crate::server::config::StartError;
@@ -44,7 +47,7 @@ pub struct Shared {
     pub watch: Arc<Watch>,
     draining: AtomicBool,
     // lock order: 3 (a leaf). Those that have a thread.
-    open: Mutex<HashMap<u64, Arc<Socket>>>,
+    open: Mutex<HashMap<u64, OpenConnection>>,
     closed: Condvar,
 }
 
@@ -62,6 +65,12 @@ pub struct HttpServer {
 pub struct Doors {
     pub connections: Arc<Connections>,
     pub refusals: Arc<Refusals>,
+}
+
+/// A connection that has a thread.
+struct OpenConnection {
+    socket: Arc<Socket>,
+    idle: Arc<Idle>,
 }
 
 /// Accepts connections.
@@ -84,6 +93,20 @@ enum Listener {
 impl Shared {
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
+    }
+
+    /// Whether so many connections are open that none is kept after its response.
+    pub fn is_crowded(&self) -> bool {
+        self.open.lock().len() >= HTTP_CONNECTIONS_CROWD
+    }
+
+    /// Has connections that were idle for a while end, if there are many.
+    fn make_room(&self) {
+        let open = self.open.lock();
+        if open.len() >= HTTP_CONNECTIONS_CROWD {
+            let idle = open.values().filter(|connection| connection.idle.is_longer_than(HTTP_CROWD_IDLE_MAX));
+            idle.for_each(|connection| connection.socket.end_input());
+        }
     }
 }
 
@@ -134,8 +157,8 @@ impl HttpServer {
             // A panic has been reported already.
             let _ = accept.join();
         }
-        for socket in self.shared.open.lock().values() {
-            socket.end_input();
+        for connection in self.shared.open.lock().values() {
+            connection.socket.end_input();
         }
     }
 
@@ -193,7 +216,8 @@ impl Acceptor {
     }
 
     fn begin(&self, socket: OwnedFd, name: String) {
-        let socket = Arc::new(Socket::new(socket));
+        self.shared.make_room();
+        let (socket, idle) = (Arc::new(Socket::new(socket)), Arc::new(Idle::default()));
         let number = self.count.fetch_add(1, Ordering::Relaxed);
         let Doors { connections, refusals } = &self.doors;
         let address = peer::address(&name);
@@ -215,12 +239,13 @@ impl Acceptor {
                 return refuse(&socket, &format!("the server could not start a thread: {error}"));
             }
         };
-        self.shared.open.lock().insert(number, Arc::clone(&socket));
+        let open = OpenConnection { socket: Arc::clone(&socket), idle: Arc::clone(&idle) };
+        self.shared.open.lock().insert(number, open);
         let shared = Arc::clone(&self.shared);
         thread.run(move || {
             // Also removed when the thread panics.
             let _open = Open { shared: Arc::clone(&shared), number };
-            Connection { shared, socket, name, held: Some(held) }.serve();
+            Connection { shared, socket, idle, name, held: Some(held) }.serve();
         });
     }
 }

@@ -121,24 +121,33 @@ fn requests_that_drip_are_ended() {
         assert!(matches!(status, Some(408) | None), "{status:?}");
     }
     drop(client);
-    wait_for("no thread left", || server.threads_named(&["http-"]) == 1);
+    wait_for("no thread left", || server.threads_named(&["http-"]) == 2);
 }
 
-/// Connections that say nothing, or half a head.
+/// Connections that say nothing give way to others; those that say half a head do so after its deadline.
 #[test]
 fn a_thousand_half_open_connections_leave_room_for_others() {
     let (server, address) = serve(&[]);
-    let mut half: Vec<_> = (0..1_000).map(|_| Client::connect(&address)).collect();
-    for client in half.iter_mut().step_by(2) {
+    let mut open: Vec<_> = (0..1_000).map(|_| Client::connect(&address)).collect();
+    wait_for("a thread for each", || server.threads_named(&["http-"]) >= 1_000);
+    // Each newcomer has those that are idle for a second end.
+    wait_for("room", || {
+        assert_eq!(Client::connect(&address).call("ListRooms", &json!({})).status, 200);
+        server.threads_named(&["http-"]) < 100
+    });
+    assert!(open.iter_mut().all(Client::is_closed));
+    let mut half: Vec<_> = (0..1_100).map(|_| Client::connect(&address)).collect();
+    for client in &mut half {
         client.send(b"GET /healthz HTTP/1.1\r\nHost");
     }
-    wait_for("a thread for each", || server.threads_named(&["http-"]) >= 1_000);
-    assert_eq!(Client::connect(&address).call("ListRooms", &json!({})).status, 200);
-    let mut more: Vec<_> = (0..100).map(|_| Client::connect(&address)).collect();
-    let refused = more.iter_mut().rev().take(50).filter_map(Client::response).map(|response| response.status);
-    assert!(refused.take(10).all(|status| status == 503));
-    drop((half, more));
-    wait_for("no thread left", || server.threads_named(&["http-"]) == 1);
+    wait_for("all threads taken", || server.threads_named(&["http-"]) >= 1_024);
+    let refused = Client::connect(&address).response().expect("a response");
+    assert_eq!((refused.status, refused.field("retry-after")), (503, Some("1")), "{refused:?}");
+    let answers = half.iter_mut().filter_map(Client::response).map(|response| response.status);
+    let (late, refused): (Vec<_>, Vec<_>) = answers.partition(|status| *status == 408);
+    assert!(late.len() >= 1_000 && refused.iter().all(|status| *status == 503), "{} {refused:?}", late.len());
+    drop((open, half));
+    wait_for("no thread left", || server.threads_named(&["http-"]) == 2);
     assert_eq!(Client::connect(&address).call("ListRooms", &json!({})).status, 200);
 }
 
