@@ -46,7 +46,8 @@ let current = null;
 let loading = false;
 /** @type {Record<string, [number, string]>} where each room was read up to, and the epoch */
 let places = store.json('read', {});
-const newcomer = !store.get('read');
+/** Whether rooms that are seen for the first time count as read: on the first visit. */
+let newcomer = !store.get('read');
 
 const sender = () => (accounts ? undefined : me.name);
 /** @param {string} text */
@@ -97,9 +98,9 @@ async function listRooms() {
   let found = false;
   do {
     const page = await call('ListRooms', { pageSize: 1000, pageToken });
-    for (const { name, topic } of /** @type {Wire.Room[]} */ (page.rooms ?? [])) {
+    for (const { name, topic, headSeq } of /** @type {Wire.Room[]} */ (page.rooms ?? [])) {
       if (!name || rooms.has(name)) continue;
-      roomOf(name).topic = topic ?? '';
+      Object.assign(roomOf(name), { topic: topic ?? '', head: Number(headSeq ?? 0) });
       found = true;
     }
     pageToken = page.nextPageToken ?? '';
@@ -110,11 +111,13 @@ async function listRooms() {
 
 /** The state of a room at the beginning of a stream: counts what is unread. @param {Room} room */
 async function joined(room) {
-  if (room.read < 0) room.read = room.head;
+  if (room.read < 0) {
+    room.read = room.head;
+    save();
+  }
   if (room === current) {
     loadMembers();
-    if (!room.loaded) await newest();
-    return;
+    return newest();
   }
   const behind = room.head - room.read;
   room.unread = Math.max(0, behind);
@@ -137,21 +140,23 @@ async function load(what) {
   try {
     await room.load((r) => call('ListMessages', r), what);
   } catch (e) {
-    const error = asCallError(e);
-    if (error.code === 'not_found') {
-      room.loaded = room.atStart = room.atEnd = true;
-      room.away = false;
-    } else if (what !== 'newest') {
-      toast(`Older messages can’t be read now: ${error.message}`);
-      await new Promise((resolve) => setTimeout(resolve, 3_000));
-    }
+    if (what === 'newest') return;
+    toast(`Older messages can’t be read now: ${asCallError(e).message}`);
+    await new Promise((resolve) => setTimeout(resolve, 3_000));
   }
   for (const e of room.entries) if (e.kind === 'message' && e.mine) outbox.arrived(e.id);
   timeline.plan();
 }
 
+/** Reads the end of the open room, if that was not done. */
 async function newest() {
-  if (loading) return;
+  const room = current;
+  if (!room || room.loaded || loading) return;
+  if (!room.head) {
+    // Nobody has posted to it. Before the stream has joined it, that is not known.
+    if (room.seen === 0) room.loaded = room.atStart = room.atEnd = true;
+    return timeline.plan();
+  }
   loading = true;
   await load('newest');
   loading = false;
@@ -187,8 +192,8 @@ function open(name) {
   composer.show(name);
   if (!known) session.restart();
   timeline.show(current);
-  if (!current.loaded) void newest();
-  loadMembers();
+  void newest();
+  if (current.seen >= 0) loadMembers();
   if (!$('panel').hidden && panelKind !== 'search') panel(panelKind);
   draw();
   if (matchMedia('(hover: hover)').matches) composer.focus();
@@ -524,6 +529,7 @@ hook(session, {
   welcomed(welcome) {
     composer.bytesMax = welcome.limits?.bodyBytesMax ?? composer.bytesMax;
     me.role = welcome.role ?? me.role;
+    newcomer = false;
     outbox.now();
   },
   joined: (room) => void joined(room),
