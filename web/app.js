@@ -477,7 +477,7 @@ hook(timeline, {
     const event = page?.events?.[0];
     if (!page) room.quotes.delete(seq);
     else room.quotes.set(seq, Number(event?.seq) === seq && event.message ? toMessage(event) : null);
-    if (room === current && page) timeline.requote(seq);
+    room.changed();
   },
   async act(act, m, emoji = '') {
     const room = current;

@@ -256,7 +256,8 @@ export class Timeline {
       const grouped =
         !newDay && !line && before?.kind === 'message' && entry.kind === 'message' && before.sender === entry.sender && before.auth === entry.auth && !entry.action && !before.action && !entry.reply && entry.time - before.time < GROUP_MS;
       const sameMinute = grouped && before && timeOf(before.time) === timeOf(entry.time);
-      const shape = `${newDay}${line}${grouped}${sameMinute}${entry.version}`;
+      const quoted = entry.kind === 'message' && entry.reply ? (room.find(entry.reply) ?? room.quotes.get(entry.reply)) : 0;
+      const shape = `${newDay}${line}${grouped}${sameMinute}${entry.version},${quoted && quoted.version}`;
       let row = this.rows.get(entry);
       if (!row) {
         row = this.make(entry);
@@ -341,12 +342,6 @@ export class Timeline {
     const gone = m === null || m?.deleted;
     const text = h('span', { className: 'what', dir: 'auto' }, gone ? 'a message that is gone' : m ? m.body.slice(0, 160) : `message ${seq}`);
     return h('button', { type: 'button', className: 'quoted', 'data-act': 'goto', 'data-seq': String(seq) }, icon('reply'), h('span', { className: 'sr' }, 'In reply to '), m && !gone && h('b', null, shownName(m.sender, m.auth)), ' ', text);
-  }
-
-  /** Draws again the messages that reply to this one. @param {number} seq */
-  requote(seq) {
-    for (const { entry } of this.rows.values()) if (entry.kind === 'message' && entry.reply === seq) entry.version++;
-    this.plan();
   }
 
   /** @param {Message} m */

@@ -72,7 +72,7 @@ export class Server {
     child.stderr.on('data', (bytes) => (this.log += bytes));
     await until(`the server's addresses in its log:\n${this.log}`, () => {
       if (child.exitCode !== null) throw new Error(`the server ended:\n${this.log}`);
-      const http = this.log.match(/http:\/\/127\.0\.0\.1:(\d+)/);
+      const http = this.log.match(/(?:HTTP on |http:\/\/)127\.0\.0\.1:(\d+)/);
       const grpc = this.log.match(/listening on 127\.0\.0\.1:(\d+)/);
       if (http && grpc) [this.http, this.grpc] = [Number(http[1]), Number(grpc[1])];
       return http && grpc;
