@@ -214,6 +214,7 @@ function save() {
 function saveNow() {
   clearTimeout(saving);
   saving = undefined;
+  if (!rooms.size) return;
   // Other tabs may have read further.
   const theirs = /** @type {typeof places} */ (store.json('read', {}));
   for (const room of rooms.values()) {
@@ -457,6 +458,7 @@ async function logout() {
   try {
     await request('DELETE', '/session');
   } catch {}
+  rooms.clear();
   store.clear();
   location.replace('/');
 }
@@ -533,6 +535,7 @@ hook(session, {
     outbox.now();
   },
   joined: (room) => void joined(room),
+  refused: (name, reason) => name === current?.name && toast(`#${name} can’t be opened: ${reason}`),
   prepare: async () => void (await listRooms()),
 });
 hook(notifier, { changed: () => void (session.keep = notifier.on && notifier.leads) });

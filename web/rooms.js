@@ -231,14 +231,14 @@ export class Room {
     this.changed();
   }
 
-  /** @param {'start' | 'end'} side */
-  trim(side) {
-    if (this.entries.length <= WINDOW_TRIMMED) return;
+  /** Makes the window smaller. @param {'start' | 'end'} side @param {number} [to] */
+  trim(side, to = WINDOW_TRIMMED) {
+    if (this.entries.length <= to) return;
     if (side === 'start') {
-      this.entries.splice(0, this.entries.length - WINDOW_TRIMMED);
+      this.entries.splice(0, this.entries.length - to);
       this.atStart = false;
     } else {
-      this.entries.length = WINDOW_TRIMMED;
+      this.entries.length = to;
       this.atEnd = false;
       this.held = [];
     }

@@ -56,6 +56,8 @@ export class Session {
   welcomed = () => {};
   /** Called for each room at the beginning of a stream. @type {(room: Room) => void} */
   joined = () => {};
+  /** A room can't be followed. @type {(name: string, reason: string) => void} */
+  refused = () => {};
   /** Before each attempt. @type {() => Promise<void>} */
   prepare = async () => {};
 
@@ -189,6 +191,8 @@ export class Session {
             this.restart();
           } else room.join(event.joined, fresh);
           if (first) this.joined(room);
+        } else if (event.rejected?.room) {
+          this.refused(event.rejected.room, event.rejected.reason ?? '');
         } else if (event.goodbye) {
           reconnectMs = event.goodbye.reconnectAfterMs ?? 0;
         } else byId.get(id)?.apply(event);

@@ -17,6 +17,9 @@ const END_PX = 40;
 const GROUP_MS = 5 * 60_000;
 const FOLD_LINES = 20;
 const FOLD_CHARS = 2_000;
+// What comes faster is not drawn: it would leave the view at once.
+const ROWS_A_FRAME = 60;
+const REST_MAX_MS = 250;
 const ANNOUNCED_A_SECOND = 5;
 const QUICK = ['👍', '❤️', '😂', '🎉', '👀', '✅'];
 
@@ -152,7 +155,7 @@ export class Timeline {
   }
 
   get atEnd() {
-    return this.scroller.scrollTop > -END_PX && !!this.room?.atEnd && !this.room.held.length;
+    return !!this.room?.atEnd && !this.room.away;
   }
 
   /** To the newest message. */
@@ -185,15 +188,21 @@ export class Timeline {
     this.plan();
   }
 
-  /** Brings the document up to date with the next frame. */
+  /** Brings the document up to date with the next frame; under a flood, with fewer frames, so that the page can react. */
   plan() {
     if (this.scheduled) return;
     this.scheduled = true;
-    requestAnimationFrame(() => {
+    const frame = () => {
+      const since = performance.now();
+      if (since < this.restUntil) return void requestAnimationFrame(frame);
       this.scheduled = false;
       this.draw();
-    });
+      const now = performance.now();
+      this.restUntil = now + Math.min(REST_MAX_MS, 2 * (now - since));
+    };
+    requestAnimationFrame(frame);
   }
+  restUntil = 0;
 
   draw() {
     const { room, scroller } = this;
@@ -201,6 +210,7 @@ export class Timeline {
     const stay = !this.toEnd && room.away;
     const anchor = stay ? this.anchor() : null;
     const before = anchor?.getBoundingClientRect().top ?? 0;
+    if (!room.away && room.entries.length > ROWS_A_FRAME && !this.rows.has(room.entries[room.entries.length - ROWS_A_FRAME])) room.trim('start', ROWS_A_FRAME);
     this.reconcile(room);
     this.drawPending(room);
     this.drawTop(room);

@@ -125,6 +125,12 @@ export class Server {
     }
   }
 
+  /** Runs a command of the operator. */
+  async operator(...args) {
+    const { stdout } = await run(program('hubbub-server'), [...args, '--data', this.data], { timeout: 10_000 });
+    return stdout;
+  }
+
   /** Runs the terminal client. */
   async client(...args) {
     const env = { ...process.env, HOME: this.data, XDG_CONFIG_HOME: this.data, HUBBUB_SERVER: '', HUBBUB_CLIENT: '' };

@@ -2,9 +2,12 @@
 // their names. Ends with `N passed, N failed`.
 
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
+import { readFile, readdir } from 'node:fs/promises';
+import { gzipSync } from 'node:zlib';
 import { createRequire } from 'node:module';
 import { spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { differences } from './contract.mjs';
 import { AWAY, Person, Server, hide, program, rowOf, say, seen, startBrowser, texts, until } from './harness.mjs';
 
 const require = createRequire(import.meta.url);
@@ -30,6 +33,29 @@ async function people(count, body, options = {}) {
     for (const person of all) await person.leave().catch((e) => { if (!failed) throw e; });
   }
 }
+
+const WEB = fileURLToPath(new URL('..', import.meta.url));
+const served = async () => (await readdir(WEB)).filter((name) => /\.(html|js|css|svg|webmanifest)$/.test(name));
+
+test('the types agree with the contract, and the types of the code with each other', async () => {
+  assert.deepEqual(await differences(`${WEB}../proto/hubbub/v1/chat.proto`, `${WEB}types.d.ts`), []);
+  const tsc = spawn(process.execPath, [require.resolve('typescript/bin/tsc'), '--noEmit', '-p', WEB], { stdio: ['ignore', 'pipe', 'pipe'] });
+  let said = '';
+  tsc.stdout.on('data', (bytes) => (said += bytes));
+  const code = await new Promise((resolve) => tsc.once('exit', resolve));
+  assert.equal(code, 0, said);
+});
+
+test('the page is small, and makes elements from text in one way only', async () => {
+  let bytes = 0;
+  for (const name of await served()) {
+    const text = await readFile(WEB + name);
+    bytes += gzipSync(text).length;
+    const found = String(text).match(/innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|createContextualFragment|\sstyle=|\son\w+="|https?:\/\/(?!www\.w3\.org\/)\w/);
+    assert.equal(found, null, `${name}: ${found}`);
+  }
+  assert.ok(bytes < 60_000, `${bytes} bytes, compressed`);
+});
 
 test('two pages and the terminal client talk', () => people(2, async (ann, bob) => {
   const room = newRoom();
@@ -598,6 +624,53 @@ test('a newcomer says a name first, and an invitation leaves the address at once
   assert.equal(await page.locator('#me').innerText(), 'dora');
   await person.leave();
 }));
+
+test('an invitation logs in, a name is its own, and logging out forgets', async () => {
+  const own = await Server.start('--auth', 'accounts');
+  try {
+    const invite = async (name, ...more) => (await own.operator('user', 'add', name, ...more)).match(/[0-9A-Z]{4}(-[0-9A-Z]{4})+/)[0];
+    const [ann, bob] = [await Person.enter(browser, own, ''), await Person.enter(browser, own, '')];
+    const a = await ann.page(`/#invite=${await invite('ann')}`, { connected: false });
+    await a.locator('#gate button').click();
+    await a.locator('#status.connected').waitFor();
+    assert.equal(await a.locator('#me').innerText(), 'ann');
+    assert.ok(!JSON.stringify(await ann.context.storageState()).match(/localStorage.*hub_/));
+    bob.expected.push(/status of 401/);
+    const b = await bob.page('/', { connected: false });
+    await b.locator('#gate input').fill('ABCD-EFGH-JKMN-PQRS');
+    await b.locator('#gate button').click();
+    await b.locator('.problem', { hasText: 'not valid' }).waitFor();
+    await b.locator('#gate input').fill(await invite('bob', '--role', 'moderator'));
+    await b.locator('#gate button').click();
+    await b.locator('#status.connected').waitFor();
+    await say(a, 'hello, by name');
+    await seen(b, 'hello, by name');
+    await seen(a, 'hello, by name');
+    assert.equal(await a.locator('.row.mine').count(), 1);
+    // A moderator may delete it and pin it, but not edit it.
+    const row = rowOf(b, 'hello, by name');
+    await row.hover();
+    await row.locator('button[title^="Pin"]').click();
+    await a.locator('#pins', { hasText: '1' }).waitFor();
+    assert.equal(await row.locator('button[title^="Edit"]').isVisible(), false);
+    assert.equal(await row.locator('button[title^="Delete"]').isVisible(), true);
+    await a.reload();
+    await seen(a, 'hello, by name');
+    assert.equal(await a.locator('.row.mine').count(), 1);
+    // The operator ends the login: the page says so, and keeps what was typed.
+    await b.locator('#more').click();
+    await b.locator('#dialog button', { hasText: 'Log out' }).click();
+    await b.locator('#gate h1', { hasText: 'Log in' }).waitFor();
+    assert.deepEqual(await b.evaluate(() => Object.keys(localStorage)), []);
+    ann.expected.push(/status of 401/);
+    await own.operator('user', 'revoke', 'ann');
+    await a.locator('#gate h1', { hasText: 'Log in' }).waitFor();
+    await ann.leave();
+    await bob.leave();
+  } finally {
+    await own.stop();
+  }
+});
 
 const chosen = process.argv.slice(2);
 let [passed, failed] = [0, 0];
