@@ -2,7 +2,7 @@
 // Puts the parts together: who I am, which room is open, what the keys and buttons do.
 
 import { asCallError, call, net, request } from './connect.js';
-import { h, $, icon } from './dom.js';
+import { h, $, icon, toggle } from './dom.js';
 import { mentioned } from './text.js';
 import { store } from './store.js';
 import { Room, me, mentionsMe, toMessage } from './rooms.js';
@@ -18,6 +18,7 @@ import { Notifier } from './notify.js';
 const ROOMS_EVERY_MS = 30_000;
 const RECOUNT_MAX = 500;
 const SAVE_MS = 500;
+const DRAW_MS = 100;
 const LOBBY = 'lobby';
 const KEYS = [
   ['Enter', 'Send'],
@@ -225,16 +226,18 @@ function saveNow() {
   store.set('read', JSON.stringify(theirs));
 }
 
-// What is around the timeline, once a frame.
+// What is around the timeline: at once, and then at most ten times a second.
 
 let planned = false;
 function plan() {
   if (planned) return;
   planned = true;
   // Hidden tabs have no frames, but titles.
-  if (document.visibilityState === 'hidden') setTimeout(draw, 250);
+  const wait = document.visibilityState === 'hidden' ? 250 : drawnAt + DRAW_MS - performance.now();
+  if (wait > 0) setTimeout(draw, wait);
   else requestAnimationFrame(draw);
 }
+let drawnAt = 0;
 
 /** @param {string} id @param {string} text */
 function put(id, text) {
@@ -243,6 +246,7 @@ function put(id, text) {
 
 function draw() {
   planned = false;
+  drawnAt = performance.now();
   markRead();
   const list = [...rooms.values()].filter((r) => r.head > 0 || r === current || outbox.of(r.name).length).sort((a, b) => a.name.localeCompare(b.name));
   sidebar.draw(list, current?.name ?? '');
@@ -285,12 +289,11 @@ function drawState() {
   const waiting = [...outbox.items.values()].filter((i) => !i.failed && !i.seq).length;
   const words = { connecting: 'Connecting…', connected: 'Connected', waiting: seconds > 0 ? `No connection. Again in ${seconds} s` : 'Connecting…', offline: 'This device is offline', paused: 'Paused while hidden', login: 'Logged out' }[state];
   put('state', words + (waiting && state !== 'connected' ? ` · ${waiting} waiting` : ''));
-  $('status').className = state;
-  $('again').hidden = state !== 'waiting' && state !== 'offline';
-  document.documentElement.dataset.state = state;
+  if ($('status').className !== state) $('status').className = state;
+  toggle($('again'), state === 'waiting' || state === 'offline');
   const lost = (state === 'waiting' || state === 'offline') && session.attempts > 1;
   if (!slow) {
-    $('banner').hidden = !lost;
+    toggle($('banner'), lost);
     put('banner', lost ? `${words}. ${waiting ? 'What you wrote is kept and will be sent.' : 'You can go on writing.'}` : '');
   }
 }

@@ -22,6 +22,11 @@ export function h(tag, props, ...children) {
 /** The element with this id, which index.html has. @param {string} id @returns {any} */
 export const $ = (id) => document.getElementById(id);
 
+/** Shows or hides, without work if that is so already. @param {HTMLElement} el @param {boolean} shown */
+export function toggle(el, shown) {
+  if (el.hidden === shown) el.hidden = !shown;
+}
+
 // Drawn on a square of 20, with a stroke.
 const PATHS = {
   search: 'M9 3a6 6 0 1 0 0 12A6 6 0 0 0 9 3ZM13.5 13.5 17 17',

@@ -3,7 +3,7 @@
 // moves nothing. While somebody reads further up nothing is appended, and every other change keeps the row that they
 // look at where it is. At most 400 entries are in the document, and they are brought up to date once a frame.
 
-import { h, $, icon, iconButton, roving } from './dom.js';
+import { h, $, icon, iconButton, roving, toggle } from './dom.js';
 import { pieces } from './text.js';
 import { me, mentionsMe } from './rooms.js';
 
@@ -19,6 +19,7 @@ const FOLD_LINES = 20;
 const FOLD_CHARS = 2_000;
 // What comes faster is not drawn: it would leave the view at once.
 const ROWS_A_FRAME = 60;
+const FLOOD_REST_MS = 100;
 const REST_MAX_MS = 250;
 const ANNOUNCED_A_SECOND = 5;
 const QUICK = ['👍', '❤️', '😂', '🎉', '👀', '✅'];
@@ -198,11 +199,12 @@ export class Timeline {
       this.scheduled = false;
       this.draw();
       const now = performance.now();
-      this.restUntil = now + Math.min(REST_MAX_MS, 2 * (now - since));
+      this.restUntil = now + (this.flooded ? FLOOD_REST_MS : Math.min(REST_MAX_MS, 2 * (now - since)));
     };
     requestAnimationFrame(frame);
   }
   restUntil = 0;
+  flooded = false;
 
   draw() {
     const { room, scroller } = this;
@@ -210,7 +212,8 @@ export class Timeline {
     const stay = !this.toEnd && room.away;
     const anchor = stay ? this.anchor() : null;
     const before = anchor?.getBoundingClientRect().top ?? 0;
-    if (!room.away && room.entries.length > ROWS_A_FRAME && !this.rows.has(room.entries[room.entries.length - ROWS_A_FRAME])) room.trim('start', ROWS_A_FRAME);
+    this.flooded = !room.away && room.entries.length > ROWS_A_FRAME && !this.rows.has(room.entries[room.entries.length - ROWS_A_FRAME]);
+    if (this.flooded) room.trim('start', ROWS_A_FRAME);
     this.reconcile(room);
     this.drawPending(room);
     this.drawTop(room);
@@ -398,7 +401,7 @@ export class Timeline {
     const text = !room.loaded ? 'Loading…' : !room.atStart ? (room.entries.length ? 'Earlier messages…' : '') : room.oldest > 1 ? `Messages 1–${room.oldest - 1} are gone: the server no longer keeps them` : empty ? '' : 'The beginning of this room';
     const top = $('top');
     if (top.textContent !== text) top.textContent = text;
-    $('empty').hidden = !(empty && room.atStart) || this.waiting(room).length > 0;
+    toggle($('empty'), empty && room.atStart && !this.waiting(room).length);
   }
 
   scrolled() {
@@ -440,14 +443,14 @@ export class Timeline {
   drawPills(room) {
     const newer = $('newer');
     const away = room.loaded && (this.scroller.scrollTop < -this.scroller.clientHeight || room.heldCount > 0 || !room.atEnd);
-    newer.hidden = !away;
+    toggle(newer, away);
     const words = room.heldCount ? `${room.heldCount} new ↓` : 'To the newest ↓';
     if (away && newer.textContent !== words) newer.textContent = words;
     // The line of what is new is above the view.
     const line = this.list.querySelector('.line');
     const top = this.scroller.getBoundingClientRect().top;
     const above = room.loaded && room.line > 0 && (line ? line.getBoundingClientRect().bottom < top : (room.entries[0]?.seq ?? 0) > room.line);
-    $('unread').hidden = !above;
+    toggle($('unread'), above);
   }
 
   // The toolbar of the message that the mouse or the focus is on.
