@@ -8,7 +8,7 @@ import { store } from './store.js';
 import { Room, me, mentionsMe, toMessage } from './rooms.js';
 import { Outbox } from './outbox.js';
 import { Session } from './session.js';
-import { Timeline, bodyOf, hue, shownName, timeOf } from './timeline.js';
+import { Timeline, bodyOf, face, hue, shownName, timeOf } from './timeline.js';
 import { Composer } from './composer.js';
 import { Sidebar, addressOf, roomName } from './sidebar.js';
 import { Notifier } from './notify.js';
@@ -23,14 +23,16 @@ const LOBBY = 'lobby';
 const KEYS = [
   ['Enter', 'Send'],
   ['Shift + Enter', 'New line'],
-  ['↑ in an empty field', 'Edit your last message'],
-  ['Esc', 'Cancel, or back to the field'],
-  ['Alt + ↑ / ↓', 'Room before or after'],
-  ['Alt + Shift + ↑ / ↓', 'Room with something new'],
+  ['↑ in an empty text field', 'Edit your last message'],
+  ['Esc', 'Cancel; back to the text field'],
+  ['Alt + ↑ ↓', 'Previous, next room'],
+  ['Alt + Shift + ↑ ↓', 'Previous, next unread room'],
   ['Ctrl + K', 'Find a room'],
   ['Ctrl + Shift + F', 'Search messages'],
-  ['Shift + Tab, then ↑ ↓ Home End', 'Go through the messages'],
-  ['R  E  P  +  Del', 'Reply, edit, pin, react, delete, on a message'],
+  ['Shift + Tab', 'To the messages'],
+  ['↑ ↓ Home End', 'Move between messages'],
+  ['R, E, P', 'Reply to, edit, pin a message'],
+  ['+, Del', 'React to, delete a message'],
   ['?', 'This list'],
 ];
 
@@ -62,7 +64,7 @@ async function tell(method, message) {
   try {
     await call(method, message);
   } catch (e) {
-    toast(`That did not work: ${asCallError(e).message}`);
+    toast(`That failed: ${asCallError(e).message}`);
   }
 }
 
@@ -84,7 +86,7 @@ function roomOf(name) {
   made.arrived = (m) => {
     outbox.arrived(m.id);
     if (made === current) {
-      if (!m.mine && !made.line && !reading()) made.line = Math.max(1, made.read);
+      if (!m.mine && made.line < 0 && !reading()) made.line = made.read;
       if (!m.mine) timeline.say(m);
     }
     if (mentionsMe(m)) notifier.mention(name, m, () => go(name));
@@ -110,24 +112,31 @@ async function listRooms() {
   return found;
 }
 
-/** The state of a room at the beginning of a stream: counts what is unread. @param {Room} room */
-async function joined(room) {
+/** The state of a room at the beginning of a stream. @param {Room} room @param {boolean} fresh whether it begins at the head */
+async function joined(room, fresh) {
   if (room.read < 0) {
     room.read = room.head;
     save();
   }
   if (room === current) {
+    if (room.head > room.read) room.line = room.read;
     loadMembers();
     return newest();
   }
+  // Otherwise the stream brings what is unread.
+  if (!fresh) return;
   const behind = room.head - room.read;
   room.unread = Math.max(0, behind);
   if (behind <= 0) return plan();
   // Events that are not messages have seqs too.
   if (behind <= RECOUNT_MAX) {
     queue = queue.then(async () => {
-      const page = await call('ListMessages', { room: room.name, afterSeq: String(room.read), pageSize: 100 });
-      if (room !== current) room.recount(page.events ?? []);
+      for (let tries = 0; tries < 3; tries++) {
+        const page = await call('ListMessages', { room: room.name, afterSeq: String(room.read), pageSize: 100 });
+        if (room === current) return;
+        room.recount(page.events ?? []);
+        if (room.seen <= Number(page.headSeq ?? 0)) return;
+      }
     }).catch(() => {});
   }
   plan();
@@ -142,7 +151,7 @@ async function load(what) {
     await room.load((r) => call('ListMessages', r), what);
   } catch (e) {
     if (what === 'newest') return;
-    toast(`Older messages can’t be read now: ${asCallError(e).message}`);
+    toast(`The history can’t be loaded: ${asCallError(e).message}`);
     await new Promise((resolve) => setTimeout(resolve, 3_000));
   }
   for (const e of room.entries) if (e.kind === 'message' && e.mine) outbox.arrived(e.id);
@@ -189,7 +198,7 @@ function open(name) {
   current = roomOf(name);
   session.open = name;
   store.set('room', name);
-  current.line = current.unread && current.read >= 0 ? Math.max(1, current.read) : 0;
+  current.line = current.unread ? current.read : -1;
   composer.show(name);
   if (!known) session.restart();
   timeline.show(current);
@@ -287,14 +296,14 @@ function drawState() {
   const { state } = session;
   const seconds = Math.max(0, Math.ceil((session.nextAt - Date.now()) / 1000));
   const waiting = [...outbox.items.values()].filter((i) => !i.failed && !i.seq).length;
-  const words = { connecting: 'Connecting…', connected: 'Connected', waiting: seconds > 0 ? `No connection. Again in ${seconds} s` : 'Connecting…', offline: 'This device is offline', paused: 'Paused while hidden', login: 'Logged out' }[state];
+  const words = { connecting: 'Connecting…', connected: 'Connected', waiting: seconds > 0 ? `No connection, next try in ${seconds} s` : 'Connecting…', offline: 'This device is offline', paused: 'Paused while hidden', login: 'Logged out' }[state];
   put('state', words + (waiting && state !== 'connected' ? ` · ${waiting} waiting` : ''));
   if ($('status').className !== state) $('status').className = state;
   toggle($('again'), state === 'waiting' || state === 'offline');
   const lost = (state === 'waiting' || state === 'offline') && session.attempts > 1;
   if (!slow) {
     toggle($('banner'), lost);
-    put('banner', lost ? `${words}. ${waiting ? 'What you wrote is kept and will be sent.' : 'You can go on writing.'}` : '');
+    put('banner', lost ? `${words}. ${waiting ? 'Your messages are kept and will be sent.' : 'You can keep writing.'}` : '');
   }
 }
 let slow = false;
@@ -302,7 +311,7 @@ net.slow = (waits) => {
   if (slow === waits) return;
   slow = waits;
   $('banner').hidden = !waits;
-  put('banner', waits ? 'The server takes long to answer. If Hubbub is open in more than five windows, close some: plain HTTP allows six connections.' : '');
+  put('banner', waits ? 'The server is slow to answer. If Hubbub is open in many windows, close some: a browser opens at most six connections to a server without HTTPS.' : '');
 };
 
 // Panels: search, pins, people.
@@ -362,7 +371,7 @@ function drawPeople() {
   if (shape === peopleShape && body.firstChild) return;
   peopleShape = shape;
   body.replaceChildren(
-    h('ul', { className: 'people' }, ...sorted.map((p) => h('li', null, h('span', { className: `face ${hue(p.name)}`, 'aria-hidden': 'true' }, [...p.name][0]?.toUpperCase() ?? '?'), shownName(p.name, p.auth), p.count > 1 && h('span', { className: 'when' }, `${p.count} windows`), me.is(p.name, p.auth) && h('span', { className: 'you' }, 'you')))),
+    h('ul', { className: 'people' }, ...sorted.map((p) => h('li', null, face(p.name), shownName(p.name, p.auth), p.count > 1 && h('span', { className: 'when' }, `${p.count} windows`), me.is(p.name, p.auth) && h('span', { className: 'you' }, 'you')))),
     h('p', { className: 'hint' }, current && current.count > members.length ? `and ${current.count - members.length} more` : ''),
   );
 }
@@ -504,8 +513,8 @@ hook(composer, {
     const room = current;
     if (!room) return;
     const kept = outbox.add({ room: room.name, body, action, reply, mentions: mentioned(body, known(room)) });
-    if (!kept) toast('This browser keeps nothing: do not close the page before it is sent');
-    room.line = 0;
+    if (!kept) toast('This browser does not store data: keep the page open until the message is sent');
+    room.line = -1;
     void timeline.end();
   },
   async edit(m, body) {
@@ -537,11 +546,16 @@ hook(session, {
     newcomer = false;
     outbox.now();
   },
-  joined: (room) => void joined(room),
+  joined: (room, fresh) => void joined(room, fresh),
   refused: (name, reason) => name === current?.name && toast(`#${name} can’t be opened: ${reason}`),
   prepare: async () => void (await listRooms()),
 });
-hook(notifier, { changed: () => void (session.keep = notifier.on && notifier.leads) });
+hook(notifier, {
+  changed() {
+    session.keep = notifier.on && notifier.leads;
+    if (session.keep && session.state === 'paused') session.retry();
+  },
+});
 
 const narrow = () => matchMedia('(max-width: 760px)').matches;
 /** Shows or hides the rooms on a narrow screen. @param {boolean} on */
@@ -685,7 +699,7 @@ async function begin() {
   accounts = !!who.accounts;
   outbox.named = !accounts;
   if (accounts && !who.name) {
-    return gate('Log in to Hubbub', invitation ? 'Your invitation works once, for this browser.' : 'Ask the operator of this server for an invitation, and open its link or type its code.', 'Code of the invitation', invitation, 'Log in', async (code) => {
+    return gate('Log in to Hubbub', invitation ? 'Your invitation is valid once: it logs this browser in.' : 'Ask the operator of this server for an invitation. Open its link, or enter its code.', 'Invitation code', invitation, 'Log in', async (code) => {
       const device = /** @type {any} */ (navigator).userAgentData?.platform ?? navigator.platform;
       await request('POST', '/session', { code, device: `Browser, ${device}`.slice(0, 64) });
       invitation = '';
@@ -694,7 +708,7 @@ async function begin() {
   }
   const name = accounts ? who.name : store.get('name');
   if (!name) {
-    return gate('Welcome to Hubbub', 'By what name shall others see you?', 'Your name', '', 'Come in', async (typed) => {
+    return gate('Welcome to Hubbub', 'Choose the name that others see.', 'Your name', '', 'Join', async (typed) => {
       store.set('name', typed.normalize('NFC'));
       void begin();
     });

@@ -101,8 +101,8 @@ export class Room {
     this.count = 0;
     /** @type {Map<string, Wire.Member>} by client id */
     this.members = new Map();
-    /** Where the line of what is new stands: below this seq. 0: nowhere. */
-    this.line = 0;
+    /** Where the line of what is new stands: below this seq. -1: nowhere. */
+    this.line = -1;
 
     /** Whether `entries` has a part of the history. @type {boolean} */
     this.loaded = false;
@@ -161,6 +161,7 @@ export class Room {
     this.changed();
   }
   stateSeq = 0;
+  ticket = 0;
 
   /** Drops the history, to be read again. */
   forget() {
@@ -199,7 +200,7 @@ export class Room {
   add(entry, live) {
     const m = entry.kind === 'message' ? entry : null;
     if (m && live) {
-      if (m.mine) this.line = 0;
+      if (m.mine) this.line = -1;
       else if (entry.seq > this.read) {
         this.unread++;
         if (mentionsMe(m)) this.mentions++;
@@ -334,18 +335,20 @@ export class Room {
    */
   async load(list, what) {
     this.fetches++;
+    // A later request for another part of the history replaces this one.
+    const ticket = what === 'older' || what === 'newer' ? this.ticket : ++this.ticket;
     try {
       const [first, last] = [this.entries[0]?.seq ?? this.head + 1, this.entries.at(-1)?.seq ?? 0];
       const around = typeof what === 'object' ? what.around : 0;
       const generation = this.entries;
       const place = what === 'older' ? { beforeSeq: String(first) } : what === 'newer' ? { afterSeq: String(last) } : around ? { beforeSeq: String(around + 1) } : {};
-      let response = await list({ room: this.name, pageSize: 50, ...place });
+      const response = await list({ room: this.name, pageSize: 50, ...place });
       let events = response.events ?? [];
       if (around) {
         const more = await list({ room: this.name, pageSize: 50, afterSeq: String(around) });
         events = [...events, ...(more.events ?? [])];
-        // The state of the older page counts: later events are applied to both.
-      } else if ((what === 'older' || what === 'newer') && generation !== this.entries) return;
+      }
+      if (ticket !== this.ticket || ((what === 'older' || what === 'newer') && generation !== this.entries)) return;
       this.prune(Number(response.oldestSeq ?? 0));
       const epoch = response.epoch ?? '0';
       if (this.epoch !== '0' && epoch !== this.epoch) return;

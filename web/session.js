@@ -54,7 +54,7 @@ export class Session {
   changed = () => {};
   /** @type {(welcome: Wire.Welcome) => void} */
   welcomed = () => {};
-  /** Called for each room at the beginning of a stream. @type {(room: Room) => void} */
+  /** Called for each room at the beginning of a stream. @type {(room: Room, fresh: boolean) => void} */
   joined = () => {};
   /** A room can't be followed. @type {(name: string, reason: string) => void} */
   refused = () => {};
@@ -190,7 +190,7 @@ export class Session {
             room.seen = -1;
             this.restart();
           } else room.join(event.joined, fresh);
-          if (first) this.joined(room);
+          if (first) this.joined(room, fresh);
         } else if (event.rejected?.room) {
           this.refused(event.rejected.room, event.rejected.reason ?? '');
         } else if (event.goodbye) {

@@ -66,6 +66,9 @@ export function hue(name) {
   return `hue${sum % 8}`;
 }
 
+/** @param {string} name */
+export const face = (name) => h('span', { className: `face ${hue(name)}`, 'aria-hidden': 'true' }, [...name][0]?.toUpperCase() ?? '?');
+
 /** A name as others see it: a claimed one is marked, so that it can't pass for a login's. @param {string} name @param {boolean} auth */
 export const shownName = (name, auth) => h('bdi', null, auth || !me.auth ? name : `~${name}`);
 
@@ -132,7 +135,7 @@ export class Timeline {
     this.list.addEventListener('click', (e) => this.clicked(/** @type {Element} */ (e.target)));
     this.list.addEventListener('keydown', (e) => this.key(e));
     $('newer').addEventListener('click', () => this.end());
-    $('unread').addEventListener('click', () => this.room && this.goto(this.room.line));
+    $('unread').addEventListener('click', () => this.room && this.goto(this.room.line + 1));
     setInterval(() => this.announce(), 1000);
   }
 
@@ -141,7 +144,7 @@ export class Timeline {
     if (this.room && this.room !== room) {
       const old = this.room;
       old.away = false;
-      old.line = 0;
+      old.line = -1;
       if (old.atEnd) old.release();
       else old.forget();
       old.heldCount = 0;
@@ -264,7 +267,7 @@ export class Timeline {
     for (const entry of entries) {
       const newDay = !before || dayOf(before.time) !== dayOf(entry.time);
       /** @type {boolean} */
-      const line = !lined && room.line > 0 && entry.seq > room.line && entry.kind === 'message' && !entry.mine;
+      const line = !lined && room.line >= 0 && entry.seq > room.line && entry.kind === 'message' && !entry.mine;
       lined ||= line;
       const grouped =
         !newDay && !line && before?.kind === 'message' && entry.kind === 'message' && before.sender === entry.sender && before.auth === entry.auth && !entry.action && !before.action && !entry.reply && entry.time - before.time < GROUP_MS;
@@ -320,14 +323,18 @@ export class Timeline {
     if (sameMinute) time.setAttribute('aria-hidden', 'true');
     const parts = [];
     if (!grouped) {
-      parts.push(h('span', { className: `face ${hue(m.sender)}`, 'aria-hidden': 'true' }, [...m.sender][0]?.toUpperCase() ?? '?'));
-      parts.push(h('div', { className: 'head' }, h('strong', { className: `name ${hue(m.sender)}` }, shownName(m.sender, m.auth)), m.mine && h('span', { className: 'you' }, 'you'), time));
+      parts.push(...this.head(m.sender, m.auth, m.mine, time));
     } else parts.push(time);
     if (m.reply) parts.push(this.quoted(room, m.reply));
     parts.push(this.body(made, m));
     if (m.reactions.length) parts.push(this.reactions(m));
     row.replaceChildren(...parts);
     if (focused) (/** @type {HTMLElement | null} */ (row.querySelector(`[data-emoji="${CSS.escape(focused.dataset.emoji ?? '')}"]`)) ?? row).focus({ preventScroll: true });
+  }
+
+  /** @param {string} name @param {boolean} auth @param {boolean} mine @param {Node} [time] */
+  head(name, auth, mine, time) {
+    return [face(name), h('div', { className: 'head' }, h('strong', { className: `name ${hue(name)}` }, shownName(name, auth)), mine && h('span', { className: 'you' }, 'you'), time)];
   }
 
   /** @param {Row} made @param {Message} m */
@@ -377,16 +384,17 @@ export class Timeline {
     if (this.pending.dataset.state === room.name + state) return;
     this.pending.dataset.state = room.name + state;
     this.pending.replaceChildren(
-      ...items.map((item) => {
+      ...items.map((item, n) => {
         const el = bodyOf(item.body);
-        if (item.action) el.prepend(`${item.sender || me.name} `);
+        if (item.action) el.prepend(`${me.name} `);
         const words = item.failed ? `Not sent: ${item.failed}` : item.seq ? 'Sent' : 'Sending…';
         return h(
           'li',
           null,
           h(
             'article',
-            { className: `row waiting${item.failed ? ' failed' : ''}`, tabIndex: -1 },
+            { className: `row waiting${item.failed ? ' failed' : ''}${n ? ' grouped' : ''}`, tabIndex: -1 },
+            ...(n ? [] : this.head(me.name, me.auth, true)),
             el,
             h('p', { className: 'state' }, words, item.failed && h('button', { type: 'button', className: 'quiet', onclick: () => this.actItem('retry', item) }, 'Retry'), item.failed && h('button', { type: 'button', className: 'quiet', onclick: () => this.actItem('delete', item) }, 'Delete')),
           ),
@@ -449,7 +457,7 @@ export class Timeline {
     // The line of what is new is above the view.
     const line = this.list.querySelector('.line');
     const top = this.scroller.getBoundingClientRect().top;
-    const above = room.loaded && room.line > 0 && (line ? line.getBoundingClientRect().bottom < top : (room.entries[0]?.seq ?? 0) > room.line);
+    const above = room.loaded && room.line >= 0 && (line ? line.getBoundingClientRect().bottom < top : (room.entries[0]?.seq ?? 0) > room.line + 1);
     toggle($('unread'), above);
   }
 
