@@ -86,7 +86,7 @@ function roomOf(name) {
   made.arrived = (m) => {
     outbox.arrived(m.id);
     if (made === current) {
-      if (!m.mine && made.line < 0 && !reading()) made.line = made.read;
+      if (!m.mine && !reading()) made.line = made.read;
       if (!m.mine) timeline.say(m);
     }
     if (mentionsMe(m)) notifier.mention(name, m, () => go(name));
@@ -296,14 +296,16 @@ function drawState() {
   const { state } = session;
   const seconds = Math.max(0, Math.ceil((session.nextAt - Date.now()) / 1000));
   const waiting = [...outbox.items.values()].filter((i) => !i.failed && !i.seq).length;
-  const words = { connecting: 'Connecting…', connected: 'Connected', waiting: seconds > 0 ? `No connection, next try in ${seconds} s` : 'Connecting…', offline: 'This device is offline', paused: 'Paused while hidden', login: 'Logged out' }[state];
-  put('state', words + (waiting && state !== 'connected' ? ` · ${waiting} waiting` : ''));
+  const words = { connecting: 'Connecting…', connected: 'Connected', waiting: seconds > 0 ? 'No connection' : 'Connecting…', offline: 'This device is offline', paused: 'Paused while hidden', login: 'Logged out' }[state];
+  put('state', words + (waiting && state !== 'connected' ? `, ${waiting} to send` : ''));
+  // Not read out, every second.
+  put('countdown', state === 'waiting' && seconds > 0 ? `retry in ${seconds} s` : '');
   if ($('status').className !== state) $('status').className = state;
   toggle($('again'), state === 'waiting' || state === 'offline');
   const lost = (state === 'waiting' || state === 'offline') && session.attempts > 1;
   if (!slow) {
     toggle($('banner'), lost);
-    put('banner', lost ? `${words}. ${waiting ? 'Your messages are kept and will be sent.' : 'You can keep writing.'}` : '');
+    put('banner', lost ? `${state === 'offline' ? words : 'No connection to the server'}. ${waiting ? 'Your messages are kept and will be sent.' : 'You can keep writing.'}` : '');
   }
 }
 let slow = false;

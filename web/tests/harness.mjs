@@ -79,12 +79,12 @@ export class Server {
     }, START_MS);
   }
 
-  /** Ends it at once, as a power cut would. */
-  async kill() {
+  /** Ends it: at once, as a power cut would, or with a signal that lets it drain. */
+  async kill(signal = 'SIGKILL') {
     const { child } = this;
     if (!child || child.exitCode !== null || child.signalCode !== null) return;
     const ended = new Promise((resolve) => child.once('exit', resolve));
-    child.kill('SIGKILL');
+    child.kill(signal);
     await ended;
   }
 
