@@ -52,6 +52,7 @@ let places = store.json('read', {});
 /** Whether rooms that are seen for the first time count as read: on the first visit. */
 let newcomer = !store.get('read');
 
+const collator = new Intl.Collator();
 const sender = () => (accounts ? undefined : me.name);
 /** @param {string} text */
 function toast(text) {
@@ -257,7 +258,7 @@ function draw() {
   planned = false;
   drawnAt = performance.now();
   markRead();
-  const list = [...rooms.values()].filter((r) => r.head > 0 || r === current || outbox.of(r.name).length).sort((a, b) => a.name.localeCompare(b.name));
+  const list = [...rooms.values()].filter((r) => r.head > 0 || r === current || outbox.of(r.name).length).sort((a, b) => collator.compare(a.name, b.name));
   sidebar.draw(list, current?.name ?? '');
   let [unread, mentions] = [0, 0];
   for (const room of rooms.values()) [unread, mentions] = [unread + room.unread, mentions + room.mentions];
@@ -305,7 +306,7 @@ function drawState() {
   const lost = (state === 'waiting' || state === 'offline') && session.attempts > 1;
   if (!slow) {
     toggle($('banner'), lost);
-    put('banner', lost ? `${state === 'offline' ? words : 'No connection to the server'}. ${waiting ? 'Your messages are kept and will be sent.' : 'You can keep writing.'}` : '');
+    put('banner', lost ? `${state === 'offline' ? words : 'No connection to the server'}${session.why ? ` (${session.why})` : ''}. ${waiting ? 'Your messages are kept and will be sent.' : 'You can keep writing.'}` : '');
   }
 }
 let slow = false;
@@ -368,7 +369,7 @@ function drawPeople() {
     const key = `${authenticated} ${name}`;
     people.set(key, { name, auth: authenticated, count: (people.get(key)?.count ?? 0) + 1 });
   }
-  const sorted = [...people.values()].sort((a, b) => a.name.localeCompare(b.name));
+  const sorted = [...people.values()].sort((a, b) => collator.compare(a.name, b.name));
   const shape = JSON.stringify([current?.name, current?.count, sorted]);
   if (shape === peopleShape && body.firstChild) return;
   peopleShape = shape;
@@ -536,7 +537,7 @@ hook(outbox, {
     plan();
   },
 });
-hook(sidebar, { go, drafted: (name) => !!store.get(`draft.${name}`) });
+hook(sidebar, { go, drafted: (name) => composer.drafts.has(name) });
 hook(session, {
   changed() {
     drawState();

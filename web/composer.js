@@ -16,6 +16,8 @@ export class Composer {
   /** @type {Message | null} */
   editing = null;
   bytesMax = 16_384;
+  /** The rooms with a draft. */
+  drafts = new Set(store.keys('draft.').map((key) => key.slice(6)));
   /** @type {number | undefined} */
   timer;
   /** @type {(body: string, action: boolean, reply: number) => void} */
@@ -58,7 +60,11 @@ export class Composer {
   /** Keeps the draft. */
   keep() {
     clearTimeout(this.timer);
-    if (this.room && !this.editing) store.set(`draft.${this.room}`, this.text.value.trim() ? this.text.value : null);
+    if (!this.room || this.editing) return;
+    const some = !!this.text.value.trim();
+    if (some || this.drafts.has(this.room)) store.set(`draft.${this.room}`, some ? this.text.value : null);
+    if (some) this.drafts.add(this.room);
+    else this.drafts.delete(this.room);
   }
 
   grow() {

@@ -62,6 +62,7 @@ export async function request(method, path, body, signal) {
     if (!response.ok) throw await failure(response);
     return await response.json();
   } catch (error) {
+    net.slow(false);
     throw asCallError(error);
   } finally {
     clearTimeout(slow);
@@ -81,12 +82,16 @@ export async function* follow(message, signal, heard) {
   const body = new Uint8Array(5 + json.length);
   new DataView(body.buffer).setUint32(1, json.length);
   body.set(json, 5);
+  const slow = setTimeout(() => net.slow(true), SLOW_MS);
   const response = await fetch(`${SERVICE}Follow`, {
     method: 'POST',
     cache: 'no-store',
     headers: { 'content-type': 'application/connect+json', 'connect-protocol-version': '1' },
     body,
     signal,
+  }).finally(() => {
+    clearTimeout(slow);
+    net.slow(false);
   });
   heard();
   if (!response.ok || !response.body) throw await failure(response);

@@ -67,7 +67,8 @@ export class Session {
     document.addEventListener('visibilitychange', () => this.seenOrNot());
     addEventListener('pageshow', () => this.seenOrNot());
     addEventListener('online', () => this.retry());
-    addEventListener('offline', () => this.set('offline'));
+    // A server on this machine does not need the network.
+    addEventListener('offline', () => /^(localhost|127\.|\[::1\])/.test(location.hostname) || this.stream?.abort());
     setInterval(() => {
       if (this.stream && Date.now() - this.heard > SILENCE_MS) this.stream.abort();
     }, 5_000);

@@ -132,7 +132,7 @@ export class Timeline {
     this.scroller.addEventListener('scroll', () => this.scrolled(), { passive: true });
     this.list.addEventListener('mouseover', (e) => this.point(e.target));
     this.list.addEventListener('focusin', (e) => this.point(e.target));
-    this.list.addEventListener('click', (e) => this.clicked(/** @type {Element} */ (e.target)));
+    this.list.addEventListener('click', (e) => this.clicked(e));
     this.list.addEventListener('keydown', (e) => this.key(e));
     $('newer').addEventListener('click', () => this.end());
     $('unread').addEventListener('click', () => this.room && this.goto(this.room.line + 1));
@@ -531,11 +531,15 @@ export class Timeline {
     made.li.append(this.toolbar);
   }
 
-  /** @param {Element} target */
-  clicked(target) {
+  /** @param {MouseEvent} e */
+  clicked(e) {
+    const target = /** @type {Element} */ (e.target);
     const act = /** @type {HTMLElement | null} */ (target.closest('[data-act]'));
     const made = this.byLi.get(/** @type {Element} */ (target.closest('#list > li')));
-    if (!act || made?.entry.kind !== 'message') return;
+    if (made?.entry.kind !== 'message') return;
+    // A tap shows the toolbar.
+    if (!act && /** @type {PointerEvent} */ (e).pointerType === 'touch' && !target.closest('a, button, input')) made.row.focus({ preventScroll: true });
+    if (!act) return;
     if (act.dataset.act === 'goto') this.goto(Number(act.dataset.seq));
     else if (act.dataset.act === 'react') this.act('react', made.entry, act.dataset.emoji);
     else if (act.dataset.act === 'fold') {
