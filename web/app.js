@@ -421,16 +421,13 @@ function drawSearch() {
  */
 function dialog(title, content, ok) {
   const box = /** @type {HTMLDialogElement} */ ($('dialog'));
-  const back = /** @type {HTMLElement | null} */ (document.activeElement);
   return new Promise((resolve) => {
     const done = (/** @type {boolean} */ yes) => (box.close(yes ? 'yes' : ''), undefined);
     const form = h('form', { onsubmit: (/** @type {Event} */ e) => (e.preventDefault(), done(true)) }, h('h2', { id: 'dialog-title' }, title), ...content.map((c) => (typeof c === 'string' ? h('p', null, c) : c)), h('div', { className: 'buttons' }, h('button', { type: 'button', onclick: () => done(false) }, ok ? 'Cancel' : 'Close'), ok && h('button', { className: 'primary' }, ok)));
     box.replaceChildren(form);
     box.returnValue = '';
-    box.onclose = () => {
-      resolve(box.returnValue === 'yes');
-      if (back?.isConnected) back.focus({ preventScroll: true });
-    };
+    // The browser gives the focus back to where it was.
+    box.onclose = () => resolve(box.returnValue === 'yes');
     box.showModal();
   });
 }

@@ -82,6 +82,11 @@ export function bodyOf(body, className = 'body') {
   return el;
 }
 
+/** @param {Element | null} el @param {boolean} on */
+function tabbable(el, on) {
+  for (const inner of /** @type {NodeListOf<HTMLElement>} */ (el?.querySelectorAll('a, button, input') ?? [])) inner.tabIndex = on ? 0 : -1;
+}
+
 /** @param {string} body */
 function isLong(body) {
   if (body.length > FOLD_CHARS) return true;
@@ -131,7 +136,13 @@ export class Timeline {
     this.roving = roving($('sheet'), '.row');
     this.scroller.addEventListener('scroll', () => this.scrolled(), { passive: true });
     this.list.addEventListener('mouseover', (e) => this.point(e.target));
-    this.list.addEventListener('focusin', (e) => this.point(e.target));
+    this.list.addEventListener('focusin', (e) => {
+      this.point(e.target);
+      this.enter(/** @type {Element} */ (e.target).closest('#list > li'));
+    });
+    this.list.addEventListener('focusout', (e) => {
+      if (!this.list.contains(/** @type {Node | null} */ (e.relatedTarget))) this.enter(null);
+    });
     this.list.addEventListener('click', (e) => this.clicked(e));
     this.list.addEventListener('keydown', (e) => this.key(e));
     $('newer').addEventListener('click', () => this.end());
@@ -329,6 +340,7 @@ export class Timeline {
     parts.push(this.body(made, m));
     if (m.reactions.length) parts.push(this.reactions(m));
     row.replaceChildren(...parts);
+    tabbable(li, li === this.entered);
     if (focused) (/** @type {HTMLElement | null} */ (row.querySelector(`[data-emoji="${CSS.escape(focused.dataset.emoji ?? '')}"]`)) ?? row).focus({ preventScroll: true });
   }
 
@@ -509,6 +521,15 @@ export class Timeline {
     return this.rows.get(m)?.row;
   }
 
+  /** Lets the Tab key reach what is inside the row with the focus, and inside no other. @param {Element | null} li */
+  enter(li) {
+    if (this.entered !== li) tabbable(this.entered, false);
+    tabbable(li, true);
+    this.entered = li;
+  }
+  /** @type {Element | null} */
+  entered = null;
+
   /** What may be done with a message. @param {Message} m */
   may(m) {
     const moderator = me.role === 'moderator' || me.role === 'admin';
@@ -529,6 +550,7 @@ export class Timeline {
     const unpin = !!this.room?.pinned.includes(made.entry.seq);
     if (this.tools) this.tools.pin.title = this.tools.pin.ariaLabel = unpin ? 'Unpin (P)' : 'Pin (P)';
     made.li.append(this.toolbar);
+    tabbable(this.toolbar, made.li === this.entered);
   }
 
   /** @param {MouseEvent} e */

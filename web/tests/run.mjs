@@ -585,6 +585,11 @@ test('the keyboard alone is enough', () => people(2, async (ann) => {
   await a.keyboard.type('to the second');
   await a.keyboard.press('Enter');
   await seen(a, 'to the second');
+  // One step back is the list, whatever is in its rows; Tab goes into the row.
+  await a.keyboard.press('Shift+Tab');
+  assert.match(await focus(), /row/);
+  await a.keyboard.press('Tab');
+  assert.equal(await focus(), 'quoted');
   await a.keyboard.press('Shift+Tab');
   await a.keyboard.press('End');
   await a.keyboard.press('+');
