@@ -402,9 +402,7 @@ test('5,000 messages a second for 5 s: no task over 50 ms', () => people(1, asyn
     window.tasks = [];
     new PerformanceObserver((list) => window.tasks.push(...list.getEntries().map((e) => Math.round(e.duration)))).observe({ type: 'longtask' });
   });
-  // Other programs on the machine can hold up any task, so one calm run of three is enough.
-  let tasks = [];
-  for (let round = 0; round < 3; round++) {
+  const flood = async () => {
     const load = spawn(program('hubbub-repeat'), ['--server', `127.0.0.1:${server.grpc}`, '--room', room, '--clients', '1', '--senders', '1', '--messages', '25000', '--rate', '5000', '--size', '96', '--quiet'], { stdio: 'ignore', env: { ...process.env, HUBBUB_SERVER: '' } });
     const ended = new Promise((resolve) => load.once('exit', resolve));
     try {
@@ -415,10 +413,20 @@ test('5,000 messages a second for 5 s: no task over 50 ms', () => people(1, asyn
     }
     assert.equal(load.exitCode, 0);
     await seen(a, 'message 25000 of 25000');
-    tasks = (await a.evaluate(() => window.tasks.splice(0))).filter((ms) => ms > 50);
-    if (!tasks.length) break;
+    return (await a.evaluate(() => window.tasks.splice(0))).filter((ms) => ms > 50);
+  };
+  const tasks = await flood();
+  if (tasks.length) {
+    // Or was it the machine? On a busy one any task takes long, by the clock: a trace has the time that the thread ran.
+    await browser.startTracing(a, { categories: ['toplevel'] });
+    await flood();
+    const { traceEvents } = JSON.parse(await browser.stopTracing());
+    const main = new Set(traceEvents.filter((e) => e.name === 'thread_name' && e.args.name === 'CrRendererMain').map((e) => `${e.pid} ${e.tid}`));
+    const own = traceEvents.filter((e) => e.ph === 'X' && e.name.endsWith('RunTask') && main.has(`${e.pid} ${e.tid}`)).map((e) => (e.tdur ?? e.dur) / 1000);
+    assert.ok(own.length > 100, `only ${own.length} tasks in the trace`);
+    console.log(`        busy machine: tasks took ${Math.max(...tasks)} ms by the clock, and at most ${Math.round(Math.max(...own))} ms of their own`);
+    assert.deepEqual(own.filter((ms) => ms > 50 / 2), []);
   }
-  assert.deepEqual(tasks, [], `tasks over 50 ms: ${tasks}`);
   assert.ok((await a.locator('#list > li').count()) <= 400);
 }));
 
