@@ -632,7 +632,10 @@ matchMedia('(max-width: 760px)').addEventListener('change', () => nav(false));
 store.watch((key) => {
   if (key === '') location.reload();
   else if (key.startsWith('out.')) outbox.read();
-  else if (key === 'mine') me.ids = new Set([...me.ids, ...store.json('mine', /** @type {string[]} */ ([]))]);
+  else if (key === 'mine') {
+    me.ids = new Set([...me.ids, ...store.json('mine', /** @type {string[]} */ ([]))]);
+    for (const room of rooms.values()) room.claim();
+  }
   else if (key === 'theme') setTheme(store.get('theme') ?? 'auto');
   else if (key === 'notify') notifier.changed();
   else if (key === 'read') {

@@ -403,6 +403,16 @@ export class Room {
     this.changed();
   }
 
+  /** Marks the messages that another tab has posted. */
+  claim() {
+    for (const m of this.entries) {
+      if (m.kind !== 'message' || m.mine || !me.ids.has(m.id)) continue;
+      m.mine = true;
+      m.version++;
+      this.changed();
+    }
+  }
+
   /** Everything was read. @returns {boolean} whether that is new */
   markRead() {
     const to = Math.max(this.seen, this.head);

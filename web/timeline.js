@@ -18,7 +18,7 @@ const GROUP_MS = 5 * 60_000;
 const FOLD_LINES = 20;
 const FOLD_CHARS = 2_000;
 // What comes faster is not drawn: it would leave the view at once.
-const ROWS_A_FRAME = 60;
+const ROWS_A_FRAME = 50;
 const FLOOD_REST_MS = 100;
 const REST_MAX_MS = 250;
 const ANNOUNCED_A_SECOND = 5;

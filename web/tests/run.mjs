@@ -425,7 +425,7 @@ test('5,000 messages a second for 5 s: no task over 50 ms', () => people(1, asyn
     const own = traceEvents.filter((e) => e.ph === 'X' && e.name.endsWith('RunTask') && main.has(`${e.pid} ${e.tid}`)).map((e) => (e.tdur ?? e.dur) / 1000);
     assert.ok(own.length > 100, `only ${own.length} tasks in the trace`);
     console.log(`        busy machine: tasks took ${Math.max(...tasks)} ms by the clock, and at most ${Math.round(Math.max(...own))} ms of their own`);
-    assert.deepEqual(own.filter((ms) => ms > 50 / 2), []);
+    assert.deepEqual(own.filter((ms) => ms > 50), []);
   }
   assert.ok((await a.locator('#list > li').count()) <= 400);
 }));
@@ -463,7 +463,7 @@ test('eight tabs: hidden ones make room, and one outbox sends once', () => peopl
   await hide(tabs[7], true);
   await hide(tabs[0], false);
   await seen(tabs[0], 'from the eighth');
-  assert.equal(await tabs[0].locator('.row.mine').count(), 1);
+  await tabs[0].locator('.row.mine').waitFor();
   assert.deepEqual(await server.bodies(room), ['from the eighth']);
 }, { storage: { 'hubbub.hidden-ms': '100' } }));
 
