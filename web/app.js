@@ -47,6 +47,7 @@ let accounts = false;
 /** @type {Room | null} */
 let current = null;
 let loading = false;
+let version = '';
 /** @type {Record<string, [number, string]>} where each room was read up to, and the epoch */
 let places = store.json('read', {});
 /** Whether rooms that are seen for the first time count as read: on the first visit. */
@@ -544,6 +545,8 @@ hook(session, {
     composer.bytesMax = welcome.limits?.bodyBytesMax ?? composer.bytesMax;
     me.role = welcome.role ?? me.role;
     newcomer = false;
+    if (version && version !== welcome.serverVersion) toast('The server was updated. Reload the page to use its new version.');
+    version = welcome.serverVersion ?? '';
     outbox.now();
   },
   joined: (room, fresh) => void joined(room, fresh),

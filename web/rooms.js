@@ -362,11 +362,12 @@ export class Room {
   /** @param {Wire.Event[]} events @param {'newest' | 'older' | 'newer' | {around: number}} what @param {number} head */
   put(events, what, head) {
     const page = events.map((e) => (e.gap ? this.gapEntry(e) : messageOf(e))).filter((e) => e.seq >= this.oldest);
+    const whole = !events.length || (page.length > 0 && page[0].seq <= this.oldest);
     const later = this.recent.filter((e) => Number(e.seq) > head);
     const bottom = this.entries.at(-1)?.seq ?? 0;
     if (what === 'older') {
       this.entries = [...page, ...this.entries];
-      this.atStart = !events.length;
+      this.atStart = whole;
       if (this.entries.length > WINDOW_MAX) this.trim('end');
     } else if (what === 'newer') {
       this.entries = [...this.entries, ...page.filter((e) => e.seq > bottom)];
@@ -377,7 +378,7 @@ export class Room {
       this.held = [];
       this.loaded = true;
       this.atEnd = what === 'newest';
-      this.atStart = !events.length;
+      this.atStart = whole;
       if (what === 'newest') [this.heldCount, this.away] = [0, false];
     }
     // What arrived while the page was on its way, and the page does not have.

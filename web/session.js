@@ -138,8 +138,9 @@ export class Session {
         }
       }
       this.stream = null;
-      if (stream.signal.reason === 'restart' || (this.hidden && !this.keep)) continue;
-      if (this.state === 'connected') this.lostAt = Date.now();
+      if (stream.signal.reason === 'restart') continue;
+      if (this.state === 'connected') this.lostAt = this.heard;
+      if (this.hidden && !this.keep) continue;
       const most = Math.min(BACKOFF_MAX_MS, BACKOFF_MS * 2 ** this.attempts++);
       const wait = reconnectMs || most * (0.5 + Math.random() / 2);
       this.nextAt = Date.now() + wait;
@@ -175,6 +176,7 @@ export class Session {
         const id = event.roomId ?? '0';
         if (event.welcome) {
           this.attempts = 0;
+          this.lostAt = 0;
           this.welcomed(event.welcome);
           this.set('connected');
         } else if (event.joined) {
@@ -189,8 +191,11 @@ export class Session {
             // Far behind: the newest page is enough, and the rest is there on scrolling up.
             room.forget();
             room.seen = -1;
+            byId.delete(id);
             this.restart();
-          } else room.join(event.joined, fresh);
+            continue;
+          }
+          room.join(event.joined, fresh);
           if (first) this.joined(room, fresh);
         } else if (event.rejected?.room) {
           this.refused(event.rejected.room, event.rejected.reason ?? '');

@@ -304,6 +304,19 @@ test('a message that the server refuses says why, and can be deleted or tried ag
   assert.deepEqual(await server.bodies(room), ['later', 'silly']);
 }));
 
+/** Has a program post numbered messages, `rate` a second; 0: as fast as it can. */
+async function flood(room, messages, rate) {
+  const load = spawn(program('hubbub-repeat'), ['--server', `127.0.0.1:${server.grpc}`, '--room', room, '--clients', '1', '--senders', '1', '--messages', `${messages}`, '--rate', `${rate}`, '--size', '96', '--quiet'], { stdio: 'ignore', env: { ...process.env, HUBBUB_SERVER: '' } });
+  const ended = new Promise((resolve) => load.once('exit', resolve));
+  try {
+    await until('the load ends', () => load.exitCode !== null, 15_000);
+  } finally {
+    load.kill('SIGKILL');
+    await ended;
+  }
+  assert.equal(load.exitCode, 0);
+}
+
 /** The text that is at the middle of the view, and where. */
 const middle = (page) => page.evaluate(() => {
   const box = document.getElementById('scroller').getBoundingClientRect();
@@ -402,24 +415,16 @@ test('5,000 messages a second for 5 s: no task over 50 ms', () => people(1, asyn
     window.tasks = [];
     new PerformanceObserver((list) => window.tasks.push(...list.getEntries().map((e) => Math.round(e.duration)))).observe({ type: 'longtask' });
   });
-  const flood = async () => {
-    const load = spawn(program('hubbub-repeat'), ['--server', `127.0.0.1:${server.grpc}`, '--room', room, '--clients', '1', '--senders', '1', '--messages', '25000', '--rate', '5000', '--size', '96', '--quiet'], { stdio: 'ignore', env: { ...process.env, HUBBUB_SERVER: '' } });
-    const ended = new Promise((resolve) => load.once('exit', resolve));
-    try {
-      await until('the load ends', () => load.exitCode !== null, 15_000);
-    } finally {
-      load.kill('SIGKILL');
-      await ended;
-    }
-    assert.equal(load.exitCode, 0);
+  const run = async () => {
+    await flood(room, 25_000, 5_000);
     await seen(a, 'message 25000 of 25000');
     return (await a.evaluate(() => window.tasks.splice(0))).filter((ms) => ms > 50);
   };
-  const tasks = await flood();
+  const tasks = await run();
   if (tasks.length) {
     // Or was it the machine? On a busy one any task takes long, by the clock: a trace has the time that the thread ran.
     await browser.startTracing(a, { categories: ['toplevel'] });
-    await flood();
+    await run();
     const { traceEvents } = JSON.parse(await browser.stopTracing());
     const main = new Set(traceEvents.filter((e) => e.name === 'thread_name' && e.args.name === 'CrRendererMain').map((e) => `${e.pid} ${e.tid}`));
     const own = traceEvents.filter((e) => e.ph === 'X' && e.name.endsWith('RunTask') && main.has(`${e.pid} ${e.tid}`)).map((e) => (e.tdur ?? e.dur) / 1000);
@@ -446,6 +451,46 @@ test('a hidden tab lets go of its stream, and catches up', () => people(1, async
   await a.locator('#status.connected').waitFor();
   assert.deepEqual(await texts(a), ['before', 'while hidden']);
 }, { storage: { 'hubbub.hidden-ms': '200' } }));
+
+test('a page that slept resumes at once, without loss or repetition', () => people(1, async (ann) => {
+  const room = newRoom();
+  await server.post(room, 'bob', 'before');
+  const a = await ann.page(`/#/${room}`);
+  await seen(a, 'before');
+  const member = async () => (await server.call('ListMembers', { room })).members?.map((m) => m.clientId).join();
+  const first = await member();
+  // An hour passes in a moment, and nothing arrives in it.
+  await a.evaluate(() => { const now = Date.now; Date.now = () => now() + 3_600_000; document.dispatchEvent(new Event('visibilitychange')); });
+  await until('another stream', async () => { const now = await member(); return now && now !== first; }, 3_000);
+  await server.post(room, 'bob', 'after');
+  await seen(a, 'after');
+  assert.deepEqual(await texts(a), ['before', 'after']);
+}));
+
+test('far behind: the newest messages first, a way to the first new one, and no hole between', () => people(1, async (ann) => {
+  const room = newRoom();
+  await server.post(room, 'bob', 'message 0 of 0');
+  const a = await ann.page(`/#/${room}`);
+  await seen(a, 'message 0');
+  await hide(a, true);
+  await a.locator('#status.paused').waitFor();
+  await flood(room, 1500, 0);
+  await hide(a, false);
+  await seen(a, 'message 1500 of 1500');
+  assert.ok((await a.locator('#list > li').count()) <= 60);
+  await a.locator('#unread').click();
+  await a.locator('li:has(.line)', { hasText: 'message 1 of 1500' }).waitFor();
+  await until('it is in view', () => a.locator('.line').evaluate((el) => { const { top } = el.getBoundingClientRect(); return top > 0 && top < 700; }));
+  await a.locator('#scroller').hover();
+  for (let n = 0; n < 300; n++) {
+    const numbers = (await texts(a)).map((text) => Number(text.match(/message (\d+) of/)[1]));
+    assert.deepEqual(numbers, numbers.map((_, index) => numbers[0] + index));
+    if (numbers.at(-1) === 1500) break;
+    await a.mouse.wheel(0, 3000);
+    await a.waitForTimeout(20);
+  }
+  await seen(a, 'message 1500 of 1500');
+}, { storage: { 'hubbub.hidden-ms': '100' } }));
 
 test('eight tabs: hidden ones make room, and one outbox sends once', () => people(1, async (ann) => {
   const room = newRoom();
