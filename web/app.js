@@ -1,5 +1,5 @@
 // @ts-check
-// Puts the parts together: who I am, which room is open, what the keys and buttons do.
+// Connects the modules: the identity, the open room, keys and buttons.
 
 import { asCallError, call, net, request } from './connect.js';
 import { h, $, icon, toggle } from './dom.js';
@@ -24,12 +24,12 @@ const KEYS = [
   ['Enter', 'Send'],
   ['Shift + Enter', 'New line'],
   ['↑ in an empty text field', 'Edit your last message'],
-  ['Esc', 'Cancel; back to the text field'],
+  ['Esc', 'Cancel, or return to the text field'],
   ['Alt + ↑ ↓', 'Previous, next room'],
   ['Alt + Shift + ↑ ↓', 'Previous, next unread room'],
   ['Ctrl + K', 'Find a room'],
   ['Ctrl + Shift + F', 'Search messages'],
-  ['Shift + Tab', 'To the messages'],
+  ['Shift + Tab', 'Go to the messages'],
   ['↑ ↓ Home End', 'Move between messages'],
   ['R, E, P', 'Reply to, edit, pin a message'],
   ['+, Del', 'React to, delete a message'],
@@ -50,7 +50,7 @@ let loading = false;
 let version = '';
 /** @type {Record<string, [number, string]>} where each room was read up to, and the epoch */
 let places = store.json('read', {});
-/** Whether rooms that are seen for the first time count as read: on the first visit. */
+/** On the first visit, the existing rooms count as read. */
 let newcomer = !store.get('read');
 
 const collator = new Intl.Collator();
@@ -61,12 +61,12 @@ function toast(text) {
   $('toast').replaceChildren(el);
   setTimeout(() => el.remove(), 6_000);
 }
-/** Calls, and shows why if it fails. @param {string} method @param {object} message */
+/** Makes a call, and shows the reason if it fails. @param {string} method @param {object} message */
 async function tell(method, message) {
   try {
     await call(method, message);
   } catch (e) {
-    toast(`That failed: ${asCallError(e).message}`);
+    toast(`Failed: ${asCallError(e).message}`);
   }
 }
 
@@ -97,7 +97,7 @@ function roomOf(name) {
   return made;
 }
 
-/** Finds rooms that are new. */
+/** Adds the rooms that are not known yet. Resolves to whether there were any. */
 async function listRooms() {
   let pageToken = '';
   let found = false;
@@ -125,12 +125,12 @@ async function joined(room, fresh) {
     loadMembers();
     return newest();
   }
-  // Otherwise the stream brings what is unread.
+  // A resumed stream delivers the unread messages itself.
   if (!fresh) return;
   const behind = room.head - room.read;
   room.unread = Math.max(0, behind);
   if (behind <= 0) return plan();
-  // Events that are not messages have seqs too.
+  // The difference is an upper bound: events that are not messages have seqs too.
   if (behind <= RECOUNT_MAX) {
     queue = queue.then(async () => {
       for (let tries = 0; tries < 3; tries++) {
@@ -160,12 +160,12 @@ async function load(what) {
   timeline.plan();
 }
 
-/** Reads the end of the open room, if that was not done. */
+/** Loads the newest messages of the open room, unless they are loaded. */
 async function newest() {
   const room = current;
   if (!room || room.loaded || loading) return;
   if (!room.head) {
-    // Nobody has posted to it. Before the stream has joined it, that is not known.
+    // The room is empty, or the stream has not joined it yet.
     if (room.seen === 0) room.loaded = room.atStart = room.atEnd = true;
     return timeline.plan();
   }
@@ -211,7 +211,7 @@ function open(name) {
   if (matchMedia('(hover: hover)').matches) composer.focus();
 }
 
-/** Whether the newest message is being looked at. */
+/** Whether the newest message is in view. */
 const reading = () => document.visibilityState !== 'hidden' && timeline.atEnd;
 
 function markRead() {
@@ -237,13 +237,13 @@ function saveNow() {
   store.set('read', JSON.stringify(theirs));
 }
 
-// What is around the timeline: at once, and then at most ten times a second.
+// Everything around the timeline is redrawn at once, then at most ten times a second.
 
 let planned = false;
 function plan() {
   if (planned) return;
   planned = true;
-  // Hidden tabs have no frames, but titles.
+  // A hidden tab has no animation frames, but still a title.
   const wait = document.visibilityState === 'hidden' ? 250 : drawnAt + DRAW_MS - performance.now();
   if (wait > 0) setTimeout(draw, wait);
   else requestAnimationFrame(draw);
@@ -300,7 +300,7 @@ function drawState() {
   const waiting = [...outbox.items.values()].filter((i) => !i.failed && !i.seq).length;
   const words = { connecting: 'Connecting…', connected: 'Connected', waiting: seconds > 0 ? 'No connection' : 'Connecting…', offline: 'This device is offline', paused: 'Paused while hidden', login: 'Logged out' }[state];
   put('state', words + (waiting && state !== 'connected' ? `, ${waiting} to send` : ''));
-  // Not read out, every second.
+  // Outside of the status region: a screen reader would read it every second.
   put('countdown', state === 'waiting' && seconds > 0 ? `retry in ${seconds} s` : '');
   if ($('status').className !== state) $('status').className = state;
   toggle($('again'), state === 'waiting' || state === 'offline');
@@ -346,7 +346,7 @@ async function panel(kind) {
     if (panelKind !== 'pins' || room !== current) return;
     if (m && !m.deleted) body.append(card(room.name, m, false));
   }
-  if (!body.firstChild) body.append(h('p', { className: 'hint' }, 'No message is pinned.'));
+  if (!body.firstChild) body.append(h('p', { className: 'hint' }, 'No pinned messages.'));
 }
 
 /** @param {string} room @param {Message} m @param {boolean} withRoom */
@@ -355,7 +355,7 @@ function card(room, m, withRoom) {
   return h(
     'article',
     { className: 'card' },
-    h('button', { type: 'button', className: 'head', title: 'Show it in the room', onclick: () => (narrow() && panel(''), go(room, m.seq)) }, h('strong', { className: `name ${hue(m.sender)}` }, shownName(m.sender, m.auth)), h('span', { className: 'when' }, withRoom ? `#${room} · ` : '', `${when} ${timeOf(m.time)}`)),
+    h('button', { type: 'button', className: 'head', title: 'Show in the room', onclick: () => (narrow() && panel(''), go(room, m.seq)) }, h('strong', { className: `name ${hue(m.sender)}` }, shownName(m.sender, m.auth)), h('span', { className: 'when' }, withRoom ? `#${room} · ` : '', `${when} ${timeOf(m.time)}`)),
     bodyOf(m.body.length > 600 ? `${m.body.slice(0, 600)}…` : m.body),
   );
 }
@@ -389,7 +389,7 @@ function drawSearch() {
   const find = async (pageToken) => {
     const query = words.value.trim();
     const number = ++asked;
-    if (!pageToken) results.replaceChildren(h('p', { className: 'hint' }, query ? 'Searching…' : 'Finds messages that have all these words.'));
+    if (!pageToken) results.replaceChildren(h('p', { className: 'hint' }, query ? 'Searching…' : 'Finds messages that contain all of these words.'));
     if (!query) return;
     try {
       const page = /** @type {Wire.SearchMessagesResponse} */ (await call('SearchMessages', { query, room: here.checked ? current?.name : undefined, pageToken }));
@@ -398,8 +398,8 @@ function drawSearch() {
       for (const { room = '', event } of page.found ?? []) if (event) results.append(card(room, toMessage(event), true));
       const { nextPageToken } = page;
       if (nextPageToken) results.append(h('button', { type: 'button', className: 'quiet', onclick: (/** @type {any} */ e) => (e.target.remove(), find(nextPageToken)) }, 'Show more'));
-      else if (!results.firstChild) results.append(h('p', { className: 'hint' }, 'No message has these words.'));
-      if (Number(page.behindCount ?? 0)) results.append(h('p', { className: 'hint' }, 'The newest messages are not in the index yet.'));
+      else if (!results.firstChild) results.append(h('p', { className: 'hint' }, 'No messages found.'));
+      if (Number(page.behindCount ?? 0)) results.append(h('p', { className: 'hint' }, 'The newest messages are not indexed yet.'));
     } catch (e) {
       results.replaceChildren(h('p', { className: 'hint' }, `The search failed: ${asCallError(e).message}`));
     }
@@ -427,13 +427,13 @@ function dialog(title, content, ok) {
     const form = h('form', { onsubmit: (/** @type {Event} */ e) => (e.preventDefault(), done(true)) }, h('h2', { id: 'dialog-title' }, title), ...content.map((c) => (typeof c === 'string' ? h('p', null, c) : c)), h('div', { className: 'buttons' }, h('button', { type: 'button', onclick: () => done(false) }, ok ? 'Cancel' : 'Close'), ok && h('button', { className: 'primary' }, ok)));
     box.replaceChildren(form);
     box.returnValue = '';
-    // The browser gives the focus back to where it was.
+    // The browser restores the focus.
     box.onclose = () => resolve(box.returnValue === 'yes');
     box.showModal();
   });
 }
 
-/** Asks for a line. @param {string} title @param {string} label @param {string} value @param {number} maxLength @param {string} ok */
+/** Asks for one line of text. @param {string} title @param {string} label @param {string} value @param {number} maxLength @param {string} ok */
 async function ask(title, label, value, maxLength, ok) {
   const input = h('input', { value, maxLength, autocomplete: 'off' });
   const answer = dialog(title, [h('label', null, label, input)], ok);
@@ -447,7 +447,7 @@ async function editTopic() {
   if (room && topic !== null && topic !== room.topic) tell('ChangeRoom', { room: room.name, sender: sender(), topic });
 }
 
-const showKeys = () => dialog('Keys', [h('dl', { className: 'keys' }, ...KEYS.map(([key, what]) => h('div', null, h('dt', null, h('kbd', null, key)), h('dd', null, what))))]);
+const showKeys = () => dialog('Keyboard shortcuts', [h('dl', { className: 'keys' }, ...KEYS.map(([key, what]) => h('div', null, h('dt', null, h('kbd', null, key)), h('dd', null, what))))]);
 
 function showMenu() {
   const note = h('button', { type: 'button', disabled: !notifier.possible, onclick: async () => drawNote(await notifier.set(!notifier.on)) });
@@ -455,7 +455,7 @@ function showMenu() {
   drawNote(notifier.on);
   const hint = notifier.possible ? '' : 'Notifications need HTTPS, or a server on this machine.';
   dialog(me.name, [
-    h('div', { className: 'menu' }, note, hint && h('p', { className: 'hint' }, hint), h('button', { type: 'button', onclick: () => ($('dialog').close(), showKeys()) }, 'Show the keys'), !accounts && h('button', { type: 'button', onclick: () => ($('dialog').close(), rename()) }, 'Change my name'), accounts && h('button', { type: 'button', onclick: logout }, 'Log out')),
+    h('div', { className: 'menu' }, note, hint && h('p', { className: 'hint' }, hint), h('button', { type: 'button', onclick: () => ($('dialog').close(), showKeys()) }, 'Keyboard shortcuts'), !accounts && h('button', { type: 'button', onclick: () => ($('dialog').close(), rename()) }, 'Change my name'), accounts && h('button', { type: 'button', onclick: logout }, 'Log out')),
   ]);
 }
 
@@ -476,9 +476,9 @@ async function logout() {
   location.replace('/');
 }
 
-// Acts.
+// Actions.
 
-/** Gives a part what it calls. @template T @param {T} part @param {Partial<T>} calls */
+/** Sets the callbacks of a module. @template T @param {T} part @param {Partial<T>} calls */
 const hook = (part, calls) => void Object.assign(/** @type {any} */ (part), calls);
 
 hook(timeline, {
@@ -504,7 +504,7 @@ hook(timeline, {
     else if (act === 'react') {
       const mine = m.reactions.find((r) => r.emoji === emoji)?.people.some((p) => me.is(p.name ?? '', !!p.authenticated));
       tell('SetReaction', { ...target, emoji, removed: !!mine });
-    } else if (await dialog('Delete this message?', [m.body.slice(0, 200), 'Its text is erased for everybody.'], 'Delete')) tell('DeleteMessage', target);
+    } else if (await dialog('Delete this message?', [m.body.slice(0, 200), 'Its text is deleted for everyone.'], 'Delete')) tell('DeleteMessage', target);
   },
 });
 hook(composer, {
@@ -523,7 +523,7 @@ hook(composer, {
     if (room) await call('EditMessage', { room: room.name, sender: sender(), messageSeq: String(m.seq), epoch: room.epoch, body, mentions: mentioned(body, known(room)), seenSeq: String(m.edited || m.seq) });
   },
 });
-/** The names of people in a room. @param {Room} room */
+/** The names of the people in a room, for mentions. @param {Room} room */
 function known(room) {
   const names = new Set([...room.members.values()].map((m) => m.name ?? ''));
   for (const e of room.entries) if (e.kind === 'message') names.add(e.sender);
@@ -575,7 +575,7 @@ const THEMES = ['auto', 'light', 'dark'];
 /** @param {string} theme */
 function setTheme(theme) {
   document.documentElement.dataset.theme = theme;
-  $('theme').title = $('theme').ariaLabel = `Colours: ${theme}`;
+  $('theme').title = $('theme').ariaLabel = `Theme: ${theme}`;
   store.set('theme', theme === 'auto' ? null : theme);
 }
 
@@ -658,13 +658,13 @@ setInterval(async () => {
   if (await listRooms().catch(() => false)) session.restart();
 }, ROOMS_EVERY_MS);
 
-// The beginning: who is it?
+// Start: the identity, then the stream.
 
 const INVITE = '#invite=';
 let invitation = '';
 if (location.hash.startsWith(INVITE)) {
   invitation = decodeURIComponent(location.hash.slice(INVITE.length));
-  // A code must not stay in the address bar, nor in the history.
+  // The code is a secret: remove it from the address bar and the history.
   history.replaceState(null, '', '/');
 }
 

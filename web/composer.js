@@ -1,5 +1,5 @@
 // @ts-check
-// Where messages are typed: drafts, replies and edits.
+// The text field: drafts, replies and edits.
 
 import { h, $, iconButton } from './dom.js';
 import { store } from './store.js';
@@ -57,7 +57,7 @@ export class Composer {
     this.grow();
   }
 
-  /** Keeps the draft. */
+  /** Stores the draft. */
   keep() {
     clearTimeout(this.timer);
     if (!this.room || this.editing) return;
@@ -79,7 +79,7 @@ export class Composer {
 
   /** @param {KeyboardEvent} e */
   key(e) {
-    // Enter that chooses a candidate of an input method does not send.
+    // This Enter belongs to an input method: it accepts a candidate.
     if (e.isComposing || e.keyCode === 229) return;
     if (e.key === 'Enter' && !e.shiftKey && !e.altKey) {
       e.preventDefault();

@@ -1,13 +1,13 @@
 // @ts-check
-// The Connect protocol: calls, and the stream Follow, both in JSON over fetch.
+// The Connect protocol over fetch, in JSON: unary calls and the stream Follow.
 
 const SERVICE = '/hubbub.v1.ChatService/';
-// An envelope beyond this is not from Hubbub.
+// A larger envelope can't be from Hubbub.
 const ENVELOPE_BYTES_MAX = 8 << 20;
 const CALL_TIMEOUT_MS = 20_000;
 const SLOW_MS = 5_000;
 
-/** Why a call or a stream failed. `unavailable` also stands for "no answer". */
+/** The failure of a call or a stream. The code is `unavailable` if no response arrived. */
 export class CallError extends Error {
   /** @param {string} code @param {string} message @param {number} [retryMs] */
   constructor(code, message, retryMs = 0) {
@@ -38,7 +38,7 @@ async function failure(response) {
     const { code, message } = await response.json();
     if (typeof code === 'string') return new CallError(code, String(message ?? code), retryMs);
   } catch {}
-  // A proxy answered, not Hubbub.
+  // The response is from a proxy, not from Hubbub.
   const code = /** @type {Record<number, string>} */ (byStatus)[status] ?? (status >= 500 ? 'unavailable' : 'unknown');
   return new CallError(code, `the server answered with status ${status}`, retryMs);
 }

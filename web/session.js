@@ -1,6 +1,6 @@
 // @ts-check
-// The stream that follows the rooms, and when there is one: it resumes after each loss, sleep and restart of the
-// server, and a hidden tab lets it go.
+// The connection: one stream that follows all rooms. It resumes after a lost connection, sleep, or a restart of the
+// server; a hidden tab closes it.
 
 import { follow, asCallError } from './connect.js';
 import { store } from './store.js';
@@ -11,7 +11,7 @@ const STALE_MS = 25_000;
 const HIDDEN_MS = 60_000;
 const BACKOFF_MS = 500;
 const BACKOFF_MAX_MS = 15_000;
-// After a longer absence, only the open room catches up by its stream; the others are counted again.
+// After a longer absence, only the open room resumes; the other rooms start at the head and are counted again.
 const ABSENCE_MS = 120_000;
 const CATCH_UP_MAX = 1_000;
 const ROOMS_MAX = 1_000;
@@ -24,13 +24,13 @@ const channel = new MessageChannel();
 /** @type {(() => void)[]} */
 const resumes = [];
 channel.port1.onmessage = () => resumes.shift()?.();
-/** Lets the browser paint and react. Unlike a timer's, its turns come in hidden tabs too. @returns {Promise<void>} */
+/** Yields to the browser. Unlike a timer, a message is not throttled in hidden tabs. @returns {Promise<void>} */
 const breath = () => new Promise((resolve) => (resumes.push(resolve), channel.port2.postMessage(0)));
 
 export class Session {
   /** @type {State} */
   state = 'connecting';
-  /** When the next attempt starts, in the state `waiting`. */
+  /** When the next attempt starts, if `waiting`. */
   nextAt = 0;
   why = '';
   name = '';
@@ -38,7 +38,7 @@ export class Session {
   rooms = new Map();
   /** The open room. */
   open = '';
-  /** Whether a hidden tab keeps its stream, to notify. */
+  /** Whether this tab keeps its stream while hidden, for notifications. */
   keep = false;
   /** @type {AbortController | null} */
   stream = null;
@@ -88,7 +88,7 @@ export class Session {
     }
     const was = this.hidden;
     this.hidden = false;
-    // After a sleep the stream may be dead without a sign.
+    // After sleep, the stream may be dead without an error.
     if (this.stream && Date.now() - this.heard > STALE_MS) this.stream.abort();
     if (was || this.state === 'waiting' || this.state === 'offline') this.retry();
   }
@@ -99,7 +99,7 @@ export class Session {
     this.wake();
   }
 
-  /** Follows with another set of rooms. */
+  /** Follows again, with the current set of rooms. */
   restart() {
     if (!this.stream) return;
     this.attempts = 0;
@@ -188,7 +188,7 @@ export class Session {
           byId.set(id, room);
           const head = Number(event.joined.headSeq ?? 0);
           if (first && !fresh && event.joined.epoch === room.epoch && head - room.seen > CATCH_UP_MAX) {
-            // Far behind: the newest page is enough, and the rest is there on scrolling up.
+            // Far behind: load the newest messages only; the rest loads on scrolling up.
             room.forget();
             room.seen = -1;
             byId.delete(id);

@@ -1,7 +1,7 @@
 // @ts-check
-// The open room's messages. The scroller is a reversed column: it stands at its end, and what is added or removed above
-// moves nothing. While somebody reads further up nothing is appended, and every other change keeps the row that they
-// look at where it is. At most 400 entries are in the document, and they are brought up to date once a frame.
+// The messages of the open room. The scroller is a reversed column: it stays at its end, and adding or removing entries
+// above the view moves nothing. While the user reads further up, nothing is appended, and every other change keeps the
+// topmost visible row in place. The document has at most 400 entries, and is updated once a frame.
 
 import { h, $, icon, iconButton, roving, toggle } from './dom.js';
 import { pieces } from './text.js';
@@ -17,7 +17,7 @@ const END_PX = 40;
 const GROUP_MS = 5 * 60_000;
 const FOLD_LINES = 20;
 const FOLD_CHARS = 2_000;
-// What comes faster is not drawn: it would leave the view at once.
+// Of more new entries in one frame, only the newest are drawn: the others would leave the view at once.
 const ROWS_A_FRAME = 50;
 const FLOOD_REST_MS = 100;
 const REST_MAX_MS = 250;
@@ -29,7 +29,7 @@ const day = new Intl.DateTimeFormat(undefined, { weekday: 'long', day: 'numeric'
 const dayAndYear = new Intl.DateTimeFormat(undefined, { weekday: 'long', day: 'numeric', month: 'long', year: 'numeric' });
 const full = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'short' });
 
-// Formatting a time is slow, and many messages share a minute.
+// Formatting is slow, and many messages share a minute.
 /** @type {Map<number, string>} */
 const minutes = new Map();
 /** @param {number} ms */
@@ -69,7 +69,7 @@ export function hue(name) {
 /** @param {string} name */
 export const face = (name) => h('span', { className: `face ${hue(name)}`, 'aria-hidden': 'true' }, [...name][0]?.toUpperCase() ?? '?');
 
-/** A name as others see it: a claimed one is marked, so that it can't pass for a login's. @param {string} name @param {boolean} auth */
+/** A name. On a server with accounts, a claimed name is marked. @param {string} name @param {boolean} auth */
 export const shownName = (name, auth) => h('bdi', null, auth || !me.auth ? name : `~${name}`);
 
 /** @param {string} body */
@@ -106,7 +106,7 @@ export class Timeline {
   byLi = new WeakMap();
   scheduled = false;
   loading = false;
-  /** Brought to the middle by the next frame. */
+  /** The seq to center in the next frame; 0: none. */
   target = 0;
   toEnd = false;
   /** @type {Message | null} the message with the toolbar */
@@ -123,7 +123,7 @@ export class Timeline {
   waiting = () => [];
   /** @type {(room: Room, seq: number) => void} */
   quote = () => {};
-  /** The end is in view, or not any more. */
+  /** Called when the position has changed. */
   moved = () => {};
   leave = () => {};
 
@@ -173,7 +173,7 @@ export class Timeline {
     return !!this.room?.atEnd && !this.room.away;
   }
 
-  /** To the newest message. */
+  /** Goes to the newest message. */
   async end() {
     const room = this.room;
     if (!room) return;
@@ -189,7 +189,7 @@ export class Timeline {
     this.plan();
   }
 
-  /** To a message, which is read from the server if need be. @param {number} seq */
+  /** Goes to a message, and loads it if necessary. @param {number} seq */
   async goto(seq) {
     const room = this.room;
     if (!room) return;
@@ -203,7 +203,7 @@ export class Timeline {
     this.plan();
   }
 
-  /** Brings the document up to date with the next frame; under a flood, with fewer frames, so that the page can react. */
+  /** Updates the document in the next frame. Under a flood, it skips frames to stay responsive. */
   plan() {
     if (this.scheduled) return;
     this.scheduled = true;
@@ -254,7 +254,7 @@ export class Timeline {
     this.scrolled();
   }
 
-  /** The topmost row in view. */
+  /** The topmost visible row. */
   anchor() {
     const box = this.scroller.getBoundingClientRect();
     for (const li of this.list.children) if (li.getBoundingClientRect().bottom > box.top + 8) return li;
@@ -321,7 +321,7 @@ export class Timeline {
     while (li.firstChild !== row) li.firstChild?.remove();
     if (newDay && entry.time) row.before(h('h3', { className: 'day' }, h('span', null, dayText(entry.time))));
     if (line) row.before(h('div', { className: 'line', role: 'separator', 'aria-label': 'New messages' }, h('span', null, 'New')));
-    // Who has the focus inside keeps it.
+    // Rendering must not lose the focus.
     const focused = row.contains(document.activeElement) && document.activeElement !== row ? /** @type {HTMLElement} */ (document.activeElement) : null;
     if (entry.kind === 'note') {
       row.className = `row note${entry.gap ? ' gap' : ''}`;
@@ -372,7 +372,7 @@ export class Timeline {
     if (m) room.quotes.set(seq, m);
     else if (m === undefined) this.quote(room, seq);
     const gone = m === null || m?.deleted;
-    const text = h('span', { className: 'what', dir: 'auto' }, gone ? 'a message that is gone' : m ? m.body.slice(0, 160) : `message ${seq}`);
+    const text = h('span', { className: 'what', dir: 'auto' }, gone ? 'message not available' : m ? m.body.slice(0, 160) : `message ${seq}`);
     return h('button', { type: 'button', className: 'quoted', 'data-act': 'goto', 'data-seq': String(seq) }, icon('reply'), h('span', { className: 'sr' }, 'In reply to '), m && !gone && h('b', null, shownName(m.sender, m.auth)), ' ', text);
   }
 
@@ -431,7 +431,7 @@ export class Timeline {
     if (!near || !room.atEnd) room.away = true;
     else if (!room.held.length) room.away = false;
     else {
-      // What was held is added below, and the reader stays where they are.
+      // Append the held entries without moving the view.
       const anchor = this.anchor();
       const before = anchor?.getBoundingClientRect().top ?? 0;
       room.release();
@@ -464,16 +464,16 @@ export class Timeline {
     const newer = $('newer');
     const away = room.loaded && (this.scroller.scrollTop < -this.scroller.clientHeight || room.heldCount > 0 || !room.atEnd);
     toggle(newer, away);
-    const words = room.heldCount ? `${room.heldCount} new ↓` : 'To the newest ↓';
+    const words = room.heldCount ? `${room.heldCount} new ↓` : 'Jump to newest ↓';
     if (away && newer.textContent !== words) newer.textContent = words;
-    // The line of what is new is above the view.
+    // Whether the line “New” is above the view.
     const line = this.list.querySelector('.line');
     const top = this.scroller.getBoundingClientRect().top;
     const above = room.loaded && room.line >= 0 && (line ? line.getBoundingClientRect().bottom < top : (room.entries[0]?.seq ?? 0) > room.line + 1);
     toggle($('unread'), above);
   }
 
-  // The toolbar of the message that the mouse or the focus is on.
+  // The toolbar of the message under the mouse or with the focus.
 
   makeToolbar() {
     const does = (/** @type {'reply' | 'edit' | 'delete' | 'pin'} */ act) => () => this.active && this.act(act, this.active);
@@ -521,7 +521,7 @@ export class Timeline {
     return this.rows.get(m)?.row;
   }
 
-  /** Lets the Tab key reach what is inside the row with the focus, and inside no other. @param {Element | null} li */
+  /** Makes the controls of one row reachable with Tab, and those of all other rows not. @param {Element | null} li */
   enter(li) {
     if (this.entered !== li) tabbable(this.entered, false);
     tabbable(li, true);
@@ -530,7 +530,7 @@ export class Timeline {
   /** @type {Element | null} */
   entered = null;
 
-  /** What may be done with a message. @param {Message} m */
+  /** The allowed actions for a message. @param {Message} m */
   may(m) {
     const moderator = me.role === 'moderator' || me.role === 'admin';
     return { react: !m.deleted, reply: !m.deleted, edit: m.mine && !m.deleted, delete: !m.deleted && (m.mine || moderator), pin: !m.deleted && (!me.auth || moderator) };
@@ -559,7 +559,7 @@ export class Timeline {
     const act = /** @type {HTMLElement | null} */ (target.closest('[data-act]'));
     const made = this.byLi.get(/** @type {Element} */ (target.closest('#list > li')));
     if (made?.entry.kind !== 'message') return;
-    // A tap shows the toolbar.
+    // A tap focuses the row, which shows its toolbar.
     if (!act && /** @type {PointerEvent} */ (e).pointerType === 'touch' && !target.closest('a, button, input')) made.row.focus({ preventScroll: true });
     if (!act) return;
     if (act.dataset.act === 'goto') this.goto(Number(act.dataset.seq));
@@ -585,7 +585,7 @@ export class Timeline {
     else this.act(act, m);
   }
 
-  // The log that screen readers read out: only what arrives while its reader is at the end.
+  // The log for screen readers: messages that arrive while the end is in view.
 
   /** @param {Message} m */
   say(m) {

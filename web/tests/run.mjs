@@ -173,7 +173,7 @@ test('messages are edited, deleted, answered, reacted to and pinned, and the top
   await mine.locator('button[title^="Delete"]').click();
   await a.locator('#dialog button.primary').click();
   await b.locator('.gone', { hasText: 'deleted' }).waitFor();
-  await b.locator('.quoted', { hasText: 'a message that is gone' }).waitFor();
+  await b.locator('.quoted', { hasText: 'message not available' }).waitFor();
   assert.equal(await b.locator('.chip').count(), 0);
   await b.locator('#pins').waitFor({ state: 'hidden' });
   // A page that comes now sees the same.
@@ -652,7 +652,7 @@ test('the keyboard alone is enough', () => people(2, async (ann) => {
   assert.equal(await focus(), 'text');
   await a.keyboard.press('Shift+Tab');
   await a.keyboard.press('?');
-  await a.locator('#dialog h2', { hasText: 'Keys' }).waitFor();
+  await a.locator('#dialog h2', { hasText: 'Keyboard shortcuts' }).waitFor();
   await a.keyboard.press('Escape');
   await a.locator('#dialog').waitFor({ state: 'hidden' });
   await a.keyboard.press('Escape');
