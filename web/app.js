@@ -15,7 +15,7 @@ import { Notifier } from './notify.js';
 
 /** @typedef {import('./rooms.js').Message} Message */
 
-const ROOMS_EVERY_MS = 30_000;
+const ROOMS_EVERY_MS = 60_000;
 const RECOUNT_MAX = 500;
 const SAVE_MS = 500;
 const DRAW_MS = 100;
@@ -544,6 +544,8 @@ hook(session, {
   welcomed(welcome) {
     composer.bytesMax = welcome.limits?.bodyBytesMax ?? composer.bytesMax;
     me.role = welcome.role ?? me.role;
+    // The server normalizes names.
+    me.name = welcome.name || me.name;
     newcomer = false;
     if (version && version !== welcome.serverVersion) toast('The server was updated. Reload the page to use its new version.');
     version = welcome.serverVersion ?? '';
@@ -652,7 +654,7 @@ store.watch((key) => {
     plan();
   }
 });
-setInterval(drawState, 1_000);
+setInterval(() => session.state === 'waiting' && drawState(), 1_000);
 setInterval(async () => {
   if (session.state !== 'connected' || document.visibilityState === 'hidden') return;
   if (await listRooms().catch(() => false)) session.restart();
