@@ -274,9 +274,12 @@ export class Timeline {
     let fragment = null;
     /** @type {Entry | null} */
     let before = null;
+    let time = 0;
     let lined = false;
     for (const entry of entries) {
-      const newDay = !before || dayOf(before.time) !== dayOf(entry.time);
+      // Gaps may have no time.
+      const newDay = entry.time > 0 && (!time || dayOf(time) !== dayOf(entry.time));
+      time = entry.time || time;
       /** @type {boolean} */
       const line = !lined && room.line >= 0 && entry.seq > room.line && entry.kind === 'message' && !entry.mine;
       lined ||= line;
@@ -319,7 +322,7 @@ export class Timeline {
   render(room, made, newDay, line, grouped, sameMinute) {
     const { li, row, entry } = made;
     while (li.firstChild !== row) li.firstChild?.remove();
-    if (newDay && entry.time) row.before(h('h3', { className: 'day' }, h('span', null, dayText(entry.time))));
+    if (newDay) row.before(h('h3', { className: 'day' }, h('span', null, dayText(entry.time))));
     if (line) row.before(h('div', { className: 'line', role: 'separator', 'aria-label': 'New messages' }, h('span', null, 'New')));
     // Rendering must not lose the focus.
     const focused = row.contains(document.activeElement) && document.activeElement !== row ? /** @type {HTMLElement} */ (document.activeElement) : null;
