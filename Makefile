@@ -13,13 +13,16 @@ WEB_LOGIN := examples/web-login/requirements.txt
 # Node's gRPC, for the same. The tests look for it next to Python's.
 NODE_GRPC := $(TARGET_DIR)/node/node_modules/@grpc/grpc-js/package.json
 NODE_GRPC_VERSION := 1.14.7
+# The browser's driver and the checks of the page's tests, as their lock file names them.
+PAGE_TOOLS := web/tests/node_modules/.package-lock.json
+PAGE_ENV := HUBBUB_SERVER=$(abspath $(TARGET_DIR))/release/hubbub-server HUBBUB_CLIENT=$(abspath $(TARGET_DIR))/release/hubbub
 
 # The tests that are repeated without the feature core-patches: only speed and rare faults may depend on it.
 WITHOUT_PATCHES := chat:: drain:: fanout:: leaving:: model:: rooms:: unary::
 
 .DEFAULT_GOAL := help
 .PHONY: help run-server run-client run-repeat build test hostile sanitize soak fuzz crash-test changes-test backup-test thin-volume-test ping-test check bench bench-chart micro search-bench \
-	deps go-deps
+	page-test pictures deps go-deps
 
 help: ## show this
 	@echo "make TARGET [ARGS=\"flags for the program\"]"
@@ -105,6 +108,14 @@ micro: deps ## measure single steps of a message's path (ARGS="name" measures th
 search-bench: deps ## measure search in MESSAGES messages, a million by default
 	cargo bench --locked --bench search
 
+page-test: deps $(PAGE_TOOLS) ## test the page in Chromium (ARGS="word" runs the cases with that in their names)
+	$(BUILD)
+	@$(PAGE_ENV) node web/tests/run.mjs $(ARGS)
+
+pictures: deps $(PAGE_TOOLS) ## make the pictures of the page in docs/pictures
+	$(BUILD)
+	@$(PAGE_ENV) node web/tests/pictures.mjs docs/pictures
+
 deps:
 	@tools/install-deps build
 
@@ -123,3 +134,8 @@ $(NODE_GRPC): Makefile
 	mkdir -p $(TARGET_DIR)/node
 	cd $(TARGET_DIR)/node && npm install --silent --no-audit --no-fund --ignore-scripts @grpc/grpc-js@$(NODE_GRPC_VERSION)
 	@touch $(NODE_GRPC)
+
+$(PAGE_TOOLS): web/tests/package-lock.json
+	@tools/install-deps browser
+	cd web/tests && npm ci --silent --no-audit --no-fund --ignore-scripts
+	@touch $(PAGE_TOOLS)

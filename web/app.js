@@ -1,35 +1,38 @@
 // @ts-check
-// Puts the parts together: who I am, which room is open, what the keys and buttons do.
+// Connects the modules: the identity, the open room, keys and buttons.
 
 import { asCallError, call, net, request } from './connect.js';
-import { h, $, icon } from './dom.js';
+import { h, $, icon, toggle } from './dom.js';
 import { mentioned } from './text.js';
 import { store } from './store.js';
 import { Room, me, mentionsMe, toMessage } from './rooms.js';
 import { Outbox } from './outbox.js';
 import { Session } from './session.js';
-import { Timeline, bodyOf, hue, shownName, timeOf } from './timeline.js';
+import { Timeline, bodyOf, face, hue, shownName, timeOf } from './timeline.js';
 import { Composer } from './composer.js';
 import { Sidebar, addressOf, roomName } from './sidebar.js';
 import { Notifier } from './notify.js';
 
 /** @typedef {import('./rooms.js').Message} Message */
 
-const ROOMS_EVERY_MS = 30_000;
+const ROOMS_EVERY_MS = 60_000;
 const RECOUNT_MAX = 500;
 const SAVE_MS = 500;
+const DRAW_MS = 100;
 const LOBBY = 'lobby';
 const KEYS = [
   ['Enter', 'Send'],
   ['Shift + Enter', 'New line'],
-  ['↑ in an empty field', 'Edit your last message'],
-  ['Esc', 'Cancel, or back to the field'],
-  ['Alt + ↑ / ↓', 'Room before or after'],
-  ['Alt + Shift + ↑ / ↓', 'Room with something new'],
+  ['↑ in an empty text field', 'Edit your last message'],
+  ['Esc', 'Cancel, or return to the text field'],
+  ['Alt + ↑ ↓', 'Previous, next room'],
+  ['Alt + Shift + ↑ ↓', 'Previous, next unread room'],
   ['Ctrl + K', 'Find a room'],
   ['Ctrl + Shift + F', 'Search messages'],
-  ['Shift + Tab, then ↑ ↓ Home End', 'Go through the messages'],
-  ['R  E  P  +  Del', 'Reply, edit, pin, react, delete, on a message'],
+  ['Shift + Tab', 'Go to the messages'],
+  ['↑ ↓ Home End', 'Move between messages'],
+  ['R, E, P', 'Reply to, edit, pin a message'],
+  ['+, Del', 'React to, delete a message'],
   ['?', 'This list'],
 ];
 
@@ -44,10 +47,13 @@ let accounts = false;
 /** @type {Room | null} */
 let current = null;
 let loading = false;
+let version = '';
 /** @type {Record<string, [number, string]>} where each room was read up to, and the epoch */
 let places = store.json('read', {});
-const newcomer = !store.get('read');
+/** On the first visit, the existing rooms count as read. */
+let newcomer = !store.get('read');
 
+const collator = new Intl.Collator();
 const sender = () => (accounts ? undefined : me.name);
 /** @param {string} text */
 function toast(text) {
@@ -55,12 +61,12 @@ function toast(text) {
   $('toast').replaceChildren(el);
   setTimeout(() => el.remove(), 6_000);
 }
-/** Calls, and shows why if it fails. @param {string} method @param {object} message */
+/** Makes a call, and shows the reason if it fails. @param {string} method @param {object} message */
 async function tell(method, message) {
   try {
     await call(method, message);
   } catch (e) {
-    toast(`That did not work: ${asCallError(e).message}`);
+    toast(`Failed: ${asCallError(e).message}`);
   }
 }
 
@@ -82,7 +88,7 @@ function roomOf(name) {
   made.arrived = (m) => {
     outbox.arrived(m.id);
     if (made === current) {
-      if (!m.mine && !made.line && !reading()) made.line = Math.max(1, made.read);
+      if (!m.mine && !reading()) made.line = made.read;
       if (!m.mine) timeline.say(m);
     }
     if (mentionsMe(m)) notifier.mention(name, m, () => go(name));
@@ -91,15 +97,15 @@ function roomOf(name) {
   return made;
 }
 
-/** Finds rooms that are new. */
+/** Adds the rooms that are not known yet. Resolves to whether there were any. */
 async function listRooms() {
   let pageToken = '';
   let found = false;
   do {
     const page = await call('ListRooms', { pageSize: 1000, pageToken });
-    for (const { name, topic } of /** @type {Wire.Room[]} */ (page.rooms ?? [])) {
+    for (const { name, topic, headSeq } of /** @type {Wire.Room[]} */ (page.rooms ?? [])) {
       if (!name || rooms.has(name)) continue;
-      roomOf(name).topic = topic ?? '';
+      Object.assign(roomOf(name), { topic: topic ?? '', head: Number(headSeq ?? 0) });
       found = true;
     }
     pageToken = page.nextPageToken ?? '';
@@ -108,22 +114,31 @@ async function listRooms() {
   return found;
 }
 
-/** The state of a room at the beginning of a stream: counts what is unread. @param {Room} room */
-async function joined(room) {
-  if (room.read < 0) room.read = room.head;
-  if (room === current) {
-    loadMembers();
-    if (!room.loaded) await newest();
-    return;
+/** The state of a room at the beginning of a stream. @param {Room} room @param {boolean} fresh whether it begins at the head */
+async function joined(room, fresh) {
+  if (room.read < 0) {
+    room.read = room.head;
+    save();
   }
+  if (room === current) {
+    if (room.head > room.read) room.line = room.read;
+    loadMembers();
+    return newest();
+  }
+  // A resumed stream delivers the unread messages itself.
+  if (!fresh) return;
   const behind = room.head - room.read;
   room.unread = Math.max(0, behind);
   if (behind <= 0) return plan();
-  // Events that are not messages have seqs too.
+  // The difference is an upper bound: events that are not messages have seqs too.
   if (behind <= RECOUNT_MAX) {
     queue = queue.then(async () => {
-      const page = await call('ListMessages', { room: room.name, afterSeq: String(room.read), pageSize: 100 });
-      if (room !== current) room.recount(page.events ?? []);
+      for (let tries = 0; tries < 3; tries++) {
+        const page = await call('ListMessages', { room: room.name, afterSeq: String(room.read), pageSize: 100 });
+        if (room === current) return;
+        room.recount(page.events ?? []);
+        if (room.seen <= Number(page.headSeq ?? 0)) return;
+      }
     }).catch(() => {});
   }
   plan();
@@ -137,21 +152,23 @@ async function load(what) {
   try {
     await room.load((r) => call('ListMessages', r), what);
   } catch (e) {
-    const error = asCallError(e);
-    if (error.code === 'not_found') {
-      room.loaded = room.atStart = room.atEnd = true;
-      room.away = false;
-    } else if (what !== 'newest') {
-      toast(`Older messages can’t be read now: ${error.message}`);
-      await new Promise((resolve) => setTimeout(resolve, 3_000));
-    }
+    if (what === 'newest') return;
+    toast(`The history can’t be loaded: ${asCallError(e).message}`);
+    await new Promise((resolve) => setTimeout(resolve, 3_000));
   }
   for (const e of room.entries) if (e.kind === 'message' && e.mine) outbox.arrived(e.id);
   timeline.plan();
 }
 
+/** Loads the newest messages of the open room, unless they are loaded. */
 async function newest() {
-  if (loading) return;
+  const room = current;
+  if (!room || room.loaded || loading) return;
+  if (!room.head) {
+    // The room is empty, or the stream has not joined it yet.
+    if (room.seen === 0) room.loaded = room.atStart = room.atEnd = true;
+    return timeline.plan();
+  }
   loading = true;
   await load('newest');
   loading = false;
@@ -183,18 +200,18 @@ function open(name) {
   current = roomOf(name);
   session.open = name;
   store.set('room', name);
-  current.line = current.unread && current.read >= 0 ? Math.max(1, current.read) : 0;
+  current.line = current.unread ? current.read : -1;
   composer.show(name);
   if (!known) session.restart();
   timeline.show(current);
-  if (!current.loaded) void newest();
-  loadMembers();
+  void newest();
+  if (current.seen >= 0) loadMembers();
   if (!$('panel').hidden && panelKind !== 'search') panel(panelKind);
   draw();
   if (matchMedia('(hover: hover)').matches) composer.focus();
 }
 
-/** Whether the newest message is being looked at. */
+/** Whether the newest message is in view. */
 const reading = () => document.visibilityState !== 'hidden' && timeline.atEnd;
 
 function markRead() {
@@ -209,6 +226,7 @@ function save() {
 function saveNow() {
   clearTimeout(saving);
   saving = undefined;
+  if (!rooms.size) return;
   // Other tabs may have read further.
   const theirs = /** @type {typeof places} */ (store.json('read', {}));
   for (const room of rooms.values()) {
@@ -219,16 +237,18 @@ function saveNow() {
   store.set('read', JSON.stringify(theirs));
 }
 
-// What is around the timeline, once a frame.
+// Everything around the timeline is redrawn at once, then at most ten times a second.
 
 let planned = false;
 function plan() {
   if (planned) return;
   planned = true;
-  // Hidden tabs have no frames, but titles.
-  if (document.visibilityState === 'hidden') setTimeout(draw, 250);
+  // A hidden tab has no animation frames, but still a title.
+  const wait = document.visibilityState === 'hidden' ? 250 : drawnAt + DRAW_MS - performance.now();
+  if (wait > 0) setTimeout(draw, wait);
   else requestAnimationFrame(draw);
 }
+let drawnAt = 0;
 
 /** @param {string} id @param {string} text */
 function put(id, text) {
@@ -237,8 +257,9 @@ function put(id, text) {
 
 function draw() {
   planned = false;
+  drawnAt = performance.now();
   markRead();
-  const list = [...rooms.values()].filter((r) => r.head > 0 || r === current || outbox.of(r.name).length).sort((a, b) => a.name.localeCompare(b.name));
+  const list = [...rooms.values()].filter((r) => r.head > 0 || r === current || outbox.of(r.name).length).sort((a, b) => collator.compare(a.name, b.name));
   sidebar.draw(list, current?.name ?? '');
   let [unread, mentions] = [0, 0];
   for (const room of rooms.values()) [unread, mentions] = [unread + room.unread, mentions + room.mentions];
@@ -277,15 +298,16 @@ function drawState() {
   const { state } = session;
   const seconds = Math.max(0, Math.ceil((session.nextAt - Date.now()) / 1000));
   const waiting = [...outbox.items.values()].filter((i) => !i.failed && !i.seq).length;
-  const words = { connecting: 'Connecting…', connected: 'Connected', waiting: seconds > 0 ? `No connection. Again in ${seconds} s` : 'Connecting…', offline: 'This device is offline', paused: 'Paused while hidden', login: 'Logged out' }[state];
-  put('state', words + (waiting && state !== 'connected' ? ` · ${waiting} waiting` : ''));
-  $('status').className = state;
-  $('again').hidden = state !== 'waiting' && state !== 'offline';
-  document.documentElement.dataset.state = state;
+  const words = { connecting: 'Connecting…', connected: 'Connected', waiting: seconds > 0 ? 'No connection' : 'Connecting…', offline: 'This device is offline', paused: 'Paused while hidden', login: 'Logged out' }[state];
+  put('state', words + (waiting && state !== 'connected' ? `, ${waiting} to send` : ''));
+  // Outside of the status region: a screen reader would read it every second.
+  put('countdown', state === 'waiting' && seconds > 0 ? `retry in ${seconds} s` : '');
+  if ($('status').className !== state) $('status').className = state;
+  toggle($('again'), state === 'waiting' || state === 'offline');
   const lost = (state === 'waiting' || state === 'offline') && session.attempts > 1;
   if (!slow) {
-    $('banner').hidden = !lost;
-    put('banner', lost ? `${words}. ${waiting ? 'What you wrote is kept and will be sent.' : 'You can go on writing.'}` : '');
+    toggle($('banner'), lost);
+    put('banner', lost ? `${state === 'offline' ? words : 'No connection to the server'}${session.why ? ` (${session.why})` : ''}. ${waiting ? 'Your messages are kept and will be sent.' : 'You can keep writing.'}` : '');
   }
 }
 let slow = false;
@@ -293,7 +315,7 @@ net.slow = (waits) => {
   if (slow === waits) return;
   slow = waits;
   $('banner').hidden = !waits;
-  put('banner', waits ? 'The server takes long to answer. If Hubbub is open in more than five windows, close some: plain HTTP allows six connections.' : '');
+  put('banner', waits ? 'The server is slow to answer. If Hubbub is open in many windows, close some: a browser opens at most six connections to a server without HTTPS.' : '');
 };
 
 // Panels: search, pins, people.
@@ -324,7 +346,7 @@ async function panel(kind) {
     if (panelKind !== 'pins' || room !== current) return;
     if (m && !m.deleted) body.append(card(room.name, m, false));
   }
-  if (!body.firstChild) body.append(h('p', { className: 'hint' }, 'No message is pinned.'));
+  if (!body.firstChild) body.append(h('p', { className: 'hint' }, 'No pinned messages.'));
 }
 
 /** @param {string} room @param {Message} m @param {boolean} withRoom */
@@ -333,7 +355,7 @@ function card(room, m, withRoom) {
   return h(
     'article',
     { className: 'card' },
-    h('button', { type: 'button', className: 'head', title: 'Show it in the room', onclick: () => (narrow() && panel(''), go(room, m.seq)) }, h('strong', { className: `name ${hue(m.sender)}` }, shownName(m.sender, m.auth)), h('span', { className: 'when' }, withRoom ? `#${room} · ` : '', `${when} ${timeOf(m.time)}`)),
+    h('button', { type: 'button', className: 'head', title: 'Show in the room', onclick: () => (narrow() && panel(''), go(room, m.seq)) }, h('strong', { className: `name ${hue(m.sender)}` }, shownName(m.sender, m.auth)), h('span', { className: 'when' }, withRoom ? `#${room} · ` : '', `${when} ${timeOf(m.time)}`)),
     bodyOf(m.body.length > 600 ? `${m.body.slice(0, 600)}…` : m.body),
   );
 }
@@ -348,12 +370,12 @@ function drawPeople() {
     const key = `${authenticated} ${name}`;
     people.set(key, { name, auth: authenticated, count: (people.get(key)?.count ?? 0) + 1 });
   }
-  const sorted = [...people.values()].sort((a, b) => a.name.localeCompare(b.name));
+  const sorted = [...people.values()].sort((a, b) => collator.compare(a.name, b.name));
   const shape = JSON.stringify([current?.name, current?.count, sorted]);
   if (shape === peopleShape && body.firstChild) return;
   peopleShape = shape;
   body.replaceChildren(
-    h('ul', { className: 'people' }, ...sorted.map((p) => h('li', null, h('span', { className: `face ${hue(p.name)}`, 'aria-hidden': 'true' }, [...p.name][0]?.toUpperCase() ?? '?'), shownName(p.name, p.auth), p.count > 1 && h('span', { className: 'when' }, `${p.count} windows`), me.is(p.name, p.auth) && h('span', { className: 'you' }, 'you')))),
+    h('ul', { className: 'people' }, ...sorted.map((p) => h('li', null, face(p.name), shownName(p.name, p.auth), p.count > 1 && h('span', { className: 'when' }, `${p.count} windows`), me.is(p.name, p.auth) && h('span', { className: 'you' }, 'you')))),
     h('p', { className: 'hint' }, current && current.count > members.length ? `and ${current.count - members.length} more` : ''),
   );
 }
@@ -367,7 +389,7 @@ function drawSearch() {
   const find = async (pageToken) => {
     const query = words.value.trim();
     const number = ++asked;
-    if (!pageToken) results.replaceChildren(h('p', { className: 'hint' }, query ? 'Searching…' : 'Finds messages that have all these words.'));
+    if (!pageToken) results.replaceChildren(h('p', { className: 'hint' }, query ? 'Searching…' : 'Finds messages that contain all of these words.'));
     if (!query) return;
     try {
       const page = /** @type {Wire.SearchMessagesResponse} */ (await call('SearchMessages', { query, room: here.checked ? current?.name : undefined, pageToken }));
@@ -376,8 +398,8 @@ function drawSearch() {
       for (const { room = '', event } of page.found ?? []) if (event) results.append(card(room, toMessage(event), true));
       const { nextPageToken } = page;
       if (nextPageToken) results.append(h('button', { type: 'button', className: 'quiet', onclick: (/** @type {any} */ e) => (e.target.remove(), find(nextPageToken)) }, 'Show more'));
-      else if (!results.firstChild) results.append(h('p', { className: 'hint' }, 'No message has these words.'));
-      if (Number(page.behindCount ?? 0)) results.append(h('p', { className: 'hint' }, 'The newest messages are not in the index yet.'));
+      else if (!results.firstChild) results.append(h('p', { className: 'hint' }, 'No messages found.'));
+      if (Number(page.behindCount ?? 0)) results.append(h('p', { className: 'hint' }, 'The newest messages are not indexed yet.'));
     } catch (e) {
       results.replaceChildren(h('p', { className: 'hint' }, `The search failed: ${asCallError(e).message}`));
     }
@@ -400,21 +422,18 @@ function drawSearch() {
  */
 function dialog(title, content, ok) {
   const box = /** @type {HTMLDialogElement} */ ($('dialog'));
-  const back = /** @type {HTMLElement | null} */ (document.activeElement);
   return new Promise((resolve) => {
     const done = (/** @type {boolean} */ yes) => (box.close(yes ? 'yes' : ''), undefined);
     const form = h('form', { onsubmit: (/** @type {Event} */ e) => (e.preventDefault(), done(true)) }, h('h2', { id: 'dialog-title' }, title), ...content.map((c) => (typeof c === 'string' ? h('p', null, c) : c)), h('div', { className: 'buttons' }, h('button', { type: 'button', onclick: () => done(false) }, ok ? 'Cancel' : 'Close'), ok && h('button', { className: 'primary' }, ok)));
     box.replaceChildren(form);
     box.returnValue = '';
-    box.onclose = () => {
-      resolve(box.returnValue === 'yes');
-      if (back?.isConnected) back.focus({ preventScroll: true });
-    };
+    // The browser restores the focus.
+    box.onclose = () => resolve(box.returnValue === 'yes');
     box.showModal();
   });
 }
 
-/** Asks for a line. @param {string} title @param {string} label @param {string} value @param {number} maxLength @param {string} ok */
+/** Asks for one line of text. @param {string} title @param {string} label @param {string} value @param {number} maxLength @param {string} ok */
 async function ask(title, label, value, maxLength, ok) {
   const input = h('input', { value, maxLength, autocomplete: 'off' });
   const answer = dialog(title, [h('label', null, label, input)], ok);
@@ -428,7 +447,7 @@ async function editTopic() {
   if (room && topic !== null && topic !== room.topic) tell('ChangeRoom', { room: room.name, sender: sender(), topic });
 }
 
-const showKeys = () => dialog('Keys', [h('dl', { className: 'keys' }, ...KEYS.map(([key, what]) => h('div', null, h('dt', null, h('kbd', null, key)), h('dd', null, what))))]);
+const showKeys = () => dialog('Keyboard shortcuts', [h('dl', { className: 'keys' }, ...KEYS.map(([key, what]) => h('div', null, h('dt', null, h('kbd', null, key)), h('dd', null, what))))]);
 
 function showMenu() {
   const note = h('button', { type: 'button', disabled: !notifier.possible, onclick: async () => drawNote(await notifier.set(!notifier.on)) });
@@ -436,7 +455,7 @@ function showMenu() {
   drawNote(notifier.on);
   const hint = notifier.possible ? '' : 'Notifications need HTTPS, or a server on this machine.';
   dialog(me.name, [
-    h('div', { className: 'menu' }, note, hint && h('p', { className: 'hint' }, hint), h('button', { type: 'button', onclick: () => ($('dialog').close(), showKeys()) }, 'Show the keys'), !accounts && h('button', { type: 'button', onclick: () => ($('dialog').close(), rename()) }, 'Change my name'), accounts && h('button', { type: 'button', onclick: logout }, 'Log out')),
+    h('div', { className: 'menu' }, note, hint && h('p', { className: 'hint' }, hint), h('button', { type: 'button', onclick: () => ($('dialog').close(), showKeys()) }, 'Keyboard shortcuts'), !accounts && h('button', { type: 'button', onclick: () => ($('dialog').close(), rename()) }, 'Change my name'), accounts && h('button', { type: 'button', onclick: logout }, 'Log out')),
   ]);
 }
 
@@ -452,13 +471,14 @@ async function logout() {
   try {
     await request('DELETE', '/session');
   } catch {}
+  rooms.clear();
   store.clear();
   location.replace('/');
 }
 
-// Acts.
+// Actions.
 
-/** Gives a part what it calls. @template T @param {T} part @param {Partial<T>} calls */
+/** Sets the callbacks of a module. @template T @param {T} part @param {Partial<T>} calls */
 const hook = (part, calls) => void Object.assign(/** @type {any} */ (part), calls);
 
 hook(timeline, {
@@ -472,7 +492,7 @@ hook(timeline, {
     const event = page?.events?.[0];
     if (!page) room.quotes.delete(seq);
     else room.quotes.set(seq, Number(event?.seq) === seq && event.message ? toMessage(event) : null);
-    if (room === current && page) timeline.requote(seq);
+    room.changed();
   },
   async act(act, m, emoji = '') {
     const room = current;
@@ -484,7 +504,7 @@ hook(timeline, {
     else if (act === 'react') {
       const mine = m.reactions.find((r) => r.emoji === emoji)?.people.some((p) => me.is(p.name ?? '', !!p.authenticated));
       tell('SetReaction', { ...target, emoji, removed: !!mine });
-    } else if (await dialog('Delete this message?', [m.body.slice(0, 200), 'Its text is erased for everybody.'], 'Delete')) tell('DeleteMessage', target);
+    } else if (await dialog('Delete this message?', [m.body.slice(0, 200), 'Its text is deleted for everyone.'], 'Delete')) tell('DeleteMessage', target);
   },
 });
 hook(composer, {
@@ -494,8 +514,8 @@ hook(composer, {
     const room = current;
     if (!room) return;
     const kept = outbox.add({ room: room.name, body, action, reply, mentions: mentioned(body, known(room)) });
-    if (!kept) toast('This browser keeps nothing: do not close the page before it is sent');
-    room.line = 0;
+    if (!kept) toast('This browser does not store data: keep the page open until the message is sent');
+    room.line = -1;
     void timeline.end();
   },
   async edit(m, body) {
@@ -503,7 +523,7 @@ hook(composer, {
     if (room) await call('EditMessage', { room: room.name, sender: sender(), messageSeq: String(m.seq), epoch: room.epoch, body, mentions: mentioned(body, known(room)), seenSeq: String(m.edited || m.seq) });
   },
 });
-/** The names of people in a room. @param {Room} room */
+/** The names of the people in a room, for mentions. @param {Room} room */
 function known(room) {
   const names = new Set([...room.members.values()].map((m) => m.name ?? ''));
   for (const e of room.entries) if (e.kind === 'message') names.add(e.sender);
@@ -515,7 +535,7 @@ hook(outbox, {
     plan();
   },
 });
-hook(sidebar, { go, drafted: (name) => !!store.get(`draft.${name}`) });
+hook(sidebar, { go, drafted: (name) => composer.drafts.has(name) });
 hook(session, {
   changed() {
     drawState();
@@ -524,12 +544,23 @@ hook(session, {
   welcomed(welcome) {
     composer.bytesMax = welcome.limits?.bodyBytesMax ?? composer.bytesMax;
     me.role = welcome.role ?? me.role;
+    // The server normalizes names.
+    me.name = welcome.name || me.name;
+    newcomer = false;
+    if (version && version !== welcome.serverVersion) toast('The server was updated. Reload the page to use its new version.');
+    version = welcome.serverVersion ?? '';
     outbox.now();
   },
-  joined: (room) => void joined(room),
+  joined: (room, fresh) => void joined(room, fresh),
+  refused: (name, reason) => name === current?.name && toast(`#${name} can’t be opened: ${reason}`),
   prepare: async () => void (await listRooms()),
 });
-hook(notifier, { changed: () => void (session.keep = notifier.on && notifier.leads) });
+hook(notifier, {
+  changed() {
+    session.keep = notifier.on && notifier.leads;
+    if (session.keep && session.state === 'paused') session.retry();
+  },
+});
 
 const narrow = () => matchMedia('(max-width: 760px)').matches;
 /** Shows or hides the rooms on a narrow screen. @param {boolean} on */
@@ -546,7 +577,7 @@ const THEMES = ['auto', 'light', 'dark'];
 /** @param {string} theme */
 function setTheme(theme) {
   document.documentElement.dataset.theme = theme;
-  $('theme').title = $('theme').ariaLabel = `Colours: ${theme}`;
+  $('theme').title = $('theme').ariaLabel = `Theme: ${theme}`;
   store.set('theme', theme === 'auto' ? null : theme);
 }
 
@@ -606,7 +637,10 @@ matchMedia('(max-width: 760px)').addEventListener('change', () => nav(false));
 store.watch((key) => {
   if (key === '') location.reload();
   else if (key.startsWith('out.')) outbox.read();
-  else if (key === 'mine') me.ids = new Set([...me.ids, ...store.json('mine', /** @type {string[]} */ ([]))]);
+  else if (key === 'mine') {
+    me.ids = new Set([...me.ids, ...store.json('mine', /** @type {string[]} */ ([]))]);
+    for (const room of rooms.values()) room.claim();
+  }
   else if (key === 'theme') setTheme(store.get('theme') ?? 'auto');
   else if (key === 'notify') notifier.changed();
   else if (key === 'read') {
@@ -620,19 +654,19 @@ store.watch((key) => {
     plan();
   }
 });
-setInterval(drawState, 1_000);
+setInterval(() => session.state === 'waiting' && drawState(), 1_000);
 setInterval(async () => {
   if (session.state !== 'connected' || document.visibilityState === 'hidden') return;
   if (await listRooms().catch(() => false)) session.restart();
 }, ROOMS_EVERY_MS);
 
-// The beginning: who is it?
+// Start: the identity, then the stream.
 
 const INVITE = '#invite=';
 let invitation = '';
 if (location.hash.startsWith(INVITE)) {
   invitation = decodeURIComponent(location.hash.slice(INVITE.length));
-  // A code must not stay in the address bar, nor in the history.
+  // The code is a secret: remove it from the address bar and the history.
   history.replaceState(null, '', '/');
 }
 
@@ -673,7 +707,7 @@ async function begin() {
   accounts = !!who.accounts;
   outbox.named = !accounts;
   if (accounts && !who.name) {
-    return gate('Log in to Hubbub', invitation ? 'Your invitation works once, for this browser.' : 'Ask the operator of this server for an invitation, and open its link or type its code.', 'Code of the invitation', invitation, 'Log in', async (code) => {
+    return gate('Log in to Hubbub', invitation ? 'Your invitation is valid once: it logs this browser in.' : 'Ask the operator of this server for an invitation. Open its link, or enter its code.', 'Invitation code', invitation, 'Log in', async (code) => {
       const device = /** @type {any} */ (navigator).userAgentData?.platform ?? navigator.platform;
       await request('POST', '/session', { code, device: `Browser, ${device}`.slice(0, 64) });
       invitation = '';
@@ -682,7 +716,7 @@ async function begin() {
   }
   const name = accounts ? who.name : store.get('name');
   if (!name) {
-    return gate('Welcome to Hubbub', 'By what name shall others see you?', 'Your name', '', 'Come in', async (typed) => {
+    return gate('Welcome to Hubbub', 'Choose the name that others see.', 'Your name', '', 'Join', async (typed) => {
       store.set('name', typed.normalize('NFC'));
       void begin();
     });

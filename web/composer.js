@@ -1,5 +1,5 @@
 // @ts-check
-// Where messages are typed: drafts, replies and edits.
+// The text field: drafts, replies and edits.
 
 import { h, $, iconButton } from './dom.js';
 import { store } from './store.js';
@@ -16,6 +16,8 @@ export class Composer {
   /** @type {Message | null} */
   editing = null;
   bytesMax = 16_384;
+  /** The rooms with a draft. */
+  drafts = new Set(store.keys('draft.').map((key) => key.slice(6)));
   /** @type {number | undefined} */
   timer;
   /** @type {(body: string, action: boolean, reply: number) => void} */
@@ -55,10 +57,14 @@ export class Composer {
     this.grow();
   }
 
-  /** Keeps the draft. */
+  /** Stores the draft. */
   keep() {
     clearTimeout(this.timer);
-    if (this.room && !this.editing) store.set(`draft.${this.room}`, this.text.value.trim() ? this.text.value : null);
+    if (!this.room || this.editing) return;
+    const some = !!this.text.value.trim();
+    if (some || this.drafts.has(this.room)) store.set(`draft.${this.room}`, some ? this.text.value : null);
+    if (some) this.drafts.add(this.room);
+    else this.drafts.delete(this.room);
   }
 
   grow() {
@@ -73,7 +79,7 @@ export class Composer {
 
   /** @param {KeyboardEvent} e */
   key(e) {
-    // Enter that chooses a candidate of an input method does not send.
+    // This Enter belongs to an input method: it accepts a candidate.
     if (e.isComposing || e.keyCode === 229) return;
     if (e.key === 'Enter' && !e.shiftKey && !e.altKey) {
       e.preventDefault();

@@ -1,13 +1,13 @@
 // @ts-check
-// The Connect protocol: calls, and the stream Follow, both in JSON over fetch.
+// The Connect protocol over fetch, in JSON: unary calls and the stream Follow.
 
 const SERVICE = '/hubbub.v1.ChatService/';
-// An envelope beyond this is not from Hubbub.
+// A larger envelope can't be from Hubbub.
 const ENVELOPE_BYTES_MAX = 8 << 20;
 const CALL_TIMEOUT_MS = 20_000;
 const SLOW_MS = 5_000;
 
-/** Why a call or a stream failed. `unavailable` also stands for "no answer". */
+/** The failure of a call or a stream. The code is `unavailable` if no response arrived. */
 export class CallError extends Error {
   /** @param {string} code @param {string} message @param {number} [retryMs] */
   constructor(code, message, retryMs = 0) {
@@ -38,7 +38,7 @@ async function failure(response) {
     const { code, message } = await response.json();
     if (typeof code === 'string') return new CallError(code, String(message ?? code), retryMs);
   } catch {}
-  // A proxy answered, not Hubbub.
+  // The response is from a proxy, not from Hubbub.
   const code = /** @type {Record<number, string>} */ (byStatus)[status] ?? (status >= 500 ? 'unavailable' : 'unknown');
   return new CallError(code, `the server answered with status ${status}`, retryMs);
 }
@@ -62,6 +62,7 @@ export async function request(method, path, body, signal) {
     if (!response.ok) throw await failure(response);
     return await response.json();
   } catch (error) {
+    net.slow(false);
     throw asCallError(error);
   } finally {
     clearTimeout(slow);
@@ -81,12 +82,16 @@ export async function* follow(message, signal, heard) {
   const body = new Uint8Array(5 + json.length);
   new DataView(body.buffer).setUint32(1, json.length);
   body.set(json, 5);
+  const slow = setTimeout(() => net.slow(true), SLOW_MS);
   const response = await fetch(`${SERVICE}Follow`, {
     method: 'POST',
     cache: 'no-store',
     headers: { 'content-type': 'application/connect+json', 'connect-protocol-version': '1' },
     body,
     signal,
+  }).finally(() => {
+    clearTimeout(slow);
+    net.slow(false);
   });
   heard();
   if (!response.ok || !response.body) throw await failure(response);

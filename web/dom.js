@@ -1,5 +1,5 @@
 // @ts-check
-// Making elements. Text reaches the document only as text nodes: nothing here parses HTML.
+// Creates elements. Text enters the document only as text nodes; nothing parses HTML.
 
 /**
  * An element with its properties, attributes (names with a dash, `role`), listeners (`onclick`) and children.
@@ -22,7 +22,12 @@ export function h(tag, props, ...children) {
 /** The element with this id, which index.html has. @param {string} id @returns {any} */
 export const $ = (id) => document.getElementById(id);
 
-// Drawn on a square of 20, with a stroke.
+/** Shows or hides an element, without a mutation if nothing changes. @param {HTMLElement} el @param {boolean} shown */
+export function toggle(el, shown) {
+  if (el.hidden === shown) el.hidden = !shown;
+}
+
+// Strokes on a grid of 20 × 20.
 const PATHS = {
   search: 'M9 3a6 6 0 1 0 0 12A6 6 0 0 0 9 3ZM13.5 13.5 17 17',
   people: 'M7.5 9.5a3 3 0 1 0 0-6 3 3 0 0 0 0 6ZM2 16.5c.3-3 2.6-4.5 5.5-4.5S12.7 13.5 13 16.5M13 4a2.7 2.7 0 0 1 0 5.2M15 12.3c1.7.6 2.8 2 3 4.2',
@@ -86,7 +91,7 @@ export function roving(list, items) {
   });
   return {
     choose,
-    /** Sees to it that there is a tab stop. @param {'first' | 'last'} end */
+    /** Ensures that there is a tab stop. @param {'first' | 'last'} end */
     ensure: (end) => {
       if (list.querySelector(`${items}[tabindex="0"]`)) return;
       const rows = all();

@@ -1,5 +1,5 @@
 // @ts-check
-// Notifications: opt-in, only for mentions, only while no tab is in view, and from one tab.
+// Notifications: opt-in, only for mentions, only while no tab is visible, and from one tab.
 
 import { store } from './store.js';
 
@@ -7,14 +7,14 @@ const LOCK = 'hubbub-notify';
 const VISIBLE = 'hubbub-visible';
 
 export class Notifier {
-  /** Whether this tab is the one that notifies. */
+  /** Whether this tab shows the notifications. */
   leads = false;
   /** @type {() => void} */
   changed = () => {};
   /** @type {(() => void) | null} */
   unsee = null;
 
-  /** Whether this browser can: it must be a secure context. */
+  /** Whether notifications are possible: they need a secure context. */
   get possible() {
     return 'Notification' in window && !!navigator.locks && isSecureContext;
   }
@@ -34,7 +34,7 @@ export class Notifier {
     });
   }
 
-  /** A tab in view holds a lock, so that the one that notifies knows. */
+  /** A visible tab holds a lock, which the notifying tab checks. */
   see() {
     if (document.visibilityState === 'hidden') {
       this.unsee?.();

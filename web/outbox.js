@@ -1,7 +1,7 @@
 // @ts-check
-// What was typed and is not stored on the server yet. It is in localStorage, one key a message, so it survives a reload
-// and is shared by all tabs. One tab at a time sends, in the order of the ids; where the browser has no locks, several
-// may, and the server stores each id once, in the same order.
+// Messages that the server has not stored yet. They are in localStorage, one key for each, so they survive a reload and
+// are shared by all tabs. One tab at a time sends, in the order of the ids. In a browser without locks several tabs may
+// send: the server stores each id once, and the order is the same.
 
 import { call, asCallError } from './connect.js';
 import { store } from './store.js';
@@ -22,13 +22,13 @@ const MINE_MAX = 500;
  * @property {string[]} mentions
  * @property {number} time
  * @property {string} [failed] why the server refuses it
- * @property {number} [seq] where it is stored; its echo has not come yet
+ * @property {number} [seq] where it is stored; the stream has not delivered it yet
  */
 
 let lastMs = 0;
 let counter = 0;
 
-/** A UUID of version 7: ids of one tab ascend, also within a millisecond. */
+/** A UUID of version 7. The ids of one tab ascend, even within a millisecond. */
 export function newId() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   const now = Date.now();
@@ -50,9 +50,9 @@ export class Outbox {
   /** @type {number | undefined} */
   timer;
   failures = 0;
-  /** Called when something changed that is drawn. @param {string} _room */
+  /** Called when something visible has changed; empty: in any room. @param {string} _room */
   changed = (_room) => {};
-  /** Whether posts need a sender's name: the server has no accounts. */
+  /** Whether posts need a sender's name, because the server has no accounts. */
   named = true;
 
   constructor() {
@@ -61,7 +61,7 @@ export class Outbox {
     this.read();
   }
 
-  /** Reads what is stored: this tab's earlier life, and other tabs, may have more. */
+  /** Reads the stored messages: those from before a reload, and those of other tabs. */
   read() {
     const there = new Set();
     for (const key of store.keys(KEY)) {
@@ -73,7 +73,7 @@ export class Outbox {
     }
     for (const [id, item] of this.items) {
       if (there.has(id) || item.seq) continue;
-      // Another tab has sent or deleted it. If it was sent, its echo comes.
+      // Another tab has sent or deleted it. If it was sent, the stream delivers it.
       this.items.delete(id);
     }
     this.changed('');
@@ -88,7 +88,7 @@ export class Outbox {
     const kept = store.set(key, JSON.stringify(item));
     this.items.set(id, item);
     me.ids.add(id);
-    // Another tab may have added its own.
+    // Other tabs add ids too.
     this.mine = [.../** @type {string[]} */ (store.json('mine', this.mine)), id].slice(-MINE_MAX);
     store.set('mine', JSON.stringify(this.mine));
     this.changed(item.room);
@@ -101,7 +101,7 @@ export class Outbox {
     return [...this.items.values()].filter((item) => item.room === room).sort((a, b) => (a.key < b.key ? -1 : 1));
   }
 
-  /** The echo of a message has come, or a page of the history has it. @param {string} id */
+  /** The stream or the history has delivered this message. @param {string} id */
   arrived(id) {
     const item = this.items.get(id);
     if (!item) return;
@@ -126,7 +126,7 @@ export class Outbox {
     this.now();
   }
 
-  /** Sends at once what waits: the connection is back. */
+  /** Sends without waiting for the next retry: the connection is back. */
   now() {
     clearTimeout(this.timer);
     this.timer = undefined;
@@ -134,7 +134,7 @@ export class Outbox {
     this.send();
   }
 
-  /** Sends what waits, one after the other. */
+  /** Sends the waiting messages, one after the other. */
   async send() {
     if (this.timer !== undefined) return;
     if (this.sending) {
@@ -170,7 +170,7 @@ export class Outbox {
         });
         this.failures = 0;
         store.set(item.key, null);
-        // Until its echo comes, it is shown as sent.
+        // It is shown as sent until the stream delivers it.
         if (this.items.has(item.id)) this.items.set(item.id, { ...item, seq: Number(stored.seq) });
       } catch (e) {
         const error = asCallError(e);

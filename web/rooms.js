@@ -1,5 +1,5 @@
 // @ts-check
-// The state of the rooms: what was read, what is new, and a part of each opened room's history. No DOM.
+// The state of the rooms: read positions, unread counts, and a part of the history of each opened room. No DOM.
 
 /**
  * A message as it is now.
@@ -20,9 +20,9 @@
  * @property {Wire.Person | undefined} deleted
  * @property {{emoji: string, count: number, people: Wire.Person[]}[]} reactions
  * @property {boolean} mine
- * @property {number} version counts changes, for who draws it
+ * @property {number} version counts changes, for drawing
  *
- * Something in the timeline that is not a message: a gap, or a change of the room.
+ * An entry that is not a message: a gap, or a change of the room.
  * @typedef {{kind: 'note', seq: number, time: number, text: string, gap: boolean, version: number}} Note
  * @typedef {Message | Note} Entry
  */
@@ -32,7 +32,7 @@ const WINDOW_TRIMMED = 300;
 const HELD_MAX = 200;
 const PEOPLE_MAX = 20;
 
-/** Who I am. Own messages are known by their ids, or by the name of a login; never by a claimed name. */
+/** The user. Own messages are identified by their ids or by the name of a login, never by a claimed name. */
 export const me = {
   name: '',
   auth: false,
@@ -45,12 +45,12 @@ export const me = {
 
 /** @param {number} from @param {number} to @param {string | undefined} reason */
 export function gapText(from, to, reason) {
-  const many = from === to ? `Message ${from}` : `Messages ${from}–${to}`;
+  const range = from === to ? `Message ${from}` : `Messages ${from}–${to}`;
   const [is, they] = from === to ? ['is', 'it'] : ['are', 'them'];
-  if (reason === 'REASON_RETENTION') return `${many} ${is} gone: the server no longer keeps ${they}`;
-  if (reason === 'REASON_DAMAGED') return `${many} can’t be read: they are damaged on the server’s disk`;
-  if (reason === 'REASON_EPOCH_CHANGED') return to < from ? 'The server’s history of this room has changed' : `The server has lost ${many.toLowerCase()} that you may have seen`;
-  return `${many} ${is} missing`;
+  if (reason === 'REASON_RETENTION') return `${range} ${is} gone: the server no longer keeps ${they}`;
+  if (reason === 'REASON_DAMAGED') return `${range} can’t be read: they are damaged on the server’s disk`;
+  if (reason === 'REASON_EPOCH_CHANGED') return to < from ? 'The server’s history of this room has changed' : `The server has lost ${range.toLowerCase()} that you may have seen`;
+  return `${range} ${is} missing`;
 }
 
 /** @param {Wire.Event} event @returns {Message} */
@@ -89,9 +89,9 @@ export class Room {
     this.epoch = '0';
     this.head = 0;
     this.oldest = 1;
-    /** The last event received on a stream: where to resume. -1: none yet. */
+    /** The newest event received from a stream: the place to resume. -1: none yet. */
     this.seen = -1;
-    /** Up to where it was read. */
+    /** The newest event that the user has read. */
     this.read = 0;
     this.unread = 0;
     this.mentions = 0;
@@ -101,26 +101,26 @@ export class Room {
     this.count = 0;
     /** @type {Map<string, Wire.Member>} by client id */
     this.members = new Map();
-    /** Where the line of what is new stands: below this seq. 0: nowhere. */
-    this.line = 0;
+    /** The line “New” is after this seq. -1: there is no line. */
+    this.line = -1;
 
-    /** Whether `entries` has a part of the history. @type {boolean} */
+    /** Whether `entries` holds a part of the history. @type {boolean} */
     this.loaded = false;
     /** @type {Entry[]} */
     this.entries = [];
-    /** Arrived while somebody reads further up. @type {Entry[]} */
+    /** Entries that arrived while the user reads further up. @type {Entry[]} */
     this.held = [];
     this.heldCount = 0;
     this.atStart = false;
     this.atEnd = false;
-    /** Whether somebody reads further up, so that nothing may be appended. */
+    /** Whether the user reads further up, so that nothing may be appended. */
     this.away = false;
-    /** Messages that others quote. @type {Map<number, Message | null>} */
+    /** Messages that are quoted by others; null: not available. @type {Map<number, Message | null>} */
     this.quotes = new Map();
-    /** Events of the log that arrived during a fetch. @type {Wire.Event[]} */
+    /** Log events that arrived while history was being loaded. @type {Wire.Event[]} */
     this.recent = [];
     this.fetches = 0;
-    /** Called when something changed that is drawn. */
+    /** Called when something visible has changed. */
     this.changed = () => {};
     /** Called for each new message. @type {(m: Message) => void} */
     this.arrived = () => {};
@@ -145,7 +145,7 @@ export class Room {
     const epoch = joined.epoch ?? '0';
     const head = Number(joined.headSeq ?? 0);
     if (fresh) {
-      // Between the last stream and this one there may be messages that this one does not bring.
+      // Messages between the last stream and this one may be missing.
       if (this.loaded && (epoch !== this.epoch || head !== this.seen)) this.forget();
       this.seen = head;
       if (epoch !== this.epoch && this.read > head) this.read = head;
@@ -155,14 +155,15 @@ export class Room {
     this.count = joined.memberCount ?? 0;
     this.topic = joined.topic ?? '';
     this.pinned = (joined.pinnedSeqs ?? []).map(Number);
-    /** Events up to here are included in the topic and the pins. */
+    /** The topic and the pins include the events up to this one. */
     this.stateSeq = head;
     this.prune(Number(joined.oldestSeq ?? 0));
     this.changed();
   }
   stateSeq = 0;
+  ticket = 0;
 
-  /** Drops the history, to be read again. */
+  /** Drops the history; it can be loaded again. */
   forget() {
     this.entries = [];
     this.held = [];
@@ -172,7 +173,7 @@ export class Room {
     this.changed();
   }
 
-  /** Forgets what retention has deleted. @param {number} oldest */
+  /** Forgets the messages that retention has deleted. @param {number} oldest */
   prune(oldest) {
     if (oldest <= this.oldest) return;
     this.oldest = oldest;
@@ -181,7 +182,7 @@ export class Room {
     this.quotes.clear();
   }
 
-  /** An event of this room, from a stream. @param {Wire.Event} event */
+  /** Applies an event of this room from a stream. @param {Wire.Event} event */
   apply(event) {
     const seq = Number(event.seq ?? 0);
     if (event.gap) return this.gap(event);
@@ -195,11 +196,11 @@ export class Room {
     else this.change(event, true);
   }
 
-  /** A new entry at the end. @param {Entry} entry @param {boolean} live */
+  /** Adds an entry at the end. @param {Entry} entry @param {boolean} live */
   add(entry, live) {
     const m = entry.kind === 'message' ? entry : null;
     if (m && live) {
-      if (m.mine) this.line = 0;
+      if (m.mine) this.line = -1;
       else if (entry.seq > this.read) {
         this.unread++;
         if (mentionsMe(m)) this.mentions++;
@@ -209,7 +210,7 @@ export class Room {
       if (this.away) {
         this.held.push(entry);
         if (this.held.length > HELD_MAX) {
-          // Too many to hold: they are read again on the way down.
+          // Too many to hold: they are loaded when the user scrolls down.
           this.held = [];
           this.atEnd = false;
         }
@@ -223,7 +224,7 @@ export class Room {
     this.changed();
   }
 
-  /** Shows what was held. */
+  /** Appends the held entries. */
   release() {
     this.entries.push(...this.held);
     this.held = [];
@@ -231,20 +232,20 @@ export class Room {
     this.changed();
   }
 
-  /** @param {'start' | 'end'} side */
-  trim(side) {
-    if (this.entries.length <= WINDOW_TRIMMED) return;
+  /** Shrinks the window. @param {'start' | 'end'} side @param {number} [to] */
+  trim(side, to = WINDOW_TRIMMED) {
+    if (this.entries.length <= to) return;
     if (side === 'start') {
-      this.entries.splice(0, this.entries.length - WINDOW_TRIMMED);
+      this.entries.splice(0, this.entries.length - to);
       this.atStart = false;
     } else {
-      this.entries.length = WINDOW_TRIMMED;
+      this.entries.length = to;
       this.atEnd = false;
       this.held = [];
     }
   }
 
-  /** An event that changes a message or the room. @param {Wire.Event} e @param {boolean} live */
+  /** Applies an event that changes a message or the room. @param {Wire.Event} e @param {boolean} live */
   change(e, live) {
     const seq = Number(e.seq);
     const target = Number((e.edited ?? e.reacted ?? e.deleted ?? e.pinned)?.messageSeq ?? 0);
@@ -328,24 +329,26 @@ export class Room {
   }
 
   /**
-   * Reads a part of the history with `list`, a call of ListMessages, and puts it where it belongs.
+   * Loads a part of the history with `list`, which calls ListMessages.
    * @param {(r: Wire.ListMessagesRequest) => Promise<Wire.ListMessagesResponse>} list
    * @param {'newest' | 'older' | 'newer' | {around: number}} what
    */
   async load(list, what) {
     this.fetches++;
+    // A later request for another place supersedes this one.
+    const ticket = what === 'older' || what === 'newer' ? this.ticket : ++this.ticket;
     try {
       const [first, last] = [this.entries[0]?.seq ?? this.head + 1, this.entries.at(-1)?.seq ?? 0];
       const around = typeof what === 'object' ? what.around : 0;
       const generation = this.entries;
       const place = what === 'older' ? { beforeSeq: String(first) } : what === 'newer' ? { afterSeq: String(last) } : around ? { beforeSeq: String(around + 1) } : {};
-      let response = await list({ room: this.name, pageSize: 50, ...place });
+      const response = await list({ room: this.name, pageSize: 50, ...place });
       let events = response.events ?? [];
       if (around) {
         const more = await list({ room: this.name, pageSize: 50, afterSeq: String(around) });
         events = [...events, ...(more.events ?? [])];
-        // The state of the older page counts: later events are applied to both.
-      } else if ((what === 'older' || what === 'newer') && generation !== this.entries) return;
+      }
+      if (ticket !== this.ticket || ((what === 'older' || what === 'newer') && generation !== this.entries)) return;
       this.prune(Number(response.oldestSeq ?? 0));
       const epoch = response.epoch ?? '0';
       if (this.epoch !== '0' && epoch !== this.epoch) return;
@@ -359,11 +362,12 @@ export class Room {
   /** @param {Wire.Event[]} events @param {'newest' | 'older' | 'newer' | {around: number}} what @param {number} head */
   put(events, what, head) {
     const page = events.map((e) => (e.gap ? this.gapEntry(e) : messageOf(e))).filter((e) => e.seq >= this.oldest);
+    const whole = !events.length || (page.length > 0 && page[0].seq <= this.oldest);
     const later = this.recent.filter((e) => Number(e.seq) > head);
     const bottom = this.entries.at(-1)?.seq ?? 0;
     if (what === 'older') {
       this.entries = [...page, ...this.entries];
-      this.atStart = !events.length;
+      this.atStart = whole;
       if (this.entries.length > WINDOW_MAX) this.trim('end');
     } else if (what === 'newer') {
       this.entries = [...this.entries, ...page.filter((e) => e.seq > bottom)];
@@ -374,10 +378,10 @@ export class Room {
       this.held = [];
       this.loaded = true;
       this.atEnd = what === 'newest';
-      this.atStart = !events.length;
+      this.atStart = whole;
       if (what === 'newest') [this.heldCount, this.away] = [0, false];
     }
-    // What arrived while the page was on its way, and the page does not have.
+    // Events that arrived meanwhile and are newer than the response.
     const end = this.entries.at(-1)?.seq ?? 0;
     for (const e of later) {
       if (!e.message) this.change(e, false);
@@ -392,7 +396,7 @@ export class Room {
     return { kind: 'note', seq: Number(toSeq), time: Number(e.timeMs ?? 0), text: gapText(Number(fromSeq), Number(toSeq), reason), gap: true, version: 0 };
   }
 
-  /** Counts what is unread, from a page of what came after the last read message. @param {Wire.Event[]} events */
+  /** Sets the unread counts, from the messages after the last read one. @param {Wire.Event[]} events */
   recount(events) {
     const news = events.filter((e) => e.message && Number(e.seq) > this.read).map(messageOf).filter((m) => !m.mine);
     this.unread = news.length;
@@ -400,7 +404,17 @@ export class Room {
     this.changed();
   }
 
-  /** Everything was read. @returns {boolean} whether that is new */
+  /** Marks messages that another tab has posted as own. */
+  claim() {
+    for (const m of this.entries) {
+      if (m.kind !== 'message' || m.mine || !me.ids.has(m.id)) continue;
+      m.mine = true;
+      m.version++;
+      this.changed();
+    }
+  }
+
+  /** Marks everything as read. @returns {boolean} whether anything changed */
   markRead() {
     const to = Math.max(this.seen, this.head);
     if (to === this.read && !this.unread) return false;
@@ -411,5 +425,5 @@ export class Room {
   }
 }
 
-/** A message of a search or of a quote. @param {Wire.Event} event */
+/** A message from a search result or a quote. */
 export const toMessage = messageOf;

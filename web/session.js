@@ -1,6 +1,6 @@
 // @ts-check
-// The stream that follows the rooms, and when there is one: it resumes after each loss, sleep and restart of the
-// server, and a hidden tab lets it go.
+// The connection: one stream that follows all rooms. It resumes after a lost connection, sleep, or a restart of the
+// server; a hidden tab closes it.
 
 import { follow, asCallError } from './connect.js';
 import { store } from './store.js';
@@ -11,7 +11,7 @@ const STALE_MS = 25_000;
 const HIDDEN_MS = 60_000;
 const BACKOFF_MS = 500;
 const BACKOFF_MAX_MS = 15_000;
-// After a longer absence, only the open room catches up by its stream; the others are counted again.
+// After a longer absence, only the open room resumes; the other rooms start at the head and are counted again.
 const ABSENCE_MS = 120_000;
 const CATCH_UP_MAX = 1_000;
 const ROOMS_MAX = 1_000;
@@ -24,13 +24,13 @@ const channel = new MessageChannel();
 /** @type {(() => void)[]} */
 const resumes = [];
 channel.port1.onmessage = () => resumes.shift()?.();
-/** Lets the browser paint and react. Unlike a timer's, its turns come in hidden tabs too. @returns {Promise<void>} */
+/** Yields to the browser. Unlike a timer, a message is not throttled in hidden tabs. @returns {Promise<void>} */
 const breath = () => new Promise((resolve) => (resumes.push(resolve), channel.port2.postMessage(0)));
 
 export class Session {
   /** @type {State} */
   state = 'connecting';
-  /** When the next attempt starts, in the state `waiting`. */
+  /** When the next attempt starts, if `waiting`. */
   nextAt = 0;
   why = '';
   name = '';
@@ -38,7 +38,7 @@ export class Session {
   rooms = new Map();
   /** The open room. */
   open = '';
-  /** Whether a hidden tab keeps its stream, to notify. */
+  /** Whether this tab keeps its stream while hidden, for notifications. */
   keep = false;
   /** @type {AbortController | null} */
   stream = null;
@@ -54,8 +54,10 @@ export class Session {
   changed = () => {};
   /** @type {(welcome: Wire.Welcome) => void} */
   welcomed = () => {};
-  /** Called for each room at the beginning of a stream. @type {(room: Room) => void} */
+  /** Called for each room at the beginning of a stream. @type {(room: Room, fresh: boolean) => void} */
   joined = () => {};
+  /** A room can't be followed. @type {(name: string, reason: string) => void} */
+  refused = () => {};
   /** Before each attempt. @type {() => Promise<void>} */
   prepare = async () => {};
 
@@ -65,7 +67,8 @@ export class Session {
     document.addEventListener('visibilitychange', () => this.seenOrNot());
     addEventListener('pageshow', () => this.seenOrNot());
     addEventListener('online', () => this.retry());
-    addEventListener('offline', () => this.set('offline'));
+    // A server on this machine does not need the network.
+    addEventListener('offline', () => /^(localhost|127\.|\[::1\])/.test(location.hostname) || this.stream?.abort());
     setInterval(() => {
       if (this.stream && Date.now() - this.heard > SILENCE_MS) this.stream.abort();
     }, 5_000);
@@ -85,7 +88,7 @@ export class Session {
     }
     const was = this.hidden;
     this.hidden = false;
-    // After a sleep the stream may be dead without a sign.
+    // After sleep, the stream may be dead without an error.
     if (this.stream && Date.now() - this.heard > STALE_MS) this.stream.abort();
     if (was || this.state === 'waiting' || this.state === 'offline') this.retry();
   }
@@ -96,7 +99,7 @@ export class Session {
     this.wake();
   }
 
-  /** Follows with another set of rooms. */
+  /** Follows again, with the current set of rooms. */
   restart() {
     if (!this.stream) return;
     this.attempts = 0;
@@ -135,8 +138,9 @@ export class Session {
         }
       }
       this.stream = null;
-      if (stream.signal.reason === 'restart' || (this.hidden && !this.keep)) continue;
-      if (this.state === 'connected') this.lostAt = Date.now();
+      if (stream.signal.reason === 'restart') continue;
+      if (this.state === 'connected') this.lostAt = this.heard;
+      if (this.hidden && !this.keep) continue;
       const most = Math.min(BACKOFF_MAX_MS, BACKOFF_MS * 2 ** this.attempts++);
       const wait = reconnectMs || most * (0.5 + Math.random() / 2);
       this.nextAt = Date.now() + wait;
@@ -172,6 +176,7 @@ export class Session {
         const id = event.roomId ?? '0';
         if (event.welcome) {
           this.attempts = 0;
+          this.lostAt = 0;
           this.welcomed(event.welcome);
           this.set('connected');
         } else if (event.joined) {
@@ -183,12 +188,17 @@ export class Session {
           byId.set(id, room);
           const head = Number(event.joined.headSeq ?? 0);
           if (first && !fresh && event.joined.epoch === room.epoch && head - room.seen > CATCH_UP_MAX) {
-            // Far behind: the newest page is enough, and the rest is there on scrolling up.
+            // Far behind: load the newest messages only; the rest loads on scrolling up.
             room.forget();
             room.seen = -1;
+            byId.delete(id);
             this.restart();
-          } else room.join(event.joined, fresh);
-          if (first) this.joined(room);
+            continue;
+          }
+          room.join(event.joined, fresh);
+          if (first) this.joined(room, fresh);
+        } else if (event.rejected?.room) {
+          this.refused(event.rejected.room, event.rejected.reason ?? '');
         } else if (event.goodbye) {
           reconnectMs = event.goodbye.reconnectAfterMs ?? 0;
         } else byId.get(id)?.apply(event);

@@ -1,5 +1,5 @@
 // @ts-check
-// The rooms with what is unread in them, and the quick switch between them.
+// The list of rooms with their unread counts, and the field that finds or opens a room.
 
 import { h, $, roving } from './dom.js';
 
@@ -7,7 +7,7 @@ import { h, $, roving } from './dom.js';
 
 const NAME = /^[\p{L}\p{N}_-][\p{L}\p{M}\p{N}_.-]{0,63}$/u;
 
-/** The name of a room, from what somebody typed; empty if it can't be one. @param {string} text */
+/** The room name that the user typed; empty if invalid. @param {string} text */
 export function roomName(text) {
   const name = text.trim().replace(/^#/, '').replace(/\s+/g, '-').normalize('NFC');
   return NAME.test(name) ? name : '';
@@ -67,7 +67,7 @@ export class Sidebar {
     return this.rooms.filter((room) => room.name.toLowerCase().includes(words)).sort((a, b) => Number(b.name.toLowerCase().startsWith(words)) - Number(a.name.toLowerCase().startsWith(words)));
   }
 
-  /** The room before or after the open one. @param {number} step @param {boolean} unread only those with something new */
+  /** The previous or next room. @param {number} step @param {boolean} unread skip rooms without unread messages */
   neighbour(step, unread) {
     const at = this.rooms.findIndex((room) => room.name === this.current);
     for (let i = 1; i <= this.rooms.length; i++) {

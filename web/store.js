@@ -1,5 +1,5 @@
 // @ts-check
-// What this browser keeps, in localStorage. Works without it too, for as long as the page is open.
+// The page's data in localStorage. If the browser has none, the data lives as long as the page.
 
 const PREFIX = 'hubbub.';
 /** @type {Map<string, string>} */
@@ -50,7 +50,7 @@ export const store = {
     return [...keys].filter((key) => key.startsWith(start)).sort();
   },
 
-  /** Forgets everything but how the page looks. */
+  /** Deletes everything except the theme. */
   clear() {
     for (const key of this.keys('')) if (key !== 'theme') this.set(key, null);
   },

@@ -1,13 +1,13 @@
 // @ts-check
-// What is in a text: links, and names that it mentions. Pure logic, in linear time.
+// Finds links and mentions in a text. Pure logic, in linear time.
 
 /** @typedef {{text: string} | {text: string, href: string}} Piece */
 
 const LABEL_MAX = 72;
 
 /**
- * The pieces of a text. Only http and https become links, and never one with a user name in it; a link shows the host
- * that the browser would ask, as parsed, in ASCII.
+ * Splits a text at its links. Only http and https are links, and never with a user name in them. A link shows the parsed
+ * host, in ASCII: the one that the browser would connect to.
  * @param {string} text @returns {Piece[]}
  */
 export function pieces(text) {
@@ -32,7 +32,7 @@ export function pieces(text) {
 
 /** @param {string} raw */
 function parsed(raw) {
-  // A user name before the host makes a link look like one to another place.
+  // With a user name before the host, a link could look like one to another host.
   if (/^[^/]*\/\/[^/?#]*@/.test(raw)) return null;
   try {
     const url = new URL(raw);
@@ -42,7 +42,7 @@ function parsed(raw) {
   }
 }
 
-/** A link without the punctuation that ends the sentence around it. @param {string} raw */
+/** Removes the punctuation of the sentence around a link. @param {string} raw */
 function withoutEnd(raw) {
   let open = 0;
   for (const c of raw) open += c === '(' || c === '[' ? 1 : c === ')' || c === ']' ? -1 : 0;
@@ -60,8 +60,8 @@ const MENTIONS_MAX = 20;
 const ENDS = /[.,;:!?)\]}"'…。，、！？：]+$/;
 
 /**
- * The names that a text mentions, `*` for everybody. `known` are names of people, which may contain blanks; any other
- * word after an `@` counts too. The same rules as in Hubbub's terminal client.
+ * The names that a text mentions; `*` is everybody. `known` are the names of people, which may contain blanks; any other
+ * word after an `@` counts too. The rules are those of the terminal client.
  * @param {string} text @param {Iterable<string>} known @returns {string[]}
  */
 export function mentioned(text, known) {

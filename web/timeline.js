@@ -1,9 +1,9 @@
 // @ts-check
-// The open room's messages. The scroller is a reversed column: it stands at its end, and what is added or removed above
-// moves nothing. While somebody reads further up nothing is appended, and every other change keeps the row that they
-// look at where it is. At most 400 entries are in the document, and they are brought up to date once a frame.
+// The messages of the open room. The scroller is a reversed column: it stays at its end, and adding or removing entries
+// above the view moves nothing. While the user reads further up, nothing is appended, and every other change keeps the
+// topmost visible row in place. The document has at most 400 entries, and is updated once a frame.
 
-import { h, $, icon, iconButton, roving } from './dom.js';
+import { h, $, icon, iconButton, roving, toggle } from './dom.js';
 import { pieces } from './text.js';
 import { me, mentionsMe } from './rooms.js';
 
@@ -17,6 +17,10 @@ const END_PX = 40;
 const GROUP_MS = 5 * 60_000;
 const FOLD_LINES = 20;
 const FOLD_CHARS = 2_000;
+// Of more new entries in one frame, only the newest are drawn: the others would leave the view at once.
+const ROWS_A_FRAME = 50;
+const FLOOD_REST_MS = 100;
+const REST_MAX_MS = 250;
 const ANNOUNCED_A_SECOND = 5;
 const QUICK = ['👍', '❤️', '😂', '🎉', '👀', '✅'];
 
@@ -25,7 +29,7 @@ const day = new Intl.DateTimeFormat(undefined, { weekday: 'long', day: 'numeric'
 const dayAndYear = new Intl.DateTimeFormat(undefined, { weekday: 'long', day: 'numeric', month: 'long', year: 'numeric' });
 const full = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'short' });
 
-// Formatting a time is slow, and many messages share a minute.
+// Formatting is slow, and many messages share a minute.
 /** @type {Map<number, string>} */
 const minutes = new Map();
 /** @param {number} ms */
@@ -62,7 +66,10 @@ export function hue(name) {
   return `hue${sum % 8}`;
 }
 
-/** A name as others see it: a claimed one is marked, so that it can't pass for a login's. @param {string} name @param {boolean} auth */
+/** @param {string} name */
+export const face = (name) => h('span', { className: `face ${hue(name)}`, 'aria-hidden': 'true' }, [...name][0]?.toUpperCase() ?? '?');
+
+/** A name. On a server with accounts, a claimed name is marked. @param {string} name @param {boolean} auth */
 export const shownName = (name, auth) => h('bdi', null, auth || !me.auth ? name : `~${name}`);
 
 /** @param {string} body */
@@ -73,6 +80,11 @@ export function bodyOf(body, className = 'body') {
     else el.append(piece.text);
   }
   return el;
+}
+
+/** @param {Element | null} el @param {boolean} on */
+function tabbable(el, on) {
+  for (const inner of /** @type {NodeListOf<HTMLElement>} */ (el?.querySelectorAll('a, button, input') ?? [])) inner.tabIndex = on ? 0 : -1;
 }
 
 /** @param {string} body */
@@ -94,7 +106,7 @@ export class Timeline {
   byLi = new WeakMap();
   scheduled = false;
   loading = false;
-  /** Brought to the middle by the next frame. */
+  /** The seq to center in the next frame; 0: none. */
   target = 0;
   toEnd = false;
   /** @type {Message | null} the message with the toolbar */
@@ -111,7 +123,7 @@ export class Timeline {
   waiting = () => [];
   /** @type {(room: Room, seq: number) => void} */
   quote = () => {};
-  /** The end is in view, or not any more. */
+  /** Called when the position has changed. */
   moved = () => {};
   leave = () => {};
 
@@ -124,11 +136,17 @@ export class Timeline {
     this.roving = roving($('sheet'), '.row');
     this.scroller.addEventListener('scroll', () => this.scrolled(), { passive: true });
     this.list.addEventListener('mouseover', (e) => this.point(e.target));
-    this.list.addEventListener('focusin', (e) => this.point(e.target));
-    this.list.addEventListener('click', (e) => this.clicked(/** @type {Element} */ (e.target)));
+    this.list.addEventListener('focusin', (e) => {
+      this.point(e.target);
+      this.enter(/** @type {Element} */ (e.target).closest('#list > li'));
+    });
+    this.list.addEventListener('focusout', (e) => {
+      if (!this.list.contains(/** @type {Node | null} */ (e.relatedTarget))) this.enter(null);
+    });
+    this.list.addEventListener('click', (e) => this.clicked(e));
     this.list.addEventListener('keydown', (e) => this.key(e));
     $('newer').addEventListener('click', () => this.end());
-    $('unread').addEventListener('click', () => this.room && this.goto(this.room.line));
+    $('unread').addEventListener('click', () => this.room && this.goto(this.room.line + 1));
     setInterval(() => this.announce(), 1000);
   }
 
@@ -137,7 +155,7 @@ export class Timeline {
     if (this.room && this.room !== room) {
       const old = this.room;
       old.away = false;
-      old.line = 0;
+      old.line = -1;
       if (old.atEnd) old.release();
       else old.forget();
       old.heldCount = 0;
@@ -152,10 +170,10 @@ export class Timeline {
   }
 
   get atEnd() {
-    return this.scroller.scrollTop > -END_PX && !!this.room?.atEnd && !this.room.held.length;
+    return !!this.room?.atEnd && !this.room.away;
   }
 
-  /** To the newest message. */
+  /** Goes to the newest message. */
   async end() {
     const room = this.room;
     if (!room) return;
@@ -171,7 +189,7 @@ export class Timeline {
     this.plan();
   }
 
-  /** To a message, which is read from the server if need be. @param {number} seq */
+  /** Goes to a message, and loads it if necessary. @param {number} seq */
   async goto(seq) {
     const room = this.room;
     if (!room) return;
@@ -185,15 +203,22 @@ export class Timeline {
     this.plan();
   }
 
-  /** Brings the document up to date with the next frame. */
+  /** Updates the document in the next frame. Under a flood, it skips frames to stay responsive. */
   plan() {
     if (this.scheduled) return;
     this.scheduled = true;
-    requestAnimationFrame(() => {
+    const frame = () => {
+      const since = performance.now();
+      if (since < this.restUntil) return void requestAnimationFrame(frame);
       this.scheduled = false;
       this.draw();
-    });
+      const now = performance.now();
+      this.restUntil = now + (this.flooded ? FLOOD_REST_MS : Math.min(REST_MAX_MS, 2 * (now - since)));
+    };
+    requestAnimationFrame(frame);
   }
+  restUntil = 0;
+  flooded = false;
 
   draw() {
     const { room, scroller } = this;
@@ -201,6 +226,8 @@ export class Timeline {
     const stay = !this.toEnd && room.away;
     const anchor = stay ? this.anchor() : null;
     const before = anchor?.getBoundingClientRect().top ?? 0;
+    this.flooded = !room.away && room.entries.length > ROWS_A_FRAME && !this.rows.has(room.entries[room.entries.length - ROWS_A_FRAME]);
+    if (this.flooded) room.trim('start', ROWS_A_FRAME);
     this.reconcile(room);
     this.drawPending(room);
     this.drawTop(room);
@@ -227,7 +254,7 @@ export class Timeline {
     this.scrolled();
   }
 
-  /** The topmost row in view. */
+  /** The topmost visible row. */
   anchor() {
     const box = this.scroller.getBoundingClientRect();
     for (const li of this.list.children) if (li.getBoundingClientRect().bottom > box.top + 8) return li;
@@ -247,16 +274,20 @@ export class Timeline {
     let fragment = null;
     /** @type {Entry | null} */
     let before = null;
+    let time = 0;
     let lined = false;
     for (const entry of entries) {
-      const newDay = !before || dayOf(before.time) !== dayOf(entry.time);
+      // Gaps may have no time.
+      const newDay = entry.time > 0 && (!time || dayOf(time) !== dayOf(entry.time));
+      time = entry.time || time;
       /** @type {boolean} */
-      const line = !lined && room.line > 0 && entry.seq > room.line && entry.kind === 'message' && !entry.mine;
+      const line = !lined && room.line >= 0 && entry.seq > room.line && entry.kind === 'message' && !entry.mine;
       lined ||= line;
       const grouped =
         !newDay && !line && before?.kind === 'message' && entry.kind === 'message' && before.sender === entry.sender && before.auth === entry.auth && !entry.action && !before.action && !entry.reply && entry.time - before.time < GROUP_MS;
       const sameMinute = grouped && before && timeOf(before.time) === timeOf(entry.time);
-      const shape = `${newDay}${line}${grouped}${sameMinute}${entry.version}`;
+      const quoted = entry.kind === 'message' && entry.reply ? (room.find(entry.reply) ?? room.quotes.get(entry.reply)) : 0;
+      const shape = `${newDay}${line}${grouped}${sameMinute}${entry.version},${quoted && quoted.version}`;
       let row = this.rows.get(entry);
       if (!row) {
         row = this.make(entry);
@@ -291,9 +322,9 @@ export class Timeline {
   render(room, made, newDay, line, grouped, sameMinute) {
     const { li, row, entry } = made;
     while (li.firstChild !== row) li.firstChild?.remove();
-    if (newDay && entry.time) row.before(h('h3', { className: 'day' }, h('span', null, dayText(entry.time))));
+    if (newDay) row.before(h('h3', { className: 'day' }, h('span', null, dayText(entry.time))));
     if (line) row.before(h('div', { className: 'line', role: 'separator', 'aria-label': 'New messages' }, h('span', null, 'New')));
-    // Who has the focus inside keeps it.
+    // Rendering must not lose the focus.
     const focused = row.contains(document.activeElement) && document.activeElement !== row ? /** @type {HTMLElement} */ (document.activeElement) : null;
     if (entry.kind === 'note') {
       row.className = `row note${entry.gap ? ' gap' : ''}`;
@@ -306,14 +337,19 @@ export class Timeline {
     if (sameMinute) time.setAttribute('aria-hidden', 'true');
     const parts = [];
     if (!grouped) {
-      parts.push(h('span', { className: `face ${hue(m.sender)}`, 'aria-hidden': 'true' }, [...m.sender][0]?.toUpperCase() ?? '?'));
-      parts.push(h('div', { className: 'head' }, h('strong', { className: `name ${hue(m.sender)}` }, shownName(m.sender, m.auth)), m.mine && h('span', { className: 'you' }, 'you'), time));
+      parts.push(...this.head(m.sender, m.auth, m.mine, time));
     } else parts.push(time);
     if (m.reply) parts.push(this.quoted(room, m.reply));
     parts.push(this.body(made, m));
     if (m.reactions.length) parts.push(this.reactions(m));
     row.replaceChildren(...parts);
+    tabbable(li, li === this.entered);
     if (focused) (/** @type {HTMLElement | null} */ (row.querySelector(`[data-emoji="${CSS.escape(focused.dataset.emoji ?? '')}"]`)) ?? row).focus({ preventScroll: true });
+  }
+
+  /** @param {string} name @param {boolean} auth @param {boolean} mine @param {Node} [time] */
+  head(name, auth, mine, time) {
+    return [face(name), h('div', { className: 'head' }, h('strong', { className: `name ${hue(name)}` }, shownName(name, auth)), mine && h('span', { className: 'you' }, 'you'), time)];
   }
 
   /** @param {Row} made @param {Message} m */
@@ -339,14 +375,8 @@ export class Timeline {
     if (m) room.quotes.set(seq, m);
     else if (m === undefined) this.quote(room, seq);
     const gone = m === null || m?.deleted;
-    const text = h('span', { className: 'what', dir: 'auto' }, gone ? 'a message that is gone' : m ? m.body.slice(0, 160) : `message ${seq}`);
+    const text = h('span', { className: 'what', dir: 'auto' }, gone ? 'message not available' : m ? m.body.slice(0, 160) : `message ${seq}`);
     return h('button', { type: 'button', className: 'quoted', 'data-act': 'goto', 'data-seq': String(seq) }, icon('reply'), h('span', { className: 'sr' }, 'In reply to '), m && !gone && h('b', null, shownName(m.sender, m.auth)), ' ', text);
-  }
-
-  /** Draws again the messages that reply to this one. @param {number} seq */
-  requote(seq) {
-    for (const { entry } of this.rows.values()) if (entry.kind === 'message' && entry.reply === seq) entry.version++;
-    this.plan();
   }
 
   /** @param {Message} m */
@@ -369,16 +399,17 @@ export class Timeline {
     if (this.pending.dataset.state === room.name + state) return;
     this.pending.dataset.state = room.name + state;
     this.pending.replaceChildren(
-      ...items.map((item) => {
+      ...items.map((item, n) => {
         const el = bodyOf(item.body);
-        if (item.action) el.prepend(`${item.sender || me.name} `);
+        if (item.action) el.prepend(`${me.name} `);
         const words = item.failed ? `Not sent: ${item.failed}` : item.seq ? 'Sent' : 'Sending…';
         return h(
           'li',
           null,
           h(
             'article',
-            { className: `row waiting${item.failed ? ' failed' : ''}`, tabIndex: -1 },
+            { className: `row waiting${item.failed ? ' failed' : ''}${n ? ' grouped' : ''}`, tabIndex: -1 },
+            ...(n ? [] : this.head(me.name, me.auth, true)),
             el,
             h('p', { className: 'state' }, words, item.failed && h('button', { type: 'button', className: 'quiet', onclick: () => this.actItem('retry', item) }, 'Retry'), item.failed && h('button', { type: 'button', className: 'quiet', onclick: () => this.actItem('delete', item) }, 'Delete')),
           ),
@@ -393,7 +424,7 @@ export class Timeline {
     const text = !room.loaded ? 'Loading…' : !room.atStart ? (room.entries.length ? 'Earlier messages…' : '') : room.oldest > 1 ? `Messages 1–${room.oldest - 1} are gone: the server no longer keeps them` : empty ? '' : 'The beginning of this room';
     const top = $('top');
     if (top.textContent !== text) top.textContent = text;
-    $('empty').hidden = !(empty && room.atStart) || this.waiting(room).length > 0;
+    toggle($('empty'), empty && room.atStart && !this.waiting(room).length);
   }
 
   scrolled() {
@@ -403,7 +434,7 @@ export class Timeline {
     if (!near || !room.atEnd) room.away = true;
     else if (!room.held.length) room.away = false;
     else {
-      // What was held is added below, and the reader stays where they are.
+      // Append the held entries without moving the view.
       const anchor = this.anchor();
       const before = anchor?.getBoundingClientRect().top ?? 0;
       room.release();
@@ -435,17 +466,17 @@ export class Timeline {
   drawPills(room) {
     const newer = $('newer');
     const away = room.loaded && (this.scroller.scrollTop < -this.scroller.clientHeight || room.heldCount > 0 || !room.atEnd);
-    newer.hidden = !away;
-    const words = room.heldCount ? `${room.heldCount} new ↓` : 'To the newest ↓';
+    toggle(newer, away);
+    const words = room.heldCount ? `${room.heldCount} new ↓` : 'Jump to newest ↓';
     if (away && newer.textContent !== words) newer.textContent = words;
-    // The line of what is new is above the view.
+    // Whether the line “New” is above the view.
     const line = this.list.querySelector('.line');
     const top = this.scroller.getBoundingClientRect().top;
-    const above = room.loaded && room.line > 0 && (line ? line.getBoundingClientRect().bottom < top : (room.entries[0]?.seq ?? 0) > room.line);
-    $('unread').hidden = !above;
+    const above = room.loaded && room.line >= 0 && (line ? line.getBoundingClientRect().bottom < top : (room.entries[0]?.seq ?? 0) > room.line + 1);
+    toggle($('unread'), above);
   }
 
-  // The toolbar of the message that the mouse or the focus is on.
+  // The toolbar of the message under the mouse or with the focus.
 
   makeToolbar() {
     const does = (/** @type {'reply' | 'edit' | 'delete' | 'pin'} */ act) => () => this.active && this.act(act, this.active);
@@ -493,7 +524,16 @@ export class Timeline {
     return this.rows.get(m)?.row;
   }
 
-  /** What may be done with a message. @param {Message} m */
+  /** Makes the controls of one row reachable with Tab, and those of all other rows not. @param {Element | null} li */
+  enter(li) {
+    if (this.entered !== li) tabbable(this.entered, false);
+    tabbable(li, true);
+    this.entered = li;
+  }
+  /** @type {Element | null} */
+  entered = null;
+
+  /** The allowed actions for a message. @param {Message} m */
   may(m) {
     const moderator = me.role === 'moderator' || me.role === 'admin';
     return { react: !m.deleted, reply: !m.deleted, edit: m.mine && !m.deleted, delete: !m.deleted && (m.mine || moderator), pin: !m.deleted && (!me.auth || moderator) };
@@ -513,13 +553,18 @@ export class Timeline {
     const unpin = !!this.room?.pinned.includes(made.entry.seq);
     if (this.tools) this.tools.pin.title = this.tools.pin.ariaLabel = unpin ? 'Unpin (P)' : 'Pin (P)';
     made.li.append(this.toolbar);
+    tabbable(this.toolbar, made.li === this.entered);
   }
 
-  /** @param {Element} target */
-  clicked(target) {
+  /** @param {MouseEvent} e */
+  clicked(e) {
+    const target = /** @type {Element} */ (e.target);
     const act = /** @type {HTMLElement | null} */ (target.closest('[data-act]'));
     const made = this.byLi.get(/** @type {Element} */ (target.closest('#list > li')));
-    if (!act || made?.entry.kind !== 'message') return;
+    if (made?.entry.kind !== 'message') return;
+    // A tap focuses the row, which shows its toolbar.
+    if (!act && /** @type {PointerEvent} */ (e).pointerType === 'touch' && !target.closest('a, button, input')) made.row.focus({ preventScroll: true });
+    if (!act) return;
     if (act.dataset.act === 'goto') this.goto(Number(act.dataset.seq));
     else if (act.dataset.act === 'react') this.act('react', made.entry, act.dataset.emoji);
     else if (act.dataset.act === 'fold') {
@@ -543,7 +588,7 @@ export class Timeline {
     else this.act(act, m);
   }
 
-  // The log that screen readers read out: only what arrives while its reader is at the end.
+  // The log for screen readers: messages that arrive while the end is in view.
 
   /** @param {Message} m */
   say(m) {
