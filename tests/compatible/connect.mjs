@@ -14,7 +14,14 @@ const path = `/${service.typeName}/`;
 const KIND_ACTION = 2;
 const REASON_EPOCH_CHANGED = 2;
 const CODE_INVALID = 1;
-const BODIES = ["hello", "😀 𝕳𝖚𝖇 👩‍👩‍👧", "שלום مرحبا \u200f", "e\u0301 Z\u0351\u036b", 'tab\t line\nfeed "quotes" \\ \u2028 </script>', "x".repeat(16_384)];
+const BODIES = [
+  "hello",
+  "😀 𝕳𝖚𝖇 👩‍👩‍👧",
+  "שלום مرحبا \u200f",
+  "e\u0301 Z\u0351\u036b",
+  'tab\t line\nfeed "quotes" \\ \u2028 </script>',
+  "x".repeat(16_384),
+];
 
 const server = await Server.start();
 
@@ -71,15 +78,27 @@ async function checksOf(name, transport) {
     for (const body of BODIES.slice(1)) await post(body);
   });
   await one("lists messages and rooms, with 64-bit epochs", async () => {
-    const { events, epoch, headSeq, oldestSeq } = await client.listMessages({ room, place: { case: "afterSeq", value: 0n } });
-    equal(events.map(({ event }) => event.value.body), BODIES);
-    equal(events.map(({ seq }) => seq), BODIES.map((_, at) => BigInt(at + 1)));
+    const { events, epoch, headSeq, oldestSeq } = await client.listMessages({
+      room,
+      place: { case: "afterSeq", value: 0n },
+    });
+    equal(
+      events.map(({ event }) => event.value.body),
+      BODIES,
+    );
+    equal(
+      events.map(({ seq }) => seq),
+      BODIES.map((_, at) => BigInt(at + 1)),
+    );
     equal([headSeq, oldestSeq], [BigInt(BODIES.length), 1n]);
     const { rooms } = await client.listRooms({});
     equal(rooms.find((other) => other.name === room).epoch, epoch);
     ok(epoch > 0n, `the epoch is ${epoch}`);
     const page = await client.listMessages({ room, place: { case: "beforeSeq", value: 4n }, pageSize: 2 });
-    equal(page.events.map(({ seq }) => seq), [2n, 3n]);
+    equal(
+      page.events.map(({ seq }) => seq),
+      [2n, 3n],
+    );
   });
   await one("posts replies, mentions and actions", async () => {
     const { seq } = await post("waves", { kind: KIND_ACTION, replyToSeq: 1n, mentions: ["bob", "*"] });
@@ -95,14 +114,20 @@ async function checksOf(name, transport) {
     await client.setReaction({ ...message, sender: "bob", emoji: "👍" });
     await client.setPin({ ...message });
     await client.changeRoom({ room, sender, change: { case: "topic", value: "tea ☕" } });
-    equal((await client.listReactions({ room, messageSeq: seq, emoji: "👍" })).people.map(({ name }) => name), ["bob"]);
+    equal(
+      (await client.listReactions({ room, messageSeq: seq, emoji: "👍" })).people.map(({ name }) => name),
+      ["bob"],
+    );
     const { events } = await client.listMessages({ room, pageSize: 1 });
     const { body, editedSeq, reactions } = events[0].event.value;
     equal([body, editedSeq, reactions.map(({ count }) => count)], ["before", edited.seq, [1]]);
     equal((await client.listRooms({})).rooms.find((other) => other.name === room).topic, "tea ☕");
     await until("it is found", async () => {
       const { found } = await client.searchMessages({ query: "before", room });
-      equal(found.map((one) => one.event.event.value.body), ["before"]);
+      equal(
+        found.map((one) => one.event.event.value.body),
+        ["before"],
+      );
     });
     await fails(client.editMessage({ ...message, body: "late", seenSeq: seq }), Code.Aborted, /text|edited|seen/);
     await fails(client.editMessage({ ...message, body: "x", epoch: epoch + 1n }), Code.FailedPrecondition, /epoch/);
@@ -134,15 +159,21 @@ async function checksOf(name, transport) {
     const { url, lines } = await recorder(server.address);
     const getter = createClient(service, transport({ useHttpGet: true, baseUrl: url }));
     const { events } = await getter.listMessages({ room, place: { case: "afterSeq", value: 0n }, pageSize: 5 });
-    equal(events.map(({ event }) => event.value.body), BODIES.slice(0, 5));
-    await getter.searchMessages({ query: "\"a+b & c\" 50% ☕", sender });
+    equal(
+      events.map(({ event }) => event.value.body),
+      BODIES.slice(0, 5),
+    );
+    await getter.searchMessages({ query: '"a+b & c" 50% ☕', sender });
     await fails(getter.listMessages({ room: "☕&=%" }), Code.InvalidArgument, /./);
     await fails(getter.listMessages({ room: "nosuch" }), Code.NotFound, /no room/);
     await getter.postMessage({ room, sender, body: "by POST" });
-    equal(lines.map((line) => line.split(/[ ?]/, 2).join(" ")), [
-      ...["ListMessages", "SearchMessages", "ListMessages", "ListMessages"].map((name) => `GET ${path}${name}`),
-      `POST ${path}PostMessage`,
-    ]);
+    equal(
+      lines.map((line) => line.split(/[ ?]/, 2).join(" ")),
+      [
+        ...["ListMessages", "SearchMessages", "ListMessages", "ListMessages"].map((name) => `GET ${path}${name}`),
+        `POST ${path}PostMessage`,
+      ],
+    );
   });
   await one("Follow: history, then live, for two followers", async () => {
     const { headSeq } = await client.listMessages({ room, pageSize: 1 });
@@ -161,11 +192,18 @@ async function checksOf(name, transport) {
       ok(joined.epoch > 0n && joined.firstSeq <= headSeq, `joined at ${joined.firstSeq}`);
     }
     const { members } = await client.listMembers({ room });
-    equal(members.map((member) => member.name), ["bob"]);
+    equal(
+      members.map((member) => member.name),
+      ["bob"],
+    );
     const live = ["live 1", "live 😀 2", "live 3"];
     const seqs = [];
     for (const body of live) seqs.push((await post(body)).seq);
-    for (const stream of streams) equal(await takeMessages(stream, 3), live.map((body, at) => [seqs[at], body]));
+    for (const stream of streams)
+      equal(
+        await takeMessages(stream, 3),
+        live.map((body, at) => [seqs[at], body]),
+      );
     control.abort();
     for (const stream of streams) await fails(stream.next(), Code.Canceled, /./);
     await until("the server notices that they are gone", async () => {
@@ -184,7 +222,10 @@ async function checksOf(name, transport) {
       const rooms = [{ room, from: { case: "after", value: after } }];
       const stream = client.follow({ rooms }, { signal: control.signal })[Symbol.asyncIterator]();
       const history = (await take(stream, "caughtUp")).filter(({ event }) => event.case === "message");
-      equal(history.map((event) => event.seq), expected.map((event) => event.seq));
+      equal(
+        history.map((event) => event.seq),
+        expected.map((event) => event.seq),
+      );
       const { seq: next } = await post("after the resume");
       equal(await takeMessages(stream, 1), [[next, "after the resume"]]);
       control.abort();
@@ -233,25 +274,40 @@ async function checksOf(name, transport) {
     const counted = (ms) => createClient(service, transport({ interceptors: [only(ms)] }));
     await fails(follow(counted("200")), Code.DeadlineExceeded, /time/i);
     // The response may be there before the time is looked at.
-    await fails(counted("0").listRooms({}), Code.DeadlineExceeded, /time/i).catch((fault) => equal(fault.message, "it did not fail"));
+    await fails(counted("0").listRooms({}), Code.DeadlineExceeded, /time/i).catch((fault) =>
+      equal(fault.message, "it did not fail"),
+    );
     equal((await counted("10000").listRooms({})).rooms.length > 0, true);
     await fails(counted("soon").listRooms({}), Code.InvalidArgument, /Connect-Timeout-Ms/);
   });
   await one("a method that the server does not know", async () => {
     const client = createClient(newer, transport());
     await fails(client.futureCall({}), Code.Unimplemented, /method|404/);
-    await fails(client.futureStream({ rooms: [{ room }] })[Symbol.asyncIterator]().next(), Code.Unimplemented, /./);
+    await fails(
+      client
+        .futureStream({ rooms: [{ room }] })
+        [Symbol.asyncIterator]()
+        .next(),
+      Code.Unimplemented,
+      /./,
+    );
     const getter = createClient(newer, transport({ useHttpGet: true }));
     await fails(getter.futureCall({}), Code.Unimplemented, /method|404/);
   });
   await one("ten calls and five streams at once", async () => {
     const control = new AbortController();
     const rooms = [{ room }];
-    const streams = Array.from({ length: 5 }, () => client.follow({ rooms }, { signal: control.signal })[Symbol.asyncIterator]());
+    const streams = Array.from({ length: 5 }, () =>
+      client.follow({ rooms }, { signal: control.signal })[Symbol.asyncIterator](),
+    );
     await Promise.all(streams.map((stream) => take(stream, "caughtUp")));
     const posts = await Promise.all(Array.from({ length: 10 }, (_, at) => post(`at once ${at}`)));
     const expected = posts.map(({ seq }) => seq).sort((a, b) => Number(a - b));
-    for (const stream of streams) equal((await takeMessages(stream, 10)).map(([seq]) => seq), expected);
+    for (const stream of streams)
+      equal(
+        (await takeMessages(stream, 10)).map(([seq]) => seq),
+        expected,
+      );
     control.abort();
   });
 }
@@ -260,10 +316,15 @@ const baseUrl = server.url;
 for (const useBinaryFormat of [false, true]) {
   const codec = useBinaryFormat ? "binary" : "JSON";
   const common = { baseUrl, useBinaryFormat };
-  await checksOf(`connect-node ${codec}`, (more) => node.createConnectTransport({ httpVersion: "1.1", ...common, ...more }));
+  await checksOf(`connect-node ${codec}`, (more) =>
+    node.createConnectTransport({ httpVersion: "1.1", ...common, ...more }),
+  );
   await checksOf(`connect-web ${codec}`, (more) => web.createConnectTransport({ ...common, ...more }));
   const compressing = (sendCompression) =>
-    createClient(service, node.createConnectTransport({ httpVersion: "1.1", ...common, sendCompression, compressMinBytes: 0 }));
+    createClient(
+      service,
+      node.createConnectTransport({ httpVersion: "1.1", ...common, sendCompression, compressMinBytes: 0 }),
+    );
   await check(`connect-node ${codec}: compressed requests`, async () => {
     const client = compressing(node.compressionGzip);
     await client.postMessage({ room: "zip", sender: "ann", body: "zipped ".repeat(1_000) });
@@ -287,7 +348,9 @@ for (const useBinaryFormat of [false, true]) {
   await check(`connect-node ${codec}: a server that drains says so`, async () => {
     const draining = await Server.start();
     const transport = node.createConnectTransport({ httpVersion: "1.1", ...common, baseUrl: draining.url });
-    const stream = createClient(service, transport).follow({ rooms: [{ room: "tea" }] })[Symbol.asyncIterator]();
+    const stream = createClient(service, transport)
+      .follow({ rooms: [{ room: "tea" }] })
+      [Symbol.asyncIterator]();
     await take(stream, "caughtUp");
     draining.child.kill("SIGTERM");
     const events = await take(stream, "goodbye");

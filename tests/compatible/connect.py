@@ -11,6 +11,7 @@ import json
 import os
 import re
 import secrets
+import signal
 import subprocess
 import sys
 import tempfile
@@ -26,7 +27,8 @@ from connectrpc.method import IdempotencyLevel, MethodInfo, StreamType
 
 DEADLINE_S = 20
 PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-BODIES = ["hello", "😀 𝕳𝖚𝖇 👩‍👩‍👧", "שלום مرحبا \u200f", "e\u0301 Z\u0351\u036b", 'tab\t "quotes" \\ \u2028', "x" * 16_384]
+TEXTS = ["😀 𝕳𝖚𝖇 👩‍👩‍👧", "שלום مرحبا \u200f", "e\u0301 Z\u0351\u036b", 'tab\t "quotes" \\ \u2028']
+BODIES = ["hello", *TEXTS, "x" * 16_384]
 PASSED, FAILED = [], []
 
 
@@ -72,13 +74,13 @@ class Client:
         self.chat, self.client = chat, client
 
     def method(self, name, stream=StreamType.UNARY, service="hubbub.v1.ChatService", like=None):
-        safe = IdempotencyLevel.NO_SIDE_EFFECTS if (like or name).startswith(("List", "Search", "Follow")) else IdempotencyLevel.UNKNOWN
+        is_safe = (like or name).startswith(("List", "Search", "Follow"))
         return MethodInfo(
             name=name,
             service_name=service,
             input=getattr(self.chat, f"{like or name}Request"),
             output=getattr(self.chat, f"{like or name}Response"),
-            idempotency_level=safe,
+            idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS if is_safe else IdempotencyLevel.UNKNOWN,
             stream_type=stream,
         )
 
@@ -219,7 +221,8 @@ def checks_of(name, chat, url, codec):
         last = client.follow(rooms=[{"room": room, "last": 2}], hello={"name": "bob"})
         after = client.follow(rooms=[{"room": room, "after": {"seq": seq, "epoch": epoch}}])
         history = take(last, "caught_up")
-        equal([event.message.body for event in history if event.WhichOneof("event") == "message"], ["resume after this", "resumed"])
+        messages = [event.message.body for event in history if event.WhichOneof("event") == "message"]
+        equal(messages, ["resume after this", "resumed"])
         equal([event.joined.epoch for event in history if event.WhichOneof("event") == "joined"], [epoch])
         equal(take_bodies(after, 1), ["resumed"])
         equal([member.name for member in call("ListMembers", room=room).members], ["bob"])
@@ -291,6 +294,8 @@ def checks_of(name, chat, url, codec):
 
 def main():
     [program] = sys.argv[1:]
+    # It may not wait for ever.
+    signal.alarm(300)
     with tempfile.TemporaryDirectory() as folder:
         chat = make_classes(folder)
         with Server(program, os.path.join(folder, "data")) as server:

@@ -7,7 +7,9 @@ import net from "node:net";
 import { gzipSync } from "node:zlib";
 import { DEADLINE_MS, Server, check, equal, finish, ok, within } from "./support.mjs";
 
-const server = await Server.start({ args: ["--http-origin", "https://app.example.org", "--http-host", "chat.example.org"] });
+const server = await Server.start({
+  args: ["--http-origin", "https://app.example.org", "--http-host", "chat.example.org"],
+});
 const [host, port] = server.address.split(":");
 const SERVICE = "/hubbub.v1.ChatService";
 
@@ -24,7 +26,9 @@ function exchange(bytes, isEnough = () => false, ms = DEADLINE_MS) {
     socket.on("error", reject);
   });
   for (const part of [bytes].flat()) socket.write(part);
-  return within(ms, `an answer (until now ${JSON.stringify(text.slice(0, 200))})`, answered).finally(() => socket.destroy());
+  return within(ms, `an answer (until now ${JSON.stringify(text.slice(0, 200))})`, answered).finally(() =>
+    socket.destroy(),
+  );
 }
 
 // The responses in a text, in order. A response without a length lasts until the end.
@@ -49,7 +53,9 @@ function request(verb, target, headers = {}, body = "") {
   const bytes = Buffer.isBuffer(body) ? body : Buffer.from(body);
   const fields = { Host: server.address, Connection: "close", ...headers };
   if (bytes.length > 0 || verb === "POST") fields["Content-Length"] ??= bytes.length;
-  const lines = Object.entries(fields).filter(([, value]) => value !== null).map(([name, value]) => `${name}: ${value}\r\n`);
+  const lines = Object.entries(fields)
+    .filter(([, value]) => value !== null)
+    .map(([name, value]) => `${name}: ${value}\r\n`);
   return Buffer.concat([Buffer.from(`${verb} ${target} HTTP/1.1\r\n${lines.join("")}\r\n`), bytes]);
 }
 
@@ -60,14 +66,17 @@ async function ask(verb, target, headers, body) {
 const JSON_TYPE = { "Content-Type": "application/json" };
 const PROTO_TYPE = { "Content-Type": "application/proto" };
 const STREAM_TYPE = { "Content-Type": "application/connect+json" };
-const UNARY = "application/json, application/proto";
+const WANTED = { "accept-post": "application/json, application/proto" };
+const timeout = (ms) => ({ ...JSON_TYPE, "Connect-Timeout-Ms": ms });
+const encoded = (name) => ({ ...JSON_TYPE, "Content-Encoding": name });
 
 // A unary call must be answered with this status, and this code, if it is an error.
 async function unary(verb, target, headers, body, status, code, more) {
   const answer = await ask(verb, `${SERVICE}/${target}`, headers, body);
   const shown = `${answer.line} ${answer.body.slice(0, 200)}`;
   equal(answer.status, status, shown);
-  equal(answer.headers["content-type"], headers["Content-Type"] === "application/proto" && status === 200 ? "application/proto" : "application/json", shown);
+  const isProto = status === 200 && headers["Content-Type"] === "application/proto";
+  equal(answer.headers["content-type"], isProto ? "application/proto" : "application/json", shown);
   if (code) {
     const error = JSON.parse(utf8(answer.body));
     equal(error.code, code, shown);
@@ -117,6 +126,7 @@ const base64 = (bytes) => Buffer.from(bytes).toString("base64url");
 const post = '{"room":"tea","sender":"ann","body":"hello"}';
 await ask("POST", `${SERVICE}/PostMessage`, JSON_TYPE, post);
 
+// prettier-ignore
 const calls = [
   ["JSON", "POST", "ListRooms", JSON_TYPE, "{}", 200],
   ["JSON with its character set", "POST", "ListRooms", { "Content-Type": "application/json; charset=utf-8" }, "{}", 200],
@@ -135,9 +145,9 @@ const calls = [
   ["a number that is too large", "POST", "ListRooms", JSON_TYPE, '{"pageSize":4294967296}', 400, "invalid_argument"],
   ["malformed protobuf", "POST", "ListRooms", PROTO_TYPE, "\x08", 400, "invalid_argument"],
   ["protobuf with text that is not UTF-8", "POST", "ListMessages", PROTO_TYPE, Buffer.from([10, 1, 255]), 400, "invalid_argument"],
-  ["another type", "POST", "ListRooms", { "Content-Type": "text/plain" }, "{}", 415, null, { "accept-post": UNARY }],
-  ["a form", "POST", "ListRooms", { "Content-Type": "application/x-www-form-urlencoded" }, "{}", 415, null, { "accept-post": UNARY }],
-  ["no type", "POST", "ListRooms", {}, "{}", 415, null, { "accept-post": UNARY }],
+  ["another type", "POST", "ListRooms", { "Content-Type": "text/plain" }, "{}", 415, null, WANTED],
+  ["a form", "POST", "ListRooms", { "Content-Type": "application/x-www-form-urlencoded" }, "{}", 415, null, WANTED],
+  ["no type", "POST", "ListRooms", {}, "{}", 415, null, WANTED],
   ["a type with another character set", "POST", "ListRooms", { "Content-Type": "application/json; charset=latin1" }, "{}", 415],
   ["an unknown codec", "POST", "ListRooms", { "Content-Type": "application/xml" }, "{}", 415],
   ["the type of streams", "POST", "ListRooms", STREAM_TYPE, "{}", 415],
@@ -148,25 +158,25 @@ const calls = [
   ["DELETE", "DELETE", "ListRooms", {}, "", 405, null, { allow: "GET, POST" }],
   ["PUT", "PUT", "PostMessage", JSON_TYPE, post, 405, null, { allow: "POST" }],
   ["GET of a method with side effects", "GET", `PostMessage?encoding=json&message=${message(post)}`, {}, "", 405, null, { allow: "POST" }],
-  ["gzip", "POST", "ListRooms", { ...JSON_TYPE, "Content-Encoding": "gzip" }, gzipSync("{}"), 200],
-  ["gzip in other letters", "POST", "ListRooms", { ...JSON_TYPE, "Content-Encoding": "GZip" }, gzipSync("{}"), 200],
-  ["identity", "POST", "ListRooms", { ...JSON_TYPE, "Content-Encoding": "identity" }, "{}", 200],
-  ["an unknown encoding", "POST", "ListRooms", { ...JSON_TYPE, "Content-Encoding": "br" }, "{}", 501, "unimplemented"],
-  ["two encodings", "POST", "ListRooms", { ...JSON_TYPE, "Content-Encoding": "gzip, gzip" }, "{}", 501, "unimplemented"],
-  ["gzip that is none", "POST", "ListRooms", { ...JSON_TYPE, "Content-Encoding": "gzip" }, "{}", 400, "invalid_argument"],
-  ["gzip that is cut off", "POST", "ListRooms", { ...JSON_TYPE, "Content-Encoding": "gzip" }, gzipSync("{}").subarray(0, 15), 400, "invalid_argument"],
-  ["a gzip bomb", "POST", "ListRooms", { ...JSON_TYPE, "Content-Encoding": "gzip" }, gzipSync(Buffer.alloc(50_000_000)), 429, "resource_exhausted"],
+  ["gzip", "POST", "ListRooms", encoded("gzip"), gzipSync("{}"), 200],
+  ["gzip in other letters", "POST", "ListRooms", encoded("GZip"), gzipSync("{}"), 200],
+  ["identity", "POST", "ListRooms", encoded("identity"), "{}", 200],
+  ["an unknown encoding", "POST", "ListRooms", encoded("br"), "{}", 501, "unimplemented"],
+  ["two encodings", "POST", "ListRooms", encoded("gzip, gzip"), "{}", 501, "unimplemented"],
+  ["gzip that is none", "POST", "ListRooms", encoded("gzip"), "{}", 400, "invalid_argument"],
+  ["gzip that is cut off", "POST", "ListRooms", encoded("gzip"), gzipSync("{}").subarray(0, 15), 400, "invalid_argument"],
+  ["a gzip bomb", "POST", "ListRooms", encoded("gzip"), gzipSync(Buffer.alloc(50_000_000)), 429, "resource_exhausted"],
   ["the version of the protocol", "POST", "ListRooms", { ...JSON_TYPE, "Connect-Protocol-Version": "1" }, "{}", 200],
   ["another version", "POST", "ListRooms", { ...JSON_TYPE, "Connect-Protocol-Version": "2" }, "{}", 400, "invalid_argument"],
-  ["a time-out", "POST", "ListRooms", { ...JSON_TYPE, "Connect-Timeout-Ms": "9999999999" }, "{}", 200],
-  ["a time-out that is too long", "POST", "ListRooms", { ...JSON_TYPE, "Connect-Timeout-Ms": "10000000000" }, "{}", 400, "invalid_argument"],
-  ["a time-out that is not a number", "POST", "ListRooms", { ...JSON_TYPE, "Connect-Timeout-Ms": "1s" }, "{}", 400, "invalid_argument"],
+  ["a time-out", "POST", "ListRooms", timeout("9999999999"), "{}", 200],
+  ["a time-out that is too long", "POST", "ListRooms", timeout("10000000000"), "{}", 400, "invalid_argument"],
+  ["a time-out that is not a number", "POST", "ListRooms", timeout("1s"), "{}", 400, "invalid_argument"],
   ["no such room", "POST", "ListMessages", JSON_TYPE, '{"room":"nosuch"}', 404, "not_found"],
   ["GET with JSON", "GET", `ListMessages?connect=v1&encoding=json&message=${message('{"room":"tea"}')}`, {}, "", 200],
   ["GET with JSON in base64", "GET", `ListMessages?encoding=json&base64=1&message=${base64('{"room":"tea"}')}`, {}, "", 200],
   ["GET with padded base64", "GET", `ListRooms?encoding=json&base64=1&message=${message("e30=")}`, {}, "", 200],
-  ["GET with protobuf", "GET", `ListMessages?encoding=proto&base64=1&message=${base64("\x0a\x03tea")}`, { "Content-Type": "application/proto" }, "", 200],
-  ["GET with an empty protobuf message", "GET", "ListRooms?encoding=proto&message=", { "Content-Type": "application/proto" }, "", 200],
+  ["GET with protobuf", "GET", `ListMessages?encoding=proto&base64=1&message=${base64("\x0a\x03tea")}`, PROTO_TYPE, "", 200],
+  ["GET with an empty protobuf message", "GET", "ListRooms?encoding=proto&message=", PROTO_TYPE, "", 200],
   ["GET with gzip", "GET", `ListRooms?encoding=json&compression=gzip&base64=1&message=${base64(gzipSync("{}"))}`, {}, "", 200],
   ["GET with an unknown parameter", "GET", "ListRooms?encoding=json&message={}&future=1", {}, "", 200],
   ["GET without a message", "GET", "ListRooms?encoding=json", {}, "", 400, "invalid_argument"],
@@ -183,6 +193,7 @@ for (const [name, verb, target, headers, body, status, code, more] of calls) {
 }
 
 const zipped = { "Connect-Content-Encoding": "gzip" };
+// prettier-ignore
 const streams = [
   ["JSON", {}, envelope(rooms), null],
   ["protobuf", { "Content-Type": "application/connect+proto" }, envelope("\x12\x05\x0a\x03tea"), null],
@@ -240,7 +251,12 @@ await check("a stream: chunked, in envelopes, with an end, within its time", asy
 });
 await check("a stream: HTTP/1.0 gets no chunks", async () => {
   const bytes = envelope(rooms);
-  const head = `POST ${SERVICE}/Follow HTTP/1.0\r\nContent-Type: application/connect+json\r\nConnect-Timeout-Ms: 200\r\nContent-Length: ${bytes.length}\r\n\r\n`;
+  const fields = [
+    "Content-Type: application/connect+json",
+    "Connect-Timeout-Ms: 200",
+    `Content-Length: ${bytes.length}`,
+  ];
+  const head = [`POST ${SERVICE}/Follow HTTP/1.0`, ...fields, "\r\n"].join("\r\n");
   const [answer] = responses(await exchange([Buffer.concat([Buffer.from(head), bytes])]));
   equal([answer.status, answer.headers["transfer-encoding"], answer.headers.connection], [200, undefined, "close"]);
   equal(answer.body.charCodeAt(0), 0);
@@ -258,7 +274,10 @@ await check("events: their form", async () => {
   const text = unchunk(answer.body)[0];
   const lines = text.split("\n");
   equal(lines.slice(0, 2), ["retry: 2000", ""]);
-  ok(lines.every((line) => /^$|^(event|id|retry|data): /.test(line)), text);
+  ok(
+    lines.every((line) => /^$|^(event|id|retry|data): /.test(line)),
+    text,
+  );
   ok(text.includes(`event: joined\nid: ${epoch}-0\ndata: {`), text);
   ok(text.includes(`\n\nid: ${epoch}-1\ndata: {`) && text.includes('"body":"hello"'), text);
 });
@@ -266,7 +285,12 @@ await check("events: Last-Event-ID beats the address", async () => {
   const text = (await events(`/rooms/tea/events?after=${epoch}-0`, { "Last-Event-ID": `${epoch}-1` })).body;
   ok(!text.includes("hello"), text);
   ok((await events(`/rooms/tea/events?after=${epoch}-0`)).body.includes("hello"), "resumed at the beginning");
-  ok((await events("/rooms/tea/events", { "Last-Event-ID": "00000000000000ab-1" })).body.includes("REASON_EPOCH_CHANGED"), "a gap");
+  ok(
+    (await events("/rooms/tea/events", { "Last-Event-ID": "00000000000000ab-1" })).body.includes(
+      "REASON_EPOCH_CHANGED",
+    ),
+    "a gap",
+  );
 });
 await check("events: what is refused", async () => {
   for (const [verb, target, headers, status] of [
@@ -292,13 +316,17 @@ await check("events: any letters in the name of a room", async () => {
 });
 
 // HTTP/1.1.
-const list = (more = "") => `POST ${SERVICE}/ListRooms HTTP/1.1\r\nHost: ${server.address}\r\nContent-Type: application/json\r\n${more}`;
+const list = (more = "") =>
+  `POST ${SERVICE}/ListRooms HTTP/1.1\r\nHost: ${server.address}\r\nContent-Type: application/json\r\n${more}`;
 await check("HTTP: three requests in one piece are answered in order", async () => {
   const one = `${list()}Content-Length: 2\r\n\r\n{}`;
   const missing = `${list()}Content-Length: 1\r\n\r\n{`;
   const last = `${list("Connection: close\r\n")}Content-Length: 2\r\n\r\n{}`;
   const all = responses(await exchange(one + missing + last));
-  equal(all.map(({ status }) => status), [200, 400, 200]);
+  equal(
+    all.map(({ status }) => status),
+    [200, 400, 200],
+  );
 });
 await check("HTTP: a request that comes byte by byte, with chunks, an extension and a trailer", async () => {
   const text = `${list("Connection: close\r\nTransfer-Encoding: chunked\r\n")}\r\n1;a=b\r\n{\r\n1\r\n}\r\n0\r\nA: b\r\n\r\n`;
@@ -315,12 +343,19 @@ await check("HTTP: 100 Continue", async () => {
   });
   socket.write(head);
   await within(DEADLINE_MS, "the answer", new Promise((resolve) => socket.on("close", resolve)));
-  equal(responses(text).map(({ status }) => status), [100, 200]);
+  equal(
+    responses(text).map(({ status }) => status),
+    [100, 200],
+  );
 });
 await check("HTTP: a body that is too long is not asked for", async () => {
   const refused = responses(await exchange(`${list("Expect: 100-continue\r\n")}Content-Length: 100000\r\n\r\n`));
-  equal(refused.map(({ status }) => status), [429]);
+  equal(
+    refused.map(({ status }) => status),
+    [429],
+  );
 });
+// prettier-ignore
 const raw = [
   ["no Host", `GET /healthz HTTP/1.1\r\n\r\n`, 400],
   ["two Hosts", `GET /healthz HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n`, 400],
@@ -346,7 +381,7 @@ const raw = [
   ["a head of 17 KiB", `GET /healthz HTTP/1.1\r\nHost: localhost\r\nA: ${"x".repeat(17 * 1024)}\r\n\r\n`, 431],
   ["an address of 17 KiB", `GET /${"x".repeat(17 * 1024)} HTTP/1.1\r\nHost: localhost\r\n\r\n`, [414, 431]],
   ["an unknown path", `GET /nosuch HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`, 404],
-  ["another service", `POST /other.v1.Service/Call HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}`, 404],
+  ["another service", `POST /other.v1.Service/Call HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}`, 404],
   ["CONNECT", `CONNECT example.org:443 HTTP/1.1\r\nHost: example.org:443\r\n\r\n`, [400, 405, 421]],
   ["a page of another site", `${list("Sec-Fetch-Site: cross-site\r\nOrigin: https://evil.example.org\r\n")}Content-Length: 2\r\n\r\n{}`, 403],
   ["a page of a site beside", `${list("Sec-Fetch-Site: same-site\r\n")}Content-Length: 2\r\n\r\n{}`, 403],
@@ -374,14 +409,24 @@ await check("HTTP: HEAD has no body", async () => {
 });
 await check("HTTP: an allowed page of another site may ask, and read", async () => {
   const page = { Origin: "https://app.example.org", "Sec-Fetch-Site": "cross-site" };
-  for (const [path, asked] of [["ListRooms", "content-type,connect-protocol-version"], ["Follow", "connect-timeout-ms,authorization"]]) {
+  for (const [path, asked] of [
+    ["ListRooms", "content-type,connect-protocol-version"],
+    ["Follow", "connect-timeout-ms,authorization"],
+  ]) {
     const headers = { ...page, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": asked };
     const answer = await ask("OPTIONS", `${SERVICE}/${path}`, headers);
     equal([answer.status, answer.headers["access-control-allow-origin"]], [204, page.Origin], path);
     const allowed = answer.headers["access-control-allow-headers"].split(", ");
-    ok(asked.split(",").every((name) => allowed.includes(name)), `${asked}: ${allowed}`);
+    ok(
+      asked.split(",").every((name) => allowed.includes(name)),
+      `${asked}: ${allowed}`,
+    );
   }
-  const preflight = { ...page, "Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "authorization,last-event-id" };
+  const preflight = {
+    ...page,
+    "Access-Control-Request-Method": "GET",
+    "Access-Control-Request-Headers": "authorization,last-event-id",
+  };
   const answer = await ask("OPTIONS", "/rooms/tea/events", preflight);
   equal(answer.status, 204, "OPTIONS of events:");
   ok(answer.headers["access-control-allow-headers"].includes("last-event-id"), "Last-Event-ID may be sent");
@@ -395,11 +440,16 @@ await check("HTTP: answers and errors to an allowed page can be read by it", asy
   }
   const { headers } = await events("/rooms/tea/events", page);
   equal(headers["access-control-allow-origin"], page.Origin);
-  const other = await ask("OPTIONS", `${SERVICE}/ListRooms`, { Origin: "https://evil.example.org", "Access-Control-Request-Method": "POST" });
+  const other = await ask("OPTIONS", `${SERVICE}/ListRooms`, {
+    Origin: "https://evil.example.org",
+    "Access-Control-Request-Method": "POST",
+  });
   equal([other.status, other.headers["access-control-allow-origin"]], [403, undefined]);
 });
 await check("HTTP: an answer to each of 200 connections at once", async () => {
-  const all = await Promise.all(Array.from({ length: 200 }, () => ask("POST", `${SERVICE}/ListRooms`, JSON_TYPE, "{}")));
+  const all = await Promise.all(
+    Array.from({ length: 200 }, () => ask("POST", `${SERVICE}/ListRooms`, JSON_TYPE, "{}")),
+  );
   equal(new Set(all.map(({ status }) => status)), new Set([200]));
 });
 finish();

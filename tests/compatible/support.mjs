@@ -30,6 +30,12 @@ export const DEADLINE_MS = 20_000;
 
 export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
+// No script may wait for ever.
+setTimeout(() => {
+  console.log("FAIL  the script has taken 5 minutes");
+  process.exit(1);
+}, 300_000).unref();
+
 // Removed at the end.
 export const folder = mkdtempSync(path.join(tmpdir(), "hubbub-http-"));
 const children = new Set();
@@ -87,8 +93,11 @@ export async function recorder(address) {
   const lines = [];
   const relay = net.createServer((client) => {
     const server = net.connect(port, host);
-    client.on("data", (bytes) => lines.push(...bytes.toString("latin1").match(/^[A-Z]+ \/\S* HTTP\/1\.1$/gm) ?? []));
-    for (const [from, to] of [[client, server], [server, client]]) {
+    client.on("data", (bytes) => lines.push(...(bytes.toString("latin1").match(/^[A-Z]+ \/\S* HTTP\/1\.1$/gm) ?? [])));
+    for (const [from, to] of [
+      [client, server],
+      [server, client],
+    ]) {
       from.pipe(to);
       from.on("error", () => to.destroy());
     }
@@ -143,7 +152,10 @@ export function contract() {
   const read = () => fromBinary(FileDescriptorSetSchema, readFileSync(file));
   const newer = read();
   const { method: methods } = newer.file[0].service.find((service) => service.name === "ChatService");
-  for (const [name, model] of [["FutureCall", "ListRooms"], ["FutureStream", "Follow"]]) {
+  for (const [name, model] of [
+    ["FutureCall", "ListRooms"],
+    ["FutureStream", "Follow"],
+  ]) {
     methods.push({ ...methods.find((method) => method.name === model), name });
   }
   const registry = createFileRegistry(read());
