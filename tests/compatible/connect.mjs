@@ -2,15 +2,32 @@
 //
 // Usage: NODE_PATH=…/node_modules HUBBUB_TEST_PYTHON=…/python node connect.mjs HUBBUB_SERVER
 
+import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { DEADLINE_MS, Server, check, contract, equal, finish, load, ok, recorder, until, within } from "./support.mjs";
+import { mkdtempSync } from "node:fs";
+import path from "node:path";
+import {
+  DEADLINE_MS,
+  Server,
+  check,
+  contract,
+  equal,
+  finish,
+  folder,
+  load,
+  ok,
+  program,
+  recorder,
+  until,
+  within,
+} from "./support.mjs";
 
 const { Code, ConnectError, createClient } = load("@connectrpc/connect");
 const node = load("@connectrpc/connect-node");
 const web = load("@connectrpc/connect-web");
 const { service, newer } = contract();
 
-const path = `/${service.typeName}/`;
+const prefix = `/${service.typeName}/`;
 const KIND_ACTION = 2;
 const REASON_EPOCH_CHANGED = 2;
 const CODE_INVALID = 1;
@@ -170,8 +187,8 @@ async function checksOf(name, transport) {
     equal(
       lines.map((line) => line.split(/[ ?]/, 2).join(" ")),
       [
-        ...["ListMessages", "SearchMessages", "ListMessages", "ListMessages"].map((name) => `GET ${path}${name}`),
-        `POST ${path}PostMessage`,
+        ...["ListMessages", "SearchMessages", "ListMessages", "ListMessages"].map((name) => `GET ${prefix}${name}`),
+        `POST ${prefix}PostMessage`,
       ],
     );
   });
@@ -344,6 +361,39 @@ for (const useBinaryFormat of [false, true]) {
       yield { commands: [{ command: { case: "hello", value: { name: "ann" } } }] };
     }
     await fails(client.chat(requests())[Symbol.asyncIterator]().next(), Code.Unimplemented, /./);
+  });
+  await check(`connect-node ${codec}: logins`, async () => {
+    const data = mkdtempSync(path.join(folder, "accounts-"));
+    const operator = (...args) => execFileSync(program, [...args, "--data", data], { stdio: "pipe" }).toString();
+    const [code] = /(?<=hubbub login )\S+/.exec(operator("user", "add", "ann"));
+    const strict = await Server.start({ data, args: ["--auth", "accounts"] });
+    const as = (authorization) => {
+      const present = (next) => (request) => {
+        if (authorization) request.header.set("authorization", authorization);
+        return next(request);
+      };
+      const options = { httpVersion: "1.1", ...common, baseUrl: strict.url, interceptors: [present] };
+      return createClient(service, node.createConnectTransport(options));
+    };
+    const { token, name } = await as(null).login({ code, device: "test" });
+    equal(name, "ann");
+    await fails(as(null).login({ code }), Code.Unauthenticated, /./);
+    const rooms = [{ room: "tea" }];
+    for (const stranger of [as(null), as("Bearer wrong"), as(`Basic ${token}`)]) {
+      await fails(stranger.listRooms({}), Code.Unauthenticated, /./);
+      await fails(stranger.follow({ rooms })[Symbol.asyncIterator]().next(), Code.Unauthenticated, /./);
+    }
+    const ann = as(`Bearer ${token}`);
+    await ann.postMessage({ room: "tea", sender: "ann", body: "hello" });
+    await fails(ann.postMessage({ room: "tea", sender: "eve", body: "hello" }), Code.PermissionDenied, /./);
+    const stream = ann.follow({ rooms })[Symbol.asyncIterator]();
+    await take(stream, "caughtUp");
+    operator("user", "revoke", "ann");
+    const untilTheEnd = async () => {
+      while (!(await stream.next()).done);
+    };
+    await fails(untilTheEnd(), Code.Unauthenticated, /./);
+    await strict.kill();
   });
   await check(`connect-node ${codec}: a server that drains says so`, async () => {
     const draining = await Server.start();
