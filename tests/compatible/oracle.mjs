@@ -352,6 +352,62 @@ await check(`${COUNT} random requests of all methods get the same answers in bot
   }
 });
 
+// The messages of a stream until the requested history ends.
+async function history(room, codec, decode) {
+  const method = service.methods.find(({ name }) => name === "Follow");
+  const request = create(method.input, { rooms: [{ room, from: { case: "last", value: 1_000_000 } }] });
+  const body = Buffer.from(codec === "json" ? print(method.input, request) : toBinary(method.input, request));
+  const head = Buffer.alloc(5);
+  head.writeUInt32BE(body.length, 1);
+  const control = new AbortController();
+  const response = await fetch(`${server.url}/${service.typeName}/Follow`, {
+    method: "POST",
+    headers: { "content-type": `application/connect+${codec}` },
+    body: Buffer.concat([head, body]),
+    signal: control.signal,
+  });
+  equal(response.status, 200);
+  let rest = Buffer.alloc(0);
+  const events = [];
+  for await (const part of response.body) {
+    rest = Buffer.concat([rest, part]);
+    while (rest.length >= 5 && rest.length >= 5 + rest.readUInt32BE(1)) {
+      const end = 5 + rest.readUInt32BE(1);
+      equal(rest[0], 0, "the flags:");
+      events.push(...decode(rest.subarray(5, end)));
+      rest = rest.subarray(end);
+    }
+    if (events.some((event) => event.caughtUp)) break;
+  }
+  control.abort();
+  return events;
+}
+
+async function historyAsEvents(room) {
+  const response = await fetch(`${server.url}/rooms/${room}/events?last=1000000`);
+  let text = "";
+  for await (const part of response.body.pipeThrough(new TextDecoderStream("utf-8", { fatal: true }))) {
+    text += part;
+    if (text.includes("caughtUp")) break;
+  }
+  return [...text.matchAll(/^data: (.*)$/gm)].map(([, data]) => JSON.parse(data));
+}
+
+// Those that belong to the stream differ.
+const inTheLog = (events) => events.filter(({ seq }) => seq !== undefined);
+
+await check("the history of both rooms is the same in JSON, protobuf and Server-Sent Events", async () => {
+  const { output } = service.methods.find(({ name }) => name === "Follow");
+  for (const room of ["json", "proto"]) {
+    const proto = await history(room, "proto", (bytes) => toJson(output, fromBinary(output, bytes)).events ?? []);
+    const json = await history(room, "json", (bytes) => JSON.parse(decode(bytes)).events ?? []);
+    const logged = inTheLog(proto);
+    ok(logged.length > COUNT / 3, `only ${logged.length} events`);
+    equal(inTheLog(json), logged, `${room} as JSON:`);
+    equal(inTheLog(await historyAsEvents(room)), logged, `${room} as Server-Sent Events:`);
+  }
+});
+
 // A text that was changed at random is read by both, or by neither.
 await check(`${COUNT} malformed requests are refused, and no others`, async () => {
   const reads = service.methods.filter(({ methodKind, idempotency }) => methodKind === "unary" && idempotency === 1);

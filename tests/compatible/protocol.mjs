@@ -5,7 +5,7 @@
 
 import net from "node:net";
 import { gzipSync } from "node:zlib";
-import { DEADLINE_MS, Server, check, equal, finish, ok, within } from "./support.mjs";
+import { DEADLINE_MS, Server, check, equal, finish, ok, until, within } from "./support.mjs";
 
 const server = await Server.start({
   args: ["--http-origin", "https://app.example.org", "--http-host", "chat.example.org"],
@@ -310,6 +310,32 @@ await check("events: what is refused", async () => {
     equal(answer.status, status, `${verb} ${target} ${JSON.stringify(headers)}: ${answer.line}`);
   }
 });
+await check("events: a gap has the place after it, from which to resume", async () => {
+  const short = await Server.start({ args: ["--retain-messages", "1"] });
+  const address = `${short.url}/rooms/tea/events`;
+  const options = { method: "POST", headers: JSON_TYPE };
+  for (let at = 0; at < 3; at += 1) await fetch(`${short.url}${SERVICE}/PostMessage`, { ...options, body: post });
+  const list = async () =>
+    (await fetch(`${short.url}${SERVICE}/ListMessages`, { ...options, body: '{"room":"tea"}' })).json();
+  await until("retention", async () => equal((await list()).oldestSeq, "3"));
+  const response = await fetch(`${address}?after=0-1`);
+  let text = "";
+  for await (const part of response.body.pipeThrough(new TextDecoderStream())) {
+    text += part;
+    if (text.includes("caught-up")) break;
+  }
+  await short.kill();
+  ok(/^event: gap\nid: [0-9a-f]{16}-2\ndata: /m.test(text), text);
+});
+await check("events: a login is asked for", async () => {
+  const strict = await Server.start({ args: ["--auth", "accounts"] });
+  const response = await fetch(`${strict.url}/rooms/tea/events`);
+  equal([response.status, response.headers.get("www-authenticate")], [401, "Bearer"]);
+  equal((await response.json()).code, "unauthenticated");
+  const health = await fetch(`${strict.url}/healthz`);
+  equal([health.status, await health.text()], [200, "ok\n"]);
+  await strict.kill();
+});
 await check("events: any letters in the name of a room", async () => {
   const answer = await events(`/rooms/${encodeURIComponent("чай-茶")}/events`);
   ok(utf8(answer.body).includes('"room":"чай-茶"'), answer.body);
@@ -445,6 +471,23 @@ await check("HTTP: answers and errors to an allowed page can be read by it", asy
     "Access-Control-Request-Method": "POST",
   });
   equal([other.status, other.headers["access-control-allow-origin"]], [403, undefined]);
+});
+await check("HTTP: clients that send on after their request, and leave, are noticed", async () => {
+  const body = JSON.stringify({ room: "talkers", sender: "ann", body: "hello" });
+  await ask("POST", `${SERVICE}/PostMessage`, JSON_TYPE, body);
+  const members = async () => {
+    const { rooms } = JSON.parse((await ask("POST", `${SERVICE}/ListRooms`, JSON_TYPE, "{}")).body);
+    return rooms.find(({ name }) => name === "talkers").memberCount ?? 0;
+  };
+  const sockets = Array.from({ length: 5 }, () => {
+    const socket = net.connect(port, host).on("error", () => {});
+    socket.write(Buffer.concat([request("GET", "/rooms/talkers/events"), Buffer.alloc(1_000_000, "x")]));
+    return socket;
+  });
+  // They may be disconnected already.
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  for (const socket of sockets) socket.destroy();
+  await until("they are gone", async () => equal(await members(), 0), 5_000);
 });
 await check("HTTP: an answer to each of 200 connections at once", async () => {
   const all = await Promise.all(
