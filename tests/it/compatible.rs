@@ -2,6 +2,7 @@
 
 pub mod go;
 pub mod changes;
+mod http;
 
 use std::path::Path;
 use std::process::Command;
