@@ -370,6 +370,27 @@ mod tests {
     }
 
     #[test]
+    fn senders_over_follow_are_connections() {
+        let follow = |flags: &str| run(&format!("--server 127.0.0.1:1 --contract follow --scenario {flags}"));
+        for (flags, expected) in [
+            ("b", (100, 64)),
+            ("c --in-flight 1024", (1_000, 1_000)),
+            ("b --in-flight 1024 --senders 200 --clients 2", (2, 200)),
+            ("d", (100, 10)),
+            ("e --clients 10000", (10_000, 0)),
+            ("f", (8, 8)),
+            ("lone", (1, 1)),
+        ] {
+            assert_eq!(follow(flags).map(|run| (run.seating.clients, run.senders)), Ok(expected), "{flags}");
+        }
+        assert_eq!(follow("e --rooms 9 --joined 9").unwrap().seating.rooms, 9);
+        for flags in ["b --senders 1001", "d --senders 100 --rate 9", "d --ca ca.pem", "d --rooms 2", "rooms", "append"]
+        {
+            assert!(follow(flags).is_err(), "{flags}");
+        }
+    }
+
+    #[test]
     fn only_loopback_is_loaded() {
         assert!(run("--server 192.0.2.1:1 --scenario a").unwrap_err().contains("loopback"));
     }

@@ -164,3 +164,7 @@ impl Follow {
         self.rooms.answered(0, sender, posted.seq)
     }
 }
+
+#[cfg(test)]
+#[path = "follow_tests.rs"]
+mod tests;
