@@ -1,8 +1,8 @@
 //! `hubbub.v1` over HTTP/1.1: clients follow rooms, and senders post with calls, each over a connection of its own.
 //!
-//! A sender's calls are answered one after another, so it has one message on its way into the room at a time; further
-//! ones wait in the connection. To have more at a time takes more senders. Senders are no members, and a client's own
-//! messages do not matter: a client that also posts would do so over another connection.
+//! A sender's calls are executed one after another, so it has one message on its way into the room at a time; further
+//! ones wait in the connection. More at a time take more senders. Senders are no members of the room: a client that
+//! follows and posts has two connections, of which the server does not know that they belong together.
 
 use std::collections::VecDeque;
 
