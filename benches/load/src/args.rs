@@ -15,6 +15,12 @@ use crate::seating::Seating;
 
 const IN_FLIGHT: u64 = 64;
 const APPEND_IN_FLIGHT: u64 = 8_192;
+/// The most connections that post in one run: a server accepts 1,024 that are not streams. By default fewer, because each
+/// has a thread in the server: with 256, hubbub is about as fast as it gets, and with 1,000 a call costs it twice as much.
+const FOLLOW_SENDERS_MAX: usize = 1_000;
+const FOLLOW_SENDERS: usize = 256;
+/// A sender makes a call at least this often: a server closes an idle connection after 15 s.
+const FOLLOW_IDLE_S_MAX: usize = 10;
 const RATE: u32 = 200;
 const SLOW_RATE: u32 = 10_000;
 const CHURN_CLIENTS: usize = 8;
@@ -28,19 +34,21 @@ const MESSAGES: u64 = 1_000_000;
 /// Loads a chat server, checks every delivery, and reports what it saw.
 ///
 /// A delivery is one message at one receiver. Over v1 a sender gets its own messages back, and they count: the server
-/// does that work too. Over the tutorial's contract it must not get them. A message is in flight until every receiver
-/// has it. Exits with 1 if a message was lost, repeated, out of order, damaged, or delivered to a wrong client.
+/// does that work too. Over the tutorial's contract it must not get them. Over follow the senders only post: each has a
+/// connection, on which the server executes one call after another. A message is in flight until every receiver has it,
+/// and over follow until its call is answered. Exits with 1 if a message was lost, repeated, out of order, damaged, or delivered to a wrong client.
 #[derive(Parser)]
 #[command(name = "hubbub-load", version)]
 pub struct Args {
-    /// The server's address; only loopback addresses are accepted
+    /// The server's address, over follow that of its HTTP; only loopback addresses are accepted
     #[arg(long, value_name = "IP:PORT")]
     server: SocketAddr,
     /// Connect with TLS, and trust only the authority in this PEM file; the certificate must be for the address in
     /// --server
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
-    /// Log all clients in with the token in this file, which must be that of a user named "load" [v1]
+    /// Log all clients in with the token in this file, which must be that of a user named "load" [v1,
+    /// follow]
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// The server's process, whose CPU time and memory are measured
@@ -58,7 +66,8 @@ pub struct Args {
     /// 1, in slow 5]
     #[arg(long, value_name = "N")]
     clients: Option<usize>,
-    /// How many of the clients send [default: 1, in b, d and catchup 10, in slow 2, in rooms all]
+    /// How many of the clients send [default: 1, in b, d and catchup 10, in slow 2, in rooms all]; over follow, how many
+    /// connections post [default: in a to c one for each message in flight, up to 256, in d 10]
     #[arg(long, value_name = "N")]
     senders: Option<usize>,
     /// Number of rooms for the clients [e, rooms; default: 1, in rooms 100]
@@ -115,8 +124,10 @@ pub enum Scenario {
 /// The wire contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Wire {
-    /// hubbub.v1
+    /// hubbub.v1 over gRPC: a stream for each client, by which it also posts
     V1,
+    /// hubbub.v1 over HTTP/1.1: clients follow, and senders post with calls [a-f, lone]
+    Follow,
     /// The tutorial's
     Tutorial,
 }
@@ -179,8 +190,13 @@ impl Scenario {
         }
     }
 
-    fn needs_v1(self) -> bool {
-        matches!(self, Scenario::Rooms | Scenario::Append | Scenario::Lone | Scenario::Catchup | Scenario::Slow)
+    /// Whether it can be run over this contract.
+    fn is_for(self, wire: Wire) -> bool {
+        match self {
+            Scenario::Rooms | Scenario::Append | Scenario::Catchup | Scenario::Slow => wire == Wire::V1,
+            Scenario::Lone => wire != Wire::Tutorial,
+            _ => true,
+        }
     }
 }
 
@@ -188,6 +204,7 @@ impl Wire {
     pub fn name(self) -> &'static str {
         match self {
             Wire::V1 => "v1",
+            Wire::Follow => "follow",
             Wire::Tutorial => "tutorial",
         }
     }
@@ -206,12 +223,15 @@ impl Args {
             let server = self.server;
             return Err(format!("--server {server} is not on this machine: only loopback addresses are loaded"));
         }
-        if self.scenario.needs_v1() && self.wire != Wire::V1 {
+        if !self.scenario.is_for(self.wire) {
             let name = self.scenario.name();
-            return Err(format!("--scenario {name} needs --contract v1: the tutorial's contract stores nothing"));
+            return Err(format!("--scenario {name} is not for --contract {}: use --contract v1", self.wire.name()));
         }
-        if self.token_file.is_some() && self.wire != Wire::V1 {
-            return Err("--token-file needs --contract v1: the tutorial's contract has no login".to_owned());
+        if self.ca.is_some() && self.wire == Wire::Follow {
+            return Err("--ca is not for --contract follow: a server's HTTP has no TLS".to_owned());
+        }
+        if self.token_file.is_some() && self.wire == Wire::Tutorial {
+            return Err("--token-file needs --contract v1 or follow: the tutorial's contract has no login".to_owned());
         }
         let (clients, senders) = self.scenario.cast();
         let clients = self.clients.unwrap_or(clients);
@@ -221,6 +241,11 @@ impl Args {
         let senders = match self.scenario {
             Scenario::E => 0,
             Scenario::F => clients,
+            _ if self.wire == Wire::Follow => {
+                let senders = self.senders.unwrap_or(self.follow_senders(senders));
+                check("--senders", senders, 1..=FOLLOW_SENDERS_MAX)?;
+                senders
+            }
             _ => {
                 let senders = if self.scenario == Scenario::Rooms { clients } else { senders };
                 let senders = self.senders.unwrap_or(senders.min(clients - listeners));
@@ -244,6 +269,13 @@ impl Args {
             Scenario::Lone => Pace::InFlight(1),
             _ => Pace::InFlight(self.in_flight.unwrap_or(IN_FLIGHT)),
         };
+        if let (Wire::Follow, Pace::PerSecond(rate)) = (self.wire, pace)
+            && senders > FOLLOW_IDLE_S_MAX * rate as usize
+        {
+            return Err(format!(
+                "--senders {senders} are too many for a --rate of {rate}: the server would close them"
+            ));
+        }
         let server = Endpoint::read(self.server, self.ca.as_deref(), self.token_file.as_deref())?;
         Ok(Run {
             server,
@@ -261,11 +293,19 @@ impl Args {
 }
 
 impl Args {
+    /// The default number of connections that post over follow.
+    fn follow_senders(&self, senders: usize) -> usize {
+        match self.scenario {
+            Scenario::A | Scenario::B | Scenario::C => FOLLOW_SENDERS.min(self.in_flight.unwrap_or(IN_FLIGHT) as usize),
+            _ => senders,
+        }
+    }
+
     /// The assignment of clients to rooms.
     fn seating(&self, clients: usize) -> Result<Seating, String> {
-        let several = matches!(self.scenario, Scenario::Rooms | Scenario::E) && self.wire == Wire::V1;
+        let several = matches!(self.scenario, Scenario::Rooms | Scenario::E) && self.wire != Wire::Tutorial;
         if !several && (self.rooms.is_some() || self.joined.is_some()) {
-            return Err("--rooms and --joined need --scenario e or rooms, and --contract v1".to_owned());
+            return Err("--rooms and --joined need --scenario e or rooms, and not the tutorial's contract".to_owned());
         }
         let joined = self.joined.unwrap_or(1);
         check("--joined", joined, 1..=JOINED_MAX)?;
@@ -326,6 +366,27 @@ mod tests {
             "rooms --clients 101 --joined 1000 --rooms 100001",
         ] {
             assert!(rooms(flags).is_err(), "{flags}");
+        }
+    }
+
+    #[test]
+    fn senders_over_follow_are_connections() {
+        let follow = |flags: &str| run(&format!("--server 127.0.0.1:1 --contract follow --scenario {flags}"));
+        for (flags, expected) in [
+            ("b", (100, 64)),
+            ("c --in-flight 1024", (1_000, 256)),
+            ("b --in-flight 1024 --senders 200 --clients 2", (2, 200)),
+            ("d", (100, 10)),
+            ("e --clients 10000", (10_000, 0)),
+            ("f", (8, 8)),
+            ("lone", (1, 1)),
+        ] {
+            assert_eq!(follow(flags).map(|run| (run.seating.clients, run.senders)), Ok(expected), "{flags}");
+        }
+        assert_eq!(follow("e --rooms 9 --joined 9").unwrap().seating.rooms, 9);
+        for flags in ["b --senders 1001", "d --senders 100 --rate 9", "d --ca ca.pem", "d --rooms 2", "rooms", "append"]
+        {
+            assert!(follow(flags).is_err(), "{flags}");
         }
     }
 

@@ -8,7 +8,7 @@ use crate::args::{Pace, Run};
 use crate::chat::From;
 use crate::clock::Clock;
 use crate::connection::Connection;
-use crate::contract::{Contract, V1, enter_room};
+use crate::contract::{V1, enter_room};
 use crate::fanout::WARM_UP_NS;
 use crate::live::{Live, STALL_NS};
 use crate::member::Reader;

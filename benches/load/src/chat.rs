@@ -93,21 +93,29 @@ pub fn room_index(name: &[u8]) -> Option<usize> {
 
 /// The first command of a client. With an empty name, the server uses that of the login.
 pub fn hello(name: &str) -> Vec<u8> {
+    command(HELLO, &hello_content(name))
+}
+
+pub fn hello_content(name: &str) -> Vec<u8> {
     let mut hello = Vec::new();
     write_bytes(&mut hello, 1, name.as_bytes());
     write_bytes(&mut hello, 2, CLIENT_VERSION.as_bytes());
-    command(HELLO, &hello)
+    hello
 }
 
 /// The command that joins a room.
 pub fn join(room: usize, from: From) -> Vec<u8> {
+    command(JOIN, &join_content(room, from))
+}
+
+pub fn join_content(room: usize, from: From) -> Vec<u8> {
     let mut join = Vec::new();
     write_bytes(&mut join, 1, room_name(room).as_bytes());
     if from == From::Start {
         // After seq 0 of any epoch: a position whose fields all have their defaults.
         write_bytes(&mut join, 2, &[]);
     }
-    command(JOIN, &join)
+    join
 }
 
 /// A command as an element of a request; such elements, joined, are a request.

@@ -79,6 +79,10 @@ pub enum Fault {
     Missing(String),
     #[error("client {receiver} got seq {got} where {due} was due")]
     Hole { receiver: usize, got: u64, due: u64 },
+    #[error("sender {sender} was told seq {told} for its message, which has {seq}")]
+    Answer { sender: usize, told: u64, seq: u64 },
+    #[error("sender {sender} got a response that does not fit its message: {text}")]
+    Unfit { sender: usize, text: String },
     #[error("client {receiver} got what a client that keeps to the rules must not: {text}")]
     Unwelcome { receiver: usize, text: String },
     #[error(transparent)]
@@ -156,7 +160,7 @@ impl Checker {
         let mut lines = Vec::new();
         for (sender, (ordered, sent)) in self.ordered.iter().zip(&self.sent).enumerate() {
             if ordered < sent && lines.len() < REPORTED_MAX {
-                lines.push(format!("messages {ordered} to {} of client {sender} reached nobody", sent - 1));
+                lines.push(format!("messages {ordered} to {} of sender {sender} reached nobody", sent - 1));
             }
         }
         for receiver in 0..self.receivers.len() {
@@ -317,7 +321,7 @@ impl Entry {
 
 impl fmt::Display for MessageId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of client {}", self.seq, self.sender)
+        write!(f, "{} of sender {}", self.seq, self.sender)
     }
 }
 

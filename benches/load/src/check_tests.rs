@@ -125,8 +125,8 @@ fn a_loss_at_the_end_is_named() {
     checker.deliver(1, &message(0, 0)).unwrap();
     let text = checker.finish().unwrap_err().to_string();
     assert!(text.contains("2 messages were not delivered to all receivers"), "{text}");
-    assert!(text.contains("messages 1 to 1 of client 0 reached nobody"), "{text}");
-    assert!(text.contains("client 2 waits for message 0 of client 0"), "{text}");
+    assert!(text.contains("messages 1 to 1 of sender 0 reached nobody"), "{text}");
+    assert!(text.contains("client 2 waits for message 0 of sender 0"), "{text}");
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! Scenario f: clients join, post one message, and leave when it is delivered: over the tutorial's contract to an
-//! observer, which stays; over `hubbub.v1` to themselves.
+//! observer, which stays; over `hubbub.v1` to themselves, by gRPC or HTTP/1.1.
 //!
 //! The observer must get each message once and in order. Only the server knows how long the other clients are in the
 //! room, so the messages that they must get depend on the contract.
 
+mod follow;
+mod listeners;
 mod tutorial;
 mod v1;
 
@@ -13,7 +15,7 @@ use anyhow::{Context, Result, bail};
 use mio::{Events, Poll, Token};
 
 use crate::args::Run;
-use crate::check::{Fault, MessageId};
+use crate::check::{Fault, MessageId, shown};
 use crate::clock::Clock;
 use crate::connection::Connection;
 use crate::fanout::WARM_UP_NS;
@@ -23,6 +25,7 @@ use crate::meter::{Measured, Meter};
 use crate::pool::register;
 use crate::report::Report;
 
+pub use follow::Follow;
 pub use tutorial::Tutorial;
 pub use v1::V1;
 
@@ -34,11 +37,22 @@ pub trait Visits: Sized {
     /// Makes the observer join the room.
     fn begin(run: &Run, clock: Clock) -> Result<(Self, Connection)>;
 
-    /// A client connects, and posts its message as soon as possible.
+    /// A client connects, and posts its message as soon as possible, or over another connection.
     fn enter(&mut self, run: &Run, slot: usize, seq: u64, sent_ns: u64) -> std::io::Result<Connection>;
 
     /// Checks the bytes that a client or the observer got; `heard` gets the slots whose messages were delivered.
     fn hear(&mut self, receiver: usize, seqs: &[u64], bytes: &[u8], heard: &mut Vec<usize>) -> Result<(), Fault>;
+
+    /// A second connection of a client, with the call that posts its message, as soon as it may be made. Once for each
+    /// client.
+    fn call(&mut self, _: &Run, _slot: usize) -> std::io::Result<Option<Connection>> {
+        Ok(None)
+    }
+
+    /// Checks the response to that call, which may make the client leave as a delivery does.
+    fn answered(&mut self, slot: usize, bytes: &[u8], _: &mut Vec<usize>) -> Result<(), Fault> {
+        Err(Fault::Unfit { sender: slot, text: shown(bytes) })
+    }
 }
 
 /// Each slot has one client after another, independently of the other slots.
@@ -57,6 +71,8 @@ struct Churn<V> {
 /// One client at a time.
 struct Slot {
     connection: Connection,
+    /// The connection over which it posts, if that is another one.
+    caller: Option<Connection>,
     sent_ns: u64,
 }
 
@@ -95,7 +111,7 @@ impl<V: Visits> Churn<V> {
         let end_ns = warm_ns + self.run.window.as_nanos() as u64;
         let mut opened = false;
         let mut progress_ns = self.clock.now_ns();
-        let mut events = Events::with_capacity(self.run.seating.clients + 1);
+        let mut events = Events::with_capacity(2 * self.run.seating.clients + 1);
         let mut heard = Vec::new();
         loop {
             let now_ns = self.clock.now_ns();
@@ -136,7 +152,7 @@ impl<V: Visits> Churn<V> {
         let mut connection = entered.with_context(refused)?;
         register(&self.poll, &mut connection, Token(index))?;
         connection.flush().with_context(refused)?;
-        Ok(Slot { connection, sent_ns })
+        Ok(Slot { connection, caller: None, sent_ns })
     }
 
     /// A client leaves and another takes its slot.
@@ -147,10 +163,28 @@ impl<V: Visits> Churn<V> {
         left.connection.leave().context("a client could not leave in peace")
     }
 
+    /// The token of the connection over which a slot's client posts.
+    fn caller_token(&self, index: usize) -> Token {
+        Token(self.slots.len() + 1 + index)
+    }
+
     fn hear(&mut self, index: usize, heard: &mut Vec<usize>) -> Result<()> {
         let (visits, seqs) = (&mut self.visits, &self.seqs);
+        let clients = self.slots.len();
+        if let Some(slot) = index.checked_sub(clients + 1) {
+            let Some(caller) = &mut self.slots[slot].caller else { return Ok(()) };
+            caller.receive(&mut self.buffer, &self.clock, |_, bytes| visits.answered(slot, bytes, heard))?;
+            return Ok(());
+        }
         let connection = self.slots.get_mut(index).map_or(&mut self.observer, |slot| &mut slot.connection);
         connection.receive(&mut self.buffer, &self.clock, |_, bytes| visits.hear(index, seqs, bytes, heard))?;
+        if index < clients
+            && let Some(mut caller) = self.visits.call(&self.run, index)?
+        {
+            register(&self.poll, &mut caller, self.caller_token(index))?;
+            caller.flush()?;
+            self.slots[index].caller = Some(caller);
+        }
         Ok(())
     }
 }

@@ -1,7 +1,10 @@
-//! Splits the bytes of a gRPC stream into messages: each is preceded by a flag for compression and a length.
+//! Splits the bytes of a stream into messages: each is preceded by flags and a length, over gRPC as over Connect.
 
-/// The flag and the length.
+/// The flags and the length.
 pub const PREFIX_BYTES: usize = 5;
+/// The flags of a message that is compressed, and, over Connect, of the last one, which has the reason of the end.
+const COMPRESSED: u8 = 1;
+const END: u8 = 2;
 /// More than the contracts' longest message.
 const MESSAGE_BYTES_MAX: usize = 1 << 20;
 
@@ -28,6 +31,10 @@ pub struct Splitter {
 pub enum MessageError {
     #[error("the server compressed a message though we accept none that are")]
     Compressed,
+    #[error("the server ended the stream")]
+    Ended,
+    #[error("the server sent a message with the unknown flags {0:#x}")]
+    Flags(u8),
     #[error("the server sent a message of {0} bytes, more than the {MESSAGE_BYTES_MAX} this program takes")]
     TooLarge(usize),
 }
@@ -112,12 +119,15 @@ pub fn write_prefix(out: &mut Vec<u8>, length: usize) {
 
 /// The end of the first message, if its prefix is complete.
 fn message_end(bytes: &[u8]) -> Result<Option<usize>, MessageError> {
-    let Some((&[compressed, l0, l1, l2, l3], _)) = bytes.split_first_chunk::<PREFIX_BYTES>() else {
+    let Some((&[flags, l0, l1, l2, l3], _)) = bytes.split_first_chunk::<PREFIX_BYTES>() else {
         return Ok(None);
     };
     let length = u32::from_be_bytes([l0, l1, l2, l3]) as usize;
-    if compressed != 0 {
-        return Err(MessageError::Compressed);
+    match flags {
+        0 => {}
+        COMPRESSED => return Err(MessageError::Compressed),
+        END => return Err(MessageError::Ended),
+        flags => return Err(MessageError::Flags(flags)),
     }
     if length > MESSAGE_BYTES_MAX {
         return Err(MessageError::TooLarge(length));
@@ -179,9 +189,11 @@ mod tests {
     }
 
     #[test]
-    fn compressed_and_huge_messages_are_refused() {
+    fn messages_of_other_kinds_and_huge_ones_are_refused() {
         assert_eq!(Deframer::default().next(&mut &[1, 0, 0, 0, 0][..]), Err(MessageError::Compressed));
         assert_eq!(Splitter::default().next(&mut &[1, 0, 0, 0, 0][..]), Err(MessageError::Compressed));
+        assert_eq!(Deframer::default().next(&mut &[2, 0, 0, 0, 0][..]), Err(MessageError::Ended));
+        assert_eq!(Deframer::default().next(&mut &[4, 0, 0, 0, 0][..]), Err(MessageError::Flags(4)));
         let huge = [0, 0x7f, 0xff, 0xff, 0xff];
         assert_eq!(Deframer::default().next(&mut &huge[..]), Err(MessageError::TooLarge(0x7fff_ffff)));
     }

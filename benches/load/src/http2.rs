@@ -4,3 +4,4 @@
 pub mod frames;
 pub mod parser;
 pub mod request;
+pub mod stream;

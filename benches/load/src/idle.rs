@@ -8,15 +8,14 @@ use crate::contract::Contract;
 use crate::fanout::WARM_UP_NS;
 use crate::live::enter;
 use crate::meter::Meter;
-use crate::pool::Pool;
 use crate::report::Report;
 
 pub fn run<C: Contract>(run: &Run) -> Result<Report> {
     let mut meter = Meter::new(run.pid)?;
     let before = meter.footprint()?;
     let clock = Clock::start();
-    let mut contract = C::new(run.seating, run.body_bytes, &clock);
-    let mut pool = Pool::open(&run.server, C::PATH, run.seating.clients, clock)?;
+    let mut contract = C::new(run, &clock);
+    let mut pool = contract.connect(run, clock)?;
     let entry = enter(&mut contract, &mut pool, &meter)?;
     // No client has sent a message, so only probes in flight may arrive.
     let mut serve_until = |until_ns: u64| -> Result<()> {

@@ -56,8 +56,8 @@ pub fn enter<C: Contract>(contract: &mut C, pool: &mut Pool, meter: &Meter) -> R
 impl<C: Contract> Live<C> {
     /// Makes the run's clients join their rooms; the pace begins now.
     pub fn open(run: &Run, meter: &Meter, clock: Clock) -> Result<Live<C>> {
-        let mut contract = C::new(run.seating, run.body_bytes, &clock);
-        let mut pool = Pool::open(&run.server, C::PATH, run.seating.clients, clock)?;
+        let mut contract = C::new(run, &clock);
+        let mut pool = contract.connect(run, clock)?;
         let entry = enter(&mut contract, &mut pool, meter)?;
         let now_ns = clock.now_ns();
         Ok(Live {
@@ -97,7 +97,7 @@ impl<C: Contract> Live<C> {
             self.progress_ns = start_ns;
         } else if self.progress_ns == before && start_ns > before + STALL_NS {
             self.contract.finish()?;
-            bail!("the server takes no more messages: it has closed its windows for 10 s");
+            bail!("the server takes no more messages: for 10 s it has closed its windows, or has not answered calls");
         }
         Ok(())
     }
@@ -139,27 +139,23 @@ impl<C: Contract> Live<C> {
             }
         }
         for sender in self.posters.drain(..) {
-            let connection = &mut self.pool.connections[sender];
+            let index = self.contract.connection_of(sender);
+            let connection = &mut self.pool.connections[index];
             self.contract.send(connection, sender);
-            connection.flush().with_context(|| format!("client {sender}"))?;
+            connection.flush().with_context(|| format!("sender {sender}"))?;
         }
         Ok(())
     }
 
     /// The next sender that may post posts a message. False: none may.
     fn send_one(&mut self, sent_ns: u64) -> bool {
-        for _ in 0..self.senders {
-            let sender = self.turn;
-            self.turn = (sender + 1) % self.senders;
-            let connection = &mut self.pool.connections[sender];
-            if self.contract.has_room(connection, sender) {
-                self.contract.post(connection, sender, sent_ns);
-                self.posters.push(sender);
-                self.posted += 1;
-                return true;
-            }
-        }
-        false
+        let Some(sender) = self.contract.next_sender(&self.pool, self.senders, self.turn) else { return false };
+        self.turn = (sender + 1) % self.senders;
+        let index = self.contract.connection_of(sender);
+        self.contract.post(&mut self.pool.connections[index], sender, sent_ns);
+        self.posters.push(sender);
+        self.posted += 1;
+        true
     }
 
     fn due_ns(&self, rate: u32) -> u64 {

@@ -1,6 +1,7 @@
-//! A load generator for chat servers, over the project's contract or the tutorial's, which checks every delivery.
+//! A load generator for chat servers, over the project's contract, by gRPC or HTTP/1.1, or over the tutorial's. It checks
+//! every delivery.
 //!
-//! One thread drives all connections, with a minimal HTTP/2 and gRPC, so that on a small machine most of the CPU time
+//! One thread drives all connections, with a minimal HTTP/2 and gRPC, and HTTP/1.1 and Connect, so that on a small machine most of the CPU time
 //! is left for the server. Every delivery is still checked, at the cost of comparing its bytes. The modules are in
 //! groups, in reading order: the scenarios, the room and its contracts, the checks, the connections, the formats, the
 //! system.
@@ -15,6 +16,7 @@ mod idle;
 mod contract;
 mod live;
 
+mod answers;
 mod check;
 mod member;
 mod meter;
@@ -30,7 +32,9 @@ mod socket;
 mod tls;
 
 mod chat;
+mod follow;
 mod grpc;
+mod http1;
 mod http2;
 mod message;
 mod protobuf;
@@ -44,7 +48,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 
 use crate::args::{Args, Run, Scenario, Wire};
-use crate::contract::{Contract, Tutorial, V1};
+use crate::contract::{Contract, Follow, Tutorial, V1};
 use crate::report::Report;
 
 const FAILED: u8 = 1;
@@ -75,6 +79,7 @@ fn carry_out(run: &Run) -> Result<Report> {
     process::raise_file_limit().context("the limit of open files")?;
     match run.wire {
         Wire::V1 => over::<V1, churn::V1>(run),
+        Wire::Follow => over::<Follow, churn::Follow>(run),
         Wire::Tutorial => over::<Tutorial, churn::Tutorial>(run),
     }
 }

@@ -11,6 +11,7 @@
 use std::collections::VecDeque;
 use std::mem;
 
+use crate::answers::Answers;
 use crate::chat::{Event, Message, What, room_name, take_entry};
 use crate::check::{Fault, MessageId, shown, unexpected};
 use crate::grpc::Splitter;
@@ -27,7 +28,8 @@ const CUT_BYTES_MIN: usize = 256 << 10;
 /// Ids have 40 bits for a number, enough for 131,072 rooms. A single room may have more messages than this.
 const NUMBERS_PER_ROOM: u64 = 1 << 23;
 
-/// The check of one room in which all members receive and some also send. Senders and receivers are one set of indices.
+/// The check of one room in which all members receive. Some of them also send, and senders and receivers are one set of
+/// indices; or the senders are no members, and have indices of their own.
 pub struct Order {
     seating: Seating,
     /// The room's index.
@@ -49,7 +51,9 @@ pub struct Order {
     /// The room's number, and its head before the first of our messages, once a member has joined.
     room: Option<(u64, u64)>,
     time_ms: u64,
-    /// By the sender's place: the number of its next message to be sent, and of its next one to enter the order.
+    /// The check of the responses to outside senders, if the senders are no members.
+    answers: Option<Answers>,
+    /// By the sender's place, or by the outside sender's index: the number of its next message to be sent, and of its next one to enter the order.
     sent: Vec<u64>,
     ordered: Vec<u64>,
     sent_total: u64,
@@ -91,9 +95,27 @@ impl Order {
             waiting: VecDeque::from([members as u32]),
             room: None,
             time_ms: 0,
+            answers: None,
             sent: vec![first_number; members],
             ordered: vec![first_number; members],
             sent_total: 0,
+        }
+    }
+
+    /// The same for a room to which this many senders post that are no members.
+    pub fn of_outsiders(
+        seating: Seating,
+        index: usize,
+        body_bytes: usize,
+        start_unix_ms: u64,
+        senders: usize,
+    ) -> Order {
+        let first_number = index as u64 * NUMBERS_PER_ROOM;
+        Order {
+            answers: Some(Answers::new(senders)),
+            sent: vec![first_number; senders],
+            ordered: vec![first_number; senders],
+            ..Order::new(seating, index, body_bytes, start_unix_ms)
         }
     }
 
@@ -108,13 +130,19 @@ impl Order {
         self.seq(self.end()) - 1
     }
 
-    /// Records that `sender`, a member, sends its next message. Returns the message's number.
+    /// Records that `sender`, a member or an outside sender, sends its next message. Returns the message's number.
     pub fn send(&mut self, sender: usize) -> u64 {
-        let place = self.place(sender);
+        let place = self.sender_place(sender).expect("only senders are asked for");
         let number = self.sent[place];
         self.sent[place] += 1;
         self.sent_total += 1;
         number
+    }
+
+    /// The call of an outside sender for its next message was answered with this seq.
+    pub fn answered(&mut self, sender: usize, seq: u64) -> Result<(), Fault> {
+        let answers = self.answers.as_mut().expect("only outside senders make calls");
+        answers.told(sender, seq)
     }
 
     /// Sent messages that a member still waits for.
@@ -165,8 +193,9 @@ impl Order {
         }
         let unordered = self.ordered.iter().zip(&self.sent).enumerate().filter(|(_, (ordered, sent))| ordered < sent);
         let client = |place| self.seating.client(self.index, place);
-        let nobody = unordered.map(|(sender, (ordered, sent))| {
-            format!("messages {ordered} to {} of client {} reached nobody", sent - 1, client(sender))
+        let nobody = unordered.map(|(place, (ordered, sent))| {
+            let sender = if self.answers.is_some() { place } else { client(place) };
+            format!("messages {ordered} to {} of sender {sender} reached nobody", sent - 1)
         });
         let late = self.receivers.iter().enumerate().filter(|(_, receiver)| receiver.next < self.end());
         let waiting =
@@ -290,7 +319,7 @@ impl Order {
             return Err(Fault::Hole { receiver, got: event.seq, due: due_seq });
         }
         let got = id(mark);
-        let sender = self.seating.place(self.index, mark.sender as usize);
+        let sender = self.sender_place(mark.sender as usize);
         let first_number = self.index as u64 * NUMBERS_PER_ROOM;
         let sender = sender.filter(|place| (first_number..self.sent[*place]).contains(&mark.seq));
         let sender = sender.ok_or(Fault::NeverSent { receiver, got })?;
@@ -300,6 +329,9 @@ impl Order {
         }
         if got.seq > due.seq {
             return Err(Fault::OutOfOrder { receiver, got, due });
+        }
+        if let Some(answers) = &mut self.answers {
+            answers.seen(sender, event.seq)?;
         }
         self.ordered[sender] += 1;
         self.time_ms = event.time_ms;
@@ -351,6 +383,14 @@ impl Order {
     #[inline]
     fn place(&self, member: usize) -> usize {
         self.seating.place(self.index, member).expect("only members are asked for")
+    }
+
+    /// The place of a sender in `sent` and `ordered`; `None` if it is not one.
+    fn sender_place(&self, sender: usize) -> Option<usize> {
+        match self.answers {
+            Some(_) => (sender < self.sent.len()).then_some(sender),
+            None => self.seating.place(self.index, sender),
+        }
     }
 
     /// The index of the first entry that does not exist yet.

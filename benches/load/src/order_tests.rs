@@ -212,7 +212,7 @@ fn a_loss_at_the_end_is_named() {
     deliver(&mut order, 1, &[message(0)]).unwrap();
     let text = order.finish().unwrap_err().to_string();
     assert!(text.contains("6 messages of bench-000000 were not delivered to all members"), "{text}");
-    assert!(text.contains("messages 2 to 2 of client 0 reached nobody"), "{text}");
+    assert!(text.contains("messages 2 to 2 of sender 0 reached nobody"), "{text}");
     assert!(text.contains("client 1 waits for seq 7"), "{text}");
     assert!(text.contains("client 2 waits for seq 6"), "{text}");
 }

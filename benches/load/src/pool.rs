@@ -27,6 +27,8 @@ const GUEST: Token = Token(usize::MAX - 1);
 /// The connections of a run, each with its index as its token.
 pub struct Pool {
     pub connections: Vec<Connection>,
+    /// The first connections are those of clients; the others only post.
+    pub clients: usize,
     pub clock: Clock,
     poll: Poll,
     events: Events,
@@ -37,33 +39,62 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// Opens `count` connections, which call the method at `path`, and waits until the server has greeted each.
-    pub fn open(server: &Endpoint, path: &str, count: usize, clock: Clock) -> Result<Pool> {
+    /// A pool without connections.
+    pub fn new(clock: Clock) -> Result<Pool> {
         let poll = Poll::new()?;
         let alarm = Alarm::new()?;
         poll.registry().register(&mut SourceFd(&alarm.fd()), ALARM, Interest::READABLE)?;
-        let mut pool = Pool {
-            connections: Vec::with_capacity(count),
+        Ok(Pool {
+            connections: Vec::new(),
+            clients: usize::MAX,
             clock,
             poll,
             events: Events::with_capacity(EVENTS_MAX),
             buffer: vec![0; READ_BYTES],
             alarm,
             guest_ready: false,
-        };
-        let deadline_ns = clock.now_ns() + OPEN_TIMEOUT_NS;
+        })
+    }
+
+    /// Opens `count` connections, which call gRPC's method at `path`, and waits until the server has greeted each.
+    pub fn open(server: &Endpoint, path: &str, count: usize, clock: Clock) -> Result<Pool> {
+        let mut pool = Pool::new(clock)?;
+        let open = |_| Connection::open(server, path);
+        pool.add(server, count, open, |receiver, _, bytes| Err(unexpected(receiver, bytes)))?;
+        Ok(pool)
+    }
+
+    /// Opens `count` further connections, which `open` does by their indices among them, and waits until the server has
+    /// greeted each. `on_data` gets what arrives meanwhile.
+    pub fn add(
+        &mut self,
+        server: &Endpoint,
+        count: usize,
+        mut open: impl FnMut(usize) -> io::Result<Connection>,
+        mut on_data: impl FnMut(usize, u64, &[u8]) -> Result<(), Fault>,
+    ) -> Result<()> {
+        let refused = || format!("no connection to {server}: does a server listen there?");
+        let first = self.connections.len();
+        // All before this one are greeted.
+        let mut greeted = first;
+        let deadline_ns = self.clock.now_ns() + OPEN_TIMEOUT_NS;
         loop {
-            let greeted = pool.connections.iter().filter(|connection| connection.greeted()).count();
-            if greeted == count {
-                return Ok(pool);
+            let following = self.connections[greeted..].iter();
+            greeted += following.take_while(|connection| connection.greeted()).count();
+            if greeted == first + count {
+                return Ok(());
             }
-            while pool.connections.len() < count.min(greeted + OPENING_MAX) {
-                pool.add(server, path)?;
+            while self.connections.len() < (first + count).min(greeted + OPENING_MAX) {
+                let mut connection = open(self.connections.len() - first).with_context(refused)?;
+                register(&self.poll, &mut connection, Token(self.connections.len()))?;
+                // On loopback a refused connection is reported here.
+                connection.flush().with_context(refused)?;
+                self.connections.push(connection);
             }
-            if clock.now_ns() > deadline_ns {
-                bail!("the server has greeted only {greeted} of {count} connections");
+            if self.clock.now_ns() > deadline_ns {
+                bail!("the server has greeted only {} of {count} connections", greeted - first);
             }
-            pool.serve(|receiver, _, bytes| Err(unexpected(receiver, bytes)))?;
+            self.serve(&mut on_data)?;
         }
     }
 
@@ -104,20 +135,17 @@ impl Pool {
             } else {
                 connection.flush().map_err(Into::into)
             };
-            served.with_context(|| format!("client {index}"))?;
+            served.with_context(|| self.name(index))?;
         }
         Ok(())
     }
 
-    fn add(&mut self, server: &Endpoint, path: &str) -> Result<()> {
-        let token = Token(self.connections.len());
-        let refused = || format!("no connection to {server}: does a server listen there?");
-        let mut connection = Connection::open(server, path).with_context(refused)?;
-        register(&self.poll, &mut connection, token)?;
-        // On loopback a refused connection is reported here.
-        connection.flush().with_context(refused)?;
-        self.connections.push(connection);
-        Ok(())
+    /// The name of a connection, for messages about it.
+    pub fn name(&self, index: usize) -> String {
+        match index.checked_sub(self.clients) {
+            Some(sender) => format!("sender {sender}"),
+            None => format!("client {index}"),
+        }
     }
 }
 

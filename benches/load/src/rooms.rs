@@ -25,10 +25,19 @@ pub struct Rooms {
 
 impl Rooms {
     pub fn new(seating: Seating, body_bytes: usize, start_unix_ms: u64) -> Rooms {
+        Rooms::with(seating, |room| Order::new(seating, room, body_bytes, start_unix_ms))
+    }
+
+    /// The same for rooms to which this many senders post that are no members.
+    pub fn of_outsiders(seating: Seating, body_bytes: usize, start_unix_ms: u64, senders: usize) -> Rooms {
+        Rooms::with(seating, |room| Order::of_outsiders(seating, room, body_bytes, start_unix_ms, senders))
+    }
+
+    fn with(seating: Seating, order: impl FnMut(usize) -> Order) -> Rooms {
         let streams = if seating.joined > 1 { seating.clients } else { 0 };
         Rooms {
             seating,
-            orders: (0..seating.rooms).map(|room| Order::new(seating, room, body_bytes, start_unix_ms)).collect(),
+            orders: (0..seating.rooms).map(order).collect(),
             streams: (0..streams).map(|_| Deframer::default()).collect(),
             by_id: HashMap::new(),
             in_flight: 0,
@@ -56,6 +65,11 @@ impl Rooms {
     pub fn send(&mut self, room: usize, sender: usize) -> u64 {
         self.in_flight += 1;
         self.orders[room].send(sender)
+    }
+
+    /// The call of an outside sender for its next message to a room was answered with this seq.
+    pub fn answered(&mut self, room: usize, sender: usize, seq: u64) -> Result<(), Fault> {
+        self.orders[room].answered(sender, seq)
     }
 
     /// Sent messages that a member still waits for.

@@ -15,7 +15,6 @@ use crate::grpc::Deframer;
 use crate::member::id;
 use crate::message::{ChatMessage, Mark, Purpose, Template};
 use crate::pool::Pool;
-use crate::seating::Seating;
 
 pub struct Tutorial {
     templates: Vec<Template>,
@@ -29,7 +28,7 @@ impl Visits for Tutorial {
     fn begin(run: &Run, clock: Clock) -> Result<(Tutorial, Connection)> {
         // The observer and another client, so that each gets the other's probes; then only the observer stays.
         let mut pool = Pool::open(&run.server, contract::Tutorial::PATH, 2, clock)?;
-        contract::Tutorial::new(Seating::together(2), run.body_bytes, &clock).join(&mut pool)?;
+        contract::Tutorial::of(2, run.body_bytes).join(&mut pool)?;
         let prober = pool.connections.pop().context("the pool has two connections")?;
         prober.leave()?;
         let observer = pool.connections.pop().context("the pool has two connections")?;

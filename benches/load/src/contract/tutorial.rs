@@ -3,6 +3,7 @@
 use anyhow::{Result, bail};
 
 use super::Contract;
+use crate::args::Run;
 use crate::check::{Checker, Fault, unexpected};
 use crate::clock::Clock;
 use crate::connection::Connection;
@@ -22,16 +23,27 @@ pub struct Tutorial {
     checker: Checker,
 }
 
-impl Contract for Tutorial {
-    const PATH: &'static str = "/chatserver.Services/ChatService";
+impl Tutorial {
+    /// Of the chat's method.
+    pub const PATH: &'static str = "/chatserver.Services/ChatService";
 
-    /// There is one room, independently of the seating.
-    fn new(Seating { clients, .. }: Seating, body_bytes: usize, _: &Clock) -> Tutorial {
+    /// There is one room, with all clients.
+    pub fn of(clients: usize, body_bytes: usize) -> Tutorial {
         Tutorial {
             templates: (0..clients as u32).map(|sender| Template::new(sender, body_bytes)).collect(),
             messages: (0..clients).map(|_| Deframer::default()).collect(),
             checker: Checker::new(clients, body_bytes),
         }
+    }
+}
+
+impl Contract for Tutorial {
+    fn new(run: &Run, _: &Clock) -> Tutorial {
+        Tutorial::of(run.seating.clients, run.body_bytes)
+    }
+
+    fn connect(&self, run: &Run, clock: Clock) -> Result<Pool> {
+        Pool::open(&run.server, Tutorial::PATH, run.seating.clients, clock)
     }
 
     fn receivers(seating: &Seating) -> f64 {

@@ -3,6 +3,7 @@
 use anyhow::{Result, bail};
 
 use super::Contract;
+use crate::args::Run;
 use crate::chat::{From, Post, hello, join};
 use crate::check::Fault;
 use crate::clock::Clock;
@@ -28,6 +29,9 @@ pub struct V1 {
 }
 
 impl V1 {
+    /// Of the chat's method.
+    pub const PATH: &'static str = "/hubbub.v1.ChatService/Chat";
+
     /// The seq of the first room's newest message that any member has received.
     pub fn head_seq(&self) -> u64 {
         self.rooms.head_seq()
@@ -45,9 +49,8 @@ fn hello_of(connection: &Connection, client: u32) -> Vec<u8> {
 }
 
 impl Contract for V1 {
-    const PATH: &'static str = "/hubbub.v1.ChatService/Chat";
-
-    fn new(seating: Seating, body_bytes: usize, clock: &Clock) -> V1 {
+    fn new(run: &Run, clock: &Clock) -> V1 {
+        let Run { seating, body_bytes, .. } = *run;
         V1 {
             seating,
             posts: (0..seating.clients as u32)
@@ -57,6 +60,10 @@ impl Contract for V1 {
             turns: vec![0; seating.clients],
             rooms: Rooms::new(seating, body_bytes, clock.start_unix_ms),
         }
+    }
+
+    fn connect(&self, run: &Run, clock: Clock) -> Result<Pool> {
+        Pool::open(&run.server, V1::PATH, run.seating.clients, clock)
     }
 
     fn receivers(seating: &Seating) -> f64 {
