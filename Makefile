@@ -87,7 +87,7 @@ changes-test: deps ## compare 10,000 schedules of changing messages with a model
 	HUBBUB_SCHEDULES=$(or $(SCHEDULES),10000) cargo test --release --locked -- --nocapture changes_tests:: schedules::
 	HUBBUB_CRASH_KILLS=1000 cargo test --release --locked --test it -- --nocapture changes::crash::
 
-check: deps $(PYTHON) $(NODE_GRPC) go-deps proxy-deps ## all checks that a change must pass: format, lints, tests, docs
+check: deps $(PYTHON) $(NODE_GRPC) $(PAGE_TOOLS) go-deps proxy-deps ## all checks that a change must pass: format, lints, tests, docs
 	cargo fmt --check
 	for crate in $(BENCH_CRATES) fuzz; do (cd $$crate && cargo fmt --check) || exit 1; done
 	cargo clippy --release --locked --all-targets -- -D warnings
@@ -97,6 +97,7 @@ check: deps $(PYTHON) $(NODE_GRPC) go-deps proxy-deps ## all checks that a chang
 	RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --no-deps
 	cargo test --release --locked --manifest-path benches/load/Cargo.toml
 	HUBBUB_TEST_PYTHON=$(abspath $(PYTHON)) cargo test --release --locked
+	$(PAGE_ENV) node web/tests/run.mjs
 	cargo test --release --locked --no-default-features --test it -- $(WITHOUT_PATCHES)
 	fuzz/run
 
