@@ -388,9 +388,10 @@ async function historyAsEvents(room) {
   let text = "";
   for await (const part of response.body.pipeThrough(new TextDecoderStream("utf-8", { fatal: true }))) {
     text += part;
-    if (text.includes("caughtUp")) break;
+    if (/"caughtUp"[^\n]*\n\n/.test(text)) break;
   }
-  return [...text.matchAll(/^data: (.*)$/gm)].map(([, data]) => JSON.parse(data));
+  // U+2028 ends a line in a regular expression, and not here.
+  return [...text.matchAll(/^data: ([^\n]*)$/gm)].map(([, data]) => JSON.parse(data));
 }
 
 // Those that belong to the stream differ.

@@ -388,6 +388,8 @@ const raw = [
   ["another Host", `GET /healthz HTTP/1.1\r\nHost: evil.example.org\r\n\r\n`, 421],
   ["a known Host", `GET /healthz HTTP/1.1\r\nHost: Chat.Example.org:443\r\nConnection: close\r\n\r\n`, 200],
   ["a Host with a user", `GET /healthz HTTP/1.1\r\nHost: localhost@evil.example.org\r\n\r\n`, [400, 421]],
+  ["a Host with a port and a user", `GET /healthz HTTP/1.1\r\nHost: localhost:80@evil.example.org\r\n\r\n`, [400, 421]],
+  ["a Host that begins with an address", `GET /healthz HTTP/1.1\r\nHost: [::1]evil.example.org\r\n\r\n`, [400, 421]],
   ["a whole address as target", `GET http://localhost/healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`, 200],
   ["a target with another host", `GET http://evil.example.org/healthz HTTP/1.1\r\nHost: localhost\r\n\r\n`, 421],
   ["HTTP/1.0", `GET /healthz HTTP/1.0\r\n\r\n`, 200],
