@@ -45,6 +45,8 @@ pub const DECODERS: &[Decoder] = &[
     decoder("commands", server::rpc::fuzz::commands, server::rpc::fuzz::command_seeds),
     decoder("tutorial", server::rpc::fuzz::tutorial, server::rpc::fuzz::tutorial_seeds),
     decoder("calls", server::rpc::fuzz::calls, server::rpc::fuzz::call_seeds),
+    decoder("requests", server::http::fuzz::requests, server::http::fuzz::request_seeds),
+    decoder("json", server::http::fuzz::messages, server::http::fuzz::message_seeds),
     decoder("certificates", certificates::fuzz::certificates, certificates::fuzz::certificate_seeds),
     decoder("tokens", server::auth::fuzz::tokens, server::auth::fuzz::token_seeds),
     decoder("claims", server::auth::fuzz::claims, server::auth::fuzz::claim_seeds),

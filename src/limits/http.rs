@@ -28,7 +28,7 @@ pub const HTTP_CROWD_IDLE_MAX: Duration = Duration::from_secs(1);
 
 /// How long the input of a connection is discarded after its last response, and how many bytes of it.
 pub const HTTP_LINGER: Duration = Duration::from_secs(1);
-pub const HTTP_LINGER_BYTES_MAX: usize = 256 * 1024;
+pub const HTTP_LINGER_BYTES_MAX: usize = 2 << 20;
 
 /// The pause after a connection could not be accepted, because descriptors have run out for example.
 pub const HTTP_ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -25,3 +25,5 @@ mod sink;
 mod follow;
 mod connection;
 pub mod server;
+#[cfg(fuzzing)]
+pub mod fuzz;

@@ -17,7 +17,7 @@
 //!
 //! **Stack.** Parsing is one pass without a tree. It recurses only into fields that the contract declares as messages,
 //! and the contract has fewer than 8 levels, which take less than 16 KiB of stack. All other values are skipped without
-//! recursion, and serde_json stops at 128 levels in any case. The tests check this on a stack of 128 KiB.
+//! recursion, however deep they are. The tests check this on a stack of 128 KiB.
 //!
 //! **Not implemented.** The contract has no maps and no well-known types, which have a JSON form of their own; a test
 //! fails when it gets any. Floats are implemented, although the contract has none, because they take few lines.

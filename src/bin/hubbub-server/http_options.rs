@@ -70,16 +70,23 @@ impl HttpOptions {
 }
 
 fn host(text: &str) -> Result<String, String> {
-    let is_name = |name: &str| !name.is_empty() && !name.contains(|c: char| c == ':' || c == '/' || c.is_whitespace());
-    let name = text.trim();
-    if is_name(name) { Ok(name.to_ascii_lowercase()) } else { Err("expected a name without a port".to_owned()) }
+    let is_in_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    let name = text.trim().trim_end_matches('.');
+    match !name.is_empty() && name.bytes().all(is_in_name) {
+        true => Ok(name.to_ascii_lowercase()),
+        false => Err("expected a name such as chat.example.org, without a port".to_owned()),
+    }
 }
 
 fn origin(text: &str) -> Result<String, String> {
     let origin = text.trim().trim_end_matches('/');
     let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
     match host {
-        Some(host) if !host.is_empty() && !host.contains(['/', '*', ' ']) => Ok(origin.to_ascii_lowercase()),
+        Some(host) if !host.is_empty() && !host.contains(['/', '*', ' ']) => {
+            // A browser leaves the usual port out.
+            let usual = if origin.starts_with("https://") { ":443" } else { ":80" };
+            Ok(origin.strip_suffix(usual).unwrap_or(origin).to_ascii_lowercase())
+        }
         _ => Err("expected https://NAME or http://NAME, with a port if it is not the usual one".to_owned()),
     }
 }

@@ -60,10 +60,24 @@ pub fn post(head: &Head) -> Result<Form, FormFault> {
 
 /// The form of the request of a stream.
 pub fn stream(head: &Head) -> Result<Form, FormFault> {
-    form(head, ["application/connect+json", "application/connect+proto"], "connect-content-encoding")
+    form(head, STREAM_CODECS, "connect-content-encoding")
 }
 
-fn form(head: &Head, [json, proto]: [&str; 2], encoding: &str) -> Result<Form, FormFault> {
+/// The codec of a stream, whatever else is wrong with its request.
+pub fn stream_codec(head: &Head) -> Result<Codec, FormFault> {
+    codec(head, STREAM_CODECS)
+}
+
+const STREAM_CODECS: [&str; 2] = ["application/connect+json", "application/connect+proto"];
+
+fn form(head: &Head, codecs: [&str; 2], encoding: &str) -> Result<Form, FormFault> {
+    let codec = codec(head, codecs)?;
+    check_version(head.one("connect-protocol-version")?.map(|version| (version, "1")))?;
+    let is_gzipped = is_gzip(head.one(encoding)?)?;
+    Ok(Form { codec, is_gzipped, timeout: timeout(head)? })
+}
+
+fn codec(head: &Head, [json, proto]: [&str; 2]) -> Result<Codec, FormFault> {
     let (name, parameters) = split(head.one("content-type")?.unwrap_or_default());
     let codec = match name.to_ascii_lowercase() {
         name if name == json => Codec::Json,
@@ -74,9 +88,7 @@ fn form(head: &Head, [json, proto]: [&str; 2], encoding: &str) -> Result<Form, F
     if !is_utf8 && !parameters.eq_ignore_ascii_case("charset=\"utf-8\"") {
         return Err(FormFault::Type);
     }
-    check_version(head.one("connect-protocol-version")?.map(|version| (version, "1")))?;
-    let is_gzipped = is_gzip(head.one(encoding)?)?;
-    Ok(Form { codec, is_gzipped, timeout: timeout(head)? })
+    Ok(codec)
 }
 
 /// The form of a GET, and its message, which is in the query.
@@ -178,7 +190,7 @@ fn check_version(version: Option<(&str, &str)>) -> Result<(), FormFault> {
 fn is_gzip(encoding: Option<&str>) -> Result<bool, FormFault> {
     match encoding {
         None | Some("" | "identity") => Ok(false),
-        Some("gzip") => Ok(true),
+        Some(coding) if coding.eq_ignore_ascii_case("gzip") => Ok(true),
         Some(other) => Err(FormFault::Encoding(other.chars().take(20).collect())),
     }
 }

@@ -13,7 +13,7 @@ use super::form::StreamForm;
 use super::head::{BodyLength, Head, Method as Verb};
 use super::held::Held;
 use super::idle::Idle;
-use super::input::{Input, NoRequest};
+use super::input::{BodyFault, Input, NoRequest};
 use super::methods::{Codec, Method};
 use super::refuse::{fail, preflight, refuse, refuse_body, refuse_form, turn_away};
 use super::server::Shared;
@@ -157,7 +157,7 @@ impl Connection {
                 }
                 match self.body(head, input, HTTP_BODY_BYTES_MAX) {
                     Ok(body) => session::post(dispatcher, self.name.clone(), &body, is_secure).into(),
-                    Err(answer) => answer.into(),
+                    Err(fault) => refuse_body(&fault).into(),
                 }
             }
             _ => {
@@ -197,18 +197,19 @@ impl Connection {
             (form, message)
         } else {
             let form = connect::post(head).map_err(|error| unread(head, fault(error)))?;
-            (form, self.body(head, input, HTTP_BODY_BYTES_MAX)?)
+            (form, self.body(head, input, HTTP_BODY_BYTES_MAX).map_err(|error| refuse_body(&error))?)
         };
         Ok((form, connect::inflate(form, message).map_err(fault)?))
     }
 
-    fn body(&self, head: &Head, input: &mut Input, bytes_max: usize) -> Result<Vec<u8>, Answer> {
+    fn body(&self, head: &Head, input: &mut Input, bytes_max: usize) -> Result<Vec<u8>, BodyFault> {
         let until = Instant::now() + HTTP_BODY_TIME;
-        if head.expects_continue && !input.has_more() {
+        let is_too_long = matches!(head.body, BodyLength::Bytes(length) if length > bytes_max as u64);
+        if head.expects_continue && !input.has_more() && !is_too_long {
             // If it can't be sent, reading fails.
             let _ = self.socket.send_all(b"HTTP/1.1 100 Continue\r\n\r\n", until);
         }
-        input.body(head.body, bytes_max, until).map_err(|error| refuse_body(&error))
+        input.body(head.body, bytes_max, until)
     }
 
     fn execute(&self, method: &Method, origin: CallOrigin, form: Form, request: &[u8]) -> Outcome {
@@ -244,34 +245,40 @@ impl Connection {
         if let Some(answer) = other_verb(head, asker, false) {
             return answer.into();
         }
-        let form = match connect::stream(head) {
-            Ok(form) => form,
+        let codec = match connect::stream_codec(head) {
+            Ok(codec) => codec,
             Err(fault) => return unread(head, refuse_form(&fault, STREAM_TYPES)).into(),
+        };
+        let form = StreamForm::of(codec);
+        let end = |Refusal { code, message }: Refusal| {
+            let end = form.end(Some((answer::word(code), message)));
+            Answer::new(200, form.content_type(), connect::last_envelope(&end))
+        };
+        let request = match connect::stream(head) {
+            Ok(request) => request,
+            Err(fault) => return unread(head, end(Refusal::of_form(&fault))).into(),
         };
         let body = match self.body(head, input, HTTP_FOLLOW_BYTES_MAX) {
             Ok(body) => body,
-            Err(answer) => return answer.into(),
+            Err(fault) => return end(Refusal::of_body(&fault)).and_close().into(),
         };
-        let form_of_refusal = match form.codec {
-            Codec::Json => StreamForm::Json,
-            Codec::Proto => StreamForm::Proto,
-        };
-        let refused = match follow::connect(form, &body) {
-            Ok(following) => match self.begin(asker, head, following) {
-                Ok(()) => return Outcome::Stream,
-                Err(reason) => {
-                    let code = Code::of_end(&reason).unwrap_or(Code::Internal);
-                    Refusal { code, message: reason.to_string() }
-                }
-            },
-            Err(refusal) => refusal,
-        };
-        let end = form_of_refusal.end(Some((answer::word(refused.code), refused.message)));
-        Answer::new(200, form_of_refusal.content_type(), connect::last_envelope(&end)).into()
+        let begun = follow::connect(request, &body).and_then(|following| {
+            self.begin(asker, head, following).map_err(|reason| {
+                let code = Code::of_end(&reason).unwrap_or(Code::Internal);
+                Refusal { code, message: reason.to_string() }
+            })
+        });
+        match begun {
+            Ok(()) => Outcome::Stream,
+            Err(refusal) => end(refusal).into(),
+        }
     }
 
     /// Begins a stream of Server-Sent Events.
     fn events(&mut self, room: &str, asker: &Asker, head: &Head) -> Outcome {
+        if head.method == Verb::Options && *asker != Asker::Own {
+            return unread(head, preflight()).into();
+        }
         if head.method != Verb::Get {
             return unread(head, Answer::text(405, "only GET is allowed here").with("allow", "GET")).into();
         }

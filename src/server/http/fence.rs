@@ -6,7 +6,7 @@
 //! - **A name that an attacker made point to this address** (DNS rebinding) makes the attacker's page the same site. So the
 //!   host must be an IP address, `localhost`, or a name that the operator has given.
 
-use std::net::IpAddr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::answer::Answer;
 use super::head::{Head, HeadFault};
@@ -57,12 +57,13 @@ impl Fence {
     /// Checks the host of a request. What comes over a Unix socket is a proxy's, which has checked it.
     pub fn check_host(&self, head: &Head, is_local: bool) -> Result<(), Intruder> {
         let Some(host) = &head.host else { return Ok(()) };
-        let name = name_of(host).to_ascii_lowercase();
-        let is_address = name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
-        match is_local || is_address || name == "localhost" || self.hosts.contains(&name) {
-            true => Ok(()),
-            false => Err(Intruder::Host(name)),
-        }
+        let known = |name: &str| name == "localhost" || self.hosts.iter().any(|known| known == name);
+        let is_known = match Name::of(host) {
+            Some(Name::Address) => true,
+            Some(Name::Text(name)) => known(&name),
+            None => false,
+        };
+        if is_local || is_known { Ok(()) } else { Err(Intruder::Host(host.chars().take(HOST_CHARS_SHOWN).collect())) }
     }
 
     /// Whether the page that asks came over TLS.
@@ -88,11 +89,36 @@ impl Fence {
     }
 }
 
-/// The name or address of a host, without its port.
-fn name_of(host: &str) -> &str {
-    match host.strip_prefix('[').and_then(|rest| rest.find(']')) {
-        Some(end) => &host[..end + 2],
-        None => host.split(':').next().unwrap_or_default(),
+/// How much of an unknown host an error shows.
+const HOST_CHARS_SHOWN: usize = 100;
+
+/// The host of a request, without its port.
+#[derive(Debug, PartialEq, Eq)]
+enum Name {
+    Address,
+    /// In lower case, without the dot at the end that a full name may have.
+    Text(String),
+}
+
+impl Name {
+    /// `None` if it is malformed.
+    fn of(host: &str) -> Option<Self> {
+        let (name, after) = match host.strip_prefix('[') {
+            Some(rest) => rest.split_once(']')?,
+            None => host.split_at(host.find(':').unwrap_or(host.len())),
+        };
+        let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+        if !after.is_empty() && !after.strip_prefix(':').is_some_and(is_port) {
+            return None;
+        }
+        if host.starts_with('[') {
+            return name.parse::<Ipv6Addr>().is_ok().then_some(Self::Address);
+        }
+        if name.parse::<Ipv4Addr>().is_ok() {
+            return Some(Self::Address);
+        }
+        let is_name = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
+        is_name(name).then(|| Self::Text(name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()))
     }
 }
 
@@ -111,15 +137,33 @@ mod tests {
 
     #[test]
     fn a_host_is_an_address_or_a_known_name() {
-        for host in
-            ["127.0.0.1", "127.0.0.1:5080", "[::1]:5080", "[::1]", "192.0.2.1:80", "localhost:1", "Chat.Example"]
-        {
+        for host in [
+            "127.0.0.1",
+            "127.0.0.1:5080",
+            "[::1]:5080",
+            "[::1]",
+            "192.0.2.1:80",
+            "localhost:1",
+            "Chat.Example",
+            "chat.example.:80",
+        ] {
             assert_eq!(fence().check_host(&head(host, ""), false), Ok(()), "{host}");
         }
-        for host in ["evil.example", "localhost.evil.example", "chat.example.evil", "127.0.0.1.evil", "", "2130706433"]
-        {
+        for host in [
+            "evil.example",
+            "localhost.evil.example",
+            "chat.example.evil",
+            "127.0.0.1.evil",
+            "",
+            "2130706433",
+            "localhost:80@evil.example",
+            "[::1]evil.example",
+            "[::1",
+            "[localhost]",
+            "::1",
+        ] {
             let refused = fence().check_host(&head(host, ""), false);
-            assert_eq!(refused, Err(Intruder::Host(name_of(host).to_owned())), "{host}");
+            assert_eq!(refused, Err(Intruder::Host(host.to_owned())), "{host}");
             assert_eq!(fence().check_host(&head(host, ""), true), Ok(()));
         }
     }

@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::connect::{self, Form, FormFault, Refusal};
 use super::form::{Place, StreamForm, parse_id};
 use super::head::Head;
-use super::methods::Codec;
 use crate::names::RoomName;
 use crate::server::calls::error::Code;
 use crate::wire::v1;
@@ -58,9 +57,5 @@ pub fn connect(form: Form, body: &[u8]) -> Result<Following, Refusal> {
     let message = connect::envelope(form, body)?;
     let invalid = |message| Refusal { code: Code::InvalidArgument, message };
     let request = form.codec.decode(&message).map_err(invalid)?;
-    let stream = match form.codec {
-        Codec::Json => StreamForm::Json,
-        Codec::Proto => StreamForm::Proto,
-    };
-    Ok(Following { request, form: stream, timeout: form.timeout })
+    Ok(Following { request, form: StreamForm::of(form.codec), timeout: form.timeout })
 }

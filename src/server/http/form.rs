@@ -7,6 +7,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use protobuf::Message as _;
 
+use super::methods::Codec;
 use crate::limits::HTTP_TEXTS_KEPT;
 use crate::wire::v1::event::Event as Kind;
 use crate::wire::{Frame, json, v1};
@@ -62,6 +63,14 @@ impl Default for Body {
 }
 
 impl StreamForm {
+    /// The form of a stream over Connect.
+    pub fn of(codec: Codec) -> Self {
+        match codec {
+            Codec::Json => Self::Json,
+            Codec::Proto => Self::Proto,
+        }
+    }
+
     pub fn has_envelopes(&self) -> bool {
         !matches!(self, Self::Events(_))
     }
@@ -139,6 +148,8 @@ impl Place {
                 self.epoch = joined.epoch;
                 Some(joined.first_seq.saturating_sub(1))
             }
+            // What is missing is not asked for again. In another epoch, the events after the gap have their own ids.
+            Some(Kind::Gap(gap)) if gap.reason != v1::gap::Reason::REASON_EPOCH_CHANGED.into() => Some(gap.to_seq),
             _ => (event.seq > 0).then_some(event.seq),
         };
         if !name.is_empty() {

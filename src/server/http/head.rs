@@ -154,8 +154,8 @@ fn name_of(word: &str) -> &str {
     word.split(';').next().unwrap_or_default().trim()
 }
 
-/// `httparse` takes a line feed alone for the end of a line. Others take it for a part of a value.
-fn check_lines(bytes: &[u8]) -> Result<(), HeadFault> {
+/// Refuses line feeds alone, which `httparse` takes for the end of a line, and others for a part of a value.
+pub fn check_lines(bytes: &[u8]) -> Result<(), HeadFault> {
     let is_bare = |(at, byte): (usize, &u8)| *byte == b'\n' && (at == 0 || bytes[at - 1] != b'\r');
     match bytes.iter().enumerate().any(is_bare) {
         true => Err(HeadFault::Syntax("a line ends without a carriage return")),

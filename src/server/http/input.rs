@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use thiserror::Error;
 
-use super::head::{BodyLength, Head, HeadFault};
+use super::head::{BodyLength, Head, HeadFault, check_lines};
 use super::idle::Idle;
 use super::socket::{Interrupted, Socket};
 use crate::limits::{HTTP_BODY_BYTES_MAX, HTTP_CHUNK_LINE_BYTES_MAX, HTTP_HEAD_BYTES_MAX, HTTP_HEAD_TIME};
@@ -76,6 +76,11 @@ impl Input {
                 self.start = end;
                 return Ok(Head::parse(&self.buffer[..end])?);
             }
+            // At once: a client that means another protocol would wait for the rest of its own.
+            if self.buffer.first().is_some_and(|byte| !byte.is_ascii_uppercase() && *byte != b'\r') {
+                return Err(HeadFault::Syntax("it does not begin with a method").into());
+            }
+            check_lines(&self.buffer)?;
             if self.buffer.len() >= HTTP_HEAD_BYTES_MAX {
                 return Err(NoRequest::TooLong);
             }

@@ -1,11 +1,11 @@
 //! The answers to requests that are not served.
 
 use super::answer::{self, Answer};
-use super::connect::FormFault;
+use super::connect::{FormFault, Refusal};
 use super::fence::Intruder;
 use super::head::HeadFault;
 use super::input::{BodyFault, NoRequest};
-use crate::limits::HTTP_BODY_BYTES_MAX;
+use crate::limits::{HTTP_BODY_BYTES_MAX, HTTP_FOLLOW_BYTES_MAX};
 use crate::server::calls::error::{CallError, Code};
 
 /// The answer to a call that failed.
@@ -54,7 +54,7 @@ pub fn preflight() -> Answer {
         .with("access-control-allow-methods", "GET, POST")
         .with(
             "access-control-allow-headers",
-            "content-type, connect-protocol-version, connect-timeout-ms, authorization",
+            "content-type, connect-protocol-version, connect-timeout-ms, authorization, last-event-id",
         )
         .with("access-control-max-age", "7200")
 }
@@ -84,10 +84,39 @@ pub fn refuse_form(fault: &FormFault, types: &'static str) -> Answer {
 
 /// The answer to a body that can't be read.
 pub fn refuse_body(fault: &BodyFault) -> Answer {
-    let (status, code) = match fault {
+    let (status, code) = status_of_body(fault);
+    Answer::error(status, code, &fault.to_string()).and_close()
+}
+
+fn status_of_body(fault: &BodyFault) -> (u16, Code) {
+    match fault {
         BodyFault::TooLong { .. } => (429, Code::ResourceExhausted),
         BodyFault::Late => (408, Code::DeadlineExceeded),
         BodyFault::Syntax(_) | BodyFault::Gone => (400, Code::InvalidArgument),
-    };
-    Answer::error(status, code, &fault.to_string()).and_close()
+    }
+}
+
+impl Refusal {
+    /// What is wrong with the head of a stream's request.
+    pub fn of_form(fault: &FormFault) -> Self {
+        let (code, message) = match fault {
+            FormFault::Encoding(name) => {
+                (Code::Unimplemented, format!("the encoding {name:?} is unknown: use gzip, or none"))
+            }
+            FormFault::TooLong => {
+                (Code::ResourceExhausted, BodyFault::TooLong { bytes_max: HTTP_FOLLOW_BYTES_MAX }.to_string())
+            }
+            FormFault::Type => (Code::InvalidArgument, "the type of the body is unknown".to_owned()),
+            FormFault::Invalid(message) => (Code::InvalidArgument, (*message).to_owned()),
+            FormFault::Text(fault) => (Code::InvalidArgument, fault.to_string()),
+            FormFault::Fault(fault) => (Code::InvalidArgument, fault.to_string()),
+        };
+        Self { code, message }
+    }
+
+    /// Why the body of a stream's request can't be read.
+    pub fn of_body(fault: &BodyFault) -> Self {
+        let (_, code) = status_of_body(fault);
+        Self { code, message: fault.to_string() }
+    }
 }

@@ -127,7 +127,7 @@ impl Socket {
         let mut discarded = [0; 4096];
         while bytes_max > 0 {
             match self.receive(&mut discarded, until) {
-                Ok(1..) => bytes_max = bytes_max.saturating_sub(discarded.len()),
+                Ok(count @ 1..) => bytes_max = bytes_max.saturating_sub(count),
                 Ok(0) | Err(_) => return,
             }
         }

@@ -40,6 +40,8 @@ impl Client {
     pub fn connect(address: &str) -> Self {
         let stream = TcpStream::connect(address).expect("it accepts connections");
         stream.set_read_timeout(Some(DEADLINE)).expect("it can be set");
+        // A request is sent in pieces, of which none waits for the server to confirm the one before.
+        stream.set_nodelay(true).expect("it can be set");
         stream.set_write_timeout(Some(DEADLINE)).expect("it can be set");
         Self { stream, received: Vec::new() }
     }

@@ -250,7 +250,8 @@ fn silent_streams_cost_no_thread_and_show_life() {
     }
     assert_eq!(events.event().expect("it goes on").name, "ping");
     assert!(began.elapsed() > Duration::from_secs(15), "{:?}", began.elapsed());
-    let switches = server.voluntary_switches() - switches;
+    // Threads that have ended meanwhile do not count.
+    let switches = server.voluntary_switches().saturating_sub(switches);
     assert!(switches < 300, "{switches} wake-ups");
 }
 

@@ -152,32 +152,32 @@ impl Stream {
         more
     }
 
-    /// The next event over Connect.
-    fn next_event(&mut self) -> Value {
+    /// The first event over Connect of which this is `Some`. The others stay: the order of those of different rooms, and of
+    /// answers, is not specified.
+    fn find<T>(&mut self, wanted: impl Fn(&Value) -> Option<T>) -> T {
+        let mut looked_at = 0;
         loop {
-            if let Some(event) = self.events.pop_front() {
-                return event;
+            if let Some((at, found)) =
+                self.events.iter().enumerate().skip(looked_at).find_map(|(at, event)| Some((at, wanted(event)?)))
+            {
+                self.events.remove(at);
+                return found;
             }
+            looked_at = self.events.len();
             let (flags, message) = self.envelope().expect("the stream goes on");
             assert_eq!(flags, 0, "{message}");
             self.events.extend(message["events"].as_array().cloned().unwrap_or_default());
         }
     }
 
-    /// Skips events over Connect until one has this kind, and returns it.
+    /// The next event over Connect of this kind.
     pub fn wait_for(&mut self, kind: &str) -> Value {
-        loop {
-            let event = self.next_event();
-            if event.get(kind).is_some() {
-                return event;
-            }
-        }
+        self.find(|event| event.get(kind).is_some().then(|| event.clone()))
     }
 
     /// The bodies of the next messages over Connect.
     pub fn bodies(&mut self, count: usize) -> Vec<String> {
-        let body = |event: Value| event["message"]["body"].as_str().map(str::to_owned);
-        std::iter::repeat_with(|| self.next_event()).filter_map(body).take(count).collect()
+        (0..count).map(|_| self.find(|event| event["message"]["body"].as_str().map(str::to_owned))).collect()
     }
 
     /// The message of the end of a stream over Connect, after which nothing comes.
