@@ -113,7 +113,7 @@ impl Server {
             check_protected(config)?;
         }
         let poller_count = config.pollers.clamp(1, limits::POLLERS_MAX);
-        let joiner = Joiner::start()?;
+        let joiner = Joiner::start(config::possible_threads())?;
         let ((mut appender, log), life) = open_log(config)?;
         // HTTP has a driver of its own.
         let http_shard = config.http.is_some().then_some(poller_count);

@@ -30,13 +30,16 @@ pub const HTTP_CROWD_IDLE_MAX: Duration = Duration::from_secs(1);
 pub const HTTP_LINGER: Duration = Duration::from_secs(1);
 pub const HTTP_LINGER_BYTES_MAX: usize = 2 << 20;
 
+/// How many connections may wait to be accepted: as many as for gRPC.
+pub const HTTP_BACKLOG: i32 = 4_096;
+
 /// The pause after a connection could not be accepted, because descriptors have run out for example.
 pub const HTTP_ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The request of a follower, in bytes: it may name 1,000 rooms.
 pub const HTTP_FOLLOW_BYTES_MAX: usize = 256 * 1024;
 
-/// A stream that was silent for that long shows that it is alive: a client can tell it from a lost connection, and proxies
+/// A stream that was silent for that long, or up to a second less, shows that it is alive: a client can tell it from a lost connection, and proxies
 /// keep it, which commonly end a connection after 60 s of silence.
 pub const HTTP_ALIVE_TIME: Duration = Duration::from_secs(20);
 

@@ -24,8 +24,8 @@ pub const INFLOW_BYTES_MAX: usize = 16 * 1024;
 /// The capacity that an empty queue of a stream keeps; the memory of a burst beyond it is released.
 pub const QUEUE_KEPT: usize = 32;
 
-/// How many memory maps a client takes: two threads, each with a stack, a signal stack, and a guard page before each.
-pub const MAPS_PER_CLIENT: usize = 8;
+/// How many memory maps a thread takes: a stack, a signal stack, and a guard page before each.
+pub const MAPS_PER_THREAD: usize = 4;
 
 /// How many memory maps are reserved for everything else. If a process runs out of them while it starts a thread, it
 /// aborts.

@@ -260,15 +260,20 @@ pub fn check_clients(wanted: usize) -> Result<(), StartError> {
     }
 }
 
+/// How many threads of streams and connections the process can have on this machine. A thread that gets its stack but no
+/// map for its signal stack can't be refused, so no more are started. Other systems have no such bound.
+pub fn possible_threads() -> usize {
+    let maps = fs::read_to_string("/proc/sys/vm/max_map_count").ok().and_then(|maps| maps.trim().parse::<usize>().ok());
+    maps.map_or(usize::MAX, |maps| maps.saturating_sub(limits::MAPS_RESERVED) / limits::MAPS_PER_THREAD)
+}
+
 /// How many clients the process can serve on this machine, the limiting resource, and how to get more of it.
 fn possible_clients() -> (usize, &'static str, &'static str) {
-    // A thread that gets its stack but no map for its signal stack can't be refused. Other systems have no such bound.
-    let maps = fs::read_to_string("/proc/sys/vm/max_map_count").ok().and_then(|maps| maps.trim().parse::<usize>().ok());
-    let by_maps = maps.map_or(usize::MAX, |maps| maps.saturating_sub(limits::MAPS_RESERVED) / limits::MAPS_PER_CLIENT);
+    let by_maps = possible_threads();
     let by_descriptors = descriptors::hard_limit().saturating_sub(limits::DESCRIPTORS_RESERVED);
     if by_descriptors < by_maps {
         (by_descriptors, "each takes a file descriptor", "raise ulimit -n")
     } else {
-        (by_maps, "each takes 8 memory maps", "raise vm.max_map_count")
+        (by_maps, "each may take a thread, of 4 memory maps", "raise vm.max_map_count")
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -19,6 +19,7 @@ pub struct Joiner {
     events: Sender<JoinerEvent>,
     spares: Arc<Spares>,
     started: Arc<AtomicU64>,
+    running: Arc<Running>,
     thread: Option<JoinHandle<()>>,
     /// Disconnected when all threads are joined.
     joined: Receiver<()>,
@@ -33,7 +34,17 @@ pub struct Spawner {
     spares: Arc<Spares>,
     /// How many threads were started, which gives each its key.
     started: Arc<AtomicU64>,
+    running: Arc<Running>,
 }
+
+/// How many threads run, and may.
+struct Running {
+    count: AtomicUsize,
+    max: usize,
+}
+
+/// One of the threads that run.
+struct Place(Arc<Running>);
 
 enum JoinerEvent {
     Started {
@@ -50,7 +61,8 @@ enum JoinerEvent {
 }
 
 impl Joiner {
-    pub fn start() -> io::Result<Self> {
+    /// A joiner of at most so many threads at once.
+    pub fn start(max: usize) -> io::Result<Self> {
         let (events, inbox) = unbounded();
         let own = events.clone();
         let spares = Arc::new(Spares::new(move || drop(own.send(JoinerEvent::Spare))));
@@ -61,11 +73,13 @@ impl Joiner {
             drop::<Sender<()>>(done);
         };
         let thread = spawn("joiner", join)?;
-        Ok(Self { events, spares, started: Arc::default(), thread: Some(thread), joined })
+        let running = Arc::new(Running { count: AtomicUsize::new(0), max });
+        Ok(Self { events, spares, started: Arc::default(), running, thread: Some(thread), joined })
     }
 
     pub fn spawner(&self) -> Spawner {
-        Spawner { events: self.events.clone(), spares: Arc::clone(&self.spares), started: Arc::clone(&self.started) }
+        let (events, spares, started) = (self.events.clone(), Arc::clone(&self.spares), Arc::clone(&self.started));
+        Spawner { events, spares, started, running: Arc::clone(&self.running) }
     }
 }
 
@@ -100,18 +114,35 @@ impl Spawner {
     }
 
     fn start(&self) -> io::Result<Arc<JobSlot>> {
+        let place = Running::enter(&self.running)?;
         let key = self.started.fetch_add(1, Ordering::Relaxed);
         let slot = Arc::new(JobSlot::default());
         let (events, spares, own) = (self.events.clone(), Arc::clone(&self.spares), Arc::clone(&slot));
         let thread = spawn(SPARE, move || {
             // Also sent when a job panics, so that the thread is joined and its owner is notified. The job's stream
             // ends when the unwinding drops the stream's parts.
-            let _ended = SendOnDrop { events, key };
+            let _ended = (place, SendOnDrop { events, key });
             owned();
             work(&own, &spares);
         })?;
         let _ = self.events.send(JoinerEvent::Started { key, thread });
         Ok(slot)
+    }
+}
+
+impl Running {
+    fn enter(running: &Arc<Self>) -> io::Result<Place> {
+        let place = Place(Arc::clone(running));
+        if running.count.fetch_add(1, Ordering::Relaxed) >= running.max {
+            return Err(io::Error::other(format!("{} threads run, the maximum", running.max)));
+        }
+        Ok(place)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.count.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -206,7 +237,7 @@ mod tests {
     #[test]
     fn dropping_the_joiner_waits_for_every_thread() {
         let ended = Arc::new(AtomicUsize::new(0));
-        let joiner = Joiner::start().unwrap();
+        let joiner = Joiner::start(usize::MAX).unwrap();
         let (go, wait) = unbounded::<()>();
         let spawner = joiner.spawner();
         for _ in 0..50 {
@@ -225,7 +256,7 @@ mod tests {
 
     #[test]
     fn a_thread_whose_job_is_done_takes_another_until_its_time_has_passed() {
-        let joiner = Joiner::start().unwrap();
+        let joiner = Joiner::start(usize::MAX).unwrap();
         let spawner = joiner.spawner();
         let idle = || joiner.spares.count();
         let job = || {
@@ -250,7 +281,7 @@ mod tests {
 
     #[test]
     fn a_prepared_thread_without_a_job_is_spare() {
-        let joiner = Joiner::start().unwrap();
+        let joiner = Joiner::start(usize::MAX).unwrap();
         drop(prepare(&joiner));
         assert_eq!(joiner.spares.count(), 1);
         drop(joiner);
@@ -258,7 +289,7 @@ mod tests {
 
     #[test]
     fn a_spare_thread_beyond_the_maximum_ends() {
-        let joiner = Joiner::start().unwrap();
+        let joiner = Joiner::start(usize::MAX).unwrap();
         drop((0..=SPARE_THREADS_MAX).map(|_| prepare(&joiner)).collect::<Vec<_>>());
         assert_eq!(joiner.spares.count(), SPARE_THREADS_MAX);
         drop(joiner);
@@ -266,8 +297,26 @@ mod tests {
 
     #[test]
     fn a_panicking_thread_is_joined_too() {
-        let joiner = Joiner::start().unwrap();
+        let joiner = Joiner::start(usize::MAX).unwrap();
         prepare(&joiner).run(|| panic!("on purpose"));
         drop(joiner);
+    }
+
+    #[test]
+    fn no_more_threads_run_than_may() {
+        let joiner = Joiner::start(2).unwrap();
+        let spawner = joiner.spawner();
+        let prepared = [(); 2].map(|()| spawner.prepare("one".to_owned()).unwrap());
+        let refused = spawner.prepare("two".to_owned()).err().unwrap().to_string();
+        assert_eq!(refused, "2 threads run, the maximum");
+        for prepared in prepared {
+            prepared.run(|| {});
+        }
+        // They are spare soon, or have ended.
+        let until = Instant::now() + std::time::Duration::from_secs(30);
+        while spawner.prepare("three".to_owned()).is_err() {
+            assert!(Instant::now() < until);
+            std::thread::yield_now();
+        }
     }
 }

@@ -26,7 +26,8 @@ use super::socket::Socket;
 use super::watch::Watch;
 use crate::address::Address;
 use crate::limits::{
-    HTTP_ACCEPT_PAUSE, HTTP_CONNECTIONS_CROWD, HTTP_CONNECTIONS_MAX, HTTP_CROWD_IDLE_MAX, HTTP_LINGER_BYTES_MAX,
+    HTTP_ACCEPT_PAUSE, HTTP_BACKLOG, HTTP_CONNECTIONS_CROWD, HTTP_CONNECTIONS_MAX, HTTP_CROWD_IDLE_MAX,
+    HTTP_LINGER_BYTES_MAX,
 };
 use crate::server::calls::dispatch::Dispatcher;
 use crate::server::calls::error::Code;
@@ -315,6 +316,8 @@ fn bind(address: &Address, socket_mode: Option<u32>) -> Result<Vec<(Listener, Ad
         for place in places::of(address)? {
             let listener = TcpListener::bind(place).map_err(fault)?;
             listener.set_nonblocking(true).map_err(fault)?;
+            // The standard library's own bound is 128.
+            rustix::net::listen(&listener, HTTP_BACKLOG).map_err(|error| fault(error.into()))?;
             let bound = listener.local_addr().map_err(fault)?;
             listeners.push((Listener::Tcp(listener), Address::from(bound)));
         }

@@ -140,7 +140,7 @@ impl Watch {
             written: AtomicU64::new(self.millis(now)),
         });
         streams.watched.insert(key, Arc::clone(&watched));
-        streams.checks.insert((now + HTTP_ALIVE_TIME, key));
+        streams.checks.insert((self.check_at(now), key));
         let is_first = streams.watched.len() == 1;
         drop(streams);
         let watching = Watching { watch: Arc::clone(self), watched };
@@ -212,14 +212,20 @@ impl Watch {
             streams.checks.pop_first();
             let Some(watched) = streams.watched.get(&key).cloned() else { continue };
             let written = self.started + Duration::from_millis(watched.written.load(Ordering::Relaxed));
-            let is_silent = written + HTTP_ALIVE_TIME <= now;
-            streams.checks.insert((if is_silent { now } else { written } + HTTP_ALIVE_TIME, key));
+            let is_silent = self.check_at(written) <= now;
+            streams.checks.insert((self.check_at(if is_silent { now } else { written }), key));
             drop(streams);
             if is_silent {
                 watched.must_show_life.store(true, Ordering::Release);
                 watched.wake();
             }
         }
+    }
+
+    /// When to check a stream that was written to then: at a whole second, so that one wake-up serves many.
+    fn check_at(&self, written: Instant) -> Instant {
+        let due = written + HTTP_ALIVE_TIME;
+        self.started + Duration::from_secs((due - self.started).as_secs())
     }
 
     fn millis(&self, now: Instant) -> u64 {
