@@ -225,7 +225,8 @@ fn a_stalled_reader_holds_little_and_loses_nothing() {
     let held = held_by_kernel(&address, port);
     assert!(held < 128 * 1024, "{held} bytes");
     let grown = server.rss_kib().saturating_sub(before);
-    assert!(grown < 24 * 1024, "{grown} KiB more");
+    // The log itself is in memory too.
+    assert!(grown < MESSAGES * 8 + 24 * 1024, "{grown} KiB more");
     let late = stalled.bodies(MESSAGES);
     assert!(live == late && live.iter().enumerate().all(|(n, text)| *text == body(n)));
 }
