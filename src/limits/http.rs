@@ -10,6 +10,9 @@ pub const HTTP_FIELDS_MAX: usize = 64;
 pub const HTTP_HEAD_TIME: Duration = Duration::from_secs(10);
 pub const HTTP_BODY_TIME: Duration = Duration::from_secs(10);
 
+/// How many bytes are received at once.
+pub const HTTP_RECEIVE_BYTES: usize = 16 * 1024;
+
 /// The body of a request, also inflated, in bytes: as much as a request of gRPC may have.
 pub const HTTP_BODY_BYTES_MAX: usize = 64 * 1024;
 

@@ -6,14 +6,14 @@
 //! a fault, and when the server drains. Whatever could be understood differently by a proxy and by this server is refused
 //! ([`head`]).
 
-pub mod socket;
+mod socket;
 mod idle;
-pub mod head;
-pub mod input;
-pub mod answer;
+mod head;
+mod input;
+mod answer;
 pub mod fence;
-pub mod methods;
-pub mod connect;
+mod methods;
+mod connect;
 mod refuse;
 mod cookie;
 mod session;
@@ -23,6 +23,8 @@ mod form;
 pub mod watch;
 mod sink;
 mod follow;
+mod open;
+mod shared;
 mod connection;
 pub mod server;
 #[cfg(fuzzing)]

@@ -1,6 +1,7 @@
 //! The HTTP face, over raw sockets: what programs and people send, and what attackers send.
 
 mod client;
+mod docs;
 mod calls;
 mod stream;
 mod follow;

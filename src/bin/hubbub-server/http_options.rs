@@ -12,10 +12,11 @@ const DEFAULT_ADDRESS: &str = "127.0.0.1:5080";
 
 #[derive(Debug, Args)]
 pub struct HttpOptions {
-    /// Serve HTTP here: ADDR, unix:PATH or none
+    /// Serve HTTP here
     ///
-    /// The calls of the contract over HTTP/1.1, for curl, browsers and Connect clients. HTTP has no TLS of its own: for
-    /// other machines, put a proxy with TLS before it. If the default address is taken, the server has no HTTP.
+    /// HOST:PORT, unix:PATH, or none. A page for browsers, and the calls of the contract over HTTP/1.1, for curl and Connect
+    /// clients. HTTP has no TLS of its own: for other machines, put a proxy with TLS in front of it. If the default address
+    /// is taken, the server has no HTTP.
     #[arg(
         long, value_name = "ADDR", env = "HUBBUB_HTTP", default_value = DEFAULT_ADDRESS, help_heading = CONNECTION,
         display_order = 12

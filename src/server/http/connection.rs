@@ -16,8 +16,8 @@ use super::idle::Idle;
 use super::input::{BodyFault, Input, NoRequest};
 use super::methods::{Codec, Method};
 use super::refuse::{fail, preflight, refuse, refuse_body, refuse_form, turn_away};
-use super::server::Shared;
 use super::session;
+use super::shared::Shared;
 use super::sink::HttpSink;
 use super::socket::Socket;
 use crate::limits::{
@@ -88,7 +88,7 @@ impl Connection {
             let Outcome::Answer(answer, slot) = outcome else { return };
             let has_body = head.as_ref().is_none_or(|head| head.method != Verb::Head);
             let keeps_alive = head.is_some_and(|head| head.keeps_alive);
-            let closes = answer.closes || !keeps_alive || self.shared.is_draining() || self.shared.is_crowded();
+            let closes = answer.closes || !keeps_alive || self.shared.open.is_draining() || self.shared.open.is_crowd();
             let bytes = answer.encode(has_body, closes, SystemTime::now());
             let sent = self.socket.send_all(&bytes, Instant::now() + RESPONSE_TIMEOUT);
             drop(slot);
@@ -135,7 +135,7 @@ impl Connection {
                 Answer::text(405, "only GET is allowed here").with("allow", "GET, HEAD")
             }
             Some(file) => file.get(head).unwrap_or_else(|fault| Answer::text(400, &fault.to_string())),
-            None if self.shared.is_draining() => Answer::text(503, "the server is shutting down"),
+            None if self.shared.open.is_draining() => Answer::text(503, "the server is shutting down"),
             None => Answer::text(200, "ok"),
         })
     }

@@ -9,7 +9,9 @@ use thiserror::Error;
 use super::head::{BodyLength, Head, HeadFault, check_lines};
 use super::idle::Idle;
 use super::socket::{Interrupted, Socket};
-use crate::limits::{HTTP_BODY_BYTES_MAX, HTTP_CHUNK_LINE_BYTES_MAX, HTTP_HEAD_BYTES_MAX, HTTP_HEAD_TIME};
+use crate::limits::{
+    HTTP_BODY_BYTES_MAX, HTTP_CHUNK_LINE_BYTES_MAX, HTTP_HEAD_BYTES_MAX, HTTP_HEAD_TIME, HTTP_RECEIVE_BYTES,
+};
 
 /// The input of a connection.
 pub struct Input {
@@ -73,6 +75,9 @@ impl Input {
                 searched = 0;
             }
             if let Some(end) = end_of_head(&self.buffer, searched) {
+                if end > HTTP_HEAD_BYTES_MAX {
+                    return Err(NoRequest::TooLong);
+                }
                 self.start = end;
                 return Ok(Head::parse(&self.buffer[..end])?);
             }
@@ -182,11 +187,9 @@ impl Input {
     fn fill(&mut self, max: usize, until: Instant) -> Result<usize, Interrupted> {
         self.buffer.drain(..self.start);
         self.start = 0;
-        let before = self.buffer.len();
-        self.buffer.resize(before + max.saturating_sub(before).clamp(1, 16 * 1024), 0);
-        let received = self.socket.receive(&mut self.buffer[before..], until);
-        self.buffer.truncate(before + received.unwrap_or(0));
-        received
+        let wanted = max.saturating_sub(self.buffer.len()).clamp(1, HTTP_RECEIVE_BYTES);
+        self.buffer.reserve(wanted);
+        self.socket.receive(&mut self.buffer, until)
     }
 }
 

@@ -1,19 +1,17 @@
 //! Listens for connections, and starts a thread for each.
 
-use std::collections::HashMap;
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
-use parking_lot::{Condvar, Mutex};
 
 use super::answer::Answer;
 use super::connection::Connection;
@@ -21,14 +19,13 @@ use super::fence::Fence;
 use super::held::Held;
 use super::idle::Idle;
 use super::methods::Methods;
+use super::open::OpenConnections;
 use super::page::Page;
+use super::shared::Shared;
 use super::socket::Socket;
 use super::watch::Watch;
 use crate::address::Address;
-use crate::limits::{
-    HTTP_ACCEPT_PAUSE, HTTP_BACKLOG, HTTP_CONNECTIONS_CROWD, HTTP_CONNECTIONS_MAX, HTTP_CROWD_IDLE_MAX,
-    HTTP_LINGER_BYTES_MAX,
-};
+use crate::limits::{HTTP_ACCEPT_PAUSE, HTTP_BACKLOG, HTTP_CONNECTIONS_MAX, HTTP_LINGER_BYTES_MAX};
 use crate::server::calls::dispatch::Dispatcher;
 use crate::server::calls::error::Code;
 use crate::server::config::StartError;
@@ -37,20 +34,6 @@ use crate::server::peer;
 use crate::server::places;
 use crate::server::refusals::{Refusals, Shortage};
 use crate::threads::{self, Spawner};
-
-/// What the connections of a server share.
-pub struct Shared {
-    pub dispatcher: Dispatcher,
-    pub methods: Methods,
-    pub page: Page,
-    pub fence: Fence,
-    /// Watches the sockets of streams.
-    pub watch: Arc<Watch>,
-    draining: AtomicBool,
-    // lock order: 3 (a leaf). Those that have a thread.
-    open: Mutex<HashMap<u64, OpenConnection>>,
-    closed: Condvar,
-}
 
 /// A server for HTTP. Dropping it ends its threads.
 pub struct HttpServer {
@@ -68,12 +51,6 @@ pub struct Doors {
     pub refusals: Arc<Refusals>,
 }
 
-/// A connection that has a thread.
-struct OpenConnection {
-    socket: Arc<Socket>,
-    idle: Arc<Idle>,
-}
-
 /// Accepts connections.
 struct Acceptor {
     shared: Arc<Shared>,
@@ -89,26 +66,6 @@ const LISTENER: Token = Token(1);
 enum Listener {
     Tcp(TcpListener),
     Unix(UnixListener),
-}
-
-impl Shared {
-    pub fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Acquire)
-    }
-
-    /// Whether so many connections are open that none is kept after its response.
-    pub fn is_crowded(&self) -> bool {
-        self.open.lock().len() >= HTTP_CONNECTIONS_CROWD
-    }
-
-    /// Has connections that were idle for a while end, if there are many.
-    fn make_room(&self) {
-        let open = self.open.lock();
-        if open.len() >= HTTP_CONNECTIONS_CROWD {
-            let idle = open.values().filter(|connection| connection.idle.is_longer_than(HTTP_CROWD_IDLE_MAX));
-            idle.for_each(|connection| connection.socket.end_input());
-        }
-    }
 }
 
 impl HttpServer {
@@ -129,9 +86,7 @@ impl HttpServer {
             page: Page::new(),
             fence,
             watch,
-            draining: AtomicBool::new(false),
-            open: Mutex::default(),
-            closed: Condvar::new(),
+            open: Arc::<OpenConnections>::default(),
         });
         let poll = Poll::new()?;
         let wake = Arc::new(Waker::new(poll.registry(), WAKER)?);
@@ -151,16 +106,14 @@ impl HttpServer {
 
     /// Accepts nothing more, and lets idle connections end. Requests that have come are answered.
     pub fn stop_accepting(&mut self) {
-        self.shared.draining.store(true, Ordering::Release);
+        self.shared.open.begin_drain();
         // It can fail only if there are too many wake-ups that the thread has not seen: then it wakes up.
         let _ = self.wake.wake();
         if let Some(accept) = self.accept.take() {
             // A panic has been reported already.
             let _ = accept.join();
         }
-        for connection in self.shared.open.lock().values() {
-            connection.socket.end_input();
-        }
+        self.shared.open.end_input();
     }
 
     /// Ends all streams at once.
@@ -170,8 +123,7 @@ impl HttpServer {
 
     /// Waits until all connections have ended but those that are streams, until then.
     pub fn wait_until_idle(&self, until: Instant) {
-        let mut open = self.shared.open.lock();
-        while !open.is_empty() && !self.shared.closed.wait_until(&mut open, until).timed_out() {}
+        self.shared.open.wait_until_empty(until);
     }
 }
 
@@ -184,7 +136,7 @@ impl Drop for HttpServer {
 impl Acceptor {
     fn run(&self, listeners: &[Listener], mut poll: Poll) {
         let mut events = Events::with_capacity(listeners.len() + 1);
-        while !self.shared.is_draining() {
+        while !self.shared.open.is_draining() {
             match poll.poll(&mut events, None) {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => {
                     panic!("new connections can't be awaited: {error}")
@@ -193,7 +145,7 @@ impl Acceptor {
             }
             // A listener reports connections once, so all of them are accepted: one of each listener in turn.
             let mut waiting: Vec<_> = listeners.iter().collect();
-            while !waiting.is_empty() && !self.shared.is_draining() {
+            while !waiting.is_empty() && !self.shared.open.is_draining() {
                 waiting.retain(|listener| self.accept(listener));
             }
         }
@@ -217,7 +169,7 @@ impl Acceptor {
     }
 
     fn begin(&self, socket: OwnedFd, name: String) {
-        self.shared.make_room();
+        self.shared.open.make_room();
         let (socket, idle) = (Arc::new(Socket::new(socket)), Arc::new(Idle::default()));
         let number = self.count.fetch_add(1, Ordering::Relaxed);
         let Doors { connections, refusals } = &self.doors;
@@ -229,7 +181,7 @@ impl Acceptor {
                 return refuse(&socket, &connections.reason(limit));
             }
         };
-        if self.shared.open.lock().len() >= HTTP_CONNECTIONS_MAX {
+        if self.shared.open.count() >= HTTP_CONNECTIONS_MAX {
             let reason = format!("the server is full: {HTTP_CONNECTIONS_MAX} HTTP connections are open, the maximum");
             return refuse(&socket, &reason);
         }
@@ -240,30 +192,13 @@ impl Acceptor {
                 return refuse(&socket, &format!("the server could not start a thread: {error}"));
             }
         };
-        let open = OpenConnection { socket: Arc::clone(&socket), idle: Arc::clone(&idle) };
-        self.shared.open.lock().insert(number, open);
+        let entry = self.shared.open.add(number, Arc::clone(&socket), Arc::clone(&idle));
         let shared = Arc::clone(&self.shared);
         thread.run(move || {
             // Also removed when the thread panics.
-            let _open = Open { shared: Arc::clone(&shared), number };
+            let _entry = entry;
             Connection { shared, socket, idle, name, held: Some(held) }.serve();
         });
-    }
-}
-
-/// An entry in the map of open connections. It is removed on drop.
-struct Open {
-    shared: Arc<Shared>,
-    number: u64,
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        let mut open = self.shared.open.lock();
-        open.remove(&self.number);
-        if open.is_empty() {
-            self.shared.closed.notify_all();
-        }
     }
 }
 

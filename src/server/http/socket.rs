@@ -5,12 +5,14 @@ use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, recv, send, sendmsg, shutdown, sockopt};
 
 use crate::limits::{
-    HTTP_KEEPALIVE_COUNT, HTTP_KEEPALIVE_IDLE, HTTP_KEEPALIVE_INTERVAL, HTTP_LINGER_BYTES_MAX, HTTP_UNSENT_BYTES_MAX,
+    HTTP_KEEPALIVE_COUNT, HTTP_KEEPALIVE_IDLE, HTTP_KEEPALIVE_INTERVAL, HTTP_LINGER_BYTES_MAX, HTTP_RECEIVE_BYTES,
+    HTTP_UNSENT_BYTES_MAX,
 };
 
 /// A connected socket, which does not block.
@@ -32,10 +34,10 @@ impl Socket {
         Self(descriptor)
     }
 
-    /// Waits for bytes. Returns how many were read; 0 at the end of the input.
-    pub fn receive(&self, into: &mut [u8], until: Instant) -> Result<usize, Interrupted> {
+    /// Waits for bytes, and appends as many as there is capacity for. Returns how many; 0 at the end of the input.
+    pub fn receive(&self, into: &mut Vec<u8>, until: Instant) -> Result<usize, Interrupted> {
         loop {
-            match recv(&self.0, &mut *into, RecvFlags::empty()) {
+            match recv(&self.0, spare_capacity(into), RecvFlags::empty()) {
                 Ok((count, _)) => return Ok(count),
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => self.wait(PollFlags::IN, until)?,
@@ -124,8 +126,9 @@ impl Socket {
         if shutdown(&self.0, Shutdown::Write).is_err() {
             return;
         }
-        let mut discarded = [0; 4096];
+        let mut discarded = Vec::with_capacity(HTTP_RECEIVE_BYTES);
         while bytes_max > 0 {
+            discarded.clear();
             match self.receive(&mut discarded, until) {
                 Ok(count @ 1..) => bytes_max = bytes_max.saturating_sub(count),
                 Ok(0) | Err(_) => return,
