@@ -2,7 +2,7 @@
 //! rooms has no end: the connection is a stream from then on, and needs no thread any more.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::answer::{self, Answer};
 use super::connect::{self, CALL_TYPES, Form, FormFault, Refusal, STREAM_TYPES};
@@ -213,6 +213,14 @@ impl Connection {
     }
 
     fn execute(&self, method: &Method, origin: CallOrigin, form: Form, request: &[u8]) -> Outcome {
+        let late = || {
+            let message = "the response was not there in the time that the client gave (Connect-Timeout-Ms)";
+            Answer::error(504, Code::DeadlineExceeded, message).into()
+        };
+        // What a client does not wait for is not done.
+        if form.timeout == Some(Duration::ZERO) {
+            return late();
+        }
         let mut response = match method.begin(&self.shared.dispatcher, origin, form.codec, request) {
             Ok(response) => response,
             Err(fault) => {
@@ -233,10 +241,7 @@ impl Connection {
                 Outcome::Answer(Answer::new(200, content_type, bytes), Some(slot))
             }
             Some(Err(error)) => fail(&error).into(),
-            None => {
-                let message = "the response was not there in the time that the client gave (Connect-Timeout-Ms)";
-                Answer::error(504, Code::DeadlineExceeded, message).into()
-            }
+            None => late(),
         }
     }
 
