@@ -1,10 +1,11 @@
-//! The HTTP face: the unary calls of `hubbub.v1` over the Connect protocol and HTTP/1.1, for `curl`, browsers and any
-//! Connect client.
+//! The HTTP face: the page for browsers, and the calls and streams of `hubbub.v1` over the Connect protocol and HTTP/1.1,
+//! for `curl`, browsers and any Connect client.
 //!
-//! A connection has a thread while it asks: it reads a request, has the call executed, writes the response, and reads the
-//! next one. The thread ends when the connection has been idle for [`HTTP_IDLE_MAX`](crate::limits::HTTP_IDLE_MAX), after
-//! a fault, and when the server drains. Whatever could be understood differently by a proxy and by this server is refused
-//! ([`head`]).
+//! A connection has a thread while it asks (`connection`): it reads a request, has the call executed, writes the response,
+//! and reads the next one. The thread ends when the connection has been idle for
+//! [`HTTP_IDLE_MAX`](crate::limits::HTTP_IDLE_MAX), after a fault, when the server drains, and when the connection becomes a
+//! stream: that has no thread (`sink`), and one thread watches all of them ([`watch`]). Whatever a proxy and this server
+//! could understand differently is refused (`head`).
 
 mod socket;
 mod idle;

@@ -1,6 +1,6 @@
 //! The thread that watches the sockets of all streams, `http-poll`.
 //!
-//! A stream has no thread of its own: whoever publishes writes to its socket without waiting ([`sink`](super::sink)). When
+//! A stream has no thread of its own: whoever publishes writes to its socket without waiting (`sink`). When
 //! a socket that was full takes bytes again, or its client has closed it, this thread wakes the stream's writer, and so
 //! continues the stream itself. It is also the driver of one shard of the fan-out: the followers that it wakes are its
 //! own.
