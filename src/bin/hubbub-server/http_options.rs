@@ -10,6 +10,11 @@ use hubbub::server::HttpConfig;
 /// Where HTTP is served, unless another address is given.
 const DEFAULT_ADDRESS: &str = "127.0.0.1:5080";
 
+/// The help of the option for origins, short and long.
+const ORIGIN_HELP: &str = "Site whose pages may use HTTP; repeatable";
+const ORIGIN_LONG_HELP: &str = "Site whose pages may use HTTP; repeatable\n\n\
+                                For example https://app.example.org. Pages of other sites are refused.";
+
 #[derive(Debug, Args)]
 pub struct HttpOptions {
     /// Serve HTTP here
@@ -33,12 +38,10 @@ pub struct HttpOptions {
     )]
     http_host: Vec<String>,
 
-    /// Site whose pages may use HTTP; repeatable
-    ///
-    /// For example https://app.example.org. Pages of other sites are refused.
     #[arg(
         long, value_name = "ORIGIN", env = "HUBBUB_HTTP_ORIGIN", value_delimiter = ',', value_parser = origin,
-        hide_short_help = true, help_heading = CONNECTION, display_order = 14
+        help = ORIGIN_HELP, long_help = ORIGIN_LONG_HELP, hide_short_help = true, help_heading = CONNECTION,
+        display_order = 14
     )]
     http_origin: Vec<String>,
 }
