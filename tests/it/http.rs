@@ -7,6 +7,7 @@ mod stream;
 mod follow;
 mod hostile;
 mod rights;
+mod repeat;
 
 use crate::support::process::{ServerProcess, command};
 

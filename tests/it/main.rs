@@ -10,6 +10,7 @@ mod logins;
 mod attacks;
 mod chat;
 mod unary;
+mod follow;
 mod http;
 mod upgrade;
 mod pending;

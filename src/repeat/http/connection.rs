@@ -91,6 +91,19 @@ impl Connection {
         self.output.share().map(Ender)
     }
 
+    /// Checks that there is a server for HTTP at the other end.
+    pub fn check(&mut self) -> Result<(), HttpError> {
+        self.output.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
+        match self.response() {
+            Ok((Head { status: 200 | 503, .. }, _)) => Ok(()),
+            Ok(_) => Err(HttpError::Protocol("it has no /healthz")),
+            Err(HttpError::Io(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                Err(HttpError::Protocol("it closes the connection"))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// Calls a method.
     pub fn call<P: Message>(&mut self, method: &str, request: &impl Message) -> Result<P, HttpError> {
         let bytes = request.write_to_bytes().map_err(|_| HttpError::Protocol("the request can't be encoded"))?;
@@ -210,8 +223,13 @@ fn read_head(input: &mut impl BufRead) -> Result<Head, HttpError> {
 /// A line, without its end.
 fn read_line(input: &mut impl BufRead) -> Result<String, HttpError> {
     let mut line = String::new();
-    if input.take(LINE_BYTES_MAX).read_line(&mut line)? == 0 {
-        return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+    match input.take(LINE_BYTES_MAX).read_line(&mut line) {
+        Ok(0) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            return Err(HttpError::Protocol("its answer is not text"));
+        }
+        Err(error) => return Err(error.into()),
     }
     match line.strip_suffix("\r\n") {
         Some(line) => Ok(line.to_owned()),

@@ -76,7 +76,11 @@ impl HttpSession {
         let mut session = Self { shared: Arc::clone(&shared), threads: Vec::new() };
         let follower =
             Client { shared: Arc::clone(&shared), settings: Arc::clone(&settings), handler: Arc::clone(&handler) };
-        let first = follower.connect(FOLLOW, settings.connect_within)?;
+        let mut first = follower.connect(FOLLOW, settings.connect_within)?;
+        if settings.connect_within.is_zero() {
+            let refused = |error: HttpError| StreamError::Refused(format!("{}: {error}", settings.server));
+            first.check().map_err(refused)?;
+        }
         session.threads.push(spawn("follow", move || follower.follow(first))?);
         if settings.posts {
             let poster = Client { shared, settings, handler };
