@@ -17,12 +17,14 @@ use super::support::{DEADLINE, start, target, wait_for};
 struct Follower {
     stream: ClientSStreamReceiver<v1::FollowResponse>,
     events: Vec<v1::Event>,
+    /// The library may report it before the last messages.
+    status: Option<RpcStatus>,
 }
 
 impl Follower {
     fn open(client: &Client, request: &v1::FollowRequest) -> Self {
         let stream = client.server_streaming(&FOLLOW_CLIENT, request, CallOption::default()).expect("it begins");
-        Self { stream, events: Vec::new() }
+        Self { stream, events: Vec::new(), status: None }
     }
 
     fn next(&mut self) -> Result<v1::Event, RpcStatus> {
@@ -30,8 +32,8 @@ impl Follower {
             let next = block_on_until(&mut self.stream.next(), Instant::now() + DEADLINE).expect("an answer in time");
             match next {
                 Some(Ok(response)) => self.events = response.events,
-                Some(Err(Error::RpcFailure(status))) => return Err(status),
-                other => panic!("{other:?}"),
+                Some(Err(Error::RpcFailure(status))) if self.status.is_none() => self.status = Some(status),
+                _ => return Err(self.status.take().expect("a stream ends with a status")),
             }
         }
         Ok(self.events.remove(0))
