@@ -193,6 +193,13 @@ impl<H: FnMut(Event<'_>) -> ControlFlow<()>> Client<H> {
                 Err(_) if self.shared.has_ended() => return Err(SessionError::Ended),
                 Err(error) => error,
             };
+            if within.is_zero() {
+                let server = &self.settings.server;
+                let text = format!(
+                    "can't connect to {server} ({failed}): start the server, or give the address of its --http"
+                );
+                return Err(StreamError::Refused(text).into());
+            }
             let outage = began.elapsed();
             if outage >= within || !failed.is_temporary() {
                 let unsure = Unsure::Stored(self.shared.state.lock().posts.len() as u64);

@@ -94,4 +94,8 @@ fn a_wrong_address_is_named() {
     let output = repeat(server.target(), &["--messages", "5"]).output().expect("hubbub-repeat starts");
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.code() == Some(1) && errors.contains("--http"), "{errors}");
+    let unused = lasting_address();
+    let output = repeat(&unused, &["--messages", "5"]).output().expect("hubbub-repeat starts");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && errors.contains(&unused) && errors.contains("--http"), "{errors}");
 }
