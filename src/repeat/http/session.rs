@@ -198,7 +198,7 @@ impl<H: FnMut(Event<'_>) -> ControlFlow<()>> Client<H> {
                 let text = format!(
                     "can't connect to {server} ({failed}): start the server, or give the address of its --http"
                 );
-                return Err(StreamError::Refused(text).into());
+                return Err(StreamError::Lost(text).into());
             }
             let outage = began.elapsed();
             if outage >= within || !failed.is_temporary() {
