@@ -61,7 +61,7 @@ enum JoinerEvent {
 }
 
 impl Joiner {
-    /// A joiner of at most so many threads at once.
+    /// A joiner of at most `max` threads at once.
     pub fn start(max: usize) -> io::Result<Self> {
         let (events, inbox) = unbounded();
         let own = events.clone();

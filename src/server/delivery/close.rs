@@ -13,7 +13,7 @@ use crate::server::log::LogError;
 use crate::server::quotas::OverQuota;
 use crate::server::room::cursor::Trimmed;
 
-/// Why a session ends. `rpc::status` turns each into the status that the client gets.
+/// Why a session ends. `calls::error` has the code of each, which the transport turns into a status.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum CloseReason {

@@ -26,7 +26,7 @@ pub struct Form {
 /// Why a request is not one of the protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FormFault {
-    /// The type of the body is none that calls have.
+    /// Calls and streams have other types.
     Type,
     /// The encoding of the body is unknown.
     Encoding(String),

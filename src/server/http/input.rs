@@ -108,7 +108,7 @@ impl Input {
         self.start < self.buffer.len()
     }
 
-    /// Reads a body of at most so many bytes, which must arrive until then.
+    /// Reads a body of at most `bytes_max` bytes, which must arrive until then.
     pub fn body(&mut self, length: BodyLength, bytes_max: usize, until: Instant) -> Result<Vec<u8>, BodyFault> {
         match length {
             BodyLength::Bytes(length) => match usize::try_from(length) {
@@ -168,7 +168,7 @@ impl Input {
         }
     }
 
-    /// Takes exactly so many bytes.
+    /// Takes exactly this number of bytes.
     fn take(&mut self, count: usize, into: &mut Vec<u8>, until: Instant) -> Result<(), BodyFault> {
         let wanted = into.len() + count;
         loop {

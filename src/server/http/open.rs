@@ -42,17 +42,17 @@ impl OpenConnections {
         self.open.lock().len()
     }
 
-    /// Whether there are so many that none is kept after its response.
+    /// Whether there are too many to keep any after its response.
     pub fn is_crowd(&self) -> bool {
         self.count() >= HTTP_CONNECTIONS_CROWD
     }
 
     /// Ends those that were idle for a while, if there are many.
     pub fn make_room(&self) {
-        let open = self.open.lock();
-        if open.len() >= HTTP_CONNECTIONS_CROWD {
-            let idle = open.values().filter(|connection| connection.idle.is_longer_than(HTTP_CROWD_IDLE_MAX));
-            idle.for_each(|connection| connection.socket.end_input());
+        if self.is_crowd() {
+            self.sockets(|connection| connection.idle.is_longer_than(HTTP_CROWD_IDLE_MAX))
+                .iter()
+                .for_each(|socket| socket.end_input());
         }
     }
 
@@ -67,9 +67,13 @@ impl OpenConnections {
 
     /// Ends the input of all: those that wait for a request end at once.
     pub fn end_input(&self) {
-        for connection in self.open.lock().values() {
-            connection.socket.end_input();
-        }
+        self.sockets(|_| true).iter().for_each(|socket| socket.end_input());
+    }
+
+    /// The sockets of these connections, which are used after the lock is released.
+    fn sockets(&self, of: impl Fn(&OpenConnection) -> bool) -> Vec<Arc<Socket>> {
+        let open = self.open.lock();
+        open.values().filter(|connection| of(connection)).map(|connection| Arc::clone(&connection.socket)).collect()
     }
 
     /// Waits until all have ended, until then.

@@ -21,7 +21,7 @@ pub fn fail(error: &CallError) -> Answer {
     }
 }
 
-/// The answer to what is no request.
+/// The answer to input that is not a request.
 pub fn refuse(fault: NoRequest) -> Answer {
     let status = match fault {
         NoRequest::Late => 408,

@@ -72,7 +72,7 @@ impl Socket {
         }
     }
 
-    /// Discards the bytes that have come, at most so many. Returns how many. Fails if the peer has ended its output.
+    /// Discards the bytes that have come, at most `bytes_max`. Returns how many. Fails if the peer has ended its output.
     pub fn discard(&self, bytes_max: usize) -> Result<usize, Interrupted> {
         let (mut buffer, mut discarded) = ([0; 4096], 0);
         while discarded < bytes_max {

@@ -47,9 +47,10 @@ pub struct Watch {
 
 #[derive(Default)]
 struct Streams {
-    watched: HashMap<u64, Arc<Watched>>,
+    /// Each with the time of its check.
+    watched: HashMap<u64, (Arc<Watched>, Instant)>,
     count: u64,
-    /// When to check whether a stream has been silent: each stream once.
+    /// When to check whether a stream has been silent. Bound: each stream once.
     checks: BTreeSet<(Instant, u64)>,
 }
 
@@ -139,8 +140,9 @@ impl Watch {
             input: AtomicUsize::new(0),
             written: AtomicU64::new(self.millis(now)),
         });
-        streams.watched.insert(key, Arc::clone(&watched));
-        streams.checks.insert((self.check_at(now), key));
+        let check = self.check_at(now);
+        streams.watched.insert(key, (Arc::clone(&watched), check));
+        streams.checks.insert((check, key));
         let is_first = streams.watched.len() == 1;
         drop(streams);
         let watching = Watching { watch: Arc::clone(self), watched };
@@ -156,7 +158,7 @@ impl Watch {
 
     /// Ends all streams at once.
     pub fn cancel_all(&self) {
-        let all: Vec<_> = self.streams.lock().watched.values().cloned().collect();
+        let all: Vec<_> = self.streams.lock().watched.values().map(|(watched, _)| Arc::clone(watched)).collect();
         for watched in all {
             watched.is_gone.store(true, Ordering::Release);
             watched.wake();
@@ -188,7 +190,7 @@ impl Watch {
                     continue;
                 }
                 let watched = self.streams.lock().watched.get(&(event.token().0 as u64)).cloned();
-                if let Some(watched) = watched {
+                if let Some((watched, _)) = watched {
                     let is_over = event.is_error() || event.is_read_closed() || event.is_write_closed();
                     if is_over || event.is_readable() && watched.has_input_end() {
                         watched.is_gone.store(true, Ordering::Release);
@@ -210,10 +212,12 @@ impl Watch {
                 return Some(at - now);
             }
             streams.checks.pop_first();
-            let Some(watched) = streams.watched.get(&key).cloned() else { continue };
+            let Some((watched, _)) = streams.watched.get(&key).cloned() else { continue };
             let written = self.started + Duration::from_millis(watched.written.load(Ordering::Relaxed));
             let is_silent = self.check_at(written) <= now;
-            streams.checks.insert((self.check_at(if is_silent { now } else { written }), key));
+            let check = self.check_at(if is_silent { now } else { written });
+            streams.watched.insert(key, (Arc::clone(&watched), check));
+            streams.checks.insert((check, key));
             drop(streams);
             if is_silent {
                 watched.must_show_life.store(true, Ordering::Release);
@@ -294,9 +298,12 @@ impl Drop for Watching {
         let _ = self.watch.registry.deregister(&mut SourceFd(&descriptor));
         let mut streams = self.watch.streams.lock();
         let watched = streams.watched.remove(&self.watched.key);
+        if let Some((_, check)) = &watched {
+            streams.checks.remove(&(*check, self.watched.key));
+        }
         drop(streams);
         drop(watched);
-        // The waker refers to the writer that contains this. The stream's check is dropped when it is due.
+        // The waker refers to the writer that contains this.
         let waker = std::mem::replace(&mut *self.watched.waker.lock(), Waker::noop().clone());
         drop(waker);
     }
