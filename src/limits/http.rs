@@ -30,7 +30,7 @@ pub const HTTP_CONNECTIONS_CROWD: usize = HTTP_CONNECTIONS_MAX / 4 * 3;
 pub const HTTP_CROWD_IDLE_MAX: Duration = Duration::from_secs(1);
 
 /// How long the input of a connection is discarded after its last response, and how many bytes of it.
-pub const HTTP_LINGER: Duration = Duration::from_secs(1);
+pub const HTTP_LINGER: Duration = Duration::from_secs(3);
 pub const HTTP_LINGER_BYTES_MAX: usize = 2 << 20;
 
 /// How many connections may wait to be accepted: as many as for gRPC.
