@@ -29,13 +29,14 @@ fn generate_messages() {
 /// Lists the files of the page, which the program contains.
 fn list_page() {
     println!("cargo:rerun-if-changed=web");
-    let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR").expect("cargo sets it"));
-    let entries = fs::read_dir(root.join("web")).expect("the folder web has the page");
+    let entries = fs::read_dir("web").expect("the folder web has the page");
     let mut files: Vec<_> = entries.map(|entry| entry.expect("the folder web can be read").path()).collect();
     files.retain(|path| path.extension().is_some_and(|end| PAGE_FILES.iter().any(|known| end == *known)));
     files.sort();
     let name = |path: &Path| path.file_name().expect("it is a file").to_string_lossy().into_owned();
-    let lines = files.iter().map(|path| format!("    ({:?}, include_bytes!({path:?})),\n", name(path)));
+    // The path is found when the program is compiled: the folder may have been moved since this ran.
+    let bytes = |name: &str| format!("include_bytes!(concat!(env!(\"CARGO_MANIFEST_DIR\"), {:?}))", format!("/web/{name}"));
+    let lines = files.iter().map(|path| name(path)).map(|name| format!("    ({name:?}, {}),\n", bytes(&name)));
     let list = format!("const FILES: &[(&str, &[u8])] = &[\n{}];\n", lines.collect::<String>());
     let to = PathBuf::from(env::var("OUT_DIR").expect("cargo sets it")).join("page.rs");
     fs::write(to, list).expect("the output folder can be written to");
