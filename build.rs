@@ -35,7 +35,8 @@ fn list_page() {
     files.sort();
     let name = |path: &Path| path.file_name().expect("it is a file").to_string_lossy().into_owned();
     // The path is found when the program is compiled: the folder may have been moved since this ran.
-    let bytes = |name: &str| format!("include_bytes!(concat!(env!(\"CARGO_MANIFEST_DIR\"), {:?}))", format!("/web/{name}"));
+    let bytes =
+        |name: &str| format!("include_bytes!(concat!(env!(\"CARGO_MANIFEST_DIR\"), {:?}))", format!("/web/{name}"));
     let lines = files.iter().map(|path| name(path)).map(|name| format!("    ({name:?}, {}),\n", bytes(&name)));
     let list = format!("const FILES: &[(&str, &[u8])] = &[\n{}];\n", lines.collect::<String>());
     let to = PathBuf::from(env::var("OUT_DIR").expect("cargo sets it")).join("page.rs");

@@ -22,6 +22,10 @@ pub const HTTP_CHUNK_LINE_BYTES_MAX: usize = 64;
 /// How long a connection may be idle between requests.
 pub const HTTP_IDLE_MAX: Duration = Duration::from_secs(15);
 
+/// How many requests of a connection are answered together, if they came together: fewer than a connection may have calls
+/// in progress.
+pub const HTTP_PIPELINED_MAX: usize = 64;
+
 /// How many connections may be open: each has a thread.
 pub const HTTP_CONNECTIONS_MAX: usize = 1_024;
 

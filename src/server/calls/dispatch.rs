@@ -38,7 +38,14 @@ pub trait Response<P>: Future<Output = CallResult<(Slot, P)>> + Send + 'static {
 impl<P, F: Future<Output = CallResult<(Slot, P)>> + Send + 'static> Response<P> for F {}
 
 /// A call of the log writer.
-enum Appending<F> {
+pub struct Appending<R> {
+    pub response: R,
+    /// Whether the log writer has it: what it is handed later by the same client is executed later.
+    pub is_in_order: bool,
+}
+
+/// How a call gets to the log writer.
+enum Way<F> {
     /// It was handed over.
     Begun(CallResult<(Slot, F)>),
     /// A query thread hands it over.
@@ -62,7 +69,7 @@ impl Dispatcher {
         origin: CallOrigin,
         request: Q,
         call: fn(&Hub, Caller, Q) -> F,
-    ) -> impl Response<P> + use<Q, P, F>
+    ) -> Appending<impl Response<P> + use<Q, P, F>>
     where
         Q: Send + 'static,
         P: Send + 'static,
@@ -71,27 +78,29 @@ impl Dispatcher {
         let (connection, stranger) = self.stranger(origin);
         let slot = self.slot(&self.posts, connection, &stranger);
         let (hub, peer) = (Arc::clone(&self.hub), stranger.peer.clone());
-        let appending = if stranger.used.is_none() && !hub.authenticator.needs_login() {
+        let way = if stranger.used.is_none() && !hub.authenticator.needs_login() {
             let begin = |slot| Ok((slot, call(&hub, stranger.identify(&hub)?, request)));
-            Appending::Begun(slot.and_then(begin))
+            Way::Begun(slot.and_then(begin))
         } else {
             // Whether the post creates its room is looked up in the log, and a login may have to be verified.
             let begin = move || Ok(call(&hub, stranger.identify(&hub)?, request));
-            Appending::Asked(slot.map(|slot| (slot, self.ask(peer, begin))))
+            Way::Asked(slot.map(|slot| (slot, self.ask(peer, begin))))
         };
-        async move {
-            match appending {
-                Appending::Begun(begun) => {
+        let is_in_order = matches!(way, Way::Begun(_));
+        let response = async move {
+            match way {
+                Way::Begun(begun) => {
                     let (slot, response) = begun?;
                     Ok((slot, response.await?))
                 }
-                Appending::Asked(asked) => {
+                Way::Asked(asked) => {
                     let (slot, begun) = asked?;
                     let response = begun.await.unwrap_or(Err(CallError::Busy))?;
                     Ok((slot, response.await?))
                 }
             }
-        }
+        };
+        Appending { response, is_in_order }
     }
 
     /// Has a query thread read something.

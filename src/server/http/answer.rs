@@ -1,6 +1,10 @@
 //! A response: its status, its fields and its body, encoded into one piece.
 
+use std::fmt;
+use std::io::Write as _;
 use std::time::SystemTime;
+
+use httpdate::HttpDate;
 
 use crate::server::calls::error::Code;
 
@@ -71,25 +75,25 @@ impl Answer {
         text.into_bytes()
     }
 
-    /// The bytes of the response. Without a body, it answers HEAD.
-    pub fn encode(&self, has_body: bool, closes: bool, now: SystemTime) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(512 + self.body.len());
-        let mut line = |text: &str| bytes.extend_from_slice(text.as_bytes());
-        line(&format!("HTTP/1.1 {} {}\r\n", self.status, reason(self.status)));
-        line(&format!("date: {}\r\n", httpdate::fmt_http_date(now)));
-        line(ALWAYS);
-        line(&format!("cache-control: {}\r\n", self.cache));
+    /// Adds the bytes of the response. Without a body, it answers HEAD.
+    pub fn encode(&self, to: &mut Vec<u8>, has_body: bool, closes: bool, now: SystemTime) {
+        to.reserve(512 + self.body.len());
+        let mut line = |text: fmt::Arguments<'_>| {
+            // Writing into a vector can't fail.
+            let _ = to.write_fmt(text);
+        };
+        line(format_args!("HTTP/1.1 {} {}\r\n", self.status, reason(self.status)));
+        line(format_args!("date: {}\r\n{ALWAYS}cache-control: {}\r\n", HttpDate::from(now), self.cache));
         if !matches!(self.status, 204 | 304) {
-            line(&format!("content-type: {}\r\ncontent-length: {}\r\n", self.content_type, self.body.len()));
+            line(format_args!("content-type: {}\r\ncontent-length: {}\r\n", self.content_type, self.body.len()));
         }
         for (name, value) in &self.fields {
-            line(&format!("{name}: {value}\r\n"));
+            line(format_args!("{name}: {value}\r\n"));
         }
-        line(if closes { "connection: close\r\n\r\n" } else { "connection: keep-alive\r\n\r\n" });
+        line(format_args!("connection: {}\r\n\r\n", if closes { "close" } else { "keep-alive" }));
         if has_body {
-            bytes.extend_from_slice(&self.body);
+            to.extend_from_slice(&self.body);
         }
-        bytes
     }
 }
 
@@ -163,8 +167,11 @@ mod tests {
     #[test]
     fn a_response_is_one_piece() {
         let answer = Answer::error(404, Code::NotFound, "no \"room\"").with("retry-after", "1");
-        let text =
-            |has_body, closes| String::from_utf8(answer.encode(has_body, closes, SystemTime::UNIX_EPOCH)).unwrap();
+        let text = |has_body, closes| {
+            let mut bytes = Vec::new();
+            answer.encode(&mut bytes, has_body, closes, SystemTime::UNIX_EPOCH);
+            String::from_utf8(bytes).unwrap()
+        };
         let whole = text(true, true);
         assert!(whole.starts_with("HTTP/1.1 404 Not Found\r\ndate: Thu, 01 Jan 1970 00:00:00 GMT\r\n"), "{whole}");
         assert!(whole.contains("\r\nretry-after: 1\r\n") && whole.contains("\r\ncontent-length: 44\r\n"), "{whole}");

@@ -14,7 +14,8 @@ use super::head::{BodyLength, Head, Method as Verb};
 use super::held::Held;
 use super::idle::Idle;
 use super::input::{BodyFault, Input, NoRequest};
-use super::methods::{Codec, Method};
+use super::methods::{Begun, Codec, Method};
+use super::owed::{Due, Owed, Terms};
 use super::refuse::{fail, preflight, refuse, refuse_body, refuse_form, turn_away};
 use super::session;
 use super::shared::Shared;
@@ -22,7 +23,6 @@ use super::sink::HttpSink;
 use super::socket::Socket;
 use crate::limits::{
     HTTP_BODY_BYTES_MAX, HTTP_BODY_TIME, HTTP_FOLLOW_BYTES_MAX, HTTP_IDLE_MAX, HTTP_LINGER, HTTP_LINGER_BYTES_MAX,
-    RESPONSE_TIMEOUT,
 };
 use crate::server::auth::credentials::{Credentials, Presented};
 use crate::server::calls::dispatch::CallOrigin;
@@ -32,7 +32,7 @@ use crate::server::chat_stream::{self, FollowStream};
 use crate::server::delivery::close::CloseReason;
 use crate::server::hub::Entrance;
 use crate::server::session::chat::decode;
-use crate::threads::park::{block_on, block_on_until};
+use crate::threads::park::block_on_until;
 
 /// The paths of the methods begin so.
 const SERVICE: &str = "/hubbub.v1.ChatService/";
@@ -49,67 +49,112 @@ const NOTHING: &str = "nothing is here: the page is at /, and the calls are at /
 
 /// A connection, on its thread.
 pub struct Connection {
-    pub shared: Arc<Shared>,
-    pub socket: Arc<Socket>,
-    pub idle: Arc<Idle>,
+    shared: Arc<Shared>,
+    socket: Arc<Socket>,
     /// As gRPC would name it: `ipv4:192.0.2.1:5000`, or `unix:`.
-    pub name: String,
+    name: String,
     /// `None` once a stream has it.
-    pub held: Option<Held>,
+    held: Option<Held>,
+    owed: Owed,
 }
 
 /// What becomes of a request.
 enum Outcome {
+    Answer(Answer),
     /// The slot of a call is taken until the client has the answer.
-    Answer(Answer, Option<Slot>),
+    Result(Answer, Slot),
+    /// A call was begun.
+    Call(Begun, Codec),
     /// The connection is a stream now.
     Stream,
 }
 
+/// What a connection does next.
+#[derive(PartialEq, Eq)]
+enum Next {
+    Request,
+    End,
+}
+
 impl From<Answer> for Outcome {
     fn from(answer: Answer) -> Self {
-        Self::Answer(answer, None)
+        Self::Answer(answer)
     }
 }
 
 impl Connection {
+    pub fn new(shared: Arc<Shared>, socket: Arc<Socket>, name: String, held: Held) -> Self {
+        Self { shared, socket, name, held: Some(held), owed: Owed::default() }
+    }
+
     /// Serves it until it ends, or is a stream.
-    pub fn serve(mut self) {
-        let mut input = Input::new(Arc::clone(&self.socket), Arc::clone(&self.idle));
-        loop {
-            let (head, outcome) = match input.head(Instant::now() + HTTP_IDLE_MAX) {
-                Ok(head) => {
-                    let outcome = self.answer(&head, &mut input);
-                    (Some(head), outcome)
-                }
-                Err(NoRequest::Idle) => return,
-                Err(fault) => (None, refuse(fault).into()),
-            };
-            let Outcome::Answer(answer, slot) = outcome else { return };
-            let has_body = head.as_ref().is_none_or(|head| head.method != Verb::Head);
-            let keeps_alive = head.is_some_and(|head| head.keeps_alive);
-            let closes = answer.closes || !keeps_alive || self.shared.open.is_draining() || self.shared.open.is_crowd();
-            let bytes = answer.encode(has_body, closes, SystemTime::now());
-            let sent = self.socket.send_all(&bytes, Instant::now() + RESPONSE_TIMEOUT);
-            drop(slot);
-            if closes || sent.is_err() {
-                return self.socket.linger(Instant::now() + HTTP_LINGER, HTTP_LINGER_BYTES_MAX);
+    pub fn serve(mut self, idle: Arc<Idle>) {
+        let mut input = Input::new(Arc::clone(&self.socket), idle);
+        while self.serve_one(&mut input) == Next::Request {}
+    }
+
+    fn serve_one(&mut self, input: &mut Input) -> Next {
+        if !input.has_head() && self.send() == Next::End {
+            return Next::End;
+        }
+        let head = match input.head(Instant::now() + HTTP_IDLE_MAX) {
+            Ok(head) => head,
+            Err(NoRequest::Idle) => return Next::End,
+            Err(fault) => {
+                self.owed.push(refuse(fault).into(), Terms { asker: Asker::Own, has_body: true, closes: true });
+                return self.send();
+            }
+        };
+        if !self.may_follow(&head, input) && self.send() == Next::End {
+            return Next::End;
+        }
+        let (asker, outcome) = self.answer(&head, input);
+        let is_in_order = matches!(&outcome, Outcome::Call(begun, _) if begun.is_in_order);
+        let due = match outcome {
+            Outcome::Answer(answer) => Due::Answer(answer, None),
+            Outcome::Result(answer, slot) => Due::Answer(answer, Some(slot)),
+            Outcome::Call(begun, codec) => Due::Call(begun.response, codec),
+            Outcome::Stream => return Next::End,
+        };
+        self.owed.push(due, Terms { asker, has_body: head.method != Verb::Head, closes: !head.keeps_alive });
+        let may_wait = is_in_order && head.keeps_alive && !self.owed.is_full();
+        if may_wait { Next::Request } else { self.send() }
+    }
+
+    /// Whether a request may begin before those that came before it are answered: a call for the log writer that is there
+    /// as a whole. It executes calls in the order in which they are begun.
+    fn may_follow(&self, head: &Head, input: &Input) -> bool {
+        let method = head.path.strip_prefix(SERVICE).and_then(|name| self.shared.methods.find(name));
+        method.is_some_and(|method| method.appends)
+            && input.has_body(head.body)
+            && matches!(head.one("connect-timeout-ms"), Ok(None))
+    }
+
+    /// Sends what the client is owed.
+    fn send(&mut self) -> Next {
+        let open = &self.shared.open;
+        match self.owed.send(&self.socket, || open.is_draining() || open.is_crowd()) {
+            Ok(false) => Next::Request,
+            Ok(true) | Err(_) => {
+                self.socket.linger(Instant::now() + HTTP_LINGER, HTTP_LINGER_BYTES_MAX);
+                Next::End
             }
         }
     }
 
-    fn answer(&mut self, head: &Head, input: &mut Input) -> Outcome {
+    /// Executes a request, or begins to. Returns who asks, too.
+    fn answer(&mut self, head: &Head, input: &mut Input) -> (Asker, Outcome) {
         let fence = &self.shared.fence;
         if let Err(intruder) = fence.check_host(head, self.name.starts_with("unix:")) {
-            return unread(head, turn_away(&intruder)).into();
+            return (Asker::Own, unread(head, turn_away(&intruder)).into());
         }
         // Any site may have a link to the page, which has no secrets.
         if let Some(answer) = self.page(head) {
-            return unread(head, answer).into();
+            return (Asker::Own, unread(head, answer).into());
         }
         let asker = match fence.check_page(head) {
             Ok(asker) => asker,
-            Err(intruder) => return unread(head, turn_away(&intruder)).into(),
+            Err(intruder) => return (Asker::Own, unread(head, turn_away(&intruder)).into()),
         };
         let outcome = match (head.path.strip_prefix(SERVICE), follow::room_of(&head.path)) {
             (Some(FOLLOW), _) => self.follow(&asker, head, input),
@@ -118,10 +163,7 @@ impl Connection {
             (None, None) if head.path == session::PATH => self.session(&asker, head, input),
             (None, None) => unread(head, Answer::text(404, NOTHING)).into(),
         };
-        match outcome {
-            Outcome::Answer(answer, slot) => Outcome::Answer(asker.mark(answer), slot),
-            Outcome::Stream => Outcome::Stream,
-        }
+        (asker, outcome)
     }
 
     /// A file of the page, or the state of the server; `None` at another path.
@@ -221,25 +263,16 @@ impl Connection {
         if form.timeout == Some(Duration::ZERO) {
             return late();
         }
-        let mut response = match method.begin(&self.shared.dispatcher, origin, form.codec, request) {
-            Ok(response) => response,
+        let mut begun = match method.begin(&self.shared.dispatcher, origin, form.codec, request) {
+            Ok(begun) => begun,
             Err(fault) => {
                 let message = format!("the request can't be read: {fault}");
                 return Answer::error(400, Code::InvalidArgument, &message).into();
             }
         };
-        let result = match form.timeout {
-            None => Some(block_on(response)),
-            Some(timeout) => block_on_until(&mut response, Instant::now() + timeout),
-        };
-        match result {
-            Some(Ok((slot, bytes))) => {
-                let content_type = match form.codec {
-                    Codec::Json => "application/json",
-                    Codec::Proto => "application/proto",
-                };
-                Outcome::Answer(Answer::new(200, content_type, bytes), Some(slot))
-            }
+        let Some(timeout) = form.timeout else { return Outcome::Call(begun, form.codec) };
+        match block_on_until(&mut begun.response, Instant::now() + timeout) {
+            Some(Ok((slot, bytes))) => Outcome::Result(Answer::new(200, form.codec.content_type(), bytes), slot),
             Some(Err(error)) => fail(&error).into(),
             None => late(),
         }

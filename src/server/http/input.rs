@@ -65,33 +65,29 @@ impl Input {
 
     /// Waits for a request until then, and for the rest of its head for [`HTTP_HEAD_TIME`].
     pub fn head(&mut self, idle_until: Instant) -> Result<Head, NoRequest> {
-        self.buffer.drain(..self.start);
-        self.start = 0;
         let (mut searched, mut until) = (0, None);
         loop {
-            // Empty lines before a request are skipped, as RFC 9112 wants it.
-            while self.buffer.starts_with(b"\r\n") {
-                self.buffer.drain(..2);
-                searched = 0;
-            }
-            if let Some(end) = end_of_head(&self.buffer, searched) {
+            self.skip_empty_lines();
+            let rest = self.rest();
+            if let Some(end) = end_of_head(rest, searched) {
                 if end > HTTP_HEAD_BYTES_MAX {
                     return Err(NoRequest::TooLong);
                 }
-                self.start = end;
-                return Ok(Head::parse(&self.buffer[..end])?);
+                let head = Head::parse(&rest[..end])?;
+                self.start += end;
+                return Ok(head);
             }
             // At once: a client that means another protocol would wait for the rest of its own.
-            if self.buffer.first().is_some_and(|byte| !byte.is_ascii_uppercase() && *byte != b'\r') {
+            if rest.first().is_some_and(|byte| !byte.is_ascii_uppercase() && *byte != b'\r') {
                 return Err(HeadFault::Syntax("it does not begin with a method").into());
             }
-            check_lines(&self.buffer)?;
-            if self.buffer.len() >= HTTP_HEAD_BYTES_MAX {
+            check_lines(rest)?;
+            if rest.len() >= HTTP_HEAD_BYTES_MAX {
                 return Err(NoRequest::TooLong);
             }
-            searched = self.buffer.len().saturating_sub(3);
+            searched = rest.len().saturating_sub(3);
             match until {
-                None if self.buffer.is_empty() => self.idle.begin(),
+                None if rest.is_empty() => self.idle.begin(),
                 None => until = Some(Instant::now() + HTTP_HEAD_TIME),
                 Some(_) => {}
             }
@@ -100,6 +96,29 @@ impl Input {
                 (Err(Interrupted::Late), Some(_)) => return Err(NoRequest::Late),
                 (Ok(0) | Err(_), _) => return Err(NoRequest::Idle),
             }
+        }
+    }
+
+    /// Whether the head of the next request is there.
+    pub fn has_head(&mut self) -> bool {
+        self.skip_empty_lines();
+        end_of_head(self.rest(), 0).is_some()
+    }
+
+    /// Whether the body of this request is there.
+    pub fn has_body(&self, length: BodyLength) -> bool {
+        matches!(length, BodyLength::Bytes(length) if length <= self.rest().len() as u64)
+    }
+
+    /// What was received and not used.
+    fn rest(&self) -> &[u8] {
+        &self.buffer[self.start..]
+    }
+
+    /// Empty lines before a request are skipped, as RFC 9112 wants it.
+    fn skip_empty_lines(&mut self) {
+        while self.rest().starts_with(b"\r\n") {
+            self.start += 2;
         }
     }
 
@@ -154,7 +173,7 @@ impl Input {
     /// The next line of a chunked body, without its end.
     fn line(&mut self, until: Instant) -> Result<Vec<u8>, BodyFault> {
         loop {
-            let rest = &self.buffer[self.start..];
+            let rest = self.rest();
             if let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
                 let line = rest[..end].strip_suffix(b"\r").map(<[u8]>::to_vec);
                 self.start += end + 1;
@@ -172,7 +191,7 @@ impl Input {
     fn take(&mut self, count: usize, into: &mut Vec<u8>, until: Instant) -> Result<(), BodyFault> {
         let wanted = into.len() + count;
         loop {
-            let rest = &self.buffer[self.start..];
+            let rest = self.rest();
             let now = rest.len().min(wanted - into.len());
             into.extend_from_slice(&rest[..now]);
             self.start += now;
@@ -197,9 +216,10 @@ fn some(count: usize) -> Result<(), BodyFault> {
     if count > 0 { Ok(()) } else { Err(BodyFault::Gone) }
 }
 
-/// Where a head ends: after its empty line. Bytes before `searched` have no end of a head.
+/// Where a head ends: after its empty line. None ends before `searched` + 4.
 fn end_of_head(bytes: &[u8], searched: usize) -> Option<usize> {
-    bytes[searched..].windows(4).position(|end| end == b"\r\n\r\n").map(|at| searched + at + 4)
+    let mut ends = bytes.iter().enumerate().skip(searched + 3).filter(|(_, byte)| **byte == b'\n');
+    ends.find(|(at, _)| bytes[..*at].ends_with(b"\r\n\r")).map(|(at, _)| at + 1)
 }
 
 /// The size in the first line of a chunk, which may have extensions.

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use protobuf::MessageFull;
 
 use crate::server::calls::caller::Caller;
-use crate::server::calls::dispatch::{CallOrigin, Dispatcher};
+use crate::server::calls::dispatch::{Appending, CallOrigin, Dispatcher};
 use crate::server::calls::error::CallResult;
 use crate::server::calls::slots::Slot;
 use crate::server::calls::{change, messages, post, reactions, rooms, search};
@@ -23,13 +23,22 @@ pub enum Codec {
 /// The response to a call, encoded, and its slot.
 pub type Encoded = Pin<Box<dyn Future<Output = CallResult<(Slot, Vec<u8>)>> + Send>>;
 
+/// A call that was begun.
+pub struct Begun {
+    pub response: Encoded,
+    /// Whether calls for the log writer that are begun later are executed later.
+    pub is_in_order: bool,
+}
+
 /// Begins a call. Fails with the reason if its request can't be decoded.
-type Begin = Box<dyn Fn(&Dispatcher, CallOrigin, Codec, &[u8]) -> Result<Encoded, String> + Send + Sync>;
+type Begin = Box<dyn Fn(&Dispatcher, CallOrigin, Codec, &[u8]) -> Result<Begun, String> + Send + Sync>;
 
 /// A method.
 pub struct Method {
     /// Whether it has no side effects, and so may be called with GET.
     pub is_safe: bool,
+    /// Whether it is executed by the log writer.
+    pub appends: bool,
     begin: Begin,
 }
 
@@ -43,7 +52,7 @@ impl Method {
         origin: CallOrigin,
         codec: Codec,
         request: &[u8],
-    ) -> Result<Encoded, String> {
+    ) -> Result<Begun, String> {
         (self.begin)(dispatcher, origin, codec, request)
     }
 }
@@ -52,7 +61,7 @@ impl Methods {
     pub fn new() -> Self {
         let login: Begin = Box::new(|dispatcher, origin, codec, request| {
             let response = dispatcher.login(origin, codec.decode(request)?);
-            Ok(encoded(response, codec))
+            Ok(Begun { response: encoded(response, codec), is_in_order: false })
         });
         Self(HashMap::from([
             ("PostMessage", append(post::post_message)),
@@ -61,7 +70,7 @@ impl Methods {
             ("SetReaction", append(change::set_reaction)),
             ("SetPin", append(change::set_pin)),
             ("ChangeRoom", append(change::change_room)),
-            ("Login", Method { is_safe: false, begin: login }),
+            ("Login", Method { is_safe: false, appends: false, begin: login }),
             ("ListMessages", read(messages::list_messages)),
             ("ListReactions", read(reactions::list_reactions)),
             ("ListRooms", read(rooms::list_rooms)),
@@ -82,18 +91,18 @@ where
     F: Future<Output = CallResult<P>> + Send + 'static,
 {
     let begin: Begin = Box::new(move |dispatcher, origin, codec, request| {
-        let response = dispatcher.append(origin, codec.decode(request)?, call);
-        Ok(encoded(response, codec))
+        let Appending { response, is_in_order } = dispatcher.append(origin, codec.decode(request)?, call);
+        Ok(Begun { response: encoded(response, codec), is_in_order })
     });
-    Method { is_safe: false, begin }
+    Method { is_safe: false, appends: true, begin }
 }
 
 fn read<Q: MessageFull, P: Encode>(call: fn(&Hub, &Caller, Q) -> CallResult<P>) -> Method {
     let begin: Begin = Box::new(move |dispatcher, origin, codec, request| {
         let response = dispatcher.read(origin, codec.decode(request)?, call);
-        Ok(encoded(response, codec))
+        Ok(Begun { response: encoded(response, codec), is_in_order: false })
     });
-    Method { is_safe: true, begin }
+    Method { is_safe: true, appends: false, begin }
 }
 
 fn encoded<P: Encode>(response: impl Future<Output = CallResult<(Slot, P)>> + Send + 'static, codec: Codec) -> Encoded {
@@ -104,6 +113,14 @@ fn encoded<P: Encode>(response: impl Future<Output = CallResult<(Slot, P)>> + Se
 }
 
 impl Codec {
+    /// The type of a call's response.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Proto => "application/proto",
+        }
+    }
+
     pub fn decode<Q: MessageFull>(self, request: &[u8]) -> Result<Q, String> {
         match self {
             Self::Json => json::parse(request).map_err(|error| error.to_string()),

@@ -197,7 +197,7 @@ impl Acceptor {
         thread.run(move || {
             // Also removed when the thread panics.
             let _entry = entry;
-            Connection { shared, socket, idle, name, held: Some(held) }.serve();
+            Connection::new(shared, socket, name, held).serve(idle);
         });
     }
 }
@@ -205,7 +205,8 @@ impl Acceptor {
 /// Answers a connection that is not served. Does not wait for its client.
 fn refuse(socket: &Socket, reason: &str) {
     let answer = Answer::error(503, Code::Unavailable, reason).with("retry-after", "1");
-    let bytes = answer.encode(true, true, std::time::SystemTime::now());
+    let mut bytes = Vec::new();
+    answer.encode(&mut bytes, true, true, std::time::SystemTime::now());
     let now = Instant::now();
     // A response this short fits into the empty buffer of a new socket.
     let _ = socket.send_all(&bytes, now);

@@ -95,7 +95,7 @@ where
 {
     let unary = unary.clone();
     service.add_unary_handler(method, move |context, request, sink| {
-        unary.respond(&context, sink, unary.dispatcher.append(origin(&context), request, call));
+        unary.respond(&context, sink, unary.dispatcher.append(origin(&context), request, call).response);
     })
 }
 
