@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::transport::POST_CALLS_PER_CONNECTION_MAX;
+
 /// The head of a request, in bytes, and how many fields it has.
 pub const HTTP_HEAD_BYTES_MAX: usize = 16 * 1024;
 pub const HTTP_FIELDS_MAX: usize = 64;
@@ -10,8 +12,8 @@ pub const HTTP_FIELDS_MAX: usize = 64;
 pub const HTTP_HEAD_TIME: Duration = Duration::from_secs(10);
 pub const HTTP_BODY_TIME: Duration = Duration::from_secs(10);
 
-/// How many bytes are received at once.
-pub const HTTP_RECEIVE_BYTES: usize = 16 * 1024;
+/// How many bytes are received at once: about as many short requests as are answered together.
+pub const HTTP_RECEIVE_BYTES: usize = 32 * 1024;
 
 /// The body of a request, also inflated, in bytes: as much as a request of gRPC may have.
 pub const HTTP_BODY_BYTES_MAX: usize = 64 * 1024;
@@ -22,9 +24,8 @@ pub const HTTP_CHUNK_LINE_BYTES_MAX: usize = 64;
 /// How long a connection may be idle between requests.
 pub const HTTP_IDLE_MAX: Duration = Duration::from_secs(15);
 
-/// How many requests of a connection are answered together, if they came together: fewer than a connection may have calls
-/// in progress.
-pub const HTTP_PIPELINED_MAX: usize = 64;
+/// How many requests of a connection are answered together, if they came together.
+pub const HTTP_PIPELINED_MAX: usize = POST_CALLS_PER_CONNECTION_MAX;
 
 /// How many connections may be open: each has a thread.
 pub const HTTP_CONNECTIONS_MAX: usize = 1_024;

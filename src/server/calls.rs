@@ -5,6 +5,7 @@
 //! it verify a [`caller`]'s login there. The [`dispatch`]er runs them where they belong.
 
 pub mod error;
+pub mod bundle;
 pub mod caller;
 pub mod login;
 pub mod session;

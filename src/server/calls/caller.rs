@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::bundle::Bundle;
 use super::error::CallResult;
 use crate::server::auth::credentials::Credentials;
 use crate::server::auth::principal::Principal;
@@ -16,6 +17,8 @@ pub struct Caller {
     /// What its address has taken; `None` if it is exempt.
     pub used: Option<Arc<Use>>,
     pub principal: Arc<Principal>,
+    /// What its connection hands to the log writer together with others, if it does.
+    pub bundle: Option<Arc<Bundle>>,
 }
 
 /// A caller that has not been identified yet.
@@ -23,6 +26,7 @@ pub struct Stranger {
     pub peer: Peer,
     pub used: Option<Arc<Use>>,
     pub credentials: Credentials,
+    pub bundle: Option<Arc<Bundle>>,
 }
 
 impl Stranger {
@@ -34,8 +38,8 @@ impl Stranger {
 
     /// May take up to a millisecond.
     pub fn identify(self, hub: &Hub) -> CallResult<Caller> {
-        let Self { peer, used, credentials } = self;
+        let Self { peer, used, credentials, bundle } = self;
         let principal = Arc::new(hub.authenticator.identify(&credentials, used.as_deref())?);
-        Ok(Caller { peer, used, principal })
+        Ok(Caller { peer, used, principal, bundle })
     }
 }

@@ -93,7 +93,7 @@ enum Right {
 
 /// Hands a change to the log writer. Returns the event that set the state.
 fn change(hub: &Hub, caller: Caller, target: Target, right: Right, act: CallResult<Act>) -> impl Call<Seq> + use<> {
-    let handed_over = post(&caller, target, right, act).map(|post| hand_over(hub, caller.peer, post));
+    let handed_over = post(&caller, target, right, act).map(|post| hand_over(hub, caller, post));
     async move { outcome(handed_over?).await.map(|(seq, _)| seq) }
 }
 

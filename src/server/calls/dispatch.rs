@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use futures_channel::oneshot;
 
+use super::bundle::Bundle;
 use super::caller::{Caller, Stranger};
 use super::error::{CallError, CallResult};
 use super::login;
@@ -30,6 +31,8 @@ pub struct CallOrigin {
     /// The connection, as the transport names it.
     pub connection: String,
     pub credentials: Credentials,
+    /// Where its posts wait for others, if [`Dispatcher::hands_over_at_once`].
+    pub bundle: Option<Arc<Bundle>>,
 }
 
 /// The response to a call, once it is there, and its slot, which is to be dropped when the client has the response.
@@ -63,6 +66,12 @@ impl Dispatcher {
         &self.hub
     }
 
+    /// Whether the log writer gets the posts of this connection without a detour over a query thread.
+    pub fn hands_over_at_once(&self, connection: &str) -> bool {
+        let is_limited = || self.hub.quota(&self.hub.peer(connection.to_owned())).is_some();
+        !self.hub.authenticator.needs_login() && !is_limited()
+    }
+
     /// Has the log writer do something.
     pub fn append<Q, P, F>(
         &self,
@@ -75,7 +84,7 @@ impl Dispatcher {
         P: Send + 'static,
         F: Future<Output = CallResult<P>> + Send + 'static,
     {
-        let (connection, stranger) = self.stranger(origin);
+        let (connection, mut stranger) = self.stranger(origin);
         let slot = self.slot(&self.posts, connection, &stranger);
         let (hub, peer) = (Arc::clone(&self.hub), stranger.peer.clone());
         let way = if stranger.used.is_none() && !hub.authenticator.needs_login() {
@@ -83,6 +92,7 @@ impl Dispatcher {
             Way::Begun(slot.and_then(begin))
         } else {
             // Whether the post creates its room is looked up in the log, and a login may have to be verified.
+            stranger.bundle = None;
             let begin = move || Ok(call(&hub, stranger.identify(&hub)?, request));
             Way::Asked(slot.map(|slot| (slot, self.ask(peer, begin))))
         };
@@ -137,9 +147,9 @@ impl Dispatcher {
         }
     }
 
-    fn stranger(&self, CallOrigin { connection, credentials }: CallOrigin) -> (String, Stranger) {
+    fn stranger(&self, CallOrigin { connection, credentials, bundle }: CallOrigin) -> (String, Stranger) {
         let peer = self.hub.peer(connection.clone());
-        (connection, Stranger { used: self.hub.quota(&peer), peer, credentials })
+        (connection, Stranger { used: self.hub.quota(&peer), peer, credentials, bundle })
     }
 
     /// A place for a call of a client that presents a login.

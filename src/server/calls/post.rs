@@ -1,18 +1,14 @@
 //! `PostMessage`: posts without a stream.
 
-use std::sync::Arc;
-
 use futures_channel::oneshot;
-use parking_lot::Mutex;
 
+use super::bundle::Bundle;
 use super::caller::Caller;
 use super::error::{CallError, CallResult};
 use crate::names::{InvalidText, RoomName, Sender, Seq, UserName};
-use crate::server::append_queue::{Order, Poster};
 use crate::server::auth::access::Act;
 use crate::server::hub::Hub;
 use crate::server::log::{Appended, Outcome, Post};
-use crate::server::peer::Peer;
 use crate::server::posting::Author;
 use crate::wire::request::CheckedPost;
 use crate::wire::v1;
@@ -21,7 +17,7 @@ use crate::wire::v1;
 ///
 /// If the caller's address is exempt from quotas, this does not block; otherwise it may read the log.
 ///
-/// The post is handed over when this returns, whether or not the future is polled.
+/// The post is handed over when this returns, or is in the caller's bundle, whether or not the future is polled.
 pub fn post_message(
     hub: &Hub,
     caller: Caller,
@@ -29,7 +25,7 @@ pub fn post_message(
 ) -> impl Future<Output = CallResult<v1::PostMessageResponse>> + Send + 'static + use<> {
     let post = post(hub, &caller, request);
     let id = post.as_ref().ok().and_then(Post::message).map_or(Vec::new(), |message| message.id.as_bytes().to_vec());
-    let handed_over = post.map(|post| hand_over(hub, caller.peer, post));
+    let handed_over = post.map(|post| hand_over(hub, caller, post));
     async move {
         let (seq, was_stored) = outcome(handed_over?).await?;
         Ok(v1::PostMessageResponse { seq: seq.0, message_id: id, was_stored, ..Default::default() })
@@ -60,14 +56,16 @@ pub fn sender(Caller { principal, .. }: &Caller, asked: String) -> CallResult<Se
     Ok(Sender { name, authenticated: principal.is_authenticated() })
 }
 
-/// Hands a post to the log writer.
-pub fn hand_over(hub: &Hub, peer: Peer, post: Post) -> oneshot::Receiver<Outcome> {
-    let (response, responded) = oneshot::channel();
-    let poster = Arc::new(Waiting { response: Mutex::new(Some(response)) });
-    if let Some(lane) = hub.open_lane(Some(peer)) {
-        let _ = lane.push_unbounded(Order::Posts { posts: vec![post], poster });
+/// Hands a post to the log writer, or adds it to what the caller's connection hands over.
+pub fn hand_over(hub: &Hub, caller: Caller, post: Post) -> oneshot::Receiver<Outcome> {
+    let Caller { peer, bundle, .. } = caller;
+    if let Some(bundle) = bundle {
+        return bundle.add(post);
     }
-    responded
+    let bundle = Bundle::default();
+    let outcome = bundle.add(post);
+    bundle.hand_over(hub, peer);
+    outcome
 }
 
 /// The event of a post, and whether it had been stored before. A post that could not be handed over was dropped, and its
@@ -78,23 +76,5 @@ pub async fn outcome(handed_over: oneshot::Receiver<Outcome>) -> CallResult<(Seq
         Ok(Ok(Appended::Before(_, seq))) => Ok((seq, true)),
         Ok(Err(error)) => Err(error.into()),
         Err(oneshot::Canceled) => Err(CallError::Busy),
-    }
-}
-
-/// Reports the outcome of its post to a unary call.
-struct Waiting {
-    // lock order: 3 (a leaf)
-    response: Mutex<Option<oneshot::Sender<Outcome>>>,
-}
-
-impl Poster for Waiting {
-    fn settled(&self, _posts: &[Post], outcomes: &[Outcome]) {
-        // Invariant: each call has one post, and so one outcome.
-        let [outcome] = outcomes else { unreachable!("a call posts one message") };
-        let waiting = self.response.lock().take();
-        if let Some(waiting) = waiting {
-            // The client may be gone.
-            let _ = waiting.send(outcome.clone());
-        }
     }
 }

@@ -77,7 +77,6 @@ impl Answer {
 
     /// Adds the bytes of the response. Without a body, it answers HEAD.
     pub fn encode(&self, to: &mut Vec<u8>, has_body: bool, closes: bool, now: SystemTime) {
-        to.reserve(512 + self.body.len());
         let mut line = |text: fmt::Arguments<'_>| {
             // Writing into a vector can't fail.
             let _ = to.write_fmt(text);

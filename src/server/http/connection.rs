@@ -25,6 +25,7 @@ use crate::limits::{
     HTTP_BODY_BYTES_MAX, HTTP_BODY_TIME, HTTP_FOLLOW_BYTES_MAX, HTTP_IDLE_MAX, HTTP_LINGER, HTTP_LINGER_BYTES_MAX,
 };
 use crate::server::auth::credentials::{Credentials, Presented};
+use crate::server::calls::bundle::Bundle;
 use crate::server::calls::dispatch::CallOrigin;
 use crate::server::calls::error::Code;
 use crate::server::calls::slots::Slot;
@@ -56,6 +57,8 @@ pub struct Connection {
     /// `None` once a stream has it.
     held: Option<Held>,
     owed: Owed,
+    /// The posts of calls whose answers are owed, until they are handed over.
+    bundle: Option<Arc<Bundle>>,
 }
 
 /// What becomes of a request.
@@ -84,7 +87,7 @@ impl From<Answer> for Outcome {
 
 impl Connection {
     pub fn new(shared: Arc<Shared>, socket: Arc<Socket>, name: String, held: Held) -> Self {
-        Self { shared, socket, name, held: Some(held), owed: Owed::default() }
+        Self { shared, socket, name, held: Some(held), owed: Owed::default(), bundle: None }
     }
 
     /// Serves it until it ends, or is a stream.
@@ -122,16 +125,22 @@ impl Connection {
     }
 
     /// Whether a request may begin before those that came before it are answered: a call for the log writer that is there
-    /// as a whole. It executes calls in the order in which they are begun.
+    /// as a whole, and not inflated. So the input bounds what is executed together.
     fn may_follow(&self, head: &Head, input: &Input) -> bool {
         let method = head.path.strip_prefix(SERVICE).and_then(|name| self.shared.methods.find(name));
         method.is_some_and(|method| method.appends)
             && input.has_body(head.body)
             && matches!(head.one("connect-timeout-ms"), Ok(None))
+            && matches!(head.one("content-encoding"), Ok(None))
+            && self.shared.dispatcher.hands_over_at_once(&self.name)
     }
 
     /// Sends what the client is owed.
     fn send(&mut self) -> Next {
+        if let Some(bundle) = self.bundle.take() {
+            let hub = self.shared.dispatcher.hub();
+            bundle.hand_over(hub, hub.peer(self.name.clone()));
+        }
         let open = &self.shared.open;
         match self.owed.send(&self.socket, || open.is_draining() || open.is_crowd()) {
             Ok(false) => Next::Request,
@@ -210,10 +219,10 @@ impl Connection {
     }
 
     fn origin(&self, asker: &Asker, head: &Head) -> CallOrigin {
-        CallOrigin { connection: self.name.clone(), credentials: credentials(asker, head) }
+        CallOrigin { connection: self.name.clone(), credentials: credentials(asker, head), bundle: None }
     }
 
-    fn call(&self, name: &str, asker: &Asker, head: &Head, input: &mut Input) -> Outcome {
+    fn call(&mut self, name: &str, asker: &Asker, head: &Head, input: &mut Input) -> Outcome {
         let Some(method) = self.shared.methods.find(name) else {
             let message = "there is no such method in this contract";
             return unread(head, Answer::error(404, Code::Unimplemented, message)).into();
@@ -222,7 +231,13 @@ impl Connection {
             return answer.into();
         }
         match self.request(head, input) {
-            Ok((form, request)) => self.execute(method, self.origin(asker, head), form, &request),
+            Ok((form, request)) => {
+                let mut origin = self.origin(asker, head);
+                if method.appends && form.timeout.is_none() {
+                    origin.bundle = Some(Arc::clone(self.bundle.get_or_insert_default()));
+                }
+                self.execute(method, origin, form, &request)
+            }
             Err(answer) => answer.into(),
         }
     }

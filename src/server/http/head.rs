@@ -1,6 +1,7 @@
 //! The head of a request: parsed by `httparse`, and refused if two programs could understand it differently. A proxy
 //! and a server that disagree on where a request ends let a client smuggle requests past the proxy.
 
+use std::ops::Range;
 use std::str;
 
 use httparse::{EMPTY_HEADER, Status};
@@ -23,8 +24,9 @@ pub struct Head {
     pub keeps_alive: bool,
     pub body: BodyLength,
     pub expects_continue: bool,
-    /// Names in lower case.
-    fields: Vec<(String, Vec<u8>)>,
+    /// Names in lower case, and values, as parts of the text.
+    fields: Vec<(Range<usize>, Range<usize>)>,
+    text: Vec<u8>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,8 +74,14 @@ impl Head {
             Err(_) => return Err(HeadFault::Syntax("its first line is malformed")),
         }
         let is_old = request.version == Some(0);
+        let mut text = Vec::with_capacity(bytes.len());
+        let mut add = |part: &[u8]| {
+            text.extend_from_slice(part);
+            text.len() - part.len()..text.len()
+        };
         let fields = request.headers.iter();
-        let fields = fields.map(|field| (field.name.to_ascii_lowercase(), field.value.to_vec())).collect();
+        let fields: Vec<_> = fields.map(|field| (add(field.name.as_bytes()), add(field.value))).collect();
+        fields.iter().for_each(|(name, _)| text[name.clone()].make_ascii_lowercase());
         let (target_host, path, query) = target(request.path.unwrap_or_default())?;
         let method = match request.method.unwrap_or_default() {
             "GET" => Method::Get,
@@ -93,6 +101,7 @@ impl Head {
             body: BodyLength::Bytes(0),
             expects_continue: false,
             fields,
+            text,
         };
         let host = head.one("host")?.map(str::to_owned);
         if host.is_none() && !is_old {
@@ -107,7 +116,8 @@ impl Head {
 
     /// The values of a field, whose name is in lower case.
     pub fn values<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
-        self.fields.iter().filter(move |(other, _)| other == name).map(|(_, value)| value.as_slice())
+        let fields = self.fields.iter().filter(move |(other, _)| self.text[other.clone()] == *name.as_bytes());
+        fields.map(|(_, value)| &self.text[value.clone()])
     }
 
     /// The value of a field that may occur once.

@@ -20,6 +20,8 @@ pub struct Input {
     /// Bytes that were received and not used yet: those from `start` on.
     buffer: Vec<u8>,
     start: usize,
+    /// Where the head of the next request ends, if that is known.
+    head_end: Option<usize>,
 }
 
 /// Why there is no request.
@@ -60,7 +62,7 @@ impl From<Interrupted> for BodyFault {
 
 impl Input {
     pub fn new(socket: Arc<Socket>, idle: Arc<Idle>) -> Self {
-        Self { socket, idle, buffer: Vec::new(), start: 0 }
+        Self { socket, idle, buffer: Vec::new(), start: 0, head_end: None }
     }
 
     /// Waits for a request until then, and for the rest of its head for [`HTTP_HEAD_TIME`].
@@ -68,8 +70,9 @@ impl Input {
         let (mut searched, mut until) = (0, None);
         loop {
             self.skip_empty_lines();
+            let known = self.head_end.take();
             let rest = self.rest();
-            if let Some(end) = end_of_head(rest, searched) {
+            if let Some(end) = known.or_else(|| end_of_head(rest, searched)) {
                 if end > HTTP_HEAD_BYTES_MAX {
                     return Err(NoRequest::TooLong);
                 }
@@ -91,7 +94,7 @@ impl Input {
                 None => until = Some(Instant::now() + HTTP_HEAD_TIME),
                 Some(_) => {}
             }
-            match (self.fill(HTTP_HEAD_BYTES_MAX, until.unwrap_or(idle_until)), until) {
+            match (self.fill(HTTP_RECEIVE_BYTES, until.unwrap_or(idle_until)), until) {
                 (Ok(1..), _) => self.idle.end(),
                 (Err(Interrupted::Late), Some(_)) => return Err(NoRequest::Late),
                 (Ok(0) | Err(_), _) => return Err(NoRequest::Idle),
@@ -102,7 +105,8 @@ impl Input {
     /// Whether the head of the next request is there.
     pub fn has_head(&mut self) -> bool {
         self.skip_empty_lines();
-        end_of_head(self.rest(), 0).is_some()
+        self.head_end = end_of_head(self.rest(), 0);
+        self.head_end.is_some()
     }
 
     /// Whether the body of this request is there.

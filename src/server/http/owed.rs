@@ -15,6 +15,9 @@ use crate::limits::{HTTP_PIPELINED_MAX, RESPONSE_TIMEOUT};
 use crate::server::calls::slots::Slot;
 use crate::threads::park::block_on;
 
+/// The length of a short answer, in bytes.
+const ANSWER_BYTES: usize = 512;
+
 /// The answers that a connection owes.
 #[derive(Default)]
 pub struct Owed(Vec<(Due, Terms)>);
@@ -59,7 +62,9 @@ impl Owed {
         // once.
         let last = last.wait();
         let closes = last.0.closes || last_terms.closes || must_close();
-        let (mut bytes, mut slots, now) = (Vec::new(), Vec::new(), SystemTime::now());
+        let count = self.0.len() + 1;
+        let (mut bytes, mut slots) = (Vec::with_capacity(count * ANSWER_BYTES), Vec::with_capacity(count));
+        let now = SystemTime::now();
         let mut add = |(answer, slot): (Answer, _), terms: &Terms, closes| {
             terms.asker.mark(answer).encode(&mut bytes, terms.has_body, closes, now);
             slots.push(slot);

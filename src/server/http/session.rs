@@ -48,8 +48,11 @@ pub fn post(dispatcher: &Dispatcher, connection: String, body: &[u8], is_secure:
         Ok(login) => login,
         Err(error) => return invalid(&format!("the request can't be read: {error}")),
     };
-    let origin =
-        |bearer| CallOrigin { connection: connection.clone(), credentials: Credentials { bearer, certificate: None } };
+    let origin = |bearer| CallOrigin {
+        connection: connection.clone(),
+        credentials: Credentials { bearer, certificate: None },
+        bundle: None,
+    };
     let token = match (login.code, login.token) {
         (Some(code), None) => {
             let request = v1::LoginRequest { code, device: login.device, ..Default::default() };

@@ -50,7 +50,7 @@ impl Unary {
 }
 
 fn origin(context: &RpcContext<'_>) -> CallOrigin {
-    CallOrigin { connection: context.peer(), credentials: credentials::of(context) }
+    CallOrigin { connection: context.peer(), credentials: credentials::of(context), bundle: None }
 }
 
 /// `hubbub.v1.ChatService`, served from the hub.
