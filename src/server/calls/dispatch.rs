@@ -30,6 +30,7 @@ pub struct Dispatcher {
 pub struct CallOrigin {
     /// The connection, as the transport names it.
     pub connection: String,
+    pub peer: Peer,
     pub credentials: Credentials,
     /// Where its posts wait for others, if [`Dispatcher::hands_over_at_once`].
     pub bundle: Option<Arc<Bundle>>,
@@ -66,10 +67,9 @@ impl Dispatcher {
         &self.hub
     }
 
-    /// Whether the log writer gets the posts of this connection without a detour over a query thread.
-    pub fn hands_over_at_once(&self, connection: &str) -> bool {
-        let is_limited = || self.hub.quota(&self.hub.peer(connection.to_owned())).is_some();
-        !self.hub.authenticator.needs_login() && !is_limited()
+    /// Whether the log writer gets the posts of this peer without a detour over a query thread.
+    pub fn hands_over_at_once(&self, peer: &Peer) -> bool {
+        peer.source().is_none() && !self.hub.authenticator.needs_login()
     }
 
     /// Has the log writer do something.
@@ -147,8 +147,7 @@ impl Dispatcher {
         }
     }
 
-    fn stranger(&self, CallOrigin { connection, credentials, bundle }: CallOrigin) -> (String, Stranger) {
-        let peer = self.hub.peer(connection.clone());
+    fn stranger(&self, CallOrigin { connection, peer, credentials, bundle }: CallOrigin) -> (String, Stranger) {
         (connection, Stranger { used: self.hub.quota(&peer), peer, credentials, bundle })
     }
 

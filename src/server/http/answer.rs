@@ -4,8 +4,6 @@ use std::fmt;
 use std::io::Write as _;
 use std::time::SystemTime;
 
-use httpdate::HttpDate;
-
 use crate::server::calls::error::Code;
 
 /// A response.
@@ -65,7 +63,7 @@ impl Answer {
              connection: close\r\ncontent-type: {}\r\n",
             self.status,
             reason(self.status),
-            httpdate::fmt_http_date(now),
+            date(now),
             self.content_type
         );
         for (name, value) in &self.fields {
@@ -76,13 +74,13 @@ impl Answer {
     }
 
     /// Adds the bytes of the response. Without a body, it answers HEAD.
-    pub fn encode(&self, to: &mut Vec<u8>, has_body: bool, closes: bool, now: SystemTime) {
+    pub fn encode(&self, to: &mut Vec<u8>, has_body: bool, closes: bool, date: &str) {
         let mut line = |text: fmt::Arguments<'_>| {
             // Writing into a vector can't fail.
             let _ = to.write_fmt(text);
         };
         line(format_args!("HTTP/1.1 {} {}\r\n", self.status, reason(self.status)));
-        line(format_args!("date: {}\r\n{ALWAYS}cache-control: {}\r\n", HttpDate::from(now), self.cache));
+        line(format_args!("date: {}\r\n{ALWAYS}cache-control: {}\r\n", date, self.cache));
         if !matches!(self.status, 204 | 304) {
             line(format_args!("content-type: {}\r\ncontent-length: {}\r\n", self.content_type, self.body.len()));
         }
@@ -94,6 +92,11 @@ impl Answer {
             to.extend_from_slice(&self.body);
         }
     }
+}
+
+/// The time of an answer, as its field `Date` has it.
+pub fn date(now: SystemTime) -> String {
+    httpdate::fmt_http_date(now)
 }
 
 /// The words of Connect's protocol.
@@ -168,7 +171,7 @@ mod tests {
         let answer = Answer::error(404, Code::NotFound, "no \"room\"").with("retry-after", "1");
         let text = |has_body, closes| {
             let mut bytes = Vec::new();
-            answer.encode(&mut bytes, has_body, closes, SystemTime::UNIX_EPOCH);
+            answer.encode(&mut bytes, has_body, closes, &date(SystemTime::UNIX_EPOCH));
             String::from_utf8(bytes).unwrap()
         };
         let whole = text(true, true);

@@ -32,6 +32,7 @@ use crate::server::calls::slots::Slot;
 use crate::server::chat_stream::{self, FollowStream};
 use crate::server::delivery::close::CloseReason;
 use crate::server::hub::Entrance;
+use crate::server::peer::Peer;
 use crate::server::session::chat::decode;
 use crate::threads::park::block_on_until;
 
@@ -54,6 +55,7 @@ pub struct Connection {
     socket: Arc<Socket>,
     /// As gRPC would name it: `ipv4:192.0.2.1:5000`, or `unix:`.
     name: String,
+    peer: Peer,
     /// `None` once a stream has it.
     held: Option<Held>,
     owed: Owed,
@@ -87,7 +89,8 @@ impl From<Answer> for Outcome {
 
 impl Connection {
     pub fn new(shared: Arc<Shared>, socket: Arc<Socket>, name: String, held: Held) -> Self {
-        Self { shared, socket, name, held: Some(held), owed: Owed::default(), bundle: None }
+        let peer = shared.dispatcher.hub().peer(name.clone());
+        Self { shared, socket, name, peer, held: Some(held), owed: Owed::default(), bundle: None }
     }
 
     /// Serves it until it ends, or is a stream.
@@ -132,14 +135,13 @@ impl Connection {
             && input.has_body(head.body)
             && matches!(head.one("connect-timeout-ms"), Ok(None))
             && matches!(head.one("content-encoding"), Ok(None))
-            && self.shared.dispatcher.hands_over_at_once(&self.name)
+            && self.shared.dispatcher.hands_over_at_once(&self.peer)
     }
 
     /// Sends what the client is owed.
     fn send(&mut self) -> Next {
         if let Some(bundle) = self.bundle.take() {
-            let hub = self.shared.dispatcher.hub();
-            bundle.hand_over(hub, hub.peer(self.name.clone()));
+            bundle.hand_over(self.shared.dispatcher.hub(), self.peer.clone());
         }
         let open = &self.shared.open;
         match self.owed.send(&self.socket, || open.is_draining() || open.is_crowd()) {
@@ -207,7 +209,7 @@ impl Connection {
                     return unread(head, refuse_form(&fault, CALL_TYPES)).into();
                 }
                 match self.body(head, input, HTTP_BODY_BYTES_MAX) {
-                    Ok(body) => session::post(dispatcher, self.name.clone(), &body, is_secure).into(),
+                    Ok(body) => session::post(dispatcher, &origin, &body, is_secure).into(),
                     Err(fault) => refuse_body(&fault).into(),
                 }
             }
@@ -219,7 +221,12 @@ impl Connection {
     }
 
     fn origin(&self, asker: &Asker, head: &Head) -> CallOrigin {
-        CallOrigin { connection: self.name.clone(), credentials: credentials(asker, head), bundle: None }
+        CallOrigin {
+            connection: self.name.clone(),
+            peer: self.peer.clone(),
+            credentials: credentials(asker, head),
+            bundle: None,
+        }
     }
 
     fn call(&mut self, name: &str, asker: &Asker, head: &Head, input: &mut Input) -> Outcome {
@@ -356,7 +363,7 @@ impl Connection {
         let Following { request, form, timeout } = following;
         let (hub, credentials) = (self.shared.dispatcher.hub(), credentials(asker, head));
         let commands = decode::follow(request)?;
-        let admission = hub.admit(hub.peer(self.name.clone()), Entrance::Login(&credentials))?;
+        let admission = hub.admit(self.peer.clone(), Entrance::Login(&credentials))?;
         self.socket.prepare_for_stream();
         let watching = self.shared.watch.add(Arc::clone(&self.socket));
         let watching = watching.map_err(|error| CloseReason::NotWatched(error.to_string()))?;

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::str;
 
 use httparse::{EMPTY_HEADER, Status};
+use memchr::memchr_iter;
 use thiserror::Error;
 
 use crate::limits::HTTP_FIELDS_MAX;
@@ -166,8 +167,7 @@ fn name_of(word: &str) -> &str {
 
 /// Refuses line feeds alone, which `httparse` takes for the end of a line, and others for a part of a value.
 pub fn check_lines(bytes: &[u8]) -> Result<(), HeadFault> {
-    let is_bare = |(at, byte): (usize, &u8)| *byte == b'\n' && (at == 0 || bytes[at - 1] != b'\r');
-    match bytes.iter().enumerate().any(is_bare) {
+    match memchr_iter(b'\n', bytes).any(|at| at == 0 || bytes[at - 1] != b'\r') {
         true => Err(HeadFault::Syntax("a line ends without a carriage return")),
         false => Ok(()),
     }

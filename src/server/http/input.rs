@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use memchr::memmem;
 use thiserror::Error;
 
 use super::head::{BodyLength, Head, HeadFault, check_lines};
@@ -220,10 +221,9 @@ fn some(count: usize) -> Result<(), BodyFault> {
     if count > 0 { Ok(()) } else { Err(BodyFault::Gone) }
 }
 
-/// Where a head ends: after its empty line. None ends before `searched` + 4.
+/// Where a head ends: after its empty line. Bytes before `searched` have no end of a head.
 fn end_of_head(bytes: &[u8], searched: usize) -> Option<usize> {
-    let mut ends = bytes.iter().enumerate().skip(searched + 3).filter(|(_, byte)| **byte == b'\n');
-    ends.find(|(at, _)| bytes[..*at].ends_with(b"\r\n\r")).map(|(at, _)| at + 1)
+    memmem::find(bytes.get(searched..)?, b"\r\n\r\n").map(|at| searched + at + 4)
 }
 
 /// The size in the first line of a chunk, which may have extensions.

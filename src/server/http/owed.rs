@@ -6,7 +6,7 @@
 
 use std::time::{Instant, SystemTime};
 
-use super::answer::Answer;
+use super::answer::{self, Answer};
 use super::fence::Asker;
 use super::methods::{Codec, Encoded};
 use super::refuse::fail;
@@ -16,7 +16,7 @@ use crate::server::calls::slots::Slot;
 use crate::threads::park::block_on;
 
 /// The length of a short answer, in bytes.
-const ANSWER_BYTES: usize = 512;
+const ANSWER_BYTES: usize = 400;
 
 /// The answers that a connection owes.
 #[derive(Default)]
@@ -64,9 +64,9 @@ impl Owed {
         let closes = last.0.closes || last_terms.closes || must_close();
         let count = self.0.len() + 1;
         let (mut bytes, mut slots) = (Vec::with_capacity(count * ANSWER_BYTES), Vec::with_capacity(count));
-        let now = SystemTime::now();
+        let date = answer::date(SystemTime::now());
         let mut add = |(answer, slot): (Answer, _), terms: &Terms, closes| {
-            terms.asker.mark(answer).encode(&mut bytes, terms.has_body, closes, now);
+            terms.asker.mark(answer).encode(&mut bytes, terms.has_body, closes, &date);
             slots.push(slot);
         };
         for (due, terms) in self.0.drain(..) {

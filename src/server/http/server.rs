@@ -8,12 +8,12 @@ use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 
-use super::answer::Answer;
+use super::answer::{self, Answer};
 use super::connection::Connection;
 use super::fence::Fence;
 use super::held::Held;
@@ -206,7 +206,7 @@ impl Acceptor {
 fn refuse(socket: &Socket, reason: &str) {
     let answer = Answer::error(503, Code::Unavailable, reason).with("retry-after", "1");
     let mut bytes = Vec::new();
-    answer.encode(&mut bytes, true, true, std::time::SystemTime::now());
+    answer.encode(&mut bytes, true, true, &answer::date(SystemTime::now()));
     let now = Instant::now();
     // A response this short fits into the empty buffer of a new socket.
     let _ = socket.send_all(&bytes, now);

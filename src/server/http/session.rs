@@ -42,14 +42,15 @@ pub fn get(dispatcher: &Dispatcher, origin: CallOrigin) -> Answer {
 }
 
 /// Logs in.
-pub fn post(dispatcher: &Dispatcher, connection: String, body: &[u8], is_secure: bool) -> Answer {
+pub fn post(dispatcher: &Dispatcher, from: &CallOrigin, body: &[u8], is_secure: bool) -> Answer {
     let invalid = |message: &str| Answer::error(400, Code::InvalidArgument, message);
     let login: Login = match serde_json::from_slice(body) {
         Ok(login) => login,
         Err(error) => return invalid(&format!("the request can't be read: {error}")),
     };
     let origin = |bearer| CallOrigin {
-        connection: connection.clone(),
+        connection: from.connection.clone(),
+        peer: from.peer.clone(),
         credentials: Credentials { bearer, certificate: None },
         bundle: None,
     };

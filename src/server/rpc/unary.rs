@@ -31,6 +31,12 @@ impl Unary {
         Self { dispatcher, deadlines }
     }
 
+    fn origin(&self, context: &RpcContext<'_>) -> CallOrigin {
+        let connection = context.peer();
+        let peer = self.dispatcher.hub().peer(connection.clone());
+        CallOrigin { connection, peer, credentials: credentials::of(context), bundle: None }
+    }
+
     /// Sends the response, or the status, when the call has returned.
     fn respond<P: Send + 'static>(&self, context: &RpcContext<'_>, sink: UnarySink<P>, call: impl Response<P>) {
         let deadlines = self.deadlines.clone();
@@ -47,10 +53,6 @@ impl Unary {
             }
         });
     }
-}
-
-fn origin(context: &RpcContext<'_>) -> CallOrigin {
-    CallOrigin { connection: context.peer(), credentials: credentials::of(context), bundle: None }
 }
 
 /// `hubbub.v1.ChatService`, served from the hub.
@@ -72,7 +74,7 @@ pub fn service(unary: Unary, pollers: Pollers) -> Service {
     service = add_append(service, &wire::CHANGE_ROOM, &unary, change::change_room);
     let logins = unary.clone();
     service = service.add_unary_handler(&wire::LOGIN, move |context, request, sink| {
-        logins.respond(&context, sink, logins.dispatcher.login(origin(&context), request));
+        logins.respond(&context, sink, logins.dispatcher.login(logins.origin(&context), request));
     });
     service = add_read(service, &wire::LIST_MESSAGES_SERVER, &unary, messages::list_messages);
     service = add_read(service, &wire::LIST_REACTIONS, &unary, reactions::list_reactions);
@@ -95,7 +97,7 @@ where
 {
     let unary = unary.clone();
     service.add_unary_handler(method, move |context, request, sink| {
-        unary.respond(&context, sink, unary.dispatcher.append(origin(&context), request, call).response);
+        unary.respond(&context, sink, unary.dispatcher.append(unary.origin(&context), request, call).response);
     })
 }
 
@@ -108,6 +110,6 @@ fn add_read<Q: Send + 'static, P: Send + 'static>(
 ) -> ServiceBuilder {
     let unary = unary.clone();
     service.add_unary_handler(method, move |context, request, sink| {
-        unary.respond(&context, sink, unary.dispatcher.read(origin(&context), request, call));
+        unary.respond(&context, sink, unary.dispatcher.read(unary.origin(&context), request, call));
     })
 }
