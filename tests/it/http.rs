@@ -3,6 +3,7 @@
 mod client;
 mod docs;
 mod calls;
+mod pipelining;
 mod stream;
 mod follow;
 mod hostile;

@@ -15,10 +15,8 @@ use crate::seating::Seating;
 
 const IN_FLIGHT: u64 = 64;
 const APPEND_IN_FLIGHT: u64 = 8_192;
-/// The most connections that post in one run: a server accepts 1,024 that are not streams. By default fewer, because each
-/// has a thread in the server: with 256, hubbub is about as fast as it gets, and with 1,000 a call costs it twice as much.
+/// The most connections that post in one run: a server accepts 1,024 that are not streams.
 const FOLLOW_SENDERS_MAX: usize = 1_000;
-const FOLLOW_SENDERS: usize = 256;
 /// A sender makes a call at least this often: a server closes an idle connection after 15 s.
 const FOLLOW_IDLE_S_MAX: usize = 10;
 const RATE: u32 = 200;
@@ -66,8 +64,8 @@ pub struct Args {
     /// 1, in slow 5]
     #[arg(long, value_name = "N")]
     clients: Option<usize>,
-    /// How many of the clients send [default: 1, in b, d and catchup 10, in slow 2, in rooms all]; over follow, how many
-    /// connections post [default: in a to c one for each message in flight, up to 256, in d 10]
+    /// How many of the clients send [default: 1, in b, d and catchup 10, in slow 2, in rooms all]]; over follow, how many
+    /// connections post [default: the same
     #[arg(long, value_name = "N")]
     senders: Option<usize>,
     /// Number of rooms for the clients [e, rooms; default: 1, in rooms 100]
@@ -242,7 +240,7 @@ impl Args {
             Scenario::E => 0,
             Scenario::F => clients,
             _ if self.wire == Wire::Follow => {
-                let senders = self.senders.unwrap_or(self.follow_senders(senders));
+                let senders = self.senders.unwrap_or(senders);
                 check("--senders", senders, 1..=FOLLOW_SENDERS_MAX)?;
                 senders
             }
@@ -293,14 +291,6 @@ impl Args {
 }
 
 impl Args {
-    /// The default number of connections that post over follow.
-    fn follow_senders(&self, senders: usize) -> usize {
-        match self.scenario {
-            Scenario::A | Scenario::B | Scenario::C => FOLLOW_SENDERS.min(self.in_flight.unwrap_or(IN_FLIGHT) as usize),
-            _ => senders,
-        }
-    }
-
     /// The assignment of clients to rooms.
     fn seating(&self, clients: usize) -> Result<Seating, String> {
         let several = matches!(self.scenario, Scenario::Rooms | Scenario::E) && self.wire != Wire::Tutorial;
@@ -373,8 +363,8 @@ mod tests {
     fn senders_over_follow_are_connections() {
         let follow = |flags: &str| run(&format!("--server 127.0.0.1:1 --contract follow --scenario {flags}"));
         for (flags, expected) in [
-            ("b", (100, 64)),
-            ("c --in-flight 1024", (1_000, 256)),
+            ("b", (100, 10)),
+            ("c --in-flight 1024", (1_000, 1)),
             ("b --in-flight 1024 --senders 200 --clients 2", (2, 200)),
             ("d", (100, 10)),
             ("e --clients 10000", (10_000, 0)),

@@ -73,27 +73,6 @@ fn protobuf_compression_and_chunks_are_understood() {
     }
 }
 
-#[test]
-fn pipelined_requests_are_answered_in_order() {
-    let (_server, address) = serve(&[]);
-    let mut client = Client::connect(&address);
-    let bodies: Vec<_> = (1..=50).map(|n| json!({"room": "tea", "sender": "ann", "body": n.to_string()})).collect();
-    let mut all = Vec::new();
-    for body in &bodies {
-        let body = body.to_string();
-        let head = format!(
-            "POST /hubbub.v1.ChatService/PostMessage HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
-             Content-Length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        all.extend_from_slice(head.as_bytes());
-    }
-    client.send(&all);
-    for n in 1..=50 {
-        assert_eq!(client.response().expect("a response").json()["seq"], json!(n.to_string()));
-    }
-}
-
 /// `Connection` and HTTP/1.0 decide whether a connection stays; HEAD gets no body.
 #[test]
 fn connections_are_kept_or_closed_as_asked() {
