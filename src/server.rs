@@ -150,6 +150,7 @@ impl Server {
         let authenticator = Arc::new(authenticator(config)?);
         let admissions = Admissions {
             authenticator: Arc::clone(&authenticator),
+            has_tls: config.tls.is_some(),
             clients_max: config.clients_max,
             quotas: Quotas::new(config.address_limits.clone(), Arc::clone(&refusals)),
             exempt: config.exempt.clone(),
