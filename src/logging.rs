@@ -25,7 +25,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Instant, SystemTime};
 
-use log::{Log, Metadata, Record};
+use log::kv::Value;
+use log::{Level, Log, Metadata, Record};
 use rustix::stdio::stderr;
 
 pub use self::format::LogFormat;
@@ -34,7 +35,7 @@ use self::limiter::{Description, Site};
 use self::queue::Queue;
 use self::writer::Writer;
 use crate::limits::LINES_FLUSH_TIMEOUT;
-use crate::threads;
+use crate::{arguments, threads};
 
 /// The target of the lines of sessions: started, ended, refused.
 pub const SESSION: &str = "session";
@@ -47,6 +48,8 @@ const LIMITED: [&str; 2] = [SESSION, LOGIN];
 
 /// What is logged without `RUST_LOG`. The lines of the C core are for its developers.
 const DEFAULT_FILTER: &str = "info,grpcio=off";
+
+const NO_FIELDS: [(&str, Value<'static>); 0] = [];
 
 /// The log of this program.
 pub struct Logging {
@@ -94,6 +97,17 @@ pub fn install(format: LogFormat) -> Logging {
 }
 
 impl Logging {
+    /// Writes why the program fails, whatever `RUST_LOG` selects: in JSON if that is the form of the lines.
+    pub fn report(&self, program: &str, error: &str) {
+        if self.lines.style != Style::Json {
+            return arguments::complain(program, &[error.to_owned()]);
+        }
+        let line =
+            line::line(Style::Json, SystemTime::now(), Level::Error, program, format_args!("{error}"), &NO_FIELDS);
+        // If it can't be written, there is nowhere to say so.
+        drop(output::write_all(stderr(), &line));
+    }
+
     /// From now on, a thread writes the lines. If it can't be started, their callers go on to write them.
     pub fn start_thread(&self) -> io::Result<LogThread> {
         let lines = Arc::clone(&self.lines);

@@ -45,7 +45,7 @@ pub enum Command {
     /// List the rooms of the log, or delete some
     #[command(after_long_help = rooms::EXAMPLES, subcommand)]
     Room(rooms::RoomCommand),
-    /// Print how large the log is and how it grows; a server may be running
+    /// Print the log's size and growth; a server may be running
     ///
     /// Sums of all rooms, and the largest rooms. What the last day and the last 7 days have added is counted from the
     /// times of messages that are still kept.

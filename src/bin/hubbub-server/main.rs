@@ -36,7 +36,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 use self::options::Args;
-use self::words::complain;
+use self::words::{PROGRAM, complain};
 
 /// Why the server exits without a signal.
 const LOG_FAILED: &str = "the log has stopped";
@@ -67,7 +67,7 @@ fn main() -> ExitCode {
     let config = match options::config(args) {
         Ok(config) => config,
         Err(error) => {
-            complain(&error.to_string());
+            logging.report(PROGRAM, &error.to_string());
             return ExitCode::from(EXIT_USAGE);
         }
     };
@@ -81,7 +81,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            complain(&format!("{error:#}"));
+            logging.report(PROGRAM, &format!("{error:#}"));
             ExitCode::FAILURE
         }
     }

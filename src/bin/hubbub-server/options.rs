@@ -106,8 +106,8 @@ pub struct Args {
     /// all files of the folder within a minute, later if another program keeps the database open for reading. A
     /// message's id and its sender's name stay for a day.
     #[arg(
-        long, value_name = "TIME", env = "HUBBUB_RETAIN_FOR", value_parser = duration, help_heading = STORAGE,
-        display_order = 25
+        long, value_name = "TIME", env = "HUBBUB_RETAIN_FOR", value_parser = duration, hide_short_help = true,
+        help_heading = STORAGE, display_order = 25
     )]
     retain_for: Option<Duration>,
 

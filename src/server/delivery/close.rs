@@ -119,9 +119,19 @@ impl CloseReason {
     /// What the word leaves open, for the log: it may say more than the client learns.
     pub fn detail(&self) -> Option<String> {
         match self {
-            Self::ClientLeft | Self::Finished { .. } | Self::Draining { .. } | Self::TimeOver => None,
             Self::LogUnreadable(error) => Some(error.to_string()),
-            other => Some(other.to_string()),
+            Self::Undecodable(_)
+            | Self::TooManyCommands(_)
+            | Self::RoomsToFollow(_)
+            | Self::Invalid(_)
+            | Self::BehindRetention(_)
+            | Self::NotStored(_)
+            | Self::OverQuota(_)
+            | Self::Login(_)
+            | Self::Denied(_)
+            | Self::NoThread(_)
+            | Self::NotWatched(_) => Some(self.to_string()),
+            _ => None,
         }
     }
 
