@@ -6,8 +6,8 @@
 //!   directly.
 //! - **Nobody can forge a line.** Text from clients is escaped: whatever a name contains, a line stays one line, and acts
 //!   on no terminal.
-//! - **Clients can't fill a disk with lines.** Events that a client can cause at will have a target in [`LIMITED`], and are
-//!   [limited](limiter).
+//! - **Clients can't fill a disk with lines.** Events that a client can cause at will have the target `session` or `login`,
+//!   and are limited: 20 lines in a second of each kind, then their number (`limiter.rs`).
 //!
 //! The variable `RUST_LOG` selects what is logged, as `env_logger` defines it.
 
@@ -99,6 +99,9 @@ pub fn install(format: LogFormat) -> Logging {
 impl Logging {
     /// Writes why the program fails, whatever `RUST_LOG` selects: in JSON if that is the form of the lines.
     pub fn report(&self, program: &str, error: &str) {
+        if self.lines.mode() == Mode::Dropped {
+            return;
+        }
         if self.lines.style != Style::Json {
             return arguments::complain(program, &[error.to_owned()]);
         }
