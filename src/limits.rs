@@ -9,9 +9,10 @@
 mod contract;
 mod http;
 mod log;
+mod logging;
 mod logins;
 mod options;
 mod search;
 mod transport;
 
-pub use self::{contract::*, http::*, log::*, logins::*, options::*, search::*, transport::*};
+pub use self::{contract::*, http::*, log::*, logging::*, logins::*, options::*, search::*, transport::*};

@@ -76,6 +76,8 @@ use crate::threads::park::block_on_until;
 use crate::threads::{self, Joiner, Spawner};
 
 /// A running server. Dropping it drains it.
+///
+/// Its pollers log too: a logger MUST NOT block, as that of [`logging`](crate::logging) does not.
 pub struct Server {
     grpc: GrpcServer,
     http: Option<HttpServer>,
@@ -86,6 +88,7 @@ pub struct Server {
     fanout_pace: Option<JoinHandle<()>>,
     search: Option<SearchThread>,
     drain_timeout: Duration,
+    contents_at_start: (usize, u64),
     // Dropped in this order: first the fields that join threads, and last the pollers, which those threads need.
     _operator: Option<Operator>,
     _query_threads: QueryThreads,
@@ -124,6 +127,7 @@ impl Server {
         let clock = Clock::new(Box::new(Machine), appender.clock(), config.retention.time, config.trust_clock);
         let publisher = Publisher::new(Arc::clone(&rooms), Arc::clone(&fanout));
         set_rooms_max(&mut *appender, config.rooms_max);
+        let contents_at_start = (appender.room_count(), appender.messages_at_open());
         let gauge_logger = GaugeLogger::start()?;
         let gauges = Arc::clone(gauge_logger.gauges());
         let refusal_logger = Logger::start(config.clients_max)?;
@@ -146,6 +150,7 @@ impl Server {
         let authenticator = Arc::new(authenticator(config)?);
         let admissions = Admissions {
             authenticator: Arc::clone(&authenticator),
+            has_tls: config.tls.is_some(),
             clients_max: config.clients_max,
             quotas: Quotas::new(config.address_limits.clone(), Arc::clone(&refusals)),
             exempt: config.exempt.clone(),
@@ -195,6 +200,7 @@ impl Server {
             fanout_pace: Some(fanout_pace),
             search,
             drain_timeout: config.drain_timeout,
+            contents_at_start,
             _operator: None,
             _query_threads: query_threads,
             _deadline_thread: deadline_thread,
@@ -234,6 +240,11 @@ impl Server {
     /// Where it serves HTTP.
     pub fn http_addresses(&self) -> &[Address] {
         self.http.as_ref().map_or(&[], HttpServer::addresses)
+    }
+
+    /// What the log had when it was opened: rooms, and messages.
+    pub fn contents_at_start(&self) -> (usize, u64) {
+        self.contents_at_start
     }
 
     /// How many clients are connected.

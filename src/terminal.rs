@@ -47,6 +47,7 @@ mod send;
 mod tail;
 mod list;
 mod search;
+mod progress;
 mod export;
 mod import;
 #[cfg(fuzzing)]

@@ -2,8 +2,8 @@
 //!
 //! The log gets one line when four fifths of a bound are used, and the next one only after less than seven tenths were
 //! used in between; one line in [`GAUGES_LOG_INTERVAL`] at most for each resource. The thread that takes a part of a
-//! resource reports how much is used. That may be a poller, which MUST NOT log, so a separate thread logs. It sleeps
-//! until there is a warning.
+//! resource reports how much is used. That may be a poller, so a separate thread makes the lines. It sleeps until there is
+//! a warning.
 
 use std::io;
 use std::sync::Arc;

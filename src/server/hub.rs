@@ -14,11 +14,12 @@ use super::deadlines::Deadlines;
 use super::delivery::close::CloseReason;
 use super::delivery::fanout::Fanout;
 use super::delivery::output::{FrameSink, Reader};
+use super::delivery::record::{self, SessionRecord};
 use super::delivery::stream_writer::StreamWriter;
 use super::gauges::{Gauges, Resource};
 use super::log::{Log, LogError};
 use super::network::Exempt;
-use super::peer::Peer;
+use super::peer::{Peer, Transport};
 use super::quotas::{Quotas, Seat, Use};
 use super::refusals::{Limit, Refusals, Shortage};
 use super::room::Rooms;
@@ -27,7 +28,7 @@ use super::session::receive::{Conversation, Stopper};
 use super::stream_end::{Ends, StreamEnd};
 use super::trim::Trimmer;
 use crate::limits::LOGIN_SHARE;
-use crate::names::{ClientId, RoomName, Seq};
+use crate::names::{RoomName, Seq};
 use crate::threads::{OnDemand, Spawner};
 
 pub struct Hub {
@@ -53,9 +54,18 @@ pub enum Entrance<'a> {
     Guest,
 }
 
+/// The transport's kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Face {
+    Grpc,
+    Http,
+}
+
 /// What decides whether a client is admitted.
 pub struct Admissions {
     pub authenticator: Arc<Authenticator>,
+    /// Whether TCP addresses of gRPC speak TLS.
+    pub has_tls: bool,
     pub clients_max: usize,
     pub quotas: Quotas,
     pub exempt: Exempt,
@@ -75,11 +85,11 @@ pub struct Stream {
     pub login: Arc<LoginCell>,
 }
 
-/// The resources for one more client: its id and number, and its place among the clients of its address.
+/// The resources for one more client: its record and number, and its place among the clients of its address.
 pub struct Admission {
-    id: ClientId,
     number: u64,
     peer: Peer,
+    record: SessionRecord,
     used: Option<Arc<Use>>,
     seat: Option<Seat>,
 }
@@ -122,17 +132,29 @@ impl Hub {
         Peer::new(name, &self.admissions.exempt)
     }
 
-    /// Admits one more client, or returns why that is impossible.
-    pub fn admit(&self, peer: Peer, entrance: Entrance<'_>) -> Result<Admission, CloseReason> {
-        let admission = self.find_place(peer, entrance);
-        // Pollers do not log: standard error may block.
-        if let Err(CloseReason::Full { .. }) = admission {
-            self.admissions.refusals.count(Shortage::Clients);
+    /// Admits one more client, on this connection as the transport names it, or returns why that is impossible.
+    pub fn admit(&self, connection: String, face: Face, entrance: Entrance<'_>) -> Result<Admission, CloseReason> {
+        let transport = match face {
+            Face::Grpc => Transport::grpc(self.admissions.has_tls, &connection),
+            Face::Http => Transport::Http,
+        };
+        let admission = self.find_place(&connection, transport, entrance);
+        if let Err(reason) = &admission {
+            record::refused(&connection, transport, reason);
+            if matches!(reason, CloseReason::Full { .. }) {
+                self.admissions.refusals.count(Shortage::Clients);
+            }
         }
         admission
     }
 
-    fn find_place(&self, peer: Peer, entrance: Entrance<'_>) -> Result<Admission, CloseReason> {
+    fn find_place(
+        &self,
+        connection: &str,
+        transport: Transport,
+        entrance: Entrance<'_>,
+    ) -> Result<Admission, CloseReason> {
+        let peer = self.peer(connection.to_owned());
         if self.lanes.lock().is_none() {
             return Err(CloseReason::Draining { until: Instant::now() });
         }
@@ -159,7 +181,8 @@ impl Hub {
             silent.ok_or(CloseReason::Full { clients_max })?.writer.close(CloseReason::Displaced);
         }
         let (id, number) = self.clients.next_id();
-        Ok(Admission { id, number, peer, used, seat })
+        let record = SessionRecord::new(id, connection, transport);
+        Ok(Admission { number, peer, record, used, seat })
     }
 
     /// What the peer's address has taken; `None` if it is exempt.
@@ -190,10 +213,10 @@ impl Hub {
         stream: Stream,
         conversation: impl FnOnce(Arc<StreamWriter>, Option<Arc<Use>>) -> T,
     ) {
-        let Admission { id, number, peer, used, seat } = admission;
+        let Admission { number, peer, record, used, seat } = admission;
         let Stream { sink, reader, start_receiving, stop_receiving, may_be_displaced, login } = stream;
         let silent_since = may_be_displaced.then(Instant::now);
-        let writer = StreamWriter::new(id, sink, reader);
+        let writer = StreamWriter::new(record, sink, reader);
         let stopper = Arc::clone(&stop_receiving);
         self.clients.insert(Client { writer: Arc::clone(&writer), stop_receiving: stopper, silent_since, login });
         let end = StreamEnd::new(Arc::clone(&self.ends), Arc::clone(&writer), number, seat);

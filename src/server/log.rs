@@ -323,6 +323,11 @@ pub trait Appender: Send {
     /// How many rooms are stored.
     fn room_count(&self) -> usize;
 
+    /// How many messages the log had when it was opened.
+    fn messages_at_open(&self) -> u64 {
+        0
+    }
+
     /// How many rooms there may be.
     fn rooms_max(&self) -> usize;
 

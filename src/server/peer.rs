@@ -4,6 +4,15 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::network::{Exempt, Source};
 
+/// How a client's stream reaches the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    Grpc,
+    /// gRPC with TLS.
+    GrpcTls,
+    Http,
+}
+
 /// Peers that the server keeps apart when it shares its work among them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Peer {
@@ -23,12 +32,45 @@ impl Peer {
         }
     }
 
+    /// The peer as people write it: an address that is limited, or one connection.
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Address(source) => source.to_string(),
+            Self::Exempt(connection) => shown(connection),
+        }
+    }
+
     /// The address, if it is limited.
     pub fn source(&self) -> Option<Source> {
         match self {
             Self::Address(source) => Some(*source),
             Self::Exempt(_) => None,
         }
+    }
+}
+
+impl Transport {
+    /// That of a connection of gRPC. Unix sockets have no TLS.
+    pub fn grpc(has_tls: bool, connection: &str) -> Self {
+        if has_tls && address(connection).is_some() { Self::GrpcTls } else { Self::Grpc }
+    }
+
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Grpc => "grpc",
+            Self::GrpcTls => "grpc+tls",
+            Self::Http => "http",
+        }
+    }
+}
+
+/// A connection's name as people write it: `192.0.2.1:5000`, `[2001:db8::1]:5000`, `unix`.
+pub fn shown(name: &str) -> String {
+    match name.split_once(':') {
+        Some(("ipv4", address)) => address.to_owned(),
+        Some(("ipv6", address)) => address.replace("%5B", "[").replace("%5D", "]"),
+        Some(("unix", _)) => "unix".to_owned(),
+        _ => name.to_owned(),
     }
 }
 
@@ -72,6 +114,21 @@ mod tests {
         ];
         for name in names {
             assert_eq!(peer(name, &exempt), Peer::Exempt(name.to_owned()));
+        }
+    }
+
+    #[test]
+    fn a_connection_is_shown_as_people_write_it() {
+        for (name, as_written, transport) in [
+            ("ipv4:192.0.2.1:5000", "192.0.2.1:5000", Transport::GrpcTls),
+            ("ipv6:%5B2001:db8::9%5D:70", "[2001:db8::9]:70", Transport::GrpcTls),
+            ("ipv6:[::1]:5000", "[::1]:5000", Transport::GrpcTls),
+            ("unix:/run/hubbub.sock", "unix", Transport::Grpc),
+            ("unix:", "unix", Transport::Grpc),
+            ("vsock:3:1", "vsock:3:1", Transport::Grpc),
+        ] {
+            assert_eq!((shown(name).as_str(), Transport::grpc(true, name)), (as_written, transport));
+            assert_eq!(Transport::grpc(false, name), Transport::Grpc);
         }
     }
 

@@ -3,8 +3,8 @@
 //! For each resource, the log gets one line when clients begin to be refused, and one when that is over. For the
 //! limits, it gets one line a minute at most: how many times each was exceeded, and the address that did it most.
 //!
-//! Clients are refused on pollers, which MUST NOT log. They count refusals here, and a separate thread logs them. It
-//! sleeps while no client is refused.
+//! Clients are refused on pollers, thousands of times a second. They count refusals here, and a separate thread logs them.
+//! It sleeps while no client is refused.
 
 mod limit;
 mod shortage;

@@ -5,7 +5,7 @@
 //! | close | any thread, with [`StreamWriter::close`] | keeps the first reason; the next holder of the baton sees when it is due ([`close`](super::delivery::close)) |
 //! | finish | the send thread, or if none has started the thread that found the reason due; with the baton, which it never gives back | sends the reason's status, and waits until the client has it, up to the reason's deadline: the send thread blocks, otherwise [`Deadlines`] waits |
 //! | stop receiving | the send thread when it ends, or without one whoever waited for the status, or found the call over | stops the source once the requests that have arrived are processed |
-//! | release | the last of the two shares | drops the conversation, which leaves its rooms; frees the output; removes the client from the map |
+//! | release | the last of the two shares | drops the conversation, which leaves its rooms; frees the output; logs the end; removes the client from the map |
 //!
 //! | state | is in | next |
 //! | --- | --- | --- |
@@ -22,7 +22,7 @@
 //!
 //! A thread is started when it is needed: the receive thread for the client's first message, the send thread for work
 //! that blocks. So a stream that is reset at once has none, nor has a client that only listens. The end of a stream
-//! needs none, unless something must be logged, or the conversation has to be dropped, which may take long. If the
+//! needs none, unless the conversation has to be dropped, which may take long. If the
 //! system has no thread, the stream ends with a status that says so. A stream whose call is over is not finished: no
 //! client would get the status. Each step also happens if a thread panics, because it is done by a drop.
 
@@ -116,7 +116,6 @@ impl Ends {
                 Ok(())
             }
             Err(error) => {
-                // Pollers do not log: standard error may block.
                 self.refusals.count(Shortage::Threads);
                 Err((share, CloseReason::NoThread(error.to_string())))
             }
@@ -156,7 +155,7 @@ impl OnDemand for Sending {
         let started = shared.start(name, self, |sending| {
             let writer = &Arc::clone(&sending.end.writer);
             let Some((_sending, reason)) = send::run(writer, sending) else { return };
-            report_end(writer, &reason);
+            writer.record().ends(&reason);
             if let Some(output) = writer.take_output() {
                 // If the deadline passes, the peer has stopped reading: the call is cancelled.
                 let _ = block_on_until(&mut output.finish(&reason), reason.deadline());
@@ -174,10 +173,8 @@ impl OnDemand for Sending {
 
 impl ToSend for Sending {
     fn finish(self: Box<Self>) {
-        let writer = &self.end.writer;
-        let reason = writer.due().unwrap_or(CloseReason::ClientLeft);
-        // The caller may be a poller, which does not log: standard error may block.
-        if is_reported(&reason) { self.begin() } else { self.finish_with(&reason) }
+        let reason = self.end.writer.due().unwrap_or(CloseReason::ClientLeft);
+        self.finish_with(&reason);
     }
 }
 
@@ -188,6 +185,7 @@ impl Sending {
 
     /// Sends the status without a thread.
     fn finish_with(self: Box<Self>, reason: &CloseReason) {
+        self.end.writer.record().ends(reason);
         match self.end.writer.take_output() {
             Some(output) => {
                 let (deadlines, finish) = (self.end.shared.deadlines.clone(), output.finish(reason));
@@ -223,23 +221,6 @@ fn release(sending: Box<Sending>) {
     }
 }
 
-/// Whether the log gets a line for this end. A lack of threads is counted, and has a line a minute.
-fn is_reported(reason: &CloseReason) -> bool {
-    reason.is_surprising() && !matches!(reason, CloseReason::NoThread(_))
-        || matches!(reason, CloseReason::LogUnreadable(_))
-        || log::log_enabled!(log::Level::Debug)
-}
-
-fn report_end(writer: &StreamWriter, reason: &CloseReason) {
-    if let CloseReason::LogUnreadable(error) = reason {
-        log::error!("client {} is disconnected: the log can't be read: {error}", writer.id());
-    } else if reason.is_surprising() {
-        log::warn!("client {} is disconnected: {reason}", writer.id());
-    } else {
-        log::debug!("client {} ends: {reason}", writer.id());
-    }
-}
-
 impl Drop for Sending {
     /// Stops receiving.
     fn drop(&mut self) {
@@ -253,6 +234,7 @@ impl Drop for StreamEnd {
         drop(self.conversation.get_mut().take());
         // The output refers to the writer that contains it.
         drop(self.writer.take_output());
+        self.writer.record().ended();
         self.shared.clients.remove(self.writer.id());
         self.shared.trimmer.stream_ended();
     }

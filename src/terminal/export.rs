@@ -14,6 +14,7 @@ use super::json::{JsonEvent, JsonHead, json};
 use super::options::ExportOptions;
 use super::outage::Outage;
 use super::output::{Output, unless_closed};
+use super::progress::Progress;
 use super::screen::Screen;
 use super::server::Server;
 use crate::client::{Event, Gap, GapReason, Session, StartAt};
@@ -25,12 +26,13 @@ struct Exporter {
     outage: Outage,
     /// The head when the export began.
     head_seq: Option<u64>,
+    progress: Progress,
 }
 
 pub fn export(server: Server, name: UserName, options: &ExportOptions) -> Result<(), TerminalError> {
     let screen = Arc::new(Screen::default());
     let outage = Outage::new(screen, &server.address);
-    let mut exporter = Exporter { output: Output::new(true), outage, head_seq: None };
+    let mut exporter = Exporter { output: Output::new(true), outage, head_seq: None, progress: Progress::of_export() };
     let failure = Arc::new(Mutex::new(Ok(())));
     let failed = Arc::clone(&failure);
     let settings = server.settings(name, options.room.clone(), StartAt::After { seq: 0, epoch: None });
@@ -56,6 +58,7 @@ impl Exporter {
                     return Err(TerminalError::NoRoom(joined.room.clone()));
                 }
                 self.head_seq = Some(joined.head_seq);
+                self.progress.set_length(joined.head_seq);
                 json(&JsonHead::from(joined))
             }
             Event::Message(message) => json(&JsonEvent::message(message)),
@@ -66,7 +69,7 @@ impl Exporter {
             Event::Gap { room, gap } => return self.gap(room, gap),
             Event::CaughtUp { .. } => return self.write("").map(|()| ControlFlow::Break(())),
             _ => {
-                self.outage.show(event);
+                self.progress.suspend(|| self.outage.show(event));
                 return Ok(ControlFlow::Continue(()));
             }
         };
@@ -76,6 +79,7 @@ impl Exporter {
             Event::Changed { seq, .. } | Event::Unknown { seq, .. } => *seq,
             _ => 0,
         };
+        self.progress.set(seq.min(self.head_seq.unwrap_or(seq)));
         // After an outage, the room may have more. What was printed does not include that.
         if self.head_seq.is_some_and(|head| seq >= head) {
             return self.write("").map(|()| ControlFlow::Break(()));

@@ -16,6 +16,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::TerminalError;
 use super::options::ImportOptions;
+use super::progress::Progress;
 use super::screen::Screen;
 use super::server::Server;
 use crate::client::{CallError, Caller, Line, MessagePlace};
@@ -72,6 +73,7 @@ struct Importer {
     stored: u64,
     known: u64,
     faults: u64,
+    progress: Progress,
 }
 
 /// Why a line is not imported.
@@ -98,9 +100,11 @@ pub fn import(server: Server, name: UserName, options: &ImportOptions) -> Result
         stored: 0,
         known: 0,
         faults: 0,
+        progress: Progress::of_import(),
     };
     let outcome = importer.run(&mut io::stdin().lock());
     let Importer { stored, known, .. } = importer;
+    drop(importer.progress);
     importer.screen.notice(&format!("imported: {}; there already: {}", messages(stored), messages(known)));
     outcome?;
     if importer.faults > 0 { Err(TerminalError::NotImported(importer.faults)) } else { Ok(()) }
@@ -108,13 +112,15 @@ pub fn import(server: Server, name: UserName, options: &ImportOptions) -> Result
 
 impl Importer {
     fn run(&mut self, input: &mut impl BufRead) -> Result<(), TerminalError> {
-        let mut line = Vec::new();
+        let (mut line, mut bytes) = (Vec::new(), 0);
         for number in 1_u64.. {
             line.clear();
             let read = input.take(LINE_BYTES_MAX as u64 + 1).read_until(b'\n', &mut line);
             if read.map_err(TerminalError::Input)? == 0 {
                 break;
             }
+            bytes += line.len() as u64;
+            self.progress.set(bytes);
             let outcome = match line.len() > LINE_BYTES_MAX {
                 true => return Err(TerminalError::Import { line: number, reason: "the line is too long".to_owned() }),
                 false => self.line(&line),
@@ -123,7 +129,8 @@ impl Importer {
                 Ok(()) => {}
                 Err(Fault::Line(fault)) => {
                     self.faults += 1;
-                    self.screen.notice(&format!("line {number} is not imported: {fault}"));
+                    let notice = format!("line {number} is not imported: {fault}");
+                    self.progress.suspend(|| self.screen.notice(&notice));
                 }
                 Err(Fault::All(error)) => {
                     return Err(TerminalError::Import { line: number, reason: error.to_string() });
@@ -223,7 +230,7 @@ impl Importer {
         }
         for fault in outcomes.into_iter().filter_map(Result::err) {
             self.faults += 1;
-            self.screen.notice(&fault);
+            self.progress.suspend(|| self.screen.notice(&fault));
         }
     }
 }

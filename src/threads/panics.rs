@@ -38,6 +38,7 @@ pub fn end_process_on_panic() {
         let thread = thread::current();
         let name = thread.name().unwrap_or("without a name");
         log::error!("a thread has failed ({name}), so the program ends: this is a bug, please report it");
+        log::logger().flush();
         // Without the handlers of exit(), which could wait for this thread or for a lock that it holds.
         signal_hook::low_level::exit(EXIT_PANIC);
     }));

@@ -24,6 +24,8 @@ mod fanout;
 mod leaving;
 mod limits;
 mod gauges;
+mod logs;
+mod stats;
 mod model;
 mod newcomer;
 mod slow_reader;

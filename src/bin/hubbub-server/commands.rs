@@ -8,8 +8,9 @@ use hubbub::arguments::STORAGE;
 use hubbub::server::log::sqlite::{self, Report};
 
 use crate::dev_cert::DevCert;
+use crate::progress::Bar;
 use crate::words::counted;
-use crate::{dev_cert, rooms, tokens, users};
+use crate::{dev_cert, rooms, stats, tokens, users};
 
 /// The commands besides serving.
 #[derive(Debug, Subcommand)]
@@ -44,6 +45,12 @@ pub enum Command {
     /// List the rooms of the log, or delete some
     #[command(after_long_help = rooms::EXAMPLES, subcommand)]
     Room(rooms::RoomCommand),
+    /// Print the log's size and growth; a server may be running
+    ///
+    /// Sums of all rooms, and the largest rooms. What the last day and the last 7 days have added is counted from the
+    /// times of messages that are still kept.
+    #[command(after_long_help = stats::EXAMPLES)]
+    Stats(stats::StatsOptions),
     /// Add and list users, end their logins, ban them
     #[command(after_long_help = users::EXAMPLES, subcommand)]
     User(users::UserCommand),
@@ -84,21 +91,22 @@ Examples:
 pub fn run(command: &Command, data: &Path) -> anyhow::Result<ExitCode> {
     match command {
         Command::Backup { file, force } => {
-            let bytes = sqlite::backup(data, file, *force)?;
+            let bytes = sqlite::backup(data, file, *force, &mut Bar::new())?;
             println!("{}: {bytes} bytes", file.display());
         }
         Command::Restore { file } => {
-            let report = sqlite::restore(data, file)?;
+            let report = sqlite::restore(data, file, &mut Bar::new())?;
             println!("restored into {}: {}", data.display(), summary(&report));
         }
         Command::Verify { file } => {
-            let report = sqlite::verify(file.as_deref().unwrap_or(data))?;
+            let report = sqlite::verify(file.as_deref().unwrap_or(data), &mut Bar::new())?;
             report.faults.iter().for_each(|fault| println!("{fault}"));
             println!("{}", summary(&report));
             if !report.faults.is_empty() {
                 return Ok(ExitCode::FAILURE);
             }
         }
+        Command::Stats(options) => return stats::run(options, data),
         Command::Room(command) => return rooms::run(command, data),
         Command::User(command) => return users::run(command, data),
         Command::Invite { name, link } => return users::invite(name, link, data),

@@ -9,6 +9,9 @@ mod dev_cert;
 mod jwt_options;
 mod options;
 mod rooms;
+mod stats;
+mod start_line;
+mod progress;
 mod tls_options;
 mod operate;
 mod users;
@@ -25,6 +28,7 @@ use anyhow::Context as _;
 use hubbub::address::Address;
 use hubbub::arguments::{self, EXIT_USAGE};
 use hubbub::limits;
+use hubbub::logging;
 use hubbub::server::reload::Reloader;
 use hubbub::server::{Server, ServerConfig, StartError};
 use hubbub::threads;
@@ -32,7 +36,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 use self::options::Args;
-use self::words::complain;
+use self::words::{PROGRAM, complain};
 
 /// Why the server exits without a signal.
 const LOG_FAILED: &str = "the log has stopped";
@@ -41,9 +45,9 @@ fn main() -> ExitCode {
     // Whatever this program creates is for its user alone, also what SQLite and gRPC create.
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     hubbub::startup::forget_empty_variables();
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info,grpcio=off")).init();
     threads::end_process_on_panic();
     let args: Args = arguments::from_program();
+    let logging = logging::install(args.log_format);
     // Without a handler, a file that reaches its size limit would end the program; with it, the write fails as on a
     // full disk.
     if let Err(error) = signal_hook::flag::register(SIGXFSZ, Arc::default()) {
@@ -63,14 +67,21 @@ fn main() -> ExitCode {
     let config = match options::config(args) {
         Ok(config) => config,
         Err(error) => {
-            complain(&error.to_string());
+            logging.report(PROGRAM, &error.to_string());
             return ExitCode::from(EXIT_USAGE);
         }
     };
-    match serve(&config) {
+    let log_thread = logging.start_thread();
+    if let Err(error) = &log_thread {
+        log::warn!("log lines are written by the threads that log, because no thread can be started: {error}");
+    }
+    let outcome = serve(&config);
+    // The lines come before the error.
+    drop(log_thread);
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            complain(&format!("{error:#}"));
+            logging.report(PROGRAM, &format!("{error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -109,6 +120,7 @@ fn serve(config: &ServerConfig) -> anyhow::Result<()> {
             Address::Unix(_) => log::info!("serving HTTP on {address}"),
         }
     }
+    start_line::log(config, &server);
     let life = server.log_life();
     if let Some(life) = &life {
         life.on_end(Box::new(move || {
@@ -167,6 +179,7 @@ fn watch_signals<C: Fn() -> usize + Send + std::marker::Sync + 'static>(
                 Some(_) => {
                     let count = clients.get().map_or(0, |count| count());
                     log::warn!("{name}: exiting at once; {count} clients were not drained");
+                    log::logger().flush();
                     signal_hook::low_level::exit(1);
                 }
             }

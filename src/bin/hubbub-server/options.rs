@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use clap::{ArgAction, Parser};
 use hubbub::address::{Address, InvalidPort};
-use hubbub::arguments::{CONNECTION, Given, LIMITS, ProgramOptions, STORAGE, duration, number, size, switch};
+use hubbub::arguments::{CONNECTION, Given, LIMITS, OUTPUT, ProgramOptions, STORAGE, duration, number, size, switch};
 use hubbub::limits;
+use hubbub::logging::LogFormat;
 use hubbub::server::bucket::Rate;
 use hubbub::server::log::Retention;
 use hubbub::server::log::sqlite::SyncMode;
@@ -105,8 +106,8 @@ pub struct Args {
     /// all files of the folder within a minute, later if another program keeps the database open for reading. A
     /// message's id and its sender's name stay for a day.
     #[arg(
-        long, value_name = "TIME", env = "HUBBUB_RETAIN_FOR", value_parser = duration, help_heading = STORAGE,
-        display_order = 25
+        long, value_name = "TIME", env = "HUBBUB_RETAIN_FOR", value_parser = duration, hide_short_help = true,
+        help_heading = STORAGE, display_order = 25
     )]
     retain_for: Option<Duration>,
 
@@ -198,6 +199,16 @@ pub struct Args {
         hide_short_help = true, help_heading = LIMITS, display_order = 42
     )]
     connections_max: Option<usize>,
+
+    /// Form of log lines: text or json [default: text]
+    ///
+    /// Log lines go to standard error. text: for people; under systemd, with the level in the form of its journal. json:
+    /// one object a line. docs/logs.md lists the lines and their fields. RUST_LOG sets what is logged.
+    #[arg(
+        long, value_name = "FORMAT", env = "HUBBUB_LOG_FORMAT", default_value_t, hide_default_value = true,
+        hide_short_help = true, global = true, help_heading = OUTPUT, display_order = 80
+    )]
+    pub log_format: LogFormat,
 
     #[command(flatten)]
     address: AddressOptions,

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use super::bundle::Bundle;
 use super::error::CallResult;
+use crate::logging::LOGIN;
 use crate::server::auth::credentials::Credentials;
+use crate::server::auth::login::LoginError;
 use crate::server::auth::principal::Principal;
 use crate::server::hub::Hub;
 use crate::server::peer::Peer;
@@ -33,13 +35,24 @@ impl Stranger {
     /// Refuses a call that presents nothing. Fast; see
     /// [`Authenticator::precheck`](crate::server::auth::authenticator::Authenticator::precheck).
     pub fn precheck(&self, hub: &Hub) -> CallResult<()> {
-        Ok(hub.authenticator.precheck(&self.credentials, self.used.as_deref())?)
+        let checked = hub.authenticator.precheck(&self.credentials, self.used.as_deref());
+        Ok(checked.inspect_err(|error| log_failure(&self.peer, error))?)
     }
 
     /// May take up to a millisecond.
     pub fn identify(self, hub: &Hub) -> CallResult<Caller> {
         let Self { peer, used, credentials, bundle } = self;
-        let principal = Arc::new(hub.authenticator.identify(&credentials, used.as_deref())?);
+        let identified = hub.authenticator.identify(&credentials, used.as_deref());
+        let principal = Arc::new(identified.inspect_err(|error| log_failure(&peer, error))?);
         Ok(Caller { peer, used, principal, bundle })
+    }
+}
+
+/// Logs that a call has failed to log in. A stream has a line of its own.
+pub fn log_failure(peer: &Peer, error: &LoginError) {
+    // A call that presents nothing is no attempt.
+    if *error != LoginError::Missing && log::log_enabled!(target: LOGIN, log::Level::Warn) {
+        let peer = peer.shown();
+        log::warn!(target: LOGIN, peer = peer.as_str(), detail:% = error; "login failed");
     }
 }

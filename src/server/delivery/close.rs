@@ -84,6 +84,57 @@ impl CloseReason {
         matches!(self, Self::BehindRetention(_) | Self::NoThread(_) | Self::NotWatched(_) | Self::LogStopped)
     }
 
+    /// The reason in one word, for programs that read the log.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::ClientLeft => "client_left",
+            Self::Finished { .. } => "finished",
+            Self::Undecodable(_) => "undecodable",
+            Self::HelloExpected => "hello_expected",
+            Self::HelloLate => "hello_late",
+            Self::HelloRepeated => "hello_repeated",
+            Self::TooManyCommands(_) => "too_many_commands",
+            Self::RoomsToFollow(_) => "rooms_to_follow",
+            Self::TimeOver => "time_over",
+            Self::Invalid(_) => "invalid",
+            Self::BehindRetention(_) => "behind_retention",
+            Self::Draining { .. } => "draining",
+            Self::LogStopped => "log_stopped",
+            Self::NotStored(_) => "not_stored",
+            Self::OverQuota(_) => "over_quota",
+            Self::LogUnreadable(_) => "log_unreadable",
+            Self::Full { .. } => "full",
+            Self::Displaced => "displaced",
+            Self::AddressFull { .. } => "address_full",
+            Self::Login(_) => "login",
+            Self::Denied(_) => "denied",
+            Self::LoginRevoked => "login_revoked",
+            Self::LoginExpired => "login_expired",
+            Self::NoGuests => "no_guests",
+            Self::NoThread(_) => "no_thread",
+            Self::NotWatched(_) => "not_watched",
+        }
+    }
+
+    /// What the word leaves open, for the log: it may say more than the client learns.
+    pub fn detail(&self) -> Option<String> {
+        match self {
+            Self::LogUnreadable(error) => Some(error.to_string()),
+            Self::Undecodable(_)
+            | Self::TooManyCommands(_)
+            | Self::RoomsToFollow(_)
+            | Self::Invalid(_)
+            | Self::BehindRetention(_)
+            | Self::NotStored(_)
+            | Self::OverQuota(_)
+            | Self::Login(_)
+            | Self::Denied(_)
+            | Self::NoThread(_)
+            | Self::NotWatched(_) => Some(self.to_string()),
+            _ => None,
+        }
+    }
+
     /// The deadline for the status to reach the client, if the end starts now.
     pub fn deadline(&self) -> Instant {
         match self {

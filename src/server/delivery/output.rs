@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use super::close::{CloseReason, Closing};
+use super::record::SessionRecord;
 use crate::server::room::cursor::Look;
 use crate::wire::Frame;
 
@@ -18,6 +19,9 @@ pub trait Reader: Send {
 
     /// Fetches the next messages from the log, if [`Reader::look`] returned that they are behind the tail. May block.
     fn fetch(&mut self) -> Result<(), CloseReason>;
+
+    /// How many events of the log its frames have had so far.
+    fn delivered(&self) -> u64;
 
     /// How many messages of the stream's own client were passed, if that may be needed.
     fn own_passed(&self) -> u64 {
@@ -92,7 +96,7 @@ impl Output {
     }
 
     /// Writes up to `frames_max` frames, as long as that does not block.
-    pub fn pump(&mut self, signals: &Signals, frames_max: usize) -> Pumped {
+    pub fn pump(&mut self, signals: &Signals, record: &SessionRecord, frames_max: usize) -> Pumped {
         for _ in 0..frames_max {
             let look = self.reader.look();
             match signals.closing.due(self.reader.own_passed(), look == Look::AtHead) {
@@ -110,7 +114,7 @@ impl Output {
                 Poll::Ready(Ok(())) if look == Look::BehindTail => return Pumped::NeedsSendThread,
                 Poll::Ready(Ok(())) => {}
             }
-            if self.write_next() == Err(Gone) {
+            if self.write_next(record) == Err(Gone) {
                 return gone(signals);
             }
         }
@@ -152,11 +156,11 @@ impl Output {
         self.sink.poll_ready(&mut Context::from_waker(&self.waker))
     }
 
-    fn write_next(&mut self) -> Result<(), Gone> {
-        match self.reader.take() {
-            Some((frame, more_follows)) => self.sink.start_write(&frame, more_follows),
-            None => Ok(()),
-        }
+    fn write_next(&mut self, record: &SessionRecord) -> Result<(), Gone> {
+        let Some((frame, more_follows)) = self.reader.take() else { return Ok(()) };
+        self.sink.start_write(&frame, more_follows)?;
+        record.wrote(frame.len(), self.reader.delivered());
+        Ok(())
     }
 }
 

@@ -23,6 +23,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::close::CloseReason;
 use super::output::{FrameSink, Gone, Output, Pumped, Reader, Signals};
+use super::record::SessionRecord;
 use crate::limits::{BORROWED_FRAMES_MAX, SEND_IDLE_MAX};
 use crate::names::ClientId;
 use crate::threads::OnDemand;
@@ -30,7 +31,7 @@ use crate::threads::baton::Baton;
 
 /// The state that all threads of one stream share.
 pub struct StreamWriter {
-    id: ClientId,
+    record: SessionRecord,
     baton: Baton,
     // Invariant: only the holder of the baton locks it, so no thread ever waits for this lock. `None` after the end.
     output: Mutex<Option<Output>>,
@@ -92,15 +93,20 @@ impl Handover {
 
 impl StreamWriter {
     /// A session whose baton is held by the caller, which must call [begin](Self::begin).
-    pub fn new(id: ClientId, sink: Box<dyn FrameSink>, reader: Box<dyn Reader>) -> Arc<Self> {
+    pub fn new(record: SessionRecord, sink: Box<dyn FrameSink>, reader: Box<dyn Reader>) -> Arc<Self> {
         let output = Mutex::new(Some(Output::new(sink, reader)));
         let writer =
-            Self { id, baton: Baton::held(), output, signals: Signals::default(), handover: Handover::default() };
+            Self { record, baton: Baton::held(), output, signals: Signals::default(), handover: Handover::default() };
         Arc::new(writer)
     }
 
     pub fn id(&self) -> ClientId {
-        self.id
+        self.record.id()
+    }
+
+    /// What is known of the session, and what it has done.
+    pub fn record(&self) -> &SessionRecord {
+        &self.record
     }
 
     /// Writes the pending frames, and from now on wakes the session, also when the call ends. `to_send` starts when
@@ -187,7 +193,7 @@ impl StreamWriter {
     /// Writes up to `frames_max` frames. With `AtHead` and `Writing` the baton is given back.
     pub(super) fn pump(self: &Arc<Self>, frames_max: usize) -> Pumped {
         loop {
-            let pumped = self.with_output(|output| output.pump(&self.signals, frames_max));
+            let pumped = self.with_output(|output| output.pump(&self.signals, &self.record, frames_max));
             let given_back = match pumped {
                 Pumped::AtHead => self.baton.rest(),
                 Pumped::Writing => self.baton.rest_writing(),

@@ -31,7 +31,7 @@ use crate::server::calls::error::Code;
 use crate::server::calls::slots::Slot;
 use crate::server::chat_stream::{self, FollowStream};
 use crate::server::delivery::close::CloseReason;
-use crate::server::hub::Entrance;
+use crate::server::hub::{Entrance, Face};
 use crate::server::peer::Peer;
 use crate::server::session::chat::decode;
 use crate::threads::park::block_on_until;
@@ -363,7 +363,7 @@ impl Connection {
         let Following { request, form, timeout } = following;
         let (hub, credentials) = (self.shared.dispatcher.hub(), credentials(asker, head));
         let commands = decode::follow(request)?;
-        let admission = hub.admit(self.peer.clone(), Entrance::Login(&credentials))?;
+        let admission = hub.admit(self.name.clone(), Face::Http, Entrance::Login(&credentials))?;
         self.socket.prepare_for_stream();
         let watching = self.shared.watch.add(Arc::clone(&self.socket));
         let watching = watching.map_err(|error| CloseReason::NotWatched(error.to_string()))?;

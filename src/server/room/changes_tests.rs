@@ -255,7 +255,7 @@ fn clients_of_the_log_on_the_disk_end_with_the_model() {
     for seed in 0..schedules(400) {
         let folder = tempfile::tempdir().unwrap();
         run(seed, CONTRACT, Some(folder.path())).unwrap();
-        let report = sqlite::verify(folder.path()).unwrap();
+        let report = sqlite::verify(folder.path(), &mut ()).unwrap();
         assert!(report.faults.is_empty(), "schedule {seed}: {:?}", report.faults);
     }
 }

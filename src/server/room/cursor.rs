@@ -186,6 +186,11 @@ impl SegmentPart {
         self.to
     }
 
+    /// The number of its messages.
+    pub fn count(&self) -> u64 {
+        self.to.0 + 1 - self.from.0
+    }
+
     /// The number of its bytes, or an upper bound if it is not a whole segment.
     pub fn bytes_max(&self) -> usize {
         self.segment.frame().len()

@@ -8,7 +8,7 @@ use super::credentials;
 use super::pollers::Pollers;
 use super::stream::{self, StreamSink, StreamSource};
 use crate::server::chat_stream::{self, ChatStream, FollowStream};
-use crate::server::hub::{Entrance, Hub};
+use crate::server::hub::{Entrance, Face, Hub};
 use crate::server::session::chat::decode;
 use crate::server::session::receive::Source;
 use crate::wire::{Frame, Request, v1};
@@ -21,7 +21,7 @@ pub fn accept(
     sink: DuplexSink<Frame>,
 ) {
     let credentials = credentials::of(context);
-    let admission = match hub.admit(hub.peer(context.peer()), Entrance::Login(&credentials)) {
+    let admission = match hub.admit(context.peer(), Face::Grpc, Entrance::Login(&credentials)) {
         Ok(admission) => admission,
         Err(reason) => return stream::refuse(context, stream, sink, &reason),
     };
@@ -48,7 +48,7 @@ pub fn accept_follower(
 ) {
     let credentials = credentials::of(context);
     let admitted = decode::follow(request).and_then(|commands| {
-        let admission = hub.admit(hub.peer(context.peer()), Entrance::Login(&credentials))?;
+        let admission = hub.admit(context.peer(), Face::Grpc, Entrance::Login(&credentials))?;
         Ok((commands, admission))
     });
     let (commands, admission) = match admitted {

@@ -9,7 +9,7 @@ use super::stream::{self, StreamSink, StreamSource};
 use crate::limits::BODY_BYTES_MAX;
 use crate::names::{Body, Origin, UserName, cleaned};
 use crate::server::delivery::close::CloseReason;
-use crate::server::hub::{Entrance, Hub, Stream};
+use crate::server::hub::{Entrance, Face, Hub, Stream};
 use crate::server::room::RoomHandle;
 use crate::server::room::cursor::Cursor;
 use crate::server::session::chat::decode::undecodable;
@@ -35,7 +35,7 @@ fn accept(
     stream: RequestStream<Request>,
     sink: DuplexSink<Frame>,
 ) {
-    let admission = match hub.admit(hub.peer(context.peer()), Entrance::Guest) {
+    let admission = match hub.admit(context.peer(), Face::Grpc, Entrance::Guest) {
         Ok(admission) => admission,
         Err(reason) => return stream::refuse(context, stream, sink, &reason),
     };
@@ -55,6 +55,8 @@ fn accept(
     let (hold, poller) = (lobby.clone(), pollers.current());
     let is_guest = hub.authenticator.needs_login();
     hub.begin(admission, stream, move |writer, used| {
+        // Its client has no name before its first message.
+        writer.record().started();
         let following = Following::new(hold, poller, Arc::clone(&writer) as _);
         TutorialConversation::new(writer, source, following, origin, used, is_guest)
     });

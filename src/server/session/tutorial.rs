@@ -32,6 +32,7 @@ pub struct TutorialReader {
     /// The origin of the ids of the client's own messages.
     own: Origin,
     own_passed: u64,
+    delivered: u64,
 }
 
 /// A segment's messages as frames of the contract. `None` is a deleted message, or an event of another kind, which the
@@ -79,7 +80,7 @@ pub struct TutorialConversation {
 
 impl TutorialReader {
     pub fn new(cursor: Cursor, own: Origin) -> Self {
-        Self { cursor, own, own_passed: 0 }
+        Self { cursor, own, own_passed: 0, delivered: 0 }
     }
 }
 
@@ -104,6 +105,7 @@ impl Reader for TutorialReader {
         let (segment, next) = (self.cursor.segment()?, self.cursor.next());
         let frame = segment.rendering::<TutorialFrames>().get(segment, next)?.frame.clone();
         self.cursor.advance();
+        self.delivered += 1;
         // Only a message that certainly follows may hold this frame back: not own messages, which `look` skips.
         Some((frame, self.look() == Look::Ready))
     }
@@ -119,6 +121,10 @@ impl Reader for TutorialReader {
             Ok(Fetched::Trimmed(trimmed)) => Err(CloseReason::BehindRetention(trimmed)),
             Err(error) => Err(CloseReason::LogUnreadable(error)),
         }
+    }
+
+    fn delivered(&self) -> u64 {
+        self.delivered
     }
 
     fn own_passed(&self) -> u64 {
@@ -161,6 +167,8 @@ impl Conversation for TutorialConversation {
                         Err(fault) => return self.writer.close(CloseReason::OverQuota(fault)),
                     };
                     posted += posts.len() as u64;
+                    self.writer.record().named(&name, false);
+                    self.writer.record().posted(posts.len());
                     // A full lane blocks here, so that flow control slows only this client.
                     if lane.push(Order::Posts { posts, poster: Arc::new(Arc::clone(&self.writer)) }).is_err() {
                         return self.writer.close(CloseReason::LogStopped);

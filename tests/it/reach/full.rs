@@ -45,7 +45,7 @@ fn a_full_server_logs_it_once_and_tells_the_client() {
     Talker::hello(&environment, &target, "dan");
     server.signal(libc::SIGTERM);
     assert_eq!(server.wait().code(), Some(0));
-    assert_eq!(count(&server.rest_of_log(), "full"), 0, "each is logged once");
+    assert_eq!(count(&server.rest_of_log(), "the server is full"), 0, "each is logged once");
 }
 
 /// One client could take all places with streams of the tutorial's contract, which need not say anything.

@@ -40,7 +40,8 @@ pub struct ServerProcess {
     child: Child,
     target: String,
     log: Receiver<String>,
-    log_reader: Option<JoinHandle<()>>,
+    /// Returns the first line that has a secret.
+    log_reader: Option<JoinHandle<Option<String>>>,
 }
 
 impl ServerProcess {
@@ -63,7 +64,9 @@ impl ServerProcess {
     /// Waits until it listens. Returns its address.
     pub fn wait_for_listening(&mut self) -> String {
         let line = self.wait_for_log("listening on ");
-        self.target = line.rsplit(' ').next().expect("an address ends the line").to_owned();
+        let address = line.rsplit(' ').next().expect("an address ends the line");
+        // In JSON, the line ends with it.
+        self.target = address.trim_end_matches("\"}").to_owned();
         self.target.clone()
     }
 
@@ -73,9 +76,14 @@ impl ServerProcess {
         let stderr = child.stderr.take().expect("standard error is piped");
         let (lines, log) = channel();
         let log_reader = thread::spawn(move || {
+            let mut leak = None;
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                if leak.is_none() && has_secret(&line) {
+                    leak = Some(line.clone());
+                }
                 let _ = lines.send(line);
             }
+            leak
         });
         Self { child, target: String::new(), log, log_reader: Some(log_reader) }
     }
@@ -221,10 +229,23 @@ impl Drop for ServerProcess {
         }
         let _ = self.child.kill();
         let _ = self.child.wait();
-        if let Some(reader) = self.log_reader.take() {
-            let _ = reader.join();
+        let leak = self.log_reader.take().and_then(|reader| reader.join().ok().flatten());
+        if let Some(line) = leak
+            && !thread::panicking()
+        {
+            panic!("a secret is in the log: {line}");
         }
     }
+}
+
+/// Whether a line has a token: one of ours, or a JSON web token. Every line that a server logs in a test is checked.
+pub fn has_secret(line: &str) -> bool {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    line.split(|c| !is_part(c)).any(|word| {
+        let is_ours = word.starts_with("hub_") && word.len() > 32;
+        let is_jwt = word.starts_with("eyJ") && word.matches('.').count() == 2 && word.len() > 60;
+        is_ours || is_jwt
+    })
 }
 
 /// An address that a server can listen on again after it was killed: its port is outside of the ephemeral range, so it

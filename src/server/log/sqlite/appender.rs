@@ -302,13 +302,13 @@ fn load(
     let connection = &mut transactions.connection;
     // The start of a life is on the disk before any of its data.
     connection.pragma_update(None, "synchronous", "FULL")?;
-    let is_older = start::begin(connection, sync, restored, findings, next)?;
+    let (is_older, messages) = start::begin(connection, sync, restored, findings, next)?;
     // From here on the database file alone identifies its life.
     connection.query_row(schema::CHECKPOINT, (), |_| Ok(()))?;
     transactions.set_up()?;
     let connection = &transactions.connection;
     trimmer.load(connection)?;
-    Ok((KnownRooms::load(connection)?, start::load_clock(connection)?, is_older))
+    Ok((KnownRooms::load(connection, messages)?, start::load_clock(connection)?, is_older))
 }
 
 impl Appender for SqliteAppender {
@@ -358,6 +358,10 @@ impl Appender for SqliteAppender {
 
     fn room_count(&self) -> usize {
         self.rooms.count
+    }
+
+    fn messages_at_open(&self) -> u64 {
+        self.rooms.messages
     }
 
     fn rooms_max(&self) -> usize {

@@ -1,12 +1,12 @@
 //! Backup of a log, also while it is in use, and restore.
 //!
 //! A backup is one SQLite file. All its pages are copied within a single read transaction, so it is one state of the
-//! log, regardless of commits meanwhile, and the copy completes. (SQLite's backup in steps restarts with each commit of
-//! another process.) While the transaction lasts, the write-ahead log can't restart and grows; copying takes about as
+//! log, regardless of commits meanwhile, and the copy completes. (Without that transaction, SQLite's backup would start
+//! again with each commit of another process.) While the transaction lasts, the write-ahead log can't restart and grows; copying takes about as
 //! long as reading the file.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Instant;
@@ -22,18 +22,22 @@ use super::identity::{self, Mark};
 use super::life;
 use super::migration::migrate;
 use super::offline::{BackupError, check_log, hold_unused};
+use super::progress::Progress;
 use super::recovery;
 use super::schema;
 use super::verify;
 use crate::limits::LOG_WAIT;
 use crate::server::log::LogError;
 
+/// How much is copied between two reports of the progress.
+const PIECE_BYTES: u64 = 4 * 1024 * 1024;
+
 /// The copy of a backup in the data folder, until it takes the database's place.
 const RESTORING: &str = "restoring.db";
 
 /// Writes a backup of the log in a folder; a server may be using it. It contains everything that was acknowledged
 /// before the call. The file appears complete or not at all. Returns its size in bytes.
-pub fn backup(folder: &Path, file: &Path, force: bool) -> Result<u64, BackupError> {
+pub fn backup(folder: &Path, file: &Path, force: bool, progress: &mut dyn Progress) -> Result<u64, BackupError> {
     let database = check_log(folder)?;
     check_place(folder, file)?;
     if file.exists() && !force {
@@ -42,7 +46,7 @@ pub fn backup(folder: &Path, file: &Path, force: bool) -> Result<u64, BackupErro
     let unwritable = |fault: io::Error| BackupError::Write { path: file.to_owned(), fault: fault.to_string() };
     let _lock = hold_unused(folder)?;
     let temporary = beside(file, &format!(".{}.tmp", std::process::id()));
-    let result = copy(&database, &temporary, file).and_then(|()| {
+    let result = copy(&database, &temporary, file, progress).and_then(|()| {
         if file.exists() && !force {
             return Err(BackupError::Exists(file.to_owned()));
         }
@@ -77,7 +81,7 @@ fn check_place(folder: &Path, file: &Path) -> Result<(), BackupError> {
 /// Replaces the log in a folder with a backup, after a complete check. The folder is created if missing. If this is
 /// killed, the folder has the old log or the new one. After the next start, clients learn which messages they have seen
 /// are lost.
-pub fn restore(folder: &Path, file: &Path) -> Result<verify::Report, BackupError> {
+pub fn restore(folder: &Path, file: &Path, progress: &mut dyn Progress) -> Result<verify::Report, BackupError> {
     let unreadable = |fault: io::Error| BackupError::Read { path: file.to_owned(), fault: fault.to_string() };
     if !fs::metadata(file).map_err(unreadable)?.is_file() {
         return Err(unreadable(io::Error::other("it is not a file")));
@@ -98,9 +102,9 @@ pub fn restore(folder: &Path, file: &Path) -> Result<verify::Report, BackupError
         .create_new(true)
         .mode(0o600)
         .open(&temporary)
-        .and_then(|mut copy| io::copy(&mut backup, &mut copy))
+        .and_then(|mut copy| copy_file(&mut backup, &mut copy, progress))
         .map_err(unwritable)
-        .and_then(|_| install(&folder, file, &temporary, &database));
+        .and_then(|()| install(&folder, file, &temporary, &database, progress));
     if result.is_err() {
         let _ = remove_unfinished(&folder.path);
         if is_new {
@@ -109,6 +113,19 @@ pub fn restore(folder: &Path, file: &Path) -> Result<verify::Report, BackupError
         }
     }
     result
+}
+
+/// Copies a file, in pieces.
+fn copy_file(from: &mut File, to: &mut File, progress: &mut dyn Progress) -> io::Result<()> {
+    progress.begin("copying", from.metadata()?.len());
+    let mut copied = 0;
+    loop {
+        match io::copy(&mut from.by_ref().take(PIECE_BYTES), to)? {
+            0 => return Ok(()),
+            count => copied += count,
+        }
+        progress.at(copied);
+    }
 }
 
 /// Makes a folder ready for a program that writes its log: removes the files of an unfinished restore, and has the
@@ -125,7 +142,13 @@ fn remove_unfinished(folder: &Path) -> io::Result<()> {
 }
 
 /// Checks a copy of the backup, and replaces the database with it.
-fn install(folder: &Folder, file: &Path, copy: &Path, database: &Path) -> Result<verify::Report, BackupError> {
+fn install(
+    folder: &Folder,
+    file: &Path,
+    copy: &Path,
+    database: &Path,
+    progress: &mut dyn Progress,
+) -> Result<verify::Report, BackupError> {
     let fault = |error: rusqlite::Error| BackupError::from(OpenError::of(file.to_owned(), &error));
     let mut connection = Connection::open(copy).map_err(fault)?;
     let (application, version) = header(&connection).map_err(fault)?;
@@ -133,7 +156,7 @@ fn install(folder: &Folder, file: &Path, copy: &Path, database: &Path) -> Result
     // One file: a backup that was made by SQLite's own tools may ask for a write-ahead log.
     connection.pragma_update(None, "journal_mode", "DELETE").map_err(fault)?;
     migrate(&mut connection, version).map_err(fault)?;
-    let report = verify::walk(&connection).map_err(fault)?;
+    let report = verify::walk(&connection, progress).map_err(fault)?;
     if let Some(first) = report.faults.first() {
         return Err(BackupError::Faulty { path: file.to_owned(), fault: first.clone() });
     }
@@ -156,7 +179,7 @@ fn install(folder: &Folder, file: &Path, copy: &Path, database: &Path) -> Result
     Ok(report)
 }
 
-fn copy(database: &Path, temporary: &Path, file: &Path) -> Result<(), BackupError> {
+fn copy(database: &Path, temporary: &Path, file: &Path, progress: &mut dyn Progress) -> Result<(), BackupError> {
     let unreadable = |fault: String| BackupError::Read { path: database.to_owned(), fault };
     let unwritable = |fault: String| BackupError::Write { path: file.to_owned(), fault };
     let created = File::options().write(true).create_new(true).mode(0o600).open(temporary);
@@ -174,16 +197,34 @@ fn copy(database: &Path, temporary: &Path, file: &Path) -> Result<(), BackupErro
         LogError::Damaged(fault) => unreadable(fault),
         other => unwritable(other.to_string()),
     };
-    let deadline = Instant::now() + LOG_WAIT;
+    // One state of the log: the steps use this transaction. Without it, each would begin one of its own, and start again
+    // after a commit of the server.
+    source.execute_batch("BEGIN; SELECT count(*) FROM sqlite_schema").map_err(fault)?;
+    let page_bytes = source.pragma_query_value(None, "page_size", |row| row.get::<_, i64>(0)).map_err(fault)?;
+    let page_bytes = page_bytes.unsigned_abs().max(1);
+    let pages_per_step = i32::try_from(PIECE_BYTES / page_bytes).unwrap_or(i32::MAX).max(1);
+    let bytes = |pages: i32| u64::from(pages.unsigned_abs()) * page_bytes;
+    let (mut has_begun, mut last) = (false, Instant::now());
     let pages = Backup::new(&source, &mut copy).map_err(fault)?;
     loop {
-        match pages.step(-1).map_err(fault)? {
+        match pages.step(pages_per_step).map_err(fault)? {
             StepResult::Done => break,
-            _ if Instant::now() >= deadline => return Err(unreadable("it is locked by another program".to_owned())),
+            StepResult::More => {
+                let step = pages.progress();
+                if !std::mem::replace(&mut has_begun, true) {
+                    progress.begin("copying", bytes(step.pagecount));
+                }
+                progress.at(bytes(step.pagecount - step.remaining));
+                last = Instant::now();
+            }
+            _ if last.elapsed() >= LOG_WAIT => {
+                return Err(unreadable("it is locked by another program".to_owned()));
+            }
             _ => std::thread::park_timeout(std::time::Duration::from_millis(1)),
         }
     }
     drop(pages);
+    source.execute_batch("ROLLBACK").map_err(fault)?;
     copy.pragma_update(None, "journal_mode", "DELETE").map_err(fault)?;
     if header.1 == schema::VERSION {
         copy.execute(schema::MAKE_BACKUP, [identity::random_id()]).map_err(fault)?;

@@ -85,7 +85,7 @@ fn copies_of_deleted_rows_in_unused_bytes_are_erased() {
         wait_for("the files to be clean", || gone().is_none());
     }
     drop((appender, log));
-    assert_eq!(verify(folder.path()).unwrap().faults, Vec::<String>::new());
+    assert_eq!(verify(folder.path(), &mut ()).unwrap().faults, Vec::<String>::new());
 }
 
 /// The sender's name is kept with the message's id for some time after the message was deleted, and then erased.
@@ -178,7 +178,7 @@ fn remains_of_earlier_versions_are_erased_at_the_start() {
     drop(open(folder.path(), SyncMode::Os, false, Retention::default()).unwrap());
     assert_eq!(gone(), 0);
     assert_eq!(marks(folder.path()).len(), 100);
-    assert_eq!(verify(folder.path()).unwrap().faults, Vec::<String>::new());
+    assert_eq!(verify(folder.path(), &mut ()).unwrap().faults, Vec::<String>::new());
     // It happens only once.
     let erasures = || -> i64 {
         let connection = Connection::open(folder.path().join(DATABASE)).unwrap();

@@ -22,6 +22,8 @@ pub struct KnownRooms {
     /// The heads of the rooms that were appended to.
     pub heads: HashMap<RoomName, Head>,
     pub count: usize,
+    /// How many messages they had when the log was opened.
+    pub messages: u64,
     /// How many there may be.
     pub max: usize,
     /// The greatest number that a room ever had.
@@ -39,7 +41,7 @@ pub struct Stored {
 }
 
 impl KnownRooms {
-    pub fn load(connection: &Connection) -> rusqlite::Result<Self> {
+    pub fn load(connection: &Connection, messages: u64) -> rusqlite::Result<Self> {
         let count = unless_damaged(connection.query_row(schema::COUNT_ROOMS, (), |row| row.get::<_, i64>(0)))?;
         let count = usize::try_from(count.unwrap_or(0)).unwrap_or(usize::MAX);
         let last = RoomId(connection.query_row(schema::LAST_ROOM, (), |row| seq(row, 0))?.0);
@@ -48,7 +50,7 @@ impl KnownRooms {
         let max = connection.query_row(schema::ROOMS_MAX, (), |row| row.get::<_, i64>(0))?;
         let max = usize::try_from(max).unwrap_or(0);
         let lookalikes = load_lookalikes(connection)?;
-        Ok(Self { generation, heads: HashMap::new(), count, max, last, lookalikes })
+        Ok(Self { generation, heads: HashMap::new(), count, messages, max, last, lookalikes })
     }
 
     /// Stores posts, within a transaction.

@@ -56,7 +56,7 @@ pub fn list_rooms<E: From<BackupError>>(
 }
 
 /// The next rooms: number, name, the last deleted seq, and how many events up to it were not messages.
-fn page(connection: &Connection, after: &str) -> rusqlite::Result<Vec<(u64, String, u64, u64)>> {
+pub(super) fn page(connection: &Connection, after: &str) -> rusqlite::Result<Vec<(u64, String, u64, u64)>> {
     let mut statement = connection.prepare_cached(schema::NUMBERS_AFTER)?;
     let rooms = statement.query_map((after, number(LISTED_ROOMS_MAX as u64)), |row| {
         let number = |column| row.get::<_, i64>(column).map(i64::unsigned_abs);

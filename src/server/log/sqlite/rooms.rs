@@ -22,6 +22,8 @@ pub struct StoredRoom {
     pub time_ms: u64,
     /// The oldest segment that retention has not deleted.
     pub oldest: Option<SegmentEnd>,
+    /// How many messages retention has deleted.
+    pub deleted: u64,
     /// Whether the newest segment and its number of messages can't be read. Then nothing can be appended: a seq might
     /// be assigned twice.
     pub is_sealed: bool,
@@ -31,6 +33,11 @@ impl StoredRoom {
     pub fn head(&self) -> Head {
         let RoomState { id, epoch, head, changes, .. } = self.state;
         Head { room: id, epoch, seq: head, time_ms: self.time_ms, changes }
+    }
+
+    /// How many messages are kept.
+    pub fn kept(&self) -> u64 {
+        self.end().messages.saturating_sub(self.deleted)
     }
 
     pub fn end(&self) -> RoomEnd {
@@ -128,7 +135,8 @@ fn bare_room(row: &Row<'_>) -> rusqlite::Result<StoredRoom> {
         changes: seq(row, 6)?.0.min(head.0),
         profile: Arc::new(profiles::read(row, 7)?),
     };
-    Ok(StoredRoom { state, time_ms: seq(row, 5)?.0, oldest: None, is_sealed: false })
+    let deleted = state.head.0 - state.changes;
+    Ok(StoredRoom { state, time_ms: seq(row, 5)?.0, oldest: None, deleted, is_sealed: false })
 }
 
 /// The room of that name, with its readable state.

@@ -278,6 +278,20 @@ pub const NUMBERS_AFTER: &str =
 pub const CONTENTS: &str = "SELECT max(last), coalesce(sum(length(entries)), 0), max(time_ms),
          coalesce(max(changes_before + changes), 0) FROM segments WHERE id BETWEEN ?1 AND ?2";
 
+/// Of the segments in a range of keys: messages and bytes, the oldest and the newest time, and messages and bytes since two
+/// times.
+pub const STATISTICS: &str = "SELECT coalesce(sum(last - first + 1 - changes), 0), coalesce(sum(length(entries)), 0),
+         min(time_ms), max(time_ms),
+         coalesce(sum(iif(time_ms >= ?3, last - first + 1 - changes, 0)), 0),
+         coalesce(sum(iif(time_ms >= ?3, length(entries), 0)), 0),
+         coalesce(sum(iif(time_ms >= ?4, last - first + 1 - changes, 0)), 0),
+         coalesce(sum(iif(time_ms >= ?4, length(entries), 0)), 0)
+     FROM segments WHERE id BETWEEN ?1 AND ?2";
+/// How many ids a room has.
+pub const COUNT_IDS: &str = "SELECT count(*) FROM ids WHERE room = ?1";
+/// The size of all segments. Their entries are not read.
+pub const ALL_BYTES: &str = "SELECT coalesce(sum(length(entries)), 0) FROM segments";
+
 /// The oldest segment without its entries.
 pub const OLDEST_SPAN: &str = span!("WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT 1");
 /// Deletes some of a room's ids.

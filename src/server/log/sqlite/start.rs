@@ -5,24 +5,26 @@ use rusqlite::{Connection, Row, TransactionBehavior};
 use super::columns::{number, seq};
 use super::folder::SyncMode;
 use super::recovery::{self, Findings};
-use super::rooms::all_rooms;
+use super::rooms::{StoredRoom, all_rooms};
 use super::schema;
 use crate::names::{Epoch, Generation, Seq};
 use crate::server::log::ClockState;
 
 /// Begins a life of the log. If the last life left syncing to the system, did not end cleanly, and was followed by
 /// a restart of the machine, a power cut may have lost messages that clients have seen. So may the restoring of an
-/// older copy. Every room then gets another epoch. Returns whether the database may be an older copy.
+/// older copy. Every room then gets another epoch. Returns whether the database may be an older copy, and how many
+/// messages it has.
 pub fn begin(
     connection: &mut Connection,
     sync: SyncMode,
     restored: bool,
     findings: &Findings,
     next: i64,
-) -> rusqlite::Result<bool> {
+) -> rusqlite::Result<(bool, u64)> {
     let boot = recovery::boot_id();
     // Checked before the transaction: SQLite can't commit a transaction in which it found damage.
     let rooms = all_rooms(connection)?;
+    let messages = rooms.iter().filter_map(|(_, room)| room.as_ref()).map(StoredRoom::kept).sum();
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     type Life = (String, bool, bool, Option<i64>, bool, i64);
     let life = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?));
@@ -53,7 +55,7 @@ pub fn begin(
     }
     transaction.execute(schema::BEGIN_LIFE, (boot, sync == SyncMode::Full, next))?;
     transaction.commit()?;
-    Ok(restored || is_backup || is_changed)
+    Ok((restored || is_backup || is_changed, messages))
 }
 
 /// The time of the last life. For a version without it, the time of the newest message.

@@ -9,6 +9,7 @@ use super::database;
 use super::errors::OpenError;
 use super::key;
 use super::offline::{BackupError, check_log, check_readable, hold_unused, open_to_read};
+use super::progress::Progress;
 use super::schema;
 use crate::names::{RoomId, Seq};
 use crate::server::log::Segment;
@@ -28,7 +29,7 @@ pub struct Report {
 /// Checks the log at a path: a data folder, which a server may be using, or a backup's file. Changes no message. On the
 /// folder of a killed server it records the losses of the write-ahead log, since reading the database makes SQLite
 /// discard the evidence.
-pub fn verify(path: &Path) -> Result<Report, BackupError> {
+pub fn verify(path: &Path, progress: &mut dyn Progress) -> Result<Report, BackupError> {
     let (database, _lock) = if path.is_dir() {
         (check_log(path)?, hold_unused(path)?)
     } else if !path.exists() {
@@ -41,24 +42,29 @@ pub fn verify(path: &Path) -> Result<Report, BackupError> {
         (fs::canonicalize(path).map_err(unreadable)?, None)
     };
     let fault = |error: rusqlite::Error| BackupError::from(OpenError::of(database.clone(), &error));
-    walk(&open_to_read(&database)?).map_err(fault)
+    walk(&open_to_read(&database)?, progress).map_err(fault)
 }
 
 /// Checks a log of the current version, in one state.
-pub fn walk(connection: &Connection) -> rusqlite::Result<Report> {
+pub fn walk(connection: &Connection, progress: &mut dyn Progress) -> rusqlite::Result<Report> {
     connection.execute_batch("BEGIN")?;
-    let report = walk_state(connection);
+    let report = walk_state(connection, progress);
     // SQLite can't commit a transaction in which it found damage.
     connection.execute_batch("ROLLBACK")?;
     report
 }
 
-fn walk_state(connection: &Connection) -> rusqlite::Result<Report> {
+fn walk_state(connection: &Connection, progress: &mut dyn Progress) -> rusqlite::Result<Report> {
     let mut report = Report::default();
+    progress.begin("checking the database", 0);
     match database::check(connection, "PRAGMA integrity_check(20)") {
         Ok(faults) => report.faults.extend(faults.into_iter().map(|fault| format!("database: {fault}"))),
         Err(error) => report.faults.push(format!("database: {error}")),
     }
+    // In a damaged database the sum may not be known.
+    let bytes = connection.query_row(schema::ALL_BYTES, (), |row| row.get::<_, i64>(0)).unwrap_or(0);
+    progress.begin("checking messages", bytes.unsigned_abs());
+    let mut walked = 0;
     let mut statement = connection.prepare("SELECT id, name, trimmed, trimmed_changes FROM rooms ORDER BY name")?;
     let mut rows = statement.query(())?;
     loop {
@@ -73,7 +79,17 @@ fn walk_state(connection: &Connection) -> rusqlite::Result<Report> {
         let (id, name, trimmed): (i64, String, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
         report.rooms += 1;
         let (next, changes) = (trimmed + 1, row.get(3)?);
-        let mut room = Walk { connection, id, name: &name, report: &mut report, next, changes, ids: 0 };
+        let mut room = Walk {
+            connection,
+            id,
+            name: &name,
+            report: &mut report,
+            next,
+            changes,
+            ids: 0,
+            progress: &mut *progress,
+            walked: &mut walked,
+        };
         if let Err(error) = room.segments() {
             room.fault(&format!("from message {} on: {error}", room.next));
         }
@@ -92,6 +108,9 @@ struct Walk<'a> {
     changes: i64,
     /// How many chosen ids were found in messages and in the index.
     ids: i64,
+    progress: &'a mut dyn Progress,
+    /// How many bytes of all rooms were checked.
+    walked: &'a mut u64,
 }
 
 impl Walk<'_> {
@@ -123,7 +142,11 @@ impl Walk<'_> {
             }
             self.next = last.max(first).saturating_add(1);
             match row.get_ref(4)?.as_blob() {
-                Ok(entries) => self.segment((first, last, changes), entries, row.get(5)?)?,
+                Ok(entries) => {
+                    self.segment((first, last, changes), entries, row.get(5)?)?;
+                    *self.walked += entries.len() as u64;
+                    self.progress.at(*self.walked);
+                }
                 Err(_) => self.fault(&format!("messages {first} to {last} can't be read")),
             }
         }

@@ -146,6 +146,8 @@ impl ChatConversation {
         let principal = self.login.log_in(expire(&self.writer)).map_err(CloseReason::Login)?;
         let name = principal.acts_as(asked).map_err(CloseReason::Denied)?.ok_or(InvalidText::NameEmpty)?;
         log::debug!("client {} is {:?} on {client_version:?}", self.writer.id(), name.as_str());
+        self.writer.record().named(&name, principal.is_authenticated());
+        self.writer.record().started();
         let sender = Sender { name, authenticated: principal.is_authenticated() };
         self.welcome(Client { member: Some(Member { client: self.writer.id(), sender }), principal });
         Ok(())
@@ -153,6 +155,10 @@ impl ChatConversation {
 
     fn listen(&mut self) -> Execution {
         let principal = self.login.log_in(expire(&self.writer)).map_err(CloseReason::Login)?;
+        if let Some(name) = &principal.name {
+            self.writer.record().named(name, true);
+        }
+        self.writer.record().started();
         self.welcome(Client { member: None, principal });
         Ok(())
     }
@@ -223,6 +229,7 @@ impl ChatConversation {
         }
         let posts = std::mem::take(&mut self.posts);
         self.posts_bytes = 0;
+        self.writer.record().posted(posts.len());
         let poster = Arc::clone(&self.poster) as _;
         self.order(Order::Posts { posts, poster }, lane)
     }

@@ -31,6 +31,8 @@ pub struct ChatReader {
     ready: VecDeque<RoomKey>,
     /// Sent before anything else.
     controls: VecDeque<Control>,
+    /// How many events of the log the frames have had.
+    delivered: u64,
 }
 
 /// A joined room.
@@ -69,12 +71,14 @@ enum FramePart {
 struct Assembly {
     parts: Vec<FramePart>,
     bytes: usize,
+    /// How many events of the log it has.
+    events: u64,
 }
 
 impl ChatReader {
     pub fn new(updates: Arc<Updates>) -> Self {
         let (rooms, ready, controls) = Default::default();
-        Self { updates, rooms, has_pending: false, ready, controls }
+        Self { updates, rooms, has_pending: false, ready, controls, delivered: 0 }
     }
 
     fn read_updates(&mut self) {
@@ -240,10 +244,15 @@ impl Reader for ChatReader {
                 break;
             }
         }
+        self.delivered += frame.events;
         if answers > 0 {
             self.updates.answers_sent(answers, answer_bytes);
         }
         frame.finish().map(|frame| (frame, false))
+    }
+
+    fn delivered(&self) -> u64 {
+        self.delivered
     }
 
     fn fetch(&mut self) -> Result<(), CloseReason> {
@@ -303,7 +312,10 @@ impl Assembly {
     fn push(&mut self, part: FramePart) {
         self.bytes += match &part {
             FramePart::Entries(control) => control.entries().len(),
-            FramePart::SegmentPart(part) => part.bytes_max(),
+            FramePart::SegmentPart(part) => {
+                self.events += part.count();
+                part.bytes_max()
+            }
         };
         self.parts.push(part);
     }
