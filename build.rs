@@ -16,7 +16,13 @@ fn main() {
 
 fn generate_messages() {
     println!("cargo:rerun-if-changed=proto");
-    for (contract, folder) in [("chatserver/chat.proto", "chatserver"), ("hubbub/v1/chat.proto", "hubbub_v1")] {
+    for (contract, folder) in [
+        ("chatserver/chat.proto", "chatserver"),
+        ("hubbub/v1/chat.proto", "hubbub_v1"),
+        ("grpc/health/v1/health.proto", "grpc_health_v1"),
+        ("grpc/reflection/v1/reflection.proto", "grpc_reflection_v1"),
+        ("grpc/reflection/v1alpha/reflection.proto", "grpc_reflection_v1alpha"),
+    ] {
         protobuf_codegen::Codegen::new()
             .pure()
             .include("proto")
@@ -35,7 +41,8 @@ fn list_page() {
     files.sort();
     let name = |path: &Path| path.file_name().expect("it is a file").to_string_lossy().into_owned();
     // The path is found when the program is compiled: the folder may have been moved since this ran.
-    let bytes = |name: &str| format!("include_bytes!(concat!(env!(\"CARGO_MANIFEST_DIR\"), {:?}))", format!("/web/{name}"));
+    let bytes =
+        |name: &str| format!("include_bytes!(concat!(env!(\"CARGO_MANIFEST_DIR\"), {:?}))", format!("/web/{name}"));
     let lines = files.iter().map(|path| name(path)).map(|name| format!("    ({name:?}, {}),\n", bytes(&name)));
     let list = format!("const FILES: &[(&str, &[u8])] = &[\n{}];\n", lines.collect::<String>());
     let to = PathBuf::from(env::var("OUT_DIR").expect("cargo sets it")).join("page.rs");

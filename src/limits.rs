@@ -7,6 +7,7 @@
 //! foreign format defines, such as SQLite's files.
 
 mod contract;
+mod health;
 mod http;
 mod log;
 mod logins;
@@ -14,4 +15,4 @@ mod options;
 mod search;
 mod transport;
 
-pub use self::{contract::*, http::*, log::*, logins::*, options::*, search::*, transport::*};
+pub use self::{contract::*, health::*, http::*, log::*, logins::*, options::*, search::*, transport::*};
