@@ -284,8 +284,8 @@ impl Server {
     /// status. Until the last stream has ended, the server still answers health checks (with NOT_SERVING), so that those
     /// who watch it learn why it refuses clients; then it accepts no connections and calls any more.
     ///
-    /// Takes at most the drain timeout, plus half a second for the answers to health checks, 2 s for streams that must be cancelled after it, and 5 s to finish the search
-    /// index. Returns the number of cancelled streams.
+    /// Takes at most the drain timeout, plus half a second for the answers to health checks, 2 s for streams that must be
+    /// cancelled after it, and 5 s to finish the search index. Returns the number of cancelled streams.
     pub fn drain(mut self) -> usize {
         self.stop()
     }

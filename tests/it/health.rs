@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use grpcio::{ChannelBuilder, Client, RpcStatusCode};
+use hubbub::limits;
 use hubbub::server::config::Logins;
 use hubbub::server::log::sqlite::SyncMode;
 use hubbub::server::{ServerConfig, Storage};
@@ -159,6 +160,41 @@ fn a_server_that_drains_says_so_until_its_last_client_is_gone() {
     assert!(drained.try_recv().is_err());
     drop(stuck);
     assert_eq!(drained.recv_timeout(DEADLINE), Ok(0));
+}
+
+#[test]
+fn the_page_of_limits_has_the_numbers_of_the_code() {
+    let page = std::fs::read_to_string(foreign::project("docs/limits.md")).expect("the page is there");
+    let section = page.split("## Health and reflection").nth(1).and_then(|rest| rest.split("\n## ").next());
+    let section = section.expect("the page has the section");
+    assert_eq!(limits::HEALTH_CALLS_MAX, 1_024, "the page says 1,024");
+    assert_eq!(limits::REFLECTION_REQUEST_BYTES_MAX, 4_096, "the page says 4,096");
+    for row in [
+        format!("| health checks in progress of a peer, of all | {}, 1,024 |", limits::HEALTH_CALLS_PER_PEER_MAX),
+        format!("of a peer, of all | {}, {} |", limits::WATCHES_PER_PEER_MAX, limits::WATCHES_MAX),
+        format!("of a peer, of all | {}, {} |", limits::REFLECTIONS_PER_PEER_MAX, limits::REFLECTIONS_MAX),
+        format!(
+            "| requests of a stream of reflection | {} at once, {} a second |",
+            limits::REFLECTION_REQUESTS_BURST,
+            limits::REFLECTION_REQUESTS_RATE
+        ),
+        "| a request of reflection | 4,096 bytes |".to_owned(),
+        format!("of a stream of reflection | {} s |", limits::REFLECTION_IDLE_MAX.as_secs()),
+    ] {
+        assert!(section.contains(&row), "docs/limits.md lacks: {row}");
+    }
+    let page = std::fs::read_to_string(foreign::project("docs/health.md")).expect("the page is there");
+    for text in [
+        format!("every {} s", limits::DISK_WATCH_INTERVAL.as_secs()),
+        format!(
+            "after {} s first, and at most\n{} s",
+            limits::STORE_CHECK_FIRST.as_secs(),
+            limits::STORE_CHECK_MAX.as_secs()
+        ),
+        format!("for {} s at most", limits::DRAIN_TIMEOUT.as_secs()),
+    ] {
+        assert!(page.contains(&text), "docs/health.md lacks: {text}");
+    }
 }
 
 /// Python's client, with the library that gRPC publishes for it.

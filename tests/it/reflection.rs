@@ -235,7 +235,8 @@ fn ten_thousand_requests_of_clients_that_do_not_read_cost_little() {
     let mut server = ServerProcess::start(&[]);
     let mut talker = Talker::join(&environment(), server.target(), "ann", "garden");
     let client = connect(server.target());
-    assert_eq!(Reflector::over(&client, &REFLECTION_CLIENT).services(), SERVICES);
+    let mut reflector = Reflector::over(&client, &REFLECTION_CLIENT);
+    assert_eq!(reflector.services(), SERVICES);
     let (before, threads) = (server.rss_kib(), server.own_threads());
     let message = prefixed(0, &encoded(Question::FileContainingSymbol("hubbub.v1.Hello".to_owned())));
     // The window of a connection: all of them may be sent before the server has read any.
@@ -249,7 +250,7 @@ fn ten_thousand_requests_of_clients_that_do_not_read_cost_little() {
     for n in 0..20 {
         talker.post("garden", 0, &n.to_string());
         assert_eq!(talker.hear().2, n.to_string());
-        assert_eq!(Reflector::over(&client, &REFLECTION_CLIENT).services(), SERVICES);
+        assert_eq!(reflector.services(), SERVICES);
     }
     assert!(server.rss_kib() < before + MORE_KIB_MAX, "{before} KiB became {}", server.rss_kib());
     assert!(server.own_threads() <= threads);
