@@ -25,7 +25,7 @@ Examples:
 /// Which server to ask, and how.
 #[derive(Debug, clap::Args)]
 pub struct HealthProbe {
-    /// Address of the server [default: where --listen or its variable says]
+    /// Address of the server [default: the first of HUBBUB_LISTEN]
     ///
     /// HOST:PORT, [IPV6]:PORT or unix:PATH. By default the first address of HUBBUB_LISTEN, on this machine, or
     /// 127.0.0.1:5000; the variable PORT changes the port.
