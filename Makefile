@@ -135,7 +135,8 @@ proxy-deps:
 $(PYTHON): Makefile $(WEB_LOGIN)
 	@tools/install-deps test
 	python3 -m venv $(TARGET_DIR)/python
-	$(PYTHON) -m pip install --quiet grpcio-tools==$(GRPCIO_TOOLS) connectrpc==$(PYTHON_CONNECT) -r $(WEB_LOGIN)
+	$(PYTHON) -m pip install --quiet grpcio-tools==$(GRPCIO_TOOLS) grpcio-health-checking==$(GRPCIO_TOOLS) \
+		grpcio-reflection==$(GRPCIO_TOOLS) connectrpc==$(PYTHON_CONNECT) -r $(WEB_LOGIN)
 	@touch $(PYTHON)
 
 $(NODE_GRPC): Makefile

@@ -16,7 +16,13 @@ fn main() {
 
 fn generate_messages() {
     println!("cargo:rerun-if-changed=proto");
-    for (contract, folder) in [("chatserver/chat.proto", "chatserver"), ("hubbub/v1/chat.proto", "hubbub_v1")] {
+    for (contract, folder) in [
+        ("chatserver/chat.proto", "chatserver"),
+        ("hubbub/v1/chat.proto", "hubbub_v1"),
+        ("grpc/health/v1/health.proto", "grpc_health_v1"),
+        ("grpc/reflection/v1/reflection.proto", "grpc_reflection_v1"),
+        ("grpc/reflection/v1alpha/reflection.proto", "grpc_reflection_v1alpha"),
+    ] {
         protobuf_codegen::Codegen::new()
             .pure()
             .include("proto")

@@ -216,10 +216,12 @@ fn prepare(command: Command, is_long: bool) -> Command {
     command
 }
 
-/// The command with the program's global options before its own: clap appends them, and so their heading.
+/// The command with the program's global options before its own, except for those on connections, whose heading is the
+/// first: clap appends them, and so their heading.
 fn ordered(command: Command, global: &[Arg]) -> Command {
-    let own: Vec<_> = command.get_arguments().cloned().collect();
-    let mut in_order = global.iter().cloned().chain(own);
+    let is_first = |argument: &Arg| argument.get_help_heading() == Some(CONNECTION);
+    let (first, own): (Vec<_>, Vec<_>) = command.get_arguments().cloned().partition(is_first);
+    let mut in_order = first.into_iter().chain(global.iter().cloned()).chain(own);
     // Each argument is replaced by the one at its position.
     command.args(global).mut_args(|argument| in_order.next().unwrap_or(argument))
 }

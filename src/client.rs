@@ -34,6 +34,7 @@ mod session;
 mod v1;
 mod calls;
 mod mentioned;
+mod health;
 pub mod tutorial;
 #[cfg(fuzzing)]
 pub mod fuzz;
@@ -46,6 +47,7 @@ pub use connect_error::ConnectError;
 pub use connection::{Connection, Connector, SERVER_HELP, SERVER_LONG_HELP, is_local};
 pub use contract::{CONTRACT_HELP, CONTRACT_LONG_HELP, Contract};
 pub use error::{SessionError, Unsure, lines};
+pub use health::{HealthError, check_health};
 pub use known_servers::KnownServers;
 pub use limits::{BYTES_MAX, CALL_TIMEOUT, FINISH_TIMEOUT, LINES_MAX};
 pub use login::{Login, LoginFault, StoredLogin, TOKEN_VARIABLE, config_folder};

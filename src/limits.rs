@@ -7,6 +7,7 @@
 //! foreign format defines, such as SQLite's files.
 
 mod contract;
+mod health;
 mod http;
 mod log;
 mod logging;
@@ -15,4 +16,4 @@ mod options;
 mod search;
 mod transport;
 
-pub use self::{contract::*, http::*, log::*, logging::*, logins::*, options::*, search::*, transport::*};
+pub use self::{contract::*, health::*, http::*, log::*, logging::*, logins::*, options::*, search::*, transport::*};

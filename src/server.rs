@@ -7,6 +7,7 @@ pub mod network;
 pub mod bucket;
 pub mod refusals;
 pub mod gauges;
+pub mod health;
 pub mod reload;
 pub mod peer;
 pub mod quotas;
@@ -17,6 +18,7 @@ pub mod room;
 pub mod fair_queue;
 pub mod append_queue;
 mod reserve;
+mod storing;
 pub mod writer;
 pub mod posting;
 pub mod delivery;
@@ -49,6 +51,7 @@ use self::deadlines::DeadlineThread;
 use self::delivery::close::CloseReason;
 use self::delivery::fanout::{self, Publisher};
 use self::gauges::GaugeLogger;
+use self::health::HealthState;
 use self::http::fence::Fence;
 use self::http::server::{Doors, HttpServer};
 use self::http::watch::WatchThread;
@@ -83,6 +86,7 @@ pub struct Server {
     http: Option<HttpServer>,
     addresses: Vec<Address>,
     hub: Arc<Hub>,
+    health: Arc<HealthState>,
     life: Option<SharedLife>,
     log_writer: Option<JoinHandle<()>>,
     fanout_pace: Option<JoinHandle<()>>,
@@ -118,6 +122,11 @@ impl Server {
         let poller_count = config.pollers.clamp(1, limits::POLLERS_MAX);
         let joiner = Joiner::start(config::possible_threads())?;
         let ((mut appender, log), life) = open_log(config)?;
+        let health = Arc::<HealthState>::default();
+        if let Some(life) = &life {
+            let health = Arc::clone(&health);
+            life.on_end(Box::new(move || health.set_failed("the log has stopped".to_owned())));
+        }
         // HTTP has a driver of its own.
         let http_shard = config.http.is_some().then_some(poller_count);
         let (fanout, fanout_pace) = fanout::start(poller_count + usize::from(http_shard.is_some()))?;
@@ -139,7 +148,7 @@ impl Server {
             Arc::clone(&rooms),
             clock,
             reserve(config),
-            Watch { refusals: Arc::clone(&refusals), gauges: Arc::clone(&gauges) },
+            Watch { refusals: Arc::clone(&refusals), gauges: Arc::clone(&gauges), health: Arc::clone(&health) },
             Box::new(move |published| {
                 announcer.iter().for_each(|announcer| announcer.published(&published));
                 publisher.publish(published);
@@ -187,7 +196,7 @@ impl Server {
         };
         let connections = Arc::new(Connections::new(bounds));
         let reports = Reports { connections: Arc::clone(&connections), refusals: Arc::clone(&refusals), gauges };
-        let grpc = GrpcServer::new(config, &pollers, unary, &hub, lobby, reports)?;
+        let grpc = GrpcServer::new(config, &pollers, unary, &hub, lobby, reports, &health)?;
         let doors = Doors { connections, refusals };
         let http = start_http(config, dispatcher, joiner.spawner(), doors, http_watch.as_ref())?;
         let mut server = Self {
@@ -195,6 +204,7 @@ impl Server {
             http,
             addresses: Vec::new(),
             hub,
+            health,
             life,
             log_writer: Some(log_writer),
             fanout_pace: Some(fanout_pace),
@@ -229,6 +239,7 @@ impl Server {
         if !reloadables.is_empty() {
             server.reload_thread = Some(ReloadThread::start(reloadables)?);
         }
+        server.health.set_serving();
         Ok(server)
     }
 
@@ -245,6 +256,11 @@ impl Server {
     /// What the log had when it was opened: rooms, and messages.
     pub fn contents_at_start(&self) -> (usize, u64) {
         self.contents_at_start
+    }
+
+    /// Whether it serves.
+    pub fn health(&self) -> &Arc<HealthState> {
+        &self.health
     }
 
     /// How many clients are connected.
@@ -275,10 +291,12 @@ impl Server {
         self.life.clone()
     }
 
-    /// Stops: accepts nothing more, delivers accepted posts to all clients, and closes the streams with a status.
+    /// Stops: accepts no clients and posts any more, delivers accepted posts to all clients, and closes the streams with a
+    /// status. Until the last stream has ended, the server still answers health checks (with NOT_SERVING), so that those
+    /// who watch it learn why it refuses clients; then it accepts no connections and calls any more.
     ///
-    /// Takes at most the drain timeout, plus 2 s for streams that must be cancelled after it, and 5 s to finish the search
-    /// index. Returns the number of cancelled streams.
+    /// Takes at most the drain timeout, plus half a second for the answers to health checks, 2 s for streams that must be
+    /// cancelled after it, and 5 s to finish the search index. Returns the number of cancelled streams.
     pub fn drain(mut self) -> usize {
         self.stop()
     }
@@ -286,7 +304,7 @@ impl Server {
     fn stop(&mut self) -> usize {
         let Some(log_writer) = self.log_writer.take() else { return 0 };
         let deadline = Instant::now() + self.drain_timeout;
-        let mut shutdown = self.grpc.shut_down();
+        self.health.set_draining();
         if let Some(http) = &mut self.http {
             http.stop_accepting();
         }
@@ -312,6 +330,8 @@ impl Server {
         self.hub.clients.close(&CloseReason::Draining { until: deadline });
         self.hub.clients.wait_until_empty(deadline);
         let cancelled = self.hub.clients.count();
+        self.grpc.wait_for_side_calls(Instant::now() + limits::SIDE_STREAMS_DRAIN);
+        let mut shutdown = self.grpc.shut_down();
         self.grpc.cancel_all_calls();
         self.http.iter().for_each(HttpServer::cancel_streams);
         let deadline = Instant::now() + limits::CLOSE_TIMEOUT;

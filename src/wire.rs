@@ -17,7 +17,7 @@ use protobuf::{CodedInputStream, Message as _};
 
 /// The messages of `proto/chatserver/chat.proto`.
 pub mod tutorial {
-    pub use self::generated::chat::{FromClient, FromServer};
+    pub use self::generated::chat::{FromClient, FromServer, file_descriptor};
 
     mod generated {
         include!(concat!(env!("OUT_DIR"), "/chatserver/mod.rs"));
@@ -30,6 +30,33 @@ pub mod v1 {
 
     mod generated {
         include!(concat!(env!("OUT_DIR"), "/hubbub_v1/mod.rs"));
+    }
+}
+
+/// The messages of `proto/grpc/health/v1/health.proto`.
+pub mod health {
+    pub use self::generated::health::*;
+
+    mod generated {
+        include!(concat!(env!("OUT_DIR"), "/grpc_health_v1/mod.rs"));
+    }
+}
+
+/// The messages of `proto/grpc/reflection/v1/reflection.proto`.
+pub mod reflection {
+    pub use self::generated::reflection::*;
+
+    mod generated {
+        include!(concat!(env!("OUT_DIR"), "/grpc_reflection_v1/mod.rs"));
+    }
+}
+
+/// The earlier package of [`reflection`], which has the same messages: only its description is used.
+pub mod reflection_v1alpha {
+    pub use self::generated::reflection::file_descriptor;
+
+    mod generated {
+        include!(concat!(env!("OUT_DIR"), "/grpc_reflection_v1alpha/mod.rs"));
     }
 }
 
@@ -75,6 +102,33 @@ pub const FOLLOW_CLIENT: Method<v1::FollowRequest, v1::FollowResponse> =
 /// `hubbub.v1.ChatService/Follow` as the server serves it, with frames.
 pub const FOLLOW_SERVER: Method<v1::FollowRequest, Frame> =
     Method { ty: MethodType::ServerStreaming, name: FOLLOW, req_mar: protobuf(), resp_mar: FRAMES };
+
+pub const HEALTH_CHECK: Method<health::HealthCheckRequest, health::HealthCheckResponse> =
+    unary("/grpc.health.v1.Health/Check");
+pub const HEALTH_LIST: Method<health::HealthListRequest, health::HealthListResponse> =
+    unary("/grpc.health.v1.Health/List");
+const HEALTH_WATCH: &str = "/grpc.health.v1.Health/Watch";
+
+/// `grpc.health.v1.Health/Watch` as a client calls it.
+pub const HEALTH_WATCH_CLIENT: Method<health::HealthCheckRequest, health::HealthCheckResponse> =
+    Method { ty: MethodType::ServerStreaming, name: HEALTH_WATCH, req_mar: protobuf(), resp_mar: protobuf() };
+
+/// The same as the server serves it.
+pub const HEALTH_WATCH_SERVER: Method<health::HealthCheckRequest, Frame> =
+    Method { ty: MethodType::ServerStreaming, name: HEALTH_WATCH, req_mar: protobuf(), resp_mar: FRAMES };
+
+const REFLECTION: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+const REFLECTION_V1ALPHA: &str = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo";
+
+/// Server reflection as a client calls it, in both packages.
+pub const REFLECTION_CLIENT: Method<reflection::ServerReflectionRequest, reflection::ServerReflectionResponse> =
+    duplex(REFLECTION, protobuf(), protobuf());
+pub const REFLECTION_V1ALPHA_CLIENT: Method<reflection::ServerReflectionRequest, reflection::ServerReflectionResponse> =
+    duplex(REFLECTION_V1ALPHA, protobuf(), protobuf());
+
+/// Server reflection as the server serves it: it decodes requests itself.
+pub const REFLECTION_SERVER: Method<Request, Frame> = duplex(REFLECTION, REQUESTS, FRAMES);
+pub const REFLECTION_V1ALPHA_SERVER: Method<Request, Frame> = duplex(REFLECTION_V1ALPHA, REQUESTS, FRAMES);
 
 const CHAT: &str = "/hubbub.v1.ChatService/Chat";
 const FOLLOW: &str = "/hubbub.v1.ChatService/Follow";

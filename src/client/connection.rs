@@ -70,10 +70,14 @@ impl Connector {
     /// Connects, or fails as soon as the reason is known: at the latest after 5 s, plus a few if a peer has to be
     /// probed.
     pub fn open(&self, address: &Address) -> Result<Connection, ConnectError> {
+        self.open_by(address, Instant::now() + CONNECT_TIMEOUT)
+    }
+
+    /// The same with another deadline for the connection.
+    pub fn open_by(&self, address: &Address, deadline: Instant) -> Result<Connection, ConnectError> {
         let tls = self.tls.as_ref().filter(|_| matches!(address, Address::Tcp { .. }));
         let is_private = self.is_private(address);
         let presented = self.login.as_ref().map(|login| login.present(is_private)).transpose()?;
-        let deadline = Instant::now() + CONNECT_TIMEOUT;
         let route = find(address, deadline)?;
         let channel = channel(self.environment.clone(), address, &route, tls).connect(&route.target);
         if is_ready(&channel, deadline) {

@@ -56,6 +56,8 @@ pub struct ServerConfig {
     pub rooms_max: usize,
     /// How much of each room's history is kept.
     pub retention: Retention,
+    /// Serve gRPC server reflection.
+    pub reflection: bool,
     /// Keep an index of the words of all messages, so that they can be searched.
     pub search: bool,
     /// Trust the clock, even if it is far from the log's time.
@@ -165,6 +167,7 @@ impl Default for ServerConfig {
             disk_reserve: None,
             rooms_max: limits::ROOMS_MAX,
             retention: Retention::default(),
+            reflection: true,
             search: true,
             trust_clock: false,
             handshake_timeout: limits::HANDSHAKE_TIMEOUT,

@@ -16,6 +16,9 @@ pub mod stream;
 pub mod tutorial;
 pub mod chat;
 pub mod unary;
+pub mod side_calls;
+pub mod health;
+pub mod reflection;
 pub mod server;
 #[cfg(fuzzing)]
 pub mod fuzz;

@@ -8,14 +8,16 @@
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::append_queue::{self, Lanes, Order, Orders, Poster, Waited};
 use super::gauges::{Gauges, Resource};
+use super::health::HealthState;
 use super::log::clock::Clock;
 use super::log::{Appended, Appender, ClockState, Deleted, LogError, Post, Subscriber};
 use super::refusals::{Limit, Refusals};
 use super::reserve::DiskReserve;
+use super::storing::Storing;
 use crate::limits::{CLOCK_KEEP_INTERVAL, TRIM_INTERVAL, TRIM_LOG_INTERVAL, TRIM_RETRY, TRIM_WAIT_MAX};
 use crate::names::{RoomName, Seq};
 use crate::server::room::{RoomHandle, Rooms};
@@ -35,11 +37,12 @@ pub fn spawn(
     let (lanes, orders) = append_queue::new();
     appender.subscribe(publish);
     let kept = appender.clock();
+    let storing = Storing::new(reserve, Arc::clone(&watch.gauges), Arc::clone(&watch.health));
     let writer = Writer {
         appender,
         rooms,
         clock,
-        reserve,
+        storing,
         watch,
         kept,
         deleted: Deleted::default(),
@@ -51,18 +54,19 @@ pub fn spawn(
     Ok((lanes, thread))
 }
 
-/// Where the writer reports that rooms or space run out.
+/// Where the writer reports that rooms or space run out, and that messages can't be stored.
 #[derive(Default)]
 pub struct Watch {
     pub refusals: Arc<Refusals>,
     pub gauges: Arc<Gauges>,
+    pub health: Arc<HealthState>,
 }
 
 struct Writer {
     appender: Box<dyn Appender>,
     rooms: Arc<Rooms>,
     clock: Clock,
-    reserve: Option<DiskReserve>,
+    storing: Storing,
     watch: Watch,
     /// The clock's state that was last stored.
     kept: ClockState,
@@ -91,7 +95,7 @@ impl Writer {
             let now = self.clock.age_time();
             // The clock may be set meanwhile, so the wait is bounded.
             let trim_in = trim_at.map(|at| at.duration_since(now).unwrap_or_default().min(TRIM_WAIT_MAX));
-            match orders.next(&mut batch, trim_in) {
+            match self.wait(orders, &mut batch, trim_in) {
                 Waited::Batch => self.commit(&mut batch),
                 Waited::TimedOut => {}
                 Waited::Ended => break,
@@ -108,6 +112,20 @@ impl Writer {
         self.tell_deleted(true);
         self.clock.age_time();
         self.keep_clock();
+    }
+
+    /// Waits for orders, and meanwhile checks whether messages can be stored.
+    fn wait(&mut self, orders: &Orders, batch: &mut Vec<Order>, timeout: Option<Duration>) -> Waited {
+        let deadline = timeout.map(|timeout| Instant::now() + timeout);
+        loop {
+            let until = [deadline, self.storing.next_check()].into_iter().flatten().min();
+            match orders.next(batch, until.map(|until| until.saturating_duration_since(Instant::now()))) {
+                Waited::TimedOut if deadline.is_none_or(|deadline| Instant::now() < deadline) => {
+                    self.storing.check(&mut *self.appender, self.clock.state(), Instant::now());
+                }
+                waited => return waited,
+            }
+        }
     }
 
     /// Frees space by deleting messages that are due, without a log line on failure. Returns whether it deleted
@@ -226,18 +244,9 @@ impl Writer {
 
     fn append(&mut self, posts: &[Post], shares: &[Share]) {
         let now = self.clock.time();
-        let mut result = match &mut self.reserve {
-            Some(reserve) => {
-                let posted = posts.iter().map(Post::bytes).sum();
-                let checked = reserve.check(posted, || self.appender.free_bytes(), Instant::now());
-                if let Some((free, reserved)) = reserve.found() {
-                    self.watch.gauges.report_disk(free, reserved);
-                }
-                checked
-            }
-            None => Ok(()),
-        }
-        .and_then(|()| self.appender.append(posts, now));
+        let posted = posts.iter().map(Post::bytes).sum();
+        let checked = self.storing.check_reserve(posted, || self.appender.free_bytes(), Instant::now());
+        let mut result = checked.and_then(|()| self.appender.append(posts, now));
         if let Err(LogError::Full) = result {
             // Deleting needs no space, and frees some.
             if self.make_room() {
@@ -245,6 +254,7 @@ impl Writer {
             }
         }
         self.log_change(result.as_ref().err());
+        self.storing.tried(result.as_ref().err(), Instant::now());
         let outcomes = match result {
             Ok(outcomes) => outcomes,
             Err(error) => vec![Err(error); posts.len()],

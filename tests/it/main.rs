@@ -19,6 +19,8 @@ mod web_login;
 mod disk;
 mod full;
 mod drain;
+mod health;
+mod reflection;
 mod reach;
 mod fanout;
 mod leaving;

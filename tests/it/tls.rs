@@ -16,12 +16,12 @@ use crate::support::process::ServerProcess;
 use crate::terminal::client_command;
 
 /// A path as an argument.
-fn text(path: &Path) -> &str {
+pub fn text(path: &Path) -> &str {
     path.to_str().expect("the path is UTF-8")
 }
 
 /// A server with this certificate, and further arguments.
-fn serve(pair: &Pair, arguments: &[&str]) -> ServerProcess {
+pub fn serve(pair: &Pair, arguments: &[&str]) -> ServerProcess {
     ServerProcess::start(&[&["--tls-cert", text(&pair.certificate), "--tls-key", text(&pair.key)], arguments].concat())
 }
 

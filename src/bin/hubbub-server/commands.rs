@@ -1,6 +1,6 @@
 //! The commands besides serving.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Subcommand;
@@ -8,9 +8,11 @@ use hubbub::arguments::STORAGE;
 use hubbub::server::log::sqlite::{self, Report};
 
 use crate::dev_cert::DevCert;
+use crate::health::HealthProbe;
+use crate::options::Args;
 use crate::progress::Bar;
 use crate::words::counted;
-use crate::{dev_cert, rooms, stats, tokens, users};
+use crate::{dev_cert, health, rooms, stats, tokens, users};
 
 /// The commands besides serving.
 #[derive(Debug, Subcommand)]
@@ -70,6 +72,12 @@ pub enum Command {
     /// Make a certificate for trying TLS, from an authority of your own
     #[command(after_long_help = dev_cert::EXAMPLES)]
     DevCert(DevCert),
+    /// Ask a running server whether it serves; the exit code is 0 if so
+    ///
+    /// A probe, for containers. It prints one line, and exits with 1 if the server does not serve, or can't be reached. It
+    /// needs no login.
+    #[command(after_long_help = health::EXAMPLES)]
+    Health(HealthProbe),
 }
 
 const BACKUP_EXAMPLES: &str = "\
@@ -87,8 +95,9 @@ Examples:
   hubbub-server verify                     check ./hubbub-data
   hubbub-server verify /backups/monday.db";
 
-/// Runs a command on the data folder, and prints its result.
-pub fn run(command: &Command, data: &Path) -> anyhow::Result<ExitCode> {
+/// Runs a command, and prints its result. `args` has the options of the server beside it.
+pub fn run(command: &Command, args: &Args) -> anyhow::Result<ExitCode> {
+    let data = args.data.as_path();
     match command {
         Command::Backup { file, force } => {
             let bytes = sqlite::backup(data, file, *force, &mut Bar::new())?;
@@ -112,6 +121,7 @@ pub fn run(command: &Command, data: &Path) -> anyhow::Result<ExitCode> {
         Command::Invite { name, link } => return users::invite(name, link, data),
         Command::Token(command) => return tokens::run(command, data),
         Command::DevCert(command) => dev_cert::run(command)?,
+        Command::Health(probe) => return health::run(probe, args),
     }
     Ok(ExitCode::SUCCESS)
 }

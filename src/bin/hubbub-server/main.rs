@@ -6,6 +6,7 @@ mod auth_options;
 mod http_options;
 mod commands;
 mod dev_cert;
+mod health;
 mod jwt_options;
 mod options;
 mod rooms;
@@ -54,7 +55,7 @@ fn main() -> ExitCode {
         log::warn!("can't handle SIGXFSZ: {error}");
     }
     if let Some(command) = &args.command {
-        let run = || commands::run(command, &args.data);
+        let run = || commands::run(command, &args);
         return match check_descriptors().and_then(|()| run()) {
             Ok(code) => code,
             Err(error) => {

@@ -1,6 +1,6 @@
 //! The server's options, and the configuration that they give.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{ArgAction, Parser};
@@ -53,6 +53,16 @@ pub struct Args {
 
     #[command(flatten)]
     http: HttpOptions,
+
+    /// Describe the contract to gRPC clients: on or off [default: on]
+    ///
+    /// Server reflection (grpc.reflection.v1 and v1alpha), with which grpcurl, grpcui, Postman and programs call the server
+    /// without a .proto file. It needs no login, and shows nothing that is not in the source of this version.
+    #[arg(
+        long, value_name = "REFLECTION", env = "HUBBUB_REFLECTION", action = ArgAction::Set, value_parser = on_or_off,
+        hide_short_help = true, help_heading = CONNECTION, display_order = 14
+    )]
+    reflection: Option<bool>,
 
     /// Folder for messages
     ///
@@ -363,6 +373,16 @@ impl ProgramOptions for Args {
 }
 
 impl Args {
+    /// Where it listens, if that is said.
+    pub fn listen(&self) -> &[Address] {
+        &self.listen
+    }
+
+    /// The certificate of the server, if it speaks TLS.
+    pub fn tls_certificate(&self) -> Option<&Path> {
+        self.tls.certificate()
+    }
+
     fn check_serving(&self, given: &Given<'_>) -> Vec<String> {
         let mut faults = Vec::new();
         if self.ephemeral {
@@ -431,6 +451,7 @@ pub fn config(args: Args) -> Result<ServerConfig, InvalidPort> {
         rooms_max: args.rooms_max,
         disk_reserve: args.disk_reserve.map(|bytes| bytes as u64),
         retention,
+        reflection: args.reflection.unwrap_or(true),
         search: args.search.unwrap_or(!args.ephemeral),
         trust_clock: args.trust_clock,
         pollers,

@@ -1,6 +1,6 @@
 //! The options for TLS.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use hubbub::arguments::{CONNECTION, Given};
 use hubbub::server::config::TlsFiles;
@@ -55,6 +55,10 @@ impl TlsOptions {
             _ => {}
         }
         faults
+    }
+
+    pub fn certificate(&self) -> Option<&Path> {
+        self.tls_cert.as_deref()
     }
 
     pub fn has_client_ca(&self) -> bool {

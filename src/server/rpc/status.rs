@@ -19,6 +19,11 @@ pub fn of_stream(reason: &CloseReason) -> RpcStatus {
     }
 }
 
+/// The status of a call that is neither of these.
+pub fn of(code: Code, reason: impl ToString) -> RpcStatus {
+    RpcStatus::with_message(status_code(code), reason.to_string())
+}
+
 fn status_code(code: Code) -> RpcStatusCode {
     match code {
         Code::Cancelled => RpcStatusCode::CANCELLED,

@@ -1,8 +1,9 @@
 //! Floods of calls whose requests keep to the rules of HTTP/2.
 
 use hubbub::limits::RECEIVE_BYTES_MAX;
+use hubbub::wire::reflection::ServerReflectionRequest;
 use hubbub::wire::v1::{ListMessagesRequest, PostMessageRequest};
-use hubbub::wire::{LIST_MESSAGES, LIST_ROOMS, POST_MESSAGE};
+use hubbub::wire::{HEALTH_CHECK, HEALTH_WATCH_CLIENT, LIST_MESSAGES, LIST_ROOMS, POST_MESSAGE, REFLECTION_CLIENT};
 use protobuf::Message;
 
 use super::flood::{Flood, open};
@@ -37,6 +38,28 @@ fn responses_that_are_not_read() {
 #[test]
 fn lists_without_pause() {
     Flood::of(&|number| call(LIST_ROOMS.name, number, &[])).attack("ListRooms");
+}
+
+/// They need no login, and are answered on a poller.
+#[test]
+fn health_checks_without_pause() {
+    Flood::of(&|number| call(HEALTH_CHECK.name, number, &[])).attack("health checks");
+}
+
+/// Each stays open.
+#[test]
+fn watches_without_pause() {
+    Flood::of(&|number| call(HEALTH_WATCH_CLIENT.name, number, &[])).attack("watches of the health");
+}
+
+/// Each request is answered with 9 KB.
+#[test]
+fn reflection_that_is_not_read() {
+    let mut request = ServerReflectionRequest::new();
+    request.set_file_containing_symbol("hubbub.v1.ChatService".to_owned());
+    let request = encode(&request);
+    Flood { opening: &no_window, ..Flood::of(&|number| call(REFLECTION_CLIENT.name, number, &request)) }
+        .attack("reflection");
 }
 
 /// A request that is nearly as long as allowed.

@@ -15,6 +15,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use parking_lot::Mutex;
 use rusqlite::{ErrorCode, ffi};
 
 use super::errors::log_error;
@@ -31,7 +32,8 @@ const COPIED_BYTES: usize = 4;
 pub struct Life {
     ended: OnceLock<String>,
     not_closed: OnceLock<String>,
-    on_end: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    // lock order: 3 (a leaf; not held while they are called)
+    on_end: Mutex<Vec<Box<dyn Fn() + Send + Sync>>>,
 }
 
 impl Life {
@@ -60,11 +62,11 @@ impl Life {
         let _ = self.not_closed.set(reason);
     }
 
-    /// Sets a callback for its end, which runs at once if it has ended. Only one can be set.
+    /// Adds a callback for its end, which runs once: at once if it has ended.
     pub fn on_end(&self, act: Box<dyn Fn() + Send + Sync>) {
-        let _ = self.on_end.set(act);
-        if let (Some(_), Some(act)) = (self.ended(), self.on_end.get()) {
-            act();
+        self.on_end.lock().push(act);
+        if self.ended().is_some() {
+            self.call_back();
         }
     }
 
@@ -96,10 +98,13 @@ impl Life {
     pub(super) fn end(&self, reason: String) {
         if self.ended.set(reason).is_ok() {
             log::error!("the log has stopped: {}", self.ended().unwrap_or_default());
-            if let Some(act) = self.on_end.get() {
-                act();
-            }
+            self.call_back();
         }
+    }
+
+    fn call_back(&self) {
+        let acts = std::mem::take(&mut *self.on_end.lock());
+        acts.iter().for_each(|act| act());
     }
 }
 
