@@ -31,7 +31,11 @@ function connect() {
   const call = chat.Chat();
   const take = { // What to do about each kind of event.
     joined: (joined) => { epoch = joined.epoch; },
-    gap: ({ from_seq, to_seq }) => console.log(`* messages ${from_seq} to ${to_seq} are missing`),
+    gap({ from_seq, to_seq, reason }) {
+      console.log(`* missing: messages ${from_seq} to ${to_seq}, ${reason}`);
+      const isReplaced = reason === "REASON_EPOCH_CHANGED"; // Others come in their place.
+      after = { seq: isReplaced ? String(BigInt(from_seq) - 1n) : to_seq, epoch };
+    },
     message({ message_id, sender, body }, seq) {
       posts.delete(message_id.toString("hex"));
       console.log(seq, sender, body.replace(/\p{Cc}/gu, "\ufffd"));

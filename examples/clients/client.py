@@ -40,8 +40,12 @@ def follow():
                     epoch = event.joined.epoch
                 elif event.HasField("rejected"):
                     pause(event.rejected.reason, event.rejected.retry_after_ms)
+                    break
                 elif event.HasField("gap"):
-                    print(f"* messages {event.gap.from_seq} to {event.gap.to_seq} are missing", flush=True)
+                    gap = event.gap
+                    print(f"* missing: messages {gap.from_seq} to {gap.to_seq}, {gap.Reason.Name(gap.reason)}", flush=True)
+                    is_replaced = gap.reason == v1.Gap.REASON_EPOCH_CHANGED  # Others come in their place.
+                    place = v1.Position(seq=gap.from_seq - 1 if is_replaced else gap.to_seq, epoch=epoch)
                 elif event.HasField("message"):
                     body = "".join(char if char.isprintable() else "\ufffd" for char in event.message.body)
                     print(event.seq, event.message.sender, body, flush=True)
