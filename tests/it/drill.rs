@@ -217,6 +217,7 @@ impl Drill {
     }
 
     fn wait_for_lines(&mut self, mut expected: Vec<String>) {
+        eprintln!("waiting for {expected:#?}");
         while !expected.is_empty() {
             let server = self.server.as_mut().expect("a server runs");
             let line = self.unread.pop_front().unwrap_or_else(|| server.wait_for_log(""));
