@@ -8,6 +8,7 @@ pub mod logins;
 pub mod power;
 pub mod preload;
 pub mod process;
+pub mod program;
 pub mod proxy;
 pub mod raw;
 pub mod repeat;

@@ -1,4 +1,4 @@
-//! What README.md and docs/http.md show of HTTP: the commands are run, and so is the script for browsers.
+//! What README.md, docs/http.md and docs/protocol.md show of HTTP: the commands are run, and so is the script for browsers.
 
 use std::fs;
 use std::io::Write as _;
@@ -28,7 +28,7 @@ fn blocks(page: &str, language: &str) -> Vec<String> {
 #[test]
 fn the_commands_for_curl_work_as_shown() {
     let mut count = 0;
-    for page in ["README.md", "docs/http.md"] {
+    for page in ["README.md", "docs/http.md", "docs/protocol.md"] {
         let (_server, address) = serve(&[]);
         let lines: Vec<_> =
             blocks(page, "sh").iter().flat_map(|block| block.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
