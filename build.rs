@@ -9,6 +9,8 @@ use std::process::Command;
 fn main() {
     generate_messages();
     list_page();
+    name_commit();
+    note_settings();
     if env::var_os("CARGO_FEATURE_CORE_PATCHES").is_some() {
         compile_core_patches();
     }
@@ -23,6 +25,50 @@ fn generate_messages() {
             .input(format!("proto/{contract}"))
             .cargo_out_dir(folder)
             .run_from_script();
+    }
+}
+
+/// Names the commit of sources that cargo fetched, for `--version`. They do not change.
+///
+/// The sources of a clone do: to name its commit here, everything would have to be built again after each commit. There, the
+/// variable HUBBUB_COMMIT names it, which the Makefile sets and only the three programs' mains look at.
+fn name_commit() {
+    let folder = PathBuf::from(env::var("CARGO_MANIFEST_DIR").expect("cargo sets it"));
+    if let Some(commit) = packaged_commit(&folder).or_else(|| fetched_commit(&folder)) {
+        println!("cargo:rustc-env=HUBBUB_FETCHED_COMMIT={commit}");
+    }
+}
+
+/// Of a package of a registry: `cargo package` has written it down.
+fn packaged_commit(folder: &Path) -> Option<String> {
+    let text = fs::read(folder.join(".cargo_vcs_info.json")).ok()?;
+    let facts: serde_json::Value = serde_json::from_slice(&text).ok()?;
+    facts["git"]["sha1"].as_str().filter(|commit| is_hex(commit)).map(str::to_owned)
+}
+
+/// Of `cargo install --git`: it puts each commit into a folder with its name, `git/checkouts/hubbub-0123456789abcdef/d04c7b2`.
+fn fetched_commit(folder: &Path) -> Option<String> {
+    let names: Vec<_> = folder.iter().map(|name| name.to_str()).collect();
+    let start = names.windows(2).position(|pair| *pair == [Some("git"), Some("checkouts")])?;
+    let commit = names.get(start + 3).copied().flatten()?;
+    (is_hex(commit) && commit.len() >= 7).then(|| commit.to_owned())
+}
+
+fn is_hex(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// Notes whether SQLite is built with fdatasync(2). `.cargo/config.toml` sees to that, but cargo does not read it if it
+/// installs from git or from a registry. Then the server is slower, and says so.
+fn note_settings() {
+    const FLAGS: &str = "LIBSQLITE3_FLAGS";
+    println!("cargo:rerun-if-env-changed={FLAGS}");
+    if env::var(FLAGS)
+        .is_ok_and(|flags| flags.contains("-DHAVE_FDATASYNC=1") || flags.contains("-Dfdatasync=fdatasync"))
+    {
+        println!("cargo:rustc-cfg=fdatasync");
+    } else {
+        println!("cargo:warning={FLAGS} lacks -DHAVE_FDATASYNC=1, so each commit takes longer: see docs/install.md");
     }
 }
 

@@ -43,7 +43,7 @@ fn main() -> ExitCode {
     hubbub::startup::forget_empty_variables();
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info,grpcio=off")).init();
     threads::end_process_on_panic();
-    let args: Args = arguments::from_program();
+    let args: Args = arguments::from_program(option_env!("HUBBUB_COMMIT"));
     // Without a handler, a file that reaches its size limit would end the program; with it, the write fails as on a
     // full disk.
     if let Err(error) = signal_hook::flag::register(SIGXFSZ, Arc::default()) {
