@@ -81,7 +81,8 @@ fn list_page() {
     files.sort();
     let name = |path: &Path| path.file_name().expect("it is a file").to_string_lossy().into_owned();
     // The path is found when the program is compiled: the folder may have been moved since this ran.
-    let bytes = |name: &str| format!("include_bytes!(concat!(env!(\"CARGO_MANIFEST_DIR\"), {:?}))", format!("/web/{name}"));
+    let bytes =
+        |name: &str| format!("include_bytes!(concat!(env!(\"CARGO_MANIFEST_DIR\"), {:?}))", format!("/web/{name}"));
     let lines = files.iter().map(|path| name(path)).map(|name| format!("    ({name:?}, {}),\n", bytes(&name)));
     let list = format!("const FILES: &[(&str, &[u8])] = &[\n{}];\n", lines.collect::<String>());
     let to = PathBuf::from(env::var("OUT_DIR").expect("cargo sets it")).join("page.rs");
@@ -93,10 +94,11 @@ const PAGE_FILES: &[&str] = &["html", "css", "js", "svg", "webmanifest"];
 
 const PATCHES: &str = "src/server/rpc/patches";
 
-/// The functions of the C core that `transport.cc` replaces, as the linker knows them, and close(2), which `accept.cc`
-/// replaces.
+/// The functions of the C core that `transport.cc` and `inherited.cc` replace, as the linker knows them, and close(2),
+/// which `accept.cc` replaces.
 const WRAPPED: &[&str] = &[
     "close",
+    "_Z19set_matching_sd_fdsP15grpc_tcp_serverPK21grpc_resolved_addressi",
     "_Z24grpc_chttp2_perform_readP21grpc_chttp2_transportRK10grpc_slice",
     "_Z28grpc_create_chttp2_transportRKN9grpc_core11ChannelArgsEP13grpc_endpointb",
     "_Z33grpc_chttp2_goaway_parser_destroyP25grpc_chttp2_goaway_parser",
@@ -122,7 +124,10 @@ const RELIED_ON: &[(&str, u64)] = &[
     ("lib/iomgr/combiner.h", 0xcfa7_d814_fefe_c2d6),
     ("lib/iomgr/ev_epoll1_linux.cc", 0xf202_2b4a_06b5_fa3e),
     ("lib/iomgr/socket_mutator.h", 0xb068_4d54_be61_eddf),
+    ("lib/iomgr/systemd_utils.cc", 0xaffa_27e5_ca71_9685),
+    ("lib/iomgr/tcp_server.h", 0x1bca_2d9f_0548_f8a6),
     ("lib/iomgr/tcp_server_posix.cc", 0xa5fd_9e13_593d_533f),
+    ("lib/iomgr/tcp_server_utils_posix_common.cc", 0x4a35_e95c_2190_4de2),
     ("lib/security/context/security_context.h", 0x3300_c6c6_ee7f_2bcf),
     ("lib/security/security_connector/insecure/insecure_security_connector.cc", 0x1278_6307_f63e_4add),
     ("lib/security/transport/server_auth_filter.cc", 0xb212_53be_8b1c_39da),
@@ -148,7 +153,7 @@ fn compile_core_patches() {
     build.file(format!("{PATCHES}/channel_stack.cc")).file(format!("{PATCHES}/accept.cc"));
     // The linkers of other systems can't replace functions.
     if is_linux {
-        build.file(format!("{PATCHES}/transport.cc"));
+        build.file(format!("{PATCHES}/transport.cc")).file(format!("{PATCHES}/inherited.cc"));
         WRAPPED.iter().for_each(|name| println!("cargo:rustc-link-arg=-Wl,--wrap={name}"));
     }
     for folder in ["", "include", "third_party/abseil-cpp", "third_party/upb", "src/core/ext/upb-generated"] {
