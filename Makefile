@@ -27,7 +27,10 @@ CARGO_DEB_VERSION := 3.8.0
 DEBS := $(TARGET_DIR)/debian
 
 # Names the commit in --version. Only the programs' mains look at it, so a new commit builds no more than them again.
-export HUBBUB_COMMIT ?= $(shell git rev-parse HEAD 2>/dev/null)$(shell git diff --quiet HEAD 2>/dev/null || [ ! -e .git ] || echo +changes)
+ifndef HUBBUB_COMMIT
+HUBBUB_COMMIT := $(shell [ ! -e .git ] || { commit=$$(git rev-parse HEAD) && echo "$$commit$$(git diff --quiet HEAD || echo +changes)"; } 2>/dev/null)
+endif
+export HUBBUB_COMMIT
 
 # The tests that are repeated without the feature core-patches: only speed and rare faults may depend on it.
 WITHOUT_PATCHES := chat:: drain:: fanout:: leaving:: model:: rooms:: unary::

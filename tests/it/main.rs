@@ -53,5 +53,7 @@ mod lookalikes;
 mod terminal;
 mod tls;
 mod command_line;
+mod supervised;
+mod packaging;
 mod readme;
 mod reference;
