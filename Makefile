@@ -21,12 +21,23 @@ NODE_PACKAGES := @grpc/grpc-js@$(NODE_GRPC_VERSION) @connectrpc/connect@$(NODE_C
 PAGE_TOOLS := web/tests/node_modules/.package-lock.json
 PAGE_ENV := HUBBUB_SERVER=$(abspath $(TARGET_DIR))/release/hubbub-server HUBBUB_CLIENT=$(abspath $(TARGET_DIR))/release/hubbub
 
+# Debian packages are made by cargo-deb.
+CARGO_DEB := $(TARGET_DIR)/tools/bin/cargo-deb
+CARGO_DEB_VERSION := 3.8.0
+DEBS := $(TARGET_DIR)/debian
+
+# Names the commit in --version. Only the programs' mains look at it, so a new commit builds no more than them again.
+ifndef HUBBUB_COMMIT
+HUBBUB_COMMIT := $(shell [ ! -e .git ] || { commit=$$(git rev-parse HEAD) && echo "$$commit$$(git diff --quiet HEAD || echo +changes)"; } 2>/dev/null)
+endif
+export HUBBUB_COMMIT
+
 # The tests that are repeated without the feature core-patches: only speed and rare faults may depend on it.
 WITHOUT_PATCHES := chat:: drain:: fanout:: leaving:: model:: rooms:: unary::
 
 .DEFAULT_GOAL := help
 .PHONY: help run-server run-client run-repeat build test hostile sanitize soak fuzz crash-test changes-test backup-test thin-volume-test ping-test check bench bench-chart micro search-bench \
-	page-test pictures deps go-deps proxy-deps
+	page-test pictures install uninstall deb package-test deps go-deps proxy-deps
 
 help: ## show this
 	@echo "make TARGET [ARGS=\"flags for the program\"]"
@@ -120,6 +131,28 @@ page-test: deps $(PAGE_TOOLS) ## test the page in Chromium (ARGS="word" runs the
 pictures: deps $(PAGE_TOOLS) ## make the pictures of the page in docs/pictures
 	$(BUILD)
 	@$(PAGE_ENV) node web/tests/pictures.mjs docs/pictures
+
+install: ## install what make build has built (PREFIX=, DESTDIR=, SYSCONFDIR=, UNITDIR=; docs/install.md)
+	@PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" SYSCONFDIR="$(SYSCONFDIR)" UNITDIR="$(UNITDIR)" SYSUSERSDIR="$(SYSUSERSDIR)" \
+		tools/install-files install $(TARGET_DIR)/release
+
+uninstall: ## remove what make install has installed (with the same PREFIX and DESTDIR)
+	@PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" SYSCONFDIR="$(SYSCONFDIR)" tools/install-files uninstall $(TARGET_DIR)/release
+
+deb: deps $(CARGO_DEB) ## build a Debian package
+	$(BUILD)
+	@CARGO_DEB=$(abspath $(CARGO_DEB)) tools/build-deb $(TARGET_DIR)/release $(DEBS) $(DEB_VERSION)
+
+package-test: deps $(CARGO_DEB) ## install, upgrade, remove and purge the Debian package in a bare Debian, as root
+	@tools/install-deps package
+	$(BUILD)
+	@CARGO_DEB=$(abspath $(CARGO_DEB)) tools/package-test $(TARGET_DIR)/release
+
+$(CARGO_DEB):
+	@tools/install-deps deb
+	cargo install --locked --no-default-features --version $(CARGO_DEB_VERSION) --root $(TARGET_DIR)/tools \
+		--target-dir $(TARGET_DIR)/tools/target cargo-deb
+	@rm -rf $(TARGET_DIR)/tools/target
 
 deps:
 	@tools/install-deps build

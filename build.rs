@@ -9,6 +9,8 @@ use std::process::Command;
 fn main() {
     generate_messages();
     list_page();
+    name_commit();
+    note_settings();
     if env::var_os("CARGO_FEATURE_CORE_PATCHES").is_some() {
         compile_core_patches();
     }
@@ -29,6 +31,50 @@ fn generate_messages() {
             .input(format!("proto/{contract}"))
             .cargo_out_dir(folder)
             .run_from_script();
+    }
+}
+
+/// Names the commit of sources that cargo fetched, for `--version`. They do not change.
+///
+/// The sources of a clone do: to name its commit here, everything would have to be built again after each commit. There, the
+/// variable HUBBUB_COMMIT names it, which the Makefile sets and only the three programs' mains look at.
+fn name_commit() {
+    let folder = PathBuf::from(env::var("CARGO_MANIFEST_DIR").expect("cargo sets it"));
+    if let Some(commit) = packaged_commit(&folder).or_else(|| fetched_commit(&folder)) {
+        println!("cargo:rustc-env=HUBBUB_FETCHED_COMMIT={commit}");
+    }
+}
+
+/// Of a package of a registry: `cargo package` has written it down.
+fn packaged_commit(folder: &Path) -> Option<String> {
+    let text = fs::read(folder.join(".cargo_vcs_info.json")).ok()?;
+    let facts: serde_json::Value = serde_json::from_slice(&text).ok()?;
+    facts["git"]["sha1"].as_str().filter(|commit| is_hex(commit)).map(str::to_owned)
+}
+
+/// Of `cargo install --git`: it puts each commit into a folder with its name, `git/checkouts/hubbub-0123456789abcdef/d04c7b2`.
+fn fetched_commit(folder: &Path) -> Option<String> {
+    let names: Vec<_> = folder.iter().map(|name| name.to_str()).collect();
+    let start = names.windows(2).position(|pair| *pair == [Some("git"), Some("checkouts")])?;
+    let commit = names.get(start + 3).copied().flatten()?;
+    (is_hex(commit) && commit.len() >= 7).then(|| commit.to_owned())
+}
+
+fn is_hex(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// Notes whether SQLite is built with fdatasync(2). `.cargo/config.toml` sees to that, but cargo does not read it if it
+/// installs from git or from a registry. Then the server is slower, and says so.
+fn note_settings() {
+    const FLAGS: &str = "LIBSQLITE3_FLAGS";
+    println!("cargo:rerun-if-env-changed={FLAGS}");
+    if env::var(FLAGS)
+        .is_ok_and(|flags| flags.contains("-DHAVE_FDATASYNC=1") || flags.contains("-Dfdatasync=fdatasync"))
+    {
+        println!("cargo:rustc-cfg=fdatasync");
+    } else {
+        println!("cargo:warning={FLAGS} lacks -DHAVE_FDATASYNC=1, so each commit takes longer: see docs/install.md");
     }
 }
 
@@ -54,10 +100,11 @@ const PAGE_FILES: &[&str] = &["html", "css", "js", "svg", "webmanifest"];
 
 const PATCHES: &str = "src/server/rpc/patches";
 
-/// The functions of the C core that `transport.cc` replaces, as the linker knows them, and close(2), which `accept.cc`
-/// replaces.
+/// The functions of the C core that `transport.cc` and `inherited.cc` replace, as the linker knows them, and close(2),
+/// which `accept.cc` replaces.
 const WRAPPED: &[&str] = &[
     "close",
+    "_Z19set_matching_sd_fdsP15grpc_tcp_serverPK21grpc_resolved_addressi",
     "_Z24grpc_chttp2_perform_readP21grpc_chttp2_transportRK10grpc_slice",
     "_Z28grpc_create_chttp2_transportRKN9grpc_core11ChannelArgsEP13grpc_endpointb",
     "_Z33grpc_chttp2_goaway_parser_destroyP25grpc_chttp2_goaway_parser",
@@ -83,7 +130,10 @@ const RELIED_ON: &[(&str, u64)] = &[
     ("lib/iomgr/combiner.h", 0xcfa7_d814_fefe_c2d6),
     ("lib/iomgr/ev_epoll1_linux.cc", 0xf202_2b4a_06b5_fa3e),
     ("lib/iomgr/socket_mutator.h", 0xb068_4d54_be61_eddf),
+    ("lib/iomgr/systemd_utils.cc", 0xaffa_27e5_ca71_9685),
+    ("lib/iomgr/tcp_server.h", 0x1bca_2d9f_0548_f8a6),
     ("lib/iomgr/tcp_server_posix.cc", 0xa5fd_9e13_593d_533f),
+    ("lib/iomgr/tcp_server_utils_posix_common.cc", 0x4a35_e95c_2190_4de2),
     ("lib/security/context/security_context.h", 0x3300_c6c6_ee7f_2bcf),
     ("lib/security/security_connector/insecure/insecure_security_connector.cc", 0x1278_6307_f63e_4add),
     ("lib/security/transport/server_auth_filter.cc", 0xb212_53be_8b1c_39da),
@@ -109,7 +159,7 @@ fn compile_core_patches() {
     build.file(format!("{PATCHES}/channel_stack.cc")).file(format!("{PATCHES}/accept.cc"));
     // The linkers of other systems can't replace functions.
     if is_linux {
-        build.file(format!("{PATCHES}/transport.cc"));
+        build.file(format!("{PATCHES}/transport.cc")).file(format!("{PATCHES}/inherited.cc"));
         WRAPPED.iter().for_each(|name| println!("cargo:rustc-link-arg=-Wl,--wrap={name}"));
     }
     for folder in ["", "include", "third_party/abseil-cpp", "third_party/upb", "src/core/ext/upb-generated"] {

@@ -4,8 +4,10 @@
 //! variables and reports them at once, a line each. The short help (`-h`) fits a terminal of 24 rows and 80 columns;
 //! the long help (`--help`) groups the options under headings and names each one's variable.
 
-mod faults;
 mod values;
+mod faults;
+mod generate;
+pub mod version;
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
@@ -138,9 +140,17 @@ impl Given<'_> {
     }
 }
 
-/// The program's options. Ends the program if they are wrong, or ask for help.
-pub fn from_program<O: ProgramOptions>() -> O {
-    read(std::env::args_os().collect()).unwrap_or_else(|stop| match stop {
+/// The program's options. Ends the program if they are wrong, or ask for help, a man page or a completion.
+///
+/// `commit` is the commit that it was built from, if the builder has named it.
+pub fn from_program<O: ProgramOptions>(commit: Option<&str>) -> O {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    if let Some(what) = generate::asked(&arguments) {
+        let fault = generate::generate(prepare(O::command(), true), what).err();
+        fault.iter().for_each(|fault| complain(O::PROGRAM, std::slice::from_ref(fault)));
+        process::exit(if fault.is_none() { 0 } else { EXIT_USAGE.into() });
+    }
+    read_with(arguments, commit).unwrap_or_else(|stop| match stop {
         Stop::Help(help) => help.exit(),
         Stop::Faults(faults) => {
             complain(O::PROGRAM, &faults);
@@ -157,8 +167,14 @@ pub fn complain(program: &str, faults: &[String]) {
 
 /// Reads the options, or reports all mistakes.
 pub fn read<O: ProgramOptions>(arguments: Vec<OsString>) -> Result<O, Stop> {
+    read_with(arguments, None)
+}
+
+fn read_with<O: ProgramOptions>(arguments: Vec<OsString>, commit: Option<&str>) -> Result<O, Stop> {
     let is_long = arguments.iter().any(|argument| argument == "--help" || argument == "help");
-    let mut command = prepare(O::command(), is_long);
+    // clap takes a text that lives as long as the program; it is made once.
+    let version: &'static str = version::long(commit).leak();
+    let mut command = prepare(O::command(), is_long).long_version(version);
     let matches = faults::matches(&mut command, &arguments)?;
     let mut misplaced = Vec::new();
     let (mut inner, mut inner_command) = (&matches, &command);

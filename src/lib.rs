@@ -14,6 +14,7 @@ pub mod threads;
 pub mod descriptors;
 mod memory;
 pub mod startup;
+pub mod supervisor;
 pub mod arguments;
 pub mod logging;
 mod sync;

@@ -27,6 +27,7 @@ pub mod clients;
 mod trim;
 pub mod stream_end;
 mod hub;
+pub mod pulse;
 mod chat_stream;
 pub mod places;
 pub mod connections;
@@ -53,7 +54,7 @@ use self::delivery::fanout::{self, Publisher};
 use self::gauges::GaugeLogger;
 use self::health::HealthState;
 use self::http::fence::Fence;
-use self::http::server::{Doors, HttpServer};
+use self::http::server::{Doors, HttpServer, Places};
 use self::http::watch::WatchThread;
 use self::hub::{Admissions, Hub};
 use self::log::clock::{Clock, Machine};
@@ -61,6 +62,7 @@ use self::log::sqlite::SharedLife;
 use self::log::{Appender, Command, Log, Sides, memory, sqlite};
 use self::operator::Operator;
 use self::operator::protocol::Status;
+use self::pulse::Pulse;
 use self::quotas::Quotas;
 use self::refusals::Logger;
 use self::reload::{ReloadThread, Reloadable, Reloader};
@@ -108,8 +110,13 @@ pub struct Server {
 impl Server {
     /// Binds every address and serves. If one of them fails, it serves on none.
     pub fn start(config: &ServerConfig) -> Result<Self, StartError> {
-        if config.listen.is_empty() {
+        let inherited = &config.inherited;
+        if config.listen.is_empty() && inherited.grpc.is_empty() {
             return Err(StartError::NoAddress);
+        }
+        if let (None, Some(socket)) = (&config.http, inherited.http.first()) {
+            let fault = "it is for HTTP, which is switched off (--http none)";
+            return Err(StartError::Adopt { address: socket.address().clone(), fault });
         }
         check_clients(config.clients_max)?;
         for address in &config.listen {
@@ -226,6 +233,10 @@ impl Server {
             let bound = server.grpc.bind(address, config.socket_mode, tls.as_ref())?;
             server.addresses.extend(bound);
         }
+        for socket in &inherited.grpc {
+            let adopted = server.grpc.adopt(socket, tls.as_ref())?;
+            server.addresses.push(adopted);
+        }
         let status = status(config, &server.addresses, tls.as_ref());
         server._operator = start_operator(config, &authenticator, status)?;
         server.grpc.start();
@@ -271,6 +282,11 @@ impl Server {
     /// Reads the certificate and the key again on request; `None` if the server has no such files.
     pub fn reloader(&self) -> Option<Reloader> {
         self.reload_thread.as_ref().map(ReloadThread::reloader)
+    }
+
+    /// Probes whether the server is alive.
+    pub fn pulse(&self) -> Pulse {
+        Pulse::new(Arc::clone(&self.hub))
     }
 
     /// Counts clients, also while the server drains.
@@ -361,12 +377,16 @@ fn check_protected(config: &ServerConfig) -> Result<(), StartError> {
     };
     // The default address can't be reached, and must not be looked at: it may be taken.
     let http = config.http.iter().filter(|http| !http.may_be_taken);
-    for address in config.listen.iter().chain(http.map(|http| &http.address)) {
+    for address in config.listen.iter().chain(http.filter_map(|http| http.address.as_ref())) {
         if places::is_exposed(address)? {
             return Err(StartError::Exposed { address: address.clone(), missing });
         }
     }
-    Ok(())
+    let mut sockets = config.inherited.grpc.iter().chain(&config.inherited.http);
+    match sockets.find(|socket| socket.is_exposed()) {
+        Some(socket) => Err(StartError::Exposed { address: socket.address().clone(), missing }),
+        None => Ok(()),
+    }
 }
 
 fn authenticator(config: &ServerConfig) -> Result<Authenticator, StartError> {
@@ -396,7 +416,8 @@ fn start_http(
     let (Some(http), Some(watch)) = (&config.http, watch) else { return Ok(None) };
     let watch = Arc::clone(watch.watch());
     let fence = Fence { hosts: http.hosts.clone(), origins: http.origins.clone() };
-    match HttpServer::start(&http.address, config.socket_mode, fence, dispatcher, spawner, doors, watch) {
+    let places = Places { address: http.address.as_ref(), inherited: &config.inherited.http };
+    match HttpServer::start(places, config.socket_mode, fence, dispatcher, spawner, doors, watch) {
         Err(StartError::Taken(address)) if http.may_be_taken => {
             ::log::warn!(
                 "{address} is taken, so this server has no HTTP: give another address with --http, or --http none"

@@ -11,7 +11,7 @@ use hubbub::repeat::{self, Interrupt, InvalidPlan, Options, Plan, Progress};
 
 fn main() -> ExitCode {
     hubbub::startup::forget_empty_variables();
-    let options: Options = arguments::from_program();
+    let options: Options = arguments::from_program(option_env!("HUBBUB_COMMIT"));
     let progress = Progress::new(options.quiet);
     let plan = match repeat::messages(&options).and_then(|messages| Plan::new(&options, messages)) {
         Ok(plan) => plan,

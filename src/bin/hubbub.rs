@@ -9,7 +9,7 @@ use hubbub::terminal::{self, Options};
 
 fn main() -> ExitCode {
     hubbub::startup::forget_empty_variables();
-    let options: Options = arguments::from_program();
+    let options: Options = arguments::from_program(option_env!("HUBBUB_COMMIT"));
     // Quiet unless RUST_LOG is set: log lines would disturb the terminal that the client draws on.
     env_logger::Builder::new()
         .parse_env(env_logger::Env::default().default_filter_or("off"))

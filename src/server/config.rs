@@ -17,6 +17,7 @@ use super::quotas::AddressLimits;
 use crate::address::{Address, DEFAULT_PORT};
 use crate::certificates::FileFault;
 use crate::limits;
+use crate::supervisor::sockets::InheritedSockets;
 use crate::{descriptors, memory};
 
 /// The default folder of the logs.
@@ -25,11 +26,13 @@ pub const DEFAULT_DATA: &str = "./hubbub-data";
 /// The settings of a server. `Default` has the defaults of `hubbub-server`.
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
-    /// Where to listen: at least one address.
+    /// Where to listen: at least one address, or an inherited socket.
     pub listen: Vec<Address>,
+    /// The sockets of the service manager to listen on, besides.
+    pub inherited: InheritedSockets,
     /// The mode of Unix sockets, such as 0o660; `None` applies the umask.
     pub socket_mode: Option<u32>,
-    /// Where it serves HTTP, if it does.
+    /// Whether and where it serves HTTP. Needed for inherited sockets, too.
     pub http: Option<HttpConfig>,
     /// How many clients are served at once; more are refused with `RESOURCE_EXHAUSTED`.
     pub clients_max: usize,
@@ -139,7 +142,8 @@ pub enum Storage {
 /// The HTTP face.
 #[derive(Clone, Debug)]
 pub struct HttpConfig {
-    pub address: Address,
+    /// `None` if it is served on inherited sockets only.
+    pub address: Option<Address>,
     /// Whether the server starts without HTTP if the address is taken.
     pub may_be_taken: bool,
     /// Names under which it is reached, in lower case.
@@ -153,6 +157,7 @@ impl Default for ServerConfig {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             listen: vec![Address::local(DEFAULT_PORT)],
+            inherited: InheritedSockets::default(),
             socket_mode: None,
             http: None,
             clients_max: limits::CLIENTS_MAX.min(possible_clients().0),
@@ -205,6 +210,11 @@ pub enum StartError {
     Taken(Address),
     #[error("can't listen on {address}: {fault}; choose another address with --listen or --http")]
     Bind { address: Address, fault: String },
+    #[error(
+        "can't listen on {address}, which the service manager has opened: {fault}; stop its socket unit, and let the server open \
+         its addresses itself (--listen)"
+    )]
+    Adopt { address: Address, fault: &'static str },
     #[error(
         "{wanted} clients are more than this machine can serve ({possible}): {bound}; allow fewer with --clients-max, \
          or {remedy}"

@@ -50,9 +50,13 @@ struct Requests {
     changed: Condvar,
 }
 
+/// What to call when a request is served.
+type Then = Box<dyn FnOnce() + Send>;
+
 #[derive(Default)]
 struct RequestState {
     is_requested: bool,
+    then: Vec<Then>,
     is_closed: bool,
 }
 
@@ -83,13 +87,14 @@ impl ReloadThread {
         let waiting = Arc::clone(&requests);
         let mut watched: Vec<_> = items.into_iter().map(Watched::new).collect();
         let watch = move || {
-            let mut is_requested = false;
+            let (mut is_requested, mut then) = (false, Vec::new());
             loop {
                 for item in &mut watched {
                     item.look(is_requested);
                 }
+                then.drain(..).for_each(|then: Then| then());
                 match waiting.wait() {
-                    Some(requested) => is_requested = requested,
+                    Some(request) => (is_requested, then) = request,
                     None => return,
                 }
             }
@@ -116,20 +121,30 @@ impl Drop for ReloadThread {
 impl Reloader {
     /// Does not block.
     pub fn request(&self) {
-        self.requests.state.lock().is_requested = true;
+        self.request_then(Box::new(|| {}));
+    }
+
+    /// The same. Then calls this, on the thread that has read the files, unless the server ends before. Does not block.
+    pub fn request_then(&self, then: Then) {
+        let mut state = self.requests.state.lock();
+        state.is_requested = true;
+        state.then.push(then);
+        drop(state);
         self.requests.changed.notify_one();
     }
 }
 
 impl Requests {
-    /// Waits for the next look at the files. Returns whether it was requested; `None` means that the server has ended.
-    fn wait(&self) -> Option<bool> {
+    /// Waits for the next look at the files. Returns whether it was requested, and what to call then; `None` means that the
+    /// server has ended.
+    fn wait(&self) -> Option<(bool, Vec<Then>)> {
         let mut state = self.state.lock();
         if !state.is_requested && !state.is_closed {
             self.changed.wait_for(&mut state, RELOAD_INTERVAL);
         }
         let is_requested = std::mem::take(&mut state.is_requested);
-        (!state.is_closed).then_some(is_requested)
+        let then = std::mem::take(&mut state.then);
+        (!state.is_closed).then_some((is_requested, then))
     }
 }
 
@@ -286,7 +301,10 @@ mod tests {
         used.lock().clear();
         let thread = ReloadThread::start(vec![Box::new(Number { file, used: Arc::clone(&used) })]).unwrap();
         let started = std::time::Instant::now();
-        thread.reloader().request();
+        let (served, is_served) = std::sync::mpsc::channel();
+        let seen = Arc::clone(&used);
+        thread.reloader().request_then(Box::new(move || served.send(seen.lock().len()).unwrap()));
+        assert_eq!(is_served.recv(), Ok(2), "it is called when the file was read");
         while used.lock().len() < 2 {
             assert!(started.elapsed() < RELOAD_INTERVAL, "the request is served at once");
             std::thread::yield_now();

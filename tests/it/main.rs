@@ -61,5 +61,7 @@ mod tls;
 mod command_line;
 mod drill;
 mod links;
+mod supervised;
+mod packaging;
 mod readme;
 mod reference;

@@ -169,7 +169,7 @@ fn no_module_depends_on_itself() {
 
 /// The layers, from the bottom up. A module depends only on its own layer and lower ones.
 const LAYERS: &[&[&str]] = &[
-    &["limits", "names", "escape", "address", "certificates", "descriptors", "memory", "startup", "sync"],
+    &["limits", "names", "escape", "address", "certificates", "descriptors", "memory", "startup", "supervisor", "sync"],
     &["wire", "threads", "arguments", "logging"],
     &["server::log", "server::network", "server::bucket", "server::fair_queue", "server::deadlines"],
     &["server::search", "server::peer", "server::refusals", "server::gauges", "server::health", "server::reload"],
@@ -183,6 +183,7 @@ const LAYERS: &[&[&str]] = &[
     &["server::session", "server::clients", "server::trim"],
     &["server::stream_end"],
     &["server::hub"],
+    &["server::pulse"],
     &["server::calls", "server::chat_stream"],
     &["server::rpc", "server::http"],
     &["server", "client"],

@@ -65,10 +65,12 @@ impl FromStr for Place {
 }
 
 impl HttpOptions {
-    /// The configuration; `None` without HTTP.
-    pub fn config(self) -> Option<HttpConfig> {
+    /// The configuration; `None` without HTTP. An inherited socket for HTTP replaces the default address.
+    pub fn config(self, has_inherited: bool) -> Option<HttpConfig> {
         let Place::At(address) = self.http else { return None };
-        let may_be_taken = DEFAULT_ADDRESS.parse().is_ok_and(|default: Address| default == address);
+        let is_default = DEFAULT_ADDRESS.parse().is_ok_and(|default: Address| default == address);
+        let address = Some(address).filter(|_| !(is_default && has_inherited));
+        let may_be_taken = is_default && address.is_some();
         Some(HttpConfig { address, may_be_taken, hosts: self.http_host, origins: self.http_origin })
     }
 }

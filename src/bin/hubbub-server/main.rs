@@ -15,6 +15,7 @@ mod start_line;
 mod progress;
 mod tls_options;
 mod operate;
+mod supervised;
 mod users;
 mod tokens;
 mod words;
@@ -27,16 +28,20 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use hubbub::address::Address;
+use hubbub::arguments::version::SYNCS_DATA_ONLY;
 use hubbub::arguments::{self, EXIT_USAGE};
 use hubbub::limits;
 use hubbub::logging;
+use hubbub::server::log::sqlite::SyncMode;
 use hubbub::server::reload::Reloader;
-use hubbub::server::{Server, ServerConfig, StartError};
+use hubbub::server::{Server, ServerConfig, StartError, Storage};
+use hubbub::supervisor::sockets::InheritedSockets;
 use hubbub::threads;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 use self::options::Args;
+use self::supervised::Supervised;
 use self::words::{PROGRAM, complain};
 
 /// Why the server exits without a signal.
@@ -47,7 +52,7 @@ fn main() -> ExitCode {
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     hubbub::startup::forget_empty_variables();
     threads::end_process_on_panic();
-    let args: Args = arguments::from_program();
+    let args: Args = arguments::from_program(option_env!("HUBBUB_COMMIT"));
     let logging = logging::install(args.log_format);
     // Without a handler, a file that reaches its size limit would end the program; with it, the write fails as on a
     // full disk.
@@ -65,7 +70,14 @@ fn main() -> ExitCode {
         };
     }
     args.panic_in.iter().cloned().for_each(threads::ask_for_panic);
-    let config = match options::config(args) {
+    let inherited = match InheritedSockets::from_environment() {
+        Ok(inherited) => inherited,
+        Err(error) => {
+            complain(&error.to_string());
+            return ExitCode::FAILURE;
+        }
+    };
+    let config = match options::config(args, inherited) {
         Ok(config) => config,
         Err(error) => {
             logging.report(PROGRAM, &error.to_string());
@@ -100,12 +112,23 @@ fn serve(config: &ServerConfig) -> anyhow::Result<()> {
     let (stop, stopping) = sync_channel(1);
     let failed = stop.clone();
     let clients = Arc::new(OnceLock::new());
+    let supervised = Supervised::from_environment();
     // A terminal that is closed sends it too.
-    let reloads = config.has_files_to_reload() && !io::stderr().is_terminal();
+    let reloads = config.has_files_to_reload() && !io::stderr().is_terminal() || supervised.is_present();
     let reloader = reloads.then(Arc::<OnceLock<Reloader>>::default);
-    watch_signals(stop, Arc::clone(&clients), reloader.clone()).context("can't handle signals")?;
+    let reload = reloader.clone().map(|reloader| {
+        let supervised = Arc::clone(&supervised);
+        move || supervised.reload(reloader.get())
+    });
+    watch_signals(stop, Arc::clone(&clients), reload).context("can't handle signals")?;
 
     hubbub::descriptors::allow_many();
+    if !SYNCS_DATA_ONLY && matches!(config.storage, Storage::Folder { sync: SyncMode::Full, .. }) {
+        log::warn!(
+            "this program was built without LIBSQLITE3_FLAGS=-DHAVE_FDATASYNC=1, so each commit takes longer: docs/install.md says \
+             how to build it"
+        );
+    }
     let server = Server::start(config)?;
     server.keep_library_until_exit();
     let _ = clients.set(server.client_counter());
@@ -122,6 +145,7 @@ fn serve(config: &ServerConfig) -> anyhow::Result<()> {
         }
     }
     start_line::log(config, &server);
+    let watchdog = supervised.serves(&server).map_err(StartError::from)?;
     let life = server.log_life();
     if let Some(life) = &life {
         life.on_end(Box::new(move || {
@@ -130,6 +154,8 @@ fn serve(config: &ServerConfig) -> anyhow::Result<()> {
     }
     if let Ok(cause) = stopping.recv() {
         log::info!("{cause}: draining {} clients; another signal exits at once", server.client_count());
+        drop(watchdog);
+        supervised.stops(cause);
     }
     let cancelled = server.drain();
     let fault = life.as_ref().and_then(|life| life.fault());
@@ -147,12 +173,11 @@ fn serve(config: &ServerConfig) -> anyhow::Result<()> {
 
 /// Starts the thread that waits for signals. The first one begins the drain. One that follows within a second belongs
 /// to the same stop: `timeout` signals its child and then the whole group, and a terminal and a supervisor may both
-/// signal. A later one ends the process. With a reloader, SIGHUP reads the files again instead. The thread ends with the
-/// process.
+/// signal. A later one ends the process. With `reload`, SIGHUP calls that instead. The thread ends with the process.
 fn watch_signals<C: Fn() -> usize + Send + std::marker::Sync + 'static>(
     stop: SyncSender<&'static str>,
     clients: Arc<OnceLock<C>>,
-    reloader: Option<Arc<OnceLock<Reloader>>>,
+    reload: Option<impl Fn() + Send + 'static>,
 ) -> io::Result<()> {
     let mut handled = vec![SIGINT, SIGTERM];
     // With `nohup`, the server should survive the terminal.
@@ -165,10 +190,9 @@ fn watch_signals<C: Fn() -> usize + Send + std::marker::Sync + 'static>(
         for signal in signals.forever() {
             let name = signal_hook::low_level::signal_name(signal).unwrap_or("signal");
             if signal == SIGHUP
-                && let Some(reloader) = &reloader
+                && let Some(reload) = &reload
             {
-                // A server that is still starting has just read its files.
-                reloader.get().iter().for_each(|reloader| reloader.request());
+                reload();
                 continue;
             }
             match first {

@@ -14,6 +14,7 @@ use hubbub::server::log::sqlite::SyncMode;
 use hubbub::server::network::{Exempt, Network};
 use hubbub::server::quotas::AddressLimits;
 use hubbub::server::{DEFAULT_DATA, ServerConfig, Storage};
+use hubbub::supervisor::sockets::InheritedSockets;
 
 use crate::auth_options::AuthOptions;
 use crate::commands::Command;
@@ -25,7 +26,8 @@ use crate::words;
 ///
 /// Listens on 127.0.0.1:5000 and stores messages in ./hubbub-data by default. Ctrl-C, SIGTERM and SIGHUP drain the
 /// server: it accepts nothing new, and delivers accepted messages to every client. A second signal, at least a second
-/// later, ends it at once. A server with TLS that was not started from a terminal reads its certificate again on SIGHUP.
+/// later, ends it at once. A server with TLS that was not started from a terminal reads its certificate again on SIGHUP,
+/// and a service of systemd never ends on SIGHUP.
 #[derive(Debug, Parser)]
 #[command(name = "hubbub-server", version, after_long_help = EXAMPLES)]
 pub struct Args {
@@ -413,9 +415,10 @@ impl Args {
     }
 }
 
-/// The configuration of a server that serves.
-pub fn config(args: Args) -> Result<ServerConfig, InvalidPort> {
-    let listen = if args.listen.is_empty() { vec![Address::default_local()?] } else { args.listen };
+/// The configuration of a server that serves. The default address is not used with an inherited socket.
+pub fn config(args: Args, inherited: InheritedSockets) -> Result<ServerConfig, InvalidPort> {
+    let has_default = args.listen.is_empty() && inherited.grpc.is_empty();
+    let listen = if has_default { vec![Address::default_local()?] } else { args.listen };
     let storage = if args.ephemeral {
         Storage::Memory { bytes_max: args.log_bytes_max.unwrap_or(limits::MEMORY_LOG_BYTES_MAX) }
     } else {
@@ -440,7 +443,8 @@ pub fn config(args: Args) -> Result<ServerConfig, InvalidPort> {
         clients_max,
         address_limits: args.address.limits(),
         socket_mode: args.socket_mode,
-        http: args.http.config(),
+        http: args.http.config(!inherited.http.is_empty()),
+        inherited,
         connections_max: args.connections_max,
         tls: args.tls.files(),
         logins: args.auth.logins(),

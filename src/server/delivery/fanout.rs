@@ -18,7 +18,7 @@ use std::task::{Poll, Waker};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, SendError, Sender, unbounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, SendError, Sender, bounded, unbounded};
 use parking_lot::Mutex;
 
 use crate::limits::{PRESENCE_TIME, ROUND_FOLLOWERS_MAX};
@@ -35,7 +35,7 @@ pub struct Publisher {
 /// Notifies followers, one shard on each driver.
 pub struct Fanout {
     shards: Arc<[Shard]>,
-    /// To the pace thread. Bound: each shard's waker once, and each room once ([`Room::begin_wait`]).
+    /// To the pace thread. Bound: each shard's waker once, each room once ([`Room::begin_wait`]), and one probe.
     pace: Sender<Pace>,
 }
 
@@ -45,6 +45,8 @@ enum Pace {
     Back(Waker),
     /// To announce a room when [`PRESENCE_TIME`] has passed.
     Later(Arc<Room>),
+    /// To pass a probe on to all shards.
+    Probe(Sender<()>),
     /// Nothing: a shard's rounds have ended.
     Ended,
 }
@@ -61,6 +63,8 @@ struct Rounds {
     /// The rooms that have new messages, and the follower to continue with. Bound: each room once
     /// ([`Room::begin_round`]).
     rooms: VecDeque<(Arc<Room>, usize)>,
+    /// The probes that the driver has not dropped yet. Bound: the one who probes does not before the last is answered.
+    probes: Vec<Sender<()>>,
     /// Wakes the driver's task while it is idle.
     waker: Option<Waker>,
     closed: bool,
@@ -97,6 +101,7 @@ fn keep_pace(asked: &Receiver<Pace>, shards: &[Shard]) {
         match asked {
             Ok(Pace::Back(shard)) => shard.wake(),
             Ok(Pace::Later(room)) => later.push_back((Instant::now() + PRESENCE_TIME, room)),
+            Ok(Pace::Probe(probe)) => probe_shards(shards, &probe),
             Ok(Pace::Ended) => running -= 1,
             Err(RecvTimeoutError::Timeout) => {}
             // The server could not be started.
@@ -116,6 +121,16 @@ fn announce(shards: &[Shard], room: &Arc<Room>) {
                 }
             });
         }
+    }
+}
+
+fn probe_shards(shards: &[Shard], probe: &Sender<()>) {
+    for shard in shards {
+        shard.change(|rounds| {
+            if !rounds.closed {
+                rounds.probes.push(probe.clone());
+            }
+        });
     }
 }
 
@@ -175,6 +190,15 @@ impl Fanout {
         }
     }
 
+    /// Probes the threads of the fan-out: the returned channel is disconnected when all of them have seen that. Never
+    /// blocks. MUST NOT be called again before.
+    pub fn probe(&self) -> Receiver<()> {
+        let (probe, seen) = bounded(0);
+        // At the server's exit no thread sees it, and the probe is dropped here.
+        let _ = self.pace.send(Pace::Probe(probe));
+        seen
+    }
+
     /// Notifies a shard's followers of new messages, until the publisher is dropped. Never blocks. Must run on the
     /// driver that drives their streams.
     pub fn run(self: Arc<Self>, shard: usize) -> impl Future<Output = ()> + Send + 'static {
@@ -184,6 +208,8 @@ impl Fanout {
             loop {
                 let (room, start) = {
                     let mut rounds = rounds.lock();
+                    // Who probes looks from time to time, so nobody is woken under the lock.
+                    rounds.probes.clear();
                     match rounds.rooms.pop_front() {
                         Some(next) => next,
                         None if rounds.closed => {
@@ -229,5 +255,40 @@ impl Shard {
         if let Some(waker) = waker {
             waker.wake();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Context;
+
+    use crossbeam_channel::TryRecvError;
+
+    use super::*;
+    use crate::server::log::{Retention, memory};
+
+    /// A probe is answered once every driver has run, and not by the pace thread alone.
+    #[test]
+    fn a_probe_reaches_every_driver() {
+        let (_appender, log) = memory::open(usize::MAX, Retention::default());
+        let (fanout, pace) = start(2).unwrap();
+        let publisher = Publisher::new(Arc::new(Rooms::new(log, fanout.shards())), Arc::clone(&fanout));
+        let mut drivers: Vec<_> = (0..2).map(|shard| Box::pin(Arc::clone(&fanout).run(shard))).collect();
+        let mut drive = |shard: usize| drivers[shard].as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        let probe = fanout.probe();
+        // The pace thread has passed it on when both shards have it.
+        while fanout.shards.iter().any(|shard| shard.rounds.lock().probes.is_empty()) {
+            std::thread::yield_now();
+        }
+        assert!(drive(0).is_pending());
+        assert_eq!(probe.try_recv(), Err(TryRecvError::Empty), "the second driver is stuck");
+        assert!(drive(1).is_pending());
+        // The pace thread drops its own end after it has passed the probe on.
+        assert!(probe.recv().is_err());
+
+        drop(publisher);
+        assert!(drive(0).is_ready() && drive(1).is_ready());
+        pace.join().unwrap();
+        assert!(fanout.probe().recv().is_err(), "after the end nobody is probed");
     }
 }

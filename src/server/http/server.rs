@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::TcpListener;
-use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
@@ -33,6 +33,7 @@ use crate::server::connections::Connections;
 use crate::server::peer;
 use crate::server::places;
 use crate::server::refusals::{Refusals, Shortage};
+use crate::supervisor::sockets::ListeningSocket;
 use crate::threads::{self, Spawner};
 
 /// A server for HTTP. Dropping it ends its threads.
@@ -42,6 +43,12 @@ pub struct HttpServer {
     /// Wakes the thread that accepts.
     wake: Arc<Waker>,
     accept: Option<JoinHandle<()>>,
+}
+
+/// Where it listens.
+pub struct Places<'a> {
+    pub address: Option<&'a Address>,
+    pub inherited: &'a [ListeningSocket],
 }
 
 /// Where connections are counted, and refusals.
@@ -70,7 +77,7 @@ enum Listener {
 
 impl HttpServer {
     pub fn start(
-        address: &Address,
+        places: Places<'_>,
         socket_mode: Option<u32>,
         fence: Fence,
         dispatcher: Dispatcher,
@@ -78,7 +85,13 @@ impl HttpServer {
         doors: Doors,
         watch: Arc<Watch>,
     ) -> Result<Self, StartError> {
-        let listeners = bind(address, socket_mode)?;
+        let mut listeners = Vec::new();
+        if let Some(address) = places.address {
+            listeners.extend(bind(address, socket_mode)?);
+        }
+        for socket in places.inherited {
+            listeners.push((adopt(socket)?, socket.address().clone()));
+        }
         let addresses = listeners.iter().map(|(_, address)| address.clone()).collect();
         let shared = Arc::new(Shared {
             dispatcher,
@@ -239,6 +252,17 @@ impl Listener {
             }
         }
     }
+}
+
+/// Listens on a socket that the service manager keeps open.
+fn adopt(socket: &ListeningSocket) -> Result<Listener, StartError> {
+    let fault = |error: io::Error| StartError::Bind { address: socket.address().clone(), fault: error.to_string() };
+    let descriptor = socket.as_fd().try_clone_to_owned().map_err(fault)?;
+    rustix::io::ioctl_fionbio(&descriptor, true).map_err(|error| fault(error.into()))?;
+    Ok(match socket.address() {
+        Address::Tcp { .. } => Listener::Tcp(descriptor.into()),
+        Address::Unix(_) => Listener::Unix(descriptor.into()),
+    })
 }
 
 fn bind(address: &Address, socket_mode: Option<u32>) -> Result<Vec<(Listener, Address)>, StartError> {

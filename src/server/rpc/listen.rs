@@ -6,17 +6,20 @@
 
 use std::fs::{self, Permissions};
 use std::net::SocketAddr;
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use grpcio::ServerCredentials;
 
 use super::patches::channel_stack::{self, Listener};
+use super::patches::inherited;
 use super::patches::servers::Registration;
 use super::tls::Tls;
 use crate::address::Address;
 use crate::server::config::StartError;
 use crate::server::places;
+use crate::supervisor::sockets::ListeningSocket;
 
 /// Binds an address: all addresses of a name. Returns the bound addresses. Unix sockets do not speak TLS.
 pub fn bind(
@@ -53,6 +56,32 @@ pub fn bind(
         bound.push(Address::Tcp { host, port: chosen });
     }
     Ok(bound)
+}
+
+/// Listens on a socket that this process inherited. Returns its address.
+pub fn adopt(
+    grpc: &mut grpcio::Server,
+    server: &Registration,
+    socket: &ListeningSocket,
+    tls: Option<&Tls>,
+) -> Result<Address, StartError> {
+    // Its name within the library. That of a wildcard address could make the library use the socket twice.
+    let (target, credentials) = match socket.address() {
+        Address::Tcp { port, .. } => {
+            (Address::local(*port), tls.map_or_else(ServerCredentials::insecure, Tls::credentials))
+        }
+        Address::Unix(path) => (Address::Unix(path.clone()), ServerCredentials::insecure()),
+    };
+    let add =
+        || channel_stack::listening(server, Listener::Any, || grpc.add_listening_port(target.target(), credentials));
+    match inherited::inheriting(socket.as_fd(), add) {
+        Some(Ok(_)) => Ok(socket.address().clone()),
+        Some(Err(_)) => Err(StartError::Adopt { address: socket.address().clone(), fault: "gRPC can't use it" }),
+        None => Err(StartError::Adopt {
+            address: socket.address().clone(),
+            fault: "this program was built without the feature core-patches, or not for Linux",
+        }),
+    }
 }
 
 /// Binds a Unix socket. With a mode, only root can connect before the mode is set.

@@ -10,3 +10,4 @@ pub mod accept;
 pub mod transport;
 pub mod calls;
 pub mod channel_stack;
+pub mod inherited;

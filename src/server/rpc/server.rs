@@ -1,5 +1,6 @@
 //! The gRPC library's server: its services, addresses, start and shutdown.
 
+use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -26,6 +27,7 @@ use crate::server::health::HealthState;
 use crate::server::hub::Hub;
 use crate::server::refusals::Refusals;
 use crate::server::room::RoomHandle;
+use crate::supervisor::sockets::ListeningSocket;
 use crate::wire;
 
 /// The library's server, with the services of both contracts, health checks and server reflection.
@@ -34,6 +36,8 @@ pub struct GrpcServer {
     server: Mutex<grpcio::Server>,
     registration: Registration,
     side_calls: Vec<Arc<SideCalls>>,
+    /// The sockets that it listens on and does not close.
+    adopted: Vec<ListeningSocket>,
     // The registration refers to it weakly.
     _guard: Arc<Guard>,
 }
@@ -76,7 +80,7 @@ impl GrpcServer {
             .channel_args(connection_settings(environment, config, &registration).build_args())
             .build()
             .map_err(|error| StartError::Grpc(Box::new(error)))?;
-        Ok(Self { server: Mutex::new(server), registration, side_calls, _guard: guard })
+        Ok(Self { server: Mutex::new(server), registration, side_calls, adopted: Vec::new(), _guard: guard })
     }
 
     /// Binds an address: all addresses of a name. Returns the bound addresses.
@@ -87,6 +91,17 @@ impl GrpcServer {
         tls: Option<&Tls>,
     ) -> Result<Vec<Address>, StartError> {
         listen::bind(self.server.get_mut(), &self.registration, address, socket_mode, tls)
+    }
+
+    /// Listens on a socket that this process inherited. Returns its address.
+    pub fn adopt(&mut self, socket: &ListeningSocket, tls: Option<&Tls>) -> Result<Address, StartError> {
+        let adopted = listen::adopt(self.server.get_mut(), &self.registration, socket, tls);
+        match adopted {
+            Ok(_) => self.adopted.push(socket.clone()),
+            // The library may have closed it, so it must not be closed again.
+            Err(_) => mem::forget(socket.clone()),
+        }
+        adopted
     }
 
     /// Starts to serve on the bound addresses.
