@@ -13,7 +13,7 @@ use std::time::{Instant, SystemTime};
 use super::append_queue::{self, Lanes, Order, Orders, Poster, Waited};
 use super::gauges::{Gauges, Resource};
 use super::log::clock::Clock;
-use super::log::{Appended, Appender, ClockState, Deleted, LogError, Post, Subscriber};
+use super::log::{Appended, Appender, ClockState, Command, Deleted, LogError, Post, Subscriber};
 use super::refusals::{Limit, Refusals};
 use super::reserve::DiskReserve;
 use crate::limits::{CLOCK_KEEP_INTERVAL, TRIM_INTERVAL, TRIM_LOG_INTERVAL, TRIM_RETRY, TRIM_WAIT_MAX};
@@ -49,6 +49,18 @@ pub fn spawn(
     };
     let thread = threads::spawn("log-writer", move || writer.run(&orders))?;
     Ok((lanes, thread))
+}
+
+/// The maximum number of rooms is a part of the log, since posts are refused by it.
+pub fn set_rooms_max(appender: &mut dyn Appender, max: usize) {
+    if appender.rooms_max() != max
+        && let Err(error) = appender.apply(&[Command::SetRoomsMax(max)])
+    {
+        let max = appender.rooms_max();
+        log::warn!(
+            "the maximum number of rooms stays {max} until the next start, because the log can't store another: {error}"
+        );
+    }
 }
 
 /// Where the writer reports that rooms or space run out.
@@ -210,6 +222,10 @@ impl Writer {
                 }
                 // If the client is gone, the handle is dropped here.
                 Order::Room { name, reply } => drop(reply.send(self.open(&name))),
+                Order::RoomsMax(max) => {
+                    set_rooms_max(&mut *self.appender, max);
+                    self.report_rooms();
+                }
             }
         }
         if !posts.is_empty() {

@@ -4,10 +4,12 @@
 
 mod auth_options;
 mod http_options;
+mod config_options;
 mod commands;
 mod dev_cert;
 mod jwt_options;
 mod options;
+mod configuration;
 mod rooms;
 mod tls_options;
 mod operate;
@@ -23,16 +25,19 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use hubbub::address::Address;
-use hubbub::arguments::{self, EXIT_USAGE};
+use hubbub::arguments::{self, EXIT_USAGE, Reading};
+use hubbub::escape::escape;
 use hubbub::limits;
+use hubbub::server::adjuster::Adjuster;
 use hubbub::server::reload::Reloader;
 use hubbub::server::{Server, ServerConfig, StartError};
 use hubbub::threads;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
+use self::configuration::RunningConfig;
 use self::options::Args;
-use self::words::complain;
+use self::words::{PROGRAM, complain};
 
 /// Why the server exits without a signal.
 const LOG_FAILED: &str = "the log has stopped";
@@ -43,7 +48,25 @@ fn main() -> ExitCode {
     hubbub::startup::forget_empty_variables();
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info,grpcio=off")).init();
     threads::end_process_on_panic();
-    let args: Args = arguments::from_program();
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let mut reading = arguments::inspect::<Args>(&arguments).unwrap_or_else(|help| help.exit());
+    let (checks, prints) = match &reading.options {
+        Some(args) => (args.config.check_config, args.config.print_config),
+        None => (false, false),
+    };
+    if checks {
+        return configuration::check(reading);
+    }
+    let args = match reading.options.take() {
+        Some(args) if reading.faults.is_empty() => args,
+        _ => {
+            arguments::complain(PROGRAM, &reading.faults);
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
+    if prints {
+        return configuration::print(&reading.settings);
+    }
     // Without a handler, a file that reaches its size limit would end the program; with it, the write fails as on a
     // full disk.
     if let Err(error) = signal_hook::flag::register(SIGXFSZ, Arc::default()) {
@@ -59,6 +82,14 @@ fn main() -> ExitCode {
             }
         };
     }
+    for warning in &reading.warnings {
+        log::warn!("{}", escape(warning));
+    }
+    let has_file = args.config.config.is_some();
+    let running = has_file.then(|| {
+        let Reading { settings, file_is_empty, .. } = reading;
+        move |adjuster| RunningConfig::new(arguments, settings, file_is_empty, adjuster)
+    });
     args.panic_in.iter().cloned().for_each(threads::ask_for_panic);
     let config = match options::config(args) {
         Ok(config) => config,
@@ -67,7 +98,7 @@ fn main() -> ExitCode {
             return ExitCode::from(EXIT_USAGE);
         }
     };
-    match serve(&config) {
+    match serve(&config, running) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&format!("{error:#}"));
@@ -84,17 +115,22 @@ fn check_descriptors() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn serve(config: &ServerConfig) -> anyhow::Result<()> {
+/// Serves until the server is drained. `running` makes the configuration that is read again, if there is a file.
+fn serve(config: &ServerConfig, running: Option<impl FnOnce(Adjuster) -> RunningConfig>) -> anyhow::Result<()> {
     let (stop, stopping) = sync_channel(1);
     let failed = stop.clone();
     let clients = Arc::new(OnceLock::new());
     // A terminal that is closed sends it too.
-    let reloads = config.has_files_to_reload() && !io::stderr().is_terminal();
+    let reloads = (running.is_some() || config.has_files_to_reload()) && !io::stderr().is_terminal();
     let reloader = reloads.then(Arc::<OnceLock<Reloader>>::default);
     watch_signals(stop, Arc::clone(&clients), reloader.clone()).context("can't handle signals")?;
 
     hubbub::descriptors::allow_many();
-    let server = Server::start(config)?;
+    let mut server = Server::start(config)?;
+    if let Some(running) = running.filter(|_| reloads) {
+        let adjuster = server.adjuster();
+        server.also_reload(Box::new(running(adjuster)))?;
+    }
     server.keep_library_until_exit();
     let _ = clients.set(server.client_counter());
     if let (Some(slot), Some(reloader)) = (&reloader, server.reloader()) {
