@@ -9,6 +9,7 @@ mod text;
 mod value;
 
 use std::borrow::Cow;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::{env, io};
 
@@ -36,6 +37,8 @@ struct Entry {
     id: String,
     key: String,
     values: Vec<String>,
+    /// Whether it says what holds without it.
+    is_default: bool,
     /// `hubbub.toml:3`.
     place: String,
 }
@@ -85,9 +88,10 @@ impl ConfigFile {
         self.entries.iter().find(|entry| entry.id == id).map(|entry| entry.place.as_str())
     }
 
-    /// The same, with the key.
-    pub fn place_and_key(&self, id: &str) -> Option<(&str, &str)> {
-        self.entries.iter().find(|entry| entry.id == id).map(|entry| (entry.place.as_str(), entry.key.as_str()))
+    /// The same, with the key, unless the value is the option's default: that makes no other option meaningless.
+    pub fn set_at(&self, id: &str) -> Option<(&str, &str)> {
+        let entry = self.entries.iter().find(|entry| entry.id == id && !entry.is_default)?;
+        Some((entry.place.as_str(), entry.key.as_str()))
     }
 
     /// The command with the file's values as the defaults of its options.
@@ -203,7 +207,9 @@ impl Reading<'_> {
         match self.values(arg, value) {
             Ok(values) => {
                 let place = self.lines.place(at);
-                self.file.entries.push(Entry { id, key: name.to_owned(), values, place });
+                let is_default =
+                    values.iter().map(OsStr::new).eq(arg.get_default_values().iter().map(|value| &**value));
+                self.file.entries.push(Entry { id, key: name.to_owned(), values, is_default, place });
             }
             Err(faults) => {
                 for (at, text) in faults {

@@ -46,16 +46,17 @@ pub fn matches(command: &mut Command, arguments: &[OsString]) -> Result<Parsed, 
             Err(error) if is_help(&error) => return Err(error),
             Err(error) => error,
         };
-        match wrong_value(&error).filter(|_| faults.len() < FAULTS_MAX) {
-            Some(argument) => {
-                faults.push(value_fault(&error, &lenient, &argument, arguments));
-                broken.extend(find(&lenient, &argument).map(|argument| argument.get_id().to_string()));
-                lenient = accepting(lenient, &argument);
-            }
-            None => break error,
+        let Some(argument) = wrong_value(&error).filter(|_| faults.len() < FAULTS_MAX) else { break Some(error) };
+        let id = find(&lenient, &argument).map(|argument| argument.get_id().to_string());
+        // An option that accepts anything, and has no value at all.
+        if id.as_ref().is_some_and(|id| broken.contains(id)) {
+            break None;
         }
+        faults.push(value_fault(&error, &lenient, &argument, arguments));
+        broken.extend(id);
+        lenient = accepting(lenient, &argument);
     };
-    faults.push(form_fault(&form, arguments));
+    faults.extend(form.map(|form| form_fault(&form, arguments)));
     // The variables of the program itself; those of a sub-command are unknown here.
     for _ in 0..FAULTS_MAX {
         let Err(error) = lenient.try_get_matches_from_mut(&arguments[..1]) else { break };

@@ -100,8 +100,9 @@ fn default(arg: &Arg) -> (Vec<String>, bool) {
     if let Some(word) = after("[default: ", &[']']) {
         return (vec![word], true);
     }
-    let example = after("or example ", &[' ', '\n']).unwrap_or_else(|| value_name(arg).to_owned());
-    (vec![example], false)
+    let ends = [' ', '\n'];
+    let example = after("or example ", &ends).or_else(|| after("such as ", &ends));
+    (vec![example.unwrap_or_else(|| value_name(arg).to_owned())], false)
 }
 
 /// What an option accepts: its parser says so, or its placeholder.

@@ -21,6 +21,8 @@ pub struct Setting {
     pub values: Vec<OsString>,
     /// Whether a flag, a variable or the file gives it.
     pub is_given: bool,
+    /// Whether the file gives it, and neither a flag nor a variable.
+    pub is_in_file: bool,
 }
 
 impl Settings {
@@ -65,13 +67,12 @@ fn setting(arg: &Arg, matches: &ArgMatches, file: &ConfigFile) -> Setting {
         false => matches.get_raw(id).map(|raw| raw.map(ToOwned::to_owned).collect()).unwrap_or_default(),
     };
     let flag = || format!("--{key}");
-    let (name, is_given) = match (matches.value_source(id), file.place(id)) {
-        (Some(ValueSource::CommandLine), _) => (flag(), true),
-        (Some(ValueSource::EnvVariable), _) => {
-            (arg.get_env().map_or_else(flag, |name| name.to_string_lossy().into_owned()), true)
-        }
-        (_, Some(place)) => (format!("{place}: {key}"), true),
-        (_, None) => (flag(), false),
+    let variable = || arg.get_env().map_or_else(flag, |name| name.to_string_lossy().into_owned());
+    let (name, is_given, is_in_file) = match (matches.value_source(id), file.place(id)) {
+        (Some(ValueSource::CommandLine), _) => (flag(), true, false),
+        (Some(ValueSource::EnvVariable), _) => (variable(), true, false),
+        (_, Some(place)) => (format!("{place}: {key}"), true, true),
+        (_, None) => (flag(), false, false),
     };
-    Setting { key: key.to_owned(), name, values, is_given }
+    Setting { key: key.to_owned(), name, values, is_given, is_in_file }
 }

@@ -138,11 +138,21 @@ fn faults_that_only_follow_from_others_are_left_out() {
 fn a_flag_overrides_the_keys_that_it_makes_meaningless() {
     let file = File::new("data = '/srv'\nretain-for = '1d'\n");
     assert_eq!(file.faults("--config FILE --ephemeral"), Vec::<String>::new());
+    // A default says nothing, as in a printed file of which every line is taken.
+    let file = File::new("data = './data'\nephemeral = true\n");
+    assert_eq!(file.faults("--config FILE"), Vec::<String>::new());
     let file = File::new("ephemeral = true\n");
     assert_eq!(
         file.faults("--config FILE --data x"),
         ["--data can't be used with ephemeral (f:1): nothing is stored; leave one out"]
     );
+}
+
+/// An option without its value was reported a hundred times.
+#[test]
+fn a_missing_value_is_reported_once() {
+    let faults = File::new("").faults("--rooms-max 3 --config");
+    assert_eq!(faults, ["missing value for --config: write --config <CONFIG>", "see test --help"]);
 }
 
 #[test]

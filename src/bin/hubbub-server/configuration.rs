@@ -31,6 +31,9 @@ pub const ON_RELOAD: [&str; 11] = [
     "limit-loopback",
 ];
 
+/// The keys for one start: in a file, they would have their effect at each.
+const FOR_ONE_START: [&str; 2] = ["restored", "trust-clock"];
+
 const TITLE: &str = "\
 The configuration of hubbub-server, as printed by hubbub-server --print-config.
 
@@ -58,9 +61,19 @@ pub fn print(settings: &Settings) -> ExitCode {
     }
 }
 
+/// What can be used, but deserves a look.
+pub fn warnings(reading: &Reading<Args>) -> Vec<String> {
+    let is_on = |setting: &&Setting| setting.is_in_file && setting.values.iter().any(|value| value == "true");
+    let once = FOR_ONE_START.iter().filter_map(|key| reading.settings.get(key)).filter(is_on);
+    let once = once.map(|Setting { name, key, .. }| {
+        format!("{name} has its effect at every start: leave it out, and give --{key} for the one start that needs it")
+    });
+    reading.warnings.iter().cloned().chain(once).collect()
+}
+
 /// Reports all faults and warnings, a line each.
 pub fn check(mut reading: Reading<Args>) -> ExitCode {
-    let (mut faults, mut warnings) = (std::mem::take(&mut reading.faults), std::mem::take(&mut reading.warnings));
+    let (mut faults, mut warnings) = (std::mem::take(&mut reading.faults), warnings(&reading));
     if let Some(args) = reading.options.take() {
         let found = look(args, &reading.settings);
         let (more, looks) = found.unwrap_or_else(|fault| (vec![fault], Vec::new()));
@@ -116,6 +129,9 @@ impl Reloadable for RunningConfig {
 
     fn reload(&mut self) -> Result<String, String> {
         let reading = arguments::inspect::<Args>(&self.arguments).map_err(|help| help.to_string())?;
+        for warning in warnings(&reading) {
+            log::warn!("the configuration: {}", escape(&warning));
+        }
         for fault in &reading.faults {
             log::error!("the configuration: {}", escape(fault));
         }
@@ -125,9 +141,6 @@ impl Reloadable for RunningConfig {
         if reading.file_is_empty && !self.file_is_empty {
             let whole = "the file has become empty, as if it were just being written";
             return Err(format!("{whole}: send SIGHUP again when it is complete, or restart to use all defaults"));
-        }
-        for warning in &reading.warnings {
-            log::warn!("the configuration: {}", escape(warning));
         }
         let changes: Vec<_> =
             self.settings.changes(&reading.settings).map(|(before, now)| (before.clone(), now.clone())).collect();
@@ -171,9 +184,9 @@ mod tests {
     }
 
     #[test]
-    fn the_keys_that_take_effect_on_reload_are_keys() {
+    fn the_keys_with_a_meaning_of_their_own_are_keys() {
         let settings = inspect("hubbub-server").settings;
-        for key in ON_RELOAD {
+        for key in ON_RELOAD.into_iter().chain(FOR_ONE_START) {
             assert!(settings.get(key).is_some(), "{key}");
         }
     }

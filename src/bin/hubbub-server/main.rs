@@ -82,8 +82,8 @@ fn main() -> ExitCode {
             }
         };
     }
-    for warning in &reading.warnings {
-        log::warn!("{}", escape(warning));
+    for warning in configuration::warnings(&reading) {
+        log::warn!("{}", escape(&warning));
     }
     let has_file = args.config.config.is_some();
     let running = has_file.then(|| {
