@@ -3,23 +3,37 @@
 //! clap stops at the first mistake and reports it without the remedy. [`read`] collects the mistakes in options and
 //! variables and reports them at once, a line each. The short help (`-h`) fits a terminal of 24 rows and 80 columns;
 //! the long help (`--help`) groups the options under headings and names each one's variable.
+//!
+//! A program may have a configuration file too. Its keys and their meaning are those of the options, so there is no
+//! other list of them.
 
 mod values;
+mod config_file;
+mod given;
 mod faults;
+mod settings;
+mod print;
 mod generate;
 pub mod version;
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
+use std::path::PathBuf;
 use std::process;
 
+use clap::builder::ValueParser;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches};
 use thiserror::Error;
 
 use crate::escape::escape;
+use config_file::{CONFIG_ID, ConfigFile};
+use given::Broken;
 
+pub use given::Given;
+pub use print::{Effect, print};
+pub use settings::{Setting, Settings};
 pub use values::{duration, number, size, switch, timeout};
 
 /// The exit code for wrong usage.
@@ -36,6 +50,7 @@ pub const MESSAGES: &str = "Messages";
 pub const LOAD: &str = "Load";
 pub const OUTPUT: &str = "Output";
 pub const LIMITS: &str = "Limits";
+pub const CONFIGURATION: &str = "Configuration";
 const OTHER: &str = "Other";
 
 /// The options of a program, as clap derives them, with the rules that go beyond a single option.
@@ -59,84 +74,23 @@ pub enum Stop {
     Faults(Vec<String>),
 }
 
-/// The sources of the values of options.
-#[derive(Clone, Copy)]
-pub struct Given<'a> {
-    matches: &'a ArgMatches,
-    command: &'a Command,
-    /// An option to ignore.
-    without: Option<&'a str>,
+/// What was read: the options as far as they are known, and the mistakes.
+pub struct Reading<O> {
+    /// `None` if too little is known because of the mistakes.
+    pub options: Option<O>,
+    pub faults: Vec<String>,
+    /// What can be used, but deserves a look.
+    pub warnings: Vec<String>,
+    pub settings: Settings,
+    /// Whether there is a configuration file without a key.
+    pub file_is_empty: bool,
+    broken: Broken,
 }
 
-impl Given<'_> {
-    /// The same, as if this option were not given.
-    pub fn without<'b>(&'b self, id: &'b str) -> Given<'b> {
-        Given { without: Some(id), ..*self }
-    }
-
-    /// Whether the user set this option on the command line.
-    pub fn is_flag(&self, id: &str) -> bool {
-        self.source(id) == Some(ValueSource::CommandLine)
-    }
-
-    /// Whether the user set this option by its variable.
-    pub fn is_variable(&self, id: &str) -> bool {
-        self.source(id) == Some(ValueSource::EnvVariable)
-    }
-
-    /// Whether one option follows another on the command line.
-    pub fn follows(&self, id: &str, other: &str) -> bool {
-        self.matches.index_of(id) > self.matches.index_of(other)
-    }
-
-    /// Whether the variable of this flag turns it off.
-    pub fn is_off(&self, id: &str) -> bool {
-        self.value_source(id) == Some(ValueSource::EnvVariable) && self.is_false(id)
-    }
-
-    /// The option as the user wrote it: `--data`, or the variable's name.
-    pub fn name(&self, id: &str) -> String {
-        let argument = self.command.get_arguments().find(|argument| argument.get_id() == id);
-        match argument.and_then(Arg::get_env).filter(|_| self.is_variable(id)) {
-            Some(variable) => variable.to_string_lossy().into_owned(),
-            None => format!("--{}", id.replace('_', "-")),
-        }
-    }
-
-    /// The same with its value, if it takes one.
-    fn name_and_value(&self, id: &str) -> String {
-        let name = self.name(id);
-        let raw = self.matches.get_raw(id).filter(|_| self.matches.try_get_one::<bool>(id).is_err());
-        let value = raw.and_then(|mut values| values.next()).map(|value| value.to_string_lossy());
-        match value {
-            Some(value) if self.is_variable(id) => format!("{name}={value}"),
-            Some(value) => format!("{name} {value}"),
-            None => name,
-        }
-    }
-
-    /// The faults of options that have no effect together with another one. An option on the command line overrides the
-    /// variables that it makes meaningless.
-    pub fn useless<'b>(&self, mode: &str, ids: &'b [&'b str], why: &'b str) -> impl Iterator<Item = String> {
-        let mode_is_flag = self.is_flag(mode);
-        let mode = self.name_and_value(mode);
-        let useless = ids.iter().filter(|id| self.is_flag(id) || self.is_variable(id) && !mode_is_flag);
-        let faults: Vec<_> =
-            useless.map(|id| format!("{} can't be used with {mode}: {why}; leave one out", self.name(id))).collect();
-        faults.into_iter()
-    }
-
-    fn source(&self, id: &str) -> Option<ValueSource> {
-        self.value_source(id).filter(|_| !self.is_false(id) && self.without != Some(id))
-    }
-
-    fn value_source(&self, id: &str) -> Option<ValueSource> {
-        // An id that this command does not have is one that the user could not set.
-        self.matches.try_contains_id(id).is_ok().then(|| self.matches.value_source(id)).flatten()
-    }
-
-    fn is_false(&self, id: &str) -> bool {
-        matches!(self.matches.try_get_one::<bool>(id), Ok(Some(false)))
+impl<O> Reading<O> {
+    /// Whether a mistake that was found later only follows from one that is known: it names an option with a mistake.
+    pub fn follows(&self, fault: &str) -> bool {
+        self.broken.is_named(fault)
     }
 }
 
@@ -145,18 +99,23 @@ impl Given<'_> {
 /// `commit` is the commit that it was built from, if the builder has named it.
 pub fn from_program<O: ProgramOptions>(commit: Option<&str>) -> O {
     let arguments: Vec<_> = std::env::args_os().collect();
-    if let Some(what) = generate::asked(&arguments) {
-        let fault = generate::generate(prepare(O::command(), true), what).err();
-        fault.iter().for_each(|fault| complain(O::PROGRAM, std::slice::from_ref(fault)));
-        process::exit(if fault.is_none() { 0 } else { EXIT_USAGE.into() });
-    }
-    read_with(arguments, commit).unwrap_or_else(|stop| match stop {
+    generate_if_asked::<O>(&arguments);
+    read_with(&arguments, commit).unwrap_or_else(|stop| match stop {
         Stop::Help(help) => help.exit(),
         Stop::Faults(faults) => {
             complain(O::PROGRAM, &faults);
             process::exit(EXIT_USAGE.into());
         }
     })
+}
+
+/// Ends the program if it was asked for a man page or a completion.
+pub fn generate_if_asked<O: ProgramOptions>(arguments: &[OsString]) {
+    if let Some(what) = generate::asked(arguments) {
+        let fault = generate::generate(prepare(O::command(), true), what).err();
+        fault.iter().for_each(|fault| complain(O::PROGRAM, std::slice::from_ref(fault)));
+        process::exit(if fault.is_none() { 0 } else { EXIT_USAGE.into() });
+    }
 }
 
 /// Prints the mistakes on standard error, a line each. A mistake may contain text from any source, so it is escaped.
@@ -167,28 +126,107 @@ pub fn complain(program: &str, faults: &[String]) {
 
 /// Reads the options, or reports all mistakes.
 pub fn read<O: ProgramOptions>(arguments: Vec<OsString>) -> Result<O, Stop> {
-    read_with(arguments, None)
+    read_with(&arguments, None)
 }
 
-fn read_with<O: ProgramOptions>(arguments: Vec<OsString>, commit: Option<&str>) -> Result<O, Stop> {
+fn read_with<O: ProgramOptions>(arguments: &[OsString], commit: Option<&str>) -> Result<O, Stop> {
+    let Reading { options, faults, .. } = inspect(arguments, commit).map_err(Stop::Help)?;
+    match options {
+        Some(options) if faults.is_empty() => Ok(options),
+        _ => Err(Stop::Faults(faults)),
+    }
+}
+
+/// Reads the options from the command line, the variables and the configuration file, and finds all mistakes. The error is
+/// the help or the version that the user asked for. `commit` is the commit that the program was built from, if the builder
+/// has named it.
+pub fn inspect<O: ProgramOptions>(arguments: &[OsString], commit: Option<&str>) -> Result<Reading<O>, clap::Error> {
     let is_long = arguments.iter().any(|argument| argument == "--help" || argument == "help");
-    // clap takes a text that lives as long as the program; it is made once.
-    let version: &'static str = version::long(commit).leak();
-    let mut command = prepare(O::command(), is_long).long_version(version);
-    let matches = faults::matches(&mut command, &arguments)?;
-    let mut misplaced = Vec::new();
+    let mut command = O::command();
+    let mut file = ConfigFile::default();
+    let has_file = command.get_arguments().any(|argument| argument.get_id() == CONFIG_ID);
+    if has_file && let Some(preview) = preview(&command, arguments) {
+        if let Some(path) = config_path(&preview, arguments) {
+            file = ConfigFile::read(&path, &command);
+        }
+        if preview.subcommand_name().is_some() {
+            file.for_sub_command(&command);
+        }
+        command = file.apply(command);
+    }
+    let mut command = prepare(command, is_long).long_version(version::long(commit));
+    let parsed = faults::matches(&mut command, arguments)?;
+    let mut ids = parsed.broken;
+    let file_is_known = file.broken().map(|broken| ids.extend(broken)).is_some();
+    let broken = Broken::new(&ids, &command);
+    let mut faults = parsed.faults;
+    faults.extend(file.faults.iter().map(|fault| fault.text.clone()));
+    let mut reading = Reading {
+        options: None,
+        faults,
+        warnings: file.warnings.clone(),
+        settings: Settings::default(),
+        file_is_empty: file.is_empty(),
+        broken,
+    };
+
+    let Some(matches) = parsed.matches else { return Ok(reading) };
     let (mut inner, mut inner_command) = (&matches, &command);
     if let Some((name, sub)) = matches.subcommand() {
-        misplaced = before_subcommand(&matches, &command, name);
+        reading.faults.extend(before_subcommand(&matches, &command, name));
         let sub_command = command.find_subcommand(name);
         (inner, inner_command) = (sub, sub_command.unwrap_or(&command));
     }
-    if !misplaced.is_empty() {
-        return Err(Stop::Faults(misplaced));
+    reading.settings = Settings::new(&command, &matches, &file);
+    // With a file, many mistakes may wait: those of options that concern each other are found in the same run.
+    let goes_on = has_file && file_is_known && matches.subcommand_name().is_none();
+    if !reading.faults.is_empty() && !goes_on {
+        return Ok(reading);
     }
-    let mut options = O::from_arg_matches(&matches).map_err(|error| Stop::Faults(vec![faults::text(&error)]))?;
-    let faults = options.check(&Given { matches: inner, command: inner_command, without: None });
-    if faults.is_empty() { Ok(options) } else { Err(Stop::Faults(faults)) }
+    let mut options = match O::from_arg_matches(&matches) {
+        Ok(options) => options,
+        Err(error) => {
+            reading.faults.push(faults::text(&error));
+            return Ok(reading);
+        }
+    };
+    let more = options.check(&Given { matches: inner, command: inner_command, file: &file, without: None });
+    let more: Vec<_> = more.into_iter().filter(|fault| !reading.follows(fault)).collect();
+    reading.faults.extend(more);
+    reading.options = Some(options);
+    Ok(reading)
+}
+
+/// The command line without a look at its values: it tells the sub-command and the file, also if there are mistakes. `None`
+/// if the user asked for help.
+fn preview(command: &Command, arguments: &[OsString]) -> Option<ArgMatches> {
+    anything(command.clone()).ignore_errors(true).try_get_matches_from(arguments).ok()
+}
+
+/// The command with options that accept any value, and have no variables; except the one of the configuration file.
+fn anything(command: Command) -> Command {
+    let names: Vec<_> = command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
+    let command = command.mut_args(|argument| match argument.get_action().takes_values() {
+        _ if argument.get_id() == CONFIG_ID => argument.value_parser(ValueParser::os_string()),
+        true => argument.value_parser(ValueParser::os_string()).env(None::<&str>).default_values(None::<&str>),
+        false => argument.env(None::<&str>),
+    });
+    names.into_iter().fold(command, |command, name| command.mut_subcommand(name, anything))
+}
+
+/// The configuration file, if one is named.
+fn config_path(preview: &ArgMatches, arguments: &[OsString]) -> Option<PathBuf> {
+    let named = preview.try_get_one::<OsString>(CONFIG_ID).ok().flatten().map(PathBuf::from);
+    // After a mistake, clap reads no further.
+    let after = || {
+        let mut options = arguments.iter().take_while(|argument| *argument != "--");
+        options.find_map(|argument| Some(PathBuf::from(argument.to_str()?.strip_prefix("--config=")?)))
+    };
+    let apart = || {
+        let options: Vec<_> = arguments.iter().take_while(|argument| *argument != "--").collect();
+        options.windows(2).find(|pair| *pair[0] == *"--config").map(|pair| PathBuf::from(pair[1]))
+    };
+    named.or_else(after).or_else(apart).filter(|path| !path.as_os_str().is_empty())
 }
 
 /// Options before a sub-command that are not its own: they would have no effect.
@@ -251,3 +289,6 @@ fn other(name: &'static str, short: char, action: ArgAction, is_long: bool) -> A
 fn is_help(error: &clap::Error) -> bool {
     matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion)
 }
+
+#[cfg(test)]
+mod tests;

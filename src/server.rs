@@ -29,7 +29,9 @@ pub mod stream_end;
 mod hub;
 pub mod pulse;
 mod chat_stream;
+pub mod adjuster;
 pub mod places;
+pub mod preflight;
 pub mod connections;
 pub mod calls;
 pub mod http;
@@ -40,6 +42,9 @@ use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
+
+use self::adjuster::Adjuster;
 use self::auth::accounts::Accounts;
 use self::auth::authenticator::Authenticator;
 use self::auth::jwt::Jwt;
@@ -59,14 +64,15 @@ use self::http::watch::WatchThread;
 use self::hub::{Admissions, Hub};
 use self::log::clock::{Clock, Machine};
 use self::log::sqlite::SharedLife;
-use self::log::{Appender, Command, Log, Sides, memory, sqlite};
+use self::log::{Log, Sides, memory, sqlite};
 use self::operator::Operator;
 use self::operator::protocol::Status;
+use self::preflight::check_protected;
 use self::pulse::Pulse;
 use self::quotas::Quotas;
 use self::refusals::Logger;
 use self::reload::{ReloadThread, Reloadable, Reloader};
-use self::reserve::DiskReserve;
+use self::reserve::{DiskReserve, ReserveSize};
 use self::room::Rooms;
 use self::rpc::pollers::Pollers;
 use self::rpc::server::{GrpcServer, Reports};
@@ -95,6 +101,7 @@ pub struct Server {
     search: Option<SearchThread>,
     drain_timeout: Duration,
     contents_at_start: (usize, u64),
+    adjuster: Adjuster,
     // Dropped in this order: first the fields that join threads, and last the pollers, which those threads need.
     _operator: Option<Operator>,
     _query_threads: QueryThreads,
@@ -123,9 +130,7 @@ impl Server {
             places::check_free(address)?;
         }
         let tls = config.tls.as_ref().map(|files| Tls::open(files, config.logins.require_certificate())).transpose()?;
-        if !config.insecure {
-            check_protected(config)?;
-        }
+        check_protected(config)?;
         let poller_count = config.pollers.clamp(1, limits::POLLERS_MAX);
         let joiner = Joiner::start(config::possible_threads())?;
         let ((mut appender, log), life) = open_log(config)?;
@@ -142,19 +147,20 @@ impl Server {
         let lobby = Arc::new(rooms.open(&lobby, appender.find(&lobby).map_err(StartError::Lobby)?));
         let clock = Clock::new(Box::new(Machine), appender.clock(), config.retention.time, config.trust_clock);
         let publisher = Publisher::new(Arc::clone(&rooms), Arc::clone(&fanout));
-        set_rooms_max(&mut *appender, config.rooms_max);
+        writer::set_rooms_max(&mut *appender, config.rooms_max);
         let contents_at_start = (appender.room_count(), appender.messages_at_open());
         let gauge_logger = GaugeLogger::start()?;
         let gauges = Arc::clone(gauge_logger.gauges());
         let refusal_logger = Logger::start(config.clients_max)?;
         let refusals = Arc::clone(refusal_logger.refusals());
-        let search = start_search(config, &log)?;
+        let reserve_size = ReserveSize::new(config.disk_reserve);
+        let search = start_search(config, &log, &reserve_size)?;
         let announcer = search.as_ref().map(SearchThread::announcer);
         let (lanes, log_writer) = writer::spawn(
             appender,
             Arc::clone(&rooms),
             clock,
-            reserve(config),
+            reserve(config, &reserve_size),
             Watch { refusals: Arc::clone(&refusals), gauges: Arc::clone(&gauges), health: Arc::clone(&health) },
             Box::new(move |published| {
                 announcer.iter().for_each(|announcer| announcer.published(&published));
@@ -169,7 +175,7 @@ impl Server {
             has_tls: config.tls.is_some(),
             clients_max: config.clients_max,
             quotas: Quotas::new(config.address_limits.clone(), Arc::clone(&refusals)),
-            exempt: config.exempt.clone(),
+            exempt: Mutex::new(config.exempt.clone()),
             refusals: Arc::clone(&refusals),
             gauges: Arc::clone(&gauges),
         };
@@ -202,6 +208,7 @@ impl Server {
             exempt: config.exempt.clone(),
         };
         let connections = Arc::new(Connections::new(bounds));
+        let adjuster = Adjuster::new(&hub, &connections, &reserve_size);
         let reports = Reports { connections: Arc::clone(&connections), refusals: Arc::clone(&refusals), gauges };
         let grpc = GrpcServer::new(config, &pollers, unary, &hub, lobby, reports, &health)?;
         let doors = Doors { connections, refusals };
@@ -218,6 +225,7 @@ impl Server {
             search,
             drain_timeout: config.drain_timeout,
             contents_at_start,
+            adjuster,
             _operator: None,
             _query_threads: query_threads,
             _deadline_thread: deadline_thread,
@@ -287,6 +295,20 @@ impl Server {
     /// Probes whether the server is alive.
     pub fn pulse(&self) -> Pulse {
         Pulse::new(Arc::clone(&self.hub))
+    }
+
+    /// Changes settings while the server runs.
+    pub fn adjuster(&self) -> Adjuster {
+        self.adjuster.clone()
+    }
+
+    /// Lets one more thing be read again, by the same thread and requests as the server's own files.
+    pub fn also_reload(&mut self, item: Box<dyn Reloadable>) -> Result<(), StartError> {
+        match &self.reload_thread {
+            Some(thread) => thread.add(item),
+            None => self.reload_thread = Some(ReloadThread::start(vec![item])?),
+        }
+        Ok(())
     }
 
     /// Counts clients, also while the server drains.
@@ -367,28 +389,6 @@ impl Drop for Server {
     }
 }
 
-/// Refuses addresses that other machines can reach, if the server has no TLS or no login.
-fn check_protected(config: &ServerConfig) -> Result<(), StartError> {
-    let missing = match (config.tls.is_some(), config.logins.are_needed()) {
-        (true, true) => return Ok(()),
-        (true, false) => "no login",
-        (false, true) => "no TLS",
-        (false, false) => "no TLS and no login",
-    };
-    // The default address can't be reached, and must not be looked at: it may be taken.
-    let http = config.http.iter().filter(|http| !http.may_be_taken);
-    for address in config.listen.iter().chain(http.filter_map(|http| http.address.as_ref())) {
-        if places::is_exposed(address)? {
-            return Err(StartError::Exposed { address: address.clone(), missing });
-        }
-    }
-    let mut sockets = config.inherited.grpc.iter().chain(&config.inherited.http);
-    match sockets.find(|socket| socket.is_exposed()) {
-        Some(socket) => Err(StartError::Exposed { address: socket.address().clone(), missing }),
-        None => Ok(()),
-    }
-}
-
 fn authenticator(config: &ServerConfig) -> Result<Authenticator, StartError> {
     let logins = &config.logins;
     let accounts = match &config.storage {
@@ -429,7 +429,11 @@ fn start_http(
 }
 
 /// Starts the search index. One that is switched off must not keep what is deleted meanwhile, so its file is deleted.
-fn start_search(config: &ServerConfig, log: &Arc<dyn Log>) -> Result<Option<SearchThread>, StartError> {
+fn start_search(
+    config: &ServerConfig,
+    log: &Arc<dyn Log>,
+    reserve_size: &Arc<ReserveSize>,
+) -> Result<Option<SearchThread>, StartError> {
     let folder = match &config.storage {
         Storage::Folder { path, .. } => Some(path.as_path()),
         Storage::Memory { .. } => None,
@@ -442,7 +446,7 @@ fn start_search(config: &ServerConfig, log: &Arc<dyn Log>) -> Result<Option<Sear
         }
         return Ok(None);
     }
-    let has_space: Box<dyn FnMut() -> bool + Send> = match reserve(config) {
+    let has_space: Box<dyn FnMut() -> bool + Send> = match reserve(config, reserve_size) {
         Some(mut reserve) => Box::new(move || reserve.check(0, || 0, Instant::now()).is_ok()),
         None => Box::new(|| true),
     };
@@ -502,22 +506,10 @@ fn start_operator(
     operator.map(Some).map_err(StartError::Operator)
 }
 
-/// The maximum number of rooms is a part of the log, since posts are refused by it.
-fn set_rooms_max(appender: &mut dyn Appender, max: usize) {
-    if appender.rooms_max() != max
-        && let Err(error) = appender.apply(&[Command::SetRoomsMax(max)])
-    {
-        let max = appender.rooms_max();
-        ::log::warn!(
-            "the maximum number of rooms stays {max} until the next start, because the log can't store another: {error}"
-        );
-    }
-}
-
-fn reserve(config: &ServerConfig) -> Option<DiskReserve> {
+fn reserve(config: &ServerConfig, size: &Arc<ReserveSize>) -> Option<DiskReserve> {
     match &config.storage {
         Storage::Memory { .. } => None,
-        Storage::Folder { path, .. } => Some(DiskReserve::new(path.clone(), config.disk_reserve)),
+        Storage::Folder { path, .. } => Some(DiskReserve::new(path.clone(), Arc::clone(size))),
     }
 }
 

@@ -11,38 +11,52 @@ use clap::builder::ValueParser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgMatches, Command};
 
-use super::{Stop, is_help};
+use super::is_help;
 use crate::names::RoomName;
 
 /// More mistakes than any real command line has.
 const FAULTS_MAX: usize = 100;
 
 /// The maximum edit distance of a suggested name.
-const EDITS_MAX: usize = 2;
+pub(super) const EDITS_MAX: usize = 2;
 
-/// Parses the arguments, or reports all mistakes in them and in the variables.
-pub fn matches(command: &mut Command, arguments: &[OsString]) -> Result<ArgMatches, Stop> {
-    let mut faults = Vec::new();
+/// The result of parsing.
+pub struct Parsed {
+    /// `None` if too little is known because of the mistakes.
+    pub matches: Option<ArgMatches>,
+    pub faults: Vec<String>,
+    /// The ids of the options whose values are unknown because of mistakes.
+    pub broken: Vec<String>,
+}
+
+/// Parses the arguments, and finds all mistakes in them and in the variables. The error is the help or the version.
+pub fn matches(command: &mut Command, arguments: &[OsString]) -> Result<Parsed, clap::Error> {
+    let (mut faults, mut broken) = (Vec::new(), Vec::new());
     let mut lenient = command.clone();
     let form = loop {
         let error = match lenient.try_get_matches_from_mut(arguments) {
             Ok(matches) if faults.is_empty() => {
                 *command = lenient;
-                return Ok(matches);
+                return Ok(Parsed { matches: Some(matches), faults, broken });
             }
-            Ok(_) => return Err(Stop::Faults(faults)),
-            Err(error) if is_help(&error) => return Err(Stop::Help(error)),
+            Ok(_) => {
+                let matches = without(command, arguments, &broken);
+                return Ok(Parsed { matches, faults, broken });
+            }
+            Err(error) if is_help(&error) => return Err(error),
             Err(error) => error,
         };
-        match wrong_value(&error).filter(|_| faults.len() < FAULTS_MAX) {
-            Some(argument) => {
-                faults.push(value_fault(&error, &lenient, &argument, arguments));
-                lenient = accepting(lenient, &argument);
-            }
-            None => break error,
+        let Some(argument) = wrong_value(&error).filter(|_| faults.len() < FAULTS_MAX) else { break Some(error) };
+        let id = find(&lenient, &argument).map(|argument| argument.get_id().to_string());
+        // An option that accepts anything, and has no value at all.
+        if id.as_ref().is_some_and(|id| broken.contains(id)) {
+            break None;
         }
+        faults.push(value_fault(&error, &lenient, &argument, arguments));
+        broken.extend(id);
+        lenient = accepting(lenient, &argument);
     };
-    faults.push(form_fault(&form, arguments));
+    faults.extend(form.map(|form| form_fault(&form, arguments)));
     // The variables of the program itself; those of a sub-command are unknown here.
     for _ in 0..FAULTS_MAX {
         let Err(error) = lenient.try_get_matches_from_mut(&arguments[..1]) else { break };
@@ -51,7 +65,30 @@ pub fn matches(command: &mut Command, arguments: &[OsString]) -> Result<ArgMatch
         lenient = accepting(lenient, &argument);
     }
     faults.push(help_hint(command, arguments));
-    Err(Stop::Faults(faults))
+    Ok(Parsed { matches: None, faults, broken })
+}
+
+/// Parses the arguments without these options and their variables. `None` if that is not possible.
+fn without(command: &mut Command, arguments: &[OsString], broken: &[String]) -> Option<ArgMatches> {
+    let is_broken = |argument: &Arg| broken.iter().any(|id| argument.get_id() == id.as_str());
+    let flags = command.get_arguments().filter(|argument| is_broken(argument)).filter_map(Arg::get_long);
+    let flags: Vec<_> = flags.map(|long| format!("--{long}")).collect();
+    let (mut kept, mut rest) = (Vec::new(), arguments.iter());
+    while let Some(argument) = rest.next() {
+        let text = argument.to_string_lossy();
+        let name = text.split('=').next().unwrap_or_default();
+        match flags.iter().any(|flag| flag == name) {
+            true if !text.contains('=') => drop(rest.next()),
+            true => {}
+            false => kept.push(argument),
+        }
+    }
+    let strict = command.clone().mut_args(|argument| match is_broken(&argument) {
+        true => argument.env(None::<&str>),
+        false => argument,
+    });
+    *command = strict;
+    command.try_get_matches_from_mut(kept).ok()
 }
 
 /// The text of any other error of clap.

@@ -31,6 +31,8 @@ pub enum Order {
     Posts { posts: Vec<Post>, poster: Arc<dyn Poster> },
     /// To open a room, stored or not.
     Room { name: RoomName, reply: Sender<Result<RoomHandle, LogError>> },
+    /// To set how many rooms there may be.
+    RoomsMax(usize),
 }
 
 /// The sender of posts, which gets their outcomes.
@@ -109,7 +111,7 @@ impl Order {
     fn cost(&self) -> u64 {
         let posts = match self {
             Self::Posts { posts, .. } => posts.len() as u64 * POST_COST,
-            Self::Room { .. } => 0,
+            Self::Room { .. } | Self::RoomsMax(_) => 0,
         };
         ORDER_COST + posts + self.content_bytes() as u64
     }
@@ -118,7 +120,7 @@ impl Order {
     fn content_bytes(&self) -> usize {
         match self {
             Self::Posts { posts, .. } => posts.iter().map(Post::bytes).sum(),
-            Self::Room { .. } => 0,
+            Self::Room { .. } | Self::RoomsMax(_) => 0,
         }
     }
 }
@@ -226,6 +228,7 @@ impl State {
             match &order {
                 Order::Posts { posts: more, .. } => posts += more.len(),
                 Order::Room { .. } => rooms += 1,
+                Order::RoomsMax(_) => {}
             }
             batch.push(order);
             // A sender that is woken for each order would do little at a time.
@@ -319,6 +322,7 @@ mod tests {
         match order {
             Order::Posts { posts, .. } => posts[0].sender.name.as_str(),
             Order::Room { name, .. } => name.as_str(),
+            Order::RoomsMax(_) => "",
         }
     }
 

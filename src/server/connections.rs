@@ -31,13 +31,13 @@ pub struct Bounds {
 /// The connections of a server.
 #[derive(Debug)]
 pub struct Connections {
-    bounds: Bounds,
     // lock order: 3 (a leaf)
     state: Mutex<ConnectionsState>,
 }
 
 #[derive(Debug)]
 struct ConnectionsState {
+    bounds: Bounds,
     open: usize,
     rate: Bucket,
     addresses: HashMap<Source, AddressState>,
@@ -61,8 +61,17 @@ impl Connections {
     pub fn new(bounds: Bounds) -> Self {
         let now = Instant::now();
         let rate = Bucket::new(rate_of_all(&bounds), now);
-        let state = ConnectionsState { open: 0, rate, addresses: HashMap::new(), sweep_at: SWEEP_MIN };
-        Self { bounds, state: Mutex::new(state) }
+        let state = ConnectionsState { bounds, open: 0, rate, addresses: HashMap::new(), sweep_at: SWEEP_MIN };
+        Self { state: Mutex::new(state) }
+    }
+
+    /// Sets the bounds for addresses. Open connections stay open, and count as they did when they were admitted.
+    pub fn set_address_bounds(&self, address_max: usize, exempt: Exempt) {
+        let mut state = self.state.lock();
+        state.bounds.address_max = address_max;
+        let before = std::mem::replace(&mut state.bounds.exempt, exempt);
+        drop(state);
+        drop(before);
     }
 
     /// Counts a new connection, or returns the limit that it would exceed. Without an address it comes from a Unix
@@ -72,17 +81,18 @@ impl Connections {
     }
 
     fn admit_at(&self, address: Option<IpAddr>, now: Instant) -> Result<Place, Limit> {
-        let source = address.and_then(|address| self.bounds.exempt.limited(address));
-        let mut state = self.state.lock();
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        let source = address.and_then(|address| state.bounds.exempt.limited(address));
         // The address comes first, so that a connection refused for its address takes nothing from the rate of all
         // connections.
         if let Some(source) = source {
-            state.check_address(source, self.bounds.address_max, now)?;
+            state.check_address(source, state.bounds.address_max, now)?;
         }
-        if state.open >= self.bounds.all_max {
+        if state.open >= state.bounds.all_max {
             return Err(Limit::Connections);
         }
-        if source.is_some() && !state.rate.take(rate_of_all(&self.bounds), now) {
+        if source.is_some() && !state.rate.take(rate_of_all(&state.bounds), now) {
             return Err(Limit::ConnectionRate);
         }
         state.open += 1;
@@ -94,7 +104,8 @@ impl Connections {
 
     /// How many connections are open, and how many may be. Does not block.
     pub fn open(&self) -> (usize, usize) {
-        (self.state.lock().open, self.bounds.all_max)
+        let state = self.state.lock();
+        (state.open, state.bounds.all_max)
     }
 
     /// A connection has ended.
@@ -110,20 +121,21 @@ impl Connections {
 
     /// What the limit allows, for a client that exceeds it.
     pub fn reason(&self, limit: Limit) -> String {
+        let state = self.state.lock();
+        let (address_max, all_max) = (state.bounds.address_max, state.bounds.all_max);
+        drop(state);
         match limit {
             Limit::AddressConnections => format!(
-                "your address has {} connections open, which is the maximum; close one, or ask the operator to raise \
-                 --connections-per-address",
-                self.bounds.address_max
+                "your address has {address_max} connections open, which is the maximum; close one, or ask the operator to \
+                 raise --connections-per-address"
             ),
             Limit::AddressConnectionRate => format!(
                 "your address opens connections too fast: {ADDRESS_CONNECTIONS_BURST} at once and \
                  {ADDRESS_CONNECTIONS_RATE} a second are allowed; try again in a second"
             ),
-            Limit::Connections => format!(
-                "the server is full: {} connections are open, which is the maximum; try again later",
-                self.bounds.all_max
-            ),
+            Limit::Connections => {
+                format!("the server is full: {all_max} connections are open, which is the maximum; try again later")
+            }
             _ => "too many clients are connecting at once; try again in a second".to_owned(),
         }
     }
@@ -176,6 +188,23 @@ mod tests {
         places.push(connections.admit(address("192.0.2.1")).unwrap());
         places.iter().chain([&other]).for_each(|place| connections.release(place));
         assert_eq!(connections.state.lock().open, 0);
+    }
+
+    #[test]
+    fn the_bounds_for_addresses_change_while_connections_are_open() {
+        let connections = Connections::new(bounds());
+        let admit = |text| connections.admit(address(text));
+        let limited: Vec<_> = (0..5).map(|_| admit("192.0.2.1").unwrap()).collect();
+        let exempt = admit("10.0.0.1").unwrap();
+        let networks = vec!["192.0.2.0/24".parse().unwrap()];
+        connections.set_address_bounds(1, Exempt { networks, limits_loopback: false });
+        let more = [admit("192.0.2.1").unwrap(), admit("10.0.0.1").unwrap()];
+        assert_eq!(admit("10.0.0.1").unwrap_err(), Limit::AddressConnections);
+        assert!(connections.reason(Limit::AddressConnections).contains("has 1 connections open"));
+        // Each is returned as it was counted.
+        limited.iter().chain([&exempt]).chain(&more).for_each(|place| connections.release(place));
+        let state = connections.state.lock();
+        assert!(state.open == 0 && state.addresses.values().all(|address| address.open == 0));
     }
 
     #[test]

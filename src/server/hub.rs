@@ -20,7 +20,7 @@ use super::gauges::{Gauges, Resource};
 use super::log::{Log, LogError};
 use super::network::Exempt;
 use super::peer::{Peer, Transport};
-use super::quotas::{Quotas, Seat, Use};
+use super::quotas::{AddressLimits, Quotas, Seat, Use};
 use super::refusals::{Limit, Refusals, Shortage};
 use super::room::Rooms;
 use super::search::Search;
@@ -68,7 +68,8 @@ pub struct Admissions {
     pub has_tls: bool,
     pub clients_max: usize,
     pub quotas: Quotas,
-    pub exempt: Exempt,
+    // lock order: 3 (a leaf, held to look at an address)
+    pub exempt: Mutex<Exempt>,
     pub refusals: Arc<Refusals>,
     pub gauges: Arc<Gauges>,
 }
@@ -129,7 +130,14 @@ impl Hub {
 
     /// The peer that the transport names so.
     pub fn peer(&self, name: String) -> Peer {
-        Peer::new(name, &self.admissions.exempt)
+        Peer::new(name, &self.admissions.exempt.lock())
+    }
+
+    /// Sets the limits of addresses, and who is exempt from them. Clients stay what they were when they came.
+    pub fn set_address_limits(&self, limits: &AddressLimits, exempt: Exempt) {
+        self.admissions.quotas.set_limits(limits);
+        let before = std::mem::replace(&mut *self.admissions.exempt.lock(), exempt);
+        drop(before);
     }
 
     /// Admits one more client, on this connection as the transport names it, or returns why that is impossible.

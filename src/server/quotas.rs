@@ -34,14 +34,13 @@ pub struct AddressLimits {
 
 /// The use of all addresses.
 pub struct Quotas {
-    limits: AddressLimits,
     refusals: Arc<Refusals>,
-    // lock order: 2 (held for a lookup, or a sweep)
+    // lock order: 2 (held for a lookup, a sweep, or a change of the limits)
     uses: Mutex<Uses>,
 }
 
-#[derive(Default)]
 struct Uses {
+    limits: AddressLimits,
     of: HashMap<Source, Arc<Use>>,
     /// How many rooms the forgotten addresses have created. Bound: the rooms that were created since the start.
     created: HashMap<Source, usize>,
@@ -52,13 +51,13 @@ struct Uses {
 /// What one address has taken. Its streams and calls share it.
 pub struct Use {
     source: Source,
-    limits: AddressLimits,
     refusals: Arc<Refusals>,
     // lock order: 3 (a leaf)
     state: Mutex<UseState>,
 }
 
 struct UseState {
+    limits: AddressLimits,
     clients: usize,
     posts: Bucket,
     bytes: Bucket,
@@ -107,7 +106,15 @@ impl Default for AddressLimits {
 
 impl Quotas {
     pub fn new(limits: AddressLimits, refusals: Arc<Refusals>) -> Self {
-        Self { limits, refusals, uses: Mutex::default() }
+        let uses = Uses { limits, of: HashMap::new(), created: HashMap::new(), sweep_at: 0 };
+        Self { refusals, uses: Mutex::new(uses) }
+    }
+
+    /// Sets the limits, also of the addresses that are known. What they have taken stays taken.
+    pub fn set_limits(&self, limits: &AddressLimits) {
+        let mut uses = self.uses.lock();
+        uses.limits.clone_from(limits);
+        uses.of.values().for_each(|used| used.state.lock().limits.clone_from(limits));
     }
 
     /// What an address has taken.
@@ -117,8 +124,11 @@ impl Quotas {
         if !uses.of.contains_key(&source) && uses.of.len() >= uses.sweep_at.max(QUOTAS_KEPT) {
             uses.forget(now);
         }
-        let Uses { of, created, .. } = &mut *uses;
-        let begin = || Arc::new(Use::new(source, self, created.remove(&source).unwrap_or(0), now));
+        let Uses { limits, of, created, .. } = &mut *uses;
+        let begin = || {
+            let created = created.remove(&source).unwrap_or(0);
+            Arc::new(Use::new(source, limits.clone(), Arc::clone(&self.refusals), created, now))
+        };
         Arc::clone(of.entry(source).or_insert_with(begin))
     }
 }
@@ -126,7 +136,7 @@ impl Quotas {
 impl Uses {
     /// Forgets the addresses that were not seen for a while, except for the rooms that they have created.
     fn forget(&mut self, now: Instant) {
-        let Self { of, created, sweep_at } = self;
+        let Self { of, created, sweep_at, .. } = self;
         of.retain(|source, used| {
             let is_kept = !used.is_forgettable(now);
             match used.state.lock().created {
@@ -140,8 +150,7 @@ impl Uses {
 }
 
 impl Use {
-    fn new(source: Source, Quotas { limits, refusals, .. }: &Quotas, created: usize, now: Instant) -> Self {
-        let (limits, refusals) = (limits.clone(), Arc::clone(refusals));
+    fn new(source: Source, limits: AddressLimits, refusals: Arc<Refusals>, created: usize, now: Instant) -> Self {
         let full = |rate| Bucket::new(rate, now);
         let state = UseState {
             clients: 0,
@@ -152,8 +161,9 @@ impl Use {
             failed_logins: full(FAILED_LOGINS),
             created,
             seen: now,
+            limits,
         };
-        Self { source, limits, refusals, state: Mutex::new(state) }
+        Self { source, refusals, state: Mutex::new(state) }
     }
 
     /// Whether nothing would change for the address if this began anew.
@@ -162,13 +172,13 @@ impl Use {
     }
 
     pub fn clients_max(&self) -> usize {
-        self.limits.clients_max
+        self.state.lock().limits.clients_max
     }
 
     /// A place for one more stream; `None` if the address has its maximum.
     pub fn seat(self: &Arc<Self>) -> Option<Seat> {
         let mut state = self.state.lock();
-        if state.clients >= self.limits.clients_max {
+        if state.clients >= state.limits.clients_max {
             drop(state);
             self.refusals.exceeded(Limit::AddressClients, Some(self.source));
             return None;
@@ -201,41 +211,46 @@ impl Use {
     pub fn posted(&self, count: usize, bytes: usize) -> Duration {
         let now = Instant::now();
         let mut state = self.state.lock();
-        state.seen = now;
-        let wait = state.posts.spend(self.limits.posts, count as f64, now);
-        wait.max(state.bytes.spend(self.limits.bytes, bytes as f64, now))
+        let UseState { limits, posts, bytes: sent, seen, .. } = &mut *state;
+        *seen = now;
+        let wait = posts.spend(limits.posts, count as f64, now);
+        wait.max(sent.spend(limits.bytes, bytes as f64, now))
     }
 
     /// Counts a post that can't wait, or refuses it.
     pub fn post_at_once(&self, bytes: usize) -> Result<(), OverQuota> {
         let now = Instant::now();
-        let mut state = self.state.lock();
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
         state.seen = now;
-        let posts = state.posts.take_many(self.limits.posts, 1.0, now);
+        let posts = state.posts.take_many(state.limits.posts, 1.0, now);
         posts
-            .and_then(|()| state.bytes.take_many(self.limits.bytes, bytes as f64, now))
-            .map_err(|wait| self.refuse(state, OverQuota::Posts(wait)))
+            .and_then(|()| state.bytes.take_many(state.limits.bytes, bytes as f64, now))
+            .map_err(|wait| self.refuse(guard, OverQuota::Posts(wait)))
     }
 
     /// Counts bytes to store, or refuses to store them.
     pub fn store(&self, bytes: usize) -> Result<(), OverQuota> {
-        let mut state = self.state.lock();
-        let stored = state.stored.take_many(self.limits.stored, bytes as f64, Instant::now());
-        stored.map_err(|wait| self.refuse(state, OverQuota::Stored(wait)))
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        let stored = state.stored.take_many(state.limits.stored, bytes as f64, Instant::now());
+        stored.map_err(|wait| self.refuse(guard, OverQuota::Stored(wait)))
     }
 
     /// Counts a room to create, or refuses that.
     pub fn create_room(&self) -> Result<(), OverQuota> {
-        let mut state = self.state.lock();
-        if state.created >= self.limits.rooms_max {
-            return Err(self.refuse(state, OverQuota::RoomsInAll(self.limits.rooms_max)));
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        let rooms_max = state.limits.rooms_max;
+        if state.created >= rooms_max {
+            return Err(self.refuse(guard, OverQuota::RoomsInAll(rooms_max)));
         }
-        match state.rooms.take_many(self.limits.rooms, 1.0, Instant::now()) {
+        match state.rooms.take_many(state.limits.rooms, 1.0, Instant::now()) {
             Ok(()) => {
                 state.created += 1;
                 Ok(())
             }
-            Err(wait) => Err(self.refuse(state, OverQuota::Rooms(wait))),
+            Err(wait) => Err(self.refuse(guard, OverQuota::Rooms(wait))),
         }
     }
 
@@ -295,6 +310,32 @@ mod tests {
         assert!(quotas.of(source(2)).seat().is_some());
         drop(seats);
         assert!(used.seat().is_some());
+    }
+
+    /// An operator lowers the limits during a flood, and raises them after it.
+    #[test]
+    fn limits_that_change_hold_for_known_addresses_too() {
+        let quotas = Quotas::new(limits(), Arc::default());
+        let used = quotas.of(source(1));
+        let seats = [used.seat(), used.seat()];
+        let set = |clients_max, rooms_max| {
+            let none = Rate::over(f64::INFINITY, 1.0);
+            quotas.set_limits(&AddressLimits { clients_max, rooms_max, posts: none, ..AddressLimits::default() });
+        };
+        set(3, 0);
+        assert_eq!((used.clients_max(), used.create_room()), (3, Err(OverQuota::RoomsInAll(0))));
+        let third = used.seat();
+        assert!(third.is_some() && used.seat().is_none());
+        // Fewer than there are: nobody is cut off, and nobody is added.
+        set(1, 1);
+        drop(third);
+        assert!(used.seat().is_none() && used.create_room().is_ok());
+        assert_eq!(used.posted(1_000_000, 0), Duration::ZERO);
+        // A limit again, after none.
+        quotas.set_limits(&AddressLimits { posts: Rate::over(1.0, 5.0), ..limits() });
+        assert!(used.posted(6, 0) > Duration::ZERO);
+        assert_eq!(quotas.of(source(2)).clients_max(), 2);
+        drop(seats);
     }
 
     #[test]

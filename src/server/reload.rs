@@ -25,6 +25,7 @@ pub trait Reloadable: Send {
     /// What it is, for the log: `the certificate`.
     fn name(&self) -> &'static str;
 
+    /// They are read again when they change. Without any, only on request.
     fn files(&self) -> Vec<PathBuf>;
 
     /// Reads the files, checks them, and puts them to use. Returns what the log says about it. After an error, what was
@@ -58,6 +59,17 @@ struct RequestState {
     is_requested: bool,
     then: Vec<Then>,
     is_closed: bool,
+    /// What the thread has not taken yet.
+    added: Vec<Box<dyn Reloadable>>,
+}
+
+/// A look at the files.
+struct Look {
+    is_requested: bool,
+    /// What to call after it.
+    then: Vec<Then>,
+    /// What is to be looked at from now on.
+    added: Vec<Box<dyn Reloadable>>,
 }
 
 /// Owns the thread that reads the files, and ends it.
@@ -93,13 +105,18 @@ impl ReloadThread {
                     item.look(is_requested);
                 }
                 then.drain(..).for_each(|then: Then| then());
-                match waiting.wait() {
-                    Some(request) => (is_requested, then) = request,
-                    None => return,
-                }
+                let Some(look) = waiting.wait() else { return };
+                (is_requested, then) = (look.is_requested, look.then);
+                watched.extend(look.added.into_iter().map(Watched::new));
             }
         };
         Ok(Self { requests, thread: Some(threads::spawn("reload", watch)?) })
+    }
+
+    /// Adds one more. It has been read before.
+    pub fn add(&self, item: Box<dyn Reloadable>) {
+        self.requests.state.lock().added.push(item);
+        self.requests.changed.notify_one();
     }
 
     pub fn reloader(&self) -> Reloader {
@@ -135,24 +152,24 @@ impl Reloader {
 }
 
 impl Requests {
-    /// Waits for the next look at the files. Returns whether it was requested, and what to call then; `None` means that the
-    /// server has ended.
-    fn wait(&self) -> Option<(bool, Vec<Then>)> {
+    /// Waits for the next look at the files. `None` means that the server has ended.
+    fn wait(&self) -> Option<Look> {
         let mut state = self.state.lock();
-        if !state.is_requested && !state.is_closed {
+        if !state.is_requested && !state.is_closed && state.added.is_empty() {
             self.changed.wait_for(&mut state, RELOAD_INTERVAL);
         }
-        let is_requested = std::mem::take(&mut state.is_requested);
-        let then = std::mem::take(&mut state.then);
-        (!state.is_closed).then_some((is_requested, then))
+        let (is_requested, then) = (std::mem::take(&mut state.is_requested), std::mem::take(&mut state.then));
+        let added = std::mem::take(&mut state.added);
+        (!state.is_closed).then_some(Look { is_requested, then, added })
     }
 }
 
 impl Watched {
     fn new(mut item: Box<dyn Reloadable>) -> Self {
+        let files = item.files();
+        let found = contents(&files);
         // They may have changed since they were read for the start.
-        let found = contents(&item.files());
-        let used = item.reload().map_or(NOTHING, |_| found);
+        let used = if files.is_empty() { found } else { item.reload().map_or(NOTHING, |_| found) };
         Self { item, used, refused: None }
     }
 
@@ -310,5 +327,41 @@ mod tests {
             std::thread::yield_now();
         }
         drop(thread);
+    }
+
+    /// Has no files, so it is read on request only.
+    struct Asked(Arc<Mutex<u32>>);
+
+    impl Reloadable for Asked {
+        fn name(&self) -> &'static str {
+            "the count"
+        }
+
+        fn files(&self) -> Vec<PathBuf> {
+            Vec::new()
+        }
+
+        fn reload(&mut self) -> Result<String, String> {
+            *self.0.lock() += 1;
+            Ok("counted".to_owned())
+        }
+    }
+
+    #[test]
+    fn what_is_added_without_files_is_read_on_request_only() {
+        let count = Arc::<Mutex<u32>>::default();
+        let mut watched = Watched::new(Box::new(Asked(Arc::clone(&count))));
+        watched.look(false);
+        assert_eq!(*count.lock(), 0);
+        watched.look(true);
+        assert_eq!(*count.lock(), 1);
+        let thread = ReloadThread::start(Vec::new()).unwrap();
+        thread.add(Box::new(Asked(Arc::clone(&count))));
+        let started = std::time::Instant::now();
+        while *count.lock() < 2 {
+            assert!(started.elapsed() < RELOAD_INTERVAL, "the request is served at once");
+            thread.reloader().request();
+            std::thread::yield_now();
+        }
     }
 }

@@ -4,7 +4,10 @@
 //! space too. So posts are refused while there is still some, and reading and deleting go on.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
+
+use parking_lot::Mutex;
 
 use super::log::LogError;
 use crate::limits::{DISK_RESERVE_CHECK, DISK_RESERVE_MAX, DISK_RESERVE_SHARE, LOG_FREE_BYTES_MIN};
@@ -12,14 +15,20 @@ use crate::limits::{DISK_RESERVE_CHECK, DISK_RESERVE_MAX, DISK_RESERVE_SHARE, LO
 /// Keeps the reserve of the disk that the log is on.
 pub struct DiskReserve {
     folder: PathBuf,
-    /// How many bytes must stay free; `None` for the default.
-    bytes: Option<u64>,
+    size: Arc<ReserveSize>,
     checked: Option<Instant>,
     /// The free space and the reserve, as they were found last, in bytes.
     found: Option<(u64, u64)>,
     is_short: bool,
     /// How many bytes may be posted before the next check.
     left: u64,
+}
+
+/// How many bytes must stay free. It may change while the server runs.
+#[derive(Debug, Default)]
+pub struct ReserveSize {
+    // lock order: 3 (a leaf, held to copy a number). `None` for the default.
+    bytes: Mutex<Option<u64>>,
 }
 
 /// How often posted bytes are on the disk at most: in the write-ahead log, and in the database.
@@ -32,9 +41,24 @@ struct Space {
     all: u64,
 }
 
+impl ReserveSize {
+    pub fn new(bytes: Option<u64>) -> Arc<Self> {
+        Arc::new(Self { bytes: Mutex::new(bytes) })
+    }
+
+    /// It holds from the next check on, which is at most [`DISK_RESERVE_CHECK`] away.
+    pub fn set(&self, bytes: Option<u64>) {
+        *self.bytes.lock() = bytes;
+    }
+
+    fn get(&self) -> Option<u64> {
+        *self.bytes.lock()
+    }
+}
+
 impl DiskReserve {
-    pub fn new(folder: PathBuf, bytes: Option<u64>) -> Self {
-        Self { folder, bytes, checked: None, found: None, is_short: false, left: 0 }
+    pub fn new(folder: PathBuf, size: Arc<ReserveSize>) -> Self {
+        Self { folder, size, checked: None, found: None, is_short: false, left: 0 }
     }
 
     /// An error while less than the reserve is free, for posts of this many bytes. Asks the system every
@@ -47,7 +71,7 @@ impl DiskReserve {
         let posted = posted as u64 * COPIES;
         if is_old || (posted > self.left && !self.is_short) {
             self.checked = Some(now);
-            self.found = self.space().map(|space| (space.free, reserve(self.bytes, space)));
+            self.found = self.space().map(|space| (space.free, reserve(self.size.get(), space)));
             // A file system that does not say has no reserve.
             let left = self.found.map_or(Some(u64::MAX), |(free, reserve)| free.checked_sub(reserve));
             (self.is_short, self.left) = (left.is_none(), left.unwrap_or(0));
@@ -95,10 +119,11 @@ mod tests {
     #[test]
     fn posts_that_may_use_the_rest_are_checked_at_once() {
         let folder = tempfile::tempdir().unwrap();
-        let mut reserve = DiskReserve::new(folder.path().to_owned(), Some(0));
+        let mut reserve = DiskReserve::new(folder.path().to_owned(), ReserveSize::new(Some(0)));
         let now = Instant::now();
         assert_eq!(reserve.check(1_000, || 0, now), Ok(()));
-        (reserve.left, reserve.bytes) = (10_000, Some(u64::MAX));
+        reserve.left = 10_000;
+        reserve.size.set(Some(u64::MAX));
         assert_eq!((reserve.check(4_000, || 0, now), reserve.check(1_000, || 0, now)), (Ok(()), Ok(())));
         assert_eq!(reserve.check(1, || 0, now), Err(LogError::Reserve));
     }
@@ -107,16 +132,16 @@ mod tests {
     fn posts_are_refused_while_less_than_the_reserve_is_free() {
         let folder = tempfile::tempdir().unwrap();
         let (path, start) = (folder.path().to_owned(), Instant::now());
-        assert_eq!(DiskReserve::new(path.clone(), Some(0)).check(1, || 0, start), Ok(()));
-        let mut reserve = DiskReserve::new(path, Some(u64::MAX));
+        assert_eq!(DiskReserve::new(path.clone(), ReserveSize::new(Some(0))).check(1, || 0, start), Ok(()));
+        let mut reserve = DiskReserve::new(path, ReserveSize::new(Some(u64::MAX)));
         assert_eq!(reserve.check(1, || 0, start), Err(LogError::Reserve));
         // Now everything is enough.
-        reserve.bytes = Some(0);
+        reserve.size.set(Some(0));
         assert_eq!(
             reserve.check(1, || 0, start + DISK_RESERVE_CHECK - Duration::from_millis(1)),
             Err(LogError::Reserve)
         );
         assert_eq!(reserve.check(1, || 0, start + DISK_RESERVE_CHECK), Ok(()));
-        assert_eq!(DiskReserve::new(PathBuf::from("/no/such/folder"), None).check(1, || 0, start), Ok(()));
+        assert_eq!(DiskReserve::new(PathBuf::from("/no/such/folder"), Arc::default()).check(1, || 0, start), Ok(()));
     }
 }

@@ -14,7 +14,7 @@ use super::append_queue::{self, Lanes, Order, Orders, Poster, Waited};
 use super::gauges::{Gauges, Resource};
 use super::health::HealthState;
 use super::log::clock::Clock;
-use super::log::{Appended, Appender, ClockState, Deleted, LogError, Post, Subscriber};
+use super::log::{Appended, Appender, ClockState, Command, Deleted, LogError, Post, Subscriber};
 use super::refusals::{Limit, Refusals};
 use super::reserve::DiskReserve;
 use super::storing::Storing;
@@ -52,6 +52,18 @@ pub fn spawn(
     };
     let thread = threads::spawn("log-writer", move || writer.run(&orders))?;
     Ok((lanes, thread))
+}
+
+/// The maximum number of rooms is a part of the log, since posts are refused by it.
+pub fn set_rooms_max(appender: &mut dyn Appender, max: usize) {
+    if appender.rooms_max() != max
+        && let Err(error) = appender.apply(&[Command::SetRoomsMax(max)])
+    {
+        let max = appender.rooms_max();
+        log::warn!(
+            "the maximum number of rooms stays {max} until the next start, because the log can't store another: {error}"
+        );
+    }
 }
 
 /// Where the writer reports that rooms or space run out, and that messages can't be stored.
@@ -228,6 +240,10 @@ impl Writer {
                 }
                 // If the client is gone, the handle is dropped here.
                 Order::Room { name, reply } => drop(reply.send(self.open(&name))),
+                Order::RoomsMax(max) => {
+                    set_rooms_max(&mut *self.appender, max);
+                    self.report_rooms();
+                }
             }
         }
         if !posts.is_empty() {

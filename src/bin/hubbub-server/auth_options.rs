@@ -73,16 +73,17 @@ impl AuthOptions {
             (true, false) => faults.push(format!(
                 "{auth} mtls needs --client-ca: the authority that signs the certificates of the clients"
             )),
-            (false, true) if given.is_flag("client_ca") => {
-                faults.push("--client-ca needs --auth mtls: add that, or leave it out".to_owned());
+            (false, true) if given.is_meant("client_ca", "auth") => {
+                faults.push(format!("{} needs --auth mtls: add that, or leave it out", given.name("client_ca")));
             }
             _ => {}
         }
-        if !self.has("mtls") && given.is_flag("client_name") {
-            faults.push("--client-name needs --auth mtls: add that, or leave it out".to_owned());
+        if !self.has("mtls") && given.is_meant("client_name", "auth") {
+            faults.push(format!("{} needs --auth mtls: add that, or leave it out", given.name("client_name")));
         }
-        if self.has("open") && given.is_flag("allow_tutorial_clients") {
-            faults.push("--allow-tutorial-clients has no effect without logins: leave it out".to_owned());
+        if self.has("open") && given.is_meant("allow_tutorial_clients", "auth") {
+            let name = given.name("allow_tutorial_clients");
+            faults.push(format!("{name} has no effect without logins: leave it out"));
         }
         faults
     }

@@ -98,7 +98,7 @@ impl JwtOptions {
     /// The mistakes. `is_on` tells whether the server accepts JSON web tokens.
     pub fn check(&self, is_on: bool, given: &Given<'_>) -> Vec<String> {
         if !is_on {
-            let useless = Self::IDS.into_iter().filter(|id| given.is_flag(id));
+            let useless = Self::IDS.into_iter().filter(|id| given.is_meant(id, "auth"));
             return useless
                 .map(|id| format!("{} needs --auth jwt: add that, or leave it out", given.name(id)))
                 .collect();

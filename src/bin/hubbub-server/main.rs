@@ -4,11 +4,13 @@
 
 mod auth_options;
 mod http_options;
+mod config_options;
 mod commands;
 mod dev_cert;
 mod health;
 mod jwt_options;
 mod options;
+mod configuration;
 mod rooms;
 mod stats;
 mod start_line;
@@ -29,9 +31,11 @@ use std::time::Instant;
 use anyhow::Context as _;
 use hubbub::address::Address;
 use hubbub::arguments::version::SYNCS_DATA_ONLY;
-use hubbub::arguments::{self, EXIT_USAGE};
+use hubbub::arguments::{self, EXIT_USAGE, Reading};
+use hubbub::escape::escape;
 use hubbub::limits;
 use hubbub::logging;
+use hubbub::server::adjuster::Adjuster;
 use hubbub::server::log::sqlite::SyncMode;
 use hubbub::server::reload::Reloader;
 use hubbub::server::{Server, ServerConfig, StartError, Storage};
@@ -40,6 +44,7 @@ use hubbub::threads;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
+use self::configuration::RunningConfig;
 use self::options::Args;
 use self::supervised::Supervised;
 use self::words::{PROGRAM, complain};
@@ -52,7 +57,27 @@ fn main() -> ExitCode {
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     hubbub::startup::forget_empty_variables();
     threads::end_process_on_panic();
-    let args: Args = arguments::from_program(option_env!("HUBBUB_COMMIT"));
+    let arguments: Vec<_> = std::env::args_os().collect();
+    arguments::generate_if_asked::<Args>(&arguments);
+    let mut reading =
+        arguments::inspect::<Args>(&arguments, option_env!("HUBBUB_COMMIT")).unwrap_or_else(|help| help.exit());
+    let (checks, prints) = match &reading.options {
+        Some(args) => (args.config.check_config, args.config.print_config),
+        None => (false, false),
+    };
+    if checks {
+        return configuration::check(reading);
+    }
+    let args = match reading.options.take() {
+        Some(args) if reading.faults.is_empty() => args,
+        _ => {
+            arguments::complain(PROGRAM, &reading.faults);
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
+    if prints {
+        return configuration::print(&reading.settings);
+    }
     let logging = logging::install(args.log_format);
     // Without a handler, a file that reaches its size limit would end the program; with it, the write fails as on a
     // full disk.
@@ -69,6 +94,14 @@ fn main() -> ExitCode {
             }
         };
     }
+    for warning in configuration::warnings(&reading) {
+        log::warn!("{}", escape(&warning));
+    }
+    let has_file = args.config.config.is_some();
+    let running = has_file.then(|| {
+        let Reading { settings, file_is_empty, .. } = reading;
+        move |adjuster| RunningConfig::new(arguments, settings, file_is_empty, adjuster)
+    });
     args.panic_in.iter().cloned().for_each(threads::ask_for_panic);
     let inherited = match InheritedSockets::from_environment() {
         Ok(inherited) => inherited,
@@ -88,7 +121,7 @@ fn main() -> ExitCode {
     if let Err(error) = &log_thread {
         log::warn!("log lines are written by the threads that log, because no thread can be started: {error}");
     }
-    let outcome = serve(&config);
+    let outcome = serve(&config, running);
     // The lines come before the error.
     drop(log_thread);
     match outcome {
@@ -108,13 +141,15 @@ fn check_descriptors() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn serve(config: &ServerConfig) -> anyhow::Result<()> {
+/// Serves until the server is drained. `running` makes the configuration that is read again, if there is a file.
+fn serve(config: &ServerConfig, running: Option<impl FnOnce(Adjuster) -> RunningConfig>) -> anyhow::Result<()> {
     let (stop, stopping) = sync_channel(1);
     let failed = stop.clone();
     let clients = Arc::new(OnceLock::new());
     let supervised = Supervised::from_environment();
     // A terminal that is closed sends it too.
-    let reloads = config.has_files_to_reload() && !io::stderr().is_terminal() || supervised.is_present();
+    let has_files = running.is_some() || config.has_files_to_reload();
+    let reloads = has_files && !io::stderr().is_terminal() || supervised.is_present();
     let reloader = reloads.then(Arc::<OnceLock<Reloader>>::default);
     let reload = reloader.clone().map(|reloader| {
         let supervised = Arc::clone(&supervised);
@@ -129,7 +164,11 @@ fn serve(config: &ServerConfig) -> anyhow::Result<()> {
              how to build it"
         );
     }
-    let server = Server::start(config)?;
+    let mut server = Server::start(config)?;
+    if let Some(running) = running.filter(|_| reloads) {
+        let adjuster = server.adjuster();
+        server.also_reload(Box::new(running(adjuster)))?;
+    }
     server.keep_library_until_exit();
     let _ = clients.set(server.client_counter());
     if let (Some(slot), Some(reloader)) = (&reloader, server.reloader()) {

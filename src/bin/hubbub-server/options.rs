@@ -18,6 +18,7 @@ use hubbub::supervisor::sockets::InheritedSockets;
 
 use crate::auth_options::AuthOptions;
 use crate::commands::Command;
+use crate::config_options::ConfigOptions;
 use crate::http_options::HttpOptions;
 use crate::tls_options::TlsOptions;
 use crate::words;
@@ -26,8 +27,8 @@ use crate::words;
 ///
 /// Listens on 127.0.0.1:5000 and stores messages in ./hubbub-data by default. Ctrl-C, SIGTERM and SIGHUP drain the
 /// server: it accepts nothing new, and delivers accepted messages to every client. A second signal, at least a second
-/// later, ends it at once. A server with TLS that was not started from a terminal reads its certificate again on SIGHUP,
-/// and a service of systemd never ends on SIGHUP.
+/// later, ends it at once. A server with TLS or --config that was not started from a terminal reads its certificate and
+/// its configuration again on SIGHUP, and a service of systemd never ends on SIGHUP.
 #[derive(Debug, Parser)]
 #[command(name = "hubbub-server", version, after_long_help = EXAMPLES)]
 pub struct Args {
@@ -230,6 +231,9 @@ pub struct Args {
 
     #[command(flatten)]
     auth: AuthOptions,
+
+    #[command(flatten)]
+    pub config: ConfigOptions,
 }
 
 /// The limits of each address.
@@ -360,9 +364,12 @@ Examples:
   hubbub-server --listen unix:/run/hubbub.sock --socket-mode 0660
   hubbub-server --retain-for 90d --log-bytes-max 20GB
   hubbub-server --ephemeral --log-bytes-max 1GB
+  hubbub-server --print-config > hubbub.toml
+  hubbub-server --config hubbub.toml --check-config
   hubbub-server backup /backups/monday.db  back up ./hubbub-data
 
-An option overrides its variable; an empty variable counts as unset. RUST_LOG sets what is logged.
+An option overrides its variable, and that its key in the file of --config; an empty variable counts as unset. RUST_LOG
+sets what is logged.
 Exit codes: 0 done; 1 failed, the drain did not finish, or the log was not closed cleanly; 2 wrong usage; 70 a thread
 failed, which is a bug; stored messages are safe.";
 
@@ -394,8 +401,11 @@ impl Args {
             let name = given.name("log_bytes_max");
             faults.push(format!("{name}: expected at least 16MiB for a log on a disk (--ephemeral takes less)"));
         }
-        if given.is_flag("socket_mode") && !self.listen.iter().any(|address| matches!(address, Address::Unix(_))) {
-            faults.push("--socket-mode needs a Unix socket: give one with --listen unix:PATH".to_owned());
+        if given.is_meant("socket_mode", "listen")
+            && !self.listen.iter().any(|address| matches!(address, Address::Unix(_)))
+        {
+            let name = given.name("socket_mode");
+            faults.push(format!("{name} needs a Unix socket: give one with --listen unix:PATH"));
         }
         if self.retain_messages.is_some() {
             faults.extend(given.useless("retain_messages", &["retain_events"], "they are the same option"));

@@ -77,7 +77,7 @@ pub use self::backup::{backup, restore};
 pub use self::delete::{DeleteError, Deletion, delete_rooms};
 pub use self::errors::OpenError;
 use self::folder::DATABASE;
-pub use self::folder::{Folder, SyncMode};
+pub use self::folder::{Folder, FolderState, SyncMode, inspect as inspect_folder};
 pub use self::life::{Life, SharedLife};
 pub use self::list::{ListedRoom, list_rooms};
 pub use self::offline::BackupError;

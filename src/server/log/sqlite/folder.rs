@@ -30,6 +30,44 @@ pub enum SyncMode {
     Os,
 }
 
+/// What a folder is to a server that would start with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FolderState {
+    Missing,
+    Free,
+    /// Another server has locked it.
+    InUse,
+}
+
+/// Looks whether a server could start with a folder, and changes nothing.
+pub fn inspect(path: &Path) -> Result<FolderState, OpenError> {
+    let fault = |fault| OpenError::Folder { path: path.to_owned(), fault };
+    match fs::metadata(path) {
+        Ok(folder) if !folder.is_dir() => return Err(fault(io::ErrorKind::NotADirectory.into())),
+        Ok(_) => {}
+        // A link that leads nowhere can't be created.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && path.symlink_metadata().is_err() => {
+            return Ok(FolderState::Missing);
+        }
+        // A part of the path above it is a file: the caller says which.
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(FolderState::Missing),
+        Err(error) => return Err(fault(error)),
+    }
+    privacy::check_existing(path)?;
+    privacy::check_files(path)?;
+    let lock = match File::open(path.join(LOCK)) {
+        Ok(lock) => lock,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(FolderState::Free),
+        Err(error) => return Err(fault(error)),
+    };
+    // Closing the file gives the lock back.
+    match lock.try_lock_shared() {
+        Ok(()) => Ok(FolderState::Free),
+        Err(TryLockError::WouldBlock) => Ok(FolderState::InUse),
+        Err(TryLockError::Error(error)) => Err(fault(error)),
+    }
+}
+
 /// The folder of a log, locked against other servers while this value exists.
 pub struct Folder {
     pub path: PathBuf,

@@ -49,6 +49,12 @@ pub fn prepare_folder(path: &Path) -> Result<(), OpenError> {
 pub fn check_folder(path: &Path) -> Result<fs::Metadata, OpenError> {
     let fault = |fault| OpenError::Folder { path: path.to_owned(), fault };
     DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(fault)?;
+    check_existing(path)
+}
+
+/// Refuses a folder that other users may write to.
+pub fn check_existing(path: &Path) -> Result<fs::Metadata, OpenError> {
+    let fault = |fault| OpenError::Folder { path: path.to_owned(), fault };
     let folder = fs::metadata(path).map_err(fault)?;
     let (mode, owner, user) = (folder.mode() & 0o7777, folder.uid(), rustix::process::geteuid().as_raw());
     if mode & 0o022 != 0 {

@@ -1,0 +1,113 @@
+//! The text of a configuration file: how it is read, its lines, and hints for what is no TOML.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::ops::Range;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::Path;
+
+use super::opening;
+
+/// More than any configuration has, in bytes. All options with their comments are about 25 KiB.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// How much of a value a fault shows.
+const SHOWN_CHARS_MAX: usize = 80;
+
+/// Who may write, besides the owner and the group.
+const OTHERS_WRITE: u32 = 0o002;
+
+/// The text of a file, and a warning if others may change it.
+pub fn read(path: &Path) -> Result<(String, Option<String>), String> {
+    // Does not wait for the other end of a pipe.
+    let opened = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path);
+    let file = opened.map_err(|error| opening(path, &error))?;
+    let metadata = file.metadata().map_err(|error| error.to_string())?;
+    if metadata.is_dir() {
+        return Err("this is a folder: give the file in it".to_owned());
+    }
+    if !metadata.is_file() {
+        return Err("not a regular file: a server reads its configuration again on SIGHUP".to_owned());
+    }
+    let mut bytes = Vec::new();
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err("larger than 1 MiB, so not a configuration file".to_owned());
+    }
+    let text =
+        String::from_utf8(bytes).map_err(|error| not_utf8(error.as_bytes(), error.utf8_error().valid_up_to()))?;
+    // Some editors begin a file with a byte order mark.
+    let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
+    let others = metadata.permissions().mode() & OTHERS_WRITE != 0;
+    let warning = || format!("{}: every user of this machine can change it: chmod o-w {0}", path.display());
+    Ok((text, others.then(warning)))
+}
+
+fn not_utf8(bytes: &[u8], valid: usize) -> String {
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        return "the text is UTF-16: save it as UTF-8".to_owned();
+    }
+    let line = 1 + bytes[..valid].iter().filter(|byte| **byte == b'\n').count();
+    format!("line {line} is not UTF-8: save the file as UTF-8")
+}
+
+/// The lines of a file.
+pub struct Lines<'a> {
+    text: &'a str,
+    file: &'a str,
+}
+
+impl<'a> Lines<'a> {
+    pub fn new(text: &'a str, file: &'a str) -> Self {
+        Self { text, file }
+    }
+
+    /// The number of the line at a byte, from 1.
+    pub fn number(&self, at: usize) -> usize {
+        1 + self.text.bytes().take(at).filter(|byte| *byte == b'\n').count()
+    }
+
+    /// `hubbub.toml:3`.
+    pub fn place(&self, at: usize) -> String {
+        format!("{}:{}", self.file, self.number(at))
+    }
+
+    /// The line at a byte.
+    pub fn line(&self, at: usize) -> &'a str {
+        self.text.lines().nth(self.number(at) - 1).unwrap_or_default()
+    }
+
+    /// A piece of the text, for a fault.
+    pub fn shown(&self, span: Range<usize>) -> String {
+        let text = self.text.get(span).unwrap_or_default();
+        match text.char_indices().nth(SHOWN_CHARS_MAX) {
+            Some((end, _)) => format!("{}…", &text[..end]),
+            None => text.to_owned(),
+        }
+    }
+}
+
+/// The key that a line begins with.
+pub fn key(line: &str) -> Option<&str> {
+    let is_bare =
+        |key: &&str| !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    line.split_once('=').map(|(key, _)| key.trim()).filter(is_bare)
+}
+
+/// What is usually meant by a line that is no TOML. `is_switch` says whether an option takes no value; `None` for a key that
+/// is not known.
+pub fn hint(line: &str, is_switch: impl Fn(&str) -> Option<bool>) -> Option<String> {
+    let Some((_, value)) = line.split_once('=') else {
+        let is_table = line.trim_start().starts_with('[');
+        return (!is_table).then(|| "expected KEY = VALUE".to_owned());
+    };
+    let (key, value) = (key(line)?, value.split(" #").next().unwrap_or_default().trim());
+    if value.contains(['"', '\'', '[', ']', '{', '}', '=']) {
+        return None;
+    }
+    Some(match is_switch(key) {
+        _ if value.is_empty() => format!("{key}: missing value"),
+        Some(true) => format!("{key}: invalid value {value}: expected true or false"),
+        _ => format!("{key}: text must be in quotes: {key} = \"{value}\""),
+    })
+}
