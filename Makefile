@@ -37,7 +37,7 @@ WITHOUT_PATCHES := chat:: drain:: fanout:: leaving:: model:: rooms:: unary::
 
 .DEFAULT_GOAL := help
 .PHONY: help run-server run-client run-repeat build test hostile sanitize soak fuzz crash-test changes-test backup-test thin-volume-test ping-test check bench bench-chart micro search-bench \
-	page-test pictures install uninstall deb package-test deps go-deps proxy-deps
+	page-test pictures install uninstall deb package-test service-test deps go-deps proxy-deps
 
 help: ## show this
 	@echo "make TARGET [ARGS=\"flags for the program\"]"
@@ -147,6 +147,11 @@ package-test: deps $(CARGO_DEB) ## install, upgrade, remove and purge the Debian
 	@tools/install-deps package
 	$(BUILD)
 	@CARGO_DEB=$(abspath $(CARGO_DEB)) tools/package-test $(TARGET_DIR)/release
+
+service-test: deps $(CARGO_DEB) ## run the packaged server under systemd in a container, as root
+	@tools/install-deps package
+	$(BUILD)
+	@CARGO_DEB=$(abspath $(CARGO_DEB)) tools/service-test $(TARGET_DIR)/release
 
 $(CARGO_DEB):
 	@tools/install-deps deb
