@@ -48,6 +48,7 @@ struct Entry {
 pub struct Fault {
     pub about: About,
     pub text: String,
+    line: usize,
 }
 
 /// What a fault is about. An id is that of the option.
@@ -73,7 +74,7 @@ impl ConfigFile {
             }
             Err(fault) => {
                 let text = format!("{}: {fault}", path.display());
-                Self { faults: vec![Fault { about: About::Syntax(None), text }], ..Self::default() }
+                Self { faults: vec![Fault { about: About::Syntax(None), text, line: 0 }], ..Self::default() }
             }
         }
     }
@@ -169,6 +170,7 @@ fn parse(text: &str, file: &str, command: &Command) -> ConfigFile {
             reading.entry(key, value);
         }
     }
+    reading.file.faults.sort_by_key(|fault| fault.line);
     reading.file
 }
 
@@ -184,8 +186,8 @@ struct Reading<'a> {
 
 impl Reading<'_> {
     fn fault(&mut self, about: About, at: usize, text: &str) {
-        let text = format!("{}: {text}", self.lines.place(at));
-        self.file.faults.push(Fault { about, text });
+        let (text, line) = (format!("{}: {text}", self.lines.place(at)), self.lines.number(at));
+        self.file.faults.push(Fault { about, text, line });
     }
 
     fn syntax_fault(&mut self, at: usize, key: Option<&str>, message: &str) {

@@ -53,5 +53,6 @@ mod lookalikes;
 mod terminal;
 mod tls;
 mod command_line;
+mod config;
 mod readme;
 mod reference;
