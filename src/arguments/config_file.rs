@@ -9,6 +9,7 @@ mod text;
 mod value;
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::{env, io};
@@ -21,6 +22,9 @@ use keys::find;
 pub use keys::{CONFIG_ID, is_repeatable, is_switch, keys};
 use text::Lines;
 pub use value::reason;
+
+/// More faults than a configuration file has.
+const FAULTS_MAX: usize = 100;
 
 /// What a program read from its file; nothing without one.
 #[derive(Debug, Default)]
@@ -48,6 +52,7 @@ struct Entry {
 pub struct Fault {
     pub about: About,
     pub text: String,
+    line: usize,
 }
 
 /// What a fault is about. An id is that of the option.
@@ -73,7 +78,7 @@ impl ConfigFile {
             }
             Err(fault) => {
                 let text = format!("{}: {fault}", path.display());
-                Self { faults: vec![Fault { about: About::Syntax(None), text }], ..Self::default() }
+                Self { faults: vec![Fault { about: About::Syntax(None), text, line: 0 }], ..Self::default() }
             }
         }
     }
@@ -150,14 +155,15 @@ fn parse(text: &str, file: &str, command: &Command) -> ConfigFile {
     let mut table: Vec<_> = table.get_ref().iter().collect();
     table.sort_by_key(|(key, _)| key.span().start);
 
-    let mut faulty: Vec<usize> = Vec::new();
+    let mut faulty: BTreeSet<usize> = BTreeSet::new();
     for error in &errors {
         let at = error.span().map_or(0, |span| span.start);
         // After the first error in a value, the rest of it has no meaning.
-        let within = table.iter().find(|(key, value)| (key.span().start..=value.span().end).contains(&at));
+        let known = &table[..table.partition_point(|(key, _)| key.span().start <= at)];
+        let within = known.last().filter(|(key, value)| (key.span().start..=value.span().end).contains(&at));
         let first = within.map_or(at, |(key, _)| key.span().start);
         let (first, line) = (reading.lines.number(first), reading.lines.number(at));
-        if !faulty.contains(&first) && !faulty.contains(&line) {
+        if !faulty.contains(&first) && !faulty.contains(&line) && !reading.is_full() {
             let key = within.map(|(key, _)| key.get_ref().as_ref());
             reading.syntax_fault(at, key, error.message());
         }
@@ -165,9 +171,14 @@ fn parse(text: &str, file: &str, command: &Command) -> ConfigFile {
     }
     for (key, value) in table {
         // The value of a line with an error is a guess.
-        if !faulty.contains(&reading.lines.number(key.span().start)) {
+        if !faulty.contains(&reading.lines.number(key.span().start)) && !reading.is_full() {
             reading.entry(key, value);
         }
+    }
+    reading.file.faults.sort_by_key(|fault| fault.line);
+    if reading.is_full() {
+        let text = format!("{file}: there may be more faults: correct these first");
+        reading.file.faults.push(Fault { about: About::Syntax(None), text, line: 0 });
     }
     reading.file
 }
@@ -183,9 +194,14 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
+    /// Whether so many faults were found that more would help nobody: this is no configuration file.
+    fn is_full(&self) -> bool {
+        self.file.faults.len() >= FAULTS_MAX
+    }
+
     fn fault(&mut self, about: About, at: usize, text: &str) {
-        let text = format!("{}: {text}", self.lines.place(at));
-        self.file.faults.push(Fault { about, text });
+        let (text, line) = (format!("{}: {text}", self.lines.place(at)), self.lines.number(at));
+        self.file.faults.push(Fault { about, text, line });
     }
 
     fn syntax_fault(&mut self, at: usize, key: Option<&str>, message: &str) {
@@ -241,6 +257,9 @@ impl Reading<'_> {
         };
         let (mut values, mut faults) = (Vec::new(), Vec::new());
         for value in all {
+            if faults.len() >= FAULTS_MAX {
+                break;
+            }
             let (at, shown) = (value.span().start, self.lines.shown(value.span()));
             match value::text(arg, value.get_ref()).and_then(|text| value::check(arg, &text, &shown).map(|()| text)) {
                 Ok(text) => values.push(text),

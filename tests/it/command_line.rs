@@ -70,7 +70,8 @@ fn the_full_help_has_headings_variables_and_examples() {
                 let variable = format!("[env: HUBBUB_{}]", flag.to_uppercase().replace('-', "_"));
                 let has_none = flag.starts_with("no-time")
                     || flag.starts_with("no-seq")
-                    || ["force", "no-chat", "forget", "out", "client", "top", "all"].contains(&flag);
+                    || ["force", "no-chat", "forget", "out", "client", "top", "all", "check-config", "print-config"]
+                        .contains(&flag);
                 assert!(has_none || option.contains(&variable), "{program} {name}: {option}");
             }
         }

@@ -63,5 +63,6 @@ mod drill;
 mod links;
 mod supervised;
 mod packaging;
+mod config;
 mod readme;
 mod reference;

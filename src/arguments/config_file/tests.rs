@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use clap::{CommandFactory as _, Parser};
+use proptest::prelude::*;
 
 use super::*;
 use crate::arguments::{duration, number, size, switch};
@@ -158,10 +159,29 @@ fn all_faults_are_found_at_once() {
                 colour = 1\n";
     let (entries, faults) = read(text);
     let lines: Vec<_> = faults.iter().map(|fault| fault.split(':').nth(1).unwrap_or_default()).collect();
-    let mut sorted = lines.clone();
-    sorted.sort_by_key(|line| line.parse::<u32>().unwrap_or(0));
-    assert_eq!(sorted, ["1", "2", "3", "5", "5", "6", "7", "8", "9", "10"], "{faults:?}");
+    assert_eq!(lines, ["1", "2", "3", "5", "5", "6", "7", "8", "9", "10"], "{faults:?}");
     assert_eq!(entries, [("data".to_owned(), vec!["/srv/a".to_owned()])]);
+}
+
+/// Another program's file: reading it takes time that grows with its length, and not with the square of that.
+#[test]
+fn a_file_that_is_none_has_a_hundred_faults() {
+    for line in [
+        "x\n",
+        "x = 1\n",
+        "[x]\n",
+        "# é\nrooms-max = 0\n",
+        "2026-11-28 INFO listening on 127.0.0.1:5000\n",
+        "[",
+        "listen = [",
+    ] {
+        let (entries, faults) = read(&line.repeat(1_000_000 / line.len()));
+        assert!(entries.is_empty() && faults.len() <= 101, "{line}: {}", faults.len());
+        assert!(faults.len() < 101 || faults[100] == "f: there may be more faults: correct these first", "{faults:?}");
+    }
+    let keys: String = (0..100_000).map(|n| format!("k{n} = 1\n")).collect();
+    assert_eq!(read(&keys).1.len(), 101);
+    assert_eq!(read(&format!("auth = [{}]", "'x', ".repeat(100_000))).1.len(), 101);
 }
 
 /// A value that was not understood is not used, and neither is a guess.
@@ -249,4 +269,46 @@ fn deserving_a_look() {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
     fs::write(&path, "data = '/here'\n").unwrap();
     assert!(matches!(&warnings()[..], [one] if one.contains("every user of this machine can change it: chmod o-w /")));
+}
+
+/// A piece of a file.
+fn piece() -> impl Strategy<Value = String> {
+    let text = "[ -~\\n\\r\\t\u{0}\u{e9}\u{feff}]{0,6}".prop_map(String::from);
+    let keys = prop::sample::select(vec!["listen", "data", "rooms-max", "ephemeral", "auth", "old", "x"]);
+    let marks = prop::sample::select(vec![
+        " = ",
+        "\n",
+        "[",
+        "]",
+        "\"",
+        "'",
+        "\"\"\"",
+        "{",
+        "}",
+        ",",
+        "#",
+        ".",
+        "true",
+        "7",
+        "1e9",
+        "0x7",
+        "\\u",
+        "2026-01-01",
+    ]);
+    prop_oneof![text, keys.prop_map(String::from), marks.prop_map(String::from)]
+}
+
+proptest! {
+    /// Whatever stands in the file: it is read, or each fault has a line of the file.
+    #[test]
+    fn any_text_is_read_or_refused(pieces in prop::collection::vec(piece(), 0..40)) {
+        let text = pieces.concat();
+        let (entries, faults) = read(&text);
+        let lines = 1 + text.bytes().filter(|byte| *byte == b'\n').count();
+        for fault in faults {
+            let line = fault.strip_prefix("f:").and_then(|rest| rest.split(':').next()?.parse::<usize>().ok());
+            prop_assert!(line.is_some_and(|line| (1..=lines).contains(&line)), "{text:?}: {fault}");
+        }
+        prop_assert!(entries.iter().all(|(_, values)| !values.is_empty()));
+    }
 }

@@ -55,16 +55,19 @@ fn not_utf8(bytes: &[u8], valid: usize) -> String {
 pub struct Lines<'a> {
     text: &'a str,
     file: &'a str,
+    /// Where the line ends are.
+    ends: Vec<usize>,
 }
 
 impl<'a> Lines<'a> {
     pub fn new(text: &'a str, file: &'a str) -> Self {
-        Self { text, file }
+        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at).collect();
+        Self { text, file, ends }
     }
 
     /// The number of the line at a byte, from 1.
     pub fn number(&self, at: usize) -> usize {
-        1 + self.text.bytes().take(at).filter(|byte| *byte == b'\n').count()
+        1 + self.ends.partition_point(|end| *end < at)
     }
 
     /// `hubbub.toml:3`.
@@ -74,7 +77,10 @@ impl<'a> Lines<'a> {
 
     /// The line at a byte.
     pub fn line(&self, at: usize) -> &'a str {
-        self.text.lines().nth(self.number(at) - 1).unwrap_or_default()
+        let number = self.number(at);
+        let start = number.checked_sub(2).and_then(|before| self.ends.get(before)).map_or(0, |end| end + 1);
+        let end = self.ends.get(number - 1).copied().unwrap_or(self.text.len());
+        self.text.get(start..end).unwrap_or_default().trim_end_matches('\r')
     }
 
     /// A piece of the text, for a fault.
