@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::gauges::Gauges;
 use super::health::HealthState;
 use super::log::{Appender, ClockState, LogError};
-use super::reserve::DiskReserve;
+use super::reserve::{DiskReserve, ReserveSize};
 use crate::limits::{DISK_WATCH_INTERVAL, STORE_CHECK_FIRST, STORE_CHECK_MAX};
 
 /// Whether messages can be stored. It belongs to the log writer.
@@ -102,7 +102,7 @@ mod tests {
             sqlite::open(folder.path(), SyncMode::Os, false, Retention::default()).expect("a log opens");
         let (health, start) = (serving(), Instant::now());
         let storing = |bytes| {
-            let reserve = DiskReserve::new(folder.path().to_owned(), Some(bytes));
+            let reserve = DiskReserve::new(folder.path().to_owned(), ReserveSize::new(Some(bytes)));
             Storing::new(Some(reserve), Arc::default(), Arc::clone(&health))
         };
         let clock = appender.clock();
@@ -112,7 +112,7 @@ mod tests {
         assert!(matches!(health.get(), Health::Failed(reason) if reason.contains("almost full")));
         assert_eq!(short.next_check(), Some(start + STORE_CHECK_FIRST));
         // Space was freed.
-        short.reserve = Some(DiskReserve::new(folder.path().to_owned(), Some(0)));
+        short.reserve = Some(DiskReserve::new(folder.path().to_owned(), ReserveSize::new(Some(0))));
         short.check(&mut appender, clock, start);
         assert_eq!((health.get(), short.next_check()), (Health::Serving, Some(start + DISK_WATCH_INTERVAL)));
     }

@@ -5,13 +5,14 @@ mod sockets;
 use std::fs;
 use std::io::ErrorKind;
 use std::net::TcpListener;
-use std::os::unix::net::UnixDatagram;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use tempfile::TempDir;
 
 use crate::support::process::{ServerProcess, command};
+use crate::support::raw::Raw;
 use crate::support::{DEADLINE, preload, wait_for};
 use crate::terminal::client_command;
 use crate::tls::authority::Authority;
@@ -88,7 +89,9 @@ fn it_is_ready_when_it_serves_and_stops_when_it_drains() {
     let ready = manager.next();
     let status = ready.strip_prefix("READY=1\nSTATUS=listening on ").expect("it is ready");
     let (target, http) = status.split_once("; HTTP on unix:").expect("both addresses");
-    assert!(fs::exists(http).is_ok_and(|exists| exists), "{status}");
+    // Unlike `hubbub`, these do not try again.
+    drop(Raw::open(target));
+    UnixStream::connect(http).expect("it listens");
     post(target);
 
     server.signal(libc::SIGTERM);
