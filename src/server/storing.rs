@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::gauges::Gauges;
 use super::health::HealthState;
 use super::log::{Appender, ClockState, LogError};
-use super::reserve::{DiskReserve, ReserveSize};
+use super::reserve::DiskReserve;
 use crate::limits::{DISK_WATCH_INTERVAL, STORE_CHECK_FIRST, STORE_CHECK_MAX};
 
 /// Whether messages can be stored. It belongs to the log writer.
@@ -88,6 +88,7 @@ mod tests {
     use crate::server::health::Health;
     use crate::server::log::sqlite::{self, SyncMode};
     use crate::server::log::{Retention, memory};
+    use crate::server::reserve::ReserveSize;
 
     fn serving() -> Arc<HealthState> {
         let health = Arc::<HealthState>::default();
