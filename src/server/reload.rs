@@ -1,4 +1,4 @@
-//! Reads files again when they change: certificates, and keys of logins.
+//! Reads files again when they change, certificates and keys of logins; and the configuration, on request.
 //!
 //! The contents are compared, and not the times of the files: whatever puts files in place, by writing, renaming or
 //! linking, is noticed. What can't be used leaves in use what is.

@@ -97,7 +97,7 @@ fn keys(printed: &str) -> Vec<Key> {
     for line in printed.lines() {
         match line.strip_prefix('#') {
             None => comment.clear(),
-            Some(text) if text.is_empty() => comment.push(String::new()),
+            Some("") => comment.push(String::new()),
             Some(text) if text.starts_with(' ') => match comment.last_mut() {
                 Some(last) if !last.is_empty() && !text.starts_with(" Value: ") && !text.starts_with(" Variable: ") => {
                     last.push_str(text);

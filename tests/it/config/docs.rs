@@ -62,7 +62,7 @@ fn the_example_of_the_page_is_valid() {
     let page = fs::read_to_string(path("docs/configuration.md")).expect("the page is there");
     let example = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
     let faults = Place::new(example).faults(&[]);
-    let keys = ["data", "tls-cert", "tls-key"];
+    let keys = ["data", "listen", "tls-cert", "tls-key"];
     for fault in &faults {
         assert!(keys.iter().any(|key| fault.contains(&format!(": {key}: "))), "{faults:?}");
     }
