@@ -59,9 +59,13 @@ impl Supervised {
         }
     }
 
-    /// Reads the files again, if there are any. A server that is still starting has just read them.
+    /// Reads the files again, if there are any.
     pub fn reload(self: &Arc<Self>, reloader: Option<&Reloader>) {
-        let Phase::Serving(status) = self.phase.lock().clone() else { return };
+        let phase = self.phase.lock().clone();
+        let Phase::Serving(status) = phase else {
+            // The service manager waits for the start, or for the end. Files may have changed since they were read.
+            return reloader.iter().for_each(|reloader| reloader.request());
+        };
         self.notifier.reloading();
         let own = Arc::clone(self);
         let then = move || own.notifier.ready(&status);
