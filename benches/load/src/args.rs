@@ -64,8 +64,8 @@ pub struct Args {
     /// 1, in slow 5]
     #[arg(long, value_name = "N")]
     clients: Option<usize>,
-    /// How many of the clients send [default: 1, in b, d and catchup 10, in slow 2, in rooms all]]; over follow, how many
-    /// connections post [default: the same
+    /// How many of the clients send [default: 1, in b, d and catchup 10, in slow 2, in rooms all]; over follow, how many
+    /// connections post, with the same defaults
     #[arg(long, value_name = "N")]
     senders: Option<usize>,
     /// Number of rooms for the clients [e, rooms; default: 1, in rooms 100]
