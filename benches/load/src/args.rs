@@ -33,7 +33,7 @@ const MESSAGES: u64 = 1_000_000;
 ///
 /// A delivery is one message at one receiver. Over v1 a sender gets its own messages back, and they count: the server
 /// does that work too. Over the tutorial's contract it must not get them. Over follow the senders only post: each has a
-/// connection, on which the server executes one call after another. A message is in flight until every receiver has it,
+/// connection, on which it does not wait for the answers. A message is in flight until every receiver has it,
 /// and over follow until its call is answered. Exits with 1 if a message was lost, repeated, out of order, damaged, or delivered to a wrong client.
 #[derive(Parser)]
 #[command(name = "hubbub-load", version)]
