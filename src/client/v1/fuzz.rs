@@ -4,8 +4,6 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use protobuf::Message as _;
-
 use super::events::Event;
 use super::incoming::Incoming;
 use super::line::Line;
