@@ -2,10 +2,10 @@
 //! for `curl`, browsers and any Connect client.
 //!
 //! A connection has a thread while it asks (`connection`): it reads a request, has the call executed, writes the response,
-//! and reads the next one. Posts that came together are executed together (`owed`). The thread ends when the connection has been idle for
-//! [`HTTP_IDLE_MAX`](crate::limits::HTTP_IDLE_MAX), after a fault, when the server drains, and when the connection becomes a
-//! stream: that has no thread (`sink`), and one thread watches all of them ([`watch`]). Whatever a proxy and this server
-//! could understand differently is refused (`head`).
+//! and reads the next one. Posts that came together are executed together (`owed`). The thread ends when the connection
+//! has been idle for [`HTTP_IDLE_MAX`](crate::limits::HTTP_IDLE_MAX), after a fault, when the server drains, and when the
+//! connection becomes a stream: that has no thread (`sink`), and one thread watches all of them ([`watch`]). Whatever a
+//! proxy and this server could understand differently is refused (`head`).
 
 mod socket;
 mod idle;

@@ -67,7 +67,7 @@ impl Dispatcher {
         &self.hub
     }
 
-    /// Whether the log writer gets the posts of this peer without a detour over a query thread.
+    /// Whether the posts of this peer go to the log writer directly, and not through a query thread.
     pub fn hands_over_at_once(&self, peer: &Peer) -> bool {
         peer.source().is_none() && !self.hub.authenticator.needs_login()
     }
