@@ -1,5 +1,7 @@
 //! The server: binds, serves, drains.
 
+pub mod counter;
+pub mod health;
 pub mod log;
 pub mod search;
 pub mod deadlines;
@@ -17,6 +19,7 @@ pub mod room;
 pub mod fair_queue;
 pub mod append_queue;
 mod reserve;
+pub mod commits;
 pub mod writer;
 pub mod posting;
 pub mod delivery;
@@ -31,24 +34,30 @@ pub mod connections;
 pub mod calls;
 pub mod http;
 pub mod rpc;
+pub mod admin;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use self::admin::server::AdminServer;
+use self::admin::sources::Sources;
+use self::admin::storage::Folder;
 use self::auth::accounts::Accounts;
 use self::auth::authenticator::Authenticator;
 use self::auth::jwt::Jwt;
 use self::calls::dispatch::Dispatcher;
 use self::calls::queries::QueryThreads;
+use self::commits::Commits;
 use self::config::check_clients;
-pub use self::config::{DEFAULT_DATA, HttpConfig, ServerConfig, StartError, Storage};
+pub use self::config::{AdminConfig, DEFAULT_DATA, HttpConfig, ServerConfig, StartError, Storage};
 use self::connections::{Bounds, Connections};
 use self::deadlines::DeadlineThread;
 use self::delivery::close::CloseReason;
 use self::delivery::fanout::{self, Publisher};
 use self::gauges::GaugeLogger;
+use self::health::HealthState;
 use self::http::fence::Fence;
 use self::http::server::{Doors, HttpServer};
 use self::http::watch::WatchThread;
@@ -86,6 +95,7 @@ pub struct Server {
     fanout_pace: Option<JoinHandle<()>>,
     search: Option<SearchThread>,
     drain_timeout: Duration,
+    health: Arc<HealthState>,
     // Dropped in this order: first the fields that join threads, and last the pollers, which those threads need.
     _operator: Option<Operator>,
     _query_threads: QueryThreads,
@@ -95,6 +105,8 @@ pub struct Server {
     _refusal_logger: Logger,
     _gauge_logger: GaugeLogger,
     reload_thread: Option<ReloadThread>,
+    // It answers until the end.
+    admin: Option<AdminServer>,
     pollers: Pollers,
 }
 
@@ -108,6 +120,9 @@ impl Server {
         for address in &config.listen {
             places::check_free(address)?;
         }
+        let health = Arc::<HealthState>::default();
+        // First, so that it shows that the server starts: opening a large log may take long.
+        let admin = start_admin(config, &health)?;
         let tls = config.tls.as_ref().map(|files| Tls::open(files, config.logins.require_certificate())).transpose()?;
         if !config.insecure {
             check_protected(config)?;
@@ -129,18 +144,25 @@ impl Server {
         let refusal_logger = Logger::start(config.clients_max)?;
         let refusals = Arc::clone(refusal_logger.refusals());
         let search = start_search(config, &log)?;
+        let commits = Arc::<Commits>::default();
         let announcer = search.as_ref().map(SearchThread::announcer);
         let (lanes, log_writer) = writer::spawn(
             appender,
             Arc::clone(&rooms),
             clock,
             reserve(config),
-            Watch { refusals: Arc::clone(&refusals), gauges: Arc::clone(&gauges) },
+            Watch {
+                refusals: Arc::clone(&refusals),
+                gauges: Arc::clone(&gauges),
+                commits: Arc::clone(&commits),
+                health: Arc::clone(&health),
+            },
             Box::new(move |published| {
                 announcer.iter().for_each(|announcer| announcer.published(&published));
                 publisher.publish(published);
             }),
         )?;
+        let append_queue = lanes.depth();
         let query_threads = QueryThreads::start()?;
         let deadline_thread = DeadlineThread::start()?;
         let authenticator = Arc::new(authenticator(config)?);
@@ -181,9 +203,14 @@ impl Server {
             exempt: config.exempt.clone(),
         };
         let connections = Arc::new(Connections::new(bounds));
-        let reports = Reports { connections: Arc::clone(&connections), refusals: Arc::clone(&refusals), gauges };
+        let reports = Reports {
+            connections: Arc::clone(&connections),
+            refusals: Arc::clone(&refusals),
+            gauges: Arc::clone(&gauges),
+        };
         let grpc = GrpcServer::new(config, &pollers, unary, &hub, lobby, reports)?;
-        let doors = Doors { connections, refusals };
+        let doors = Doors { connections: Arc::clone(&connections), refusals: Arc::clone(&refusals) };
+        let calls = dispatcher.load();
         let http = start_http(config, dispatcher, joiner.spawner(), doors, http_watch.as_ref())?;
         let mut server = Self {
             grpc,
@@ -195,6 +222,7 @@ impl Server {
             fanout_pace: Some(fanout_pace),
             search,
             drain_timeout: config.drain_timeout,
+            health,
             _operator: None,
             _query_threads: query_threads,
             _deadline_thread: deadline_thread,
@@ -203,6 +231,7 @@ impl Server {
             _refusal_logger: refusal_logger,
             _gauge_logger: gauge_logger,
             reload_thread: None,
+            admin,
             pollers,
         };
         // From here on, an error drops the server, which ends and joins the started threads.
@@ -216,6 +245,29 @@ impl Server {
         if let Some(tls) = &tls {
             ::log::info!("TCP addresses speak TLS, with a certificate {}", tls.description());
         }
+        if let Some(admin) = &server.admin {
+            let http_connections: Box<dyn Fn() -> usize + Send + Sync> = match &server.http {
+                Some(http) => Box::new(http.connection_counter()),
+                None => Box::new(|| 0),
+            };
+            let addresses = server.addresses.iter().map(Address::to_string);
+            let http = server.http_addresses().iter().map(|address| format!("{address} (HTTP)"));
+            admin.show(Sources {
+                hub: Arc::downgrade(&server.hub),
+                clients_max: config.clients_max,
+                connections,
+                refusals,
+                gauges,
+                commits,
+                append_queue,
+                calls,
+                search: server.hub.search.clone(),
+                http_connections,
+                folder: folder(config).zip(reserve(config)).map(|(path, reserve)| Folder::new(path, reserve)),
+                certificate_expiry: tls.as_ref().map(|tls| Box::new(tls.expiry()) as _),
+                addresses: addresses.chain(http).collect(),
+            });
+        }
         let certificate = tls.map(|tls| Box::new(tls.reloadable()) as Box<dyn Reloadable>);
         let hub = Arc::downgrade(&server.hub);
         let keys = authenticator.jwt.clone().map(|jwt| Box::new(KeysOfTokens { jwt, hub }) as Box<dyn Reloadable>);
@@ -223,6 +275,7 @@ impl Server {
         if !reloadables.is_empty() {
             server.reload_thread = Some(ReloadThread::start(reloadables)?);
         }
+        server.health.set_serving();
         Ok(server)
     }
 
@@ -234,6 +287,16 @@ impl Server {
     /// Where it serves HTTP.
     pub fn http_addresses(&self) -> &[Address] {
         self.http.as_ref().map_or(&[], HttpServer::addresses)
+    }
+
+    /// Where it shows its metrics and its state.
+    pub fn admin_addresses(&self) -> &[Address] {
+        self.admin.as_ref().map_or(&[], AdminServer::addresses)
+    }
+
+    /// Whether it can do its work.
+    pub fn health(&self) -> &Arc<HealthState> {
+        &self.health
     }
 
     /// How many clients are connected.
@@ -274,6 +337,7 @@ impl Server {
 
     fn stop(&mut self) -> usize {
         let Some(log_writer) = self.log_writer.take() else { return 0 };
+        self.health.set_draining();
         let deadline = Instant::now() + self.drain_timeout;
         let mut shutdown = self.grpc.shut_down();
         if let Some(http) = &mut self.http {
@@ -376,12 +440,31 @@ fn start_http(
     }
 }
 
+/// Starts the admin face. If its default address is taken, the server has none.
+fn start_admin(config: &ServerConfig, health: &Arc<HealthState>) -> Result<Option<AdminServer>, StartError> {
+    let Some(admin) = &config.admin else { return Ok(None) };
+    if !admin.may_be_taken && places::is_exposed(&admin.address)? {
+        ::log::warn!(
+            "everybody who can reach {} can read the server's metrics and its state, which need no login: let only your \
+             monitoring reach it",
+            admin.address
+        );
+    }
+    match AdminServer::start(admin, config.socket_mode, Arc::clone(health)) {
+        Err(StartError::Taken(address)) if admin.may_be_taken => {
+            ::log::warn!(
+                "{address} is taken, so this server shows no metrics: give another address with --admin, or --admin none"
+            );
+            Ok(None)
+        }
+        started => started.map(Some),
+    }
+}
+
 /// Starts the search index. One that is switched off must not keep what is deleted meanwhile, so its file is deleted.
 fn start_search(config: &ServerConfig, log: &Arc<dyn Log>) -> Result<Option<SearchThread>, StartError> {
-    let folder = match &config.storage {
-        Storage::Folder { path, .. } => Some(path.as_path()),
-        Storage::Memory { .. } => None,
-    };
+    let folder = folder(config);
+    let folder = folder.as_deref();
     if !config.search {
         match folder.map_or(Ok(false), search::place::remove) {
             Ok(true) => ::log::info!("search is off: its index is deleted"),
@@ -459,6 +542,14 @@ fn set_rooms_max(appender: &mut dyn Appender, max: usize) {
         ::log::warn!(
             "the maximum number of rooms stays {max} until the next start, because the log can't store another: {error}"
         );
+    }
+}
+
+/// The data folder; `None` for a log in memory.
+fn folder(config: &ServerConfig) -> Option<PathBuf> {
+    match &config.storage {
+        Storage::Folder { path, .. } => Some(path.clone()),
+        Storage::Memory { .. } => None,
     }
 }
 

@@ -10,6 +10,7 @@ use super::auth::authenticator::Authenticator;
 use super::auth::credentials::Credentials;
 use super::auth::stream_login::{LoginCell, StreamLogin};
 use super::clients::{Client, Clients};
+use super::counter::WordCounters;
 use super::deadlines::Deadlines;
 use super::delivery::close::CloseReason;
 use super::delivery::fanout::Fanout;
@@ -24,6 +25,7 @@ use super::refusals::{Limit, Refusals, Shortage};
 use super::room::Rooms;
 use super::search::Search;
 use super::session::receive::{Conversation, Stopper};
+use super::session::rejections::Rejections;
 use super::stream_end::{Ends, StreamEnd};
 use super::trim::Trimmer;
 use crate::limits::LOGIN_SHARE;
@@ -38,6 +40,10 @@ pub struct Hub {
     pub authenticator: Arc<Authenticator>,
     /// `None` if search is switched off.
     pub search: Option<Arc<Search>>,
+    /// How many commands of streams were rejected.
+    pub rejections: Arc<Rejections>,
+    /// How many clients were refused before their session began, by the reason.
+    pub refused: WordCounters,
     admissions: Admissions,
     ends: Arc<Ends>,
     // lock order: 1. `None` once a drain has started: nothing more is accepted.
@@ -63,6 +69,9 @@ pub struct Admissions {
     pub gauges: Arc<Gauges>,
 }
 
+/// The reasons for which a client is not admitted, as metrics name them.
+pub const REFUSAL_WORDS: &[&str] = &["draining", "login", "no_guests", "address_full", "full"];
+
 /// A stream, as passed by the transport.
 pub struct Stream {
     pub sink: Box<dyn FrameSink>,
@@ -73,6 +82,8 @@ pub struct Stream {
     /// Whether another client may take its place while it is silent.
     pub may_be_displaced: bool,
     pub login: Arc<LoginCell>,
+    /// The shard of the fan-out, which is that of the thread that drives the stream.
+    pub shard: usize,
 }
 
 /// The resources for one more client: its id and number, and its place among the clients of its address.
@@ -100,7 +111,8 @@ impl Hub {
         let trimmer = Trimmer::new(deadlines.clone(), spawner.clone());
         let ends = Arc::new(Ends { clients: Arc::clone(&clients), spawner, deadlines, refusals, trimmer });
         let lanes = Mutex::new(Some(lanes));
-        Self { clients, rooms, fanout, log, authenticator, search, admissions, ends, lanes }
+        let (rejections, refused) = (Arc::default(), WordCounters::new(REFUSAL_WORDS));
+        Self { clients, rooms, fanout, log, authenticator, search, rejections, refused, admissions, ends, lanes }
     }
 
     /// The login of a stream that presents this.
@@ -125,6 +137,9 @@ impl Hub {
     /// Admits one more client, or returns why that is impossible.
     pub fn admit(&self, peer: Peer, entrance: Entrance<'_>) -> Result<Admission, CloseReason> {
         let admission = self.find_place(peer, entrance);
+        if let Err(reason) = &admission {
+            self.refused.count(reason.word());
+        }
         // Pollers do not log: standard error may block.
         if let Err(CloseReason::Full { .. }) = admission {
             self.admissions.refusals.count(Shortage::Clients);
@@ -191,9 +206,9 @@ impl Hub {
         conversation: impl FnOnce(Arc<StreamWriter>, Option<Arc<Use>>) -> T,
     ) {
         let Admission { id, number, peer, used, seat } = admission;
-        let Stream { sink, reader, start_receiving, stop_receiving, may_be_displaced, login } = stream;
+        let Stream { sink, reader, start_receiving, stop_receiving, may_be_displaced, login, shard } = stream;
         let silent_since = may_be_displaced.then(Instant::now);
-        let writer = StreamWriter::new(id, sink, reader);
+        let writer = StreamWriter::new(id, sink, reader, self.fanout.sent(shard));
         let stopper = Arc::clone(&stop_receiving);
         self.clients.insert(Client { writer: Arc::clone(&writer), stop_receiving: stopper, silent_since, login });
         let end = StreamEnd::new(Arc::clone(&self.ends), Arc::clone(&writer), number, seat);

@@ -26,7 +26,7 @@
 //! system has no thread, the stream ends with a status that says so. A stream whose call is over is not finished: no
 //! client would get the status. Each step also happens if a thread panics, because it is done by a drop.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -34,7 +34,7 @@ use parking_lot::Mutex;
 use super::append_queue::Lane;
 use super::clients::Clients;
 use super::deadlines::{Deadline, Deadlines};
-use super::delivery::close::CloseReason;
+use super::delivery::close::{CloseReason, THREAD_FAILED};
 use super::delivery::send;
 use super::delivery::stream_writer::{StreamWriter, ToSend};
 use super::quotas::Seat;
@@ -62,6 +62,8 @@ pub struct StreamEnd {
     /// The receiving side of the stream, after it has ended.
     // lock order: 3 (a leaf)
     conversation: Mutex<Option<Box<dyn Conversation>>>,
+    /// Why it ended, once that is certain, as metrics name it.
+    reason: OnceLock<&'static str>,
     /// Its place among the clients of its address.
     _seat: Option<Seat>,
 }
@@ -84,7 +86,13 @@ struct Sending {
 impl StreamEnd {
     /// The end of a stream whose client is in the map.
     pub fn new(shared: Arc<Ends>, writer: Arc<StreamWriter>, number: u64, seat: Option<Seat>) -> Arc<Self> {
-        Arc::new(Self { shared, writer, number, conversation: Mutex::default(), _seat: seat })
+        let (conversation, reason) = Default::default();
+        Arc::new(Self { shared, writer, number, conversation, reason, _seat: seat })
+    }
+
+    /// Records why the stream ends. The first reason is kept.
+    fn ends_for(&self, reason: &CloseReason) {
+        let _ = self.reason.set(reason.word());
     }
 
     /// The receive thread has ended, or was never started. The conversation lasts as long as the stream.
@@ -155,7 +163,8 @@ impl OnDemand for Sending {
         let (shared, name) = (Arc::clone(&self.end.shared), self.thread_name());
         let started = shared.start(name, self, |sending| {
             let writer = &Arc::clone(&sending.end.writer);
-            let Some((_sending, reason)) = send::run(writer, sending) else { return };
+            let Some((sending, reason)) = send::run(writer, sending) else { return };
+            sending.end.ends_for(&reason);
             report_end(writer, &reason);
             if let Some(output) = writer.take_output() {
                 // If the deadline passes, the peer has stopped reading: the call is cancelled.
@@ -168,6 +177,7 @@ impl OnDemand for Sending {
     }
 
     fn forgo(self: Box<Self>) {
+        self.end.ends_for(&CloseReason::ClientLeft);
         release(self);
     }
 }
@@ -188,6 +198,7 @@ impl Sending {
 
     /// Sends the status without a thread.
     fn finish_with(self: Box<Self>, reason: &CloseReason) {
+        self.end.ends_for(reason);
         match self.end.writer.take_output() {
             Some(output) => {
                 let (deadlines, finish) = (self.end.shared.deadlines.clone(), output.finish(reason));
@@ -253,6 +264,7 @@ impl Drop for StreamEnd {
         drop(self.conversation.get_mut().take());
         // The output refers to the writer that contains it.
         drop(self.writer.take_output());
+        self.shared.clients.ended().count(self.reason.get().copied().unwrap_or(THREAD_FAILED));
         self.shared.clients.remove(self.writer.id());
         self.shared.trimmer.stream_ended();
     }

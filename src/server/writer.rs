@@ -11,12 +11,14 @@ use std::thread::JoinHandle;
 use std::time::{Instant, SystemTime};
 
 use super::append_queue::{self, Lanes, Order, Orders, Poster, Waited};
+use super::commits::Commits;
 use super::gauges::{Gauges, Resource};
+use super::health::HealthState;
 use super::log::clock::Clock;
 use super::log::{Appended, Appender, ClockState, Deleted, LogError, Post, Subscriber};
 use super::refusals::{Limit, Refusals};
 use super::reserve::DiskReserve;
-use crate::limits::{CLOCK_KEEP_INTERVAL, TRIM_INTERVAL, TRIM_LOG_INTERVAL, TRIM_RETRY, TRIM_WAIT_MAX};
+use crate::limits::{CLOCK_KEEP_INTERVAL, PROBE_INTERVAL, TRIM_INTERVAL, TRIM_LOG_INTERVAL, TRIM_RETRY, TRIM_WAIT_MAX};
 use crate::names::{RoomName, Seq};
 use crate::server::room::{RoomHandle, Rooms};
 use crate::threads;
@@ -46,16 +48,19 @@ pub fn spawn(
         told: None,
         failing: false,
         trim_failing: false,
+        probe_at: None,
     };
     let thread = threads::spawn("log-writer", move || writer.run(&orders))?;
     Ok((lanes, thread))
 }
 
-/// Where the writer reports that rooms or space run out.
+/// Where the writer reports what it does, that rooms or space run out, and that it can't store messages.
 #[derive(Default)]
 pub struct Watch {
     pub refusals: Arc<Refusals>,
     pub gauges: Arc<Gauges>,
+    pub commits: Arc<Commits>,
+    pub health: Arc<HealthState>,
 }
 
 struct Writer {
@@ -73,6 +78,8 @@ struct Writer {
     failing: bool,
     /// The same for trimming.
     trim_failing: bool,
+    /// When to try whether messages can be stored again, if they can't and nobody posts.
+    probe_at: Option<Instant>,
 }
 
 /// The posts of one order, within a batch.
@@ -91,12 +98,15 @@ impl Writer {
             let now = self.clock.age_time();
             // The clock may be set meanwhile, so the wait is bounded.
             let trim_in = trim_at.map(|at| at.duration_since(now).unwrap_or_default().min(TRIM_WAIT_MAX));
-            match orders.next(&mut batch, trim_in) {
+            let probe_in = self.probe_at.map(|at| at.saturating_duration_since(Instant::now()));
+            match orders.next(&mut batch, trim_in.into_iter().chain(probe_in).min()) {
                 Waited::Batch => self.commit(&mut batch),
                 Waited::TimedOut => {}
                 Waited::Ended => break,
             }
+            self.probe();
             let now = self.clock.age_time();
+            self.watch.commits.set_clock_doubted(self.clock.is_doubted());
             trim_at = match trim_at {
                 Some(at) if at <= now => self.trim(now),
                 at if self.trim_failing => at,
@@ -122,6 +132,7 @@ impl Writer {
     fn take_deleted(&mut self) -> u64 {
         let Deleted { messages, rooms } = self.appender.deleted();
         self.deleted.messages += messages;
+        self.watch.commits.deleted.add(messages);
         self.deleted.rooms.extend(rooms);
         messages
     }
@@ -225,30 +236,25 @@ impl Writer {
     }
 
     fn append(&mut self, posts: &[Post], shares: &[Share]) {
-        let now = self.clock.time();
-        let mut result = match &mut self.reserve {
-            Some(reserve) => {
-                let posted = posts.iter().map(Post::bytes).sum();
-                let checked = reserve.check(posted, || self.appender.free_bytes(), Instant::now());
-                if let Some((free, reserved)) = reserve.found() {
-                    self.watch.gauges.report_disk(free, reserved);
-                }
-                checked
-            }
-            None => Ok(()),
-        }
-        .and_then(|()| self.appender.append(posts, now));
+        let (now, begun) = (self.clock.time(), Instant::now());
+        let posted = posts.iter().map(Post::bytes).sum();
+        let mut result = self.check_reserve(posted).and_then(|()| self.appender.append(posts, now));
         if let Err(LogError::Full) = result {
             // Deleting needs no space, and frees some.
             if self.make_room() {
                 result = self.appender.append(posts, now);
             }
         }
+        if result.is_ok() {
+            self.watch.commits.committed(begun.elapsed(), posts.len());
+        }
         self.log_change(result.as_ref().err());
+        self.report_health(result.as_ref().err());
         let outcomes = match result {
             Ok(outcomes) => outcomes,
             Err(error) => vec![Err(error); posts.len()],
         };
+        self.watch.commits.count(posts, &outcomes);
         if outcomes.iter().any(|outcome| matches!(outcome, Ok(Appended::New(_, Seq(1))))) {
             self.report_rooms();
         }
@@ -262,6 +268,47 @@ impl Writer {
             let range = start..start + count;
             start += count;
             poster.settled(&posts[range.clone()], &outcomes[range]);
+        }
+    }
+
+    /// Fails if posts of these bytes would use the reserve of the disk.
+    fn check_reserve(&mut self, posted: usize) -> Result<(), LogError> {
+        let Some(reserve) = &mut self.reserve else { return Ok(()) };
+        let checked = reserve.check(posted, || self.appender.free_bytes(), Instant::now());
+        if let Some((free, reserved)) = reserve.found() {
+            self.watch.gauges.report_disk(free, reserved);
+        }
+        checked
+    }
+
+    /// Reports whether messages can be stored. If not, the writer tries it from time to time: once probes have told
+    /// clients to go elsewhere, nobody would post and so find out.
+    fn report_health(&mut self, error: Option<&LogError>) {
+        let fault = match error {
+            // The error's own text is for clients.
+            Some(LogError::Reserve) => "the disk has less free space than its reserve (--disk-reserve)".to_owned(),
+            Some(error @ (LogError::Full | LogError::Unavailable(_))) => error.to_string(),
+            // It concerns some rooms only.
+            Some(_) => return,
+            None if self.probe_at.is_none() => return,
+            None => {
+                self.probe_at = None;
+                return self.watch.health.set_recovered();
+            }
+        };
+        self.probe_at = Some(Instant::now() + PROBE_INTERVAL);
+        self.watch.health.set_failed(fault);
+    }
+
+    /// Tries whether messages can be stored again, if it is time for that.
+    fn probe(&mut self) {
+        if self.probe_at.is_some_and(|at| at <= Instant::now()) {
+            let state = self.clock.state();
+            let probed = self.check_reserve(0).and_then(|()| self.appender.probe(state));
+            if probed.is_ok() {
+                self.kept = state;
+            }
+            self.report_health(probed.err().as_ref());
         }
     }
 

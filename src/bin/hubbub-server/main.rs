@@ -4,6 +4,7 @@
 
 mod auth_options;
 mod http_options;
+mod admin_options;
 mod commands;
 mod dev_cert;
 mod jwt_options;
@@ -107,6 +108,14 @@ fn serve(config: &ServerConfig) -> anyhow::Result<()> {
         match address {
             Address::Tcp { .. } => log::info!("serving HTTP on {address} (a page for browsers: http://{address}/)"),
             Address::Unix(_) => log::info!("serving HTTP on {address}"),
+        }
+    }
+    for address in server.admin_addresses() {
+        match address {
+            Address::Tcp { .. } => {
+                log::info!("showing metrics on {address} (the state for people: http://{address}/statusz)")
+            }
+            Address::Unix(_) => log::info!("showing metrics on {address}"),
         }
     }
     let life = server.log_life();

@@ -14,6 +14,7 @@ use hubbub::server::network::{Exempt, Network};
 use hubbub::server::quotas::AddressLimits;
 use hubbub::server::{DEFAULT_DATA, ServerConfig, Storage};
 
+use crate::admin_options::AdminOptions;
 use crate::auth_options::AuthOptions;
 use crate::commands::Command;
 use crate::http_options::HttpOptions;
@@ -52,6 +53,9 @@ pub struct Args {
 
     #[command(flatten)]
     http: HttpOptions,
+
+    #[command(flatten)]
+    admin: AdminOptions,
 
     /// Folder for messages
     ///
@@ -410,6 +414,7 @@ pub fn config(args: Args) -> Result<ServerConfig, InvalidPort> {
         address_limits: args.address.limits(),
         socket_mode: args.socket_mode,
         http: args.http.config(),
+        admin: args.admin.config(),
         connections_max: args.connections_max,
         tls: args.tls.files(),
         logins: args.auth.logins(),

@@ -78,7 +78,73 @@ pub enum CloseReason {
     NotWatched(String),
 }
 
+/// How a stream ends in whose thread something failed, which is a bug.
+pub const THREAD_FAILED: &str = "thread_failed";
+
+/// The names of the reasons in metrics.
+pub const CLOSE_WORDS: &[&str] = &[
+    "client_left",
+    "finished",
+    "undecodable",
+    "hello_expected",
+    "hello_late",
+    "hello_repeated",
+    "too_many_commands",
+    "rooms_to_follow",
+    "time_over",
+    "invalid",
+    "behind_retention",
+    "draining",
+    "log_stopped",
+    "not_stored",
+    "over_quota",
+    "log_unreadable",
+    "full",
+    "displaced",
+    "address_full",
+    "login",
+    "denied",
+    "login_revoked",
+    "login_expired",
+    "no_guests",
+    "no_thread",
+    "not_watched",
+    THREAD_FAILED,
+];
+
 impl CloseReason {
+    /// Its name in metrics.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::ClientLeft => "client_left",
+            Self::Finished { .. } => "finished",
+            Self::Undecodable(_) => "undecodable",
+            Self::HelloExpected => "hello_expected",
+            Self::HelloLate => "hello_late",
+            Self::HelloRepeated => "hello_repeated",
+            Self::TooManyCommands(_) => "too_many_commands",
+            Self::RoomsToFollow(_) => "rooms_to_follow",
+            Self::TimeOver => "time_over",
+            Self::Invalid(_) => "invalid",
+            Self::BehindRetention(_) => "behind_retention",
+            Self::Draining { .. } => "draining",
+            Self::LogStopped => "log_stopped",
+            Self::NotStored(_) => "not_stored",
+            Self::OverQuota(_) => "over_quota",
+            Self::LogUnreadable(_) => "log_unreadable",
+            Self::Full { .. } => "full",
+            Self::Displaced => "displaced",
+            Self::AddressFull { .. } => "address_full",
+            Self::Login(_) => "login",
+            Self::Denied(_) => "denied",
+            Self::LoginRevoked => "login_revoked",
+            Self::LoginExpired => "login_expired",
+            Self::NoGuests => "no_guests",
+            Self::NoThread(_) => "no_thread",
+            Self::NotWatched(_) => "not_watched",
+        }
+    }
+
     /// Whether the cause is on the server's side, so that the log warns.
     pub fn is_surprising(&self) -> bool {
         matches!(self, Self::BehindRetention(_) | Self::NoThread(_) | Self::NotWatched(_) | Self::LogStopped)
@@ -146,6 +212,15 @@ mod tests {
         assert_eq!(closing.due(2, false), Some(&finished));
         closing.set(CloseReason::ClientLeft);
         assert_eq!(closing.due(0, false), Some(&CloseReason::ClientLeft));
+    }
+
+    #[test]
+    fn every_reason_has_its_place_in_the_list_of_words() {
+        let source = include_str!("close.rs");
+        let words = source.split("fn word").nth(1).and_then(|rest| rest.split("\n    }\n").next()).unwrap();
+        let mut words: Vec<_> = words.lines().filter_map(|line| line.split('"').nth(1)).collect();
+        words.push(THREAD_FAILED);
+        assert_eq!(words, CLOSE_WORDS);
     }
 
     #[test]

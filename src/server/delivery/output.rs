@@ -1,10 +1,12 @@
 //! A stream's output: its sink and the reader that feeds it, driven without blocking.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use super::close::{CloseReason, Closing};
+use super::sent::Sent;
 use crate::server::room::cursor::Look;
 use crate::wire::Frame;
 
@@ -13,8 +15,8 @@ pub trait Reader: Send {
     /// Looks for the next message. Never blocks.
     fn look(&mut self) -> Look;
 
-    /// Takes the next frame, if [`Reader::look`] has found one, and whether another will certainly follow.
-    fn take(&mut self) -> Option<(Frame, bool)>;
+    /// Takes the next frame, if [`Reader::look`] has found one.
+    fn take(&mut self) -> Option<Taken>;
 
     /// Fetches the next messages from the log, if [`Reader::look`] returned that they are behind the tail. May block.
     fn fetch(&mut self) -> Result<(), CloseReason>;
@@ -23,6 +25,15 @@ pub trait Reader: Send {
     fn own_passed(&self) -> u64 {
         0
     }
+}
+
+/// A frame that was taken from a reader.
+pub struct Taken {
+    pub frame: Frame,
+    /// How many events of the log it has.
+    pub events: u64,
+    /// Whether another frame will certainly follow.
+    pub more_follows: bool,
 }
 
 /// The transport's end of a stream, for writing. One frame is in flight at a time.
@@ -65,6 +76,7 @@ pub enum Pumped {
 pub struct Output {
     sink: Box<dyn FrameSink>,
     reader: Box<dyn Reader>,
+    sent: Arc<Sent>,
     /// Wakes the stream's writer, which contains this output. Does nothing before [`Output::watch`].
     waker: Waker,
 }
@@ -78,8 +90,9 @@ pub struct Signals {
 }
 
 impl Output {
-    pub fn new(sink: Box<dyn FrameSink>, reader: Box<dyn Reader>) -> Self {
-        Self { sink, reader, waker: Waker::noop().clone() }
+    /// What is written is counted in `sent`.
+    pub fn new(sink: Box<dyn FrameSink>, reader: Box<dyn Reader>, sent: Arc<Sent>) -> Self {
+        Self { sink, reader, sent, waker: Waker::noop().clone() }
     }
 
     /// Registers the waker for the completion of writes and the end of the call.
@@ -154,7 +167,11 @@ impl Output {
 
     fn write_next(&mut self) -> Result<(), Gone> {
         match self.reader.take() {
-            Some((frame, more_follows)) => self.sink.start_write(&frame, more_follows),
+            Some(Taken { frame, events, more_follows }) => {
+                self.sink.start_write(&frame, more_follows)?;
+                self.sent.count(events, frame.len());
+                Ok(())
+            }
             None => Ok(()),
         }
     }
