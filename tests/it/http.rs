@@ -1,6 +1,6 @@
 //! The HTTP face, over raw sockets: what programs and people send, and what attackers send.
 
-mod client;
+pub mod client;
 mod docs;
 mod calls;
 mod stream;

@@ -24,6 +24,7 @@ mod fanout;
 mod leaving;
 mod limits;
 mod gauges;
+mod admin;
 mod model;
 mod newcomer;
 mod slow_reader;
