@@ -7,15 +7,15 @@
 //! connection becomes a stream: that has no thread (`sink`), and one thread watches all of them ([`watch`]). Whatever a
 //! proxy and this server could understand differently is refused (`head`).
 
-mod socket;
+pub mod socket;
 mod idle;
-mod head;
-mod input;
-mod answer;
+pub mod head;
+pub mod input;
+pub mod answer;
 pub mod fence;
 mod methods;
 mod connect;
-mod refuse;
+pub mod refuse;
 mod cookie;
 mod session;
 mod page;
