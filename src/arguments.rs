@@ -61,11 +61,6 @@ pub trait ProgramOptions: CommandFactory + FromArgMatches {
     /// The mistakes that concern several options at once; values that depend on several options may be filled in.
     /// `given` has the source of each option's value.
     fn check(&mut self, given: &Given<'_>) -> Vec<String>;
-
-    /// The ids of options that a sub-command reads although they are the program's own: from their variables and the file.
-    fn read_by(_sub_command: &str) -> &'static [&'static str] {
-        &[]
-    }
 }
 
 /// Why no options were read.
@@ -154,8 +149,8 @@ pub fn inspect<O: ProgramOptions>(arguments: &[OsString], commit: Option<&str>) 
         if let Some(path) = config_path(&preview, arguments) {
             file = ConfigFile::read(&path, &command);
         }
-        if let Some(name) = preview.subcommand_name() {
-            file.for_sub_command(&command, O::read_by(name));
+        if preview.subcommand_name().is_some() {
+            file.for_sub_command(&command);
         }
         command = file.apply(command);
     }
@@ -249,13 +244,6 @@ fn before_subcommand(matches: &ArgMatches, command: &Command, name: &str) -> Vec
         }
     };
     given.map(fault).collect()
-}
-
-/// Warnings of the variables that seem to be meant for an option and are none's: a slip of the pen in one has no effect
-/// otherwise.
-pub fn misspelt_variables<O: ProgramOptions>() -> Vec<String> {
-    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
-    config_file::misspelt_variables(&O::command(), names)
 }
 
 /// Gives a command and its sub-commands the format that all programs share.

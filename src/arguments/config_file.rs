@@ -19,7 +19,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use keys::find;
-pub use keys::{CONFIG_ID, is_repeatable, is_switch, keys, misspelt_variables};
+pub use keys::{CONFIG_ID, is_repeatable, is_switch, keys};
 use text::Lines;
 pub use value::reason;
 
@@ -117,11 +117,9 @@ impl ConfigFile {
         Some(ids?.into_iter().flatten().collect())
     }
 
-    /// Keeps what concerns a sub-command: the options that it shares with the program, or reads, and whether they can be
-    /// known.
-    pub fn for_sub_command(&mut self, command: &Command, read: &[&str]) {
-        let is_global = |id: &str| command.get_arguments().any(|arg| arg.get_id() == id && arg.is_global_set());
-        let is_shared = |id: &str| read.contains(&id) || is_global(id);
+    /// Keeps what concerns a sub-command: the options that it shares with the program, and whether they can be known.
+    pub fn for_sub_command(&mut self, command: &Command) {
+        let is_shared = |id: &str| command.get_arguments().any(|arg| arg.get_id() == id && arg.is_global_set());
         self.entries.retain(|entry| is_shared(&entry.id));
         self.faults.retain(|fault| match &fault.about {
             About::Syntax(_) => true,

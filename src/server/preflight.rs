@@ -99,31 +99,21 @@ impl Preflight {
     fn places(&mut self, config: &ServerConfig) {
         let missing = missing_protection(config);
         for (key, address) in addresses(config) {
-            if self.can_listen(key, address)
-                && let Some(missing) = missing
+            match places::check_free(address) {
+                Ok(()) => {}
+                // By the server that runs, for example.
+                Err(error @ StartError::Taken(_)) => self.warn(key, error.to_string()),
+                Err(error) => {
+                    self.fault(key, error.to_string());
+                    continue;
+                }
+            }
+            if let Some(missing) = missing
                 && is_exposed(address)
             {
                 self.fault(key, StartError::Exposed { address: address.clone(), missing }.to_string());
             }
         }
-        // Its default may be taken, like that of HTTP. It needs no login: the operator lets only the monitoring reach it.
-        if let Some(admin) = config.admin.iter().find(|admin| !admin.may_be_taken) {
-            self.can_listen("admin", &admin.address);
-        }
-    }
-
-    /// Whether the server could listen there, now or after the one that does.
-    fn can_listen(&mut self, key: &'static str, address: &Address) -> bool {
-        match places::check_free(address) {
-            Ok(()) => {}
-            // By the server that runs, for example.
-            Err(error @ StartError::Taken(_)) => self.warn(key, error.to_string()),
-            Err(error) => {
-                self.fault(key, error.to_string());
-                return false;
-            }
-        }
-        true
     }
 
     fn tls(&mut self, files: &TlsFiles) {
@@ -236,7 +226,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
-    use crate::server::config::{AdminConfig, Logins};
+    use crate::server::config::Logins;
 
     fn config(path: &Path) -> ServerConfig {
         let storage = Storage::Folder { path: path.to_owned(), sync: sqlite::SyncMode::Full, restored: false };
@@ -300,38 +290,16 @@ mod tests {
             logins: Logins { jwt: Some(jwt), tokens: true, ..Logins::default() },
             storage: Storage::Memory { bytes_max: 1 << 20 },
             clients_max: usize::MAX,
-            admin: Some(AdminConfig {
-                address: "unix:/nowhere/admin".parse().unwrap(),
-                may_be_taken: false,
-                hosts: Vec::new(),
-            }),
             ..ServerConfig::default()
         };
         let (faults, warnings) = found(&config);
-        let expected = [
-            "clients-max",
-            "listen",
-            "admin",
-            "tls-cert",
-            "tls-key",
-            "client-ca",
-            "jwt-key",
-            "jwt-key",
-            "jwt-jwks",
-            "auth",
-        ];
+        let expected =
+            ["clients-max", "listen", "tls-cert", "tls-key", "client-ca", "jwt-key", "jwt-key", "jwt-jwks", "auth"];
         assert_eq!((faults, warnings), (expected.to_vec(), vec![]));
         // Without TLS and logins, the address that others can reach is one too, also if a server listens there now.
         let listener = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
         let taken = format!("0.0.0.0:{}", listener.local_addr().unwrap().port()).parse().unwrap();
-        let open = ServerConfig {
-            listen: vec![taken],
-            tls: None,
-            logins: Logins::default(),
-            clients_max: 1,
-            admin: None,
-            ..config
-        };
+        let open = ServerConfig { listen: vec![taken], tls: None, logins: Logins::default(), clients_max: 1, ..config };
         assert_eq!(found(&open), (vec!["listen"], vec!["listen"]));
         assert_eq!(found(&ServerConfig { insecure: true, ..open }), (vec![], vec!["listen"]));
     }

@@ -56,24 +56,6 @@ pub fn unknown(command: &Command, key: &str, value: &DeValue<'_>) -> (Option<Str
     (Some(meant.get_id().to_string()), format!("unknown key {key}: did you mean {near}?"))
 }
 
-/// A warning of each variable that is no option's, with the one that may be meant. Others are not known to be ours: a build
-/// or a client has variables too.
-pub fn misspelt_variables(command: &Command, names: impl Iterator<Item = String>) -> Vec<String> {
-    let ours = names.filter(|name| name.starts_with("HUBBUB_") && !is_variable(command, name));
-    let meant = |name: &str| Some(near(command, name)?.get_env()?.to_string_lossy().into_owned());
-    let mut found: Vec<_> = ours
-        .filter_map(|name| Some(format!("unknown variable {name}, without effect: did you mean {}?", meant(&name)?)))
-        .collect();
-    found.sort_unstable();
-    found
-}
-
-/// Whether an option of the command, or of one of its sub-commands, has this variable.
-fn is_variable(command: &Command, name: &str) -> bool {
-    command.get_arguments().any(|arg| arg.get_env().is_some_and(|variable| variable == name))
-        || command.get_subcommands().any(|command| is_variable(command, name))
-}
-
 /// The option whose key is meant: written like a flag or a variable, or misspelt.
 fn near<'a>(command: &'a Command, key: &str) -> Option<&'a Arg> {
     let key = key.to_lowercase().replace('_', "-");

@@ -1,6 +1,5 @@
 //! The configuration of the server: checked, printed, and read again while the server runs.
 
-use std::env;
 use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -35,9 +34,6 @@ pub const ON_RELOAD: [&str; 11] = [
 
 /// The keys for one start: in a file, they would have their effect at each.
 const FOR_ONE_START: [&str; 2] = ["restored", "trust-clock"];
-
-/// systemd names the main process of a service in this variable to the commands of a reload.
-const MAIN_PROCESS: &str = "MAINPID";
 
 const TITLE: &str = "\
 The configuration of hubbub-server, as printed by hubbub-server --print-config.
@@ -79,16 +75,12 @@ pub fn warnings(reading: &Reading<Args>) -> Vec<String> {
 /// Reports all faults and warnings, a line each.
 pub fn check(mut reading: Reading<Args>) -> ExitCode {
     let (mut faults, mut warnings) = (std::mem::take(&mut reading.faults), warnings(&reading));
-    warnings.extend(arguments::misspelt_variables::<Args>());
     if let Some(args) = reading.options.take() {
         let found = look(args, &reading.settings);
         let (more, looks) = found.unwrap_or_else(|fault| (vec![fault], Vec::new()));
         // Without a key that has a fault, something else may seem to be missing.
         faults.extend(more.into_iter().filter(|fault| !reading.follows(fault)));
-        // Before a reload, what is in use is in use by the server that is about to go on with it.
-        if env::var_os(MAIN_PROCESS).is_none() {
-            warnings.extend(looks);
-        }
+        warnings.extend(looks);
     }
     let warnings: Vec<_> = warnings.into_iter().map(|warning| format!("warning: {warning}")).collect();
     arguments::complain(PROGRAM, &warnings);
@@ -205,19 +197,9 @@ mod tests {
     #[test]
     fn the_keys_of_findings_are_keys() {
         let settings = inspect("hubbub-server").settings;
-        for key in [
-            "data",
-            "listen",
-            "http",
-            "admin",
-            "auth",
-            "clients-max",
-            "tls-cert",
-            "tls-key",
-            "client-ca",
-            "jwt-key",
-            "jwt-jwks",
-        ] {
+        for key in
+            ["data", "listen", "http", "auth", "clients-max", "tls-cert", "tls-key", "client-ca", "jwt-key", "jwt-jwks"]
+        {
             assert!(settings.get(key).is_some(), "{key}");
         }
     }

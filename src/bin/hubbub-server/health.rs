@@ -27,8 +27,8 @@ Examples:
 pub struct HealthProbe {
     /// Address of the server [default: the first of HUBBUB_LISTEN]
     ///
-    /// HOST:PORT, [IPV6]:PORT or unix:PATH. By default the first address of HUBBUB_LISTEN, or of the key listen in the file
-    /// of --config, on this machine; without both 127.0.0.1:5000, where the variable PORT changes the port.
+    /// HOST:PORT, [IPV6]:PORT or unix:PATH. By default the first address of HUBBUB_LISTEN, on this machine, or
+    /// 127.0.0.1:5000; the variable PORT changes the port.
     #[arg(value_name = "ADDR")]
     address: Option<Address>,
 
@@ -50,8 +50,8 @@ pub struct HealthProbe {
 
     /// Connect with TLS
     ///
-    /// Trusts the certificate authorities of this machine. Without these options, but with HUBBUB_TLS_CERT or the key
-    /// tls-cert, as the server has it: connects with TLS and expects that certificate.
+    /// Trusts the certificate authorities of this machine. Without these options, but with HUBBUB_TLS_CERT, as the server
+    /// has it: connects with TLS and expects that certificate.
     #[arg(long, env = "HUBBUB_TLS", value_parser = switch, help_heading = CONNECTION, display_order = 52)]
     tls: bool,
 

@@ -95,7 +95,7 @@ fn main() -> ExitCode {
             }
         };
     }
-    for warning in configuration::warnings(&reading).into_iter().chain(arguments::misspelt_variables::<Args>()) {
+    for warning in configuration::warnings(&reading) {
         log::warn!("{}", escape(&warning));
     }
     let has_file = args.config.config.is_some();

@@ -383,11 +383,6 @@ impl ProgramOptions for Args {
     fn check(&mut self, given: &Given<'_>) -> Vec<String> {
         if self.command.is_some() { Vec::new() } else { self.check_serving(given) }
     }
-
-    /// A probe asks the server of its environment: where that listens, and with which certificate.
-    fn read_by(sub_command: &str) -> &'static [&'static str] {
-        if sub_command == "health" { &["listen", "tls_cert"] } else { &[] }
-    }
 }
 
 impl Args {

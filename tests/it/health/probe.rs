@@ -1,6 +1,5 @@
 //! `hubbub-server health`, as a container runs it.
 
-use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::thread;
@@ -53,32 +52,6 @@ fn a_server_is_found_by_address_and_by_the_variables_that_started_it() {
     assert!(said.contains("has no service \"hubbub.v2\""), "{said}");
     let said = complaint(&[], &[("HUBBUB_LISTEN", "127.0.0.1:0")]);
     assert!(said.contains("give the address"), "{said}");
-}
-
-/// A service and a container may have their settings in a file, which the probe reads too.
-#[test]
-fn a_server_is_found_by_its_configuration_file() {
-    let authority = Authority::new();
-    let pair = authority.sign("server", &["chat.example.org"], |_| {});
-    let server = serve(&pair, &[]);
-    let target = server.target();
-    let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("hubbub.toml");
-    let config = |text: &str| fs::write(&file, text).expect("it can be written");
-    let certificate = text(&pair.certificate);
-    // Its other keys and their faults are the server's.
-    config(&format!("listen = ['{target}', 'unix:/nonexistent']\ntls-cert = '{certificate}'\nrooms-max = 'many'\n"));
-    let serving = format!("{target}: SERVING\n");
-    assert_eq!(serves(&["--config", text(&file)], &[]), serving);
-    assert_eq!(serves(&[], &[("HUBBUB_CONFIG", text(&file))]), serving);
-    // A variable overrides the file.
-    let plain = ServerProcess::start(&[]);
-    let said = complaint(&["--config", text(&file)], &[("HUBBUB_LISTEN", plain.target())]);
-    assert!(said.contains("does not use TLS"), "{said}");
-    config("listen = 5000\n");
-    let (code, printed, errors) = run(&["--config", text(&file)], &[]);
-    assert_eq!((code, printed.as_str()), (Some(2), ""), "{errors}");
-    assert!(errors.contains("hubbub.toml:1: listen: invalid value 5000"), "{errors}");
 }
 
 #[test]
