@@ -11,6 +11,7 @@ use hubbub::arguments::{CONNECTION, EXIT_USAGE, switch, timeout};
 use hubbub::certificates::{Authorities, Facts};
 use hubbub::client::{ClientTls, Connector, check_health};
 use hubbub::escape::escape;
+use rustls::pki_types::ServerName;
 
 use crate::options::Args;
 use crate::words::complain;
@@ -76,6 +77,10 @@ pub struct HealthProbe {
 pub fn run(probe: &HealthProbe, args: &Args) -> anyhow::Result<ExitCode> {
     if probe.cert.is_some() != probe.key.is_some() {
         complain("--cert and --key (HUBBUB_CERT and HUBBUB_KEY) need each other: give both");
+        return Ok(ExitCode::from(EXIT_USAGE));
+    }
+    if probe.server_name.as_deref().is_some_and(|name| ServerName::try_from(name).is_err()) {
+        complain("--server-name (HUBBUB_SERVER_NAME): expected a host name or an IP address");
         return Ok(ExitCode::from(EXIT_USAGE));
     }
     let address = match &probe.address {

@@ -121,6 +121,9 @@ fn a_server_that_wants_a_certificate_gets_one() {
     let (code, _, errors) = run(&[target, "--ca", ca, "--cert", cert], &[]);
     assert_eq!(code, Some(2));
     assert!(errors.contains("--cert and --key"), "{errors}");
+    let (code, _, errors) = run(&[target, "--ca", ca, "--server-name", "a b"], &[]);
+    assert_eq!(code, Some(2));
+    assert!(errors.contains("--server-name") && errors.contains("expected a host name"), "{errors}");
 }
 
 #[test]
