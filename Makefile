@@ -6,10 +6,12 @@
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 BUILD := cargo build --release --locked
 BENCH_CRATES := benches/load benches/peers/tonic
-# Python's gRPC and its Connect, for the tests with independent clients, and the packages of the example for web apps.
+# Python's gRPC, its Connect, and Prometheus's parser, for the tests with independent clients, and the packages of the example for
+# web apps.
 PYTHON := $(TARGET_DIR)/python/bin/python
 GRPCIO_TOOLS := 1.80.0
 PYTHON_CONNECT := 0.13.0
+PYTHON_PROMETHEUS := 0.26.0
 WEB_LOGIN := examples/web-login/requirements.txt
 # Node's gRPC and Connect, and an EventSource, for the same. The tests look for them next to Python's.
 NODE_GRPC := $(TARGET_DIR)/node/node_modules/@grpc/grpc-js/package.json
@@ -37,7 +39,7 @@ WITHOUT_PATCHES := chat:: drain:: fanout:: leaving:: model:: rooms:: unary::
 
 .DEFAULT_GOAL := help
 .PHONY: help run-server run-client run-repeat build test hostile sanitize soak fuzz crash-test changes-test backup-test thin-volume-test ping-test check bench bench-chart micro search-bench \
-	page-test pictures install uninstall deb package-test service-test deps go-deps proxy-deps
+	page-test pictures install uninstall deb package-test service-test deps go-deps proxy-deps metrics-deps
 
 help: ## show this
 	@echo "make TARGET [ARGS=\"flags for the program\"]"
@@ -58,7 +60,7 @@ run-repeat: deps ## build and run the client that loads and verifies a server
 build: deps ## build all three programs
 	$(BUILD)
 
-test: deps $(PYTHON) $(NODE_GRPC) go-deps proxy-deps ## run the tests (ARGS="name" runs those with that in their names)
+test: deps $(PYTHON) $(NODE_GRPC) go-deps proxy-deps metrics-deps ## run the tests (ARGS="name" runs those with that in their names)
 	HUBBUB_TEST_PYTHON=$(abspath $(PYTHON)) cargo test --release --locked $(ARGS)
 
 backup-test: deps ## back up, verify and restore a busy server 20 times, and 300 MB (ROUNDS=n for another number)
@@ -98,7 +100,7 @@ changes-test: deps ## compare 10,000 schedules of changing messages with a model
 	HUBBUB_SCHEDULES=$(or $(SCHEDULES),10000) cargo test --release --locked -- --nocapture changes_tests:: schedules::
 	HUBBUB_CRASH_KILLS=1000 cargo test --release --locked --test it -- --nocapture changes::crash::
 
-check: deps $(PYTHON) $(NODE_GRPC) $(PAGE_TOOLS) go-deps proxy-deps ## all checks that a change must pass: format, lints, tests, docs
+check: deps $(PYTHON) $(NODE_GRPC) $(PAGE_TOOLS) go-deps proxy-deps metrics-deps ## all checks that a change must pass: format, lints, tests, docs
 	cargo fmt --check
 	for crate in $(BENCH_CRATES) fuzz; do (cd $$crate && cargo fmt --check) || exit 1; done
 	cargo clippy --release --locked --all-targets -- -D warnings
@@ -170,11 +172,15 @@ go-deps:
 proxy-deps:
 	@tools/install-deps proxies
 
+# promtool checks the metrics, the alerts and the dashboard.
+metrics-deps:
+	@tools/install-deps metrics
+
 $(PYTHON): Makefile $(WEB_LOGIN)
 	@tools/install-deps test
 	python3 -m venv $(TARGET_DIR)/python
 	$(PYTHON) -m pip install --quiet grpcio-tools==$(GRPCIO_TOOLS) grpcio-health-checking==$(GRPCIO_TOOLS) \
-		grpcio-reflection==$(GRPCIO_TOOLS) connectrpc==$(PYTHON_CONNECT) -r $(WEB_LOGIN)
+		grpcio-reflection==$(GRPCIO_TOOLS) connectrpc==$(PYTHON_CONNECT) prometheus-client==$(PYTHON_PROMETHEUS) -r $(WEB_LOGIN)
 	@touch $(PYTHON)
 
 $(NODE_GRPC): Makefile

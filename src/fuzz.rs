@@ -5,8 +5,6 @@
 
 use std::borrow::Cow;
 
-use protobuf::Message as _;
-
 use crate::address::Address;
 use crate::arguments;
 use crate::escape::{acts, escape, escape_name};
@@ -17,7 +15,7 @@ use crate::server::log::segment::Checked;
 use crate::server::network::Network;
 use crate::wire::change::{ReactionChange, StoredMessage};
 use crate::wire::event::{self, Entry, EntryKind, NewMessage};
-use crate::wire::v1;
+use crate::wire::{self, v1};
 use crate::{certificates, client, repeat, server, terminal};
 
 /// A decoder.
@@ -178,7 +176,7 @@ fn networks(input: &[u8]) {
 fn entries(input: &[u8]) {
     let Some(Ok((first, _))) = event::entries(input).next() else { return };
     let Ok(Checked { last, changes }) = Segment::check(first.room, first.seq, input) else { return };
-    let response = v1::ChatResponse::parse_from_bytes(input).expect("what is stored is a response");
+    let response: v1::ChatResponse = wire::parse(input).expect("what is stored is a response");
     assert_eq!(response.events.len() as u64, last.0 - first.seq.0 + 1);
     assert_eq!(response.events.iter().filter(|event| !event.has_message()).count() as u64, changes);
     for (entry, event) in event::entries(input).map(|entry| entry.expect("it was checked").0).zip(&response.events) {

@@ -6,6 +6,7 @@
 //! editor of the terminal client or the plan of the repeat client, stay beside their code, and so do the sizes that a
 //! foreign format defines, such as SQLite's files.
 
+mod admin;
 mod contract;
 mod health;
 mod http;
@@ -16,4 +17,6 @@ mod options;
 mod search;
 mod transport;
 
-pub use self::{contract::*, health::*, http::*, log::*, logging::*, logins::*, options::*, search::*, transport::*};
+pub use self::{
+    admin::*, contract::*, health::*, http::*, log::*, logging::*, logins::*, options::*, search::*, transport::*,
+};

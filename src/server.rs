@@ -1,5 +1,6 @@
 //! The server: binds, serves, drains.
 
+pub mod counter;
 pub mod log;
 pub mod search;
 pub mod deadlines;
@@ -19,6 +20,7 @@ pub mod fair_queue;
 pub mod append_queue;
 mod reserve;
 mod storing;
+pub mod commits;
 pub mod writer;
 pub mod posting;
 pub mod delivery;
@@ -36,6 +38,7 @@ pub mod connections;
 pub mod calls;
 pub mod http;
 pub mod rpc;
+pub mod admin;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
@@ -45,13 +48,17 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use self::adjuster::Adjuster;
+use self::admin::server::AdminServer;
+use self::admin::sources::Sources;
+use self::admin::storage::Folder;
 use self::auth::accounts::Accounts;
 use self::auth::authenticator::Authenticator;
 use self::auth::jwt::Jwt;
 use self::calls::dispatch::Dispatcher;
 use self::calls::queries::QueryThreads;
+use self::commits::Commits;
 use self::config::check_clients;
-pub use self::config::{DEFAULT_DATA, HttpConfig, ServerConfig, StartError, Storage};
+pub use self::config::{AdminConfig, DEFAULT_DATA, HttpConfig, ServerConfig, StartError, Storage};
 use self::connections::{Bounds, Connections};
 use self::deadlines::DeadlineThread;
 use self::delivery::close::CloseReason;
@@ -111,6 +118,8 @@ pub struct Server {
     _refusal_logger: Logger,
     _gauge_logger: GaugeLogger,
     reload_thread: Option<ReloadThread>,
+    // It answers until the end.
+    admin: Option<AdminServer>,
     pollers: Pollers,
 }
 
@@ -129,12 +138,14 @@ impl Server {
         for address in &config.listen {
             places::check_free(address)?;
         }
+        let health = Arc::<HealthState>::default();
+        // First, so that it shows that the server starts: opening a large log may take long.
+        let admin = start_admin(config, &health)?;
         let tls = config.tls.as_ref().map(|files| Tls::open(files, config.logins.require_certificate())).transpose()?;
         check_protected(config)?;
         let poller_count = config.pollers.clamp(1, limits::POLLERS_MAX);
         let joiner = Joiner::start(config::possible_threads())?;
         let ((mut appender, log), life) = open_log(config)?;
-        let health = Arc::<HealthState>::default();
         if let Some(life) = &life {
             let health = Arc::clone(&health);
             life.on_end(Box::new(move || health.set_failed("the log has stopped".to_owned())));
@@ -155,18 +166,25 @@ impl Server {
         let refusals = Arc::clone(refusal_logger.refusals());
         let reserve_size = ReserveSize::new(config.disk_reserve);
         let search = start_search(config, &log, &reserve_size)?;
+        let commits = Arc::<Commits>::default();
         let announcer = search.as_ref().map(SearchThread::announcer);
         let (lanes, log_writer) = writer::spawn(
             appender,
             Arc::clone(&rooms),
             clock,
             reserve(config, &reserve_size),
-            Watch { refusals: Arc::clone(&refusals), gauges: Arc::clone(&gauges), health: Arc::clone(&health) },
+            Watch {
+                refusals: Arc::clone(&refusals),
+                gauges: Arc::clone(&gauges),
+                commits: Arc::clone(&commits),
+                health: Arc::clone(&health),
+            },
             Box::new(move |published| {
                 announcer.iter().for_each(|announcer| announcer.published(&published));
                 publisher.publish(published);
             }),
         )?;
+        let append_queue = lanes.depth();
         let query_threads = QueryThreads::start()?;
         let deadline_thread = DeadlineThread::start()?;
         let authenticator = Arc::new(authenticator(config)?);
@@ -209,9 +227,14 @@ impl Server {
         };
         let connections = Arc::new(Connections::new(bounds));
         let adjuster = Adjuster::new(&hub, &connections, &reserve_size);
-        let reports = Reports { connections: Arc::clone(&connections), refusals: Arc::clone(&refusals), gauges };
+        let reports = Reports {
+            connections: Arc::clone(&connections),
+            refusals: Arc::clone(&refusals),
+            gauges: Arc::clone(&gauges),
+        };
         let grpc = GrpcServer::new(config, &pollers, unary, &hub, lobby, reports, &health)?;
-        let doors = Doors { connections, refusals };
+        let doors = Doors { connections: Arc::clone(&connections), refusals: Arc::clone(&refusals) };
+        let calls = dispatcher.load();
         let http = start_http(config, dispatcher, joiner.spawner(), doors, http_watch.as_ref())?;
         let mut server = Self {
             grpc,
@@ -234,6 +257,7 @@ impl Server {
             _refusal_logger: refusal_logger,
             _gauge_logger: gauge_logger,
             reload_thread: None,
+            admin,
             pollers,
         };
         // From here on, an error drops the server, which ends and joins the started threads.
@@ -250,6 +274,31 @@ impl Server {
         server.grpc.start();
         if let Some(tls) = &tls {
             ::log::info!("TCP addresses speak TLS, with a certificate {}", tls.description());
+        }
+        if let Some(admin) = &server.admin {
+            let http_connections: Box<dyn Fn() -> usize + Send + Sync> = match &server.http {
+                Some(http) => Box::new(http.connection_counter()),
+                None => Box::new(|| 0),
+            };
+            let addresses = server.addresses.iter().map(Address::to_string);
+            let http = server.http_addresses().iter().map(|address| format!("{address} (HTTP)"));
+            admin.show(Sources {
+                hub: Arc::downgrade(&server.hub),
+                clients_max: config.clients_max,
+                connections,
+                refusals,
+                gauges,
+                commits,
+                append_queue,
+                calls,
+                search: server.hub.search.clone(),
+                http_connections,
+                folder: folder(config)
+                    .zip(reserve(config, &reserve_size))
+                    .map(|(path, reserve)| Folder::new(path, reserve)),
+                certificate_expiry: tls.as_ref().map(|tls| Box::new(tls.expiry()) as _),
+                addresses: addresses.chain(http).collect(),
+            });
         }
         let certificate = tls.map(|tls| Box::new(tls.reloadable()) as Box<dyn Reloadable>);
         let hub = Arc::downgrade(&server.hub);
@@ -275,6 +324,11 @@ impl Server {
     /// What the log had when it was opened: rooms, and messages.
     pub fn contents_at_start(&self) -> (usize, u64) {
         self.contents_at_start
+    }
+
+    /// Where it shows its metrics and its state.
+    pub fn admin_addresses(&self) -> &[Address] {
+        self.admin.as_ref().map_or(&[], AdminServer::addresses)
     }
 
     /// Whether it serves.
@@ -428,16 +482,35 @@ fn start_http(
     }
 }
 
+/// Starts the admin face. If its default address is taken, the server has none.
+fn start_admin(config: &ServerConfig, health: &Arc<HealthState>) -> Result<Option<AdminServer>, StartError> {
+    let Some(admin) = &config.admin else { return Ok(None) };
+    if !admin.may_be_taken && places::is_exposed(&admin.address)? {
+        ::log::warn!(
+            "everybody who can reach {} can read the server's metrics and its state, which need no login: let only your \
+             monitoring reach it",
+            admin.address
+        );
+    }
+    match AdminServer::start(admin, config.socket_mode, Arc::clone(health)) {
+        Err(StartError::Taken(address)) if admin.may_be_taken => {
+            ::log::warn!(
+                "{address} is taken, so this server shows no metrics: give another address with --admin, or --admin none"
+            );
+            Ok(None)
+        }
+        started => started.map(Some),
+    }
+}
+
 /// Starts the search index. One that is switched off must not keep what is deleted meanwhile, so its file is deleted.
 fn start_search(
     config: &ServerConfig,
     log: &Arc<dyn Log>,
     reserve_size: &Arc<ReserveSize>,
 ) -> Result<Option<SearchThread>, StartError> {
-    let folder = match &config.storage {
-        Storage::Folder { path, .. } => Some(path.as_path()),
-        Storage::Memory { .. } => None,
-    };
+    let folder = folder(config);
+    let folder = folder.as_deref();
     if !config.search {
         match folder.map_or(Ok(false), search::place::remove) {
             Ok(true) => ::log::info!("search is off: its index is deleted"),
@@ -504,6 +577,14 @@ fn start_operator(
     };
     let operator = Operator::start(path, Arc::clone(accounts), Box::new(move || status.clone()));
     operator.map(Some).map_err(StartError::Operator)
+}
+
+/// The data folder; `None` for a log in memory.
+fn folder(config: &ServerConfig) -> Option<PathBuf> {
+    match &config.storage {
+        Storage::Folder { path, .. } => Some(path.clone()),
+        Storage::Memory { .. } => None,
+    }
 }
 
 fn reserve(config: &ServerConfig, size: &Arc<ReserveSize>) -> Option<DiskReserve> {

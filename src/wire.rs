@@ -15,6 +15,19 @@ use std::io::{self, BufRead};
 use grpcio::{GrpcSlice, Marshaller, Method, MethodType};
 use protobuf::{CodedInputStream, Message as _};
 
+/// Decodes a message, or fails if a field declares more bytes than there are. The library's own `parse_from_bytes` takes
+/// the end of its input for the end of such a field, but refuses the same bytes within another message.
+pub fn parse<M: protobuf::Message>(bytes: &[u8]) -> protobuf::Result<M> {
+    M::parse_from(&mut input(bytes)?)
+}
+
+/// The input of [`parse`].
+pub fn input(bytes: &[u8]) -> protobuf::Result<CodedInputStream<'_>> {
+    let mut input = CodedInputStream::from_bytes(bytes);
+    input.push_limit(bytes.len() as u64)?;
+    Ok(input)
+}
+
 /// The messages of `proto/chatserver/chat.proto`.
 pub mod tutorial {
     pub use self::generated::chat::{FromClient, FromServer, file_descriptor};

@@ -107,6 +107,10 @@ pub const DISK_FULL_COPY_RETRY: Duration = Duration::from_millis(5);
 /// How much disk space is allocated to the database at once, in pages of 4,096 bytes, if there is space for it: 1 MiB.
 pub const SPACE_STEP_PAGES: u64 = 256;
 
+/// How many pages must be left for messages before a log that could not store any is taken for writable again: 64 KiB,
+/// more than the longest message takes.
+pub const PROBE_PAGES: u64 = 16;
+
 /// How many allocated pages of the database only deletions may use.
 pub const SPACE_FOR_DELETING_PAGES: u64 = 64;
 

@@ -59,6 +59,12 @@ pub struct Orders {
     queue: Arc<Queue>,
 }
 
+/// Shows how much waits, and keeps neither the queue's writer nor its senders.
+#[derive(Clone)]
+pub struct Depth {
+    queue: Arc<Queue>,
+}
+
 /// The writer has ended, and the order was dropped.
 #[derive(Debug)]
 pub struct WriterEnded;
@@ -133,6 +139,21 @@ impl Lanes {
         let id = state.orders.open_lane(peer);
         drop(state);
         Lane { queue: Arc::clone(&self.queue), id, space: Arc::default() }
+    }
+}
+
+impl Lanes {
+    /// For whoever wants to see how much waits.
+    pub fn depth(&self) -> Depth {
+        Depth { queue: Arc::clone(&self.queue) }
+    }
+}
+
+impl Depth {
+    /// How many orders wait, and their cost in bytes.
+    pub fn now(&self) -> (usize, u64) {
+        let state = self.queue.state.lock();
+        (state.orders.len(), state.bytes)
     }
 }
 

@@ -10,6 +10,7 @@ pub mod caller;
 pub mod login;
 pub mod session;
 pub mod slots;
+pub mod tally;
 pub mod paging;
 pub mod post;
 pub mod change;

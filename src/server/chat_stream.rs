@@ -41,7 +41,7 @@ where
     S: FnOnce(&Arc<StreamWriter>) -> Box<dyn Source<Commands>>,
 {
     let ChatStream { credentials, sink, source, stop_receiving: stop, start_receiving, shard } = stream;
-    let updates = Arc::new(Updates::default());
+    let updates = Arc::new(Updates::new(Arc::clone(&hub.rejections)));
     let held_back = Arc::clone(&updates);
     let login = hub.login(credentials);
     let stream = Stream {
@@ -56,6 +56,7 @@ where
         // Its client must say Hello.
         may_be_displaced: false,
         login: login.cell(),
+        shard,
     };
     let (rooms, fanout) = (Arc::clone(&hub.rooms), Arc::clone(&hub.fanout));
     hub.begin(admission, stream, move |writer, used| {

@@ -9,7 +9,8 @@ use parking_lot::{Condvar, Mutex};
 
 use super::auth::principal::Principal;
 use super::auth::stream_login::LoginCell;
-use super::delivery::close::CloseReason;
+use super::counter::{Counter, WordCounters};
+use super::delivery::close::{CLOSE_WORDS, CloseReason};
 use super::delivery::stream_writer::StreamWriter;
 use super::session::receive::{Stop, Stopper};
 use crate::limits::SILENT_TIME;
@@ -41,6 +42,9 @@ pub struct Clients {
     /// The number before the first client's, random for each start of a server.
     before_first: ClientId,
     admitted: AtomicU64,
+    /// How many sessions have begun, and ended, by the reason.
+    begun: Counter,
+    ended: WordCounters,
 }
 
 impl Default for Clients {
@@ -50,6 +54,8 @@ impl Default for Clients {
             emptied: Condvar::new(),
             before_first: ClientId::random_start(),
             admitted: AtomicU64::new(0),
+            begun: Counter::default(),
+            ended: WordCounters::new(CLOSE_WORDS),
         }
     }
 }
@@ -68,6 +74,17 @@ impl Clients {
         let taken = map.clients.insert(id, client);
         drop(map);
         assert!(taken.is_none(), "client ids are never given twice");
+        self.begun.add(1);
+    }
+
+    /// How many sessions have begun since the start of the server.
+    pub fn begun(&self) -> u64 {
+        self.begun.get()
+    }
+
+    /// How many sessions have ended, by the reason's name.
+    pub fn ended(&self) -> &WordCounters {
+        &self.ended
     }
 
     /// The client has said something.

@@ -34,6 +34,8 @@ pub struct ServerConfig {
     pub socket_mode: Option<u32>,
     /// Whether and where it serves HTTP. Needed for inherited sockets, too.
     pub http: Option<HttpConfig>,
+    /// Where it shows its metrics and its state, if it does.
+    pub admin: Option<AdminConfig>,
     /// How many clients are served at once; more are refused with `RESOURCE_EXHAUSTED`.
     pub clients_max: usize,
     /// How many connections may be open; `None` for two for each client, or fewer if the machine has little memory.
@@ -152,6 +154,16 @@ pub struct HttpConfig {
     pub origins: Vec<String>,
 }
 
+/// The admin face.
+#[derive(Clone, Debug)]
+pub struct AdminConfig {
+    pub address: Address,
+    /// Whether the server starts without it if the address is taken.
+    pub may_be_taken: bool,
+    /// Names under which it is reached, in lower case.
+    pub hosts: Vec<String>,
+}
+
 impl Default for ServerConfig {
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -160,6 +172,7 @@ impl Default for ServerConfig {
             inherited: InheritedSockets::default(),
             socket_mode: None,
             http: None,
+            admin: None,
             clients_max: limits::CLIENTS_MAX.min(possible_clients().0),
             connections_max: None,
             address_limits: AddressLimits::default(),
@@ -206,9 +219,11 @@ impl ServerConfig {
 pub enum StartError {
     #[error("no address to listen on: give one with --listen")]
     NoAddress,
-    #[error("{0} is taken: another server runs there; stop it, or choose another address with --listen or --http")]
+    #[error(
+        "{0} is taken: another server runs there; stop it, or choose another address with --listen, --http or --admin"
+    )]
     Taken(Address),
-    #[error("can't listen on {address}: {fault}; choose another address with --listen or --http")]
+    #[error("can't listen on {address}: {fault}; choose another address with --listen, --http or --admin")]
     Bind { address: Address, fault: String },
     #[error(
         "can't listen on {address}, which the service manager has opened: {fault}; stop its socket unit, and let the server open \

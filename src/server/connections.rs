@@ -39,6 +39,8 @@ pub struct Connections {
 struct ConnectionsState {
     bounds: Bounds,
     open: usize,
+    /// How many were opened since the start of the server.
+    opened: u64,
     rate: Bucket,
     addresses: HashMap<Source, AddressState>,
     /// How many addresses there may be before the next sweep.
@@ -61,7 +63,8 @@ impl Connections {
     pub fn new(bounds: Bounds) -> Self {
         let now = Instant::now();
         let rate = Bucket::new(rate_of_all(&bounds), now);
-        let state = ConnectionsState { bounds, open: 0, rate, addresses: HashMap::new(), sweep_at: SWEEP_MIN };
+        let state =
+            ConnectionsState { bounds, open: 0, opened: 0, rate, addresses: HashMap::new(), sweep_at: SWEEP_MIN };
         Self { state: Mutex::new(state) }
     }
 
@@ -96,6 +99,7 @@ impl Connections {
             return Err(Limit::ConnectionRate);
         }
         state.open += 1;
+        state.opened += 1;
         if let Some(address) = source.and_then(|source| state.addresses.get_mut(&source)) {
             address.open += 1;
         }
@@ -106,6 +110,11 @@ impl Connections {
     pub fn open(&self) -> (usize, usize) {
         let state = self.state.lock();
         (state.open, state.bounds.all_max)
+    }
+
+    /// How many connections were opened since the start of the server.
+    pub fn opened(&self) -> u64 {
+        self.state.lock().opened
     }
 
     /// A connection has ended.

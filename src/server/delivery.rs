@@ -7,6 +7,7 @@
 pub mod fanout;
 pub mod record;
 pub mod stream_writer;
+pub mod sent;
 pub mod output;
 pub mod send;
 pub mod close;

@@ -106,6 +106,11 @@ impl<G: Clone + Eq + Hash, T> FairQueue<G, T> {
         self.len == 0
     }
 
+    /// How many items wait.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
     pub fn open_lane(&mut self, group: Option<G>) -> LaneId {
         let known = group.as_ref().and_then(|name| self.by_name.get(name)).copied();
         let group = known.unwrap_or_else(|| {

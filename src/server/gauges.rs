@@ -7,7 +7,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -29,10 +29,10 @@ pub enum Resource {
 const RESOURCES: [Resource; 4] = [Resource::Clients, Resource::Connections, Resource::Rooms, Resource::Disk];
 
 /// How much of a resource is used. Of the disk: what is free, and the reserve, in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Level {
-    used: u64,
-    max: u64,
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Level {
+    pub used: u64,
+    pub max: u64,
 }
 
 /// How much of each resource is used.
@@ -40,6 +40,8 @@ struct Level {
 pub struct Gauges {
     /// Whether much of a resource is used, so that it is logged once.
     are_high: [AtomicBool; RESOURCES.len()],
+    /// What was reported last: how much is used, and how much there is.
+    last: [(AtomicU64, AtomicU64); RESOURCES.len()],
     // lock order: 3 (a leaf)
     state: Mutex<GaugesState>,
     changed: Condvar,
@@ -70,7 +72,16 @@ impl Gauges {
         self.change(Resource::Disk, is_high, is_low, Level { used: free, max: reserve });
     }
 
+    /// What was reported last of a resource; zeros before the first report.
+    pub fn last(&self, resource: Resource) -> Level {
+        let (used, max) = &self.last[resource as usize];
+        Level { used: used.load(Ordering::Relaxed), max: max.load(Ordering::Relaxed) }
+    }
+
     fn change(&self, resource: Resource, is_high: bool, is_low: bool, level: Level) {
+        let (used, max) = &self.last[resource as usize];
+        used.store(level.used, Ordering::Relaxed);
+        max.store(level.max, Ordering::Relaxed);
         let was_high = &self.are_high[resource as usize];
         if is_low && was_high.load(Ordering::Relaxed) {
             was_high.store(false, Ordering::Relaxed);
@@ -180,6 +191,8 @@ mod tests {
         );
         assert_eq!([699, 799, 900, 900].map(&mut report), [None, None, Some(900), None]);
         assert_eq!(warning(&gauges, Resource::Clients), None);
+        assert_eq!(gauges.last(Resource::Rooms), Level { used: 900, max: 1_000 });
+        assert_eq!(gauges.last(Resource::Disk), Level::default());
     }
 
     #[test]

@@ -48,8 +48,31 @@ enum Phase {
 }
 
 impl Health {
+    /// The names of all states in metrics.
+    pub const WORDS: [&str; 4] = ["starting", "serving", "draining", "failed"];
+
     pub fn is_serving(&self) -> bool {
         *self == Self::Serving
+    }
+
+    /// The name of the state in metrics.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Serving => "serving",
+            Self::Draining => "draining",
+            Self::Failed(_) => "failed",
+        }
+    }
+
+    /// Why the server is not ready; `None` if it is.
+    pub fn reason(&self) -> Option<String> {
+        match self {
+            Self::Serving => None,
+            Self::Starting => Some("the server is starting".to_owned()),
+            Self::Draining => Some("the server is shutting down".to_owned()),
+            Self::Failed(reason) => Some(reason.clone()),
+        }
     }
 }
 
@@ -146,6 +169,15 @@ mod tests {
         assert_eq!(state.get(), Health::Starting);
         state.set_serving();
         assert_eq!(state.get(), failed("the disk is full"));
+    }
+
+    #[test]
+    fn each_state_has_its_word_and_only_one_is_ready() {
+        let states = [Health::Starting, Health::Serving, Health::Draining, failed("the disk is full")];
+        assert_eq!(states.each_ref().map(Health::word), Health::WORDS);
+        let is_ready = states.each_ref().map(|state| state.reason().is_none());
+        assert_eq!(is_ready, states.each_ref().map(Health::is_serving));
+        assert_eq!(is_ready, [false, true, false, false]);
     }
 
     #[test]

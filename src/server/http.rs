@@ -2,20 +2,20 @@
 //! for `curl`, browsers and any Connect client.
 //!
 //! A connection has a thread while it asks (`connection`): it reads a request, has the call executed, writes the response,
-//! and reads the next one. Posts that came together are executed together (`owed`). The thread ends when the connection has been idle for
-//! [`HTTP_IDLE_MAX`](crate::limits::HTTP_IDLE_MAX), after a fault, when the server drains, and when the connection becomes a
-//! stream: that has no thread (`sink`), and one thread watches all of them ([`watch`]). Whatever a proxy and this server
-//! could understand differently is refused (`head`).
+//! and reads the next one. Posts that came together are executed together (`owed`). The thread ends when the connection
+//! has been idle for [`HTTP_IDLE_MAX`](crate::limits::HTTP_IDLE_MAX), after a fault, when the server drains, and when the
+//! connection becomes a stream: that has no thread (`sink`), and one thread watches all of them ([`watch`]). Whatever a
+//! proxy and this server could understand differently is refused (`head`).
 
-mod socket;
+pub mod socket;
 mod idle;
-mod head;
-mod input;
-mod answer;
+pub mod head;
+pub mod input;
+pub mod answer;
 pub mod fence;
 mod methods;
 mod connect;
-mod refuse;
+pub mod refuse;
 mod cookie;
 mod session;
 mod page;

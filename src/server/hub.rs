@@ -10,6 +10,7 @@ use super::auth::authenticator::Authenticator;
 use super::auth::credentials::Credentials;
 use super::auth::stream_login::{LoginCell, StreamLogin};
 use super::clients::{Client, Clients};
+use super::counter::WordCounters;
 use super::deadlines::Deadlines;
 use super::delivery::close::CloseReason;
 use super::delivery::fanout::Fanout;
@@ -25,6 +26,7 @@ use super::refusals::{Limit, Refusals, Shortage};
 use super::room::Rooms;
 use super::search::Search;
 use super::session::receive::{Conversation, Stopper};
+use super::session::rejections::Rejections;
 use super::stream_end::{Ends, StreamEnd};
 use super::trim::Trimmer;
 use crate::limits::LOGIN_SHARE;
@@ -39,6 +41,10 @@ pub struct Hub {
     pub authenticator: Arc<Authenticator>,
     /// `None` if search is switched off.
     pub search: Option<Arc<Search>>,
+    /// How many commands of streams were rejected.
+    pub rejections: Arc<Rejections>,
+    /// How many clients were refused before their session began, by the reason.
+    pub refused: WordCounters,
     admissions: Admissions,
     ends: Arc<Ends>,
     // lock order: 1. `None` once a drain has started: nothing more is accepted.
@@ -74,6 +80,9 @@ pub struct Admissions {
     pub gauges: Arc<Gauges>,
 }
 
+/// The reasons for which a client is not admitted, as metrics name them.
+pub const REFUSAL_WORDS: &[&str] = &["draining", "login", "no_guests", "address_full", "full"];
+
 /// A stream, as passed by the transport.
 pub struct Stream {
     pub sink: Box<dyn FrameSink>,
@@ -84,6 +93,8 @@ pub struct Stream {
     /// Whether another client may take its place while it is silent.
     pub may_be_displaced: bool,
     pub login: Arc<LoginCell>,
+    /// The shard of the fan-out, which is that of the thread that drives the stream.
+    pub shard: usize,
 }
 
 /// The resources for one more client: its record and number, and its place among the clients of its address.
@@ -111,7 +122,8 @@ impl Hub {
         let trimmer = Trimmer::new(deadlines.clone(), spawner.clone());
         let ends = Arc::new(Ends { clients: Arc::clone(&clients), spawner, deadlines, refusals, trimmer });
         let lanes = Mutex::new(Some(lanes));
-        Self { clients, rooms, fanout, log, authenticator, search, admissions, ends, lanes }
+        let (rejections, refused) = (Arc::default(), WordCounters::new(REFUSAL_WORDS));
+        Self { clients, rooms, fanout, log, authenticator, search, rejections, refused, admissions, ends, lanes }
     }
 
     /// The login of a stream that presents this.
@@ -148,6 +160,7 @@ impl Hub {
         };
         let admission = self.find_place(&connection, transport, entrance);
         if let Err(reason) = &admission {
+            self.refused.count(reason.word());
             record::refused(&connection, transport, reason);
             if matches!(reason, CloseReason::Full { .. }) {
                 self.admissions.refusals.count(Shortage::Clients);
@@ -222,9 +235,9 @@ impl Hub {
         conversation: impl FnOnce(Arc<StreamWriter>, Option<Arc<Use>>) -> T,
     ) {
         let Admission { number, peer, record, used, seat } = admission;
-        let Stream { sink, reader, start_receiving, stop_receiving, may_be_displaced, login } = stream;
+        let Stream { sink, reader, start_receiving, stop_receiving, may_be_displaced, login, shard } = stream;
         let silent_since = may_be_displaced.then(Instant::now);
-        let writer = StreamWriter::new(record, sink, reader);
+        let writer = StreamWriter::new(record, sink, reader, self.fanout.sent(shard));
         let stopper = Arc::clone(&stop_receiving);
         self.clients.insert(Client { writer: Arc::clone(&writer), stop_receiving: stopper, silent_since, login });
         let end = StreamEnd::new(Arc::clone(&self.ends), Arc::clone(&writer), number, seat);

@@ -239,6 +239,48 @@ pub enum LogError {
     LooksLike(RoomName),
 }
 
+/// The names of the errors in metrics.
+pub const LOG_ERROR_WORDS: &[&str] = &[
+    "full",
+    "reserve",
+    "unavailable",
+    "damaged",
+    "id_taken",
+    "too_many_rooms",
+    "no_message",
+    "no_room",
+    "was_deleted",
+    "not_own",
+    "edited",
+    "other_epoch",
+    "too_many_emojis",
+    "too_many_pins",
+    "looks_like",
+];
+
+impl LogError {
+    /// Its name in metrics.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Reserve => "reserve",
+            Self::Unavailable(_) => "unavailable",
+            Self::Damaged(_) => "damaged",
+            Self::IdTaken(_) => "id_taken",
+            Self::TooManyRooms(_) => "too_many_rooms",
+            Self::NoMessage(_) => "no_message",
+            Self::NoRoom(_) => "no_room",
+            Self::WasDeleted(_) => "was_deleted",
+            Self::NotOwn(_) => "not_own",
+            Self::Edited { .. } => "edited",
+            Self::OtherEpoch(_) => "other_epoch",
+            Self::TooManyEmojis(_) => "too_many_emojis",
+            Self::TooManyPins => "too_many_pins",
+            Self::LooksLike(_) => "looks_like",
+        }
+    }
+}
+
 /// The deleted messages.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Deleted {
@@ -336,6 +378,12 @@ pub trait Appender: Send {
 
     /// Stores the log's time for the next life.
     fn keep_clock(&mut self, state: ClockState) -> Result<(), LogError>;
+
+    /// Tries whether a message could be stored now, after one could not: stores the log's time where a message would
+    /// be.
+    fn probe(&mut self, state: ClockState) -> Result<(), LogError> {
+        self.keep_clock(state)
+    }
 }
 
 /// The side of a log that reads. Any number of threads may call it; the log bounds how many read at once.
@@ -386,4 +434,17 @@ pub trait Log: Send + Sync {
 /// tutorial's contract has no other room.
 fn check_room_count(name: &RoomName, count: usize, max: usize) -> Result<(), LogError> {
     if count < max || *name == RoomName::lobby() { Ok(()) } else { Err(LogError::TooManyRooms(max)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_error_has_its_place_in_the_list_of_words() {
+        let source = include_str!("log.rs");
+        let words = source.split("fn word").nth(1).and_then(|rest| rest.split("\n    }\n").next()).unwrap();
+        let words: Vec<_> = words.lines().filter_map(|line| line.split('"').nth(1)).collect();
+        assert_eq!(words, LOG_ERROR_WORDS);
+    }
 }

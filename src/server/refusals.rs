@@ -17,9 +17,9 @@ use std::time::Instant;
 use parking_lot::{Condvar, Mutex};
 
 pub use self::limit::Limit;
-use self::limit::{Exceeded, Summary};
+use self::limit::{Exceeded, LIMIT_COUNT, Summary};
 pub use self::shortage::Shortage;
-use self::shortage::{Episode, EpisodeChange, KINDS};
+use self::shortage::{Episode, EpisodeChange, KINDS, SHORTAGES};
 use crate::limits::REFUSALS_CHECK_INTERVAL;
 use crate::server::network::Source;
 use crate::threads;
@@ -36,6 +36,9 @@ pub struct Refusals {
 struct RefusalsState {
     counts: [u64; KINDS],
     exceeded: Exceeded,
+    /// The same since the start of the server: shortages, and exceeded limits.
+    shortages_in_all: [u64; KINDS],
+    limits_in_all: [u64; LIMIT_COUNT],
     /// The last error of accept(2).
     error: i32,
     /// The thread sleeps until a client is refused.
@@ -48,6 +51,7 @@ impl Refusals {
     pub fn count(&self, shortage: Shortage) {
         self.change(|state| {
             state.counts[shortage.kind()] += 1;
+            state.shortages_in_all[shortage.kind()] += 1;
             if let Shortage::System(error) = shortage {
                 state.error = error;
             }
@@ -57,7 +61,19 @@ impl Refusals {
     /// Counts a client that exceeded a limit; a client of a Unix socket has no address. Called on pollers: does not
     /// block.
     pub fn exceeded(&self, limit: Limit, source: Option<Source>) {
-        self.change(|state| state.exceeded.count(limit, source));
+        self.change(|state| {
+            state.exceeded.count(limit, source);
+            state.limits_in_all[limit.place()] += 1;
+        });
+    }
+
+    /// How many refusals there were since the start of the server, by the name of the limit or of what ran short.
+    pub fn in_all(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let (shortages, limits) = {
+            let state = self.state.lock();
+            (state.shortages_in_all, state.limits_in_all)
+        };
+        SHORTAGES.into_iter().zip(shortages).chain(Limit::all().map(Limit::word).zip(limits))
     }
 
     fn change(&self, change: impl FnOnce(&mut RefusalsState)) {

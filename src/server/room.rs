@@ -7,6 +7,7 @@
 //! exists only here, with a number and an epoch of its own. Its first message creates it in the log, which gives it
 //! others.
 
+pub mod position;
 pub mod cursor;
 pub mod followers;
 pub mod tail;
@@ -22,8 +23,10 @@ use std::time::Instant;
 use parking_lot::{Mutex, RwLock};
 
 use self::followers::{Follower, Followers, Membership};
+use self::position::Position;
 pub use self::tail::Now;
 use self::tail::{Find, Tail, Tails};
+use super::counter::Counter;
 use super::log::{Changed, Log, LogError, Page, RoomState, Segment};
 use crate::limits::{AHEAD_LOG_INTERVAL, TAIL_BYTES_MAX, TAILS_BYTES_MAX};
 use crate::names::{Epoch, RoomId, RoomName, Seq};
@@ -72,6 +75,14 @@ struct Shard {
     followers: Followers,
     /// Held while a round through these followers is due. A publication meanwhile causes one more round.
     round: Baton,
+    /// When the oldest publication was made that no round has begun to announce: a moment of the fan-out's clock, or 0.
+    due: AtomicU64,
+}
+
+impl Default for Shard {
+    fn default() -> Self {
+        Self { followers: Followers::default(), round: Baton::free(), due: AtomicU64::new(0) }
+    }
 }
 
 impl Room {
@@ -85,7 +96,7 @@ impl Room {
         shards: usize,
     ) -> Self {
         let tail = RwLock::new(Tail::new(Now::from(&state), tail_bytes_max, tails));
-        let shards = (0..shards).map(|_| Shard { followers: Followers::default(), round: Baton::free() }).collect();
+        let shards = (0..shards).map(|_| Shard::default()).collect();
         let (id, name) = (AtomicU64::new(state.id.0), state.name.clone());
         let stored = Mutex::new((state, log.trims()));
         let (replacements, waits) = (AtomicU64::new(0), AtomicBool::new(false));
@@ -229,11 +240,36 @@ impl Room {
         self.tail.read().was_replaced(since, seqs)
     }
 
+    /// Shows how far each follower lags: how many published events it has not read. Takes locks briefly, many times.
+    pub fn visit_lags(&self, mut see: impl FnMut(&dyn Follower, u64)) {
+        let head = self.head();
+        for shard in &self.shards {
+            shard.followers.visit(|follower| {
+                let next = follower.position().map(Position::next);
+                next.into_iter().for_each(|next| see(follower, (head.0 + 1).saturating_sub(next.0)));
+            });
+        }
+    }
+
     /// Requests a round through a shard's followers. `true` means that the caller must start it, `false` that the
     /// current round will be repeated, or that the shard has no followers. One that is added meanwhile looks by itself.
-    pub fn begin_round(&self, shard: usize) -> bool {
+    /// `published` is when messages were published, not 0, if the round is for messages.
+    pub fn begin_round(&self, shard: usize, published: Option<u64>) -> bool {
         let shard = &self.shards[shard];
-        shard.followers.count() > 0 && shard.round.published()
+        if shard.followers.count() == 0 {
+            return false;
+        }
+        if let Some(published) = published {
+            // An older publication keeps its place until a round begins. Relaxed: the baton orders what matters.
+            let _ = shard.due.compare_exchange(0, published, Ordering::Relaxed, Ordering::Relaxed);
+        }
+        shard.round.published()
+    }
+
+    /// A round through a shard's followers begins. Returns since when it is due, if that is for messages: since the oldest
+    /// publication that it announces first.
+    pub fn round_begins(&self, shard: usize) -> Option<u64> {
+        Some(self.shards[shard].due.swap(0, Ordering::Relaxed)).filter(|due| *due > 0)
     }
 
     /// Notifies a shard's followers, starting at that place. Returns how many were notified, and the place to continue
@@ -272,6 +308,8 @@ pub struct Rooms {
     // lock order: 1
     open: Mutex<Open>,
     next_key: AtomicU64,
+    /// How often a stream has joined a room.
+    joins: Counter,
     /// When the last log line about a client ahead of a room was written.
     // lock order: 3 (a leaf, held for one lookup)
     ahead_logged: Mutex<Option<Instant>>,
@@ -299,7 +337,7 @@ impl Rooms {
     pub fn new(log: Arc<dyn Log>, shards: usize) -> Self {
         let tails = Arc::new(Tails::new(TAILS_BYTES_MAX));
         let (open, next_key, ahead_logged) = (Mutex::default(), AtomicU64::new(1), Mutex::default());
-        Self { log, tails, shards, open, next_key, ahead_logged }
+        Self { log, tails, shards, open, next_key, joins: Counter::default(), ahead_logged }
     }
 
     /// Whether to log that a client is ahead of a room: any client may claim it, at any rate.
@@ -350,10 +388,27 @@ impl Rooms {
         self.open.lock().by_id.get(&id).cloned()
     }
 
+    /// All open rooms. For a look at all of them, as for metrics.
+    pub fn all(&self) -> Vec<Arc<Room>> {
+        self.open.lock().by_name.values().map(|held| Arc::clone(&held.room)).collect()
+    }
+
+    /// How often a stream has joined a room since the start of the server.
+    pub fn joins(&self) -> u64 {
+        self.joins.get()
+    }
+
     /// The number of followers of the room with that name.
     pub fn follower_count(&self, name: &RoomName) -> usize {
         let room = self.open.lock().by_name.get(name).map(|held| Arc::clone(&held.room));
         room.map_or(0, |room| room.follower_count())
+    }
+}
+
+impl RoomHandle {
+    /// Counts a stream that joins.
+    pub fn count_join(&self) {
+        self.rooms.joins.add(1);
     }
 }
 

@@ -5,6 +5,7 @@
 //! ([`delivery::send`](super::delivery::send)). Writes that do not block are done by the thread that has the news
 //! ([`delivery::stream_writer`](super::delivery::stream_writer)).
 
+pub mod rejections;
 pub mod receive;
 pub mod tutorial;
 pub mod chat;

@@ -39,7 +39,7 @@ impl Storing {
     /// Checks without a message: the disk has its reserve, and after a failure, something small can be written.
     pub fn check(&mut self, appender: &mut dyn Appender, clock: ClockState, now: Instant) {
         let checked = self.check_reserve(0, || appender.free_bytes(), now);
-        let checked = checked.and_then(|()| if self.has_failed { appender.keep_clock(clock) } else { Ok(()) });
+        let checked = checked.and_then(|()| if self.has_failed { appender.probe(clock) } else { Ok(()) });
         self.report(checked.as_ref().err(), now);
     }
 
@@ -59,8 +59,11 @@ impl Storing {
         checked
     }
 
-    /// Reports an attempt to store messages.
+    /// Reports an attempt to store messages. An error that concerns some rooms only says nothing about the others.
     pub fn tried(&mut self, error: Option<&LogError>, now: Instant) {
+        if error.is_some_and(|error| fault(error).is_none()) {
+            return;
+        }
         let begins = error.is_some() && !self.has_failed;
         if error.is_none() {
             self.check_after = STORE_CHECK_FIRST;
@@ -72,13 +75,25 @@ impl Storing {
     }
 
     fn report(&mut self, error: Option<&LogError>, now: Instant) {
-        match error {
-            Some(error) => self.health.set_failed(format!("messages can't be stored: {error}")),
-            None if self.has_failed => self.health.set_recovered(),
+        let fault = error.and_then(fault);
+        let was_failed = std::mem::replace(&mut self.has_failed, fault.is_some());
+        match fault {
+            Some(fault) => self.health.set_failed(format!("messages can't be stored: {fault}")),
+            None if was_failed => self.health.set_recovered(),
             None => {}
         }
-        self.has_failed = error.is_some();
         self.check_at = now + if self.has_failed { self.check_after } else { DISK_WATCH_INTERVAL };
+    }
+}
+
+/// Why no message can be stored, for the operator: the error's own text is for clients.
+fn fault(error: &LogError) -> Option<String> {
+    match error {
+        LogError::Full | LogError::Unavailable(_) => Some(error.to_string()),
+        LogError::Reserve => {
+            Some("the disk is almost full: it has less free space than its reserve (--disk-reserve)".to_owned())
+        }
+        _ => None,
     }
 }
 
@@ -134,6 +149,8 @@ mod tests {
             assert_eq!(health.get(), Health::Serving);
         }
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 64, 64]);
+        storing.tried(Some(&LogError::Damaged("a page".to_owned())), now);
+        assert_eq!(health.get(), Health::Serving, "other rooms can store messages");
         storing.tried(None, now);
         storing.tried(Some(&LogError::Full), now);
         assert_eq!(storing.next_check(), Some(now + STORE_CHECK_FIRST));

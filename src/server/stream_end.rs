@@ -167,6 +167,7 @@ impl OnDemand for Sending {
     }
 
     fn forgo(self: Box<Self>) {
+        self.end.writer.record().ends(&CloseReason::ClientLeft);
         release(self);
     }
 }
@@ -234,7 +235,7 @@ impl Drop for StreamEnd {
         drop(self.conversation.get_mut().take());
         // The output refers to the writer that contains it.
         drop(self.writer.take_output());
-        self.writer.record().ended();
+        self.shared.clients.ended().count(self.writer.record().ended());
         self.shared.clients.remove(self.writer.id());
         self.shared.trimmer.stream_ended();
     }

@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::append_queue::{self, Lanes, Order, Orders, Poster, Waited};
+use super::commits::Commits;
 use super::gauges::{Gauges, Resource};
 use super::health::HealthState;
 use super::log::clock::Clock;
@@ -66,11 +67,12 @@ pub fn set_rooms_max(appender: &mut dyn Appender, max: usize) {
     }
 }
 
-/// Where the writer reports that rooms or space run out, and that messages can't be stored.
+/// Where the writer reports what it does, that rooms or space run out, and that it can't store messages.
 #[derive(Default)]
 pub struct Watch {
     pub refusals: Arc<Refusals>,
     pub gauges: Arc<Gauges>,
+    pub commits: Arc<Commits>,
     pub health: Arc<HealthState>,
 }
 
@@ -113,6 +115,7 @@ impl Writer {
                 Waited::Ended => break,
             }
             let now = self.clock.age_time();
+            self.watch.commits.set_clock_doubted(self.clock.is_doubted());
             trim_at = match trim_at {
                 Some(at) if at <= now => self.trim(now),
                 at if self.trim_failing => at,
@@ -152,6 +155,7 @@ impl Writer {
     fn take_deleted(&mut self) -> u64 {
         let Deleted { messages, rooms } = self.appender.deleted();
         self.deleted.messages += messages;
+        self.watch.commits.deleted.add(messages);
         self.deleted.rooms.extend(rooms);
         messages
     }
@@ -259,9 +263,9 @@ impl Writer {
     }
 
     fn append(&mut self, posts: &[Post], shares: &[Share]) {
-        let now = self.clock.time();
+        let (now, begun) = (self.clock.time(), Instant::now());
         let posted = posts.iter().map(Post::bytes).sum();
-        let checked = self.storing.check_reserve(posted, || self.appender.free_bytes(), Instant::now());
+        let checked = self.storing.check_reserve(posted, || self.appender.free_bytes(), begun);
         let mut result = checked.and_then(|()| self.appender.append(posts, now));
         if let Err(LogError::Full) = result {
             // Deleting needs no space, and frees some.
@@ -269,12 +273,16 @@ impl Writer {
                 result = self.appender.append(posts, now);
             }
         }
+        if result.is_ok() {
+            self.watch.commits.committed(begun.elapsed(), posts.len());
+        }
         self.log_change(result.as_ref().err());
         self.storing.tried(result.as_ref().err(), Instant::now());
         let outcomes = match result {
             Ok(outcomes) => outcomes,
             Err(error) => vec![Err(error); posts.len()],
         };
+        self.watch.commits.count(posts, &outcomes);
         if outcomes.iter().any(|outcome| matches!(outcome, Ok(Appended::New(_, Seq(1))))) {
             self.report_rooms();
         }

@@ -3,17 +3,17 @@
 //! Changes are rare beside messages, so the generated code decodes and encodes them. It writes the same canonical form
 //! as [`super::event`]: fields in order, each once, none empty.
 
-use protobuf::{Message as _, MessageField};
+use protobuf::{Message, MessageField};
 
 use super::event::{Entry, EntryKind, Malformed};
-use super::v1;
+use super::{parse, v1};
 use crate::limits::REACTORS_NAMED_MAX;
 use crate::names::{Body, Emoji, Mentions, MessageId, Sender, Seq, Topic};
 
 /// Whether the content of an entry can be read. That of a kind that is newer than this program is opaque.
 pub fn is_readable(entry: &Entry<'_>) -> bool {
-    fn parses<M: protobuf::Message>(content: &[u8]) -> bool {
-        M::parse_from_bytes(content).is_ok()
+    fn parses<M: Message>(content: &[u8]) -> bool {
+        parse::<M>(content).is_ok()
     }
     let content = entry.content;
     match entry.kind {
@@ -86,7 +86,7 @@ pub struct ReactionChange<'a> {
 
 impl StoredMessage {
     pub fn read(content: &[u8]) -> Result<Self, Malformed> {
-        v1::Message::parse_from_bytes(content).map(Self).map_err(|_| Malformed(0))
+        parse(content).map(Self).map_err(|_| Malformed(0))
     }
 
     pub fn content(&self) -> Vec<u8> {
@@ -269,6 +269,19 @@ mod tests {
         once.unreact(change(&names[0]), None);
         assert_eq!(once.emojis(&thumb), (0, false));
         read(&once.content());
+    }
+
+    /// A regression, found by the fuzzer: a field that declares more bytes than there are passed for a whole one.
+    #[test]
+    fn a_change_that_was_cut_off_is_not_readable() {
+        let (ann, thumb) = (claim("ann"), Emoji::new("+1").unwrap());
+        let content = reacted(Seq(300), &thumb, &ann, false);
+        let is_readable = |content: &[u8]| {
+            let kind = EntryKind::REACTED;
+            is_readable(&Entry { room: crate::names::RoomId(1), seq: Seq(1), time_ms: 1, kind, content })
+        };
+        assert!(is_readable(&content));
+        assert!(!is_readable(&content[..content.len() - 1]));
     }
 
     /// Events that concern a message contain its seq, also after their text was removed.

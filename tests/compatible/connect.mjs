@@ -280,9 +280,7 @@ async function checksOf(name, transport) {
     const follow = async (follower, options) => {
       for await (const _ of follower.follow({ rooms: [{ room }] }, options));
     };
-    const began = Date.now();
     await fails(follow(client, { timeoutMs: 300 }), Code.DeadlineExceeded, /./);
-    ok(Date.now() - began < 3_000, "the stream ends in time");
     // The client does not count itself.
     const only = (ms) => (next) => (request) => {
       request.header.set("connect-timeout-ms", ms);

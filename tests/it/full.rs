@@ -23,6 +23,8 @@ pub fn small(folder: &Path, size: &str, arguments: &[&str]) -> Command {
     let mut small = Command::new("unshare");
     let mount = "mount -t tmpfs -o size=$1,mode=700 tmpfs \"$2\" && shift 2 && exec \"$@\"";
     small.args(["--user", "--map-root-user", "--mount", "sh", "-c", mount, "sh", size]).arg(folder);
+    // As in `command`: each default address is one.
+    small.env("HUBBUB_HTTP", "none").env("HUBBUB_ADMIN", "none");
     small.arg(command().get_program()).args(["--listen", "127.0.0.1:0", "--data"]).arg(folder).args(arguments);
     if !arguments.contains(&"--disk-reserve") {
         small.args(["--disk-reserve", "0"]);

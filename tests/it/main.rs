@@ -30,6 +30,7 @@ mod limits;
 mod gauges;
 mod logs;
 mod stats;
+mod admin;
 mod model;
 mod newcomer;
 mod slow_reader;

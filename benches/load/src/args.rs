@@ -33,7 +33,7 @@ const MESSAGES: u64 = 1_000_000;
 ///
 /// A delivery is one message at one receiver. Over v1 a sender gets its own messages back, and they count: the server
 /// does that work too. Over the tutorial's contract it must not get them. Over follow the senders only post: each has a
-/// connection, on which the server executes one call after another. A message is in flight until every receiver has it,
+/// connection, on which it does not wait for the answers. A message is in flight until every receiver has it,
 /// and over follow until its call is answered. Exits with 1 if a message was lost, repeated, out of order, damaged, or delivered to a wrong client.
 #[derive(Parser)]
 #[command(name = "hubbub-load", version)]
@@ -64,8 +64,8 @@ pub struct Args {
     /// 1, in slow 5]
     #[arg(long, value_name = "N")]
     clients: Option<usize>,
-    /// How many of the clients send [default: 1, in b, d and catchup 10, in slow 2, in rooms all]]; over follow, how many
-    /// connections post [default: the same
+    /// How many of the clients send [default: 1, in b, d and catchup 10, in slow 2, in rooms all]; over follow, how many
+    /// connections post, with the same defaults
     #[arg(long, value_name = "N")]
     senders: Option<usize>,
     /// Number of rooms for the clients [e, rooms; default: 1, in rooms 100]

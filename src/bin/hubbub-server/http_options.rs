@@ -46,9 +46,9 @@ pub struct HttpOptions {
     http_origin: Vec<String>,
 }
 
-/// Where to serve HTTP.
+/// Where to serve HTTP, or the metrics.
 #[derive(Clone, Debug)]
-enum Place {
+pub enum Place {
     None,
     At(Address),
 }
@@ -75,7 +75,8 @@ impl HttpOptions {
     }
 }
 
-fn host(text: &str) -> Result<String, String> {
+/// The name of a host, in lower case.
+pub fn host(text: &str) -> Result<String, String> {
     let is_in_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
     let name = text.trim().trim_end_matches('.');
     match !name.is_empty() && name.bytes().all(is_in_name) {

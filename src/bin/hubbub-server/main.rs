@@ -4,6 +4,7 @@
 
 mod auth_options;
 mod http_options;
+mod admin_options;
 mod config_options;
 mod commands;
 mod dev_cert;
@@ -189,6 +190,14 @@ fn serve(config: &ServerConfig, running: Option<impl FnOnce(Adjuster) -> Running
         match address {
             Address::Tcp { .. } => log::info!("serving HTTP on {address} (a page for browsers: http://{address}/)"),
             Address::Unix(_) => log::info!("serving HTTP on {address}"),
+        }
+    }
+    for address in server.admin_addresses() {
+        match address {
+            Address::Tcp { .. } => {
+                log::info!("showing metrics on {address} (the state for people: http://{address}/statusz)")
+            }
+            Address::Unix(_) => log::info!("showing metrics on {address}"),
         }
     }
     start_line::log(config, &server);

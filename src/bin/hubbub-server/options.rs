@@ -16,6 +16,7 @@ use hubbub::server::quotas::AddressLimits;
 use hubbub::server::{DEFAULT_DATA, ServerConfig, Storage};
 use hubbub::supervisor::sockets::InheritedSockets;
 
+use crate::admin_options::AdminOptions;
 use crate::auth_options::AuthOptions;
 use crate::commands::Command;
 use crate::config_options::ConfigOptions;
@@ -66,6 +67,9 @@ pub struct Args {
         hide_short_help = true, help_heading = CONNECTION, display_order = 14
     )]
     reflection: Option<bool>,
+
+    #[command(flatten)]
+    admin: AdminOptions,
 
     /// Folder for messages
     ///
@@ -457,6 +461,7 @@ pub fn config(args: Args, inherited: InheritedSockets) -> Result<ServerConfig, I
         address_limits: args.address.limits(),
         socket_mode: args.socket_mode,
         http: args.http.config(!inherited.http.is_empty()),
+        admin: args.admin.config(),
         inherited,
         connections_max: args.connections_max,
         tls: args.tls.files(),

@@ -4,8 +4,6 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use protobuf::Message as _;
-
 use super::events::Event;
 use super::incoming::Incoming;
 use super::line::Line;
@@ -21,7 +19,7 @@ use crate::client::shared::Shared;
 use crate::names::{Body, ClientId, Epoch, Kind, MessageId, RoomId, RoomName, Sender, Seq, UserName};
 use crate::wire::answer::{self, RoomAtJoin};
 use crate::wire::event::{self, Entry, EntryKind, NewMessage};
-use crate::wire::v1;
+use crate::wire::{self, v1};
 
 /// The library reads the same events in a response as [`read_events`], and accepts each response that this accepts.
 pub fn events(input: &[u8]) {
@@ -35,7 +33,7 @@ pub fn events(input: &[u8]) {
         });
         ControlFlow::Continue(())
     });
-    let response = v1::ChatResponse::parse_from_bytes(input);
+    let response: protobuf::Result<v1::ChatResponse> = wire::parse(input);
     match (outcome, response) {
         (Ok(_), response) => {
             let events = response.expect("the library accepts it too").events;

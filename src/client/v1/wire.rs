@@ -5,7 +5,7 @@
 
 use std::ops::ControlFlow;
 
-use protobuf::{CodedInputStream, Message as _, UnknownFields};
+use protobuf::{Message as _, UnknownFields};
 
 use super::line::Line;
 use super::stored::{Extras, NO_EXTRAS, client, kind, message_id};
@@ -14,7 +14,7 @@ use crate::client::contract::Contract;
 use crate::client::stream::{self, Receiver, Sender, StreamError};
 use crate::names::{Kind, RoomName, Seq, UserName};
 use crate::wire::event::{Content, entries};
-use crate::wire::{CHAT_CLIENT, v1};
+use crate::wire::{self, CHAT_CLIENT, v1};
 
 /// `ChatRequest.commands` and `Command.post`: fields 1 and 4, length-delimited.
 const COMMANDS: u8 = 0x0a;
@@ -124,7 +124,7 @@ pub fn read_events<B>(
             let extras = if content.is_plain() {
                 &NO_EXTRAS
             } else {
-                parsed = Extras::read(&v1::Message::parse_from_bytes(entry.content).map_err(unreadable)?);
+                parsed = Extras::read(&wire::parse(entry.content).map_err(unreadable)?);
                 &parsed
             };
             let (room_id, seq, time_ms) = (entry.room.0, entry.seq.0, entry.time_ms);
@@ -134,7 +134,7 @@ pub fn read_events<B>(
             }
         }
         // The library reads everything else, in any order and with unknown fields.
-        let mut input = CodedInputStream::from_bytes(&bytes[at..]);
+        let mut input = wire::input(&bytes[at..]).map_err(unreadable)?;
         let Some(tag) = input.read_raw_tag_or_eof().map_err(unreadable)? else { break };
         if tag != EVENTS {
             // As the library does, which refuses a group without an end.

@@ -10,6 +10,7 @@ use super::error::{CallError, CallResult};
 use super::login;
 use super::queries::Queries;
 use super::slots::{Slot, Slots};
+use super::tally::{Kind, Tally};
 use crate::limits::{POST_CALLS_MAX, POST_CALLS_PER_CONNECTION_MAX, READ_CALLS_MAX, READ_CALLS_PER_CONNECTION_MAX};
 use crate::server::auth::credentials::Credentials;
 use crate::server::hub::Hub;
@@ -24,6 +25,28 @@ pub struct Dispatcher {
     queries: Queries,
     posts: Arc<Slots>,
     reads: Arc<Slots>,
+    tally: Arc<Tally>,
+}
+
+/// Shows how much the calls have to do. It keeps nothing of the server running.
+#[derive(Clone)]
+pub struct CallLoad {
+    posts: Arc<Slots>,
+    reads: Arc<Slots>,
+    queries: Queries,
+    pub tally: Arc<Tally>,
+}
+
+impl CallLoad {
+    /// How many calls are in progress, by the name of their kind.
+    pub fn in_progress(&self) -> [(&'static str, usize); 2] {
+        [("append", self.posts.taken()), ("read", self.reads.taken())]
+    }
+
+    /// How many queries wait for a thread.
+    pub fn waiting(&self) -> usize {
+        self.queries.waiting()
+    }
 }
 
 /// Where a call comes from.
@@ -60,14 +83,20 @@ impl Dispatcher {
     pub fn new(hub: Arc<Hub>, queries: Queries) -> Self {
         let posts = Slots::new(POST_CALLS_PER_CONNECTION_MAX, POST_CALLS_MAX);
         let reads = Slots::new(READ_CALLS_PER_CONNECTION_MAX, READ_CALLS_MAX);
-        Self { hub, queries, posts, reads }
+        Self { hub, queries, posts, reads, tally: Arc::default() }
+    }
+
+    /// For whoever wants to see how much the calls have to do.
+    pub fn load(&self) -> CallLoad {
+        let Self { posts, reads, queries, tally, .. } = self.clone();
+        CallLoad { posts, reads, queries, tally }
     }
 
     pub fn hub(&self) -> &Arc<Hub> {
         &self.hub
     }
 
-    /// Whether the log writer gets the posts of this peer without a detour over a query thread.
+    /// Whether the posts of this peer go to the log writer directly, and not through a query thread.
     pub fn hands_over_at_once(&self, peer: &Peer) -> bool {
         peer.source().is_none() && !self.hub.authenticator.needs_login()
     }
@@ -97,7 +126,7 @@ impl Dispatcher {
             Way::Asked(slot.map(|slot| (slot, self.ask(peer, begin))))
         };
         let is_in_order = matches!(way, Way::Begun(_));
-        let response = async move {
+        let response = self.counted(Kind::Append, async move {
             match way {
                 Way::Begun(begun) => {
                     let (slot, response) = begun?;
@@ -109,7 +138,7 @@ impl Dispatcher {
                     Ok((slot, response.await?))
                 }
             }
-        };
+        });
         Appending { response, is_in_order }
     }
 
@@ -123,7 +152,7 @@ impl Dispatcher {
         let (connection, stranger) = self.stranger(origin);
         let slot = self.slot(&self.reads, connection, &stranger);
         let (hub, peer) = (Arc::clone(&self.hub), stranger.peer.clone());
-        self.query(slot, peer, move || call(&hub, &stranger.identify(&hub)?, request))
+        self.counted(Kind::Read, self.query(slot, peer, move || call(&hub, &stranger.identify(&hub)?, request)))
     }
 
     /// Exchanges a login, which a client without one may do.
@@ -131,7 +160,17 @@ impl Dispatcher {
         let (connection, stranger) = self.stranger(origin);
         let slot = self.place(&self.reads, connection, &stranger.peer);
         let (hub, peer) = (Arc::clone(&self.hub), stranger.peer.clone());
-        self.query(slot, peer, move || login::login(&hub, &stranger, &request))
+        self.counted(Kind::Login, self.query(slot, peer, move || login::login(&hub, &stranger, &request)))
+    }
+
+    /// Counts the outcome of a call.
+    fn counted<P: Send + 'static, R: Response<P>>(&self, kind: Kind, response: R) -> impl Response<P> + use<P, R> {
+        let tally = Arc::clone(&self.tally);
+        async move {
+            let result = response.await;
+            tally.count(kind, &result);
+            result
+        }
     }
 
     fn query<P: Send + 'static, C: FnOnce() -> CallResult<P> + Send + 'static>(

@@ -106,7 +106,49 @@ impl CallError {
     }
 }
 
+/// How metrics name the success of a call.
+pub const OK: &str = "ok";
+
+/// The names of codes in metrics, and that of success.
+pub const CODE_WORDS: &[&str] = &[
+    OK,
+    "cancelled",
+    "invalid_argument",
+    "deadline_exceeded",
+    "not_found",
+    "already_exists",
+    "resource_exhausted",
+    "failed_precondition",
+    "aborted",
+    "internal",
+    "unavailable",
+    "data_loss",
+    "unauthenticated",
+    "permission_denied",
+    "unimplemented",
+];
+
 impl Code {
+    /// Its name in metrics.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Cancelled => "cancelled",
+            Self::InvalidArgument => "invalid_argument",
+            Self::DeadlineExceeded => "deadline_exceeded",
+            Self::NotFound => "not_found",
+            Self::AlreadyExists => "already_exists",
+            Self::ResourceExhausted => "resource_exhausted",
+            Self::FailedPrecondition => "failed_precondition",
+            Self::Aborted => "aborted",
+            Self::Internal => "internal",
+            Self::Unavailable => "unavailable",
+            Self::DataLoss => "data_loss",
+            Self::Unauthenticated => "unauthenticated",
+            Self::PermissionDenied => "permission_denied",
+            Self::Unimplemented => "unimplemented",
+        }
+    }
+
     /// The code for the end of a stream; `None` if nothing failed.
     pub fn of_end(reason: &CloseReason) -> Option<Self> {
         Some(match reason {

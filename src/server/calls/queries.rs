@@ -91,6 +91,11 @@ impl Queue {
 }
 
 impl Queries {
+    /// How many queries wait for a thread.
+    pub fn waiting(&self) -> usize {
+        self.queue.state.lock().waiting.len()
+    }
+
     /// Runs this on a thread, in the peer's turn. If the server is shutting down, it is dropped.
     pub fn ask(&self, peer: Peer, query: impl FnOnce() + Send + 'static) {
         let mut state = self.queue.state.lock();

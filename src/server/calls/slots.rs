@@ -35,6 +35,11 @@ impl Slots {
         Arc::new(Self { each_max, all_max, taken: Mutex::default() })
     }
 
+    /// How many are taken.
+    pub fn taken(&self) -> usize {
+        self.taken.lock().all
+    }
+
     /// Takes a slot for a call of this connection, as the transport names it.
     pub fn take(self: &Arc<Self>, connection: String) -> CallResult<Slot> {
         let mut taken = self.taken.lock();

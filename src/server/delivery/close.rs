@@ -78,13 +78,47 @@ pub enum CloseReason {
     NotWatched(String),
 }
 
+/// The name of the end of a stream in whose threads something failed, which is a bug.
+pub const THREAD_FAILED: &str = "thread_failed";
+
+/// The names of the reasons in metrics.
+pub const CLOSE_WORDS: &[&str] = &[
+    "client_left",
+    "finished",
+    "undecodable",
+    "hello_expected",
+    "hello_late",
+    "hello_repeated",
+    "too_many_commands",
+    "rooms_to_follow",
+    "time_over",
+    "invalid",
+    "behind_retention",
+    "draining",
+    "log_stopped",
+    "not_stored",
+    "over_quota",
+    "log_unreadable",
+    "full",
+    "displaced",
+    "address_full",
+    "login",
+    "denied",
+    "login_revoked",
+    "login_expired",
+    "no_guests",
+    "no_thread",
+    "not_watched",
+    THREAD_FAILED,
+];
+
 impl CloseReason {
     /// Whether the cause is on the server's side, so that the log warns.
     pub fn is_surprising(&self) -> bool {
         matches!(self, Self::BehindRetention(_) | Self::NoThread(_) | Self::NotWatched(_) | Self::LogStopped)
     }
 
-    /// The reason in one word, for programs that read the log.
+    /// The reason in one word, for metrics and for programs that read the log.
     pub fn word(&self) -> &'static str {
         match self {
             Self::ClientLeft => "client_left",
@@ -197,6 +231,15 @@ mod tests {
         assert_eq!(closing.due(2, false), Some(&finished));
         closing.set(CloseReason::ClientLeft);
         assert_eq!(closing.due(0, false), Some(&CloseReason::ClientLeft));
+    }
+
+    #[test]
+    fn every_reason_has_its_place_in_the_list_of_words() {
+        let source = include_str!("close.rs");
+        let words = source.split("fn word").nth(1).and_then(|rest| rest.split("\n    }\n").next()).unwrap();
+        let mut words: Vec<_> = words.lines().filter_map(|line| line.split('"').nth(1)).collect();
+        words.push(THREAD_FAILED);
+        assert_eq!(words, CLOSE_WORDS);
     }
 
     #[test]

@@ -21,7 +21,9 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, RecvTimeoutError, SendError, Sender, bounded, unbounded};
 use parking_lot::Mutex;
 
+use super::sent::Sent;
 use crate::limits::{PRESENCE_TIME, ROUND_FOLLOWERS_MAX};
+use crate::server::counter::{Distribution, Histogram, TIME_BOUNDS};
 use crate::server::log::Published;
 use crate::server::room::{Room, Rooms};
 use crate::threads;
@@ -35,6 +37,8 @@ pub struct Publisher {
 /// Notifies followers, one shard on each driver.
 pub struct Fanout {
     shards: Arc<[Shard]>,
+    /// Where the moments of its clock begin.
+    started: Instant,
     /// To the pace thread. Bound: each shard's waker once, each room once ([`Room::begin_wait`]), and one probe.
     pace: Sender<Pace>,
 }
@@ -51,23 +55,40 @@ enum Pace {
     Ended,
 }
 
-/// The rounds of one driver.
-#[derive(Default)]
+/// The rounds of one driver, and what is counted on it.
 struct Shard {
     // lock order: 2 (a leaf, held to put in or take out a room)
     rounds: Mutex<Rounds>,
+    /// How long messages waited from their publication until the last follower of the shard was notified.
+    times: Histogram,
+    /// What was written to the streams of the driver.
+    sent: Arc<Sent>,
 }
 
 #[derive(Default)]
 struct Rounds {
-    /// The rooms that have new messages, and the follower to continue with. Bound: each room once
-    /// ([`Room::begin_round`]).
-    rooms: VecDeque<(Arc<Room>, usize)>,
+    /// Bound: each room once ([`Room::begin_round`]).
+    rooms: VecDeque<Round>,
     /// The probes that the driver has not dropped yet. Bound: the one who probes does not before the last is answered.
     probes: Vec<Sender<()>>,
     /// Wakes the driver's task while it is idle.
     waker: Option<Waker>,
     closed: bool,
+}
+
+/// A round through the followers of a room that has new messages.
+struct Round {
+    room: Arc<Room>,
+    /// The follower to continue with.
+    start: usize,
+    /// Since when the round is due, if that is for messages.
+    due: Option<u64>,
+}
+
+impl Default for Shard {
+    fn default() -> Self {
+        Self { rounds: Mutex::default(), times: Histogram::new(TIME_BOUNDS), sent: Arc::default() }
+    }
 }
 
 /// Prepares a shard for each driver, and starts the pace thread, which ends when the rounds of all of them have.
@@ -78,7 +99,7 @@ pub fn start(drivers: usize) -> io::Result<(Arc<Fanout>, JoinHandle<()>)> {
         let shards = Arc::clone(&shards);
         threads::spawn("fanout-pace", move || keep_pace(&asked, &shards))?
     };
-    Ok((Arc::new(Fanout { shards, pace }), thread))
+    Ok((Arc::new(Fanout { shards, started: Instant::now(), pace }), thread))
 }
 
 fn keep_pace(asked: &Receiver<Pace>, shards: &[Shard]) {
@@ -91,7 +112,7 @@ fn keep_pace(asked: &Receiver<Pace>, shards: &[Shard]) {
             && let Some((_, room)) = later.pop_front()
         {
             room.end_wait();
-            announce(shards, &room);
+            announce(shards, &room, None);
             continue;
         }
         let asked = match next {
@@ -111,13 +132,14 @@ fn keep_pace(asked: &Receiver<Pace>, shards: &[Shard]) {
 }
 
 /// Notifies each shard's followers of a room. A shard that is in a round through them does another round.
-fn announce(shards: &[Shard], room: &Arc<Room>) {
+/// `published` is the moment of their publication, if there are new messages.
+fn announce(shards: &[Shard], room: &Arc<Room>, published: Option<u64>) {
     for (number, shard) in shards.iter().enumerate() {
-        if room.begin_round(number) {
+        if room.begin_round(number, published) {
             shard.change(|rounds| {
                 // At the end, no thread takes it any more.
                 if !rounds.closed {
-                    rounds.rooms.push_back((Arc::clone(room), 0));
+                    rounds.rooms.push_back(Round { room: Arc::clone(room), start: 0, due: None });
                 }
             });
         }
@@ -167,7 +189,7 @@ impl Drop for Publisher {
 impl Default for Fanout {
     /// None, for rooms without followers.
     fn default() -> Self {
-        Self { shards: Arc::default(), pace: unbounded().0 }
+        Self { shards: Arc::default(), started: Instant::now(), pace: unbounded().0 }
     }
 }
 
@@ -177,9 +199,32 @@ impl Fanout {
         self.shards.len()
     }
 
-    /// Notifies the followers of a room that there are new messages.
+    /// Notifies the followers of a room that there are new messages, which were published just now.
     pub fn announce(&self, room: &Arc<Room>) {
-        announce(&self.shards, room);
+        announce(&self.shards, room, Some(self.moment()));
+    }
+
+    /// Where the writes to the streams of a shard are counted.
+    pub fn sent(&self, shard: usize) -> Arc<Sent> {
+        self.shards.get(shard).map_or_else(Arc::default, |shard| Arc::clone(&shard.sent))
+    }
+
+    /// What was written to all streams.
+    pub fn sent_in_all(&self) -> impl Iterator<Item = &Sent> {
+        self.shards.iter().map(|shard| &*shard.sent)
+    }
+
+    /// How long messages waited from their publication until the last follower was notified, for each shard, in
+    /// nanoseconds.
+    pub fn times(&self) -> Distribution {
+        let mut all = Distribution::empty(TIME_BOUNDS);
+        self.shards.iter().for_each(|shard| all.add(&shard.times.get()));
+        all
+    }
+
+    /// The present moment of the fan-out's clock, in nanoseconds: never 0.
+    fn moment(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX).max(1)
     }
 
     /// The same, with the next message or after a short delay.
@@ -203,10 +248,10 @@ impl Fanout {
     /// driver that drives their streams.
     pub fn run(self: Arc<Self>, shard: usize) -> impl Future<Output = ()> + Send + 'static {
         poll_fn(move |context| {
-            let rounds = &self.shards[shard].rounds;
+            let Shard { rounds, times, .. } = &self.shards[shard];
             let mut told = 0;
             loop {
-                let (room, start) = {
+                let Round { room, start, mut due } = {
                     let mut rounds = rounds.lock();
                     // Who probes looks from time to time, so nobody is woken under the lock.
                     rounds.probes.clear();
@@ -225,7 +270,7 @@ impl Fanout {
                     }
                 };
                 if told >= ROUND_FOLLOWERS_MAX {
-                    rounds.lock().rooms.push_front((room, start));
+                    rounds.lock().rooms.push_front(Round { room, start, due });
                     if let Err(SendError(Pace::Back(waker))) = self.pace.send(Pace::Back(context.waker().clone())) {
                         // Without a pace thread it continues at once.
                         waker.wake();
@@ -233,11 +278,18 @@ impl Fanout {
                     return Poll::Pending;
                 }
                 threads::panic_point("fanout");
+                if start == 0 {
+                    due = room.round_begins(shard);
+                }
                 let (count, next) = room.tell_followers(shard, start);
                 told += count;
-                if let Some(next) = next {
+                // Once for a round, not for each follower.
+                if let Some(due) = due.filter(|_| next.is_none_or(|next| next == 0)) {
+                    times.observe(self.moment().saturating_sub(due));
+                }
+                if let Some(start) = next {
                     // The rest of the round waits behind the other rooms.
-                    rounds.lock().rooms.push_back((room, next));
+                    rounds.lock().rooms.push_back(Round { room, start, due });
                 }
             }
         })

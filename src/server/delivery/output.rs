@@ -1,11 +1,13 @@
 //! A stream's output: its sink and the reader that feeds it, driven without blocking.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use super::close::{CloseReason, Closing};
 use super::record::SessionRecord;
+use super::sent::Sent;
 use crate::server::room::cursor::Look;
 use crate::wire::Frame;
 
@@ -14,19 +16,25 @@ pub trait Reader: Send {
     /// Looks for the next message. Never blocks.
     fn look(&mut self) -> Look;
 
-    /// Takes the next frame, if [`Reader::look`] has found one, and whether another will certainly follow.
-    fn take(&mut self) -> Option<(Frame, bool)>;
+    /// Takes the next frame, if [`Reader::look`] has found one.
+    fn take(&mut self) -> Option<Taken>;
 
     /// Fetches the next messages from the log, if [`Reader::look`] returned that they are behind the tail. May block.
     fn fetch(&mut self) -> Result<(), CloseReason>;
-
-    /// How many events of the log its frames have had so far.
-    fn delivered(&self) -> u64;
 
     /// How many messages of the stream's own client were passed, if that may be needed.
     fn own_passed(&self) -> u64 {
         0
     }
+}
+
+/// A frame that was taken from a reader.
+pub struct Taken {
+    pub frame: Frame,
+    /// How many events of the log it has.
+    pub events: u64,
+    /// Whether another frame will certainly follow.
+    pub more_follows: bool,
 }
 
 /// The transport's end of a stream, for writing. One frame is in flight at a time.
@@ -69,6 +77,7 @@ pub enum Pumped {
 pub struct Output {
     sink: Box<dyn FrameSink>,
     reader: Box<dyn Reader>,
+    sent: Arc<Sent>,
     /// Wakes the stream's writer, which contains this output. Does nothing before [`Output::watch`].
     waker: Waker,
 }
@@ -82,8 +91,9 @@ pub struct Signals {
 }
 
 impl Output {
-    pub fn new(sink: Box<dyn FrameSink>, reader: Box<dyn Reader>) -> Self {
-        Self { sink, reader, waker: Waker::noop().clone() }
+    /// What is written is counted in `sent`.
+    pub fn new(sink: Box<dyn FrameSink>, reader: Box<dyn Reader>, sent: Arc<Sent>) -> Self {
+        Self { sink, reader, sent, waker: Waker::noop().clone() }
     }
 
     /// Registers the waker for the completion of writes and the end of the call.
@@ -157,9 +167,10 @@ impl Output {
     }
 
     fn write_next(&mut self, record: &SessionRecord) -> Result<(), Gone> {
-        let Some((frame, more_follows)) = self.reader.take() else { return Ok(()) };
+        let Some(Taken { frame, events, more_follows }) = self.reader.take() else { return Ok(()) };
         self.sink.start_write(&frame, more_follows)?;
-        record.wrote(frame.len(), self.reader.delivered());
+        self.sent.count(events, frame.len());
+        record.wrote(events, frame.len());
         Ok(())
     }
 }

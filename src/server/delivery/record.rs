@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use super::close::CloseReason;
+use super::close::{CloseReason, THREAD_FAILED};
 use crate::logging::SESSION;
 use crate::names::{ClientId, UserName};
 use crate::server::peer::{self, Transport};
@@ -68,34 +68,38 @@ impl SessionRecord {
         self.posted.fetch_add(count as u64, Ordering::Relaxed);
     }
 
-    /// A frame of this many bytes was written; with it, its client has got `delivered` events of the log. For the holder
-    /// of the baton: no other thread writes these numbers, so a store is enough.
-    pub fn wrote(&self, bytes: usize, delivered: u64) {
-        let bytes = self.bytes.load(Ordering::Relaxed) + bytes as u64;
-        self.bytes.store(bytes, Ordering::Relaxed);
-        self.delivered.store(delivered, Ordering::Relaxed);
+    /// A frame with this many events of the log was written. For the holder of the baton: no other thread writes these
+    /// numbers, so a store is enough.
+    pub fn wrote(&self, events: u64, bytes: usize) {
+        let (delivered, written) = (self.delivered.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed));
+        self.delivered.store(delivered + events, Ordering::Relaxed);
+        self.bytes.store(written + bytes as u64, Ordering::Relaxed);
     }
 
-    /// Why it ends. The first reason is kept; without any, its client has left.
+    /// Why it ends. The first reason is kept.
     pub fn ends(&self, reason: &CloseReason) {
         let _ = self.ended.set(reason.clone());
     }
 
-    /// It has ended. Logs the end.
-    pub fn ended(&self) {
-        let reason = self.ended.get().unwrap_or(&CloseReason::ClientLeft);
+    /// It has ended. Logs the end, and returns the reason in one word.
+    pub fn ended(&self) -> &'static str {
+        let reason = self.ended.get();
+        let word = reason.map_or(THREAD_FAILED, CloseReason::word);
         let level = match reason {
-            CloseReason::LogUnreadable(_) => log::Level::Error,
+            None | Some(CloseReason::LogUnreadable(_)) => log::Level::Error,
             // A lack of threads has a line a minute.
-            CloseReason::NoThread(_) => log::Level::Info,
-            reason if reason.is_surprising() => log::Level::Warn,
-            _ => log::Level::Info,
+            Some(CloseReason::NoThread(_)) => log::Level::Info,
+            Some(reason) if reason.is_surprising() => log::Level::Warn,
+            Some(_) => log::Level::Info,
         };
-        if !log::log_enabled!(target: SESSION, level) {
-            return;
+        if log::log_enabled!(target: SESSION, level) {
+            self.log_end(level, word, reason.and_then(CloseReason::detail).as_deref());
         }
+        word
+    }
+
+    fn log_end(&self, level: log::Level, reason: &str, detail: Option<&str>) {
         let (name, verified) = self.who();
-        let detail = reason.detail();
         let seconds = (self.began.elapsed().as_secs_f64() * 1_000.0).round() / 1_000.0;
         let (posted, delivered, bytes) = (&self.posted, &self.delivered, &self.bytes);
         let [posted, delivered, bytes] = [posted, delivered, bytes].map(|count| count.load(Ordering::Relaxed));
@@ -103,7 +107,7 @@ impl SessionRecord {
             ($level:expr) => {
                 log::log!(
                     target: SESSION, $level, client = self.id.0, name, verified, peer = self.peer.as_str(),
-                    transport = self.transport.word(), reason = reason.word(), detail = detail.as_deref(), seconds, posted,
+                    transport = self.transport.word(), reason, detail, seconds, posted,
                     delivered, bytes;
                     "session ended"
                 )

@@ -14,8 +14,8 @@
 //! | `pump` | the baton's holder | writes what can be written without waiting |
 //! | `turn` | the send thread, with the baton | reads the log where needed, and pumps, until the stream must end |
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::task::{Wake, Waker};
 use std::time::Instant;
 
@@ -24,8 +24,10 @@ use parking_lot::{Condvar, Mutex};
 use super::close::CloseReason;
 use super::output::{FrameSink, Gone, Output, Pumped, Reader, Signals};
 use super::record::SessionRecord;
+use super::sent::Sent;
 use crate::limits::{BORROWED_FRAMES_MAX, SEND_IDLE_MAX};
 use crate::names::ClientId;
+use crate::server::room::position::Position;
 use crate::threads::OnDemand;
 use crate::threads::baton::Baton;
 
@@ -38,6 +40,8 @@ pub struct StreamWriter {
     pub(super) signals: Signals,
     /// Passes the baton to the send thread.
     pub(super) handover: Handover,
+    /// Where its reader is, if it reads one room only and follows that by itself.
+    position: OnceLock<Arc<Position>>,
 }
 
 /// A send thread that has not started: [begin](OnDemand::begin) starts it with [run](super::send::run), and
@@ -93,11 +97,11 @@ impl Handover {
 
 impl StreamWriter {
     /// A session whose baton is held by the caller, which must call [begin](Self::begin).
-    pub fn new(record: SessionRecord, sink: Box<dyn FrameSink>, reader: Box<dyn Reader>) -> Arc<Self> {
-        let output = Mutex::new(Some(Output::new(sink, reader)));
-        let writer =
-            Self { record, baton: Baton::held(), output, signals: Signals::default(), handover: Handover::default() };
-        Arc::new(writer)
+    /// What is written is counted in `sent` and in the record.
+    pub fn new(record: SessionRecord, sink: Box<dyn FrameSink>, reader: Box<dyn Reader>, sent: Arc<Sent>) -> Arc<Self> {
+        let output = Mutex::new(Some(Output::new(sink, reader, sent)));
+        let (signals, handover, position) = Default::default();
+        Arc::new(Self { record, baton: Baton::held(), output, signals, handover, position })
     }
 
     pub fn id(&self) -> ClientId {
@@ -107,6 +111,15 @@ impl StreamWriter {
     /// What is known of the session, and what it has done.
     pub fn record(&self) -> &SessionRecord {
         &self.record
+    }
+
+    /// Shows other threads where the reader is, if it reads one room only. Called once.
+    pub fn show_position(&self, position: Arc<Position>) {
+        let _ = self.position.set(position);
+    }
+
+    pub fn shown_position(&self) -> Option<&Position> {
+        self.position.get().map(|position| &**position)
     }
 
     /// Writes the pending frames, and from now on wakes the session, also when the call ends. `to_send` starts when

@@ -1,5 +1,5 @@
-//! A connection: its requests, in order, each answered before the next is read. The response to a request that follows
-//! rooms has no end: the connection is a stream from then on, and needs no thread any more.
+//! A connection: its requests, answered in their order. The response to a request that follows rooms has no end: the
+//! connection is a stream from then on, and needs no thread any more.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -63,7 +63,7 @@ pub struct Connection {
     bundle: Option<Arc<Bundle>>,
 }
 
-/// What becomes of a request.
+/// The result of a request.
 enum Outcome {
     Answer(Answer),
     /// The slot of a call is taken until the client has the answer.
@@ -74,7 +74,7 @@ enum Outcome {
     Stream,
 }
 
-/// What a connection does next.
+/// Whether a connection goes on.
 #[derive(PartialEq, Eq)]
 enum Next {
     Request,
@@ -138,7 +138,7 @@ impl Connection {
             && self.shared.dispatcher.hands_over_at_once(&self.peer)
     }
 
-    /// Sends what the client is owed.
+    /// Sends the answers that are owed.
     fn send(&mut self) -> Next {
         if let Some(bundle) = self.bundle.take() {
             bundle.hand_over(self.shared.dispatcher.hub(), self.peer.clone());
@@ -153,7 +153,7 @@ impl Connection {
         }
     }
 
-    /// Executes a request, or begins to. Returns who asks, too.
+    /// Executes a request, or begins to. Also returns the asker.
     fn answer(&mut self, head: &Head, input: &mut Input) -> (Asker, Outcome) {
         let fence = &self.shared.fence;
         if let Err(intruder) = fence.check_host(head, self.name.starts_with("unix:")) {

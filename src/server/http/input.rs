@@ -62,6 +62,11 @@ impl From<Interrupted> for BodyFault {
 }
 
 impl Input {
+    /// The input of a connection of which nobody asks since when it is idle.
+    pub fn alone(socket: Arc<Socket>) -> Self {
+        Self::new(socket, Arc::default())
+    }
+
     pub fn new(socket: Arc<Socket>, idle: Arc<Idle>) -> Self {
         Self { socket, idle, buffer: Vec::new(), start: 0, head_end: None }
     }

@@ -11,7 +11,7 @@ use crate::server::calls::error::CallResult;
 use crate::server::calls::slots::Slot;
 use crate::server::calls::{change, messages, post, reactions, rooms, search};
 use crate::server::hub::Hub;
-use crate::wire::{Frame, json, v1};
+use crate::wire::{self, Frame, json, v1};
 
 /// An encoding of messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,9 +124,7 @@ impl Codec {
     pub fn decode<Q: MessageFull>(self, request: &[u8]) -> Result<Q, String> {
         match self {
             Self::Json => json::parse(request).map_err(|error| error.to_string()),
-            Self::Proto => {
-                Q::parse_from_bytes(request).map_err(|error| format!("not a message of the contract: {error}"))
-            }
+            Self::Proto => wire::parse(request).map_err(|error| format!("not a message of the contract: {error}")),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a connection owes its client: the answers to its requests, in their order.
+//! The answers that a connection owes its client, in the order of the requests.
 //!
 //! A client may send several requests before it reads an answer. Of those that came together, the calls for the log
 //! writer are begun one after another, and are stored together. Their answers are sent in one piece, when the next request

@@ -70,7 +70,8 @@ struct Acceptor {
 const WAKER: Token = Token(0);
 const LISTENER: Token = Token(1);
 
-enum Listener {
+/// A listening socket.
+pub enum Listener {
     Tcp(TcpListener),
     Unix(UnixListener),
 }
@@ -115,6 +116,12 @@ impl HttpServer {
     /// Where it listens.
     pub fn addresses(&self) -> &[Address] {
         &self.addresses
+    }
+
+    /// Counts the connections that are not streams.
+    pub fn connection_counter(&self) -> impl Fn() -> usize + Send + Sync + 'static + use<> {
+        let open = Arc::clone(&self.shared.open);
+        move || open.count()
     }
 
     /// Accepts nothing more, and lets idle connections end. Requests that have come are answered.
@@ -227,7 +234,7 @@ fn refuse(socket: &Socket, reason: &str) {
 }
 
 impl Listener {
-    fn descriptor(&self) -> RawFd {
+    pub fn descriptor(&self) -> RawFd {
         match self {
             Self::Tcp(listener) => listener.as_raw_fd(),
             Self::Unix(listener) => listener.as_raw_fd(),
@@ -235,7 +242,7 @@ impl Listener {
     }
 
     /// The next connection, and its name.
-    fn accept(&self) -> io::Result<(OwnedFd, String)> {
+    pub fn accept(&self) -> io::Result<(OwnedFd, String)> {
         match self {
             Self::Tcp(listener) => {
                 let (stream, address) = listener.accept()?;
@@ -265,7 +272,8 @@ fn adopt(socket: &ListeningSocket) -> Result<Listener, StartError> {
     })
 }
 
-fn bind(address: &Address, socket_mode: Option<u32>) -> Result<Vec<(Listener, Address)>, StartError> {
+/// Listens on an address: on all addresses of a name. Each listener has the address that it is bound to.
+pub fn bind(address: &Address, socket_mode: Option<u32>) -> Result<Vec<(Listener, Address)>, StartError> {
     let fault = |error: io::Error| match error.kind() {
         io::ErrorKind::AddrInUse => StartError::Taken(address.clone()),
         _ => StartError::Bind { address: address.clone(), fault: error.to_string() },

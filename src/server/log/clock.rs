@@ -105,6 +105,12 @@ impl Clock {
         is_set && is_trusted(&self.times) && self.ages.as_ref().is_none_or(is_trusted)
     }
 
+    /// Whether the log continues its own time because the clock disagrees with it, or the clock can't be right.
+    pub fn is_doubted(&self) -> bool {
+        let is_unset = self.times.last.is_some_and(|reading| reading.wall_ms < CLOCK_EARLIEST_MS);
+        is_unset || self.times.doubt.is_some() || self.ages.as_ref().is_some_and(|ages| ages.doubt.is_some())
+    }
+
     /// The warning about a clock that is not trusted, or can't be right: when that begins, and then at intervals.
     pub fn warning(&mut self) -> Option<String> {
         let reading = self.times.last?;

@@ -87,6 +87,12 @@ pub use self::statistics::{Growth, RoomStatistics, Statistics, statistics};
 pub use self::verify::{Report, verify};
 use super::Retention;
 
+/// The sizes of a folder's database and of its write-ahead log, in bytes; 0 if there is no such file.
+pub fn file_bytes(folder: &Path) -> (u64, u64) {
+    let database = folder.join(DATABASE);
+    (database.metadata().map_or(0, |file| file.len()), write_ahead::bytes(&database))
+}
+
 /// Opens the log in a folder. Both are created if missing. `restored` means that the folder is an older copy of itself,
 /// so messages that clients have seen may be lost.
 pub fn open(

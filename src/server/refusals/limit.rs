@@ -60,6 +60,40 @@ const LIMITS: [(Limit, &str); 13] = [
     (Limit::Logins, "logins refused because too many from their address have failed"),
 ];
 
+/// How many limits there are.
+pub const LIMIT_COUNT: usize = LIMITS.len();
+
+impl Limit {
+    /// Its name in metrics.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Resets => "resets",
+            Self::ControlFrames => "control_frames",
+            Self::Connections => "connections",
+            Self::ConnectionRate => "connection_rate",
+            Self::AddressConnections => "address_connections",
+            Self::AddressConnectionRate => "address_connection_rate",
+            Self::AddressClients => "address_clients",
+            Self::Posts => "posts",
+            Self::Stored => "stored",
+            Self::RoomsCreated => "rooms_created",
+            Self::Rooms => "rooms",
+            Self::Calls => "calls",
+            Self::Logins => "logins",
+        }
+    }
+
+    /// Its place in the list of all limits.
+    pub fn place(self) -> usize {
+        // Invariant: every limit is in the list.
+        LIMITS.iter().position(|(other, _)| *other == self).expect("the limit is listed")
+    }
+
+    pub fn all() -> impl Iterator<Item = Self> {
+        LIMITS.into_iter().map(|(limit, _)| limit)
+    }
+}
+
 /// How many times each limit was exceeded, and by whom.
 #[derive(Debug, Default)]
 pub struct Exceeded {
@@ -70,9 +104,7 @@ pub struct Exceeded {
 
 impl Exceeded {
     pub fn count(&mut self, limit: Limit, source: Option<Source>) {
-        // Invariant: every limit is in the list.
-        let kind = LIMITS.iter().position(|(other, _)| *other == limit).expect("the limit is listed");
-        self.counts[kind] += 1;
+        self.counts[limit.place()] += 1;
         if let Some(source) = source {
             self.add(source, 1);
         }

@@ -22,6 +22,9 @@ pub enum Shortage {
 /// How many kinds of shortages there are.
 pub const KINDS: usize = 4;
 
+/// Their names in metrics.
+pub const SHORTAGES: [&str; KINDS] = ["clients", "threads", "descriptors", "system"];
+
 impl Shortage {
     pub fn kind(self) -> usize {
         match self {

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::Room;
+use super::position::Position;
 use super::tail::Find;
 use crate::limits::READ_BYTES_MAX;
 use crate::names::Seq;
@@ -17,6 +18,8 @@ pub struct Cursor {
     room: Arc<Room>,
     /// The message to read next.
     next: Seq,
+    /// The same for other threads.
+    position: Arc<Position>,
     /// The segment that `next` was last found in.
     segment: Option<Arc<Segment>>,
     /// Segments that were fetched from the log and not read yet.
@@ -65,7 +68,13 @@ impl Cursor {
     /// A cursor that reads the room from `next` on.
     pub fn new(room: Arc<Room>, next: Seq) -> Self {
         let replacements = room.replacements();
-        Self { room, next, segment: None, fetched: VecDeque::new(), replacements }
+        let position = Arc::new(Position::new(next));
+        Self { room, next, position, segment: None, fetched: VecDeque::new(), replacements }
+    }
+
+    /// Shows other threads where the cursor is.
+    pub fn position(&self) -> &Arc<Position> {
+        &self.position
     }
 
     pub fn room(&self) -> &Arc<Room> {
@@ -100,7 +109,7 @@ impl Cursor {
 
     /// Advances past the next message.
     pub fn advance(&mut self) {
-        self.next = self.next.next();
+        self.move_to(self.next.next());
     }
 
     /// Takes the rest of the segment with the next message, but nothing beyond `until`, and advances past it.
@@ -110,7 +119,7 @@ impl Cursor {
         if to < from {
             return None;
         }
-        self.next = to.next();
+        self.move_to(to.next());
         if to == segment.last() {
             // A segment that was read is released, so that an idle cursor keeps no memory.
             self.segment = None;
@@ -143,7 +152,12 @@ impl Cursor {
 
     /// Continues from there: the messages in between are gone.
     pub fn skip_to(&mut self, next: Seq) {
+        self.move_to(next);
+    }
+
+    fn move_to(&mut self, next: Seq) {
         self.next = next;
+        self.position.move_to(next);
     }
 
     /// Releases the segments that it holds, which it finds again.
@@ -181,14 +195,15 @@ impl Cursor {
 }
 
 impl SegmentPart {
+    /// How many events it has.
+    pub fn events(&self) -> u64 {
+        // Invariant: it is not empty.
+        self.to.0 - self.from.0 + 1
+    }
+
     /// Its last message.
     pub fn last(&self) -> Seq {
         self.to
-    }
-
-    /// The number of its messages.
-    pub fn count(&self) -> u64 {
-        self.to.0 + 1 - self.from.0
     }
 
     /// The number of its bytes, or an upper bound if it is not a whole segment.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::position::Position;
 use crate::limits::FOLLOWERS_PER_CHUNK;
 use crate::names::{ClientId, Sender};
 use crate::wire::answer::Change;
@@ -15,6 +16,11 @@ pub trait Follower: Send + Sync {
 
     /// The member, if the follower has a name.
     fn member(&self) -> Option<Member>;
+
+    /// Where its reader is, if it shows that.
+    fn position(&self) -> Option<&Position> {
+        None
+    }
 
     /// Another client joined or left. It may wait for a call of [`Self::published`].
     fn presence(self: Arc<Self>, presence: &Arc<Presence>);
@@ -96,15 +102,7 @@ impl Followers {
     /// Notifies the followers in the next places from `start` on. Returns how many there were, and the place to
     /// continue with, if any. A follower that joins or leaves during a round may or may not be notified.
     pub fn notify(&self, start: usize) -> (usize, Option<usize>) {
-        let mut chunk: [Option<Arc<dyn Follower>>; FOLLOWERS_PER_CHUNK] = [const { None }; FOLLOWERS_PER_CHUNK];
-        let next = {
-            let slots = self.slots.lock();
-            let end = slots.taken.len().min(start + FOLLOWERS_PER_CHUNK);
-            for (copy, slot) in chunk.iter_mut().zip(slots.taken.get(start..end).unwrap_or_default()) {
-                copy.clone_from(slot);
-            }
-            (end < slots.taken.len()).then_some(end)
-        };
+        let (chunk, next) = self.chunk(start);
         let mut count = 0;
         for follower in chunk.into_iter().flatten() {
             follower.published();
@@ -112,7 +110,31 @@ impl Followers {
         }
         (count, next)
     }
+
+    /// Shows all followers, a few at a time. One that joins or leaves meanwhile may or may not be shown.
+    pub fn visit(&self, mut see: impl FnMut(&dyn Follower)) {
+        let mut start = Some(0);
+        while let Some(at) = start {
+            let (chunk, next) = self.chunk(at);
+            chunk.iter().flatten().for_each(|follower| see(&**follower));
+            start = next;
+        }
+    }
+
+    /// Copies out the followers in the next places, and returns the place to continue with, if any.
+    fn chunk(&self, start: usize) -> (Chunk, Option<usize>) {
+        let mut chunk: Chunk = [const { None }; FOLLOWERS_PER_CHUNK];
+        let slots = self.slots.lock();
+        let end = slots.taken.len().min(start + FOLLOWERS_PER_CHUNK);
+        for (copy, slot) in chunk.iter_mut().zip(slots.taken.get(start..end).unwrap_or_default()) {
+            copy.clone_from(slot);
+        }
+        (chunk, (end < slots.taken.len()).then_some(end))
+    }
 }
+
+/// Followers that were copied out.
+type Chunk = [Option<Arc<dyn Follower>>; FOLLOWERS_PER_CHUNK];
 
 #[cfg(test)]
 mod tests {

@@ -88,6 +88,12 @@ impl Tls {
         (material.identity.facts.names.first().cloned(), material.identity.own_authority())
     }
 
+    /// Tells until when the certificate in use is valid.
+    pub fn expiry(&self) -> impl Fn() -> SystemTime + Send + Sync + 'static + use<> {
+        let current = Arc::clone(&self.current);
+        move || current.material.lock().identity.facts.not_after
+    }
+
     /// For the thread that reads the files again.
     pub fn reloadable(&self) -> impl Reloadable + use<> {
         Files { files: self.files.clone(), current: Arc::clone(&self.current), warnings: 0 }

@@ -44,6 +44,7 @@ fn accept(
     let source = Box::new(StreamSource::new(context, stream, end_after_half_close, decode));
     let origin = Origin::random();
     let cursor = Cursor::new(Arc::clone(lobby), lobby.head().next());
+    let (position, poller) = (Arc::clone(cursor.position()), pollers.current());
     let stream = Stream {
         sink: Box::new(StreamSink::new(sink, false)),
         reader: Box::new(TutorialReader::new(cursor, origin)),
@@ -51,12 +52,14 @@ fn accept(
         stop_receiving: source.stopper(),
         may_be_displaced: true,
         login: Arc::default(),
+        shard: poller,
     };
-    let (hold, poller) = (lobby.clone(), pollers.current());
+    let hold = lobby.clone();
     let is_guest = hub.authenticator.needs_login();
     hub.begin(admission, stream, move |writer, used| {
         // Its client has no name before its first message.
         writer.record().started();
+        writer.show_position(position);
         let following = Following::new(hold, poller, Arc::clone(&writer) as _);
         TutorialConversation::new(writer, source, following, origin, used, is_guest)
     });

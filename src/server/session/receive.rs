@@ -81,6 +81,7 @@ impl Following {
     /// after this.
     pub fn new(hold: RoomHandle, shard: usize, follower: Arc<dyn Follower>) -> Self {
         let membership = Some(hold.follow(shard, follower));
+        hold.count_join();
         Self { hold, shard, membership }
     }
 

@@ -8,7 +8,7 @@ use super::receive::{Conversation, Following, Received, Source};
 use crate::names::{Body, Kind, MessageId, Origin, Sender, Seq, UserName};
 use crate::server::append_queue::{Lane, Order, Poster};
 use crate::server::delivery::close::CloseReason;
-use crate::server::delivery::output::Reader;
+use crate::server::delivery::output::{Reader, Taken};
 use crate::server::delivery::stream_writer::StreamWriter;
 use crate::server::log::segment::Rendering;
 use crate::server::log::{Outcome, Post, Segment};
@@ -16,6 +16,7 @@ use crate::server::posting::Author;
 use crate::server::quotas::Use;
 use crate::server::room::cursor::{Cursor, Fetched, Look};
 use crate::server::room::followers::{Follower, Member, Presence};
+use crate::server::room::position::Position;
 use crate::wire::event::Content;
 use crate::wire::request::CheckedPost;
 use crate::wire::{self, Frame};
@@ -32,7 +33,6 @@ pub struct TutorialReader {
     /// The origin of the ids of the client's own messages.
     own: Origin,
     own_passed: u64,
-    delivered: u64,
 }
 
 /// A segment's messages as frames of the contract. `None` is a deleted message, or an event of another kind, which the
@@ -80,7 +80,7 @@ pub struct TutorialConversation {
 
 impl TutorialReader {
     pub fn new(cursor: Cursor, own: Origin) -> Self {
-        Self { cursor, own, own_passed: 0, delivered: 0 }
+        Self { cursor, own, own_passed: 0 }
     }
 }
 
@@ -101,13 +101,12 @@ impl Reader for TutorialReader {
         }
     }
 
-    fn take(&mut self) -> Option<(Frame, bool)> {
+    fn take(&mut self) -> Option<Taken> {
         let (segment, next) = (self.cursor.segment()?, self.cursor.next());
         let frame = segment.rendering::<TutorialFrames>().get(segment, next)?.frame.clone();
         self.cursor.advance();
-        self.delivered += 1;
         // Only a message that certainly follows may hold this frame back: not own messages, which `look` skips.
-        Some((frame, self.look() == Look::Ready))
+        Some(Taken { frame, events: 1, more_follows: self.look() == Look::Ready })
     }
 
     fn fetch(&mut self) -> Result<(), CloseReason> {
@@ -121,10 +120,6 @@ impl Reader for TutorialReader {
             Ok(Fetched::Trimmed(trimmed)) => Err(CloseReason::BehindRetention(trimmed)),
             Err(error) => Err(CloseReason::LogUnreadable(error)),
         }
-    }
-
-    fn delivered(&self) -> u64 {
-        self.delivered
     }
 
     fn own_passed(&self) -> u64 {
@@ -195,6 +190,10 @@ impl Follower for StreamWriter {
         self.look_again();
     }
 
+    fn position(&self) -> Option<&Position> {
+        self.shown_position()
+    }
+
     fn member(&self) -> Option<Member> {
         None
     }
@@ -238,7 +237,7 @@ mod tests {
         let mut received = Vec::new();
         loop {
             match reader.look() {
-                Look::Ready => received.push(reader.take().expect("the reader is ready").0),
+                Look::Ready => received.push(reader.take().expect("the reader is ready").frame),
                 Look::BehindTail => reader.fetch().expect("damage does not end the stream"),
                 Look::AtHead => break,
             }

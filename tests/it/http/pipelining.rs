@@ -1,6 +1,8 @@
 //! Requests that a client sends before it has the answers to those before.
 
+use std::collections::HashSet;
 use std::io::Write as _;
+use std::net::Shutdown;
 use std::thread;
 
 use flate2::Compression;
@@ -59,6 +61,22 @@ fn check_order(address: &str, count: usize, fields: impl Fn(usize) -> String) {
 fn posts_are_stored_and_answered_in_order() {
     let (_server, address) = serve(&[]);
     check_order(&address, 1_000, |_| String::new());
+}
+
+/// One commit has one time. Alone, each post would have a commit of its own, with an fsync.
+#[test]
+fn posts_that_came_together_are_committed_together() {
+    let folder = tempdir().expect("a folder");
+    let (_server, address) = serve(&["--data", folder.path().to_str().expect("a path of text")]);
+    let mut client = Client::connect(&address);
+    let posts: Vec<_> = (0..90).flat_map(|n| post(&n.to_string(), "")).collect();
+    client.send(&posts);
+    (0..90).for_each(|_| assert_eq!(client.response().expect("a response").status, 200));
+    client.send(&call("ListMessages", json!({"room": "tea"}).to_string().as_bytes(), ""));
+    let listed = client.response().expect("a response").json();
+    let times: HashSet<_> = listed["events"].as_array().expect("a list").iter().map(|event| &event["timeMs"]).collect();
+    // The input may come in a few pieces.
+    assert!((1..=4).contains(&times.len()), "{} commits: {listed}", times.len());
 }
 
 /// Then each post passes a query thread before it gets to the log writer.
@@ -169,7 +187,7 @@ fn a_drain_amid_posts_loses_no_answer() {
     let (mut server, address) = serve(&["--data", data]);
     let mut client = Client::connect(&address);
     let mut sender = client.stream.try_clone().expect("it can be shared");
-    // It ends when the server has closed the connection.
+    // It ends when the connection is closed.
     let sending = thread::spawn(move || {
         (0..1_000_000).find(|n: &u32| sender.write_all(&post(&n.to_string(), "")).is_err());
     });
@@ -186,7 +204,8 @@ fn a_drain_amid_posts_loses_no_answer() {
             status => assert_eq!(status, 503, "{response:?}"),
         }
     }
-    drop(client);
+    // The server reads no more, so a write could wait until the system gives the connection up.
+    let _ = client.stream.shutdown(Shutdown::Both);
     assert!(server.wait().success());
     sending.join().expect("it does not panic");
     let (_server, address) = serve(&["--data", data]);

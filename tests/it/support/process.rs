@@ -271,7 +271,7 @@ pub fn command() -> Command {
     for variable in ["PORT", "HUBBUB_LISTEN", "HUBBUB_DATA", "HUBBUB_SYNC", "HUBBUB_EPHEMERAL", "RUST_LOG"] {
         command.env_remove(variable);
     }
-    // Tests run beside each other, and the default address is one.
-    command.env("HUBBUB_HTTP", "none").stdin(Stdio::null());
+    // Tests run beside each other, and each default address is one.
+    command.env("HUBBUB_HTTP", "none").env("HUBBUB_ADMIN", "none").stdin(Stdio::null());
     command
 }

@@ -26,7 +26,7 @@ use super::schema;
 use super::start;
 use super::transactions::Transactions;
 use super::trimmer::Trimmer;
-use crate::limits::{BATCH_POSTS_MAX, SPACE_FOR_DELETING_PAGES};
+use crate::limits::{BATCH_POSTS_MAX, PROBE_PAGES, SPACE_FOR_DELETING_PAGES};
 use crate::names::RoomName;
 use crate::server::log::repeats;
 use crate::server::log::retention::SegmentEnd;
@@ -149,6 +149,19 @@ impl SqliteAppender {
             stored.map(drop).map_err(|error| log_error(&error))
         })?;
         self.rooms.max = max;
+        self.transactions.count_written(0, 1);
+        Ok(())
+    }
+
+    /// Stores the log's time, if this many pages are left after it.
+    fn store_clock(&mut self, state: ClockState, spare: u64) -> Result<(), LogError> {
+        let ClockState { time_ms, age_ms, doubted_ms, held_ms, by_messages: _ } = state;
+        let row = [time_ms, age_ms, doubted_ms, held_ms].map(number);
+        self.transactions.transact(spare, |connection| {
+            let keep = || connection.prepare_cached(schema::KEEP_CLOCK)?.execute(row);
+            keep().map(drop).map_err(|error| log_error(&error))
+        })?;
+        self.clock = state;
         self.transactions.count_written(0, 1);
         Ok(())
     }
@@ -377,14 +390,14 @@ impl Appender for SqliteAppender {
     }
 
     fn keep_clock(&mut self, state: ClockState) -> Result<(), LogError> {
-        let ClockState { time_ms, age_ms, doubted_ms, held_ms, by_messages: _ } = state;
-        let row = [time_ms, age_ms, doubted_ms, held_ms].map(number);
-        self.transactions.transact(0, |connection| {
-            let keep = || connection.prepare_cached(schema::KEEP_CLOCK)?.execute(row);
-            keep().map(drop).map_err(|error| log_error(&error))
-        })?;
-        self.clock = state;
-        self.transactions.count_written(0, 1);
-        Ok(())
+        self.store_clock(state, 0)
+    }
+
+    fn probe(&mut self, state: ClockState) -> Result<(), LogError> {
+        let spare = SPACE_FOR_DELETING_PAGES + PROBE_PAGES;
+        match self.store_clock(state, spare) {
+            Err(LogError::Full) if self.transactions.restart_log() => self.store_clock(state, spare),
+            result => result,
+        }
     }
 }

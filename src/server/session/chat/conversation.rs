@@ -10,7 +10,7 @@ use super::joined::JoinedRooms;
 use super::listener::Listener;
 use super::poster::{ChatPoster, rejected_by_log};
 use super::start::{Start, StartAt};
-use super::updates::{Joining, PublishedFlag, Update, Updates};
+use super::updates::{Joining, Update, Updates};
 use crate::limits::{HELLO_TIMEOUT, ORDER_BYTES_MAX, ORDER_POSTS_MAX, ROOMS_PER_STREAM_MAX, STACK_TIME};
 use crate::names::{InvalidText, Origin, RoomName, Sender, Seq, UserName};
 use crate::server::append_queue::{Lane, Order, WriterEnded};
@@ -217,7 +217,7 @@ impl ChatConversation {
                     OverQuota::RoomsInAll(_) => RejectionCode::TooManyRooms,
                     _ => RejectionCode::Limited,
                 };
-                self.answer(answer::rejected(failed(), code, fault.to_string(), fault.retry_after()));
+                self.reject(code, answer::rejected(failed(), code, fault.to_string(), fault.retry_after()));
             }
         }
     }
@@ -314,15 +314,15 @@ impl ChatConversation {
         if let Some((from, to)) = start.replaced {
             entries.extend(answer::gap(id, from, to, GapReason::EpochChanged));
         }
-        let published = Arc::new(PublishedFlag::default());
         let cursor = Cursor::new(Arc::clone(&room), start.next);
-        let joining = Joining { room: room.key(), id, entries, cursor, published: Arc::clone(&published), head };
+        let position = Arc::clone(cursor.position());
+        let joining = Joining { room: room.key(), id, entries, cursor, head };
         self.push_update(Update::Joined(Box::new(joining)));
         let listener = Arc::new(Listener {
             writer: Arc::clone(&self.writer),
             updates: Arc::clone(&self.updates),
             room: room.key(),
-            published,
+            position,
             member: member.clone(),
         });
         self.joined.add(hold, Arc::clone(&listener) as _, member.as_ref());
@@ -338,11 +338,18 @@ impl ChatConversation {
     }
 
     fn refuse(&mut self, Refusal { command, code, reason }: Refusal) {
-        self.answer(answer::rejected(command, code, reason, None));
+        self.reject(code, answer::rejected(command, code, reason, None));
     }
 
     fn refuse_for_log(&mut self, command: Failed, error: &LogError) {
-        self.answer(rejected_by_log(command, error));
+        let (code, entry) = rejected_by_log(command, error);
+        self.reject(code, entry);
+    }
+
+    /// Answers with a rejection.
+    fn reject(&mut self, code: RejectionCode, entry: Vec<u8>) {
+        self.updates.count_rejection(code);
+        self.answer(entry);
     }
 
     fn answer(&mut self, entry: Vec<u8>) {

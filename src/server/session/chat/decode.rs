@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use protobuf::{CodedInputStream, Message as _, UnknownFields};
+use protobuf::{CodedInputStream, UnknownFields};
 
 use super::command::{Command, Commands, Refusal};
 use super::start::StartAt;
@@ -12,7 +12,7 @@ use crate::server::auth::credentials::Bearer;
 use crate::server::delivery::close::CloseReason;
 use crate::wire::answer::{Failed, RejectionCode};
 use crate::wire::request::CheckedPost;
-use crate::wire::v1;
+use crate::wire::{self, v1};
 
 /// The commands of a request, which are decoded one at a time: decoded, a request of many short posts takes several times
 /// its memory, for as long as it waits for the log.
@@ -54,17 +54,10 @@ impl Iterator for Encoded {
         // Invariant: the fields of the request were read before.
         while let Ok(Some(field)) = field(&self.request, &mut self.at) {
             let Some(bytes) = field else { continue };
-            return Some(parse(&self.request[bytes]).map_err(undecodable).and_then(command));
+            return Some(wire::parse(&self.request[bytes]).map_err(undecodable).and_then(command));
         }
         None
     }
-}
-
-/// Without a limit, the library takes the end of the input for the end of a message that declares a greater length.
-fn parse(command: &[u8]) -> protobuf::Result<v1::Command> {
-    let mut input = CodedInputStream::from_bytes(command);
-    input.push_limit(command.len() as u64)?;
-    v1::Command::parse_from(&mut input)
 }
 
 /// `ChatRequest.commands`: field 1, length-delimited.

@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
-use super::updates::{PublishedFlag, Update, Updates};
+use super::updates::{Update, Updates};
 use crate::server::delivery::stream_writer::StreamWriter;
 use crate::server::room::RoomKey;
 use crate::server::room::followers::{Follower, Member, Presence};
+use crate::server::room::position::Position;
 
 /// Follows a room on behalf of a session.
 pub struct Listener {
     pub writer: Arc<StreamWriter>,
     pub updates: Arc<Updates>,
     pub room: RoomKey,
-    pub published: Arc<PublishedFlag>,
+    pub position: Arc<Position>,
     /// `None` for a client without a presence.
     pub member: Option<Member>,
 }
@@ -20,7 +21,7 @@ pub struct Listener {
 impl Listener {
     /// Notifies the reader of new messages, unless it has not read the last notification yet.
     pub fn wake_reader(&self) {
-        if self.published.set() {
+        if self.position.must_tell() {
             self.updates.push(Update::Published(self.room));
         }
     }
@@ -34,6 +35,10 @@ impl Follower for Listener {
 
     fn member(&self) -> Option<Member> {
         self.member.clone()
+    }
+
+    fn position(&self) -> Option<&Position> {
+        Some(&self.position)
     }
 
     fn presence(self: Arc<Self>, presence: &Arc<Presence>) {

@@ -27,7 +27,9 @@ impl Poster for ChatPoster {
                 Ok(Appended::Before(room, seq)) => Update::Posted(*room, message.id, *seq),
                 Err(error) => {
                     let id = if message.id_chosen { message.id.as_bytes().to_vec() } else { Vec::new() };
-                    Update::Answer(rejected_by_log(Failed::Post(id), error))
+                    let (code, entry) = rejected_by_log(Failed::Post(id), error);
+                    self.updates.count_rejection(code);
+                    Update::Answer(entry)
                 }
             });
             answered = true;
@@ -38,13 +40,11 @@ impl Poster for ChatPoster {
     }
 }
 
-/// The answer to a command that the log refused.
-pub fn rejected_by_log(command: Failed, error: &LogError) -> Vec<u8> {
-    match error {
-        LogError::IdTaken(_) | LogError::LooksLike(_) => {
-            answer::rejected(command, RejectionCode::Conflict, error.to_string(), None)
-        }
-        LogError::TooManyRooms(_) => answer::rejected(command, RejectionCode::TooManyRooms, error.to_string(), None),
+/// The answer to a command that the log refused, and its code.
+pub fn rejected_by_log(command: Failed, error: &LogError) -> (RejectionCode, Vec<u8>) {
+    let (code, retry_after) = match error {
+        LogError::IdTaken(_) | LogError::LooksLike(_) => (RejectionCode::Conflict, None),
+        LogError::TooManyRooms(_) => (RejectionCode::TooManyRooms, None),
         // A reply to a message that does not exist. The other errors concern changes.
         LogError::NoMessage(_)
         | LogError::NoRoom(_)
@@ -53,9 +53,10 @@ pub fn rejected_by_log(command: Failed, error: &LogError) -> Vec<u8> {
         | LogError::Edited { .. }
         | LogError::OtherEpoch(_)
         | LogError::TooManyEmojis(_)
-        | LogError::TooManyPins => answer::rejected(command, RejectionCode::Invalid, error.to_string(), None),
+        | LogError::TooManyPins => (RejectionCode::Invalid, None),
         LogError::Unavailable(_) | LogError::Full | LogError::Reserve | LogError::Damaged(_) => {
-            answer::rejected(command, RejectionCode::Unavailable, error.to_string(), Some(STORE_RETRY))
+            (RejectionCode::Unavailable, Some(STORE_RETRY))
         }
-    }
+    };
+    (code, answer::rejected(command, code, error.to_string(), retry_after))
 }

@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::updates::{Joining, PublishedFlag, Update, Updates};
+use super::updates::{Joining, Update, Updates};
 use crate::limits::FRAME_BYTES_MAX;
 use crate::names::{RoomId, Seq};
 use crate::server::delivery::close::CloseReason;
-use crate::server::delivery::output::Reader;
+use crate::server::delivery::output::{Reader, Taken};
 use crate::server::log::RoomState;
 use crate::server::room::cursor::{Cursor, Fetched, Look, SegmentPart};
 use crate::server::room::followers::{Member, Presence};
@@ -31,8 +31,6 @@ pub struct ChatReader {
     ready: VecDeque<RoomKey>,
     /// Sent before anything else.
     controls: VecDeque<Control>,
-    /// How many events of the log the frames have had.
-    delivered: u64,
 }
 
 /// A joined room.
@@ -40,7 +38,6 @@ struct Subscription {
     /// The number under which the client knows the room.
     id: RoomId,
     cursor: Cursor,
-    published: Arc<PublishedFlag>,
     /// Whether it is in `ready`.
     is_ready: bool,
     /// The end of the requested history, until it was reported.
@@ -78,7 +75,7 @@ struct Assembly {
 impl ChatReader {
     pub fn new(updates: Arc<Updates>) -> Self {
         let (rooms, ready, controls) = Default::default();
-        Self { updates, rooms, has_pending: false, ready, controls, delivered: 0 }
+        Self { updates, rooms, has_pending: false, ready, controls }
     }
 
     fn read_updates(&mut self) {
@@ -97,7 +94,7 @@ impl ChatReader {
                 }
                 Update::Published(room) => {
                     if let Some(subscription) = self.rooms.get_mut(&room) {
-                        subscription.published.clear();
+                        subscription.cursor.position().looks();
                         if !std::mem::replace(&mut subscription.is_ready, true) {
                             self.ready.push_back(room);
                         }
@@ -116,11 +113,10 @@ impl ChatReader {
         }
     }
 
-    fn join(&mut self, Joining { room, id, entries, cursor, published, head }: Joining, counted: usize) {
+    fn join(&mut self, Joining { room, id, entries, cursor, head }: Joining, counted: usize) {
         self.has_pending |= is_pending(id);
         self.controls.push_back(Control::Answer { entries, counted });
-        let mut subscription =
-            Subscription { id, cursor, published, is_ready: false, history: Some(head), profile_head: head };
+        let mut subscription = Subscription { id, cursor, is_ready: false, history: Some(head), profile_head: head };
         self.controls.extend(subscription.end_history());
         self.rooms.insert(room, subscription);
     }
@@ -206,7 +202,7 @@ impl Reader for ChatReader {
         Look::AtHead
     }
 
-    fn take(&mut self) -> Option<(Frame, bool)> {
+    fn take(&mut self) -> Option<Taken> {
         let mut frame = Assembly::default();
         let (mut answers, mut answer_bytes) = (0, 0);
         while frame.bytes < FRAME_BYTES_MAX
@@ -244,15 +240,11 @@ impl Reader for ChatReader {
                 break;
             }
         }
-        self.delivered += frame.events;
         if answers > 0 {
             self.updates.answers_sent(answers, answer_bytes);
         }
-        frame.finish().map(|frame| (frame, false))
-    }
-
-    fn delivered(&self) -> u64 {
-        self.delivered
+        let events = frame.events;
+        frame.finish().map(|frame| Taken { frame, events, more_follows: false })
     }
 
     fn fetch(&mut self) -> Result<(), CloseReason> {
@@ -313,7 +305,7 @@ impl Assembly {
         self.bytes += match &part {
             FramePart::Entries(control) => control.entries().len(),
             FramePart::SegmentPart(part) => {
-                self.events += part.count();
+                self.events += part.events();
                 part.bytes_max()
             }
         };

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Condvar, Mutex};
 
@@ -11,6 +10,8 @@ use crate::names::{MessageId, RoomId, RoomName, Seq};
 use crate::server::room::RoomKey;
 use crate::server::room::cursor::Cursor;
 use crate::server::room::followers::Presence;
+use crate::server::session::rejections::Rejections;
+use crate::wire::answer::RejectionCode;
 
 /// A notification to the reader.
 pub enum Update {
@@ -36,25 +37,8 @@ pub struct Joining {
     /// The entries that report the join and missing messages.
     pub entries: Vec<u8>,
     pub cursor: Cursor,
-    pub published: Arc<PublishedFlag>,
     /// The end of the requested history.
     pub head: Seq,
-}
-
-/// Whether an [`Update::Published`] of a room is already queued.
-#[derive(Default)]
-pub struct PublishedFlag(AtomicBool);
-
-impl PublishedFlag {
-    /// `true` means that the caller must push one. Call it after the messages were made visible.
-    pub fn set(&self) -> bool {
-        !self.0.swap(true, Ordering::AcqRel)
-    }
-
-    /// The update was read. Call it before looking for messages.
-    pub fn clear(&self) {
-        self.0.swap(false, Ordering::AcqRel);
-    }
 }
 
 /// The updates, and how many answers and presence events were not sent to the client yet.
@@ -67,6 +51,7 @@ pub struct Updates {
     // lock order: 3 (a leaf, held for one push or one pop)
     state: Mutex<UpdatesState>,
     fell: Condvar,
+    rejections: Arc<Rejections>,
 }
 
 #[derive(Default)]
@@ -80,6 +65,16 @@ struct UpdatesState {
 }
 
 impl Updates {
+    /// Those of a stream, whose rejections are counted there.
+    pub fn new(rejections: Arc<Rejections>) -> Self {
+        Self { rejections, ..Self::default() }
+    }
+
+    /// Counts an answer that rejects a command.
+    pub fn count_rejection(&self, code: RejectionCode) {
+        self.rejections.count(code);
+    }
+
     pub fn push(&self, update: Update) {
         let mut state = self.state.lock();
         if let Some(bytes) = update.answer_bytes() {
