@@ -62,6 +62,11 @@ pub trait ProgramOptions: CommandFactory + FromArgMatches {
     /// The mistakes that concern several options at once; values that depend on several options may be filled in.
     /// `given` has the source of each option's value.
     fn check(&mut self, given: &Given<'_>) -> Vec<String>;
+
+    /// The options of the program that a sub-command reads from the configuration file, besides those that it shares.
+    fn read_by(_sub_command: &str) -> &'static [&'static str] {
+        &[]
+    }
 }
 
 /// Why no options were read.
@@ -150,8 +155,8 @@ pub fn inspect<O: ProgramOptions>(arguments: &[OsString], commit: Option<&str>) 
         if let Some(path) = config_path(&preview, arguments) {
             file = ConfigFile::read(&path, &command);
         }
-        if preview.subcommand_name().is_some() {
-            file.for_sub_command(&command);
+        if let Some(name) = preview.subcommand_name() {
+            file.for_sub_command(&command, O::read_by(name));
         }
         command = file.apply(command);
     }

@@ -28,8 +28,8 @@ Examples:
 pub struct HealthProbe {
     /// Address of the server [default: the first of HUBBUB_LISTEN]
     ///
-    /// HOST:PORT, [IPV6]:PORT or unix:PATH. By default the first address of HUBBUB_LISTEN, on this machine, or
-    /// 127.0.0.1:5000; the variable PORT changes the port.
+    /// HOST:PORT, [IPV6]:PORT or unix:PATH. By default the first address of HUBBUB_LISTEN or of the file of --config, on
+    /// this machine, or 127.0.0.1:5000; the variable PORT changes the port.
     #[arg(value_name = "ADDR")]
     address: Option<Address>,
 
@@ -51,8 +51,8 @@ pub struct HealthProbe {
 
     /// Connect with TLS
     ///
-    /// Trusts the certificate authorities of this machine. Without these options, but with HUBBUB_TLS_CERT, as the server
-    /// has it: connects with TLS and expects that certificate.
+    /// Trusts the certificate authorities of this machine. Without these options, but with HUBBUB_TLS_CERT or tls-cert in
+    /// the file of --config, as the server has it: connects with TLS and expects that certificate.
     #[arg(long, env = "HUBBUB_TLS", value_parser = switch, help_heading = CONNECTION, display_order = 52)]
     tls: bool,
 

@@ -386,6 +386,11 @@ impl ProgramOptions for Args {
     fn check(&mut self, given: &Given<'_>) -> Vec<String> {
         if self.command.is_some() { Vec::new() } else { self.check_serving(given) }
     }
+
+    /// The probe finds its server by what the server was started with.
+    fn read_by(sub_command: &str) -> &'static [&'static str] {
+        if sub_command == "health" { &["listen", "tls_cert"] } else { &[] }
+    }
 }
 
 impl Args {
