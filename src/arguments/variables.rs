@@ -14,15 +14,17 @@ const PREFIX: &str = "HUBBUB_";
 /// mistakes, and some are short.
 const LETTERS_PER_EDIT: usize = 4;
 
-/// Warns of those of these variables that are not known, but nearly. All others may be meant for another program.
+/// Warns of those of these variables that are not known, but are nearly one of the program itself. All others may be meant
+/// for another program.
 pub fn misspelled(command: &Command, variables: impl Iterator<Item = OsString>) -> Vec<String> {
+    let own: BTreeSet<String> = variables_of(command).collect();
     let mut known = BTreeSet::new();
     collect(command, &mut known);
     let variables: BTreeSet<String> = variables.filter_map(|name| name.into_string().ok()).collect();
     let unknown = variables.difference(&known).filter_map(|name| Some((name, name.strip_prefix(PREFIX)?)));
     let warning = |(name, letters): (&String, &str)| {
         let edits_max = EDITS_MAX.min(letters.len() / LETTERS_PER_EDIT);
-        let distances = known.iter().map(|known| (strsim::osa_distance(name, known), known));
+        let distances = own.iter().map(|own| (strsim::osa_distance(name, own), own));
         let (_, near) = distances.min().filter(|(distance, _)| *distance <= edits_max)?;
         Some(format!("the variable {name} has no effect: did you mean {near}?"))
     };
@@ -31,9 +33,12 @@ pub fn misspelled(command: &Command, variables: impl Iterator<Item = OsString>) 
 
 /// Adds the variables of a command and of its sub-commands.
 fn collect(command: &Command, known: &mut BTreeSet<String>) {
-    let names = command.get_arguments().filter_map(|argument| argument.get_env()?.to_str());
-    known.extend(names.map(str::to_owned));
+    known.extend(variables_of(command));
     command.get_subcommands().for_each(|sub| collect(sub, known));
+}
+
+fn variables_of(command: &Command) -> impl Iterator<Item = String> {
+    command.get_arguments().filter_map(|argument| Some(argument.get_env()?.to_str()?.to_owned()))
 }
 
 #[cfg(test)]
@@ -47,7 +52,7 @@ mod tests {
         let arg = |name: &'static str| Arg::new(name).env(name);
         let command = Command::new("x")
             .args(["HUBBUB_ROOMS_MAX", "HUBBUB_DATA", "HUBBUB_RETAIN_FOR"].map(arg))
-            .subcommand(Command::new("y").arg(arg("HUBBUB_ROOM_NAX")));
+            .subcommand(Command::new("y").args(["HUBBUB_ROOM_NAX", "HUBBUB_JSON"].map(arg)));
         for (name, near) in [
             ("HUBBUB_ROOM_MAX", Some("HUBBUB_ROOMS_MAX")),
             ("HUBBUB_RETIAN_FOR", Some("HUBBUB_RETAIN_FOR")),
@@ -55,6 +60,7 @@ mod tests {
             // Known, of another program, of the system.
             ("HUBBUB_ROOM_NAX", None),
             ("HUBBUB_RATE", None),
+            ("HUBBUB_JSONL", None),
             ("HUBBUB_", None),
             ("XUBBUB_DATA", None),
             ("PATH", None),

@@ -317,6 +317,7 @@ fn a_misspelled_variable_is_warned_of() {
     command.env("HUBBUB_RETAIN_FRO", "90d");
     let mut server = ServerProcess::spawn(command);
     server.wait_for_log("the variable HUBBUB_RETAIN_FRO has no effect");
+    drop(server);
     // Those of all programs at once.
     let mut command = place.command(&["--config", "hubbub.toml", "--check-config"]);
     for program in [env!("CARGO_BIN_EXE_hubbub"), env!("CARGO_BIN_EXE_hubbub-repeat")] {
