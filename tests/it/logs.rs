@@ -117,7 +117,10 @@ fn the_start_is_one_line_with_what_matters() {
     assert_eq!((&started["rooms"], &started["messages"]), (&0.into(), &0.into()));
     assert_eq!((started["listen"].as_str(), started["data"].as_str()), (Some(target.as_str()), Some(path)));
     assert_eq!((&started["tls"], &started["login"], &started["http"]), (&false.into(), &"open".into(), &"none".into()));
-    assert_eq!((&started["clients_max"], &started["level"]), (&77.into(), &"info".into()));
+    assert_eq!(
+        (&started["admin"], &started["clients_max"], &started["level"]),
+        (&"none".into(), &77.into(), &"info".into())
+    );
     assert_eq!(started["version"], env!("CARGO_PKG_VERSION"));
     let log = objects(&stop(start()));
     let started = only(&log, "server started");
