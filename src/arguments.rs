@@ -11,6 +11,7 @@ mod values;
 mod config_file;
 mod given;
 mod faults;
+mod variables;
 mod settings;
 mod print;
 mod generate;
@@ -61,6 +62,11 @@ pub trait ProgramOptions: CommandFactory + FromArgMatches {
     /// The mistakes that concern several options at once; values that depend on several options may be filled in.
     /// `given` has the source of each option's value.
     fn check(&mut self, given: &Given<'_>) -> Vec<String>;
+
+    /// The options of the program that a sub-command reads from the configuration file, besides those that it shares.
+    fn read_by(_sub_command: &str) -> &'static [&'static str] {
+        &[]
+    }
 }
 
 /// Why no options were read.
@@ -149,8 +155,8 @@ pub fn inspect<O: ProgramOptions>(arguments: &[OsString], commit: Option<&str>) 
         if let Some(path) = config_path(&preview, arguments) {
             file = ConfigFile::read(&path, &command);
         }
-        if preview.subcommand_name().is_some() {
-            file.for_sub_command(&command);
+        if let Some(name) = preview.subcommand_name() {
+            file.for_sub_command(&command, O::read_by(name));
         }
         command = file.apply(command);
     }
@@ -159,12 +165,13 @@ pub fn inspect<O: ProgramOptions>(arguments: &[OsString], commit: Option<&str>) 
     let mut ids = parsed.broken;
     let file_is_known = file.broken().map(|broken| ids.extend(broken)).is_some();
     let broken = Broken::new(&ids, &command);
+    let misspelled = if has_file { variables::misspelled(&command, names_of_variables()) } else { Vec::new() };
     let mut faults = parsed.faults;
     faults.extend(file.faults.iter().map(|fault| fault.text.clone()));
     let mut reading = Reading {
         options: None,
         faults,
-        warnings: file.warnings.clone(),
+        warnings: file.warnings.iter().cloned().chain(misspelled).collect(),
         settings: Settings::default(),
         file_is_empty: file.is_empty(),
         broken,
@@ -195,6 +202,10 @@ pub fn inspect<O: ProgramOptions>(arguments: &[OsString], commit: Option<&str>) 
     reading.faults.extend(more);
     reading.options = Some(options);
     Ok(reading)
+}
+
+fn names_of_variables() -> impl Iterator<Item = OsString> {
+    std::env::vars_os().map(|(name, _)| name)
 }
 
 /// The command line without a look at its values: it tells the sub-command and the file, also if there are mistakes. `None`

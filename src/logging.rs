@@ -6,6 +6,7 @@
 //!   directly.
 //! - **Nobody can forge a line.** Text from clients is escaped: whatever a name contains, a line stays one line, and acts
 //!   on no terminal.
+//! - **No line has a token.** What has the form of one loses its secret, wherever it comes from (`redact.rs`).
 //! - **Clients can't fill a disk with lines.** Events that a client can cause at will have the target `session` or `login`,
 //!   and are limited: 20 lines in a second of each kind, then their number (`limiter.rs`).
 //!
@@ -14,6 +15,7 @@
 mod format;
 mod fields;
 mod line;
+mod redact;
 mod limiter;
 mod queue;
 mod output;

@@ -39,9 +39,9 @@ pub mod calls;
 pub mod http;
 pub mod rpc;
 pub mod admin;
+mod parts;
 
-use std::path::PathBuf;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -51,9 +51,6 @@ use self::adjuster::Adjuster;
 use self::admin::server::AdminServer;
 use self::admin::sources::Sources;
 use self::admin::storage::Folder;
-use self::auth::accounts::Accounts;
-use self::auth::authenticator::Authenticator;
-use self::auth::jwt::Jwt;
 use self::calls::dispatch::Dispatcher;
 use self::calls::queries::QueryThreads;
 use self::commits::Commits;
@@ -65,33 +62,31 @@ use self::delivery::close::CloseReason;
 use self::delivery::fanout::{self, Publisher};
 use self::gauges::GaugeLogger;
 use self::health::HealthState;
-use self::http::fence::Fence;
-use self::http::server::{Doors, HttpServer, Places};
+use self::http::server::{Doors, HttpServer};
 use self::http::watch::WatchThread;
 use self::hub::{Admissions, Hub};
 use self::log::clock::{Clock, Machine};
 use self::log::sqlite::SharedLife;
-use self::log::{Log, Sides, memory, sqlite};
 use self::operator::Operator;
-use self::operator::protocol::Status;
+use self::parts::{KeysOfTokens, folder, reserve};
 use self::preflight::check_protected;
 use self::pulse::Pulse;
 use self::quotas::Quotas;
 use self::refusals::Logger;
 use self::reload::{ReloadThread, Reloadable, Reloader};
-use self::reserve::{DiskReserve, ReserveSize};
+use self::reserve::ReserveSize;
 use self::room::Rooms;
 use self::rpc::pollers::Pollers;
 use self::rpc::server::{GrpcServer, Reports};
 use self::rpc::tls::Tls;
 use self::rpc::unary::Unary;
-use self::search::{SearchConfig, SearchThread};
+use self::search::SearchThread;
 use self::writer::Watch;
 use crate::address::Address;
 use crate::limits;
 use crate::names::RoomName;
 use crate::threads::park::block_on_until;
-use crate::threads::{self, Joiner, Spawner};
+use crate::threads::{self, Joiner};
 
 /// A running server. Dropping it drains it.
 ///
@@ -140,12 +135,12 @@ impl Server {
         }
         let health = Arc::<HealthState>::default();
         // First, so that it shows that the server starts: opening a large log may take long.
-        let admin = start_admin(config, &health)?;
+        let admin = parts::start_admin(config, &health)?;
         let tls = config.tls.as_ref().map(|files| Tls::open(files, config.logins.require_certificate())).transpose()?;
         check_protected(config)?;
         let poller_count = config.pollers.clamp(1, limits::POLLERS_MAX);
         let joiner = Joiner::start(config::possible_threads())?;
-        let ((mut appender, log), life) = open_log(config)?;
+        let ((mut appender, log), life) = parts::open_log(config)?;
         if let Some(life) = &life {
             let health = Arc::clone(&health);
             life.on_end(Box::new(move || health.set_failed("the log has stopped".to_owned())));
@@ -165,7 +160,7 @@ impl Server {
         let refusal_logger = Logger::start(config.clients_max)?;
         let refusals = Arc::clone(refusal_logger.refusals());
         let reserve_size = ReserveSize::new(config.disk_reserve);
-        let search = start_search(config, &log, &reserve_size)?;
+        let search = parts::start_search(config, &log, &reserve_size)?;
         let commits = Arc::<Commits>::default();
         let announcer = search.as_ref().map(SearchThread::announcer);
         let (lanes, log_writer) = writer::spawn(
@@ -187,7 +182,7 @@ impl Server {
         let append_queue = lanes.depth();
         let query_threads = QueryThreads::start()?;
         let deadline_thread = DeadlineThread::start()?;
-        let authenticator = Arc::new(authenticator(config)?);
+        let authenticator = Arc::new(parts::authenticator(config)?);
         let admissions = Admissions {
             authenticator: Arc::clone(&authenticator),
             has_tls: config.tls.is_some(),
@@ -235,7 +230,7 @@ impl Server {
         let grpc = GrpcServer::new(config, &pollers, unary, &hub, lobby, reports, &health)?;
         let doors = Doors { connections: Arc::clone(&connections), refusals: Arc::clone(&refusals) };
         let calls = dispatcher.load();
-        let http = start_http(config, dispatcher, joiner.spawner(), doors, http_watch.as_ref())?;
+        let http = parts::start_http(config, dispatcher, joiner.spawner(), doors, http_watch.as_ref())?;
         let mut server = Self {
             grpc,
             http,
@@ -269,8 +264,8 @@ impl Server {
             let adopted = server.grpc.adopt(socket, tls.as_ref())?;
             server.addresses.push(adopted);
         }
-        let status = status(config, &server.addresses, tls.as_ref());
-        server._operator = start_operator(config, &authenticator, status)?;
+        let status = parts::status(config, &server.addresses, tls.as_ref());
+        server._operator = parts::start_operator(config, &authenticator, status)?;
         server.grpc.start();
         if let Some(tls) = &tls {
             ::log::info!("TCP addresses speak TLS, with a certificate {}", tls.description());
@@ -441,170 +436,4 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.stop();
     }
-}
-
-fn authenticator(config: &ServerConfig) -> Result<Authenticator, StartError> {
-    let logins = &config.logins;
-    let accounts = match &config.storage {
-        Storage::Folder { path, .. } => Some(Arc::new(Accounts::open(path)?)),
-        Storage::Memory { .. } if logins.tokens => return Err(StartError::AccountsNeedFolder),
-        Storage::Memory { .. } => None,
-    };
-    Ok(Authenticator {
-        accounts,
-        accepts_tokens: logins.tokens,
-        jwt: logins.jwt.as_ref().map(Jwt::open).transpose()?.map(Arc::new),
-        certificates: logins.certificates,
-        allows_tutorial: logins.allows_tutorial,
-    })
-}
-
-/// Starts the HTTP face. If its default address is taken, the server has none.
-fn start_http(
-    config: &ServerConfig,
-    dispatcher: Dispatcher,
-    spawner: Spawner,
-    doors: Doors,
-    watch: Option<&WatchThread>,
-) -> Result<Option<HttpServer>, StartError> {
-    let (Some(http), Some(watch)) = (&config.http, watch) else { return Ok(None) };
-    let watch = Arc::clone(watch.watch());
-    let fence = Fence { hosts: http.hosts.clone(), origins: http.origins.clone() };
-    let places = Places { address: http.address.as_ref(), inherited: &config.inherited.http };
-    match HttpServer::start(places, config.socket_mode, fence, dispatcher, spawner, doors, watch) {
-        Err(StartError::Taken(address)) if http.may_be_taken => {
-            ::log::warn!(
-                "{address} is taken, so this server has no HTTP: give another address with --http, or --http none"
-            );
-            Ok(None)
-        }
-        started => started.map(Some),
-    }
-}
-
-/// Starts the admin face. If its default address is taken, the server has none.
-fn start_admin(config: &ServerConfig, health: &Arc<HealthState>) -> Result<Option<AdminServer>, StartError> {
-    let Some(admin) = &config.admin else { return Ok(None) };
-    if !admin.may_be_taken && places::is_exposed(&admin.address)? {
-        ::log::warn!(
-            "everybody who can reach {} can read the server's metrics and its state, which need no login: let only your \
-             monitoring reach it",
-            admin.address
-        );
-    }
-    match AdminServer::start(admin, config.socket_mode, Arc::clone(health)) {
-        Err(StartError::Taken(address)) if admin.may_be_taken => {
-            ::log::warn!(
-                "{address} is taken, so this server shows no metrics: give another address with --admin, or --admin none"
-            );
-            Ok(None)
-        }
-        started => started.map(Some),
-    }
-}
-
-/// Starts the search index. One that is switched off must not keep what is deleted meanwhile, so its file is deleted.
-fn start_search(
-    config: &ServerConfig,
-    log: &Arc<dyn Log>,
-    reserve_size: &Arc<ReserveSize>,
-) -> Result<Option<SearchThread>, StartError> {
-    let folder = folder(config);
-    let folder = folder.as_deref();
-    if !config.search {
-        match folder.map_or(Ok(false), search::place::remove) {
-            Ok(true) => ::log::info!("search is off: its index is deleted"),
-            Ok(false) => {}
-            Err(fault) => return Err(StartError::Search(fault)),
-        }
-        return Ok(None);
-    }
-    let has_space: Box<dyn FnMut() -> bool + Send> = match reserve(config, reserve_size) {
-        Some(mut reserve) => Box::new(move || reserve.check(0, || 0, Instant::now()).is_ok()),
-        None => Box::new(|| true),
-    };
-    let search = SearchConfig { folder, retention: config.retention, has_space };
-    Ok(Some(SearchThread::start(Arc::clone(log), search)?))
-}
-
-/// What the operator's commands learn about a running server.
-fn status(config: &ServerConfig, addresses: &[Address], tls: Option<&Tls>) -> Status {
-    let (name, authority) = tls.map(Tls::for_links).unwrap_or_default();
-    let port = addresses.iter().find_map(|address| match address {
-        Address::Tcp { port, .. } => Some(*port),
-        Address::Unix(_) => None,
-    });
-    let by_certificate = name.zip(port).map(|(host, port)| Address::Tcp { host, port }.to_string());
-    Status {
-        modes: config.logins.words().map(str::to_owned).collect(),
-        addresses: addresses.iter().map(Address::to_string).collect(),
-        accounts: config.logins.tokens,
-        public: config.public_address.clone().or(by_certificate),
-        authority: authority.map(|authority| authority.hex()),
-    }
-}
-
-/// The files with the keys that verify JSON web tokens. A login ends with its key.
-struct KeysOfTokens {
-    jwt: Arc<Jwt>,
-    hub: Weak<Hub>,
-}
-
-impl Reloadable for KeysOfTokens {
-    fn name(&self) -> &'static str {
-        "the keys for JSON web tokens"
-    }
-
-    fn files(&self) -> Vec<PathBuf> {
-        self.jwt.files()
-    }
-
-    fn reload(&mut self) -> Result<String, String> {
-        self.jwt.reload().map_err(|error| error.to_string())?;
-        self.hub.upgrade().iter().for_each(|hub| hub.close_invalid_logins());
-        Ok(format!("reloaded: {} keys", self.jwt.key_count()))
-    }
-}
-
-/// Opens the socket for the operator's commands on accounts, in the data folder.
-fn start_operator(
-    config: &ServerConfig,
-    authenticator: &Authenticator,
-    status: Status,
-) -> Result<Option<Operator>, StartError> {
-    let (Storage::Folder { path, .. }, Some(accounts)) = (&config.storage, &authenticator.accounts) else {
-        return Ok(None);
-    };
-    let operator = Operator::start(path, Arc::clone(accounts), Box::new(move || status.clone()));
-    operator.map(Some).map_err(StartError::Operator)
-}
-
-/// The data folder; `None` for a log in memory.
-fn folder(config: &ServerConfig) -> Option<PathBuf> {
-    match &config.storage {
-        Storage::Folder { path, .. } => Some(path.clone()),
-        Storage::Memory { .. } => None,
-    }
-}
-
-fn reserve(config: &ServerConfig, size: &Arc<ReserveSize>) -> Option<DiskReserve> {
-    match &config.storage {
-        Storage::Memory { .. } => None,
-        Storage::Folder { path, .. } => Some(DiskReserve::new(path.clone(), Arc::clone(size))),
-    }
-}
-
-/// Opens the log, and returns the life of a log on disk.
-fn open_log(config: &ServerConfig) -> Result<(Sides, Option<SharedLife>), StartError> {
-    Ok(match &config.storage {
-        Storage::Memory { bytes_max } => {
-            let (appender, log) = memory::open(*bytes_max, config.retention);
-            ((Box::new(appender), log), None)
-        }
-        Storage::Folder { path, sync, restored } => {
-            let (appender, log) = sqlite::open(path, *sync, *restored, config.retention)?;
-            let life = Arc::clone(log.life());
-            ((Box::new(appender), log), Some(life))
-        }
-    })
 }

@@ -117,9 +117,11 @@ impl ConfigFile {
         Some(ids?.into_iter().flatten().collect())
     }
 
-    /// Keeps what concerns a sub-command: the options that it shares with the program, and whether they can be known.
-    pub fn for_sub_command(&mut self, command: &Command) {
-        let is_shared = |id: &str| command.get_arguments().any(|arg| arg.get_id() == id && arg.is_global_set());
+    /// Keeps what concerns a sub-command: the options that it shares with the program, those that it reads besides, and
+    /// whether they can be known.
+    pub fn for_sub_command(&mut self, command: &Command, read: &[&str]) {
+        let is_global = |id: &str| command.get_arguments().any(|arg| arg.get_id() == id && arg.is_global_set());
+        let is_shared = |id: &str| read.contains(&id) || is_global(id);
         self.entries.retain(|entry| is_shared(&entry.id));
         self.faults.retain(|fault| match &fault.about {
             About::Syntax(_) => true,

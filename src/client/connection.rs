@@ -204,9 +204,9 @@ fn channel(environment: Arc<Environment>, address: &Address, route: &Route, tls:
         Some(name) => builder.override_ssl_target(name),
         None => builder,
     };
-    // The server's name, for any of its addresses.
+    // The server's name, for any of its addresses. The library compares it with the certificate at each call.
     let builder = match address {
-        Address::Tcp { .. } => builder.default_authority(authority(address)),
+        Address::Tcp { .. } => builder.default_authority(authority(address, tls.and_then(ClientTls::server_name))),
         Address::Unix(_) => builder,
     };
     builder
@@ -226,9 +226,13 @@ fn channel(environment: Arc<Environment>, address: &Address, route: &Route, tls:
         .primary_user_agent(concat!("hubbub/", env!("CARGO_PKG_VERSION")))
 }
 
-/// A server's name and port for a header: without the zone, which is valid on this machine only.
-fn authority(address: &Address) -> String {
-    let text = address.to_string();
+/// A server's name and port for a header: without the zone, which is valid on this machine only. `server_name` is the
+/// name that the certificate must have, if that is not the name of the address.
+fn authority(address: &Address, server_name: Option<&str>) -> String {
+    let text = match (address, server_name) {
+        (Address::Tcp { port, .. }, Some(name)) => Address::Tcp { host: name.to_owned(), port: *port }.to_string(),
+        _ => address.to_string(),
+    };
     match text.split_once('%').map(|(ip, rest)| (ip, rest.split_once(']'))) {
         Some((ip, Some((_, port)))) => format!("{ip}]{port}"),
         _ => text,
@@ -283,7 +287,19 @@ mod tests {
         for (text, local) in [("127.1.2.3:1", true), ("localhost:1", true), ("chat.example.org:1", false)] {
             assert_eq!(is_local(&text.parse().unwrap()), local);
         }
-        assert_eq!(authority(&"[fe80::1%eth0]:80".parse().unwrap()), "[fe80::1]:80");
+    }
+
+    /// A regression: calls were refused if only the name of `--server-name` was in the certificate.
+    #[test]
+    fn the_authority_has_the_name_of_the_certificate() {
+        for (address, name, expected) in [
+            ("[fe80::1%eth0]:80", None, "[fe80::1]:80"),
+            ("127.0.0.1:80", None, "127.0.0.1:80"),
+            ("127.0.0.1:80", Some("chat.example.org"), "chat.example.org:80"),
+            ("127.0.0.1:80", Some("::1"), "[::1]:80"),
+        ] {
+            assert_eq!(authority(&address.parse().unwrap(), name), expected);
+        }
     }
 
     #[test]

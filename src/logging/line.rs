@@ -9,6 +9,7 @@ use log::{Level, Record};
 
 use super::fields::{append_as_json, append_as_text, append_json_string, cut};
 use super::format::Style;
+use super::redact::redact;
 use crate::escape::escape;
 
 /// The line of a record, with its end.
@@ -61,6 +62,7 @@ pub fn line(
         line.push_str(&escape(&cut(message)));
         append_as_text(&mut line, fields);
     }
+    redact(&mut line);
     line.push('\n');
     line.into_bytes()
 }

@@ -79,12 +79,18 @@ fn missing_protection(config: &ServerConfig) -> Option<&'static str> {
     }
 }
 
-/// Where it is to listen, each with its option.
+/// Where it is to listen for clients, each with its option.
 fn addresses(config: &ServerConfig) -> impl Iterator<Item = (&'static str, &Address)> {
     // The default address of HTTP can't be reached, and must not be looked at: it may be taken.
     let http = config.http.iter().filter(|http| !http.may_be_taken);
     let listen = config.listen.iter().map(|address| ("listen", address));
     listen.chain(http.filter_map(|http| Some(("http", http.address.as_ref()?))))
+}
+
+/// Where it is to show metrics. The default address may be taken, too.
+fn admin_address(config: &ServerConfig) -> Option<(&'static str, &Address)> {
+    let admin = config.admin.as_ref().filter(|admin| !admin.may_be_taken)?;
+    Some(("admin", &admin.address))
 }
 
 impl Preflight {
@@ -98,7 +104,16 @@ impl Preflight {
 
     fn places(&mut self, config: &ServerConfig) {
         let missing = missing_protection(config);
-        for (key, address) in addresses(config) {
+        let mut known: Vec<(&str, &Address)> = Vec::new();
+        for (key, address) in addresses(config).chain(admin_address(config)) {
+            let is_any_port = matches!(address, Address::Tcp { port: 0, .. });
+            // One that is repeated within an option is found there.
+            let same = known.iter().find(|(other, known)| *other != key && *known == address && !is_any_port);
+            if let Some((other, _)) = same {
+                self.fault(key, format!("{address} is given with --{other} too: each needs an address of its own"));
+                continue;
+            }
+            known.push((key, address));
             match places::check_free(address) {
                 Ok(()) => {}
                 // By the server that runs, for example.
@@ -108,10 +123,16 @@ impl Preflight {
                     continue;
                 }
             }
-            if let Some(missing) = missing
-                && is_exposed(address)
-            {
-                self.fault(key, StartError::Exposed { address: address.clone(), missing }.to_string());
+            match missing {
+                _ if !is_exposed(address) => {}
+                _ if key == "admin" => {
+                    let who = "can be reached from other machines, and needs no login";
+                    self.warn(key, format!("{address} {who}: let only your monitoring reach it"));
+                }
+                Some(missing) => {
+                    self.fault(key, StartError::Exposed { address: address.clone(), missing }.to_string());
+                }
+                None => {}
             }
         }
     }
@@ -226,7 +247,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
-    use crate::server::config::Logins;
+    use crate::server::config::{AdminConfig, Logins};
 
     fn config(path: &Path) -> ServerConfig {
         let storage = Storage::Folder { path: path.to_owned(), sync: sqlite::SyncMode::Full, restored: false };
@@ -302,5 +323,25 @@ mod tests {
         let open = ServerConfig { listen: vec![taken], tls: None, logins: Logins::default(), clients_max: 1, ..config };
         assert_eq!(found(&open), (vec!["listen"], vec!["listen"]));
         assert_eq!(found(&ServerConfig { insecure: true, ..open }), (vec![], vec!["listen"]));
+    }
+
+    #[test]
+    fn each_option_needs_an_address_of_its_own_and_metrics_are_for_this_machine() {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let admin = |address: &str, may_be_taken| {
+            Some(AdminConfig { address: address.parse().unwrap(), may_be_taken, hosts: Vec::new() })
+        };
+        let config = ServerConfig {
+            listen: vec![Address::from(free)],
+            storage: Storage::Memory { bytes_max: 1 << 20 },
+            clients_max: 1,
+            ..ServerConfig::default()
+        };
+        let found = |admin| found(&ServerConfig { admin, ..config.clone() });
+        assert_eq!(found(admin("127.0.0.1:0", false)), (vec![], vec![]));
+        assert_eq!(found(admin(&free.to_string(), false)), (vec!["admin"], vec![]));
+        assert_eq!(found(admin(&free.to_string(), true)), (vec![], vec![]));
+        assert_eq!(found(admin("0.0.0.0:0", false)), (vec![], vec!["admin"]));
+        assert_eq!(found(admin("unix:/nowhere/socket", false)), (vec!["admin"], vec![]));
     }
 }

@@ -37,10 +37,11 @@ impl Storing {
     }
 
     /// Checks without a message: the disk has its reserve, and after a failure, something small can be written.
-    pub fn check(&mut self, appender: &mut dyn Appender, clock: ClockState, now: Instant) {
+    pub fn check(&mut self, appender: &mut dyn Appender, clock: ClockState, now: Instant) -> Result<(), LogError> {
         let checked = self.check_reserve(0, || appender.free_bytes(), now);
         let checked = checked.and_then(|()| if self.has_failed { appender.probe(clock) } else { Ok(()) });
         self.report(checked.as_ref().err(), now);
+        checked
     }
 
     /// An error while the disk has less free space than its reserve, for posts of this many bytes. `log_free` is as in
@@ -124,12 +125,12 @@ mod tests {
         let clock = appender.clock();
         let mut short = storing(u64::MAX);
         assert!(short.next_check().is_some_and(|at| at <= Instant::now()));
-        short.check(&mut appender, clock, start);
+        assert_eq!(short.check(&mut appender, clock, start), Err(LogError::Reserve));
         assert!(matches!(health.get(), Health::Failed(reason) if reason.contains("almost full")));
         assert_eq!(short.next_check(), Some(start + STORE_CHECK_FIRST));
         // Space was freed.
         short.reserve = Some(DiskReserve::new(folder.path().to_owned(), ReserveSize::new(Some(0))));
-        short.check(&mut appender, clock, start);
+        assert_eq!(short.check(&mut appender, clock, start), Ok(()));
         assert_eq!((health.get(), short.next_check()), (Health::Serving, Some(start + DISK_WATCH_INTERVAL)));
     }
 
@@ -145,7 +146,7 @@ mod tests {
             assert_eq!(health.get(), Health::Failed("messages can't be stored: the disk is full".to_owned()));
             waits.push((storing.next_check().expect("it has failed") - now).as_secs());
             let clock = appender.clock();
-            storing.check(&mut appender, clock, now);
+            assert_eq!(storing.check(&mut appender, clock, now), Ok(()));
             assert_eq!(health.get(), Health::Serving);
         }
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 64, 64]);

@@ -48,7 +48,7 @@ pub fn spawn(
         kept,
         deleted: Deleted::default(),
         told: None,
-        failing: false,
+        failing: None,
         trim_failing: false,
     };
     let thread = threads::spawn("log-writer", move || writer.run(&orders))?;
@@ -87,8 +87,8 @@ struct Writer {
     /// The deletions of retention that were not logged yet, and the time of the last log line.
     deleted: Deleted,
     told: Option<Instant>,
-    /// Whether the last append failed, so that it is logged once when that begins, and once when it ends.
-    failing: bool,
+    /// Why messages can't be stored, so that it is logged once when that begins, and once when it ends.
+    failing: Option<LogError>,
     /// The same for trimming.
     trim_failing: bool,
 }
@@ -136,7 +136,8 @@ impl Writer {
             let until = [deadline, self.storing.next_check()].into_iter().flatten().min();
             match orders.next(batch, until.map(|until| until.saturating_duration_since(Instant::now()))) {
                 Waited::TimedOut if deadline.is_none_or(|deadline| Instant::now() < deadline) => {
-                    self.storing.check(&mut *self.appender, self.clock.state(), Instant::now());
+                    let checked = self.storing.check(&mut *self.appender, self.clock.state(), Instant::now());
+                    self.log_check(&checked);
                 }
                 waited => return waited,
             }
@@ -165,8 +166,10 @@ impl Writer {
         let trimmed = self.appender.trim(now);
         match &trimmed {
             // The log line that nothing can be stored is more important.
-            Err(error) if !self.trim_failing && !self.failing => log::warn!("old messages can't be deleted: {error}"),
-            Ok(_) if self.trim_failing && !self.failing => log::info!("deleting old messages works again"),
+            Err(error) if !self.trim_failing && self.failing.is_none() => {
+                log::warn!("old messages can't be deleted: {error}")
+            }
+            Ok(_) if self.trim_failing && self.failing.is_none() => log::info!("deleting old messages works again"),
             _ => {}
         }
         self.trim_failing = trimmed.is_err();
@@ -304,18 +307,28 @@ impl Writer {
         self.watch.gauges.report(Resource::Rooms, count, max);
     }
 
+    /// A server without its reserve may get no message that shows it, because its health is known. Other failures begin
+    /// with a message, and only a message shows that they are over: a check writes less.
+    fn log_check(&mut self, checked: &Result<(), LogError>) {
+        match (checked, &self.failing) {
+            (Err(error @ LogError::Reserve), None) => self.log_change(Some(error)),
+            (Ok(()), Some(LogError::Reserve)) => self.log_change(None),
+            _ => {}
+        }
+    }
+
     fn log_change(&mut self, error: Option<&LogError>) {
         match error {
             // The error's own text is for clients.
-            Some(LogError::Reserve) if !self.failing => log::error!(
+            Some(LogError::Reserve) if self.failing.is_none() => log::error!(
                 "messages are rejected, because the disk has less free space than its reserve: free some space, delete \
                  messages (--log-bytes-max, --retain-for), or lower --disk-reserve"
             ),
-            Some(error) if !self.failing => log::error!("messages can't be stored and are rejected: {error}"),
-            None if self.failing => log::info!("storing messages works again"),
+            Some(error) if self.failing.is_none() => log::error!("messages can't be stored and are rejected: {error}"),
+            None if self.failing.is_some() => log::info!("storing messages works again"),
             _ => {}
         }
-        self.failing = error.is_some();
+        self.failing = error.cloned();
     }
 }
 

@@ -303,6 +303,37 @@ fn check_config_finds_what_other_machines_could_reach_and_what_is_only_for_one_s
     assert_eq!(errors, [expected]);
 }
 
+/// What a container's settings get wrong: the file has no part in it, and the variables of the other programs are none of
+/// the server's.
+#[test]
+fn a_misspelled_variable_is_warned_of() {
+    let place = Place::new("data = '{DIR}/data'\n");
+    let mut command = place.command(&["--config", "hubbub.toml", "--check-config"]);
+    let Said { code, errors, .. } = said(command.env("HUBBUB_RETAIN_FRO", "90d").env("HUBBUB_UNRELATED", "1"));
+    assert_eq!(code, Some(0));
+    assert_eq!(errors, ["warning: the variable HUBBUB_RETAIN_FRO has no effect: did you mean HUBBUB_RETAIN_FOR?"]);
+    // The start says it too.
+    let mut command = place.command(&["--config", "hubbub.toml", "--listen", "127.0.0.1:0", "--http", "none"]);
+    command.env("HUBBUB_RETAIN_FRO", "90d");
+    let mut server = ServerProcess::spawn(command);
+    server.wait_for_log("the variable HUBBUB_RETAIN_FRO has no effect");
+    drop(server);
+    // Those of all programs at once.
+    let mut command = place.command(&["--config", "hubbub.toml", "--check-config"]);
+    for program in [env!("CARGO_BIN_EXE_hubbub"), env!("CARGO_BIN_EXE_hubbub-repeat")] {
+        for name in ["", "chat", "send", "tail", "history", "search", "export", "import"] {
+            let help = client_command(program, &[]).args(name.split_terminator(' ')).arg("--help").output();
+            let help = String::from_utf8(help.expect("it starts").stdout).expect("its help is text");
+            let variables = help.split("[env: ").skip(1).filter_map(|rest| rest.split(']').next());
+            for variable in variables.filter(|variable| !printed().contains(&format!("Variable: {variable}."))) {
+                command.env(variable, "1");
+            }
+        }
+    }
+    let Said { code, errors, .. } = said(&mut command);
+    assert_eq!((code, errors), (Some(0), Vec::new()));
+}
+
 #[test]
 fn check_config_starts_nothing_and_creates_nothing() {
     let authority = Authority::new();

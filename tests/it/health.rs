@@ -101,10 +101,13 @@ fn a_disk_without_its_reserve_is_seen_although_nothing_is_posted() {
     std::fs::write(&other, vec![1; 45_000_000]).expect("there is space");
     wait_for("NOT_SERVING", || !is_serving(&client));
     assert_eq!(check(&client, CHAT), Ok(ServingStatus::NOT_SERVING));
+    // The log says why, also to an operator whose load balancer sends no message.
+    server.wait_for_log("messages are rejected, because the disk has less free space than its reserve");
     // Reading goes on.
     call(&client, &LIST_ROOMS, &ListRoomsRequest::default()).expect("rooms are listed");
     std::fs::remove_file(&other).expect("it can be removed");
     wait_for("SERVING", || is_serving(&client));
+    server.wait_for_log("storing messages works again");
     server.signal(libc::SIGTERM);
     assert_eq!(server.wait().code(), Some(0));
 }

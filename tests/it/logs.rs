@@ -10,9 +10,10 @@ use std::path::Path;
 
 use hubbub::limits::REPEATS_MAX;
 use hubbub::wire::{LIST_ROOMS, v1};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::http::client::Client as HttpClient;
 use crate::http::serve as serve_http;
 use crate::support::chatter::{Chatter, environment};
 use crate::support::logins;
@@ -116,7 +117,10 @@ fn the_start_is_one_line_with_what_matters() {
     assert_eq!((&started["rooms"], &started["messages"]), (&0.into(), &0.into()));
     assert_eq!((started["listen"].as_str(), started["data"].as_str()), (Some(target.as_str()), Some(path)));
     assert_eq!((&started["tls"], &started["login"], &started["http"]), (&false.into(), &"open".into(), &"none".into()));
-    assert_eq!((&started["clients_max"], &started["level"]), (&77.into(), &"info".into()));
+    assert_eq!(
+        (&started["admin"], &started["clients_max"], &started["level"]),
+        (&"none".into(), &77.into(), &"info".into())
+    );
     assert_eq!(started["version"], env!("CARGO_PKG_VERSION"));
     let log = objects(&stop(start()));
     let started = only(&log, "server started");
@@ -239,11 +243,12 @@ fn no_line_has_a_secret_or_a_body() {
     let token = logins::token(data.path(), "ann", &[]);
     assert!(has_secret(&format!("token=\"{token}\"")) && !has_secret("token hub_7k2m9x4d of user"));
     let mut command = command();
-    command.args(["--listen", "127.0.0.1:0", "--auth", "accounts", "--data"]).arg(data.path()).args(JSON);
-    let server = ServerProcess::listening({
-        command.env("RUST_LOG", "trace");
-        command
-    });
+    command.args(["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--auth", "accounts", "--data"]);
+    command.arg(data.path()).args(JSON).env("RUST_LOG", "trace").env_remove("GRPC_TRACE");
+    let mut server = ServerProcess::listening(command);
+    let line = server.wait_for_log("serving HTTP on ");
+    let address = line.split("serving HTTP on ").nth(1).and_then(|rest| rest.split(' ').next());
+    let mut http = HttpClient::connect(address.expect("the line has the address"));
     let mut ann = Talker::over(logins::connect(&server), "ann", Some(&token));
     ann.send(vec![hello("ann")]);
     assert!(ann.next().has_welcome());
@@ -252,8 +257,20 @@ fn no_line_has_a_secret_or_a_body() {
     ann.hear();
     let wrong = spoilt(&token);
     Talker::over(logins::connect(&server), "ann", Some(&wrong)).end();
+    for (token, status) in [(&token, 200), (&wrong, 401)] {
+        let fields = format!("Authorization: Bearer {token}\n");
+        let posted = http.call_with("PostMessage", &json!({"room": "tea", "body": BODY}), &fields);
+        assert_eq!(posted.status, status, "{}", posted.text());
+        // Where it does not belong.
+        http.ask(&format!("GET /rooms/{token}?token={token} HTTP/1.1\nHost: localhost\n\n"));
+        let mut other = Talker::over(logins::connect(&server), "ann", Some(token));
+        other.send(vec![hello(token)]);
+        other.end();
+    }
     let log = stop(server);
-    assert!(log.len() > 10 && log.iter().any(|line| line.contains("reason\":\"login")), "{log:#?}");
+    for expected in ["reason\":\"login", "message\":\"login failed", "level\":\"debug"] {
+        assert!(log.iter().any(|line| line.contains(expected)), "{expected}: {log:#?}");
+    }
     for secret in [&token[13..], &wrong[13..], BODY] {
         assert!(!log.iter().any(|line| line.contains(secret)), "{secret}");
     }

@@ -188,6 +188,7 @@ const LAYERS: &[&[&str]] = &[
     &["server::calls", "server::chat_stream"],
     &["server::rpc", "server::http"],
     &["server::admin"],
+    &["server::parts"],
     &["server", "client"],
     &["terminal", "repeat"],
     &["fuzz"],

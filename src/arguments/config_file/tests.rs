@@ -206,11 +206,14 @@ fn a_fault_says_which_option_is_unknown() {
 
 #[test]
 fn a_sub_command_needs_the_options_that_it_shares_and_a_file_that_can_be_read() {
-    let faults = |text: &str| {
+    let faults_of = |text: &str, read: &[&str]| {
         let mut file = parse(text, "f", &Options::command());
-        file.for_sub_command(&Options::command());
+        file.for_sub_command(&Options::command(), read);
         (file.entries.len(), file.faults.len())
     };
+    let faults = |text: &str| faults_of(text, &[]);
+    assert_eq!(faults_of("data = '/srv'\nrooms-max = 5", &["rooms_max"]), (2, 0));
+    assert_eq!(faults_of("data = '/srv'\nrooms-max = 0\ncolour = 1", &["rooms_max"]), (1, 1));
     assert_eq!(faults("data = '/srv'\nrooms-max = 5"), (1, 0));
     assert_eq!(faults("data = '/srv'\nrooms-max = 0\ncolour = 1"), (1, 0));
     assert_eq!(faults("data = ''\nrooms-max = 0"), (0, 1));

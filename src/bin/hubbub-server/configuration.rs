@@ -197,9 +197,8 @@ mod tests {
     #[test]
     fn the_keys_of_findings_are_keys() {
         let settings = inspect("hubbub-server").settings;
-        for key in
-            ["data", "listen", "http", "auth", "clients-max", "tls-cert", "tls-key", "client-ca", "jwt-key", "jwt-jwks"]
-        {
+        let files = ["tls-cert", "tls-key", "client-ca", "jwt-key", "jwt-jwks"];
+        for key in ["data", "listen", "http", "admin", "auth", "clients-max"].into_iter().chain(files) {
             assert!(settings.get(key).is_some(), "{key}");
         }
     }

@@ -11,6 +11,7 @@ use hubbub::arguments::{CONNECTION, EXIT_USAGE, switch, timeout};
 use hubbub::certificates::{Authorities, Facts};
 use hubbub::client::{ClientTls, Connector, check_health};
 use hubbub::escape::escape;
+use rustls::pki_types::ServerName;
 
 use crate::options::Args;
 use crate::words::complain;
@@ -27,8 +28,8 @@ Examples:
 pub struct HealthProbe {
     /// Address of the server [default: the first of HUBBUB_LISTEN]
     ///
-    /// HOST:PORT, [IPV6]:PORT or unix:PATH. By default the first address of HUBBUB_LISTEN, on this machine, or
-    /// 127.0.0.1:5000; the variable PORT changes the port.
+    /// HOST:PORT, [IPV6]:PORT or unix:PATH. By default the first address of HUBBUB_LISTEN or of the file of --config, on
+    /// this machine, or 127.0.0.1:5000; the variable PORT changes the port.
     #[arg(value_name = "ADDR")]
     address: Option<Address>,
 
@@ -50,8 +51,8 @@ pub struct HealthProbe {
 
     /// Connect with TLS
     ///
-    /// Trusts the certificate authorities of this machine. Without these options, but with HUBBUB_TLS_CERT, as the server
-    /// has it: connects with TLS and expects that certificate.
+    /// Trusts the certificate authorities of this machine. Without these options, but with HUBBUB_TLS_CERT or tls-cert in
+    /// the file of --config, as the server has it: connects with TLS and expects that certificate.
     #[arg(long, env = "HUBBUB_TLS", value_parser = switch, help_heading = CONNECTION, display_order = 52)]
     tls: bool,
 
@@ -76,6 +77,10 @@ pub struct HealthProbe {
 pub fn run(probe: &HealthProbe, args: &Args) -> anyhow::Result<ExitCode> {
     if probe.cert.is_some() != probe.key.is_some() {
         complain("--cert and --key (HUBBUB_CERT and HUBBUB_KEY) need each other: give both");
+        return Ok(ExitCode::from(EXIT_USAGE));
+    }
+    if probe.server_name.as_deref().is_some_and(|name| ServerName::try_from(name).is_err()) {
+        complain("--server-name (HUBBUB_SERVER_NAME): expected a host name or an IP address");
         return Ok(ExitCode::from(EXIT_USAGE));
     }
     let address = match &probe.address {

@@ -23,6 +23,7 @@ mod users;
 mod tokens;
 mod words;
 
+use std::env;
 use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -42,6 +43,7 @@ use hubbub::server::reload::Reloader;
 use hubbub::server::{Server, ServerConfig, StartError, Storage};
 use hubbub::supervisor::sockets::InheritedSockets;
 use hubbub::threads;
+use log::{Level, log_enabled};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
@@ -49,6 +51,9 @@ use self::configuration::RunningConfig;
 use self::options::Args;
 use self::supervised::Supervised;
 use self::words::{PROGRAM, complain};
+
+/// The variable that lets the C core log what it reads and writes, to the last byte.
+const CORE_TRACE: &str = "GRPC_TRACE";
 
 /// Why the server exits without a signal.
 const LOG_FAILED: &str = "the log has stopped";
@@ -58,7 +63,7 @@ fn main() -> ExitCode {
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     hubbub::startup::forget_empty_variables();
     threads::end_process_on_panic();
-    let arguments: Vec<_> = std::env::args_os().collect();
+    let arguments: Vec<_> = env::args_os().collect();
     arguments::generate_if_asked::<Args>(&arguments);
     let mut reading =
         arguments::inspect::<Args>(&arguments, option_env!("HUBBUB_COMMIT")).unwrap_or_else(|help| help.exit());
@@ -97,6 +102,9 @@ fn main() -> ExitCode {
     }
     for warning in configuration::warnings(&reading) {
         log::warn!("{}", escape(&warning));
+    }
+    if env::var_os(CORE_TRACE).is_some_and(|value| !value.is_empty()) && log_enabled!(target: "grpcio", Level::Info) {
+        log::warn!("{CORE_TRACE} is set, so the log may show messages and tokens: unset it, except for tests");
     }
     let has_file = args.config.config.is_some();
     let running = has_file.then(|| {
@@ -154,7 +162,7 @@ fn serve(config: &ServerConfig, running: Option<impl FnOnce(Adjuster) -> Running
     let reloader = reloads.then(Arc::<OnceLock<Reloader>>::default);
     let reload = reloader.clone().map(|reloader| {
         let supervised = Arc::clone(&supervised);
-        move || supervised.reload(reloader.get())
+        move || supervised.reload(&reloader)
     });
     watch_signals(stop, Arc::clone(&clients), reload).context("can't handle signals")?;
 

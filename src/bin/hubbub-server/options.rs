@@ -93,14 +93,17 @@ pub struct Args {
     /// Keep messages in memory only
     ///
     /// They are lost when the server exits.
-    #[arg(long, env = "HUBBUB_EPHEMERAL", value_parser = switch, help_heading = STORAGE, display_order = 22)]
+    #[arg(
+        long, env = "HUBBUB_EPHEMERAL", value_parser = switch, hide_short_help = true, help_heading = STORAGE,
+        display_order = 22
+    )]
     ephemeral: bool,
 
     /// Delete the oldest messages beyond this size
     ///
     /// Those of all rooms together. Bytes, or a number with a unit such as 64MiB or 20GB. On a disk: without the
-    /// write-ahead log, at least 16MiB; by
-    /// default all messages are kept. With --ephemeral: the memory for messages, at least 64KiB, 256MiB by default.
+    /// write-ahead log, at least 16MiB; by default all messages are kept. With --ephemeral: the memory for messages, at
+    /// least 64KiB, 256MiB by default.
     #[arg(
         long, value_name = "SIZE", env = "HUBBUB_LOG_BYTES_MAX", value_parser = size(limits::MEMORY_LOG_BYTES_MIN..),
         hide_short_help = true,
@@ -382,6 +385,11 @@ impl ProgramOptions for Args {
 
     fn check(&mut self, given: &Given<'_>) -> Vec<String> {
         if self.command.is_some() { Vec::new() } else { self.check_serving(given) }
+    }
+
+    /// The probe finds its server by what the server was started with.
+    fn read_by(sub_command: &str) -> &'static [&'static str] {
+        if sub_command == "health" { &["listen", "tls_cert"] } else { &[] }
     }
 }
 

@@ -12,12 +12,12 @@ pub fn log(config: &ServerConfig, server: &Server) {
         Storage::Memory { .. } => Cow::Borrowed("memory"),
     };
     let (rooms, messages) = server.contents_at_start();
-    let (listen, http) = (list(server.addresses()), list(server.http_addresses()));
+    let [listen, http, admin] = [server.addresses(), server.http_addresses(), server.admin_addresses()].map(list);
     let login = list(config.logins.words());
     log::info!(
         version = env!("CARGO_PKG_VERSION"), data = data.as_ref(), rooms, messages, listen = listen.as_str(),
-        http = http.as_str(), tls = config.tls.is_some(), login = login.as_str(), clients_max = config.clients_max,
-        connections_max = config.connections_max();
+        http = http.as_str(), admin = admin.as_str(), tls = config.tls.is_some(), login = login.as_str(),
+        clients_max = config.clients_max, connections_max = config.connections_max();
         "server started"
     );
 }

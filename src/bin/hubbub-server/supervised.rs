@@ -1,9 +1,9 @@
 //! The server as a service of systemd: readiness, reloads, and the watchdog.
 
-use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use std::{io, mem};
 
 use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 use hubbub::address::Address;
@@ -26,7 +26,10 @@ pub struct Supervised {
 
 #[derive(Clone)]
 enum Phase {
-    Starting,
+    Starting {
+        /// Whether files were to be read again before anything could do it.
+        is_reload_due: bool,
+    },
     /// With the status that the service manager shows.
     Serving(String),
     Stopping,
@@ -40,7 +43,10 @@ pub struct Watchdog {
 
 impl Supervised {
     pub fn from_environment() -> Arc<Self> {
-        Arc::new(Self { notifier: Notifier::from_environment(), phase: Mutex::new(Phase::Starting) })
+        Arc::new(Self {
+            notifier: Notifier::from_environment(),
+            phase: Mutex::new(Phase::Starting { is_reload_due: false }),
+        })
     }
 
     /// Whether there is a service manager to notify.
@@ -51,7 +57,10 @@ impl Supervised {
     /// The server serves on all its addresses. The returned watchdog is to be dropped before the drain.
     pub fn serves(self: &Arc<Self>, server: &Server) -> io::Result<Watchdog> {
         let status = status(server.addresses(), server.http_addresses());
-        *self.phase.lock() = Phase::Serving(status.clone());
+        let before = mem::replace(&mut *self.phase.lock(), Phase::Serving(status.clone()));
+        if let (Phase::Starting { is_reload_due: true }, Some(reloader)) = (before, server.reloader()) {
+            reloader.request();
+        }
         self.notifier.ready(&status);
         match watchdog_timeout().filter(|_| self.is_present()) {
             Some(timeout) => Watchdog::start(Arc::clone(self), server.pulse(), timeout),
@@ -59,10 +68,18 @@ impl Supervised {
         }
     }
 
-    /// Reads the files again, if there are any.
-    pub fn reload(self: &Arc<Self>, reloader: Option<&Reloader>) {
-        let phase = self.phase.lock().clone();
-        let Phase::Serving(status) = phase else {
+    /// Reads the files again, if there are any. The reloader is there before [`Self::serves`] is called.
+    pub fn reload(self: &Arc<Self>, reloader: &OnceLock<Reloader>) {
+        let status = match &mut *self.phase.lock() {
+            Phase::Serving(status) => Some(status.clone()),
+            Phase::Starting { is_reload_due } => {
+                *is_reload_due |= reloader.get().is_none();
+                None
+            }
+            Phase::Stopping => None,
+        };
+        let reloader = reloader.get();
+        let Some(status) = status else {
             // The service manager waits for the start, or for the end. Files may have changed since they were read.
             return reloader.iter().for_each(|reloader| reloader.request());
         };

@@ -98,7 +98,7 @@ mod tests {
         assert_eq!((get("/").0, get("/x").0), (200, 404));
         routes.health.set_serving();
         assert_eq!(get("/readyz"), (200, "ready\n".to_owned()));
-        routes.health.set_failed("the disk is full".to_owned());
+        routes.health.set_failed("messages can't be stored: the disk is full".to_owned());
         assert_eq!(get("/readyz"), (503, "not ready: messages can't be stored: the disk is full\n".to_owned()));
         routes.health.set_draining();
         assert_eq!((get("/healthz").0, get("/readyz").0), (200, 503));

@@ -70,10 +70,9 @@ fn a_disk_below_its_reserve_makes_the_server_not_ready() {
     let folder = tempfile::tempdir().expect("a folder");
     let data = folder.path().to_str().expect("a plain path");
     let (server, admin) = serve(&["--data", data, "--disk-reserve", "4000000GB"]);
+    wait_for("not ready, without a post", || ready(&admin).0 == 503);
     let client = Talker::hello(&environment(), server.target(), "ann").client;
-    assert_eq!(ready(&admin).0, 200);
     post_message(&client, "tea", "ann", 0, "hello").expect_err("the rest of the disk is reserved");
-    wait_for("not ready", || ready(&admin).0 == 503);
     assert!(ready(&admin).1.contains("--disk-reserve"), "{}", ready(&admin).1);
     let samples = scrape(&admin);
     assert_eq!((samples["hubbub_ready"], samples["hubbub_state{state=\"failed\"}"]), (0.0, 1.0));

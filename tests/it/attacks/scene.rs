@@ -77,6 +77,15 @@ pub struct Report {
     newcomer_p99: Duration,
 }
 
+/// Ends the threads of an attack on drop.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 impl Scene {
     pub fn start(arguments: &[&str]) -> Self {
         let mut server = command();
@@ -133,8 +142,10 @@ impl Scene {
                 }
                 (threads, descriptors)
             });
+            // Also if the attack fails: the threads end, and the failure is reported.
+            let over = Over(&is_over);
             attack(target);
-            is_over.store(true, Ordering::Relaxed);
+            drop(over);
             let (threads_peak, descriptors_peak) = watching.join().expect("the watch goes on");
             let (mut served, newcomers_refused) = coming.join().expect("newcomers come");
             let mut latencies = talking.join().expect("the pair loses nothing");

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::process::CommandExt as _;
+use std::process::Command;
 
 use super::{Key, Place, keys, printed};
 use crate::support::chatter::environment;
@@ -16,6 +17,11 @@ fn start(config: &str) -> (Place, ServerProcess) {
 
 fn start_with(config: &str, arguments: &[&str]) -> (Place, ServerProcess) {
     let place = Place::new(config);
+    let command = command(&place, arguments);
+    (place, ServerProcess::listening(command))
+}
+
+fn command(place: &Place, arguments: &[&str]) -> Command {
     let mut command = place.command(&["--config", "hubbub.toml", "--listen", "127.0.0.1:0", "--http", "none"]);
     command.args(arguments);
     // Whoever runs the tests may ignore it, as nohup does.
@@ -26,7 +32,7 @@ fn start_with(config: &str, arguments: &[&str]) -> (Place, ServerProcess) {
             Ok(())
         });
     }
-    (place, ServerProcess::listening(command))
+    command
 }
 
 /// Replaces the file, and waits for this line.
@@ -193,6 +199,21 @@ fn a_file_with_faults_changes_nothing_and_all_are_reported() {
     reload(&place, &mut server, "ephemeral = true\nrooms-max = 2\n", "rooms-max is now 2, before 1");
     assert_eq!(post(&server, "b"), Ok(()));
     stop(server);
+}
+
+/// The story: an installer wrote the file and sent SIGHUP while the server was still opening its log. The file had been
+/// read, the signal came too soon for anybody to act on it, and the server went on with the old file.
+#[test]
+fn a_signal_during_the_start_is_not_lost() {
+    for _ in 0..5 {
+        let place = Place::new("data = '{DIR}/data'\nrooms-max = 1\n");
+        let mut server = ServerProcess::spawn(command(&place, &[]));
+        wait_for("a handler", || server.handles(libc::SIGHUP));
+        place.write("data = '{DIR}/data'\nrooms-max = 2\n");
+        server.signal(libc::SIGHUP);
+        server.wait_for_log("rooms-max is now 2, before 1");
+        stop(server);
+    }
 }
 
 /// What a flag or a variable sets is not the file's to change.

@@ -54,6 +54,36 @@ fn a_server_is_found_by_address_and_by_the_variables_that_started_it() {
     assert!(said.contains("give the address"), "{said}");
 }
 
+/// The story: a container with everything in its configuration file was never healthy, because the probe asked at port
+/// 5000.
+#[test]
+fn a_server_is_found_by_its_configuration_file() {
+    let authority = Authority::new();
+    let pair = authority.sign("server", &["chat.example.org"], |_| {});
+    let server = serve(&pair, &[]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("hubbub.toml");
+    let (file, target) = (text(&file), server.target());
+    let write = |tls: &str| {
+        let config = format!("listen = ['{target}', 'unix:/nonexistent']\nrooms-max = 'many'\n{tls}");
+        std::fs::write(file, config).expect("a file is written");
+    };
+    write(&format!("tls-cert = '{}'\ntls-key = '/nonexistent'\n", text(&pair.certificate)));
+    assert_eq!(serves(&["--config", file], &[]), format!("{target}: SERVING\n"));
+    assert_eq!(serves(&[], &[("HUBBUB_CONFIG", file)]), format!("{target}: SERVING\n"));
+    // A variable overrides the file, as for the server, and the address that is given both.
+    let said = complaint(&["--config", file], &[("HUBBUB_LISTEN", "unix:/nonexistent/x")]);
+    assert!(said.contains("/nonexistent/x"), "{said}");
+    assert_eq!(serves(&[target, "--config", file], &[]), format!("{target}: SERVING\n"));
+    write("");
+    let said = complaint(&["--config", file], &[]);
+    assert!(said.contains("uses TLS"), "{said}");
+    std::fs::write(file, "listen = 5000\n").expect("a file is written");
+    let (code, _, errors) = run(&["--config", file], &[]);
+    assert_eq!(code, Some(2));
+    assert!(errors.contains("hubbub.toml:1: listen: "), "{errors}");
+}
+
 #[test]
 fn a_unix_socket_is_checked() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -121,6 +151,9 @@ fn a_server_that_wants_a_certificate_gets_one() {
     let (code, _, errors) = run(&[target, "--ca", ca, "--cert", cert], &[]);
     assert_eq!(code, Some(2));
     assert!(errors.contains("--cert and --key"), "{errors}");
+    let (code, _, errors) = run(&[target, "--ca", ca, "--server-name", "a b"], &[]);
+    assert_eq!(code, Some(2));
+    assert!(errors.contains("--server-name") && errors.contains("expected a host name"), "{errors}");
 }
 
 #[test]

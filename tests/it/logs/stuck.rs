@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, PipeReader, pipe};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::process::{Child, ExitStatus, Stdio};
 use std::thread;
@@ -41,12 +42,13 @@ impl Running {
         format!("unix:{}", self.socket.display())
     }
 
-    /// Posts messages and reads them.
-    fn talk(&self, count: u64) {
+    /// Posts messages with these numbers and reads them. A number that was used before is a repeated message, which
+    /// nobody gets.
+    fn talk(&self, numbers: RangeInclusive<u128>) {
         let client = Client::new(ChannelBuilder::new(environment()).connect(&self.target()));
         let mut ann = Talker::join(&environment(), &self.target(), "ann", "tea");
-        for number in 1..=count {
-            post_message(&client, "tea", "bob", u128::from(number), "hello").expect("it is stored");
+        for number in numbers {
+            post_message(&client, "tea", "bob", number, "hello").expect("it is stored");
             assert_eq!(ann.hear().1, "bob");
         }
     }
@@ -84,7 +86,7 @@ fn unread() -> (Running, PipeReader) {
 fn a_pipe_that_nobody_reads_stops_nothing_and_what_was_dropped_is_counted() {
     let (mut server, reader) = unread();
     // More than the pipe and the queue take.
-    server.talk(400);
+    server.talk(1..=400);
     // Somebody reads again.
     let reading = thread::spawn(move || {
         let lines = BufReader::new(reader).lines().map(|line| line.expect("a line of text"));
@@ -92,7 +94,7 @@ fn a_pipe_that_nobody_reads_stops_nothing_and_what_was_dropped_is_counted() {
             lines.map(|line| serde_json::from_str::<Value>(&line).unwrap_or_else(|error| panic!("{error}: {line}")));
         objects.filter(|object| object["target"] == "log").collect::<Vec<_>>()
     });
-    server.talk(1);
+    server.talk(401..=401);
     assert_eq!(server.stop().code(), Some(0));
     let about = reading.join().expect("each line is an object");
     let dropped =
@@ -107,7 +109,7 @@ fn a_pipe_that_nobody_reads_stops_nothing_and_what_was_dropped_is_counted() {
 #[test]
 fn a_server_ends_while_nobody_reads_its_log() {
     let (mut server, reader) = unread();
-    server.talk(300);
+    server.talk(1..=300);
     assert_eq!(server.stop().code(), Some(0));
     drop(reader);
 }
@@ -119,7 +121,7 @@ fn a_log_that_can_not_be_written_stops_nothing() {
     let full = File::options().write(true).open("/dev/full").expect("the kernel has it");
     for stderr in [Stdio::from(writer), Stdio::from(full)] {
         let mut server = Running::start(stderr);
-        server.talk(20);
+        server.talk(1..=20);
         assert_eq!(server.stop().code(), Some(0));
     }
 }

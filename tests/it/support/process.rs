@@ -115,6 +115,13 @@ impl ServerProcess {
         assert_eq!(result, 0, "the server can be signalled");
     }
 
+    /// Whether it has a handler for this signal.
+    pub fn handles(&self, signal: libc::c_int) -> bool {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the server runs");
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:\t")).expect("the kernel reports it");
+        u64::from_str_radix(caught, 16).expect("a number in base 16") & (1 << (signal - 1)) != 0
+    }
+
     /// Stops the process with SIGSTOP, and waits until all its threads have stopped, which is not immediate.
     pub fn freeze(&self) {
         self.signal(libc::SIGSTOP);

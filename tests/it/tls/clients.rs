@@ -57,6 +57,20 @@ fn a_client_says_why_it_does_not_trust_a_server() {
     assert!(String::from_utf8_lossy(&system(text(&other.file)).stderr).contains("is not from an authority"));
 }
 
+/// The story: the connection was made, and then each call was refused, because the certificate was compared with the
+/// address of the server as well. The tests had certificates that were for both.
+#[test]
+fn a_server_is_reached_at_an_address_that_its_certificate_lacks() {
+    let authority = Authority::new();
+    let server = serve(&authority.sign("server", &["chat.example.org", "::1"], |_| {}), &[]);
+    let ca = text(&authority.file);
+    for name in ["chat.example.org", "CHAT.example.org", "::1"] {
+        printed(server.target(), &["--ca", ca, "--server-name", name, "rooms"]);
+    }
+    let said = complaint(server.target(), &["--ca", ca, "--server-name", "example.org", "rooms"]);
+    assert!(said.contains("is not for example.org but for chat.example.org, ::1"), "{said}");
+}
+
 #[test]
 fn a_certificate_out_of_its_time_is_named_as_such() {
     let authority = Authority::new();
