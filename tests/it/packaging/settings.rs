@@ -116,7 +116,8 @@ fn a_check_before_a_reload_does_not_warn_of_the_server_itself() {
         let output = check.output().expect("the program starts");
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
-    let taken = ["--listen", server.target(), "--admin", server.target()];
+    let other = ServerProcess::start(&[]);
+    let taken = ["--listen", server.target(), "--admin", other.target()];
     let (code, warnings) = check(&taken, false);
     assert_eq!((code, warnings.matches(" is taken: ").count()), (Some(0), 2), "{warnings}");
     assert!(warnings.contains("a server is running with"), "{warnings}");
@@ -144,7 +145,7 @@ fn a_misspelt_variable_is_a_warning_and_those_of_builds_and_clients_are_not() {
     check.envs(others.iter().map(|variable| (variable, "x"))).env("HUBBUB_RETIAN_FOR", "90d");
     let output = check.output().expect("the program starts");
     let expected =
-        "hubbub-server: warning: unknown variable HUBBUB_RETIAN_FOR, without effect: did you mean HUBBUB_RETAIN_FOR?\n";
+        "hubbub-server: warning: the variable HUBBUB_RETIAN_FOR has no effect: did you mean HUBBUB_RETAIN_FOR?\n";
     assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), expected));
 }
 
