@@ -1,5 +1,6 @@
 //! The configuration of the server: checked, printed, and read again while the server runs.
 
+use std::env;
 use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -34,6 +35,9 @@ pub const ON_RELOAD: [&str; 11] = [
 
 /// The keys for one start: in a file, they would have their effect at each.
 const FOR_ONE_START: [&str; 2] = ["restored", "trust-clock"];
+
+/// systemd names the main process of a service in this variable to the commands of a reload.
+const MAIN_PROCESS: &str = "MAINPID";
 
 const TITLE: &str = "\
 The configuration of hubbub-server, as printed by hubbub-server --print-config.
@@ -80,7 +84,10 @@ pub fn check(mut reading: Reading<Args>) -> ExitCode {
         let (more, looks) = found.unwrap_or_else(|fault| (vec![fault], Vec::new()));
         // Without a key that has a fault, something else may seem to be missing.
         faults.extend(more.into_iter().filter(|fault| !reading.follows(fault)));
-        warnings.extend(looks);
+        // Before a reload, what is in use is in use by the server that goes on with it.
+        if env::var_os(MAIN_PROCESS).is_none() {
+            warnings.extend(looks);
+        }
     }
     let warnings: Vec<_> = warnings.into_iter().map(|warning| format!("warning: {warning}")).collect();
     arguments::complain(PROGRAM, &warnings);
