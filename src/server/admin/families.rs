@@ -5,7 +5,7 @@
 use std::time::UNIX_EPOCH;
 
 use super::exposition::{Exposition, Format};
-use super::process;
+use super::process::Process;
 use super::readers::{Lags, STEPS};
 use super::sources::Sources;
 use super::storage::Sizes;
@@ -18,7 +18,7 @@ use crate::server::hub::Hub;
 const NANOS: f64 = 1e9;
 
 /// The text of all metrics. Before the server's parts are there, it has only those of the process and its state.
-pub fn text(format: Format, health: &Health, sources: Option<&Sources>) -> String {
+pub fn text(format: Format, health: &Health, process: &Process, sources: Option<&Sources>) -> String {
     let mut exposition = Exposition::new(format);
     let out = &mut exposition;
     let core_patches = if cfg!(feature = "core-patches") { "true" } else { "false" };
@@ -38,7 +38,7 @@ pub fn text(format: Format, health: &Health, sources: Option<&Sources>) -> Strin
             delivery(out, &hub);
         }
     }
-    process::write(out);
+    process.write(out);
     exposition.finish()
 }
 
