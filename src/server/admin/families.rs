@@ -142,6 +142,13 @@ fn storage(out: &mut Exposition, sources: &Sources) {
                 .is(reserve);
         }
     }
+    if let Some(faults) = &sources.log_faults {
+        out.gauge("hubbub_log_damaged_places", "Places of the log that were found damaged since the start.")
+            .is(faults.damaged_places.get());
+        out.counter("hubbub_log_read_failures_total", "Reads of the log that failed because its disk can't be read.")
+            .is(faults.failed_reads.get());
+        out.gauge("hubbub_unclean_start", "Whether the log was not closed before this start.").is(faults.was_open());
+    }
     if let Some(expiry) = &sources.certificate_expiry {
         let expiry = expiry().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         out.gauge("hubbub_certificate_expiry_timestamp_seconds", "When the certificate expires, in Unix time.")

@@ -103,6 +103,9 @@ fn facts(sources: &Sources) -> Vec<(&'static str, String)> {
             }
         },
     }
+    if let Some(damaged) = sources.log_faults.as_ref().map(|faults| faults.damaged_places.get()).filter(|it| *it > 0) {
+        rows.push(("damaged places of the log", format!("{damaged}: see the server's log")));
+    }
     rows.push((
         "search",
         match &sources.search {
