@@ -151,7 +151,7 @@ mod tests {
             let deadline = Instant::now() + Duration::from_secs(30);
             while !is_found(&health.get()) {
                 assert!(Instant::now() < deadline, "{:?}", health.get());
-                storing.check(&mut appender, clock, Instant::now());
+                let _ = storing.check(&mut appender, clock, Instant::now());
                 std::thread::park_timeout(Duration::from_millis(10));
             }
         };
