@@ -140,7 +140,7 @@ impl Server {
         check_protected(config)?;
         let poller_count = config.pollers.clamp(1, limits::POLLERS_MAX);
         let joiner = Joiner::start(config::possible_threads())?;
-        let ((mut appender, log), life) = parts::open_log(config)?;
+        let parts::Opened { sides: (mut appender, log), life, faults: log_faults } = parts::open_log(config)?;
         if let Some(life) = &life {
             let health = Arc::clone(&health);
             life.on_end(Box::new(move || health.set_failed("the log has stopped".to_owned())));
@@ -291,6 +291,7 @@ impl Server {
                 folder: folder(config)
                     .zip(reserve(config, &reserve_size))
                     .map(|(path, reserve)| Folder::new(path, reserve)),
+                log_faults,
                 certificate_expiry: tls.as_ref().map(|tls| Box::new(tls.expiry()) as _),
                 addresses: addresses.chain(http).collect(),
             });

@@ -5,6 +5,9 @@ use std::time::Duration;
 /// How many threads answer requests. They are started with the server, so that they work when no thread can be started.
 pub const ADMIN_THREADS: usize = 4;
 
+/// How many descriptors are kept for connections, for when the process has no others left. One for each thread.
+pub const ADMIN_SPARE_DESCRIPTORS: usize = ADMIN_THREADS;
+
 /// How many connections may wait for a thread. More are refused.
 pub const ADMIN_WAITING_MAX: usize = 16;
 

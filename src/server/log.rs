@@ -19,6 +19,7 @@ pub mod fold;
 pub mod repeats;
 pub mod lookalikes;
 pub mod clock;
+pub mod faults;
 pub mod retention;
 pub mod memory;
 pub mod sqlite;
@@ -378,6 +379,11 @@ pub trait Appender: Send {
 
     /// Stores the log's time for the next life.
     fn keep_clock(&mut self, state: ClockState) -> Result<(), LogError>;
+
+    /// Looks whether the log's files are still where they were, although nothing is stored.
+    fn check_files(&mut self) -> Result<(), LogError> {
+        Ok(())
+    }
 
     /// Tries whether a message could be stored now, after one could not: stores the log's time where a message would
     /// be.

@@ -15,6 +15,7 @@ use super::http::fence::Fence;
 use super::http::server::{Doors, HttpServer, Places};
 use super::http::watch::WatchThread;
 use super::hub::Hub;
+use super::log::faults::LogFaults;
 use super::log::sqlite::SharedLife;
 use super::log::{Log, Sides, memory, sqlite};
 use super::operator::Operator;
@@ -178,17 +179,23 @@ pub fn reserve(config: &ServerConfig, size: &Arc<ReserveSize>) -> Option<DiskRes
     }
 }
 
-/// Opens the log, and returns the life of a log on disk.
-pub fn open_log(config: &ServerConfig) -> Result<(Sides, Option<SharedLife>), StartError> {
+/// A log, and what only one on a disk has.
+pub struct Opened {
+    pub sides: Sides,
+    pub life: Option<SharedLife>,
+    pub faults: Option<Arc<LogFaults>>,
+}
+
+pub fn open_log(config: &ServerConfig) -> Result<Opened, StartError> {
     Ok(match &config.storage {
         Storage::Memory { bytes_max } => {
             let (appender, log) = memory::open(*bytes_max, config.retention);
-            ((Box::new(appender), log), None)
+            Opened { sides: (Box::new(appender), log), life: None, faults: None }
         }
         Storage::Folder { path, sync, restored } => {
             let (appender, log) = sqlite::open(path, *sync, *restored, config.retention)?;
-            let life = Arc::clone(log.life());
-            ((Box::new(appender), log), Some(life))
+            let (life, faults) = (Arc::clone(log.life()), log.faults());
+            Opened { sides: (Box::new(appender), log), life: Some(life), faults: Some(faults) }
         }
     })
 }

@@ -36,10 +36,12 @@ impl Storing {
         (self.has_failed || self.reserve.is_some()).then_some(self.check_at)
     }
 
-    /// Checks without a message: the disk has its reserve, and after a failure, something small can be written.
+    /// Checks without a message: the disk has its reserve, the log's files are in their folder, and after a failure,
+    /// something small can be written.
     pub fn check(&mut self, appender: &mut dyn Appender, clock: ClockState, now: Instant) -> Result<(), LogError> {
         let checked = self.check_reserve(0, || appender.free_bytes(), now);
-        let checked = checked.and_then(|()| if self.has_failed { appender.probe(clock) } else { Ok(()) });
+        let checked =
+            checked.and_then(|()| if self.has_failed { appender.probe(clock) } else { appender.check_files() });
         self.report(checked.as_ref().err(), now);
         checked
     }
@@ -132,6 +134,31 @@ mod tests {
         short.reserve = Some(DiskReserve::new(folder.path().to_owned(), ReserveSize::new(Some(0))));
         assert_eq!(short.check(&mut appender, clock, start), Ok(()));
         assert_eq!((health.get(), short.next_check()), (Health::Serving, Some(start + DISK_WATCH_INTERVAL)));
+    }
+
+    /// The story: an idle server without its folder stayed ready until the first post.
+    #[test]
+    fn a_folder_that_is_moved_is_found_without_a_message() {
+        let parent = tempfile::tempdir().unwrap();
+        let (folder, elsewhere) = (parent.path().join("data"), parent.path().join("elsewhere"));
+        let (mut appender, _log) =
+            sqlite::open(&folder, SyncMode::Os, false, Retention::default()).expect("a log opens");
+        let (health, clock) = (serving(), appender.clock());
+        let reserve = DiskReserve::new(folder.clone(), ReserveSize::new(Some(0)));
+        let mut storing = Storing::new(Some(reserve), Arc::default(), Arc::clone(&health));
+        // The files are not looked at with each check.
+        let mut check_until = |is_found: fn(&Health) -> bool| {
+            let deadline = Instant::now() + Duration::from_secs(30);
+            while !is_found(&health.get()) {
+                assert!(Instant::now() < deadline, "{:?}", health.get());
+                let _ = storing.check(&mut appender, clock, Instant::now());
+                std::thread::park_timeout(Duration::from_millis(10));
+            }
+        };
+        std::fs::rename(&folder, &elsewhere).unwrap();
+        check_until(|health| matches!(health, Health::Failed(reason) if reason.contains("was deleted or moved")));
+        std::fs::rename(&elsewhere, &folder).unwrap();
+        check_until(Health::is_serving);
     }
 
     #[test]

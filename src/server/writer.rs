@@ -307,12 +307,12 @@ impl Writer {
         self.watch.gauges.report(Resource::Rooms, count, max);
     }
 
-    /// A server without its reserve may get no message that shows it, because its health is known. Other failures begin
-    /// with a message, and only a message shows that they are over: a check writes less.
+    /// A server that can't store messages may get none that shows it, because its health is known. If the disk is full,
+    /// only a message shows that this is over: a check writes less than the longest.
     fn log_check(&mut self, checked: &Result<(), LogError>) {
         match (checked, &self.failing) {
-            (Err(error @ LogError::Reserve), None) => self.log_change(Some(error)),
-            (Ok(()), Some(LogError::Reserve)) => self.log_change(None),
+            (Err(error @ (LogError::Reserve | LogError::Unavailable(_))), None) => self.log_change(Some(error)),
+            (Ok(()), Some(LogError::Reserve | LogError::Unavailable(_))) => self.log_change(None),
             _ => {}
         }
     }

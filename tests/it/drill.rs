@@ -13,11 +13,12 @@
 //! | `exit status N` | how the command before ends; otherwise with 0 |
 //! | any other | what the command before prints |
 //!
-//! `…` stands for any text, and alone for any lines. The default address is replaced by a free one.
+//! `…` stands for any text, and alone for any lines. The default addresses are replaced by free ones.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::env;
 use std::fs;
+use std::iter;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -28,7 +29,8 @@ use crate::support::process::{self, ServerProcess, lasting_address};
 use crate::terminal::client_command;
 
 const PAGE: &str = "docs/operating.md";
-const SERVER: &str = env!("CARGO_BIN_EXE_hubbub-server");
+/// The ports of the default addresses: of the chat, and of metrics and state.
+const SHOWN_PORTS: [&str; 2] = ["5000", "9464"];
 const MARK: &str = "<!-- drill -->\n```console\n";
 /// How long a command may take, in seconds.
 const COMMAND_S: &str = "60";
@@ -128,6 +130,7 @@ fn take_status(shown: &mut Vec<String>) -> i32 {
 struct Drill {
     folder: TempDir,
     address: String,
+    admin: String,
     server: Option<ServerProcess>,
     /// What the server has logged, and no step has taken yet.
     unread: VecDeque<String>,
@@ -138,7 +141,12 @@ struct Drill {
 impl Drill {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        Self { folder, address: lasting_address(), server: None, unread: VecDeque::new(), shown: Vec::new() }
+        // Neither has a part that is replaced.
+        let mut addresses = iter::repeat_with(lasting_address)
+            .filter(|address| SHOWN_PORTS.iter().all(|shown| !address.contains(shown)));
+        let address = addresses.next().expect("there are many");
+        let admin = addresses.find(|other| *other != address).expect("there are many");
+        Self { folder, address, admin, server: None, unread: VecDeque::new(), shown: Vec::new() }
     }
 
     fn run(&mut self, step: Step) {
@@ -159,10 +167,16 @@ impl Drill {
         }
     }
 
+    /// The ports that the page shows, and those in their places.
+    fn ports(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let ports = [&self.address, &self.admin].map(|address| address.rsplit(':').next().expect("a port"));
+        SHOWN_PORTS.into_iter().zip(ports)
+    }
+
     /// A shell in the folder, which may be given a time.
     fn shell(&self, script: &str, seconds_max: Option<&str>) -> Command {
-        let port = self.address.rsplit(':').next().expect("a port");
-        let mut script = script.replace("0.0.0.0:5000", &self.address).replace("5000", port);
+        let script = script.replace("0.0.0.0:5000", &self.address);
+        let mut script = self.ports().fold(script, |script, (shown, port)| script.replace(shown, port));
         if let Some(server) = &self.server {
             script = script.replace("$(pidof hubbub-server)", &server.pid().to_string());
         }
@@ -171,16 +185,19 @@ impl Drill {
             None => client_command("sh", &["-c", &script]),
         };
         // Tests run beside each other, and have addresses of their own.
-        for (name, value) in process::command().get_envs() {
+        let server = process::command();
+        for (name, value) in server.get_envs() {
             match value {
                 Some(value) => shell.env(name, value),
                 None => shell.env_remove(name),
             };
         }
-        let programs = Path::new(SERVER).parent().expect("the programs have a folder");
+        let programs = Path::new(server.get_program()).parent().expect("the programs have a folder");
         let path = env::var("PATH").unwrap_or_default();
         shell.env("PATH", format!("{}:{path}", programs.display())).env("REPO", project(""));
-        shell.env("HUBBUB_LISTEN", &self.address).env("HUBBUB_SERVER", &self.address);
+        shell.env("HUBBUB_LISTEN", &self.address).env("HUBBUB_SERVER", &self.address).env("HUBBUB_ADMIN", &self.admin);
+        // No proxy of this machine is asked for its own addresses.
+        shell.env("no_proxy", "127.0.0.1,localhost");
         shell.current_dir(self.folder.path()).stdin(Stdio::null());
         shell
     }
@@ -195,8 +212,10 @@ impl Drill {
         let status = take_status(&mut shown);
         // In one pipe, as on a terminal.
         let output = self.shell(&format!("exec 2>&1; {command}"), Some(COMMAND_S)).output().expect("a shell starts");
-        let port = self.address.rsplit_once(':').expect("a port").1;
-        let printed = String::from_utf8_lossy(&output.stdout).replace(port, "5000");
+        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+        let printed = self
+            .ports()
+            .fold(printed, |printed, (shown, port)| printed.replace(&format!(":{port}"), &format!(":{shown}")));
         let printed: Vec<_> = printed.lines().map(str::to_owned).collect();
         assert_eq!(output.status.code(), Some(status), "{command}: {printed:#?}");
         assert!(are_like(&shown, &printed), "{command}: {printed:#?}, and the page shows: {shown:#?}");
@@ -276,9 +295,41 @@ fn every_transcript_of_the_page_is_run() {
     assert!(faults >= 7 && marked == page.matches(MARK).count(), "{faults} faults, {marked} transcripts");
 }
 
+/// The table and the sections name the same alerts, and there are such.
+#[test]
+fn the_alerts_of_each_fault_exist() {
+    let page = fs::read_to_string(project(PAGE)).expect("the page is there");
+    let rules = fs::read_to_string(project("deploy/prometheus/alerts.yml")).expect("the alerts are there");
+    let named = |text: &str| -> BTreeSet<String> {
+        let words = text.split('`').filter(|word| word.starts_with("Hubbub")).map(str::to_owned);
+        words.inspect(|alert| assert!(rules.contains(&format!("- alert: {alert}\n")), "{alert} is no alert")).collect()
+    };
+    let mut faults = 0;
+    for row in page.lines().filter(|line| line.starts_with("| [")) {
+        let anchor = row.split(['#', ')']).nth(1).expect("a link to the section");
+        let is_its_own = |section: &&str| {
+            let heading = section.lines().next().unwrap_or_default().to_lowercase();
+            heading.chars().filter(|c| *c == ' ' || c.is_ascii_alphabetic()).collect::<String>().replace(' ', "-")
+                == anchor
+        };
+        let section = page.split("\n### ").find(is_its_own).unwrap_or_else(|| panic!("{anchor} is a section"));
+        assert!(section.contains("\n- **Metrics and health**: "), "{anchor}");
+        let (in_row, in_section) = (named(row), named(section));
+        assert!(in_row.is_subset(&in_section), "{anchor}: {in_row:?}, {in_section:?}");
+        assert!(!in_row.is_empty() || anchor == "an-older-backup-is-restored", "{anchor}");
+        faults += 1;
+    }
+    assert!(faults >= 10, "{faults} faults");
+}
+
 #[test]
 fn tls_in_five_lines() {
     run_transcripts("TLS in five lines");
+}
+
+#[test]
+fn watch() {
+    run_transcripts("Watch");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Reaching a server and staying connected: addresses, permissions, keepalive, and shutdown.
 
-mod full;
+pub mod full;
 mod listening;
 mod names;
 mod pings;

@@ -5,7 +5,7 @@
 use std::time::UNIX_EPOCH;
 
 use super::exposition::{Exposition, Format};
-use super::process;
+use super::process::Process;
 use super::readers::{Lags, STEPS};
 use super::sources::Sources;
 use super::storage::Sizes;
@@ -18,7 +18,7 @@ use crate::server::hub::Hub;
 const NANOS: f64 = 1e9;
 
 /// The text of all metrics. Before the server's parts are there, it has only those of the process and its state.
-pub fn text(format: Format, health: &Health, sources: Option<&Sources>) -> String {
+pub fn text(format: Format, health: &Health, process: &Process, sources: Option<&Sources>) -> String {
     let mut exposition = Exposition::new(format);
     let out = &mut exposition;
     let core_patches = if cfg!(feature = "core-patches") { "true" } else { "false" };
@@ -38,7 +38,7 @@ pub fn text(format: Format, health: &Health, sources: Option<&Sources>) -> Strin
             delivery(out, &hub);
         }
     }
-    process::write(out);
+    process.write(out);
     exposition.finish()
 }
 
@@ -141,6 +141,13 @@ fn storage(out: &mut Exposition, sources: &Sources) {
             out.gauge("hubbub_disk_reserve_bytes", "Messages are refused while less is free (--disk-reserve).")
                 .is(reserve);
         }
+    }
+    if let Some(faults) = &sources.log_faults {
+        out.gauge("hubbub_log_damaged_places", "Places of the log that were found damaged since the start.")
+            .is(faults.damaged_places.get());
+        out.counter("hubbub_log_read_failures_total", "Reads of the log that failed because its disk can't be read.")
+            .is(faults.failed_reads.get());
+        out.gauge("hubbub_unclean_start", "Whether the log was not closed before this start.").is(faults.was_open());
     }
     if let Some(expiry) = &sources.certificate_expiry {
         let expiry = expiry().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());

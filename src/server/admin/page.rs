@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
 
-use super::process;
+use super::process::{self, Process};
 use super::readers::{self, SlowReader};
 use super::sources::Sources;
 use crate::limits::{STATUS_READERS_MAX, STATUS_THREADS_MAX};
@@ -44,7 +44,7 @@ impl StatusPage {
     }
 
     /// The page. `shows_names` tells whether the names of rooms and clients are shown.
-    pub fn answer(&self, health: &Health, sources: Option<&Sources>, shows_names: bool) -> Answer {
+    pub fn answer(&self, health: &Health, process: &Process, sources: Option<&Sources>, shows_names: bool) -> Answer {
         let mut body = String::with_capacity(8 * 1024);
         // Writing into a string can't fail, here and below.
         let _ = write!(
@@ -65,7 +65,7 @@ impl StatusPage {
         if let Some(hub) = sources.and_then(|sources| sources.hub.upgrade()) {
             slow(&mut body, &readers::slowest(&hub.rooms, STATUS_READERS_MAX), shows_names);
         }
-        threads(&mut body);
+        threads(&mut body, process);
         body.push_str(
             "<footer>Reload the page for newer numbers. Programs read <code>/metrics</code>, <code>/healthz</code> and \
              <code>/readyz</code>.</footer>\n</body>\n</html>\n",
@@ -102,6 +102,9 @@ fn facts(sources: &Sources) -> Vec<(&'static str, String)> {
                 rows.push(("disk", sizes.disk.map_or_else(|| "unknown".to_owned(), space)));
             }
         },
+    }
+    if let Some(damaged) = sources.log_faults.as_ref().map(|faults| faults.damaged_places.get()).filter(|it| *it > 0) {
+        rows.push(("damaged places of the log", format!("{damaged}: see the server's log")));
     }
     rows.push((
         "search",
@@ -152,8 +155,8 @@ fn slow(body: &mut String, readers: &[SlowReader], shows_names: bool) {
     body.push_str("</table>\n");
 }
 
-fn threads(body: &mut String) {
-    let count = process::threads();
+fn threads(body: &mut String, process: &Process) {
+    let count = process.threads();
     let mut rows = vec![("all", count.to_string())];
     let names = if count <= STATUS_THREADS_MAX as u64 { process::threads_by_name() } else { Default::default() };
     rows.extend(names.iter().map(|(name, count)| (name.as_str(), count.to_string())));
@@ -217,7 +220,7 @@ mod tests {
 
     #[test]
     fn a_page_of_a_server_that_starts_says_so() {
-        let answer = StatusPage::new().answer(&Health::Failed("<full>".to_owned()), None, true);
+        let answer = StatusPage::new().answer(&Health::Failed("<full>".to_owned()), &Process::of_this(), None, true);
         let body = String::from_utf8(answer.body).unwrap();
         assert!(body.contains("not ready: &lt;full&gt;"), "{body}");
         let policy = answer.fields.iter().find(|(name, _)| *name == "content-security-policy").unwrap().1.clone();

@@ -1,12 +1,26 @@
 //! What the system says about the process. The names of these metrics are those that all Prometheus clients use.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt as _;
 
+use parking_lot::Mutex;
+use rustix::fs::{Dir, Mode, OFlags, open};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::exposition::Exposition;
 use crate::descriptors;
+
+/// What the system says about this process. Its files stay open, so that they can be read when the process has no
+/// descriptor left. A file that is missing is left out.
+pub struct Process {
+    status: Option<File>,
+    /// Its open descriptors.
+    // lock order: 3 (a leaf, held to read the folder once)
+    open: Option<Mutex<Dir>>,
+    /// In seconds of Unix time.
+    started: Option<f64>,
+}
 
 /// The process, by `/proc/self/status`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,34 +30,63 @@ struct Status {
     virtual_bytes: u64,
 }
 
-/// Writes the metrics of the process. Those that the system does not tell are left out.
-pub fn write(exposition: &mut Exposition) {
-    let cpu = clock_gettime(ClockId::ProcessCPUTime);
-    let cpu = cpu.tv_sec as f64 + cpu.tv_nsec as f64 / 1e9;
-    exposition.counter("process_cpu_seconds_total", "Processor time that the process has used.").is(cpu);
-    let open = fs::read_dir("/proc/self/fd").map(|open| open.count().saturating_sub(1));
-    if let Ok(open) = open {
-        exposition.gauge("process_open_fds", "File descriptors that are open.").is(open);
+impl Process {
+    pub fn of_this() -> Self {
+        let folder = open("/proc/self/fd", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+        Self {
+            status: File::open("/proc/self/status").ok(),
+            open: folder.and_then(Dir::new).ok().map(Mutex::new),
+            started: started(),
+        }
     }
-    let max = match descriptors::limit() {
-        usize::MAX => f64::INFINITY,
-        limit => limit as f64,
-    };
-    if max.is_finite() {
-        exposition.gauge("process_max_fds", "File descriptors that may be open (ulimit -n).").is(max);
-    }
-    if let Some(started) = started() {
-        exposition.gauge("process_start_time_seconds", "When the process started, in Unix time.").is(started);
-    }
-    let Some(Status { threads, resident_bytes, virtual_bytes }) = status() else { return };
-    exposition.gauge("process_resident_memory_bytes", "Memory in RAM.").is(resident_bytes);
-    exposition.gauge("process_virtual_memory_bytes", "Address space.").is(virtual_bytes);
-    exposition.gauge("hubbub_threads", "Threads of the process, with those of the gRPC library.").is(threads);
-}
 
-/// How many threads the process has.
-pub fn threads() -> u64 {
-    status().map_or(0, |status| status.threads)
+    /// Writes the metrics of the process. Those that the system does not tell are left out.
+    pub fn write(&self, exposition: &mut Exposition) {
+        let cpu = clock_gettime(ClockId::ProcessCPUTime);
+        let cpu = cpu.tv_sec as f64 + cpu.tv_nsec as f64 / 1e9;
+        exposition.counter("process_cpu_seconds_total", "Processor time that the process has used.").is(cpu);
+        if let Some(open) = self.open_descriptors() {
+            exposition.gauge("process_open_fds", "File descriptors that are open.").is(open);
+        }
+        let max = match descriptors::limit() {
+            usize::MAX => f64::INFINITY,
+            limit => limit as f64,
+        };
+        if max.is_finite() {
+            exposition.gauge("process_max_fds", "File descriptors that may be open (ulimit -n).").is(max);
+        }
+        if let Some(started) = self.started {
+            exposition.gauge("process_start_time_seconds", "When the process started, in Unix time.").is(started);
+        }
+        let Some(Status { threads, resident_bytes, virtual_bytes }) = self.status() else { return };
+        exposition.gauge("process_resident_memory_bytes", "Memory in RAM.").is(resident_bytes);
+        exposition.gauge("process_virtual_memory_bytes", "Address space.").is(virtual_bytes);
+        exposition.gauge("hubbub_threads", "Threads of the process, with those of the gRPC library.").is(threads);
+    }
+
+    /// How many threads the process has.
+    pub fn threads(&self) -> u64 {
+        self.status().map_or(0, |status| status.threads)
+    }
+
+    /// How many descriptors are open.
+    fn open_descriptors(&self) -> Option<usize> {
+        let mut folder = self.open.as_ref()?.lock();
+        folder.rewind();
+        let numbers = |name: &[u8]| name.iter().all(u8::is_ascii_digit);
+        let mut open = 0;
+        while let Some(entry) = folder.read() {
+            open += usize::from(numbers(entry.ok()?.file_name().to_bytes()));
+        }
+        Some(open)
+    }
+
+    fn status(&self) -> Option<Status> {
+        // It has about 1.5 KiB.
+        let mut text = [0; 4096];
+        let length = self.status.as_ref()?.read_at(&mut text, 0).ok()?;
+        parse_status(&String::from_utf8_lossy(&text[..length]))
+    }
 }
 
 /// How many threads it has of each name, without the numbers at the end of names.
@@ -64,10 +107,6 @@ fn kind(name: &str) -> &str {
         Some((kind, number)) if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) => kind,
         _ => name,
     }
-}
-
-fn status() -> Option<Status> {
-    parse_status(&fs::read_to_string("/proc/self/status").ok()?)
 }
 
 fn parse_status(status: &str) -> Option<Status> {
@@ -116,8 +155,21 @@ mod tests {
 
     #[test]
     fn this_process_has_threads_and_a_start() {
-        assert!(threads() > 0 && started().unwrap() > 1.6e9);
+        let process = Process::of_this();
+        assert!(process.threads() > 0 && process.started.unwrap() > 1.6e9);
         assert!(threads_by_name().values().sum::<usize>() > 0);
+    }
+
+    #[test]
+    fn open_descriptors_are_counted_each_time() {
+        let process = Process::of_this();
+        // Other tests open and close some meanwhile, but none this many.
+        let before = process.open_descriptors().unwrap();
+        let opened: Vec<_> = (0..300).map(|_| File::open("/dev/null").unwrap()).collect();
+        let with = process.open_descriptors().unwrap();
+        drop(opened);
+        let after = process.open_descriptors().unwrap();
+        assert!(with >= before + 200 && after + 200 <= with, "{before}, {with}, {after}");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use super::exposition::Format;
 use super::families;
 use super::page::StatusPage;
+use super::process::Process;
 use super::sources::Sources;
 use crate::server::health::HealthState;
 use crate::server::http::answer::Answer;
@@ -25,13 +26,14 @@ pub struct Routes {
     pub sources: OnceLock<Sources>,
     fence: Fence,
     page: StatusPage,
+    process: Process,
 }
 
 impl Routes {
     /// `hosts` are the names under which it is reached.
     pub fn new(health: Arc<HealthState>, hosts: Vec<String>) -> Self {
         let fence = Fence { hosts, origins: Vec::new() };
-        Self { health, sources: OnceLock::new(), fence, page: StatusPage::new() }
+        Self { health, sources: OnceLock::new(), fence, page: StatusPage::new(), process: Process::of_this() }
     }
 
     /// The answer to a request on a connection of that name.
@@ -53,7 +55,7 @@ impl Routes {
         match head.path.as_str() {
             "/metrics" => {
                 let format = Format::of(head);
-                let text = families::text(format, &health, sources);
+                let text = families::text(format, &health, &self.process, sources);
                 Answer::new(200, format.content_type(), text).with("vary", "accept")
             }
             "/healthz" => Answer::text(200, "ok"),
@@ -61,7 +63,7 @@ impl Routes {
                 None => Answer::text(200, "ready"),
                 Some(reason) => Answer::text(503, &format!("not ready: {reason}")),
             },
-            "/statusz" => self.page.answer(&health, sources, is_local(connection)),
+            "/statusz" => self.page.answer(&health, &self.process, sources, is_local(connection)),
             "/" => Answer::text(200, PATHS),
             _ => Answer::text(404, &format!("nothing is here; there are\n{PATHS}")),
         }

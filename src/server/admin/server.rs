@@ -19,6 +19,7 @@ use parking_lot::Mutex;
 
 use super::routes::Routes;
 use super::sources::Sources;
+use super::spares::Spares;
 use crate::address::Address;
 use crate::limits::{
     ADMIN_ANSWER_TIME, ADMIN_CROWD_CHECK, ADMIN_CROWD_TIME, ADMIN_IDLE_MAX, ADMIN_LINGER, ADMIN_LINGER_BYTES_MAX,
@@ -50,6 +51,7 @@ struct Desk {
     /// One for each thread that answers.
     // lock order: 3 (a leaf, held for one lookup or change)
     waiting: Mutex<[Option<Waiting>; ADMIN_THREADS]>,
+    spares: Spares,
     is_ending: AtomicBool,
 }
 
@@ -79,6 +81,7 @@ impl AdminServer {
         let desk = Arc::new(Desk {
             routes: Routes::new(health, config.hosts.clone()),
             waiting: Mutex::default(),
+            spares: Spares::new()?,
             is_ending: AtomicBool::new(false),
         });
         let poll = Poll::new()?;
@@ -147,7 +150,7 @@ impl Acceptor {
 
     /// Accepts a connection. Returns whether another one may wait.
     fn accept(&self, listener: &Listener) -> bool {
-        match listener.accept() {
+        match self.desk.spares.accept(listener.descriptor()).and_then(|socket| listener.prepare(socket)) {
             Ok((socket, name)) => {
                 let connection = Connection { socket: Arc::new(Socket::new(socket)), name };
                 if let Err(TrySendError::Full(refused)) = self.connections.try_send(connection) {
@@ -155,11 +158,12 @@ impl Acceptor {
                     let bytes = encoded(&answer.with("retry-after", "1"), true);
                     // A response this short fits into the empty buffer of a new socket.
                     let _ = refused.socket.send_all(&bytes, Instant::now());
+                    self.desk.close(refused);
                 }
             }
             Err(error) => match error.kind() {
                 io::ErrorKind::WouldBlock => return false,
-                io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted => {}
+                io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted | io::ErrorKind::NotConnected => {}
                 // Descriptors have run out, for example: the connection waits.
                 _ => std::thread::park_timeout(HTTP_ACCEPT_PAUSE),
             },
@@ -185,6 +189,14 @@ impl Desk {
                 log::error!("a request at the admin address has failed: this is a bug, please report it");
             }
             self.waiting.lock()[number] = None;
+            self.close(connection);
+        }
+    }
+
+    fn close(&self, connection: Connection) {
+        // Whoever is just ending its input closes it otherwise.
+        if let Some(socket) = Arc::into_inner(connection.socket) {
+            self.spares.close(socket.into_descriptor());
         }
     }
 

@@ -10,6 +10,7 @@ use crate::server::commits::Commits;
 use crate::server::connections::Connections;
 use crate::server::gauges::Gauges;
 use crate::server::hub::Hub;
+use crate::server::log::faults::LogFaults;
 use crate::server::refusals::Refusals;
 use crate::server::search::Search;
 
@@ -29,6 +30,8 @@ pub struct Sources {
     pub http_connections: Box<dyn Fn() -> usize + Send + Sync>,
     /// `None` for a log in memory.
     pub folder: Option<Folder>,
+    /// `None` for a log in memory.
+    pub log_faults: Option<Arc<LogFaults>>,
     /// Until when the certificate is valid. `None` without TLS.
     pub certificate_expiry: Option<Box<dyn Fn() -> SystemTime + Send + Sync>>,
     /// Where the server listens, for people.

@@ -1,7 +1,7 @@
 //! Listens for connections, and starts a thread for each.
 
 use std::io;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
@@ -258,6 +258,18 @@ impl Listener {
                 Ok((stream.into(), "unix:".to_owned()))
             }
         }
+    }
+
+    /// The same for a connection that was accepted otherwise, and does not block.
+    pub fn prepare(&self, connection: OwnedFd) -> io::Result<(OwnedFd, String)> {
+        if let Self::Unix(_) = self {
+            return Ok((connection, "unix:".to_owned()));
+        }
+        let stream = TcpStream::from(connection);
+        stream.set_nodelay(true)?;
+        let address = stream.peer_addr()?;
+        let scheme = if address.is_ipv4() { "ipv4" } else { "ipv6" };
+        Ok((stream.into(), format!("{scheme}:{address}")))
     }
 }
 

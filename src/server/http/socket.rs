@@ -34,6 +34,11 @@ impl Socket {
         Self(descriptor)
     }
 
+    /// The descriptor.
+    pub fn into_descriptor(self) -> OwnedFd {
+        self.0
+    }
+
     /// Waits for bytes, and appends as many as there is capacity for. Returns how many; 0 at the end of the input.
     pub fn receive(&self, into: &mut Vec<u8>, until: Instant) -> Result<usize, Interrupted> {
         loop {

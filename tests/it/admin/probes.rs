@@ -11,8 +11,9 @@ use hubbub::server::health::Health;
 use hubbub::server::{AdminConfig, ServerConfig};
 
 use super::scrape::{get, scrape};
-use super::serve;
+use super::{address, serve};
 use crate::disk::bound_files;
+use crate::reach::full::{limited, take_descriptors};
 use crate::support::chatter::{Chatter, environment};
 use crate::support::process::{ServerProcess, command, lasting_address};
 use crate::support::raw::Raw;
@@ -96,6 +97,30 @@ fn a_full_server_is_watched() {
     if cfg!(feature = "core-patches") {
         assert_eq!((samples["hubbub_connections"], samples["hubbub_connections_max"]), (2.0, 2.0));
     }
+}
+
+/// The story: the admin address needs a descriptor for each connection, and a server that had none left could not be
+/// watched just then.
+#[test]
+#[cfg_attr(not(feature = "core-patches"), ignore = "the C core alone does otherwise")]
+fn a_server_without_descriptors_is_watched() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut server = limited(folder.path());
+    server.args(["--admin", "127.0.0.1:0"]);
+    let mut server = ServerProcess::listening(server);
+    let admin = address(&server.wait_for_log("showing metrics on "));
+    let (idle, _) = take_descriptors(server.target());
+    for _ in 0..50 {
+        assert_eq!(ready(&admin), (200, "ready\n".to_owned()));
+    }
+    let samples = scrape(&admin);
+    assert!(samples["hubbub_refusals_total{limit=\"descriptors\"}"] > 0.0);
+    let (open, max) = (samples["process_open_fds"], samples["process_max_fds"]);
+    assert!(open > 0.75 * max, "{open} of {max}");
+    assert!(samples["hubbub_threads"] > 0.0 && samples["process_start_time_seconds"] > 0.0);
+    // All are given back.
+    drop(idle);
+    wait_for("free descriptors", || scrape(&admin)["process_open_fds"] < 0.75 * max);
 }
 
 #[test]

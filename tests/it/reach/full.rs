@@ -96,7 +96,8 @@ pub fn hubbub(arguments: &[&str]) -> (bool, String) {
     (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
-fn limited(data: &std::path::Path) -> Command {
+/// A server that may have few descriptors.
+pub fn limited(data: &std::path::Path) -> Command {
     let mut command = command();
     // The search index takes seven descriptors.
     command.args(["--listen", "127.0.0.1:0", "--search", "off", "--data"]).arg(data);
@@ -128,7 +129,7 @@ fn connect_idly(target: &str) -> (TcpStream, Option<Vec<u8>>) {
 }
 
 /// Takes all descriptors that connections may have. Returns the connections, and what the next one is told.
-fn take_descriptors(target: &str) -> (Vec<TcpStream>, Vec<u8>) {
+pub fn take_descriptors(target: &str) -> (Vec<TcpStream>, Vec<u8>) {
     let mut idle = Vec::new();
     loop {
         let (stream, refusal) = connect_idly(target);

@@ -66,11 +66,15 @@ impl SqliteAppender {
         mark(Mark::Beginning { last: findings.last, next, changed: findings.changed })?;
         let connection = database::open(&database)?;
         folder.open_space().map_err(|fault| OpenError::Folder { path: database.clone(), fault })?;
-        database::check_after(&connection, &database, &findings, restored)?;
+        let is_damaged = database::check_after(&connection, &database, &findings, restored)?;
         let deletions = Arc::new(Deletions::new(Arc::clone(&folder)));
         let erasing = Erasing { after: retention.erase_after, deletions: Arc::clone(&deletions) };
         let mut transactions = Transactions::new(connection, Arc::clone(&folder), database.clone(), sync, erasing)?;
         let damage = Arc::<Damage>::default();
+        damage.faults().damaged_places.add(u64::from(is_damaged));
+        if findings.doubtful {
+            damage.faults().set_was_open();
+        }
         let mut trimmer = Trimmer::new(retention, Arc::clone(&damage));
         let loaded = load(&mut transactions, &mut trimmer, sync, restored, &findings, next);
         let (rooms, clock, is_older) = loaded.map_err(|error| OpenError::of(database.clone(), &error))?;
@@ -391,6 +395,10 @@ impl Appender for SqliteAppender {
 
     fn keep_clock(&mut self, state: ClockState) -> Result<(), LogError> {
         self.store_clock(state, 0)
+    }
+
+    fn check_files(&mut self) -> Result<(), LogError> {
+        self.transactions.check()
     }
 
     fn probe(&mut self, state: ClockState) -> Result<(), LogError> {

@@ -79,8 +79,14 @@ fn clean(path: &Path) -> bool {
 }
 
 /// Checks a database whose state is in doubt before it is served. A database that replaced another is refused if it is
-/// damaged. After a kill, a small one is checked too: damage is logged, and the rest is served.
-pub fn check_after(connection: &Connection, path: &Path, findings: &Findings, restored: bool) -> Result<(), OpenError> {
+/// damaged. After a kill, a small one is checked too: damage is logged, and the rest is served. Returns whether there is
+/// damage.
+pub fn check_after(
+    connection: &Connection,
+    path: &Path,
+    findings: &Findings,
+    restored: bool,
+) -> Result<bool, OpenError> {
     let fault = |error: &rusqlite::Error| OpenError::of(path.to_owned(), error);
     let is_backup: bool =
         connection.query_row("SELECT restored FROM life", (), |row| row.get(0)).map_err(|error| fault(&error))?;
@@ -88,7 +94,7 @@ pub fn check_after(connection: &Connection, path: &Path, findings: &Findings, re
     let size = path.metadata().map_or(u64::MAX, |file| file.len());
     let is_doubtful = findings.doubtful && size <= QUICK_CHECK_BYTES_MAX;
     if !is_replaced && !is_doubtful {
-        return Ok(());
+        return Ok(false);
     }
     let faults = match check(connection, "PRAGMA quick_check(5)") {
         Ok(faults) => faults,
@@ -96,13 +102,13 @@ pub fn check_after(connection: &Connection, path: &Path, findings: &Findings, re
         Err(error) => return Err(fault(&error)),
     };
     match faults.as_slice() {
-        [] => Ok(()),
+        [] => Ok(false),
         faults if restored || is_backup || findings.replaced => {
             Err(OpenError::Damaged { path: path.to_owned(), fault: faults.join("; ") })
         }
         faults => {
             log::error!("{} is damaged ({}); run hubbub-server verify", path.display(), faults.join("; "));
-            Ok(())
+            Ok(true)
         }
     }
 }

@@ -23,6 +23,7 @@ use super::schema;
 use super::{key, reactions};
 use crate::limits::{CHUNK_EVENTS_MIN, LOG_WAIT, READ_CONNECTIONS, READ_RETRIES};
 use crate::names::{Emoji, RoomId, RoomName, Sender, Seq};
+use crate::server::log::faults::LogFaults;
 use crate::server::log::{History, Log, LogError, Page, Part, Piece, RoomState};
 
 pub struct SqliteLog {
@@ -58,9 +59,17 @@ impl SqliteLog {
         &self.life
     }
 
+    /// What was found wrong with the log.
+    pub fn faults(&self) -> Arc<LogFaults> {
+        Arc::clone(self.damage.faults())
+    }
+
     fn log_change(&self, error: Option<&LogError>) {
         // A change of it is logged; successful reads without an earlier failure write nothing.
         let failed = matches!(error, Some(LogError::Unavailable(_)));
+        if failed {
+            self.damage.faults().failed_reads.add(1);
+        }
         if (failed || self.failing.load(Ordering::Relaxed)) && self.failing.swap(failed, Ordering::Relaxed) != failed {
             match error {
                 Some(error) => log::error!("stored messages can't be read: {error}"),

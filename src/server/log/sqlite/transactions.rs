@@ -148,7 +148,7 @@ impl Transactions {
     }
 
     /// Whether the log may be written: its life has not ended, and its files are in their folder.
-    fn check(&mut self) -> Result<(), LogError> {
+    pub fn check(&mut self) -> Result<(), LogError> {
         self.life.check()?;
         if self.files_checked.elapsed() >= FILES_CHECK_INTERVAL {
             self.files.check().map_err(LogError::Unavailable)?;
