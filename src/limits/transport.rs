@@ -87,7 +87,7 @@ pub const SECOND_SIGNAL_AFTER: Duration = Duration::from_secs(1);
 
 /// How many file descriptors a server takes besides those of its clients: its log, its readers, its listeners, its log
 /// file, the pollers, and those that the admin face keeps ready.
-pub const DESCRIPTORS_RESERVED: usize = 56;
+pub const DESCRIPTORS_RESERVED: usize = 48;
 
 /// How many threads the gRPC library starts for itself at the start of a program: two executors, the timers of its old and
 /// of its new engine, and one for each processor for the latter, from 2 to 16.
