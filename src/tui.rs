@@ -1,0 +1,3 @@
+//! The full-screen client.
+
+mod inlet;
