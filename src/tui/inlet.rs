@@ -76,8 +76,8 @@ pub enum NetEvent {
     Retrying { reason: String, pause: Duration },
     /// The connection is lost.
     Disconnected { reason: String },
-    /// There is a connection: the first one, or again.
-    Connected,
+    /// There is a connection again; or (`fresh`) there is a new session, which has joined no room and has no lines.
+    Connected { fresh: bool },
     /// A room is joined, for the first time or again; or (`again`) its topic and pins are reported once more.
     Joined { room: RoomName, state: RoomState, again: bool },
     Message { room: RoomName, message: Box<StoredMessage>, own: bool },
@@ -97,7 +97,8 @@ pub enum NetEvent {
     Held { reason: String, pause: Duration },
     /// The time from a post to its acknowledgement.
     RoundTrip(Duration),
-    /// The session has ended: with a reason if it failed.
+    /// The session has ended, or could not start: with a reason if it failed. There is another one only after
+    /// [`Outgoing::Reconnect`].
     Ended(Option<String>),
 }
 
@@ -147,6 +148,21 @@ pub enum Call {
     React { room: RoomName, seq: u64, epoch: Option<Epoch>, emoji: Emoji, removed: bool },
     Pin { room: RoomName, seq: u64, epoch: Option<Epoch>, removed: bool },
     SetTopic { room: RoomName, topic: Topic },
+}
+
+impl Call {
+    /// The answer to a call that failed for this reason.
+    pub fn failed(&self, reason: String) -> Answer {
+        match self {
+            Self::History { .. } => Answer::History(Err(reason)),
+            Self::Members { .. } => Answer::Members(Err(reason)),
+            Self::Rooms => Answer::Rooms(Err(reason)),
+            Self::Search { .. } => Answer::Search(Err(reason)),
+            Self::Edit { .. } | Self::Delete { .. } | Self::React { .. } | Self::Pin { .. } | Self::SetTopic { .. } => {
+                Answer::Changed(Err(reason))
+            }
+        }
+    }
 }
 
 /// The answer to a call; a reason is for the user.
