@@ -65,7 +65,7 @@ use self::lines::{RawLine, read_line};
 use self::options::LoginCommand;
 pub use self::options::{ChatOptions, Command, Options};
 use self::screen::{Aids, Screen, can_edit};
-use self::server::Server;
+pub use self::server::Server;
 use crate::address::{Address, InvalidPort};
 use crate::arguments::EXIT_USAGE;
 use crate::client::{
@@ -145,8 +145,15 @@ fn known_or(server: &Server, name: Option<String>, default: &str) -> Result<User
     known_at(server, name.or_else(|| (!server.has_login).then(|| default.to_owned())))
 }
 
-/// Runs the command of the options.
-pub fn run(options: Options) -> Result<(), TerminalError> {
+/// A chat, as it is run for a server, the user's name if it is known, and the options.
+pub type Chat = fn(Server, Option<String>, &ChatOptions) -> Result<(), TerminalError>;
+
+/// Runs the command of the options. `face` chooses the full-screen chat; `None` is the chat in lines.
+pub fn run(options: Options, face: impl Fn(&ChatOptions) -> Option<Chat>) -> Result<(), TerminalError> {
+    let chat = |server: Server, name: Option<String>, options: &ChatOptions| match face(options) {
+        Some(full_screen) => full_screen(server, name, options),
+        None => chat(server, name, options),
+    };
     let address = match options.server {
         Some(ref address) => address.clone(),
         None => Address::default_local()?,

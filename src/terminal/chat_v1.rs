@@ -37,7 +37,7 @@ use crate::threads::spawn;
 
 /// Chats in a room until the input ends, the output closes, or the session fails.
 pub fn chat(server: Server, name: UserName, options: &ChatOptions) -> Result<(), TerminalError> {
-    let ChatOptions { room, last, no_reconnect, .. } = options;
+    let ChatOptions { room, others, last, no_reconnect, .. } = options;
     let address = server.address.clone();
     let screen = Arc::new(Screen::with_times());
     let skipped = Arc::new(AtomicU64::new(0));
@@ -69,6 +69,11 @@ pub fn chat(server: Server, name: UserName, options: &ChatOptions) -> Result<(),
     let session = Session::start(server.connector.clone(), address, settings, move |event| view.show(event))?;
     let _ = late_inlet.set(session.inlet());
     unsent.iter().for_each(|unsent| unsent.set_inlet(session.inlet()));
+    for other in others {
+        rooms.lock().enter(other);
+        let _ = session.inlet().join(other, StartAt::Last(*last));
+    }
+    rooms.lock().enter(room);
     let changer = Changer::start(Arc::clone(&screen), server.clone());
     let destination = Destination::V1 {
         inlet: session.inlet(),

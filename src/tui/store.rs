@@ -14,7 +14,7 @@ use crossbeam_channel::Sender;
 use parking_lot::{Condvar, Mutex};
 
 use super::inlet::{DiskEvent, Incoming, Kept, KeptLine};
-use super::marks::{Marks, Remembered};
+use super::remembered::{Marks, Remembered};
 use crate::names::RoomName;
 use crate::terminal::unsent::file::{KeepError, Owner, Store as TextFiles, Text};
 use crate::threads::spawn;

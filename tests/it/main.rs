@@ -51,6 +51,7 @@ mod room_commands;
 mod accounts;
 mod lookalikes;
 mod terminal;
+mod tui;
 mod tls;
 mod command_line;
 mod readme;
