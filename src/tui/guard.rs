@@ -84,21 +84,20 @@ struct Output {
 }
 
 impl Guard {
-    /// Sets the modes. All code that can end the program must then call [`Guard::leave`].
-    pub fn enter(mouse: bool) -> io::Result<Arc<Self>> {
-        let guard = Self {
+    /// The modes are not set yet.
+    pub fn new(mouse: bool) -> Arc<Self> {
+        Arc::new(Self {
             raw: Mutex::new(None),
             output: Mutex::new(Output { mouse }),
             is_on: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
             has_kitty: has_kitty(|name| env::var(name).ok()),
-        };
-        guard.enter_again()?;
-        Ok(Arc::new(guard))
+        })
     }
 
-    /// Sets the modes again, after the terminal was in other hands.
-    pub fn enter_again(&self) -> io::Result<()> {
+    /// Sets the modes, or sets them again after the terminal was in other hands. All code that can end the program must
+    /// already be set up to call [`Guard::leave`].
+    pub fn enter(&self) -> io::Result<()> {
         let output = self.output.lock();
         if self.is_over.load(Ordering::SeqCst) {
             return Ok(());
@@ -149,7 +148,7 @@ impl Guard {
     pub fn suspend(&self) -> io::Result<()> {
         self.lend();
         suspend();
-        self.enter_again()
+        self.enter()
     }
 
     /// The terminal's size.

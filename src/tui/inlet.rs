@@ -132,6 +132,10 @@ pub enum Outgoing {
     Edit(String),
     /// Stop this program, as Ctrl-Z does.
     Suspend,
+    /// Draw everything again: another program has written to the terminal.
+    Redraw,
+    /// Have the terminal report the mouse, or not.
+    Mouse(bool),
     /// End the program with this exit code, once what is kept is on the disk.
     Quit(i32),
 }
