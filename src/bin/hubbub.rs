@@ -20,6 +20,7 @@ fn main() -> ExitCode {
         })
         .init();
     hubbub::threads::end_process_on_panic();
+    options.panic_in.iter().cloned().for_each(hubbub::threads::ask_for_panic);
     match tui::with_profile(options).and_then(|options| terminal::run(options, tui::face)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -57,6 +57,9 @@ pub struct Options {
     pub tls: TlsOptions,
     #[command(flatten)]
     pub chat: ChatOptions,
+    /// Panics in the thread of this name. For tests.
+    #[arg(long, hide = true, value_name = "THREAD")]
+    pub panic_in: Option<String>,
     #[command(subcommand)]
     pub command: Option<Command>,
 }

@@ -79,7 +79,7 @@ pub enum NetEvent {
     /// There is a connection again; or (`fresh`) there is a new session, which has joined no room and has no lines.
     Connected { fresh: bool },
     /// A room is joined, for the first time or again; or (`again`) its topic and pins are reported once more.
-    Joined { room: RoomName, state: RoomState, again: bool },
+    Joined { room: RoomName, state: JoinedState, again: bool },
     Message { room: RoomName, message: Box<StoredMessage>, own: bool },
     Changed { room: RoomName, seq: u64, time_ms: u64, change: Box<LoggedChange> },
     /// An event of the log of an unknown kind: its seq counts as seen.
@@ -104,7 +104,7 @@ pub enum NetEvent {
 
 /// A room at its join.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RoomState {
+pub struct JoinedState {
     /// The time of the server's clock.
     pub time_ms: u64,
     pub epoch: Epoch,

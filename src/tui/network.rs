@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
-use super::inlet::{Answer, Call, EVENTS_MAX, Incoming, NetEvent, Outgoing, RoomState};
+use super::inlet::{Answer, Call, EVENTS_MAX, Incoming, NetEvent, Outgoing, JoinedState};
 use crate::client::{
     Backoff, CallError, Caller, Event, Inlet, MessagePlace, NewText, RoomJoined, Session, SessionError, Settings,
     each_page,
@@ -270,8 +270,8 @@ fn owned(event: Event<'_>) -> Option<NetEvent> {
     })
 }
 
-fn state(joined: &RoomJoined<'_>) -> RoomState {
-    RoomState {
+fn state(joined: &RoomJoined<'_>) -> JoinedState {
+    JoinedState {
         time_ms: joined.time_ms,
         epoch: joined.epoch,
         head_seq: joined.head_seq,
