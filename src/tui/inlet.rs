@@ -134,6 +134,8 @@ pub enum Outgoing {
     Suspend,
     /// Draw everything again: another program has written to the terminal.
     Redraw,
+    /// Open this link in a browser.
+    Browse(String),
     /// Have the terminal report the mouse, or not.
     Mouse(bool),
     /// End the program with this exit code, once what is kept is on the disk.

@@ -138,13 +138,13 @@ impl Model {
     pub fn new(setup: Setup) -> Self {
         let Setup { me, server, rooms, current, drafts, unsent, notices, newest, config, size, wrapping } = setup;
         let shows = Shows {
-            rooms: config.shows_rooms(),
-            people: config.shows_people(),
+            rooms: config.screen.rooms,
+            people: config.screen.people,
             bare: false,
             numbers: false,
-            mouse: config.mouse(),
+            mouse: config.screen.mouse,
         };
-        let keys = Keys::new(config.keys().clone());
+        let keys = Keys::new(config.keys.clone());
         let mut model = Self {
             server,
             wrapping,
@@ -180,6 +180,9 @@ impl Model {
             config,
             me,
         };
+        for open in &mut model.rooms {
+            open.is_muted = model.config.notifications.muted.contains(open.name());
+        }
         model.begin(current, drafts, notices);
         model
     }

@@ -121,6 +121,11 @@ impl OpenRoom {
         lost
     }
 
+    /// How far it was read, and in which history.
+    pub fn read(&self) -> Option<(u64, Epoch)> {
+        self.room.mark().or(self.mark)
+    }
+
     pub fn epoch(&self) -> Option<Epoch> {
         self.epoch
     }
