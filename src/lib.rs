@@ -18,6 +18,7 @@ pub mod arguments;
 mod sync;
 pub mod server;
 pub mod client;
+pub mod editing;
 pub mod terminal;
 pub mod repeat;
 #[cfg(fuzzing)]
