@@ -19,6 +19,7 @@ mod sync;
 pub mod server;
 pub mod client;
 pub mod editing;
+pub mod tui;
 pub mod terminal;
 pub mod repeat;
 #[cfg(fuzzing)]

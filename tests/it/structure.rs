@@ -186,7 +186,7 @@ const LAYERS: &[&[&str]] = &[
     &["server::calls", "server::chat_stream"],
     &["server::rpc", "server::http"],
     &["server", "client"],
-    &["terminal", "repeat"],
+    &["terminal", "tui", "repeat"],
     &["fuzz"],
 ];
 

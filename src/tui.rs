@@ -1,0 +1,7 @@
+//! The full-screen client.
+
+pub mod keys;
+pub mod commands;
+pub mod line_editor;
+pub mod paste;
+pub mod complete;
