@@ -5,3 +5,4 @@ pub mod commands;
 pub mod line_editor;
 pub mod paste;
 pub mod complete;
+pub mod config;

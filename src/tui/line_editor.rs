@@ -4,7 +4,6 @@
 //! Text is never lost here: what is killed or cleared can be yanked or undone, a draft stays with its room, and a text
 //! that does not fit is refused as a whole, so that the caller still has it.
 
-mod rows;
 mod search;
 
 use std::collections::HashMap;
@@ -18,7 +17,6 @@ use crate::editing::{Completion, History, Motion, Recall, TextBuffer, Wanted};
 use crate::limits::BODY_BYTES_MAX;
 use crate::names::RoomName;
 
-pub use self::rows::{InputRows, rows};
 pub use self::search::Searching;
 
 /// The longest text, in bytes. More than the maximum of a body, so that a long text can be shortened; still so short

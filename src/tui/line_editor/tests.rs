@@ -324,7 +324,7 @@ fn any_step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    /// Whatever is pressed, the cursor is at a grapheme, the text fits, and its rows have the cursor.
+    /// Whatever is pressed, the cursor is at a grapheme, and the text fits.
     #[test]
     fn any_keys_leave_a_line_that_can_be_shown(steps in proptest::collection::vec(any_step(), 0..60)) {
         let rooms = [None, Some(room("tea")), Some(room("dev"))];
@@ -347,8 +347,7 @@ proptest! {
             let (text, cursor) = (editor.text(), editor.cursor());
             let is_start = text.grapheme_indices(true).any(|(at, _)| at == cursor);
             prop_assert!(is_start || cursor == text.len(), "{:?} {}", text, cursor);
-            let rows = rows(text, cursor, 10, |grapheme| (grapheme.to_owned(), 1));
-            prop_assert!(rows.cursor.0 < rows.rows.len() && rows.cursor.1 < 10);
+            prop_assert!(text.len() <= TEXT_BYTES_MAX);
         }
     }
 
