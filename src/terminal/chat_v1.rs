@@ -16,7 +16,6 @@ use parking_lot::Mutex;
 
 use super::change_format::{ShownMessage, change};
 use super::changer::Changer;
-use super::complete::Wanted;
 use super::format::shown_name;
 use super::input::{Destination, members};
 use super::nearest::nearest_room;
@@ -31,6 +30,7 @@ use super::timelines::{Shown, Timelines};
 use super::unsent::Unsent;
 use super::{TerminalError, commands, converse};
 use crate::client::{Event, LoggedChange, Message, Policy, RoomJoined, Session, StartAt};
+use crate::editing::Wanted;
 use crate::limits::PRESENCE_MEMBERS_MAX;
 use crate::names::{RoomName, UserName};
 use crate::threads::spawn;
@@ -92,6 +92,7 @@ pub fn chat(server: Server, name: UserName, options: &ChatOptions) -> Result<(),
             (Wanted::Command, _) => commands::names(),
             (Wanted::Person, Some(room)) => people.of(&room, |people| people.presence.names()),
             (Wanted::Person, None) => Vec::new(),
+            (Wanted::Room, _) => rooms.lock().names(),
         }
     });
     let aids = Aids { candidates, prompt: Box::new(move || prompted.lock().prompt()) };
