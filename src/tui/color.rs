@@ -146,7 +146,7 @@ impl Palette {
             Depth::Mono => None,
             Depth::Many => match role {
                 Role::Text | Role::Title | Role::OwnName | Role::Current | Role::Prompt => None,
-                Role::Faint | Role::Pending | Role::Border | Role::DayLine | Role::Bar => either(245, 241),
+                Role::Faint | Role::Pending | Role::Border | Role::DayLine | Role::Bar => either(247, 241),
                 Role::Notice => either(109, 24),
                 Role::Name(hue) => {
                     let hues = if is_dark { DARK_HUES } else { LIGHT_HUES };
@@ -289,6 +289,6 @@ mod tests {
         }
         assert!(counts.iter().all(|&count| (60..=140).contains(&count)), "{counts:?}");
         // Fixed forever: a user who upgrades finds the same colours.
-        assert_eq!(["ann", "bob", "cat", "Zoë"].map(hue), [0, 0, 0, 0]);
+        assert_eq!(["ann", "bob", "cat", "Zoë"].map(hue), [5, 9, 2, 5]);
     }
 }

@@ -1,4 +1,5 @@
-//! How wide text is, and what is drawn of it. Wrapping and drawing use the same functions, or borders would break.
+//! How wide text is, and what is drawn of it. Wrapping and drawing use the same functions, or borders would break. So
+//! nothing here is drawn with ratatui's own functions for text: their width of a halfwidth voiced sound mark is another.
 //!
 //! Terminals disagree about the width of some characters: emoji with variation selectors, joined emoji, flags, marks.
 //! So [`drawn`] leaves out what they disagree about most, unless the user wants it ([`Emoji::Full`]), and
@@ -6,9 +7,8 @@
 
 use std::borrow::Cow;
 
-use ratatui::buffer::CellWidth;
 use unicode_segmentation::UnicodeSegmentation;
-use unicode_width::UnicodeWidthChar;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::escape::{escape, escape_name};
 
@@ -35,7 +35,7 @@ pub fn columns(text: &str) -> usize {
 
 /// The width of a grapheme cluster of a drawn text, in columns.
 pub fn cluster_columns(cluster: &str) -> usize {
-    if cluster.len() == 1 { 1 } else { usize::from(cluster.cell_width()) }
+    if cluster.len() == 1 { 1 } else { cluster.width() }
 }
 
 /// Whether all terminals agree about the width of the cluster.
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn widths_are_those_of_the_buffer() {
+    fn widths_are_those_of_terminals() {
         for (text, width) in [("", 0), ("abc", 3), ("世界", 4), ("e\u{301}", 1), ("👍🏽", 2), ("\u{ff9e}", 1), ("ｶﾞ", 2)] {
             assert_eq!(columns(text), width, "{text:?}");
         }
