@@ -61,7 +61,8 @@ use self::invitation::Invitation;
 use self::lines::{RawLine, read_line};
 use self::options::LoginCommand;
 pub use self::options::{ChatOptions, Command, Options};
-use self::screen::{Aids, Screen, can_edit};
+pub use self::screen::can_edit;
+use self::screen::{Aids, Screen};
 pub use self::server::Server;
 use crate::address::{Address, InvalidPort};
 use crate::arguments::EXIT_USAGE;
@@ -117,13 +118,16 @@ pub enum TerminalError {
     Login(LoginFault),
     #[error("can't use the terminal: {0}")]
     Terminal(io::Error),
+    /// Each fault of the config file in a line.
+    #[error("{0}")]
+    Config(String),
 }
 
 impl TerminalError {
     /// The program's exit code.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Port(_) | Self::NoName | Self::Name(_) | Self::Text(_) => EXIT_USAGE,
+            Self::Port(_) | Self::NoName | Self::Name(_) | Self::Text(_) | Self::Config(_) => EXIT_USAGE,
             _ => 1,
         }
     }
@@ -304,12 +308,21 @@ fn ask_name() -> Result<UserName, TerminalError> {
     if !io::stdin().is_terminal() {
         return Err(TerminalError::NoName);
     }
+    read_name(None)
+}
+
+/// Prompts for a name on the terminal, with the name that an empty answer stands for.
+pub fn read_name(default: Option<UserName>) -> Result<UserName, TerminalError> {
     loop {
-        let _ = write!(io::stderr(), "Your name: ");
+        let prompt = default.as_ref().map_or_else(String::new, |name| format!(" [{}]", escape(name.as_str())));
+        let _ = write!(io::stderr(), "Your name{prompt}: ");
         let Some(line) = read_line(&mut io::stdin().lock()).map_err(TerminalError::Input)? else {
             return Err(TerminalError::NoName);
         };
         let fault = match line {
+            RawLine::Text(text) if text.trim().is_empty() && default.is_some() => {
+                return default.ok_or(TerminalError::NoName);
+            }
             RawLine::Text(text) => match UserName::new(text.trim()) {
                 Ok(name) => return Ok(name),
                 Err(e) => e.to_string(),

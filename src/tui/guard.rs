@@ -62,8 +62,8 @@ const MODES: [Mode; 7] = [
     Mode { on: "", off: "\x1b[?25h", needed: Needed::Always },
 ];
 
-/// Ends what an interrupted frame has begun: a text for the terminal, the synchronized update, colours.
-const END_OF_FRAME: &str = "\x1b\\\x1b[?2026l\x1b[0m";
+/// Ends what an interrupted frame has begun: a text for the terminal, the synchronized update, rows without line breaks, colours.
+const END_OF_FRAME: &str = "\x1b\\\x1b[?2026l\x1b[?7h\x1b[0m";
 
 /// The terminal on standard input and output.
 pub struct Guard {

@@ -46,8 +46,8 @@ pub enum Incoming {
     Events(Vec<NetEvent>),
     /// The answer to a [`Call`], with its number.
     Answer(u64, Answer),
-    /// Something about the files of the client.
-    Disk(DiskEvent),
+    /// What could not be done, such as keeping text on the disk, and why.
+    Fault(String),
     /// The text that came back from `$EDITOR`, or why it did not.
     Edited(Result<String, String>),
     /// The program must end: a signal, or the terminal is gone.
@@ -180,13 +180,6 @@ pub enum Answer {
     Search(Result<SearchPage, String>),
     /// A change was made by the event with that seq, possibly long ago.
     Changed(Result<u64, String>),
-}
-
-/// Something about the files of the client.
-#[derive(Debug)]
-pub enum DiskEvent {
-    /// What could not be kept, and why.
-    Fault(String),
 }
 
 /// Everything that outlives the client.

@@ -28,7 +28,7 @@ use self::lists::Open;
 use self::open_room::OpenRoom;
 use self::sending::Sent;
 use super::config::Config;
-use super::inlet::{DiskEvent, End, Incoming, KeptLine, Outgoing, Size};
+use super::inlet::{End, Incoming, KeptLine, Outgoing, Size};
 use super::keys::Keys;
 use super::line_editor::LineEditor;
 use super::notify::Wrapping;
@@ -204,7 +204,7 @@ impl Model {
                 self.wants(Urgency::Arrived);
             }
             Incoming::Answer(number, answer) => self.answered(number, answer),
-            Incoming::Disk(DiskEvent::Fault(fault)) => self.fail(&fault),
+            Incoming::Fault(fault) => self.fail(&fault),
             Incoming::Edited(text) => self.edited_outside(text),
             Incoming::End(End::Signal(signal)) => self.end(EXIT_SIGNAL_BASE + signal),
             Incoming::End(End::HungUp) => self.end(EXIT_SIGNAL_BASE + signal_hook::consts::SIGHUP),

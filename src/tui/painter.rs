@@ -1,18 +1,18 @@
 //! The thread that draws: only it writes frames to the terminal.
 //!
-//! It draws the newest view when its time has come (`pace.rs`), and drops those in between. A frame has only the cells
-//! that have changed, within a synchronized update; if none has, nothing is written.
+//! It draws the newest view when its time has come (`pace.rs`), and drops those in between. A frame has only what has
+//! changed (`diff.rs`); if nothing has, nothing is written.
 
 use std::collections::VecDeque;
-use std::io::{self, Write as _};
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
-use ratatui::backend::{Backend as _, CrosstermBackend};
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 
+use super::diff::Diff;
 use super::guard::Guard;
 use super::inlet::Size;
 use super::pace::{Due, Pace, QUESTION, Urgency};
@@ -24,13 +24,6 @@ const TEXTS_MAX: usize = 16;
 
 /// How long the end of the program waits for the terminal's last answer: the shell would get it.
 const LAST_ANSWER_TIME: Duration = Duration::from_millis(300);
-
-/// The bytes around a frame: the synchronized update, without the cursor.
-const FRAME_START: &str = "\x1b[?2026h\x1b[?25l";
-const FRAME_END: &str = "\x1b[?2026l";
-
-/// Erases the screen, in the terminal's own colours.
-const ERASE: &str = "\x1b[0m\x1b[2J";
 
 /// Draws a view into a buffer. Returns where the cursor is, if it is shown.
 pub type Draw = Box<dyn FnMut(&View, &mut Buffer) -> Option<Position> + Send>;
@@ -199,18 +192,15 @@ impl State {
 /// What the terminal shows.
 struct Canvas {
     draw: Draw,
-    /// The cells that the terminal shows, and those of the next frame.
-    front: Buffer,
-    back: Buffer,
-    cursor: Option<Position>,
-    view: Option<Arc<View>>,
-    bytes: Vec<u8>,
+    diff: Diff,
+    buffer: Buffer,
+    /// The view that was drawn last.
+    view: Option<(Arc<View>, Size)>,
 }
 
 impl Canvas {
     fn new(draw: Draw) -> Self {
-        let (front, back) = (Buffer::default(), Buffer::default());
-        Self { draw, front, back, cursor: None, view: None, bytes: Vec::new() }
+        Self { draw, diff: Diff::default(), buffer: Buffer::default(), view: None }
     }
 
     fn run(mut self, shared: &Shared) {
@@ -227,65 +217,40 @@ impl Canvas {
     }
 
     fn frame(&mut self, shared: &Shared, view: Arc<View>, size: Size, part: Part, erase: bool) -> io::Result<()> {
-        let view = match (&self.view, part) {
-            (Some(shown), Part::Input) => {
+        let (view, size) = match (&self.view, part) {
+            (Some((shown, size)), Part::Input) => {
                 let (input, answer) = (view.input.clone(), view.answer.clone());
-                Arc::new(View { input, answer, ..View::clone(shown) })
+                (Arc::new(View { input, answer, ..View::clone(shown) }), *size)
             }
-            _ => view,
+            _ => (view, size),
         };
-        let area = Rect::new(0, 0, size.columns, size.rows);
-        let erase = erase || self.front.area != area;
-        if !erase && self.view.as_ref() == Some(&view) {
+        if erase {
+            self.diff.forget();
+        } else if self.view.as_ref().is_some_and(|shown| *shown == (Arc::clone(&view), size)) {
             return Ok(());
         }
-        self.fill(&view, area, erase)?;
-        self.view = Some(view);
-        if self.bytes.is_empty() {
+        self.buffer.resize(Rect::new(0, 0, size.columns, size.rows));
+        let cursor = (self.draw)(&view, &mut self.buffer);
+        let mut bytes = self.diff.frame(&self.buffer, cursor);
+        self.view = Some((view, size));
+        if bytes.is_empty() {
             return Ok(());
         }
         {
             let mut state = shared.state.lock();
-            let (length, now) = (self.bytes.len(), Instant::now());
+            let (length, now) = (bytes.len(), Instant::now());
             match part {
                 Part::Input => state.pace.drawn_input(length, now),
-                Part::All if state.pace.drawn(length, now) => self.bytes.extend(QUESTION.as_bytes()),
+                Part::All if state.pace.drawn(length, now) => bytes.extend(QUESTION.as_bytes()),
                 Part::All => {}
             }
         }
-        if !shared.guard.write(&self.bytes)? {
+        if !shared.guard.write(&bytes)? {
             // Another program has the terminal. When it comes back, everything is drawn.
             shared.state.lock().pace.forget();
-            (self.view, self.front) = (None, Buffer::default());
+            self.view = None;
+            self.diff.forget();
         }
-        Ok(())
-    }
-
-    /// Makes the bytes of a frame: none if the terminal shows it already.
-    fn fill(&mut self, view: &View, area: Rect, erase: bool) -> io::Result<()> {
-        self.bytes.clear();
-        self.back.resize(area);
-        self.back.reset();
-        let cursor = (self.draw)(view, &mut self.back);
-        if erase {
-            self.front.resize(area);
-            self.front.reset();
-        }
-        let changed = self.front.diff(&self.back);
-        if changed.is_empty() && cursor == self.cursor && !erase {
-            return Ok(());
-        }
-        self.bytes.write_all(FRAME_START.as_bytes())?;
-        if erase {
-            self.bytes.write_all(ERASE.as_bytes())?;
-        }
-        CrosstermBackend::new(&mut self.bytes).draw(changed.into_iter())?;
-        if let Some(Position { x, y }) = cursor {
-            write!(self.bytes, "\x1b[{};{}H\x1b[?25h", y + 1, x + 1)?;
-        }
-        self.bytes.write_all(FRAME_END.as_bytes())?;
-        self.cursor = cursor;
-        std::mem::swap(&mut self.front, &mut self.back);
         Ok(())
     }
 }

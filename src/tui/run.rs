@@ -11,7 +11,7 @@ use super::guard::Guard;
 use super::inlet::{End, Incoming, Outgoing};
 use super::input_thread::InputThread;
 use super::model::Model;
-use super::outside_editor;
+use super::outside;
 use super::pace::Urgency;
 use super::painter::Painter;
 use super::store::Store;
@@ -147,12 +147,25 @@ impl Loop {
             Outgoing::Mouse(mouse) => drop(self.parts.guard.set_mouse(mouse)),
             Outgoing::Suspend => self.suspend(model),
             Outgoing::Edit(text) => self.edit(model, text),
+            Outgoing::Browse(link) => self.browse(link),
             request @ (Outgoing::Join { .. }
             | Outgoing::Leave { .. }
             | Outgoing::Post { .. }
             | Outgoing::Call(..)
             | Outgoing::Reconnect) => self.queue.push_back(request),
         }
+    }
+
+    /// Opens a link, on a thread of its own: the program may run for long.
+    fn browse(&self, link: String) {
+        let events = self.parts.events.clone();
+        let browse = move || {
+            if let Err(fault) = outside::browse(&link) {
+                let _ = events.send(Incoming::Fault(fault));
+            }
+        };
+        // Without a thread, the link is not opened, which the user sees.
+        let _ = spawn("browser", browse);
     }
 
     fn suspend(&mut self, model: &mut Model) {
@@ -178,7 +191,7 @@ impl Loop {
         self.parts.input.pause();
         self.parts.guard.lend();
         let events = self.parts.events.clone();
-        let edit = move || drop(events.send(Incoming::Edited(outside_editor::edit(&text))));
+        let edit = move || drop(events.send(Incoming::Edited(outside::edit(&text))));
         if let Err(error) = spawn("editor", edit) {
             let fault = format!("can't start a thread for the editor ({error}): raise the process limit, see ulimit -u");
             self.handle(model, Incoming::Edited(Err(fault)));

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crossbeam_channel::Sender;
 use parking_lot::{Condvar, Mutex};
 
-use super::inlet::{DiskEvent, Incoming, Kept, KeptLine};
+use super::inlet::{Incoming, Kept, KeptLine};
 use super::remembered::{Marks, Remembered};
 use crate::names::RoomName;
 use crate::terminal::unsent::file::{KeepError, Owner, Store as TextFiles, Text};
@@ -202,7 +202,7 @@ impl Shared {
                 Err(fault) if files.fault.as_ref() != Some(&fault) => {
                     files.fault = Some(fault.clone());
                     // A model that has ended needs to know nothing.
-                    let _ = incoming.send(Incoming::Disk(DiskEvent::Fault(fault)));
+                    let _ = incoming.send(Incoming::Fault(fault));
                 }
                 Err(_) => {}
             }

@@ -124,9 +124,7 @@ impl Codec {
     pub fn decode<Q: MessageFull>(self, request: &[u8]) -> Result<Q, String> {
         match self {
             Self::Json => json::parse(request).map_err(|error| error.to_string()),
-            Self::Proto => {
-                wire::parse(request).map_err(|error| format!("not a message of the contract: {error}"))
-            }
+            Self::Proto => wire::parse(request).map_err(|error| format!("not a message of the contract: {error}")),
         }
     }
 }

@@ -58,7 +58,7 @@ impl Model {
                 self.tell(&format!("connecting to {}", self.server));
             }
             Command::Settings => {
-                let path = self.config.path.clone().or_else(super::super::config_path);
+                let path = self.config.path.clone().or_else(super::super::start::config_path);
                 let place = path.map_or_else(|| "HOME is not set, so there is no config file".to_owned(), |path| {
                     let state = if self.config.path.is_some() { "the config file is" } else { "there is no config file; it would be" };
                     format!("{state} {}", path.display())

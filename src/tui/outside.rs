@@ -1,11 +1,13 @@
-//! Has a text edited by the user's editor, in a file that only the user can read.
+//! Programs that the client starts for the user: the editor, and a browser.
+//!
+//! The editor gets the text in a file that only the user can read.
 
 use std::env;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use uuid::Uuid;
 
@@ -30,6 +32,23 @@ pub fn edit(text: &str) -> Result<String, String> {
     let edited = file.read().map_err(|error| format!("can't read the text of {editor}: {error}"))?;
     // An editor ends the last line too.
     Ok(edited.strip_suffix('\n').unwrap_or(&edited).to_owned())
+}
+
+/// Opens a link in the user's browser, and waits for the program that does it. Fails with the reason.
+pub fn browse(link: &str) -> Result<(), String> {
+    let variable = |name| env::var(name).ok().filter(|value| !value.is_empty());
+    let has_windows = cfg!(target_os = "macos") || variable("DISPLAY").or(variable("WAYLAND_DISPLAY")).is_some();
+    let opener = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
+    let program = variable("BROWSER").or(has_windows.then(|| opener.to_owned()));
+    let program = program.ok_or("no browser: set BROWSER, or copy the link with y")?;
+    // The link is an argument, so no shell reads it. It begins with its scheme, so it is no option.
+    let nothing = Stdio::null;
+    let status = Command::new(&program).arg(link).stdin(nothing()).stdout(nothing()).stderr(nothing()).status();
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("{program} has failed ({status})")),
+        Err(error) => Err(format!("can't start {program}: {error}; set BROWSER to another one")),
+    }
 }
 
 fn editor(variable: impl Fn(&str) -> Option<String>) -> String {
