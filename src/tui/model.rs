@@ -4,6 +4,8 @@
 //! Its parts are in modules of their own, each with the methods that belong together.
 
 mod open_room;
+mod parts;
+mod listing;
 mod rooms;
 mod net;
 mod sending;
@@ -20,13 +22,12 @@ mod screen;
 mod keeping;
 
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use self::calling::Calls;
-use self::keeping::Keeping;
-use self::lists::Open;
+use self::listing::Open;
 use self::open_room::OpenRoom;
-use self::sending::Sent;
+use self::parts::{Calls, Keeping, Sent};
 use super::config::Config;
 use super::inlet::{End, Incoming, KeptLine, Outgoing, Size};
 use super::keys::Keys;
@@ -56,6 +57,8 @@ pub struct Setup {
     /// How many messages of a room to read first.
     pub newest: u32,
     pub config: Config,
+    /// Where the config file is, or would be.
+    pub config_place: Option<PathBuf>,
     pub size: Size,
     pub wrapping: Wrapping,
 }
@@ -95,6 +98,7 @@ pub struct Model {
     me: Me,
     server: String,
     config: Config,
+    config_place: Option<PathBuf>,
     wrapping: Wrapping,
     size: Size,
     clock: Clock,
@@ -136,7 +140,7 @@ pub struct Model {
 
 impl Model {
     pub fn new(setup: Setup) -> Self {
-        let Setup { me, server, rooms, current, drafts, unsent, notices, newest, config, size, wrapping } = setup;
+        let Setup { me, server, rooms, current, drafts, unsent, notices, newest, config, config_place, size, wrapping } = setup;
         let shows = Shows {
             rooms: config.screen.rooms,
             people: config.screen.people,
@@ -147,6 +151,7 @@ impl Model {
         let keys = Keys::new(config.keys.clone());
         let mut model = Self {
             server,
+            config_place,
             wrapping,
             size,
             clock: Clock::new(),
@@ -235,7 +240,7 @@ impl Model {
         let second = || now + Duration::from_millis(1000 - u64::from(self.clock_ms() % 1000));
         let minute = now + Duration::from_millis(60_000 - self.clock.now() % 60_000);
         let seconds = self.counts_seconds().then(second);
-        [Some(minute), seconds, self.leaving, self.keeping.due()].into_iter().flatten().min()
+        [Some(minute), seconds, self.leaving, self.keeping.due].into_iter().flatten().min()
     }
 
     /// What the model asks for next.

@@ -105,7 +105,7 @@ fn why_plain(options: &ChatOptions) -> Result<(), Option<&'static str>> {
 }
 
 /// The file of the user's config, if there is a home for it.
-pub fn config_path() -> Option<PathBuf> {
+fn config_path() -> Option<PathBuf> {
     config_folder().ok().map(|folder| folder.join(config::FILE_NAME))
 }
 
@@ -258,6 +258,7 @@ fn setup(
         notices: faults,
         newest: options.last,
         config,
+        config_place: config_path(),
         size: guard.size(),
         wrapping: Wrapping::new(|name| env::var(name).ok()),
     }

@@ -1,47 +1,9 @@
 //! The calls that are under way.
 
-use std::collections::HashMap;
-
 use super::super::inlet::{Call, Outgoing};
 use super::super::network::CALLS_MAX;
-use super::super::room::Wanted;
+use super::parts::Asked;
 use super::{Link, Model};
-use crate::names::RoomName;
-
-/// What was asked for, and what the answer is used for.
-#[derive(Clone, Debug)]
-pub enum Asked {
-    /// The heads of the rooms, to know where to join.
-    Heads,
-    /// A page of a room's history.
-    Page { room: RoomName, wanted: Wanted },
-    /// The members of a room for the list of people.
-    People { room: RoomName, request: u64 },
-    /// The members of a room, for the user.
-    Members { room: RoomName },
-    /// The rooms of the server, perhaps only those with this part in their name.
-    Rooms { part: Option<String> },
-    /// Messages with these words.
-    Search { text: String },
-    /// A change of a message or a room. `failed` begins the reason of a failure.
-    Change { failed: &'static str, done: Option<String> },
-    /// A message of a room, to be listed with the pinned ones.
-    Pins { room: RoomName, seq: u64 },
-}
-
-/// The calls.
-#[derive(Debug, Default)]
-pub struct Calls {
-    asked: HashMap<u64, Asked>,
-    last: u64,
-}
-
-impl Calls {
-    /// The answer to a call came.
-    pub fn take(&mut self, number: u64) -> Option<Asked> {
-        self.asked.remove(&number)
-    }
-}
 
 impl Model {
     /// Makes a call. False: it can't be made now.

@@ -2,7 +2,7 @@
 
 use super::super::inlet::Call;
 use super::Model;
-use super::calling::Asked;
+use super::parts::Asked;
 use super::open_room::OpenRoom;
 use super::rooms::NO_ROOM;
 use crate::client::{SearchQuery, StoredMessage, mentioned};

@@ -6,7 +6,7 @@ use super::super::commands::{Command, Fate};
 use super::super::inlet::{Call, Outgoing};
 use super::super::room::Scroll;
 use super::Model;
-use super::calling::Asked;
+use super::parts::Asked;
 use super::rooms::NO_ROOM;
 use crate::names::RoomName;
 
@@ -58,12 +58,11 @@ impl Model {
                 self.tell(&format!("connecting to {}", self.server));
             }
             Command::Settings => {
-                let path = self.config.path.clone().or_else(super::super::start::config_path);
-                let place = path.map_or_else(|| "HOME is not set, so there is no config file".to_owned(), |path| {
-                    let state = if self.config.path.is_some() { "the config file is" } else { "there is no config file; it would be" };
-                    format!("{state} {}", path.display())
-                });
-                self.tell(&place);
+                let state = if self.config.path.is_some() { "the config file is" } else { "no config file yet; it would be" };
+                match self.config_place.clone() {
+                    Some(path) => self.tell(&format!("{state} {}", path.display())),
+                    None => self.fail("HOME is not set, so there is no place for a config file"),
+                }
             }
             Command::Help(about) => self.show_help(about),
             Command::Quit => self.quit(now),

@@ -4,37 +4,12 @@
 //! draft and the marks are kept a second after they have changed.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::super::inlet::{Kept, KeptLine, KeptRoom};
 use super::Model;
 use super::open_room::Membership;
 use crate::names::RoomName;
-
-/// How long a change may wait.
-const KEEP_TIME: Duration = Duration::from_secs(1);
-
-/// Whether something must be kept.
-#[derive(Debug, Default)]
-pub struct Keeping {
-    due: Option<Instant>,
-}
-
-impl Keeping {
-    /// Something has changed.
-    pub fn changed(&mut self) {
-        self.due.get_or_insert_with(|| Instant::now() + KEEP_TIME);
-    }
-
-    /// Something must be kept now.
-    pub fn at_once(&mut self) {
-        self.due = Some(Instant::now());
-    }
-
-    pub fn due(&self) -> Option<Instant> {
-        self.due
-    }
-}
 
 impl Model {
     pub(super) fn kept_if_due(&mut self, now: Instant) -> Option<Arc<Kept>> {

@@ -11,7 +11,7 @@ use super::super::pace::Urgency;
 use super::super::paste::{self, Paste, Plan, Stray};
 use super::super::room::Scroll;
 use super::Model;
-use super::lists::Open;
+use super::listing::Open;
 
 /// How many rows a step of the wheel scrolls.
 const WHEEL_ROWS: isize = 3;

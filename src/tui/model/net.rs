@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::super::entry::Tone;
 use super::super::inlet::{Call, JoinedState, NetEvent};
 use super::super::pace::Urgency;
-use super::calling::Asked;
+use super::parts::Asked;
 use super::open_room::Membership;
 use super::{Link, Model};
 use crate::client::StoredMessage;

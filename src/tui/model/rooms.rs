@@ -6,7 +6,7 @@ use super::super::inlet::{Call, Outgoing};
 use super::super::pace::Urgency;
 use super::super::room::Room;
 use super::Model;
-use super::calling::Asked;
+use super::parts::Asked;
 use super::open_room::{Membership, OpenRoom};
 use crate::names::RoomName;
 

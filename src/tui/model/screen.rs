@@ -10,8 +10,8 @@ use super::super::view::{
     Activity, Connection, Input, List, Overlay, PersonLine, Question, RoomLine, StatusLine, TopicLine, View,
 };
 use super::super::width::Emoji;
-use super::calling::Asked;
-use super::lists::Open;
+use super::parts::Asked;
+use super::listing::Open;
 use super::open_room::Membership;
 use super::{Link, Model, Purpose};
 use crate::terminal::local_time::LocalTime;

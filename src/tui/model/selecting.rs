@@ -4,7 +4,7 @@ use super::super::inlet::{Call, Outgoing};
 use super::super::keys::Selected;
 use super::super::marks;
 use super::super::room::{Scroll, Step};
-use super::calling::Asked;
+use super::parts::Asked;
 use super::{Model, Purpose};
 use crate::client::StoredMessage;
 

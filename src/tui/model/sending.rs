@@ -10,18 +10,10 @@ use super::super::pace::Urgency;
 use super::super::room::Scroll;
 use super::Model;
 use super::open_room::Membership;
+use super::parts::Sent;
 use super::rooms::NO_ROOM;
 use crate::client::{Line, mentioned, new_message_id};
 use crate::names::{Body, Kind, MessageId, RoomName};
-
-/// An own line that is not known to be stored.
-#[derive(Clone, Debug)]
-pub struct Sent {
-    pub room: RoomName,
-    pub line: Line,
-    pub since: Instant,
-    pub since_ms: u64,
-}
 
 impl Model {
     /// Sends a text to the current room, perhaps as a reply. Fails with the reason, and then nothing has changed.
