@@ -49,18 +49,38 @@ enum State {
     #[default]
     Ground,
     /// Inside a character of several bytes. `alt`: an escape byte was before it.
-    Utf8 { bytes: [u8; 4], have: usize, need: usize, alt: bool },
+    Utf8 {
+        bytes: [u8; 4],
+        have: usize,
+        need: usize,
+        alt: bool,
+    },
     /// After one escape byte, or after two.
-    Escape { twice: bool },
+    Escape {
+        twice: bool,
+    },
     /// After `ESC O`.
-    Shifted { alt: bool },
+    Shifted {
+        alt: bool,
+    },
     /// Inside `ESC [`: the bytes so far.
-    Control { bytes: Vec<u8>, alt: bool },
+    Control {
+        bytes: Vec<u8>,
+        alt: bool,
+    },
     /// Inside a mouse report of the oldest form, which is never asked for: the bytes that are left.
-    OldMouse { left: usize },
+    OldMouse {
+        left: usize,
+    },
     /// Inside an answer with a text, up to BEL or `ESC \`: how long it is so far, and whether its last byte was ESC.
-    Text { length: usize, escape: bool },
-    Paste { bytes: Vec<u8>, over: Vec<u8> },
+    Text {
+        length: usize,
+        escape: bool,
+    },
+    Paste {
+        bytes: Vec<u8>,
+        over: Vec<u8>,
+    },
 }
 
 impl Decoder {
@@ -87,10 +107,9 @@ impl Decoder {
         match mem::take(&mut self.state) {
             State::Escape { twice } => (0..=usize::from(twice)).for_each(|_| each(key(KeyCode::Esc))),
             // A key with Alt that begins a sequence.
-            State::Shifted { .. } => each(Decoded::Key(KeyEvent::new(
-                KeyCode::Char('O'),
-                KeyModifiers::ALT | KeyModifiers::SHIFT,
-            ))),
+            State::Shifted { .. } => {
+                each(Decoded::Key(KeyEvent::new(KeyCode::Char('O'), KeyModifiers::ALT | KeyModifiers::SHIFT)))
+            }
             State::Control { bytes, .. } if bytes.is_empty() => each(alt('[')),
             State::Paste { bytes, .. } => each(pasted(bytes)),
             _ => {}

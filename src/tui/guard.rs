@@ -230,10 +230,7 @@ mod tests {
             assert!(places.is_sorted(), "{marks:?} in {text:?}");
         };
         places(&on, &["?1049h", "?1007l", "?2004h", "?1004h", ">5u", "?1000h", "?1006h"]);
-        places(
-            &off,
-            &["?2026l", "[0m", "?25h", "?1006l", "?1000l", "<u", "?1004l", "?2004l", "?1007r", "?1049l"],
-        );
+        places(&off, &["?2026l", "[0m", "?25h", "?1006l", "?1000l", "<u", "?1004l", "?2004l", "?1007r", "?1049l"]);
         assert!(!guard(false).off(false).contains("<u") && !guard(false).on(false).contains("?1000h"));
     }
 

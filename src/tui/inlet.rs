@@ -73,28 +73,78 @@ pub enum End {
 #[derive(Debug)]
 pub enum NetEvent {
     /// There is no connection yet, or none any more, for this reason. The next attempt is made after the pause.
-    Retrying { reason: String, pause: Duration },
+    Retrying {
+        reason: String,
+        pause: Duration,
+    },
     /// The connection is lost.
-    Disconnected { reason: String },
+    Disconnected {
+        reason: String,
+    },
     /// There is a connection again; or (`fresh`) there is a new session, which has joined no room and has no lines.
-    Connected { fresh: bool },
+    Connected {
+        fresh: bool,
+    },
     /// A room is joined, for the first time or again; or (`again`) its topic and pins are reported once more.
-    Joined { room: RoomName, state: JoinedState, again: bool },
-    Message { room: RoomName, message: Box<StoredMessage>, own: bool },
-    Changed { room: RoomName, seq: u64, time_ms: u64, change: Box<LoggedChange> },
+    Joined {
+        room: RoomName,
+        state: JoinedState,
+        again: bool,
+    },
+    Message {
+        room: RoomName,
+        message: Box<StoredMessage>,
+        own: bool,
+    },
+    Changed {
+        room: RoomName,
+        seq: u64,
+        time_ms: u64,
+        change: Box<LoggedChange>,
+    },
     /// An event of the log of an unknown kind: its seq counts as seen.
-    Unknown { room: RoomName, seq: u64 },
-    CaughtUp { room: RoomName, head_seq: u64 },
-    Left { room: RoomName },
-    NotJoined { room: RoomName, reason: String },
-    Gap { room: RoomName, gap: Gap },
-    Presence { room: RoomName, name: String, authenticated: bool, client_id: u64, joined: bool },
+    Unknown {
+        room: RoomName,
+        seq: u64,
+    },
+    CaughtUp {
+        room: RoomName,
+        head_seq: u64,
+    },
+    Left {
+        room: RoomName,
+    },
+    NotJoined {
+        room: RoomName,
+        reason: String,
+    },
+    Gap {
+        room: RoomName,
+        gap: Gap,
+    },
+    Presence {
+        room: RoomName,
+        name: String,
+        authenticated: bool,
+        client_id: u64,
+        joined: bool,
+    },
     /// A line of this client is stored.
-    Stored { room: RoomName, id: MessageId, seq: u64 },
+    Stored {
+        room: RoomName,
+        id: MessageId,
+        seq: u64,
+    },
     /// A line of this client will never be stored.
-    Rejected { line: Box<Line>, reason: String },
+    Rejected {
+        line: Box<Line>,
+        reason: String,
+    },
     /// The server can't store a line at the moment; it is posted again after the pause.
-    Held { reason: String, pause: Duration },
+    Held {
+        reason: String,
+        pause: Duration,
+    },
     /// The time from a post to its acknowledgement.
     RoundTrip(Duration),
     /// The session has ended, or could not start: with a reason if it failed. There is another one only after
@@ -118,10 +168,18 @@ pub struct JoinedState {
 /// What the model asks for.
 #[derive(Debug)]
 pub enum Outgoing {
-    Join { room: RoomName, from: StartAt },
+    Join {
+        room: RoomName,
+        from: StartAt,
+    },
     /// Leaves a room once its lines are stored.
-    Leave { room: RoomName },
-    Post { room: RoomName, line: Line },
+    Leave {
+        room: RoomName,
+    },
+    Post {
+        room: RoomName,
+        line: Line,
+    },
     /// A unary call. Calls are made one after the other, in their order.
     Call(u64, Call),
     /// Keep this on the disk. Only the newest one counts.

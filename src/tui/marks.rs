@@ -54,9 +54,7 @@ fn trim_link(link: &str) -> &str {
 /// Where the text has `@name`, in bytes. [`EVERYBODY`] stands for `@all` and `@everybody`.
 pub fn mentions(text: &str, name: &str) -> Vec<Range<usize>> {
     match name {
-        EVERYBODY => {
-            ["@all", "@everybody", "@*"].into_iter().flat_map(|word| words(text, word)).collect()
-        }
+        EVERYBODY => ["@all", "@everybody", "@*"].into_iter().flat_map(|word| words(text, word)).collect(),
         name => words(text, &format!("@{name}")),
     }
 }

@@ -69,19 +69,32 @@ enum Link {
     /// The first connection is being made.
     Connecting,
     Online,
-    Offline { reason: String, retry_at: Option<Instant> },
+    Offline {
+        reason: String,
+        retry_at: Option<Instant>,
+    },
     /// The server can't store messages until then.
-    Held { reason: String, until: Instant },
+    Held {
+        reason: String,
+        until: Instant,
+    },
     /// The session has failed, and starts again only when the user wants it.
-    Ended { reason: String },
+    Ended {
+        reason: String,
+    },
 }
 
 /// What the input is for, if it is not a new message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Purpose {
-    Reply { seq: u64 },
+    Reply {
+        seq: u64,
+    },
     /// `seen`: the version of the message that the user saw.
-    Edit { seq: u64, seen: u64 },
+    Edit {
+        seq: u64,
+        seen: u64,
+    },
 }
 
 /// What the screen shows besides the rooms.
@@ -140,7 +153,8 @@ pub struct Model {
 
 impl Model {
     pub fn new(setup: Setup) -> Self {
-        let Setup { me, server, rooms, current, drafts, unsent, notices, newest, config, config_place, size, wrapping } = setup;
+        let Setup { me, server, rooms, current, drafts, unsent, notices, newest, config, config_place, size, wrapping } =
+            setup;
         let shows = Shows {
             rooms: config.screen.rooms,
             people: config.screen.people,

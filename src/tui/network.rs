@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
-use super::inlet::{Answer, Call, EVENTS_MAX, Incoming, NetEvent, Outgoing, JoinedState};
+use super::inlet::{Answer, Call, EVENTS_MAX, Incoming, JoinedState, NetEvent, Outgoing};
 use crate::client::{
     Backoff, CallError, Caller, Event, Inlet, MessagePlace, NewText, RoomJoined, Session, SessionError, Settings,
     each_page,
@@ -244,11 +244,9 @@ fn owned(event: Event<'_>) -> Option<NetEvent> {
     Some(match event {
         Event::Joined(joined) => NetEvent::Joined { room: joined.room.clone(), state: state(&joined), again: false },
         Event::State(joined) => NetEvent::Joined { room: joined.room.clone(), state: state(&joined), again: true },
-        Event::Message(message) => NetEvent::Message {
-            room: message.room.clone(),
-            own: message.own,
-            message: Box::new(message.to_stored()),
-        },
+        Event::Message(message) => {
+            NetEvent::Message { room: message.room.clone(), own: message.own, message: Box::new(message.to_stored()) }
+        }
         Event::Changed { room, seq, time_ms, change } => {
             NetEvent::Changed { room: room.clone(), seq, time_ms, change: Box::new(change.clone()) }
         }
@@ -307,10 +305,8 @@ fn make(server: &Server, by: &UserName, open: &mut Option<Caller>, call: Call) -
             Answer::Search(caller.search(&query, max, &page_token).map_err(words))
         }
         Call::Edit { room, seq, epoch, body, mentions, seen } => {
-            let (message, text) = (
-                MessagePlace { room: &room, by, seq, epoch },
-                NewText { body: &body, mentions: &mentions, seen },
-            );
+            let (message, text) =
+                (MessagePlace { room: &room, by, seq, epoch }, NewText { body: &body, mentions: &mentions, seen });
             Answer::Changed(caller.edit(message, text).map_err(words))
         }
         Call::Delete { room, seq, epoch } => {

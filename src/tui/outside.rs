@@ -63,7 +63,8 @@ struct TextFile {
 
 impl TextFile {
     fn create(text: &str) -> io::Result<Self> {
-        let folder = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute() && path.is_dir());
+        let folder =
+            env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute() && path.is_dir());
         let folder = folder.unwrap_or_else(env::temp_dir);
         let path = folder.join(format!("hubbub-{}.txt", Uuid::now_v7().simple()));
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;

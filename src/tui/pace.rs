@@ -188,7 +188,13 @@ mod tests {
         for tick in 0..60_000_u32 {
             now += ms(1);
             waiting = (waiting - 10.0).max(0.0);
-            if asked.take_if(|left| { *left -= 10.0; *left <= 0.0 }).is_some() {
+            if asked
+                .take_if(|left| {
+                    *left -= 10.0;
+                    *left <= 0.0
+                })
+                .is_some()
+            {
                 pace.answered();
             }
             // Ten keys a second, and messages all the time.

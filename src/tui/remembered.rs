@@ -202,7 +202,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let ann = marks(folder.path(), "ann");
         ann.keep(&[room("tea", Some((7, 1)))], None).unwrap();
-        for content in [&b"{"[..], b"", b"{\"hubbub_rooms\":2,\"server\":\"\",\"name\":\"\",\"current\":null,\"rooms\":[]}"] {
+        for content in
+            [&b"{"[..], b"", b"{\"hubbub_rooms\":2,\"server\":\"\",\"name\":\"\",\"current\":null,\"rooms\":[]}"]
+        {
             fs::write(ann.path(), content).unwrap();
             assert_eq!(ann.read(), Remembered::default());
         }

@@ -193,7 +193,8 @@ impl Loop {
         let events = self.parts.events.clone();
         let edit = move || drop(events.send(Incoming::Edited(outside::edit(&text))));
         if let Err(error) = spawn("editor", edit) {
-            let fault = format!("can't start a thread for the editor ({error}): raise the process limit, see ulimit -u");
+            let fault =
+                format!("can't start a thread for the editor ({error}): raise the process limit, see ulimit -u");
             self.handle(model, Incoming::Edited(Err(fault)));
         }
     }

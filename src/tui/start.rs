@@ -97,7 +97,8 @@ fn why_plain(options: &ChatOptions) -> Result<(), Option<&'static str>> {
         let locale = locale.to_lowercase();
         locale.contains("utf-8") || locale.contains("utf8")
     };
-    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| env::var(name).ok().filter(|set| !set.is_empty()));
+    let locale =
+        ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| env::var(name).ok().filter(|set| !set.is_empty()));
     match locale {
         Some(locale) if is_utf8(&locale) => Ok(()),
         _ => Err(Some("the locale is not UTF-8: set LANG=C.UTF-8, or LC_ALL, or use --plain")),
@@ -245,11 +246,7 @@ fn setup(
         current = named.into_iter().next();
     }
     Setup {
-        me: Me {
-            name: name.as_str().to_owned(),
-            authenticated: server.has_login,
-            marks_claims: server.has_login,
-        },
+        me: Me { name: name.as_str().to_owned(), authenticated: server.has_login, marks_claims: server.has_login },
         server: shown(&server.address),
         rooms,
         current,

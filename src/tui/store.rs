@@ -75,7 +75,8 @@ impl Files {
     pub fn open(owner: Owner) -> (Self, Restored) {
         let marks = state_folder().map(|folder| Marks::new(folder, owner.clone()));
         let texts = TextFiles::find(owner, |variable| env::var_os(variable).map(PathBuf::from));
-        let mut files = Self { texts, marks, written_texts: None, written_marks: None, strange: Vec::new(), fault: None };
+        let mut files =
+            Self { texts, marks, written_texts: None, written_marks: None, strange: Vec::new(), fault: None };
         let mut restored = files.take_over();
         restored.remembered = files.marks.as_ref().map(Marks::read).unwrap_or_default();
         (files, restored)
@@ -119,7 +120,8 @@ impl Files {
         for (room, body) in &kept.drafts {
             // A draft that was not changed has the time of its first write.
             let written = self.written_texts.iter().flatten();
-            let known = written.clone().find(|text| text.id.is_none() && text.room == room.as_str() && text.body == *body);
+            let known =
+                written.clone().find(|text| text.id.is_none() && text.room == room.as_str() && text.body == *body);
             texts.push(known.cloned().unwrap_or_else(|| Text::draft(room, body, now_ms())));
         }
         if self.written_texts.as_ref() == Some(&texts) {

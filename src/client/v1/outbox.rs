@@ -75,17 +75,7 @@ struct Queue {
 impl Outbox {
     pub fn new(rooms: impl IntoIterator<Item = RoomName>, lines_max: usize, bytes_max: usize) -> Self {
         let rooms = rooms.into_iter().map(Queue::new).collect();
-        Self {
-            rooms,
-            lines: 0,
-            bytes: 0,
-            lines_max,
-            bytes_max,
-            settled: 0,
-            turn: 0,
-            sampled: None,
-            round_trip: None,
-        }
+        Self { rooms, lines: 0, bytes: 0, lines_max, bytes_max, settled: 0, turn: 0, sampled: None, round_trip: None }
     }
 
     /// Adds a room, at an unused index.

@@ -80,7 +80,15 @@ impl Text {
 
     pub fn draft(room: &RoomName, body: &str, since_ms: u64) -> Self {
         let (id, reply_to, mentions) = (None, None, Vec::new());
-        Self { room: room.as_str().to_owned(), id, is_action: false, since_ms, reply_to, mentions, body: body.to_owned() }
+        Self {
+            room: room.as_str().to_owned(),
+            id,
+            is_action: false,
+            since_ms,
+            reply_to,
+            mentions,
+            body: body.to_owned(),
+        }
     }
 
     /// The room and the line, with the id that it had. Fails, with the reason, if the file has impossible values.

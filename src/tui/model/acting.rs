@@ -83,7 +83,8 @@ impl Model {
         }
         self.keeping.changed();
         if let Some((matches, shown)) = self.editor.completing().filter(|(matches, _)| matches.len() > 1) {
-            let mark = |(at, name): (usize, &String)| if Some(at) == shown { format!("[{name}]") } else { name.clone() };
+            let mark =
+                |(at, name): (usize, &String)| if Some(at) == shown { format!("[{name}]") } else { name.clone() };
             let text = matches.iter().enumerate().map(mark).collect::<Vec<_>>().join("  ");
             self.tell(&text);
         }

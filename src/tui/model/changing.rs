@@ -2,8 +2,8 @@
 
 use super::super::inlet::Call;
 use super::Model;
-use super::parts::Asked;
 use super::open_room::OpenRoom;
+use super::parts::Asked;
 use super::rooms::NO_ROOM;
 use crate::client::{SearchQuery, StoredMessage, mentioned};
 use crate::editing::change_commands::ChangeCommand;

@@ -44,7 +44,9 @@ impl Model {
                 let open = self.find(&room).ok_or_else(|| format!("you are not in {room}"))?;
                 open.is_muted = muted;
                 self.tell(&match muted {
-                    true => format!("{room} is muted until you leave; [notifications] muted in the config mutes it always"),
+                    true => {
+                        format!("{room} is muted until you leave; [notifications] muted in the config mutes it always")
+                    }
                     false => format!("{room} is not muted"),
                 });
             }
@@ -58,7 +60,8 @@ impl Model {
                 self.tell(&format!("connecting to {}", self.server));
             }
             Command::Settings => {
-                let state = if self.config.path.is_some() { "the config file is" } else { "no config file yet; it would be" };
+                let state =
+                    if self.config.path.is_some() { "the config file is" } else { "no config file yet; it would be" };
                 match self.config_place.clone() {
                     Some(path) => self.tell(&format!("{state} {}", path.display())),
                     None => self.fail("HOME is not set, so there is no place for a config file"),
@@ -89,7 +92,9 @@ impl Model {
     fn copy_message(&mut self, seq: Option<u64>) -> Result<(), String> {
         let room = &self.current().ok_or(NO_ROOM)?.room;
         let message = match seq {
-            Some(seq) => room.get(seq).ok_or_else(|| format!("message #{seq} is not here: /go #{seq} reads it first"))?,
+            Some(seq) => {
+                room.get(seq).ok_or_else(|| format!("message #{seq} is not here: /go #{seq} reads it first"))?
+            }
             None => room.newest().next().ok_or("there is no message here")?,
         };
         let text = message.body.clone();

@@ -19,9 +19,8 @@ impl Model {
     /// Everything that outlives the client.
     pub(super) fn kept(&mut self) -> Arc<Kept> {
         self.keeping.due = None;
-        let rooms = self.rooms.iter().filter(|open| {
-            !matches!(open.membership, Membership::Refused(_) | Membership::Leaving)
-        });
+        let rooms =
+            self.rooms.iter().filter(|open| !matches!(open.membership, Membership::Refused(_) | Membership::Leaving));
         let rooms = rooms.map(|open| KeptRoom { name: open.name().clone(), read: open.read() }).collect();
         let sent = self.sent.iter().map(|sent| KeptLine {
             room: sent.room.clone(),

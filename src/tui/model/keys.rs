@@ -42,7 +42,9 @@ impl Model {
                 Some(_) => self.filter(|filter| filter.push(c)),
                 None => self.typed(c),
             },
-            Pressed::Unbound(key) if context == Context::Input => self.tell(&format!("{key} does nothing; F1 shows the keys")),
+            Pressed::Unbound(key) if context == Context::Input => {
+                self.tell(&format!("{key} does nothing; F1 shows the keys"))
+            }
             Pressed::Begun | Pressed::Unbound(_) | Pressed::Nothing => {}
         }
     }
@@ -108,7 +110,9 @@ impl Model {
         self.wants(Urgency::Asked);
         match question.answer(choice) {
             paste::Answer::Insert(text) => self.insert(&text),
-            paste::Answer::Edit(text) => self.requests.push_back(Outgoing::Edit(format!("{}{text}", self.editor.text()))),
+            paste::Answer::Edit(text) => {
+                self.requests.push_back(Outgoing::Edit(format!("{}{text}", self.editor.text())))
+            }
             paste::Answer::Send(bodies) => {
                 for (body, kind) in bodies {
                     if let Err(fault) = self.send(body, kind, None) {

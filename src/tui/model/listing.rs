@@ -48,7 +48,10 @@ impl Listing {
         if self.entries.iter().all(|entry| matches!(entry.target, Target::Room(_))) {
             let names = self.entries.iter().map(|entry| entry.item.place.as_str());
             let best = fitting(&self.filter, names);
-            return best.iter().filter_map(|name| self.entries.iter().find(|entry| entry.item.place == *name)).collect();
+            return best
+                .iter()
+                .filter_map(|name| self.entries.iter().find(|entry| entry.item.place == *name))
+                .collect();
         }
         let filter = self.filter.to_lowercase();
         let fits = |text: &str| text.to_lowercase().contains(&filter);

@@ -6,9 +6,9 @@ use super::super::keys::{Context, List, NAMED};
 use super::super::pace::Urgency;
 use super::super::view::{Help, ListItem};
 use super::Model;
-use super::parts::Asked;
 use super::commanding::NOTHING_UNSENT;
 use super::listing::{Entry, Listing, Open, Target, entry};
+use super::parts::Asked;
 use super::rooms::NO_ROOM;
 use crate::client::{PagePlace, StoredMessage};
 use crate::names::{EVERYBODY, RoomName};
@@ -111,7 +111,12 @@ impl Model {
         found.sort_by_key(|(_, message)| message.time_ms);
         let skip = found.len().saturating_sub(MENTIONS_MAX);
         let entries = found.iter().skip(skip).map(|(room, message)| entry(room, message)).collect();
-        self.show_list("mentions".to_owned(), entries, "nothing in memory mentions you; /search finds older messages", true);
+        self.show_list(
+            "mentions".to_owned(),
+            entries,
+            "nothing in memory mentions you; /search finds older messages",
+            true,
+        );
     }
 
     /// The newest messages with their numbers.
@@ -177,9 +182,11 @@ impl Model {
         for usage in COMMANDS.iter() {
             lines.push((format!("/{} {}", usage.name, usage.arguments), usage.text.to_owned()));
         }
-        for (context, title) in
-            [(Context::Input, "Keys"), (Context::Select, "Keys while a message is selected"), (Context::List, "Keys in a list")]
-        {
+        for (context, title) in [
+            (Context::Input, "Keys"),
+            (Context::Select, "Keys while a message is selected"),
+            (Context::List, "Keys in a list"),
+        ] {
             lines.push(heading(title));
             for (of, name, action) in &NAMED {
                 let keys = self.keys.map().keys_of(context, *action);

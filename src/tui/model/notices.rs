@@ -47,7 +47,9 @@ impl Model {
                 // Whether it takes it can't be known.
                 self.tell(&format!("{what} was sent to the terminal's clipboard"));
             }
-            None => self.fail(&format!("{what} is too long for the terminal's clipboard: more than {COPY_BYTES_MAX} bytes")),
+            None => {
+                self.fail(&format!("{what} is too long for the terminal's clipboard: more than {COPY_BYTES_MAX} bytes"))
+            }
         }
     }
 }

@@ -6,8 +6,8 @@ use super::super::inlet::{Call, Outgoing};
 use super::super::pace::Urgency;
 use super::super::room::Room;
 use super::Model;
-use super::parts::Asked;
 use super::open_room::{Membership, OpenRoom};
+use super::parts::Asked;
 use crate::names::RoomName;
 
 /// The hint if no room is joined.
@@ -193,7 +193,9 @@ impl Model {
                 open.membership = Membership::Apart;
             }
         });
-        self.rooms.retain(|open| open.membership != Membership::Leaving || self.sent.iter().any(|sent| sent.room == *open.name()));
+        self.rooms.retain(|open| {
+            open.membership != Membership::Leaving || self.sent.iter().any(|sent| sent.room == *open.name())
+        });
         self.current = self.current.filter(|_| !self.rooms.is_empty()).map(|at| at.min(self.rooms.len() - 1));
         let asks = self.rooms.iter().any(OpenRoom::has_mark) && self.call(Call::Rooms, Asked::Heads);
         for at in 0..self.rooms.len() {

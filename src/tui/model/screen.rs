@@ -10,9 +10,9 @@ use super::super::view::{
     Activity, Connection, Input, List, Overlay, PersonLine, Question, RoomLine, StatusLine, TopicLine, View,
 };
 use super::super::width::Emoji;
-use super::parts::Asked;
 use super::listing::Open;
 use super::open_room::Membership;
+use super::parts::Asked;
 use super::{Link, Model, Purpose};
 use crate::terminal::local_time::LocalTime;
 
@@ -123,10 +123,8 @@ impl Model {
         let others = self.rooms.iter().enumerate().filter(|(at, open)| {
             Some(*at) != self.current && open.room.unread() > 0 && !(open.is_muted && open.room.mentions() == 0)
         });
-        let activity = |(at, open): (usize, &super::OpenRoom)| Activity {
-            number: at + 1,
-            mention: open.room.mentions() > 0,
-        };
+        let activity =
+            |(at, open): (usize, &super::OpenRoom)| Activity { number: at + 1, mention: open.room.mentions() > 0 };
         let waited = self.oldest_wait().filter(|wait| *wait >= WAIT_MIN && self.link == Link::Online);
         let lag = waited.max(self.round_trip.filter(|time| *time >= LAG_MIN));
         StatusLine {
