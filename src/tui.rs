@@ -10,3 +10,5 @@ pub mod marks;
 pub mod message;
 pub mod rows;
 pub mod room;
+pub mod paint;
+pub mod diff;
