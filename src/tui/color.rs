@@ -138,6 +138,18 @@ impl Palette {
         }
     }
 
+    /// The same in the topic row and the status row, which have a background of their own.
+    pub fn bar_style(self, role: Role) -> Style {
+        match (self.depth, self.background) {
+            (Depth::Many, Background::Dark) => self.style(role).bg(Color::Indexed(236)),
+            (Depth::Many, Background::Light) => self.style(role).bg(Color::Indexed(254)),
+            (Depth::Sixteen | Depth::Mono, _) => {
+                let Style { add_modifier, .. } = self.style(role);
+                Style::new().add_modifier(add_modifier.difference(Modifier::DIM) | Modifier::REVERSED)
+            }
+        }
+    }
+
     /// The entry of the colour table; `None` for the terminal's own foreground.
     fn color(self, role: Role) -> Option<u8> {
         let is_dark = self.background == Background::Dark;
@@ -152,7 +164,7 @@ impl Palette {
                     let hues = if is_dark { DARK_HUES } else { LIGHT_HUES };
                     Some(hues[usize::from(hue) % hues.len()])
                 }
-                Role::Mention | Role::ActiveMention => either(214, 130),
+                Role::Mention | Role::ActiveMention => either(214, 127),
                 Role::Link => either(75, 25),
                 Role::Warning => either(221, 94),
                 Role::Error | Role::BarStrong => either(210, 124),
@@ -226,6 +238,8 @@ mod tests {
         Role::Name(7),
     ];
 
+    const IN_BARS: [Role; 5] = [Role::Bar, Role::BarStrong, Role::Active, Role::ActiveMention, Role::Faint];
+
     /// The ratio of 4.5 is that of the Web Content Accessibility Guidelines, level AA.
     #[test]
     fn everything_is_readable_on_usual_backgrounds() {
@@ -238,7 +252,8 @@ mod tests {
             let roles = ROLES.into_iter().chain((0..HUES).map(Role::Name));
             for role in roles {
                 let Some(Color::Indexed(color)) = palette.style(role).fg else { continue };
-                for behind in colors {
+                let Some(Color::Indexed(bar)) = palette.bar_style(role).bg else { panic!("no background") };
+                for behind in colors.into_iter().chain(IN_BARS.contains(&role).then(|| rgb(bar))) {
                     let ratio = contrast(rgb(color), behind);
                     assert!(ratio >= 4.5, "{role:?} ({color}) on {behind:?}: {ratio:.2}");
                 }

@@ -18,8 +18,8 @@ use super::view::{Input, View};
 use super::width::{Emoji, columns, cut, drawn};
 use super::wrap::{Typed, typed};
 
-/// The width of the list of rooms, and of people, with the border.
-const ROOMS_COLUMNS: u16 = 18;
+/// The width of the list of rooms, and of people, with the border and a blank column.
+const ROOMS_COLUMNS: u16 = 19;
 const PEOPLE_COLUMNS: u16 = 17;
 
 /// How many columns the messages keep.
@@ -33,10 +33,10 @@ const STATUS_ROWS_MIN: u16 = 3;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Layout {
     pub topic: Rect,
-    /// With its border, which is the last column.
+    /// With its border, and a blank column after it.
     pub rooms: Rect,
     pub messages: Rect,
-    /// With its border, which is the first column.
+    /// With its border, and a blank column after that.
     pub people: Rect,
     pub answer: Rect,
     pub status: Rect,
@@ -133,13 +133,13 @@ mod tests {
     fn a_usual_screen_has_the_rooms_and_a_wide_one_the_people_too() {
         let layout = Layout::new(80, 24, &view("", 0));
         assert_eq!(layout.topic, Rect::new(0, 0, 80, 1));
-        assert_eq!(layout.rooms, Rect::new(0, 1, 18, 21));
-        assert_eq!(layout.messages, Rect::new(18, 1, 62, 21));
+        assert_eq!(layout.rooms, Rect::new(0, 1, 19, 21));
+        assert_eq!(layout.messages, Rect::new(19, 1, 61, 21));
         assert!(layout.people.is_empty());
         assert_eq!((layout.status.y, layout.input), (22, Rect::new(0, 23, 80, 1)));
         let layout = Layout::new(200, 60, &view("", 0));
         assert_eq!(layout.people, Rect::new(183, 1, 17, 57));
-        assert_eq!(layout.messages.width, 200 - 18 - 17);
+        assert_eq!(layout.messages.width, 200 - 19 - 17);
         let layout = Layout::new(40, 8, &view("", 0));
         assert!(layout.rooms.is_empty() && layout.people.is_empty());
         assert_eq!(layout.messages, Rect::new(0, 1, 40, 5));

@@ -346,4 +346,4 @@ fn is_mention(me: &Me, message: &StoredMessage, is_own: bool) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use super::width::Emoji;
 use super::wrap::Styled;
 
 /// The screen.
@@ -13,6 +14,7 @@ pub struct View {
     /// Whether the user wants the lists. They need space: see [`Layout`](super::layout::Layout).
     pub shows_rooms: bool,
     pub shows_people: bool,
+    pub emoji: Emoji,
     /// Only messages and the input, without frames, for copying with the terminal's own selection.
     pub bare: bool,
     pub rooms: Vec<RoomLine>,
@@ -120,7 +122,7 @@ pub struct Answer {
 /// The input.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Input {
-    /// `[tea] `
+    /// What the text is for: `[tea] `, `[edit #12] `.
     pub prompt: String,
     /// With line breaks.
     pub text: String,
@@ -128,8 +130,6 @@ pub struct Input {
     pub cursor: usize,
     /// What is typed, and how much is allowed, near the limit.
     pub counter: Option<(usize, usize)>,
-    /// What the input is for, if it is not a new message: `edit #12`.
-    pub purpose: Option<String>,
     /// Shown after the text: the rest of a name that Tab would complete, or what is searched.
     pub hint: String,
 }

@@ -75,7 +75,17 @@ pub fn drawn(text: &str, emoji: Emoji) -> Cow<'_, str> {
 /// The same for a name, which must not be mistaken for another part of the row.
 pub fn drawn_name(name: &str, emoji: Emoji) -> Cow<'_, str> {
     let escaped = escape_name(name);
-    if is_plain(&escaped) { escaped } else { Cow::Owned(clusters(&escaped, emoji)) }
+    if is_plain(&escaped) {
+        return escaped;
+    }
+    // Names stand beside the lines that are drawn between the columns.
+    let escaped: String = escaped.chars().map(|c| if is_line(c) { c.escape_unicode().collect() } else { String::from(c) }).collect();
+    Cow::Owned(clusters(&escaped, emoji))
+}
+
+/// Characters that lines and borders are drawn with, and those that look like a vertical one.
+fn is_line(c: char) -> bool {
+    matches!(c, '\u{2500}'..='\u{257f}' | '\u{01c0}' | '\u{2223}' | '\u{23ae}' | '\u{23d0}' | '\u{2758}'..='\u{275a}' | '\u{ff5c}' | '\u{ffe8}')
 }
 
 /// The same for a text of several lines, which keeps its line breaks. Tabs are blanks.
@@ -206,6 +216,13 @@ mod tests {
         assert_eq!(drawn(&zalgo, Emoji::Simple), format!("a{}\u{fffd}b", "\u{301}".repeat(4)));
         // A vowel of Hangul alone has no width, and joins no circle.
         assert_eq!(drawn("\u{1161}", Emoji::Simple), "\\u{1161}");
+    }
+
+    /// A name could pass for another name with a message: `bob │ yes`.
+    #[test]
+    fn names_have_no_lines() {
+        assert_eq!(drawn_name("bob │ I", Emoji::Simple), "bob \\u{2502} I");
+        assert_eq!(drawn_name("Zoë", Emoji::Simple), "Zoë");
     }
 
     #[test]

@@ -80,12 +80,16 @@ impl Pane {
 impl Room {
     /// The rows to show in that height, from top to bottom.
     pub fn shown(&mut self, style: &RowStyle, height: usize) -> Screenful {
+        let is_resized = self.pane.style.as_ref() != Some(style) || self.pane.height != height;
         self.pane.style = Some(style.clone());
         self.pane.height = height;
+        if let Some(chosen) = self.selected.filter(|_| is_resized) {
+            self.reveal(self.window.position(Key::event(chosen)));
+        }
         let mut slots = self.slots();
         let Some(bottom) = slots.bottom() else {
             self.pane.slots = (0, 0);
-            return Screenful { rows: Vec::new(), below: self.unloaded(), at_end: self.window.is_live() };
+            return Screenful { rows: self.empty_rows(style), below: self.unloaded(), at_end: self.window.is_live() };
         };
         let (top, above) = up(&mut slots, bottom, height.saturating_sub(1));
         // Near the start, the screen is filled from above.
@@ -96,6 +100,16 @@ impl Room {
         self.pane.slots = (top.slot, bottom.slot);
         let below = (len - 1 - bottom.slot) as u64 + self.unloaded();
         Screenful { rows, below, at_end: is_last_row && self.window.is_live() }
+    }
+
+    /// What is shown if there is nothing.
+    fn empty_rows(&self, style: &RowStyle) -> Vec<ShownRow> {
+        let text = match (self.has_caught_up, self.head_seq) {
+            (true, 0) => "no messages yet",
+            (true, _) if self.is_at_start() => "no messages",
+            _ => "…",
+        };
+        vec![ShownRow { row: Arc::new(line_row(text, Role::Faint, style)), seq: None, is_selected: false }]
     }
 
     /// How many events after the window have not been read from the server.
