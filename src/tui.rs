@@ -6,3 +6,5 @@ pub mod line_editor;
 pub mod paste;
 pub mod complete;
 pub mod config;
+#[cfg(fuzzing)]
+pub mod fuzz;

@@ -55,3 +55,4 @@ mod tls;
 mod command_line;
 mod readme;
 mod reference;
+mod terminal_page;

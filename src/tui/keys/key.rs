@@ -134,6 +134,8 @@ impl Key {
             KeyCode::Char('m') if has_control => Some(KeyCode::Enter),
             KeyCode::Char('[') if has_control => Some(KeyCode::Esc),
             KeyCode::Char('h') if has_control => Some(KeyCode::Backspace),
+            // Esc pressed twice, or held back by tmux.
+            KeyCode::Esc if modifiers == KeyModifiers::ALT => Some(KeyCode::Esc),
             _ => None,
         };
         let latin = match code {

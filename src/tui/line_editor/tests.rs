@@ -139,6 +139,31 @@ fn a_changed_line_of_the_history_can_be_restored() {
     assert_eq!(editor.text(), "two!!");
 }
 
+/// irssi #462, jackline #121, xchataqua #163: Up and Down cost the typed text, with an empty history or at its end.
+#[test]
+fn up_and_down_never_cost_the_typed_text() {
+    for before in [&[][..], &["one"]] {
+        let mut editor = LineEditor::default();
+        before.iter().for_each(|line| enter(&mut editor, line));
+        type_text(&mut editor, "typed");
+        for edits in [[Edit::Up, Edit::Down], [Edit::Down, Edit::Down], [Edit::UpInAll, Edit::DownInAll]] {
+            edit(&mut editor, &edits);
+            assert_eq!(shown(&editor), "typed|");
+        }
+    }
+}
+
+/// reedline #294, #899, #999: a recalled text of several rows had the cursor in its first row, or jumped.
+#[test]
+fn a_recalled_text_has_the_cursor_at_its_end() {
+    let mut editor = LineEditor::default();
+    enter(&mut editor, "one\ntwo\nthree");
+    edit(&mut editor, &[Edit::Up]);
+    assert_eq!(shown(&editor), "one\ntwo\nthree|");
+    edit(&mut editor, &[Edit::Up, Edit::Up, Edit::Right]);
+    assert_eq!(shown(&editor), "one\n|two\nthree");
+}
+
 #[test]
 fn up_goes_through_rows_before_the_history() {
     let mut editor = LineEditor::default();
