@@ -145,8 +145,15 @@ impl Key {
         // Shift is often still pressed when the next key is Backspace. Shift-Tab is another key than Tab.
         let is_shifted = modifiers.contains(KeyModifiers::SHIFT) && !matches!(code, KeyCode::Char(_) | KeyCode::Tab);
         let unshifted = is_shifted.then(|| Self::new(code, modifiers.difference(KeyModifiers::SHIFT)));
+        // With Caps Lock, Alt-a arrives as Alt-A.
+        let small = match (code, latin) {
+            (KeyCode::Char(c), None) | (_, Some(KeyCode::Char(c))) if c.is_uppercase() => c.to_lowercase().next(),
+            _ => None,
+        };
+        let small = small.filter(|_| modifiers == KeyModifiers::ALT).map(KeyCode::Char);
         let same = same.map(|code| Self::new(code, KeyModifiers::NONE));
-        same.into_iter().chain(latin.map(|code| Self::new(code, modifiers))).chain(unshifted)
+        let others = [latin, small].into_iter().flatten().map(move |code| Self::new(code, modifiers));
+        same.into_iter().chain(others).chain(unshifted)
     }
 }
 

@@ -209,6 +209,19 @@ fn other_layouts_have_the_same_commands() {
     assert_eq!(press('ф', M::NONE), Pressed::Type('ф'));
 }
 
+/// libcosmic #1030: commands did nothing while Caps Lock was on.
+#[test]
+fn caps_lock_changes_no_command() {
+    use KeyModifiers as M;
+    let press = |c, modifiers| Keys::default().press(&event(KeyCode::Char(c), modifiers), Context::Input, false);
+    assert_eq!(press('A', M::ALT | M::SHIFT), Pressed::Act(Action::NextActiveRoom));
+    assert_eq!(press('Ф', M::ALT | M::SHIFT), Pressed::Act(Action::NextActiveRoom));
+    assert_eq!(press('E', M::CONTROL), Pressed::Act(Action::Edit(Edit::LineEnd)));
+    // A capital letter that is bound is a key of its own.
+    assert_eq!(press('N', M::ALT | M::SHIFT), Pressed::Act(Action::TogglePeople));
+    assert_eq!(press('n', M::ALT), Pressed::Act(Action::NextMention));
+}
+
 fn latin_of(c: char) -> Option<char> {
     let key = Key::new(KeyCode::Char(c), KeyModifiers::ALT);
     key.fallbacks().find_map(|key| match key.code() {
