@@ -255,7 +255,7 @@ fn a_text_that_does_not_fit_is_refused_as_a_whole() {
     let mut editor = typed("draft");
     let long = "x".repeat(TEXT_BYTES_MAX);
     assert_eq!(editor.insert(&long), Err(DoesNotFit { bytes: 5 }));
-    assert_eq!(editor.replace(&format!("{long}yz")), Err(DoesNotFit { bytes: 2 }));
+    assert_eq!(editor.replace(&"x".repeat(REPLACED_BYTES_MAX + 2)), Err(DoesNotFit { bytes: 2 }));
     assert_eq!(editor.text(), "draft");
     assert_eq!(editor.insert(&long[5..]), Ok(()));
     assert!(editor.type_char('x').is_err() && !editor.edit(Edit::NewLine));
@@ -265,6 +265,18 @@ fn a_text_that_does_not_fit_is_refused_as_a_whole() {
     assert_eq!((editor.text(), editor.counter()), ("draft", None));
     editor.replace(&format!("/me {}", "x".repeat(BODY_BYTES_MAX - 100))).unwrap();
     assert_eq!(editor.counter().unwrap().bytes, BODY_BYTES_MAX - 100);
+}
+
+/// A text of `$EDITOR` that was longer than the input takes was lost.
+#[test]
+fn a_long_text_of_the_editor_is_kept_and_can_be_shortened() {
+    let mut editor = typed("draft");
+    let long = "é\n".repeat(TEXT_BYTES_MAX / 2);
+    assert_eq!(editor.replace(&long), Ok(()));
+    assert!(editor.type_char('x').is_err() && editor.edit(Edit::Backspace) && editor.edit(Edit::KillBlankWordLeft));
+    assert_eq!(editor.counter().map(|counter| counter.bytes > BODY_BYTES_MAX), Some(true));
+    edit(&mut editor, &[Edit::Undo, Edit::Undo, Edit::Undo]);
+    assert_eq!(editor.text(), "draft");
 }
 
 #[test]
