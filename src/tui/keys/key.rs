@@ -167,7 +167,7 @@ fn with_control(c: char, modifiers: &mut KeyModifiers) -> char {
         '7' => '_',
         '-' if is_shifted => '_',
         // Control has no case; Ctrl-Shift-C is another key, since many terminals copy with it.
-        c => return c.to_lowercase().next().unwrap_or(c),
+        c => return single(c.to_lowercase()).unwrap_or(c),
     };
     modifiers.remove(KeyModifiers::SHIFT);
     shown
@@ -175,11 +175,11 @@ fn with_control(c: char, modifiers: &mut KeyModifiers) -> char {
 
 /// The capital letter, if it is one character.
 fn upper(c: char) -> char {
-    let mut upper = c.to_uppercase();
-    match (upper.next(), upper.next()) {
-        (Some(one), None) => one,
-        _ => c,
-    }
+    single(c.to_uppercase()).unwrap_or(c)
+}
+
+fn single(mut chars: impl Iterator<Item = char>) -> Option<char> {
+    chars.next().filter(|_| chars.next().is_none())
 }
 
 /// The letter of a Latin keyboard at the same place.
@@ -242,7 +242,9 @@ impl fmt::Display for Key {
         match (self.code, NAMES.iter().find(|(_, code)| *code == self.code)) {
             (_, Some((name, _))) => f.write_str(name),
             (KeyCode::F(number), _) => write!(f, "F{number}"),
-            (KeyCode::Char(c), _) if self.modifiers.contains(KeyModifiers::CONTROL) => write!(f, "{}", upper(c)),
+            (KeyCode::Char(c), _) if self.modifiers.contains(KeyModifiers::CONTROL) => {
+                write!(f, "{}", c.to_ascii_uppercase())
+            }
             (KeyCode::Char(c), _) => write!(f, "{c}"),
             (code, _) => write!(f, "{code}"),
         }

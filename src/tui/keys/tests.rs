@@ -76,6 +76,10 @@ fn keys_are_read_and_shown() {
         ("space", "Space"),
         ("ctrl+alt+del", "Ctrl-Alt-Delete"),
         ("é", "é"),
+        // Its capital letter has another small one.
+        ("ctrl-µ", "Ctrl-µ"),
+        ("ctrl-É", "Ctrl-é"),
+        ("ctrl-İ", "Ctrl-İ"),
     ] {
         let key: Key = name.parse().unwrap();
         assert_eq!(key.to_string(), shown);

@@ -191,6 +191,15 @@ fn a_search_finds_older_and_older_lines() {
     assert_eq!(shown(&editor), "drink tea|");
     assert!(editor.edit(Edit::SearchHistory));
     assert_eq!(editor.text(), "make tea");
+    // More of the pattern keeps the line, if that has it too.
+    type_text(&mut editor, " ");
+    assert!(editor.searching().unwrap().failed && editor.edit(Edit::Backspace));
+    assert_eq!(editor.text(), "drink tea");
+    editor.edit(Edit::Backspace);
+    editor.edit(Edit::SearchHistory);
+    assert_eq!(editor.text(), "make tea");
+    type_text(&mut editor, "a");
+    assert_eq!(editor.text(), "make tea");
     // The last one found stays.
     assert!(!editor.edit(Edit::SearchHistory));
     assert_eq!((editor.searching().unwrap().failed, editor.text()), (true, "make tea"));
@@ -293,9 +302,8 @@ fn a_rejected_text_comes_back() {
     edit(&mut editor, &[Edit::Up]);
     assert_eq!(editor.text(), "second");
     // Nor over a draft that the history hides, nor under a search.
-    edit(&mut editor, &[Edit::Down]);
-    assert!(editor.clear());
-    edit(&mut editor, &[Edit::Up]);
+    edit(&mut editor, &[Edit::Up, Edit::KillToStart]);
+    assert_eq!(editor.text(), "");
     assert!(!editor.give_back(Some(&tea), "third"));
     edit(&mut editor, &[Edit::Down]);
     editor.edit(Edit::SearchHistory);
