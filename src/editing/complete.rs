@@ -38,7 +38,13 @@ impl Completion {
     /// Finds the completions of the end of `before`, the line before the cursor. `None` if nothing matches.
     pub fn find(before: &str, after: &str, candidates: impl FnOnce(Wanted) -> Vec<String>) -> Option<Self> {
         let word = before.rfind(char::is_whitespace).map_or(0, |at| at + width_at(before, at));
-        let blank = if after.starts_with(char::is_whitespace) { "" } else { " " };
+        // What follows already is not repeated.
+        let blank = if after.starts_with(|c: char| c.is_whitespace() || c == ':') { "" } else { " " };
+        let address = match after.chars().next() {
+            Some(':') => "",
+            Some(c) if c.is_whitespace() => ":",
+            _ => ": ",
+        };
         let typed = &before[word..];
         let (start, wanted, end) = match typed.chars().next() {
             Some('/') if word == 0 => (1, Wanted::Command, blank),
@@ -46,12 +52,14 @@ impl Completion {
             Some(':') if is_emoji(&typed[1..]) => return Self::emoji(word, &typed[1..], blank),
             Some('@') => (word + 1, Wanted::Person, blank),
             _ if takes_room(before) => (word, Wanted::Room, blank),
-            _ => (word, Wanted::Person, if word == 0 { ": " } else { blank }),
+            _ => (word, Wanted::Person, if word == 0 { address } else { blank }),
         };
         let key = before[start..].to_lowercase();
         let fits = |candidate: &String| starts_with(candidate, &key);
-        let matches = candidates(wanted).into_iter().filter(fits).map(|candidate| candidate + end);
-        Self::new(start, &before[start..], matches.collect())
+        let mut matches: Vec<_> = candidates(wanted).into_iter().filter(fits).collect();
+        // Those that are written as the typed text come first.
+        matches.sort_by_key(|candidate| !candidate.starts_with(&before[start..]));
+        Self::new(start, &before[start..], matches.into_iter().map(|candidate| candidate + end).collect())
     }
 
     fn emoji(start: usize, typed: &str, end: &str) -> Option<Self> {
@@ -204,6 +212,23 @@ mod tests {
     fn words_after_a_line_break_are_completed() {
         assert_eq!(tabs("hello\nan|", 1), ["hello\nann |"]);
         assert_eq!(tabs("hello\n/w|", 1), Vec::<String>::new());
+    }
+
+    /// WeeChat #981, irssi #488: `j` offered James before john.
+    #[test]
+    fn names_that_are_written_as_typed_come_first() {
+        assert_eq!(tabs("B|", 3), ["Björn: |", "Bo Diddley: |", "bob: |"]);
+        assert_eq!(tabs("bo|", 2), ["bob: |", "Bo Diddley: |"]);
+    }
+
+    /// halloy #955: the last word was completed, not the one at the cursor. Chatterino #3225: a colon after the cursor
+    /// was doubled.
+    #[test]
+    fn the_word_at_the_cursor_is_completed_and_what_follows_stays() {
+        assert_eq!(tabs("bo| there ann", 1), ["bob:| there ann"]);
+        assert_eq!(tabs("hi an|, you", 1), ["hi ann |, you"]);
+        assert_eq!(tabs(":tea|: x", 1), ["🍵|: x"]);
+        assert_eq!(tabs("an|:", 1), ["ann|:"]);
     }
 
     /// WeeChat #340: a name that begins with a bracket could not be completed, and what was typed vanished. toxic #263:

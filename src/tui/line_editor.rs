@@ -23,6 +23,9 @@ pub use self::search::Searching;
 /// that each key is shown at once.
 pub const TEXT_BYTES_MAX: usize = 4 * BODY_BYTES_MAX;
 
+/// The longest text that replaces another, in bytes: as much as `$EDITOR` may give back, so that it is never lost.
+pub const REPLACED_BYTES_MAX: usize = 1024 * 1024;
+
 /// How many lines the history of a room keeps, and that of all rooms.
 const ROOM_LINES_MAX: usize = 100;
 const ALL_LINES_MAX: usize = 1000;
@@ -30,9 +33,9 @@ const ALL_LINES_MAX: usize = 1000;
 /// The counter is shown when fewer bytes are left.
 const COUNTED_BYTES: usize = 1024;
 
-/// A text that would be longer than [`TEXT_BYTES_MAX`].
+/// A text that would be longer than [`TEXT_BYTES_MAX`], or than [`REPLACED_BYTES_MAX`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("the input takes {TEXT_BYTES_MAX} bytes at most, and {} of this text do not fit: use /editor", .bytes)]
+#[error("the text is {bytes} bytes too long for the input: shorten it, or use /editor")]
 pub struct DoesNotFit {
     /// How many bytes are too many.
     pub bytes: usize,
@@ -277,10 +280,12 @@ impl LineEditor {
         true
     }
 
-    /// Replaces the text, which undo restores: with the one that came back from `$EDITOR`, or a message to edit.
+    /// Replaces the text, which undo restores: with the one that came back from `$EDITOR`, or a message to edit. It may
+    /// be longer than one that is typed, so that it can be shortened.
     pub fn replace(&mut self, text: &str) -> Result<(), DoesNotFit> {
-        if let Some(bytes) = text.len().checked_sub(TEXT_BYTES_MAX + 1) {
-            return Err(DoesNotFit { bytes: bytes + 1 });
+        let bytes = text.len().saturating_sub(REPLACED_BYTES_MAX);
+        if bytes > 0 {
+            return Err(DoesNotFit { bytes });
         }
         self.end_search(false);
         self.settle();

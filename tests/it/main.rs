@@ -56,3 +56,4 @@ mod tls;
 mod command_line;
 mod readme;
 mod reference;
+mod terminal_page;

@@ -3,7 +3,7 @@
 use toml::de::DeTable;
 
 use super::reading::{Key, Reading, Value, entries};
-use super::{Background, Colors, Config, Desktop, Emoji, Joins, Profile};
+use super::settings::{Background, Colors, Config, Desktop, Emoji, Joins, Profile};
 use crate::address::Address;
 use crate::editing::room;
 use crate::names::UserName;

@@ -6,6 +6,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use proptest::prelude::*;
 
 use super::*;
+use crate::names::RoomName;
 use crate::tui::keys::{Action, Context, Keys, Pressed};
 
 fn parse(text: &str) -> Result<Config, ConfigError> {

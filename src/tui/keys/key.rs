@@ -134,6 +134,8 @@ impl Key {
             KeyCode::Char('m') if has_control => Some(KeyCode::Enter),
             KeyCode::Char('[') if has_control => Some(KeyCode::Esc),
             KeyCode::Char('h') if has_control => Some(KeyCode::Backspace),
+            // Esc pressed twice, or held back by tmux.
+            KeyCode::Esc if modifiers == KeyModifiers::ALT => Some(KeyCode::Esc),
             _ => None,
         };
         let latin = match code {
@@ -143,8 +145,15 @@ impl Key {
         // Shift is often still pressed when the next key is Backspace. Shift-Tab is another key than Tab.
         let is_shifted = modifiers.contains(KeyModifiers::SHIFT) && !matches!(code, KeyCode::Char(_) | KeyCode::Tab);
         let unshifted = is_shifted.then(|| Self::new(code, modifiers.difference(KeyModifiers::SHIFT)));
+        // With Caps Lock, Alt-a arrives as Alt-A.
+        let small = match (code, latin) {
+            (KeyCode::Char(c), None) | (_, Some(KeyCode::Char(c))) if c.is_uppercase() => c.to_lowercase().next(),
+            _ => None,
+        };
+        let small = small.filter(|_| modifiers == KeyModifiers::ALT).map(KeyCode::Char);
         let same = same.map(|code| Self::new(code, KeyModifiers::NONE));
-        same.into_iter().chain(latin.map(|code| Self::new(code, modifiers))).chain(unshifted)
+        let others = [latin, small].into_iter().flatten().map(move |code| Self::new(code, modifiers));
+        same.into_iter().chain(others).chain(unshifted)
     }
 }
 
@@ -158,7 +167,7 @@ fn with_control(c: char, modifiers: &mut KeyModifiers) -> char {
         '7' => '_',
         '-' if is_shifted => '_',
         // Control has no case; Ctrl-Shift-C is another key, since many terminals copy with it.
-        c => return c.to_lowercase().next().unwrap_or(c),
+        c => return single(c.to_lowercase()).unwrap_or(c),
     };
     modifiers.remove(KeyModifiers::SHIFT);
     shown
@@ -166,11 +175,11 @@ fn with_control(c: char, modifiers: &mut KeyModifiers) -> char {
 
 /// The capital letter, if it is one character.
 fn upper(c: char) -> char {
-    let mut upper = c.to_uppercase();
-    match (upper.next(), upper.next()) {
-        (Some(one), None) => one,
-        _ => c,
-    }
+    single(c.to_uppercase()).unwrap_or(c)
+}
+
+fn single(mut chars: impl Iterator<Item = char>) -> Option<char> {
+    chars.next().filter(|_| chars.next().is_none())
 }
 
 /// The letter of a Latin keyboard at the same place.
@@ -233,7 +242,9 @@ impl fmt::Display for Key {
         match (self.code, NAMES.iter().find(|(_, code)| *code == self.code)) {
             (_, Some((name, _))) => f.write_str(name),
             (KeyCode::F(number), _) => write!(f, "F{number}"),
-            (KeyCode::Char(c), _) if self.modifiers.contains(KeyModifiers::CONTROL) => write!(f, "{}", upper(c)),
+            (KeyCode::Char(c), _) if self.modifiers.contains(KeyModifiers::CONTROL) => {
+                write!(f, "{}", c.to_ascii_uppercase())
+            }
             (KeyCode::Char(c), _) => write!(f, "{c}"),
             (code, _) => write!(f, "{code}"),
         }

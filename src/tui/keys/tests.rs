@@ -76,6 +76,10 @@ fn keys_are_read_and_shown() {
         ("space", "Space"),
         ("ctrl+alt+del", "Ctrl-Alt-Delete"),
         ("é", "é"),
+        // Its capital letter has another small one.
+        ("ctrl-µ", "Ctrl-µ"),
+        ("ctrl-É", "Ctrl-é"),
+        ("ctrl-İ", "Ctrl-İ"),
     ] {
         let key: Key = name.parse().unwrap();
         assert_eq!(key.to_string(), shown);
@@ -176,6 +180,8 @@ fn keys_that_were_the_same_byte_stay_the_same() {
     // But not Enter: with Shift it is a line break, where the terminal tells.
     assert_eq!(press(KeyCode::Enter, M::SHIFT), Pressed::Act(Action::Edit(Edit::NewLine)));
     assert_eq!(press(KeyCode::Char(' '), M::SHIFT), Pressed::Type(' '));
+    // Xim #4: tmux makes Alt-Esc of Esc pressed twice.
+    assert_eq!(press(KeyCode::Esc, M::ALT), Pressed::Act(Action::Cancel));
 }
 
 /// In many terminals Ctrl-Shift-C copies; where it reaches the client, it must not clear the line.
@@ -196,15 +202,28 @@ fn control_has_no_case_and_shift_is_another_key() {
 fn other_layouts_have_the_same_commands() {
     use KeyModifiers as M;
     let press = |c, modifiers| Keys::default().press(&event(KeyCode::Char(c), modifiers), Context::Input, false);
-    for c in ['с', 'С', 'ψ', 'ב'] {
-        let expected = if c == 'ב' { 'c' } else { 'c' };
-        assert_eq!(latin_of(c).map(|c| c.to_ascii_lowercase()), Some(expected), "{c}");
+    for (layout, latin) in [("сфяСФЯ", "cazCAZ"), ("ψαζ", "caz"), ("בשז", "caz")] {
+        let found: String = layout.chars().filter_map(latin_of).collect();
+        assert_eq!(found, latin);
     }
     assert_eq!(press('с', M::CONTROL), Pressed::Act(Action::Interrupt));
     assert_eq!(press('ф', M::ALT), Pressed::Act(Action::NextActiveRoom));
     assert_eq!(press('Т', M::ALT | M::SHIFT), Pressed::Act(Action::TogglePeople));
     assert_eq!(press('α', M::ALT), Pressed::Act(Action::NextActiveRoom));
     assert_eq!(press('ф', M::NONE), Pressed::Type('ф'));
+}
+
+/// libcosmic #1030: commands did nothing while Caps Lock was on.
+#[test]
+fn caps_lock_changes_no_command() {
+    use KeyModifiers as M;
+    let press = |c, modifiers| Keys::default().press(&event(KeyCode::Char(c), modifiers), Context::Input, false);
+    assert_eq!(press('A', M::ALT | M::SHIFT), Pressed::Act(Action::NextActiveRoom));
+    assert_eq!(press('Ф', M::ALT | M::SHIFT), Pressed::Act(Action::NextActiveRoom));
+    assert_eq!(press('E', M::CONTROL), Pressed::Act(Action::Edit(Edit::LineEnd)));
+    // A capital letter that is bound is a key of its own.
+    assert_eq!(press('N', M::ALT | M::SHIFT), Pressed::Act(Action::TogglePeople));
+    assert_eq!(press('n', M::ALT), Pressed::Act(Action::NextMention));
 }
 
 fn latin_of(c: char) -> Option<char> {

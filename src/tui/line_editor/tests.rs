@@ -139,6 +139,31 @@ fn a_changed_line_of_the_history_can_be_restored() {
     assert_eq!(editor.text(), "two!!");
 }
 
+/// irssi #462, jackline #121, xchataqua #163: Up and Down cost the typed text, with an empty history or at its end.
+#[test]
+fn up_and_down_never_cost_the_typed_text() {
+    for before in [&[][..], &["one"]] {
+        let mut editor = LineEditor::default();
+        before.iter().for_each(|line| enter(&mut editor, line));
+        type_text(&mut editor, "typed");
+        for edits in [[Edit::Up, Edit::Down], [Edit::Down, Edit::Down], [Edit::UpInAll, Edit::DownInAll]] {
+            edit(&mut editor, &edits);
+            assert_eq!(shown(&editor), "typed|");
+        }
+    }
+}
+
+/// reedline #294, #899, #999: a recalled text of several rows had the cursor in its first row, or jumped.
+#[test]
+fn a_recalled_text_has_the_cursor_at_its_end() {
+    let mut editor = LineEditor::default();
+    enter(&mut editor, "one\ntwo\nthree");
+    edit(&mut editor, &[Edit::Up]);
+    assert_eq!(shown(&editor), "one\ntwo\nthree|");
+    edit(&mut editor, &[Edit::Up, Edit::Up, Edit::Right]);
+    assert_eq!(shown(&editor), "one\n|two\nthree");
+}
+
 #[test]
 fn up_goes_through_rows_before_the_history() {
     let mut editor = LineEditor::default();
@@ -165,6 +190,15 @@ fn a_search_finds_older_and_older_lines() {
     assert_eq!(editor.searching(), Some(Searching { pattern: "TEA", failed: false }));
     assert_eq!(shown(&editor), "drink tea|");
     assert!(editor.edit(Edit::SearchHistory));
+    assert_eq!(editor.text(), "make tea");
+    // More of the pattern keeps the line, if that has it too.
+    type_text(&mut editor, " ");
+    assert!(editor.searching().unwrap().failed && editor.edit(Edit::Backspace));
+    assert_eq!(editor.text(), "drink tea");
+    editor.edit(Edit::Backspace);
+    editor.edit(Edit::SearchHistory);
+    assert_eq!(editor.text(), "make tea");
+    type_text(&mut editor, "a");
     assert_eq!(editor.text(), "make tea");
     // The last one found stays.
     assert!(!editor.edit(Edit::SearchHistory));
@@ -230,7 +264,7 @@ fn a_text_that_does_not_fit_is_refused_as_a_whole() {
     let mut editor = typed("draft");
     let long = "x".repeat(TEXT_BYTES_MAX);
     assert_eq!(editor.insert(&long), Err(DoesNotFit { bytes: 5 }));
-    assert_eq!(editor.replace(&format!("{long}yz")), Err(DoesNotFit { bytes: 2 }));
+    assert_eq!(editor.replace(&"x".repeat(REPLACED_BYTES_MAX + 2)), Err(DoesNotFit { bytes: 2 }));
     assert_eq!(editor.text(), "draft");
     assert_eq!(editor.insert(&long[5..]), Ok(()));
     assert!(editor.type_char('x').is_err() && !editor.edit(Edit::NewLine));
@@ -240,6 +274,18 @@ fn a_text_that_does_not_fit_is_refused_as_a_whole() {
     assert_eq!((editor.text(), editor.counter()), ("draft", None));
     editor.replace(&format!("/me {}", "x".repeat(BODY_BYTES_MAX - 100))).unwrap();
     assert_eq!(editor.counter().unwrap().bytes, BODY_BYTES_MAX - 100);
+}
+
+/// A text of `$EDITOR` that was longer than the input takes was lost.
+#[test]
+fn a_long_text_of_the_editor_is_kept_and_can_be_shortened() {
+    let mut editor = typed("draft");
+    let long = "é\n".repeat(TEXT_BYTES_MAX / 2);
+    assert_eq!(editor.replace(&long), Ok(()));
+    assert!(editor.type_char('x').is_err() && editor.edit(Edit::Backspace) && editor.edit(Edit::KillBlankWordLeft));
+    assert_eq!(editor.counter().map(|counter| counter.bytes > BODY_BYTES_MAX), Some(true));
+    edit(&mut editor, &[Edit::Undo, Edit::Undo, Edit::Undo]);
+    assert_eq!(editor.text(), "draft");
 }
 
 #[test]
@@ -256,9 +302,8 @@ fn a_rejected_text_comes_back() {
     edit(&mut editor, &[Edit::Up]);
     assert_eq!(editor.text(), "second");
     // Nor over a draft that the history hides, nor under a search.
-    edit(&mut editor, &[Edit::Down]);
-    assert!(editor.clear());
-    edit(&mut editor, &[Edit::Up]);
+    edit(&mut editor, &[Edit::Up, Edit::KillToStart]);
+    assert_eq!(editor.text(), "");
     assert!(!editor.give_back(Some(&tea), "third"));
     edit(&mut editor, &[Edit::Down]);
     editor.edit(Edit::SearchHistory);
