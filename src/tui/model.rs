@@ -130,6 +130,8 @@ pub struct Model {
     sent: Vec<Sent>,
     /// Lines of earlier clients, undecided.
     offered: Vec<KeptLine>,
+    /// What the user should know once there is a room.
+    notices: Vec<String>,
     keys: Keys,
     editor: LineEditor,
     paste: PasteWatch,
@@ -180,6 +182,7 @@ impl Model {
             calls: Calls::default(),
             sent: Vec::new(),
             offered: unsent,
+            notices: Vec::new(),
             keys,
             editor: LineEditor::default(),
             paste: PasteWatch::default(),

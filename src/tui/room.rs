@@ -13,9 +13,9 @@ mod select;
 
 use std::collections::HashSet;
 
+pub use self::pages::Wanted;
 use self::reading::Reading;
 use self::screen::Pane;
-pub use self::pages::Wanted;
 pub use self::screen::{Screenful, Scroll};
 pub use self::select::Step;
 pub use self::window::Limits;

@@ -79,7 +79,8 @@ pub fn drawn_name(name: &str, emoji: Emoji) -> Cow<'_, str> {
         return escaped;
     }
     // Names stand beside the lines that are drawn between the columns.
-    let escaped: String = escaped.chars().map(|c| if is_line(c) { c.escape_unicode().collect() } else { String::from(c) }).collect();
+    let escaped: String =
+        escaped.chars().map(|c| if is_line(c) { c.escape_unicode().collect() } else { String::from(c) }).collect();
     Cow::Owned(clusters(&escaped, emoji))
 }
 

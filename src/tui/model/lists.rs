@@ -39,7 +39,7 @@ impl Model {
             List::First => self.move_chosen(isize::MIN),
             List::Last => self.move_chosen(isize::MAX),
             List::Choose => self.choose(),
-            List::Backspace => self.filter(|filter| drop(filter.pop())),
+            List::Backspace => self.filter(|filter| _ = filter.pop()),
             List::Clear => self.filter(String::clear),
             List::Leave => self.open = None,
         }

@@ -36,10 +36,15 @@ impl Model {
                 open.room.changed(seq, time_ms, &change);
             }),
             NetEvent::Unknown { room, seq } => self.in_room(&room, seq, |open| open.room.unknown(seq)),
-            NetEvent::CaughtUp { room, head_seq } => self.in_room(&room, head_seq, |open| {
-                open.room.caught_up(head_seq);
-                open.is_live = true;
-            }),
+            NetEvent::CaughtUp { room, head_seq } => {
+                self.in_room(&room, head_seq, |open| {
+                    open.room.caught_up(head_seq);
+                    open.is_live = true;
+                });
+                if self.current_name() == Some(room) {
+                    std::mem::take(&mut self.notices).iter().for_each(|notice| self.notice(notice));
+                }
+            }
             NetEvent::Gap { room, gap } => {
                 let last = gap.to_seq.max(gap.from_seq.saturating_sub(1));
                 self.in_room(&room, last, |open| open.room.gap(&gap));

@@ -28,12 +28,13 @@ impl Model {
             let count = self.offered.len();
             let (lines, them) = if count == 1 { ("1 line", "it") } else { ("lines", "them") };
             let lines = if count == 1 { lines.to_owned() } else { format!("{count} {lines}") };
-            self.notice(&format!(
+            self.notices.push(format!(
                 "kept from an earlier chat, perhaps not stored: {lines}; /unsent shows {them}, /unsent send sends {them}, \
                  /unsent drop deletes {them}"
             ));
         }
-        notices.iter().for_each(|notice| self.notice(notice));
+        // They are shown below the history.
+        self.notices.extend(notices);
     }
 
     pub(super) fn position(&self, name: &RoomName) -> Option<usize> {

@@ -28,6 +28,10 @@ impl Model {
         let mut view = View {
             shows_rooms: self.shows.rooms,
             shows_people: self.shows.people,
+            emoji: match self.config.screen.emoji {
+                config::Emoji::Simple => Emoji::Simple,
+                config::Emoji::Full => Emoji::Full,
+            },
             bare: self.shows.bare,
             rooms: self.room_lines(),
             people: if self.shows.people { self.people_lines() } else { Vec::new() },
@@ -43,10 +47,7 @@ impl Model {
         let style = RowStyle {
             shows_numbers: self.shows.numbers,
             marks_claims: self.me.marks_claims,
-            emoji: match self.config.screen.emoji {
-                config::Emoji::Simple => Emoji::Simple,
-                config::Emoji::Full => Emoji::Full,
-            },
+            emoji: view.emoji,
             bare: self.shows.bare,
             ..RowStyle::new(layout.messages.width, &self.me.name)
         };
@@ -156,10 +157,6 @@ impl Model {
     }
 
     fn input(&self) -> Input {
-        let purpose = self.purpose.as_ref().map(|(_, purpose)| match purpose {
-            Purpose::Reply { seq } => format!("reply to #{seq}"),
-            Purpose::Edit { seq, .. } => format!("edit #{seq}"),
-        });
         let hint = match self.editor.searching() {
             Some(searching) => {
                 let failed = if searching.failed { ": nothing found" } else { "" };
@@ -168,11 +165,15 @@ impl Model {
             None => String::new(),
         };
         Input {
-            prompt: self.current_name().map_or_else(|| "> ".to_owned(), |name| format!("[{name}] ")),
+            prompt: match (&self.purpose, self.current()) {
+                (Some((_, Purpose::Reply { seq })), _) => format!("[reply to #{seq}] "),
+                (Some((_, Purpose::Edit { seq, .. })), _) => format!("[edit #{seq}] "),
+                (None, Some(open)) => format!("[{}] ", open.name()),
+                (None, None) => "> ".to_owned(),
+            },
             text: self.editor.text().to_owned(),
             cursor: self.editor.cursor(),
             counter: self.editor.counter().map(|counter| (counter.bytes, counter.bytes_max)),
-            purpose,
             hint,
         }
     }

@@ -25,6 +25,8 @@ pub struct Pane {
     height: usize,
     /// The first and the last slot that were shown.
     slots: (usize, usize),
+    /// At the end, what is up to this entry is not shown.
+    cleared: Option<Key>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +57,8 @@ pub enum Scroll {
     Start,
     /// To the newest message.
     End,
+    /// The same, and what is there now is scrolled away.
+    Clear,
     /// To the line of unread messages.
     Unread,
     /// To the next mention of the user above the screen, or below it.
@@ -86,6 +90,8 @@ impl Room {
         if let Some(chosen) = self.selected.filter(|_| is_resized) {
             self.reveal(self.window.position(Key::event(chosen)));
         }
+        let cleared = self.pane.cleared.filter(|_| self.pane.anchor.is_none());
+        let first = cleared.map(|key| self.window.position(Key { after: key.after.saturating_add(1), ..key }));
         let mut slots = self.slots();
         let Some(bottom) = slots.bottom() else {
             self.pane.slots = (0, 0);
@@ -94,7 +100,8 @@ impl Room {
         let (top, above) = up(&mut slots, bottom, height.saturating_sub(1));
         // Near the start, the screen is filled from above.
         let bottom = if above + 1 < height { bottom_for_top(&mut slots, top, height) } else { bottom };
-        let rows = if height == 0 { Vec::new() } else { slots.between(top, bottom) };
+        let first = first.map_or(top, |slot| top.max(Place { slot, row: 0 }));
+        let rows = if height == 0 || first > bottom { Vec::new() } else { slots.between(first, bottom) };
         let len = slots.len();
         let is_last_row = Some(bottom) == last(&mut slots);
         self.pane.slots = (top.slot, bottom.slot);
@@ -122,6 +129,7 @@ impl Room {
 
     pub fn scroll(&mut self, scroll: Scroll) {
         self.requests.resume();
+        self.pane.cleared = None;
         let height = self.pane.height;
         let page = |pages: isize, rows: usize| pages.saturating_mul(isize::try_from(rows.max(1)).unwrap_or(isize::MAX));
         match scroll {
@@ -136,6 +144,10 @@ impl Room {
             Scroll::End => {
                 self.pane.to_end();
                 self.requests.target = (!self.window.is_live()).then_some(Wanted::Newest);
+            }
+            Scroll::Clear => {
+                self.scroll(Scroll::End);
+                self.pane.cleared = self.window.iter().next_back().map(|entry| entry.key);
             }
             Scroll::Unread => {
                 if let Some(line) = self.reading.line().or(self.reading.mark()) {
@@ -203,9 +215,8 @@ impl Room {
 
     fn to_mention(&mut self, above: bool) {
         let (top, bottom) = self.pane.slots;
-        let is_mention = |at: &usize| {
-            self.window.get(*at).and_then(|entry| entry.message()).is_some_and(|held| held.mentions_me)
-        };
+        let is_mention =
+            |at: &usize| self.window.get(*at).and_then(|entry| entry.message()).is_some_and(|held| held.mentions_me);
         let found = match above {
             true => (0..top.min(self.window.len())).rev().find(is_mention),
             false => (bottom + 1..self.window.len()).find(is_mention),
@@ -244,7 +255,8 @@ impl Room {
     fn line_slot(&self) -> Option<usize> {
         let after = self.reading.line()?;
         let start = self.window.position(Key::event(after.saturating_add(1)));
-        let is_unread = |at: &usize| self.window.get(*at).and_then(|entry| entry.message()).is_some_and(|held| !held.is_own);
+        let is_unread =
+            |at: &usize| self.window.get(*at).and_then(|entry| entry.message()).is_some_and(|held| !held.is_own);
         // If the line is above the window, it is not shown.
         let is_inside = self.window.known().is_some_and(|(first, _)| first <= after.saturating_add(1));
         (start..self.window.len()).find(is_unread).filter(|slot| *slot > 0 || is_inside)
@@ -256,7 +268,9 @@ impl Room {
         if slot == 0 && !style.bare {
             rows.extend(self.start_row(style));
         }
-        let day = |slot: usize| self.window.get(slot).and_then(|entry| entry.time_ms()).and_then(|time_ms| style.zone.time(time_ms));
+        let day = |slot: usize| {
+            self.window.get(slot).and_then(|entry| entry.time_ms()).and_then(|time_ms| style.zone.time(time_ms))
+        };
         if let Some(time) = day(slot) {
             // Lines without a time are passed over.
             let before = (0..slot).rev().take(DAY_ENTRIES).find_map(day);
