@@ -11,75 +11,11 @@ use super::super::message::{RowStyle, Shown, gap_rows, line_row, notice_rows, pe
 use super::super::rows::Rows;
 use super::super::view::ShownRow;
 use super::super::wrap::Styled;
+use super::Room;
+use super::pane::{Anchor, Screenful, Scroll};
+use super::requests::Wanted;
 use super::scroll::{Place, Slots, bottom_for_top, down, last, scrolled_up, up};
-use super::{Room, Wanted};
 use crate::terminal::local_time::LocalTime;
-
-/// The screen's place in the room.
-#[derive(Clone, Debug, Default)]
-pub struct Pane {
-    /// The last row of the screen; `None` at the end.
-    anchor: Option<Anchor>,
-    /// As they were shown last.
-    style: Option<RowStyle>,
-    height: usize,
-    /// The first and the last slot that were shown.
-    slots: (usize, usize),
-    /// At the end, what is up to this entry is not shown.
-    cleared: Option<Key>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Anchor {
-    key: Key,
-    row: usize,
-}
-
-/// What is shown.
-#[derive(Clone, Debug, Default)]
-pub struct Screenful {
-    pub rows: Vec<ShownRow>,
-    /// How many messages and other lines are below.
-    pub below: u64,
-    /// Nothing is below.
-    pub at_end: bool,
-}
-
-/// How to scroll.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scroll {
-    /// By a number of rows; negative is up.
-    Rows(isize),
-    /// By half a screen, or by a whole one without two rows; negative is up.
-    HalfPages(isize),
-    Pages(isize),
-    /// To the first row in memory. What is before it is read from the server.
-    Start,
-    /// To the newest message.
-    End,
-    /// The same, and what is there now is scrolled away.
-    Clear,
-    /// To the line of unread messages.
-    Unread,
-    /// To the next mention of the user above the screen, or below it.
-    MentionAbove,
-    MentionBelow,
-}
-
-impl Pane {
-    /// The key of the last entry on the screen; `None` at the end.
-    pub fn anchor_key(&self) -> Option<Key> {
-        self.anchor.map(|anchor| anchor.key)
-    }
-
-    pub fn shown_slots(&self) -> (usize, usize) {
-        self.slots
-    }
-
-    pub fn to_end(&mut self) {
-        self.anchor = None;
-    }
-}
 
 impl Room {
     /// The rows to show in that height, from top to bottom.
