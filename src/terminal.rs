@@ -12,7 +12,7 @@ mod option_rules;
 pub(crate) mod local_time;
 pub(crate) mod clock;
 pub(crate) mod format;
-mod change_format;
+pub(crate) mod change_format;
 mod json;
 mod editor;
 mod keys;

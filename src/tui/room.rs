@@ -178,7 +178,7 @@ impl Room {
         self.window.append(Content::Gap(*gap), None);
         self.head_seq = self.head_seq.max(if gap.reason == GapReason::EpochChanged { 0 } else { gap.to_seq });
         self.requests.resume();
-        self.pane.to_end();
+        self.pane.go_to_end();
         self.cache.clear();
         (self.selected, self.unfolded) = (None, HashSet::new());
     }

@@ -3,7 +3,7 @@
 use super::super::entry::{Content, Entry, HeldMessage, Key};
 use super::Room;
 use super::requests::{PAGE_MESSAGES, Wanted};
-use crate::client::{HistoryPage, Outdated, PagePlace};
+use crate::client::{HistoryPage, Outdated};
 
 /// A page is requested when fewer entries than this are left above or below the screen.
 const AHEAD: usize = 100;
@@ -76,7 +76,7 @@ impl Room {
                 self.head_seq = self.head_seq.max(page.head_seq);
                 let first = first.unwrap_or(page.head_seq.saturating_add(1));
                 self.replace(first, page.head_seq, entries);
-                self.pane.to_end();
+                self.pane.go_to_end();
             }
             (Wanted::Around(seq), _) => {
                 let is_end = seq.saturating_add(u64::from(PAGE_MESSAGES / 2)) > page.head_seq;

@@ -65,7 +65,7 @@ impl Pane {
         self.slots
     }
 
-    pub fn to_end(&mut self) {
+    pub fn go_to_end(&mut self) {
         self.anchor = None;
     }
 }

@@ -78,7 +78,7 @@ impl Room {
                 self.anchor_at(bottom);
             }
             Scroll::End => {
-                self.pane.to_end();
+                self.pane.go_to_end();
                 self.requests.target = (!self.window.is_live()).then_some(Wanted::Newest);
             }
             Scroll::Clear => {
@@ -90,7 +90,7 @@ impl Room {
                     self.jump(line.saturating_add(1));
                 }
             }
-            Scroll::MentionAbove | Scroll::MentionBelow => self.to_mention(scroll == Scroll::MentionAbove),
+            Scroll::MentionAbove | Scroll::MentionBelow => self.go_to_mention(scroll == Scroll::MentionAbove),
         }
     }
 
@@ -149,7 +149,7 @@ impl Room {
         self.anchor_at(Some(moved));
     }
 
-    fn to_mention(&mut self, above: bool) {
+    fn go_to_mention(&mut self, above: bool) {
         let (top, bottom) = self.pane.slots;
         let is_mention =
             |at: &usize| self.window.get(*at).and_then(|entry| entry.message()).is_some_and(|held| held.mentions_me);

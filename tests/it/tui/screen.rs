@@ -3,6 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
+use std::num::NonZero;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Child, Command};
@@ -58,7 +59,7 @@ impl Screen {
         unsafe { command.pre_exec(become_session_leader) };
         let child = command.spawn().expect("the program starts");
         drop(command);
-        let state = State { parser: vt100::Parser::new(rows, columns, 0), bytes: Vec::new() };
+        let state = State { parser: vt100::Parser::new(cells(rows), cells(columns), 0), bytes: Vec::new() };
         let shown = Arc::new(Shown {
             state: Mutex::new(state),
             bytes_per_second: AtomicU64::new(0),
@@ -83,7 +84,7 @@ impl Screen {
     pub fn rows(&self) -> Vec<String> {
         let state = self.shown.lock();
         let columns = state.parser.screen().size().1;
-        state.parser.screen().rows(0, columns).map(|row| row.trim_end().to_owned()).collect()
+        state.parser.screen().rows(0, columns.get()).map(|row| row.trim_end().to_owned()).collect()
     }
 
     pub fn text(&self) -> String {
@@ -140,7 +141,7 @@ impl Screen {
     }
 
     pub fn resize(&self, columns: u16, rows: u16) {
-        self.shown.lock().parser.screen_mut().set_size(rows, columns);
+        self.shown.lock().parser.screen_mut().set_size(cells(rows), cells(columns));
         set_size(self.master.as_ref().expect("the terminal is there"), columns, rows);
     }
 
@@ -212,14 +213,15 @@ impl Screen {
 
 /// Asserts that all modes are off, in the reverse order, and that nothing was drawn afterwards.
 pub fn assert_restored(bytes: &[u8]) {
-    let text = String::from_utf8_lossy(bytes).into_owned();
-    let end = text.rfind("\x1b[?2026l\x1b[0m").unwrap_or_else(|| panic!("no end: {text:?}"));
-    let end = &text[end..];
+    let text = String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(2_000)..]).into_owned();
+    let start = "\x1b[?2026l\x1b[?7h\x1b[0m";
+    let end = text.rfind(start).unwrap_or_else(|| panic!("the modes are not restored: {text:?}"));
+    let end = &text[end + start.len()..];
     let off = ["\x1b[?25h", "\x1b[?1004l", "\x1b[?2004l", "\x1b[?1007r", "\x1b[?1049l"];
     let places: Vec<_> = off.iter().map(|mode| end.find(mode).unwrap_or_else(|| panic!("{mode:?}: {end:?}"))).collect();
     assert!(places.is_sorted(), "{end:?}");
-    let after = &end[places[4]..];
-    assert!(!after.contains("\x1b[?2026h") && !after["\x1b[?1049l".len()..].contains("\x1b["), "{after:?}");
+    let after = &end[places[4] + off[4].len()..];
+    assert!(!after.contains('\x1b'), "{after:?}");
 }
 
 impl Shown {
@@ -256,6 +258,10 @@ impl Shown {
             }
         }
     }
+}
+
+fn cells(count: u16) -> NonZero<u16> {
+    NonZero::new(count).expect("a terminal has cells")
 }
 
 /// Waits a little for output.
