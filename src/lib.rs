@@ -19,6 +19,7 @@ mod sync;
 pub mod server;
 pub mod client;
 pub mod terminal;
+pub mod tui;
 pub mod repeat;
 #[cfg(fuzzing)]
 pub mod fuzz;

@@ -187,6 +187,7 @@ const LAYERS: &[&[&str]] = &[
     &["server::rpc", "server::http"],
     &["server", "client"],
     &["terminal", "repeat"],
+    &["tui"],
     &["fuzz"],
 ];
 

@@ -109,8 +109,8 @@ fn a_character_that_may_not_fit_is_replaced() {
     let mut diff = Diff::default();
     let frame = diff.frame(&buffer(4, &["abc☺".to_owned(), "ab☺d".to_owned()]), None);
     let frame = text(&frame);
-    assert!(frame.contains("^[1;1H^[2Kabc?"), "{frame}");
-    assert!(frame.contains("^[2;1H^[2Kab☺^[2;4Hd"), "{frame}");
+    assert!(frame.contains("^[2K^[1;1Habc?"), "{frame}");
+    assert!(frame.contains("^[2K^[2;1Hab☺^[2;4Hd"), "{frame}");
 }
 
 /// Texts that terminals disagree about, each in a row of its own between rows that must stay as they are.
