@@ -140,7 +140,12 @@ impl Given<'_> {
 
 /// The program's options. Ends the program if they are wrong, or ask for help.
 pub fn from_program<O: ProgramOptions>() -> O {
-    read(std::env::args_os().collect()).unwrap_or_else(|stop| match stop {
+    from_arguments(std::env::args_os().collect())
+}
+
+/// The options in these arguments, the first of which is the program's name. Ends the program as [`from_program`] does.
+pub fn from_arguments<O: ProgramOptions>(arguments: Vec<OsString>) -> O {
+    read(arguments).unwrap_or_else(|stop| match stop {
         Stop::Help(help) => help.exit(),
         Stop::Faults(faults) => {
             complain(O::PROGRAM, &faults);

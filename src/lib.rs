@@ -18,6 +18,8 @@ pub mod arguments;
 mod sync;
 pub mod server;
 pub mod client;
+pub mod editing;
+pub mod tui;
 pub mod terminal;
 pub mod tui;
 pub mod repeat;

@@ -1,5 +1,7 @@
 //! The command line: options, their variables, and the commands.
 
+use std::env;
+use std::ffi::OsString;
 use std::io::{self, IsTerminal as _};
 use std::time::Duration;
 
@@ -8,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use super::format::Format;
 use super::invitation::Invitation;
 use crate::address::Address;
-use crate::arguments::{CONNECTION, MESSAGES, OUTPUT, duration, number, switch, timeout};
+use crate::arguments::{self, CONNECTION, MESSAGES, OUTPUT, duration, number, switch, timeout};
 use crate::client::{
     CONTRACT_HELP, CONTRACT_LONG_HELP, Contract, LoginOptions, SERVER_HELP, SERVER_LONG_HELP, TlsOptions,
 };
@@ -41,12 +43,23 @@ pub struct Options {
         help_heading = CONNECTION, display_order = 13
     )]
     pub timeout: Option<Duration>,
+    /// Use the server, the name and the rooms of a profile in the config file
+    ///
+    /// The same as @NAME as the first argument. Other options override it.
+    #[arg(
+        long, global = true, value_name = "NAME", env = "HUBBUB_PROFILE", hide_short_help = true,
+        help_heading = CONNECTION, display_order = 15
+    )]
+    pub profile: Option<String>,
     #[command(flatten)]
     pub login: LoginOptions,
     #[command(flatten)]
     pub tls: TlsOptions,
     #[command(flatten)]
     pub chat: ChatOptions,
+    /// Panics in the thread of this name. For tests.
+    #[arg(long, hide = true, value_name = "THREAD")]
+    pub panic_in: Option<String>,
     #[command(subcommand)]
     pub command: Option<Command>,
 }
@@ -144,13 +157,25 @@ pub struct ChatOptions {
         help_heading = CONNECTION, display_order = 14
     )]
     pub no_reconnect: bool,
+    /// Chat in lines, without the full screen
+    ///
+    /// Output scrolls as that of other programs does: for screen readers, and to keep it in the terminal. The full
+    /// screen needs a terminal with UTF-8 on both sides; without one, the chat is in lines too.
+    #[arg(long, env = "HUBBUB_PLAIN", value_parser = switch, help_heading = OUTPUT, display_order = 30)]
+    pub plain: bool,
+    /// More rooms to join.
+    #[arg(skip)]
+    pub others: Vec<RoomName>,
+    /// Whether the user named the rooms.
+    #[arg(skip)]
+    pub names_rooms: bool,
 }
 
 #[derive(Clone, Debug, Args)]
 pub struct ChatCommand {
-    /// Room to chat in; the same as --room
+    /// Rooms to chat in; one is the same as --room
     #[arg(value_name = "ROOM")]
-    pub room_argument: Option<RoomName>,
+    pub rooms: Vec<RoomName>,
     #[command(flatten)]
     pub chat: ChatOptions,
 }
@@ -390,6 +415,23 @@ Examples:
 
 fn sender(name: &str) -> Result<UserName, String> {
     UserName::new(name).map_err(|fault| fault.to_string())
+}
+
+impl Options {
+    /// The options of this process. Ends it if they are wrong, or ask for help.
+    pub fn from_program() -> Self {
+        arguments::from_arguments(with_profile(env::args_os().collect()))
+    }
+}
+
+/// The arguments, with a first one such as `@work` as the option that it stands for.
+fn with_profile(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    let name = arguments.get(1).and_then(|first| first.to_str()).and_then(|first| first.strip_prefix('@'));
+    if let Some(name) = name.filter(|name| !name.is_empty()) {
+        let option = format!("--profile={name}").into();
+        arguments[1] = option;
+    }
+    arguments
 }
 
 impl FormatOptions {

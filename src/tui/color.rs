@@ -53,9 +53,9 @@ pub const HUES: u8 = 12;
 /// The hue of a user's name: the same in every room, on every machine and at every start.
 pub fn hue(name: &str) -> u8 {
     // FNV-1a: it is stable across versions of the standard library.
-    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let hash = name
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     // The low bits of FNV-1a depend on few bytes of a short name.
     ((hash ^ (hash >> 32)) % u64::from(HUES)) as u8
 }
@@ -117,7 +117,9 @@ impl Palette {
         let modified = match role {
             Role::Text | Role::Link | Role::Name(_) | Role::Bar | Role::Notice => plain,
             Role::Faint | Role::Pending | Role::Border | Role::DayLine => plain,
-            Role::OwnName | Role::Title | Role::Prompt | Role::Key | Role::Warning => plain.add_modifier(Modifier::BOLD),
+            Role::OwnName | Role::Title | Role::Prompt | Role::Key | Role::Warning => {
+                plain.add_modifier(Modifier::BOLD)
+            }
             Role::Active | Role::ReadLine | Role::Error => plain.add_modifier(Modifier::BOLD),
             Role::Mention | Role::ActiveMention | Role::BarStrong => plain.add_modifier(Modifier::BOLD),
             Role::Current => plain.add_modifier(Modifier::REVERSED),

@@ -32,7 +32,8 @@ pub fn paint(view: &View, palette: Palette, buffer: &mut Buffer) -> Option<Posit
     let cursor = input(&mut canvas, &layout, view);
     if let Some(overlay) = &view.overlay {
         let top = layout.topic.y + layout.topic.height;
-        let place = Rect { x: 0, y: top, width: area.width, height: (layout.messages.y + layout.messages.height) - top };
+        let place =
+            Rect { x: 0, y: top, width: area.width, height: (layout.messages.y + layout.messages.height) - top };
         overlays::overlay(&mut canvas, place, overlay, view.emoji);
     }
     keep_columns(buffer);

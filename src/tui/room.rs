@@ -7,17 +7,19 @@
 mod reading;
 mod scroll;
 mod window;
+mod pane;
+mod requests;
 mod pages;
 mod screen;
 mod select;
 
 use std::collections::HashSet;
 
+use self::pane::Pane;
+pub use self::pane::{Screenful, Scroll, Step};
 use self::reading::Reading;
-use self::screen::Pane;
-pub use self::pages::Wanted;
-pub use self::screen::{Screenful, Scroll};
-pub use self::select::Step;
+use self::requests::Requests;
+pub use self::requests::Wanted;
 pub use self::window::Limits;
 use self::window::Window;
 use super::entry::{Content, HeldMessage, Key, Notice, Pending, Presence, PresenceChange, Tone};
@@ -59,7 +61,7 @@ pub struct Room {
     selected: Option<u64>,
     pane: Pane,
     cache: RowCache,
-    requests: pages::Requests,
+    requests: Requests,
 }
 
 impl Room {
@@ -82,7 +84,7 @@ impl Room {
             selected: None,
             pane: Pane::default(),
             cache: RowCache::default(),
-            requests: pages::Requests::default(),
+            requests: Requests::default(),
         }
     }
 
@@ -176,7 +178,7 @@ impl Room {
         self.window.append(Content::Gap(*gap), None);
         self.head_seq = self.head_seq.max(if gap.reason == GapReason::EpochChanged { 0 } else { gap.to_seq });
         self.requests.resume();
-        self.pane.to_end();
+        self.pane.go_to_end();
         self.cache.clear();
         (self.selected, self.unfolded) = (None, HashSet::new());
     }

@@ -106,10 +106,18 @@ pub enum Connection {
     #[default]
     Online,
     /// The first connection is being made.
-    Connecting { server: String },
-    Offline { reason: String, retry_seconds: Option<u64> },
+    Connecting {
+        server: String,
+    },
+    Offline {
+        reason: String,
+        retry_seconds: Option<u64>,
+    },
     /// The server can't store messages at the moment.
-    Held { reason: String, retry_seconds: Option<u64> },
+    Held {
+        reason: String,
+        retry_seconds: Option<u64>,
+    },
 }
 
 /// The answer to what the user did.

@@ -79,7 +79,8 @@ pub fn drawn_name(name: &str, emoji: Emoji) -> Cow<'_, str> {
         return escaped;
     }
     // Names stand beside the lines that are drawn between the columns.
-    let escaped: String = escaped.chars().map(|c| if is_line(c) { c.escape_unicode().collect() } else { String::from(c) }).collect();
+    let escaped: String =
+        escaped.chars().map(|c| if is_line(c) { c.escape_unicode().collect() } else { String::from(c) }).collect();
     Cow::Owned(clusters(&escaped, emoji))
 }
 
@@ -192,14 +193,16 @@ mod tests {
 
     #[test]
     fn usual_text_is_drawn_as_it_is() {
-        for text in ["hello", "Grüße, 世界", "नमस्ते", "שלום", "مرحبا", "می\u{200c}خواهم", "👍🏽", "🇩🇪", "ｶﾞ", "e\u{301}"] {
+        for text in ["hello", "Grüße, 世界", "नमस्ते", "שלום", "مرحبا", "می\u{200c}خواهم", "👍🏽", "🇩🇪", "ｶﾞ", "e\u{301}"]
+        {
             assert_eq!(drawn(text, Emoji::Simple), text);
         }
     }
 
     #[test]
     fn emoji_are_simplified_unless_the_user_wants_them() {
-        for (text, simple) in [("☺️☺️ x", "☺☺ x"), ("👩‍👩‍👧 family", "👩 family"), ("1️⃣", "1\u{20e3}"), ("🏳️‍🌈", "🏳")] {
+        for (text, simple) in [("☺️☺️ x", "☺☺ x"), ("👩‍👩‍👧 family", "👩 family"), ("1️⃣", "1\u{20e3}"), ("🏳️‍🌈", "🏳")]
+        {
             assert_eq!(drawn(text, Emoji::Simple), simple);
             assert_eq!(drawn(text, Emoji::Full), text);
         }
@@ -230,26 +233,33 @@ mod tests {
 
     #[test]
     fn widths_are_those_of_terminals() {
-        for (text, width) in [("", 0), ("abc", 3), ("世界", 4), ("e\u{301}", 1), ("👍🏽", 2), ("\u{ff9e}", 1), ("ｶﾞ", 2)] {
+        for (text, width) in [("", 0), ("abc", 3), ("世界", 4), ("e\u{301}", 1), ("👍🏽", 2), ("\u{ff9e}", 1), ("ｶﾞ", 2)]
+        {
             assert_eq!(columns(text), width, "{text:?}");
         }
     }
 
     #[test]
     fn a_long_text_is_cut_off() {
-        for (text, columns, cut_off) in
-            [("abc", 3, "abc"), ("abcd", 3, "ab…"), ("世世", 4, "世世"), ("世世", 3, "世…"), ("世", 1, "…"), ("a", 0, "")]
-        {
+        for (text, columns, cut_off) in [
+            ("abc", 3, "abc"),
+            ("abcd", 3, "ab…"),
+            ("世世", 4, "世世"),
+            ("世世", 3, "世…"),
+            ("世", 1, "…"),
+            ("a", 0, ""),
+        ] {
             assert_eq!(cut(text, columns), cut_off);
         }
     }
 
     #[test]
     fn certain_widths() {
-        for cluster in ["a", "é", "世", "あ", "한", "ж"].into_iter().filter(|cluster| *cluster != "ж" && *cluster != "é") {
+        for cluster in ["a", "世", "あ", "한", "ß", "ď"] {
             assert!(is_certain(cluster), "{cluster}");
         }
-        for cluster in ["☺", "☺\u{fe0f}", "👍", "👍🏽", "🇩🇪", "e\u{301}", "👩\u{200d}👧", "…", "1\u{20e3}"] {
+        for cluster in ["☺", "☺\u{fe0f}", "👍", "👍🏽", "🇩🇪", "e\u{301}", "👩\u{200d}👧", "…", "1\u{20e3}"]
+        {
             assert!(!is_certain(cluster), "{cluster}");
         }
         for (cluster, most) in [("☺\u{fe0f}", 3), ("👩\u{200d}👧", 5), ("e\u{301}", 2), ("世", 2), ("…", 1)] {

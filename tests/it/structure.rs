@@ -170,7 +170,7 @@ fn no_module_depends_on_itself() {
 /// The layers, from the bottom up. A module depends only on its own layer and lower ones.
 const LAYERS: &[&[&str]] = &[
     &["limits", "names", "escape", "address", "certificates", "descriptors", "memory", "startup", "sync"],
-    &["wire", "threads", "arguments"],
+    &["wire", "threads", "arguments", "editing"],
     &["server::log", "server::network", "server::bucket", "server::fair_queue", "server::deadlines"],
     &["server::search", "server::peer", "server::refusals", "server::gauges", "server::reload"],
     &["server::quotas", "server::auth"],
@@ -186,8 +186,7 @@ const LAYERS: &[&[&str]] = &[
     &["server::calls", "server::chat_stream"],
     &["server::rpc", "server::http"],
     &["server", "client"],
-    &["terminal", "repeat"],
-    &["tui"],
+    &["terminal", "tui", "repeat"],
     &["fuzz"],
 ];
 

@@ -78,18 +78,12 @@ fn only_what_changed_is_written() {
     let rows = |rows: &[&str]| rows.iter().map(|row| (*row).to_owned()).collect::<Vec<_>>();
     let first = buffer(10, &rows(&["hello", "", "x"]));
     let frame = diff.frame(&first, Some(Position::new(1, 2)));
-    assert_eq!(
-        text(&frame),
-        "^[?2026h^[?25l^[?7l^[0m^[2J^[1;1Hhello^[3;1Hx^[?7h^[3;2H^[?25h^[?2026l"
-    );
+    assert_eq!(text(&frame), "^[?2026h^[?25l^[?7l^[0m^[2J^[1;1Hhello^[3;1Hx^[?7h^[3;2H^[?25h^[?2026l");
     assert_eq!(diff.frame(&first, Some(Position::new(1, 2))), b"", "nothing changed");
     let moved = diff.frame(&first, Some(Position::new(2, 2)));
     assert_eq!(text(&moved), "^[?2026h^[?25l^[?7l^[?7h^[3;3H^[?25h^[?2026l");
     let second = buffer(10, &rows(&["help", "世 a", "x"]));
-    assert_eq!(
-        text(&diff.frame(&second, None)),
-        "^[?2026h^[?25l^[?7l^[1;4Hp^[K^[2;1H世 a^[K^[?7h^[?2026l"
-    );
+    assert_eq!(text(&diff.frame(&second, None)), "^[?2026h^[?25l^[?7l^[1;4Hp^[K^[2;1H世 a^[K^[?7h^[?2026l");
     diff.forget();
     assert!(text(&diff.frame(&second, None)).contains("^[2J"));
 }
@@ -208,7 +202,13 @@ fn a_hostile_room_stays_in_its_rows() {
                 assert!(terminal.row(rows - 1).starts_with("[tea] "));
                 // The columns of the messages are where they belong.
                 for y in 1..rows - 3 {
-                    let column = if columns < 80 { 15 } else if columns < 200 { 38 } else { 42 };
+                    let column = if columns < 80 {
+                        15
+                    } else if columns < 200 {
+                        38
+                    } else {
+                        42
+                    };
                     let cell = terminal.parser.screen().cell(y, column).unwrap().contents();
                     assert!(["│", "", " ", "─"].iter().any(|line| cell.starts_with(line)), "row {y}: {cell:?}");
                 }

@@ -2,62 +2,11 @@
 
 use super::super::entry::{Content, Entry, HeldMessage, Key};
 use super::Room;
-use crate::client::{HistoryPage, Outdated, PagePlace};
+use super::requests::{PAGE_MESSAGES, Wanted};
+use crate::client::{HistoryPage, Outdated};
 
 /// A page is requested when fewer entries than this are left above or below the screen.
 const AHEAD: usize = 100;
-
-/// How many messages a page has.
-const PAGE_MESSAGES: u32 = 200;
-
-/// A page of history that the room needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wanted {
-    /// The newest one.
-    Newest,
-    /// The messages before this seq, or after it.
-    Before(u64),
-    After(u64),
-    /// The messages on both sides of this seq.
-    Around(u64),
-}
-
-impl Wanted {
-    /// What to ask the server for, and how many messages.
-    pub fn place(self) -> (PagePlace, u32) {
-        let place = match self {
-            Self::Newest => PagePlace::Newest,
-            Self::Before(seq) => PagePlace::Before(seq),
-            Self::After(seq) => PagePlace::After(seq),
-            Self::Around(seq) => PagePlace::Before(seq.saturating_add(u64::from(PAGE_MESSAGES / 2))),
-        };
-        (place, PAGE_MESSAGES)
-    }
-}
-
-/// The pages that were requested.
-#[derive(Clone, Debug, Default)]
-pub struct Requests {
-    /// Requested, and not answered yet.
-    pending: Option<Wanted>,
-    /// The user wants to be there.
-    pub target: Option<Wanted>,
-    /// The last request failed: wait until the user moves, or the room is joined again.
-    has_failed: bool,
-    /// There is nothing before this seq.
-    start_seq: Option<u64>,
-}
-
-impl Requests {
-    /// Requests may succeed again.
-    pub fn resume(&mut self) {
-        self.has_failed = false;
-    }
-
-    pub fn is_loading(&self) -> bool {
-        self.pending.is_some()
-    }
-}
 
 impl Room {
     /// What to read from the server next, once: the answer must be passed to [`page`](Self::page) or
@@ -127,7 +76,7 @@ impl Room {
                 self.head_seq = self.head_seq.max(page.head_seq);
                 let first = first.unwrap_or(page.head_seq.saturating_add(1));
                 self.replace(first, page.head_seq, entries);
-                self.pane.to_end();
+                self.pane.go_to_end();
             }
             (Wanted::Around(seq), _) => {
                 let is_end = seq.saturating_add(u64::from(PAGE_MESSAGES / 2)) > page.head_seq;

@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     fn held(seq: u64) -> HeldMessage {
-        HeldMessage { message: message(seq, "bob", "hi"), is_own: false, mentions_me: seq % 10 == 0 }
+        HeldMessage { message: message(seq, "bob", "hi"), is_own: false, mentions_me: seq.is_multiple_of(10) }
     }
 
     #[test]

@@ -11,71 +11,11 @@ use super::super::message::{RowStyle, Shown, gap_rows, line_row, notice_rows, pe
 use super::super::rows::Rows;
 use super::super::view::ShownRow;
 use super::super::wrap::Styled;
+use super::Room;
+use super::pane::{Anchor, Screenful, Scroll};
+use super::requests::Wanted;
 use super::scroll::{Place, Slots, bottom_for_top, down, last, scrolled_up, up};
-use super::{Room, Wanted};
 use crate::terminal::local_time::LocalTime;
-
-/// The screen's place in the room.
-#[derive(Clone, Debug, Default)]
-pub struct Pane {
-    /// The last row of the screen; `None` at the end.
-    anchor: Option<Anchor>,
-    /// As they were shown last.
-    style: Option<RowStyle>,
-    height: usize,
-    /// The first and the last slot that were shown.
-    slots: (usize, usize),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Anchor {
-    key: Key,
-    row: usize,
-}
-
-/// What is shown.
-#[derive(Clone, Debug, Default)]
-pub struct Screenful {
-    pub rows: Vec<ShownRow>,
-    /// How many messages and other lines are below.
-    pub below: u64,
-    /// Nothing is below.
-    pub at_end: bool,
-}
-
-/// How to scroll.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scroll {
-    /// By a number of rows; negative is up.
-    Rows(isize),
-    /// By half a screen, or by a whole one without two rows; negative is up.
-    HalfPages(isize),
-    Pages(isize),
-    /// To the first row in memory. What is before it is read from the server.
-    Start,
-    /// To the newest message.
-    End,
-    /// To the line of unread messages.
-    Unread,
-    /// To the next mention of the user above the screen, or below it.
-    MentionAbove,
-    MentionBelow,
-}
-
-impl Pane {
-    /// The key of the last entry on the screen; `None` at the end.
-    pub fn anchor_key(&self) -> Option<Key> {
-        self.anchor.map(|anchor| anchor.key)
-    }
-
-    pub fn shown_slots(&self) -> (usize, usize) {
-        self.slots
-    }
-
-    pub fn to_end(&mut self) {
-        self.anchor = None;
-    }
-}
 
 impl Room {
     /// The rows to show in that height, from top to bottom.
@@ -86,6 +26,8 @@ impl Room {
         if let Some(chosen) = self.selected.filter(|_| is_resized) {
             self.reveal(self.window.position(Key::event(chosen)));
         }
+        let cleared = self.pane.cleared.filter(|_| self.pane.anchor.is_none());
+        let first = cleared.map(|key| self.window.position(Key { after: key.after.saturating_add(1), ..key }));
         let mut slots = self.slots();
         let Some(bottom) = slots.bottom() else {
             self.pane.slots = (0, 0);
@@ -94,7 +36,8 @@ impl Room {
         let (top, above) = up(&mut slots, bottom, height.saturating_sub(1));
         // Near the start, the screen is filled from above.
         let bottom = if above + 1 < height { bottom_for_top(&mut slots, top, height) } else { bottom };
-        let rows = if height == 0 { Vec::new() } else { slots.between(top, bottom) };
+        let first = first.map_or(top, |slot| top.max(Place { slot, row: 0 }));
+        let rows = if height == 0 || first > bottom { Vec::new() } else { slots.between(first, bottom) };
         let len = slots.len();
         let is_last_row = Some(bottom) == last(&mut slots);
         self.pane.slots = (top.slot, bottom.slot);
@@ -122,6 +65,7 @@ impl Room {
 
     pub fn scroll(&mut self, scroll: Scroll) {
         self.requests.resume();
+        self.pane.cleared = None;
         let height = self.pane.height;
         let page = |pages: isize, rows: usize| pages.saturating_mul(isize::try_from(rows.max(1)).unwrap_or(isize::MAX));
         match scroll {
@@ -134,15 +78,19 @@ impl Room {
                 self.anchor_at(bottom);
             }
             Scroll::End => {
-                self.pane.to_end();
+                self.pane.go_to_end();
                 self.requests.target = (!self.window.is_live()).then_some(Wanted::Newest);
+            }
+            Scroll::Clear => {
+                self.scroll(Scroll::End);
+                self.pane.cleared = self.window.iter().next_back().map(|entry| entry.key);
             }
             Scroll::Unread => {
                 if let Some(line) = self.reading.line().or(self.reading.mark()) {
                     self.jump(line.saturating_add(1));
                 }
             }
-            Scroll::MentionAbove | Scroll::MentionBelow => self.to_mention(scroll == Scroll::MentionAbove),
+            Scroll::MentionAbove | Scroll::MentionBelow => self.go_to_mention(scroll == Scroll::MentionAbove),
         }
     }
 
@@ -201,11 +149,10 @@ impl Room {
         self.anchor_at(Some(moved));
     }
 
-    fn to_mention(&mut self, above: bool) {
+    fn go_to_mention(&mut self, above: bool) {
         let (top, bottom) = self.pane.slots;
-        let is_mention = |at: &usize| {
-            self.window.get(*at).and_then(|entry| entry.message()).is_some_and(|held| held.mentions_me)
-        };
+        let is_mention =
+            |at: &usize| self.window.get(*at).and_then(|entry| entry.message()).is_some_and(|held| held.mentions_me);
         let found = match above {
             true => (0..top.min(self.window.len())).rev().find(is_mention),
             false => (bottom + 1..self.window.len()).find(is_mention),
@@ -244,7 +191,8 @@ impl Room {
     fn line_slot(&self) -> Option<usize> {
         let after = self.reading.line()?;
         let start = self.window.position(Key::event(after.saturating_add(1)));
-        let is_unread = |at: &usize| self.window.get(*at).and_then(|entry| entry.message()).is_some_and(|held| !held.is_own);
+        let is_unread =
+            |at: &usize| self.window.get(*at).and_then(|entry| entry.message()).is_some_and(|held| !held.is_own);
         // If the line is above the window, it is not shown.
         let is_inside = self.window.known().is_some_and(|(first, _)| first <= after.saturating_add(1));
         (start..self.window.len()).find(is_unread).filter(|slot| *slot > 0 || is_inside)
@@ -256,7 +204,9 @@ impl Room {
         if slot == 0 && !style.bare {
             rows.extend(self.start_row(style));
         }
-        let day = |slot: usize| self.window.get(slot).and_then(|entry| entry.time_ms()).and_then(|time_ms| style.zone.time(time_ms));
+        let day = |slot: usize| {
+            self.window.get(slot).and_then(|entry| entry.time_ms()).and_then(|time_ms| style.zone.time(time_ms))
+        };
         if let Some(time) = day(slot) {
             // Lines without a time are passed over.
             let before = (0..slot).rev().take(DAY_ENTRIES).find_map(day);

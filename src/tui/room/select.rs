@@ -1,15 +1,9 @@
 //! Choosing a message, for the commands that concern one.
 
 use super::Room;
+use super::pane::Step;
 use crate::client::StoredMessage;
 use crate::tui::entry::{Entry, Key};
-
-/// Which message to choose.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    Older,
-    Newer,
-}
 
 impl Room {
     /// Chooses the next message in that direction: the last one on the screen if none is chosen. True: there is one.

@@ -31,7 +31,10 @@ pub fn busy() -> Vec<(&'static str, &'static str)> {
         ("bob", "which branch?"),
         ("Zoë", "main, at https://ci.example.org/builds/4711 (the nightly one)"),
         ("ann", "thanks!"),
-        ("Maximilian-of-the-long-name", "I have a question about the release: do we tag before or after the documentation is merged? Last time we did it after, and the page of the changes was one version behind for a whole week."),
+        (
+            "Maximilian-of-the-long-name",
+            "I have a question about the release: do we tag before or after the documentation is merged? Last time we did it after, and the page of the changes was one version behind for a whole week.",
+        ),
         ("cat", "after"),
         ("bob", "after, and we check the links first"),
         ("dan", "meow"),

@@ -94,7 +94,11 @@ fn own_messages_on_their_way() {
 fn edited_and_deleted_messages() {
     let mut room = room_with(None, &busy()[..8]);
     let by = || person("bob");
-    room.changed(9, 0, &LoggedChange::Edited { message_seq: 3, body: "which branch, and when?".to_owned(), mentions: vec![] });
+    room.changed(
+        9,
+        0,
+        &LoggedChange::Edited { message_seq: 3, body: "which branch, and when?".to_owned(), mentions: vec![] },
+    );
     room.changed(10, 0, &LoggedChange::Deleted { message_seq: 1, by: by() });
     room.changed(11, 0, &LoggedChange::Deleted { message_seq: 7, by: by() });
     room.changed(12, message(12, "", "").time_ms, &LoggedChange::Room { by: by(), topic: Some("Coffee!".to_owned()) });
@@ -125,8 +129,7 @@ fn a_long_text_is_folded() {
 #[test]
 fn without_a_connection() {
     let mut view = view();
-    view.status.connection =
-        Connection::Offline { reason: "connection refused".to_owned(), retry_seconds: Some(5) };
+    view.status.connection = Connection::Offline { reason: "connection refused".to_owned(), retry_seconds: Some(5) };
     view.status.pending = 3;
     check("offline", &view, Some(room_with(None, &busy())));
     view.status.connection = Connection::Held { reason: "the disk is full".to_owned(), retry_seconds: None };
@@ -183,7 +186,9 @@ fn a_list_of_results() {
         name: name.to_owned(),
         text: text.to_owned(),
     };
-    let items = (1..=40).map(|n| item(&format!("tea #{n}  Thursday, 20:{n:02}"), "bob", "the kettle boils, and it whistles\nin two lines"));
+    let items = (1..=40).map(|n| {
+        item(&format!("tea #{n}  Thursday, 20:{n:02}"), "bob", "the kettle boils, and it whistles\nin two lines")
+    });
     let list = List {
         title: "kettle: 40 messages".to_owned(),
         items: items.collect(),
