@@ -21,6 +21,7 @@ pub mod client;
 pub mod editing;
 pub mod tui;
 pub mod terminal;
+pub mod tui;
 pub mod repeat;
 #[cfg(fuzzing)]
 pub mod fuzz;

@@ -16,7 +16,7 @@ use std::io::Write as _;
 
 use ratatui::buffer::{Buffer, Cell};
 use ratatui::layout::Position;
-use ratatui::style::{Color, Modifier, Style};
+use ratatui::style::{Color, Modifier};
 
 use super::width::{cluster_columns, columns_max, is_certain};
 
@@ -46,7 +46,7 @@ impl Diff {
     /// must follow.
     pub fn frame(&mut self, next: &Buffer, cursor: Option<Position>) -> Vec<u8> {
         let shown = self.shown.take().filter(|shown| shown.area == next.area);
-        let mut writer = Writer { bytes: Vec::new(), style: Style::reset() };
+        let mut writer = Writer { bytes: Vec::new(), style: Look::PLAIN };
         writer.push(BEGIN);
         let start = writer.bytes.len();
         if shown.is_none() {
@@ -65,7 +65,7 @@ impl Diff {
             self.shown = shown;
             return Vec::new();
         }
-        writer.set_style(Style::reset());
+        writer.set_style(Look::PLAIN);
         writer.push(END);
         if let Some(Position { x, y }) = cursor {
             writer.go_to(x, y);
@@ -87,7 +87,23 @@ impl Diff {
 
 struct Writer {
     bytes: Vec<u8>,
-    style: Style,
+    style: Look,
+}
+
+/// How a cell looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Look {
+    fg: Color,
+    bg: Color,
+    modifier: Modifier,
+}
+
+impl Look {
+    const PLAIN: Self = Self { fg: Color::Reset, bg: Color::Reset, modifier: Modifier::empty() };
+
+    fn of(cell: &Cell) -> Self {
+        Self { fg: cell.fg, bg: cell.bg, modifier: cell.modifier }
+    }
 }
 
 impl Writer {
@@ -103,7 +119,7 @@ impl Writer {
         let is_predictable = is_predictable(new) && is_predictable(old);
         if !is_predictable {
             self.go_to(0, y);
-            self.set_style(Style::reset());
+            self.set_style(Look::PLAIN);
             self.push("\x1b[2K");
         }
         // From a cell on that begins a character, in both rows.
@@ -120,7 +136,7 @@ impl Writer {
         while at < end.min(text_end) {
             let symbol = row[at].symbol();
             let width = cluster_columns(symbol).max(1);
-            self.set_style(row[at].style());
+            self.set_style(Look::of(&row[at]));
             if columns_max(symbol) > row.len() - at {
                 // What a terminal that draws it wider would do is unknown.
                 for _ in 0..width.min(row.len() - at) {
@@ -135,7 +151,7 @@ impl Writer {
             at += width;
         }
         if at < end {
-            self.set_style(Style::reset());
+            self.set_style(Look::PLAIN);
             self.push("\x1b[K");
         }
     }
@@ -149,7 +165,7 @@ impl Writer {
         let _ = write!(self.bytes, "\x1b[{};{}H", u32::from(y) + 1, u32::from(x) + 1);
     }
 
-    fn set_style(&mut self, style: Style) {
+    fn set_style(&mut self, style: Look) {
         if style == self.style {
             return;
         }
@@ -165,7 +181,7 @@ impl Writer {
             (Modifier::CROSSED_OUT, ";9"),
         ];
         for (modifier, code) in MODIFIERS {
-            if style.add_modifier.contains(modifier) {
+            if style.modifier.contains(modifier) {
                 self.push(code);
             }
         }
@@ -175,12 +191,12 @@ impl Writer {
     }
 
     /// `base`: 30 for the foreground, 40 for the background.
-    fn color(&mut self, color: Option<Color>, base: u32) {
+    fn color(&mut self, color: Color, base: u32) {
         let _ = match color {
-            Some(Color::Indexed(index @ 0..=7)) => write!(self.bytes, ";{}", base + u32::from(index)),
-            Some(Color::Indexed(index @ 8..=15)) => write!(self.bytes, ";{}", base + 52 + u32::from(index)),
-            Some(Color::Indexed(index)) => write!(self.bytes, ";{};5;{index}", base + 8),
-            Some(Color::Rgb(red, green, blue)) => write!(self.bytes, ";{};2;{red};{green};{blue}", base + 8),
+            Color::Indexed(index @ 0..=7) => write!(self.bytes, ";{}", base + u32::from(index)),
+            Color::Indexed(index @ 8..=15) => write!(self.bytes, ";{}", base + 52 + u32::from(index)),
+            Color::Indexed(index) => write!(self.bytes, ";{};5;{index}", base + 8),
+            Color::Rgb(red, green, blue) => write!(self.bytes, ";{};2;{red};{green};{blue}", base + 8),
             // The palette uses no others.
             _ => Ok(()),
         };

@@ -118,4 +118,4 @@ fn keep_columns(buffer: &mut Buffer) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -40,6 +40,12 @@ impl RowCache {
         rows
     }
 
+    /// How many entries have rows.
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// The entry has changed.
     pub fn forget(&mut self, key: Key) {
         self.entries.remove(&key);

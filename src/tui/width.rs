@@ -255,9 +255,7 @@ mod tests {
 
     #[test]
     fn certain_widths() {
-        for cluster in
-            ["a", "é", "世", "あ", "한", "ж"].into_iter().filter(|cluster| *cluster != "ж" && *cluster != "é")
-        {
+        for cluster in ["a", "世", "あ", "한", "ß", "ď"] {
             assert!(is_certain(cluster), "{cluster}");
         }
         for cluster in ["☺", "☺\u{fe0f}", "👍", "👍🏽", "🇩🇪", "e\u{301}", "👩\u{200d}👧", "…", "1\u{20e3}"]

@@ -124,6 +124,9 @@ pub fn wrap(text: &Styled, columns_max: usize, rows_max: usize) -> Wrapped {
             let rest = row.split(columns_max);
             consumed += row.bytes;
             rows.push(std::mem::replace(&mut row, rest).into_styled());
+            if rows.len() >= rows_max {
+                return Wrapped { rows, left: text.text().len() - consumed };
+            }
         }
         // A character that is wider than a row.
         let (cluster, width) = if width > columns_max { ("?", 1) } else { (cluster, width) };

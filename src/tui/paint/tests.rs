@@ -8,12 +8,13 @@ use super::super::color::{Background, Depth};
 use super::super::message::{RowStyle, Zone};
 use super::super::room::Room;
 use super::super::view::*;
+use super::super::width::Emoji;
 use super::*;
 
 mod scenes;
 mod states;
 
-const SIZES: [(u16, u16); 3] = [(40, 8), (80, 24), (200, 60)];
+pub const SIZES: [(u16, u16); 3] = [(40, 8), (80, 24), (200, 60)];
 
 const PALETTE: Palette = Palette { depth: Depth::Many, background: Background::Dark };
 
@@ -102,4 +103,25 @@ fn snapshot(name: &str, content: &str) {
     insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
         insta::assert_snapshot!(name, content);
     });
+}
+
+/// Screens with the texts of attackers, one after another, for the test of the bytes.
+pub fn hostile_screens(columns: u16, rows: u16) -> Vec<(Buffer, Option<Position>)> {
+    let mut view = scenes::view();
+    view.status.activity.clear();
+    let mut screens = Vec::new();
+    for emoji in [Emoji::Full, Emoji::Simple] {
+        view.emoji = emoji;
+        let mut messages = scenes::HOSTILE.to_vec();
+        for _ in 0..messages.len() {
+            messages.rotate_left(1);
+            let mut room = scenes::room_with(None, &messages);
+            let mut view = view.clone();
+            let layout = Layout::new(columns, rows, &view);
+            let style = RowStyle { emoji, ..row_style(&layout, &view) };
+            view.messages = room.shown(&style, usize::from(layout.messages.height)).rows;
+            screens.push(painted(&view, columns, rows));
+        }
+    }
+    screens
 }
