@@ -19,7 +19,7 @@ use rustix::stdio::stdout;
 use rustix::termios::tcgetwinsize;
 
 use super::inlet::Size;
-use crate::terminal::raw::{RawMode, suspend, write_directly};
+use crate::terminal::raw::{RawMode, write_directly};
 
 /// How long an exiting thread waits for a writing one.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -138,13 +138,6 @@ impl Guard {
         if !self.is_over.swap(true, Ordering::SeqCst) {
             self.restore();
         }
-    }
-
-    /// Stops this program, as the terminal does on Ctrl-Z. Returns when it is continued.
-    pub fn suspend(&self) -> io::Result<()> {
-        self.lend();
-        suspend();
-        self.enter()
     }
 
     /// The terminal's size.
