@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::screen::{Screen, assert_restored};
-use super::{COLUMNS, Place, ROWS, program};
+use super::{COLUMNS, Place, ROWS, client, program};
 use crate::support::wait_for;
 
 const EXIT_PANIC: i32 = 101;
@@ -51,8 +51,8 @@ fn a_terminal_that_goes_away_ends_the_client_and_costs_nothing() {
     let place = Place::new();
     // Its child ignores the signal that the system sends.
     let script = "trap '' HUP; exec \"$@\"";
-    let hubbub = env!("CARGO_BIN_EXE_hubbub");
-    let arguments = ["-c", script, "sh", hubbub, "--server", &place.model.target, "--name", "ann"];
+    let hubbub = client();
+    let arguments = ["-c", script, "sh", hubbub.as_str(), "--server", &place.model.target, "--name", "ann"];
     let mut screen = Screen::start(program("/bin/sh", place.home.path(), &arguments), COLUMNS, ROWS);
     place.wait_for_join(&screen);
     screen.wait_until_quiet();
@@ -77,8 +77,8 @@ fn child_of(shell: u32) -> libc::pid_t {
 fn the_client_stops_and_continues() {
     let place = Place::new();
     let script = "set -m; \"$@\"; for n in 1 2; do printf 'the shell is back: %s\\n' $n; read _; fg; done; exit 7";
-    let hubbub = env!("CARGO_BIN_EXE_hubbub");
-    let arguments = ["-c", script, "sh", hubbub, "--server", &place.model.target, "--name", "ann"];
+    let hubbub = client();
+    let arguments = ["-c", script, "sh", hubbub.as_str(), "--server", &place.model.target, "--name", "ann"];
     let mut screen = Screen::start(program("/bin/bash", place.home.path(), &arguments), COLUMNS, ROWS);
     place.wait_for_join(&screen);
     screen.press("half a thought\x1a");
