@@ -76,8 +76,8 @@ impl Model {
         }
         let entry = |(name, count): (String, u64)| Entry {
             item: ListItem {
-                place: String::new(),
-                name,
+                place: name,
+                name: String::new(),
                 text: if count > 1 { format!("{count} clients") } else { String::new() },
             },
             target: Target::Nowhere,
