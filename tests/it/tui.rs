@@ -10,6 +10,7 @@ mod hostile;
 mod links;
 mod load;
 mod starts;
+mod soak;
 
 use std::path::Path;
 use std::process::Command;
