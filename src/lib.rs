@@ -19,7 +19,6 @@ mod sync;
 pub mod server;
 pub mod client;
 pub mod editing;
-pub mod tui;
 pub mod terminal;
 pub mod tui;
 pub mod repeat;
