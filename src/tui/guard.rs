@@ -19,7 +19,7 @@ use rustix::stdio::stdout;
 use rustix::termios::tcgetwinsize;
 
 use super::inlet::Size;
-use crate::terminal::raw::{RawMode, suspend, write_directly};
+use crate::terminal::raw::{RawMode, write_directly};
 
 /// How long an exiting thread waits for a writing one.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -71,7 +71,8 @@ pub struct Guard {
     /// Lock order: 2.
     raw: Mutex<Option<RawMode>>,
     /// Lock order: 1. Held while writing.
-    output: Mutex<Output>,
+    output: Mutex<()>,
+    mouse: AtomicBool,
     /// Whether frames may be written.
     is_on: AtomicBool,
     /// The program ends: the terminal is not taken again.
@@ -79,16 +80,13 @@ pub struct Guard {
     has_kitty: bool,
 }
 
-struct Output {
-    mouse: bool,
-}
-
 impl Guard {
     /// The modes are not set yet.
     pub fn new(mouse: bool) -> Arc<Self> {
         Arc::new(Self {
             raw: Mutex::new(None),
-            output: Mutex::new(Output { mouse }),
+            output: Mutex::new(()),
+            mouse: AtomicBool::new(mouse),
             is_on: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
             has_kitty: has_kitty(|name| env::var(name).ok()),
@@ -98,7 +96,7 @@ impl Guard {
     /// Sets the modes, or sets them again after the terminal was in other hands. All code that can end the program must
     /// already be set up to call [`Guard::leave`].
     pub fn enter(&self) -> io::Result<()> {
-        let output = self.output.lock();
+        let _output = self.output.lock();
         if self.is_over.load(Ordering::SeqCst) {
             return Ok(());
         }
@@ -110,7 +108,7 @@ impl Guard {
             }
         }
         self.is_on.store(true, Ordering::SeqCst);
-        self.write_all(self.on(output.mouse).as_bytes())
+        self.write_all(self.on(self.mouse.load(Ordering::SeqCst)).as_bytes())
     }
 
     /// Writes a frame, or a text for the terminal. False: the terminal is not this program's now, and nothing was
@@ -123,13 +121,11 @@ impl Guard {
         self.write_all(bytes).map(|()| true)
     }
 
-    /// Has the terminal report the mouse, or not.
-    pub fn set_mouse(&self, mouse: bool) -> io::Result<()> {
-        let mut output = self.output.lock();
-        output.mouse = mouse;
+    /// The terminal reports the mouse from now on, or not: the text that has it do that now.
+    pub fn mouse(&self, mouse: bool) -> String {
+        self.mouse.store(mouse, Ordering::SeqCst);
         let modes = MODES.iter().filter(|mode| mode.needed == Needed::Mouse);
-        let text: String = modes.map(|mode| if mouse { mode.on } else { mode.off }).collect();
-        if self.is_on.load(Ordering::SeqCst) { self.write_all(text.as_bytes()) } else { Ok(()) }
+        modes.map(|mode| if mouse { mode.on } else { mode.off }).collect()
     }
 
     /// Gives the terminal to another program for a while: the shell, or an editor.
@@ -144,13 +140,6 @@ impl Guard {
         }
     }
 
-    /// Stops this program, as the terminal does on Ctrl-Z. Returns when it is continued.
-    pub fn suspend(&self) -> io::Result<()> {
-        self.lend();
-        suspend();
-        self.enter()
-    }
-
     /// The terminal's size.
     pub fn size(&self) -> Size {
         match tcgetwinsize(stdout()) {
@@ -162,10 +151,10 @@ impl Guard {
     fn restore(&self) {
         let was_on = self.is_on.swap(false, Ordering::SeqCst);
         // A thread that panics may hold the lock itself.
-        let output = self.output.try_lock_for(LEAVE_TIMEOUT);
+        let _output = self.output.try_lock_for(LEAVE_TIMEOUT);
         if was_on {
             // A terminal that is gone need not be restored, and a stalled one can't be.
-            write_directly(&self.off(output.as_ref().is_none_or(|output| output.mouse)));
+            write_directly(&self.off(self.mouse.load(Ordering::SeqCst)));
         }
         drop(self.raw.lock().take());
     }
@@ -218,8 +207,8 @@ mod tests {
     use super::*;
 
     fn guard(has_kitty: bool) -> Guard {
-        let (raw, output) = (Mutex::new(None), Mutex::new(Output { mouse: false }));
-        Guard { raw, output, is_on: AtomicBool::new(false), is_over: AtomicBool::new(false), has_kitty }
+        let (raw, output, mouse) = (Mutex::new(None), Mutex::new(()), AtomicBool::new(false));
+        Guard { raw, output, mouse, is_on: AtomicBool::new(false), is_over: AtomicBool::new(false), has_kitty }
     }
 
     #[test]

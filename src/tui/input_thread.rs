@@ -4,8 +4,9 @@
 //! the terminal, it reads nothing, but still waits for its end.
 
 use std::io::{self, PipeReader, PipeWriter, Read as _, Write as _};
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, read};
 use rustix::stdio::stdin;
@@ -17,6 +18,9 @@ use crate::threads::spawn;
 /// What the thread is asked for.
 const PAUSE: u8 = b'p';
 const RESUME: u8 = b'r';
+
+/// How long one look at whether the thread has paused takes.
+const PAUSE_TIME: Duration = Duration::from_millis(5);
 
 /// Controls the thread.
 pub struct InputThread {
@@ -51,12 +55,16 @@ impl InputThread {
         Ok(Self { control, paused: is_paused })
     }
 
-    /// Stops reading. When this returns, nothing is read until [`InputThread::resume`].
+    /// Asks the thread to stop reading, until [`InputThread::resume`].
     pub fn pause(&mut self) {
-        if self.control.write_all(&[PAUSE]).is_ok() {
-            // An error means that the thread has ended, and reads nothing.
-            let _ = self.paused.recv();
-        }
+        // An error means that the thread has ended, and reads nothing.
+        let _ = self.control.write_all(&[PAUSE]);
+    }
+
+    /// Waits a little until the thread has stopped reading. The caller must take events meanwhile: the thread may wait
+    /// for space in their channel.
+    pub fn has_paused(&self) -> bool {
+        !matches!(self.paused.recv_timeout(PAUSE_TIME), Err(RecvTimeoutError::Timeout))
     }
 
     pub fn resume(&mut self) {

@@ -41,6 +41,9 @@ use super::view::Answer;
 use crate::names::{Epoch, RoomName};
 use crate::terminal::clock::Clock;
 
+/// How long after the pause of the server the answer to the next attempt may take.
+const HELD_TIME: Duration = Duration::from_secs(2);
+
 /// What the model begins with.
 pub struct Setup {
     pub me: Me,
@@ -240,6 +243,11 @@ impl Model {
         }
         if let Some(kept) = self.kept_if_due(now) {
             self.requests.push_back(Outgoing::Keep(kept));
+        }
+        // Lines that are held back are sent again by then, and held back again if necessary.
+        if matches!(&self.link, Link::Held { until, .. } if *until + HELD_TIME <= now) {
+            self.link = Link::Online;
+            self.wants(Urgency::Arrived);
         }
         let minute = self.minute();
         if minute != self.shown_minute {

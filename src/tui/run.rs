@@ -41,6 +41,8 @@ struct Loop {
     parts: Parts,
     /// What the network has not taken yet.
     queue: VecDeque<Outgoing>,
+    /// Events that were taken from the channel and not handled yet.
+    backlog: VecDeque<Incoming>,
     /// An editor has the terminal.
     is_editing: bool,
     /// When the last view was shown.
@@ -55,6 +57,7 @@ pub fn run(model: &mut Model, parts: Parts) -> (i32, Parts) {
     let mut this = Loop {
         parts,
         queue: VecDeque::new(),
+        backlog: VecDeque::new(),
         is_editing: false,
         shown_at: None,
         urgency: Some(Urgency::Asked),
@@ -68,7 +71,8 @@ pub fn run(model: &mut Model, parts: Parts) -> (i32, Parts) {
         if let Some(event) = this.wait(model) {
             this.handle(model, event);
             for _ in 1..EVENTS_AT_ONCE {
-                let Ok(event) = this.parts.incoming.try_recv() else { break };
+                let next = this.backlog.pop_front().or_else(|| this.parts.incoming.try_recv().ok());
+                let Some(event) = next else { break };
                 this.handle(model, event);
             }
         }
@@ -79,6 +83,9 @@ pub fn run(model: &mut Model, parts: Parts) -> (i32, Parts) {
 impl Loop {
     /// Waits for an event, or until something is due.
     fn wait(&mut self, model: &Model) -> Option<Incoming> {
+        if let Some(event) = self.backlog.pop_front() {
+            return Some(event);
+        }
         let view_at = self.urgency.and(self.shown_at).map(|at| at + VIEW_TIME);
         let due = [model.next_tick(), view_at].into_iter().flatten().min();
         let mut select = Select::new();
@@ -143,8 +150,7 @@ impl Loop {
             Outgoing::Keep(kept) => self.parts.store.keep(kept),
             Outgoing::Quit(code) => self.exit_code = Some(code),
             Outgoing::Redraw => self.parts.painter.erased(),
-            // A terminal that is gone is reported by the input thread.
-            Outgoing::Mouse(mouse) => drop(self.parts.guard.set_mouse(mouse)),
+            Outgoing::Mouse(mouse) => self.parts.painter.tell(self.parts.guard.mouse(mouse)),
             Outgoing::Suspend => self.suspend(model),
             Outgoing::Edit(text) => self.edit(model, text),
             Outgoing::Browse(link) => self.browse(link),
@@ -184,11 +190,19 @@ impl Loop {
         self.urgency = Some(Urgency::Asked);
     }
 
+    /// Has the input thread stop reading. Events that it waits to pass are kept for later.
+    fn pause_input(&mut self) {
+        self.parts.input.pause();
+        while !self.parts.input.has_paused() {
+            self.backlog.extend(self.parts.incoming.try_iter());
+        }
+    }
+
     /// Gives the terminal to the editor, on a thread of its own.
     fn edit(&mut self, model: &mut Model, text: String) {
         self.is_editing = true;
         self.parts.painter.pause();
-        self.parts.input.pause();
+        self.pause_input();
         self.parts.guard.lend();
         let events = self.parts.events.clone();
         let edit = move || drop(events.send(Incoming::Edited(outside::edit(&text))));

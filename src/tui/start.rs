@@ -155,7 +155,7 @@ fn start(
     let store = Store::start(files, events.clone()).map_err(TerminalError::Thread)?;
     let at_panic = store.clone();
     // In this order: a signal or a panic in between would leave the terminal in disorder.
-    signals::restore_on_panic(Arc::clone(guard), move || drop(at_panic.flush(KEEP_TIME)));
+    signals::restore_on_panic(Arc::clone(guard), move || _ = at_panic.flush(KEEP_TIME));
     signals::watch(events.clone(), Arc::clone(guard)).map_err(TerminalError::Thread)?;
     guard.enter().map_err(TerminalError::Terminal)?;
     let started = (|| {

@@ -27,9 +27,14 @@ use crate::terminal::model::Model;
 const COLUMNS: u16 = 80;
 const ROWS: u16 = 24;
 
+/// The client's program. A variable names another build of it.
+fn client() -> String {
+    std::env::var("HUBBUB_TEST_CLIENT").unwrap_or(env!("CARGO_BIN_EXE_hubbub").to_owned())
+}
+
 /// The client's program as a user with that home starts it.
 fn command(home: &Path, arguments: &[&str]) -> Command {
-    program(env!("CARGO_BIN_EXE_hubbub"), home, arguments)
+    program(&client(), home, arguments)
 }
 
 /// The same for another program that starts the client.

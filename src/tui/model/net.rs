@@ -2,8 +2,10 @@
 
 use std::time::Instant;
 
+use super::super::config::Joins;
 use super::super::entry::Tone;
 use super::super::inlet::{Call, JoinedState, NetEvent};
+use super::super::marks;
 use super::super::pace::Urgency;
 use super::open_room::Membership;
 use super::parts::Asked;
@@ -60,8 +62,8 @@ impl Model {
                 let change = Change { name, authenticated, client: client_id, joined };
                 let time_ms = self.clock.now();
                 let shown = self.find(&room).and_then(|open| open.presence.changed(change, now));
-                if let Some((open, change)) = self.find(&room).zip(shown) {
-                    open.room.presence(time_ms, &change.name, change.joined);
+                if let Some(change) = shown {
+                    self.presence(&room, &change, time_ms);
                 }
             }
             NetEvent::Stored { room, id, .. } => self.settled(&room, &id),
@@ -112,9 +114,23 @@ impl Model {
         let time_ms = self.clock.now();
         let Some(open) = self.find(room) else { return };
         for change in open.presence.answer(request, members, Instant::now()) {
-            open.room.presence(time_ms, &change.name, change.joined);
+            self.presence(room, &change, time_ms);
         }
         self.wants(Urgency::Arrived);
+    }
+
+    /// Shows that somebody joined or left, as the user wants it.
+    fn presence(&mut self, room: &RoomName, change: &Change, time_ms: u64) {
+        let joins = self.config.screen.joins;
+        let Some(open) = self.find(room) else { return };
+        match joins {
+            Joins::Fold => open.room.presence(time_ms, &change.name, change.joined),
+            Joins::Show => {
+                let text = format!("{}: {}", if change.joined { "joined" } else { "left" }, change.name);
+                open.room.notice(time_ms, &text, Tone::Notice);
+            }
+            Joins::Hide => {}
+        }
     }
 
     fn message(&mut self, room: &RoomName, message: StoredMessage, own: bool) {
@@ -143,7 +159,9 @@ impl Model {
         let tells = (open.is_live && !is_own).then(|| (message.sender.clone(), message.body.clone()));
         open.room.message(message, own);
         let mentions = open.room.mentions() > before;
-        if let Some((sender, body)) = tells.filter(|_| mentions) {
+        let words = &self.config.notifications.words;
+        let calls = |body: &str| mentions || words.iter().any(|word| !marks::names(body, word).is_empty());
+        if let Some((sender, body)) = tells.filter(|(_, body)| calls(body)) {
             self.notify(at, &sender, &body);
         }
     }

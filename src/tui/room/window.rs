@@ -68,6 +68,7 @@ impl Window {
         self.is_live
     }
 
+    #[cfg(test)]
     pub fn bytes(&self) -> usize {
         self.bytes
     }

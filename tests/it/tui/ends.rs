@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::screen::{Screen, assert_restored};
-use super::{COLUMNS, Place, ROWS, program};
+use super::{COLUMNS, Place, ROWS, client, program};
 use crate::support::wait_for;
 
 const EXIT_PANIC: i32 = 101;
@@ -51,8 +51,8 @@ fn a_terminal_that_goes_away_ends_the_client_and_costs_nothing() {
     let place = Place::new();
     // Its child ignores the signal that the system sends.
     let script = "trap '' HUP; exec \"$@\"";
-    let hubbub = env!("CARGO_BIN_EXE_hubbub");
-    let arguments = ["-c", script, "sh", hubbub, "--server", &place.model.target, "--name", "ann"];
+    let hubbub = client();
+    let arguments = ["-c", script, "sh", hubbub.as_str(), "--server", &place.model.target, "--name", "ann"];
     let mut screen = Screen::start(program("/bin/sh", place.home.path(), &arguments), COLUMNS, ROWS);
     place.wait_for_join(&screen);
     screen.wait_until_quiet();
@@ -65,17 +65,24 @@ fn a_terminal_that_goes_away_ends_the_client_and_costs_nothing() {
     assert_eq!(screen.end(), 128 + libc::SIGHUP);
 }
 
+/// The process that the shell has started.
+fn child_of(shell: u32) -> libc::pid_t {
+    let children = format!("/proc/{shell}/task/{shell}/children");
+    let children = std::fs::read_to_string(children).expect("the shell is there");
+    children.split_whitespace().next().and_then(|pid| pid.parse().ok()).expect("it has a child")
+}
+
 /// Ctrl-Z is a key in raw mode, and other programs send the signal. The shell gets its terminal, and gives it back.
 #[test]
 fn the_client_stops_and_continues() {
     let place = Place::new();
-    let script = "set -m; \"$@\"; printf 'the shell is back\\n'; read _; fg; exit 7";
-    let hubbub = env!("CARGO_BIN_EXE_hubbub");
-    let arguments = ["-c", script, "sh", hubbub, "--server", &place.model.target, "--name", "ann"];
+    let script = "set -m; \"$@\"; for n in 1 2; do printf 'the shell is back: %s\\n' $n; read _; fg; done; exit 7";
+    let hubbub = client();
+    let arguments = ["-c", script, "sh", hubbub.as_str(), "--server", &place.model.target, "--name", "ann"];
     let mut screen = Screen::start(program("/bin/bash", place.home.path(), &arguments), COLUMNS, ROWS);
     place.wait_for_join(&screen);
     screen.press("half a thought\x1a");
-    screen.wait_for("the shell is back");
+    screen.wait_for("the shell is back: 1");
     assert!(!screen.is_raw());
     assert_restored(&screen.bytes());
     // The window had another size meanwhile.
@@ -84,6 +91,14 @@ fn the_client_stops_and_continues() {
     screen.wait_for("half a thought");
     wait_for("raw mode", || screen.is_raw());
     screen.wait_until("the new size", |text| text.lines().count() == 20 && !text.contains("the shell is back"));
+    // SAFETY: no memory is involved, and the process is a child of our child, which has not waited for it.
+    assert_eq!(unsafe { libc::kill(child_of(screen.pid()), libc::SIGTSTP) }, 0);
+    screen.wait_for("the shell is back: 2");
+    assert!(!screen.is_raw());
+    assert_restored(&screen.bytes());
+    screen.press("\n");
+    screen.wait_for("half a thought");
+    wait_for("raw mode", || screen.is_raw());
     screen.press("\x15/quit\r");
     assert_eq!(screen.end_restored(), 7);
 }

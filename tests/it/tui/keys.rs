@@ -89,3 +89,20 @@ fn the_editor_of_the_user_gets_the_text_and_gives_it_back() {
     screen.wait_for("false has failed");
     screen.wait_for("keep this");
 }
+
+/// A client that takes the mouse takes the selection of text away.
+#[test]
+fn the_mouse_is_the_terminals_until_it_is_given() {
+    let place = Place::new();
+    let mut screen = place.start(&[]);
+    let takes = |screen: &super::Screen| String::from_utf8_lossy(&screen.bytes()).contains("\x1b[?1000h");
+    assert!(!takes(&screen));
+    screen.press("\x1bm");
+    screen.wait_for("Shift");
+    crate::support::wait_for("the mouse", || takes(&screen));
+    screen.press("/quit\r");
+    assert_eq!(screen.end_restored(), 0);
+    let bytes = screen.bytes();
+    let text = String::from_utf8_lossy(&bytes);
+    assert!(text.rfind("\x1b[?1000l") > text.rfind("\x1b[?1000h"));
+}

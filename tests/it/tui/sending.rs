@@ -15,14 +15,14 @@ fn what_is_typed_offline_is_sent_once() {
     let mut screen = place.start(&[]);
     place.model.world().is_down = true;
     place.model.break_streams();
-    screen.wait_for("retry");
+    screen.wait_for("offline");
     screen.press("typed offline\r");
     screen.wait_for("typed offline");
     screen.wait_for("…");
     place.model.world().is_down = false;
     screen.press("/reconnect\r");
     wait_for("the message", || place.model.bodies("lobby") == ["typed offline"]);
-    screen.wait_until_gone("retry");
+    screen.wait_until_gone("offline");
     assert_eq!(count(&screen, "typed offline"), 1, "{}", screen.text());
 }
 

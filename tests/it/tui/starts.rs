@@ -40,7 +40,7 @@ fn without_a_server_no_name_is_asked_for() {
 fn a_known_user_waits_for_the_server() {
     let home = tempfile::tempdir().expect("a folder");
     let mut screen = Screen::start(command(home.path(), &["--server", "127.0.0.1:1", "--name", "ann"]), COLUMNS, ROWS);
-    screen.wait_for("retry");
+    screen.wait_for("offline");
     screen.press("typed before\r");
     screen.wait_for("typed before");
     screen.press("/quit\r");
