@@ -109,6 +109,12 @@ impl Look {
     fn of(cell: &Cell) -> Self {
         Self { fg: cell.fg, bg: cell.bg, modifier: cell.modifier }
     }
+
+    /// Whether a blank cell looks otherwise than a plain one.
+    fn shows_on_blanks(self) -> bool {
+        const ON_BLANKS: Modifier = Modifier::UNDERLINED.union(Modifier::REVERSED).union(Modifier::CROSSED_OUT);
+        self.bg != Color::Reset || self.modifier.intersects(ON_BLANKS)
+    }
 }
 
 impl Writer {
@@ -158,7 +164,10 @@ impl Writer {
             }
             let symbol = row[at].symbol();
             let width = cluster_columns(symbol).max(1);
-            self.set_style(Look::of(&row[at]));
+            let look = Look::of(&row[at]);
+            if symbol != " " || look.shows_on_blanks() || self.style.shows_on_blanks() {
+                self.set_style(look);
+            }
             if columns_max(symbol) > row.len() - at {
                 // What a terminal that draws it wider would do is unknown.
                 (0..width.min(row.len() - at)).for_each(|_| self.push(REPLACEMENT));

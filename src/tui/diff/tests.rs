@@ -108,6 +108,16 @@ fn styles_are_written_where_they_change() {
     assert!(frame.contains("^[1;1Ha^[0;1;38;5;214mbc^[0;91;48;5;236md^[0mef"), "{frame}");
 }
 
+/// A blank shows no foreground, so it needs no style of its own, unless what was written before shows on it.
+#[test]
+fn blanks_have_a_style_only_where_it_shows() {
+    let mut next = buffer(5, &["a b c".to_owned()]);
+    next.set_style(Rect::new(0, 0, 1, 1), Style::new().fg(Color::Indexed(214)));
+    next.set_style(Rect::new(2, 0, 1, 1), Style::new().add_modifier(Modifier::UNDERLINED));
+    let frame = text(&Diff::default().frame(&next, None));
+    assert!(frame.contains("^[0;38;5;214ma ^[0;4mb^[0m c"), "{frame}");
+}
+
 /// What replaces the wide character must not move the rest, and nothing is drawn in the last column that may not fit.
 #[test]
 fn a_character_that_may_not_fit_is_replaced() {
