@@ -9,10 +9,11 @@
 //!    next row; and the terminal's own line breaks are off while a frame is written.
 //! 4. A row that has or had a character that may be wider is cleared and written as a whole, so that nothing is left.
 //!
-//! So no text changes a cell outside its row, whatever a terminal thinks of it. Other rows are written from the first
-//! changed cell to the last one. A frame is one synchronized update (DEC 2026); if nothing changed, it has no bytes.
+//! So no text changes a cell outside its row, whatever a terminal thinks of it. Of other rows, what is there already is
+//! not written again. A frame is one synchronized update (DEC 2026); if nothing changed, it has no bytes.
 
 use std::io::Write as _;
+use std::ops::Range;
 
 use ratatui::buffer::{Buffer, Cell};
 use ratatui::layout::Position;
@@ -27,6 +28,10 @@ const COMMIT: &str = "\x1b[?2026l";
 
 /// What replaces a character that may be too wide for the rest of its row.
 const REPLACEMENT: &str = "?";
+
+/// From how many cells on it is shorter to move the cursor than to write them, and to erase them than to write blanks.
+const PASSED_MIN: usize = 8;
+const ERASED_MIN: usize = 16;
 
 /// What the terminal shows.
 #[derive(Debug, Default)]
@@ -104,6 +109,12 @@ impl Look {
     fn of(cell: &Cell) -> Self {
         Self { fg: cell.fg, bg: cell.bg, modifier: cell.modifier }
     }
+
+    /// Whether a blank cell looks otherwise than a plain one.
+    fn shows_on_blanks(self) -> bool {
+        const ON_BLANKS: Modifier = Modifier::UNDERLINED.union(Modifier::REVERSED).union(Modifier::CROSSED_OUT);
+        self.bg != Color::Reset || self.modifier.intersects(ON_BLANKS)
+    }
 }
 
 impl Writer {
@@ -114,43 +125,62 @@ impl Writer {
         // Without a wide character, a cell is a column, and the rest of the row is as it was.
         let is_simple = |row: &[Cell]| row.iter().all(|cell| cell.symbol().len() == 1);
         if is_simple(new) && is_simple(old) {
-            return self.cells(y, new, first, last + 1);
+            return self.cells(y, old, new, first..last + 1);
         }
-        let is_predictable = is_predictable(new) && is_predictable(old);
-        if !is_predictable {
-            self.go_to(0, y);
-            self.set_style(Look::PLAIN);
-            self.push("\x1b[2K");
+        if is_predictable(new) && is_predictable(old) {
+            // From a cell on that begins a character, in both rows.
+            let start = start_of(new, start_of(new, first).min(start_of(old, first)));
+            return self.cells(y, old, new, start..new.len());
         }
-        // From a cell on that begins a character, in both rows.
-        let start = start_of(new, start_of(new, first).min(start_of(old, first)));
-        let start = if is_predictable { start } else { 0 };
-        self.cells(y, new, start, new.len());
+        self.go_to(0, y);
+        self.set_style(Look::PLAIN);
+        self.push("\x1b[2K");
+        self.cells(y, &vec![Cell::EMPTY; new.len()], new, 0..new.len());
     }
 
-    /// Writes the cells from `start` to `end`; blank ones at the end of the row clear it.
-    fn cells(&mut self, y: u16, row: &[Cell], start: usize, end: usize) {
+    /// Writes some cells of a row. Long blanks are erased, and what is there already is passed over.
+    fn cells(&mut self, y: u16, old: &[Cell], row: &[Cell], cells: Range<usize>) {
         let text_end = row.iter().rposition(|cell| !is_blank(cell)).map_or(0, |last| last + 1);
-        self.go_to(column(start), y);
-        let mut at = start;
-        while at < end.min(text_end) {
+        let end = cells.end.min(text_end);
+        self.go_to(column(cells.start), y);
+        let (mut at, mut is_placed) = (cells.start, true);
+        while at < end {
+            let kept = kept_cells(old, row, at, end);
+            if kept >= PASSED_MIN {
+                (at, is_placed) = (at + kept, false);
+                continue;
+            }
+            if !is_placed {
+                self.go_to(column(at), y);
+                is_placed = true;
+            }
+            let blank = row[at..end].iter().take_while(|cell| is_blank(cell)).count();
+            if blank >= ERASED_MIN {
+                self.set_style(Look::PLAIN);
+                // Writing to memory can't fail.
+                let _ = write!(self.bytes, "\x1b[{blank}X");
+                (at, is_placed) = (at + blank, false);
+                continue;
+            }
             let symbol = row[at].symbol();
             let width = cluster_columns(symbol).max(1);
-            self.set_style(Look::of(&row[at]));
+            let look = Look::of(&row[at]);
+            if symbol != " " || look.shows_on_blanks() || self.style.shows_on_blanks() {
+                self.set_style(look);
+            }
             if columns_max(symbol) > row.len() - at {
                 // What a terminal that draws it wider would do is unknown.
-                for _ in 0..width.min(row.len() - at) {
-                    self.push(REPLACEMENT);
-                }
+                (0..width.min(row.len() - at)).for_each(|_| self.push(REPLACEMENT));
             } else {
                 self.push(symbol);
-                if !is_certain(symbol) && at + width < row.len() {
-                    self.go_to(column(at + width), y);
-                }
+                is_placed = is_certain(symbol);
             }
             at += width;
         }
-        if at < end {
+        if at < cells.end {
+            if !is_placed {
+                self.go_to(column(at), y);
+            }
             self.set_style(Look::PLAIN);
             self.push("\x1b[K");
         }
@@ -214,6 +244,17 @@ fn start_of(row: &[Cell], at: usize) -> usize {
         start += width;
     }
     start.min(at)
+}
+
+/// How many cells from there on are the same in both rows. Only plain characters count, at places where a character
+/// begins in both: what remains of a wide one that is overwritten is unknown.
+fn kept_cells(old: &[Cell], new: &[Cell], at: usize, end: usize) -> usize {
+    let is_plain = |cell: &Cell| cell.symbol().len() == 1;
+    if at > 0 && !is_plain(&old[at - 1]) && cluster_columns(old[at - 1].symbol()) > 1 {
+        return 0;
+    }
+    let same = |at: &usize| old[*at] == new[*at] && is_plain(&new[*at]);
+    (at..end).take_while(same).count()
 }
 
 /// Whether the character is never wider than expected, except where a setting of the terminal makes it so.

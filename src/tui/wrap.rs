@@ -298,6 +298,8 @@ mod tests {
         assert_eq!(wrapped.rows.iter().map(Styled::text).collect::<Vec<_>>(), ["one ", "two "]);
         assert_eq!(wrapped.left, "three four".len());
         assert_eq!(wrap(&text, 5, 4).left, 0);
+        // A character may finish two rows at once.
+        assert_eq!(wrap(&Styled::new(" 世世 a 世世\n 世世", Role::Text), 3, 7).rows.len(), 7);
     }
 
     fn typed_in(text: &str, cursor: usize, columns: usize) -> (Vec<String>, (usize, usize)) {

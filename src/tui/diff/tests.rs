@@ -89,12 +89,33 @@ fn only_what_changed_is_written() {
 }
 
 #[test]
+fn long_blanks_are_erased_and_long_equal_parts_are_passed_over() {
+    let row = |left: &str, right: &str| buffer(40, &[format!("{left}{}{right}", " ".repeat(38 - left.len()))]);
+    let mut diff = Diff::default();
+    diff.frame(&row("a long text at the left", "|x"), None);
+    let shorter = text(&diff.frame(&row("a", "|y"), None));
+    assert_eq!(shorter, "^[?2026h^[?25l^[?7l^[1;3H^[36X^[1;39H|y^[?7h^[?2026l");
+    let longer = text(&diff.frame(&row("b", "|z"), None));
+    assert_eq!(longer, "^[?2026h^[?25l^[?7l^[1;1Hb^[1;40Hz^[?7h^[?2026l");
+}
+
+#[test]
 fn styles_are_written_where_they_change() {
     let mut next = buffer(6, &["abcdef".to_owned()]);
     next.set_style(Rect::new(1, 0, 2, 1), Style::new().fg(Color::Indexed(214)).add_modifier(Modifier::BOLD));
     next.set_style(Rect::new(3, 0, 1, 1), Style::new().fg(Color::Indexed(9)).bg(Color::Indexed(236)));
     let frame = text(&Diff::default().frame(&next, None));
     assert!(frame.contains("^[1;1Ha^[0;1;38;5;214mbc^[0;91;48;5;236md^[0mef"), "{frame}");
+}
+
+/// A blank shows no foreground, so it needs no style of its own, unless what was written before shows on it.
+#[test]
+fn blanks_have_a_style_only_where_it_shows() {
+    let mut next = buffer(5, &["a b c".to_owned()]);
+    next.set_style(Rect::new(0, 0, 1, 1), Style::new().fg(Color::Indexed(214)));
+    next.set_style(Rect::new(2, 0, 1, 1), Style::new().add_modifier(Modifier::UNDERLINED));
+    let frame = text(&Diff::default().frame(&next, None));
+    assert!(frame.contains("^[0;38;5;214ma ^[0;4mb^[0m c"), "{frame}");
 }
 
 /// What replaces the wide character must not move the rest, and nothing is drawn in the last column that may not fit.
@@ -224,20 +245,20 @@ proptest! {
     /// After any sequence of screens, the terminal shows the last one.
     #[test]
     fn the_terminal_shows_the_last_screen(
-        screens in proptest::collection::vec(proptest::collection::vec("[ a-c世é]{0,9}", 4), 1..6)
+        screens in proptest::collection::vec(proptest::collection::vec("[ a-c世é]{0,9} {0,20}[ab世]{0,3}", 4), 1..6)
     ) {
         let mut diff = Diff::default();
-        let mut terminal = Terminal::new(9, 4, Kind::Wide);
+        let mut terminal = Terminal::new(30, 4, Kind::Wide);
         for screen in &screens {
-            terminal.write(&diff.frame(&buffer(9, screen), None));
-            let expected = buffer(9, screen);
-            let mut fresh = Terminal::new(9, 4, Kind::Wide);
+            terminal.write(&diff.frame(&buffer(30, screen), None));
+            let expected = buffer(30, screen);
+            let mut fresh = Terminal::new(30, 4, Kind::Wide);
             fresh.write(&Diff::default().frame(&expected, None));
             for y in 0..4 {
                 prop_assert_eq!(terminal.row(y), fresh.row(y));
                 let row: String = screen[usize::from(y)].graphemes(true).scan(0, |used, cluster| {
                     *used += cluster_columns(cluster);
-                    (*used <= 9).then_some(cluster)
+                    (*used <= 30).then_some(cluster)
                 }).collect();
                 let shown = terminal.row(y);
                 prop_assert_eq!(shown.trim_end(), row.trim_end());
