@@ -39,11 +39,16 @@ impl Model {
             }),
             NetEvent::Unknown { room, seq } => self.in_room(&room, seq, |open| open.room.unknown(seq)),
             NetEvent::CaughtUp { room, head_seq } => {
+                let is_current = self.current_name().as_ref() == Some(&room);
                 self.in_room(&room, head_seq, |open| {
                     open.room.caught_up(head_seq);
                     open.is_live = true;
+                    // At the start, the room was entered before it was known what is unread.
+                    if is_current && !std::mem::replace(&mut open.has_caught_up, true) {
+                        open.room.entered();
+                    }
                 });
-                if self.current_name() == Some(room) {
+                if is_current {
                     std::mem::take(&mut self.notices).iter().for_each(|notice| self.notice(notice));
                 }
             }

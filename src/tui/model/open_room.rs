@@ -40,6 +40,7 @@ pub struct OpenRoom {
     pub is_muted: bool,
     pub members: Option<u32>,
     pub has_been_joined: bool,
+    pub has_caught_up: bool,
     /// The last event that arrived, and the history that it belongs to.
     last_seq: Option<u64>,
     epoch: Option<Epoch>,
@@ -61,6 +62,7 @@ impl OpenRoom {
             is_muted: false,
             members: None,
             has_been_joined: false,
+            has_caught_up: false,
             last_seq: None,
             epoch: None,
             mark,

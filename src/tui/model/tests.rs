@@ -349,6 +349,33 @@ fn looking_without_the_focus_reads_nothing() {
     assert_eq!(read(&mut desk), Some(2));
 }
 
+/// At the start, the room is entered before its messages arrive.
+#[test]
+fn what_came_since_the_last_chat_is_below_a_line() {
+    let mut desk = Desk::new(Setup { rooms: vec![(room("lobby"), Some((1, epoch())))], ..setup(&[]) });
+    let state = JoinedState {
+        time_ms: 1_700_000_000_000,
+        epoch: epoch(),
+        head_seq: 2,
+        oldest_seq: 1,
+        members: 0,
+        topic: String::new(),
+        pinned_seqs: Vec::new(),
+    };
+    desk.net(vec![
+        NetEvent::Connected { fresh: true },
+        NetEvent::Joined { room: room("lobby"), state, again: false },
+        NetEvent::Message { room: room("lobby"), message: Box::new(message(2, "bob", "while away")), own: false },
+        NetEvent::CaughtUp { room: room("lobby"), head_seq: 2 },
+    ]);
+    desk.shows("── unread");
+    desk.shows("while away");
+    // It stays while the user looks.
+    desk.shows("── unread");
+    desk.types("\r");
+    desk.hides("── unread");
+}
+
 #[test]
 fn a_mention_rings_where_it_is_not_seen() {
     let mut desk = Desk::in_rooms(&["lobby", "tea"]);

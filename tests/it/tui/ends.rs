@@ -76,9 +76,10 @@ fn child_of(shell: u32) -> libc::pid_t {
 #[test]
 fn the_client_stops_and_continues() {
     let place = Place::new();
-    let script = "set -m; \"$@\"; for n in 1 2; do printf 'the shell is back: %s\\n' $n; read _; fg; done; exit 7";
+    let back = |n: u8| format!("printf 'the shell is back: {n}\\n'; read _; fg");
+    let script = format!("set -m; \"$@\"; {}; {}; exit 7", back(1), back(2));
     let hubbub = client();
-    let arguments = ["-c", script, "sh", hubbub.as_str(), "--server", &place.model.target, "--name", "ann"];
+    let arguments = ["-c", script.as_str(), "sh", hubbub.as_str(), "--server", &place.model.target, "--name", "ann"];
     let mut screen = Screen::start(program("/bin/bash", place.home.path(), &arguments), COLUMNS, ROWS);
     place.wait_for_join(&screen);
     screen.press("half a thought\x1a");

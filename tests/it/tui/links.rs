@@ -101,5 +101,5 @@ fn a_storm_of_sizes_ends_with_the_last_one() {
     screen.wait_until("a tiny screen", |text| text.lines().last().is_some_and(|row| row.starts_with("[lobby")));
     screen.resize(1, 1);
     screen.resize(200, 60);
-    screen.wait_until("a large screen", |text| text.lines().count() == 60 && text.contains("number 1."));
+    screen.wait_until("a large screen", |text| text.lines().count() == 60 && text.contains("number 10."));
 }

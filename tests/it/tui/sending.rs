@@ -15,14 +15,14 @@ fn what_is_typed_offline_is_sent_once() {
     let mut screen = place.start(&[]);
     place.model.world().is_down = true;
     place.model.break_streams();
-    screen.wait_for("offline");
+    screen.wait_for("retry in");
     screen.press("typed offline\r");
     screen.wait_for("typed offline");
     screen.wait_for("…");
     place.model.world().is_down = false;
     screen.press("/reconnect\r");
     wait_for("the message", || place.model.bodies("lobby") == ["typed offline"]);
-    screen.wait_until_gone("offline");
+    screen.wait_until_gone("retry in");
     assert_eq!(count(&screen, "typed offline"), 1, "{}", screen.text());
 }
 
@@ -76,7 +76,9 @@ fn a_killed_client_loses_nothing_that_was_entered() {
     let folder = place.home.path().join(".local/state/hubbub/unsent");
     wait_for("the file", || {
         let files = std::fs::read_dir(&folder).into_iter().flatten().flatten();
-        files.into_iter().any(|file| std::fs::read_to_string(file.path()).is_ok_and(|text| text.contains("keep me")))
+        // A file has its name when it is complete.
+        let mut files = files.filter(|file| file.path().extension().is_some_and(|ending| ending == "jsonl"));
+        files.any(|file| std::fs::read_to_string(file.path()).is_ok_and(|text| text.contains("keep me")))
     });
     screen.signal(libc::SIGKILL);
     assert_eq!(screen.end(), -libc::SIGKILL);

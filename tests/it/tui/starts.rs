@@ -10,9 +10,9 @@ fn the_first_start_asks_for_the_name_and_remembers_it() {
     let place = Place::new();
     let start = |arguments: &[&str]| Screen::start(command(place.home.path(), arguments), COLUMNS, ROWS);
     let mut screen = start(&["--server", &place.model.target]);
-    screen.wait_for("Your name [user]: ");
-    screen.press("ann b\x07\n");
-    screen.wait_for("Your name [user]: ");
+    screen.wait_for("Your name [user]:");
+    screen.press("ann\x02\n");
+    screen.wait_until("another question", |text| text.matches("Your name [user]:").count() == 2);
     screen.press("zoe\n");
     place.wait_for_join(&screen);
     screen.wait_for("zoe");
