@@ -3,6 +3,7 @@
 use std::fs;
 
 use super::{COLUMNS, Place, ROWS, Screen, command};
+use crate::support::wait_for;
 
 /// The name is asked for only when the server has answered, and remembered.
 #[test]
@@ -62,8 +63,10 @@ fn without_what_the_screen_needs_the_chat_is_in_lines() {
         let mut command = place.command(&[]);
         command.env(name, value);
         let mut screen = Screen::start(command, COLUMNS, ROWS);
-        screen.wait_for("* connected to ");
-        assert!(screen.text().contains(reason), "{}", screen.text());
+        screen.wait_for(reason);
+        let text = format!("with {name}");
+        screen.press(&format!("{text}\n"));
+        wait_for("the message", || place.model.bodies("lobby").contains(&text));
         assert!(!String::from_utf8_lossy(&screen.bytes()).contains("\x1b[?1049h"), "{name}");
         screen.press("/quit\n");
         assert_eq!(screen.end(), 0);
