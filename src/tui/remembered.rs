@@ -119,17 +119,27 @@ impl Marks {
     }
 }
 
-/// The last server and name, if any.
-pub fn last_owner(folder: &Path) -> Option<Owner> {
-    serde_json::from_slice(&read_file(&folder.join(LAST))?).ok()
+/// The last server and name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Last {
+    pub server: String,
+    pub name: String,
+    /// It was reached with TLS.
+    #[serde(default)]
+    pub tls: bool,
 }
 
-/// Remembers the server and the name.
-pub fn remember_owner(folder: &Path, owner: &Owner) -> io::Result<()> {
-    if last_owner(folder).as_ref() == Some(owner) {
-        return Ok(());
+impl Last {
+    pub fn read(folder: &Path) -> Option<Self> {
+        serde_json::from_slice(&read_file(&folder.join(LAST))?).ok()
     }
-    replace_file(&folder.join(LAST), &serde_json::to_vec(owner)?)
+
+    pub fn keep(&self, folder: &Path) -> io::Result<()> {
+        if Self::read(folder).as_ref() == Some(self) {
+            return Ok(());
+        }
+        replace_file(&folder.join(LAST), &serde_json::to_vec(self)?)
+    }
 }
 
 fn read_file(path: &Path) -> Option<Vec<u8>> {
@@ -216,9 +226,9 @@ mod tests {
     #[test]
     fn the_last_server_and_name_are_remembered() {
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(last_owner(folder.path()), None);
-        let owner = Owner { server: "chat.example.org:5000".to_owned(), name: "ann".to_owned() };
-        remember_owner(folder.path(), &owner).unwrap();
-        assert_eq!(last_owner(folder.path()), Some(owner));
+        assert_eq!(Last::read(folder.path()), None);
+        let last = Last { server: "chat.example.org:5000".to_owned(), name: "ann".to_owned(), tls: true };
+        last.keep(folder.path()).unwrap();
+        assert_eq!(Last::read(folder.path()), Some(last));
     }
 }

@@ -18,7 +18,7 @@ use super::model::{Model, Setup};
 use super::notify::Wrapping;
 use super::paint::paint;
 use super::painter::Painter;
-use super::remembered::{last_owner, remember_owner};
+use super::remembered::Last;
 use super::room::Me;
 use super::run::{Parts, run};
 use super::store::{Files, Restored, Store, state_folder};
@@ -49,11 +49,13 @@ pub fn with_profile(mut options: Options) -> Result<Options, TerminalError> {
     let config = load()?;
     let profile = config.profile(options.profile.as_deref()).map_err(fault)?.clone();
     let Profile { server, name, rooms, tls, ca, cert, key, token_file, server_name } = profile;
-    let remembered = || state_folder().and_then(|folder| last_owner(&folder)).filter(|_| is_full);
-    let remembered = if options.profile.is_none() && server.is_none() { remembered() } else { None };
+    // The variable PORT names another server too.
+    let is_named = options.profile.is_some() || server.is_some() || env::var_os("PORT").is_some();
+    let remembered = if is_full && !is_named { last() } else { None };
     let is_own_server = options.server.is_none();
     if is_own_server {
         options.server = server.or_else(|| remembered.as_ref()?.server.parse().ok());
+        options.tls.complete(TlsProfile { tls: remembered.is_some_and(|last| last.tls), ..TlsProfile::default() });
     }
     // A name for another server is not this one's.
     if is_own_server && options.name.is_none() {
@@ -124,8 +126,9 @@ pub fn chat(server: Server, name: Option<String>, options: &ChatOptions) -> Resu
     let name = who(&server, name)?;
     let owner = Owner { server: server.address.to_string(), name: name.as_str().to_owned() };
     if let Some(folder) = state_folder() {
-        // Next time, it is asked again.
-        let _ = remember_owner(&folder, &owner);
+        let last = Last { server: owner.server.clone(), name: owner.name.clone(), tls: server.connector.has_tls() };
+        // If that fails, it is asked again next time.
+        let _ = last.keep(&folder);
     }
     let (files, restored) = Files::open(owner);
     let guard = Guard::new(config.screen.mouse);
@@ -189,14 +192,18 @@ fn who(server: &Server, name: Option<String>) -> Result<UserName, TerminalError>
     if server.has_login {
         return Ok(own_name(&server.connector, &server.address, server.call_timeout())?);
     }
-    let last = state_folder().and_then(|folder| last_owner(&folder));
-    if let Some(name) = last.filter(|last| last.server == server.address.to_string()) {
+    if let Some(name) = last().filter(|last| last.server == server.address.to_string()) {
         return UserName::new(name.name).map_err(TerminalError::Name);
     }
     answers(server)?;
     let default = env::var("USER").ok().and_then(|user| UserName::new(user).ok());
     let _ = writeln!(io::stderr(), "* connected to {}", server.address);
     read_name(default)
+}
+
+/// The server and the name of the last chat.
+fn last() -> Option<Last> {
+    state_folder().and_then(|folder| Last::read(&folder))
 }
 
 /// Whether the server answers.

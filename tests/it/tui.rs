@@ -10,10 +10,10 @@ mod hostile;
 mod links;
 mod load;
 mod starts;
+mod soak;
 
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -53,12 +53,12 @@ fn program(program: &str, home: &Path, arguments: &[&str]) -> Command {
 /// A user's home, and a model of a server.
 struct Place {
     home: TempDir,
-    model: Arc<Model>,
+    model: Model,
 }
 
 impl Place {
     fn new() -> Self {
-        Self { home: tempfile::tempdir().expect("a folder can be made"), model: Arc::new(Model::start()) }
+        Self { home: tempfile::tempdir().expect("a folder can be made"), model: Model::start() }
     }
 
     fn command(&self, arguments: &[&str]) -> Command {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::super::entry::Tone;
 use super::super::inlet::Answer;
 use super::super::pace::Urgency;
 use super::super::room::Wanted;
@@ -12,6 +13,7 @@ use super::parts::Asked;
 use crate::client::{HistoryPage, Member, RoomInfo, SearchPage};
 use crate::names::RoomName;
 use crate::terminal::format::shown_name;
+use crate::terminal::nearest::nearest;
 
 impl Model {
     pub(super) fn answered(&mut self, number: u64, answer: Answer) {
@@ -32,6 +34,14 @@ impl Model {
                 Ok(members) => self.list_members(&room, members),
                 Err(fault) => self.fail(&format!("can't list the members: {fault}")),
             },
+            (Asked::Nearest { room }, Answer::Rooms(rooms)) => {
+                // Without an answer, there is no suggestion.
+                let names: Vec<_> = rooms.unwrap_or_default().into_iter().map(|room| room.name).collect();
+                let (near, time_ms) = (nearest(room.as_str(), &names), self.clock.now());
+                if let Some((near, open)) = near.zip(self.find(&room)) {
+                    open.room.notice(time_ms, &format!("did you mean {near}? /join {near}"), Tone::Notice);
+                }
+            }
             (Asked::Rooms { part }, Answer::Rooms(rooms)) => match rooms {
                 Ok(rooms) => self.list_rooms(part.as_deref(), rooms),
                 Err(fault) => self.fail(&format!("can't list the rooms: {fault}")),
@@ -76,8 +86,8 @@ impl Model {
         }
         let entry = |(name, count): (String, u64)| Entry {
             item: ListItem {
-                place: String::new(),
-                name,
+                place: name,
+                name: String::new(),
                 text: if count > 1 { format!("{count} clients") } else { String::new() },
             },
             target: Target::Nowhere,

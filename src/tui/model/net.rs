@@ -100,12 +100,16 @@ impl Model {
         if is_first && state.head_seq == 0 && *room != RoomName::lobby() {
             open.room.notice(time_ms, &format!("no room named {room} yet: its first message creates it"), Tone::Notice);
         }
+        let is_new = is_first && state.head_seq == 0 && *room != RoomName::lobby();
         // A larger room sends no presence.
         if !again && (1..=PRESENCE_MEMBERS_MAX).contains(&(state.members as usize)) {
             let request = open.presence.request();
             if !self.call(Call::Members { room: room.clone() }, Asked::People { room: room.clone(), request }) {
                 self.people(room, request, Vec::new());
             }
+        }
+        if is_new {
+            self.call(Call::Rooms, Asked::Nearest { room: room.clone() });
         }
     }
 

@@ -6,6 +6,7 @@ use super::super::complete::Speakers;
 use super::super::inlet::JoinedState;
 use super::super::room::{Limits, Me, Room};
 use crate::client::{RoomJoined, StartAt};
+use crate::limits::PRESENCE_MEMBERS_MAX;
 use crate::names::{Epoch, RoomName};
 use crate::terminal::presence::Presence;
 
@@ -119,6 +120,13 @@ impl OpenRoom {
         // The epoch of a room without messages may change.
         self.epoch = Some(state.epoch).filter(|_| state.head_seq > 0);
         lost
+    }
+
+    /// How many people are in the room: counted while the server reports who joins and leaves.
+    pub fn people(&self) -> Option<u64> {
+        let members = self.members?;
+        let is_reported = self.is_live && members as usize <= PRESENCE_MEMBERS_MAX;
+        Some(if is_reported { self.presence.present().count() as u64 + 1 } else { members.into() })
     }
 
     /// How far it was read, and in which history.

@@ -27,6 +27,8 @@ pub enum Asked {
     People { room: RoomName, request: u64 },
     /// The members of a room, for the user.
     Members { room: RoomName },
+    /// The rooms of the server: one of them may be meant by the name of a room without messages.
+    Nearest { room: RoomName },
     /// The rooms of the server, perhaps only those with this part in their name.
     Rooms { part: Option<String> },
     /// Messages with these words.

@@ -87,7 +87,7 @@ impl Model {
 
     fn people_lines(&self) -> Vec<PersonLine> {
         let Some(open) = self.current().filter(|open| open.is_live) else { return Vec::new() };
-        let mut names = open.presence.names();
+        let mut names: Vec<_> = open.presence.present().map(str::to_owned).collect();
         names.sort_by_key(|name| name.to_lowercase());
         let own = PersonLine { name: self.me.name.clone(), is_own: true };
         [own].into_iter().chain(names.into_iter().map(|name| PersonLine { name, is_own: false })).collect()
@@ -98,7 +98,7 @@ impl Model {
         TopicLine {
             room: open.name().as_str().to_owned(),
             topic: open.room.topic().to_owned(),
-            members: open.members.map(u64::from),
+            members: open.people(),
             pins: open.room.pinned_seqs().len(),
         }
     }

@@ -219,6 +219,38 @@ fn a_room_is_resumed_after_its_mark() {
     desk.shows("the server has lost the history");
 }
 
+/// A room with nothing new: its newest messages are read, so that the screen is not empty.
+#[test]
+fn a_room_with_nothing_new_shows_its_history() {
+    let mut desk = Desk::new(Setup { rooms: vec![(room("lobby"), Some((10, epoch())))], ..setup(&[]) });
+    desk.net(vec![NetEvent::Connected { fresh: true }]);
+    let number = desk.requests().iter().find_map(|request| match request {
+        Outgoing::Call(number, Call::Rooms) => Some(*number),
+        _ => None,
+    });
+    let info = crate::client::RoomInfo {
+        name: "lobby".to_owned(),
+        head_seq: 10,
+        oldest_seq: 1,
+        members: 0,
+        topic: String::new(),
+    };
+    desk.model.handle(Incoming::Answer(number.unwrap(), Answer::Rooms(Ok(vec![info]))), Instant::now());
+    desk.joined("lobby", 10);
+    desk.screen();
+    let number = desk.requests().iter().find_map(call_number).expect("a page is read");
+    let page = HistoryPage {
+        messages: (1..=10).map(|seq| message(seq, "bob", &format!("message {seq}."))).collect(),
+        gaps: Vec::new(),
+        last_seq: Some(10),
+        epoch: Some(epoch()),
+        head_seq: 10,
+        oldest_seq: 1,
+    };
+    desk.model.handle(Incoming::Answer(number, Answer::History(Ok(page))), Instant::now());
+    desk.shows("message 10.");
+}
+
 #[test]
 fn a_line_is_pending_until_its_message_comes() {
     let mut desk = Desk::in_rooms(&["lobby"]);

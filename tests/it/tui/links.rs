@@ -1,27 +1,29 @@
 //! Slow links, and windows that change their size.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{COLUMNS, Place, ROWS, Screen};
 
 /// Says something every few milliseconds until it is dropped.
 struct Chatterbox {
-    stop: Arc<std::sync::atomic::AtomicBool>,
-    thread: Option<std::thread::JoinHandle<()>>,
+    stop: Arc<AtomicBool>,
+    thread: Option<thread::JoinHandle<()>>,
 }
 
 impl Chatterbox {
     fn start(place: &Place) -> Self {
-        let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
-        let (stopped, model) = (Arc::clone(&stop), Arc::clone(&place.model));
-        let thread = std::thread::spawn(move || {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (stopped, say) = (Arc::clone(&stop), place.model.speaker());
+        let thread = thread::spawn(move || {
             for n in 0.. {
-                if stopped.load(std::sync::atomic::Ordering::SeqCst) {
+                if stopped.load(Ordering::SeqCst) {
                     return;
                 }
-                model.say("lobby", "bob", &format!("{n}: {}", "blah ".repeat(1 + n % 12)));
-                std::thread::park_timeout(Duration::from_millis(5));
+                say("lobby", "bob", &format!("{n}: {}", "blah ".repeat(1 + n % 12)));
+                thread::park_timeout(Duration::from_millis(5));
             }
         });
         Self { stop, thread: Some(thread) }
@@ -30,8 +32,8 @@ impl Chatterbox {
 
 impl Drop for Chatterbox {
     fn drop(&mut self) {
-        self.stop.store(true, std::sync::atomic::Ordering::SeqCst);
-        let _ = self.thread.take().map(std::thread::JoinHandle::join);
+        self.stop.store(true, Ordering::SeqCst);
+        let _ = self.thread.take().map(thread::JoinHandle::join);
     }
 }
 
@@ -40,6 +42,11 @@ pub fn echo_times(screen: &mut Screen, count: usize) -> Vec<Duration> {
     let mut times = Vec::new();
     let mut typed = String::new();
     for n in 0..count {
+        if typed.len() == 50 {
+            // The line must stay in its row.
+            screen.press("\x15");
+            typed.clear();
+        }
         let letter = (b'a' + (n % 26) as u8) as char;
         typed.push(letter);
         let since = Instant::now();
@@ -47,7 +54,7 @@ pub fn echo_times(screen: &mut Screen, count: usize) -> Vec<Duration> {
         let expected = format!("] {typed}");
         screen.wait_until("the letter", |text| text.lines().last().is_some_and(|row| row.contains(&expected)));
         times.push(since.elapsed());
-        std::thread::park_timeout(Duration::from_millis(40));
+        thread::park_timeout(Duration::from_millis(40));
     }
     times.sort();
     times
@@ -64,7 +71,7 @@ fn on_a_slow_link_keys_come_first() {
         screen.slow_down(10 * 1024);
         let chatterbox = Chatterbox::start(&place);
         screen.wait_for("blah");
-        std::thread::park_timeout(Duration::from_millis(1500));
+        thread::park_timeout(Duration::from_millis(1500));
         let times = echo_times(&mut screen, 30);
         eprintln!("answers: {answers}: median {:?}, slowest {:?}", times[times.len() / 2], times[times.len() - 1]);
         drop(chatterbox);

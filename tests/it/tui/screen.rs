@@ -213,7 +213,7 @@ impl Screen {
 
 /// Asserts that all modes are off, in the reverse order, and that nothing was drawn afterwards.
 pub fn assert_restored(bytes: &[u8]) {
-    let text = String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(2_000)..]).into_owned();
+    let text = String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(16_000)..]).into_owned();
     let start = "\x1b[?2026l\x1b[?7h\x1b[0m";
     let end = text.rfind(start).unwrap_or_else(|| panic!("the modes are not restored: {text:?}"));
     let end = &text[end + start.len()..];
