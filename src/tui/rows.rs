@@ -42,7 +42,7 @@ impl RowCache {
 
     /// How many entries have rows.
     #[cfg(test)]
-    pub fn len(&self) -> usize {
+    pub fn made(&self) -> usize {
         self.entries.len()
     }
 
