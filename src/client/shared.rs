@@ -384,6 +384,11 @@ impl<O: Outgoing> State<O> {
         self.half_closed
     }
 
+    /// Whether the owner has ended the current stream, to connect again.
+    pub fn is_hurried(&self) -> bool {
+        self.hurried
+    }
+
     /// Whether no more lines are accepted.
     fn is_closed(&self) -> bool {
         self.ended.is_some() || self.finishing

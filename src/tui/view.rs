@@ -113,6 +113,10 @@ pub enum Connection {
         reason: String,
         retry_seconds: Option<u64>,
     },
+    /// There is no connection until the user wants one.
+    Ended {
+        reason: String,
+    },
     /// The server can't store messages at the moment.
     Held {
         reason: String,

@@ -152,7 +152,7 @@ impl Model {
             Link::Held { reason, until } => {
                 Connection::Held { reason: reason.clone(), retry_seconds: Self::seconds_until(Some(*until)) }
             }
-            Link::Ended { reason } => Connection::Offline { reason: reason.clone(), retry_seconds: None },
+            Link::Ended { reason } => Connection::Ended { reason: reason.clone() },
         }
     }
 

@@ -125,6 +125,11 @@ fn segments(view: &View) -> Vec<Segment> {
             let (long, short) = both("offline", reason, retry_seconds);
             add(10, long, Some(short));
         }
+        Connection::Ended { reason } => {
+            let long = format!("offline: {}; /reconnect tries again", draw(reason));
+            let short = Styled::new("offline: /reconnect", Role::BarStrong);
+            add(10, Styled::new(&long, Role::BarStrong), Some(short));
+        }
         Connection::Held { reason, retry_seconds } => {
             let (long, short) = both("the server can't store", reason, retry_seconds);
             add(10, long, Some(short));
