@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::super::commands::{Command, Fate};
 use super::super::inlet::{Call, Outgoing};
+use super::super::pace::Urgency;
 use super::super::room::Scroll;
 use super::Model;
 use super::parts::Asked;
@@ -83,10 +84,15 @@ impl Model {
         Ok(())
     }
 
-    /// Shows a message.
+    /// Shows a message. In a room that is joined for that, it is shown when the room has caught up.
     pub(super) fn go_to(&mut self, room: &RoomName, seq: u64) {
         self.join(room);
-        self.with_room(|room| room.jump(seq));
+        let Some(open) = self.current_mut() else { return };
+        match open.is_live {
+            true => open.room.jump(seq),
+            false => open.jump_to = Some(seq),
+        }
+        self.wants(Urgency::Asked);
     }
 
     fn copy_message(&mut self, seq: Option<u64>) -> Result<(), String> {

@@ -47,6 +47,9 @@ impl Model {
                     if is_current && !std::mem::replace(&mut open.has_caught_up, true) {
                         open.room.entered();
                     }
+                    if let Some(seq) = open.jump_to.take() {
+                        open.room.jump(seq);
+                    }
                 });
                 if is_current {
                     std::mem::take(&mut self.notices).iter().for_each(|notice| self.notice(notice));

@@ -41,6 +41,8 @@ pub struct OpenRoom {
     pub members: Option<u32>,
     pub has_been_joined: bool,
     pub has_caught_up: bool,
+    /// The message to show when the room has caught up.
+    pub jump_to: Option<u64>,
     /// The last event that arrived, and the history that it belongs to.
     last_seq: Option<u64>,
     epoch: Option<Epoch>,
@@ -63,6 +65,7 @@ impl OpenRoom {
             members: None,
             has_been_joined: false,
             has_caught_up: false,
+            jump_to: None,
             last_seq: None,
             epoch: None,
             mark,

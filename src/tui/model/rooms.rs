@@ -194,10 +194,16 @@ impl Model {
                 open.membership = Membership::Apart;
             }
         });
-        self.rooms.retain(|open| {
-            open.membership != Membership::Leaving || self.sent.iter().any(|sent| sent.room == *open.name())
-        });
-        self.current = self.current.filter(|_| !self.rooms.is_empty()).map(|at| at.min(self.rooms.len() - 1));
+        // A room that was to be left is left, unless lines of it are not stored: then it is joined for them.
+        let is_left = |open: &&OpenRoom| open.membership == Membership::Leaving;
+        let left: Vec<RoomName> = self.rooms.iter().filter(is_left).map(|open| open.name().clone()).collect();
+        for name in left {
+            let Some(at) = self.position(&name) else { continue };
+            match self.sent.iter().any(|sent| sent.room == name) {
+                true => self.rooms[at].membership = Membership::Apart,
+                false => self.forget(at),
+            }
+        }
         let asks = self.rooms.iter().any(OpenRoom::has_mark) && self.call(Call::Rooms, Asked::Heads);
         for at in 0..self.rooms.len() {
             if !asks || !self.rooms[at].has_mark() {

@@ -484,6 +484,47 @@ fn call_number(request: &Outgoing) -> Option<u64> {
     }
 }
 
+/// A found message of another room: the room is joined first.
+#[test]
+fn a_message_of_a_room_that_is_not_joined_yet_is_shown() {
+    let mut desk = Desk::in_rooms(&["lobby"]);
+    desk.types("/go #tea/5\r");
+    assert!(desk.requests().iter().any(|request| matches!(request, Outgoing::Join { .. })));
+    desk.joined("tea", 900);
+    desk.screen();
+    let places: Vec<_> = desk
+        .requests()
+        .into_iter()
+        .filter_map(|request| match request {
+            Outgoing::Call(_, Call::History { place, .. }) => Some(place),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(places, [PagePlace::Before(105)], "a page around the message");
+}
+
+/// The session failed while a room was being left.
+#[test]
+fn a_room_that_was_to_be_left_is_joined_only_for_its_lines() {
+    let mut desk = Desk::in_rooms(&["lobby", "tea", "dev"]);
+    desk.alt('2');
+    desk.types("for tea\r/leave\r");
+    desk.alt('3');
+    desk.types("/leave\r");
+    desk.requests();
+    desk.net(vec![NetEvent::Ended(None), NetEvent::Connected { fresh: true }]);
+    let joins: Vec<_> = desk
+        .requests()
+        .into_iter()
+        .filter_map(|request| match request {
+            Outgoing::Join { room, .. } => Some(room.as_str().to_owned()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(joins, ["lobby", "tea"]);
+    desk.screen();
+}
+
 #[test]
 fn leaving_waits_for_what_is_not_stored() {
     let mut desk = Desk::in_rooms(&["lobby"]);
