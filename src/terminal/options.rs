@@ -18,8 +18,8 @@ use crate::names::{RoomName, UserName};
 
 /// The terminal client of Hubbub, a chat server.
 ///
-/// Without a command it opens a chat in a room: Enter sends, /help lists the commands, and Ctrl-D leaves once
-/// everything is stored. With a command it posts, follows, or lists, for scripts and pipes.
+/// Without a command it opens a chat: Enter sends, /help lists the commands, and /quit leaves once everything is
+/// stored. With a command it posts, follows, or lists, for scripts and pipes.
 #[derive(Debug, Parser)]
 #[command(name = "hubbub", version, after_long_help = EXAMPLES)]
 pub struct Options {
@@ -161,7 +161,10 @@ pub struct ChatOptions {
     ///
     /// Output scrolls as that of other programs does: for screen readers, and to keep it in the terminal. The full
     /// screen needs a terminal with UTF-8 on both sides; without one, the chat is in lines too.
-    #[arg(long, env = "HUBBUB_PLAIN", value_parser = switch, help_heading = OUTPUT, display_order = 30)]
+    #[arg(
+        long, env = "HUBBUB_PLAIN", value_parser = switch, hide_short_help = true, help_heading = OUTPUT,
+        display_order = 30
+    )]
     pub plain: bool,
     /// More rooms to join.
     #[arg(skip)]
@@ -345,7 +348,8 @@ pub struct MembersOptions {
 
 const EXAMPLES: &str = "\
 Examples:
-  hubbub                                     chat in the lobby of a local server
+  hubbub                                     chat in the rooms of the last time
+  hubbub @work                               the same with a profile of the config
   hubbub chat tea --server chat.example.org
   hubbub --name bot < announcements.txt      post each line of a file, and leave
   hubbub --name ci send builds 'all green'
@@ -358,7 +362,8 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.";
 
 const CHAT_EXAMPLES: &str = "\
 Examples:
-  hubbub chat tea --name ann
+  hubbub chat tea attic --name ann           two rooms
+  hubbub chat tea --plain                    in lines, as for a screen reader
   hubbub chat tea --last 0                   show no history
   some-program | hubbub chat tea --name bot  post its lines, and print what others say";
 
