@@ -104,7 +104,11 @@ impl<O> Reading<O> {
 ///
 /// `commit` is the commit that it was built from, if the builder has named it.
 pub fn from_program<O: ProgramOptions>(commit: Option<&str>) -> O {
-    let arguments: Vec<_> = std::env::args_os().collect();
+    from_arguments(std::env::args_os().collect(), commit)
+}
+
+/// The options in these arguments, the first of which is the program's name. Ends the program as [`from_program`] does.
+pub fn from_arguments<O: ProgramOptions>(arguments: Vec<OsString>, commit: Option<&str>) -> O {
     generate_if_asked::<O>(&arguments);
     read_with(&arguments, commit).unwrap_or_else(|stop| match stop {
         Stop::Help(help) => help.exit(),

@@ -58,9 +58,9 @@ pub use shown::{chain, chain_with_fingerprint};
 pub use stream::{Canceller, StreamError};
 pub use tls::ClientTls;
 pub use tls_fault::TlsFault;
-pub use tls_options::TlsOptions;
+pub use tls_options::{TlsOptions, TlsProfile};
 pub use v1::{
-    Effect, Event, Extras, Gap, GapReason, HistoryPage, Inlet, Line, LoggedChange, Message, NO_EXTRAS, Outdated,
-    Person, Reaction, RoomJoined, RoomReader, Session, Settings, StartAt, StoredMessage, Tally, Timeline,
-    new_message_id, own_name,
+    Effect, Event, Extras, Gap, GapReason, HistoryPage, Inlet, KeptChanges, Line, LoggedChange, Message, NO_EXTRAS,
+    Outdated, Person, Reaction, RoomJoined, RoomReader, RoomState, Session, Settings, StartAt, StoredMessage, Tally,
+    Timeline, new_message_id, own_name,
 };

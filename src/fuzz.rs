@@ -16,7 +16,7 @@ use crate::server::network::Network;
 use crate::wire::change::{ReactionChange, StoredMessage};
 use crate::wire::event::{self, Entry, EntryKind, NewMessage};
 use crate::wire::{self, v1};
-use crate::{certificates, client, repeat, server, terminal};
+use crate::{certificates, client, repeat, server, terminal, tui};
 
 /// A decoder.
 pub struct Decoder {
@@ -58,6 +58,10 @@ pub const DECODERS: &[Decoder] = &[
     decoder("lines", terminal::fuzz::lines, texts),
     decoder("shown", terminal::fuzz::shown, texts),
     decoder("unsent", terminal::fuzz::unsent, terminal::fuzz::unsent_seeds),
+    decoder("pastes", tui::fuzz::pastes, tui::fuzz::paste_seeds),
+    decoder("entered", tui::fuzz::entered, tui::fuzz::entered_seeds),
+    decoder("config", tui::fuzz::config, tui::fuzz::config_seeds),
+    decoder("line", tui::fuzz::line, tui::fuzz::line_seeds),
     decoder("payloads", repeat::fuzz::payloads, repeat::fuzz::payload_seeds),
 ];
 

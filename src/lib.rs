@@ -20,7 +20,9 @@ pub mod logging;
 mod sync;
 pub mod server;
 pub mod client;
+pub mod editing;
 pub mod terminal;
+pub mod tui;
 pub mod repeat;
 #[cfg(fuzzing)]
 pub mod fuzz;

@@ -5,41 +5,38 @@
 //! `status` rewrites the status row. `members` requests the list of members once. `input`, `signals` and `status` block
 //! in calls that only the end of the process interrupts, so they are not joined.
 
-mod server;
+pub(crate) mod server;
 mod invitation;
 mod options;
 mod option_rules;
-mod local_time;
-mod clock;
-mod format;
-mod change_format;
+pub(crate) mod local_time;
+pub(crate) mod clock;
+pub(crate) mod format;
+pub(crate) mod change_format;
 mod json;
-mod undo;
 mod editor;
 mod keys;
-mod change_commands;
 mod commands;
 mod lines;
-mod raw;
+pub(crate) mod raw;
 mod wrap;
-mod complete;
 mod status;
 mod live;
 mod screen;
-mod unsent;
+pub(crate) mod unsent;
 mod signals;
 mod login;
 mod input;
 mod outage;
-mod namesakes;
-mod presence;
+pub(crate) mod namesakes;
+pub(crate) mod presence;
 mod rooms;
 mod people;
 mod timelines;
 mod changer;
 mod joining;
 mod changing;
-mod nearest;
+pub(crate) mod nearest;
 mod chat_v1;
 mod chat_tutorial;
 mod output;
@@ -65,8 +62,9 @@ use self::invitation::Invitation;
 use self::lines::{RawLine, read_line};
 use self::options::LoginCommand;
 pub use self::options::{ChatOptions, Command, Options};
-use self::screen::{Aids, Screen, can_edit};
-use self::server::Server;
+pub use self::screen::can_edit;
+use self::screen::{Aids, Screen};
+pub use self::server::Server;
 use crate::address::{Address, InvalidPort};
 use crate::arguments::EXIT_USAGE;
 use crate::client::{
@@ -121,13 +119,16 @@ pub enum TerminalError {
     Login(LoginFault),
     #[error("can't use the terminal: {0}")]
     Terminal(io::Error),
+    /// Each fault of the config file in a line.
+    #[error("{0}")]
+    Config(String),
 }
 
 impl TerminalError {
     /// The program's exit code.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Port(_) | Self::NoName | Self::Name(_) | Self::Text(_) => EXIT_USAGE,
+            Self::Port(_) | Self::NoName | Self::Name(_) | Self::Text(_) | Self::Config(_) => EXIT_USAGE,
             _ => 1,
         }
     }
@@ -146,8 +147,15 @@ fn known_or(server: &Server, name: Option<String>, default: &str) -> Result<User
     known_at(server, name.or_else(|| (!server.has_login).then(|| default.to_owned())))
 }
 
-/// Runs the command of the options.
-pub fn run(options: Options) -> Result<(), TerminalError> {
+/// A chat, as it is run for a server, the user's name if it is known, and the options.
+pub type Chat = fn(Server, Option<String>, &ChatOptions) -> Result<(), TerminalError>;
+
+/// Runs the command of the options. `face` chooses the full-screen chat; `None` is the chat in lines.
+pub fn run(options: Options, face: impl Fn(&ChatOptions) -> Option<Chat>) -> Result<(), TerminalError> {
+    let chat = |server: Server, name: Option<String>, options: &ChatOptions| match face(options) {
+        Some(full_screen) => full_screen(server, name, options),
+        None => chat(server, name, options),
+    };
     let address = match options.server {
         Some(ref address) => address.clone(),
         None => Address::default_local()?,
@@ -301,12 +309,21 @@ fn ask_name() -> Result<UserName, TerminalError> {
     if !io::stdin().is_terminal() {
         return Err(TerminalError::NoName);
     }
+    read_name(None)
+}
+
+/// Prompts for a name on the terminal, with the name that an empty answer stands for.
+pub fn read_name(default: Option<UserName>) -> Result<UserName, TerminalError> {
     loop {
-        let _ = write!(io::stderr(), "Your name: ");
+        let prompt = default.as_ref().map_or_else(String::new, |name| format!(" [{}]", escape(name.as_str())));
+        let _ = write!(io::stderr(), "Your name{prompt}: ");
         let Some(line) = read_line(&mut io::stdin().lock()).map_err(TerminalError::Input)? else {
             return Err(TerminalError::NoName);
         };
         let fault = match line {
+            RawLine::Text(text) if text.trim().is_empty() && default.is_some() => {
+                return default.ok_or(TerminalError::NoName);
+            }
             RawLine::Text(text) => match UserName::new(text.trim()) {
                 Ok(name) => return Ok(name),
                 Err(e) => e.to_string(),

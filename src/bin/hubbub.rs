@@ -3,13 +3,13 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use hubbub::arguments;
 use hubbub::escape::escape;
 use hubbub::terminal::{self, Options};
+use hubbub::tui;
 
 fn main() -> ExitCode {
     hubbub::startup::forget_empty_variables();
-    let options: Options = arguments::from_program(option_env!("HUBBUB_COMMIT"));
+    let options = Options::from_program(option_env!("HUBBUB_COMMIT"));
     // Quiet unless RUST_LOG is set: log lines would disturb the terminal that the client draws on.
     env_logger::Builder::new()
         .parse_env(env_logger::Env::default().default_filter_or("off"))
@@ -20,7 +20,8 @@ fn main() -> ExitCode {
         })
         .init();
     hubbub::threads::end_process_on_panic();
-    match terminal::run(options) {
+    options.panic_in.iter().cloned().for_each(hubbub::threads::ask_for_panic);
+    match tui::with_profile(options).and_then(|options| terminal::run(options, tui::face)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let code = error.exit_code();

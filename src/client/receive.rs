@@ -42,6 +42,11 @@ impl<I: Incoming> Receive<I> {
             if let Some(outcome) = self.final_outcome(&error) {
                 break outcome;
             }
+            // A stream that the owner has ended looks like one that was cancelled for good.
+            let error = match self.shared.lock().is_hurried() {
+                true => StreamError::Lost("connecting again, as requested".to_owned()),
+                false => error,
+            };
             let lines = self.shared.disconnect();
             self.incoming.disconnected();
             if !matches!(error, StreamError::Lost(_) | StreamError::Fault(_)) || self.policy == Policy::Fail {

@@ -102,6 +102,11 @@ impl<O: Outgoing> Inlet<O> {
     pub fn stop(&self) {
         self.shared.end(Ok(()));
     }
+
+    /// Connects again at once: ends the connection, if any, and the pause before the next attempt.
+    pub fn reconnect(&self) {
+        self.shared.hurry();
+    }
 }
 
 impl<O> Clone for Inlet<O> {

@@ -34,6 +34,8 @@ pub struct State<O> {
     finishing: bool,
     /// The current stream was half-closed.
     half_closed: bool,
+    /// The owner wants the next attempt to connect at once.
+    hurried: bool,
     /// The time of the last progress, for a session that is finishing.
     progress_at: Instant,
     handling: HandlerTime,
@@ -78,6 +80,7 @@ impl<O: Outgoing> Shared<O> {
             outgoing,
             finishing: false,
             half_closed: false,
+            hurried: false,
             progress_at: Instant::now(),
             handling: HandlerTime::default(),
             ended: None,
@@ -262,7 +265,7 @@ impl<O: Outgoing> Shared<O> {
         if state.ended.is_some() {
             return None;
         }
-        (state.link, state.canceller) = (Link::Ready(sender), Some(canceller));
+        (state.link, state.canceller, state.hurried) = (Link::Ready(sender), Some(canceller), false);
         greet(&mut state.outgoing);
         state.connection_changed();
         self.work.notify_one();
@@ -315,6 +318,16 @@ impl<O: Outgoing> Shared<O> {
         }
     }
 
+    /// Ends the current stream, if any, and the pause before the next attempt to connect.
+    pub fn hurry(&self) {
+        let mut state = self.state.lock();
+        state.hurried = true;
+        if let Some(canceller) = &state.canceller {
+            canceller.cancel();
+        }
+        self.changed.notify_all();
+    }
+
     /// Waits out a pause between attempts.
     pub fn pause(&self, until: Instant) -> Paused {
         let mut state = self.state.lock();
@@ -328,6 +341,9 @@ impl<O: Outgoing> Shared<O> {
             }
             if state.outgoing.has_local_events() {
                 return Paused::LocalEvent;
+            }
+            if mem::take(&mut state.hurried) {
+                return Paused::Elapsed;
             }
             if self.changed.wait_until(&mut state, until).timed_out() {
                 return Paused::Elapsed;
@@ -366,6 +382,11 @@ impl<O: Outgoing> State<O> {
     /// Whether this side of the current stream was closed.
     pub fn is_half_closed(&self) -> bool {
         self.half_closed
+    }
+
+    /// Whether the owner has ended the current stream, to connect again.
+    pub fn is_hurried(&self) -> bool {
+        self.hurried
     }
 
     /// Whether no more lines are accepted.

@@ -67,7 +67,28 @@ pub struct TlsOptions {
     trust_on_first_use: bool,
 }
 
+/// How to connect with TLS by a profile of the config file.
+#[derive(Clone, Debug, Default)]
+pub struct TlsProfile {
+    pub tls: bool,
+    pub ca: Option<PathBuf>,
+    pub cert: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+    pub server_name: Option<String>,
+}
+
 impl TlsOptions {
+    /// Takes from a profile what the options do not say.
+    pub fn complete(&mut self, profile: TlsProfile) {
+        let TlsProfile { tls, ca, cert, key, server_name } = profile;
+        self.tls |= tls;
+        self.ca = self.ca.take().or(ca);
+        if self.cert.is_none() && self.key.is_none() {
+            (self.cert, self.key) = (cert, key);
+        }
+        self.server_name = self.server_name.take().or(server_name);
+    }
+
     /// The faults of options that concern each other.
     pub fn check(&self, given: &Given<'_>) -> Vec<String> {
         let mut faults = Vec::new();

@@ -8,7 +8,6 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::change_commands::ChangeCommand;
 use super::change_format::listed;
 use super::changer::{Changer, Job, OpenCaller};
 use super::format::start_of;
@@ -18,6 +17,7 @@ use super::rooms::{NO_ROOM, SharedRooms};
 use super::screen::{Screen, can_edit};
 use super::timelines::Timelines;
 use crate::client::{CallError, Caller, MessagePlace, NewText, PagePlace, SearchQuery, StoredMessage, mentioned};
+use crate::editing::change_commands::ChangeCommand;
 use crate::names::{Body, Emoji, Kind, RoomName, Topic, UserName};
 
 /// How many messages `/numbers` lists, and how many `/search` finds.

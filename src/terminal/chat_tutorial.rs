@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::complete::Wanted;
 use super::input::Destination;
 use super::options::ChatOptions;
 use super::presence::Presence;
@@ -17,6 +16,7 @@ use super::status::{Status, Topic, duration};
 use super::{TerminalError, commands, converse};
 use crate::client::tutorial::{Event, Inlet, Session};
 use crate::client::{FINISH_TIMEOUT, LINES_MAX, Patience, Policy, Unsure, lines};
+use crate::editing::Wanted;
 use crate::names::{Kind, UserName};
 
 /// Chats until the input ends, the output closes, or the session fails.
@@ -43,6 +43,7 @@ pub fn chat(server: Server, name: UserName, options: &ChatOptions) -> Result<(),
     let candidates = Box::new(move |wanted| match wanted {
         Wanted::Command => commands::names(),
         Wanted::Person => people.lock().names(),
+        Wanted::Room => Vec::new(),
     });
     let aids = Aids { candidates, prompt: Box::new(|| "> ".to_owned()) };
     let skipped = Arc::new(AtomicU64::new(0));

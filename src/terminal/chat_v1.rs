@@ -16,7 +16,6 @@ use parking_lot::Mutex;
 
 use super::change_format::{ShownMessage, change};
 use super::changer::Changer;
-use super::complete::Wanted;
 use super::format::shown_name;
 use super::input::{Destination, members};
 use super::nearest::nearest_room;
@@ -31,13 +30,14 @@ use super::timelines::{Shown, Timelines};
 use super::unsent::Unsent;
 use super::{TerminalError, commands, converse};
 use crate::client::{Event, LoggedChange, Message, Policy, RoomJoined, Session, StartAt};
+use crate::editing::Wanted;
 use crate::limits::PRESENCE_MEMBERS_MAX;
 use crate::names::{RoomName, UserName};
 use crate::threads::spawn;
 
 /// Chats in a room until the input ends, the output closes, or the session fails.
 pub fn chat(server: Server, name: UserName, options: &ChatOptions) -> Result<(), TerminalError> {
-    let ChatOptions { room, last, no_reconnect, .. } = options;
+    let ChatOptions { room, others, last, no_reconnect, .. } = options;
     let address = server.address.clone();
     let screen = Arc::new(Screen::with_times());
     let skipped = Arc::new(AtomicU64::new(0));
@@ -69,6 +69,11 @@ pub fn chat(server: Server, name: UserName, options: &ChatOptions) -> Result<(),
     let session = Session::start(server.connector.clone(), address, settings, move |event| view.show(event))?;
     let _ = late_inlet.set(session.inlet());
     unsent.iter().for_each(|unsent| unsent.set_inlet(session.inlet()));
+    for other in others {
+        rooms.lock().enter(other);
+        let _ = session.inlet().join(other, StartAt::Last(*last));
+    }
+    rooms.lock().enter(room);
     let changer = Changer::start(Arc::clone(&screen), server.clone());
     let destination = Destination::V1 {
         inlet: session.inlet(),
@@ -87,6 +92,7 @@ pub fn chat(server: Server, name: UserName, options: &ChatOptions) -> Result<(),
             (Wanted::Command, _) => commands::names(),
             (Wanted::Person, Some(room)) => people.of(&room, |people| people.presence.names()),
             (Wanted::Person, None) => Vec::new(),
+            (Wanted::Room, _) => rooms.lock().names(),
         }
     });
     let aids = Aids { candidates, prompt: Box::new(move || prompted.lock().prompt()) };

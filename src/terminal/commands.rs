@@ -3,7 +3,8 @@
 //! A line that begins with `/` is sent only as `/me`, `/say` or `//…`. Any other line that looks like a command is not
 //! sent, so that a mistyped command is never shown to others.
 
-use super::change_commands::{self, ChangeCommand};
+use crate::editing::change_commands::{self, ChangeCommand};
+use crate::editing::{Slashed, refuse_unknown, room, slashed};
 use crate::names::{Kind, RoomName};
 
 /// The text of `/help`.
@@ -22,7 +23,7 @@ pub const HELP: [&str; 16] = [
     "/quit, or Ctrl-D on an empty line: leave when everything is stored; Ctrl-C leaves at once",
     "Alt-Enter starts a new line; a paste waits for Enter and is one message",
     "Up and Down recall earlier lines; Ctrl-U, Ctrl-K, Ctrl-W and Alt-D delete, Ctrl-Y inserts what was deleted",
-    "Tab completes a name or a command; press it again for the next one",
+    "Tab completes a name, a command, a #room or an :emoji:; press it again for the next one",
     "Ctrl-_ undoes a change; Ctrl-L clears the screen; Ctrl-Z suspends",
 ];
 
@@ -69,25 +70,11 @@ pub enum Fate {
 
 /// Reads a line. Blanks before a command are ignored; before any other text they are kept.
 pub fn read(line: &str) -> Entry {
-    let text = line.trim_end();
-    if text.is_empty() {
-        return Entry::Blank;
-    }
-    let command = text.trim_start();
-    let Some(rest) = command.strip_prefix('/') else { return Entry::Text(text.to_owned(), Kind::Text) };
-    if text.starts_with("//") {
-        return Entry::Text(text[1..].to_owned(), Kind::Text);
-    }
-    // Indented text that begins with two slashes, or has several lines, is code, not a command.
-    if text.len() > command.len() && (rest.starts_with('/') || text.contains('\n')) {
-        return Entry::Text(text.to_owned(), Kind::Text);
-    }
-    let (name, argument) = match rest.find(char::is_whitespace) {
-        // One separator is not part of the text.
-        Some(at) => (&rest[..at], rest[at..].trim_start_matches([' ', '\t'])),
-        None => (rest, ""),
+    let (name, argument) = match slashed(line) {
+        Slashed::Blank => return Entry::Blank,
+        Slashed::Text(text) => return Entry::Text(text.to_owned(), Kind::Text),
+        Slashed::Command { name, argument } => (name, argument),
     };
-    let name = name.to_lowercase();
     if let Some(command) = change_commands::read(&name, argument) {
         return command.map_or_else(Entry::Mistake, Entry::Change);
     }
@@ -110,22 +97,8 @@ pub fn read(line: &str) -> Entry {
         (known @ ("help" | "quit" | "who"), _) => {
             Entry::Mistake(format!("/{known} takes no text; to send the line, put another / before it"))
         }
-        (unknown, _) => Entry::Mistake(unknown_command(unknown)),
+        (unknown, _) => Entry::Mistake(refuse_unknown(unknown, all_names())),
     }
-}
-
-/// A room's name. Elsewhere it begins with a hash, which no name has here.
-fn room(name: &str) -> Result<RoomName, String> {
-    let name = name.strip_prefix('#').unwrap_or(name);
-    RoomName::new(name).map_err(|fault| fault.to_string())
-}
-
-fn unknown_command(name: &str) -> String {
-    let name: String = name.chars().take(20).collect();
-    let edits = |known: &&str| strsim::osa_distance(&name.to_lowercase(), known);
-    let nearest = all_names().min_by_key(|known| edits(known)).filter(|known| edits(known) <= 2);
-    let nearest = nearest.map_or_else(|| "see /help".to_owned(), |known| format!("did you mean /{known}?"));
-    format!("unknown command /{name}: {nearest} To send the line, put another / before it")
 }
 
 #[cfg(test)]

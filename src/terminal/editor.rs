@@ -3,14 +3,11 @@
 //! The line is always shown in one row, scrolled sideways if it is longer. So it can be erased exactly, to insert
 //! another line above, regardless of the terminal's character widths.
 
-use std::collections::VecDeque;
-
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthStr;
 
-use super::complete::{Completion, Wanted};
 use super::keys::Key;
-use super::undo::UndoStates;
+use crate::editing::{Completion, History, Motion, Recall, TextBuffer, Wanted};
 use crate::escape::escape;
 use crate::limits::BODY_BYTES_MAX;
 
@@ -29,23 +26,30 @@ const DRAFT_BYTES_MAX: usize = 1024 * 1024;
 const COMMAND_BYTES: usize = 5;
 
 /// The line, its cursor, and the history.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Editor {
-    line: String,
-    /// The position of the cursor, in bytes; at the start of a grapheme, or at the end.
-    cursor: usize,
-    history: VecDeque<String>,
-    /// The shown line of the history, and the draft that it replaced.
-    recalled: Option<(usize, String)>,
+    line: TextBuffer,
+    history: History,
+    recall: Recall,
     /// The last deleted text of more than a character.
     killed: String,
-    undo: UndoStates,
-    /// The last key inserted text, so the next one belongs to the same change.
-    inserting: bool,
     /// A part of a paste did not fit into the draft.
     overflowed: bool,
     /// The current completion, until another key is pressed.
     completion: Option<Completion>,
+}
+
+impl Default for Editor {
+    fn default() -> Self {
+        Self {
+            line: TextBuffer::default(),
+            history: History::new(HISTORY_LINES_MAX),
+            recall: Recall::default(),
+            killed: String::new(),
+            overflowed: false,
+            completion: None,
+        }
+    }
 }
 
 /// The effect of a key beyond the line itself.
@@ -74,35 +78,33 @@ pub struct View {
 
 impl Editor {
     pub fn press(&mut self, key: Key) -> Option<Action> {
-        let inserts = matches!(key, Key::Char(_) | Key::Pasted(_) | Key::LineBreak);
-        if key != Key::Undo && !(inserts && self.inserting) {
-            self.undo.push(&self.line, self.cursor);
+        if key != Key::Undo {
+            self.line.before_change(matches!(key, Key::Char(_) | Key::Pasted(_) | Key::LineBreak));
         }
-        self.inserting = inserts;
         if !matches!(key, Key::Complete | Key::CompleteBack) {
             self.completion = None;
         }
         match key {
             Key::Char(c) | Key::Pasted(c) => self.insert(c),
             Key::LineBreak => self.insert('\n'),
-            Key::Enter if self.line.trim().len() > BODY_BYTES_MAX + COMMAND_BYTES => {
-                return Some(Action::TooLong(self.line.trim_end().len()));
+            Key::Enter if self.draft().trim().len() > BODY_BYTES_MAX + COMMAND_BYTES => {
+                return Some(Action::TooLong(self.draft().trim_end().len()));
             }
             Key::Enter => return Some(Action::Line(self.accept())),
-            Key::Backspace => self.remove(self.before(), self.cursor),
-            Key::Delete => self.remove(self.cursor, self.after()),
-            Key::Left => self.cursor = self.before(),
-            Key::Right => self.cursor = self.after(),
-            Key::WordLeft => self.cursor = self.word_before(),
-            Key::WordRight => self.cursor = self.word_after(),
-            Key::Home => self.cursor = 0,
-            Key::End => self.cursor = self.line.len(),
-            Key::Up => self.recall(-1),
-            Key::Down => self.recall(1),
-            Key::KillToEnd => self.kill(self.cursor, self.line.len()),
-            Key::KillToStart => self.kill(0, self.cursor),
-            Key::KillWord => self.kill(self.word_before(), self.cursor),
-            Key::KillWordRight => self.kill(self.cursor, self.word_after()),
+            Key::Backspace => drop(self.line.remove(Motion::Left)),
+            Key::Delete => drop(self.line.remove(Motion::Right)),
+            Key::Left => self.line.go(Motion::Left),
+            Key::Right => self.line.go(Motion::Right),
+            Key::WordLeft => self.line.go(Motion::BlankWordLeft),
+            Key::WordRight => self.line.go(Motion::BlankWordRight),
+            Key::Home => self.line.go(Motion::Start),
+            Key::End => self.line.go(Motion::End),
+            Key::Up => self.recall(true),
+            Key::Down => self.recall(false),
+            Key::KillToEnd => self.kill(Motion::End),
+            Key::KillToStart => self.kill(Motion::Start),
+            Key::KillWord => self.kill(Motion::BlankWordLeft),
+            Key::KillWordRight => self.kill(Motion::BlankWordRight),
             Key::Yank => std::mem::take(&mut self.killed).chars().for_each(|c| {
                 self.insert(c);
                 self.killed.push(c);
@@ -114,17 +116,17 @@ impl Editor {
             Key::Interrupt => return Some(Action::Interrupt),
             Key::Suspend => return Some(Action::Suspend),
             Key::EndOfInput if self.line.is_empty() => return Some(Action::EndOfInput),
-            Key::EndOfInput => self.remove(self.cursor, self.after()),
+            Key::EndOfInput => drop(self.line.remove(Motion::Right)),
         }
         None
     }
 
     /// Completes the word before the cursor, or shows the next match of the current completion.
     pub fn complete(&mut self, back: bool, candidates: impl FnOnce(Wanted) -> Vec<String>) {
-        let (before, after) = self.line.split_at(self.cursor);
+        let (before, after) = self.line.text().split_at(self.line.cursor());
         let found = self.completion.take().or_else(|| Completion::find(before, after, candidates));
         if let Some(mut completion) = found {
-            self.cursor = completion.step(&mut self.line, back);
+            self.line.change(|line| completion.step(line, back));
             self.completion = Some(completion);
         }
     }
@@ -132,23 +134,24 @@ impl Editor {
     /// The line for a row of this many columns, with the cursor visible.
     pub fn view(&self, columns: usize) -> View {
         let room = columns.max(2) - 1;
+        let (before, after) = self.line.text().split_at(self.line.cursor());
         // A line break is shown as one character, since the draft has one row.
         let shown = |text: &str| escape(&text.replace('\n', "↵")).into_owned();
         let width = |text: &str| shown(text).width();
         // At the end of the line the cursor may be at the right edge; elsewhere some of the following text is visible.
-        let room_before = if self.cursor == self.line.len() { room } else { room * 2 / 3 };
-        let mut start = self.cursor;
+        let room_before = if after.is_empty() { room } else { room * 2 / 3 };
+        let mut start = before.len();
         let mut cursor = 0;
-        for (at, cluster) in self.line[..self.cursor].grapheme_indices(true).rev() {
+        for (at, cluster) in before.grapheme_indices(true).rev() {
             let wider = cursor + width(cluster);
             if wider > room_before {
                 break;
             }
             (start, cursor) = (at, wider);
         }
-        let mut text = shown(&self.line[start..self.cursor]);
+        let mut text = shown(&before[start..]);
         let mut used = cursor;
-        for cluster in self.line[self.cursor..].graphemes(true) {
+        for cluster in after.graphemes(true) {
             used += width(cluster);
             if used > room {
                 break;
@@ -159,9 +162,8 @@ impl Editor {
     }
 
     fn insert(&mut self, c: char) {
-        if self.line.len() + c.len_utf8() <= DRAFT_BYTES_MAX {
-            self.line.insert(self.cursor, c);
-            self.cursor += c.len_utf8();
+        if self.line.text().len() + c.len_utf8() <= DRAFT_BYTES_MAX {
+            self.line.insert(c);
         } else {
             self.overflowed = true;
         }
@@ -174,7 +176,7 @@ impl Editor {
 
     /// The typed text that was not entered.
     pub fn draft(&self) -> &str {
-        &self.line
+        self.line.text()
     }
 
     /// Restores a line that could not be sent as the draft, unless another text was typed meanwhile. The cursor goes to
@@ -182,81 +184,36 @@ impl Editor {
     pub fn restore(&mut self, line: &str, at_end: bool) -> bool {
         let free = self.line.is_empty();
         if free {
-            self.line = line.to_owned();
-            self.cursor = if at_end { line.len() } else { 0 };
+            self.line.set(line.to_owned(), if at_end { line.len() } else { 0 });
         }
         free
     }
 
-    fn kill(&mut self, from: usize, to: usize) {
-        if from < to {
-            self.killed = self.line[from..to].to_owned();
-            self.remove(from, to);
+    fn kill(&mut self, motion: Motion) {
+        let killed = self.line.remove(motion);
+        if !killed.is_empty() {
+            self.killed = killed;
         }
     }
 
     fn undo(&mut self) {
-        if let Some((line, cursor)) = self.undo.pop(&self.line) {
-            (self.line, self.cursor) = (line, cursor);
-            self.recalled = None;
+        if self.line.undo() {
+            self.recall.end();
         }
     }
 
-    fn remove(&mut self, from: usize, to: usize) {
-        self.line.replace_range(from..to, "");
-        self.cursor = from;
-    }
-
-    /// Takes the line, and adds it to the history unless it is blank or the same as the last one.
+    /// Takes the line, and adds it to the history.
     fn accept(&mut self) -> String {
-        self.cursor = 0;
-        self.recalled = None;
-        self.undo = UndoStates::default();
-        let line = std::mem::take(&mut self.line);
-        if !line.trim().is_empty() && self.history.back() != Some(&line) {
-            if self.history.len() == HISTORY_LINES_MAX {
-                self.history.pop_front();
-            }
-            self.history.push_back(line.clone());
-        }
+        self.recall.end();
+        let line = self.line.take();
+        self.history.push(&line);
         line
     }
 
-    fn recall(&mut self, step: isize) {
-        let shown = self.recalled.as_ref().map_or(self.history.len(), |(at, _)| *at);
-        let Some(wanted) = shown.checked_add_signed(step).filter(|&at| at <= self.history.len()) else { return };
-        let draft = match self.recalled.take() {
-            Some((_, draft)) => draft,
-            None => std::mem::take(&mut self.line),
-        };
-        match self.history.get(wanted) {
-            Some(line) => {
-                self.line = line.clone();
-                self.recalled = Some((wanted, draft));
-            }
-            None => self.line = draft,
+    fn recall(&mut self, back: bool) {
+        if let Some(line) = self.recall.step(&self.history, back, self.line.text()) {
+            self.line.set_at_end(line);
         }
-        self.cursor = self.line.len();
-    }
-
-    fn before(&self) -> usize {
-        self.line[..self.cursor].grapheme_indices(true).next_back().map_or(0, |(at, _)| at)
-    }
-
-    fn after(&self) -> usize {
-        self.cursor + self.line[self.cursor..].graphemes(true).next().map_or(0, str::len)
-    }
-
-    fn word_before(&self) -> usize {
-        let before = self.line[..self.cursor].trim_end();
-        before.char_indices().rev().find(|(_, c)| c.is_whitespace()).map_or(0, |(at, c)| at + c.len_utf8())
-    }
-
-    fn word_after(&self) -> usize {
-        let rest = &self.line[self.cursor..];
-        let blank = rest.len() - rest.trim_start().len();
-        let word = rest[blank..].find(char::is_whitespace).unwrap_or(rest.len() - blank);
-        self.cursor + blank + word
     }
 }
 
@@ -384,7 +341,7 @@ mod tests {
                 Key::Char('x'), Key::KillWord, Key::Up, Key::Down];
             for key in keys {
                 editor.press(all[key]);
-                prop_assert!(editor.line.is_char_boundary(editor.cursor));
+                prop_assert!(editor.line.text().is_char_boundary(editor.line.cursor()));
             }
             let view = editor.view(columns);
             prop_assert!(view.text.width() < columns, "{:?} in {}", view, columns);

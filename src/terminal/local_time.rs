@@ -55,6 +55,18 @@ impl LocalTime {
         time.map(Self)
     }
 
+    /// The same in UTC, for tests whose results must not depend on the time zone.
+    #[cfg(test)]
+    pub fn in_utc(time_ms: u64) -> Option<Self> {
+        let seconds = libc::time_t::try_from(time_ms / 1000).ok()?;
+        // SAFETY: as above.
+        let time = unsafe {
+            let mut time: libc::tm = std::mem::zeroed();
+            (!libc::gmtime_r(&raw const seconds, &raw mut time).is_null()).then_some(time)
+        };
+        time.map(Self)
+    }
+
     /// For people who know the day: `21:00`.
     pub fn minute(&self) -> String {
         format!("{:02}:{:02}", self.0.tm_hour, self.0.tm_min)

@@ -32,7 +32,7 @@ fn list(Server { address, connector, .. }: Server) -> Result<Vec<String>, CallEr
 }
 
 /// One edit for each three characters, and at least one, makes a name near. Case does not count.
-fn nearest(name: &str, names: &[String]) -> Option<String> {
+pub fn nearest(name: &str, names: &[String]) -> Option<String> {
     let wanted = name.to_lowercase();
     let edits_max = (wanted.chars().count() / 3).max(1);
     let others = names.iter().filter(|other| *other != name);

@@ -32,8 +32,9 @@ impl ProgramOptions for Options {
 }
 
 impl ChatOptions {
-    fn check(&self, given: &Given<'_>) -> Vec<String> {
+    fn check(&mut self, given: &Given<'_>) -> Vec<String> {
         let mut faults = Vec::new();
+        self.names_rooms |= given.is_flag("room") || given.is_variable("room");
         if self.contract == Contract::Tutorial {
             let history = "the tutorial's contract has no history";
             faults.extend(given.useless("contract", &["last"], history));
@@ -50,19 +51,20 @@ impl ChatOptions {
 
 impl ChatCommand {
     fn check(&mut self, given: &Given<'_>) -> Vec<String> {
+        let mut rooms = std::mem::take(&mut self.rooms).into_iter();
+        let Some(room) = rooms.next() else { return self.chat.check(given) };
         let mut faults = Vec::new();
-        if let Some(room) = self.room_argument.take() {
-            if given.is_flag("room") {
-                faults.push("the room is given twice: leave out --room".to_owned());
-            }
-            if self.chat.contract == Contract::Tutorial && room != RoomName::lobby() {
-                faults.push(format!("{room} can't be used: the tutorial's contract has no room but lobby"));
-            }
-            self.chat.room = room;
-            faults.extend(self.chat.check(&given.without("room")));
-        } else {
-            faults.extend(self.chat.check(given));
+        if given.is_flag("room") {
+            faults.push("the room is given twice: leave out --room".to_owned());
         }
+        self.chat.others = rooms.filter(|other| *other != room).collect();
+        if self.chat.contract == Contract::Tutorial {
+            let others = [&room].into_iter().chain(&self.chat.others).filter(|room| **room != RoomName::lobby());
+            let fault = |room| format!("{room} can't be used: the tutorial's contract has no room but lobby");
+            faults.extend(others.map(fault));
+        }
+        (self.chat.room, self.chat.names_rooms) = (room, true);
+        faults.extend(self.chat.check(&given.without("room")));
         faults
     }
 }
@@ -151,6 +153,11 @@ mod tests {
             assert!(matches!(options.command, Some(Command::Chat(command)) if command.chat.room.as_str() == "tea"));
             assert!(options.server.is_some());
         }
+        let options = read("hubbub chat tea dev tea --server 127.0.0.1:1").unwrap();
+        let Some(Command::Chat(command)) = options.command else { panic!("it is a chat") };
+        assert_eq!((command.chat.room.as_str(), command.chat.others.len()), ("tea", 1));
+        assert!(command.chat.names_rooms);
+        assert!(read("hubbub chat dev --contract tutorial").is_err());
         assert_eq!(faults("hubbub chat tea --room milk"), ["the room is given twice: leave out --room"]);
     }
 

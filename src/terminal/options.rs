@@ -1,5 +1,7 @@
 //! The command line: options, their variables, and the commands.
 
+use std::env;
+use std::ffi::OsString;
 use std::io::{self, IsTerminal as _};
 use std::time::Duration;
 
@@ -8,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use super::format::Format;
 use super::invitation::Invitation;
 use crate::address::Address;
-use crate::arguments::{CONNECTION, MESSAGES, OUTPUT, duration, number, switch, timeout};
+use crate::arguments::{self, CONNECTION, MESSAGES, OUTPUT, duration, number, switch, timeout};
 use crate::client::{
     CONTRACT_HELP, CONTRACT_LONG_HELP, Contract, LoginOptions, SERVER_HELP, SERVER_LONG_HELP, TlsOptions,
 };
@@ -16,8 +18,8 @@ use crate::names::{RoomName, UserName};
 
 /// The terminal client of Hubbub, a chat server.
 ///
-/// Without a command it opens a chat in a room: Enter sends, /help lists the commands, and Ctrl-D leaves once
-/// everything is stored. With a command it posts, follows, or lists, for scripts and pipes.
+/// Without a command it opens a chat: Enter sends, /help lists the commands, and /quit leaves once everything is
+/// stored. With a command it posts, follows, or lists, for scripts and pipes.
 #[derive(Debug, Parser)]
 #[command(name = "hubbub", version, after_long_help = EXAMPLES)]
 pub struct Options {
@@ -41,12 +43,23 @@ pub struct Options {
         help_heading = CONNECTION, display_order = 13
     )]
     pub timeout: Option<Duration>,
+    /// Use the server, the name and the rooms of a profile in the config file
+    ///
+    /// The same as @NAME as the first argument. Other options override it.
+    #[arg(
+        long, global = true, value_name = "NAME", env = "HUBBUB_PROFILE", hide_short_help = true,
+        help_heading = CONNECTION, display_order = 15
+    )]
+    pub profile: Option<String>,
     #[command(flatten)]
     pub login: LoginOptions,
     #[command(flatten)]
     pub tls: TlsOptions,
     #[command(flatten)]
     pub chat: ChatOptions,
+    /// Panics in the thread of this name. For tests.
+    #[arg(long, hide = true, value_name = "THREAD")]
+    pub panic_in: Option<String>,
     #[command(subcommand)]
     pub command: Option<Command>,
 }
@@ -144,13 +157,28 @@ pub struct ChatOptions {
         help_heading = CONNECTION, display_order = 14
     )]
     pub no_reconnect: bool,
+    /// Chat in lines, without the full screen
+    ///
+    /// Output scrolls as that of other programs does: for screen readers, and to keep it in the terminal. The full
+    /// screen needs a terminal with UTF-8 on both sides; without one, the chat is in lines too.
+    #[arg(
+        long, env = "HUBBUB_PLAIN", value_parser = switch, hide_short_help = true, help_heading = OUTPUT,
+        display_order = 30
+    )]
+    pub plain: bool,
+    /// More rooms to join.
+    #[arg(skip)]
+    pub others: Vec<RoomName>,
+    /// Whether the user named the rooms.
+    #[arg(skip)]
+    pub names_rooms: bool,
 }
 
 #[derive(Clone, Debug, Args)]
 pub struct ChatCommand {
-    /// Room to chat in; the same as --room
+    /// Rooms to chat in; one is the same as --room
     #[arg(value_name = "ROOM")]
-    pub room_argument: Option<RoomName>,
+    pub rooms: Vec<RoomName>,
     #[command(flatten)]
     pub chat: ChatOptions,
 }
@@ -320,7 +348,8 @@ pub struct MembersOptions {
 
 const EXAMPLES: &str = "\
 Examples:
-  hubbub                                     chat in the lobby of a local server
+  hubbub                                     chat in the rooms of the last time
+  hubbub @work                               the same with a profile of the config
   hubbub chat tea --server chat.example.org
   hubbub --name bot < announcements.txt      post each line of a file, and leave
   hubbub --name ci send builds 'all green'
@@ -333,7 +362,8 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.";
 
 const CHAT_EXAMPLES: &str = "\
 Examples:
-  hubbub chat tea --name ann
+  hubbub chat tea attic --name ann           two rooms
+  hubbub chat tea --plain                    in lines, as for a screen reader
   hubbub chat tea --last 0                   show no history
   some-program | hubbub chat tea --name bot  post its lines, and print what others say";
 
@@ -390,6 +420,23 @@ Examples:
 
 fn sender(name: &str) -> Result<UserName, String> {
     UserName::new(name).map_err(|fault| fault.to_string())
+}
+
+impl Options {
+    /// The options of this process. Ends it if they are wrong, or ask for help.
+    pub fn from_program(commit: Option<&str>) -> Self {
+        arguments::from_arguments(with_profile(env::args_os().collect()), commit)
+    }
+}
+
+/// The arguments, with a first one such as `@work` as the option that it stands for.
+fn with_profile(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    let name = arguments.get(1).and_then(|first| first.to_str()).and_then(|first| first.strip_prefix('@'));
+    if let Some(name) = name.filter(|name| !name.is_empty()) {
+        let option = format!("--profile={name}").into();
+        arguments[1] = option;
+    }
+    arguments
 }
 
 impl FormatOptions {

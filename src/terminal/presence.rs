@@ -148,6 +148,11 @@ impl Presence {
         all.filter(|name| *name != self.own_name && !name.chars().any(acts)).map(str::to_owned).collect()
     }
 
+    /// The names of the others who are present, without those that only spoke.
+    pub fn present(&self) -> impl Iterator<Item = &str> {
+        self.around.names().filter(|name| *name != self.own_name)
+    }
+
     fn apply(&mut self, change: Change, now: Instant) -> Option<Change> {
         let is_return = change.joined && self.returning.contains(&change.name) && self.is_return_time(now);
         let counts = match change.joined {

@@ -40,6 +40,11 @@ impl RoomList {
         self.rooms.last().filter(|_| self.has_current)
     }
 
+    /// The names of the joined rooms, the current one last.
+    pub fn names(&self) -> Vec<String> {
+        self.rooms.iter().map(|room| room.as_str().to_owned()).collect()
+    }
+
     /// Switches to a room. False: it is a new one.
     pub fn enter(&mut self, room: &RoomName) -> bool {
         let was_there = self.remove(room);

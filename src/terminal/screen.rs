@@ -17,7 +17,6 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 
 use super::clock::Clock;
-use super::complete::Wanted;
 use super::editor::{Action, Editor};
 use super::format::{escape_rows, line, paragraph};
 use super::keys::Decoder;
@@ -25,6 +24,7 @@ use super::live::{Drawn, reflows};
 use super::raw::{RawMode, columns, suspend, write_directly};
 use super::status::Status;
 use super::wrap::{INDENT, columns_of_text, wrap, wrap_under};
+use crate::editing::Wanted;
 use crate::escape::escape;
 use crate::names::Kind;
 

@@ -6,7 +6,7 @@
 //! `/unsent send` or `/unsent drop`: nothing is sent automatically, because it may be days old. It is sent with its own
 //! message id, so text that was stored is not stored again.
 
-mod file;
+pub mod file;
 #[cfg(fuzzing)]
 pub mod fuzz;
 
@@ -23,8 +23,8 @@ use super::clock::moment_in_words;
 use super::format::hex;
 use super::screen::Screen;
 use crate::address::Address;
-use crate::client::{Inlet, Line, lines, new_message_id};
-use crate::names::{Body, Kind, Mentions, MessageId, RoomName, UserName};
+use crate::client::{Inlet, Line, lines};
+use crate::names::{MessageId, RoomName, UserName};
 use crate::threads::spawn;
 
 /// How long a line may wait for its acknowledgement before it is written to disk.
@@ -212,15 +212,7 @@ impl Unsent {
     /// The client is about to exit: keeps waiting lines and the draft. Returns where, if anything is kept.
     pub fn leave(&self, draft: Option<(&RoomName, &str)>) -> Option<String> {
         let mut texts = self.shared.texts.lock();
-        texts.draft = draft.map(|(room, body)| Text {
-            room: room.as_str().to_owned(),
-            id: None,
-            is_action: false,
-            since_ms: now_ms(),
-            reply_to: None,
-            mentions: Vec::new(),
-            body: body.to_owned(),
-        });
+        texts.draft = draft.map(|(room, body)| Text::draft(room, body, now_ms()));
         texts.waiting = texts.waiting_now();
         texts.keep(&self.shared.screen);
         let folder = texts.store.as_ref().ok()?.folder().display().to_string();
@@ -326,11 +318,9 @@ impl UnsentTexts {
         let Some(inlet) = &self.inlet else { return Vec::new() };
         let now = now_ms();
         let text = |(room, line): (RoomName, Line)| {
-            let id = Some(hex(&line.id));
-            let since_ms = self.waiting.iter().find(|known| known.id == id).map_or(now, |known| known.since_ms);
-            let (is_action, body) = (line.kind == Kind::Action, line.body.as_str().to_owned());
-            let (reply_to, mentions) = (line.reply_to, line.mentions.into());
-            Text { room: room.as_str().to_owned(), id, is_action, since_ms, reply_to, mentions, body }
+            let text = Text::new(&room, line, now);
+            let known = self.waiting.iter().find(|known| known.id == text.id);
+            Text { since_ms: known.map_or(now, |known| known.since_ms), ..text }
         };
         inlet.pending().into_iter().map(text).collect()
     }
@@ -338,22 +328,8 @@ impl UnsentTexts {
 
 /// Posts a kept text with the id that it had.
 fn post(inlet: &Inlet, text: &Text) -> Result<(), String> {
-    let room = RoomName::new(&text.room).map_err(|fault| fault.to_string())?;
-    let body = Body::new(text.body.as_str()).map_err(|fault| fault.to_string())?;
-    let kind = if text.is_action { Kind::Action } else { Kind::Text };
-    let id = match &text.id {
-        Some(id) => read_id(id).ok_or_else(|| format!("the id {id:?} is damaged"))?,
-        None => new_message_id(),
-    };
-    let mentions = Mentions::new(text.mentions.clone()).unwrap_or_default();
-    let line = Line { reply_to: text.reply_to, mentions, ..Line::new(id, body, kind) };
+    let (room, line) = text.line()?;
     inlet.post_line(&room, line).map_err(|fault| fault.to_string())
-}
-
-fn read_id(id: &str) -> Option<MessageId> {
-    let is_hex = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let number = u128::from_str_radix(id, 16).ok().filter(|_| is_hex)?;
-    Some(MessageId::from_bytes(number.to_be_bytes()))
 }
 
 fn now_ms() -> u64 {

@@ -170,7 +170,7 @@ fn no_module_depends_on_itself() {
 /// The layers, from the bottom up. A module depends only on its own layer and lower ones.
 const LAYERS: &[&[&str]] = &[
     &["limits", "names", "escape", "address", "certificates", "descriptors", "memory", "startup", "supervisor", "sync"],
-    &["wire", "threads", "arguments", "logging"],
+    &["wire", "threads", "arguments", "logging", "editing"],
     &["server::counter"],
     &["server::log", "server::network", "server::bucket", "server::fair_queue", "server::deadlines"],
     &["server::search", "server::peer", "server::refusals", "server::gauges", "server::health", "server::reload"],
@@ -190,7 +190,7 @@ const LAYERS: &[&[&str]] = &[
     &["server::admin"],
     &["server::parts"],
     &["server", "client"],
-    &["terminal", "repeat"],
+    &["terminal", "tui", "repeat"],
     &["fuzz"],
 ];
 

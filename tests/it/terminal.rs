@@ -61,6 +61,8 @@ pub fn client_command(program: &str, arguments: &[&str]) -> Command {
     // The user's home is not changed, and no test finds the files of another one.
     let home = format!("{}/home-{:x}", env!("CARGO_TARGET_TMPDIR"), fastrand::u64(..));
     command.env("HOME", home).env_remove("XDG_STATE_HOME");
+    // The full screen has tests of its own.
+    command.env("HUBBUB_PLAIN", "1");
     command.env("TERM", "xterm").env("TZ", "UTC").args(arguments);
     command
 }

@@ -1,6 +1,7 @@
 //! The owner's interface to a session over `hubbub.v1`.
 
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -89,6 +90,11 @@ impl Inlet {
     /// How many lines are unacknowledged, and how many are settled.
     pub fn tally(&self) -> Tally {
         self.shared.lock().outgoing.outbox.tally()
+    }
+
+    /// The time from a post to its acknowledgement, as it was measured last: it includes the commit.
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.shared.lock().outgoing.outbox.round_trip()
     }
 }
 

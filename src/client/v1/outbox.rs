@@ -11,7 +11,7 @@
 //! then sending continues from that line, in order, and lines that were stored already are not stored again.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::line::Line;
 use super::wire::{post_bytes, push_post};
@@ -54,6 +54,9 @@ pub struct Outbox {
     settled: u64,
     /// The room whose turn it is, so that no room starves another.
     turn: usize,
+    /// The line whose round trip is measured: one at a time.
+    sampled: Option<(MessageId, Instant)>,
+    round_trip: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -72,7 +75,7 @@ struct Queue {
 impl Outbox {
     pub fn new(rooms: impl IntoIterator<Item = RoomName>, lines_max: usize, bytes_max: usize) -> Self {
         let rooms = rooms.into_iter().map(Queue::new).collect();
-        Self { rooms, lines: 0, bytes: 0, lines_max, bytes_max, settled: 0, turn: 0 }
+        Self { rooms, lines: 0, bytes: 0, lines_max, bytes_max, settled: 0, turn: 0, sampled: None, round_trip: None }
     }
 
     /// Adds a room, at an unused index.
@@ -149,6 +152,7 @@ impl Outbox {
 
     /// The connection is lost: all lines are sent again, once their room is joined again and has caught up.
     pub fn rewind(&mut self) {
+        self.sampled = None;
         for queue in &mut self.rooms {
             queue.open = false;
             queue.unsure |= queue.sent > 0 || queue.held_until.is_some();
@@ -173,6 +177,7 @@ impl Outbox {
                     return filled;
                 }
                 push_post(request, &queue.room, line);
+                self.sampled.get_or_insert((line.id, now));
                 queue.sent += 1;
                 filled += 1;
             }
@@ -189,11 +194,20 @@ impl Outbox {
 
     /// The server has the line. False means that it is not, or no longer, in the outbox.
     pub fn acknowledge(&mut self, room: usize, id: &MessageId) -> bool {
+        if let Some((_, sent_at)) = self.sampled.take_if(|(sampled, _)| *sampled == *id) {
+            self.round_trip = Some(sent_at.elapsed());
+        }
         self.rooms[room].find(id).is_some_and(|at| self.take(room, at).is_some())
+    }
+
+    /// The time from a post to its acknowledgement, as it was measured last.
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.round_trip
     }
 
     /// The server rejected a line: permanently, or until a time.
     pub fn reject(&mut self, id: &MessageId, retry_at: Option<Instant>) -> Rejection {
+        self.sampled.take_if(|(sampled, _)| *sampled == *id);
         let found = self.rooms.iter().enumerate().find_map(|(room, queue)| Some((room, queue.find(id)?)));
         let Some((room, at)) = found else { return Rejection::Known };
         let Some(retry_at) = retry_at else {
@@ -290,6 +304,26 @@ mod tests {
         assert_eq!(sent(&mut outbox, LIMITS, now), ["4", "5"]);
         assert!(outbox.acknowledge(0, &id(4)) && outbox.acknowledge(0, &id(5)));
         assert!(outbox.is_empty() && outbox.bytes == 0);
+    }
+
+    #[test]
+    fn one_line_at_a_time_is_measured() {
+        let (mut outbox, now) = (outbox(1), Instant::now());
+        (1..=3).for_each(|n| outbox.push(0, line(n)));
+        sent(&mut outbox, LIMITS, now);
+        outbox.acknowledge(0, &id(2));
+        assert_eq!(outbox.round_trip(), None, "the first line is measured");
+        outbox.acknowledge(0, &id(1));
+        assert!(outbox.round_trip().is_some());
+        // A line that was sent again after a lost connection is measured from then on.
+        sent(&mut outbox, LIMITS, now);
+        outbox.rewind();
+        assert_eq!(outbox.sampled, None);
+        (outbox.open(0), outbox.caught_up(0));
+        sent(&mut outbox, LIMITS, now);
+        assert_eq!(outbox.sampled, Some((id(3), now)));
+        outbox.reject(&id(3), None);
+        assert_eq!(outbox.sampled, None);
     }
 
     #[test]

@@ -10,13 +10,15 @@
 //! - Messages that retention has deleted at the server are forgotten here. If other events are missing, all messages
 //!   are forgotten, because these events could have changed them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use thiserror::Error;
 
 use super::change::LoggedChange;
 use super::events::RoomJoined;
+use super::kept_changes::KeptChanges;
 use super::place::{Gap, GapReason};
+use super::room_state::RoomState;
 use super::stored::{HistoryPage, StoredMessage};
 use crate::names::Epoch;
 
@@ -24,33 +26,16 @@ use crate::names::Epoch;
 const MESSAGES_MAX: usize = 1_000;
 const BYTES_MAX: usize = 2 * 1024 * 1024;
 
-/// How many changes are kept for pages, and how many bytes of text.
-const CHANGES_MAX: usize = 1_000;
-const CHANGE_BYTES_MAX: usize = 1024 * 1024;
-
 /// The newest messages of a room.
 #[derive(Clone, Debug, Default)]
 pub struct Timeline {
     messages: BTreeMap<u64, StoredMessage>,
     bytes: usize,
-    changes: VecDeque<KeptChange>,
-    change_bytes: usize,
-    /// All changes above this seq are kept.
-    changes_after: u64,
+    changes: KeptChanges,
     /// `None` before the join, and if it may change: in a room without messages.
     epoch: Option<Epoch>,
-    topic: String,
-    pinned_seqs: Vec<u64>,
-    /// The topic and the pins are those at this seq, or later.
-    state_seq: u64,
+    state: RoomState,
     oldest_seq: u64,
-}
-
-#[derive(Clone, Debug)]
-struct KeptChange {
-    seq: u64,
-    time_ms: u64,
-    change: LoggedChange,
 }
 
 /// The effect of a change.
@@ -72,12 +57,10 @@ pub struct Outdated;
 impl Timeline {
     /// The room was joined or joined again, or the server reported it again.
     pub fn joined(&mut self, joined: &RoomJoined<'_>) {
-        self.topic = joined.topic.to_owned();
-        self.pinned_seqs = joined.pinned_seqs.to_vec();
-        self.state_seq = joined.head_seq;
+        self.state.joined(joined);
         if self.epoch.is_none() {
             // Changes before the first join are not known.
-            self.changes_after = joined.head_seq;
+            self.changes.start(joined.head_seq);
         }
         self.epoch = Some(joined.epoch).filter(|_| joined.head_seq > 0);
         self.forget_below(joined.oldest_seq);
@@ -90,28 +73,14 @@ impl Timeline {
 
     /// A change arrived.
     pub fn change(&mut self, seq: u64, time_ms: u64, change: &LoggedChange) -> Effect {
-        self.keep(KeptChange { seq, time_ms, change: change.clone() });
-        let is_new = seq > self.state_seq;
+        self.changes.keep(seq, time_ms, change);
+        let is_state_new = self.state.change(seq, change);
         let state = |changed: bool| if changed { Effect::Applied } else { Effect::Included };
         match change {
-            LoggedChange::Pinned { message_seq, removed, .. } => {
-                if is_new {
-                    self.pin(*message_seq, *removed);
-                }
-                state(is_new)
-            }
-            LoggedChange::Room { topic, .. } => {
-                if let Some(topic) = topic.as_ref().filter(|_| is_new) {
-                    self.topic.clone_from(topic);
-                }
-                state(is_new)
-            }
+            LoggedChange::Pinned { .. } | LoggedChange::Room { .. } => state(is_state_new),
             LoggedChange::Edited { message_seq, .. }
             | LoggedChange::Reacted { message_seq, .. }
             | LoggedChange::Deleted { message_seq, .. } => {
-                if is_new && matches!(change, LoggedChange::Deleted { .. }) {
-                    self.pin(*message_seq, true);
-                }
                 let Some(message) = self.messages.get_mut(message_seq) else { return Effect::NotHeld };
                 self.bytes -= message.body.len();
                 let applied = change.apply(seq, time_ms, message);
@@ -127,26 +96,23 @@ impl Timeline {
             // The missing changes concerned even older messages.
             GapReason::Retention => self.forget_below(gap.to_seq.saturating_add(1)),
             GapReason::EpochChanged | GapReason::Damaged | GapReason::Other => {
-                (self.bytes, self.change_bytes) = (0, 0);
+                self.bytes = 0;
                 self.messages.clear();
-                self.changes.clear();
-                self.changes_after = gap.to_seq;
+                // Another history goes on where it differs, and all of its events arrive; damaged ones never do.
+                let is_replaced = gap.reason == GapReason::EpochChanged;
+                self.changes.start(if is_replaced { gap.from_seq.saturating_sub(1) } else { gap.to_seq });
             }
         }
     }
 
     /// A page of the room's history arrived.
     pub fn page(&mut self, page: &HistoryPage) -> Result<(), Outdated> {
-        if page.head_seq < self.changes_after || (self.epoch.is_some() && page.epoch != self.epoch) {
+        if !self.changes.reach(page.head_seq) || (self.epoch.is_some() && page.epoch != self.epoch) {
             return Err(Outdated);
         }
         for message in &page.messages {
             let mut message = message.clone();
-            for kept in self.changes.iter().filter(|kept| kept.seq > page.head_seq) {
-                if kept.change.message_seq() == Some(message.seq) {
-                    kept.change.apply(kept.seq, kept.time_ms, &mut message);
-                }
-            }
+            self.changes.apply_above(page.head_seq, &mut message);
             self.insert(message);
         }
         Ok(())
@@ -167,19 +133,12 @@ impl Timeline {
     }
 
     pub fn topic(&self) -> &str {
-        &self.topic
+        self.state.topic()
     }
 
     /// The last one pinned last.
     pub fn pinned_seqs(&self) -> &[u64] {
-        &self.pinned_seqs
-    }
-
-    fn pin(&mut self, seq: u64, removed: bool) {
-        self.pinned_seqs.retain(|pinned| *pinned != seq);
-        if !removed {
-            self.pinned_seqs.push(seq);
-        }
+        self.state.pinned_seqs()
     }
 
     fn insert(&mut self, message: StoredMessage) {
@@ -197,28 +156,11 @@ impl Timeline {
         }
     }
 
-    fn keep(&mut self, kept: KeptChange) {
-        self.change_bytes += bytes(&kept.change);
-        self.changes.push_back(kept);
-        while self.changes.len() > CHANGES_MAX || self.change_bytes > CHANGE_BYTES_MAX {
-            let Some(kept) = self.changes.pop_front() else { return };
-            self.change_bytes -= bytes(&kept.change);
-            self.changes_after = self.changes_after.max(kept.seq);
-        }
-    }
-
     fn forget_below(&mut self, oldest_seq: u64) {
         self.oldest_seq = self.oldest_seq.max(oldest_seq);
         while let Some(entry) = self.messages.first_entry().filter(|entry| *entry.key() < oldest_seq) {
             self.bytes -= entry.remove().body.len();
         }
-    }
-}
-
-fn bytes(change: &LoggedChange) -> usize {
-    match change {
-        LoggedChange::Edited { body, .. } => body.len(),
-        _ => 0,
     }
 }
 

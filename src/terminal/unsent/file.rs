@@ -16,6 +16,10 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
 
+use crate::client::{Line, new_message_id};
+use crate::names::{Body, Kind, Mentions, MessageId, RoomName};
+use crate::terminal::format::hex;
+
 /// The header of a file, which identifies its version.
 const FORMAT: u32 = 1;
 
@@ -64,6 +68,47 @@ pub struct Text {
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub mentions: Vec<String>,
     pub body: String,
+}
+
+impl Text {
+    /// A line that was passed to a session.
+    pub fn new(room: &RoomName, line: Line, since_ms: u64) -> Self {
+        let (id, is_action) = (Some(hex(&line.id)), line.kind == Kind::Action);
+        let (reply_to, mentions, body) = (line.reply_to, line.mentions.into(), line.body.as_str().to_owned());
+        Self { room: room.as_str().to_owned(), id, is_action, since_ms, reply_to, mentions, body }
+    }
+
+    pub fn draft(room: &RoomName, body: &str, since_ms: u64) -> Self {
+        let (id, reply_to, mentions) = (None, None, Vec::new());
+        Self {
+            room: room.as_str().to_owned(),
+            id,
+            is_action: false,
+            since_ms,
+            reply_to,
+            mentions,
+            body: body.to_owned(),
+        }
+    }
+
+    /// The room and the line, with the id that it had. Fails, with the reason, if the file has impossible values.
+    pub fn line(&self) -> Result<(RoomName, Line), String> {
+        let room = RoomName::new(&self.room).map_err(|fault| fault.to_string())?;
+        let body = Body::new(self.body.as_str()).map_err(|fault| fault.to_string())?;
+        let kind = if self.is_action { Kind::Action } else { Kind::Text };
+        let id = match &self.id {
+            Some(id) => read_id(id).ok_or_else(|| format!("the id {id:?} is damaged"))?,
+            None => new_message_id(),
+        };
+        let mentions = Mentions::new(self.mentions.clone()).unwrap_or_default();
+        Ok((room, Line { reply_to: self.reply_to, mentions, ..Line::new(id, body, kind) }))
+    }
+}
+
+fn read_id(id: &str) -> Option<MessageId> {
+    let is_hex = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let number = u128::from_str_radix(id, 16).ok().filter(|_| is_hex)?;
+    Some(MessageId::from_bytes(number.to_be_bytes()))
 }
 
 #[derive(Serialize, Deserialize)]

@@ -84,6 +84,15 @@ impl Model {
         self.world().store(room, sender, &fastrand::u128(..).to_be_bytes(), body, v1::Kind::KIND_TEXT);
     }
 
+    /// The same from another thread: takes the room, the sender and the body.
+    pub fn speaker(&self) -> impl Fn(&str, &str, &str) + Send + 'static {
+        let world = Arc::clone(&self.world);
+        move |room, sender, body| {
+            let id = fastrand::u128(..).to_be_bytes();
+            lock(&world).store(room, sender, &id, body, v1::Kind::KIND_TEXT);
+        }
+    }
+
     /// Edits a message, as its sender does: the message is replaced, and the event is sent.
     pub fn edit(&self, room: &str, seq: u64, body: &str) {
         let mut world = self.world();

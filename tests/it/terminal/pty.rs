@@ -14,6 +14,7 @@ use super::emulator::Emulator;
 use crate::support::wait_for;
 
 pub const COLUMNS: usize = 60;
+const ROWS: u16 = 24;
 
 /// A program on a terminal of its own. Killed when dropped.
 pub struct Pty {
@@ -28,7 +29,7 @@ pub struct Pty {
 
 impl Pty {
     pub fn start(mut command: Command) -> Self {
-        let (master, slave) = open(COLUMNS as u16);
+        let (master, slave) = open(COLUMNS as u16, ROWS);
         let modes_before = modes(&slave);
         let stdio = || slave.try_clone().expect("a descriptor can be copied");
         command.stdin(stdio()).stdout(stdio()).stderr(stdio());
@@ -112,7 +113,7 @@ impl Pty {
 
     pub fn resize(&self, columns: u16) {
         self.emulator.lock().expect("the emulator accepts the output").resize(columns.into());
-        set_size(&self.master, columns);
+        set_size(&self.master, columns, ROWS);
     }
 
     /// Waits for the program's end, which must restore the terminal unless it was killed. Returns its exit code, or its
@@ -157,7 +158,8 @@ fn without_time(row: &str) -> &str {
     row.split_at_checked(6).filter(|(start, _)| is_time(start)).map_or(row, |(_, rest)| rest)
 }
 
-fn open(columns: u16) -> (File, OwnedFd) {
+/// Opens a terminal of that size.
+pub fn open(columns: u16, rows: u16) -> (File, OwnedFd) {
     let (mut master, mut slave) = (-1, -1);
     // SAFETY: both pointers are to room for a descriptor; the others may be null.
     let result = unsafe { libc::openpty(&mut master, &mut slave, ptr::null_mut(), ptr::null(), ptr::null()) };
@@ -168,17 +170,17 @@ fn open(columns: u16) -> (File, OwnedFd) {
         // SAFETY: no memory is involved.
         unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
     }
-    set_size(&master, columns);
+    set_size(&master, columns, rows);
     (master, slave)
 }
 
-fn set_size(master: &File, columns: u16) {
-    let size = libc::winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+pub fn set_size(master: &File, columns: u16, rows: u16) {
+    let size = libc::winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
     // SAFETY: TIOCSWINSZ reads one winsize, to which the pointer is.
     assert_eq!(unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) }, 0);
 }
 
-fn modes(terminal: &OwnedFd) -> libc::termios {
+pub fn modes(terminal: &OwnedFd) -> libc::termios {
     let mut modes = MaybeUninit::uninit();
     // SAFETY: the pointer is to room for one termios, which is read only where tcgetattr succeeded.
     unsafe {
@@ -188,7 +190,7 @@ fn modes(terminal: &OwnedFd) -> libc::termios {
 }
 
 /// Makes the terminal of standard input the program's own, as a login does.
-fn become_session_leader() -> io::Result<()> {
+pub fn become_session_leader() -> io::Result<()> {
     // SAFETY: both calls are async-signal-safe, and no memory is involved.
     let done = unsafe { libc::setsid() != -1 && libc::ioctl(0, libc::TIOCSCTTY as _, 0) != -1 };
     if done { Ok(()) } else { Err(io::Error::last_os_error()) }

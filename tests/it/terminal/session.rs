@@ -120,6 +120,28 @@ fn history_live_and_own_messages_arrive_in_one_order() {
     assert_eq!(ann.events(), expected);
 }
 
+/// The owner wants another connection: the lines on the old one are posted again, and stored once.
+#[test]
+fn a_session_connects_again_when_its_owner_wants() {
+    let model = Model::start();
+    let mut ann = Ann::join(&model, StartAt::Head);
+    ann.wait_for("caught up at 0");
+    ann.post("one");
+    ann.inlet.reconnect();
+    ann.wait_for("reconnected");
+    ann.post("two");
+    wait_for("both", || model.bodies("lobby").len() == 2);
+    // Without a connection, the pause ends.
+    model.world().is_down = true;
+    model.break_streams();
+    wait_for("a second loss", || ann.events().iter().filter(|line| line.starts_with("disconnected")).count() >= 2);
+    model.world().is_down = false;
+    ann.inlet.reconnect();
+    ann.post("three");
+    ann.finish().expect("all is stored");
+    assert_eq!(model.bodies("lobby"), ["one", "two", "three"]);
+}
+
 #[test]
 fn lost_connections_lose_and_repeat_nothing() {
     let model = Model::start();

@@ -1,6 +1,7 @@
 use fastrand::Rng;
 
 use super::*;
+use crate::client::v1::kept_changes::CHANGES_MAX;
 use crate::client::v1::stored::{Extras, Person};
 use crate::names::{Kind, MessageId, RoomName};
 
@@ -122,6 +123,19 @@ fn what_retention_deleted_is_forgotten() {
     assert_eq!((timeline.newest().count(), timeline.bytes), (0, 0));
 }
 
+/// A regression: after the log was restored from a backup, pages were refused until the new history was as long as the
+/// lost one.
+#[test]
+fn a_page_of_a_shorter_history_is_merged() {
+    let mut timeline = Timeline::default();
+    join(&mut timeline, 100, 1);
+    join(&mut timeline, 90, 1);
+    timeline.gap(&Gap { from_seq: 81, to_seq: 100, reason: GapReason::EpochChanged });
+    timeline.page(&page(90, vec![message(2, "x")])).unwrap();
+    assert_eq!(body(&timeline, 2), Some("x"));
+    assert_eq!(timeline.page(&page(79, vec![message(3, "x")])), Err(Outdated));
+}
+
 #[test]
 fn a_timeline_is_bounded() {
     let mut timeline = Timeline::default();
@@ -132,7 +146,8 @@ fn a_timeline_is_bounded() {
     (1_501..=1_700).for_each(|seq| timeline.message(message(seq, &long)));
     assert!(timeline.bytes <= BYTES_MAX && timeline.newest().count() > 100);
     (1_701..=1_900).for_each(|seq| _ = timeline.change(seq, seq, &edited(1, &long)));
-    assert!(timeline.change_bytes <= CHANGE_BYTES_MAX && timeline.changes_after > 1_700);
+    assert_eq!(timeline.page(&page(1_700, Vec::new())), Err(Outdated), "not all changes are kept");
+    assert_eq!(timeline.page(&page(1_900, Vec::new())), Ok(()));
 }
 
 #[test]

@@ -1,0 +1,38 @@
+//! What is kept on the disk, and when.
+//!
+//! A line is kept when it has waited a second, or when the connection is lost, so in normal operation none is written; a
+//! draft and the marks are kept a second after they have changed.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::super::inlet::{Kept, KeptLine, KeptRoom};
+use super::Model;
+use super::open_room::Membership;
+use crate::names::RoomName;
+
+impl Model {
+    pub(super) fn kept_if_due(&mut self, now: Instant) -> Option<Arc<Kept>> {
+        self.keeping.due.is_some_and(|due| due <= now).then(|| self.kept())
+    }
+
+    /// Everything that outlives the client.
+    pub(super) fn kept(&mut self) -> Arc<Kept> {
+        self.keeping.due = None;
+        let rooms =
+            self.rooms.iter().filter(|open| !matches!(open.membership, Membership::Refused(_) | Membership::Leaving));
+        let rooms = rooms.map(|open| KeptRoom { name: open.name().clone(), read: open.read() }).collect();
+        let sent = self.sent.iter().map(|sent| KeptLine {
+            room: sent.room.clone(),
+            line: sent.line.clone(),
+            since_ms: sent.since_ms,
+        });
+        let unsent = self.offered.iter().cloned().chain(sent).collect();
+        let home = self.current_name().unwrap_or_else(RoomName::lobby);
+        let draft = |(room, text): (Option<&RoomName>, &str)| (room.unwrap_or(&home).clone(), text.to_owned());
+        let mut drafts: Vec<_> = self.editor.drafts().map(draft).collect();
+        // The same state is the same file.
+        drafts.sort_by(|one, other| (one.0.as_str(), &one.1).cmp(&(other.0.as_str(), &other.1)));
+        Arc::new(Kept { rooms, current: self.current_name(), unsent, drafts })
+    }
+}

@@ -1,0 +1,233 @@
+//! Pasted text: what arrives, what it means, and the question before a long one.
+//!
+//! A paste is one text, however many lines it has; Enter sends it as one message. From [`ASKED_LINES`] lines or
+//! [`ASKED_BYTES`] bytes on, the user is asked first. Nothing is sent by a paste alone.
+
+mod clean;
+
+use std::time::{Duration, Instant};
+
+use crossterm::event::{KeyCode, KeyEvent};
+
+use super::keys::Key;
+use crate::limits::BODY_BYTES_MAX;
+use crate::names::{Body, Kind};
+
+pub use self::clean::clean;
+
+/// From how many lines or bytes on a paste is asked about.
+pub const ASKED_LINES: usize = 6;
+pub const ASKED_BYTES: usize = 4 * 1024;
+
+/// The longest paste that is taken, in bytes.
+pub const PASTE_BYTES_MAX: usize = 1024 * 1024;
+
+/// How many messages a paste may become. More would flood the room, and the server takes them only slowly.
+pub const EACH_MAX: usize = 50;
+
+/// No person presses Enter so soon after a paste, or after the key before it.
+const TOO_SOON: Duration = Duration::from_millis(30);
+
+/// A pasted text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Paste {
+    text: String,
+    /// How many bytes were cut off, since the paste was too long.
+    pub cut_bytes: usize,
+}
+
+/// What is done with a paste.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Plan {
+    /// There was nothing in it.
+    Nothing,
+    /// Insert this into the input line.
+    Insert(String),
+    Ask(Question),
+}
+
+/// How a long paste is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Choice {
+    /// Into the input line, as one message.
+    AsOne,
+    /// Into `$EDITOR`.
+    Edit,
+    /// Each line as a message of its own, at once.
+    OneEach,
+    Cancel,
+}
+
+/// What the answer to a question leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    Insert(String),
+    Edit(String),
+    /// Send these, as text: a line that begins with a slash is no command here.
+    Send(Vec<(Body, Kind)>),
+    Nothing,
+}
+
+/// The question about a long paste.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    text: String,
+    choices: Vec<(Choice, String)>,
+}
+
+impl Paste {
+    /// Takes what the terminal passed on. Line ends of all systems become line feeds, what a terminal multiplexer made
+    /// of them too; other control characters and escape sequences are left out.
+    pub fn new(raw: &str) -> Self {
+        let mut end = raw.len().min(PASTE_BYTES_MAX);
+        while !raw.is_char_boundary(end) {
+            end -= 1;
+        }
+        Self { text: clean(&raw[..end]), cut_bytes: raw.len() - end }
+    }
+
+    /// What is done with it, in an input line that has so many bytes already. Lists and searches take
+    /// [`in_one_line`](Self::in_one_line) instead.
+    pub fn plan(self, typed_bytes: usize) -> Plan {
+        let Self { text, .. } = self;
+        if text.trim().is_empty() {
+            // Blanks may be meant, line breaks alone are not.
+            let blanks = text.replace('\n', "");
+            return if blanks.is_empty() { Plan::Nothing } else { Plan::Insert(blanks) };
+        }
+        let text = without_last_break(text);
+        let is_long = text.lines().count() >= ASKED_LINES || text.len() >= ASKED_BYTES;
+        let fits = typed_bytes + text.len() <= BODY_BYTES_MAX;
+        match is_long || !fits {
+            true => Plan::Ask(Question::new(text, fits)),
+            false => Plan::Insert(text),
+        }
+    }
+
+    /// The text in one line, for the filter of a list or a search.
+    pub fn in_one_line(&self) -> String {
+        self.text.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// A line that was copied as a whole has a break at its end, which is not meant.
+fn without_last_break(mut text: String) -> String {
+    text.truncate(text.trim_end_matches('\n').len());
+    text
+}
+
+impl Question {
+    fn new(text: String, fits: bool) -> Self {
+        let each = each(&text);
+        let lines = text.lines().count();
+        let mut choices = Vec::new();
+        if fits {
+            choices.push((Choice::AsOne, "one message".to_owned()));
+        }
+        choices.push((Choice::Edit, "edit it first".to_owned()));
+        if let Some(each) = each.filter(|each| each.len() > 1) {
+            choices.push((Choice::OneEach, format!("{} messages", each.len())));
+        }
+        choices.push((Choice::Cancel, "cancel".to_owned()));
+        debug_assert!(lines > 0, "a paste of nothing asks nothing");
+        Self { text, choices }
+    }
+
+    /// The question, in a line: `paste of 12 lines (634 bytes)?`.
+    pub fn prompt(&self) -> String {
+        let lines = self.text.lines().count();
+        let lines = if lines == 1 { "1 line".to_owned() } else { format!("{lines} lines") };
+        let bytes = self.text.len();
+        let limit = format!(", more than the {BODY_BYTES_MAX} bytes of a message");
+        format!("paste of {lines} ({bytes} bytes{})?", if bytes > BODY_BYTES_MAX { &limit } else { "" })
+    }
+
+    /// The possible answers, each with its key and what it does.
+    pub fn choices(&self) -> impl Iterator<Item = (char, Choice, &str)> {
+        self.choices.iter().map(|(choice, text)| (choice.key(), *choice, text.as_str()))
+    }
+
+    /// The beginning of the text, to be shown.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The answer of a key. Enter is none: it may have been meant for something else.
+    pub fn choice(&self, event: &KeyEvent) -> Option<Choice> {
+        let key = Key::of_event(event)?;
+        if key.abandons() {
+            return Some(Choice::Cancel);
+        }
+        let typed = key.text()?.to_ascii_lowercase();
+        self.choices.iter().map(|(choice, _)| *choice).find(|choice| choice.key() == typed)
+    }
+
+    /// What the choice leads to.
+    pub fn answer(self, choice: Choice) -> Answer {
+        match choice {
+            Choice::AsOne => Answer::Insert(self.text),
+            Choice::Edit => Answer::Edit(self.text),
+            Choice::OneEach => each(&self.text).map_or(Answer::Nothing, Answer::Send),
+            Choice::Cancel => Answer::Nothing,
+        }
+    }
+}
+
+impl Choice {
+    fn key(self) -> char {
+        match self {
+            Self::AsOne => 'o',
+            Self::Edit => 'e',
+            Self::OneEach => 'm',
+            Self::Cancel => 'c',
+        }
+    }
+}
+
+/// The lines as messages, without blank ones. `None`: there are too many, or one can't be sent.
+fn each(text: &str) -> Option<Vec<(Body, Kind)>> {
+    let lines = text.lines().filter(|line| !line.trim().is_empty());
+    let bodies = lines.take(EACH_MAX + 1).map(|line| Body::new(line).ok().map(|body| (body, Kind::Text)));
+    bodies.collect::<Option<Vec<_>>>().filter(|bodies| bodies.len() <= EACH_MAX)
+}
+
+/// Notices keys that no person presses: those that follow a paste at once. A paste that contains the mark of its own
+/// end would otherwise send itself, or execute commands.
+#[derive(Debug, Default)]
+pub struct PasteWatch {
+    /// When the last paste, or the last key at once after it, came.
+    last: Option<Instant>,
+}
+
+impl PasteWatch {
+    /// A paste came.
+    pub fn pasted(&mut self, now: Instant) {
+        self.last = Some(now);
+    }
+
+    /// Whether a key belongs to the paste before it: Enter is a line break then, and other keys but text do nothing.
+    pub fn belongs(&mut self, event: &KeyEvent, now: Instant) -> Option<Stray> {
+        let last = self.last?;
+        if now.saturating_duration_since(last) >= TOO_SOON {
+            self.last = None;
+            return None;
+        }
+        self.last = Some(now);
+        Some(match (event.code, Key::of_event(event).and_then(Key::text)) {
+            (KeyCode::Enter, _) => Stray::LineBreak,
+            (_, Some(c)) => Stray::Text(c),
+            _ => Stray::Nothing,
+        })
+    }
+}
+
+/// A key that belongs to a paste.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stray {
+    LineBreak,
+    Text(char),
+    Nothing,
+}
+
+#[cfg(test)]
+mod tests;
