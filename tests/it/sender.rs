@@ -116,9 +116,14 @@ fn the_chat_shows_numbers_of_shared_names_and_json_shows_all() {
     let client = |arguments: &[&str]| {
         client_command(env!("CARGO_BIN_EXE_hubbub"), &[&["--server", &target], arguments].concat())
     };
+    let is_presence = |event: v1::Event, name: &str, change: presence::Change| match event.event {
+        Some(Kind::Presence(presence)) => presence.name == name && presence.change.enum_value() == Ok(change),
+        _ => false,
+    };
     let mut bob = Pty::start(client(&["--name", "bob"]));
-    wait_for_clients(&server, 2);
     bob.wait_for_last_row("> ");
+    // Who posted before bob came need not be present.
+    while !is_presence(ann.next(), "bob", presence::Change::CHANGE_JOINED) {}
     ann.post("lobby", 1, "alone");
     bob.wait_for_row("ann: alone");
     let (mut other, second) = join(&target, "ann", "lobby");
@@ -128,11 +133,7 @@ fn the_chat_shows_numbers_of_shared_names_and_json_shows_all() {
     ann.post("lobby", 3, "who is that?");
     bob.wait_for_row(&format!("{}: who is that?", label(first)));
     drop(other);
-    let has_left = |event: v1::Event| match event.event {
-        Some(Kind::Presence(presence)) => presence.change.enum_value() == Ok(presence::Change::CHANGE_LEFT),
-        _ => false,
-    };
-    while !has_left(ann.next()) {}
+    while !is_presence(ann.next(), "ann", presence::Change::CHANGE_LEFT) {}
     ann.post("lobby", 4, "gone");
     bob.wait_for_row("ann: gone");
     bob.press("\x04");
