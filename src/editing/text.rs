@@ -241,6 +241,7 @@ mod tests {
             ("|one, two", WordRight, "one|, two"),
             ("one|, two", WordRight, "one, two|"),
             ("|one, two", BlankWordRight, "one,| two"),
+            ("cafe\u{301}s|", WordLeft, "|cafe\u{301}s"),
             ("हि|न्दी x", WordRight, "हिन्दी| x"),
             ("a\nbc|d", RowStart, "a\n|bcd"),
             ("a\n|bcd", RowStart, "|a\nbcd"),

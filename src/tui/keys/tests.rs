@@ -144,6 +144,7 @@ fn two_digits_follow_alt_j() {
     assert_eq!(pressed(&["alt-j", "7", "enter"])[2], room(7));
     assert_eq!(pressed(&["alt-j", "7", "backspace", "1", "5"])[4], room(15));
     assert_eq!(pressed(&["alt-j", "0", "0", "5"])[2..], [Pressed::Nothing, Pressed::Type('5')]);
+    assert_eq!(pressed(&["alt-j", "ctrl-1"])[1], Pressed::Unbound("ctrl-1".parse().unwrap()));
     assert_eq!(pressed(&["alt-j", "esc", "5"])[1..], [Pressed::Nothing, Pressed::Type('5')]);
     let mut keys = Keys::default();
     keys.press(&named("alt-j"), Context::Input, false);
