@@ -200,6 +200,8 @@ mod tests {
         assert_eq!(tabs(":wav|", 1), ["👋 |"]);
         assert_eq!(tabs("hi :wave:| x", 1), ["hi 👋| x"]);
         assert_eq!(tabs("x :tea|", 1), ["x 🍵 |"]);
+        // The whole name comes first.
+        assert_eq!([tabs(":ok|", 1), tabs(":ok_|", 1)], [["🆗 |"], ["👌 |"]]);
         // The typed text comes back.
         assert_eq!(tabs(":wav|", 2)[1], ":wav|");
         for text in [":p|", "a:wave|", "10:30|", "::|", ":)|", ":nosuchemoji|"] {

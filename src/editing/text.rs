@@ -114,7 +114,6 @@ impl TextBuffer {
     /// Moves to the row above or below, if there is one.
     pub fn go_row(&mut self, down: bool) -> bool {
         let start = self.at_row_start();
-        let column = self.text[start..self.cursor].graphemes(true).count();
         let row = match down {
             true => match self.text[self.cursor..].find('\n') {
                 Some(end) => self.cursor + end + 1,
@@ -125,6 +124,7 @@ impl TextBuffer {
                 None => return false,
             },
         };
+        let column = self.text[start..self.cursor].graphemes(true).count();
         let rest = self.text[row..].split('\n').next().unwrap_or_default();
         let within = rest.grapheme_indices(true).nth(column).map_or(rest.len(), |(at, _)| at);
         self.cursor = self.boundary(row + within);
@@ -241,6 +241,7 @@ mod tests {
             ("|one, two", WordRight, "one|, two"),
             ("one|, two", WordRight, "one, two|"),
             ("|one, two", BlankWordRight, "one,| two"),
+            ("cafe\u{301}s|", WordLeft, "|cafe\u{301}s"),
             ("हि|न्दी x", WordRight, "हिन्दी| x"),
             ("a\nbc|d", RowStart, "a\n|bcd"),
             ("a\n|bcd", RowStart, "|a\nbcd"),

@@ -111,6 +111,7 @@ mod tests {
         let rooms = ["tea", "dev-tools", "steam", "devotea", "test", "team"];
         assert_eq!(fitting("tea", rooms), ["tea", "team", "steam", "devotea"]);
         assert_eq!(fitting("dt", rooms), ["dev-tools", "devotea"]);
+        assert_eq!(fitting("tools", ["xtools", "dev-tools"]), ["dev-tools", "xtools"]);
         assert_eq!(fitting("TOOLS", rooms), ["dev-tools"]);
         assert_eq!(fitting("", rooms).len(), rooms.len());
         assert_eq!(fitting("xyz", rooms), Vec::<&str>::new());

@@ -243,7 +243,11 @@ impl Keys {
                 return Some(Pressed::Begun);
             }
         }
-        None
+        // While a message is selected, other rooms can be shown, as always.
+        let goes_on = |action: &Action| context == Context::Select && before.is_empty() && action.leaves_message();
+        let mut others = [*last].into_iter().chain(last.fallbacks());
+        let found = others.find_map(|key| Some(key).zip(self.map.action(Context::Input, &[key]).filter(goes_on)));
+        found.map(|(key, action)| self.resolve(action, vec![key], is_empty))
     }
 
     fn resolve(&mut self, action: Action, keys: Vec<Key>, is_empty: bool) -> Pressed {

@@ -4,6 +4,8 @@
 //! Text is never lost here: what is killed or cleared can be yanked or undone, a draft stays with its room, and a text
 //! that does not fit is refused as a whole, so that the caller still has it.
 
+mod drafts;
+mod recalling;
 mod search;
 
 use std::collections::HashMap;
@@ -232,11 +234,6 @@ impl LineEditor {
         self.completion.as_ref().map(Completion::matches)
     }
 
-    /// The search in the history, if one has begun.
-    pub fn searching(&self) -> Option<Searching<'_>> {
-        self.search.as_ref().map(Search::state)
-    }
-
     /// Enter was pressed: the text, which stays until [`take`](Self::take). `None`: a search ended, with what it found
     /// as the text. It is sent with another Enter, so that nothing old is sent unread.
     pub fn enter(&mut self) -> Option<&str> {
@@ -295,39 +292,6 @@ impl LineEditor {
         Ok(())
     }
 
-    /// A text of a room that could not be sent becomes its draft again. If another text was typed meanwhile, it is the
-    /// newest of the room's history instead, and the result is false.
-    pub fn give_back(&mut self, room: Option<&RoomName>, text: &str) -> bool {
-        let is_searching = self.search.is_some() && self.room.as_ref() == room;
-        let line = self.lines.entry(room.cloned()).or_default();
-        let is_free = line.text.is_empty() && line.recall.draft().is_none() && !is_searching;
-        match is_free {
-            true => line.text.set_at_end(text.to_owned()),
-            false => line.history.push(text),
-        }
-        is_free
-    }
-
-    /// The drafts, to be kept: text that was typed and not sent.
-    pub fn drafts(&self) -> impl Iterator<Item = (Option<&RoomName>, &str)> {
-        let drafts = self.lines.iter().map(|(room, line)| {
-            let is_shown = *room == self.room;
-            let replaced = self.search.as_ref().filter(|_| is_shown).map(Search::replaced);
-            let recalled = || line.recall.draft().filter(|draft| !draft.is_empty());
-            (room.as_ref(), replaced.or_else(recalled).unwrap_or_else(|| line.text.text()))
-        });
-        drafts.filter(|(_, text)| !text.trim().is_empty())
-    }
-
-    /// Forgets a room that was left. Returns its draft.
-    pub fn forget(&mut self, room: &RoomName) -> Option<String> {
-        if self.room.as_ref() == Some(room) {
-            self.switch_to(None);
-        }
-        let mut line = self.lines.remove(&Some(room.clone()))?;
-        Some(line.recall.end().unwrap_or_else(|| line.text.take())).filter(|draft| !draft.is_empty())
-    }
-
     fn line(&self) -> &Line {
         // Invariant: the line of the shown room is there.
         &self.lines[&self.room]
@@ -354,42 +318,6 @@ impl LineEditor {
             _ => self.killed = text,
         }
         self.killing = Some(to_right);
-    }
-
-    fn recall(&mut self, back: bool, in_all: bool) -> bool {
-        let Self { lines, all, room, .. } = self;
-        let line = lines.entry(room.clone()).or_default();
-        let history = if in_all { &*all } else { &line.history };
-        if line.recalls_all != in_all {
-            line.recalls_all = in_all;
-            line.recall.restart(history);
-        }
-        match line.recall.step(history, back, line.text.text()) {
-            Some(text) => line.text.set_at_end(text),
-            None => return false,
-        }
-        true
-    }
-
-    fn show_found(&mut self) {
-        if let Some(search) = &self.search {
-            let (text, cursor) = search.shown(&self.all);
-            let line = self.lines.entry(self.room.clone()).or_default();
-            line.text.set(text.to_owned(), cursor);
-        }
-    }
-
-    /// Ends a search, with what it found or with the text before. False: there was none.
-    fn end_search(&mut self, accept: bool) -> bool {
-        let Some(search) = self.search.take() else { return false };
-        let line = self.line_mut();
-        if accept {
-            line.recall.end();
-        } else {
-            let (text, cursor) = search.into_replaced();
-            line.text.set(text, cursor);
-        }
-        true
     }
 }
 

@@ -33,6 +33,7 @@ fn only_text_me_say_and_two_slashes_are_sent() {
     for line in ["/me", "/say", "/etc/hosts is broken", "/", "/ me", "/* a\ncomment */"] {
         refusal(line);
     }
+    assert!(refusal("/say ").contains("/say needs a text") && refusal("/me").contains("as in: /me waves"));
     assert!(refusal(&"x".repeat(20_000)).contains("20000 bytes"));
     assert!(refusal("a\u{202e}b").contains("direction"), "{}", refusal("a\u{202e}b"));
 }

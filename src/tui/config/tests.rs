@@ -171,6 +171,7 @@ fn what_is_no_toml_is_explained() {
     for (text, fault) in [
         ("name = ann", "config.toml:1: name: a text must be in quotes: name = \"ann\""),
         ("\nname =", "config.toml:2: name: missing value"),
+        ("name = ann = bob 'c", "config.toml:1: "),
         ("name ann", "config.toml:1: expected a line such as: name = \"ann\""),
         ("name = \"a\"\nname = \"b\"", "config.toml:2: name is given twice: leave one out"),
         ("[screen]\n[screen]", "config.toml:2: [screen] is given twice: join the two"),

@@ -256,6 +256,24 @@ impl Action {
         named.map(|(.., action)| *action).or_else(number)
     }
 
+    /// Whether it leads away from a selected message, or changes nothing but the frame.
+    pub fn leaves_message(self) -> bool {
+        matches!(
+            self,
+            Self::Room(_)
+                | Self::RoomNumber
+                | Self::NextRoom
+                | Self::PreviousRoom
+                | Self::NextActiveRoom
+                | Self::LastRoom
+                | Self::GoToRoom
+                | Self::ToggleRooms
+                | Self::TogglePeople
+                | Self::BareScreen
+                | Self::ToggleMouse
+        )
+    }
+
     /// Its name.
     pub fn name(self, context: Context) -> Option<String> {
         match self {

@@ -103,6 +103,24 @@ fn text_is_typed_and_keys_act() {
 }
 
 #[test]
+fn rooms_are_shown_also_while_a_message_is_selected() {
+    let mut keys = Keys::default();
+    let mut press = |name| keys.press(&named(name), Context::Select, true);
+    assert_eq!(press("alt-3"), Pressed::Act(Action::Room(3)));
+    assert_eq!(press("alt-a"), Pressed::Act(Action::NextActiveRoom));
+    assert_eq!(
+        (press("alt-j"), press("1"), press("2")),
+        (Pressed::Begun, Pressed::Begun, Pressed::Act(Action::Room(12)))
+    );
+    assert_eq!(press("f7"), Pressed::Act(Action::ToggleRooms));
+    // Its own keys come first, and nothing changes the input.
+    assert_eq!(press("ctrl-n"), Pressed::Act(Action::Selected(Selected::Down)));
+    for name in ["ctrl-w", "ctrl-y", "ctrl-x", "tab", "backspace", "alt-enter"] {
+        assert!(matches!(press(name), Pressed::Unbound(_)), "{name}");
+    }
+}
+
+#[test]
 fn enter_and_end_depend_on_the_line() {
     let mut keys = Keys::default();
     let mut press = |name, is_empty| keys.press(&named(name), Context::Input, is_empty);
@@ -144,6 +162,7 @@ fn two_digits_follow_alt_j() {
     assert_eq!(pressed(&["alt-j", "7", "enter"])[2], room(7));
     assert_eq!(pressed(&["alt-j", "7", "backspace", "1", "5"])[4], room(15));
     assert_eq!(pressed(&["alt-j", "0", "0", "5"])[2..], [Pressed::Nothing, Pressed::Type('5')]);
+    assert_eq!(pressed(&["alt-j", "ctrl-1"])[1], Pressed::Unbound("ctrl-1".parse().unwrap()));
     assert_eq!(pressed(&["alt-j", "esc", "5"])[1..], [Pressed::Nothing, Pressed::Type('5')]);
     let mut keys = Keys::default();
     keys.press(&named("alt-j"), Context::Input, false);

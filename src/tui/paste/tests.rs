@@ -63,6 +63,8 @@ fn colours_titles_and_controls_are_left_out() {
     // A string without an end is text.
     assert_eq!(clean("\u{1b}]0;open\nnext"), "]0;open\nnext");
     assert_eq!(clean("\u{1b}["), "[");
+    let long = "1".repeat(100);
+    assert_eq!(clean(&format!("\u{1b}[{long}m")), format!("[{long}m"));
     assert_eq!(clean("\u{1b}[世"), "[世");
     // Blanks and other scripts stay.
     assert_eq!(clean("\tfn main() {\n    é世👍🏽"), "\tfn main() {\n    é世👍🏽");

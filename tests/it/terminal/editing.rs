@@ -11,7 +11,7 @@ fn commands_are_not_sent_and_the_nearest_is_suggested() {
     let model = Model::start();
     let mut ann = on_terminal(&model, "ann");
     ann.press("/msg bob secret\r");
-    ann.wait_for_row_with("* not sent: unknown command /msg: did you mean");
+    ann.wait_for_row_with("* not sent: unknown command /msg: see /help");
     ann.press("/frobnicate\r");
     ann.wait_for_row_with("* not sent: unknown command /frobnicate: see /help");
     ann.press("/help\r");

@@ -91,11 +91,6 @@ impl Screen {
         self.rows().join("\n")
     }
 
-    /// The cursor's row and column.
-    pub fn cursor(&self) -> (u16, u16) {
-        self.shown.lock().parser.screen().cursor_position()
-    }
-
     /// All that was written to the terminal.
     pub fn bytes(&self) -> Vec<u8> {
         self.shown.lock().bytes.clone()
