@@ -15,6 +15,7 @@ pub mod descriptors;
 mod memory;
 pub mod startup;
 pub mod supervisor;
+mod config_text;
 pub mod arguments;
 pub mod logging;
 mod sync;

@@ -5,12 +5,12 @@
 //! parser checks the value, so that every fault is found with its line, also if a flag overrides the value.
 
 mod keys;
-mod text;
 mod value;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::{env, io};
 
@@ -20,11 +20,15 @@ use toml::de::{DeTable, DeValue};
 
 use keys::find;
 pub use keys::{CONFIG_ID, is_repeatable, is_switch, keys};
-use text::Lines;
 pub use value::reason;
+
+use crate::config_text::{self, Lines, Unreadable};
 
 /// More faults than a configuration file has.
 const FAULTS_MAX: usize = 100;
+
+/// Who may write, besides the owner and the group.
+const OTHERS_WRITE: u32 = 0o002;
 
 /// What a program read from its file; nothing without one.
 #[derive(Debug, Default)]
@@ -69,15 +73,22 @@ pub enum About {
 impl ConfigFile {
     /// Reads a file with the options of a command.
     pub fn read(path: &Path, command: &Command) -> Self {
-        match text::read(path) {
-            Ok((text, warning)) => {
+        match config_text::read(path) {
+            Ok((text, metadata)) => {
                 let mut file = parse(&text, &path.display().to_string(), command);
-                file.warnings.extend(warning);
+                if metadata.permissions().mode() & OTHERS_WRITE != 0 {
+                    let text = format!("{}: every user of this machine can change it: chmod o-w {0}", path.display());
+                    file.warnings.push(text);
+                }
                 file.warnings.extend(file.relative_paths(command));
                 file
             }
             Err(fault) => {
-                let text = format!("{}: {fault}", path.display());
+                let reason = match fault {
+                    Unreadable::Io(error) => opening(path, &error),
+                    Unreadable::Other(reason) => reason,
+                };
+                let text = format!("{}: {reason}", path.display());
                 Self { faults: vec![Fault { about: About::Syntax(None), text, line: 0 }], ..Self::default() }
             }
         }
@@ -210,8 +221,8 @@ impl Reading<'_> {
         let id = key.and_then(|key| find(self.command, key)).map(|arg| arg.get_id().to_string());
         let line = self.lines.line(at);
         let hint = match message {
-            "duplicate key" => text::key(line).map(|key| format!("{key} is given twice: leave one out")),
-            _ => text::hint(line, |key| find(self.command, key).map(is_switch)),
+            "duplicate key" => config_text::key(line).map(|key| format!("{key} is given twice: leave one out")),
+            _ => config_text::hint(line, |key| find(self.command, key).map(is_switch)),
         };
         self.fault(About::Syntax(id), at, hint.as_deref().unwrap_or(message));
     }

@@ -5,7 +5,6 @@
 //! part, since a key that does something else than expected is worse than a message.
 
 mod settings;
-mod file;
 mod reading;
 mod sections;
 
@@ -16,6 +15,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use self::reading::Reading;
+use crate::config_text::{self, Unreadable};
 
 pub use self::sections::{NOTIFICATION_KEYS, PROFILE_KEYS, SCREEN_KEYS};
 pub use self::settings::{Background, Colors, Config, Desktop, Emoji, Joins, Notifications, Profile, Screen};
@@ -59,11 +59,18 @@ impl fmt::Display for UnknownProfile {
 impl Config {
     /// Reads the file of the user, which need not exist.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        match file::read(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(error) => Err(ConfigError::File { path: path.to_owned(), reason: file::reason(&error) }),
-            Ok(text) => Self::parse(&text, path),
-        }
+        let reason = match config_text::read(path) {
+            Ok((text, _)) => return Self::parse(&text, path),
+            Err(Unreadable::Io(error)) => match error.kind() {
+                io::ErrorKind::NotFound => return Ok(Self::default()),
+                io::ErrorKind::PermissionDenied => {
+                    "permission denied: make it readable for you, with chmod u+r".to_owned()
+                }
+                _ => error.to_string(),
+            },
+            Err(Unreadable::Other(reason)) => reason,
+        };
+        Err(ConfigError::File { path: path.to_owned(), reason })
     }
 
     /// Reads a text. The path is for the messages, and for relative paths in it.

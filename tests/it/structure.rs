@@ -169,7 +169,19 @@ fn no_module_depends_on_itself() {
 
 /// The layers, from the bottom up. A module depends only on its own layer and lower ones.
 const LAYERS: &[&[&str]] = &[
-    &["limits", "names", "escape", "address", "certificates", "descriptors", "memory", "startup", "supervisor", "sync"],
+    &[
+        "limits",
+        "names",
+        "escape",
+        "address",
+        "certificates",
+        "descriptors",
+        "memory",
+        "startup",
+        "supervisor",
+        "sync",
+        "config_text",
+    ],
     &["wire", "threads", "arguments", "logging", "editing"],
     &["server::counter"],
     &["server::log", "server::network", "server::bucket", "server::fair_queue", "server::deadlines"],

@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::config_text::{self, Lines, shown};
 use crate::editing::nearest;
 
 /// More faults than help anybody.
 const FAULTS_MAX: usize = 50;
 
-/// How many characters of a name or a value a fault shows.
-const SHOWN_CHARS_MAX: usize = 60;
+/// The keys that are `true` or `false`, for hints.
+const FLAGS: [&str; 4] = ["tls", "people", "mouse", "bell"];
 
 pub type Key<'a> = Spanned<Cow<'a, str>>;
 pub type Value<'a> = Spanned<DeValue<'a>>;
@@ -21,13 +22,14 @@ pub type Value<'a> = Spanned<DeValue<'a>>;
 pub struct Reading<'a> {
     text: &'a str,
     path: &'a Path,
+    lines: Lines<'a>,
     /// Each with the place that it is about, in bytes.
     faults: Vec<(usize, String)>,
 }
 
 impl<'a> Reading<'a> {
     pub fn new(text: &'a str, path: &'a Path) -> Self {
-        Self { text, path, faults: Vec::new() }
+        Self { text, path, lines: Lines::new(text, path.to_str().unwrap_or_default()), faults: Vec::new() }
     }
 
     /// The file as a table. `None`: it is no TOML, and the rest of it may mean anything.
@@ -36,7 +38,7 @@ impl<'a> Reading<'a> {
         let mut last_line = 0;
         for error in &errors {
             let at = error.span().map_or(0, |span| span.start);
-            let line = self.line(at);
+            let line = self.lines.number(at);
             // What follows an error in its line is a consequence.
             if line != last_line {
                 let fault = self.syntax(at, error.message());
@@ -51,7 +53,8 @@ impl<'a> Reading<'a> {
     pub fn into_faults(mut self) -> Vec<String> {
         self.faults.sort_by_key(|(at, _)| *at);
         let more = self.faults.len() >= FAULTS_MAX;
-        let shown = |(at, text): &(usize, String)| format!("{}:{}: {text}", self.path.display(), self.line(*at));
+        let shown =
+            |(at, text): &(usize, String)| format!("{}:{}: {text}", self.path.display(), self.lines.number(*at));
         let mut faults: Vec<_> = self.faults.iter().map(shown).collect();
         if more {
             faults.push(format!("{}: there may be more faults: correct these first", self.path.display()));
@@ -166,31 +169,15 @@ impl<'a> Reading<'a> {
         })
     }
 
-    /// The number of the line at a place, from 1.
-    fn line(&self, at: usize) -> usize {
-        1 + self.text.as_bytes()[..at.min(self.text.len())].iter().filter(|byte| **byte == b'\n').count()
-    }
-
     /// What an error of the syntax is about.
     fn syntax(&self, at: usize, message: &str) -> String {
-        let at = at.min(self.text.len());
-        let start = self.text.as_bytes()[..at].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-        let line = self.text.get(start..).and_then(|rest| rest.lines().next()).unwrap_or_default();
-        let pair = line.split_once('=').map(|(key, value)| (key.trim(), value.split(" #").next().unwrap_or("").trim()));
-        match pair {
-            Some((key, _)) if message.contains("duplicate key") => {
-                format!("{} is given twice: leave one out", shown(key))
-            }
-            _ if message.contains("duplicate key") => format!("{} is given twice: join the two", shown(line.trim())),
-            Some((key, "")) => format!("{}: missing value", shown(key)),
-            Some((key, value)) if !value.starts_with(['"', '\'', '[', '{']) && !value.contains('"') => {
-                format!("{}: a text must be in quotes: {} = \"{}\"", shown(key), shown(key), shown(value))
-            }
-            None if !line.trim().is_empty() && !line.trim_start().starts_with('[') => {
-                "expected a line such as: name = \"ann\"".to_owned()
-            }
-            _ => message.to_owned(),
-        }
+        let line = self.lines.line(at);
+        let hint = match (message, config_text::key(line)) {
+            ("duplicate key", Some(key)) => Some(format!("{} is given twice: leave one out", shown(key))),
+            ("duplicate key", None) => Some(format!("{} is given twice: join the two", shown(line.trim()))),
+            _ => config_text::hint(line, |key| Some(FLAGS.contains(&key))),
+        };
+        hint.unwrap_or_else(|| message.to_owned())
     }
 }
 
@@ -199,14 +186,6 @@ pub fn entries<'v, 'a>(table: &'v DeTable<'a>) -> Vec<(&'v Key<'a>, &'v Value<'a
     let mut entries: Vec<_> = table.iter().collect();
     entries.sort_by_key(|(key, _)| key.span().start);
     entries
-}
-
-/// A text of the file, cut. It stands in a message, which is escaped as a whole.
-fn shown(text: &str) -> String {
-    match text.char_indices().nth(SHOWN_CHARS_MAX) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
 }
 
 fn article(value: &DeValue<'_>) -> &'static str {

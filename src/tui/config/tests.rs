@@ -169,10 +169,11 @@ name = "x"
 #[test]
 fn what_is_no_toml_is_explained() {
     for (text, fault) in [
-        ("name = ann", "config.toml:1: name: a text must be in quotes: name = \"ann\""),
+        ("name = ann", "config.toml:1: name: text must be in quotes: name = \"ann\""),
         ("\nname =", "config.toml:2: name: missing value"),
         ("name = ann = bob 'c", "config.toml:1: "),
-        ("name ann", "config.toml:1: expected a line such as: name = \"ann\""),
+        ("tls = yes", "config.toml:1: tls: invalid value yes: expected true or false"),
+        ("name ann", "config.toml:1: expected KEY = VALUE"),
         ("name = \"a\"\nname = \"b\"", "config.toml:2: name is given twice: leave one out"),
         ("[screen]\n[screen]", "config.toml:2: [screen] is given twice: join the two"),
         ("[screen", "config.toml:1: "),
@@ -195,13 +196,13 @@ fn what_is_no_toml_is_explained() {
 fn files_that_are_none_are_explained() {
     let folder = tempfile::tempdir().unwrap();
     let reason = |path: &Path| Config::load(path).unwrap_err().to_string();
-    assert!(reason(folder.path()).ends_with("this is a folder: a config is a file"));
-    assert!(reason(Path::new("/dev/null")).ends_with("not a regular file: a config is one"));
+    assert!(reason(folder.path()).ends_with("this is a folder: give the file in it"));
+    assert!(reason(Path::new("/dev/null")).ends_with("not a regular file: write the configuration into one"));
     let path = folder.path().join("config.toml");
     fs::write(&path, b"name = \"a\"\n# \xff").unwrap();
     assert!(reason(&path).ends_with("line 2 is not UTF-8: save the file as UTF-8"));
     fs::write(&path, vec![b'#'; 1024 * 1024 + 1]).unwrap();
-    assert!(reason(&path).ends_with("larger than 1 MiB, so not a config"));
+    assert!(reason(&path).ends_with("larger than 1 MiB, so not a configuration file"));
     fs::write(&path, "\u{feff}name = \"ann\"").unwrap();
     assert_eq!(Config::load(&path).unwrap().path, Some(path));
 }

@@ -1,12 +1,12 @@
-//! The text of a configuration file: how it is read, its lines, and hints for what is no TOML.
+//! The text of a configuration file, the server's or the client's: how it is read, its lines, and hints for what is no TOML.
 
-use std::fs::File;
-use std::io::Read as _;
+use std::fs::{File, Metadata};
+use std::io::{self, Read as _};
 use std::ops::Range;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use super::opening;
+use thiserror::Error;
 
 /// More than any configuration has, in bytes. All options with their comments are about 25 KiB.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -14,33 +14,37 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// How much of a value a fault shows.
 const SHOWN_CHARS_MAX: usize = 80;
 
-/// Who may write, besides the owner and the group.
-const OTHERS_WRITE: u32 = 0o002;
+/// Why the text of a file is not read.
+#[derive(Debug, Error)]
+pub enum Unreadable {
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// It is no configuration file, with the remedy.
+    #[error("{0}")]
+    Other(String),
+}
 
-/// The text of a file, and a warning if others may change it.
-pub fn read(path: &Path) -> Result<(String, Option<String>), String> {
-    // Does not wait for the other end of a pipe.
-    let opened = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path);
-    let file = opened.map_err(|error| opening(path, &error))?;
-    let metadata = file.metadata().map_err(|error| error.to_string())?;
+/// Reads a file, without waiting for one that is a pipe.
+pub fn read(path: &Path) -> Result<(String, Metadata), Unreadable> {
+    let other = |reason: &str| Unreadable::Other(reason.to_owned());
+    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    let metadata = file.metadata()?;
     if metadata.is_dir() {
-        return Err("this is a folder: give the file in it".to_owned());
+        return Err(other("this is a folder: give the file in it"));
     }
     if !metadata.is_file() {
-        return Err("not a regular file: a server reads its configuration again on SIGHUP".to_owned());
+        return Err(other("not a regular file: write the configuration into one"));
     }
     let mut bytes = Vec::new();
-    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err("larger than 1 MiB, so not a configuration file".to_owned());
+        return Err(other("larger than 1 MiB, so not a configuration file"));
     }
-    let text =
-        String::from_utf8(bytes).map_err(|error| not_utf8(error.as_bytes(), error.utf8_error().valid_up_to()))?;
+    let text = String::from_utf8(bytes)
+        .map_err(|error| Unreadable::Other(not_utf8(error.as_bytes(), error.utf8_error().valid_up_to())))?;
     // Some editors begin a file with a byte order mark.
     let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
-    let others = metadata.permissions().mode() & OTHERS_WRITE != 0;
-    let warning = || format!("{}: every user of this machine can change it: chmod o-w {0}", path.display());
-    Ok((text, others.then(warning)))
+    Ok((text, metadata))
 }
 
 fn not_utf8(bytes: &[u8], valid: usize) -> String {
@@ -85,11 +89,15 @@ impl<'a> Lines<'a> {
 
     /// A piece of the text, for a fault.
     pub fn shown(&self, span: Range<usize>) -> String {
-        let text = self.text.get(span).unwrap_or_default();
-        match text.char_indices().nth(SHOWN_CHARS_MAX) {
-            Some((end, _)) => format!("{}…", &text[..end]),
-            None => text.to_owned(),
-        }
+        shown(self.text.get(span).unwrap_or_default())
+    }
+}
+
+/// A piece of a file in a fault, cut if it is long.
+pub fn shown(text: &str) -> String {
+    match text.char_indices().nth(SHOWN_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
     }
 }
 
@@ -107,11 +115,13 @@ pub fn hint(line: &str, is_switch: impl Fn(&str) -> Option<bool>) -> Option<Stri
         let is_table = line.trim_start().starts_with('[');
         return (!is_table).then(|| "expected KEY = VALUE".to_owned());
     };
-    let (key, value) = (key(line)?, value.split(" #").next().unwrap_or_default().trim());
+    let (key, value) = (shown(key(line)?), value.split(" #").next().unwrap_or_default().trim());
     if value.contains(['"', '\'', '[', ']', '{', '}', '=']) {
         return None;
     }
-    Some(match is_switch(key) {
+    let switch = is_switch(&key);
+    let value = shown(value);
+    Some(match switch {
         _ if value.is_empty() => format!("{key}: missing value"),
         Some(true) => format!("{key}: invalid value {value}: expected true or false"),
         _ => format!("{key}: text must be in quotes: {key} = \"{value}\""),
