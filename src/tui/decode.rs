@@ -17,6 +17,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 pub use self::sequence::Decoded;
 use self::sequence::{Meaning, control_sequence, shifted};
+use super::paste::PASTE_BYTES_MAX;
 
 /// A lone escape byte is the escape key after this time; what follows earlier belongs to it.
 const ESCAPE_TIMEOUT: Duration = Duration::from_millis(30);
@@ -26,9 +27,6 @@ const SEQUENCE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// A paste without an end is over after this time without input.
 const PASTE_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// How much of a paste is kept, in bytes. The rest of it is dropped, up to its end.
-pub const PASTE_BYTES_MAX: usize = 1024 * 1024;
 
 /// The longest sequence, in bytes; a longer one is dropped.
 const SEQUENCE_BYTES_MAX: usize = 64;
@@ -225,7 +223,8 @@ impl Decoder {
             // It was text; its last byte may begin the mark.
             let begins = byte == PASTE_END[0];
             let is_text = over.len() - usize::from(begins);
-            let space = PASTE_BYTES_MAX.saturating_sub(bytes.len());
+            // One byte more shows that something is missing.
+            let space = (PASTE_BYTES_MAX + 1).saturating_sub(bytes.len());
             bytes.extend(over.drain(..is_text).take(space));
         }
         self.state = State::Paste { bytes, over };
@@ -389,7 +388,7 @@ mod tests {
         }
         let found = decode(&mut decoder, b"\r\x1b[201~y");
         let [Decoded::Paste(text), typed] = found.as_slice() else { panic!("{} events", found.len()) };
-        assert_eq!((text.len(), typed), (PASTE_BYTES_MAX, &pressed(KeyCode::Char('y'), NONE)));
+        assert_eq!((text.len(), typed), (PASTE_BYTES_MAX + 1, &pressed(KeyCode::Char('y'), NONE)));
     }
 
     #[test]

@@ -28,6 +28,10 @@ const FOLDED_ROWS: usize = 12;
 /// How many rows an unfolded text may have.
 const UNFOLDED_ROWS_MAX: usize = 1000;
 
+/// How many columns the names have, if the screen has space for them and they are that long.
+const NAME_COLUMNS_MIN: usize = 6;
+const NAME_COLUMNS_MAX: usize = 16;
+
 /// The separators of messages, notices and faults.
 const OF_MESSAGE: &str = "│";
 const OF_NOTICE: &str = "·";
@@ -77,7 +81,7 @@ impl RowStyle {
         let columns = usize::from(columns);
         Self {
             columns,
-            name_columns: (columns / 5).clamp(1, 16),
+            name_columns: (columns / 5).clamp(1, NAME_COLUMNS_MAX),
             shows_times: columns >= 28,
             shows_numbers: false,
             marks_claims: false,
@@ -86,6 +90,11 @@ impl RowStyle {
             own_name: own_name.to_owned(),
             zone: Zone::Local,
         }
+    }
+
+    /// The same for names of at most that many columns, which leave more space to the texts.
+    pub fn narrowed(&self, widest: usize) -> Self {
+        Self { name_columns: self.name_columns.min(widest.max(NAME_COLUMNS_MIN)), ..self.clone() }
     }
 
     /// How many columns precede the text.

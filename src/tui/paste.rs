@@ -19,7 +19,7 @@ pub use self::clean::clean;
 pub const ASKED_LINES: usize = 6;
 pub const ASKED_BYTES: usize = 4 * 1024;
 
-/// The longest paste that is taken, in bytes.
+/// The longest paste that is taken, in bytes. The rest is dropped.
 pub const PASTE_BYTES_MAX: usize = 1024 * 1024;
 
 /// How many messages a paste may become. More would flood the room, and the server takes them only slowly.
@@ -32,8 +32,8 @@ const TOO_SOON: Duration = Duration::from_millis(30);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Paste {
     text: String,
-    /// How many bytes were cut off, since the paste was too long.
-    pub cut_bytes: usize,
+    /// Its end is missing, because it was too long.
+    pub is_cut: bool,
 }
 
 /// What is done with a paste.
@@ -83,7 +83,7 @@ impl Paste {
         while !raw.is_char_boundary(end) {
             end -= 1;
         }
-        Self { text: clean(&raw[..end]), cut_bytes: raw.len() - end }
+        Self { text: clean(&raw[..end]), is_cut: end < raw.len() }
     }
 
     /// What is done with it, in an input line that has so many bytes already. Lists and searches take

@@ -25,9 +25,11 @@ use self::window::Window;
 use super::entry::{Content, HeldMessage, Key, Notice, Pending, Presence, PresenceChange, Tone};
 use super::marks;
 use super::rows::RowCache;
+use super::width::{Emoji, columns, drawn_name};
 use crate::client::{Gap, GapReason, KeptChanges, LoggedChange, RoomJoined, RoomState, StoredMessage};
 use crate::names::{EVERYBODY, Epoch, MessageId, RoomName};
 use crate::terminal::change_format;
+use crate::terminal::format::shown_name;
 
 /// How far back a sender counts as somebody who spoke recently, in entries.
 const SPOKE_ENTRIES: usize = 200;
@@ -57,6 +59,8 @@ pub struct Room {
     has_caught_up: bool,
     pending: Vec<Pending>,
     reading: Reading,
+    /// The width of the longest name of a sender so far.
+    widest_name: usize,
     unfolded: HashSet<u64>,
     selected: Option<u64>,
     pane: Pane,
@@ -69,6 +73,7 @@ impl Room {
     /// same one; otherwise the server reports the difference as a gap.
     pub fn new(name: RoomName, me: Me, limits: Limits, mark: Option<u64>) -> Self {
         Self {
+            widest_name: columns(&drawn_name(&me.name, Emoji::Full)),
             name,
             me,
             window: Window::new(limits),
@@ -333,7 +338,10 @@ impl Room {
         held.find(|held| held.is_own == own && !held.message.extras.is_deleted()).map(|held| &held.message)
     }
 
-    fn hold(&self, message: StoredMessage, own: bool) -> HeldMessage {
+    fn hold(&mut self, message: StoredMessage, own: bool) -> HeldMessage {
+        let is_claim = self.me.marks_claims && !message.authenticated;
+        let name_columns = columns(&drawn_name(&shown_name(&message.sender, is_claim), Emoji::Full));
+        self.widest_name = self.widest_name.max(name_columns);
         let is_own = own || message.sender == self.me.name && message.authenticated == self.me.authenticated;
         let mentions_me = is_mention(&self.me, &message, is_own);
         HeldMessage { message, is_own, mentions_me }

@@ -32,6 +32,9 @@ use crate::terminal::{Chat, ChatOptions, Command, Options, Server, TerminalError
 /// How many requests may wait for the network thread. More wait in the loop of the model.
 const REQUESTS_MAX: usize = 64;
 
+/// What a user sees at the first start.
+const HINT: &str = "F1 or /help shows the keys and the commands, /quit leaves";
+
 /// How long keeping text on the disk may take at the end.
 const KEEP_TIME: Duration = Duration::from_secs(1);
 
@@ -240,6 +243,7 @@ fn setup(
     let Restored { remembered, drafts, unsent, faults } = restored;
     let named: Vec<RoomName> = [&options.room].into_iter().chain(&options.others).cloned().collect();
     let is_first = remembered.rooms.is_empty();
+    let hint = is_first.then(|| HINT.to_owned());
     let mut rooms: Vec<_> = remembered.rooms.into_iter().map(|KeptRoom { name, read }| (name, read)).collect();
     let mut current = remembered.current;
     if options.names_rooms || is_first {
@@ -259,7 +263,7 @@ fn setup(
         current,
         drafts,
         unsent,
-        notices: faults,
+        notices: faults.into_iter().chain(hint).collect(),
         newest: options.last,
         config,
         config_place: config_path(),

@@ -79,8 +79,8 @@ impl Model {
     pub(super) fn pasted(&mut self, raw: &str, now: Instant) {
         self.paste.pasted(now);
         let paste = Paste::new(raw);
-        if paste.cut_bytes > 0 {
-            self.fail(&format!("the end of the paste is missing: it has {} bytes too many", paste.cut_bytes));
+        if paste.is_cut {
+            self.fail("the paste has more than 1 MiB: its end is missing");
         }
         match &self.open {
             Some(Open::Paste(_)) => return,

@@ -115,15 +115,17 @@ impl Room {
     }
 
     /// The messages and gaps of a page, as they are now.
-    fn entries(&self, page: &HistoryPage) -> Vec<Entry> {
-        let messages = page.messages.iter().map(|message| {
+    fn entries(&mut self, page: &HistoryPage) -> Vec<Entry> {
+        let mut entries = Vec::new();
+        for message in &page.messages {
             let mut message = message.clone();
             self.changes.apply_above(page.head_seq, &mut message);
             let held: HeldMessage = self.hold(message, false);
-            Entry { key: Key::event(held.message.seq), content: Content::Message(Box::new(held)) }
-        });
+            entries.push(Entry { key: Key::event(held.message.seq), content: Content::Message(Box::new(held)) });
+        }
         let gaps = page.gaps.iter().map(|gap| Entry { key: Key::event(gap.from_seq), content: Content::Gap(*gap) });
-        let mut entries: Vec<_> = messages.chain(gaps).filter(|entry| entry.key.seq >= self.oldest_seq).collect();
+        entries.extend(gaps);
+        entries.retain(|entry| entry.key.seq >= self.oldest_seq);
         entries.sort_by_key(|entry| entry.key);
         entries.dedup_by_key(|entry| entry.key);
         entries

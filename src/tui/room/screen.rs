@@ -20,6 +20,7 @@ use crate::terminal::local_time::LocalTime;
 impl Room {
     /// The rows to show in that height, from top to bottom.
     pub fn shown(&mut self, style: &RowStyle, height: usize) -> Screenful {
+        let style = &style.narrowed(self.widest_name);
         let is_resized = self.pane.style.as_ref() != Some(style) || self.pane.height != height;
         self.pane.style = Some(style.clone());
         self.pane.height = height;
