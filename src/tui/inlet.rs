@@ -249,7 +249,7 @@ pub struct Kept {
     pub current: Option<RoomName>,
     /// Lines that are not known to be stored, in their order.
     pub unsent: Vec<KeptLine>,
-    /// Drafts, at most one for each room.
+    /// Drafts. Several of a room are one when they are restored.
     pub drafts: Vec<(RoomName, String)>,
 }
 
@@ -266,6 +266,6 @@ pub struct KeptRoom {
 pub struct KeptLine {
     pub room: RoomName,
     pub line: Line,
-    /// When it was kept first, in milliseconds since 1970.
+    /// When it was entered, or kept first, in milliseconds since 1970, by this machine's clock.
     pub since_ms: u64,
 }

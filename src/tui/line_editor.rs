@@ -292,6 +292,16 @@ impl LineEditor {
         Ok(())
     }
 
+    /// Has Ctrl-Y insert this. False: it would not fit.
+    pub fn keep_killed(&mut self, text: &str) -> bool {
+        let fits = self.text().len() + text.len() <= TEXT_BYTES_MAX;
+        if fits {
+            self.killing = None;
+            self.killed = text.to_owned();
+        }
+        fits
+    }
+
     fn line(&self) -> &Line {
         // Invariant: the line of the shown room is there.
         &self.lines[&self.room]

@@ -9,6 +9,8 @@ mod listing;
 mod rooms;
 mod net;
 mod sending;
+mod earlier;
+mod pasting;
 mod calling;
 mod answers;
 mod keys;
@@ -38,6 +40,7 @@ use super::paste::PasteWatch;
 use super::room::Me;
 use super::signals::EXIT_SIGNAL_BASE;
 use super::view::Answer;
+use crate::editing::{Slashed, slashed};
 use crate::names::{Epoch, RoomName};
 use crate::terminal::clock::Clock;
 
@@ -53,7 +56,7 @@ pub struct Setup {
     pub rooms: Vec<(RoomName, Option<(u64, Epoch)>)>,
     pub current: Option<RoomName>,
     pub drafts: Vec<(RoomName, String)>,
-    /// Lines of earlier clients that may be stored or not.
+    /// Lines of earlier clients that may be stored or not, in their order.
     pub unsent: Vec<KeptLine>,
     /// What the user should know, such as files that could not be read.
     pub notices: Vec<String>,
@@ -100,6 +103,17 @@ enum Purpose {
     },
 }
 
+impl Purpose {
+    /// The command that does the same with the text. `None`: there is no text, or it is a command itself.
+    fn command(&self, typed: &str) -> Option<String> {
+        let Slashed::Text(text) = slashed(typed) else { return None };
+        Some(match self {
+            Self::Reply { seq } => format!("/reply #{seq} {text}"),
+            Self::Edit { seq, .. } => format!("/edit #{seq} {text}"),
+        })
+    }
+}
+
 /// What the screen shows besides the rooms.
 #[derive(Clone, Debug)]
 struct Shows {
@@ -131,7 +145,7 @@ pub struct Model {
     calls: Calls,
     /// The own lines that are not known to be stored, in their order.
     sent: Vec<Sent>,
-    /// Lines of earlier clients, undecided.
+    /// Lines of earlier clients that are too old to be sent without a question.
     offered: Vec<KeptLine>,
     /// What the user should know once there is a room.
     notices: Vec<String>,

@@ -229,6 +229,16 @@ impl Room {
         }
     }
 
+    /// Keeps the pending messages that are still to be stored, and those that never will be.
+    pub fn keep_pending(&mut self, is_sent: impl Fn(&MessageId) -> bool) {
+        self.pending.retain(|pending| pending.failed.is_some() || is_sent(&pending.id));
+    }
+
+    /// A text was sent: a message with it that could not be stored is not shown any more.
+    pub fn sent_again(&mut self, body: &str) {
+        self.pending.retain(|pending| pending.failed.is_none() || pending.body != body);
+    }
+
     /// The connection is lost.
     pub fn disconnected(&mut self) {
         self.has_caught_up = false;

@@ -12,7 +12,7 @@ use crossbeam_channel::bounded;
 use super::color::{Background, Depth, Palette};
 use super::config::{self, Config, Profile};
 use super::guard::Guard;
-use super::inlet::{INCOMING_MAX, KeptRoom};
+use super::inlet::{INCOMING_MAX, Kept, KeptRoom};
 use super::input_thread::InputThread;
 use super::model::{Model, Setup};
 use super::notify::Wrapping;
@@ -24,8 +24,9 @@ use super::run::{Parts, run};
 use super::store::{Files, Restored, Store, state_folder};
 use super::{network, signals};
 use crate::address::Address;
-use crate::client::{ConnectError, Contract, TlsProfile, config_folder, own_name};
+use crate::client::{ConnectError, Contract, TlsProfile, config_folder, lines, own_name};
 use crate::names::{RoomName, UserName};
+use crate::terminal::format::escape_rows;
 use crate::terminal::unsent::file::Owner;
 use crate::terminal::{Chat, ChatOptions, Command, Options, Server, TerminalError, can_edit, read_name};
 
@@ -134,17 +135,40 @@ pub fn chat(server: Server, name: Option<String>, options: &ChatOptions) -> Resu
     let guard = Guard::new(config.screen.mouse);
     let palette = palette(&config);
     let setup = setup(&server, &name, options, config, restored, &guard);
-    let (code, kept) = start(server, name, setup, files, &guard, palette)?;
-    if !kept {
-        let _ = writeln!(io::stderr(), "* the disk is slow: your drafts and marks may not be kept");
-    }
-    match code {
+    let ended = start(server, name, setup, files, &guard, palette)?;
+    // The terminal may be gone.
+    let _ = io::stderr().write_all(farewell(&ended).as_bytes());
+    match ended.code {
         0 => Ok(()),
         code => process::exit(code),
     }
 }
 
-/// Starts the threads, and runs the model. Returns the exit code, and whether everything is kept on the disk.
+/// How the client ended.
+struct Ended {
+    code: i32,
+    kept: Arc<Kept>,
+    /// Why that may not be on the disk.
+    fault: Option<String>,
+}
+
+/// What the user should know about what was entered and not stored. What can't be kept is shown, since it would be lost
+/// otherwise.
+fn farewell(ended: &Ended) -> String {
+    let Kept { unsent, drafts, .. } = &*ended.kept;
+    let Some(fault) = &ended.fault else {
+        let count = unsent.len() as u64;
+        let text = format!("* not known to be stored: {}; kept for the next start\n", lines(count));
+        return if count == 0 { String::new() } else { text };
+    };
+    let sent = unsent.iter().map(|kept| (&kept.room, kept.line.body.as_str()));
+    let texts = sent.chain(drafts.iter().map(|(room, text)| (room, text.as_str())));
+    let shown: String = texts.map(|(room, text)| format!("  [{room}] {}\n", escape_rows(text))).collect();
+    let what = if shown.is_empty() { "" } else { "; this is not stored:" };
+    format!("* {fault}{what}\n{shown}")
+}
+
+/// Starts the threads, and runs the model.
 fn start(
     server: Server,
     name: UserName,
@@ -152,7 +176,7 @@ fn start(
     files: Files,
     guard: &Arc<Guard>,
     palette: Palette,
-) -> Result<(i32, bool), TerminalError> {
+) -> Result<Ended, TerminalError> {
     let (events, incoming) = bounded(INCOMING_MAX);
     let (requests, requested) = bounded(REQUESTS_MAX);
     let store = Store::start(files, events.clone()).map_err(TerminalError::Thread)?;
@@ -180,7 +204,11 @@ fn start(
     let (code, parts) = run(&mut model, parts);
     parts.painter.finish();
     guard.leave();
-    Ok((code, store.finish(KEEP_TIME)))
+    let fault = match store.finish(KEEP_TIME) {
+        true => store.fault(),
+        false => Some("the disk is slow: drafts and marks may not be kept".to_owned()),
+    };
+    Ok(Ended { code, kept: model.kept(), fault })
 }
 
 /// Who the user is: by the options, the login, an earlier chat, or the answer to a question. It is asked only when the

@@ -14,7 +14,9 @@ use crossbeam_channel::Sender;
 use parking_lot::{Condvar, Mutex};
 
 use super::inlet::{Incoming, Kept, KeptLine};
+use super::paste::clean;
 use super::remembered::{Marks, Remembered};
+use crate::client::lines;
 use crate::names::RoomName;
 use crate::terminal::unsent::file::{KeepError, Owner, Store as TextFiles, Text};
 use crate::threads::spawn;
@@ -29,6 +31,9 @@ pub struct Restored {
     /// What could not be read, for the user.
     pub faults: Vec<String>,
 }
+
+/// After how long a write that failed is repeated: the disk may have space again.
+const RETRY_TIME: Duration = Duration::from_secs(5);
 
 /// The files of one server and name.
 pub struct Files {
@@ -61,6 +66,8 @@ struct State {
     next: Option<Arc<Kept>>,
     is_writing: bool,
     ended: bool,
+    /// Why the newest state is not on the disk.
+    fault: Option<String>,
 }
 
 /// The user's folder for the state of this program.
@@ -93,13 +100,19 @@ impl Files {
             }
         };
         for text in found {
-            match text.line() {
-                Ok((room, line)) if text.id.is_some() => {
+            // A draft may be longer than a message.
+            let draft = RoomName::new(&text.room).ok().filter(|_| text.id.is_none());
+            match (draft, text.line()) {
+                (Some(room), _) => add_draft(&mut restored.drafts, room, clean(&text.body)),
+                (None, Ok((room, line))) => {
                     restored.unsent.push(KeptLine { room, line, since_ms: text.since_ms });
                 }
-                Ok((room, _)) => add_draft(&mut restored.drafts, room, text.body),
-                Err(_) => self.strange.push(text),
+                (None, Err(_)) => self.strange.push(text),
             }
+        }
+        if !self.strange.is_empty() {
+            let (count, folder) = (lines(self.strange.len() as u64), texts.folder().display());
+            restored.faults.push(format!("text of an earlier chat can't be used: {count}, in {folder}"));
         }
         for path in damaged {
             restored.faults.push(format!("text of an earlier chat is damaged; it is in {}", path.display()));
@@ -184,6 +197,11 @@ impl Store {
         true
     }
 
+    /// Why the newest state is not on the disk, if it could not be written.
+    pub fn fault(&self) -> Option<String> {
+        self.shared.state.lock().fault.clone()
+    }
+
     /// Ends the thread once everything is written.
     pub fn finish(&self, time: Duration) -> bool {
         let done = self.flush(time);
@@ -195,23 +213,27 @@ impl Store {
 
 impl Shared {
     fn run(&self, mut files: Files, incoming: &Sender<Incoming>) {
-        while let Some(kept) = self.next() {
-            let outcome = files.keep(&kept);
-            self.state.lock().is_writing = false;
+        let mut failed = None;
+        while let Some(kept) = self.next(failed.as_ref()) {
+            let fault = files.keep(&kept).err();
+            {
+                let mut state = self.state.lock();
+                state.is_writing = false;
+                state.fault.clone_from(&fault);
+            }
             self.changed.notify_all();
-            match outcome {
-                Ok(()) => files.fault = None,
-                Err(fault) if files.fault.as_ref() != Some(&fault) => {
-                    files.fault = Some(fault.clone());
-                    // A model that has ended needs to know nothing.
-                    let _ = incoming.send(Incoming::Fault(fault));
-                }
-                Err(_) => {}
+            failed = fault.as_ref().map(|_| kept);
+            let is_new = files.fault != fault;
+            files.fault.clone_from(&fault);
+            if let Some(fault) = fault.filter(|_| is_new) {
+                // A model that has ended needs to know nothing.
+                let _ = incoming.send(Incoming::Fault(fault));
             }
         }
     }
 
-    fn next(&self) -> Option<Arc<Kept>> {
+    /// The newest state; or after a while that which could not be written.
+    fn next(&self, failed: Option<&Arc<Kept>>) -> Option<Arc<Kept>> {
         let mut state = self.state.lock();
         loop {
             if let Some(kept) = state.next.take() {
@@ -221,7 +243,14 @@ impl Shared {
             if state.ended {
                 return None;
             }
-            self.changed.wait(&mut state);
+            let Some(kept) = failed else {
+                self.changed.wait(&mut state);
+                continue;
+            };
+            if self.changed.wait_for(&mut state, RETRY_TIME).timed_out() && state.next.is_none() {
+                state.is_writing = true;
+                return Some(Arc::clone(kept));
+            }
         }
     }
 }

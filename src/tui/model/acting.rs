@@ -99,7 +99,7 @@ impl Model {
         };
         let purpose = self.purpose.clone();
         let line = self.editor.take();
-        let outcome = match (command, purpose) {
+        let outcome = match (command, purpose.clone()) {
             (Command::Say { body, kind }, Some((_, Purpose::Reply { seq }))) => {
                 self.purpose = None;
                 self.send(body, kind, Some(seq))
@@ -114,7 +114,7 @@ impl Model {
         if let Err(fault) = outcome {
             // It came out of the input, so it fits.
             let _ = self.editor.replace(&line);
-            self.purpose = self.purpose.take();
+            self.purpose = purpose.filter(|(room, _)| self.current_name().as_ref() == Some(room));
             self.fail(&fault);
         }
         self.keeping.changed();

@@ -56,6 +56,11 @@ impl Model {
                 // The event shows it.
                 (Ok(_), None) => {}
             },
+            (Asked::Edit { room, seq, text }, Answer::Changed(changed)) => {
+                if let Err(fault) = changed {
+                    self.not_edited(&room, seq, &text, &fault);
+                }
+            }
             (Asked::Pins { room, seq }, Answer::History(page)) => self.pin_read(&room, seq, page),
             (asked, answer) => debug_assert!(false, "{answer:?} answers {asked:?}"),
         }

@@ -1,6 +1,6 @@
 //! What is kept on the disk, and when.
 //!
-//! A line is kept when it has waited a second, or when the connection is lost, so in normal operation none is written; a
+//! A line is kept when it has waited a second, and at once without a connection, so in normal operation none is written; a
 //! draft and the marks are kept a second after they have changed.
 
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use std::time::Instant;
 use super::super::inlet::{Kept, KeptLine, KeptRoom};
 use super::Model;
 use super::open_room::Membership;
+use super::sending::typed_again;
 use crate::names::RoomName;
 
 impl Model {
@@ -17,7 +18,7 @@ impl Model {
     }
 
     /// Everything that outlives the client.
-    pub(super) fn kept(&mut self) -> Arc<Kept> {
+    pub fn kept(&mut self) -> Arc<Kept> {
         self.keeping.due = None;
         let rooms =
             self.rooms.iter().filter(|open| !matches!(open.membership, Membership::Refused(_) | Membership::Leaving));
@@ -28,11 +29,27 @@ impl Model {
             since_ms: sent.since_ms,
         });
         let unsent = self.offered.iter().cloned().chain(sent).collect();
+        Arc::new(Kept { rooms, current: self.current_name(), unsent, drafts: self.kept_drafts() })
+    }
+
+    /// The drafts, and after them the texts of messages that could not be stored.
+    fn kept_drafts(&self) -> Vec<(RoomName, String)> {
         let home = self.current_name().unwrap_or_else(RoomName::lobby);
         let draft = |(room, text): (Option<&RoomName>, &str)| (room.unwrap_or(&home).clone(), text.to_owned());
         let mut drafts: Vec<_> = self.editor.drafts().map(draft).collect();
+        // That of the current room with what only the screen has.
+        let purpose = self.purpose.as_ref().and_then(|(_, purpose)| purpose.command(self.editor.text()));
+        if let Some(text) = self.draft_with_paste().or(purpose) {
+            drafts.retain(|(room, _)| *room != home);
+            drafts.push((home, text));
+        }
         // The same state is the same file.
         drafts.sort_by(|one, other| (one.0.as_str(), &one.1).cmp(&(other.0.as_str(), &other.1)));
-        Arc::new(Kept { rooms, current: self.current_name(), unsent, drafts })
+        for open in &self.rooms {
+            let failed = open.room.pending().iter().filter(|pending| pending.failed.is_some());
+            let texts = failed.map(|pending| typed_again(&pending.body, pending.kind, pending.reply_to));
+            drafts.extend(texts.map(|text| (open.name().clone(), text)));
+        }
+        drafts
     }
 }

@@ -6,7 +6,7 @@ use super::super::keys::{Context, List, NAMED};
 use super::super::pace::Urgency;
 use super::super::view::{Help, ListItem};
 use super::Model;
-use super::commanding::NOTHING_UNSENT;
+use super::earlier::NOTHING_UNSENT;
 use super::listing::{Entry, Listing, Open, Target, entry};
 use super::parts::Asked;
 use super::rooms::NO_ROOM;

@@ -148,6 +148,11 @@ impl OpenRoom {
         self.last_seq = Some(seq);
     }
 
+    /// Whether the event with that seq has arrived, or is above what is read.
+    pub fn has_passed(&self, seq: u64) -> bool {
+        self.last_seq.is_some_and(|last| seq <= last)
+    }
+
     /// The connection is lost.
     pub fn disconnected(&mut self, now: Instant) {
         self.room.disconnected();

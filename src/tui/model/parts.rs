@@ -13,7 +13,10 @@ pub struct Sent {
     pub room: RoomName,
     pub line: Line,
     pub since: Instant,
+    /// By this machine's clock.
     pub since_ms: u64,
+    /// An earlier client left it, and this one has not posted it yet.
+    pub is_earlier: bool,
 }
 
 /// What was asked for, and what the answer is used for.
@@ -35,6 +38,8 @@ pub enum Asked {
     Search { text: String },
     /// A change of a message or a room. `failed` begins the reason of a failure.
     Change { failed: &'static str, done: Option<String> },
+    /// Another text for a message, which comes back if it can't have it.
+    Edit { room: RoomName, seq: u64, text: String },
     /// A message of a room, to be listed with the pinned ones.
     Pins { room: RoomName, seq: u64 },
 }

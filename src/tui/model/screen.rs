@@ -197,7 +197,7 @@ impl Model {
             Open::Paste(question) => Overlay::Question(Question {
                 title: question.prompt(),
                 text: question.text().lines().take(20).map(str::to_owned).collect(),
-                choices: question.choices().map(|(key, _, text)| (key.to_string(), text.to_owned())).collect(),
+                choices: question.choices().map(|(key, _, text)| (key.to_string(), text)).collect(),
             }),
         })
     }
