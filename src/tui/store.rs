@@ -33,7 +33,7 @@ pub struct Restored {
 }
 
 /// After how long a write that failed is repeated: the disk may have space again.
-const RETRY_TIME: Duration = Duration::from_secs(5);
+const RETRY_TIME: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 5_000 });
 
 /// The files of one server and name.
 pub struct Files {
@@ -258,4 +258,84 @@ impl Shared {
 fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use crossbeam_channel::unbounded;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::limits::BODY_BYTES_MAX;
+
+    fn files(home: &TempDir) -> Files {
+        let owner = Owner { server: "127.0.0.1:5000".to_owned(), name: "ann".to_owned() };
+        let path = home.path().to_owned();
+        let texts = TextFiles::find(owner, |name| (name == "HOME").then(|| path.clone()));
+        Files { texts, marks: None, written_texts: None, written_marks: None, strange: Vec::new(), fault: None }
+    }
+
+    fn draft(text: &str) -> Kept {
+        Kept { drafts: vec![(RoomName::lobby(), text.to_owned())], ..Kept::default() }
+    }
+
+    /// A text that was too long for a message was kept, and never shown again.
+    #[test]
+    fn a_draft_may_be_longer_than_a_message() {
+        let home = tempfile::tempdir().unwrap();
+        let long = "x".repeat(BODY_BYTES_MAX + 1);
+        files(&home).keep(&draft(&long)).unwrap();
+        let restored = files(&home).take_over();
+        assert_eq!(restored.drafts, [(RoomName::lobby(), long)]);
+        assert!(restored.faults.is_empty());
+    }
+
+    /// Somebody has changed the file.
+    #[test]
+    fn text_that_can_not_be_used_is_kept_and_reported() {
+        let home = tempfile::tempdir().unwrap();
+        let mut first = files(&home);
+        first.keep(&draft("of no room")).unwrap();
+        let folder = first.texts.as_ref().unwrap().folder().to_owned();
+        let path = fs::read_dir(&folder).unwrap().next().unwrap().unwrap().path();
+        let content = fs::read_to_string(&path).unwrap().replace("\"lobby\"", "\"no room\"");
+        drop(first);
+        fs::write(&path, content).unwrap();
+        for _ in 0..2 {
+            let mut next = files(&home);
+            let restored = next.take_over();
+            assert!(restored.drafts.is_empty() && restored.faults[0].contains("can't be used: 1 line"), "{restored:?}");
+            next.keep(&draft("another")).unwrap();
+        }
+    }
+
+    /// The disk was full, or not writable, and nothing was written when that was over.
+    #[test]
+    fn a_write_that_failed_is_repeated() {
+        let home = tempfile::tempdir().unwrap();
+        let place = home.path().join(".local");
+        fs::write(&place, b"in the way").unwrap();
+        let (incoming, faults) = unbounded();
+        let store = Store::start(files(&home), incoming).unwrap();
+        store.keep(Arc::new(draft("half a thought")));
+        let fault = faults.recv_timeout(Duration::from_secs(30)).unwrap();
+        assert!(matches!(&fault, Incoming::Fault(fault) if fault.contains("unsent text can't be kept")), "{fault:?}");
+        assert!(store.fault().is_some());
+        fs::remove_file(&place).unwrap();
+        let until = Instant::now() + Duration::from_secs(30);
+        while store.fault().is_some() && Instant::now() < until {
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+        assert!(store.finish(Duration::from_secs(30)) && store.fault().is_none());
+        assert!(faults.try_recv().is_err(), "it is reported once");
+        // The thread releases its file when it ends.
+        drop(store);
+        let mut drafts = Vec::new();
+        while drafts.is_empty() && Instant::now() < until {
+            drafts = files(&home).take_over().drafts;
+        }
+        assert_eq!(drafts, [(RoomName::lobby(), "half a thought".to_owned())]);
+    }
 }

@@ -11,6 +11,7 @@ mod links;
 mod load;
 mod starts;
 mod soak;
+mod real;
 
 use std::path::Path;
 use std::process::Command;

@@ -319,7 +319,8 @@ mod tests {
         sent(&mut outbox, LIMITS, now);
         outbox.rewind();
         assert_eq!(outbox.sampled, None);
-        (outbox.open(0), outbox.caught_up(0));
+        outbox.open(0);
+        outbox.caught_up(0);
         sent(&mut outbox, LIMITS, now);
         assert_eq!(outbox.sampled, Some((id(3), now)));
         outbox.reject(&id(3), None);
