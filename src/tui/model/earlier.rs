@@ -38,6 +38,11 @@ impl Model {
             }
             self.offered.push(kept);
         }
+        // They may be in rooms that are not shown.
+        if !self.sent.is_empty() {
+            self.notices
+                .push(format!("sending what an earlier chat could not send: {}", lines(self.sent.len() as u64)));
+        }
     }
 
     /// Tells the user about the lines that are not sent by themselves.
