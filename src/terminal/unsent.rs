@@ -4,7 +4,8 @@
 //! in normal operation nothing is written. When everything is acknowledged the file is removed. Text that remains at
 //! any end of the client is found by the next client of the same server and name. That client reports it and waits for
 //! `/unsent send` or `/unsent drop`: nothing is sent automatically, because it may be days old. It is sent with its own
-//! message id, so text that was stored is not stored again.
+//! message id, so text that was stored is not stored again. (The full-screen client sends recent text by itself, and
+//! shows what became of it.)
 
 pub mod file;
 #[cfg(fuzzing)]

@@ -243,7 +243,7 @@ impl Model {
                 self.wants(Urgency::Arrived);
             }
             Incoming::Answer(number, answer) => self.answered(number, answer),
-            Incoming::Fault(fault) => self.fail(&fault),
+            Incoming::Fault(fault) => self.fail_whole(&fault),
             Incoming::Edited(text) => self.edited_outside(text),
             Incoming::End(End::Signal(signal)) => self.end(EXIT_SIGNAL_BASE + signal),
             Incoming::End(End::HungUp) => self.end(EXIT_SIGNAL_BASE + signal_hook::consts::SIGHUP),
@@ -252,7 +252,7 @@ impl Model {
 
     /// Does what is due.
     pub fn tick(&mut self, now: Instant) {
-        if self.leaving.is_some_and(|deadline| self.sent.is_empty() || deadline <= now) {
+        if self.leaving.is_some_and(|deadline| self.is_settled() || deadline <= now) {
             self.end(0);
         }
         if let Some(kept) = self.kept_if_due(now) {

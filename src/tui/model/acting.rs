@@ -153,11 +153,16 @@ impl Model {
 
     /// Leaves, once everything is stored, or after a while: what is not stored is kept on the disk.
     pub(super) fn quit(&mut self, now: Instant) {
-        if self.sent.is_empty() || !self.has_session {
+        if self.is_settled() || !self.has_session {
             return self.end(0);
         }
         self.leaving = Some(now + LEAVE_TIME);
         self.tell("waiting until your messages are stored; Ctrl-C leaves now");
+    }
+
+    /// Whether the server has everything that was entered.
+    pub(super) fn is_settled(&self) -> bool {
+        self.sent.is_empty() && !self.calls.has_changes()
     }
 
     pub(super) fn mark_read(&mut self) {

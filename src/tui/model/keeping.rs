@@ -32,7 +32,7 @@ impl Model {
         Arc::new(Kept { rooms, current: self.current_name(), unsent, drafts: self.kept_drafts() })
     }
 
-    /// The drafts, and after them the texts of messages that could not be stored.
+    /// The drafts, and after them the texts of messages that could not be stored, and of edits that are under way.
     fn kept_drafts(&self) -> Vec<(RoomName, String)> {
         let home = self.current_name().unwrap_or_else(RoomName::lobby);
         let draft = |(room, text): (Option<&RoomName>, &str)| (room.unwrap_or(&home).clone(), text.to_owned());
@@ -50,6 +50,9 @@ impl Model {
             let texts = failed.map(|pending| typed_again(&pending.body, pending.kind, pending.reply_to));
             drafts.extend(texts.map(|text| (open.name().clone(), text)));
         }
+        let mut edits: Vec<_> = self.calls.edits().collect();
+        edits.sort_unstable();
+        drafts.extend(edits.into_iter().map(|(room, seq, text)| (room.clone(), format!("/edit #{seq} {text}"))));
         drafts
     }
 }

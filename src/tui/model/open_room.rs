@@ -86,8 +86,10 @@ impl OpenRoom {
     /// Where to join. `head_seq`: the room's last event, if known.
     pub fn start(&self, head_seq: Option<u64>) -> StartAt {
         let after = |(seq, epoch): (u64, Epoch)| StartAt::After { seq, epoch: Some(epoch) };
-        match (self.last_seq.zip(self.epoch), self.mark) {
-            (Some(last), _) => after(last),
+        match (self.last_seq, self.mark) {
+            // The epoch of a room that was joined without messages is not known.
+            (Some(seq @ 1..), _) => StartAt::After { seq, epoch: self.epoch },
+            (Some(_), _) => StartAt::Last(self.newest),
             (None, Some(mark)) if head_seq.is_some_and(|head| head.saturating_sub(mark.0) <= RESUMED_EVENTS_MAX) => {
                 after(mark)
             }

@@ -56,6 +56,19 @@ impl Calls {
     pub fn take(&mut self, number: u64) -> Option<Asked> {
         self.asked.remove(&number)
     }
+
+    /// Whether changes are under way that the user has asked for.
+    pub fn has_changes(&self) -> bool {
+        self.asked.values().any(|asked| matches!(asked, Asked::Edit { .. } | Asked::Change { .. }))
+    }
+
+    /// The edits that are under way: the room, the number of the message, and its new text.
+    pub fn edits(&self) -> impl Iterator<Item = (&RoomName, u64, &str)> {
+        self.asked.values().filter_map(|asked| match asked {
+            Asked::Edit { room, seq, text } => Some((room, *seq, text.as_str())),
+            _ => None,
+        })
+    }
 }
 
 /// How long a change may wait.

@@ -148,7 +148,7 @@ impl Model {
         let replaced = text.and_then(|text| self.editor.replace(&clean(&text)).map_err(|fault| fault.to_string()));
         match replaced {
             Ok(()) => self.keeping.changed(),
-            Err(fault) => self.fail(&fault),
+            Err(fault) => self.fail_whole(&fault),
         }
         self.wants(Urgency::Asked);
     }

@@ -58,6 +58,8 @@ impl Model {
         let moved = shown.at_end && has_focus && open.is_live && open.room.seen();
         let (room, wanted) = (open.name().clone(), open.room.wanted());
         if moved {
+            // The room has nothing unread any more.
+            view.rooms = self.room_lines();
             self.keeping.changed();
         }
         if let Some(wanted) = wanted {

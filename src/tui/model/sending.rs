@@ -109,8 +109,11 @@ impl Model {
             }
         }
         let place = if self.current_name().as_ref() == Some(&room) { String::new() } else { format!(" in {room}") };
-        let where_it_is = if is_back { "its text is in the input again" } else { "Up recalls its text" };
-        self.fail(&format!("not sent{place}: {reason}; {where_it_is}"));
+        match is_back {
+            true => self.fail_whole(&format!("not sent{place}: {reason}; its text is in the input again")),
+            // The failed message has the reason.
+            false => self.fail(&format!("not sent{place}: {reason}; Up recalls its text")),
+        }
         self.keeping.changed();
     }
 

@@ -436,9 +436,9 @@ fn left(name: &str, body: &str, age: Duration) -> KeptLine {
 }
 
 /// So many of them.
-fn many(count: u128) -> Vec<KeptLine> {
+fn many(name: &str, count: u128) -> Vec<KeptLine> {
     let line = |n: u128| {
-        let kept = left("lobby", "x", HOUR);
+        let kept = left(name, "x", HOUR);
         KeptLine { line: Line { id: MessageId::from_bytes(n.to_be_bytes()), ..kept.line }, ..kept }
     };
     (0..count).map(line).collect()
@@ -567,7 +567,7 @@ fn a_line_that_was_stored_long_ago_is_not_pending_any_more() {
 
 #[test]
 fn more_lines_than_may_wait_are_offered_in_their_order() {
-    let mut desk = Desk::new(Setup { unsent: many(1_002), ..setup(&["lobby"]) });
+    let mut desk = Desk::new(Setup { unsent: many("lobby", 1_002), ..setup(&["lobby"]) });
     let kept = desk.kept();
     assert_eq!(kept.unsent.len(), 1_002, "none is lost");
     desk.types("one more\r");
@@ -576,7 +576,9 @@ fn more_lines_than_may_wait_are_offered_in_their_order() {
     desk.net(vec![NetEvent::Connected { fresh: true }]);
     desk.joined("lobby", 0);
     assert_eq!(desk.posts().len(), 1_000);
-    desk.shows("2 lines");
+    desk.types("\x15/unsent\r");
+    desk.shows("perhaps not stored");
+    assert_eq!(desk.screen().iter().filter(|row| row.ends_with(" x")).count(), 2);
 }
 
 #[test]
@@ -702,6 +704,21 @@ fn leaving_waits_for_what_is_not_stored() {
     assert!(!desk.requests().iter().any(|request| matches!(request, Outgoing::Quit(_))));
     desk.types("\x03");
     assert!(matches!(desk.requests().last(), Some(Outgoing::Quit(0))));
+    // An edit is under way.
+    let mut desk = Desk::in_rooms(&["lobby"]);
+    desk.says("lobby", 1, "ann", "frist");
+    desk.types("/edit first\r/quit\r");
+    let requests = desk.requests();
+    assert!(!requests.iter().any(|request| matches!(request, Outgoing::Quit(_))));
+    assert_eq!(desk.kept().drafts, [(room("lobby"), "/edit #1 first".to_owned())]);
+    let edit = |request: &Outgoing| match request {
+        Outgoing::Call(number, Call::Edit { .. }) => Some(*number),
+        _ => None,
+    };
+    let number = requests.iter().find_map(edit).unwrap();
+    desk.model.handle(Incoming::Answer(number, Answer::Changed(Ok(2))), Instant::now());
+    assert!(desk.kept().drafts.is_empty());
+    assert!(matches!(desk.requests().last(), Some(Outgoing::Quit(0))));
     // Ctrl-C clears the line first, and asks.
     let mut desk = Desk::in_rooms(&["lobby"]);
     desk.types("text\x03\x03");
@@ -755,11 +772,12 @@ fn a_reply_or_an_edit_that_fails_stays_one() {
     desk.shows("[lobby] /edit #1 first thing");
     assert!(desk.posts().is_empty());
     // A reply fails as an edit does.
-    let mut desk = Desk::new(Setup { unsent: many(1_000), ..setup(&["lobby"]) });
+    let mut desk = Desk::new(Setup { unsent: many("tea", 1_000), ..setup(&["tea", "lobby"]) });
     desk.net(vec![NetEvent::Connected { fresh: true }]);
+    desk.alt('2');
     desk.joined("lobby", 0);
     desk.says("lobby", 1, "bob", "tea?");
-    desk.shows("tea?");
+    desk.screen();
     desk.alt('v');
     desk.types("r");
     desk.shows("[reply to #1]");
@@ -890,7 +908,7 @@ fn keys_during_the_question_send_and_lose_nothing() {
 /// The lines of a paste that were too many for the queue were lost.
 #[test]
 fn lines_of_a_paste_that_do_not_fit_are_in_the_input() {
-    let mut desk = Desk::new(Setup { unsent: many(997), ..setup(&["lobby"]) });
+    let mut desk = Desk::new(Setup { unsent: many("lobby", 997), ..setup(&["lobby"]) });
     paste(&mut desk, SIX, "m");
     assert_eq!(desk.kept().unsent.len(), 1_000);
     assert_eq!(desk.model.editor.text(), "4\n5\n6");
@@ -913,6 +931,39 @@ fn a_room_with_lines_is_left_only_with_a_connection() {
     desk.shows("1 line for lobby must be stored first");
     desk.shows("[lobby]");
     assert_eq!(desk.kept().unsent.len(), 1);
+}
+
+/// The room was joined before its first message, so its epoch was not known, and the next session began at its start.
+#[test]
+fn a_new_session_repeats_no_message() {
+    let mut desk = Desk::in_rooms(&["lobby"]);
+    desk.says("lobby", 1, "bob", "only once");
+    desk.net(vec![NetEvent::Ended(None), NetEvent::Connected { fresh: true }]);
+    let requests = desk.requests();
+    let from = requests.iter().find_map(|request| match request {
+        Outgoing::Join { from, .. } => Some(*from),
+        _ => None,
+    });
+    assert_eq!(from, Some(StartAt::After { seq: 1, epoch: None }));
+    desk.joined("lobby", 1);
+    desk.says("lobby", 1, "bob", "only once");
+    assert_eq!(desk.screen().iter().filter(|row| row.contains("only once")).count(), 1);
+}
+
+/// The place of a file is at the end, and the row of answers is short.
+#[test]
+fn a_long_failure_is_shown_whole() {
+    let mut desk = Desk::in_rooms(&["lobby"]);
+    let fault = format!("can't read the text of an editor with a long name: {} in /tmp/here.txt", "reasons ".repeat(5));
+    desk.model.handle(Incoming::Edited(Err(fault)), Instant::now());
+    desk.shows("/tmp/here.txt");
+}
+
+#[test]
+fn the_room_that_is_read_has_nothing_unread() {
+    let mut desk = Desk::in_rooms(&["lobby"]);
+    desk.says("lobby", 1, "bob", "ann: look");
+    desk.hides("@1");
 }
 
 /// Whatever comes in whatever order: there is no panic, and the screen can be drawn.

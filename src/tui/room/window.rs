@@ -101,7 +101,8 @@ impl Window {
         }
         let (first, last) = self.known.unwrap_or((seq, seq.saturating_sub(1)));
         self.known = Some((first, last.max(seq)));
-        if let Some(content) = content {
+        // A new session may report again what is here.
+        if let Some(content) = content.filter(|_| seq > last) {
             self.push_back(Entry { key: Key::event(seq), content });
             self.evict_for_live(screen);
         }
