@@ -302,3 +302,37 @@ fn shown(address: &Address) -> String {
     let text = address.to_string();
     text.strip_suffix(":5000").map_or(text.clone(), str::to_owned)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::{Line, new_message_id};
+    use crate::names::{Body, Kind};
+    use crate::tui::inlet::KeptLine;
+
+    fn ended(fault: Option<&str>, body: &str, draft: &str) -> Ended {
+        let line = |body: &str| {
+            let line = Line::new(new_message_id(), Body::new(body).unwrap(), Kind::Text);
+            KeptLine { room: RoomName::lobby(), line, since_ms: 1 }
+        };
+        let texts = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty()).into_iter();
+        let kept = Kept {
+            unsent: texts(body).map(|body| line(&body)).collect(),
+            drafts: texts(draft).map(|draft| (RoomName::lobby(), draft)).collect(),
+            ..Kept::default()
+        };
+        Ended { code: 0, kept: Arc::new(kept), fault: fault.map(str::to_owned) }
+    }
+
+    #[test]
+    fn the_last_words_are_about_what_is_not_stored() {
+        assert_eq!(farewell(&ended(None, "", "a draft")), "");
+        assert_eq!(farewell(&ended(None, "a line", "")), "* not known to be stored: 1 line; kept for the next start\n");
+        assert_eq!(farewell(&ended(Some("no space"), "", "")), "* no space\n");
+        // What can't be kept is shown, and acts on nothing.
+        assert_eq!(
+            farewell(&ended(Some("no space"), "one\ntwo", "\u{1b}[2J")),
+            "* no space; this is not stored:\n  [lobby] one\n    two\n  [lobby] \\u{1b}[2J\n"
+        );
+    }
+}

@@ -1,7 +1,7 @@
 //! The thread that keeps on the disk what outlives the client: marks, drafts, and lines that are not known to be stored.
 //!
 //! It gets the newest state as a whole, and writes what has changed of it; states in between are skipped. So neither
-//! typing nor receiving waits for a disk, and a stalled disk takes no memory. Lines and drafts are in the files of the
+//! typing nor receiving waits for a disk, and a stalled disk takes no memory. A write that failed is repeated. Lines and drafts are in the files of the
 //! line client (`terminal/unsent/file.rs`), so each of the two finds what the other has left.
 
 use std::env;

@@ -40,8 +40,7 @@ impl Model {
         }
         // They may be in rooms that are not shown.
         if !self.sent.is_empty() {
-            self.notices
-                .push(format!("sending what an earlier chat could not send: {}", lines(self.sent.len() as u64)));
+            self.notices.push(format!("sending {} of an earlier chat", lines(self.sent.len() as u64)));
         }
     }
 

@@ -460,7 +460,7 @@ fn recent_lines_of_an_earlier_client_are_sent_by_themselves_and_shown_once() {
     assert_eq!(bodies, ["first", "second", "third", "fourth"]);
     assert!(posts.iter().zip(&unsent).all(|((_, line), kept)| *line == kept.line), "with their own ids");
     desk.joined("lobby", 0);
-    desk.shows("sending what an earlier chat could not send: 3 lines");
+    desk.shows("sending 3 lines of an earlier chat");
     desk.hides("/unsent");
     for (seq, (_, line)) in posts.iter().enumerate() {
         let message = StoredMessage { id: line.id, ..message(seq as u64 + 1, "ann", line.body.as_str()) };
