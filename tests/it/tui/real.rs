@@ -172,9 +172,10 @@ fn people_talk_complete_and_leave() {
         ["/msg bob secret", "/query bob secret", "/nick secret", "/frobnicate secret", "/raw PRIVMSG bob secret"]
     {
         ann.press(&format!("\x15{line}\r"));
-        ann.wait_until("the line in the input", |text| {
-            let mut rows = text.lines().rev();
-            rows.next().is_some_and(|row| row.ends_with(line)) && rows.next().is_some_and(|row| row.contains('/'))
+        ann.wait_until("the line in the input, and why it is there", |text| {
+            let rows: Vec<_> = text.lines().collect();
+            // The answer is above the status row, in place of a message.
+            rows[rows.len() - 1].ends_with(line) && !rows[rows.len() - 3].contains('│')
         });
     }
     ann.press("\x15in the open\r");
