@@ -272,6 +272,7 @@ fn a_paste_of_fifty_lines_is_one_message_or_one_each() {
     screen.wait_for("paste of 50 lines");
     // Neither Enter nor what is typed on answers the question.
     screen.press("\r");
+    screen.wait_for("the paste waits for one of the letters");
     std::thread::park_timeout(READING_TIME);
     assert!(real.bodies("lobby").is_empty());
     screen.press("o");
