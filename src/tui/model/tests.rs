@@ -957,6 +957,10 @@ fn a_long_failure_is_shown_whole() {
     let fault = format!("can't read the text of an editor with a long name: {} in /tmp/here.txt", "reasons ".repeat(5));
     desk.model.handle(Incoming::Edited(Err(fault)), Instant::now());
     desk.shows("/tmp/here.txt");
+    // A room without messages is joined again.
+    desk.net(vec![NetEvent::Disconnected { reason: "lost".to_owned() }, NetEvent::Connected { fresh: false }]);
+    desk.joined("lobby", 0);
+    desk.shows("/tmp/here.txt");
 }
 
 #[test]

@@ -170,7 +170,8 @@ impl Window {
 
     /// Messages below this seq were deleted at the server.
     pub fn forget_below(&mut self, seq: u64) {
-        while self.entries.front().is_some_and(|entry| entry.key.seq < seq) {
+        // Lines before the first event are no messages, and stay unless that was deleted.
+        while seq > 1 && self.entries.front().is_some_and(|entry| entry.key.seq < seq) {
             self.pop_front();
         }
         self.known = self.known.filter(|(_, last)| *last >= seq).map(|(first, last)| (first.max(seq), last));
