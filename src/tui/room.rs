@@ -88,6 +88,12 @@ impl Room {
         }
     }
 
+    /// Its history is another one. The user's own messages that are not stored stay.
+    pub fn forget_history(&mut self) {
+        let new = Self::new(self.name.clone(), self.me.clone(), Limits::default(), None);
+        *self = Self { pending: std::mem::take(&mut self.pending), ..new };
+    }
+
     /// The room was joined or joined again.
     pub fn joined(&mut self, joined: &RoomJoined<'_>) {
         if self.epoch.is_none() {

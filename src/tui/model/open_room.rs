@@ -50,7 +50,6 @@ pub struct OpenRoom {
     mark: Option<(u64, Epoch)>,
     /// How many messages to read first, without a mark.
     newest: u32,
-    me: Me,
 }
 
 impl OpenRoom {
@@ -70,7 +69,6 @@ impl OpenRoom {
             epoch: None,
             mark,
             newest,
-            me: me.clone(),
         }
     }
 
@@ -104,7 +102,12 @@ impl OpenRoom {
         let name = self.name().clone();
         if lost && !matches!(self.start(Some(state.head_seq)), StartAt::After { .. }) {
             // Nothing of it was read.
-            self.room = Room::new(name.clone(), self.me.clone(), Limits::default(), None);
+            self.room.forget_history();
+        }
+        // Where the epoch is not known, fewer events than before are a sign of another history.
+        if !again && self.epoch.is_none() && self.last_seq.is_some_and(|last| last > state.head_seq) {
+            self.room.forget_history();
+            self.last_seq = None;
         }
         let joined = RoomJoined {
             room: &name,

@@ -948,6 +948,16 @@ fn a_new_session_repeats_no_message() {
     desk.joined("lobby", 1);
     desk.says("lobby", 1, "bob", "only once");
     assert_eq!(desk.screen().iter().filter(|row| row.contains("only once")).count(), 1);
+    // If the server has lost its history, what is new has the numbers of what was lost.
+    let mut desk = Desk::in_rooms(&["lobby"]);
+    (1..=3).for_each(|seq| desk.says("lobby", seq, "bob", "lost"));
+    desk.types("pending\r");
+    desk.net(vec![NetEvent::Ended(None), NetEvent::Connected { fresh: true }]);
+    desk.joined("lobby", 1);
+    desk.says("lobby", 2, "bob", "new");
+    desk.shows("new");
+    desk.hides("lost");
+    desk.shows("pending");
 }
 
 /// The place of a file is at the end, and the row of answers is short.
