@@ -271,6 +271,7 @@ fn a_paste_of_fifty_lines_is_one_message_or_one_each() {
     paste(&mut screen, 50);
     screen.wait_for("paste of 50 lines");
     // Neither Enter nor what is typed on answers the question.
+    a_while();
     screen.press("\r");
     screen.wait_for("the paste waits for one of the letters");
     std::thread::park_timeout(READING_TIME);
