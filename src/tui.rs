@@ -30,6 +30,7 @@ mod painter;
 mod input_thread;
 mod signals;
 mod remembered;
+mod input_history;
 mod store;
 mod network;
 mod outside;

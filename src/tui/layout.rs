@@ -16,7 +16,7 @@ use ratatui::layout::Rect;
 
 use super::view::{Input, View};
 use super::width::{Emoji, columns, cut, drawn};
-use super::wrap::{Typed, typed};
+use super::wrap::{self, Typed, typed};
 
 /// The width of the list of rooms, and of people, with the border and a blank column.
 const ROOMS_COLUMNS: u16 = 19;
@@ -88,21 +88,35 @@ impl Layout {
     }
 
     fn lay_out_input(&mut self, whole: Rect, input: &Input) {
-        let prompt = drawn(&input.prompt, Emoji::Simple);
-        // The text needs space too.
-        self.prompt = cut(&prompt, usize::from(whole.width / 3)).into_owned();
+        self.prompt = prompt(whole.width, input);
         let indent = columns(&self.prompt);
-        let draw = |cluster: &str| match cluster {
-            "\t" => "    ".to_owned(),
-            cluster => drawn(cluster, Emoji::Simple).into_owned(),
-        };
-        self.typed = typed(&input.text, input.cursor, usize::from(whole.width) - indent, draw);
+        self.typed = typed(&input.text, input.cursor, usize::from(whole.width) - indent, drawn_cluster);
         let rows_max = (whole.height / 3).max(1);
         let rows = u16::try_from(self.typed.rows.len()).unwrap_or(u16::MAX).min(rows_max);
         self.input = Rect { height: rows, ..whole };
         // The cursor's row is shown.
         let shown = usize::from(rows);
         self.input_from = self.typed.cursor.0.saturating_sub(shown - 1).min(self.typed.rows.len() - shown);
+    }
+}
+
+/// Where Up and Down lead in the input on a screen of that width, in bytes. `None`: there is no such row.
+pub fn beside(screen_columns: u16, input: &Input, down: bool) -> Option<usize> {
+    let width = usize::from(screen_columns) - columns(&prompt(screen_columns, input));
+    wrap::beside(&input.text, input.cursor, width, drawn_cluster, down)
+}
+
+/// The prompt as it is drawn: the text needs space too.
+fn prompt(screen_columns: u16, input: &Input) -> String {
+    let prompt = drawn(&input.prompt, Emoji::Simple);
+    cut(&prompt, usize::from(screen_columns / 3)).into_owned()
+}
+
+/// A cluster of the input as it is drawn.
+fn drawn_cluster(cluster: &str) -> String {
+    match cluster {
+        "\t" => "    ".to_owned(),
+        cluster => drawn(cluster, Emoji::Simple).into_owned(),
     }
 }
 

@@ -215,6 +215,15 @@ impl LineEditor {
         (line.text.text().len(), line.text.cursor()) != (before, cursor)
     }
 
+    /// Puts the cursor there, in bytes: into another row of the screen.
+    pub fn move_to(&mut self, cursor: usize) {
+        self.end_search(true);
+        self.settle();
+        let line = self.line_mut();
+        line.text.before_change(false);
+        line.text.change(|_| cursor);
+    }
+
     /// Completes the word before the cursor, or shows the next match of the current completion. False: nothing fits.
     pub fn complete(&mut self, back: bool, candidates: impl FnOnce(Wanted) -> Vec<String>) -> bool {
         self.end_search(true);

@@ -17,19 +17,22 @@ mod selecting;
 mod commanding;
 mod changing;
 mod lists;
+mod mentions;
 mod notices;
 mod screen;
 mod keeping;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use self::listing::Open;
+use self::mentions::Mentions;
 use self::open_room::OpenRoom;
 use self::parts::{Calls, Keeping, Sent};
 use super::config::Config;
-use super::inlet::{End, Incoming, KeptLine, Outgoing, Size};
+use super::inlet::{End, EnteredLine, Incoming, KeptLine, Look, Outgoing, Size};
 use super::keys::Keys;
 use super::line_editor::LineEditor;
 use super::notify::Wrapping;
@@ -51,10 +54,16 @@ pub struct Setup {
     pub server: String,
     /// The rooms in their order, each with how far it was read.
     pub rooms: Vec<(RoomName, Option<(u64, Epoch)>)>,
+    /// The rooms that were muted while chatting.
+    pub muted: Vec<RoomName>,
     pub current: Option<RoomName>,
+    /// What the screen showed at the end of the last chat. The config comes first.
+    pub look: Look,
     pub drafts: Vec<(RoomName, String)>,
     /// Lines of earlier clients that may be stored or not.
     pub unsent: Vec<KeptLine>,
+    /// The lines that were entered in earlier chats, the oldest first.
+    pub history: Vec<EnteredLine>,
     /// What the user should know, such as files that could not be read.
     pub notices: Vec<String>,
     /// How many messages of a room to read first.
@@ -137,10 +146,16 @@ pub struct Model {
     notices: Vec<String>,
     keys: Keys,
     editor: LineEditor,
+    /// The entered lines, for the disk.
+    history: Arc<Vec<EnteredLine>>,
     paste: PasteWatch,
     purpose: Option<(RoomName, Purpose)>,
     open: Option<Open>,
+    /// The mentions that were listed last.
+    mentions: Option<Mentions>,
     is_selecting: bool,
+    /// A gap that the user wants to read: its room and its first event.
+    opening_gap: Option<(RoomName, u64)>,
     answer: Option<Answer>,
     shows: Shows,
     has_focus: bool,
@@ -158,13 +173,13 @@ pub struct Model {
 
 impl Model {
     pub fn new(setup: Setup) -> Self {
-        let Setup { me, server, rooms, current, drafts, unsent, notices, newest, config, config_place, size, wrapping } =
-            setup;
+        let Setup { me, server, rooms, muted, current, look, drafts, unsent, history, .. } = setup;
+        let Setup { notices, newest, config, config_place, size, wrapping, .. } = setup;
         let shows = Shows {
-            rooms: config.screen.rooms,
-            people: config.screen.people,
+            rooms: config.screen.rooms.unwrap_or(look.rooms),
+            people: config.screen.people.unwrap_or(look.people),
             bare: false,
-            numbers: false,
+            numbers: look.numbers,
             mouse: config.screen.mouse,
         };
         let keys = Keys::new(config.keys.clone());
@@ -188,10 +203,13 @@ impl Model {
             notices: Vec::new(),
             keys,
             editor: LineEditor::default(),
+            history: Arc::default(),
             paste: PasteWatch::default(),
             purpose: None,
             open: None,
+            mentions: None,
             is_selecting: false,
+            opening_gap: None,
             answer: None,
             shows,
             has_focus: true,
@@ -206,8 +224,10 @@ impl Model {
             me,
         };
         for open in &mut model.rooms {
-            open.is_muted = model.config.notifications.muted.contains(open.name());
+            open.is_muted = muted.contains(open.name()) || model.config.notifications.muted.contains(open.name());
         }
+        history.iter().for_each(|line| model.editor.remember(line.room.as_ref(), &line.text));
+        model.history = Arc::new(history);
         model.begin(current, drafts, notices);
         model
     }

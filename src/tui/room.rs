@@ -58,7 +58,8 @@ pub struct Room {
     pending: Vec<Pending>,
     reading: Reading,
     unfolded: HashSet<u64>,
-    selected: Option<u64>,
+    /// The chosen message or gap.
+    selected: Option<Key>,
     pane: Pane,
     cache: RowCache,
     requests: Requests,
@@ -342,7 +343,7 @@ impl Room {
 
 /// Whether a message mentions the user: by the list of names that its client sent, or by the name in its text, because
 /// not all clients send a list.
-fn is_mention(me: &Me, message: &StoredMessage, is_own: bool) -> bool {
+pub fn is_mention(me: &Me, message: &StoredMessage, is_own: bool) -> bool {
     let is_named = || message.extras.mentions.iter().any(|name| *name == me.name || name == EVERYBODY);
     !is_own && !message.extras.is_deleted() && (is_named() || !marks::names(&message.body, &me.name).is_empty())
 }

@@ -130,7 +130,7 @@ pub fn chat(server: Server, name: Option<String>, options: &ChatOptions) -> Resu
         // If that fails, it is asked again next time.
         let _ = last.keep(&folder);
     }
-    let (files, restored) = Files::open(owner);
+    let (files, restored) = Files::open(owner, config.input.history);
     let guard = Guard::new(config.screen.mouse);
     let palette = palette(&config);
     let setup = setup(&server, &name, options, config, restored, &guard);
@@ -237,10 +237,11 @@ fn setup(
     restored: Restored,
     guard: &Guard,
 ) -> Setup {
-    let Restored { remembered, drafts, unsent, faults } = restored;
+    let Restored { remembered, drafts, unsent, history, faults } = restored;
     let named: Vec<RoomName> = [&options.room].into_iter().chain(&options.others).cloned().collect();
     let is_first = remembered.rooms.is_empty();
-    let mut rooms: Vec<_> = remembered.rooms.into_iter().map(|KeptRoom { name, read }| (name, read)).collect();
+    let muted = remembered.rooms.iter().filter(|room| room.is_muted).map(|room| room.name.clone()).collect();
+    let mut rooms: Vec<_> = remembered.rooms.into_iter().map(|KeptRoom { name, read, .. }| (name, read)).collect();
     let mut current = remembered.current;
     if options.names_rooms || is_first {
         // They come first, in the order in which they were named.
@@ -256,9 +257,12 @@ fn setup(
         me: Me { name: name.as_str().to_owned(), authenticated: server.has_login, marks_claims: server.has_login },
         server: shown(&server.address),
         rooms,
+        muted,
         current,
+        look: remembered.look.unwrap_or_default(),
         drafts,
         unsent,
+        history,
         notices: faults,
         newest: options.last,
         config,

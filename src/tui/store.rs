@@ -1,4 +1,5 @@
-//! The thread that keeps on the disk what outlives the client: marks, drafts, and lines that are not known to be stored.
+//! The thread that keeps on the disk what outlives the client: marks, drafts, lines that are not known to be stored, and
+//! the history of the input.
 //!
 //! It gets the newest state as a whole, and writes what has changed of it; states in between are skipped. So neither
 //! typing nor receiving waits for a disk, and a stalled disk takes no memory. Lines and drafts are in the files of the
@@ -13,7 +14,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crossbeam_channel::Sender;
 use parking_lot::{Condvar, Mutex};
 
-use super::inlet::{Incoming, Kept, KeptLine};
+use super::inlet::{EnteredLine, Incoming, Kept, KeptLine};
+use super::input_history::InputHistory;
 use super::remembered::{Marks, Remembered};
 use crate::names::RoomName;
 use crate::terminal::unsent::file::{KeepError, Owner, Store as TextFiles, Text};
@@ -26,6 +28,8 @@ pub struct Restored {
     pub drafts: Vec<(RoomName, String)>,
     /// Lines that may be stored or not.
     pub unsent: Vec<KeptLine>,
+    /// The lines that were entered, the oldest first.
+    pub history: Vec<EnteredLine>,
     /// What could not be read, for the user.
     pub faults: Vec<String>,
 }
@@ -34,9 +38,12 @@ pub struct Restored {
 pub struct Files {
     texts: Result<TextFiles, KeepError>,
     marks: Option<Marks>,
+    /// `None` if the user wants none.
+    history: Option<InputHistory>,
     /// What is on the disk; `None` if unknown.
     written_texts: Option<Vec<Text>>,
     written_marks: Option<Remembered>,
+    written_history: Option<Arc<Vec<EnteredLine>>>,
     /// Texts of earlier clients that have impossible values: kept as they are.
     strange: Vec<Text>,
     /// The last fault, which is reported once.
@@ -72,13 +79,30 @@ pub fn state_folder() -> Option<PathBuf> {
 
 impl Files {
     /// Takes over what earlier clients have left.
-    pub fn open(owner: Owner) -> (Self, Restored) {
+    ///
+    /// Without `has_history`, entered lines are not kept, and those of earlier clients are deleted.
+    pub fn open(owner: Owner, has_history: bool) -> (Self, Restored) {
         let marks = state_folder().map(|folder| Marks::new(folder, owner.clone()));
+        let history = state_folder().map(|folder| InputHistory::new(folder, owner.clone()));
         let texts = TextFiles::find(owner, |variable| env::var_os(variable).map(PathBuf::from));
-        let mut files =
-            Self { texts, marks, written_texts: None, written_marks: None, strange: Vec::new(), fault: None };
+        let mut files = Self {
+            texts,
+            marks,
+            history: history.clone().filter(|_| has_history),
+            written_texts: None,
+            written_marks: None,
+            written_history: None,
+            strange: Vec::new(),
+            fault: None,
+        };
         let mut restored = files.take_over();
         restored.remembered = files.marks.as_ref().map(Marks::read).unwrap_or_default();
+        restored.history = files.history.as_ref().map(InputHistory::read).unwrap_or_default();
+        if let Some(history) = history.filter(|_| !has_history)
+            && let Err(fault) = history.remove()
+        {
+            restored.faults.push(format!("the lines that you entered earlier can't be deleted: {fault}"));
+        }
         (files, restored)
     }
 
@@ -111,7 +135,8 @@ impl Files {
     fn keep(&mut self, kept: &Kept) -> Result<(), String> {
         let texts = self.keep_texts(kept).map_err(|fault| format!("unsent text can't be kept on disk: {fault}"));
         let marks = self.keep_marks(kept).map_err(|fault| format!("the marks can't be kept on disk: {fault}"));
-        texts.and(marks)
+        let history = self.keep_history(kept).map_err(|fault| format!("entered lines can't be kept on disk: {fault}"));
+        texts.and(marks).and(history)
     }
 
     fn keep_texts(&mut self, kept: &Kept) -> Result<(), String> {
@@ -138,13 +163,24 @@ impl Files {
     }
 
     fn keep_marks(&mut self, kept: &Kept) -> io::Result<()> {
-        let marks = Remembered { rooms: kept.rooms.clone(), current: kept.current.clone() };
+        let look = Some(kept.look);
+        let marks = Remembered { rooms: kept.rooms.clone(), current: kept.current.clone(), look };
         let Some(files) = self.marks.as_ref().filter(|_| self.written_marks.as_ref() != Some(&marks)) else {
             return Ok(());
         };
         self.written_marks = None;
-        files.keep(&marks.rooms, marks.current.as_ref())?;
+        files.keep(&marks)?;
         self.written_marks = Some(marks);
+        Ok(())
+    }
+
+    fn keep_history(&mut self, kept: &Kept) -> io::Result<()> {
+        let is_written = self.written_history.as_ref().is_some_and(|written| Arc::ptr_eq(written, &kept.history));
+        let Some(files) = self.history.as_ref().filter(|_| !is_written && !kept.history.is_empty()) else {
+            return Ok(());
+        };
+        files.keep(&kept.history)?;
+        self.written_history = Some(Arc::clone(&kept.history));
         Ok(())
     }
 }

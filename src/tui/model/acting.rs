@@ -6,6 +6,7 @@ use super::super::commands::{self, Command};
 use super::super::complete::candidates;
 use super::super::inlet::Outgoing;
 use super::super::keys::{Action, Edit};
+use super::super::layout;
 use super::super::pace::Urgency;
 use super::super::room::{Scroll, Step};
 use super::{Model, Purpose};
@@ -49,8 +50,14 @@ impl Model {
             Action::Mentions => self.list_mentions(),
             Action::Find => self.insert_at_start("/search "),
             Action::Select => self.begin_selecting(),
-            Action::ToggleRooms => self.shows.rooms = !self.shows.rooms,
-            Action::TogglePeople => self.shows.people = !self.shows.people,
+            Action::ToggleRooms => {
+                self.shows.rooms = !self.shows.rooms;
+                self.keeping.changed();
+            }
+            Action::TogglePeople => {
+                self.shows.people = !self.shows.people;
+                self.keeping.changed();
+            }
             Action::BareScreen => self.shows.bare = !self.shows.bare,
             Action::Redraw => self.requests.push_back(Outgoing::Redraw),
             Action::ToggleMouse => self.set_mouse(None),
@@ -64,7 +71,17 @@ impl Model {
     }
 
     fn edit(&mut self, edit: Edit) {
-        self.editor.edit(edit);
+        // The rows of the input are those on the screen, which the line editor does not know.
+        let row = match edit {
+            Edit::Up | Edit::Down if self.editor.searching().is_none() => {
+                layout::beside(self.size.columns, &self.input(), edit == Edit::Down)
+            }
+            _ => None,
+        };
+        match row {
+            Some(cursor) => self.editor.move_to(cursor),
+            None => drop(self.editor.edit(edit)),
+        }
         self.keeping.changed();
     }
 
@@ -99,6 +116,9 @@ impl Model {
         };
         let purpose = self.purpose.clone();
         let line = self.editor.take();
+        if command != Command::Quit {
+            self.record_line(&line);
+        }
         let outcome = match (command, purpose) {
             (Command::Say { body, kind }, Some((_, Purpose::Reply { seq }))) => {
                 self.purpose = None;

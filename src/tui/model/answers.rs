@@ -50,6 +50,7 @@ impl Model {
                 Ok(page) => self.list_found(&text, page),
                 Err(fault) => self.fail(&format!("can't search: {fault}")),
             },
+            (Asked::Mentions { id }, Answer::Search(page)) => self.mentions_found(id, page),
             (Asked::Change { failed, done }, Answer::Changed(changed)) => match (changed, done) {
                 (Err(fault), _) => self.fail(&format!("{failed}: {fault}")),
                 (Ok(_), Some(done)) => self.tell(&done),
@@ -68,7 +69,7 @@ impl Model {
             // An outdated page is read again when the user moves.
             Ok(page) => {
                 let _ = open.room.page(wanted, &page);
-                return;
+                return self.gap_read(room, wanted);
             }
             Err(fault) => fault,
         };

@@ -78,6 +78,7 @@ impl Model {
             ChangeCommand::Numbers(None) => self.list_numbers(),
             ChangeCommand::Numbers(Some(shows)) => {
                 self.shows.numbers = shows;
+                self.keeping.changed();
                 self.tell(if shows { "messages are shown with their numbers" } else { "numbers are not shown" });
             }
         }

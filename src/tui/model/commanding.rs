@@ -44,11 +44,12 @@ impl Model {
                 let room = room.or_else(|| self.current_name()).ok_or(NO_ROOM)?;
                 let open = self.find(&room).ok_or_else(|| format!("you are not in {room}"))?;
                 open.is_muted = muted;
-                self.tell(&match muted {
-                    true => {
-                        format!("{room} is muted until you leave; [notifications] muted in the config mutes it always")
-                    }
-                    false => format!("{room} is not muted"),
+                self.keeping.changed();
+                let is_in_config = self.config.notifications.muted.contains(&room);
+                self.tell(&match (muted, is_in_config) {
+                    (true, _) => format!("{room} is muted: its messages ring no bell; /unmute ends that"),
+                    (false, true) => format!("{room} is not muted until you quit: the config file mutes it again"),
+                    (false, false) => format!("{room} is not muted"),
                 });
             }
             Command::Mouse(mouse) => self.set_mouse(mouse),

@@ -6,7 +6,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::super::inlet::{Kept, KeptLine, KeptRoom};
+use super::super::inlet::{EnteredLine, Kept, KeptLine, KeptRoom, Look};
+use super::super::input_history::{self, LINES_MAX};
 use super::Model;
 use super::open_room::Membership;
 use crate::names::RoomName;
@@ -21,7 +22,13 @@ impl Model {
         self.keeping.due = None;
         let rooms =
             self.rooms.iter().filter(|open| !matches!(open.membership, Membership::Refused(_) | Membership::Leaving));
-        let rooms = rooms.map(|open| KeptRoom { name: open.name().clone(), read: open.read() }).collect();
+        let always_muted = &self.config.notifications.muted;
+        let room = |open: &super::OpenRoom| KeptRoom {
+            name: open.name().clone(),
+            read: open.read(),
+            is_muted: open.is_muted && !always_muted.contains(open.name()),
+        };
+        let rooms = rooms.map(room).collect();
         let sent = self.sent.iter().map(|sent| KeptLine {
             room: sent.room.clone(),
             line: sent.line.clone(),
@@ -33,6 +40,21 @@ impl Model {
         let mut drafts: Vec<_> = self.editor.drafts().map(draft).collect();
         // The same state is the same file.
         drafts.sort_by(|one, other| (one.0.as_str(), &one.1).cmp(&(other.0.as_str(), &other.1)));
-        Arc::new(Kept { rooms, current: self.current_name(), unsent, drafts })
+        let look = Look { rooms: self.shows.rooms, people: self.shows.people, numbers: self.shows.numbers };
+        let history = Arc::clone(&self.history);
+        Arc::new(Kept { rooms, current: self.current_name(), unsent, drafts, look, history })
+    }
+
+    /// Records a line that was entered.
+    pub(super) fn record_line(&mut self, text: &str) {
+        if !self.config.input.history || !input_history::is_kept(text) {
+            return;
+        }
+        let line = EnteredLine { room: self.current_name(), time_ms: self.clock.now(), text: text.to_owned() };
+        let history = Arc::make_mut(&mut self.history);
+        if history.last().is_none_or(|last| (&last.room, &last.text) != (&line.room, &line.text)) {
+            history.push(line);
+        }
+        history.drain(..history.len().saturating_sub(LINES_MAX));
     }
 }

@@ -23,6 +23,8 @@ pub struct Listing {
     pub chosen: usize,
     /// Shown if there are no entries.
     pub empty: String,
+    /// The list of mentions with that number, which is completed while it is shown.
+    pub mentions: Option<u64>,
 }
 
 #[derive(Clone, Debug)]

@@ -33,6 +33,8 @@ pub enum Asked {
     Rooms { part: Option<String> },
     /// Messages with these words.
     Search { text: String },
+    /// Messages that may mention the user, for the list of mentions with that number.
+    Mentions { id: u64 },
     /// A change of a message or a room. `failed` begins the reason of a failure.
     Change { failed: &'static str, done: Option<String> },
     /// A message of a room, to be listed with the pinned ones.

@@ -136,7 +136,9 @@ impl Model {
         let at = match self.position(name) {
             Some(at) => at,
             None => {
-                self.rooms.push(OpenRoom::new(name.clone(), &self.me, None, self.newest));
+                let mut open = OpenRoom::new(name.clone(), &self.me, None, self.newest);
+                open.is_muted = self.config.notifications.muted.contains(name);
+                self.rooms.push(open);
                 self.rooms.len() - 1
             }
         };

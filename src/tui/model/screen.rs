@@ -156,7 +156,7 @@ impl Model {
         }
     }
 
-    fn input(&self) -> Input {
+    pub(super) fn input(&self) -> Input {
         let hint = match self.editor.searching() {
             Some(searching) => {
                 let failed = if searching.failed { ": nothing found" } else { "" };

@@ -24,7 +24,7 @@ impl Room {
         self.pane.style = Some(style.clone());
         self.pane.height = height;
         if let Some(chosen) = self.selected.filter(|_| is_resized) {
-            self.reveal(self.window.position(Key::event(chosen)));
+            self.reveal(self.window.position(chosen));
         }
         let cleared = self.pane.cleared.filter(|_| self.pane.anchor.is_none());
         let first = cleared.map(|key| self.window.position(Key { after: key.after.saturating_add(1), ..key }));
@@ -225,6 +225,7 @@ impl Room {
             (true, _) if self.oldest_seq > 1 => "older messages are not kept by the server",
             (true, _) => "the beginning of the room",
             (false, true) => "reading older messages …",
+            (false, false) if self.requests.has_failed => "older messages could not be read: PageUp tries again",
             (false, false) => "older messages are on the server",
         };
         (self.window.known().is_some()).then(|| line_row(text, Role::Faint, style))
@@ -283,8 +284,9 @@ impl RoomSlots<'_> {
         let mut shown = Vec::new();
         for slot in top.slot..=bottom.slot {
             let (above, rows) = self.all_rows(slot);
-            let seq = self.room.window.get(slot).and_then(|entry| entry.message()).map(|held| held.message.seq);
-            let is_selected = seq.is_some() && seq == self.room.selected;
+            let entry = self.room.window.get(slot);
+            let seq = entry.and_then(|entry| entry.message()).map(|held| held.message.seq);
+            let is_selected = entry.is_some_and(|entry| Some(entry.key) == self.room.selected);
             let above = above.into_iter().map(|row| ShownRow { row: Arc::new(row), seq: None, is_selected: false });
             let rows = rows.iter().map(|row| ShownRow { row: Arc::clone(row), seq, is_selected });
             let start = if slot == top.slot { top.row } else { 0 };
