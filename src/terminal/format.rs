@@ -168,6 +168,11 @@ mod tests {
         assert!(text(3, 9, GapReason::EpochChanged).contains("lost messages 3 to 9,"));
         assert!(text(3, 2, GapReason::EpochChanged).contains("had not seen"));
         assert!(text(3, 9, GapReason::Damaged).starts_with("messages 3 to 9 can't be read: "));
+        // The page of the full-screen client has the same words.
+        let page = include_str!("../../docs/terminal.md");
+        for reason in [GapReason::Retention, GapReason::Damaged, GapReason::EpochChanged, GapReason::Other] {
+            assert!(page.contains(&format!("| {} |", text(4, 25, reason))), "{reason:?}");
+        }
     }
 
     proptest! {

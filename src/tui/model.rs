@@ -47,6 +47,10 @@ use crate::terminal::clock::Clock;
 /// How long after the pause of the server the answer to the next attempt may take.
 const HELD_TIME: Duration = Duration::from_secs(2);
 
+/// A terminal that never says whether it has the focus, as in tmux without `focus-events`, counts as left alone when no
+/// key was pressed for this long.
+const IDLE_TIME: Duration = Duration::from_secs(120);
+
 /// What the model begins with.
 pub struct Setup {
     pub me: Me,
@@ -159,6 +163,12 @@ pub struct Model {
     answer: Option<Answer>,
     shows: Shows,
     has_focus: bool,
+    /// The terminal reports its focus.
+    reports_focus: bool,
+    /// When the last key was pressed.
+    typed_at: Instant,
+    /// The terminal takes no output: nobody sees what is shown.
+    is_stalled: bool,
     /// When the user pressed Ctrl-C on an empty line.
     interrupted_at: Option<Instant>,
     /// The user leaves, at the latest then.
@@ -213,6 +223,9 @@ impl Model {
             answer: None,
             shows,
             has_focus: true,
+            reports_focus: false,
+            typed_at: Instant::now(),
+            is_stalled: false,
             interrupted_at: None,
             leaving: None,
             keeping: Keeping::default(),
@@ -234,11 +247,20 @@ impl Model {
 
     /// Takes an event.
     pub fn handle(&mut self, event: Incoming, now: Instant) {
+        if matches!(event, Incoming::Key(_) | Incoming::Paste(_)) {
+            self.typed_at = now;
+            if !self.reports_focus && !self.has_focus {
+                self.focus(true);
+            }
+        }
         match event {
             Incoming::Key(key) => self.key(&key, now),
             Incoming::Paste(text) => self.pasted(&text, now),
             Incoming::Mouse(mouse) => self.mouse(mouse),
-            Incoming::Focus(has_focus) => self.focus(has_focus),
+            Incoming::Focus(has_focus) => {
+                self.reports_focus = true;
+                self.focus(has_focus);
+            }
             Incoming::Resized(size) => {
                 self.size = size;
                 self.wants(Urgency::Asked);
@@ -269,6 +291,9 @@ impl Model {
             self.link = Link::Online;
             self.wants(Urgency::Arrived);
         }
+        if self.idle_at().is_some_and(|idle| idle <= now) {
+            self.focus(false);
+        }
         let minute = self.minute();
         if minute != self.shown_minute {
             self.shown_minute = minute;
@@ -285,7 +310,17 @@ impl Model {
         let second = || now + Duration::from_millis(1000 - u64::from(self.clock_ms() % 1000));
         let minute = now + Duration::from_millis(60_000 - self.clock.now() % 60_000);
         let seconds = self.counts_seconds().then(second);
-        [Some(minute), seconds, self.leaving, self.keeping.due].into_iter().flatten().min()
+        [Some(minute), seconds, self.leaving, self.keeping.due, self.idle_at()].into_iter().flatten().min()
+    }
+
+    /// When the user counts as away, if no key is pressed.
+    fn idle_at(&self) -> Option<Instant> {
+        (self.has_focus && !self.reports_focus).then(|| self.typed_at + IDLE_TIME)
+    }
+
+    /// Whether the terminal takes what is shown.
+    pub fn stalled(&mut self, is_stalled: bool) {
+        self.is_stalled = is_stalled;
     }
 
     /// What the model asks for next.

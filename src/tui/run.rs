@@ -142,6 +142,7 @@ impl Loop {
             return;
         }
         (self.urgency, self.shown_at) = (None, Some(now));
+        model.stalled(self.parts.painter.is_stalled());
         self.parts.painter.show(model.view(), model.size(), urgency);
     }
 

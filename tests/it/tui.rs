@@ -5,6 +5,8 @@ mod ends;
 mod keys;
 mod pastes;
 mod reading;
+mod gaps;
+mod kept;
 mod sending;
 mod hostile;
 mod links;

@@ -51,11 +51,11 @@ impl Model {
             bare: self.shows.bare,
             ..RowStyle::new(layout.messages.width, &self.me.name)
         };
-        let has_focus = self.has_focus;
+        let is_looking = self.has_focus && !self.is_stalled;
         let Some(open) = self.current_mut() else { return view };
         let shown = open.room.shown(&style, layout.messages.height.into());
         (view.messages, view.status.below) = (shown.rows, shown.below);
-        let moved = shown.at_end && has_focus && open.is_live && open.room.seen();
+        let moved = shown.at_end && is_looking && open.is_live && open.room.seen();
         let (room, wanted) = (open.name().clone(), open.room.wanted());
         if moved {
             self.keeping.changed();
@@ -110,6 +110,10 @@ impl Model {
         };
         let state = match &self.link {
             Link::Connecting => format!("connecting to {}", self.server),
+            // The status row may have no space for the reason.
+            Link::Offline { reason, .. } | Link::Ended { reason } => {
+                format!("no connection to {}: {reason}", self.server)
+            }
             _ if !open.is_live => format!("reading {}", open.name()),
             _ => format!("{} has no messages yet", open.name()),
         };

@@ -1,5 +1,7 @@
 //! The model with a network and a terminal that are the test.
 
+mod reading;
+
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -585,7 +587,7 @@ fn any_order_of_events_is_taken() {
                 8 => desk.net(vec![NetEvent::NotJoined { room: room(name), reason: "no".to_owned() }]),
                 9 => desk.net(vec![NetEvent::Ended(None)]),
                 10 => desk.types(
-                    random.choice(["hi\r", "/leave\r", "/join dev\r", "/unsent send\r", "/help\r"].iter()).unwrap(),
+                    random.choice(["hi\r", "/leave\r", "/join dev\r", "/unsent send\r", "/mentions\r"].iter()).unwrap(),
                 ),
                 11 => desk.types(random.choice(["\x1b", "\x0e", "\x10", "\x07", "\r", "x", "\x12"].iter()).unwrap()),
                 12 => desk.alt(*random.choice(['a', '1', '2', '/', 'v', 'u', 'p', 'n', 'l', 'j'].iter()).unwrap()),

@@ -45,12 +45,13 @@ impl Room {
         Screenful { rows, below, at_end: is_last_row && self.window.is_live() }
     }
 
-    /// What is shown if there is nothing.
+    /// What is shown if there is nothing. No rows: nothing is known yet.
     fn empty_rows(&self, style: &RowStyle) -> Vec<ShownRow> {
         let text = match (self.has_caught_up, self.head_seq) {
             (true, 0) => "no messages yet",
             (true, _) if self.is_at_start() => "no messages",
-            _ => "…",
+            (true, _) => "…",
+            (false, _) => return Vec::new(),
         };
         vec![ShownRow { row: Arc::new(line_row(text, Role::Faint, style)), seq: None, is_selected: false }]
     }
