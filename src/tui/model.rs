@@ -47,7 +47,7 @@ use crate::terminal::clock::Clock;
 /// How long after the pause of the server the answer to the next attempt may take.
 const HELD_TIME: Duration = Duration::from_secs(2);
 
-/// A terminal that never says whether it has the focus, as in tmux without `focus-events`, counts as left alone when no
+/// A terminal that may not say that it has lost the focus, as tmux without `focus-events`, counts as left alone when no
 /// key was pressed for this long.
 const IDLE_TIME: Duration = Duration::from_secs(120);
 
@@ -163,7 +163,7 @@ pub struct Model {
     answer: Option<Answer>,
     shows: Shows,
     has_focus: bool,
-    /// The terminal reports its focus.
+    /// The terminal reports its focus, always.
     reports_focus: bool,
     /// When the last key was pressed.
     typed_at: Instant,
@@ -258,7 +258,7 @@ impl Model {
             Incoming::Paste(text) => self.pasted(&text, now),
             Incoming::Mouse(mouse) => self.mouse(mouse),
             Incoming::Focus(has_focus) => {
-                self.reports_focus = true;
+                self.reports_focus = self.wrapping.reports_all_focus();
                 self.focus(has_focus);
             }
             Incoming::Resized(size) => {

@@ -108,6 +108,9 @@ impl Model {
         let Some(open) = self.current() else {
             return vec!["You are in no room.".to_owned(), "/join ROOM joins one, /list lists them.".to_owned()];
         };
+        if open.room.is_cleared() {
+            return Vec::new();
+        }
         let state = match &self.link {
             Link::Connecting => format!("connecting to {}", self.server),
             // The status row may have no space for the reason.

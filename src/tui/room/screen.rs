@@ -56,6 +56,11 @@ impl Room {
         vec![ShownRow { row: Arc::new(line_row(text, Role::Faint, style)), seq: None, is_selected: false }]
     }
 
+    /// The user scrolled everything away.
+    pub fn is_cleared(&self) -> bool {
+        self.pane.cleared.is_some() && self.pane.anchor.is_none()
+    }
+
     /// How many events after the window have not been read from the server.
     fn unloaded(&self) -> u64 {
         match self.window.known() {
@@ -66,7 +71,10 @@ impl Room {
 
     pub fn scroll(&mut self, scroll: Scroll) {
         self.requests.resume();
-        self.pane.cleared = None;
+        // What was cleared stays away until the user scrolls up to it.
+        if scroll != Scroll::End || self.pane.anchor.is_some() {
+            self.pane.cleared = None;
+        }
         let height = self.pane.height;
         let page = |pages: isize, rows: usize| pages.saturating_mul(isize::try_from(rows.max(1)).unwrap_or(isize::MAX));
         match scroll {

@@ -283,6 +283,14 @@ fn a_terminal_that_is_left_alone_reads_nothing() {
     desk.says("lobby", 3, "bob", "three");
     desk.screen();
     assert_eq!(read(&mut desk), Some(3));
+    // Not so tmux, which reports that it was attached, and not that another of its windows is shown.
+    let tmux = Wrapping::new(|name| (name == "TERM").then(|| "tmux-256color".to_owned()));
+    let wrapping = std::mem::replace(&mut desk.model.wrapping, tmux);
+    desk.model.handle(Incoming::Focus(true), Instant::now());
+    desk.model.tick(Instant::now() + IDLE_TIME);
+    assert!(!desk.model.has_focus);
+    desk.model.wrapping = wrapping;
+    desk.model.handle(Incoming::Focus(true), Instant::now());
     // A link that is interrupted shows nothing.
     desk.model.stalled(true);
     desk.says("lobby", 4, "bob", "four");
@@ -291,4 +299,25 @@ fn a_terminal_that_is_left_alone_reads_nothing() {
     desk.model.stalled(false);
     desk.screen();
     assert_eq!(read(&mut desk), Some(4));
+}
+
+/// irssi #1115 is about a window that stays where it is after it was cleared.
+#[test]
+fn a_cleared_room_is_empty_until_something_comes() {
+    let mut desk = Desk::in_rooms(&["lobby", "tea"]);
+    desk.says("lobby", 1, "bob", "before");
+    desk.screen();
+    desk.types("/clear\r");
+    desk.hides("before");
+    desk.hides("no messages yet");
+    desk.alt('2');
+    desk.alt('1');
+    desk.hides("before");
+    desk.types("mine\r");
+    desk.says("lobby", 2, "bob", "after");
+    desk.shows("mine");
+    desk.shows("after");
+    desk.hides("before");
+    desk.model.handle(Incoming::Key(KeyEvent::new(KeyCode::PageUp, KeyModifiers::NONE)), Instant::now());
+    desk.shows("before");
 }
