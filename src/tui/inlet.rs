@@ -253,6 +253,8 @@ pub struct Kept {
     /// Drafts, at most one for each room.
     pub drafts: Vec<(RoomName, String)>,
     pub look: Look,
+    /// There was a connection to the server.
+    pub has_connected: bool,
     /// The lines that were entered, the oldest first.
     pub history: Arc<Vec<EnteredLine>>,
 }

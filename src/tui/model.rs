@@ -140,6 +140,8 @@ pub struct Model {
     link: Link,
     /// There is a session that knows the requested rooms.
     has_session: bool,
+    /// There was a session.
+    has_connected: bool,
     round_trip: Option<Duration>,
     calls: Calls,
     /// The own lines that are not known to be stored, in their order.
@@ -206,6 +208,7 @@ impl Model {
             jumped_from: None,
             link: Link::Connecting,
             has_session: false,
+            has_connected: false,
             round_trip: None,
             calls: Calls::default(),
             sent: Vec::new(),

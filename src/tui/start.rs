@@ -125,12 +125,7 @@ pub fn chat(server: Server, name: Option<String>, options: &ChatOptions) -> Resu
     let config = load()?;
     let name = who(&server, name)?;
     let owner = Owner { server: server.address.to_string(), name: name.as_str().to_owned() };
-    if let Some(folder) = state_folder() {
-        let last = Last { server: owner.server.clone(), name: owner.name.clone(), tls: server.connector.has_tls() };
-        // If that fails, it is asked again next time.
-        let _ = last.keep(&folder);
-    }
-    let (files, restored) = Files::open(owner, config.input.history);
+    let (files, restored) = Files::open(owner, server.connector.has_tls(), config.input.history);
     let guard = Guard::new(config.screen.mouse);
     let palette = palette(&config);
     let setup = setup(&server, &name, options, config, restored, &guard);

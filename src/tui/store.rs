@@ -16,7 +16,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::inlet::{EnteredLine, Incoming, Kept, KeptLine};
 use super::input_history::InputHistory;
-use super::remembered::{Marks, Remembered};
+use super::remembered::{Last, Marks, Remembered};
 use crate::names::RoomName;
 use crate::terminal::unsent::file::{KeepError, Owner, Store as TextFiles, Text};
 use crate::threads::spawn;
@@ -40,6 +40,8 @@ pub struct Files {
     marks: Option<Marks>,
     /// `None` if the user wants none.
     history: Option<InputHistory>,
+    /// The server and the name, to be kept once the server has answered: a mistyped one is not remembered.
+    last: Option<Last>,
     /// What is on the disk; `None` if unknown.
     written_texts: Option<Vec<Text>>,
     written_marks: Option<Remembered>,
@@ -81,7 +83,8 @@ impl Files {
     /// Takes over what earlier clients have left.
     ///
     /// Without `has_history`, entered lines are not kept, and those of earlier clients are deleted.
-    pub fn open(owner: Owner, has_history: bool) -> (Self, Restored) {
+    pub fn open(owner: Owner, has_tls: bool, has_history: bool) -> (Self, Restored) {
+        let last = Last { server: owner.server.clone(), name: owner.name.clone(), tls: has_tls };
         let marks = state_folder().map(|folder| Marks::new(folder, owner.clone()));
         let history = state_folder().map(|folder| InputHistory::new(folder, owner.clone()));
         let texts = TextFiles::find(owner, |variable| env::var_os(variable).map(PathBuf::from));
@@ -89,6 +92,7 @@ impl Files {
             texts,
             marks,
             history: history.clone().filter(|_| has_history),
+            last: Some(last),
             written_texts: None,
             written_marks: None,
             written_history: None,
@@ -133,6 +137,12 @@ impl Files {
 
     /// Writes what has changed.
     fn keep(&mut self, kept: &Kept) -> Result<(), String> {
+        if kept.has_connected
+            && let Some((last, folder)) = self.last.take().zip(state_folder())
+        {
+            // If that fails, the next start asks again.
+            let _ = last.keep(&folder);
+        }
         let texts = self.keep_texts(kept).map_err(|fault| format!("unsent text can't be kept on disk: {fault}"));
         let marks = self.keep_marks(kept).map_err(|fault| format!("the marks can't be kept on disk: {fault}"));
         let history = self.keep_history(kept).map_err(|fault| format!("entered lines can't be kept on disk: {fault}"));

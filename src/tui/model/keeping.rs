@@ -42,7 +42,8 @@ impl Model {
         drafts.sort_by(|one, other| (one.0.as_str(), &one.1).cmp(&(other.0.as_str(), &other.1)));
         let look = Look { rooms: self.shows.rooms, people: self.shows.people, numbers: self.shows.numbers };
         let history = Arc::clone(&self.history);
-        Arc::new(Kept { rooms, current: self.current_name(), unsent, drafts, look, history })
+        let (current, has_connected) = (self.current_name(), self.has_connected);
+        Arc::new(Kept { rooms, current, unsent, drafts, look, has_connected, history })
     }
 
     /// Records a line that was entered.

@@ -29,6 +29,8 @@ impl Model {
             NetEvent::Connected { fresh } => {
                 self.link = Link::Online;
                 if fresh {
+                    self.has_connected = true;
+                    self.keeping.changed();
                     self.join_all();
                 }
             }
