@@ -17,6 +17,7 @@ mod selecting;
 mod commanding;
 mod changing;
 mod lists;
+mod mention_list;
 mod mentions;
 mod notices;
 mod screen;
@@ -28,7 +29,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use self::listing::Open;
-use self::mentions::Mentions;
+use self::mention_list::Mentions;
 use self::open_room::OpenRoom;
 use self::parts::{Calls, Keeping, Sent};
 use super::config::Config;

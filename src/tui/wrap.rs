@@ -286,7 +286,12 @@ pub fn beside(
     // Before a break after a full row, the cursor has a row of its own.
     let (above, below, column) =
         if column == columns_max { (Some(row), row + 1, 0) } else { (row.checked_sub(1), row + 1, column) };
-    let wanted = if down { below } else { above? };
+    // A cluster that is drawn as several characters may take whole rows, where the cursor can't be.
+    let rows = places.iter().map(|(_, (row, _))| *row);
+    let wanted = match down {
+        true => rows.filter(|row| *row >= below).min()?,
+        false => above.and_then(|above| rows.filter(|row| *row <= above).max())?,
+    };
     let mut in_row = places.iter().filter(|(_, (row, _))| *row == wanted);
     let first = in_row.next()?;
     Some(in_row.take_while(|(_, (_, at))| *at <= column).last().unwrap_or(first).0)

@@ -211,6 +211,7 @@ fn page(seqs: impl Iterator<Item = u64>, gap: Option<Gap>) -> HistoryPage {
 /// A room with a gap, which is selected.
 fn at_gap(reason: GapReason) -> Desk {
     let mut desk = Desk::in_rooms(&["lobby"]);
+    desk.model.handle(Incoming::Resized(Size { columns: 160, rows: 24 }), Instant::now());
     let gap = Gap { from_seq: 2, to_seq: 5, reason };
     desk.net(vec![NetEvent::Gap { room: room("lobby"), gap }]);
     desk.says("lobby", 6, "bob", "after");
@@ -266,6 +267,7 @@ fn what_is_gone_for_good_is_explained() {
 fn a_terminal_that_is_left_alone_reads_nothing() {
     let mut desk = Desk::in_rooms(&["lobby"]);
     let read = |desk: &mut Desk| desk.kept().rooms[0].read.map(|(seq, _)| seq);
+    desk.joined("lobby", 1);
     desk.says("lobby", 1, "bob", "one");
     desk.screen();
     assert_eq!(read(&mut desk), Some(1));
