@@ -129,9 +129,7 @@ impl Loop {
 
     /// Executes what the model asks for, and shows what has changed.
     fn settle(&mut self, model: &mut Model) {
-        while let Some(request) = model.take_request() {
-            self.execute(model, request);
-        }
+        self.execute_all(model);
         for text in model.take_texts() {
             self.parts.painter.tell(text);
         }
@@ -144,6 +142,14 @@ impl Loop {
         (self.urgency, self.shown_at) = (None, Some(now));
         model.stalled(self.parts.painter.is_stalled());
         self.parts.painter.show(model.view(), model.size(), urgency);
+        // The view may need older history. Asked for only after the next event, it would come with the next key.
+        self.execute_all(model);
+    }
+
+    fn execute_all(&mut self, model: &mut Model) {
+        while let Some(request) = model.take_request() {
+            self.execute(model, request);
+        }
     }
 
     fn execute(&mut self, model: &mut Model, request: Outgoing) {
