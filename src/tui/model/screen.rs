@@ -35,6 +35,7 @@ impl Model {
             bare: self.shows.bare,
             rooms: self.room_lines(),
             people: if self.shows.people { self.people_lines() } else { Vec::new() },
+            more_people: 0,
             topic: self.topic_line(),
             messages: Vec::new(),
             welcome: self.welcome(),
@@ -43,6 +44,9 @@ impl Model {
             input: self.input(),
             overlay: self.overlay(),
         };
+        // Of a large room, the server reports only how many are there.
+        let there = self.current().and_then(super::OpenRoom::people).unwrap_or_default();
+        view.more_people = there.saturating_sub(view.people.len() as u64);
         let layout = Layout::new(self.size.columns, self.size.rows, &view);
         let style = RowStyle {
             shows_numbers: self.shows.numbers,

@@ -323,3 +323,48 @@ fn a_cleared_room_is_empty_until_something_comes() {
     desk.model.handle(Incoming::Key(KeyEvent::new(KeyCode::PageUp, KeyModifiers::NONE)), Instant::now());
     desk.shows("before");
 }
+
+/// The end of an answer says what to do.
+#[test]
+fn a_long_answer_is_shown_as_a_whole() {
+    let mut desk = Desk::in_rooms(&["lobby"]);
+    desk.types("/msg bob secret\r");
+    desk.shows("/msg: this server has no private messages");
+    desk.shows("/join ROOM.");
+    desk.model.handle(Incoming::Resized(Size { columns: 40, rows: 8 }), Instant::now());
+    desk.shows("[lobby] /msg bob secret");
+    desk.shows("/msg: this server has no private");
+}
+
+/// The server reports who joins and leaves only of small rooms.
+#[test]
+fn of_a_large_room_only_the_number_is_known() {
+    let mut desk = Desk::in_rooms(&["lobby"]);
+    let state = JoinedState {
+        time_ms: 1_700_000_000_000,
+        epoch: epoch(),
+        head_seq: 0,
+        oldest_seq: 1,
+        members: 5_000,
+        topic: String::new(),
+        pinned_seqs: Vec::new(),
+    };
+    desk.net(vec![NetEvent::Joined { room: room("lobby"), state, again: true }]);
+    desk.says("lobby", 1, "bob", "hi");
+    desk.model.handle(Incoming::Resized(Size { columns: 120, rows: 24 }), Instant::now());
+    desk.shows("5000 people");
+    desk.shows("│ and 499");
+}
+
+/// A mistyped server is not remembered.
+#[test]
+fn a_server_counts_once_it_has_answered() {
+    let mut desk = Desk::new(setup(&["lobby"]));
+    assert!(!desk.kept().has_connected);
+    desk.shows("connecting to 127.0.0.1");
+    desk.net(vec![NetEvent::Ended(Some("host not found".to_owned()))]);
+    assert!(!desk.kept().has_connected);
+    desk.shows("no connection to 127.0.0.1: host not found");
+    desk.net(vec![NetEvent::Connected { fresh: true }]);
+    assert!(desk.kept().has_connected);
+}
