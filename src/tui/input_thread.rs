@@ -170,8 +170,9 @@ impl Reader {
     }
 }
 
-/// How many line breaks, each with text after it, make a paste: nobody types so fast.
-const PASTE_BREAKS: usize = 2;
+/// How many line breaks, each with text after it, make a paste. Two or three lines may have been typed while the client
+/// or the link was stopped.
+const PASTE_BREAKS: usize = 3;
 
 /// Several lines at once are a paste, also where the terminal does not say so, as GNU screen and the console of Linux do
 /// not. Otherwise each of its lines would be sent. Returns where it ends: a character may be cut off by the read.
@@ -196,12 +197,13 @@ mod tests {
 
     #[test]
     fn several_lines_at_once_are_a_paste() {
-        assert_eq!(unmarked_paste(b"one\rtwo\rthree"), Some(13));
-        assert_eq!(unmarked_paste(b"one\rtwo\r\nthree\r"), Some(15));
-        let cut = "ein\rzwei\rdr\u{fc}".as_bytes();
+        assert_eq!(unmarked_paste(b"one\rtwo\rthree\rx"), Some(15));
+        assert_eq!(unmarked_paste(b"one\rtwo\r\nthree\rx\r"), Some(17));
+        let cut = "0\rein\rzwei\rdr\u{fc}".as_bytes();
         assert_eq!(unmarked_paste(&cut[..cut.len() - 1]), Some(cut.len() - 2));
         // What a person types ahead, or a program sends for them.
-        for keys in [&b"x"[..], b"one\r", b"one\rtwo\r", b"one\r\r\r\r", b"\r\r\r", b"a\x1b[A\rb\rc", b"a\rb\r\x03c\rd"]
+        for keys in
+            [&b"x"[..], b"one\r", b"one\rtwo\rthree\r", b"one\r\r\r\r", b"\r\r\r", b"a\x1b[A\rb\rc", b"a\rb\r\x03c\rd"]
         {
             assert_eq!(unmarked_paste(keys), None, "{keys:?}");
         }

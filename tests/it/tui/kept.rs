@@ -124,3 +124,16 @@ fn a_server_without_search_is_told() {
     screen.wait_for("1 mention here, others may be missing");
     screen.wait_for("no search");
 }
+
+/// GNU screen and the console of Linux don't mark a paste: each line of it was sent.
+#[test]
+fn several_lines_at_once_are_a_paste() {
+    let place = Place::new();
+    let mut screen = place.start(&[]);
+    screen.press("one\rtwo\rthree\rfour");
+    screen.wait_for("four");
+    a_while();
+    assert!(place.model.bodies("lobby").is_empty(), "{:?}", place.model.bodies("lobby"));
+    screen.press("\r");
+    crate::support::wait_for("the message", || place.model.bodies("lobby") == ["one\ntwo\nthree\nfour"]);
+}
