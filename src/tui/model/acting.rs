@@ -45,7 +45,12 @@ impl Model {
             Action::ToUnread => self.scroll(Scroll::Unread),
             Action::MarkRead => self.mark_read(),
             Action::MarkUnread => self.mark_unread(None),
-            Action::PreviousMention => self.scroll(Scroll::MentionAbove),
+            Action::PreviousMention => {
+                if self.current().is_some_and(|open| open.room.mention(true).is_none()) {
+                    self.tell("no mention above this place is loaded; /mentions lists all of them");
+                }
+                self.scroll(Scroll::MentionAbove);
+            }
             Action::NextMention => self.scroll(Scroll::MentionBelow),
             Action::Mentions => self.list_mentions(),
             Action::Find => self.insert_at_start("/search "),

@@ -158,7 +158,8 @@ impl Room {
         self.anchor_at(Some(moved));
     }
 
-    fn go_to_mention(&mut self, above: bool) {
+    /// The mention of the user above the screen, or below it, that is nearest in memory.
+    pub fn mention(&self, above: bool) -> Option<u64> {
         let (top, bottom) = self.pane.slots;
         let is_mention =
             |at: &usize| self.window.get(*at).and_then(|entry| entry.message()).is_some_and(|held| held.mentions_me);
@@ -166,7 +167,11 @@ impl Room {
             true => (0..top.min(self.window.len())).rev().find(is_mention),
             false => (bottom + 1..self.window.len()).find(is_mention),
         };
-        match found.and_then(|at| self.window.get(at)).map(|entry| entry.key.seq) {
+        found.and_then(|at| self.window.get(at)).map(|entry| entry.key.seq)
+    }
+
+    fn go_to_mention(&mut self, above: bool) {
+        match self.mention(above) {
             Some(seq) => self.show(seq),
             // Past the last one: back to the newest message.
             None if !above => self.scroll(Scroll::End),
