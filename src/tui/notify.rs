@@ -39,7 +39,7 @@ impl Wrapping {
     pub fn new(variable: impl Fn(&str) -> Option<String>) -> Self {
         let is_set = |name: &&str| variable(name).is_some_and(|value| !value.is_empty());
         let term = variable("TERM").unwrap_or_default();
-        let in_multiplexer = ["TMUX", "STY", "ZELLIJ"].iter().any(|name| is_set(name))
+        let in_multiplexer = ["TMUX", "STY", "ZELLIJ"].iter().any(&is_set)
             || ["tmux", "screen"].iter().any(|name| term.starts_with(name));
         Self { in_tmux: is_set(&"TMUX"), in_multiplexer }
     }
