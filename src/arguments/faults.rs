@@ -189,7 +189,7 @@ fn form_fault(error: &clap::Error, arguments: &[OsString]) -> String {
         (ErrorKind::InvalidSubcommand, _) => {
             let name = context(error, ContextKind::InvalidSubcommand).unwrap_or_default();
             if name.starts_with('@') && is_client(arguments) {
-                return format!("{name:?} must come first, as in: hubbub {name}; a profile is in the config file");
+                return format!("the profile {name} must come first, as in: hubbub {name}");
             }
             match suggested(ContextKind::SuggestedSubcommand) {
                 none if none.is_empty() && is_client(arguments) && RoomName::new(&name).is_ok() => {

@@ -330,7 +330,7 @@ fn a_long_answer_is_shown_as_a_whole() {
     let mut desk = Desk::in_rooms(&["lobby"]);
     desk.types("/msg bob secret\r");
     desk.shows("/msg: this server has no private messages");
-    desk.shows("/join ROOM.");
+    desk.shows("their own: /join ROOM");
     desk.model.handle(Incoming::Resized(Size { columns: 40, rows: 8 }), Instant::now());
     desk.shows("[lobby] /msg bob secret");
     desk.shows("/msg: this server has no private");
