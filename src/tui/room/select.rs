@@ -72,6 +72,14 @@ impl Room {
         may_be_read
     }
 
+    /// A part of the log was read again: what has the place of the chosen entry is chosen.
+    pub(super) fn select_again(&mut self, seq: u64) {
+        if self.selected.is_some() && self.selected_key().is_none() {
+            let entry = self.window.get(self.window.position(Key::event(seq)));
+            self.selected = entry.filter(|entry| entry.is_event()).map(|entry| entry.key);
+        }
+    }
+
     /// Whether this event is in a gap.
     pub fn is_in_gap(&self, seq: u64) -> bool {
         self.window.iter().any(|entry| match entry.content {

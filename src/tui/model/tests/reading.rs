@@ -241,6 +241,9 @@ fn a_damaged_gap_is_read_again() {
             false => {
                 desk.shows("still can't be read");
                 desk.shows("messages 2 to 5 can't be read");
+                // It is still selected.
+                desk.types("y");
+                desk.shows("these messages are missing");
             }
         }
     }
