@@ -34,12 +34,12 @@ fn ann(home: &Path, server: &ServerProcess) -> Screen {
     Screen::start(command(home, &["--server", server.target(), "--name", "ann"]), WIDE, ROWS)
 }
 
-/// Damages the message that contains the text.
-fn damage(data: &Path, needle: &str) {
+/// Exchanges a byte of the message that contains the text: damages it, or repairs it.
+fn exchange(data: &Path, text: &str, byte: u8) {
     let file = data.join("hubbub.db");
     let mut bytes = fs::read(&file).expect("the database is there");
-    let at = bytes.windows(needle.len()).position(|window| window == needle.as_bytes()).expect("it is stored");
-    bytes[at] = b'N';
+    let at = bytes.windows(text.len()).position(|window| window == text.as_bytes()).expect("it is stored");
+    bytes[at] = byte;
     fs::write(&file, bytes).expect("it can be written");
 }
 
@@ -49,8 +49,7 @@ fn damage_is_told_and_read_again_when_it_was_repaired() {
     let server = serve(data.path(), &[]);
     post(&server, 1..=9);
     stop(server);
-    let whole = fs::read(data.path().join("hubbub.db")).unwrap();
-    damage(data.path(), "needle-5-");
+    exchange(data.path(), "needle-5-", b'N');
 
     let server = serve(data.path(), &[]);
     let address = server.target().to_owned();
@@ -65,7 +64,7 @@ fn damage_is_told_and_read_again_when_it_was_repaired() {
     screen.wait_for("these messages are missing");
     // The operator repairs it.
     stop(server);
-    fs::write(data.path().join("hubbub.db"), whole).unwrap();
+    exchange(data.path(), "Needle-5-", b'n');
     let _server = serve(data.path(), &["--listen", &address]);
     screen.press("q/reconnect\r");
     screen.wait_until_gone("offline");
