@@ -1,4 +1,4 @@
-//! Texts for the terminal beside its screen: the bell, notifications, the clipboard, the window's title. Pure logic.
+//! Texts for the terminal beside its screen: the bell, notifications, the clipboard. Pure logic.
 //!
 //! What is put into them may be another user's text: it is escaped, and cut. Within tmux they are wrapped, so that it
 //! passes them on.

@@ -16,7 +16,7 @@ use super::pace::Urgency;
 use super::painter::Painter;
 use super::store::Store;
 use crate::terminal::raw::suspend;
-use crate::threads::spawn;
+use crate::threads::{panic_point, spawn};
 
 /// How many events are handled before what they have changed is shown.
 const EVENTS_AT_ONCE: usize = 64;
@@ -77,6 +77,7 @@ pub fn run(model: &mut Model, parts: Parts) -> (i32, Parts) {
             }
         }
         model.tick(Instant::now());
+        panic_point("model");
     }
 }
 
