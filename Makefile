@@ -38,7 +38,7 @@ export HUBBUB_COMMIT
 WITHOUT_PATCHES := chat:: drain:: fanout:: leaving:: model:: rooms:: unary::
 
 .DEFAULT_GOAL := help
-.PHONY: help run-server run-client run-repeat build test hostile sanitize soak fuzz crash-test changes-test backup-test thin-volume-test ping-test check bench bench-chart micro search-bench \
+.PHONY: help run-server run-client run-repeat build test hostile sanitize soak tui-soak fuzz crash-test changes-test backup-test thin-volume-test ping-test check bench bench-chart micro search-bench \
 	page-test pictures install uninstall deb package-test service-test deps go-deps proxy-deps metrics-deps
 
 help: ## show this
@@ -89,6 +89,9 @@ sanitize: deps ## attack a server whose C and C++ parts check each memory access
 
 soak: deps ## 30 minutes of mixed attacks with clients that behave beside them (SECONDS=n for another time)
 	HUBBUB_SOAK_SECONDS=$(or $(SECONDS),1800) cargo test --release --locked --test it -- --nocapture attacks::soak::
+
+tui-soak: deps ## 10 minutes of the full-screen client against a server that is killed (SECONDS=n for another time)
+	HUBBUB_TEST_SECONDS=$(or $(SECONDS),600) cargo test --release --locked --test it -- --nocapture tui::soak::
 
 fuzz: deps ## run each decoder on 1,000,000 inputs, guided by the code that they reach (INPUTS=n for another number)
 	fuzz/run $(or $(INPUTS),1000000)
