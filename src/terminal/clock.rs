@@ -62,6 +62,18 @@ pub fn moment_in_words(time_ms: u64) -> String {
     }
 }
 
+/// The same in a few columns: `21:03` today, `4 Mar 21:03` this year, and `4 Mar 2025` before.
+pub fn moment_in_short(time_ms: u64) -> String {
+    let Some(time) = LocalTime::new(time_ms) else { return NO_TIME.to_owned() };
+    let now = LocalTime::new(now_ms());
+    let (today, this_year) = (now.as_ref().map(LocalTime::day), now.map(|now| now.year()));
+    match (today == Some(time.day()), this_year == Some(time.year())) {
+        (true, _) => time.minute(),
+        (false, true) => format!("{} {}", time.day_in_short(), time.minute()),
+        (false, false) => format!("{} {}", time.day_in_short(), time.year()),
+    }
+}
+
 fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
@@ -72,6 +84,15 @@ mod tests {
     use super::*;
 
     const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
+    #[test]
+    fn a_moment_in_short_has_what_is_needed() {
+        let now = now_ms();
+        assert!(moment_in_short(now).len() == "21:03".len() || moment_in_short(now).contains(' '), "or it is midnight");
+        let past = moment_in_short(1_700_000_000_000);
+        assert!(["14 Nov 2023", "15 Nov 2023"].contains(&past.as_str()), "{past}");
+        assert_eq!(moment_in_short(u64::MAX), NO_TIME);
+    }
 
     #[test]
     fn a_day_is_shown_once() {

@@ -113,11 +113,19 @@ pub fn escape_rows(text: &str) -> String {
     text.splitn(ROWS_MAX, '\n').map(escape).collect::<Vec<_>>().join("\n")
 }
 
-/// The start of a line, in quotes, to identify it.
+/// The start of a text, in one line and in quotes, to identify it.
 pub fn start_of(body: &str) -> String {
     const CHARS_MAX: usize = 40;
-    let start: String = body.chars().take(CHARS_MAX).collect();
-    let more = if start.len() < body.len() { "…" } else { "" };
+    let mut words = String::new();
+    for word in body.split_whitespace() {
+        words.push_str(if words.is_empty() { "" } else { " " });
+        words.push_str(word);
+        if words.len() > 4 * CHARS_MAX {
+            break;
+        }
+    }
+    let start: String = words.chars().take(CHARS_MAX).collect();
+    let more = if start.len() < words.len() { "…" } else { "" };
     format!("{}{more}", escape(&format!("{start:?}")))
 }
 

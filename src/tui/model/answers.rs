@@ -122,7 +122,8 @@ impl Model {
             0 => String::new(),
             count => format!("; not searched yet: {count} of the newest"),
         };
-        self.show_list(format!("{} with {text:?}{more}{behind}", entries.len()), entries, "nothing found", true);
+        let messages = if entries.len() == 1 { "1 message".to_owned() } else { format!("{} messages", entries.len()) };
+        self.show_list(format!("{messages} with {text:?}{more}{behind}"), entries, "nothing found", true);
     }
 
     /// A pinned message was read for the open list.

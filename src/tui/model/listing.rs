@@ -5,7 +5,7 @@ use super::super::paste;
 use super::super::view::{Help, ListItem};
 use crate::client::StoredMessage;
 use crate::names::RoomName;
-use crate::terminal::clock::moment_in_words;
+use crate::terminal::clock::moment_in_short;
 
 pub enum Open {
     List(Listing),
@@ -66,7 +66,7 @@ pub fn entry(room: &RoomName, message: &StoredMessage) -> Entry {
         true => "(deleted)".to_owned(),
         false => message.body.clone(),
     };
-    let place = format!("{room} #{}  {}", message.seq, moment_in_words(message.time_ms));
+    let place = format!("{room} #{}  {}", message.seq, moment_in_short(message.time_ms));
     Entry {
         item: ListItem { place, name: message.sender.clone(), text },
         target: Target::Message { room: room.clone(), seq: message.seq },

@@ -12,7 +12,7 @@ use super::parts::Asked;
 use super::rooms::NO_ROOM;
 use crate::client::{PagePlace, StoredMessage};
 use crate::names::{EVERYBODY, RoomName};
-use crate::terminal::clock::moment_in_words;
+use crate::terminal::clock::moment_in_short;
 
 /// How many entries a page of a list has, and how many messages `/numbers` lists.
 const PAGE: isize = 10;
@@ -158,7 +158,7 @@ impl Model {
         }
         let entry = |kept: &super::KeptLine| Entry {
             item: ListItem {
-                place: format!("{} {}", kept.room, moment_in_words(kept.since_ms)),
+                place: format!("{} {}", kept.room, moment_in_short(kept.since_ms)),
                 name: String::new(),
                 text: kept.line.body.as_str().to_owned(),
             },
