@@ -133,7 +133,8 @@ page-test: deps $(PAGE_TOOLS) ## test the page in Chromium (ARGS="word" runs the
 	$(BUILD)
 	@$(PAGE_ENV) node web/tests/run.mjs $(ARGS)
 
-pictures: deps $(PAGE_TOOLS) ## make the pictures of the page in docs/pictures
+pictures: deps $(PAGE_TOOLS) ## make the pictures of the page and of the terminal client in docs/pictures
+	HUBBUB_WRITE_PICTURES=1 cargo test --release --locked --test it -- tui::pictures::
 	$(BUILD)
 	@$(PAGE_ENV) node web/tests/pictures.mjs docs/pictures
 

@@ -36,6 +36,7 @@ mod links;
 mod load;
 mod starts;
 mod soak;
+mod pictures;
 
 use std::path::Path;
 use std::process::Command;
