@@ -166,6 +166,7 @@ fn the_pictures_show_the_client_as_it_is() {
     ann.wait_for("15:00");
     ann.press("On my way, with the blue pot\r");
     ann.wait_until("the message", |text| text.contains("blue pot") && !text.contains("not sent"));
+    say_until_quick(&mut ann);
     // She looks away.
     ann.press("\x1b[O");
     settle(&mut ann);
@@ -195,6 +196,24 @@ fn the_pictures_show_the_client_as_it_is() {
     ann.wait_for("Esc closes");
     ann.press("\x1b[B");
     compare(&ann, &LIGHT, "light", "The results of a search in a light terminal");
+}
+
+/// A slow answer to her own line stays in the status row until her next one, which no picture shows.
+fn say_until_quick(ann: &mut Screen) {
+    for _ in 0..20 {
+        if !ann.text().contains("[lag") {
+            return;
+        }
+        ann.press("\x1b1");
+        ann.wait_until("the lobby", |text| text.lines().last() == Some("[lobby]"));
+        ann.press("hello\r");
+        ann.wait_until("the message", |text| {
+            text.contains("hello") && text.lines().last() == Some("[lobby]") && !text.contains("not sent")
+        });
+        ann.press("\x1b2");
+        ann.wait_until("the room", |text| text.lines().last() == Some("[tea]"));
+        settle(ann);
+    }
 }
 
 /// Waits until the client has taken all keys.
