@@ -38,7 +38,7 @@ export HUBBUB_COMMIT
 WITHOUT_PATCHES := chat:: drain:: fanout:: leaving:: model:: rooms:: unary::
 
 .DEFAULT_GOAL := help
-.PHONY: help run-server run-client run-repeat build test hostile sanitize soak fuzz crash-test changes-test backup-test thin-volume-test ping-test check bench bench-chart micro search-bench \
+.PHONY: help run-server run-client run-repeat build test hostile sanitize soak tui-soak fuzz crash-test changes-test backup-test thin-volume-test ping-test check bench bench-chart micro search-bench \
 	page-test pictures install uninstall deb package-test service-test deps go-deps proxy-deps metrics-deps
 
 help: ## show this
@@ -90,6 +90,9 @@ sanitize: deps ## attack a server whose C and C++ parts check each memory access
 soak: deps ## 30 minutes of mixed attacks with clients that behave beside them (SECONDS=n for another time)
 	HUBBUB_SOAK_SECONDS=$(or $(SECONDS),1800) cargo test --release --locked --test it -- --nocapture attacks::soak::
 
+tui-soak: deps ## 10 minutes of the full-screen client against a server that is killed (SECONDS=n for another time)
+	HUBBUB_TEST_SECONDS=$(or $(SECONDS),600) cargo test --release --locked --test it -- --nocapture tui::soak::
+
 fuzz: deps ## run each decoder on 1,000,000 inputs, guided by the code that they reach (INPUTS=n for another number)
 	fuzz/run $(or $(INPUTS),1000000)
 
@@ -130,7 +133,8 @@ page-test: deps $(PAGE_TOOLS) ## test the page in Chromium (ARGS="word" runs the
 	$(BUILD)
 	@$(PAGE_ENV) node web/tests/run.mjs $(ARGS)
 
-pictures: deps $(PAGE_TOOLS) ## make the pictures of the page in docs/pictures
+pictures: deps $(PAGE_TOOLS) ## make the pictures of the page and of the terminal client in docs/pictures
+	HUBBUB_WRITE_PICTURES=1 cargo test --release --locked --test it -- tui::pictures::
 	$(BUILD)
 	@$(PAGE_ENV) node web/tests/pictures.mjs docs/pictures
 

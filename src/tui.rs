@@ -30,11 +30,16 @@ mod painter;
 mod input_thread;
 mod signals;
 mod remembered;
+mod input_history;
 mod store;
 mod network;
 mod outside;
 pub mod model;
 mod run;
 mod start;
+#[cfg(fuzzing)]
+pub mod fuzz;
+#[cfg(test)]
+mod limits_tests;
 
 pub use start::{chat, face, with_profile};

@@ -188,6 +188,9 @@ fn form_fault(error: &clap::Error, arguments: &[OsString]) -> String {
         (ErrorKind::UnknownArgument, Some(argument)) => format!("unexpected argument {argument:?}: leave it out"),
         (ErrorKind::InvalidSubcommand, _) => {
             let name = context(error, ContextKind::InvalidSubcommand).unwrap_or_default();
+            if name.starts_with('@') && is_client(arguments) {
+                return format!("the profile {name} must come first, as in: hubbub {name}");
+            }
             match suggested(ContextKind::SuggestedSubcommand) {
                 none if none.is_empty() && is_client(arguments) && RoomName::new(&name).is_ok() => {
                     format!("unknown command {name:?}: to chat in a room of that name, write hubbub chat {name}")

@@ -89,13 +89,17 @@ pub fn gap(gap: &Gap) -> String {
         Some(0) => format!("message {from_seq}"),
         Some(_) => format!("messages {from_seq} to {to_seq}"),
     };
+    let are = if from_seq == to_seq { "is" } else { "are" };
+    let them = if from_seq == to_seq { "it" } else { "them" };
     match reason {
-        GapReason::Retention => format!("missing here: {range}, which the server no longer keeps"),
+        GapReason::Retention => format!("{range} {are} gone: the server no longer keeps {them}"),
         GapReason::EpochChanged => format!("the server lost {range}, which you may have seen: others take their place"),
         GapReason::Damaged => {
             format!("{range} can't be read: the server's log is damaged there; its operator can restore a backup")
         }
-        GapReason::Other => format!("missing here: {range}, for a reason that is newer than this client"),
+        GapReason::Other => {
+            format!("{range} {are} missing, for a reason that this client is too old to know: update it")
+        }
     }
 }
 
@@ -113,11 +117,19 @@ pub fn escape_rows(text: &str) -> String {
     text.splitn(ROWS_MAX, '\n').map(escape).collect::<Vec<_>>().join("\n")
 }
 
-/// The start of a line, in quotes, to identify it.
+/// The start of a text, in one line and in quotes, to identify it.
 pub fn start_of(body: &str) -> String {
     const CHARS_MAX: usize = 40;
-    let start: String = body.chars().take(CHARS_MAX).collect();
-    let more = if start.len() < body.len() { "…" } else { "" };
+    let mut words = String::new();
+    for word in body.split_whitespace() {
+        words.push_str(if words.is_empty() { "" } else { " " });
+        words.push_str(word);
+        if words.len() > 4 * CHARS_MAX {
+            break;
+        }
+    }
+    let start: String = words.chars().take(CHARS_MAX).collect();
+    let more = if start.len() < words.len() { "…" } else { "" };
     format!("{}{more}", escape(&format!("{start:?}")))
 }
 
@@ -160,10 +172,15 @@ mod tests {
     #[test]
     fn a_gap_names_the_missing_messages() {
         let text = |from_seq, to_seq, reason| gap(&Gap { from_seq, to_seq, reason });
-        assert!(text(3, 3, GapReason::Retention).contains("message 3,"));
+        assert!(text(3, 3, GapReason::Retention).contains("message 3 is gone: the server no longer keeps it"));
         assert!(text(3, 9, GapReason::EpochChanged).contains("lost messages 3 to 9,"));
         assert!(text(3, 2, GapReason::EpochChanged).contains("had not seen"));
         assert!(text(3, 9, GapReason::Damaged).starts_with("messages 3 to 9 can't be read: "));
+        // The page of the full-screen client has the same words.
+        let page = include_str!("../../docs/terminal.md");
+        for reason in [GapReason::Retention, GapReason::Damaged, GapReason::EpochChanged, GapReason::Other] {
+            assert!(page.contains(&format!("| {} |", text(4, 25, reason))), "{reason:?}");
+        }
     }
 
     proptest! {

@@ -78,10 +78,20 @@ impl LocalTime {
 
     /// For people: `Thursday, 26 November 2026`.
     pub fn day_in_words(&self) -> String {
-        let libc::tm { tm_year, tm_mon, tm_mday, tm_wday, .. } = self.0;
+        let libc::tm { tm_mon, tm_mday, tm_wday, .. } = self.0;
         let name = |names: &[&'static str], at: i32| usize::try_from(at).ok().and_then(|at| names.get(at).copied());
         let (day, month) = (name(&DAYS, tm_wday).unwrap_or("?"), name(&MONTHS, tm_mon).unwrap_or("?"));
-        format!("{day}, {tm_mday} {month} {}", i64::from(tm_year) + 1900)
+        format!("{day}, {tm_mday} {month} {}", self.year())
+    }
+
+    /// For people who know the year: `26 Nov`.
+    pub fn day_in_short(&self) -> String {
+        let month = usize::try_from(self.0.tm_mon).ok().and_then(|at| MONTHS.get(at)?.get(..3)).unwrap_or("?");
+        format!("{} {month}", self.0.tm_mday)
+    }
+
+    pub fn year(&self) -> i64 {
+        i64::from(self.0.tm_year) + 1900
     }
 
     /// For people: `2026-11-26 21:00:42`.

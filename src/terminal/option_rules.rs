@@ -250,6 +250,7 @@ mod tests {
     fn syntax_errors_have_a_suggestion() {
         for (arguments, expected) in [
             ("hubbub tial tea", "unknown command \"tial\": did you mean tail?"),
+            ("hubbub --name ann @work", "the profile @work must come first, as in: hubbub @work"),
             ("hubbub milk", "unknown command \"milk\": to chat in a room of that name, write hubbub chat milk"),
             ("hubbub tail", "missing argument: <ROOM>"),
             ("hubbub tail tea milk", "unexpected argument \"milk\": leave it out"),

@@ -14,6 +14,7 @@ use crate::arguments::{self, CONNECTION, MESSAGES, OUTPUT, duration, number, swi
 use crate::client::{
     CONTRACT_HELP, CONTRACT_LONG_HELP, Contract, LoginOptions, SERVER_HELP, SERVER_LONG_HELP, TlsOptions,
 };
+use crate::editing::room;
 use crate::names::{RoomName, UserName};
 
 /// The terminal client of Hubbub, a chat server.
@@ -177,7 +178,7 @@ pub struct ChatOptions {
 #[derive(Clone, Debug, Args)]
 pub struct ChatCommand {
     /// Rooms to chat in; one is the same as --room
-    #[arg(value_name = "ROOM")]
+    #[arg(value_name = "ROOM", value_parser = room)]
     pub rooms: Vec<RoomName>,
     #[command(flatten)]
     pub chat: ChatOptions,

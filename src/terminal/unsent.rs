@@ -4,7 +4,8 @@
 //! in normal operation nothing is written. When everything is acknowledged the file is removed. Text that remains at
 //! any end of the client is found by the next client of the same server and name. That client reports it and waits for
 //! `/unsent send` or `/unsent drop`: nothing is sent automatically, because it may be days old. It is sent with its own
-//! message id, so text that was stored is not stored again.
+//! message id, so text that was stored is not stored again. (The full-screen client sends recent text by itself, and
+//! shows what became of it.)
 
 pub mod file;
 #[cfg(fuzzing)]
@@ -14,12 +15,12 @@ use std::collections::HashSet;
 use std::env;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
 use self::file::{KeepError, Owner, Store, Text};
-use super::clock::moment_in_words;
+use super::clock::{local_ms, moment_in_words};
 use super::format::hex;
 use super::screen::Screen;
 use crate::address::Address;
@@ -212,7 +213,7 @@ impl Unsent {
     /// The client is about to exit: keeps waiting lines and the draft. Returns where, if anything is kept.
     pub fn leave(&self, draft: Option<(&RoomName, &str)>) -> Option<String> {
         let mut texts = self.shared.texts.lock();
-        texts.draft = draft.map(|(room, body)| Text::draft(room, body, now_ms()));
+        texts.draft = draft.map(|(room, body)| Text::draft(room, body, local_ms()));
         texts.waiting = texts.waiting_now();
         texts.keep(&self.shared.screen);
         let folder = texts.store.as_ref().ok()?.folder().display().to_string();
@@ -316,7 +317,7 @@ impl UnsentTexts {
     /// The lines that the server has not acknowledged. Those that are known keep their time.
     fn waiting_now(&self) -> Vec<Text> {
         let Some(inlet) = &self.inlet else { return Vec::new() };
-        let now = now_ms();
+        let now = local_ms();
         let text = |(room, line): (RoomName, Line)| {
             let text = Text::new(&room, line, now);
             let known = self.waiting.iter().find(|known| known.id == text.id);
@@ -330,9 +331,4 @@ impl UnsentTexts {
 fn post(inlet: &Inlet, text: &Text) -> Result<(), String> {
     let (room, line) = text.line()?;
     inlet.post_line(&room, line).map_err(|fault| fault.to_string())
-}
-
-fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

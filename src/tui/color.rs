@@ -122,6 +122,11 @@ impl Palette {
             }
             Role::Active | Role::ReadLine | Role::Error => plain.add_modifier(Modifier::BOLD),
             Role::Mention | Role::ActiveMention | Role::BarStrong => plain.add_modifier(Modifier::BOLD),
+            // A bar of its own, so that what it covers is as easy to read as elsewhere.
+            Role::Current if self.depth == Depth::Many => {
+                let bar = if self.background == Background::Dark { 238 } else { 252 };
+                plain.add_modifier(Modifier::BOLD).bg(Color::Indexed(bar))
+            }
             Role::Current => plain.add_modifier(Modifier::REVERSED),
         };
         let modified = match (role, self.depth) {
@@ -159,7 +164,8 @@ impl Palette {
         match self.depth {
             Depth::Mono => None,
             Depth::Many => match role {
-                Role::Text | Role::Title | Role::OwnName | Role::Current | Role::Prompt => None,
+                Role::Text | Role::Title | Role::OwnName | Role::Prompt => None,
+                Role::Current => either(255, 232),
                 Role::Faint | Role::Pending | Role::Border | Role::DayLine | Role::Bar => either(247, 241),
                 Role::Notice => either(109, 24),
                 Role::Name(hue) => {
@@ -261,6 +267,19 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn what_is_chosen_is_easy_to_read() {
+        for background in [Background::Dark, Background::Light] {
+            let style = Palette { depth: Depth::Many, background }.style(Role::Current);
+            let (Some(Color::Indexed(text)), Some(Color::Indexed(bar))) = (style.fg, style.bg) else {
+                panic!("{style:?}")
+            };
+            assert!(contrast(rgb(text), rgb(bar)) >= 7.0);
+        }
+        let style = Palette { depth: Depth::Sixteen, background: Background::Dark }.style(Role::Current);
+        assert!(style.add_modifier.contains(Modifier::REVERSED));
     }
 
     #[test]

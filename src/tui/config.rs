@@ -17,8 +17,8 @@ use thiserror::Error;
 use self::reading::Reading;
 use crate::config_text::{self, Unreadable};
 
-pub use self::sections::{NOTIFICATION_KEYS, PROFILE_KEYS, SCREEN_KEYS};
-pub use self::settings::{Background, Colors, Config, Desktop, Emoji, Joins, Notifications, Profile, Screen};
+pub use self::sections::{INPUT_KEYS, NOTIFICATION_KEYS, PROFILE_KEYS, SCREEN_KEYS};
+pub use self::settings::{Background, Colors, Config, Desktop, Emoji, Input, Joins, Notifications, Profile, Screen};
 
 /// The name of the file in the user's config folder, see [`crate::client::config_folder`].
 pub const FILE_NAME: &str = "config.toml";

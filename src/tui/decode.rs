@@ -89,6 +89,11 @@ impl Decoder {
         }
     }
 
+    /// Whether the last bytes were complete.
+    pub fn is_idle(&self) -> bool {
+        matches!(self.state, State::Ground)
+    }
+
     /// How long to wait for more input before [`Decoder::time_out`].
     pub fn timeout(&self) -> Option<Duration> {
         match self.state {

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossterm::event::{KeyEvent, MouseEvent};
+use serde::{Deserialize, Serialize};
 
 use crate::client::{
     Gap, HistoryPage, Line, LoggedChange, Member, PagePlace, RoomInfo, SearchPage, SearchQuery, StartAt, StoredMessage,
@@ -249,16 +250,50 @@ pub struct Kept {
     pub current: Option<RoomName>,
     /// Lines that are not known to be stored, in their order.
     pub unsent: Vec<KeptLine>,
-    /// Drafts, at most one for each room.
+    /// Drafts. Several of a room are one when they are restored.
     pub drafts: Vec<(RoomName, String)>,
+    pub look: Look,
+    /// There was a connection to the server.
+    pub has_connected: bool,
+    /// The lines that were entered, the oldest first.
+    pub history: Arc<Vec<EnteredLine>>,
 }
 
-/// How far a room was read.
+/// What the screen shows, as the user has set it with keys and commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Look {
+    /// The lists of rooms and of people.
+    pub rooms: bool,
+    pub people: bool,
+    /// The numbers of messages.
+    pub numbers: bool,
+}
+
+impl Default for Look {
+    fn default() -> Self {
+        Self { rooms: true, people: true, numbers: false }
+    }
+}
+
+/// A line that was entered: text, or a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EnteredLine {
+    /// The room that was shown.
+    pub room: Option<RoomName>,
+    /// When, in milliseconds since 1970.
+    pub time_ms: u64,
+    pub text: String,
+}
+
+/// How far a room was read, and whether it is muted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeptRoom {
     pub name: RoomName,
     /// The last event that was read, and the epoch in which it has that seq.
     pub read: Option<(u64, Epoch)>,
+    /// The user muted it while chatting, not in the config.
+    pub is_muted: bool,
 }
 
 /// A line that is not known to be stored.
@@ -266,6 +301,6 @@ pub struct KeptRoom {
 pub struct KeptLine {
     pub room: RoomName,
     pub line: Line,
-    /// When it was kept first, in milliseconds since 1970.
+    /// When it was entered, or kept first, in milliseconds since 1970, by this machine's clock.
     pub since_ms: u64,
 }

@@ -97,7 +97,7 @@ impl Reader {
                     let mut bytes = [0; 4096];
                     let mut events = Vec::new();
                     match read(stdin(), &mut bytes) {
-                        Ok(count @ 1..) => self.decoder.feed(&bytes[..count], &mut |decoded| events.push(decoded)),
+                        Ok(count @ 1..) => self.decode(&bytes[..count], &mut events),
                         Err(Errno::INTR | Errno::AGAIN) => {}
                         Ok(_) | Err(_) => return self.hung_up(),
                     }
@@ -138,6 +138,16 @@ impl Reader {
         self.control.read_exact(&mut byte).ok().map(|()| byte[0])
     }
 
+    /// What the bytes of one read are: keys, or a paste that the terminal does not mark.
+    fn decode(&mut self, bytes: &[u8], events: &mut Vec<Decoded>) {
+        let end = unmarked_paste(bytes).filter(|_| self.decoder.is_idle());
+        let (paste, keys) = bytes.split_at(end.unwrap_or_default());
+        if !paste.is_empty() {
+            events.push(Decoded::Paste(String::from_utf8_lossy(paste).into_owned()));
+        }
+        self.decoder.feed(keys, &mut |decoded| events.push(decoded));
+    }
+
     /// False: the model has ended.
     fn pass(&self, events: Vec<Decoded>, answered: &impl Fn()) -> bool {
         events.into_iter().all(|decoded| {
@@ -157,5 +167,45 @@ impl Reader {
 
     fn hung_up(&self) {
         let _ = self.incoming.send(Incoming::End(End::HungUp));
+    }
+}
+
+/// How many line breaks, each with text after it, make a paste. Two or three lines may have been typed while the client
+/// or the link was stopped.
+const PASTE_BREAKS: usize = 3;
+
+/// Several lines at once are a paste, also where the terminal does not say so, as GNU screen and the console of Linux do
+/// not. Otherwise each of its lines would be sent. Returns where it ends: a character may be cut off by the read.
+fn unmarked_paste(bytes: &[u8]) -> Option<usize> {
+    let is_break = |byte: &u8| matches!(byte, b'\r' | b'\n');
+    let is_text = |byte: &u8| is_break(byte) || *byte == b'\t' || (*byte >= 0x20 && *byte != 0x7f);
+    let text = bytes.trim_ascii_end();
+    let breaks = text.windows(2).filter(|pair| is_break(&pair[0]) && !is_break(&pair[1])).count();
+    if breaks < PASTE_BREAKS || !bytes.iter().all(is_text) {
+        return None;
+    }
+    match std::str::from_utf8(bytes) {
+        Ok(_) => Some(bytes.len()),
+        Err(error) if error.error_len().is_none() => Some(error.valid_up_to()),
+        Err(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_lines_at_once_are_a_paste() {
+        assert_eq!(unmarked_paste(b"one\rtwo\rthree\rx"), Some(15));
+        assert_eq!(unmarked_paste(b"one\rtwo\r\nthree\rx\r"), Some(17));
+        let cut = "0\rein\rzwei\rdr\u{fc}".as_bytes();
+        assert_eq!(unmarked_paste(&cut[..cut.len() - 1]), Some(cut.len() - 2));
+        // What a person types ahead, or a program sends for them.
+        for keys in
+            [&b"x"[..], b"one\r", b"one\rtwo\rthree\r", b"one\r\r\r\r", b"\r\r\r", b"a\x1b[A\rb\rc", b"a\rb\r\x03c\rd"]
+        {
+            assert_eq!(unmarked_paste(keys), None, "{keys:?}");
+        }
     }
 }

@@ -14,9 +14,10 @@
 
 use ratatui::layout::Rect;
 
-use super::view::{Input, View};
-use super::width::{Emoji, columns, cut, drawn};
-use super::wrap::{Typed, typed};
+use super::color::Role;
+use super::view::{Answer, Input, View};
+use super::width::{Emoji, columns, cut, drawn, drawn_lines};
+use super::wrap::{self, Styled, Typed, Wrapped, typed};
 
 /// The width of the list of rooms, and of people, with the border and a blank column.
 const ROOMS_COLUMNS: u16 = 19;
@@ -24,6 +25,9 @@ const PEOPLE_COLUMNS: u16 = 17;
 
 /// How many columns the messages keep.
 const MESSAGES_COLUMNS_MIN: u16 = 54;
+
+/// How many rows an answer may take.
+const ANSWER_ROWS_MAX: usize = 3;
 
 /// From how many rows on there is a topic row, and a status row.
 const TOPIC_ROWS_MIN: u16 = 6;
@@ -67,8 +71,15 @@ impl Layout {
         if screen_rows >= STATUS_ROWS_MIN {
             layout.status = take_bottom(&mut rest);
         }
-        if view.answer.is_some() && rest.height > 0 {
-            layout.answer = take_bottom(&mut rest);
+        if let Some(answer) = &view.answer {
+            // An answer ends with what to do, so it is shown as a whole if there is space.
+            let rows = answer_rows(answer, view.emoji, rest.width, ANSWER_ROWS_MAX).len();
+            let rows = rows.min(usize::from(rest.height / 2)).max(1);
+            layout.answer = Rect { height: 0, ..rest };
+            for _ in 0..rows.min(rest.height.into()) {
+                let height = layout.answer.height + 1;
+                layout.answer = Rect { height, ..take_bottom(&mut rest) };
+            }
         }
         if screen_rows >= TOPIC_ROWS_MIN {
             layout.topic = Rect { height: rest.height.min(1), ..rest };
@@ -88,21 +99,50 @@ impl Layout {
     }
 
     fn lay_out_input(&mut self, whole: Rect, input: &Input) {
-        let prompt = drawn(&input.prompt, Emoji::Simple);
-        // The text needs space too.
-        self.prompt = cut(&prompt, usize::from(whole.width / 3)).into_owned();
+        self.prompt = prompt(whole.width, input);
         let indent = columns(&self.prompt);
-        let draw = |cluster: &str| match cluster {
-            "\t" => "    ".to_owned(),
-            cluster => drawn(cluster, Emoji::Simple).into_owned(),
-        };
-        self.typed = typed(&input.text, input.cursor, usize::from(whole.width) - indent, draw);
+        self.typed = typed(&input.text, input.cursor, usize::from(whole.width) - indent, drawn_cluster);
         let rows_max = (whole.height / 3).max(1);
         let rows = u16::try_from(self.typed.rows.len()).unwrap_or(u16::MAX).min(rows_max);
         self.input = Rect { height: rows, ..whole };
         // The cursor's row is shown.
         let shown = usize::from(rows);
         self.input_from = self.typed.cursor.0.saturating_sub(shown - 1).min(self.typed.rows.len() - shown);
+    }
+}
+
+/// The rows of an answer. If there are too many, the last one is cut, with an ellipsis.
+pub fn answer_rows(answer: &Answer, emoji: Emoji, width: u16, rows_max: usize) -> Vec<Styled> {
+    let role = if answer.is_error { Role::Error } else { Role::Notice };
+    let text = drawn_lines(&answer.text, emoji).replace('\n', " ");
+    let width = usize::from(width);
+    let Wrapped { mut rows, left } = wrap::wrap(&Styled::new(&text, role), width, rows_max);
+    if left > 0 {
+        let before = wrap::wrap(&Styled::new(&text, role), width, rows_max.saturating_sub(1));
+        let last = &text[text.len() - if rows_max > 1 { before.left } else { text.len() }..];
+        rows.pop();
+        rows.push(Styled::new(&cut(last, width), role));
+    }
+    rows
+}
+
+/// Where Up and Down lead in the input on a screen of that width, in bytes. `None`: there is no such row.
+pub fn beside(screen_columns: u16, input: &Input, down: bool) -> Option<usize> {
+    let width = usize::from(screen_columns) - columns(&prompt(screen_columns, input));
+    wrap::beside(&input.text, input.cursor, width, drawn_cluster, down)
+}
+
+/// The prompt as it is drawn: the text needs space too.
+fn prompt(screen_columns: u16, input: &Input) -> String {
+    let prompt = drawn(&input.prompt, Emoji::Simple);
+    cut(&prompt, usize::from(screen_columns / 3)).into_owned()
+}
+
+/// A cluster of the input as it is drawn.
+fn drawn_cluster(cluster: &str) -> String {
+    match cluster {
+        "\t" => "    ".to_owned(),
+        cluster => drawn(cluster, Emoji::Simple).into_owned(),
     }
 }
 

@@ -29,11 +29,11 @@ pub const TEXT_BYTES_MAX: usize = 4 * BODY_BYTES_MAX;
 pub const REPLACED_BYTES_MAX: usize = 1024 * 1024;
 
 /// How many lines the history of a room keeps, and that of all rooms.
-const ROOM_LINES_MAX: usize = 100;
-const ALL_LINES_MAX: usize = 1000;
+pub const ROOM_LINES_MAX: usize = 100;
+pub const ALL_LINES_MAX: usize = 1000;
 
 /// The counter is shown when fewer bytes are left.
-const COUNTED_BYTES: usize = 1024;
+pub const COUNTED_BYTES: usize = 1024;
 
 /// A text that would be longer than [`TEXT_BYTES_MAX`], or than [`REPLACED_BYTES_MAX`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -215,6 +215,15 @@ impl LineEditor {
         (line.text.text().len(), line.text.cursor()) != (before, cursor)
     }
 
+    /// Puts the cursor there, in bytes: into another row of the screen.
+    pub fn move_to(&mut self, cursor: usize) {
+        self.end_search(true);
+        self.settle();
+        let line = self.line_mut();
+        line.text.before_change(false);
+        line.text.change(|_| cursor);
+    }
+
     /// Completes the word before the cursor, or shows the next match of the current completion. False: nothing fits.
     pub fn complete(&mut self, back: bool, candidates: impl FnOnce(Wanted) -> Vec<String>) -> bool {
         self.end_search(true);
@@ -290,6 +299,16 @@ impl LineEditor {
         line.text.before_change(false);
         line.text.set_at_end(text.to_owned());
         Ok(())
+    }
+
+    /// Has Ctrl-Y insert this. False: it would not fit.
+    pub fn keep_killed(&mut self, text: &str) -> bool {
+        let fits = self.text().len() + text.len() <= TEXT_BYTES_MAX;
+        if fits {
+            self.killing = None;
+            self.killed = text.to_owned();
+        }
+        fits
     }
 
     fn line(&self) -> &Line {

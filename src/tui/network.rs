@@ -302,6 +302,10 @@ fn make(server: &Server, by: &UserName, open: &mut Option<Caller>, call: Call) -
         Call::Members { room } => Answer::Members(all(|token| caller.members(&room, token)).map_err(words)),
         Call::Rooms => Answer::Rooms(all(|token| caller.rooms(token)).map_err(words)),
         Call::Search { query, max, page_token } => {
+            let words = |error| match error {
+                CallError::Unknown => "this server has no search: its operator can switch it on".to_owned(),
+                error => words(error),
+            };
             Answer::Search(caller.search(&query, max, &page_token).map_err(words))
         }
         Call::Edit { room, seq, epoch, body, mentions, seen } => {

@@ -1,4 +1,4 @@
-//! Texts for the terminal beside its screen: the bell, notifications, the clipboard, the window's title. Pure logic.
+//! Texts for the terminal beside its screen: the bell, notifications, the clipboard. Pure logic.
 //!
 //! What is put into them may be another user's text: it is escaped, and cut. Within tmux they are wrapped, so that it
 //! passes them on.
@@ -31,11 +31,23 @@ pub enum Protocol {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wrapping {
     in_tmux: bool,
+    /// In tmux, screen or another program that divides a terminal, perhaps on another machine.
+    in_multiplexer: bool,
 }
 
 impl Wrapping {
     pub fn new(variable: impl Fn(&str) -> Option<String>) -> Self {
-        Self { in_tmux: variable("TMUX").is_some_and(|value| !value.is_empty()) }
+        let is_set = |name: &&str| variable(name).is_some_and(|value| !value.is_empty());
+        let term = variable("TERM").unwrap_or_default();
+        let in_multiplexer = ["TMUX", "STY", "ZELLIJ"].iter().any(&is_set)
+            || ["tmux", "screen"].iter().any(|name| term.starts_with(name));
+        Self { in_tmux: is_set(&"TMUX"), in_multiplexer }
+    }
+
+    /// Whether a terminal that reports its focus also reports when its user looks at something else in it: tmux does so
+    /// only with `focus-events`, and reports attaching and detaching anyway.
+    pub fn reports_all_focus(self) -> bool {
+        !self.in_multiplexer
     }
 
     /// A notification. tmux passes it on if its `allow-passthrough` is on.

@@ -14,7 +14,7 @@ use uuid::Uuid;
 /// The editor if the user has named none.
 const DEFAULT_EDITOR: &str = "vi";
 
-/// How much of the file is read, in bytes: far more than a message may have.
+/// The longest text that is taken back, in bytes: far more than a message may have.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Edits the text, on the terminal, which must not be in use otherwise. Blocks until the editor has ended. Fails with the
@@ -24,12 +24,17 @@ pub fn edit(text: &str) -> Result<String, String> {
     let file = TextFile::create(text).map_err(|error| format!("can't write the text for {editor}: {error}"))?;
     // The shell reads the variable as other programs have it read: it may have arguments.
     let status = Command::new("/bin/sh").args(["-c", &format!("{editor} \"$1\""), "sh"]).arg(&file.path).status();
+    let edited = file.read();
     match status {
         Ok(status) if status.success() => {}
-        Ok(status) => return Err(format!("{editor} has failed ({status}): the text is unchanged")),
+        // What it has written is not lost, unless it is what it had got.
+        Ok(status) => {
+            let place = if edited.is_ok_and(|edited| edited == text) { String::new() } else { file.leave() };
+            return Err(format!("{editor} has failed ({status}): the text is unchanged{place}"));
+        }
         Err(error) => return Err(format!("can't start {editor}: {error}; set EDITOR to another one")),
     }
-    let edited = file.read().map_err(|error| format!("can't read the text of {editor}: {error}"))?;
+    let edited = edited.map_err(|error| format!("can't read the text of {editor}: {error}{}", file.leave()))?;
     // An editor ends the last line too.
     Ok(edited.strip_suffix('\n').unwrap_or(&edited).to_owned())
 }
@@ -76,13 +81,23 @@ impl TextFile {
     fn read(&self) -> io::Result<String> {
         read_text(&self.path)
     }
+
+    /// Leaves the file for the user. Returns the end of a sentence that says where it is.
+    fn leave(mut self) -> String {
+        // Dropping removes nothing then.
+        let path = std::mem::take(&mut self.path);
+        format!("; what it has written is in {}", path.display())
+    }
 }
 
 fn read_text(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     // The editor may have replaced the file.
-    fs::File::open(path)?.take(FILE_BYTES_MAX).read_to_string(&mut text)?;
-    Ok(text)
+    fs::File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
+    match text.len() as u64 > FILE_BYTES_MAX {
+        true => Err(io::Error::other(format!("it has more than {FILE_BYTES_MAX} bytes"))),
+        false => Ok(text),
+    }
 }
 
 impl Drop for TextFile {
@@ -118,5 +133,12 @@ mod tests {
         assert!(file.read().is_err());
         drop(file);
         assert!(!path.exists());
+        // A text that can't be taken back stays.
+        let file = TextFile::create("").unwrap();
+        let path = file.path.clone();
+        fs::write(&path, vec![b'x'; FILE_BYTES_MAX as usize + 1]).unwrap();
+        assert!(file.read().is_err());
+        assert!(file.leave().contains(path.to_str().unwrap()) && path.exists());
+        fs::remove_file(path).unwrap();
     }
 }

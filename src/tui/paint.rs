@@ -10,9 +10,9 @@ use ratatui::layout::{Position, Rect};
 
 use self::canvas::Canvas;
 use super::color::{Palette, Role};
-use super::layout::Layout;
+use super::layout::{Layout, answer_rows};
 use super::view::{Answer, Overlay, View};
-use super::width::{columns, drawn, drawn_lines, has_right_to_left};
+use super::width::{columns, drawn, has_right_to_left};
 use super::wrap::{Styled, wrap};
 
 /// Draws the view over the whole buffer. Returns where the cursor is, if it is shown.
@@ -72,9 +72,8 @@ fn welcome(canvas: &mut Canvas<'_>, place: Rect, view: &View) {
 }
 
 fn answer(canvas: &mut Canvas<'_>, place: Rect, answer: &Answer, view: &View) {
-    let role = if answer.is_error { Role::Error } else { Role::Notice };
-    let text = drawn_lines(&answer.text, view.emoji).replace('\n', " ");
-    canvas.text_cut(place, 0, 0, &text, role);
+    let rows = answer_rows(answer, view.emoji, place.width, place.height.into());
+    rows.iter().enumerate().for_each(|(at, row)| _ = canvas.styled(place, at, 0, row));
 }
 
 /// The input. Returns where the cursor is.

@@ -25,6 +25,9 @@ const TEXTS_MAX: usize = 16;
 /// How long the end of the program waits for the terminal's last answer: the shell would get it.
 const LAST_ANSWER_TIME: Duration = Duration::from_millis(300);
 
+/// A view that waits this long is not seen: the terminal takes no output, as when a link is interrupted.
+const STALLED_TIME: Duration = Duration::from_secs(3);
+
 /// Draws a view into a buffer. Returns where the cursor is, if it is shown.
 pub type Draw = Box<dyn FnMut(&View, &mut Buffer) -> Option<Position> + Send>;
 
@@ -62,6 +65,8 @@ struct Next {
     asked: bool,
     /// Whether the input has changed by typing, and is not drawn.
     typed: bool,
+    /// How long there has been something to draw.
+    since: Instant,
 }
 
 /// What to do.
@@ -92,8 +97,14 @@ impl Painter {
         let before = state.next.take();
         let asked = urgency == Urgency::Asked || before.as_ref().is_some_and(|next| next.asked);
         let typed = urgency == Urgency::Typed || before.as_ref().is_some_and(|next| next.typed);
-        state.next = Some(Next { view: Arc::new(view), size, asked, typed });
+        let since = before.map_or_else(Instant::now, |next| next.since);
+        state.next = Some(Next { view: Arc::new(view), size, asked, typed, since });
         self.shared.work.notify_one();
+    }
+
+    /// Whether the terminal has taken nothing for a while.
+    pub fn is_stalled(&self) -> bool {
+        self.shared.state.lock().next.as_ref().is_some_and(|next| next.since.elapsed() >= STALLED_TIME)
     }
 
     /// Writes a text for the terminal between two frames: a bell, a notification, a copied text.

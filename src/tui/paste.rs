@@ -25,6 +25,10 @@ pub const PASTE_BYTES_MAX: usize = 1024 * 1024;
 /// How many messages a paste may become. More would flood the room, and the server takes them only slowly.
 pub const EACH_MAX: usize = 50;
 
+/// A letter is an answer to the question about a paste only if nothing was typed for this long: somebody who is typing a
+/// word has not read the question.
+const READING_TIME: Duration = Duration::from_millis(500);
+
 /// No person presses Enter so soon after a paste, or after the key before it.
 const TOO_SOON: Duration = Duration::from_millis(30);
 
@@ -72,7 +76,8 @@ pub enum Answer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
     text: String,
-    choices: Vec<(Choice, String)>,
+    /// How long the text in the input line is.
+    typed_bytes: usize,
 }
 
 impl Paste {
@@ -99,7 +104,7 @@ impl Paste {
         let is_long = text.lines().count() >= ASKED_LINES || text.len() >= ASKED_BYTES;
         let fits = typed_bytes + text.len() <= BODY_BYTES_MAX;
         match is_long || !fits {
-            true => Plan::Ask(Question::new(text, fits)),
+            true => Plan::Ask(Question { text, typed_bytes }),
             false => Plan::Insert(text),
         }
     }
@@ -117,39 +122,45 @@ fn without_last_break(mut text: String) -> String {
 }
 
 impl Question {
-    fn new(text: String, fits: bool) -> Self {
-        let each = each(&text);
-        let lines = text.lines().count();
-        let mut choices = Vec::new();
-        if fits {
-            choices.push((Choice::AsOne, "one message".to_owned()));
+    /// Adds another paste, in lines of its own. False: it would be too long, and nothing has changed.
+    pub fn add(&mut self, paste: Paste) -> bool {
+        let text = without_last_break(paste.text);
+        let fits = self.text.len() + 1 + text.len() <= PASTE_BYTES_MAX;
+        if fits && !text.trim().is_empty() {
+            self.text = format!("{}\n{text}", without_last_break(std::mem::take(&mut self.text)));
         }
-        choices.push((Choice::Edit, "edit it first".to_owned()));
-        if let Some(each) = each.filter(|each| each.len() > 1) {
-            choices.push((Choice::OneEach, format!("{} messages", each.len())));
+        fits
+    }
+
+    /// Adds a key that belongs to the paste. What would make it too long is left out, as the end of a long paste is.
+    pub fn add_char(&mut self, c: char) {
+        if self.text.len() + c.len_utf8() <= PASTE_BYTES_MAX {
+            self.text.push(c);
         }
-        choices.push((Choice::Cancel, "cancel".to_owned()));
-        debug_assert!(lines > 0, "a paste of nothing asks nothing");
-        Self { text, choices }
     }
 
     /// The question, in a line: `paste of 12 lines (634 bytes)?`.
     pub fn prompt(&self) -> String {
-        let lines = self.text.lines().count();
+        let lines = self.text().lines().count();
         let lines = if lines == 1 { "1 line".to_owned() } else { format!("{lines} lines") };
-        let bytes = self.text.len();
+        let bytes = self.text().len();
         let limit = format!(", more than the {BODY_BYTES_MAX} bytes of a message");
         format!("paste of {lines} ({bytes} bytes{})?", if bytes > BODY_BYTES_MAX { &limit } else { "" })
     }
 
     /// The possible answers, each with its key and what it does.
-    pub fn choices(&self) -> impl Iterator<Item = (char, Choice, &str)> {
-        self.choices.iter().map(|(choice, text)| (choice.key(), *choice, text.as_str()))
+    pub fn choices(&self) -> impl Iterator<Item = (char, Choice, String)> {
+        let fits = self.typed_bytes + self.text().len() <= BODY_BYTES_MAX;
+        let as_one = fits.then(|| (Choice::AsOne, "one message".to_owned()));
+        let each = each(&self.text).map(|each| each.len()).filter(|count| *count > 1);
+        let each = each.map(|count| (Choice::OneEach, format!("{count} messages")));
+        let edit = (Choice::Edit, "edit it first".to_owned());
+        let all = [as_one, Some(edit), each, Some((Choice::Cancel, "cancel".to_owned()))];
+        all.into_iter().flatten().map(|(choice, text)| (choice.key(), choice, text))
     }
 
-    /// The beginning of the text, to be shown.
     pub fn text(&self) -> &str {
-        &self.text
+        self.text.trim_end_matches('\n')
     }
 
     /// The answer of a key. Enter is none: it may have been meant for something else.
@@ -159,14 +170,14 @@ impl Question {
             return Some(Choice::Cancel);
         }
         let typed = key.text()?.to_ascii_lowercase();
-        self.choices.iter().map(|(choice, _)| *choice).find(|choice| choice.key() == typed)
+        self.choices().find(|(letter, ..)| *letter == typed).map(|(_, choice, _)| choice)
     }
 
     /// What the choice leads to.
     pub fn answer(self, choice: Choice) -> Answer {
         match choice {
-            Choice::AsOne => Answer::Insert(self.text),
-            Choice::Edit => Answer::Edit(self.text),
+            Choice::AsOne => Answer::Insert(without_last_break(self.text)),
+            Choice::Edit => Answer::Edit(without_last_break(self.text)),
             Choice::OneEach => each(&self.text).map_or(Answer::Nothing, Answer::Send),
             Choice::Cancel => Answer::Nothing,
         }
@@ -197,12 +208,24 @@ fn each(text: &str) -> Option<Vec<(Body, Kind)>> {
 pub struct PasteWatch {
     /// When the last paste, or the last key at once after it, came.
     last: Option<Instant>,
+    /// When a question appeared, or the last key came that was no answer to it.
+    asked: Option<Instant>,
 }
 
 impl PasteWatch {
     /// A paste came.
     pub fn pasted(&mut self, now: Instant) {
         self.last = Some(now);
+    }
+
+    /// A question has appeared, or a key came that is no answer to it.
+    pub fn asked(&mut self, now: Instant) {
+        self.asked = Some(now);
+    }
+
+    /// Whether a letter may be an answer to the question.
+    pub fn may_answer(&self, now: Instant) -> bool {
+        self.asked.is_none_or(|asked| now.saturating_duration_since(asked) >= READING_TIME)
     }
 
     /// Whether a key belongs to the paste before it: Enter is a line break then, and other keys but text do nothing.

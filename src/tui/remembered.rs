@@ -1,5 +1,5 @@
-//! The files of what the client remembers: the rooms with the marks of how far they were read, and the last server and
-//! name. They are small, and replaced as a whole.
+//! The files of what the client remembers: the rooms with the marks of how far they were read, what the screen shows, and
+//! the last server and name. They are small, and replaced as a whole.
 //!
 //! Two clients of one user may run at the same time: a mark never goes back, whoever writes it.
 
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use super::inlet::KeptRoom;
+use super::inlet::{KeptRoom, Look};
 use crate::names::{Epoch, RoomName};
 use crate::terminal::unsent::file::Owner;
 
@@ -40,6 +40,8 @@ pub struct Marks {
 pub struct Remembered {
     pub rooms: Vec<KeptRoom>,
     pub current: Option<RoomName>,
+    /// `None`: the user has changed nothing yet.
+    pub look: Option<Look>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -48,6 +50,8 @@ struct Content {
     #[serde(flatten)]
     owner: Owner,
     current: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    look: Option<Look>,
     rooms: Vec<StoredRoom>,
 }
 
@@ -58,6 +62,8 @@ struct StoredRoom {
     read_seq: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     epoch: Option<u64>,
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    muted: bool,
 }
 
 impl Marks {
@@ -78,7 +84,8 @@ impl Marks {
         }
         let room = |stored: StoredRoom| {
             let epoch = stored.epoch.and_then(Epoch::new);
-            Some(KeptRoom { name: RoomName::new(&stored.name).ok()?, read: stored.read_seq.zip(epoch) })
+            let read = stored.read_seq.zip(epoch);
+            Some(KeptRoom { name: RoomName::new(&stored.name).ok()?, read, is_muted: stored.muted })
         };
         let mut rooms: Vec<KeptRoom> = Vec::new();
         for room in content.rooms.into_iter().take(ROOMS_MAX).filter_map(room) {
@@ -87,11 +94,12 @@ impl Marks {
             }
         }
         let current = content.current.and_then(|name| RoomName::new(&name).ok());
-        Remembered { rooms, current }
+        Remembered { rooms, current, look: content.look }
     }
 
     /// Keeps the rooms, with the newer of two marks in the same epoch.
-    pub fn keep(&self, rooms: &[KeptRoom], current: Option<&RoomName>) -> io::Result<()> {
+    pub fn keep(&self, remembered: &Remembered) -> io::Result<()> {
+        let Remembered { rooms, current, look } = remembered;
         let before = self.read();
         let stored = |room: &KeptRoom| {
             let other = before.rooms.iter().find(|known| known.name == room.name).and_then(|known| known.read);
@@ -100,23 +108,28 @@ impl Marks {
                 (read, other) => read.or(other),
             };
             let (read_seq, epoch) = read.map(|(seq, epoch)| (seq, epoch.get())).unzip();
-            StoredRoom { name: room.name.as_str().to_owned(), read_seq, epoch }
+            StoredRoom { name: room.name.as_str().to_owned(), read_seq, epoch, muted: room.is_muted }
         };
         let content = Content {
             hubbub_rooms: FORMAT,
             owner: self.owner.clone(),
-            current: current.map(|room| room.as_str().to_owned()),
+            current: current.as_ref().map(|room| room.as_str().to_owned()),
+            look: *look,
             rooms: rooms.iter().take(ROOMS_MAX).map(stored).collect(),
         };
         replace_file(&self.path(), &serde_json::to_vec(&content)?)
     }
 
-    /// One file for each server and name, whatever characters these have.
     fn path(&self) -> PathBuf {
-        let hash = Sha256::digest(format!("{}\n{}", self.owner.server, self.owner.name));
-        let name: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        self.folder.join(format!("rooms-{name}.json"))
+        self.folder.join(file_name("rooms", &self.owner))
     }
+}
+
+/// The name of a file of that kind: one for each server and name, whatever characters these have.
+pub fn file_name(kind: &str, owner: &Owner) -> String {
+    let hash = Sha256::digest(format!("{}\n{}", owner.server, owner.name));
+    let name: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    format!("{kind}-{name}.json")
 }
 
 /// The last server and name.
@@ -142,12 +155,14 @@ impl Last {
     }
 }
 
-fn read_file(path: &Path) -> Option<Vec<u8>> {
+/// A small file. `None`: there is none, or it can't be read.
+pub fn read_file(path: &Path) -> Option<Vec<u8>> {
     let metadata = fs::symlink_metadata(path).ok()?;
     (metadata.is_file() && metadata.len() <= FILE_BYTES_MAX).then(|| fs::read(path).ok()).flatten()
 }
 
-fn replace_file(path: &Path, content: &[u8]) -> io::Result<()> {
+/// Replaces a file as a whole. Only the user may read it.
+pub fn replace_file(path: &Path, content: &[u8]) -> io::Result<()> {
     let folder = path.parent().unwrap_or(path);
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let next = folder.join(format!("{}.next", Uuid::now_v7().simple()));
@@ -163,6 +178,14 @@ fn replace_file(path: &Path, content: &[u8]) -> io::Result<()> {
     written
 }
 
+/// Removes a file, if it is there.
+pub fn remove_file(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -174,7 +197,11 @@ mod tests {
 
     fn room(name: &str, read: Option<(u64, u64)>) -> KeptRoom {
         let read = read.map(|(seq, epoch)| (seq, Epoch::new(epoch).unwrap()));
-        KeptRoom { name: RoomName::new(name).unwrap(), read }
+        KeptRoom { name: RoomName::new(name).unwrap(), read, is_muted: false }
+    }
+
+    fn remembered(rooms: &[KeptRoom], current: Option<&RoomName>) -> Remembered {
+        Remembered { rooms: rooms.to_vec(), current: current.cloned(), look: None }
     }
 
     #[test]
@@ -183,8 +210,9 @@ mod tests {
         let ann = marks(folder.path(), "ann");
         assert_eq!(ann.read(), Remembered::default());
         let rooms = [room("tea", Some((7, 1))), room("lobby", None)];
-        ann.keep(&rooms, Some(&rooms[1].name)).unwrap();
-        assert_eq!(ann.read(), Remembered { rooms: rooms.to_vec(), current: Some(rooms[1].name.clone()) });
+        let kept = remembered(&rooms, Some(&rooms[1].name));
+        ann.keep(&kept).unwrap();
+        assert_eq!(ann.read(), kept);
         assert_eq!(marks(folder.path(), "bob").read(), Remembered::default());
         let count = fs::read_dir(folder.path().join("hubbub")).unwrap().count();
         assert_eq!(count, 1, "nothing is left beside the file");
@@ -202,7 +230,7 @@ mod tests {
             (Some((9, 1)), Some((9, 1))),
             (Some((2, 2)), Some((2, 2))),
         ] {
-            ann.keep(&[room("tea", read)], None).unwrap();
+            ann.keep(&remembered(&[room("tea", read)], None)).unwrap();
             assert_eq!(ann.read().rooms, [room("tea", expected)]);
         }
     }
@@ -211,7 +239,7 @@ mod tests {
     fn a_damaged_file_is_as_none() {
         let folder = tempfile::tempdir().unwrap();
         let ann = marks(folder.path(), "ann");
-        ann.keep(&[room("tea", Some((7, 1)))], None).unwrap();
+        ann.keep(&remembered(&[room("tea", Some((7, 1)))], None)).unwrap();
         for content in
             [&b"{"[..], b"", b"{\"hubbub_rooms\":2,\"server\":\"\",\"name\":\"\",\"current\":null,\"rooms\":[]}"]
         {
@@ -220,7 +248,22 @@ mod tests {
         }
         fs::remove_file(ann.path()).unwrap();
         fs::create_dir(ann.path()).unwrap();
-        assert!(ann.keep(&[], None).is_err());
+        assert!(ann.keep(&Remembered::default()).is_err());
+    }
+
+    #[test]
+    fn muted_rooms_and_the_look_are_remembered_and_older_files_have_neither() {
+        let folder = tempfile::tempdir().unwrap();
+        let ann = marks(folder.path(), "ann");
+        let muted = KeptRoom { is_muted: true, ..room("noise", None) };
+        let look = Some(Look { rooms: false, people: true, numbers: true });
+        let kept = Remembered { rooms: vec![muted, room("tea", None)], current: None, look };
+        ann.keep(&kept).unwrap();
+        assert_eq!(ann.read(), kept);
+        let older =
+            r#"{"hubbub_rooms":1,"server":"127.0.0.1:5000","name":"ann","current":"tea","rooms":[{"name":"tea"}]}"#;
+        fs::write(ann.path(), older).unwrap();
+        assert_eq!(ann.read(), remembered(&[room("tea", None)], Some(&room("tea", None).name)));
     }
 
     #[test]

@@ -62,7 +62,8 @@ pub struct Room {
     /// The width of the longest name of a sender so far.
     widest_name: usize,
     unfolded: HashSet<u64>,
-    selected: Option<u64>,
+    /// The chosen message or gap.
+    selected: Option<Key>,
     pane: Pane,
     cache: RowCache,
     requests: Requests,
@@ -91,6 +92,12 @@ impl Room {
             cache: RowCache::default(),
             requests: Requests::default(),
         }
+    }
+
+    /// Its history is another one. The user's own messages that are not stored stay.
+    pub fn forget_history(&mut self) {
+        let new = Self::new(self.name.clone(), self.me.clone(), Limits::default(), None);
+        *self = Self { pending: std::mem::take(&mut self.pending), ..new };
     }
 
     /// The room was joined or joined again.
@@ -234,6 +241,16 @@ impl Room {
         }
     }
 
+    /// Keeps the pending messages that are still to be stored, and those that never will be.
+    pub fn keep_pending(&mut self, is_sent: impl Fn(&MessageId) -> bool) {
+        self.pending.retain(|pending| pending.failed.is_some() || is_sent(&pending.id));
+    }
+
+    /// A text was sent: a message with it that could not be stored is not shown any more.
+    pub fn sent_again(&mut self, body: &str) {
+        self.pending.retain(|pending| pending.failed.is_none() || pending.body != body);
+    }
+
     /// The connection is lost.
     pub fn disconnected(&mut self) {
         self.has_caught_up = false;
@@ -350,7 +367,7 @@ impl Room {
 
 /// Whether a message mentions the user: by the list of names that its client sent, or by the name in its text, because
 /// not all clients send a list.
-fn is_mention(me: &Me, message: &StoredMessage, is_own: bool) -> bool {
+pub fn is_mention(me: &Me, message: &StoredMessage, is_own: bool) -> bool {
     let is_named = || message.extras.mentions.iter().any(|name| *name == me.name || name == EVERYBODY);
     !is_own && !message.extras.is_deleted() && (is_named() || !marks::names(&message.body, &me.name).is_empty())
 }

@@ -16,7 +16,7 @@ use super::pace::Urgency;
 use super::painter::Painter;
 use super::store::Store;
 use crate::terminal::raw::suspend;
-use crate::threads::spawn;
+use crate::threads::{panic_point, spawn};
 
 /// How many events are handled before what they have changed is shown.
 const EVENTS_AT_ONCE: usize = 64;
@@ -77,6 +77,7 @@ pub fn run(model: &mut Model, parts: Parts) -> (i32, Parts) {
             }
         }
         model.tick(Instant::now());
+        panic_point("model");
     }
 }
 
@@ -129,9 +130,7 @@ impl Loop {
 
     /// Executes what the model asks for, and shows what has changed.
     fn settle(&mut self, model: &mut Model) {
-        while let Some(request) = model.take_request() {
-            self.execute(model, request);
-        }
+        self.execute_all(model);
         for text in model.take_texts() {
             self.parts.painter.tell(text);
         }
@@ -142,7 +141,16 @@ impl Loop {
             return;
         }
         (self.urgency, self.shown_at) = (None, Some(now));
+        model.stalled(self.parts.painter.is_stalled());
         self.parts.painter.show(model.view(), model.size(), urgency);
+        // The view may need older history. Asked for only after the next event, it would come with the next key.
+        self.execute_all(model);
+    }
+
+    fn execute_all(&mut self, model: &mut Model) {
+        while let Some(request) = model.take_request() {
+            self.execute(model, request);
+        }
     }
 
     fn execute(&mut self, model: &mut Model, request: Outgoing) {

@@ -12,7 +12,7 @@ use crossbeam_channel::bounded;
 use super::color::{Background, Depth, Palette};
 use super::config::{self, Config, Profile};
 use super::guard::Guard;
-use super::inlet::{INCOMING_MAX, KeptRoom};
+use super::inlet::{INCOMING_MAX, Kept, KeptRoom};
 use super::input_thread::InputThread;
 use super::model::{Model, Setup};
 use super::notify::Wrapping;
@@ -24,8 +24,9 @@ use super::run::{Parts, run};
 use super::store::{Files, Restored, Store, state_folder};
 use super::{network, signals};
 use crate::address::Address;
-use crate::client::{ConnectError, Contract, TlsProfile, config_folder, own_name};
+use crate::client::{ConnectError, Contract, TlsProfile, config_folder, lines, own_name};
 use crate::names::{RoomName, UserName};
+use crate::terminal::format::escape_rows;
 use crate::terminal::unsent::file::Owner;
 use crate::terminal::{Chat, ChatOptions, Command, Options, Server, TerminalError, can_edit, read_name};
 
@@ -128,26 +129,45 @@ pub fn chat(server: Server, name: Option<String>, options: &ChatOptions) -> Resu
     let config = load()?;
     let name = who(&server, name)?;
     let owner = Owner { server: server.address.to_string(), name: name.as_str().to_owned() };
-    if let Some(folder) = state_folder() {
-        let last = Last { server: owner.server.clone(), name: owner.name.clone(), tls: server.connector.has_tls() };
-        // If that fails, it is asked again next time.
-        let _ = last.keep(&folder);
-    }
-    let (files, restored) = Files::open(owner);
+    let (files, restored) = Files::open(owner, server.connector.has_tls(), config.input.history);
     let guard = Guard::new(config.screen.mouse);
     let palette = palette(&config);
     let setup = setup(&server, &name, options, config, restored, &guard);
-    let (code, kept) = start(server, name, setup, files, &guard, palette)?;
-    if !kept {
-        let _ = writeln!(io::stderr(), "* the disk is slow: your drafts and marks may not be kept");
-    }
-    match code {
+    let ended = start(server, name, setup, files, &guard, palette)?;
+    // The terminal may be gone.
+    let _ = io::stderr().write_all(farewell(&ended).as_bytes());
+    match ended.code {
         0 => Ok(()),
         code => process::exit(code),
     }
 }
 
-/// Starts the threads, and runs the model. Returns the exit code, and whether everything is kept on the disk.
+/// How the client ended.
+struct Ended {
+    code: i32,
+    kept: Arc<Kept>,
+    /// Why that may not be on the disk.
+    fault: Option<String>,
+}
+
+/// What the user should know about what was entered and not stored. What can't be kept is shown, since it would be lost
+/// otherwise.
+fn farewell(ended: &Ended) -> String {
+    let Kept { unsent, drafts, .. } = &*ended.kept;
+    let Some(fault) = &ended.fault else {
+        let count = unsent.len() as u64;
+        let text = format!("* not known to be stored: {}; kept for the next start\n", lines(count));
+        return if count == 0 { String::new() } else { text };
+    };
+    let sent = unsent.iter().map(|kept| (&kept.room, kept.line.body.as_str()));
+    let texts = sent.chain(drafts.iter().map(|(room, text)| (room, text.as_str())));
+    let shown: String =
+        texts.map(|(room, text)| format!("  [{room}] {}\n", escape_rows(text).replace('\n', "\n    "))).collect();
+    let what = if shown.is_empty() { "" } else { "; this is not stored:" };
+    format!("* {fault}{what}\n{shown}")
+}
+
+/// Starts the threads, and runs the model.
 fn start(
     server: Server,
     name: UserName,
@@ -155,7 +175,7 @@ fn start(
     files: Files,
     guard: &Arc<Guard>,
     palette: Palette,
-) -> Result<(i32, bool), TerminalError> {
+) -> Result<Ended, TerminalError> {
     let (events, incoming) = bounded(INCOMING_MAX);
     let (requests, requested) = bounded(REQUESTS_MAX);
     let store = Store::start(files, events.clone()).map_err(TerminalError::Thread)?;
@@ -183,7 +203,11 @@ fn start(
     let (code, parts) = run(&mut model, parts);
     parts.painter.finish();
     guard.leave();
-    Ok((code, store.finish(KEEP_TIME)))
+    let fault = match store.finish(KEEP_TIME) {
+        true => store.fault(),
+        false => Some("the disk is slow: drafts and marks may not be kept".to_owned()),
+    };
+    Ok(Ended { code, kept: model.kept(), fault })
 }
 
 /// Who the user is: by the options, the login, an earlier chat, or the answer to a question. It is asked only when the
@@ -240,11 +264,12 @@ fn setup(
     restored: Restored,
     guard: &Guard,
 ) -> Setup {
-    let Restored { remembered, drafts, unsent, faults } = restored;
+    let Restored { remembered, drafts, unsent, history, faults } = restored;
     let named: Vec<RoomName> = [&options.room].into_iter().chain(&options.others).cloned().collect();
     let is_first = remembered.rooms.is_empty();
     let hint = is_first.then(|| HINT.to_owned());
-    let mut rooms: Vec<_> = remembered.rooms.into_iter().map(|KeptRoom { name, read }| (name, read)).collect();
+    let muted = remembered.rooms.iter().filter(|room| room.is_muted).map(|room| room.name.clone()).collect();
+    let mut rooms: Vec<_> = remembered.rooms.into_iter().map(|KeptRoom { name, read, .. }| (name, read)).collect();
     let mut current = remembered.current;
     if options.names_rooms || is_first {
         // They come first, in the order in which they were named.
@@ -260,9 +285,12 @@ fn setup(
         me: Me { name: name.as_str().to_owned(), authenticated: server.has_login, marks_claims: server.has_login },
         server: shown(&server.address),
         rooms,
+        muted,
         current,
+        look: remembered.look.unwrap_or_default(),
         drafts,
         unsent,
+        history,
         notices: faults.into_iter().chain(hint).collect(),
         newest: options.last,
         config,
@@ -276,4 +304,38 @@ fn setup(
 fn shown(address: &Address) -> String {
     let text = address.to_string();
     text.strip_suffix(":5000").map_or(text.clone(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::{Line, new_message_id};
+    use crate::names::{Body, Kind};
+    use crate::tui::inlet::KeptLine;
+
+    fn ended(fault: Option<&str>, body: &str, draft: &str) -> Ended {
+        let line = |body: &str| {
+            let line = Line::new(new_message_id(), Body::new(body).unwrap(), Kind::Text);
+            KeptLine { room: RoomName::lobby(), line, since_ms: 1 }
+        };
+        let texts = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty()).into_iter();
+        let kept = Kept {
+            unsent: texts(body).map(|body| line(&body)).collect(),
+            drafts: texts(draft).map(|draft| (RoomName::lobby(), draft)).collect(),
+            ..Kept::default()
+        };
+        Ended { code: 0, kept: Arc::new(kept), fault: fault.map(str::to_owned) }
+    }
+
+    #[test]
+    fn the_last_words_are_about_what_is_not_stored() {
+        assert_eq!(farewell(&ended(None, "", "a draft")), "");
+        assert_eq!(farewell(&ended(None, "a line", "")), "* not known to be stored: 1 line; kept for the next start\n");
+        assert_eq!(farewell(&ended(Some("no space"), "", "")), "* no space\n");
+        // What can't be kept is shown, and acts on nothing.
+        assert_eq!(
+            farewell(&ended(Some("no space"), "one\ntwo", "\u{1b}[2J")),
+            "* no space; this is not stored:\n  [lobby] one\n    two\n  [lobby] \\u{1b}[2J\n"
+        );
+    }
 }

@@ -20,6 +20,8 @@ pub struct View {
     pub rooms: Vec<RoomLine>,
     /// Those who are in the current room. Empty if unknown.
     pub people: Vec<PersonLine>,
+    /// How many more are in the room, whose names are not known here.
+    pub more_people: u64,
     pub topic: TopicLine,
     /// The rows of the current room, from top to bottom: see [`Room::shown`](super::room::Room::shown). If there are
     /// fewer than fit, they are at the bottom.

@@ -243,6 +243,60 @@ pub fn typed(text: &str, cursor: usize, columns_max: usize, draw: impl Fn(&str) 
     Typed { rows, cursor }
 }
 
+/// Where the cursor of a typed text goes by a row up or down, in bytes, so that it stays in its column if possible. The
+/// rows are those of [`typed`]. `None`: there is no such row.
+pub fn beside(
+    text: &str,
+    cursor: usize,
+    columns_max: usize,
+    draw: impl Fn(&str) -> String,
+    down: bool,
+) -> Option<usize> {
+    let columns_max = columns_max.max(1);
+    // Where each cluster begins, and the end of the text: in bytes, and its row and column.
+    let mut places: Vec<(usize, (usize, usize))> = Vec::new();
+    let (mut row, mut used) = (0, 0);
+    for (at, cluster) in text.grapheme_indices(true) {
+        if matches!(cluster, "\n" | "\r\n" | "\r") {
+            places.push((at, (row, used)));
+            (row, used) = (row + 1, 0);
+            continue;
+        }
+        let shown = draw(cluster);
+        let width = |part| match cluster_columns(part) {
+            // Drawn as one column.
+            width if width > columns_max => 1,
+            width => width,
+        };
+        let widths = || shown.graphemes(true).map(width);
+        if used + widths().next().unwrap_or_default() > columns_max || used == columns_max {
+            (row, used) = (row + 1, 0);
+        }
+        places.push((at, (row, used)));
+        for width in widths() {
+            if used + width > columns_max {
+                (row, used) = (row + 1, 0);
+            }
+            used += width;
+        }
+    }
+    let end = if used == columns_max { (row + 1, 0) } else { (row, used) };
+    places.push((text.len(), end));
+    let (_, (row, column)) = *places.iter().rev().find(|(at, _)| *at <= cursor)?;
+    // Before a break after a full row, the cursor has a row of its own.
+    let (above, below, column) =
+        if column == columns_max { (Some(row), row + 1, 0) } else { (row.checked_sub(1), row + 1, column) };
+    // A cluster that is drawn as several characters may take whole rows, where the cursor can't be.
+    let rows = places.iter().map(|(_, (row, _))| *row);
+    let wanted = match down {
+        true => rows.filter(|row| *row >= below).min()?,
+        false => above.and_then(|above| rows.filter(|row| *row <= above).max())?,
+    };
+    let mut in_row = places.iter().filter(|(_, (row, _))| *row == wanted);
+    let first = in_row.next()?;
+    Some(in_row.take_while(|(_, (_, at))| *at <= column).last().unwrap_or(first).0)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -321,7 +375,42 @@ mod tests {
         assert_eq!(typed_in("a\u{1b}b", 1, 80), (owned(&["a\\u{1b}b"]), (0, 1)));
     }
 
+    /// From the cursor, by a row up or down in rows of 5 columns.
+    fn moved(text: &str, cursor: usize, down: bool) -> Option<usize> {
+        beside(text, cursor, 5, |cluster| drawn(cluster, Emoji::Simple).into_owned(), down)
+    }
+
+    #[test]
+    fn the_cursor_goes_by_rows_of_the_screen() {
+        // abcde / fgh / ij
+        let text = "abcdefgh\nij";
+        assert_eq!((moved(text, 1, true), moved(text, 6, false)), (Some(6), Some(1)));
+        assert_eq!((moved(text, 7, true), moved(text, 8, true)), (Some(11), Some(11)));
+        assert_eq!((moved(text, 4, true), moved(text, 11, false)), (Some(8), Some(7)));
+        assert_eq!((moved(text, 3, false), moved(text, 10, true)), (None, None));
+        // A full row before a break, and the end of a full row, have a row for the cursor.
+        assert_eq!((moved("abcde\nf", 5, false), moved("abcde\nf", 5, true)), (Some(0), Some(6)));
+        assert_eq!((moved("abcde", 5, false), moved("abcde", 0, true)), (Some(0), Some(5)));
+        // Characters of two columns.
+        assert_eq!((moved("世世世a", 3, true), moved("世世世a", 9, false)), (Some(9), Some(3)));
+        assert_eq!((moved("", 0, true), moved("", 0, false)), (None, None));
+    }
+
     proptest! {
+        #[test]
+        fn the_cursor_moves_to_the_row_beside(text in "[ a-z\né世👍\u{1b}]{0,60}", at in any::<prop::sample::Index>(), columns in 2..20usize, down in any::<bool>()) {
+            let ends: Vec<_> = text.grapheme_indices(true).map(|(at, _)| at).chain([text.len()]).collect();
+            let cursor = ends[at.index(ends.len())];
+            let draw = |cluster: &str| drawn(cluster, Emoji::Simple).into_owned();
+            if let Some(moved) = beside(&text, cursor, columns, draw, down) {
+                prop_assert!(ends.contains(&moved));
+                prop_assert_eq!(moved > cursor, down);
+            } else {
+                let (rows, (row, _)) = typed_in(&text, cursor, columns);
+                prop_assert_eq!(row, if down { rows.len() - 1 } else { 0 });
+            }
+        }
+
         #[test]
         fn every_row_fits_and_only_blanks_are_lost(text in "[ a-z\né世👍]{0,80}", columns in 1..30usize, roles in any::<bool>()) {
             let mut styled = Styled::new(&text, Role::Text);

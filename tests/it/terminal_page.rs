@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use hubbub::tui::commands::{COMMANDS, REFUSED, Usage};
-use hubbub::tui::config::{Config, NOTIFICATION_KEYS, PROFILE_KEYS, SCREEN_KEYS};
+use hubbub::tui::config::{Config, INPUT_KEYS, NOTIFICATION_KEYS, PROFILE_KEYS, SCREEN_KEYS};
 use hubbub::tui::keys::{Action, Context, DEFAULTS, KeyMap, NAMED, chord, shown};
 
 /// What people who come from irssi, WeeChat and other clients expect to find: each has a row in the table.
@@ -201,8 +201,8 @@ fn the_config_of_the_page_is_read_and_its_table_has_all_keys() {
     assert!(config.profile(Some("work")).is_ok() && config.notifications.words == ["kettle"]);
     let rows = rows(&page, "keys of the config");
     let documented: Vec<_> = rows.iter().flat_map(|row| quoted(&row[1])).collect();
-    let known: Vec<_> = PROFILE_KEYS.iter().chain(&SCREEN_KEYS).chain(&NOTIFICATION_KEYS).collect();
-    assert_eq!(documented, known.into_iter().map(ToString::to_string).collect::<Vec<_>>());
+    let known = PROFILE_KEYS.iter().chain(&SCREEN_KEYS).chain(&INPUT_KEYS).chain(&NOTIFICATION_KEYS);
+    assert_eq!(documented, known.map(ToString::to_string).collect::<Vec<_>>());
 }
 
 #[test]

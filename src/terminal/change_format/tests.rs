@@ -38,7 +38,7 @@ fn messages_show_what_changed() {
     assert_eq!(text(&message("hi", Extras { reactions, ..edited }), None), "ann: hi [edited, \u{1f44d} 3, +1 1]");
     let reply = Extras { reply_to: Some(12), ..Extras::default() };
     let target = message("shall we\ngo?", Extras::default());
-    assert_eq!(text(&message("yes", reply.clone()), Some(&target)), "ann: [re #12 \"shall we\\ngo?\"] yes");
+    assert_eq!(text(&message("yes", reply.clone()), Some(&target)), "ann: [re #12 \"shall we go?\"] yes");
     assert_eq!(text(&message("yes", reply.clone()), None), "ann: [re #12] yes");
     let deleted = |by| message("", Extras { deleted_by: Some(person(by)), ..Extras::default() });
     assert_eq!(text(&deleted("ann"), None), "* deleted #12: ann");

@@ -24,7 +24,7 @@ use crate::terminal::format::hex;
 const FORMAT: u32 = 1;
 
 /// The maximum size of a file that is read, in bytes: larger than the texts of one client.
-const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// How many files are checked. More are not left over by accident.
 const FILES_MAX: usize = 256;
@@ -160,10 +160,12 @@ impl Store {
     /// Takes over the texts that clients of this owner left. Returns the texts, and the files that could not be read
     /// completely; these are renamed.
     pub fn take_over(&mut self) -> Result<(Vec<Text>, Vec<PathBuf>), KeepError> {
-        let (mut texts, mut damaged): (Vec<Text>, Vec<PathBuf>) = (Vec::new(), Vec::new());
+        // Each with the latest time up to it in its file: a clock that was set back does not change the order of a file.
+        let mut texts: Vec<(u64, Text)> = Vec::new();
+        let mut damaged: Vec<PathBuf> = Vec::new();
         let entries = match fs::read_dir(&self.folder) {
             Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((texts, damaged)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((Vec::new(), damaged)),
             Err(error) => return Err(KeepError::Io { path: self.folder.clone(), error }),
         };
         check_folder(&self.folder)?;
@@ -190,12 +192,16 @@ impl Store {
                 }
             };
             // A client may have been killed between taking a file over and removing it.
-            texts.extend(
-                found.into_iter().filter(|text| !texts.iter().any(|known| is_same(known, text))).collect::<Vec<_>>(),
-            );
+            let mut latest_ms = 0;
+            for text in found {
+                latest_ms = text.since_ms.max(latest_ms);
+                if !texts.iter().any(|(_, known)| is_same(known, &text)) {
+                    texts.push((latest_ms, text));
+                }
+            }
         }
-        texts.sort_by_key(|text| text.since_ms);
-        Ok((texts, damaged))
+        texts.sort_by_key(|(latest_ms, _)| *latest_ms);
+        Ok((texts.into_iter().map(|(_, text)| text).collect(), damaged))
     }
 
     /// Keeps exactly these texts. When this returns, they are on the disk. Without any, the file is removed.
@@ -369,6 +375,19 @@ mod tests {
         assert_eq!(fs::read_dir(second.folder()).unwrap().count(), 1);
         second.keep(&[]).unwrap();
         assert!(!home.path().join(".local/state/hubbub").exists());
+    }
+
+    /// The clock was set back while a client was running.
+    #[test]
+    fn the_texts_of_a_file_stay_in_their_order() {
+        let home = tempfile::tempdir().unwrap();
+        let at = |since_ms, id: &str| Text { since_ms, ..text(id, id) };
+        let mut first = store(&home, "ann");
+        first.keep(&[at(500, "1"), at(400, "2"), at(600, "3")]).unwrap();
+        let mut second = store(&home, "ann");
+        second.keep(&[at(450, "4"), at(550, "5")]).unwrap();
+        drop((first, second));
+        assert_eq!(bodies(&mut store(&home, "ann")), ["4", "1", "2", "5", "3"]);
     }
 
     #[test]

@@ -13,8 +13,9 @@ use crate::tui::keys::{Context, KeyMap};
 pub const PROFILE_KEYS: [&str; 9] =
     ["server", "name", "rooms", "tls", "ca", "cert", "key", "token-file", "server-name"];
 pub const SCREEN_KEYS: [&str; 7] = ["rooms", "people", "mouse", "joins", "emoji", "background", "colors"];
+pub const INPUT_KEYS: [&str; 1] = ["history"];
 pub const NOTIFICATION_KEYS: [&str; 4] = ["bell", "desktop", "words", "muted"];
-const SECTIONS: [&str; 4] = ["profiles", "screen", "notifications", "keys"];
+const SECTIONS: [&str; 5] = ["profiles", "screen", "input", "notifications", "keys"];
 
 /// The longest name of a profile, in bytes.
 const PROFILE_NAME_BYTES_MAX: usize = 64;
@@ -24,6 +25,7 @@ pub fn read<'a>(config: &mut Config, reading: &mut Reading<'a>, table: &DeTable<
         match key.get_ref().as_ref() {
             "profiles" => profiles(config, reading, key, value),
             "screen" => screen(config, reading, key, value),
+            "input" => input(config, reading, key, value),
             "notifications" => notifications(config, reading, key, value),
             "keys" => keys(config, reading, key, value),
             _ if profile(&mut config.profile, reading, key, value) => {}
@@ -95,8 +97,8 @@ fn screen<'a>(config: &mut Config, reading: &mut Reading<'a>, section: &Key<'a>,
     let screen = &mut config.screen;
     for (key, value) in reading.inner(section, value) {
         match key.get_ref().as_ref() {
-            "rooms" => set(&mut screen.rooms, reading.flag(key, value)),
-            "people" => set(&mut screen.people, reading.flag(key, value)),
+            "rooms" => screen.rooms = reading.flag(key, value),
+            "people" => screen.people = reading.flag(key, value),
             "mouse" => set(&mut screen.mouse, reading.flag(key, value)),
             "joins" => {
                 let choices = [("fold", Joins::Fold), ("show", Joins::Show), ("hide", Joins::Hide)];
@@ -116,6 +118,15 @@ fn screen<'a>(config: &mut Config, reading: &mut Reading<'a>, section: &Key<'a>,
                 set(&mut screen.colors, reading.choice(key, value, &choices));
             }
             _ => reading.unknown("screen", key, &SCREEN_KEYS),
+        }
+    }
+}
+
+fn input<'a>(config: &mut Config, reading: &mut Reading<'a>, section: &Key<'a>, value: &Value<'a>) {
+    for (key, value) in reading.inner(section, value) {
+        match key.get_ref().as_ref() {
+            "history" => set(&mut config.input.history, reading.flag(key, value)),
+            _ => reading.unknown("input", key, &INPUT_KEYS),
         }
     }
 }

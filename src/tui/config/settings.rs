@@ -15,6 +15,7 @@ pub struct Config {
     /// What `hubbub @NAME` connects to.
     pub profiles: BTreeMap<String, Profile>,
     pub screen: Screen,
+    pub input: Input,
     pub notifications: Notifications,
     pub keys: KeyMap,
     /// Where they were read; `None` if there is no file.
@@ -43,9 +44,10 @@ pub struct Profile {
 /// What is on the screen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Screen {
-    /// The list of rooms on the left, and of people on the right, if there is space.
-    pub rooms: bool,
-    pub people: bool,
+    /// The list of rooms on the left, and of people on the right, if there is space. `None`: as they were when the
+    /// client ended.
+    pub rooms: Option<bool>,
+    pub people: Option<bool>,
     pub mouse: bool,
     pub joins: Joins,
     pub emoji: Emoji,
@@ -56,14 +58,27 @@ pub struct Screen {
 impl Default for Screen {
     fn default() -> Self {
         Self {
-            rooms: true,
-            people: true,
+            rooms: None,
+            people: None,
             mouse: false,
             joins: Joins::Fold,
             emoji: Emoji::Simple,
             background: Background::Auto,
             colors: Colors::Auto,
         }
+    }
+}
+
+/// The input line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Input {
+    /// The lines that were entered are kept on the disk.
+    pub history: bool,
+}
+
+impl Default for Input {
+    fn default() -> Self {
+        Self { history: true }
     }
 }
 

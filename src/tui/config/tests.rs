@@ -58,6 +58,9 @@ fn all_keys_are_read() {
         background = "light"
         colors = "256"
 
+        [input]
+        history = false
+
         [notifications]
         bell = false
         desktop = "osc777"
@@ -85,8 +88,8 @@ fn all_keys_are_read() {
     let work = config.profile(Some("work")).unwrap();
     assert_eq!((work.rooms.as_slice(), work.tls, &work.name), (&[room("builds")][..], false, &None));
     let screen = Screen {
-        rooms: false,
-        people: false,
+        rooms: Some(false),
+        people: Some(false),
         mouse: true,
         joins: Joins::Hide,
         emoji: Emoji::Full,
@@ -94,6 +97,7 @@ fn all_keys_are_read() {
         colors: Colors::Many,
     };
     assert_eq!(config.screen, screen);
+    assert!(!config.input.history && parse("").unwrap().input.history);
     let Notifications { bell, desktop, words, muted } = &config.notifications;
     assert_eq!((*bell, *desktop, muted.as_slice()), (false, Desktop::Osc777, &[room("noise")][..]));
     assert_eq!(words, &["kettle", "tea"]);

@@ -4,6 +4,12 @@ use super::{LineEditor, Search};
 use crate::names::RoomName;
 
 impl LineEditor {
+    /// Adds a line of an earlier chat to the histories.
+    pub fn remember(&mut self, room: Option<&RoomName>, text: &str) {
+        self.lines.entry(room.cloned()).or_default().history.push(text);
+        self.all.push(text);
+    }
+
     /// A text of a room that could not be sent becomes its draft again. If another text was typed meanwhile, it is the
     /// newest of the room's history instead, and the result is false.
     pub fn give_back(&mut self, room: Option<&RoomName>, text: &str) -> bool {

@@ -6,6 +6,7 @@ use super::super::commands::{self, Command};
 use super::super::complete::candidates;
 use super::super::inlet::Outgoing;
 use super::super::keys::{Action, Edit};
+use super::super::layout;
 use super::super::pace::Urgency;
 use super::super::room::{Scroll, Step};
 use super::{Model, Purpose};
@@ -44,13 +45,24 @@ impl Model {
             Action::ToUnread => self.scroll(Scroll::Unread),
             Action::MarkRead => self.mark_read(),
             Action::MarkUnread => self.mark_unread(None),
-            Action::PreviousMention => self.scroll(Scroll::MentionAbove),
+            Action::PreviousMention => {
+                if self.current().is_some_and(|open| open.room.mention(true).is_none()) {
+                    self.tell("no mention above this place is loaded; /mentions lists all of them");
+                }
+                self.scroll(Scroll::MentionAbove);
+            }
             Action::NextMention => self.scroll(Scroll::MentionBelow),
             Action::Mentions => self.list_mentions(),
             Action::Find => self.insert_at_start("/search "),
             Action::Select => self.begin_selecting(),
-            Action::ToggleRooms => self.shows.rooms = !self.shows.rooms,
-            Action::TogglePeople => self.shows.people = !self.shows.people,
+            Action::ToggleRooms => {
+                self.shows.rooms = !self.shows.rooms;
+                self.keeping.changed();
+            }
+            Action::TogglePeople => {
+                self.shows.people = !self.shows.people;
+                self.keeping.changed();
+            }
             Action::BareScreen => self.shows.bare = !self.shows.bare,
             Action::Redraw => self.requests.push_back(Outgoing::Redraw),
             Action::ToggleMouse => self.set_mouse(None),
@@ -64,7 +76,17 @@ impl Model {
     }
 
     fn edit(&mut self, edit: Edit) {
-        self.editor.edit(edit);
+        // The rows of the input are those on the screen, which the line editor does not know.
+        let row = match edit {
+            Edit::Up | Edit::Down if self.editor.searching().is_none() => {
+                layout::beside(self.size.columns, &self.input(), edit == Edit::Down)
+            }
+            _ => None,
+        };
+        match row {
+            Some(cursor) => self.editor.move_to(cursor),
+            None => drop(self.editor.edit(edit)),
+        }
         self.keeping.changed();
     }
 
@@ -99,7 +121,10 @@ impl Model {
         };
         let purpose = self.purpose.clone();
         let line = self.editor.take();
-        let outcome = match (command, purpose) {
+        if command != Command::Quit {
+            self.record_line(&line);
+        }
+        let outcome = match (command, purpose.clone()) {
             (Command::Say { body, kind }, Some((_, Purpose::Reply { seq }))) => {
                 self.purpose = None;
                 self.send(body, kind, Some(seq))
@@ -114,7 +139,7 @@ impl Model {
         if let Err(fault) = outcome {
             // It came out of the input, so it fits.
             let _ = self.editor.replace(&line);
-            self.purpose = self.purpose.take();
+            self.purpose = purpose.filter(|(room, _)| self.current_name().as_ref() == Some(room));
             self.fail(&fault);
         }
         self.keeping.changed();
@@ -153,11 +178,16 @@ impl Model {
 
     /// Leaves, once everything is stored, or after a while: what is not stored is kept on the disk.
     pub(super) fn quit(&mut self, now: Instant) {
-        if self.sent.is_empty() || !self.has_session {
+        if self.is_settled() || !self.has_session {
             return self.end(0);
         }
         self.leaving = Some(now + LEAVE_TIME);
         self.tell("waiting until your messages are stored; Ctrl-C leaves now");
+    }
+
+    /// Whether the server has everything that was entered.
+    pub(super) fn is_settled(&self) -> bool {
+        self.sent.is_empty() && !self.calls.has_changes()
     }
 
     pub(super) fn mark_read(&mut self) {

@@ -50,12 +50,18 @@ impl Model {
                 Ok(page) => self.list_found(&text, page),
                 Err(fault) => self.fail(&format!("can't search: {fault}")),
             },
+            (Asked::Mentions { id }, Answer::Search(page)) => self.mentions_found(id, page),
             (Asked::Change { failed, done }, Answer::Changed(changed)) => match (changed, done) {
                 (Err(fault), _) => self.fail(&format!("{failed}: {fault}")),
                 (Ok(_), Some(done)) => self.tell(&done),
                 // The event shows it.
                 (Ok(_), None) => {}
             },
+            (Asked::Edit { room, seq, text }, Answer::Changed(changed)) => {
+                if let Err(fault) = changed {
+                    self.not_edited(&room, seq, &text, &fault);
+                }
+            }
             (Asked::Pins { room, seq }, Answer::History(page)) => self.pin_read(&room, seq, page),
             (asked, answer) => debug_assert!(false, "{answer:?} answers {asked:?}"),
         }
@@ -68,7 +74,7 @@ impl Model {
             // An outdated page is read again when the user moves.
             Ok(page) => {
                 let _ = open.room.page(wanted, &page);
-                return;
+                return self.gap_read(room, wanted);
             }
             Err(fault) => fault,
         };
@@ -122,7 +128,8 @@ impl Model {
             0 => String::new(),
             count => format!("; not searched yet: {count} of the newest"),
         };
-        self.show_list(format!("{} with {text:?}{more}{behind}", entries.len()), entries, "nothing found", true);
+        let messages = if entries.len() == 1 { "1 message".to_owned() } else { format!("{} messages", entries.len()) };
+        self.show_list(format!("{messages} with {text:?}{more}{behind}"), entries, "nothing found", true);
     }
 
     /// A pinned message was read for the open list.

@@ -7,7 +7,7 @@ use super::parts::Asked;
 use super::rooms::NO_ROOM;
 use crate::client::{SearchQuery, StoredMessage, mentioned};
 use crate::editing::change_commands::ChangeCommand;
-use crate::names::{Body, Kind};
+use crate::names::{Body, Kind, RoomName};
 
 /// How many messages a search finds.
 const FOUND_MAX: u32 = 50;
@@ -78,6 +78,7 @@ impl Model {
             ChangeCommand::Numbers(None) => self.list_numbers(),
             ChangeCommand::Numbers(Some(shows)) => {
                 self.shows.numbers = shows;
+                self.keeping.changed();
                 self.tell(if shows { "messages are shown with their numbers" } else { "numbers are not shown" });
             }
         }
@@ -89,11 +90,21 @@ impl Model {
         let open = self.current().ok_or(NO_ROOM)?;
         let names = open.presence.names();
         let mentions = mentioned(body.as_str(), names.iter().map(String::as_str));
-        let call = Call::Edit { room: open.name().clone(), seq, epoch: open.epoch(), body, mentions, seen };
-        match self.call(call, Asked::Change { failed: "not edited", done: None }) {
+        let room = open.name().clone();
+        let asked = Asked::Edit { room: room.clone(), seq, text: body.as_str().to_owned() };
+        let call = Call::Edit { room, seq, epoch: open.epoch(), body, mentions, seen };
+        match self.call(call, asked) {
             true => Ok(()),
             false => Err("not edited: there is no connection now".to_owned()),
         }
+    }
+
+    /// The server did not change the message: the text comes back as a command, with the reason.
+    pub(super) fn not_edited(&mut self, room: &RoomName, seq: u64, text: &str, fault: &str) {
+        let is_back = self.editor.give_back(Some(room), &format!("/edit #{seq} {text}"));
+        let where_it_is = if is_back { "its text is in the input again" } else { "Up recalls its text" };
+        self.fail(&format!("not edited: {fault}; {where_it_is}"));
+        self.keeping.changed();
     }
 }
 

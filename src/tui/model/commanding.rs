@@ -44,15 +44,20 @@ impl Model {
                 let room = room.or_else(|| self.current_name()).ok_or(NO_ROOM)?;
                 let open = self.find(&room).ok_or_else(|| format!("you are not in {room}"))?;
                 open.is_muted = muted;
-                self.tell(&match muted {
-                    true => {
-                        format!("{room} is muted until you leave; [notifications] muted in the config mutes it always")
-                    }
-                    false => format!("{room} is not muted"),
+                self.keeping.changed();
+                let is_in_config = self.config.notifications.muted.contains(&room);
+                self.tell(&match (muted, is_in_config) {
+                    (true, _) => format!("{room} is muted: its messages ring no bell; /unmute ends that"),
+                    (false, true) => format!("{room} is not muted until you quit: the config file mutes it again"),
+                    (false, false) => format!("{room} is not muted"),
                 });
             }
             Command::Mouse(mouse) => self.set_mouse(mouse),
-            Command::EditOutside(text) => self.requests.push_back(Outgoing::Edit(text)),
+            Command::EditOutside(text) => {
+                // If the editor fails, it is here.
+                self.editor.replace(&text).map_err(|fault| fault.to_string())?;
+                self.requests.push_back(Outgoing::Edit(text));
+            }
             Command::Unsent(None) => return self.list_unsent(),
             Command::Unsent(Some(Fate::Send)) => return self.send_unsent(),
             Command::Unsent(Some(Fate::Drop)) => return self.drop_unsent(),
@@ -107,42 +112,4 @@ impl Model {
         self.copy(&text, "the text");
         Ok(())
     }
-
-    /// Sends what an earlier client has left: each line with its own id, so none is stored twice.
-    fn send_unsent(&mut self) -> Result<(), String> {
-        let offered = std::mem::take(&mut self.offered);
-        if offered.is_empty() {
-            return Err(NOTHING_UNSENT.to_owned());
-        }
-        let (count, mut faults) = (offered.len(), Vec::new());
-        for kept in offered {
-            if self.position(&kept.room).is_none() {
-                let shown = self.current;
-                self.join(&kept.room.clone());
-                self.enter(shown);
-            }
-            if let Err(fault) = self.post(kept.clone()) {
-                faults.push(fault);
-                self.offered.push(kept);
-            }
-        }
-        self.keeping.changed();
-        match faults.first() {
-            Some(fault) => Err(format!("{} of {count} were not sent: {fault}", faults.len())),
-            None => Ok(()),
-        }
-    }
-
-    fn drop_unsent(&mut self) -> Result<(), String> {
-        let count = std::mem::take(&mut self.offered).len();
-        if count == 0 {
-            return Err(NOTHING_UNSENT.to_owned());
-        }
-        self.keeping.at_once();
-        self.tell(&format!("deleted: {}", if count == 1 { "1 line".to_owned() } else { format!("{count} lines") }));
-        Ok(())
-    }
 }
-
-/// The answer of `/unsent` if there is nothing.
-pub const NOTHING_UNSENT: &str = "no text is kept from an earlier chat";

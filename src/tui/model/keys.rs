@@ -1,14 +1,12 @@
-//! Keys, pastes and the mouse: from events to actions.
+//! Keys and the mouse: from events to actions.
 
 use std::time::Instant;
 
 use crossterm::event::{KeyEvent, KeyEventKind, MouseButton, MouseEvent, MouseEventKind};
 
-use super::super::inlet::Outgoing;
-use super::super::keys::{Context, Edit, Pressed};
+use super::super::keys::{Context, Pressed};
 use super::super::layout::Layout;
 use super::super::pace::Urgency;
-use super::super::paste::{self, Paste, Plan, Stray};
 use super::super::room::Scroll;
 use super::Model;
 use super::listing::Open;
@@ -28,11 +26,8 @@ impl Model {
         if self.answer.take().is_some() {
             self.wants(Urgency::Asked);
         }
-        if let Some(Open::Paste(question)) = &self.open {
-            if let Some(choice) = question.choice(event) {
-                self.paste_choice(choice);
-            }
-            return;
+        if let Some(Open::Paste(_)) = &self.open {
+            return self.at_question(event, now);
         }
         let context = self.context();
         let is_empty = self.editor.is_empty() && self.purpose.is_none();
@@ -57,80 +52,11 @@ impl Model {
         }
     }
 
-    fn typed(&mut self, c: char) {
+    pub(super) fn typed(&mut self, c: char) {
         if let Err(fault) = self.editor.type_char(c) {
             self.fail(&fault.to_string());
         }
         self.keeping.changed();
-    }
-
-    /// A key that came right after a paste, faster than a person presses it, belongs to it.
-    fn stray(&mut self, stray: Stray) {
-        if self.open.is_some() {
-            return;
-        }
-        match stray {
-            Stray::LineBreak => drop(self.editor.edit(Edit::NewLine)),
-            Stray::Text(c) => self.typed(c),
-            Stray::Nothing => {}
-        }
-    }
-
-    pub(super) fn pasted(&mut self, raw: &str, now: Instant) {
-        self.paste.pasted(now);
-        let paste = Paste::new(raw);
-        if paste.is_cut {
-            self.fail("the paste has more than 1 MiB: its end is missing");
-        }
-        match &self.open {
-            Some(Open::Paste(_)) => return,
-            Some(_) => return self.filter(|filter| filter.push_str(&paste.in_one_line())),
-            None => {}
-        }
-        self.is_selecting = false;
-        self.wants(Urgency::Asked);
-        match paste.plan(self.editor.text().len()) {
-            Plan::Nothing => {}
-            Plan::Insert(text) => self.insert(&text),
-            Plan::Ask(question) => self.open = Some(Open::Paste(question)),
-        }
-    }
-
-    /// Inserts a text into the input.
-    pub(super) fn insert(&mut self, text: &str) {
-        if let Err(fault) = self.editor.insert(text) {
-            self.fail(&fault.to_string());
-        }
-        self.keeping.changed();
-        self.wants(Urgency::Asked);
-    }
-
-    fn paste_choice(&mut self, choice: paste::Choice) {
-        let Some(Open::Paste(question)) = self.open.take() else { return };
-        self.wants(Urgency::Asked);
-        match question.answer(choice) {
-            paste::Answer::Insert(text) => self.insert(&text),
-            paste::Answer::Edit(text) => {
-                self.requests.push_back(Outgoing::Edit(format!("{}{text}", self.editor.text())))
-            }
-            paste::Answer::Send(bodies) => {
-                for (body, kind) in bodies {
-                    if let Err(fault) = self.send(body, kind, None) {
-                        return self.fail(&format!("not sent: {fault}"));
-                    }
-                }
-            }
-            paste::Answer::Nothing => {}
-        }
-    }
-
-    /// The text came back from the editor, or did not.
-    pub(super) fn edited_outside(&mut self, text: Result<String, String>) {
-        match text.and_then(|text| self.editor.replace(&text).map_err(|fault| fault.to_string())) {
-            Ok(()) => self.keeping.changed(),
-            Err(fault) => self.fail(&fault),
-        }
-        self.wants(Urgency::Asked);
     }
 
     pub(super) fn mouse(&mut self, event: MouseEvent) {

@@ -5,7 +5,7 @@ use super::super::paste;
 use super::super::view::{Help, ListItem};
 use crate::client::StoredMessage;
 use crate::names::RoomName;
-use crate::terminal::clock::moment_in_words;
+use crate::terminal::clock::moment_in_short;
 
 pub enum Open {
     List(Listing),
@@ -23,6 +23,8 @@ pub struct Listing {
     pub chosen: usize,
     /// Shown if there are no entries.
     pub empty: String,
+    /// The list of mentions with that number, which is completed while it is shown.
+    pub mentions: Option<u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -66,7 +68,7 @@ pub fn entry(room: &RoomName, message: &StoredMessage) -> Entry {
         true => "(deleted)".to_owned(),
         false => message.body.clone(),
     };
-    let place = format!("{room} #{}  {}", message.seq, moment_in_words(message.time_ms));
+    let place = format!("{room} #{}  {}", message.seq, moment_in_short(message.time_ms));
     Entry {
         item: ListItem { place, name: message.sender.clone(), text },
         target: Target::Message { room: room.clone(), seq: message.seq },

@@ -6,26 +6,22 @@ use super::super::keys::{Context, List, NAMED};
 use super::super::pace::Urgency;
 use super::super::view::{Help, ListItem};
 use super::Model;
-use super::commanding::NOTHING_UNSENT;
+use super::earlier::NOTHING_UNSENT;
 use super::listing::{Entry, Listing, Open, Target, entry};
 use super::parts::Asked;
 use super::rooms::NO_ROOM;
-use crate::client::{PagePlace, StoredMessage};
-use crate::names::{EVERYBODY, RoomName};
-use crate::terminal::clock::moment_in_words;
+use crate::client::PagePlace;
+use crate::terminal::clock::moment_in_short;
 
 /// How many entries a page of a list has, and how many messages `/numbers` lists.
 const PAGE: isize = 10;
 const NUMBERS_MAX: usize = 100;
 
-/// How many mentions are listed.
-const MENTIONS_MAX: usize = 200;
-
 impl Model {
     pub(super) fn show_list(&mut self, title: String, entries: Vec<Entry>, empty: &str, at_end: bool) {
         let chosen = if at_end { entries.len().saturating_sub(1) } else { 0 };
-        self.open =
-            Some(Open::List(Listing { title, entries, chosen, empty: empty.to_owned(), filter: String::new() }));
+        let list = Listing { title, entries, chosen, empty: empty.to_owned(), ..Listing::default() };
+        self.open = Some(Open::List(list));
         self.wants(Urgency::Asked);
     }
 
@@ -97,28 +93,6 @@ impl Model {
         self.show_list("go to a room".to_owned(), entries, NO_ROOM, false);
     }
 
-    /// Everything in memory that mentions the user, the newest last.
-    pub(super) fn list_mentions(&mut self) {
-        let me = self.me.name.clone();
-        let mut found: Vec<(RoomName, StoredMessage)> = Vec::new();
-        for open in &self.rooms {
-            let is_mention = |message: &&StoredMessage| {
-                let is_named = message.extras.mentions.iter().any(|name| *name == me || name == EVERYBODY);
-                message.sender != me && (is_named || !super::super::marks::names(&message.body, &me).is_empty())
-            };
-            found.extend(open.room.newest().filter(is_mention).map(|message| (open.name().clone(), message.clone())));
-        }
-        found.sort_by_key(|(_, message)| message.time_ms);
-        let skip = found.len().saturating_sub(MENTIONS_MAX);
-        let entries = found.iter().skip(skip).map(|(room, message)| entry(room, message)).collect();
-        self.show_list(
-            "mentions".to_owned(),
-            entries,
-            "nothing in memory mentions you; /search finds older messages",
-            true,
-        );
-    }
-
     /// The newest messages with their numbers.
     pub(super) fn list_numbers(&mut self) {
         let Some(open) = self.current() else { return self.fail(NO_ROOM) };
@@ -158,7 +132,7 @@ impl Model {
         }
         let entry = |kept: &super::KeptLine| Entry {
             item: ListItem {
-                place: format!("{} {}", kept.room, moment_in_words(kept.since_ms)),
+                place: format!("{} {}", kept.room, moment_in_short(kept.since_ms)),
                 name: String::new(),
                 text: kept.line.body.as_str().to_owned(),
             },

@@ -29,6 +29,8 @@ impl Model {
             NetEvent::Connected { fresh } => {
                 self.link = Link::Online;
                 if fresh {
+                    self.has_connected = true;
+                    self.keeping.changed();
                     self.join_all();
                 }
             }
@@ -51,6 +53,7 @@ impl Model {
                         open.room.jump(seq);
                     }
                 });
+                self.settle_earlier(&room);
                 if is_current {
                     std::mem::take(&mut self.notices).iter().for_each(|notice| self.notice(notice));
                 }
@@ -74,7 +77,7 @@ impl Model {
                     self.presence(&room, &change, time_ms);
                 }
             }
-            NetEvent::Stored { room, id, .. } => self.settled(&room, &id),
+            NetEvent::Stored { room, id, seq } => self.stored(&room, &id, seq),
             NetEvent::Rejected { line, reason } => self.rejected(&line.id, &reason),
             NetEvent::Held { reason, pause } => self.link = Link::Held { reason, until: now + pause },
             NetEvent::RoundTrip(time) => self.round_trip = Some(time),
@@ -183,6 +186,9 @@ impl Model {
         let Some(open) = self.find(room) else { return };
         open.membership = Membership::Refused(reason.to_owned());
         open.room.notice(time_ms, &format!("can't join {room}: {reason}"), Tone::Error);
+        // Lines that the session did not take any more.
+        let ids: Vec<_> = self.sent.iter().filter(|sent| sent.room == *room).map(|sent| sent.line.id).collect();
+        ids.iter().for_each(|id| self.rejected(id, reason));
         self.keeping.changed();
     }
 }

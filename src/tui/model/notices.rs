@@ -8,9 +8,22 @@ use super::Model;
 impl Model {
     /// A line of the client in the current room.
     pub(super) fn notice(&mut self, text: &str) {
+        self.line(text, Tone::Notice);
+    }
+
+    /// Tells a failure whose end matters, such as the place of a file: if the row of answers is too short for it, the
+    /// room has it too.
+    pub(super) fn fail_whole(&mut self, text: &str) {
+        if text.chars().count() >= usize::from(self.size.columns) {
+            self.line(text, Tone::Error);
+        }
+        self.fail(text);
+    }
+
+    fn line(&mut self, text: &str, tone: Tone) {
         let time_ms = self.clock.now();
         match self.current_mut() {
-            Some(open) => open.room.notice(time_ms, text, Tone::Notice),
+            Some(open) => open.room.notice(time_ms, text, tone),
             None => self.tell(text),
         }
         self.wants(super::super::pace::Urgency::Arrived);

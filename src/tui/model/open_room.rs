@@ -50,7 +50,6 @@ pub struct OpenRoom {
     mark: Option<(u64, Epoch)>,
     /// How many messages to read first, without a mark.
     newest: u32,
-    me: Me,
 }
 
 impl OpenRoom {
@@ -70,7 +69,6 @@ impl OpenRoom {
             epoch: None,
             mark,
             newest,
-            me: me.clone(),
         }
     }
 
@@ -86,8 +84,10 @@ impl OpenRoom {
     /// Where to join. `head_seq`: the room's last event, if known.
     pub fn start(&self, head_seq: Option<u64>) -> StartAt {
         let after = |(seq, epoch): (u64, Epoch)| StartAt::After { seq, epoch: Some(epoch) };
-        match (self.last_seq.zip(self.epoch), self.mark) {
-            (Some(last), _) => after(last),
+        match (self.last_seq, self.mark) {
+            // The epoch of a room that was joined without messages is not known.
+            (Some(seq @ 1..), _) => StartAt::After { seq, epoch: self.epoch },
+            (Some(_), _) => StartAt::Last(self.newest),
             (None, Some(mark)) if head_seq.is_some_and(|head| head.saturating_sub(mark.0) <= RESUMED_EVENTS_MAX) => {
                 after(mark)
             }
@@ -102,7 +102,12 @@ impl OpenRoom {
         let name = self.name().clone();
         if lost && !matches!(self.start(Some(state.head_seq)), StartAt::After { .. }) {
             // Nothing of it was read.
-            self.room = Room::new(name.clone(), self.me.clone(), Limits::default(), None);
+            self.room.forget_history();
+        }
+        // Where the epoch is not known, fewer events than before are a sign of another history.
+        if !again && self.epoch.is_none() && self.last_seq.is_some_and(|last| last > state.head_seq) {
+            self.room.forget_history();
+            self.last_seq = None;
         }
         let joined = RoomJoined {
             room: &name,
@@ -146,6 +151,11 @@ impl OpenRoom {
     /// An event arrived, or the events up to this one are missing.
     pub fn passed(&mut self, seq: u64) {
         self.last_seq = Some(seq);
+    }
+
+    /// Whether the event with that seq has arrived, or is above what is read.
+    pub fn has_passed(&self, seq: u64) -> bool {
+        self.last_seq.is_some_and(|last| seq <= last)
     }
 
     /// The connection is lost.

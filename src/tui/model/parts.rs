@@ -13,7 +13,10 @@ pub struct Sent {
     pub room: RoomName,
     pub line: Line,
     pub since: Instant,
+    /// By this machine's clock.
     pub since_ms: u64,
+    /// An earlier client left it, and this one has not posted it yet.
+    pub is_earlier: bool,
 }
 
 /// What was asked for, and what the answer is used for.
@@ -33,8 +36,12 @@ pub enum Asked {
     Rooms { part: Option<String> },
     /// Messages with these words.
     Search { text: String },
+    /// Messages that may mention the user, for the list of mentions with that number.
+    Mentions { id: u64 },
     /// A change of a message or a room. `failed` begins the reason of a failure.
     Change { failed: &'static str, done: Option<String> },
+    /// Another text for a message, which comes back if it can't have it.
+    Edit { room: RoomName, seq: u64, text: String },
     /// A message of a room, to be listed with the pinned ones.
     Pins { room: RoomName, seq: u64 },
 }
@@ -50,6 +57,19 @@ impl Calls {
     /// The answer to a call came.
     pub fn take(&mut self, number: u64) -> Option<Asked> {
         self.asked.remove(&number)
+    }
+
+    /// Whether changes are under way that the user has asked for.
+    pub fn has_changes(&self) -> bool {
+        self.asked.values().any(|asked| matches!(asked, Asked::Edit { .. } | Asked::Change { .. }))
+    }
+
+    /// The edits that are under way: the room, the number of the message, and its new text.
+    pub fn edits(&self) -> impl Iterator<Item = (&RoomName, u64, &str)> {
+        self.asked.values().filter_map(|asked| match asked {
+            Asked::Edit { room, seq, text } => Some((room, *seq, text.as_str())),
+            _ => None,
+        })
     }
 }
 

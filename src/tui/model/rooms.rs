@@ -8,6 +8,7 @@ use super::super::room::Room;
 use super::Model;
 use super::open_room::{Membership, OpenRoom};
 use super::parts::Asked;
+use crate::client::lines;
 use crate::names::RoomName;
 
 /// The hint if no room is joined.
@@ -19,20 +20,13 @@ impl Model {
         let at = current.and_then(|name| self.position(&name));
         self.enter(at.or((!self.rooms.is_empty()).then_some(0)));
         self.previous = None;
+        self.send_recent();
         for (room, draft) in drafts {
-            // The draft of a room that is not open is shown in the current one, so that it is not lost.
-            let room = self.position(&room).map(|_| room).or_else(|| self.current_name());
-            self.editor.give_back(room.as_ref(), &draft);
+            // In the input of another room, it could be sent to the wrong people.
+            self.open_room(&room);
+            self.editor.give_back(Some(&room), &draft);
         }
-        if !self.offered.is_empty() {
-            let count = self.offered.len();
-            let (lines, them) = if count == 1 { ("1 line", "it") } else { ("lines", "them") };
-            let lines = if count == 1 { lines.to_owned() } else { format!("{count} {lines}") };
-            self.notices.push(format!(
-                "kept from an earlier chat, perhaps not stored: {lines}; /unsent shows {them}, /unsent send sends {them}, \
-                 /unsent drop deletes {them}"
-            ));
-        }
+        self.offer_old();
         // They are shown below the history.
         self.notices.extend(notices);
     }
@@ -79,8 +73,14 @@ impl Model {
         if let Some(open) = self.current_mut() {
             open.room.left();
         }
+        // What is typed keeps its meaning as the draft of its room.
+        if let Some((_, purpose)) = self.purpose.take()
+            && let Some(command) = purpose.command(self.editor.text())
+        {
+            let _ = self.editor.replace(&command);
+        }
         self.current = at;
-        (self.is_selecting, self.purpose) = (false, None);
+        self.is_selecting = false;
         if let Some(open) = self.current_mut() {
             open.room.entered();
         }
@@ -133,13 +133,7 @@ impl Model {
 
     /// Joins a room and shows it, or only shows it.
     pub(super) fn join(&mut self, name: &RoomName) {
-        let at = match self.position(name) {
-            Some(at) => at,
-            None => {
-                self.rooms.push(OpenRoom::new(name.clone(), &self.me, None, self.newest));
-                self.rooms.len() - 1
-            }
-        };
+        let at = self.open_room(name);
         if matches!(self.rooms[at].membership, Membership::Refused(_) | Membership::Leaving) {
             self.rooms[at].membership = Membership::Apart;
         }
@@ -148,16 +142,37 @@ impl Model {
         self.keeping.changed();
     }
 
+    /// Adds a room to the list, if it is not there. Returns its place.
+    pub(super) fn open_room(&mut self, name: &RoomName) -> usize {
+        if let Some(at) = self.position(name) {
+            return at;
+        }
+        let mut open = OpenRoom::new(name.clone(), &self.me, None, self.newest);
+        open.is_muted = self.config.notifications.muted.contains(name);
+        self.rooms.push(open);
+        let at = self.rooms.len() - 1;
+        if self.current.is_none() {
+            self.enter(Some(at));
+        }
+        self.request_join(at, None);
+        self.keeping.changed();
+        at
+    }
+
     /// Leaves a room. Its draft stays in the history of all rooms.
     pub(super) fn leave(&mut self, name: &RoomName) {
         let Some(at) = self.position(name) else { return self.fail(&format!("you are not in {name}")) };
         let waiting = self.sent.iter().filter(|sent| sent.room == *name).count();
-        let was_joined = self.rooms[at].membership == Membership::Joined;
-        if was_joined && self.has_session {
+        let was_joined = self.rooms[at].membership == Membership::Joined && self.has_session;
+        if waiting > 0 && !was_joined {
+            let lines = lines(waiting as u64);
+            return self.fail(&format!("{lines} for {name} must be stored first: leave it when there is a connection"));
+        }
+        if was_joined {
             self.requests.push_back(Outgoing::Leave { room: name.clone() });
             self.rooms[at].membership = Membership::Leaving;
         }
-        if waiting == 0 || !was_joined {
+        if waiting == 0 {
             self.forget(at);
             self.tell(&format!("left {name}"));
         } else {
@@ -189,6 +204,7 @@ impl Model {
     /// others.
     pub(super) fn join_all(&mut self) {
         self.has_session = true;
+        self.put_aside_old();
         self.rooms.iter_mut().for_each(|open| {
             if open.membership == Membership::Joined {
                 open.membership = Membership::Apart;
@@ -229,9 +245,10 @@ impl Model {
         open.membership = Membership::Joined;
         let (room, from) = (open.name().clone(), open.start(head_seq));
         self.requests.push_back(Outgoing::Join { room: room.clone(), from });
-        let lines = self.sent.iter().filter(|sent| sent.room == room).map(|sent| sent.line.clone());
-        let posts: Vec<_> = lines.map(|line| Outgoing::Post { room: room.clone(), line }).collect();
-        self.requests.extend(posts);
+        for sent in self.sent.iter_mut().filter(|sent| sent.room == room) {
+            sent.is_earlier = false;
+            self.requests.push_back(Outgoing::Post { room: room.clone(), line: sent.line.clone() });
+        }
     }
 
     /// The terminal got or lost the focus.

@@ -35,6 +35,7 @@ impl Model {
             bare: self.shows.bare,
             rooms: self.room_lines(),
             people: if self.shows.people { self.people_lines() } else { Vec::new() },
+            more_people: 0,
             topic: self.topic_line(),
             messages: Vec::new(),
             welcome: self.welcome(),
@@ -43,6 +44,9 @@ impl Model {
             input: self.input(),
             overlay: self.overlay(),
         };
+        // Of a large room, the server reports only how many are there.
+        let there = self.current().and_then(super::OpenRoom::people).unwrap_or_default();
+        view.more_people = there.saturating_sub(view.people.len() as u64);
         let layout = Layout::new(self.size.columns, self.size.rows, &view);
         let style = RowStyle {
             shows_numbers: self.shows.numbers,
@@ -51,13 +55,15 @@ impl Model {
             bare: self.shows.bare,
             ..RowStyle::new(layout.messages.width, &self.me.name)
         };
-        let has_focus = self.has_focus;
+        let is_looking = self.has_focus && !self.is_stalled;
         let Some(open) = self.current_mut() else { return view };
         let shown = open.room.shown(&style, layout.messages.height.into());
         (view.messages, view.status.below) = (shown.rows, shown.below);
-        let moved = shown.at_end && has_focus && open.is_live && open.room.seen();
+        let moved = shown.at_end && is_looking && open.is_live && open.room.seen();
         let (room, wanted) = (open.name().clone(), open.room.wanted());
         if moved {
+            // The room has nothing unread any more.
+            view.rooms = self.room_lines();
             self.keeping.changed();
         }
         if let Some(wanted) = wanted {
@@ -108,8 +114,15 @@ impl Model {
         let Some(open) = self.current() else {
             return vec!["You are in no room.".to_owned(), "/join ROOM joins one, /list lists them.".to_owned()];
         };
+        if open.room.is_cleared() {
+            return Vec::new();
+        }
         let state = match &self.link {
             Link::Connecting => format!("connecting to {}", self.server),
+            // The status row may have no space for the reason.
+            Link::Offline { reason, .. } | Link::Ended { reason } => {
+                format!("no connection to {}: {reason}", self.server)
+            }
             _ if !open.is_live => format!("reading {}", open.name()),
             _ => format!("{} has no messages yet", open.name()),
         };
@@ -156,7 +169,7 @@ impl Model {
         }
     }
 
-    fn input(&self) -> Input {
+    pub(super) fn input(&self) -> Input {
         let hint = match self.editor.searching() {
             Some(searching) => {
                 let failed = if searching.failed { ": nothing found" } else { "" };
@@ -197,7 +210,7 @@ impl Model {
             Open::Paste(question) => Overlay::Question(Question {
                 title: question.prompt(),
                 text: question.text().lines().take(20).map(str::to_owned).collect(),
-                choices: question.choices().map(|(key, _, text)| (key.to_string(), text.to_owned())).collect(),
+                choices: question.choices().map(|(key, _, text)| (key.to_string(), text)).collect(),
             }),
         })
     }

@@ -3,10 +3,11 @@
 use super::super::inlet::{Call, Outgoing};
 use super::super::keys::Selected;
 use super::super::marks;
-use super::super::room::{Scroll, Step};
+use super::super::room::{Scroll, Step, Wanted};
 use super::parts::Asked;
 use super::{Model, Purpose};
-use crate::client::StoredMessage;
+use crate::client::{Gap, GapReason, StoredMessage};
+use crate::names::RoomName;
 
 /// How many messages a page of the selection has.
 const PAGE: usize = 10;
@@ -34,9 +35,9 @@ impl Model {
     fn step(&mut self, step: Step, count: usize) {
         self.with_room(|room| {
             for _ in 0..count {
-                let before = room.selected().map(|message| message.seq);
+                let before = room.selected_key();
                 room.select(step);
-                if room.selected().map(|message| message.seq) == before {
+                if room.selected_key() == before {
                     break;
                 }
             }
@@ -50,6 +51,9 @@ impl Model {
 
     fn with_selected(&mut self, action: Selected) {
         let Some(open) = self.current() else { return };
+        if let Some(gap) = open.room.selected_gap() {
+            return self.with_gap(action, gap);
+        }
         let Some(message) = open.room.selected().cloned() else { return self.stop_selecting() };
         let (room, seq, epoch) = (open.name().clone(), message.seq, open.epoch());
         match action {
@@ -81,6 +85,38 @@ impl Model {
             _ => return,
         }
         self.stop_selecting();
+    }
+
+    /// Enter on a gap reads it, if that can be.
+    fn with_gap(&mut self, action: Selected, gap: Gap) {
+        if action != Selected::Open {
+            return self.tell("these messages are missing; Enter tells more, or tries to read them again");
+        }
+        let mut is_asked = false;
+        self.with_room(|room| is_asked = room.open_gap(&gap));
+        match gap.reason {
+            _ if is_asked => {
+                self.opening_gap = self.current_name().zip(Some(gap.from_seq));
+                self.tell("reading the missing messages again …");
+            }
+            GapReason::EpochChanged => self.tell(
+                "the server went back to an older state, perhaps from a backup: these messages can't be read again",
+            ),
+            _ => self
+                .tell("the server keeps messages for a limited time, and has deleted these: they can't be read again"),
+        }
+    }
+
+    /// A page arrived after the user wanted to read a gap.
+    pub(super) fn gap_read(&mut self, room: &RoomName, wanted: Wanted) {
+        let Some((_, seq)) = self.opening_gap.take_if(|(of, seq)| of == room && wanted == Wanted::Around(*seq)) else {
+            return;
+        };
+        let is_missing = self.find(room).is_some_and(|open| open.room.is_in_gap(seq));
+        self.tell(match is_missing {
+            true => "the messages still can't be read: the operator of the server can restore a backup",
+            false => "the messages could be read",
+        });
     }
 
     /// Puts the text of an own message into the input, to be edited.

@@ -8,12 +8,13 @@ use super::super::inlet::{KeptLine, Outgoing};
 use super::super::network::{BYTES_MAX, LINES_MAX};
 use super::super::pace::Urgency;
 use super::super::room::Scroll;
-use super::Model;
 use super::open_room::Membership;
 use super::parts::Sent;
 use super::rooms::NO_ROOM;
+use super::{Link, Model};
 use crate::client::{Line, mentioned, new_message_id};
 use crate::names::{Body, Kind, MessageId, RoomName};
+use crate::terminal::clock::local_ms;
 
 impl Model {
     /// Sends a text to the current room, perhaps as a reply. Fails with the reason, and then nothing has changed.
@@ -28,8 +29,10 @@ impl Model {
         let mentions = mentioned(body.as_str(), names.iter().map(String::as_str));
         let room = open.name().clone();
         let line = Line { reply_to, mentions, ..Line::new(new_message_id(), body, kind) };
-        self.post(KeptLine { room, line, since_ms: self.clock.now() })?;
+        let body = line.body.as_str().to_owned();
+        self.post(KeptLine { room, line, since_ms: local_ms() })?;
         self.with_room(|room| {
+            room.sent_again(&body);
             room.read();
             room.scroll(Scroll::End);
         });
@@ -44,6 +47,9 @@ impl Model {
             return Err(format!("{} messages wait for the server already: send this later", self.sent.len()));
         }
         let Some(open) = self.find(&room) else { return Err(format!("you are not in {room}: /join it first")) };
+        if let Membership::Refused(reason) = &open.membership {
+            return Err(format!("{room} is not joined: {reason}"));
+        }
         open.room.post(Pending {
             id: line.id,
             body: line.body.as_str().to_owned(),
@@ -55,13 +61,33 @@ impl Model {
         if self.has_session && is_requested {
             self.requests.push_back(Outgoing::Post { room: room.clone(), line: line.clone() });
         }
-        self.sent.push(Sent { room, line, since: Instant::now(), since_ms });
-        self.keeping.changed();
+        self.sent.push(Sent { room, line, since: Instant::now(), since_ms, is_earlier: false });
+        match self.link {
+            Link::Online => self.keeping.changed(),
+            // It may wait for long.
+            _ => self.keeping.at_once(),
+        }
         self.wants(Urgency::Asked);
         Ok(())
     }
 
-    /// A line is stored. Its message replaces what is pending when it arrives.
+    /// The server has the line. Its message has arrived, or arrives later and replaces what is pending; only that of a
+    /// line which an earlier client had posted may be in the history that is not read.
+    pub(super) fn stored(&mut self, room: &RoomName, id: &MessageId, seq: u64) {
+        self.settled(room, id);
+        if let Some(open) = self.find(room).filter(|open| open.has_passed(seq)) {
+            open.room.settled(id);
+        }
+    }
+
+    /// The room's history up to its end has arrived: a message that is stored and has not come with it is further up.
+    pub(super) fn settle_earlier(&mut self, room: &RoomName) {
+        let Self { rooms, sent, .. } = self;
+        let Some(open) = rooms.iter_mut().find(|open| open.name() == room) else { return };
+        open.room.keep_pending(|id| sent.iter().any(|sent| sent.line.id == *id));
+    }
+
+    /// A line is stored, or was given up.
     pub(super) fn settled(&mut self, room: &RoomName, id: &MessageId) {
         let before = self.sent.len();
         self.sent.retain(|sent| !(sent.room == *room && sent.line.id == *id));
@@ -74,7 +100,7 @@ impl Model {
     pub(super) fn rejected(&mut self, id: &MessageId, reason: &str) {
         let Some(at) = self.sent.iter().position(|sent| sent.line.id == *id) else { return };
         let Sent { room, line, .. } = self.sent.remove(at);
-        let text = typed_again(&line);
+        let text = typed_again(line.body.as_str(), line.kind, line.reply_to);
         let is_back = self.editor.give_back(Some(&room), &text);
         if let Some(open) = self.find(&room) {
             match is_back {
@@ -83,8 +109,11 @@ impl Model {
             }
         }
         let place = if self.current_name().as_ref() == Some(&room) { String::new() } else { format!(" in {room}") };
-        let where_it_is = if is_back { "its text is in the input again" } else { "Up recalls its text" };
-        self.fail(&format!("not sent{place}: {reason}; {where_it_is}"));
+        match is_back {
+            true => self.fail_whole(&format!("not sent{place}: {reason}; its text is in the input again")),
+            // The failed message has the reason.
+            false => self.fail(&format!("not sent{place}: {reason}; Up recalls its text")),
+        }
         self.keeping.changed();
     }
 
@@ -94,10 +123,9 @@ impl Model {
     }
 }
 
-/// The text that sends the line again.
-fn typed_again(line: &Line) -> String {
-    let text = line.body.as_str();
-    match (line.kind, line.reply_to) {
+/// The text that sends a line again.
+pub fn typed_again(text: &str, kind: Kind, reply_to: Option<u64>) -> String {
+    match (kind, reply_to) {
         (Kind::Action, _) => format!("/me {text}"),
         (Kind::Text, Some(seq)) => format!("/reply #{seq} {text}"),
         (Kind::Text, None) if text.starts_with('/') => format!("/say {text}"),

@@ -1,5 +1,8 @@
 //! The model with a network and a terminal that are the test.
 
+mod reading;
+mod entered;
+
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -31,9 +34,12 @@ fn setup(rooms: &[&str]) -> Setup {
         me: Me { name: "ann".to_owned(), authenticated: false, marks_claims: false },
         server: "127.0.0.1".to_owned(),
         rooms: rooms.iter().map(|name| (room(name), None)).collect(),
+        muted: Vec::new(),
         current: None,
+        look: Look::default(),
         drafts: Vec::new(),
         unsent: Vec::new(),
+        history: Vec::new(),
         notices: Vec::new(),
         newest: 50,
         config: Config::default(),
@@ -106,6 +112,15 @@ impl Desk {
             };
             self.model.handle(Incoming::Key(event), Instant::now());
         }
+    }
+
+    fn key(&mut self, c: char, now: Instant) {
+        let code = if c == '\r' { KeyCode::Enter } else { KeyCode::Char(c) };
+        self.model.handle(Incoming::Key(KeyEvent::new(code, KeyModifiers::NONE)), now);
+    }
+
+    fn left(&mut self) {
+        self.model.handle(Incoming::Key(KeyEvent::new(KeyCode::Left, KeyModifiers::NONE)), Instant::now());
     }
 
     fn alt(&mut self, c: char) {
@@ -300,7 +315,13 @@ fn a_rejected_line_comes_back() {
     desk.net(vec![NetEvent::Rejected { line: Box::new(line), reason: "no shouting".to_owned() }]);
     desk.shows("[lobby] other");
     desk.shows("HELLO");
-    assert!(desk.kept().unsent.is_empty());
+    // It outlives the client too, until it is sent again.
+    let kept = desk.kept();
+    assert!(kept.unsent.is_empty());
+    assert_eq!(kept.drafts, [(room("lobby"), "other".to_owned()), (room("lobby"), "HELLO".to_owned())]);
+    desk.types("\x15HELLO\r");
+    assert_eq!(desk.screen().iter().filter(|row| row.contains("HELLO")).count(), 1);
+    assert!(desk.kept().drafts.is_empty());
 }
 
 #[test]
@@ -413,7 +434,7 @@ fn drafts_and_rooms_are_kept() {
 }
 
 #[test]
-fn what_an_earlier_client_left_is_sent_only_when_the_user_says_so() {
+fn old_lines_of_an_earlier_client_are_sent_only_when_the_user_says_so() {
     let line = Line::new(MessageId::from_bytes([9; 16]), Body::new("kept").unwrap(), Kind::Text);
     let unsent = vec![KeptLine { room: room("tea"), line: line.clone(), since_ms: 1 }];
     let mut desk = Desk::new(Setup { unsent: unsent.clone(), ..setup(&["lobby"]) });
@@ -535,6 +556,21 @@ fn leaving_waits_for_what_is_not_stored() {
     assert!(!desk.requests().iter().any(|request| matches!(request, Outgoing::Quit(_))));
     desk.types("\x03");
     assert!(matches!(desk.requests().last(), Some(Outgoing::Quit(0))));
+    // An edit is under way.
+    let mut desk = Desk::in_rooms(&["lobby"]);
+    desk.says("lobby", 1, "ann", "frist");
+    desk.types("/edit first\r/quit\r");
+    let requests = desk.requests();
+    assert!(!requests.iter().any(|request| matches!(request, Outgoing::Quit(_))));
+    assert_eq!(desk.kept().drafts, [(room("lobby"), "/edit #1 first".to_owned())]);
+    let edit = |request: &Outgoing| match request {
+        Outgoing::Call(number, Call::Edit { .. }) => Some(*number),
+        _ => None,
+    };
+    let number = requests.iter().find_map(edit).unwrap();
+    desk.model.handle(Incoming::Answer(number, Answer::Changed(Ok(2))), Instant::now());
+    assert!(desk.kept().drafts.is_empty());
+    assert!(matches!(desk.requests().last(), Some(Outgoing::Quit(0))));
     // Ctrl-C clears the line first, and asks.
     let mut desk = Desk::in_rooms(&["lobby"]);
     desk.types("text\x03\x03");
@@ -582,7 +618,7 @@ fn any_order_of_events_is_taken() {
                 8 => desk.net(vec![NetEvent::NotJoined { room: room(name), reason: "no".to_owned() }]),
                 9 => desk.net(vec![NetEvent::Ended(None)]),
                 10 => desk.types(
-                    random.choice(["hi\r", "/leave\r", "/join dev\r", "/unsent send\r", "/help\r"].iter()).unwrap(),
+                    random.choice(["hi\r", "/leave\r", "/join dev\r", "/unsent send\r", "/mentions\r"].iter()).unwrap(),
                 ),
                 11 => desk.types(random.choice(["\x1b", "\x0e", "\x10", "\x07", "\r", "x", "\x12"].iter()).unwrap()),
                 12 => desk.alt(*random.choice(['a', '1', '2', '/', 'v', 'u', 'p', 'n', 'l', 'j'].iter()).unwrap()),

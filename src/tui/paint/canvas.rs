@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::style::Style;
+use ratatui::style::{Color, Style};
 use unicode_segmentation::UnicodeSegmentation;
 
 use super::super::color::{Palette, Role};
@@ -68,11 +68,12 @@ impl<'a> Canvas<'a> {
         styled.parts().fold(column, |column, (text, role)| self.text(place, row, column, text, role))
     }
 
-    /// Draws a row over what is there.
+    /// Draws a row over what is there. All of it gets the same colours: reversed, each part would be another block.
     pub fn highlight(&mut self, place: Rect, row: usize, role: Role) {
         if row < usize::from(place.height) {
             let row = Rect { y: place.y + row as u16, height: 1, ..place };
-            self.buffer.set_style(row, self.style(role));
+            let style = Style::new().fg(Color::Reset).bg(Color::Reset).patch(self.style(role));
+            self.buffer.set_style(row, style);
         }
     }
 

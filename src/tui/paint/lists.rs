@@ -60,13 +60,15 @@ pub fn people(canvas: &mut Canvas<'_>, place: Rect, view: &View) {
     border(canvas, Rect { width: 1, ..place });
     let list = Rect { x: place.x + 2, width: place.width - 2, ..place };
     let height = usize::from(place.height);
-    let fit = if view.people.len() <= height { height } else { height - 1 };
+    let has_all = view.people.len() <= height && view.more_people == 0;
+    let fit = view.people.len().min(if has_all { height } else { height - 1 });
     for (at, person) in view.people.iter().take(fit).enumerate() {
         let role = if person.is_own { Role::OwnName } else { Role::Name(hue(&person.name)) };
         canvas.text_cut(list, at, 0, &drawn_name(&person.name, view.emoji), role);
     }
-    if view.people.len() > fit {
-        canvas.text_cut(list, fit, 0, &format!("and {} more", view.people.len() - fit), Role::Faint);
+    let more = (view.people.len() - fit) as u64 + view.more_people;
+    if more > 0 {
+        canvas.text_cut(list, fit, 0, &format!("and {more} more"), Role::Faint);
     }
 }
 

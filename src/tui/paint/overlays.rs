@@ -49,9 +49,10 @@ fn list(canvas: &mut Canvas<'_>, place: Rect, list: &List, emoji: Emoji) {
     let from = (list.chosen + 1).saturating_sub(height).min(list.items.len().saturating_sub(height));
     let shown = || list.items.iter().skip(from).take(height);
     let width = usize::from(inner.width);
-    let place_width = shown().map(|item| columns(&draw(&item.place))).max().unwrap_or(0).min(width / 2);
+    let places = aligned(&shown().map(|item| draw(&item.place)).collect::<Vec<_>>());
+    let place_width = places.iter().map(|place| columns(place)).max().unwrap_or(0).min(width / 2);
     for (at, item) in shown().enumerate() {
-        canvas.text(inner, at, 1, &cut(&draw(&item.place), place_width), Role::Faint);
+        canvas.text(inner, at, 1, &cut(&places[at], place_width), Role::Faint);
         let mut column = 1 + place_width + if place_width > 0 { 2 } else { 0 };
         if !item.name.is_empty() {
             let name = drawn_name(&item.name, emoji);
@@ -64,6 +65,16 @@ fn list(canvas: &mut Canvas<'_>, place: Rect, list: &List, emoji: Emoji) {
             canvas.highlight(inner, at, Role::Current);
         }
     }
+}
+
+/// The places in columns: each has a room and a time, with two blanks between.
+fn aligned(places: &[String]) -> Vec<String> {
+    let parts = || places.iter().map(|place| place.split_once("  ").unwrap_or((place, "")));
+    let (left, right) = (parts().map(|(left, _)| columns(left)).max(), parts().map(|(_, right)| columns(right)).max());
+    let (left, right) = (left.unwrap_or(0), right.unwrap_or(0));
+    let blanks = |width: usize, text: &str| " ".repeat(width - columns(text));
+    let place = |(room, time)| format!("{room}{}  {}{time}", blanks(left, room), blanks(right, time));
+    parts().map(place).map(|place| place.trim_end().to_owned()).collect()
 }
 
 /// The rows of a help text. Wrapped texts stay in the right column.

@@ -84,6 +84,7 @@ impl Room {
                 self.replace(first.unwrap_or(seq).min(last.saturating_add(1)), last, entries);
                 self.requests.target = None;
                 self.show(seq);
+                self.select_again(seq);
             }
             // The window has moved meanwhile.
             _ => {}

@@ -25,7 +25,7 @@ impl Room {
         self.pane.style = Some(style.clone());
         self.pane.height = height;
         if let Some(chosen) = self.selected.filter(|_| is_resized) {
-            self.reveal(self.window.position(Key::event(chosen)));
+            self.reveal(self.window.position(chosen));
         }
         let cleared = self.pane.cleared.filter(|_| self.pane.anchor.is_none());
         let first = cleared.map(|key| self.window.position(Key { after: key.after.saturating_add(1), ..key }));
@@ -46,14 +46,20 @@ impl Room {
         Screenful { rows, below, at_end: is_last_row && self.window.is_live() }
     }
 
-    /// What is shown if there is nothing.
+    /// What is shown if there is nothing. No rows: nothing is known yet.
     fn empty_rows(&self, style: &RowStyle) -> Vec<ShownRow> {
         let text = match (self.has_caught_up, self.head_seq) {
             (true, 0) => "no messages yet",
             (true, _) if self.is_at_start() => "no messages",
-            _ => "…",
+            (true, _) => "…",
+            (false, _) => return Vec::new(),
         };
         vec![ShownRow { row: Arc::new(line_row(text, Role::Faint, style)), seq: None, is_selected: false }]
+    }
+
+    /// The user scrolled everything away.
+    pub fn is_cleared(&self) -> bool {
+        self.pane.cleared.is_some() && self.pane.anchor.is_none()
     }
 
     /// How many events after the window have not been read from the server.
@@ -66,7 +72,10 @@ impl Room {
 
     pub fn scroll(&mut self, scroll: Scroll) {
         self.requests.resume();
-        self.pane.cleared = None;
+        // What was cleared stays away until the user scrolls up to it.
+        if scroll != Scroll::End || self.pane.anchor.is_some() {
+            self.pane.cleared = None;
+        }
         let height = self.pane.height;
         let page = |pages: isize, rows: usize| pages.saturating_mul(isize::try_from(rows.max(1)).unwrap_or(isize::MAX));
         match scroll {
@@ -150,7 +159,8 @@ impl Room {
         self.anchor_at(Some(moved));
     }
 
-    fn go_to_mention(&mut self, above: bool) {
+    /// The mention of the user above the screen, or below it, that is nearest in memory.
+    pub fn mention(&self, above: bool) -> Option<u64> {
         let (top, bottom) = self.pane.slots;
         let is_mention =
             |at: &usize| self.window.get(*at).and_then(|entry| entry.message()).is_some_and(|held| held.mentions_me);
@@ -158,7 +168,11 @@ impl Room {
             true => (0..top.min(self.window.len())).rev().find(is_mention),
             false => (bottom + 1..self.window.len()).find(is_mention),
         };
-        match found.and_then(|at| self.window.get(at)).map(|entry| entry.key.seq) {
+        found.and_then(|at| self.window.get(at)).map(|entry| entry.key.seq)
+    }
+
+    fn go_to_mention(&mut self, above: bool) {
+        match self.mention(above) {
             Some(seq) => self.show(seq),
             // Past the last one: back to the newest message.
             None if !above => self.scroll(Scroll::End),
@@ -226,6 +240,7 @@ impl Room {
             (true, _) if self.oldest_seq > 1 => "older messages are not kept by the server",
             (true, _) => "the beginning of the room",
             (false, true) => "reading older messages …",
+            (false, false) if self.requests.has_failed => "older messages could not be read: PageUp tries again",
             (false, false) => "older messages are on the server",
         };
         (self.window.known().is_some()).then(|| line_row(text, Role::Faint, style))
@@ -284,8 +299,9 @@ impl RoomSlots<'_> {
         let mut shown = Vec::new();
         for slot in top.slot..=bottom.slot {
             let (above, rows) = self.all_rows(slot);
-            let seq = self.room.window.get(slot).and_then(|entry| entry.message()).map(|held| held.message.seq);
-            let is_selected = seq.is_some() && seq == self.room.selected;
+            let entry = self.room.window.get(slot);
+            let seq = entry.and_then(|entry| entry.message()).map(|held| held.message.seq);
+            let is_selected = entry.is_some_and(|entry| Some(entry.key) == self.room.selected);
             let above = above.into_iter().map(|row| ShownRow { row: Arc::new(row), seq: None, is_selected: false });
             let rows = rows.iter().map(|row| ShownRow { row: Arc::clone(row), seq, is_selected });
             let start = if slot == top.slot { top.row } else { 0 };

@@ -101,7 +101,8 @@ impl Window {
         }
         let (first, last) = self.known.unwrap_or((seq, seq.saturating_sub(1)));
         self.known = Some((first, last.max(seq)));
-        if let Some(content) = content {
+        // A new session may report again what is here.
+        if let Some(content) = content.filter(|_| seq > last) {
             self.push_back(Entry { key: Key::event(seq), content });
             self.evict_for_live(screen);
         }
@@ -169,7 +170,8 @@ impl Window {
 
     /// Messages below this seq were deleted at the server.
     pub fn forget_below(&mut self, seq: u64) {
-        while self.entries.front().is_some_and(|entry| entry.key.seq < seq) {
+        // Lines before the first event are no messages, and stay unless that was deleted.
+        while seq > 1 && self.entries.front().is_some_and(|entry| entry.key.seq < seq) {
             self.pop_front();
         }
         self.known = self.known.filter(|(_, last)| *last >= seq).map(|(first, last)| (first.max(seq), last));

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use super::DEADLINE;
 
 /// The threads of the gRPC library. The system keeps 15 bytes of a name.
-const LIBRARY_THREADS: [&str; 5] =
+pub const LIBRARY_THREADS: [&str; 5] =
     ["default-executo", "resolver-execut", "event_engine", "timer_manager", "grpc_global_tim"];
 
 /// The thread of a server that writes to the disk.

@@ -8,6 +8,7 @@ use crate::support::wait_for;
 
 const EXIT_PANIC: i32 = 101;
 
+/// fresh #811, irssi #449: a mode stayed on, or was restored on the wrong screen.
 #[test]
 fn the_terminal_is_restored_after_every_end() {
     let place = Place::new();
@@ -17,12 +18,28 @@ fn the_terminal_is_restored_after_every_end() {
         ("", Some(libc::SIGTERM), 128 + libc::SIGTERM),
         ("", Some(libc::SIGHUP), 128 + libc::SIGHUP),
         ("", Some(libc::SIGINT), 128 + libc::SIGINT),
+        ("", Some(libc::SIGQUIT), 128 + libc::SIGQUIT),
     ] {
-        let mut screen = place.start(&[]);
-        assert!(screen.is_raw());
-        screen.press(keys);
-        signal.iter().for_each(|signal| screen.signal(*signal));
-        assert_eq!(screen.end_restored(), code, "{keys:?} {signal:?}");
+        // With all modes, and with those that every terminal gets.
+        for term in ["xterm-kitty", "xterm-256color"] {
+            let mut command = place.command(&[]);
+            command.env("TERM", term);
+            let mut screen = Screen::start(command, COLUMNS, ROWS);
+            place.wait_for_join(&screen);
+            assert!(screen.is_raw());
+            if term == "xterm-kitty" {
+                screen.press("\x1bm");
+                screen.wait_for("Shift");
+                screen.wait_until_quiet();
+            }
+            screen.assert_frames();
+            screen.press(keys);
+            signal.iter().for_each(|signal| screen.signal(*signal));
+            assert_eq!(screen.end_restored(), code, "{keys:?} {signal:?}");
+            let bytes = screen.bytes();
+            let text = String::from_utf8_lossy(&bytes);
+            assert_eq!(text.contains("\x1b[?1006l\x1b[?1000l\x1b[<u\x1b[?1004l"), term == "xterm-kitty", "{text:?}");
+        }
     }
 }
 
@@ -30,9 +47,19 @@ fn the_terminal_is_restored_after_every_end() {
 #[test]
 fn a_panic_of_any_thread_restores_the_terminal_once() {
     let place = Place::new();
-    for thread in ["painter", "input", "signals", "store", "network", "calls", "send", "receive"] {
+    let mut threads = place.start(&[]).thread_names();
+    threads.sort();
+    assert_eq!(threads, ["calls", "input", "network", "painter", "receive", "send", "session", "signals", "store"]);
+    // The first thread has no name of its own, and that of the editor starts when it is needed.
+    for thread in threads.iter().map(String::as_str).chain(["model", "editor"]) {
         let option = format!("--panic-in={thread}");
-        let mut screen = Screen::start(place.command(&[&option]), COLUMNS, ROWS);
+        let mut command = place.command(&[&option]);
+        command.env("EDITOR", "true");
+        let mut screen = Screen::start(command, COLUMNS, ROWS);
+        if thread == "editor" {
+            place.wait_for_join(&screen);
+            screen.press("\x18\x05");
+        }
         assert_eq!(screen.end(), EXIT_PANIC, "{thread}");
         wait_for("the message", || String::from_utf8_lossy(&screen.bytes()).contains("a panic was asked for"));
         let bytes = screen.bytes();
@@ -41,28 +68,32 @@ fn a_panic_of_any_thread_restores_the_terminal_once() {
         let (left, message) = (text.rfind("\x1b[?1049l"), text.find("a panic was asked for"));
         assert!(left < message, "{thread}: the message is readable: {text:?}");
         assert_restored(&bytes);
+        screen.assert_frames();
         assert!(!screen.is_raw(), "{thread}");
     }
 }
 
-/// crossterm #793: a reader spun when the terminal was gone.
+/// crossterm #793: a reader spun when the terminal was gone. Here without the signal, which the system sends only to the
+/// session of a terminal, and with it; both while messages arrive that nobody can see any more.
 #[test]
 fn a_terminal_that_goes_away_ends_the_client_and_costs_nothing() {
-    let place = Place::new();
-    // Its child ignores the signal that the system sends.
-    let script = "trap '' HUP; exec \"$@\"";
-    let hubbub = client();
-    let arguments = ["-c", script, "sh", hubbub.as_str(), "--server", &place.model.target, "--name", "ann"];
-    let mut screen = Screen::start(program("/bin/sh", place.home.path(), &arguments), COLUMNS, ROWS);
-    place.wait_for_join(&screen);
-    screen.wait_until_quiet();
-    let before = screen.cpu_time();
-    screen.hang_up();
-    // A zombie still has its times.
-    wait_for("the end", || screen.process_state() == 'Z');
-    let used = screen.cpu_time() - before;
-    assert!(used <= Duration::from_millis(200), "{used:?}");
-    assert_eq!(screen.end(), 128 + libc::SIGHUP);
+    for has_signal in [false, true] {
+        let place = Place::new();
+        let mut screen = Screen::start_in(place.command(&[]), COLUMNS, ROWS, has_signal);
+        place.wait_for_join(&screen);
+        place.model.say("lobby", "bob", "the last one");
+        screen.wait_for("the last one");
+        screen.wait_until_quiet();
+        let before = screen.cpu_time();
+        screen.hang_up();
+        place.model.say("lobby", "bob", "into the void");
+        // A zombie still has its times.
+        wait_for("the end", || screen.process_state() == 'Z');
+        let used = screen.cpu_time() - before;
+        // A thread that spins uses more in the time that the end takes.
+        assert!(used <= Duration::from_millis(50), "{used:?}, with a signal: {has_signal}");
+        assert_eq!(screen.end(), 128 + libc::SIGHUP);
+    }
 }
 
 /// The process that the shell has started.
@@ -97,9 +128,12 @@ fn the_client_stops_and_continues() {
     screen.wait_for("the shell is back: 2");
     assert!(!screen.is_raw());
     assert_restored(&screen.bytes());
+    screen.resize(100, 16);
     screen.press("\n");
     screen.wait_for("half a thought");
     wait_for("raw mode", || screen.is_raw());
+    screen.wait_until("the new size", |text| text.lines().count() == 16 && !text.contains("the shell is back"));
+    screen.assert_frames();
     screen.press("\x15/quit\r");
     assert_eq!(screen.end_restored(), 7);
 }

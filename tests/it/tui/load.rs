@@ -1,5 +1,6 @@
 //! Floods, and rooms with many messages.
 
+use std::env;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
@@ -11,8 +12,8 @@ use super::links::echo_times;
 use super::{COLUMNS, ROWS, Screen, command};
 use crate::support::{start, target};
 
-/// How long the flood lasts.
-const FLOOD_TIME: Duration = Duration::from_secs(4);
+/// How long the flood lasts, in seconds, unless `HUBBUB_TEST_SECONDS` says otherwise.
+const SECONDS: u64 = 4;
 
 /// How many messages a second are posted.
 const RATE: u64 = 5_000;
@@ -31,10 +32,12 @@ fn a_flood_slows_no_key_and_fills_no_memory() {
     screen.wait_for("[lobby]");
     screen.wait_until_quiet();
     let (memory, cpu) = (screen.rss_kib(), screen.cpu_time());
+    let seconds = env::var("HUBBUB_TEST_SECONDS").map(|seconds| seconds.parse().expect("a number"));
+    let flood_time = Duration::from_secs(seconds.unwrap_or(SECONDS));
     let since = Instant::now();
     let flooding = std::thread::spawn(move || {
         let mut count = 0_u64;
-        while since.elapsed() < FLOOD_TIME {
+        while since.elapsed() < flood_time {
             let due = since.elapsed().as_millis() as u64 * RATE / 1000;
             while count < due {
                 count += 1;
@@ -47,7 +50,7 @@ fn a_flood_slows_no_key_and_fills_no_memory() {
         inlet.finish();
         count
     });
-    let times = echo_times(&mut screen, 60);
+    let times = echo_times(&mut screen, (flood_time.as_millis() / 60) as usize);
     let used = screen.cpu_time() - cpu;
     let took = since.elapsed();
     let count = flooding.join().expect("it floods");

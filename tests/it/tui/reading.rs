@@ -65,6 +65,7 @@ fn a_long_absence_is_shown_as_at_least_so_many() {
     (1..=5_000).for_each(|n| place.model.say("lobby", "bob", &format!("message number {n}.")));
     let mut screen = Screen::start(place.command(&["chat", "tea", "lobby"]), COLUMNS, ROWS);
     place.wait_for_join(&screen);
+    screen.wait_for("[Act: 2");
     screen.press("\x1ba");
     screen.wait_for("number 5000.");
     wait_for("the room's name", || screen.text().contains("[lobby]"));

@@ -2,7 +2,7 @@
 //! which answers as terminals do.
 
 use std::fs::{self, File};
-use std::io::{Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::num::NonZero;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
@@ -12,12 +12,25 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use super::frames::Frames;
+use crate::support::process::LIBRARY_THREADS;
 use crate::support::{DEADLINE, wait_for};
 use crate::terminal::pty::{become_session_leader, modes, open, set_size};
 
 /// The client asks with it whether the terminal has taken a frame, and the terminal answers.
 const QUESTION: &[u8] = b"\x1b[5n";
 const ANSWER: &[u8] = b"\x1b[0n";
+
+/// The modes that the client sets, in its order, and how each is set and restored.
+const MODES: [(&str, &str); 7] = [
+    ("\x1b[?1049h", "\x1b[?1049l"),
+    ("\x1b[?1007s\x1b[?1007l", "\x1b[?1007r"),
+    ("\x1b[?2004h", "\x1b[?2004l"),
+    ("\x1b[?1004h", "\x1b[?1004l"),
+    ("\x1b[>5u", "\x1b[<u"),
+    ("\x1b[?1000h", "\x1b[?1000l"),
+    ("\x1b[?1006h", "\x1b[?1006l"),
+];
 
 /// A program on a terminal of its own. Killed when dropped.
 pub struct Screen {
@@ -41,7 +54,23 @@ pub struct Shown {
 
 struct State {
     parser: vt100::Parser,
+    frames: Frames,
     bytes: Vec<u8>,
+}
+
+/// A cell of the screen: its text, its colours, and whether it is bold, dim, underlined and reversed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cell {
+    pub text: String,
+    pub is_wide: bool,
+    /// The second half of a wide one.
+    pub is_rest: bool,
+    pub fg: vt100::Color,
+    pub bg: vt100::Color,
+    pub bold: bool,
+    pub dim: bool,
+    pub underlined: bool,
+    pub reversed: bool,
 }
 
 impl Screen {
@@ -50,16 +79,26 @@ impl Screen {
     }
 
     /// The same for a terminal that may not answer questions.
-    pub fn start_with(mut command: Command, columns: u16, rows: u16, answers: bool) -> Self {
+    pub fn start_with(command: Command, columns: u16, rows: u16, answers: bool) -> Self {
+        Self::start_on(command, (columns, rows), answers, true)
+    }
+
+    /// The same on a terminal that may not be that of the program's session. Then it sends no signals.
+    pub fn start_in(command: Command, columns: u16, rows: u16, is_of_session: bool) -> Self {
+        Self::start_on(command, (columns, rows), true, is_of_session)
+    }
+
+    fn start_on(mut command: Command, (columns, rows): (u16, u16), answers: bool, is_of_session: bool) -> Self {
         let (master, slave) = open(columns, rows);
         let modes_before = modes(&slave);
         let stdio = || slave.try_clone().expect("a descriptor can be copied");
         command.stdin(stdio()).stdout(stdio()).stderr(stdio());
         // SAFETY: between fork and exec, only async-signal-safe calls are made.
-        unsafe { command.pre_exec(become_session_leader) };
+        unsafe { command.pre_exec(move || if is_of_session { become_session_leader() } else { leave_session() }) };
         let child = command.spawn().expect("the program starts");
         drop(command);
-        let state = State { parser: vt100::Parser::new(cells(rows), cells(columns), 0), bytes: Vec::new() };
+        let parser = vt100::Parser::new(cells(rows), cells(columns), 0);
+        let state = State { parser, frames: Frames::new(columns, rows), bytes: Vec::new() };
         let shown = Arc::new(Shown {
             state: Mutex::new(state),
             bytes_per_second: AtomicU64::new(0),
@@ -89,6 +128,51 @@ impl Screen {
 
     pub fn text(&self) -> String {
         self.rows().join("\n")
+    }
+
+    /// The cells of each row.
+    pub fn cells(&self) -> Vec<Vec<Cell>> {
+        let state = self.shown.lock();
+        let screen = state.parser.screen();
+        let (rows, columns) = screen.size();
+        let cell = |row, column| {
+            let cell = screen.cell(row, column).expect("it is on the screen");
+            let (underlined, reversed) = (cell.underline(), cell.inverse());
+            let is_blank = matches!(cell.contents(), "" | " ") && !cell.is_wide_continuation();
+            // What doesn't show on a blank is not compared.
+            let shows = !is_blank || underlined || reversed;
+            Cell {
+                text: if is_blank { " " } else { cell.contents() }.to_owned(),
+                is_wide: cell.is_wide(),
+                is_rest: cell.is_wide_continuation(),
+                fg: if shows { cell.fgcolor() } else { vt100::Color::Default },
+                bg: cell.bgcolor(),
+                bold: shows && cell.bold(),
+                dim: shows && cell.dim(),
+                underlined,
+                reversed,
+            }
+        };
+        (0..rows.get()).map(|row| (0..columns.get()).map(|column| cell(row, column)).collect()).collect()
+    }
+
+    /// The row and the column of the cursor, unless it is hidden.
+    pub fn cursor(&self) -> Option<(u16, u16)> {
+        let state = self.shown.lock();
+        let screen = state.parser.screen();
+        (!screen.hide_cursor()).then(|| screen.cursor_position())
+    }
+
+    /// Asserts that the client has written nothing that it must not: see [`Frames`]. Returns how many frames have drawn
+    /// the whole screen. After a change of the size, call it when the client is quiet.
+    pub fn assert_frames(&self) -> usize {
+        let (faults, redraws) = {
+            let mut state = self.shown.lock();
+            state.frames.settled();
+            (state.frames.faults().to_vec(), state.frames.redraws)
+        };
+        assert_eq!(faults, Vec::<String>::new());
+        redraws
     }
 
     /// All that was written to the terminal.
@@ -136,7 +220,11 @@ impl Screen {
     }
 
     pub fn resize(&self, columns: u16, rows: u16) {
-        self.shown.lock().parser.screen_mut().set_size(cells(rows), cells(columns));
+        {
+            let mut state = self.shown.lock();
+            state.parser.screen_mut().set_size(cells(rows), cells(columns));
+            state.frames.resized(columns, rows);
+        }
         set_size(self.master.as_ref().expect("the terminal is there"), columns, rows);
     }
 
@@ -149,6 +237,15 @@ impl Screen {
     pub fn process_state(&self) -> char {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap_or_default();
         stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next()).unwrap_or('?')
+    }
+
+    /// The names of its threads, without those that the gRPC library has started and the first one.
+    pub fn thread_names(&self) -> Vec<String> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.pid())).expect("the process is there").flatten();
+        let others = tasks.filter(|task| *task.file_name() != *self.pid().to_string());
+        let names = others.filter_map(|task| fs::read_to_string(task.path().join("comm")).ok());
+        let names = names.map(|name| name.trim_end().to_owned());
+        names.filter(|name| !LIBRARY_THREADS.contains(&name.as_str()) && !name.starts_with("grpc-")).collect()
     }
 
     /// The processor time that the process has used.
@@ -206,16 +303,25 @@ impl Screen {
     }
 }
 
-/// Asserts that all modes are off, in the reverse order, and that nothing was drawn afterwards.
+/// Asserts that each mode that was set is off, in the reverse order, and that nothing was drawn afterwards.
 pub fn assert_restored(bytes: &[u8]) {
-    let text = String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(16_000)..]).into_owned();
+    let text = String::from_utf8_lossy(bytes);
     let start = "\x1b[?2026l\x1b[?7h\x1b[0m";
     let end = text.rfind(start).unwrap_or_else(|| panic!("the modes are not restored: {text:?}"));
-    let end = &text[end + start.len()..];
-    let off = ["\x1b[?25h", "\x1b[?1004l", "\x1b[?2004l", "\x1b[?1007r", "\x1b[?1049l"];
-    let places: Vec<_> = off.iter().map(|mode| end.find(mode).unwrap_or_else(|| panic!("{mode:?}: {end:?}"))).collect();
-    assert!(places.is_sorted(), "{end:?}");
-    let after = &end[places[4] + off[4].len()..];
+    let (before, end) = (&text[..end], &text[end + start.len()..]);
+    // Since the terminal was taken last.
+    let before = &before[before.rfind(MODES[0].0).expect("the screen was taken")..];
+    let is_on = |(on, off): &&(&str, &str)| {
+        let (on, off) = (before.rfind(on), before.rfind(off));
+        on.is_some() && on > off
+    };
+    let set: Vec<_> = MODES.iter().filter(is_on).collect();
+    let set_at: Vec<_> = set.iter().map(|(on, _)| before.rfind(on)).collect();
+    assert!(set.len() >= 4 && set_at.is_sorted(), "{set:?} at {set_at:?}");
+    // The cursor is not set: frames hide it.
+    let off = ["\x1b[?25h"].into_iter().chain(set.iter().rev().map(|(_, off)| *off));
+    let expected: String = off.collect();
+    let after = end.strip_prefix(expected.as_str()).unwrap_or_else(|| panic!("{end:?} instead of {expected:?}"));
     assert!(!after.contains('\x1b'), "{after:?}");
 }
 
@@ -243,6 +349,7 @@ impl Shown {
                 let before = state.bytes.len().saturating_sub(QUESTION.len() - 1);
                 state.bytes.extend(&buffer[..count]);
                 state.parser.process(&buffer[..count]);
+                state.frames.feed(&buffer[..count]);
                 state.bytes[before..].windows(QUESTION.len()).filter(|window| *window == QUESTION).count()
             };
             if self.answers.load(Ordering::SeqCst) {
@@ -253,6 +360,12 @@ impl Shown {
             }
         }
     }
+}
+
+/// Begins a session without a terminal.
+fn leave_session() -> io::Result<()> {
+    // SAFETY: the call is async-signal-safe, and no memory is involved.
+    if unsafe { libc::setsid() } == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 fn cells(count: u16) -> NonZero<u16> {
