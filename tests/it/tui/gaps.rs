@@ -83,6 +83,10 @@ fn what_retention_deleted_is_told() {
     screen.press("\x1b[I/quit\r");
     assert_eq!(screen.end_restored(), 0);
     post(&server, 4..=30);
+    wait_for("retention", || {
+        let mut talker = Talker::hello(&environment(), server.target(), "cat");
+        talker.join_room("lobby", None).0.oldest_seq == 26
+    });
     let mut screen = ann(home.path(), &server);
     screen.wait_for("message 30. ");
     screen.wait_until("the gap", |text| text.contains("messages 4 to 25 are gone: the server no longer keeps them"));
