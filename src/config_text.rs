@@ -1,4 +1,4 @@
-//! The text of a configuration file, the server's or the client's: how it is read, its lines, and hints for what is no TOML.
+//! The text of a configuration file, the server's or the client's: how it is read, its lines, and hints for invalid TOML.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read as _};
@@ -19,7 +19,7 @@ const SHOWN_CHARS_MAX: usize = 80;
 pub enum Unreadable {
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// It is no configuration file, with the remedy.
+    /// It is not a configuration file. The text names the remedy.
     #[error("{0}")]
     Other(String),
 }
@@ -108,7 +108,7 @@ pub fn key(line: &str) -> Option<&str> {
     line.split_once('=').map(|(key, _)| key.trim()).filter(is_bare)
 }
 
-/// What is usually meant by a line that is no TOML. `is_switch` says whether an option takes no value; `None` for a key that
+/// What a line of invalid TOML usually means. `is_switch` says whether an option takes no value; `None` for a key that
 /// is not known.
 pub fn hint(line: &str, is_switch: impl Fn(&str) -> Option<bool>) -> Option<String> {
     let Some((_, value)) = line.split_once('=') else {
